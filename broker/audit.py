@@ -127,8 +127,8 @@ class AuditPage:
     next_cursor: str | None
 
 
-_Place = tuple[int, int, int]
-"""The place of an entry: its id in its stream, then the number of that stream. It is unique, unlike the id."""
+_Position = tuple[int, int, int]
+"""The position of an entry: its id in its stream, then the number of that stream. It is unique, unlike the id."""
 
 
 class AuditLog:
@@ -185,24 +185,24 @@ class AuditLog:
             raise ValueError(f"limit={limit} is not between 1 and {LARGEST_PAGE}")
         now = _milliseconds(datetime.now(UTC))
         end = _milliseconds(until) if until else now + _DAY  # the clock of Redis may be ahead
-        place, oldest = _place_of(cursor) if cursor else (end, 0, 0), now - self._kept
+        position, oldest = _position_of(cursor) if cursor else (end, 0, 0), now - self._kept
         if since is not None:
             oldest = max(oldest, _milliseconds(since))
         items: list[Mapping[str, Any]] = []
         for _ in range(_LOOKS):
-            found, more = self._read(place, oldest)
-            for at, text in found:
+            entries, more = self._read(position, oldest)
+            for at, text in entries:
                 entry = _read_entry(text, at)
                 if entry and all(entry.get(name) == value for name, value in wanted.items()):
                     if len(items) == limit:
                         return AuditPage(items, items[-1]["id"])
                     items.append(_shown(at, entry))
-                place = at
+                position = at
             if not more:
                 return AuditPage(items, None)
-        return AuditPage(items, _id_of(place))
+        return AuditPage(items, _id_of(position))
 
-    def _read(self, after: _Place, oldest: int) -> tuple[list[tuple[_Place, bytes]], bool]:
+    def _read(self, after: _Position, oldest: int) -> tuple[list[tuple[_Position, bytes]], bool]:
         """Return the next entries of all streams in order, and whether there may be more."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for number, stream in enumerate(Stream):
@@ -211,15 +211,15 @@ class AuditLog:
         for stream, chunk in zip(Stream, chunks, strict=True):
             if isinstance(chunk, RedisError) and stream is not Stream.TRAINER:
                 raise chunk
-        places = [
-            [(_place_of(f"{entry_id.decode()}-{number}"), values.get(b"entry", b"")) for entry_id, values in chunk]
+        positions = [
+            [(_position_of(f"{entry_id.decode()}-{number}"), values.get(b"entry", b"")) for entry_id, values in chunk]
             for number, chunk in enumerate(chunks)
             if not isinstance(chunk, RedisError)  # the trainer can replace its own stream by another type
         ]
         # A stream with more entries may continue before the others end.
-        ends = [chunk[-1][0] for chunk in places if len(chunk) == _LOOK]
-        found = [entry for chunk in places for entry in chunk if not ends or entry[0] >= max(ends)]
-        return sorted(found, reverse=True), bool(ends)
+        ends = [chunk[-1][0] for chunk in positions if len(chunk) == _LOOK]
+        entries = [entry for chunk in positions for entry in chunk if not ends or entry[0] >= max(ends)]
+        return sorted(entries, reverse=True), bool(ends)
 
 
 def log_entry(entry: AuditEntry, missing: Exception | None = None) -> None:
@@ -230,7 +230,7 @@ def log_entry(entry: AuditEntry, missing: Exception | None = None) -> None:
         log.error("%s; Redis has not taken this entry: %s", entry.sentence(), missing, extra=entry.to_json())
 
 
-def _highest(after: _Place, stream: int) -> str:
+def _highest(after: _Position, stream: int) -> str:
     """Return the upper end for XREVRANGE of the entries in a stream that follow `after`."""
     milliseconds, number, of_stream = after
     return f"{'' if stream < of_stream else '('}{milliseconds}-{number}"
@@ -240,7 +240,7 @@ def _milliseconds(moment: datetime) -> int:
     return max(1, round(moment.timestamp() * 1000))
 
 
-def _place_of(cursor: str) -> _Place:
+def _position_of(cursor: str) -> _Position:
     matched = _ID.fullmatch(cursor)
     if matched is None:
         raise ValueError(f"{cursor[:64]!r} is not a cursor of this list")
@@ -248,24 +248,24 @@ def _place_of(cursor: str) -> _Place:
     return milliseconds, number, stream
 
 
-def _id_of(place: _Place) -> str:
-    return "-".join(map(str, place))
+def _id_of(position: _Position) -> str:
+    return "-".join(map(str, position))
 
 
-def _read_entry(text: bytes, place: _Place) -> dict[str, Any] | None:
+def _read_entry(text: bytes, position: _Position) -> dict[str, Any] | None:
     """Return the fields of an entry; None if it cannot be read. The trainer can write anything into its own stream, so
     its entries keep only the fields that it can know."""
     try:
         entry = orjson.loads(text)
     except ValueError:
         return None
-    if not isinstance(entry, dict) or [*Stream][place[2]] is not Stream.TRAINER:
+    if not isinstance(entry, dict) or [*Stream][position[2]] is not Stream.TRAINER:
         return entry if isinstance(entry, dict) else None
     known = {name: value for name in _OF_TRAINER if isinstance(value := entry.get(name), str | int)}
     actor = known.get("actor")
     return {**known, "actor": actor if actor in (INBOX, COMMAND_LINE, SCHEDULE) else "trainer"}
 
 
-def _shown(place: _Place, entry: Mapping[str, Any]) -> dict[str, Any]:
-    time = timestamp(datetime.fromtimestamp(place[0] / 1000, UTC))
-    return {"id": _id_of(place), "time": time, **{name: entry.get(name) for name in FIELDS}}
+def _shown(position: _Position, entry: Mapping[str, Any]) -> dict[str, Any]:
+    time = timestamp(datetime.fromtimestamp(position[0] / 1000, UTC))
+    return {"id": _id_of(position), "time": time, **{name: entry.get(name) for name in FIELDS}}

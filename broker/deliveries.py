@@ -94,15 +94,15 @@ class Deliveries:
     def ended(self, most: int) -> list[Ended]:
         """Return the oldest ends that were reported and not planned, at most `most`. An entry that cannot be read is
         dropped. Up to two round trips."""
-        found = []
+        ends = []
         for entry in self._redis.lrange(ENDED, 0, most - 1):
             try:
                 data = json.loads(entry)
-                found.append((entry, data, data["id"], data["type"], data["at"], data["q"]))
+                ends.append((entry, data, data["id"], data["type"], data["at"], data["q"]))
             except (ValueError, TypeError, KeyError, RecursionError):
                 self._redis.lrem(ENDED, 1, entry)
-        jobs = read_jobs(self._scripts, [str(one[2]) for one in found])
-        return [_ended(*one, job) for one, job in zip(found, jobs, strict=True)]
+        jobs = read_jobs(self._scripts, [str(end[2]) for end in ends])
+        return [_ended(*end, job) for end, job in zip(ends, jobs, strict=True)]
 
     def plan(self, ends: Sequence[tuple[bytes, str, Sequence[Planned]]]) -> list[int]:
         """Make the deliveries of some ends, each with its report and the id of its job, and forget the reports. Returns
@@ -131,14 +131,14 @@ class Deliveries:
         """Return deliveries that are due, which no other sender gets for `CLAIM` seconds. Owners take turns, and the
         hosts of each; a host of an owner has `each_host` tries at a time at most, and an owner `each_owner`, with those
         `in_flight`. Two round trips."""
-        held = [part for one in in_flight for part in (one.owner, one.host)]
-        found = self._run("claim_deliveries", most, round(CLAIM * 1000), each_host, each_owner, *held)
-        rows: Iterable[Any] = zip(*(found[start::_PARTS] for start in range(_PARTS)), strict=True)
+        held = [part for delivery in in_flight for part in (delivery.owner, delivery.host)]
+        fields = self._run("claim_deliveries", most, round(CLAIM * 1000), each_host, each_owner, *held)
+        rows: Iterable[Any] = zip(*(fields[start::_PARTS] for start in range(_PARTS)), strict=True)
         values: list[list[Any]] = [[*map(bytes.decode, texts), body, int(tries or 0)] for *texts, body, tries in rows]
-        claimed = [Delivery(*one) for one in values]
-        of_jobs = [one.job_id for one in claimed if not one.body]
+        claimed = [Delivery(*row) for row in values]
+        of_jobs = [delivery.job_id for delivery in claimed if not delivery.body]
         jobs = dict(zip(of_jobs, read_jobs(self._scripts, of_jobs), strict=True)) if of_jobs else {}
-        return [replace(one, job=jobs.get(one.job_id)) for one in claimed]
+        return [replace(delivery, job=jobs.get(delivery.job_id)) for delivery in claimed]
 
     def note(self, delivery: Delivery, status: str, attempt: Mapping[str, object], pause: float = 0) -> None:
         """Note a try, after which the delivery is `pending`, `delivered` or `failed`. It is due again after `pause`
@@ -158,7 +158,7 @@ def _arguments(planned: Sequence[Planned]) -> list[str | bytes | int]:
         "error": f"{MOST_WAITING} webhooks of its owner wait already, so this one is given up",
         "ms": 0,
     }
-    return [MOST_WAITING, dumps(refusal), *(part for one in planned for part in astuple(one))]
+    return [MOST_WAITING, dumps(refusal), *(part for plan in planned for part in astuple(plan))]
 
 
 def _ended(

@@ -65,10 +65,10 @@ _DISK_REASON = re.compile(r"AOF file: (.{1,80}?)(?: script:|\s*$)")
 
 def specific(error: ResponseError) -> ResponseError:
     """Return the error as redis-py's class for it, or as `DiskError`, however this release of Redis words it."""
-    found = _KIND.search(str(error))
-    if found is None or isinstance(error, _KINDS[found[1]]):
+    match = _KIND.search(str(error))
+    if match is None or isinstance(error, _KINDS[match[1]]):
         return error
-    return _KINDS[found[1]](str(error))
+    return _KINDS[match[1]](str(error))
 
 
 def fault_of(error: RedisError) -> Failure:

@@ -70,13 +70,16 @@ class FileTasks:
             try:
                 if not _ID.fullmatch(file):
                     raise ValueError("its id cannot be the name of a folder")
-                asked = FileRequest.from_json(payload_of(plain(data), FILE_PREDICTION.function))
-                if (asked.model, str(asked.version)) != (FILE_PREDICTION.model_of(queue.decode()), version.decode()):
+                file_request = FileRequest.from_json(payload_of(plain(data), FILE_PREDICTION.function))
+                if (file_request.model, str(file_request.version)) != (
+                    FILE_PREDICTION.model_of(queue.decode()),
+                    version.decode(),
+                ):
                     raise ValueError("the job names another model than its queue")
                 return FileTask(
                     task_id.decode(),
                     file.decode(),
-                    asked,
+                    file_request,
                     Stage(stage.decode()),
                     number,
                     deaths,

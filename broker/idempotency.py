@@ -51,8 +51,8 @@ class IdempotencyRecords:
     def made_with(self, record: str) -> str | None:
         """Return what a request has made, as `find` does, whatever else it said. `record`: what comes before the
         fingerprint in `find`. One round trip."""
-        found = self._connection.get(f"mg:idempotency:{record}")
-        return found.decode().partition(" ")[0] if isinstance(found, bytes) else None
+        entry = self._connection.get(f"mg:idempotency:{record}")
+        return entry.decode().partition(" ")[0] if isinstance(entry, bytes) else None
 
 
 def made_in(answer: Any) -> str | None:

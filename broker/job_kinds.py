@@ -170,8 +170,8 @@ def lua_table() -> str:
         "  if q == queue then return kind, base_queue end",
         "  queue, base_queue = q, q",
     ]
-    for number, one in enumerate(JOB_KINDS.values()):
-        lines.append(f"  {'elseif' if number else 'if'} {_lua_matches(one.queue)} then kind = {_lua_entry(one)}")
+    for number, kind in enumerate(JOB_KINDS.values()):
+        lines.append(f"  {'elseif' if number else 'if'} {_lua_matches(kind.queue)} then kind = {_lua_entry(kind)}")
     # The queue of another program; or a worker has changed the record of a job, which must not fail the script.
     lines.append(f"  else kind = {{ deadlines = '{TRAINERS.deadlines}', data = '{_FOREIGN}' }} end")
     lines += [

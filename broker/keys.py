@@ -94,8 +94,8 @@ class Keys:
 
     def find(self, fingerprint: str) -> Key | None:
         """Return the key with this fingerprint (`contract.keys.fingerprint`), even an expired one. One round trip."""
-        found = _readable(self._redis.hget(KEYS, fingerprint))
-        return None if found is None else found[0]
+        entry = _readable(self._redis.hget(KEYS, fingerprint))
+        return None if entry is None else entry[0]
 
     def exist(self) -> bool:
         """Return whether there is any key. One round trip."""
@@ -109,7 +109,7 @@ class Keys:
         """Add a key. Raises `NameTaken` and `TooManyKeys`."""
 
         def change(secrets: Sequence[Secret]) -> Mapping[str, str]:
-            keys = {one.key.id: one.key for one in secrets}
+            keys = {secret.key.id: secret.key for secret in secrets}
             for other in keys.values():
                 if other.name == key.name and other.id != key.id:
                     raise NameTaken(
@@ -126,35 +126,35 @@ class Keys:
         """Replace the key with this id by `key` and its secret by the new one. Returns False if the key no longer
         exists. The previous secret works for `overlap` more seconds, any older one stops at once."""
         until = timestamp(datetime.fromtimestamp(time.time() + overlap, UTC))
-        found = False
+        exists = False
 
         def change(secrets: Sequence[Secret]) -> Mapping[str, str]:
-            nonlocal found
-            own = [one for one in secrets if one.key.id == key.id]
-            found = bool(own)
+            nonlocal exists
+            key_secrets = [secret for secret in secrets if secret.key.id == key.id]
+            exists = bool(key_secrets)
             entries = {}
-            for one in own:
-                if one.fingerprint == fingerprint:  # already rotated: the reply was lost
+            for secret in key_secrets:
+                if secret.fingerprint == fingerprint:  # already rotated: the reply was lost
                     return {}
-                old = replace(one.key, expires_at=min(filter(None, (one.key.expires_at, until))))
-                entries[one.fingerprint] = _entry(old, replaced=True) if overlap and not one.replaced else ""
+                old = replace(secret.key, expires_at=min(filter(None, (secret.key.expires_at, until))))
+                entries[secret.fingerprint] = _entry(old, replaced=True) if overlap and not secret.replaced else ""
             return {**entries, fingerprint: _entry(key)} if entries else {}
 
         self._change(change, key.id, idempotency)
-        return found
+        return exists
 
     def revoke(self, key_id: str) -> bool:
         """Remove a key with all its secrets. Returns whether there was one."""
-        found = False
+        existed = False
 
         def change(secrets: Sequence[Secret]) -> Mapping[str, str]:
-            nonlocal found
-            own = [one.fingerprint for one in secrets if one.key.id == key_id]
-            found = found or bool(own)
-            return dict.fromkeys(own, "")
+            nonlocal existed
+            fingerprints = [secret.fingerprint for secret in secrets if secret.key.id == key_id]
+            existed = existed or bool(fingerprints)
+            return dict.fromkeys(fingerprints, "")
 
         self._change(change, key_id)
-        return found
+        return existed
 
     def get(self, key_id: str) -> IssuedKey | None:
         """Return the key with this id. One round trip."""
@@ -172,7 +172,7 @@ class Keys:
         header: list[str | int] = [idempotency, self._record_ttl, key_id]
         while True:
             revision, secrets = self._read()
-            over = {one.fingerprint: "" for one in secrets if one.replaced and one.expired}
+            over = {secret.fingerprint: "" for secret in secrets if secret.replaced and secret.expired}
             entries = {**over, **change(secrets)}
             if not entries:
                 return
@@ -190,8 +190,8 @@ class Keys:
             revision, entries, used = pipeline.get(REVISION).hgetall(KEYS).hgetall(USED).execute()
         secrets = []
         for name, text in entries.items():
-            if found := _readable(text):
-                secrets.append(Secret(name.decode(), *found, _time(used.get(name))))
+            if entry := _readable(text):
+                secrets.append(Secret(name.decode(), *entry, _time(used.get(name))))
         return (revision or b"0").decode(), secrets
 
 
@@ -241,9 +241,9 @@ def _readable(text: bytes | None) -> tuple[Key, bool] | None:
 
 
 def _issued(secrets: Sequence[Secret]) -> list[IssuedKey]:
-    previous = {one.key.id: one for one in secrets if one.replaced and not one.expired}
-    current = sorted((one for one in secrets if not one.replaced), key=lambda one: one.key.name)
-    return [IssuedKey(one, previous.get(one.key.id)) for one in current]
+    previous = {secret.key.id: secret for secret in secrets if secret.replaced and not secret.expired}
+    current = sorted((secret for secret in secrets if not secret.replaced), key=lambda secret: secret.key.name)
+    return [IssuedKey(secret, previous.get(secret.key.id)) for secret in current]
 
 
 def _time(seconds: bytes | None) -> str | None:

@@ -82,8 +82,8 @@ class LoadStatusPublisher:
 
     def requested(self) -> frozenset[str]:
         """Return the requested versions."""
-        found = (version.decode(errors="replace") for version in self._redis.zrange("mg:wanted", 0, -1))
-        return frozenset(version for version in found if _VERSION.fullmatch(version))
+        versions = (version.decode(errors="replace") for version in self._redis.zrange("mg:wanted", 0, -1))
+        return frozenset(version for version in versions if _VERSION.fullmatch(version))
 
     def publish(self, worker: str, status: LoadStatus) -> None:
         """Publish a new status at once, and renew an unchanged one before it expires. Call it often."""
@@ -122,8 +122,8 @@ def load_statuses(connection: Redis, model: str) -> dict[str, LoadStatus]:
     dead = [worker for worker, text in texts.items() if text is None]
     if dead:
         redis.srem(WORKERS, *dead)
-    found = {worker: LoadStatus.loads(text) for worker, text in texts.items() if text is not None}
-    return {worker: status for worker, status in found.items() if status.models is None or model in status.models}
+    statuses = {worker: LoadStatus.loads(text) for worker, text in texts.items() if text is not None}
+    return {worker: status for worker, status in statuses.items() if status.models is None or model in status.models}
 
 
 @dataclass(frozen=True)
@@ -164,13 +164,13 @@ def warm_up(
 def parse_failures(texts: Iterable[bytes | None]) -> dict[str, LoadFailure]:
     """Return the versions that workers cannot load, from the values at each `failures_key`. If several workers cannot
     load a version, the earliest failure counts. A value that cannot be read counts as none."""
-    found: dict[str, LoadFailure] = {}
+    failures: dict[str, LoadFailure] = {}
     for text in texts:
         with suppress(ValueError, TypeError, AttributeError):
             for version, (reason, since) in json.loads(text or b"{}").items():
-                if version not in found or since < found[version].since:
-                    found[version] = LoadFailure(str(reason), str(since))
-    return found
+                if version not in failures or since < failures[version].since:
+                    failures[version] = LoadFailure(str(reason), str(since))
+    return failures
 
 
 def status_key(worker: str) -> str:

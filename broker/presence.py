@@ -47,8 +47,8 @@ class StuckProcesses:
         self._find = find
 
     def steps(self) -> Sequence[Call]:
-        found = self._find()
-        return [Call("report_stuck", found)] if found else ()
+        stuck = self._find()
+        return [Call("report_stuck", stuck)] if stuck else ()
 
 
 def stuck_at(reports: Any, now: float) -> list[str]:

@@ -21,8 +21,8 @@ def job_fields() -> tuple[str, ...]:
 
 def read_jobs(scripts: Scripts, ids: Sequence[str]) -> list[Job | None]:
     """Return the jobs with these ids, None for one that does not exist. One round trip. Raises `RedisError`."""
-    found = scripts.send([read_step(job_id) for job_id in ids]) if ids else []
-    return [job_of(job_id, values) for job_id, values in zip(ids, found, strict=True)]
+    records = scripts.send([read_step(job_id) for job_id in ids]) if ids else []
+    return [job_of(job_id, values) for job_id, values in zip(ids, records, strict=True)]
 
 
 def read_end(scripts: Scripts, job_id: str) -> tuple[str | None, Mapping[str, Any]]:

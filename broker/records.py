@@ -102,8 +102,8 @@ def failed(failure: Failure) -> str:
 def end_of(parts: Iterable[bytes | None]) -> dict[str, Any]:
     """Return the end of a job in its fields `PARTS`: `echo`, `result`, `failure`, `outcome`, as far as it has them."""
     text = b"".join(part for part in parts if part)
-    found: dict[str, Any] = loads(text) if text else {}
-    return found
+    end: dict[str, Any] = loads(text) if text else {}
+    return end
 
 
 def plain(data: bytes, most: int = 0) -> bytes:
@@ -172,21 +172,21 @@ def read_file_prediction(data: Mapping[str, Any], kind: str, model: str) -> Job:
     total, done, nulls = (int(data.get(name, 0)) for name in ("rows_total", "rows_done", "rows_null"))
     result = data.get("result") if data["status"] == "finished" else None
     parts = {**common_parts(data, SCORERS.crashed), "worker": ""}  # any worker takes its tasks
-    found = Job(kind=kind, model=model, version=int(data["version"]), **parts)
-    if found.status is Status.RUNNING or result is not None:
+    job = Job(kind=kind, model=model, version=int(data["version"]), **parts)
+    if job.status is Status.RUNNING or result is not None:
         fraction = min(1.0, done / total) if total else 0.0
         phase = _PHASES.get(data.get("stage", ""), "")
-        found.progress = {"fraction": fraction, "done": done, "total": total or None, "unit": "rows", "phase": phase}
+        job.progress = {"fraction": fraction, "done": done, "total": total or None, "unit": "rows", "phase": phase}
     if result is not None:
-        found.output = {
+        job.output = {
             "rows": done,
             "errors": int(data.get("rows_refused", 0)),
-            "href": f"/v1/jobs/{found.id}/output",
+            "href": f"/v1/jobs/{job.id}/output",
             "format": data.get("format", ""),
         }
         lost = [f"{nulls} of {done} predictions are not finite numbers and are empty"] if nulls else []
-        found.warnings = [*result.get("warnings", ()), *lost]
-    return found
+        job.warnings = [*result.get("warnings", ()), *lost]
+    return job
 
 
 def common_parts(data: Mapping[str, Any], crashed: Failure) -> dict[str, Any]:

@@ -78,8 +78,8 @@ class Room:
             yield from (oldest + (now - oldest) * number / _SLICES for number in range(1, _SLICES + 1))
 
     def _oldest(self, seen: Sequence[Seen], queues: Sequence[Sequence[str]]) -> float | None:
-        found = self._scripts.send([Call("oldest", [" ".join(seen), *group]) for group in queues]) if queues else []
-        return min((float(ended_at) for ended_at in found if ended_at), default=None)
+        ends = self._scripts.send([Call("oldest", [" ".join(seen), *group]) for group in queues]) if queues else []
+        return min((float(ended_at) for ended_at in ends if ended_at), default=None)
 
     def _delete(self, seen: Seen, latest: float, queues: Sequence[Sequence[str]]) -> int:
         calls = [Call("make_room", [seen, repr(latest), JOBS_PER_CALL, *group]) for group in queues]

@@ -96,12 +96,12 @@ def next_run(cron: str, after: datetime) -> datetime:
     if _RANDOM.search(cron):
         raise ValueError(f"{cron!r} has a random field, R, which means another time at each reading; use numbers")
     try:
-        found: datetime = croniter(cron, after, max_years_between_matches=_YEARS).get_next(datetime)
+        run_at: datetime = croniter(cron, after, max_years_between_matches=_YEARS).get_next(datetime)
     except CroniterBadDateError:
         raise ValueError(f"{cron!r} names a date that does not exist") from None
     except (CroniterError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{cron!r} is not a cron expression: {error}") from None
-    return found
+    return run_at
 
 
 class Schedules:
@@ -120,8 +120,8 @@ class Schedules:
 
     def all(self) -> list[Schedule]:
         """Return the schedules by model, without unreadable entries."""
-        found = sorted(self._redis.hgetall(KEY).items())
-        return [schedule for schedule in itertools.starmap(_readable, found) if schedule]
+        entries = sorted(self._redis.hgetall(KEY).items())
+        return [schedule for schedule in itertools.starmap(_readable, entries) if schedule]
 
     def put(self, model: str, cron: str, request: TrainingRequest, caller: Key = EVERYBODY) -> Schedule:
         """Set the schedule of `model`, which then belongs to the owner of `caller`. Raises `ValueError` for an invalid
@@ -147,8 +147,8 @@ class Schedules:
 
     def entry(self, model: str) -> bytes | None:
         """Return the schedule of `model` as it is stored, for `put_back`."""
-        found: bytes | None = self._redis.hget(KEY, model)
-        return found
+        entry: bytes | None = self._redis.hget(KEY, model)
+        return entry
 
     def put_back(self, model: str, entry: bytes) -> bool:
         """Set a schedule again that was deleted, for its owner. Returns False if no gateway signed it, or the model has
@@ -244,10 +244,12 @@ def _check_room(others: Mapping[bytes, bytes], owner: str, most: int | None) -> 
     `TooManyWaiting` if it has `most` already: runs enter the queue without a check of the key's limit."""
     if len(others) >= MOST:
         raise TooManySchedules(f"there are {MOST} schedules already; delete one first")
-    found = sum(one is not None and one.owner == owner for one in itertools.starmap(_readable, others.items()))
-    if most is not None and found >= most:
+    count = sum(
+        schedule is not None and schedule.owner == owner for schedule in itertools.starmap(_readable, others.items())
+    )
+    if most is not None and count >= most:
         raise TooManyWaiting
-    if owner and found >= (part := most_of_one_owner(MOST)):
+    if owner and count >= (part := most_of_one_owner(MOST)):
         raise TooManySchedules(f"one owner can have {part} schedules, and yours has as many; delete one first")
 
 

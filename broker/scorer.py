@@ -161,7 +161,7 @@ def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:
         raise ValueError("without a model nothing can be taken")
     row_limits = _spaced(f"{PREDICTION.queue_of(model)}={rows}" for model, rows in limits.model_rows.items())
     queues, skip = (_spaced(map(PREDICTION.queue_of, models)) for models in (limits.models or (), limits.skip))
-    homes = _spaced(f"{PREDICTION.queue_of(model)}={place}" for model, place in limits.homes.items())
+    homes = _spaced(f"{PREDICTION.queue_of(model)}={slot}" for model, slot in limits.homes.items())
     return limits.jobs, limits.rows, row_limits, queues, skip, homes, round(limits.patience * 1_000_000)
 
 

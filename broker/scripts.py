@@ -131,14 +131,14 @@ def linked(texts: Mapping[str, str]) -> str:
     its time for a prediction on definitions.
     """
     *shared, script = texts.values()
-    found = [one for text in (lua_table(), *shared) for one in _DEFINITION.split(text)[1:]]
-    defined = [_words(_NAMES.match(one)[1]) for one in found]  # type: ignore[index]
+    definitions = [definition for text in (lua_table(), *shared) for definition in _DEFINITION.split(text)[1:]]
+    defined = [_words(_NAMES.match(definition)[1]) for definition in definitions]  # type: ignore[index]
     needed, new = set[int](), _words(script)
     while new:
         added = {at for at, names in enumerate(defined) if names & new} - needed
         needed |= added
-        new = set().union(*(_words(found[at]) for at in added))
-    return "\n".join([*(one for at, one in enumerate(found) if at in needed), script])
+        new = set().union(*(_words(definitions[at]) for at in added))
+    return "\n".join([*(definition for at, definition in enumerate(definitions) if at in needed), script])
 
 
 def _words(text: str) -> set[str]:

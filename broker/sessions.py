@@ -31,8 +31,8 @@ class Sessions:
 
     def find(self, session: str) -> str | None:
         """Return the fingerprint of the session's key; None if there is no such session. One round trip."""
-        found: bytes | None = self._redis.get(SESSION + _hashed(session))
-        return None if found is None else found.decode()
+        fingerprint: bytes | None = self._redis.get(SESSION + _hashed(session))
+        return None if fingerprint is None else fingerprint.decode()
 
     def end(self, session: str) -> None:
         """End the session, if there is one. One round trip."""

@@ -68,8 +68,8 @@ class Signer:
     def check_job(self, queue: str, job_id: str, text: bytes, signature: str) -> None:
         """Raise `ModelgateError` (`not_trusted`) unless a gateway signed exactly this and the signature has not
         expired."""
-        until, _, found = signature.partition(".")
-        if not _among(found, self._hmacs(["job", queue, job_id, until, _digest(text)])):
+        until, _, sent = signature.partition(".")
+        if not _among(sent, self._hmacs(["job", queue, job_id, until, _digest(text)])):
             raise ModelgateError(Code.NOT_TRUSTED, _UNSIGNED)
         if self._clock() > float(until) + _SKEW:
             ended = timestamp(datetime.fromtimestamp(float(until), UTC))
@@ -101,9 +101,9 @@ def _schedule(model: str, cron: str, request: Any, owner: str) -> list[Any]:
     return ["schedule", model, cron, request, owner]
 
 
-def _among(found: str, expected: Sequence[str]) -> bool:
-    """Return whether `found` is in `expected`, compared in constant time."""
-    return any(hmac.compare_digest(found.encode(), one.encode()) for one in expected)
+def _among(signature: str, expected: Sequence[str]) -> bool:
+    """Return whether `signature` is in `expected`, compared in constant time."""
+    return any(hmac.compare_digest(signature.encode(), candidate.encode()) for candidate in expected)
 
 
 def _digest(text: bytes) -> str:

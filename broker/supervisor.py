@@ -131,8 +131,8 @@ class Leases:
         that serve the same `queues`, if there are several."""
         report = (",".join(queues), round(_SLOW_COUNTS * 1000), len(slow))
         inc, *models = self._scripts.run("spare", *report, *slow, *running) or [b""]
-        place = "*" if inc == b"*" else place_of(inc.decode())
-        return Spared(place, frozenset(model.decode(errors="replace") for model in models))
+        slot = "*" if inc == b"*" else place_of(inc.decode())
+        return Spared(slot, frozenset(model.decode(errors="replace") for model in models))
 
     def expire(self) -> None:
         """End queued jobs whose deadline has passed. Call it each second."""

@@ -11,9 +11,9 @@ TIMEOUTS = "mg:timeouts"
 """The key of the models, each with the time until which its last time-out counts (ms)."""
 
 
-def timed_out(found: Any, now: float) -> list[str]:
+def timed_out(members: Any, now: float) -> list[str]:
     """Return the models in the members of `TIMEOUTS` with their scores, at `now` in seconds. A worker may have made the
     key something else: an error is none."""
-    if not isinstance(found, list):
+    if not isinstance(members, list):
         return []
-    return sorted(model.decode(errors="replace") for model, until in found if until > now * 1000)
+    return sorted(model.decode(errors="replace") for model, until in members if until > now * 1000)

@@ -135,7 +135,10 @@ class TrainerQueue:
 
     def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[Parameter]]) -> None:
         """Publish the recipes and their parameters for the gateway."""
-        by_recipe = {name: [parameter.to_json() for parameter in found] for name, found in parameters.items()}
+        by_recipe = {
+            name: [parameter.to_json() for parameter in recipe_parameters]
+            for name, recipe_parameters in parameters.items()
+        }
         self._scripts.run("publish_recipes", dumps(sorted(names)), dumps(by_recipe))
 
 

@@ -53,8 +53,11 @@ class Webhooks:
 
     def all(self) -> list[Subscription]:
         """Return the subscriptions by name. One round trip."""
-        found = [readable(text) for text in self._redis.hgetall(SUBSCRIPTIONS).values()]
-        return sorted((one for one in found if one is not None), key=lambda one: one.name)
+        subscriptions = [readable(text) for text in self._redis.hgetall(SUBSCRIPTIONS).values()]
+        return sorted(
+            (subscription for subscription in subscriptions if subscription is not None),
+            key=lambda subscription: subscription.name,
+        )
 
     def get(self, name: str) -> Subscription | None:
         return readable(self._redis.hget(SUBSCRIPTIONS, name))
@@ -74,8 +77,8 @@ class Webhooks:
 
     def last_tries(self) -> Mapping[str, Mapping[str, object]]:
         """Return the last try of each subscription that has had one, by name. One round trip."""
-        found = self._redis.hgetall(LAST_TRIES).items()
-        return {name.decode(errors="replace"): json.loads(text) for name, text in found}
+        tries = self._redis.hgetall(LAST_TRIES).items()
+        return {name.decode(errors="replace"): json.loads(text) for name, text in tries}
 
     def waiting(self) -> Mapping[str, int]:
         """Return how many deliveries of each owner wait. One round trip."""
@@ -91,8 +94,8 @@ class Webhooks:
     def deliveries(self, job_id: str) -> list[Mapping[str, Any]]:
         """Return the deliveries of a job as JSON, in the order of their ids. Two round trips."""
         ids = sorted(name.decode() for name in self._redis.smembers(f"mg-events:of:{job_id}"))
-        found = self._scripts.send([("HGETALL", f"mg-events:delivery:{name}") for name in ids]) if ids else []
-        return [_delivery(name, fields) for name, fields in zip(ids, found, strict=True) if fields]
+        hashes = self._scripts.send([("HGETALL", f"mg-events:delivery:{name}") for name in ids]) if ids else []
+        return [_delivery(name, fields) for name, fields in zip(ids, hashes, strict=True) if fields]
 
 
 def seconds_late(first_end: Any, first_turn: Sequence[tuple[bytes, float]], now: float) -> float:
@@ -123,5 +126,5 @@ def _delivery(name: str, fields: Mapping[bytes, bytes]) -> Mapping[str, Any]:
         "status": fields[b"status"].decode(),
         "created_at": fields[b"created_at"].decode(),
         "next_try_at": following and timestamp(datetime.fromtimestamp(int(following) / 1000, UTC)),
-        "tries": [one for _, one in tries],
+        "tries": [attempt for _, attempt in tries],
     }

@@ -20,7 +20,7 @@ def answer_names(signature: Signature, method: str, kept: Iterable[str]) -> list
     names: list[str] = []
     for name in _wanted_names(signature, method):
         tries = [name, *([f"prediction_{name}"] if name in _output_names(signature) else [])]
-        free = next((each for each in tries if each.lower() not in taken), None)
+        free = next((candidate for candidate in tries if candidate.lower() not in taken), None)
         number = 2
         while free is None:
             free = f"{name}_{number}" if f"{name}_{number}".lower() not in taken else None
@@ -52,7 +52,7 @@ def _other_names(signature: Signature, name: str) -> list[tuple[str, str]]:
     if method.answer is AnswerForm.LABELS:
         return [(prefix, label) for label in _labels(signature)]
     if method.answer is AnswerForm.NAMED:
-        return [(prefix, each) for each in method.names or _output_names(signature)]
+        return [(prefix, column) for column in method.names or _output_names(signature)]
     return [(name, "")]
 
 
@@ -98,6 +98,6 @@ def answer_columns(
 
 def _by_label(values: Any, signature: Signature) -> Iterator[list[Any]]:
     for output in signature.outputs:
-        found = values if output.name is None else [value and value[output.name] for value in values]
+        output_values = values if output.name is None else [value and value[output.name] for value in values]
         for label in map(str, output.shown_labels):
-            yield [value and value[label] for value in found]
+            yield [value and value[label] for value in output_values]

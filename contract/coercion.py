@@ -57,13 +57,13 @@ def _coerce_rows(instances: Instances, plan: RowPlan, target: str | None, lenien
     unknown: dict[str, None] = {}
     for group in groups:
         unknown.update(dict.fromkeys(group.layout.unknown))
-        found = _columns(group, plan, errors, grid)
+        group_columns = _columns(group, plan, errors, grid)
         if errors.total and not lenient:
             continue
         if len(group.rows) == count:
-            columns = found
+            columns = group_columns
         else:
-            _spread(found, group.numbers, columns, count)
+            _spread(group_columns, group.numbers, columns, count)
     if errors.total and (not lenient or ALL_ROWS in errors.rows or len(errors.rows) == count):
         raise errors.exception()
     warnings = [*(grid.remarks if grid else ()), *_ignored(list(unknown), target)]
@@ -100,10 +100,10 @@ def _rows(columns: Sequence[Sequence[Any]]) -> Sequence[Row]:
 
 
 def _spread(
-    found: Mapping[int, Sequence[Any]], numbers: Sequence[int], columns: dict[int, Sequence[Any]], count: int
+    group_columns: Mapping[int, Sequence[Any]], numbers: Sequence[int], columns: dict[int, Sequence[Any]], count: int
 ) -> None:
     """Put the values of a group at the numbers of its rows, into columns of all rows."""
-    for position, values in found.items():
+    for position, values in group_columns.items():
         column: Any = columns.setdefault(position, [None] * count)
         for number, value in zip(numbers, values, strict=True):
             column[number] = value
@@ -199,10 +199,10 @@ def _group(rows: Sequence[Mapping[str, object]], numbers: Sequence[int], plan: R
 def _columns(group: RowGroup, plan: RowPlan, errors: RowErrors, grid: Grid | None) -> dict[int, Sequence[Any]]:
     """Return the group's converted columns by position. Adds invalid values to `errors`."""
     columns: dict[int, Sequence[Any]] = {}
-    for position, place in group.layout.places.items():
+    for position, key in group.layout.places.items():
         if position in group.layout.repeated:
             continue
-        column, values = convert_column(list(map(itemgetter(place), group.rows)), position, plan, grid)
+        column, values = convert_column(list(map(itemgetter(key), group.rows)), position, plan, grid)
         if Refusal in map(type, values):
             errors.add_column(position, group, column, values)
         columns[position] = values
@@ -228,5 +228,5 @@ def convert_column(
 
 
 def _without_null_words(column: Sequence[object], values: Sequence[Any]) -> list[Any]:
-    found = zip(column, values, strict=True)
-    return [None if value.__class__ is Refusal and is_null_word(cell) else value for cell, value in found]
+    pairs = zip(column, values, strict=True)
+    return [None if value.__class__ is Refusal and is_null_word(cell) else value for cell, value in pairs]

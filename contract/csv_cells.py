@@ -67,9 +67,9 @@ def number_format(cells: Iterable[object], separator: str, known: Format | None 
     texts = [cell for cell in cells if isinstance(cell, str)]
     if known not in _WITH_COMMAS and "," not in "".join(texts):
         return None
-    found = NumberFormat(separator, known)
-    found.add(texts)
-    return found.format
+    detected = NumberFormat(separator, known)
+    detected.add(texts)
+    return detected.format
 
 
 class NumberFormat:
@@ -87,13 +87,15 @@ class NumberFormat:
         if separator == ",":
             self._possible = [Format.THOUSANDS_COMMA] if known is not Format.DECIMAL_COMMA else []
         if known in self._possible:
-            self._possible.sort(key=lambda each: each is not known)
+            self._possible.sort(key=lambda candidate: candidate is not known)
 
     def add(self, cells: Iterable[object]) -> None:
         texts = {cell for cell in cells if isinstance(cell, str)}
         self.needed = self.needed or "," in "".join(texts)
         numbers = {text.strip() for text in texts if is_number(text)}
-        self._possible = [each for each in self._possible if all(map(_WITH_COMMAS[each].fullmatch, numbers))]
+        self._possible = [
+            candidate for candidate in self._possible if all(map(_WITH_COMMAS[candidate].fullmatch, numbers))
+        ]
 
     @property
     def format(self) -> Format | None:
@@ -117,14 +119,14 @@ def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
 
     A part over 12 is not a month. If none is over 12, the day comes before dots and dashes, the month before slashes.
     """
-    found = (_DATE.fullmatch(text.strip().upper()) for text in texts)
-    dates = [match for match in found if match and 4 in (len(match[1]), len(match[4]))]
+    matches = (_DATE.fullmatch(text.strip().upper()) for text in texts)
+    dates = [match for match in matches if match and 4 in (len(match[1]), len(match[4]))]
     if not dates:
         return None
     if all(len(match[1]) == 4 for match in dates):
         return Format.YEAR_FIRST, False
     months = {Format.MONTH_FIRST: 1, Format.DAY_FIRST: 3}  # the group of the month
-    possible = [each for each, group in months.items() if all(int(match[group]) <= 12 for match in dates)]
+    possible = [order for order, group in months.items() if all(int(match[group]) <= 12 for match in dates)]
     if len(possible) == 2:
         slashes = all(match[2] == "/" for match in dates)
         return (Format.MONTH_FIRST if slashes else Format.DAY_FIRST), any(match[2] != "." for match in dates)
@@ -134,10 +136,10 @@ def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
 def why_not_dates(texts: Sequence[str]) -> str | None:
     """Return why texts that all look like dates are not dates; None if they do not look so, or one of them is
     invalid."""
-    found = [_DATE.fullmatch(text.strip().upper()) for text in texts]
-    if not all(found):
+    matches = [_DATE.fullmatch(text.strip().upper()) for text in texts]
+    if not all(matches):
         return None
-    if any(match and max(len(match[1]), len(match[4])) < 4 for match in found):
+    if any(match and max(len(match[1]), len(match[4])) < 4 for match in matches):
         return "its dates have years of two digits; write four"
     if date_format(texts) is None:
         return "some of its dates begin with the day and some with the month; write all alike"

@@ -37,13 +37,13 @@ class ColumnarRows(Sequence[Row]):
         return zip(*self.columns, strict=True)
 
     @overload
-    def __getitem__(self, place: int) -> Row: ...
+    def __getitem__(self, index: int) -> Row: ...
     @overload
-    def __getitem__(self, place: slice) -> ColumnarRows: ...
-    def __getitem__(self, place: int | slice) -> Row | ColumnarRows:
-        if isinstance(place, slice):
-            return ColumnarRows([column[place] for column in self.columns])
-        return tuple(column[place] for column in self.columns)
+    def __getitem__(self, index: slice) -> ColumnarRows: ...
+    def __getitem__(self, index: int | slice) -> Row | ColumnarRows:
+        if isinstance(index, slice):
+            return ColumnarRows([column[index] for column in self.columns])
+        return tuple(column[index] for column in self.columns)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
@@ -131,14 +131,14 @@ class PredictionOutcome:
     scores: Sequence[Answer] | None = None
 
     def to_json(self) -> dict[str, object]:
-        found: dict[str, object] = {
+        data: dict[str, object] = {
             "predictions": self.predictions,
             "probabilities": self.probabilities,
             "warnings": self.warnings,
             "predict_ms": self.predict_ms,
             "batch_rows": self.batch_rows,
         }
-        return found if self.scores is None else {**found, "scores": self.scores}
+        return data if self.scores is None else {**data, "scores": self.scores}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PredictionOutcome:
@@ -195,7 +195,7 @@ class Job:
         )
 
     def to_json(self) -> dict[str, object]:
-        found: dict[str, object] = {
+        data: dict[str, object] = {
             "id": self.id,
             "kind": self.kind,
             "status": str(self.status),
@@ -210,7 +210,7 @@ class Job:
             "metrics": self.metrics,
         }
         if self.owner:
-            found["owner"] = self.owner
+            data["owner"] = self.owner
         if self.worker:
-            found["worker"] = self.worker
-        return found
+            data["worker"] = self.worker
+        return data

@@ -51,8 +51,8 @@ class Limits:
     upload_mb_per_day: int | None = None
 
     def to_json(self) -> dict[str, int]:
-        found = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {name: value for name, value in found.items() if value is not None}
+        limits = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: value for name, value in limits.items() if value is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Limits:

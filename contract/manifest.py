@@ -292,11 +292,11 @@ def _remark(read: Reader) -> Remark:
 
 
 def _metrics(read: Reader) -> Mapping[str, float]:
-    found = read.value("metrics", dict)
-    for name, value in found.items():
+    metrics = read.value("metrics", dict)
+    for name, value in metrics.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise read.wrong(f"metrics.{name:.60}", "a number", value)
-    return found
+    return metrics
 
 
 def _file_name(name: str) -> str:

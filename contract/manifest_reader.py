@@ -39,22 +39,22 @@ class Reader:
         return self._data.get(key)
 
     def value(self, key: str, kind: type[T]) -> T:
-        found = self._data.get(key)
-        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-            raise self.wrong(key, f"a {kind.__name__}", found)
-        return found
+        value = self._data.get(key)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.wrong(key, f"a {kind.__name__}", value)
+        return value
 
-    def wrong(self, key: str, wanted: str, found: object) -> ModelgateError:
-        return invalid(f"needs {self._path}{key}, {wanted}; it has {found!r:.60}")
+    def wrong(self, key: str, wanted: str, value: object) -> ModelgateError:
+        return invalid(f"needs {self._path}{key}, {wanted}; it has {value!r:.60}")
 
     def optional(self, key: str, kind: type[T]) -> T | None:
         return None if self._data.get(key) is None else self.value(key, kind)
 
     def choice(self, key: str, choices: type[StrEnum]) -> str:
-        found = self.value(key, str)
-        if found not in list(choices):
-            raise self.wrong(key, f"one of {', '.join(choices)}", found)
-        return found
+        text = self.value(key, str)
+        if text not in list(choices):
+            raise self.wrong(key, f"one of {', '.join(choices)}", text)
+        return text
 
     def part(self, key: str) -> Reader:
         return Reader(self.value(key, dict), f"{self._path}{key}.")
@@ -67,16 +67,16 @@ class Reader:
         return [Reader(item, f"{self._path}{key}[{index}].") for index, item in enumerate(items)]
 
     def texts(self, key: str) -> tuple[str, ...]:
-        found = self.value(key, list)
-        if wrong := [item for item in found if not isinstance(item, str)]:
+        texts = self.value(key, list)
+        if wrong := [item for item in texts if not isinstance(item, str)]:
             raise self.wrong(key, "a list of texts", wrong[0])
-        return tuple(found)
+        return tuple(texts)
 
     def scalars(self, key: str) -> tuple[Value, ...]:
-        found = self.value(key, list)
-        if wrong := [item for item in found if isinstance(item, list | dict)]:
+        values = self.value(key, list)
+        if wrong := [item for item in values if isinstance(item, list | dict)]:
             raise self.wrong(key, "a list of plain values", wrong[0])
-        return tuple(found)
+        return tuple(values)
 
 
 def _finite(text: str) -> float:

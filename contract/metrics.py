@@ -28,8 +28,10 @@ def baseline_of(name: str) -> str:
 
 def headline_first(names: Iterable[str], headline: object) -> list[str]:
     """Return the names without those of baselines and of cross-validation, `headline` first."""
-    own = [name for name in names if not name.removeprefix(TRAINING).startswith((BASELINE, CROSS_VALIDATED))]
-    return sorted(own, key=lambda name: name != headline)
+    version_metrics = [
+        name for name in names if not name.removeprefix(TRAINING).startswith((BASELINE, CROSS_VALIDATED))
+    ]
+    return sorted(version_metrics, key=lambda name: name != headline)
 
 
 def missed_baselines(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -38,8 +40,8 @@ def missed_baselines(metrics: Mapping[str, float]) -> dict[str, float]:
 
     One of the two is enough: a model may know much about a rare class and never predict it.
     """
-    asked = _baselines(metrics)
-    return {} if any(is_better(name, metrics[name], other) for name, other in asked.items()) else asked
+    baselines = _baselines(metrics)
+    return {} if any(is_better(name, metrics[name], other) for name, other in baselines.items()) else baselines
 
 
 def data_look_wrong(now: Mapping[str, float], before: Mapping[str, float], rows: int) -> str | None:

@@ -34,7 +34,7 @@ class Parameter:
     default: Value
 
     def takes(self, value: object) -> bool:
-        same = any(type(value) is type(one) and value == one for one in self.values)
+        same = any(type(value) is type(choice) and value == choice for choice in self.values)
         return same or any(_is(value, name) for name in self.types)
 
     @property
@@ -58,12 +58,12 @@ class Parameter:
         return cls(**known(cls, data))
 
 
-def parameter_errors(given: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:
+def parameter_errors(values: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:
     """Return the first errors in the values that are given for the recipe."""
     errors: list[FieldError] = []
     suggestions = Suggestions()
     known = {parameter.name: parameter for parameter in parameters}
-    for name, value in given.items():
+    for name, value in values.items():
         if len(errors) == MAX_ERRORS:
             break
         if name not in known:

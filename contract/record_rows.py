@@ -41,11 +41,11 @@ def coerce_records(instances: Instances, signature: Signature, *, lenient: bool,
     refused: list[int] = []
     total = 0
     for number, row in enumerate(_rows(instances, reader)):
-        record, own_id, found = reader.read(first_row + number, row)
+        record, own_id, row_errors = reader.read(first_row + number, row)
         ids.append(own_id)
-        if found:
-            errors += found[: InvalidInstances.SHOWN - len(errors)]
-            total += len(found)
+        if row_errors:
+            errors += row_errors[: InvalidInstances.SHOWN - len(errors)]
+            total += len(row_errors)
             refused.append(number)
         else:
             records.append(record)

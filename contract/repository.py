@@ -69,12 +69,12 @@ class Repository:
         """Return the models that have a `current` version, sorted."""
         try:
             with os.scandir(self.root) as entries:
-                found = [entry.name for entry in entries if valid_name(entry.name) and entry.is_dir()]
+                names = [entry.name for entry in entries if valid_name(entry.name) and entry.is_dir()]
         except FileNotFoundError:
             return []
         except OSError:
-            found = list(self._aliases)
-        return sorted(name for name in found if CURRENT in self.aliases(name))
+            names = list(self._aliases)
+        return sorted(name for name in names if CURRENT in self.aliases(name))
 
     def version_dir(self, name: str, version: int) -> Path:
         return self.root / name / VERSIONS_DIR / str(version)
@@ -194,10 +194,10 @@ def not_in_repository(name: str, version: int) -> ModelgateError:
 def _versions_in(folder: Path) -> list[int]:
     """Return the published versions in the folder of a model, ascending."""
     try:
-        found = [entry for entry in os.listdir(folder / VERSIONS_DIR) if _is_version(entry)]
+        entries = [entry for entry in os.listdir(folder / VERSIONS_DIR) if _is_version(entry)]
     except OSError:
         return []
-    return sorted(int(entry) for entry in found if (folder / VERSIONS_DIR / entry / MANIFEST_FILE).is_file())
+    return sorted(int(entry) for entry in entries if (folder / VERSIONS_DIR / entry / MANIFEST_FILE).is_file())
 
 
 def _is_version(text: str) -> bool:

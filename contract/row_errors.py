@@ -64,8 +64,8 @@ class RowErrors:
 
     def add_column(self, position: int, group: RowGroup, column: list[Any], values: Sequence[Any]) -> None:
         """Add an error for each of the `values` that is a `Refusal`. `column`: the values as sent."""
-        found = zip(group.numbers, column, values, strict=True)
-        wrong = ((number, value, result) for number, value, result in found if result.__class__ is Refusal)
+        cells = zip(group.numbers, column, values, strict=True)
+        wrong = ((number, value, result) for number, value, result in cells if result.__class__ is Refusal)
         for number, value, refusal in islice(wrong, InvalidInstances.SHOWN):
             self.add(number, position, refusal, value, group.layout)
         rest = [number for number, _, _ in wrong]
@@ -101,8 +101,8 @@ class RowErrors:
     def _about_layout(self, subject: str, position: int, refusal: Refusal, layout: RowLayout) -> str:
         spellings = self._plan.spellings[position]
         if refusal is _REPEATED:
-            given = dict.fromkeys(name for name in layout.names if name in spellings)
-            return f"{subject} is given more than once, as {listed(list(given))}"
+            sent = dict.fromkeys(name for name in layout.names if name in spellings)
+            return f"{subject} is given more than once, as {listed(list(sent))}"
         near = self._closest(spellings, layout.unknown)
         return f"{subject} is missing" + (f"; {shown(near)} is not an input: did you mean {subject}?" if near else "")
 
@@ -111,5 +111,5 @@ class RowErrors:
         question = (words, id(choices))
         if question not in self._hints:
             close = (self._suggestions.closest(word, choices, 0.7) for word in words)
-            self._hints[question] = next((found for found in close if found), None)
+            self._hints[question] = next((name for name in close if name), None)
         return self._hints[question]

@@ -26,10 +26,10 @@ class RowLayout:
 
     def name_sent(self, position: int) -> str | None:
         """Return the name of a field as the client wrote it; None if it sent none."""
-        place = self.places.get(position)
-        if place is None or isinstance(place, str):
-            return place
-        return self.sent[place] if self.sent else None
+        key = self.places.get(position)
+        if key is None or isinstance(key, str):
+            return key
+        return self.sent[key] if self.sent else None
 
 
 @dataclass(slots=True)
@@ -72,7 +72,8 @@ class RowPlan:
         names = set(header)
         alike = [self.in_any_case.get(_in_any_case(name), name) for name in header]
         return [
-            name if name in self.positions or own in names else own for name, own in zip(header, alike, strict=True)
+            name if name in self.positions or field_name in names else field_name
+            for name, field_name in zip(header, alike, strict=True)
         ]
 
     def lay_out_csv(self, header: Sequence[str]) -> RowLayout:
@@ -108,18 +109,18 @@ class RowPlan:
         positions = self.positions
         if numbered and self._numbered and self._numbered.keys() == set(filter(str.isdecimal, names)):
             positions = {**positions, **self._numbered}
-        found: dict[int, Any] = {}
+        keys: dict[int, Any] = {}
         twice = [positions[name] for name in repeated if name in positions]
         unknown: list[str] = []
-        for name, place in zip(names, places, strict=True):
+        for name, key in zip(names, places, strict=True):
             position = positions.get(name)
             if position is None:
                 unknown.append(name)
-            elif position not in found:
-                found[position] = place
+            elif position not in keys:
+                keys[position] = key
             elif position not in twice:
                 twice.append(position)
-        return RowLayout(names, found, twice, unknown)
+        return RowLayout(names, keys, twice, unknown)
 
 
 def _in_any_case(name: str) -> str:

@@ -131,12 +131,12 @@ def _narrowed(old: Field, new: Field) -> Iterator[str]:
 
 def _moved(before: Signature, now: Signature, sources: dict[str, str], unused: Sequence[str]) -> Iterator[str]:
     """Yield what is different for rows without names, whose values are in the order of the inputs."""
-    places = {name: place for place, name in enumerate(before.names)}
+    places = {name: index for index, name in enumerate(before.names)}
     order = [places[sources[name]] for name in now.names if name in sources]
     if order != sorted(order):
         yield f"rows without names have another order: {listed(now.names, _SHOWN)}"
     fewer_or_more = len(now.inputs) != len(before.inputs)
-    if unused and fewer_or_more and all(name == f"x{place}" for name, place in places.items()):
+    if unused and fewer_or_more and all(name == f"x{index}" for name, index in places.items()):
         yield f"rows have {counted(len(now.inputs), 'value')} instead of {len(before.inputs)}"
 
 

@@ -40,11 +40,11 @@ _NAMED_FORMS = (AnswerForm.NUMBERS, AnswerForm.NAMED, AnswerForm.NONZERO)
 class InvalidEdit(Exception):
     """A partial signature that cannot be applied. `found` has all errors, `errors` are the first `total` ones."""
 
-    def __init__(self, found: Errors) -> None:
-        super().__init__(found.first[0].message)
-        self.found = found
-        self.errors = tuple(found.first)
-        self.total = found.total
+    def __init__(self, errors: Errors) -> None:
+        super().__init__(errors.first[0].message)
+        self.found = errors
+        self.errors = tuple(errors.first)
+        self.total = errors.total
 
 
 def edit_signature(signature: Signature, input_format: InputFormat, edits: object) -> Signature:
@@ -55,14 +55,14 @@ def edit_signature(signature: Signature, input_format: InputFormat, edits: objec
     estimator takes. Raises `InvalidEdit`.
     """
     errors = Errors()
-    given = errors.read("", edits, _EDIT) or {}
-    _check_same(given, {"format": signature.format}, "", errors)
+    changes = errors.read("", edits, _EDIT) or {}
+    _check_same(changes, {"format": signature.format}, "", errors)
     changed = dataclasses.replace(
         signature,
-        inputs=_inputs(signature, input_format, given.get("inputs", {}), errors),
-        outputs=_outputs(signature, given.get("outputs", {}), errors),
-        methods=_methods(signature, given.get("methods", {}), errors),
-        id_field=given.get("id_field", signature.id_field),
+        inputs=_inputs(signature, input_format, changes.get("inputs", {}), errors),
+        outputs=_outputs(signature, changes.get("outputs", {}), errors),
+        methods=_methods(signature, changes.get("methods", {}), errors),
+        id_field=changes.get("id_field", signature.id_field),
     )
     _check_names(signature, changed, errors)
     if not errors.total and changed == signature:
@@ -125,35 +125,35 @@ _METHOD = _part(**dict.fromkeys(("name", "answer", "returned", "names"), _as_sen
 
 
 def _changes(
-    given: object, names: Sequence[str | None], what: str, errors: Errors
+    edits: object, names: Sequence[str | None], what: str, errors: Errors
 ) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
     """Yield for each part that changes its position, the path for errors, and the changes. `what` is `input` …"""
-    places = {name: place for place, name in enumerate(names) if name is not None}
-    if isinstance(given, Mapping):
-        pairs: list[tuple[object, object]] = list(given.items())
+    places = {name: index for index, name in enumerate(names) if name is not None}
+    if isinstance(edits, Mapping):
+        pairs: list[tuple[object, object]] = list(edits.items())
         in_order = False
-    elif isinstance(given, list):
-        pairs = [(entry.get("name") if isinstance(entry, Mapping) else None, entry) for entry in given]
+    elif isinstance(edits, list):
+        pairs = [(entry.get("name") if isinstance(entry, Mapping) else None, entry) for entry in edits]
         # If some names are known, an unknown one is more likely misspelt than new.
         in_order = len(pairs) == len(names) and not any(isinstance(name, str) and name in places for name, _ in pairs)
     else:
-        message = f"{what}s must be an object of changes by name, or a list; it is {shown(given)}"
+        message = f"{what}s must be an object of changes by name, or a list; it is {shown(edits)}"
         errors.add(f"{what}s", "not_an_object", message)
         return
     seen: set[int] = set()
     for number, (name, change) in enumerate(pairs):
-        found = places.get(name) if isinstance(name, str) else None
-        place = number if found is None and in_order else found
+        named = places.get(name) if isinstance(name, str) else None
+        index = number if named is None and in_order else named
         where = f"{what}s[{number}]" if name is None else f"{what}s.{str(name)[:MAX_NAME]}"
         if not isinstance(change, Mapping):
             errors.add(where, "not_an_object", f"{where} must be an object of what changes; it is {shown(change)}")
-        elif place is None:
+        elif index is None:
             errors.add(where, f"unknown_{what}", _not_one(name, what, list(places), len(names), errors))
-        elif place in seen:
+        elif index in seen:
             errors.add(where, "repeated_field", f"{shown(name)} is changed twice; change it once")
         else:
-            seen.add(place)
-            yield place, where, change
+            seen.add(index)
+            yield index, where, change
 
 
 def _not_one(name: object, what: str, known: Sequence[str], count: int, errors: Errors) -> str:
@@ -167,12 +167,12 @@ def _not_one(name: object, what: str, known: Sequence[str], count: int, errors: 
 # Inputs
 
 
-def _inputs(signature: Signature, input_format: InputFormat, given: object, errors: Errors) -> tuple[Field, ...]:
+def _inputs(signature: Signature, input_format: InputFormat, edits: object, errors: Errors) -> tuple[Field, ...]:
     fields = list(signature.inputs)
     records = signature.format is RowFormat.RECORDS
-    for place, where, change in _changes(given, signature.names, "input", errors):
-        old, read = fields[place], errors.read(where, change, _RECORD_INPUT if records else _INPUT) or {}
-        fields[place] = new = _input(old, read, where, errors)
+    for index, where, change in _changes(edits, signature.names, "input", errors):
+        old, read = fields[index], errors.read(where, change, _RECORD_INPUT if records else _INPUT) or {}
+        fields[index] = new = _input(old, read, where, errors)
         if new.name != old.name and (records or input_format is InputFormat.DATAFRAME):
             why = "the model knows it by that name" if records else "the model was fitted on a DataFrame that has it"
             message = f"{shown(old.name)} keeps its name, because {why}; give other spellings as aliases"
@@ -228,70 +228,72 @@ def _format(old: Field, kind: Kind, read: Mapping[str, Any], where: str, errors:
 # Outputs and methods
 
 
-def _outputs(signature: Signature, given: object, errors: Errors) -> tuple[Output, ...]:
+def _outputs(signature: Signature, edits: object, errors: Errors) -> tuple[Output, ...]:
     outputs = list(signature.outputs)
-    for place, where, change in _changes(given, [output.name for output in outputs], "output", errors):
-        outputs[place] = _output(outputs[place], change, where, len(outputs) == 1, errors)
+    for index, where, change in _changes(edits, [output.name for output in outputs], "output", errors):
+        outputs[index] = _output(outputs[index], change, where, len(outputs) == 1, errors)
     return tuple(outputs)
 
 
 def _output(old: Output, change: Mapping[str, Any], where: str, alone: bool, errors: Errors) -> Output:
-    given = errors.read(where, change, _OUTPUT) or {}
-    _check_same(given, {name: getattr(old, name) for name in _OUTPUT_SAME}, where, errors)
-    name = given.get("name", old.name)
+    edits = errors.read(where, change, _OUTPUT) or {}
+    _check_same(edits, {name: getattr(old, name) for name in _OUTPUT_SAME}, where, errors)
+    name = edits.get("name", old.name)
     if name is not None or not alone:
         name = errors.read(f"{where}.name", name, _TEXT)
-    if "labels" not in given or given["labels"] == list(old.labels or ()):
+    if "labels" not in edits or edits["labels"] == list(old.labels or ()):
         return dataclasses.replace(old, name=name)
-    return dataclasses.replace(old, name=name, label_names=_label_names(old, given["labels"], where, errors))
+    return dataclasses.replace(old, name=name, label_names=_label_names(old, edits["labels"], where, errors))
 
 
-def _label_names(old: Output, given: object, where: str, errors: Errors) -> tuple[Value, ...] | None:
-    """Return the names that labels have in answers. `given` maps labels of the model to names, or to null."""
-    where, own = f"{where}.labels", old.labels or ()
-    if given is None:
+def _label_names(old: Output, edits: object, where: str, errors: Errors) -> tuple[Value, ...] | None:
+    """Return the names that labels have in answers. `edits` maps labels of the model to names, or to null."""
+    where, labels = f"{where}.labels", old.labels or ()
+    if edits is None:
         return None
-    if not own:
+    if not labels:
         message = "the model does not list its classes, so they cannot be renamed; leave labels out"
         errors.add(where, "cannot_change", message)
         return None
-    places = {str(label): place for place, label in enumerate(own)}
-    if not isinstance(given, Mapping):
-        message = f'{where} must be an object of names by label, such as {{"{own[0]}": "a name"}}; it is {shown(given)}'
+    places = {str(label): index for index, label in enumerate(labels)}
+    if not isinstance(edits, Mapping):
+        message = (
+            f'{where} must be an object of names by label, such as {{"{labels[0]}": "a name"}}; it is {shown(edits)}'
+        )
         errors.add(where, "not_an_object", message)
         return None
     names = list(old.shown_labels)
-    for label, name in given.items():
-        place = places.get(label)
-        if place is None:
+    for label, name in edits.items():
+        index = places.get(label)
+        if index is None:
             hint = errors.near(label, places) or f"it has {listed(list(places))}"
             errors.add(f"{where}.{label}", "unknown_label", f"the model has no class {shown(label)}; {hint}")
         else:
-            names[place] = own[place] if name is None else errors.read(f"{where}.{label}", name, _TEXT)
+            names[index] = labels[index] if name is None else errors.read(f"{where}.{label}", name, _TEXT)
     if twice := repeated(list(map(str, names))):
         errors.add(where, "repeated_field", f"two classes would be {shown(twice)}; give each its own name")
-    return None if names == list(own) else tuple(names)
+    return None if names == list(labels) else tuple(names)
 
 
-def _methods(signature: Signature, given: object, errors: Errors) -> tuple[Method, ...]:
+def _methods(signature: Signature, edits: object, errors: Errors) -> tuple[Method, ...]:
     methods = list(signature.methods)
-    for place, where, change in _changes(given, [method.name for method in methods], "method", errors):
-        methods[place] = _method(methods[place], change, where, errors)
+    for index, where, change in _changes(edits, [method.name for method in methods], "method", errors):
+        methods[index] = _method(methods[index], change, where, errors)
     return tuple(methods)
 
 
 def _method(old: Method, change: Mapping[str, Any], where: str, errors: Errors) -> Method:
     returned = old.returned and {**dataclasses.asdict(old.returned), "dtypes": list(old.returned.dtypes)}
     same = {"name": old.name, "answer": old.answer, "returned": returned}
-    given = errors.read(where, change, _METHOD) or {}
-    _check_same(given, same, where, errors)
-    if given.get("names", old.names) in (old.names, list(old.names or ())):
+    edits = errors.read(where, change, _METHOD) or {}
+    _check_same(edits, same, where, errors)
+    if edits.get("names", old.names) in (old.names, list(old.names or ())):
         return old
-    if old.answer not in _NAMED_FORMS or (given["names"] is None and old.answer is AnswerForm.NAMED):
+    if old.answer not in _NAMED_FORMS or (edits["names"] is None and old.answer is AnswerForm.NAMED):
         what = "needs names" if old.answer in _NAMED_FORMS else "answers no list of numbers"
         errors.add(f"{where}.names", "cannot_change", f"{old.name} {what}; leave names out")
         return old
-    names = errors.read(f"{where}.names", given["names"], _or_null(_TEXTS))
+    names = errors.read(f"{where}.names", edits["names"], _or_null(_TEXTS))
     if names is not None and old.names is not None and len(names) != len(old.names):
         count = f"{len(old.names)} numbers a row, and names has {len(names)}"
         errors.add(f"{where}.names", "wrong_length", f"{old.name} answers {count}; give each number one")
@@ -302,11 +304,11 @@ def _method(old: Method, change: Mapping[str, Any], where: str, errors: Errors) 
 # What fits together
 
 
-def _check_same(given: Mapping[str, Any], same: Mapping[str, Any], where: str, errors: Errors) -> None:
-    """Add an error for each part in `given` that cannot be edited and is not as it is now."""
+def _check_same(edits: Mapping[str, Any], same: Mapping[str, Any], where: str, errors: Errors) -> None:
+    """Add an error for each part in `edits` that cannot be edited and is not as it is now."""
     for key, value in same.items():
         now = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, StrEnum) else value
-        if key in given and given[key] != now:
+        if key in edits and edits[key] != now:
             path = f"{where}.{key}" if where else key
             errors.add(path, "cannot_change", f"{path} is {shown(now)}, and cannot be edited; leave it out")
 

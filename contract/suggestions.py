@@ -23,7 +23,7 @@ class Suggestions:
             return None
         matcher: SequenceMatcher[str] = SequenceMatcher()
         matcher.set_seq2(word.lower())
-        best, found = least, None
+        best, closest = least, None
         for choice in choices:
             if not self._affords((len(word) + min(len(choice), LONGEST)) // 4 + 1):
                 break
@@ -36,9 +36,9 @@ class Suggestions:
             if not self._affords(len(word) * len(choice)):
                 break
             ratio = matcher.ratio()
-            if ratio > best or (ratio == best and found is None):
-                best, found = ratio, choice
-        return found
+            if ratio > best or (ratio == best and closest is None):
+                best, closest = ratio, choice
+        return closest
 
     def _affords(self, steps: int) -> bool:
         self._left -= steps

@@ -40,9 +40,9 @@ def resolve_columns(
     def find(name: str, field: str) -> str:
         if name in exact:
             return name
-        found = alike.get(name.strip().lower(), set())
-        if len(found) == 1:
-            return next(iter(found))
+        matches = alike.get(name.strip().lower(), set())
+        if len(matches) == 1:
+            return next(iter(matches))
         if len(errors) < MAX_ERRORS:
             message = (
                 f"{field} names {shown(name)}, which is not a column of the data; {_hint(name, header, suggestions)}"
@@ -82,10 +82,10 @@ def _contradictions(header: Sequence[str], columns: Columns) -> Iterator[FieldEr
 
 def _in_any_case(names: Iterable[str], columns: Iterable[str]) -> Mapping[str, set[str]]:
     """Return the columns that `names` may mean, by their names in lower case."""
-    asked = {name.strip().lower() for name in names}
+    wanted = {name.strip().lower() for name in names}
     alike = defaultdict(set)
     for column in columns:
-        if (spelling := column.lower()) in asked:
+        if (spelling := column.lower()) in wanted:
             alike[spelling].add(column)
     return alike
 

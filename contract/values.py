@@ -83,10 +83,10 @@ class Conversion:
         if len(types) == 1:
             return column
         present = [value for value in column if value is not None]
-        found = self.bulk(present, types - {NoneType})
-        if found is None or found is present:
-            return found and column
-        rest = iter(found)
+        converted = self.bulk(present, types - {NoneType})
+        if converted is None or converted is present:
+            return converted and column
+        rest = iter(converted)
         return [None if value is None else next(rest) for value in column]
 
     def convert_each(self, column: list[Any]) -> list[Value | Refusal]:
@@ -103,10 +103,10 @@ def _number(value: object) -> float | Refusal:
     if isinstance(value, str) and not _decimal(value):
         return _NOT_A_NUMBER
     try:
-        found = float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return _NOT_A_NUMBER
-    return found if isfinite(found) else _NOT_A_NUMBER
+    return number if isfinite(number) else _NOT_A_NUMBER
 
 
 def _number_or_boolean(value: object) -> float | Refusal:
@@ -215,10 +215,10 @@ def _numbers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
     elif not types <= {float, int}:
         return None
     try:
-        found = column if types == {float} else list(map(float, column))
+        numbers = column if types == {float} else list(map(float, column))
     except (ValueError, OverflowError):
         return None
-    return found if isfinite(sum(found)) else None  # a sum with an inf or nan in it is not finite
+    return numbers if isfinite(sum(numbers)) else None  # a sum with an inf or nan in it is not finite
 
 
 def _integers(column: list[Any], types: set[type]) -> Sequence[Value] | None:

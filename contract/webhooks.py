@@ -86,12 +86,12 @@ def target(url: str) -> Target:
     if "@" in parts.netloc:
         raise ValueError("a user or password in the URL is not sent; put a token into the path or the query")
     tls = parts.scheme.lower() == "https"
-    found = Target(
+    parsed = Target(
         tls, host, port or (443 if tls else 80), (parts.path or "/") + (f"?{parts.query}" * bool(parts.query))
     )
-    if port == 0 or (found.address is None and not _is_name(host)):
+    if port == 0 or (parsed.address is None and not _is_name(host)):
         raise ValueError(f"{parts.netloc[:80]!r} is not a host with an optional port")
-    return found
+    return parsed
 
 
 def _is_name(host: str) -> bool:
@@ -121,7 +121,7 @@ class AllowedTargets:
         if host.rstrip(".") in self._hosts:
             return True
         plain = _embedded(address)
-        if any(one in network for one in (address, plain) for network in self._networks):
+        if any(candidate in network for candidate in (address, plain) for network in self._networks):
             return True
         special = plain.is_multicast or plain.is_reserved or any(plain in network for network in _SPECIAL)
         return plain.is_global and not special
@@ -149,7 +149,7 @@ def _embedded(address: Address) -> Address:
 def secrets_in(text: str) -> tuple[bytes, ...]:
     """Return the secrets in WEBHOOK_SECRET: one, or two with a blank between them while receivers change to the first.
     Raises `ValueError` with what to do."""
-    found = []
+    secrets = []
     for part in text.split():
         try:
             secret = base64.b64decode(part.removeprefix(SECRET_PREFIX), validate=True)
@@ -160,8 +160,8 @@ def secrets_in(text: str) -> tuple[bytes, ...]:
                 "WEBHOOK_SECRET is not whsec_ and 24 to 64 bytes in base64; make one with"
                 ' `echo "whsec_$(openssl rand -base64 32)"`'
             )
-        found.append(secret)
-    return tuple(found)
+        secrets.append(secret)
+    return tuple(secrets)
 
 
 def signed_headers(secrets: Sequence[bytes], message_id: str, seconds: int, body: bytes) -> Mapping[str, str]:

@@ -23,9 +23,9 @@ def of_job(ended: Ended, subscriptions: Sequence[Subscription]) -> list[Planned]
     """Return the deliveries for the end of a job: to its own URL, and to the subscriptions that ask for it."""
     targets = [(f"msg_{ended.id}", ended.url, "", ended.owner)] if ended.url else []
     targets += [
-        (f"msg_{ended.id}_{one.name}", one.url, one.name, one.owner)
-        for one in subscriptions
-        if one.wants(ended.event, ended.model, ended.owner)
+        (f"msg_{ended.id}_{subscription.name}", subscription.url, subscription.name, subscription.owner)
+        for subscription in subscriptions
+        if subscription.wants(ended.event, ended.model, ended.owner)
     ]
     return [
         Planned(message, url, name, ended.event, owner, _host(url), ended.at, ended.model)
@@ -37,9 +37,19 @@ def of_model(event: str, at: str, data: Mapping[str, object], subscriptions: Seq
     """Return the deliveries for an event of the model `data["name"]`."""
     body, message, model = _body(event, at, data), f"msg_{secrets.token_hex(16)}", str(data["name"])
     return [
-        Planned(f"{message}_{one.name}", one.url, one.name, event, one.owner, _host(one.url), at, model, body)
-        for one in subscriptions
-        if one.wants(event, model)
+        Planned(
+            f"{message}_{subscription.name}",
+            subscription.url,
+            subscription.name,
+            event,
+            subscription.owner,
+            _host(subscription.url),
+            at,
+            model,
+            body,
+        )
+        for subscription in subscriptions
+        if subscription.wants(event, model)
     ]
 
 

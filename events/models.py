@@ -23,13 +23,13 @@ class ModelWatch:
 
     def look(self) -> None:
         """Plan the deliveries for all changes. The first look of an installation reports nothing."""
-        found = {name: self._state(name) for name in self.repository.names()}
+        states = {name: self._state(name) for name in self.repository.names()}
         known = self.deliveries.models()
         if not known:
-            self.deliveries.know_models(found)
+            self.deliveries.know_models(states)
             return
-        for model in sorted(found.keys() | known.keys() - {""}):
-            before, after = known.get(model, ""), found.get(model, "")
+        for model in sorted(states.keys() | known.keys() - {""}):
+            before, after = known.get(model, ""), states.get(model, "")
             if before != after:
                 self._report(model, before, after)
 

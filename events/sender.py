@@ -84,15 +84,15 @@ class Sender:
         """Connect to an allowed address of the host. The address that is checked is the one that is used."""
         refused: list[Address] = []
         failure: OSError | None = None
-        for family, kind, _, _, place in socket.getaddrinfo(wanted.host, wanted.port, type=socket.SOCK_STREAM):
-            address = ipaddress.ip_address(str(place[0]).partition("%")[0])
+        for family, kind, _, _, sockaddr in socket.getaddrinfo(wanted.host, wanted.port, type=socket.SOCK_STREAM):
+            address = ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])
             if not self._allowed.allow(wanted.host, address):
                 refused.append(address)
                 continue
             sock = deadline.watch(socket.socket(family, kind))
             try:
                 sock.settimeout(CONNECT_TIMEOUT)
-                sock.connect(place)
+                sock.connect(sockaddr)
             except OSError as error:
                 sock.close()
                 failure = error

@@ -87,10 +87,10 @@ class Service:
         if not ended:
             return False
         subscriptions = self._webhooks.all()
-        given_up = self._deliveries.plan([(one.entry, one.id, of_job(one, subscriptions)) for one in ended])
-        for one, count in zip(ended, given_up, strict=True):
+        given_up = self._deliveries.plan([(end.entry, end.id, of_job(end, subscriptions)) for end in ended])
+        for end, count in zip(ended, given_up, strict=True):
             if count:
-                log.warning("a webhook is given up: too many of its owner %r wait", one.owner, extra={"job_id": one.id})
+                log.warning("a webhook is given up: too many of its owner %r wait", end.owner, extra={"job_id": end.id})
                 self._counts.add(WEBHOOKS, ("failed",), count)
         return len(ended) == PER_ROUND
 

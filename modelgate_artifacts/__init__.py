@@ -84,16 +84,16 @@ class ColumnSteps(TransformerMixin, _OfFittedParts):
         taken = {name for _, names, _ in self.parts for name in names}
         rest = [name for name in self.inputs if name not in taken]
         return [
-            *((str(place), step, names) for place, (step, names, _) in enumerate(self.parts)),
+            *((str(number), step, names) for number, (step, names, _) in enumerate(self.parts)),
             *([("rest", "passthrough", rest)] if rest else []),
         ]
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         columns: dict[str, Any] = {name: X[name] for name in self.inputs}
-        for step, names, given in self.parts:
+        for step, names, produced in self.parts:
             table = step.transform(X[list(names)])
             table = table.toarray() if hasattr(table, "toarray") else np.asarray(table)
-            columns.update(zip(given, table.T, strict=True))
+            columns.update(zip(produced, table.T, strict=True))
         return pd.DataFrame({name: columns[name] for name in self.outputs}, index=X.index)
 
     def get_feature_names_out(self, _names: Any = None) -> Any:

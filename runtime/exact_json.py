@@ -19,10 +19,10 @@ _LONG = b"0" * 19
 def loads(data: bytes) -> Any:
     """Return what `json.loads` returns. Raises `ValueError`."""
     try:
-        found = orjson.loads(data)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError:  # also for NaN and for half of a surrogate pair, which `json.loads` reads
         return json.loads(data)
-    return json.loads(data) if has_long_numbers(data) else found
+    return json.loads(data) if has_long_numbers(data) else value
 
 
 def dumps(value: object) -> bytes:
@@ -63,9 +63,9 @@ def _names_in(value: object, levels: int = 2) -> int:
 
 def with_repeats_marked(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Return the pairs as a dict, as `RepeatedKeys` if a name repeats."""
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    kept = RepeatedKeys(found)
+    unique = dict(pairs)
+    if len(unique) == len(pairs):
+        return unique
+    kept = RepeatedKeys(unique)
     kept.repeated = tuple(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
     return kept

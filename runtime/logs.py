@@ -86,8 +86,8 @@ def configure(service: str, stream: TextIO | None = None, *, command: bool = Fal
 
 def _setting(name: str, choices: tuple[str, ...]) -> str:
     """Return the setting, or its default if it is invalid, which `Settings` reports."""
-    given = os.environ.get(name, "").strip()
-    return given if given in choices else choices[0]
+    value = os.environ.get(name, "").strip()
+    return value if value in choices else choices[0]
 
 
 class TextLines(logging.Formatter):
@@ -213,10 +213,10 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _context(record: logging.LogRecord) -> Iterable[tuple[str, Any]]:
-    given = {key: value for key, value in vars(record).items() if key not in _NO_CONTEXT}
+    context = {key: value for key, value in vars(record).items() if key not in _NO_CONTEXT}
     for current in _contexts:
-        given |= {key: value for key, value in current().items() if key not in given}
-    return ((key, value) for key, value in given.items() if value is not None)
+        context |= {key: value for key, value in current().items() if key not in context}
+    return ((key, value) for key, value in context.items() if value is not None)
 
 
 def _text(value: object) -> str:

@@ -22,10 +22,10 @@ def check_tracing(settings: Settings) -> None:
         return
     for package in _PACKAGES:
         try:
-            found = find_spec(package)
+            spec = find_spec(package)
         except ModuleNotFoundError:
-            found = None
-        if found is None:
+            spec = None
+        if spec is None:
             raise SettingsError(
                 "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed; install"
                 " requirements/opentelemetry.txt, or unset it"

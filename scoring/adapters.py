@@ -35,9 +35,9 @@ class XGBoostModel:
 class WithConstant:
     """Results of statsmodels, fitted on a column of ones among the inputs; `place` is its position."""
 
-    def __init__(self, results: Any, place: int) -> None:
+    def __init__(self, results: Any, index: int) -> None:
         self.results = results
-        self.place = place
+        self.place = index
 
     def predict(self, X: Any) -> Any:
         if isinstance(X, pd.DataFrame):
@@ -70,8 +70,8 @@ class WithCategories:
 
     def _called(self, method: Any, X: pd.DataFrame) -> Any:
         columns: dict[Any, Any] = dict(X.items())
-        for place, categories in self.categories.items():
+        for position, categories in self.categories.items():
             known = pd.Index(categories)
-            codes = known.get_indexer(X.iloc[:, place])
-            columns[X.columns[place]] = pd.Categorical.from_codes(codes, known)
+            codes = known.get_indexer(X.iloc[:, position])
+            columns[X.columns[position]] = pd.Categorical.from_codes(codes, known)
         return method(pd.DataFrame(columns))

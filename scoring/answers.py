@@ -44,7 +44,7 @@ def named_columns(values: Any, expected: Sequence[str] = ()) -> tuple[list[str] 
     """Return the names that predictions have, or None, and their columns as arrays. The `expected` names may be missing
     in dicts for each row, where other rows of a batch may have them."""
     if isinstance(values, pd.DataFrame):
-        return [*map(str, values.columns)], [values.iloc[:, place].to_numpy() for place in range(values.shape[1])]
+        return [*map(str, values.columns)], [values.iloc[:, position].to_numpy() for position in range(values.shape[1])]
     if isinstance(values, Mapping):
         return [*map(str, values)], [_array(column) for column in values.values()]
     if records := _records_in(values):
@@ -55,10 +55,10 @@ def named_columns(values: Any, expected: Sequence[str] = ()) -> tuple[list[str] 
     return None, [table] if table.ndim == 1 else list(table.T) if table.ndim == 2 else []
 
 
-def _in_order(found: Mapping[str, Any], wanted: Sequence[str]) -> list[Any]:
-    if found.keys() != set(wanted):
-        raise InvalidAnswer(f"answered with {listed(list(found))}, and its outputs are {listed(wanted)}")
-    return [found[name] for name in wanted]
+def _in_order(columns: Mapping[str, Any], wanted: Sequence[str]) -> list[Any]:
+    if columns.keys() != set(wanted):
+        raise InvalidAnswer(f"answered with {listed(list(columns))}, and its outputs are {listed(wanted)}")
+    return [columns[name] for name in wanted]
 
 
 def _records_in(values: Any) -> Sequence[Mapping[str, Any]]:
@@ -76,8 +76,8 @@ def _array(values: Any) -> Any:
 
 def as_array(values: Any) -> Any:
     """Return values as an array. NumPy alone would turn numbers beside texts into texts."""
-    found = np.asarray(values)
-    return np.asarray(values, dtype=object) if found.dtype.kind in "US" and not hasattr(values, "dtype") else found
+    array = np.asarray(values)
+    return np.asarray(values, dtype=object) if array.dtype.kind in "US" and not hasattr(values, "dtype") else array
 
 
 def _shape_of(values: Any) -> str:
@@ -137,15 +137,19 @@ def probabilities_by_label(tables: Any, outputs: Sequence[Output], rows: int) ->
 
 def probability_columns(tables: Any, outputs: Sequence[Output], rows: int) -> list[Any]:
     """Return what `predict_proba` returned as an array for each label of each output; NaN for what is not finite."""
-    found = _tables(_of_each_label(tables, outputs, rows), outputs, rows, "probabilities")
-    return [np.where(np.isfinite(column), column, np.nan) for table in found for column in table.T]
+    checked = _tables(_of_each_label(tables, outputs, rows), outputs, rows, "probabilities")
+    return [np.where(np.isfinite(column), column, np.nan) for table in checked for column in table.T]
 
 
 def _of_each_label(tables: Any, outputs: Sequence[Output], rows: int) -> Any:
     """Return the probabilities of all labels. Multi-label classifiers return rows × outputs: the probability of the
     second label of each. That of the first is what it lacks to 1."""
     several = len(outputs) > 1 and not isinstance(tables, list)
-    if several and np.shape(tables) == (rows, len(outputs)) and all(len(each.labels or ()) == 2 for each in outputs):
+    if (
+        several
+        and np.shape(tables) == (rows, len(outputs))
+        and all(len(output.labels or ()) == 2 for output in outputs)
+    ):
         return [np.column_stack([1 - column, column]) for column in np.asarray(tables, dtype=float).T]
     return tables
 
@@ -153,20 +157,20 @@ def _of_each_label(tables: Any, outputs: Sequence[Output], rows: int) -> Any:
 def numbers_by_label(tables: Any, outputs: Sequence[Output], rows: int, what: str) -> list[Any]:
     """Return for each row the numbers by class label, or by output and label. `tables` is rows × labels, or a list of
     such by output. Raises `InvalidAnswer`."""
-    found = _tables(tables, outputs, rows, what)
-    return list(together(list(map(_by_label, found, outputs)), outputs))
+    checked = _tables(tables, outputs, rows, what)
+    return list(together(list(map(_by_label, checked, outputs)), outputs))
 
 
 def _tables(tables: Any, outputs: Sequence[Output], rows: int, what: str) -> list[Any]:
     """Return rows × labels for each output. Raises `InvalidAnswer`."""
     tables = as_tables(tables)
-    found: list[Any] = tables if isinstance(tables, list) else [tables]
-    if len(found) != len(outputs):
-        raise InvalidAnswer(f"gave {what} of {len(found)} outputs, and has {len(outputs)}")
-    for table, output in zip(found, outputs, strict=True):
+    by_output: list[Any] = tables if isinstance(tables, list) else [tables]
+    if len(by_output) != len(outputs):
+        raise InvalidAnswer(f"gave {what} of {len(by_output)} outputs, and has {len(outputs)}")
+    for table, output in zip(by_output, outputs, strict=True):
         if table.shape != (rows, len(output.shown_labels)):
             raise InvalidAnswer(f"gave {what} of the shape {table.shape} for {len(output.shown_labels)} classes")
-    return found
+    return by_output
 
 
 def as_tables(tables: Any) -> Any:
@@ -193,8 +197,8 @@ def answers_of(values: Any, method: Method, signature: Signature, rows: int) -> 
         return numbers_by_label(values, outputs, rows, f"answers of {method.name}")
     if method.answer is AnswerForm.NEIGHBORS:
         distances, indices = (_matrix(part, rows, method) for part in values)
-        found = zip(_finite(distances), indices.tolist(), strict=True)
-        return [{"distances": far, "indices": near} for far, near in found]
+        pairs = zip(_finite(distances), indices.tolist(), strict=True)
+        return [{"distances": far, "indices": near} for far, near in pairs]
     if method.answer is AnswerForm.NONZERO:
         return _nonzero(values, method, rows)
     if method.answer is AnswerForm.NUMBER:
@@ -230,7 +234,7 @@ def _nonzero(values: Any, method: Method, rows: int) -> list[Any]:
         raise InvalidAnswer(f"answered {method.name} with {values.shape[1]} numbers a row, and has {len(names)} names")
     numbers, places, ends = _finite(values.data), values.indices.tolist(), values.indptr.tolist()
     return [
-        {str(names[place]): number for place, number in zip(places[a:b], numbers[a:b], strict=True) if number != 0}
+        {str(names[column]): number for column, number in zip(places[a:b], numbers[a:b], strict=True) if number != 0}
         for a, b in pairwise(ends)
     ]
 
@@ -243,8 +247,8 @@ def _finite(table: Any) -> list[Any]:
         table = table.astype(np.float64, copy=False)
         if not (finite := np.isfinite(table)).all():
             table = np.where(finite, table, None)
-    found: list[Any] = table.tolist()
-    return found
+    values: list[Any] = table.tolist()
+    return values
 
 
 def _plain(value: Any) -> Value:

@@ -33,8 +33,8 @@ def record_versions() -> Iterator[list[str]]:
         yield others
     messages: list[Any] = [warning.message for warning in caught]
     inconsistent = (m for m in messages if _is(m, "sklearn.exceptions", "InconsistentVersionWarning"))
-    found = {str(message.original_sklearn_version) for message in inconsistent}
-    others.extend(sorted(found - {SKLEARN_VERSION}))
+    releases = {str(message.original_sklearn_version) for message in inconsistent}
+    others.extend(sorted(releases - {SKLEARN_VERSION}))
 
 
 def incompatibility(estimator: Any, made_with: Sequence[str]) -> str | None:

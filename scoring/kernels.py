@@ -58,12 +58,12 @@ def compared(draft: ManifestDraft, estimator: Any) -> ManifestDraft:
     if kernel:
         methods, parts = methods_of(draft.signature), parts_in(estimator)
         wrong = compare(kernel, draft.golden.rows, methods, parts, _TO_PUBLISH)
-    found = Kernels(revision(), used=wrong is None) if kernel else None
+    kernels = Kernels(revision(), used=wrong is None) if kernel else None
     remarks = [remark for remark in draft.remarks if remark.code != _UNLIKE]  # of earlier comparisons
     if wrong and wrong != NOT_COVERED:
         text = f"{_KERNELS} {wrong}, {_INSTEAD} for this version; the answers are right, and take longer"
         remarks.append(Remark(text, _UNLIKE))
-    artifact = dataclasses.replace(draft.artifact, kernels=found)
+    artifact = dataclasses.replace(draft.artifact, kernels=kernels)
     return dataclasses.replace(draft, artifact=artifact, remarks=tuple(remarks))
 
 
@@ -76,9 +76,9 @@ def kernel_for(
     If other kernels or libraries were compared when the version was published, or none, these here are compared now.
     Each version is compared once: `compared_before` has the results by its name and number.
     """
-    found, key = manifest.artifact.kernels, (manifest.name, manifest.version)
-    was_compared = found is not None and found.revision == revision()
-    if found and was_compared and not found.used:
+    kernels, key = manifest.artifact.kernels, (manifest.name, manifest.version)
+    was_compared = kernels is not None and kernels.revision == revision()
+    if kernels and was_compared and not kernels.used:
         return None
     kernel = find_version_kernel(estimator, manifest.signature, manifest.artifact)
     if kernel is None:
@@ -105,10 +105,12 @@ def _quick_comparisons(kernel: ModelKernel, manifest: ModelManifest) -> Iterator
 def _repeats_golden_answers(kernel: ModelKernel, manifest: Manifest) -> bool:
     """Return whether the kernel answers as the estimator did when the version was published, to the last digit."""
     golden = manifest.golden
-    found = predict(kernel.whole, manifest, golden.rows, kernel) if golden.rows else None
+    prediction = predict(kernel.whole, manifest, golden.rows, kernel) if golden.rows else None
     expected = json.dumps([golden.predictions, golden.probabilities])
     return (
-        found is not None and not kernel.has_left_rows and json.dumps([found.values, found.probabilities]) == expected
+        prediction is not None
+        and not kernel.has_left_rows
+        and json.dumps([prediction.values, prediction.probabilities]) == expected
     )
 
 

@@ -40,7 +40,7 @@ def find_methods(
     `signature.outputs`, else `transform`. Raises `MemoryError`, and what the steps before the final estimator raise."""
     final, matrix = prepare(estimator, rows, signature, artifact)
     outputs = signature.outputs
-    found, failed = [replace(PREDICT, returned=returned_as(final.predict(matrix)))] if outputs else [], {}
+    methods, failed = [replace(PREDICT, returned=returned_as(final.predict(matrix)))] if outputs else [], {}
     for name in OTHER_METHODS if outputs else sorted(OTHER_METHODS, key="transform".__ne__):
         no_probabilities = name in _OF_PROBABILITIES and bool(outputs) and not outputs[0].probabilities
         if no_probabilities or not has_method(final, name):
@@ -50,14 +50,14 @@ def find_methods(
                 values = ask(final, matrix, name)
             method = _method(name, values, estimator, signature)
             answers_of(values, method, signature, len(rows))
-            found.append(replace(method, returned=returned_as(values)))
+            methods.append(replace(method, returned=returned_as(values)))
         except (AttributeError, NotImplementedError):
             continue  # the estimator does not have it after all
         except MemoryError:
             raise
         except Exception as error:
             failed[name] = error
-    return tuple(found), failed
+    return tuple(methods), failed
 
 
 def returned_as(values: Any) -> Returned | None:

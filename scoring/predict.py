@@ -92,10 +92,10 @@ def _each(
     try:
         if method == PREDICT.name and manifest.signature.outputs:
             return _predicted(estimator, manifest, rows, _spans(parts), kernel)
-        asked = manifest.signature.method(method)
-        if asked is None:
+        described = manifest.signature.method(method)
+        if described is None:
             raise InvalidAnswer(f"has no {method[:64]!r}")
-        return _called(estimator, manifest, rows, _spans(parts), asked, kernel)
+        return _called(estimator, manifest, rows, _spans(parts), described, kernel)
     except InvalidAnswer as error:
         raise manifest.error(Code.MODEL_ERROR, str(error)) from error
 
@@ -108,8 +108,8 @@ def _predicted(
         manifest, predict_rows, estimator, rows, manifest.signature, manifest.artifact, kernel
     )
     columns = columns_of(values, outputs, len(rows))
-    found = (all_plain(column, output) for column, output in zip(columns, outputs, strict=True))
-    plain = [values for values in found if values is not None]
+    converted = (all_plain(column, output) for column, output in zip(columns, outputs, strict=True))
+    plain = [values for values in converted if values is not None]
     valid = len(plain) == len(outputs)
     if valid:
         whole = together(list(map(with_label_names, plain, outputs)), outputs)
@@ -139,7 +139,7 @@ def predict_columns(
     try:
         columns = columns_of(values, outputs, len(rows))
         plain = [
-            each_plain(column.tolist(), output) if (found := all_plain(column, output)) is None else found
+            each_plain(column.tolist(), output) if (valid := all_plain(column, output)) is None else valid
             for column, output in zip(columns, outputs, strict=True)
         ]
         added = [] if tables is None else probability_columns(tables, outputs, len(rows))

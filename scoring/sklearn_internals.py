@@ -34,6 +34,6 @@ def _measured_pls_coefficients(pls: Any) -> Any:
     columns, components = pls.x_rotations_.shape
     with warnings.catch_warnings(action="ignore"):  # an array has no names of columns
         by_column = pls.transform(np.eye(columns)) - pls.transform(np.zeros((1, columns)))
-    each, none = np.eye(components), np.zeros((1, components))
-    by_component = pls.inverse_transform(each, each)[1] - pls.inverse_transform(none, none)[1]
+    unit, none = np.eye(components), np.zeros((1, components))
+    by_component = pls.inverse_transform(unit, unit)[1] - pls.inverse_transform(none, none)[1]
     return (by_column @ by_component).T

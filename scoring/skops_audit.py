@@ -124,9 +124,9 @@ def check_estimator(estimator: Any) -> None:
 
 
 def _check_vectorizer(owner: str, attributes: Mapping[str, Any]) -> None:
-    given = attributes.get("input")
-    if given != "content":
-        what = f"has input={_named(given)}, which opens the files that a row names; set input='content'"
+    source = attributes.get("input")
+    if source != "content":
+        what = f"has input={_named(source)}, which opens the files that a row names; set input='content'"
         raise UntrustedParameter(owner, "input", what)
     encoding = attributes.get("encoding")
     if not isinstance(encoding, str) or encoding.lower().replace("-", "_") not in _ENCODINGS:

@@ -33,48 +33,48 @@ class UnusualValues:
         profile = manifest.profile
         self._of_sample = profile is not None and profile.sample
         columns = profile.inputs if profile else ()
-        for place, (field, column) in enumerate(zip(manifest.signature.inputs, columns, strict=False)):
+        for index, (field, column) in enumerate(zip(manifest.signature.inputs, columns, strict=False)):
             if sum(column.counts) + column.others < FEWEST_ROWS:
                 continue
             if field.kind in (Kind.NUMBER, Kind.INTEGER) and column.edges:
                 low, high = column.edges[0], column.edges[-1]
                 margin = (high - low) or max(1.0, abs(high))
-                self._ranges.append((place, low - margin, high + margin))
+                self._ranges.append((index, low - margin, high + margin))
             elif field.kind is Kind.STRING and field.categories is None and _is_complete(column):
-                self._known.append((place, frozenset((*column.values, None))))
-            self._fields[place] = (field, column)
+                self._known.append((index, frozenset((*column.values, None))))
+            self._fields[index] = (field, column)
 
     def find(self, rows: Sequence[Row]) -> list[str]:
         """Return a warning for each input that has such values in these rows."""
         if len(rows) == 1:
             row = rows[0]
-            for place, low, high in self._ranges:
-                value = row[place]
+            for index, low, high in self._ranges:
+                value = row[index]
                 if value is not None and not low <= value <= high:
                     break
             else:
-                for place, known in self._known:
-                    if row[place] not in known:
+                for index, known in self._known:
+                    if row[index] not in known:
                         break
                 else:
                     return []
         step = -(-len(rows) // MOST_CHECKED)
         columns = by_column(rows[::step]) if self._fields else ()
-        return [self._warning(place, value) for place, value in self._found(columns)]
+        return [self._warning(index, value) for index, value in self._found(columns)]
 
     def _found(self, columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Any]]:
         """Yield each input that has an unusual value, with the first one."""
-        for place, low, high in self._ranges:
-            column = columns[place]
+        for index, low, high in self._ranges:
+            column = columns[index]
             numbers = [value for value in column if value is not None] if None in column else column
             if numbers and not (low <= min(numbers) and max(numbers) <= high):
-                yield place, next(value for value in numbers if not low <= value <= high)
-        for place, known in self._known:
-            if not known.issuperset(columns[place]):
-                yield place, next(value for value in columns[place] if value not in known)
+                yield index, next(value for value in numbers if not low <= value <= high)
+        for index, known in self._known:
+            if not known.issuperset(columns[index]):
+                yield index, next(value for value in columns[index] if value not in known)
 
-    def _warning(self, place: int, value: Any) -> str:
-        field, column = self._fields[place]
+    def _warning(self, index: int, value: Any) -> str:
+        field, column = self._fields[index]
         was, saw = shown(value), listed(list(column.values), 10)
         if column.edges:
             was, saw = f"{value:.15g}", f"{column.edges[0]:.15g} to {column.edges[-1]:.15g}"

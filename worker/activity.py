@@ -173,24 +173,24 @@ class ActivityTable:
 
     # Texts
 
-    def _write(self, slot: int, place: _Text, text: str) -> None:
-        at = slot * _SLOT + place.at
+    def _write(self, slot: int, field: _Text, text: str) -> None:
+        at = slot * _SLOT + field.at
         data = text.encode()
-        if len(data) > place.size:
-            data = data[: place.size].rpartition(b"\n" if place is _SUBJECTS else b" ")[0]
-        odd = self._revision(slot, place) | 1
+        if len(data) > field.size:
+            data = data[: field.size].rpartition(b"\n" if field is _SUBJECTS else b" ")[0]
+        odd = self._revision(slot, field) | 1
         _TEXT_HEAD.pack_into(self._memory, at, odd, 0)
-        begin = slot * _SLOT + place.begin
+        begin = slot * _SLOT + field.begin
         self._memory[begin : begin + len(data)] = data
         _TEXT_HEAD.pack_into(self._memory, at, (odd + 1) & 0xFFFFFFFF, len(data))
 
-    def _read(self, slot: int, place: _Text) -> str:
+    def _read(self, slot: int, field: _Text) -> str:
         """Return the text; empty while it is being written, or if its writer has died at that."""
-        revision, length = _TEXT_HEAD.unpack_from(self._memory, slot * _SLOT + place.at)
-        begin = slot * _SLOT + place.begin
+        revision, length = _TEXT_HEAD.unpack_from(self._memory, slot * _SLOT + field.at)
+        begin = slot * _SLOT + field.begin
         data = self._memory[begin : begin + length]
-        return data.decode(errors="replace") if revision == self._revision(slot, place) else ""
+        return data.decode(errors="replace") if revision == self._revision(slot, field) else ""
 
-    def _revision(self, slot: int, place: _Text) -> int:
-        revision: int = _TEXT_HEAD.unpack_from(self._memory, slot * _SLOT + place.at)[0]
+    def _revision(self, slot: int, field: _Text) -> int:
+        revision: int = _TEXT_HEAD.unpack_from(self._memory, slot * _SLOT + field.at)[0]
         return revision

@@ -126,8 +126,8 @@ class BatchScorer:
 
     def _outcome(self, model: Model, job: BatchJob, answer: Prediction, ms: float, rows: int) -> PredictionOutcome:
         warnings = answer.warnings
-        if (found := model.unusual.find(job.rows)) and self._warned(model.manifest.name, len(found)):
-            warnings = [*warnings, *found]
+        if (unusual := model.unusual.find(job.rows)) and self._warned(model.manifest.name, len(unusual)):
+            warnings = [*warnings, *unusual]
         return PredictionOutcome(
             predictions=answer.values,
             probabilities=answer.probabilities,

@@ -100,11 +100,11 @@ class BulkLane:
     def _take(self, retrying: Retrying[object]) -> _Held | None:
         if time.monotonic() < self._look_at or not self._work.possible:
             return None
-        found = retrying(lambda: self._tasks.take(self._models, self._skip()))
-        if not isinstance(found, FileTask):
+        task = retrying(lambda: self._tasks.take(self._models, self._skip()))
+        if not isinstance(task, FileTask):
             self._look_at = time.monotonic() + _LOOK_EVERY
             return None
-        self._held = _Held(found, self._work.steps(found), self._work.rows_of(found))
+        self._held = _Held(task, self._work.steps(task), self._work.rows_of(task))
         return self._held
 
     def _report(self, held: _Held, retrying: Retrying[object]) -> bool:

@@ -36,7 +36,7 @@ class FileSweep:
         folders = [FileFolder(path) for path in sorted(self._spool_dir.glob(f"*{SUFFIX}"))]
         if not folders:
             return
-        for folder, end in zip(folders, ended_files(self._redis, [one.job_id for one in folders]), strict=True):
+        for folder, end in zip(folders, ended_files(self._redis, [folder.job_id for folder in folders]), strict=True):
             if end is False:
                 if time.time() - _changed(folder.path) > self._orphan_for:
                     shutil.rmtree(folder.path, ignore_errors=True)
@@ -59,5 +59,5 @@ def _keep_results(folder: FileFolder) -> None:
 def _changed(path: Path) -> float:
     """Return when a folder has last changed, or a file in it; 0 if it is gone."""
     with suppress(OSError):
-        return max(found.stat().st_mtime for found in (path, *path.iterdir()))
+        return max(file.stat().st_mtime for file in (path, *path.iterdir()))
     return 0.0

@@ -71,30 +71,30 @@ class FileWork:
         return range(0)
 
     def _plan(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
-        asked = task.asked
+        request = task.asked
         if folder.plan.exists():  # another one might give other bytes
-            found = _plan_at(folder.plan)
+            file_plan = _plan_at(folder.plan)
         else:
-            steps = plan(folder.input, asked.input, asked.output, model, method=asked.method)
-            found = yield from _without_rows(steps)
+            steps = plan(folder.input, request.input, request.output, model, method=request.method)
+            file_plan = yield from _without_rows(steps)
             written = self._new(folder.plan)
-            written.write_text(json.dumps(found.to_json()))
+            written.write_text(json.dumps(file_plan.to_json()))
             yield from self._keep(folder, written, folder.plan)
-        return {"tasks": len(found.chunks), "rows": found.rows}
+        return {"tasks": len(file_plan.chunks), "rows": file_plan.rows}
 
     def _score(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
-        asked, found = task.asked, _plan_at(folder.plan)
+        request, file_plan = task.asked, _plan_at(folder.plan)
         part, errors = folder.part(task.number), folder.errors_part(task.number)
         written = Part(self._new(part), self._new(errors))
         scored = yield from score(
             model,
             folder.input,
-            found,
-            found.chunks[task.number],
+            file_plan,
+            file_plan.chunks[task.number],
             written,
-            method=asked.method,
-            lenient=asked.lenient,
-            escape=asked.escape,
+            method=request.method,
+            lenient=request.lenient,
+            escape=request.escape,
         )
         if written.errors.exists():
             yield from self._keep(folder, written.errors, errors)
@@ -102,16 +102,16 @@ class FileWork:
         return {"rows": scored.rows, "refused": scored.refused, "nulls": scored.nulls}
 
     def _assemble(self, folder: FileFolder, escape: bool) -> Steps[Result]:
-        found = _plan_at(folder.plan)
-        numbers = range(len(found.chunks))
+        file_plan = _plan_at(folder.plan)
+        numbers = range(len(file_plan.chunks))
         yield from self._claim_output(folder, numbers)
         errors, output = self._new(folder.errors), self._new(folder.output)
         yield from _without_rows(assemble_errors([folder.errors_part(number) for number in numbers], errors))
         yield from _keep(errors, folder.errors)
         parts = [folder.part(number) for number in numbers]
-        yield from _without_rows(assemble(found, parts, output, escape=escape))
+        yield from _without_rows(assemble(file_plan, parts, output, escape=escape))
         yield from _keep(output, folder.output)
-        return {"rows": found.rows, "warnings": list(found.warnings)}
+        return {"rows": file_plan.rows, "warnings": list(file_plan.warnings)}
 
     def _claim_output(self, folder: FileFolder, numbers: range) -> Steps[None]:
         """Claim as much for the output and the errors as their parts take."""
@@ -142,7 +142,7 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, ModelgateError):
         return error.failure
     if isinstance(error, InvalidInstances):
-        shown = [found.to_json() for found in error.errors[:_MOST_ERRORS]]
+        shown = [field_error.to_json() for field_error in error.errors[:_MOST_ERRORS]]
         message = f"{error.total} values of the file cannot be used; the first: {error.errors[0].message}"
         return Failure(Code.INVALID_INSTANCES, message, {"errors": shown, "total": error.total})
     if isinstance(error, NotReadable):

@@ -51,8 +51,8 @@ class ModelAffinity:
     def _find(self, cache: ModelCache) -> Mapping[str, str]:
         here = {name for name, _ in cache.own}
         return {
-            model: place
-            for slot, place in self._places.items()
+            model: slot_name
+            for slot, slot_name in self._places.items()
             if self._activities.busy_for(slot) < _STUCK
             # One scorer never takes slow models, although it may hold some.
             for model in self._activities.held(slot) - here - self._activities.skipped(slot)

@@ -148,8 +148,8 @@ class ProcessPool:
 
     def model_bytes(self) -> tuple[int, int]:
         """Return the bytes in memory of the models that all scorers share, and of those that single ones hold."""
-        own = sum(self._activities.held_size(slot) for slot in self.scorers)
-        return self._activities.shared_size(self._template_slot), own
+        private = sum(self._activities.held_size(slot) for slot in self.scorers)
+        return self._activities.shared_size(self._template_slot), private
 
     def slow_models(self) -> set[str]:
         """Return the models that the scorers have found slow."""

@@ -278,10 +278,10 @@ class Template:
         """Return what changes when a file of the version changes; empty if there is none."""
         try:
             with os.scandir(self._repository.version_dir(*version)) as entries:
-                found = [(entry.name, entry.stat()) for entry in entries]
+                stats = [(entry.name, entry.stat()) for entry in entries]
         except OSError:
             return frozenset()
-        return frozenset((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
+        return frozenset((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
     def _load(self, version: Version) -> None:
         slot, text = self._activities.slots - 1, _text(version)

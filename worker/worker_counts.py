@@ -27,6 +27,6 @@ class WorkerCounts:
             self._counts.add_load(model, seconds, worked=worked)
         steps: list[Step] = [*self._counts.steps()]
         if worker := self._worker():
-            shared, own = self._pool.model_bytes()
-            steps.append(("SET", memory_key(worker), f"{shared} {own}", "EX", _MEMORY_TTL))
+            shared, private = self._pool.model_bytes()
+            steps.append(("SET", memory_key(worker), f"{shared} {private}", "EX", _MEMORY_TTL))
         return steps

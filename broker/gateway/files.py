@@ -48,23 +48,23 @@ class FileJobs:
         idempotency key. Returns None if as many files of its owner wait or run for the model as may. Harmless to
         repeat. Raises `SlowDiskError` and `TooFewReplicas` (the job may be in Redis then), and
         `broker.idempotency.IdempotencyConflict`."""
-        asked = job.asked
+        file_request = job.asked
         expires = "" if job.expires_after is None else max(0, round(job.expires_after * 1000))
         fields: dict[str, str | bytes | int] = {
-            "data": job_data(FILE_PREDICTION.function, asked.to_json()),
-            "version": asked.version,
+            "data": job_data(FILE_PREDICTION.function, file_request.to_json()),
+            "version": file_request.version,
             "created_at": job.created_at,
             "timeout": self._timeout,
             "result_ttl": self._result_ttl,
             "failure_ttl": self._result_ttl,
-            "description": f"{asked.model}@{asked.version}",
-            "format": asked.output,
+            "description": f"{file_request.model}@{file_request.version}",
+            "format": file_request.output,
             "stage": "plan",
             "tasks": 1,
         }
         further = {"request": job.request, "webhook": job.webhook, "idempotency": job.idempotency}
         fields |= {name: text for name, text in further.items() if text}
-        queue = FILE_PREDICTION.queue_of(asked.model, job.owner)
+        queue = FILE_PREDICTION.queue_of(file_request.model, job.owner)
         flat = [part for field in fields.items() for part in field]
         call = Call("enqueue", [queue, job.id, expires, "", most, *flat])
         (answer,) = self._durability.send(self._scripts.send, [call])

@@ -87,7 +87,7 @@ class HealthCheck:
                 ]
             )
             repairs = True
-            incs, names = ([name.decode(errors="replace") for name in found] for found in (incs, workers))
+            incs, names = ([name.decode(errors="replace") for name in members] for members in (incs, workers))
             slow_disk = self._waits_for_the_disk()
             *answers, stuck, timeouts, first_end = self._scripts.attempt(
                 [
@@ -106,11 +106,11 @@ class HealthCheck:
             self._full = reason is FULL
             return SystemHealth(reason, repairs, lost=lost)
         self._full = self._full and memory["used_memory"] > ROOM_AGAIN * (memory["maxmemory"] or float("inf"))
-        found = iter(answers)
-        alive = [inc for inc in incs if next(found)]
-        unheard = {name for name in names if not next(found)}
+        remaining = iter(answers)
+        alive = [inc for inc in incs if next(remaining)]
+        unheard = {name for name in names if not next(remaining)}
         silent = sorted(unheard & {worker_of(inc) for inc in alive})
-        full, failures = self._full_queues(rows), parse_failures(found)
+        full, failures = self._full_queues(rows), parse_failures(remaining)
         fault = FULL if self._full else None
         now = time[0] + time[1] / 1_000_000
         too_many = sorted(owner.decode() for owner, count in waiting.items() if int(count) >= MOST_WAITING)

@@ -94,8 +94,8 @@ class Jobs:
         submissions = [ACCEPTED] * len(jobs)
         for group, answer in zip(groups, answers, strict=True):
             limits = jobs[group[0]].caller.limits
-            for position, one in zip(group, answer, strict=True):
-                submissions[position] = Submission.of_answer(one, limits)
+            for position, outcome in zip(group, answer, strict=True):
+                submissions[position] = Submission.of_answer(outcome, limits)
         return submissions
 
     def _submission(self, jobs: Sequence[PredictionJob]) -> Call:
@@ -133,10 +133,10 @@ class Jobs:
         """
         calls = [Call("wait", [channel, *ids[i : i + _PER_CALL]]) for i in range(0, len(ids), _PER_CALL)]
         answers = [answer for part in self._scripts.send(calls) for answer in part]
-        found: dict[str, Job | None] = {i: None for i, answer in zip(ids, answers, strict=True) if answer == b"unknown"}
+        jobs: dict[str, Job | None] = {i: None for i, answer in zip(ids, answers, strict=True) if answer == b"unknown"}
         final = [job_id for job_id, answer in zip(ids, answers, strict=True) if answer == b"final"]
-        found.update(zip(final, self.read(final), strict=True))
-        return found
+        jobs.update(zip(final, self.read(final), strict=True))
+        return jobs
 
     def cancel(self, job_id: str) -> tuple[bool, Job] | None:
         """Cancel a job. Returns whether this call cancelled it (False: it had ended before), and the job; None if there
@@ -167,9 +167,11 @@ class Jobs:
         for queue in queues:
             steps += [("HGET", "mg:rows", queue), ("LLEN", f"rq:queue:{queue}")]
             steps += [("ZCOUNT", index, since, "+inf") for index in indexes_of(queue, "finished", "failed")]
-        each = len(steps) // len(queues)
+        steps_per_queue = len(steps) // len(queues)
         answers = self._scripts.send(steps)
-        rows, jobs, *scored = (sum(int(answer or 0) for answer in answers[place::each]) for place in range(each))
+        rows, jobs, *scored = (
+            sum(int(answer or 0) for answer in answers[offset::steps_per_queue]) for offset in range(steps_per_queue)
+        )
         ended = sum(scored)
         return Backlog(rows, jobs, jobs * _DRAIN_SECONDS / ended if ended else None)
 

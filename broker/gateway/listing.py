@@ -73,8 +73,8 @@ ALL_JOBS = JobFilter()
 
 
 @dataclass(frozen=True)
-class _Place:
-    """The place of a job in the list: its section; its queue, or its score (the time of its end); its id."""
+class _Position:
+    """The position of a job in the list: its section; its queue, or its score (the time of its end); its id."""
 
     section: str
     within: str | float
@@ -84,7 +84,7 @@ class _Place:
         return base64.urlsafe_b64encode(dumps([self.section, self.within, self.id]).encode()).decode().rstrip("=")
 
     @classmethod
-    def from_cursor(cls, cursor: str) -> _Place:
+    def from_cursor(cls, cursor: str) -> _Position:
         try:
             section, within, job_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         except (ValueError, TypeError, RecursionError) as error:
@@ -112,20 +112,20 @@ class Listing:
         """
         if not 1 <= limit <= LARGEST_PAGE:
             raise ValueError(f"limit={limit} is not between 1 and {LARGEST_PAGE}")
-        place = _Place.from_cursor(cursor) if cursor else None
+        position = _Position.from_cursor(cursor) if cursor else None
         queues = self._queues(wanted)
         left = MOST_BYTES
         for _ in range(_LOOKS):
-            found = self._places(queues, wanted.status, limit + 1, place)
-            jobs, size = self._read(found[:limit], left)
+            positions = self._positions(queues, wanted.status, limit + 1, position)
+            jobs, size = self._read(positions[:limit], left)
             items = [job for job in jobs if job and wanted.accepts(job)]
-            if len(jobs) == len(found):
+            if len(jobs) == len(positions):
                 return Page(items, None)
-            place = found[len(jobs) - 1]
+            position = positions[len(jobs) - 1]
             left -= size
             if items or left <= 0:
                 break
-        return Page(items, place.cursor() if place else None)
+        return Page(items, position.cursor() if position else None)
 
     def _queues(self, wanted: JobFilter) -> list[str]:
         """Return the queues that may hold wanted jobs, and other ones."""
@@ -134,43 +134,47 @@ class Listing:
         if model is not None and owner is not None:
             return sorted(kind.queue_of(model, owner) for kind in kinds)
         names = (key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
-        found = ((name, kind_of(name)) for name in names)
-        return sorted(name for name, kind in found if kind in kinds and kind.may_hold(name, model, owner))
+        queues = ((name, kind_of(name)) for name in names)
+        return sorted(name for name, kind in queues if kind in kinds and kind.may_hold(name, model, owner))
 
-    def _places(self, queues: Sequence[str], status: Status | None, count: int, after: _Place | None) -> list[_Place]:
-        """Return the next `count` places of the list, fewer at its end."""
+    def _positions(
+        self, queues: Sequence[str], status: Status | None, count: int, after: _Position | None
+    ) -> list[_Position]:
+        """Return the next `count` positions of the list, fewer at its end."""
         sections = _SECTIONS.get(status, (_ENDED,))
         if after:
             sections = sections[sections.index(after.section) :] if after.section in sections else ()
-        places: list[_Place] = []
+        positions: list[_Position] = []
         for section in sections:
             start = after if after and after.section == section else None
             if section == _WAITING:
-                places += self._waiting(queues, count, start)
+                positions += self._waiting(queues, count, start)
             elif section == _RUNNING:
-                places += self._running(queues, start)
+                positions += self._running(queues, start)
             else:
-                places += self._ended(queues, _ENDS.get(status, ENDS), count, start)
-            if len(places) >= count:
+                positions += self._ended(queues, _ENDS.get(status, ENDS), count, start)
+            if len(positions) >= count:
                 break
-        return places[:count]
+        return positions[:count]
 
-    def _waiting(self, queues: Sequence[str], count: int, after: _Place | None) -> Iterator[_Place]:
+    def _waiting(self, queues: Sequence[str], count: int, after: _Position | None) -> Iterator[_Position]:
         if after:
             queues = [queue for queue in queues if queue >= str(after.within)]
         starts = [after.id if after and queue == after.within else "" for queue in queues]
         calls = [Call("page", [queue, start, count]) for queue, start in zip(queues, starts, strict=True)]
         for queue, ids in zip(queues, self._scripts.send(calls), strict=True):
-            yield from (_Place(_WAITING, queue, job_id.decode()) for job_id in ids)
+            yield from (_Position(_WAITING, queue, job_id.decode()) for job_id in ids)
 
-    def _running(self, queues: Sequence[str], after: _Place | None) -> Iterator[_Place]:
+    def _running(self, queues: Sequence[str], after: _Position | None) -> Iterator[_Position]:
         answers = self._scripts.send([("ZRANGE", f"rq:wip:{queue}", 0, -1) for queue in queues])
         for queue, entries in zip(queues, answers, strict=True):
             for job_id in sorted(entry.decode().partition(":")[0] for entry in entries):
                 if after is None or (queue, job_id) > (after.within, after.id):
-                    yield _Place(_RUNNING, queue, job_id)
+                    yield _Position(_RUNNING, queue, job_id)
 
-    def _ended(self, queues: Sequence[str], statuses: Sequence[str], count: int, after: _Place | None) -> list[_Place]:
+    def _ended(
+        self, queues: Sequence[str], statuses: Sequence[str], count: int, after: _Position | None
+    ) -> list[_Position]:
         highest = "+inf" if after is None else repr(after.within)
         # One more than wanted: the job of the cursor itself, which alone has its score.
         calls = [
@@ -178,21 +182,21 @@ class Listing:
             for i in range(0, len(queues), _QUEUES_PER_CALL)
         ]
         answers = self._scripts.send(calls) if calls else []
-        places = [
-            _Place(_ENDED, float(score), job_id.decode())
+        positions = [
+            _Position(_ENDED, float(score), job_id.decode())
             for answer in answers
             for job_id, score in zip(answer[::2], answer[1::2], strict=True)
         ]
-        places.sort(key=lambda place: (place.within, place.id), reverse=True)
+        positions.sort(key=lambda position: (position.within, position.id), reverse=True)
         if after is None:
-            return places
-        return [place for place in places if (place.within, place.id) < (after.within, after.id)]
+            return positions
+        return [position for position in positions if (position.within, position.id) < (after.within, after.id)]
 
-    def _read(self, places: Sequence[_Place], most: int) -> tuple[list[Job | None], int]:
-        """Return the jobs at the first of `places`, None for each that is gone, and their bytes: at most `most`, but at
-        least one job."""
-        if not places:
+    def _read(self, positions: Sequence[_Position], most: int) -> tuple[list[Job | None], int]:
+        """Return the jobs at the first of `positions`, None for each deleted one, and their bytes: at most `most`, but
+        at least one job."""
+        if not positions:
             return [], 0
-        ids = [place.id for place in places]
+        ids = [position.id for position in positions]
         size, *answers = self._scripts.run("read", most, len(job_fields()), *job_fields(), *ids)
         return [job_of(job_id, values) for job_id, values in zip(ids, answers, strict=False)], size

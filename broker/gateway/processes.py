@@ -54,8 +54,10 @@ class ProcessReader:
     def read(self) -> tuple[list[Worker], list[TrainerProcess]]:
         """Return the workers by name, and the trainer's processes by queue. Two round trips."""
         scorers, trainers, names = (
-            sorted(member.decode(errors="replace") for member in found)
-            for found in self._scripts.send([("SMEMBERS", key) for key in (SCORERS.members, TRAINERS.members, WORKERS)])
+            sorted(member.decode(errors="replace") for member in members)
+            for members in self._scripts.send(
+                [("SMEMBERS", key) for key in (SCORERS.members, TRAINERS.members, WORKERS)]
+            )
         )
         processes = [*scorers, *trainers]
         steps: list[Step] = []
@@ -65,25 +67,25 @@ class ProcessReader:
         for name in names:
             steps += [("GET", key(name)) for key in (status_key, failures_key, memory_key)]
         answers = self._scripts.send(steps) if steps else []
-        found = dict(zip(processes, zip(*[iter(answers[: 3 * len(processes)])] * 3, strict=True), strict=True))
+        states = dict(zip(processes, zip(*[iter(answers[: 3 * len(processes)])] * 3, strict=True), strict=True))
         said = dict(zip(names, zip(*[iter(answers[3 * len(processes) :])] * 3, strict=True), strict=True))
-        workers = _workers({inc: found[inc] for inc in scorers if found[inc][0]}, said)
-        return workers, [_trainer(*found[inc][1:]) for inc in trainers if found[inc][0]]
+        workers = _workers({inc: states[inc] for inc in scorers if states[inc][0]}, said)
+        return workers, [_trainer(*states[inc][1:]) for inc in trainers if states[inc][0]]
 
 
 def _workers(scorers: Mapping[str, Sequence[Any]], said: Mapping[str, Sequence[bytes | None]]) -> list[Worker]:
-    found: defaultdict[str, Worker] = defaultdict(lambda: Worker(""))
+    workers: defaultdict[str, Worker] = defaultdict(lambda: Worker(""))
     for inc, (_, held, (host, _)) in scorers.items():
-        worker = found[worker_of(inc)]
+        worker = workers[worker_of(inc)]
         worker.host = _text(host)
         if held:
             worker.busy += 1
         else:
             worker.idle += 1
-    for name in found:
-        found[name].name = name
-        _add_report(found[name], *said.get(name, (None, None, None)))
-    return [worker for _, worker in sorted(found.items())]
+    for name in workers:
+        workers[name].name = name
+        _add_report(workers[name], *said.get(name, (None, None, None)))
+    return [worker for _, worker in sorted(workers.items())]
 
 
 def _add_report(worker: Worker, status: bytes | None, failures: bytes | None, memory: bytes | None) -> None:
@@ -95,8 +97,8 @@ def _add_report(worker: Worker, status: bytes | None, failures: bytes | None, me
             worker.models = None if report.models is None else sorted(map(str, report.models))
             worker.silent = False
     with suppress(ValueError):
-        shared, own = map(int, (memory or b"").split())
-        worker.memory = shared, own
+        shared, private = map(int, (memory or b"").split())
+        worker.memory = shared, private
     worker.failures = parse_failures([failures])
 
 

@@ -48,8 +48,8 @@ class Submission:
             return cls._refused_or_earlier(answer)
         first, remaining, reset, wait = answer
         rate = Quota("rows", limits.rows_per_second or 0, 1, remaining, reset / _MICROSECONDS)
-        found = ACCEPTED if first == 1 else cls._refused_or_earlier(first)
-        return cls(found.refused_by, rate, wait / _MICROSECONDS, found.earlier)
+        submission = ACCEPTED if first == 1 else cls._refused_or_earlier(first)
+        return cls(submission.refused_by, rate, wait / _MICROSECONDS, submission.earlier)
 
     @classmethod
     def _refused_or_earlier(cls, answer: bytes) -> Submission:

@@ -140,13 +140,13 @@ class TrainerClient:
         else:
             self._on_replay()
             self._expire_commands()
-        status, found = read_end(self._scripts, job_id)
+        status, end = read_end(self._scripts, job_id)
         if job_id != job.id and status in ("queued", "started"):
             raise InFlight(job_id)
         if status == "finished":
-            return dict(found.get("result") or {})
+            return dict(end.get("result") or {})
         if status == "failed":
-            raise ModelgateError.from_failure(Failure.from_json(found["failure"]))
+            raise ModelgateError.from_failure(Failure.from_json(end["failure"]))
         if status == "canceled":
             raise TrainerUnavailable(
                 "no trainer answers, and nothing was done; start one (python -m trainer) and try again"
@@ -183,8 +183,8 @@ class TrainerClient:
 
     def parameters(self, recipe: str) -> list[Parameter] | None:
         """Return the parameters of the recipe, or None if they are not published."""
-        found = json.loads(self._redis.get(PARAMETERS) or "{}").get(recipe)
-        return None if found is None else [Parameter.from_json(data) for data in found]
+        parameters = json.loads(self._redis.get(PARAMETERS) or "{}").get(recipe)
+        return None if parameters is None else [Parameter.from_json(data) for data in parameters]
 
     def log(self, job_id: str, start: int) -> tuple[int, bytes]:
         """Return the log of a training from byte `start` on, and the byte at which that part begins: a long log loses

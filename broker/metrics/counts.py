@@ -86,4 +86,4 @@ class Counts:
 
     def _call(self, added: Sequence[tuple[str, str, int]]) -> Call:
         self._number += 1
-        return Call("count", [self._process, self._number, *(part for one in added for part in one)])
+        return Call("count", [self._process, self._number, *(part for count in added for part in count)])

@@ -119,8 +119,8 @@ class MetricsReader:
         for key, counted in zip(hashes, islice(answers, len(hashes)), strict=True):
             if isinstance(counted, dict):  # a worker may have made its hash something else
                 _add_counts(snapshot, key, counted)
-        found = dict(zip(queues, chain.from_iterable(self._scripts.checked(list(answers))), strict=True))
-        shares = _add_queues(snapshot, found, now[0] + now[1] / 1_000_000)
+        surveys = dict(zip(queues, chain.from_iterable(self._scripts.checked(list(answers))), strict=True))
+        shares = _add_queues(snapshot, surveys, now[0] + now[1] / 1_000_000)
         shares["metrics"] = sum(sizes[: len(ours)]) + sum(sizes[len(ours) :]) * len(models)
         _add_redis(snapshot, memory, persistence, shares)
         if snapshot.values[table.AOF_WRITTEN].get((), 1):  # else no lease is renewed, and nobody knows who lives
@@ -140,12 +140,12 @@ class MetricsReader:
 
     def _queues_of(self, models: Sequence[str]) -> list[str]:
         """Return the queues of these models, of all owners, and those of the trainer."""
-        known, found = set(models), {PREDICTION.queue_of(model) for model in models}
+        known, queues = set(models), {PREDICTION.queue_of(model) for model in models}
         (keys,) = self._scripts.send([("SMEMBERS", "rq:queues")])
         names = [key.decode(errors="replace").removeprefix("rq:queue:") for key in keys]
         for kind in (PREDICTION, FILE_PREDICTION):
-            found.update(name for name in names if kind.owns(name) and kind.model_of(name) in known)
-        return [*sorted(found), *_TRAINER_QUEUES]
+            queues.update(name for name in names if kind.owns(name) and kind.model_of(name) in known)
+        return [*sorted(queues), *_TRAINER_QUEUES]
 
     def _add_processes(
         self, snapshot: Snapshot, scorers: Iterable[bytes], trainers: Iterable[bytes], workers: Iterable[bytes]
@@ -192,8 +192,8 @@ class MetricsReader:
 
 def _replicas(replication: Mapping[str, Any]) -> int:
     """Return how many replicas follow this Redis."""
-    found = [value for name, value in replication.items() if name.startswith("slave") and isinstance(value, dict)]
-    return sum(replica.get("state") == "online" and replica.get("lag", 0) <= _SILENT for replica in found)
+    replicas = [value for name, value in replication.items() if name.startswith("slave") and isinstance(value, dict)]
+    return sum(replica.get("state") == "online" and replica.get("lag", 0) <= _SILENT for replica in replicas)
 
 
 def _add_counts(snapshot: Snapshot, key: str, counted: Mapping[bytes, bytes]) -> None:
@@ -221,11 +221,11 @@ def _add_counts(snapshot: Snapshot, key: str, counted: Mapping[bytes, bytes]) ->
         snapshot.histograms[metric][labels] = Buckets(counts, parts.get("sum", 0) / metric.scale)
 
 
-def _add_queues(snapshot: Snapshot, found: Mapping[str, Sequence[Any]], now: float) -> dict[str, int]:
-    """Add what SURVEY has found by queue, at `now` in seconds. Returns the bytes of the jobs by purpose."""
+def _add_queues(snapshot: Snapshot, surveys: Mapping[str, Sequence[Any]], now: float) -> dict[str, int]:
+    """Add the results of SURVEY by queue, at `now` in seconds. Returns the bytes of the jobs by purpose."""
     shares = dict.fromkeys(("jobs", *_SEEN, "trainings"), 0)
     values = snapshot.values
-    for queue, (waiting, rows, since, running, began, *sizes) in found.items():
+    for queue, (waiting, rows, since, running, began, *sizes) in surveys.items():
         age = _age(since, now)
         if queue in _TRAINER_QUEUES:
             values[table.TRAINER_QUEUE_JOBS][queue,] = waiting

@@ -72,8 +72,8 @@ class Metric:
 
     def field(self, labels: tuple[str, ...], part: str = "") -> str:
         """Return the field of that hash; `part`: the position of a bucket, or `sum`."""
-        own = (value for name, value in zip(self.labels, labels, strict=True) if name != "model")
-        return "|".join([self.name.removeprefix(PREFIX), *own, *([part] if part else [])])
+        values = (value for name, value in zip(self.labels, labels, strict=True) if name != "model")
+        return "|".join([self.name.removeprefix(PREFIX), *values, *([part] if part else [])])
 
 
 def _counter(counted_by: CountedBy, name: str, help_text: str, *labels: str, unit: str = "") -> Metric:

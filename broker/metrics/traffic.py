@@ -118,16 +118,16 @@ class TrafficRecorder:
         `RedisError`."""
         if not self._redis.set(_LEASE, 1, nx=True, px=round(RECORD_EVERY * 900)):
             return False
-        found = _values(self._read(self._models()))
-        changed = [model for model, values in found.items() if model and self._last.get(model) != values]
+        records = _values(self._read(self._models()))
+        changed = [model for model, values in records.items() if model and self._last.get(model) != values]
         for start in range(0, len(changed), _MODELS_PER_CALL):
-            self._add(found, changed[start : start + _MODELS_PER_CALL])
-        self._add(found, [""])
-        self._last = found
+            self._add(records, changed[start : start + _MODELS_PER_CALL])
+        self._add(records, [""])
+        self._last = records
         return True
 
-    def _add(self, found: Mapping[str, str], models: Sequence[str]) -> None:
-        self._scripts.send([Call("record", [_GAUGES, *(part for model in models for part in (model, found[model]))])])
+    def _add(self, records: Mapping[str, str], models: Sequence[str]) -> None:
+        self._scripts.send([Call("record", [_GAUGES, *(part for model in models for part in (model, records[model]))])])
 
     def start(self) -> None:
         """Record from now on, in a thread."""
@@ -156,12 +156,12 @@ class TrafficReader:
 
 
 def _points(ring: Iterable[bytes], period: Period, newest: int) -> list[Point]:
-    found = {}
+    by_slot = {}
     for text in ring:
         slot, *values = text.split()
-        found[int(slot)] = values
+        by_slot[int(slot)] = values
     slots = range(newest - period.points + 1, newest + 1)
-    return [_point(slot * period.step, found.get(slot, ())) for slot in slots]
+    return [_point(slot * period.step, by_slot.get(slot, ())) for slot in slots]
 
 
 def _point(start: int, values: Sequence[bytes]) -> Point:
@@ -173,25 +173,25 @@ def _point(start: int, values: Sequence[bytes]) -> Point:
 
 def _values(snapshot: Snapshot) -> dict[str, str]:
     """Return the values of a record by model, and of all together ('')."""
-    found: dict[str, list[float]] = {}
+    by_model: dict[str, list[float]] = {}
     length = _NUMBERS + _BUCKETS + 1
 
     def of(model: str) -> list[float]:
-        return found.setdefault(model, [0.0] * length)
+        return by_model.setdefault(model, [0.0] * length)
 
     places = [(table.QUEUE_JOBS, 0), (table.QUEUE_AGE, 1), (table.ROWS, 5), (table.REFUSED_ROWS, length - 1)]
-    for metric, place in places:
+    for metric, index in places:
         for (model,), value in snapshot.values[metric].items():
-            of(model)[place] = value
+            of(model)[index] = value
     for (model, outcome), count in snapshot.values[table.MODEL_REQUESTS].items():
         of(model)[2 if outcome == "answered" else 3] += count
     for (model, status), count in snapshot.values[table.JOBS].items():
         of(model)[4] += count if status in ("failed", "expired") else 0
     for (model,), seconds in snapshot.histograms[table.MODEL_SECONDS].items():
         of(model)[_NUMBERS:-1] = seconds.counts
-    columns = list(zip(*found.values(), strict=True)) or [()] * length
-    found[""] = [max(column, default=0.0) if at == 1 else sum(column) for at, column in enumerate(columns)]
-    return {model: " ".join(f"{number:.15g}" for number in numbers) for model, numbers in found.items()}
+    columns = list(zip(*by_model.values(), strict=True)) or [()] * length
+    by_model[""] = [max(column, default=0.0) if at == 1 else sum(column) for at, column in enumerate(columns)]
+    return {model: " ".join(f"{number:.15g}" for number in numbers) for model, numbers in by_model.items()}
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[float], share: float) -> float | None:

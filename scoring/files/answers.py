@@ -74,6 +74,6 @@ def spread(column: Column, places: Sequence[int], count: int) -> Column:
         floats[places] = column
         return cast(Column, floats)
     values = [None] * count
-    for place, value in zip(places, column, strict=True):
-        values[place] = value
+    for index, value in zip(places, column, strict=True):
+        values[index] = value
     return values

@@ -25,9 +25,9 @@ def kept_types(signature: Signature, columns: Sequence[str]) -> list[str]:
         return [_TEXT] * len(columns)
     places = plan.lay_out(plan.match_case(columns), range(len(columns))).places
     kinds = {
-        place: _KINDS[signature.inputs[position].kind] for position, place in places.items() if position < plan.width
+        column: _KINDS[signature.inputs[position].kind] for position, column in places.items() if position < plan.width
     }
-    return [kinds.get(place, _TEXT) for place in range(len(columns))]
+    return [kinds.get(column, _TEXT) for column in range(len(columns))]
 
 
 def answer_types(signature: Signature, method: str) -> list[str]:
@@ -36,13 +36,13 @@ def answer_types(signature: Signature, method: str) -> list[str]:
         first = signature.outputs[0]
         labels = sum(len(output.shown_labels) for output in signature.outputs) if first.probabilities else 0
         return [*map(_type_of, signature.outputs), *[_DOUBLE] * (labels + first.scores)]
-    asked = signature.method(method)
-    form = asked.answer if asked else None
+    described = signature.method(method)
+    form = described.answer if described else None
     if form is AnswerForm.LABELS:
         return [_DOUBLE] * sum(len(output.shown_labels) for output in signature.outputs)
-    if form is AnswerForm.NAMED and asked:
+    if form is AnswerForm.NAMED and described:
         # What a transformer gives may be words.
-        return [_TEXT if method == "transform" else _DOUBLE] * len(asked.names or signature.outputs)
+        return [_TEXT if method == "transform" else _DOUBLE] * len(described.names or signature.outputs)
     return [_DOUBLE if form is AnswerForm.NUMBER else _TEXT]
 
 

@@ -56,9 +56,9 @@ class CsvChunk:
         self._lines = self._plain_lines(text)
         yield 0
         if self._lines is not None and plan_of(self._signature).is_table:
-            found = yield from self._by_column(self._lines)
-            if found:
-                return ChunkRows(found)
+            rows = yield from self._by_column(self._lines)
+            if rows:
+                return ChunkRows(rows)
         yield from self._read_cells(text)
         first_row = self._chunk.first_row
         return (yield from coerce_chunk([self._grid], self._signature, first_row, lenient=lenient))
@@ -103,10 +103,10 @@ class CsvChunk:
         texts: list[Sequence[Any]] = list(self._cells())
         if not plan.is_table:
             return texts
-        for position, place in plan.lay_out_csv(self._columns).places.items():
+        for position, column in plan.lay_out_csv(self._columns).places.items():
             if position < plan.width:
-                _, values = convert_column(list(texts[place]), position, plan, self._grid)
-                texts[place] = [None if value.__class__ is Refusal else value for value in values]
+                _, values = convert_column(list(texts[column]), position, plan, self._grid)
+                texts[column] = [None if value.__class__ is Refusal else value for value in values]
         return texts
 
     def _cells(self) -> list[list[str | None]]:
@@ -133,7 +133,7 @@ def _columns_of(
         return None
     plan = plan_of(signature)
     layout = plan.lay_out_csv(grid.columns or ())
-    numbers = {place for position, place in layout.places.items() if _is_plain_number(position, grid, signature)}
+    numbers = {column for position, column in layout.places.items() if _is_plain_number(position, grid, signature)}
     if text.count("+") > text.count("e+") + text.count("E+") or any(word in text for word in _BOOLEANS):
         numbers.clear()
     try:
@@ -143,7 +143,7 @@ def _columns_of(
             header=None,
             names=range(len(grid.columns or ())),
             usecols=sorted(layout.places.values()),
-            dtype={place: np.float64 if place in numbers else object for place in layout.places.values()},
+            dtype={column: np.float64 if column in numbers else object for column in layout.places.values()},
             skipinitialspace=True,
             keep_default_na=False,
             na_values=[""],
@@ -156,14 +156,14 @@ def _columns_of(
         return None
     as_arrays = takes_arrays(signature, input_format)
     columns: list[Column] = []
-    for position, place in sorted(layout.places.items()):
-        if place in numbers:
-            values: Any = frame[place].to_numpy()
+    for position, column in sorted(layout.places.items()):
+        if column in numbers:
+            values: Any = frame[column].to_numpy()
             if not are_valid(values, signature.inputs[position]):
                 return None
             columns.append(values if as_arrays else listed(values))
             continue
-        cells = [None if cell.__class__ is float or cell.isspace() else cell for cell in frame[place].tolist()]
+        cells = [None if cell.__class__ is float or cell.isspace() else cell for cell in frame[column].tolist()]
         _, values = convert_column(cells, position, plan, grid)
         if Refusal in map(type, values):
             return None

@@ -80,7 +80,7 @@ class _Planner:
             chunks = yield from self._chunks(every_cell=True)
         if not chunks:
             raise InvalidInstances([FieldError(None, None, "no_rows", "the file has no rows; send at least one")])
-        formats = {name: found.format for name, (_, found) in self._formats.items()}
+        formats = {name: numbers.format for name, (_, numbers) in self._formats.items()}
         return Contents(chunks, self._header, warnings, CsvLayout(self._encoding, self._separator, formats))
 
     def _chunks(self, every_cell: bool = False) -> Steps[Sequence[Chunk] | None]:
@@ -103,7 +103,7 @@ class _Planner:
         return chunks.chunks
 
     def _formats_needed(self) -> bool:
-        return any(found.needed for _, found in self._formats.values())
+        return any(numbers.needed for _, numbers in self._formats.values())
 
     def _read_header(self) -> None:
         self._file.seek(self._offset)
@@ -122,8 +122,8 @@ class _Planner:
         plan, inputs = plan_of(self._signature), self._signature.inputs
         places = plan.lay_out_csv(self._header).places if plan.is_table else {}
         return {
-            inputs[position].name: (place, NumberFormat(self._separator, inputs[position].format))
-            for position, place in places.items()
+            inputs[position].name: (column, NumberFormat(self._separator, inputs[position].format))
+            for position, column in places.items()
             if position < plan.width and inputs[position].kind in (Kind.NUMBER, Kind.INTEGER)
         }
 
@@ -158,8 +158,8 @@ class _Planner:
             while lines.end < BLOCK_BYTES and (piece := _piece(records, lines, chunks.piece_rows)):
                 chunks.add(len(piece), self._offset + lines.end)
                 fitting = [record for record in piece if len(record) == len(self._header)]
-                for place, found in self._formats.values():
-                    found.add(record[place] for record in fitting)
+                for column, numbers in self._formats.values():
+                    numbers.add(record[column] for record in fitting)
         finally:
             text.detach()  # which leaves the file open
         self._offset += lines.end

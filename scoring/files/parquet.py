@@ -50,12 +50,12 @@ def connection() -> DuckDBPyConnection:
 def in_background(work: Callable[[], T]) -> Steps[T]:
     """Do `work` in a thread, while DuckDB does not hold the interpreter; yields 0 meanwhile. Raises what it raises,
     errors of DuckDB as `NotReadable` or `OSError`."""
-    found: list[T] = []
+    done: list[T] = []
     failed: list[BaseException] = []
 
     def run() -> None:
         try:
-            found.append(work())
+            done.append(work())
         except BaseException as error:  # raised below, in the thread that waits
             failed.append(error)
 
@@ -71,7 +71,7 @@ def in_background(work: Callable[[], T]) -> Steps[T]:
             thread.join()
     if failed:
         raise _plain(failed[0])
-    return found[0]
+    return done[0]
 
 
 def _plain(error: BaseException) -> BaseException:
@@ -94,8 +94,8 @@ def quoted(name: str) -> str:
 
 def columns_of(path: Path) -> dict[str, str]:
     """Return the type in SQL of each column of a file."""
-    found = connection().execute("DESCRIBE SELECT * FROM read_parquet(?)", [_exactly(path)]).fetchall()
-    return {name: kind for name, kind, *_ in found}
+    described = connection().execute("DESCRIBE SELECT * FROM read_parquet(?)", [_exactly(path)]).fetchall()
+    return {name: kind for name, kind, *_ in described}
 
 
 def rows_in(path: Path) -> int:
@@ -118,7 +118,7 @@ def text_sizes(path: Path, texts: Sequence[str], piece: int) -> list[tuple[int, 
     """Return the bytes of the texts, which are SQL, in each `piece` of so many rows, and those of its longest row. They
     are counted: what a file says of its sizes may be wrong, and says little of a text that is repeated."""
     size = " + ".join(f"coalesce(strlen({text}), 0)" for text in texts)
-    found = (
+    sizes = (
         connection()
         .execute(
             f"SELECT sum(size), max(size) FROM (SELECT file_row_number // {piece} AS piece, {size} AS size"  # noqa: S608
@@ -127,7 +127,7 @@ def text_sizes(path: Path, texts: Sequence[str], piece: int) -> list[tuple[int, 
         )
         .fetchall()
     )
-    return [(int(total), int(longest)) for total, longest in found]
+    return [(int(total), int(longest)) for total, longest in sizes]
 
 
 def load_chunk(path: Path, start: int, end: int) -> None:
@@ -143,20 +143,20 @@ def fetch(expressions: Sequence[str]) -> list[Any]:
     """Return one array for each expression over the columns of `chunk`; nulls are masked."""
     if not expressions:
         return []
-    named = ", ".join(f"{expression} AS c{place}" for place, expression in enumerate(expressions))
-    found = connection().execute(f"SELECT {named} FROM chunk").fetchnumpy()  # noqa: S608
-    return [found[f"c{place}"] for place in range(len(expressions))]
+    named = ", ".join(f"{expression} AS c{index}" for index, expression in enumerate(expressions))
+    arrays = connection().execute(f"SELECT {named} FROM chunk").fetchnumpy()  # noqa: S608
+    return [arrays[f"c{index}"] for index in range(len(expressions))]
 
 
 def write_part(path: Path, added: Mapping[str, tuple[str, Any]], *, with_chunk: bool) -> None:
     """Write a Parquet file: the columns of `chunk`, if it is to have them, and those `added`. These have a type in SQL
     and values: whole numbers, floats (NaN is null), or texts (None is null) to cast to that type."""
     database = connection()
-    frame = {f"c{place}": _series(values) for place, (_, values) in enumerate(added.values())}
+    frame = {f"c{index}": _series(values) for index, (_, values) in enumerate(added.values())}
     database.register("added", pd.DataFrame(frame))
     columns = [
-        f"{_cast(f'added.c{place}', kind, values)} AS {quoted(name)}"
-        for place, (name, (kind, values)) in enumerate(added.items())
+        f"{_cast(f'added.c{index}', kind, values)} AS {quoted(name)}"
+        for index, (name, (kind, values)) in enumerate(added.items())
     ]
     source = "chunk POSITIONAL JOIN added" if with_chunk else "added"
     chosen = ", ".join([*["chunk.*"] * with_chunk, *columns])

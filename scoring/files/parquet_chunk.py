@@ -42,18 +42,18 @@ class ParquetChunk:
         arrays = yield from in_background(lambda: fetch([_value(self._names[p], self._types) for p in used]))
         values = dict(zip(used, arrays, strict=True))
         if plan.is_table:
-            found = yield from self._by_column({position: values[place] for position, place in places.items()})
-            if found:
-                return ChunkRows(found)
-        lists = [listed(values[place]) for place in used]
+            rows = yield from self._by_column({position: values[column] for position, column in places.items()})
+            if rows:
+                return ChunkRows(rows)
+        lists = [listed(values[column]) for column in used]
         yield 0
-        grid = Grid([self._names[place] for place in used], [list(row) for row in zip(*lists, strict=True)])
+        grid = Grid([self._names[column] for column in used], [list(row) for row in zip(*lists, strict=True)])
         return (yield from coerce_chunk([grid], self._signature, self._chunk.first_row, lenient=lenient))
 
     def _by_column(self, arrays: dict[int, Any]) -> Steps[ColumnarRows | None]:
         """Return the rows if all are valid, else None."""
         plan, inputs = plan_of(self._signature), self._signature.inputs
-        numbers = {place for place, field in enumerate(inputs) if field.kind is Kind.NUMBER}
+        numbers = {position for position, field in enumerate(inputs) if field.kind is Kind.NUMBER}
         columns: list[Sequence[Any]] = []
         for position, array in sorted(arrays.items()):
             yield 0

@@ -35,7 +35,7 @@ def plan_parquet(path: Path, signature: Signature, target: str | None, bounds: R
     names = list(types)
     warnings = check_columns(Grid(names, []), signature, target)
     places = sorted(plan_of(signature).lay_out(names, range(len(names))).places.values())
-    odd = [names[place] for place in places if not is_plain(types[names[place]])]
+    odd = [names[column] for column in places if not is_plain(types[names[column]])]
     if odd:
         raise InvalidInstances([_odd(name, types[name]) for name in odd])
     rows = yield from in_background(lambda: rows_in(path))

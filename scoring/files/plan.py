@@ -91,7 +91,7 @@ class FilePlan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FilePlan:
         csv = data["csv"]
-        formats = csv and {name: each and Format(each) for name, each in csv["formats"].items()}
+        formats = csv and {name: text and Format(text) for name, text in csv["formats"].items()}
         return cls(
             input=FileFormat(data["input"]),
             output=FileFormat(data["output"]),

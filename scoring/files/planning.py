@@ -30,20 +30,20 @@ CALL_MS = 15.0
 
 
 def plan(
-    path: Path, given: FileFormat, output: FileFormat, model: Scorable, *, method: str = PREDICT.name
+    path: Path, input_format: FileFormat, output: FileFormat, model: Scorable, *, method: str = PREDICT.name
 ) -> Steps[FilePlan]:
-    """Plan a file that is `given` in one format; yields the bytes that each step has read.
+    """Plan the predictions of a file in `input_format`; yields the bytes that each step has read.
 
     Raises `contract.errors.InvalidInstances` for a file without rows, or whose columns do not fit the signature;
     `NotReadable` for a file that is not in its format; `OSError`; and as `score` what the model raises.
     """
     signature = model.manifest.signature
-    named = output is FileFormat.NDJSON and given is not output
-    size, free = path.stat().st_size, _FREE_OF_PARQUET if given is FileFormat.PARQUET else _FREE_OF_TEXT
+    named = output is FileFormat.NDJSON and input_format is not output
+    size, free = path.stat().st_size, _FREE_OF_PARQUET if input_format is FileFormat.PARQUET else _FREE_OF_TEXT
     bounds = RowBounds(size, free, len(signature.inputs), answer_names(signature, method, ()), named)
-    contents = yield from _contents(path, given, output, model, bounds)
-    found = FilePlan(
-        input=given,
+    contents = yield from _contents(path, input_format, output, model, bounds)
+    file_plan = FilePlan(
+        input=input_format,
         output=output,
         rows=sum(chunk.rows for chunk in contents.chunks),
         chunks=contents.chunks,
@@ -54,16 +54,18 @@ def plan(
         warnings=contents.warnings,
         csv=contents.csv,
     )
-    return dataclasses.replace(found, call_rows=(yield from _call_rows(model, path, found, method)))
+    return dataclasses.replace(file_plan, call_rows=(yield from _call_rows(model, path, file_plan, method)))
 
 
-def _contents(path: Path, given: FileFormat, output: FileFormat, model: Scorable, bounds: RowBounds) -> Steps[Contents]:
+def _contents(
+    path: Path, input_format: FileFormat, output: FileFormat, model: Scorable, bounds: RowBounds
+) -> Steps[Contents]:
     manifest = model.manifest
     target = manifest.training_data.target
-    if given is FileFormat.CSV:
+    if input_format is FileFormat.CSV:
         return (yield from plan_csv(path, manifest.signature, target, bounds))
-    if given is FileFormat.NDJSON:
-        every_name = output is not given
+    if input_format is FileFormat.NDJSON:
+        every_name = output is not input_format
         return (yield from plan_json(path, manifest.signature, target, bounds, every_name=every_name))
     return (yield from plan_parquet(path, manifest.signature, target, bounds))
 
@@ -71,10 +73,10 @@ def _contents(path: Path, given: FileFormat, output: FileFormat, model: Scorable
 def _call_rows(model: Scorable, path: Path, plan: FilePlan, method: str) -> Steps[int]:
     """Return the rows that each call of the model gets: the most that take at most `CALL_MS`, by trying calls on the
     first valid rows of the file. A size that is a power of four seldom differs from one run to the next."""
-    found = yield from rows_of(model, path, plan, plan.chunks[0]).read(lenient=True)
+    rows = yield from rows_of(model, path, plan, plan.chunks[0]).read(lenient=True)
     size = 1
-    while size <= min(len(found.rows), _MOST_CALL_ROWS):
-        if not (yield from _is_fast(model, found.rows[:size], method)):
+    while size <= min(len(rows.rows), _MOST_CALL_ROWS):
+        if not (yield from _is_fast(model, rows.rows[:size], method)):
             break
         size *= _GROWTH
     return max(1, size // _GROWTH)

@@ -80,8 +80,8 @@ def _pieces(runs: Iterable[Run]) -> Iterator[tuple[int, Run]]:
             yield start, run
             start += 1
             continue
-        for place in range(0, len(run.rows), _AT_ONCE):
-            yield start + place, _slice(run, place, place + _AT_ONCE)
+        for first in range(0, len(run.rows), _AT_ONCE):
+            yield start + first, _slice(run, first, first + _AT_ONCE)
         start += len(run.rows)
 
 
@@ -92,8 +92,8 @@ def _coerce_some(
     for one request, halves of the rows are coerced each by itself."""
     count = len(part.rows)
     try:
-        found = coerce(part, signature, lenient=True, first_row=first_row + start)
-        good, bad, why = found.rows, found.refused, found.errors
+        coerced = coerce(part, signature, lenient=True, first_row=first_row + start)
+        good, bad, why = coerced.rows, coerced.refused, coerced.errors
     except InvalidInstances as error:
         good, bad, why = [], range(count), error.errors
     if len(why) < InvalidInstances.SHOWN or count == 1:

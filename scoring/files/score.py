@@ -54,14 +54,14 @@ def score(
     the file; `contract.errors.ModelgateError` (`model_error`) if the model raises; `MemoryError`; `OSError`.
     """
     reader = rows_of(model, path, plan, chunk)
-    found = yield from reader.read(lenient=lenient)
-    answers = yield from score_rows(model, found.rows, method, plan.call_rows)
-    if found.refused:
-        good = sorted(set(range(chunk.rows)).difference(found.refused))
+    chunk_rows = yield from reader.read(lenient=lenient)
+    answers = yield from score_rows(model, chunk_rows.rows, method, plan.call_rows)
+    if chunk_rows.refused:
+        good = sorted(set(range(chunk.rows)).difference(chunk_rows.refused))
         answers = [spread(column, good, chunk.rows) for column in answers]
-    nulls = listed(answers[0]).count(None) - len(found.refused)
+    nulls = listed(answers[0]).count(None) - len(chunk_rows.refused)
     yield from write_rows(part.output, plan, reader, answers, escape=escape)
-    if found.errors:
-        lines = (orjson.dumps(error.to_json(), option=orjson.OPT_APPEND_NEWLINE) for error in found.errors)
+    if chunk_rows.errors:
+        lines = (orjson.dumps(error.to_json(), option=orjson.OPT_APPEND_NEWLINE) for error in chunk_rows.errors)
         part.errors.write_bytes(b"".join(lines))
-    return Scored(chunk.rows, len(found.refused), len(found.errors), nulls)
+    return Scored(chunk.rows, len(chunk_rows.refused), len(chunk_rows.errors), nulls)

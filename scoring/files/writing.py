@@ -122,11 +122,11 @@ def csv_header(plan: FilePlan, *, escape: bool) -> str:
 def unlike(names: Sequence[str]) -> list[str]:
     """Return names of which no two are the same, in any case, and none is blank: as keys of an object, or columns of a
     Parquet file."""
-    found: dict[str, str] = {}
-    for place, name in enumerate(names):
-        name = name or f"column_{place + 1}"
+    names_used: dict[str, str] = {}
+    for index, name in enumerate(names):
+        name = name or f"column_{index + 1}"
         free, number = name, 2
-        while free.lower() in found:
+        while free.lower() in names_used:
             free, number = f"{name}_{number}", number + 1
-        found[free.lower()] = free
-    return list(found.values())
+        names_used[free.lower()] = free
+    return list(names_used.values())
