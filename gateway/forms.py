@@ -164,12 +164,14 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
 @contextmanager
 def received(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Iterator[Upload]:
     """Receive a form as `receive` does; note its key and fingerprint if its route is idempotent. Its files are deleted
-    if the block raises."""
+    if the block raises, or an earlier request has made what answers this one."""
     upload = receive(environ, spool, max_fields)
     try:
         if (exchange := current()).route and exchange.route.idempotent:
             note_content(exchange, upload.content(spool))
         yield upload
+        if exchange.replayed:
+            spool.discard(upload.files.values())
     except BaseException:
         spool.discard(upload.files.values())
         raise

@@ -227,7 +227,7 @@ class Parts:
     @cached_property
     def trainings(self) -> Trainings:
         schedules = Schedules(self.connection, self._signer, **self._training_ttls)
-        return Trainings(self.trainer, schedules, self.repository, caller, self.run_command(TO_PREVIEW))
+        return Trainings(self.trainer, schedules, self.repository, caller, self.run_command(TO_PREVIEW), self.spool)
 
     @cached_property
     def model_changes(self) -> ModelChanges:

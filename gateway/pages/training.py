@@ -25,7 +25,7 @@ from gateway.media_types import MULTIPART
 from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, lead, page, see
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
-from gateway.protocols.training_requests import check_file, fields_of_form, training_request
+from gateway.protocols.training_requests import fields_of_form, training_request
 from gateway.rules import SMALL_BODY, BodyLimit, Level
 from gateway.serving.models import check_new_name
 from gateway.serving.spool import Spool
@@ -64,9 +64,7 @@ class TrainingPages:
                 _note_model(model)
                 begun = replace(upload, fields={**self._choices_before(upload, given["again"]), **upload.fields})
                 asked = self._asked(begun, model, preview=True)
-                found = self.trainings.preview(asked)
-                self.spool.discard(upload.files.values())
-                return self._form(given, found, asked)
+                return self._form(given, self.trainings.preview(asked), asked)
 
         @routes.post("/train", level=Level.TRAIN, page=True, audit="train", streams=True)
         def train() -> Response:
@@ -80,8 +78,6 @@ class TrainingPages:
                 if upload.fields.get("once"):
                     note_form_of_page(current(), upload.content(self.spool))
                 job = self.trainings.submit(asked)
-                if current().replayed:
-                    self.spool.discard(upload.files.values())
             current().job_id = job.id
             target = f"{PATH}/jobs/{job.id}"
             return lead(target) if asked_by_open_page(request.environ) else see(target)
@@ -154,19 +150,8 @@ class TrainingPages:
         file = upload.files.get("file")
         if file is None or not upload.client_names.get("file"):
             raise Problem(ProblemCode.INVALID_TRAINING, "choose a CSV file to learn from")
-        body = {"recipe": GENERIC_RECIPE, **fields_of_form(given)}
-        asked = training_request(
-            model,
-            body,
-            self.trainings.recipes(),
-            GENERIC_RECIPE,
-            file,
-            upload.client_names["file"],
-            preview=preview,
-        )
-        with self.spool.open(file) as opened:
-            check_file(asked, opened)
-        return asked
+        body, names = {"recipe": GENERIC_RECIPE, **fields_of_form(given)}, (file, upload.client_names["file"])
+        return training_request(model, body, self.trainings.recipes(), GENERIC_RECIPE, *names, preview=preview)
 
 
 def _choices(manifest: ModelManifest, columns: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 
 from contract.errors import FieldError
 from contract.jobs import Job
-from contract.training import GENERIC_RECIPE, TrainingPreview, TrainingRequest
+from contract.training import GENERIC_RECIPE
 from contract.webhooks import AllowedTargets
 from gateway.answers import FRESH, JobAnswer, json_response
 from gateway.exchange import caller, current
@@ -33,8 +33,6 @@ from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols import native
 from gateway.protocols.training_requests import (
-    check_file,
-    check_parameters,
     fields_of_form,
     invalid_training,
     shown_request,
@@ -138,20 +136,18 @@ def blueprint(
         recipes = trainings.recipes()
         if _is_preview(request.args.get("preview", "0")):
             with _body(spool, fields) as given:
-                return json_response(_preview(name, recipes, given).to_json(), headers=FRESH)
+                asked = training_request(name, given.request, recipes, GENERIC_RECIPE, *given.file, preview=True)
+                return json_response(trainings.preview(asked).to_json(), headers=FRESH)
         with _body(spool, fields) as given:
-            if earlier := replays.find(current().idempotency):
-                job = replays.job(earlier, caller())
-            else:
-                job = _submit(name, recipes, given)
-            if current().replayed and given.upload:
-                spool.discard([given.upload])
-            return _accepted(job)
+            if job := replays.job_of(current().idempotency, caller()):
+                return _accepted(job)
+            asked = training_request(name, given.request, recipes, default_recipe(name, recipes), *given.file)
+            return _accepted(trainings.submit(asked, webhook_url(request.environ, webhooks)))
 
     @routes.post("/models/<name>/reset", level=Level.TRAIN, docs=_RESET, audit="train")
     def reset(name: str) -> JobAnswer:
-        if earlier := replays.find(current().idempotency):
-            return _accepted(replays.job(earlier, caller()))
+        if job := replays.job_of(current().idempotency, caller()):
+            return _accepted(job)
         recipes = trainings.recipes()
         asked = training_request(name, {}, recipes, trainings.recipe_of(name, recipes))
         return _accepted(trainings.submit(asked, webhook_url(request.environ, webhooks)))
@@ -181,7 +177,7 @@ def blueprint(
             message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training'
             raise invalid_training(FieldError(None, None, "not_a_schedule", message))
         recipes = trainings.recipes()
-        asked = _checked(training_request(name, body.get("request", {}), recipes, default_recipe(name, recipes)))
+        asked = training_request(name, body.get("request", {}), recipes, default_recipe(name, recipes))
         try:
             schedule = trainings.put_schedule(name, body["cron"], asked)
         except ValueError as error:
@@ -192,25 +188,6 @@ def blueprint(
     def delete(name: str) -> Response:
         trainings.delete_schedule(name)
         return Response(status=204)
-
-    def _submit(name: str, recipes: list[str], given: _Body) -> Job:
-        asked = _request_of(name, recipes, default_recipe(name, recipes), given, spool)
-        return trainings.submit(_checked(asked), webhook_url(request.environ, webhooks))
-
-    def _preview(name: str, recipes: list[str], given: _Body) -> TrainingPreview:
-        asked = _request_of(name, recipes, GENERIC_RECIPE, given, spool, preview=True)
-        try:
-            return trainings.preview(asked)
-        finally:
-            if given.upload:
-                spool.discard([given.upload])
-
-    def _checked(asked: TrainingRequest) -> TrainingRequest:
-        """Return the request if its parameters fit its recipe."""
-        parameters = trainings.trainer.parameters(asked.recipe) if asked.parameters else None
-        if parameters is not None:
-            check_parameters(asked, parameters)
-        return asked
 
     return routes
 
@@ -227,23 +204,10 @@ def _is_preview(given: str) -> bool:
 
 @dataclass(frozen=True)
 class _Body:
-    """The request in a body, and the name of its file in SPOOL_DIR and at the client."""
+    """The request in a body, and the names of its file in SPOOL_DIR and at the client."""
 
     request: object
-    upload: str | None = None
-    client_name: str | None = None
-
-
-def _request_of(
-    name: str, recipes: list[str], default: str, given: _Body, spool: Spool, *, preview: bool = False
-) -> TrainingRequest:
-    """Return the request in a body. `default`: the recipe if it names none. Raises `Problem` for an invalid request or
-    file."""
-    asked = training_request(name, given.request, recipes, default, given.upload, given.client_name, preview=preview)
-    if given.upload:
-        with spool.open(given.upload) as file:
-            check_file(asked, file)
-    return asked
+    file: Sequence[str] = ()
 
 
 def _accepted(job: Job) -> JobAnswer:
@@ -257,8 +221,7 @@ def _body(spool: Spool, fields: BodyLimit) -> Iterator[_Body]:
     kind = request.mimetype
     if kind == MULTIPART:
         with received(request.environ, spool, fields.bytes) as form:
-            names = (next(iter(names.values()), None) for names in (form.files, form.client_names))
-            yield _Body(_request_in(form), *names)
+            yield _Body(_request_in(form), [*form.files.values(), *form.client_names.values()])
     elif is_json(kind):
         data = request.environ["wsgi.input"].read()
         yield _Body(native.json_value(data) if data.strip() or kind else {})

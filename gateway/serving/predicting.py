@@ -117,8 +117,8 @@ class Predictor:
         """
         caller, wait, gone = context.caller, options.wait, context.gone
         terse = caller.detail is _TERSE
-        if earlier := self.replays.find(context.idempotency):
-            return self.replays.job(earlier, caller, wait or 0, gone)
+        if earlier := self.replays.job_of(context.idempotency, caller, wait or 0, gone):
+            return earlier
         if model.signature.method(options.method) is None:
             raise unknown_method(model, options.method)
         self.check_size(len(rows.rows), caller)

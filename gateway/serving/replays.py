@@ -29,6 +29,13 @@ class Replays:
         """Return what an earlier request has made, as `IdempotencyRecords.find` does; None without a key."""
         return self.records.find(idempotency) if idempotency else None
 
+    def job_of(
+        self, idempotency: str, caller: Key, wait: float = 0, gone: Callable[[], bool] = lambda: False
+    ) -> Job | None:
+        """Return the job of an earlier request as `job` does; None if there was none."""
+        made = self.find(idempotency)
+        return self.job(made, caller, wait, gone) if made else None
+
     def job(self, job_id: str, caller: Key, wait: float = 0, gone: Callable[[], bool] = lambda: False) -> Job:
         """Return the job of an earlier request as `caller` sees it, final if it ends within `wait` seconds.
 

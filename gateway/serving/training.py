@@ -15,8 +15,10 @@ from contract.repository import Repository, valid_name
 from contract.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
+from gateway.protocols.training_requests import check_file, check_parameters
 from gateway.serving.commands import RunCommand, run
 from gateway.serving.models import resolve
+from gateway.serving.spool import Spool
 from gateway.serving.visibility import shown_to
 
 MAX_WAITING = 100
@@ -46,6 +48,7 @@ class Trainings:
     repository: Repository
     caller: Callable[[], Key]
     run_command: RunCommand
+    spool: Spool
 
     def recipes(self) -> list[str]:
         """Return the recipes of the trainer. Raises `Problem` if no trainer has ever been ready."""
@@ -60,7 +63,10 @@ class Trainings:
     def submit(self, request: TrainingRequest, webhook: str = "") -> Job:
         """Return the training job, which is in Redis then, or that of an earlier request. `webhook` gets its end.
 
-        Raises `Problem` if too many wait, and `IdempotencyConflict`."""
+        Raises `Problem` if its recipe does not take its parameters or file, or too many wait; and
+        `IdempotencyConflict`."""
+        self._check_file(request)
+        self._check_parameters(request)
         if self.trainer.waiting() >= MAX_WAITING:
             detail = f"{MAX_WAITING} trainings wait already; try again when some have ended"
             raise Problem(ProblemCode.QUEUE_FULL, detail, retry_after=RETRY_TRAINING)
@@ -75,16 +81,20 @@ class Trainings:
             raise Problem(ProblemCode.TRAININGS_WAITING_LIMIT, detail, retry_after=RETRY_TRAINING) from error
 
     def preview(self, request: TrainingRequest) -> TrainingPreview:
-        """Return how a training would understand its file, which the trainer deletes then. Raises `Problem` if the
-        owner has too many at the trainer, and as `gateway.serving.commands.run`."""
+        """Return how a training would understand its file, which is deleted then. Raises `Problem` for an unusable file
+        and if the owner has too many at the trainer, and as `gateway.serving.commands.run`."""
+        self._check_file(request)
         command = RepositoryCommand(
             RepositoryAction.PREVIEW_TRAINING, request.model, upload=request.upload, training=request.to_json()
         )
         try:
-            return TrainingPreview.from_json(run(self.run_command, command))
+            found = TrainingPreview.from_json(run(self.run_command, command))
         except TooManyWaiting as error:
             detail = "the trainer is busy with previews and changes of your owner; try again when one has ended"
             raise Problem(ProblemCode.PREVIEWS_LIMIT, detail, retry_after=1) from error
+        if request.upload:
+            self.spool.discard([request.upload])
+        return found
 
     def recipe_of(self, model: str, recipes: list[str]) -> str:
         """Return the recipe of the current version, else the recipe with the model's name."""
@@ -124,8 +134,10 @@ class Trainings:
 
     def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> ScheduleState:
         """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, `Problem` if there are too many
-        schedules, of all owners, of this one or for this key, or another owner has the schedule of this model, and as
-        `gateway.serving.commands.run` if its training could not begin now."""
+        schedules, of all owners, of this one or for this key, another owner has the schedule of this model, or its
+        recipe does not take its parameters; and as `gateway.serving.commands.run` if its training could not begin now.
+        """
+        self._check_parameters(request)
         run(self.run_command, RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json()))
         try:
             return ScheduleState(self.schedules.put(model, cron, request, self.caller()), None)
@@ -146,6 +158,15 @@ class Trainings:
         """Raise `Problem` without a schedule."""
         if not valid_name(model) or not self.schedules.delete(model, self.caller()):
             raise _no_schedule(model)
+
+    def _check_file(self, request: TrainingRequest) -> None:
+        if request.upload:
+            with self.spool.open(request.upload) as file:
+                check_file(request, file)
+
+    def _check_parameters(self, request: TrainingRequest) -> None:
+        if request.parameters and (parameters := self.trainer.parameters(request.recipe)) is not None:
+            check_parameters(request, parameters)
 
     def _exists(self, schedule: Schedule) -> bool:
         caller = self.caller()
