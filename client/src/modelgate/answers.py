@@ -24,7 +24,7 @@ class Answers:
     def of(cls, version: Mapping[str, Any] | None, method: str) -> Answers:
         """Return what the `method` of a version answers; its form is inferred if the version is unknown."""
         signature = version["signature"] if version else {"methods": (), "outputs": ()}
-        known: Mapping[str, Any] = next((each for each in signature["methods"] if each["name"] == method), {})
+        known: Mapping[str, Any] = next((entry for entry in signature["methods"] if entry["name"] == method), {})
         renamed = any(output.get("label_names") for output in signature["outputs"])
         return cls(
             method,
@@ -43,41 +43,41 @@ class Answers:
         by_name = bool(values) and isinstance(values[0], Mapping)
         form = self.form or ("labels" if by_name else "outputs")
         if form == "neighbors":
-            parts = [[each[part] for each in values] for part in ("distances", "indices")]
-            return tuple(_array(part, self._dtype(place)) for place, part in enumerate(parts))
+            parts = [[row[part] for row in values] for part in ("distances", "indices")]
+            return tuple(_array(part, self._dtype(position)) for position, part in enumerate(parts))
         if form == "nonzero":
             return self._sparse(values)
         if form == "labels":
-            found = self._by_label(values)
+            answer = self._by_label(values)
         elif by_name:
-            found = self._by_name(values)
+            answer = self._by_name(values)
         else:
-            found = _array(values, self._dtype())
+            answer = _array(values, self._dtype())
         if self.method == "predict_log_proba":
-            found = _with_log_of_zero(found)
-        return self._contained(found, index)
+            answer = _with_log_of_zero(answer)
+        return self._contained(answer, index)
 
-    def _dtype(self, place: int = 0) -> str | None:
+    def _dtype(self, position: int = 0) -> str | None:
         dtypes = self.returned.get("dtypes") or (None,)
-        found: str | None = dtypes[min(place, len(dtypes) - 1)]
-        return found
+        dtype: str | None = dtypes[min(position, len(dtypes) - 1)]
+        return dtype
 
     def _by_name(self, values: Sequence[Mapping[str, Any]]) -> Any:
         names = self.names or self.outputs or list(values[0])
         if self.returned.get("type") == "dataframe" and (pd := pandas()):
-            columns = {name: [each[name] for each in values] for name in names}
+            columns = {name: [row[name] for row in values] for name in names}
             return pd.DataFrame(
                 {name: _array(column, self._dtype(at)) for at, (name, column) in enumerate(columns.items())}
             )
-        return _array([[each[name] for name in names] for each in values], self._dtype())
+        return _array([[row[name] for name in names] for row in values], self._dtype())
 
     def _by_label(self, values: list[Any]) -> Any:
         """Return rows × labels in the order of `classes_`, which is that of the answer; of several outputs a list."""
         if not self.outputs:
             return _array([list(row.values()) for row in values], self._dtype())
         tables = [
-            _array([list(row[name].values()) for row in values], self._dtype(place))
-            for place, name in enumerate(self.outputs)
+            _array([list(row[name].values()) for row in values], self._dtype(position))
+            for position, name in enumerate(self.outputs)
         ]
         if self.returned.get("type") == "ndarray" and len(tables) > 1:  # of several labels, the probability of each
             return numpy().column_stack([table[:, -1] for table in tables])
@@ -85,7 +85,7 @@ class Answers:
 
     def _sparse(self, values: Sequence[Mapping[str, Any]]) -> Any:
         np = numpy()
-        places = {name: place for place, name in enumerate(self.names)} if self.names else None
+        places = {name: position for position, name in enumerate(self.names)} if self.names else None
         columns = [places[key] if places else int(key) for row in values for key in row]
         width = self.returned.get("width") or len(places or ()) or 1 + max(columns, default=-1)
         numbers = _array([number for row in values for number in row.values()], self._dtype() or "float64")
@@ -100,14 +100,14 @@ class Answers:
         made: Any = sparse.csr_array if kind.endswith("array") else sparse.csr_matrix
         return made((numbers, columns, ends), shape=(len(values), width)).asformat(kind[:3])
 
-    def _contained(self, found: Any, index: Any) -> Any:
+    def _contained(self, answer: Any, index: Any) -> Any:
         kind = self.returned.get("type")
         if kind in ("series", "dataframe") and (pd := pandas()):
             if kind == "series":
-                return pd.Series(found, index=index)
-            return found.set_axis(index, axis=0) if index is not None else found
+                return pd.Series(answer, index=index)
+            return answer.set_axis(index, axis=0) if index is not None else answer
         column_vector = kind == "ndarray" and self.returned.get("width") == 1
-        return found.reshape(-1, 1) if column_vector and found.ndim == 1 else found
+        return answer.reshape(-1, 1) if column_vector and answer.ndim == 1 else answer
 
 
 def _array(values: list[Any], dtype: str | None) -> Any:
@@ -115,32 +115,32 @@ def _array(values: list[Any], dtype: str | None) -> Any:
     np = numpy()
     if dtype == "object":
         return _objects(values)
-    found = np.array(values)
-    if found.dtype == object and found.ndim:
-        words = any(isinstance(value, str) for value in found.flat)
-        found = found if words else np.array(values, dtype=np.float64)
+    array = np.array(values)
+    if array.dtype == object and array.ndim:
+        words = any(isinstance(value, str) for value in array.flat)
+        array = array if words else np.array(values, dtype=np.float64)
     try:
-        wanted = np.dtype(dtype) if dtype else found.dtype
+        wanted = np.dtype(dtype) if dtype else array.dtype
     except TypeError:  # one of pandas' own
         pd = pandas()
-        return found if pd is None else pd.array(values, dtype=dtype)
-    cut = wanted.kind in "US" and wanted.itemsize < found.dtype.itemsize
-    return found if cut or (found.dtype.kind in "USO" and wanted.kind not in "USO") else found.astype(wanted)
+        return array if pd is None else pd.array(values, dtype=dtype)
+    cut = wanted.kind in "US" and wanted.itemsize < array.dtype.itemsize
+    return array if cut or (array.dtype.kind in "USO" and wanted.kind not in "USO") else array.astype(wanted)
 
 
 def _objects(values: list[Any]) -> Any:
     np = numpy()
     if values and isinstance(values[0], list):
         return np.array(values, dtype=object)
-    found = np.empty(len(values), dtype=object)
-    found[:] = values
-    return found
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
-def _with_log_of_zero(found: Any) -> Any:
+def _with_log_of_zero(logarithms: Any) -> Any:
     """JSON has null for the logarithm of 0."""
     np = numpy()
-    if isinstance(found, list):
-        return [_with_log_of_zero(table) for table in found]
-    found[np.isnan(found)] = -np.inf
-    return found
+    if isinstance(logarithms, list):
+        return [_with_log_of_zero(table) for table in logarithms]
+    logarithms[np.isnan(logarithms)] = -np.inf
+    return logarithms

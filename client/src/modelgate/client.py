@@ -37,8 +37,8 @@ class Client:
         `timeout`: seconds that a request may take with its retries. `verify`: a file with certificates to trust, or
         False to trust any.
         """
-        found = profiles.resolve(url, api_key, profile)
-        self._connection = Connection(found.url, found.api_key, timeout, verify)
+        chosen = profiles.resolve(url, api_key, profile)
+        self._connection = Connection(chosen.url, chosen.api_key, timeout, verify)
 
     @property
     def url(self) -> str:
@@ -52,8 +52,8 @@ class Client:
 
     def models(self) -> list[dict[str, Any]]:
         """Return the served models, by name: `name`, `version`, `aliases`, `metrics`, …"""
-        found: list[dict[str, Any]] = self.request("GET", "/v1/models")["items"]
-        return found
+        items: list[dict[str, Any]] = self.request("GET", "/v1/models")["items"]
+        return items
 
     def model(self, reference: str) -> Model:
         """Return a model, which may take the place of the pickled estimator: `loan`, `loan@3` or `loan@canary`.
@@ -76,8 +76,8 @@ class Client:
         >>> mg.remove("mistake")["versions"], mg.restore("mistake")["versions"]
         ([], [1])
         """
-        found: dict[str, Any] = self.request("DELETE", f"/v1/models/{name}", params={"confirm": name})
-        return found
+        removed: dict[str, Any] = self.request("DELETE", f"/v1/models/{name}", params={"confirm": name})
+        return removed
 
     def restore(self, name: str, version: int | None = None) -> dict[str, Any]:
         """Restore the model that was removed last under this name, or the one that was removed with `version`.
@@ -85,8 +85,8 @@ class Client:
         Raises `NotFound`, and `Conflict` if there is a model of this name again.
         """
         body = {} if version is None else {"version": version}
-        found: dict[str, Any] = self.request("POST", f"/v1/models/{name}/restore", json=body)
-        return found
+        restored: dict[str, Any] = self.request("POST", f"/v1/models/{name}/restore", json=body)
+        return restored
 
     publish = publishing.publish
     train = training.train
@@ -113,8 +113,8 @@ class Client:
         params |= {"created_after": created_after, "created_before": created_before}
         while True:
             page = self.request("GET", "/v1/jobs", params=params)
-            for each in page["items"]:
-                yield job_of(self._connection, each)
+            for item in page["items"]:
+                yield job_of(self._connection, item)
             if page["next_cursor"] is None:
                 return
             params["cursor"] = page["next_cursor"]

@@ -133,9 +133,9 @@ class Connection:
         end = time.monotonic() + _MAKING
         with suppress(ModelgateError, KeyboardInterrupt):
             while time.monotonic() < end:
-                found = self.request("GET", "/v1/jobs", params={"idempotency_key": key}, timeout=5)["items"]
-                if found:
-                    self.request("POST", f"/v1/jobs/{found[0]['id']}/cancel", timeout=5)
+                jobs = self.request("GET", "/v1/jobs", params={"idempotency_key": key}, timeout=5)["items"]
+                if jobs:
+                    self.request("POST", f"/v1/jobs/{jobs[0]['id']}/cancel", timeout=5)
                     return
                 time.sleep(_FIRST_PAUSE)
 

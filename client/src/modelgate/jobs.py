@@ -57,8 +57,8 @@ class Job:
     @property
     def version(self) -> int | None:
         """The version that it uses or has made; None if it has not made one yet."""
-        found: int | None = self.json["model"]["version"]
-        return found
+        version: int | None = self.json["model"]["version"]
+        return version
 
     @property
     def output(self) -> dict[str, Any]:
@@ -67,13 +67,13 @@ class Job:
             raise ModelgateError(f"the job {self.id} is {self.status}; wait() for it")
         if self.status != "succeeded":
             raise failure_of(self.json)
-        found: dict[str, Any] = self.json["output"]
-        return found
+        output: dict[str, Any] = self.json["output"]
+        return output
 
     def refresh(self, wait: float = 0) -> Self:
         """Ask the server for the state of the job. The answer comes at its end, or after `wait` seconds."""
-        found = self._connection.request("GET", f"/v1/jobs/{self.id}", params={"wait": wait} if wait else None)
-        self.json = found
+        job = self._connection.request("GET", f"/v1/jobs/{self.id}", params={"wait": wait} if wait else None)
+        self.json = job
         return self
 
     def wait(
@@ -180,10 +180,10 @@ class FileJob(Job):
 
     def _check_format(self, target: str | Path | IO[bytes]) -> None:
         wanted = media_type_of(target) if isinstance(target, str | Path) else None
-        found = str(self.output["format"])
-        if wanted and wanted != found:
+        media_type = str(self.output["format"])
+        if wanted and wanted != media_type:
             raise Invalid(
-                f"the output is {found}, and {str(target)!r} is {wanted}; submit the rows with"
+                f"the output is {media_type}, and {str(target)!r} is {wanted}; submit the rows with"
                 f" output={Path(target).suffix[1:]!r}"  # type: ignore[arg-type]
             )
 
@@ -209,8 +209,8 @@ class TrainingRun(Job):
     @property
     def reason(self) -> str | None:
         """Why the version was not promoted."""
-        found: str | None = self.output["reason"]
-        return found
+        reason: str | None = self.output["reason"]
+        return reason
 
     @property
     def verdict(self) -> str:

@@ -62,9 +62,9 @@ class Model:
 
     def refresh(self) -> dict[str, Any]:
         """Return what the server says about the version that answers now: its `signature`, `metrics`, `aliases`, …"""
-        found: dict[str, Any] = self._connection.request("GET", f"/v1/models/{self.reference}")
-        self._versions[found["version"]] = self._latest = Version(found)
-        return found
+        description: dict[str, Any] = self._connection.request("GET", f"/v1/models/{self.reference}")
+        self._versions[description["version"]] = self._latest = Version(description)
+        return description
 
     # The estimator
 
@@ -155,8 +155,8 @@ class Model:
             return None
         if version not in self._versions:
             self._versions[version] = Version(self._connection.request("GET", f"/v1/models/{self.name}@{version}"))
-        self._latest = found = self._versions[version]
-        return found
+        self._latest = version_used = self._versions[version]
+        return version_used
 
     def _predicted(self, reference: str, method: str, body: bytes) -> dict[str, Any]:
         """Return the job of these rows once it has succeeded. Ctrl-C cancels it."""
@@ -173,8 +173,8 @@ class Model:
             raise
         if job["status"] != "succeeded":
             raise failure_of(job)
-        found: dict[str, Any] = job
-        return found
+        succeeded: dict[str, Any] = job
+        return succeeded
 
     # The server
 
@@ -206,10 +206,10 @@ class Model:
         >>> mg.model("slope").promote(1)["aliases"]["current"]
         1
         """
-        found: dict[str, Any] = self._connection.request(
+        aliases: dict[str, Any] = self._connection.request(
             "PUT", f"/v1/models/{self.name}/aliases/{alias}", json={"version": version, "force": force}
         )
-        return found
+        return aliases
 
     def rollback(self, *, force: bool = False) -> dict[str, Any]:
         """Go back to the last version that was current and was not rolled back from: the one that `previous` names.
@@ -222,10 +222,10 @@ class Model:
         >>> mg.model("trend").rollback()["aliases"]["current"]
         1
         """
-        found: dict[str, Any] = self._connection.request(
+        aliases: dict[str, Any] = self._connection.request(
             "POST", f"/v1/models/{self.name}/rollback", json={"force": force}
         )
-        return found
+        return aliases
 
     @property
     def description(self) -> dict[str, Any]:
@@ -235,12 +235,12 @@ class Model:
     @property
     def signature(self) -> dict[str, Any]:
         """What the version that answered last takes and returns, as JSON."""
-        found: dict[str, Any] = self.description["signature"]
-        return found
+        signature: dict[str, Any] = self.description["signature"]
+        return signature
 
     def returned(self, method: str) -> dict[str, Any]:
         """What a method returns in Python: its `type`, `dtypes` and `width`; empty if the server does not know."""
-        methods = {each["name"]: each for each in self.signature["methods"]}
+        methods = {entry["name"]: entry for entry in self.signature["methods"]}
         return methods.get(method, {}).get("returned") or {}
 
     @property
@@ -263,14 +263,14 @@ def _classes(model: Model) -> Any:
     outputs, np = model.signature["outputs"], numpy()
     if not outputs or any(output.get("labels") is None for output in outputs):
         return None
-    found = [output.get("label_names") or output["labels"] for output in outputs]
+    labels_by_output = [output.get("label_names") or output["labels"] for output in outputs]
     if np is None:
-        return found[0] if len(found) == 1 else found
-    if len(found) > 1 and model.returned("predict_proba").get("type") == "ndarray":
-        return np.arange(len(found))  # of a multi-label classifier, these are the numbers of its labels
-    if len(found) > 1:
-        return [np.array(labels) for labels in found]
-    return Answers.of(model.description, "predict").decoded(found[0])
+        return labels_by_output[0] if len(labels_by_output) == 1 else labels_by_output
+    if len(labels_by_output) > 1 and model.returned("predict_proba").get("type") == "ndarray":
+        return np.arange(len(labels_by_output))  # of a multi-label classifier, these are the numbers of its labels
+    if len(labels_by_output) > 1:
+        return [np.array(labels) for labels in labels_by_output]
+    return Answers.of(model.description, "predict").decoded(labels_by_output[0])
 
 
 def _feature_names_in(model: Model) -> Any:

@@ -59,18 +59,18 @@ def save(name: str, url: str, api_key: str | None = None) -> None:
 
 def use(name: str) -> None:
     """Make a profile the one that is used by default. Raises `ModelgateError` if there is none of this name."""
-    found = read()
-    _named(found, name)
-    _write(found, name)
+    profiles = read()
+    _named(profiles, name)
+    _write(profiles, name)
 
 
 def remove(name: str) -> None:
     """Remove a profile. Raises `ModelgateError` if there is none of this name."""
-    found = read()
-    _named(found, name)
-    del found[name]
+    profiles = read()
+    _named(profiles, name)
+    del profiles[name]
     chosen = _load().get("default")
-    _write(found, chosen if chosen in found else None)
+    _write(profiles, chosen if chosen in profiles else None)
 
 
 def resolve(url: str | None = None, api_key: str | None = None, profile: str | None = None) -> Profile:
@@ -89,8 +89,8 @@ def resolve(url: str | None = None, api_key: str | None = None, profile: str | N
     if url:
         return Profile(url, api_key or None)
     name = profile or default()
-    found = _named(read(), name) if name else Profile(_started_here() or LOCAL)
-    return Profile(found.url, found.api_key if api_key is None else api_key or None)
+    chosen = _named(read(), name) if name else Profile(_started_here() or LOCAL)
+    return Profile(chosen.url, chosen.api_key if api_key is None else api_key or None)
 
 
 def _started_here() -> str | None:
@@ -113,14 +113,14 @@ def _named(profiles: Mapping[str, Profile], name: str) -> Profile:
 
 def _load() -> dict[str, Any]:
     try:
-        found = tomllib.loads(path().read_text(encoding="utf-8"))
+        content = tomllib.loads(path().read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise ModelgateError(f"{path()} cannot be read: {error}") from error
-    if not isinstance(found.get("profiles", {}), dict):
+    if not isinstance(content.get("profiles", {}), dict):
         raise ModelgateError(f"{path()} needs a table for each profile, such as [profiles.local]")
-    return found
+    return content
 
 
 def _profile(name: str, part: Any) -> Profile:

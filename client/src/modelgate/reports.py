@@ -41,8 +41,8 @@ class Report:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The facts of the page as JSON."""
-        found: dict[str, Any] = self._connection.request("GET", self._path, params={"format": "json"})
-        return found
+        facts: dict[str, Any] = self._connection.request("GET", self._path, params={"format": "json"})
+        return facts
 
     def save(self, target: str | Path) -> Path:
         """Write the page to a file and return its path."""

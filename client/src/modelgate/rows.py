@@ -38,8 +38,8 @@ class Inputs:
         signature = version["signature"]
         inputs = signature["inputs"]
         return cls(
-            tuple(one["name"] for one in inputs),
-            tuple(one["kind"] for one in inputs),
+            tuple(field["name"] for field in inputs),
+            tuple(field["kind"] for field in inputs),
             version["artifact"]["input_format"],
             signature["format"],
         )
@@ -121,7 +121,7 @@ def _of_frame(X: Any, inputs: Inputs | None) -> Rows:
     kinds = dict(zip(known.names, known.kinds, strict=True))
     columns = [_column(X[label], kinds.get(name, "")) for label, name in zip(X.columns, names, strict=True)]
     # A model with an input of this name would take the object for a row.
-    wrapper = next((each for each in ("columns", "inputs") if each not in names), None)
+    wrapper = next((name for name in ("columns", "inputs") if name not in names), None)
 
     def rows(start: int, stop: int) -> list[Any]:
         return list(zip(*(column[start:stop] for column in columns), strict=True))
@@ -140,8 +140,8 @@ def _of_frame(X: Any, inputs: Inputs | None) -> Rows:
 def _column(column: Any, kind: str) -> list[Any]:
     """Return a column of a DataFrame as JSON has it."""
     values = column.to_list()
-    own = type(column.dtype).__module__.startswith("numpy")  # others may hold NA
-    dtype = column.dtype.kind if own else "O"
+    is_numpy = type(column.dtype).__module__.startswith("numpy")  # others may hold NA
+    dtype = column.dtype.kind if is_numpy else "O"
     if dtype == "b" and kind in _NUMBERS:
         return [int(value) for value in values]
     if dtype in "fiub":
@@ -160,9 +160,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if hasattr(value, "tolist"):  # of NumPy
         return _plain(value.tolist())
     if type(value).__name__ in ("NAType", "NaTType"):
@@ -188,8 +188,8 @@ def _with_nulls(value: Any) -> Any:
             raise Invalid("the rows contain infinity or a value too large for float64, which JSON cannot hold")
         return None if math.isnan(value) else value
     if isinstance(value, dict):
-        return {key: _with_nulls(each) for key, each in value.items()}
-    return [_with_nulls(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _with_nulls(item) for key, item in value.items()}
+    return [_with_nulls(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def numpy() -> Any:

@@ -122,9 +122,9 @@ class HistGradientBoostingKernel(Kernel):
             if np.isinf(values).any():
                 raise NotCovered
             encoded = np.empty(matrix.shape)
-            for place, known in enumerate(categories):
-                at = np.minimum(known.searchsorted(values[:, place]), len(known) - 1)
-                encoded[:, place] = np.where(known[at] == values[:, place], at, np.nan)
+            for column, known in enumerate(categories):
+                at = np.minimum(known.searchsorted(values[:, column]), len(known) - 1)
+                encoded[:, column] = np.where(known[at] == values[:, column], at, np.nan)
             encoded[:, len(columns) :] = matrix[:, others]
             return encoded
 

@@ -73,8 +73,8 @@ def _by_class(places: Sequence[int], functions: Sequence[Callable[[Any], Any]], 
 
     def several(answers: Any) -> Any:
         table = np.zeros((len(answers), classes))
-        for place, column, function in zip(places, answers.T, functions, strict=False):
-            table[:, place] = function(column)
+        for index, column, function in zip(places, answers.T, functions, strict=False):
+            table[:, index] = function(column)
         total = table.sum(axis=1)[:, np.newaxis]
         return np.divide(table, total, out=np.full_like(table, 1 / classes), where=total != 0)
 
@@ -136,7 +136,7 @@ def _classifier(estimator: Any, inner: InnerKernels) -> Kernel | None:
     if None in calibrated:
         return None
     members = [inner.of_member(part.estimator) for part in parts]
-    return CalibrationKernel(estimator.classes_, members, [each for each in calibrated if each])
+    return CalibrationKernel(estimator.classes_, members, [function for function in calibrated if function])
 
 
 KERNELS: Mapping[type, Callable[[Any, InnerKernels], Kernel | None]] = {CalibratedClassifierCV: _classifier}

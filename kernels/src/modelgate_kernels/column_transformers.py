@@ -71,7 +71,8 @@ def columns_transform(transformer: Any, layout: Layout) -> ColumnReader | None:
         read, is_array = find_reader(by_part[name], named, first, all(kernels[:1]), layout)
         if kernels and not is_array:
             kernels[0] = None
-        parts.append(_Part(read, [own or step.transform for own, step in zip(kernels, steps, strict=True)], weight))
+        transforms = [step_kernel or step.transform for step_kernel, step in zip(kernels, steps, strict=True)]
+        parts.append(_Part(read, transforms, weight))
     return (lambda columns: join([part.transform(columns) for part in parts], as_sparse)) if parts else None
 
 
@@ -85,7 +86,7 @@ def _places(transformer: Any, layout: Layout) -> Mapping[str, Sequence[int]] | N
         if any(isinstance(named, slice) for _, _, named in transformer.transformers_):
             return None  # views have another order
         return {name: list(places) for name, places in places_by_part.items()}
-    places = {field.name: place for place, field in enumerate(layout.columns)}
+    places = {field.name: index for index, field in enumerate(layout.columns)}
     try:
         return {name: [places[names[index]] for index in indices] for name, indices in places_by_part.items()}
     except KeyError:
@@ -97,7 +98,7 @@ def _reader_of_frame(
 ) -> tuple[ColumnReader, bool]:
     """Return a reader of what `first` gets of a DataFrame, and whether it is an array or a list instead: only its
     kernel takes that. One column named alone is a Series."""
-    fields, numbers = [layout.columns[place] for place in places], layout.dtype
+    fields, numbers = [layout.columns[index] for index in places], layout.dtype
     if np.isscalar(named):
         if has_kernel and fields[0].kind == Kind.STRING:
             return itemgetter(places[0]), True
@@ -113,7 +114,7 @@ def _reader_of_array(
     places: Sequence[int], named: Any, first: Any, has_kernel: bool, layout: Layout
 ) -> tuple[ColumnReader, bool]:
     """Return the same for an array. One column named alone is an array of one dimension."""
-    dtype, fields = cell_dtype(layout.columns, layout.dtype), [layout.columns[place] for place in places]
+    dtype, fields = cell_dtype(layout.columns, layout.dtype), [layout.columns[index] for index in places]
     if np.isscalar(named):
         if has_kernel and dtype is object:
             return itemgetter(places[0]), True

@@ -67,7 +67,7 @@ def array_reader(places: Sequence[int], fields: Sequence[ColumnLike], types: Seq
     nulls = [NULLS[field.null] for field in fields]
 
     def read(columns: Columns) -> Any:
-        chosen = [columns[place] for place in places]
+        chosen = [columns[index] for index in places]
         if dtype is object:
             chosen = list(map(_objects, chosen, types, nulls))
         elif dtype is MOMENT:
@@ -83,15 +83,15 @@ def frame_reader(places: Sequence[int], fields: Sequence[ColumnLike], numbers: s
 
     def read(columns: Columns) -> Any:
         return pd.DataFrame(
-            {field.name: to_series(columns[place], field, numbers) for place, field in zip(places, fields, strict=True)}
+            {field.name: to_series(columns[index], field, numbers) for index, field in zip(places, fields, strict=True)}
         )
 
     return read
 
 
-def series_reader(place: int, field: ColumnLike, numbers: str) -> ColumnReader:
+def series_reader(index: int, field: ColumnLike, numbers: str) -> ColumnReader:
     """Return a reader of one column as a Series."""
-    read = frame_reader([place], [field], numbers)
+    read = frame_reader([index], [field], numbers)
     return lambda columns: read(columns)[field.name]
 
 

@@ -102,13 +102,18 @@ def _comparisons(
     """Yield what each comparison finds: the rest of a sentence about the kernels, or None."""
     yield from on_golden_rows(kernel, golden, methods)
     edges = edge_rows(kernel.layout, golden)
-    for own, other in asked(kernel, methods):
+    for estimator_answers, other in _pairs(kernel, methods):
         # One row that is refused or left hides the answers to others.
         for some in (
             edges,
-            *([edge] for edge in edges[:: 1 if _outcome(own, edges)[1] or _outcome(other, edges)[1] else 4]),
+            *(
+                [edge]
+                for edge in edges[:: 1 if _outcome(estimator_answers, edges)[1] or _outcome(other, edges)[1] else 4]
+            ),
         ):
-            yield _unlike(own, other, some, "rows with nulls, unknown words or extreme numbers", may_leave=True)
+            yield _unlike(
+                estimator_answers, other, some, "rows with nulls, unknown words or extreme numbers", may_leave=True
+            )
     for part, of_part in ensembles(parts):
         matrix = threshold_rows(part)
         for rows in () if matrix is None else (matrix, np.asfortranarray(matrix)):
@@ -120,13 +125,13 @@ def on_golden_rows(kernel: ModelKernel, golden: Sequence[Row], methods: Methods)
     estimator, or it would take longer than without."""
     if not golden:
         yield "have no golden rows to be compared on"
-    for own, other in asked(kernel, methods):
+    for estimator_answers, other in _pairs(kernel, methods):
         for some in (
             golden,
             RowsByColumn(golden),
-            *(golden[place : place + 1] for place in range(len(golden))[:_ALONE]),
+            *(golden[start : start + 1] for start in range(len(golden))[:_ALONE]),
         ):
-            yield _unlike(own, other, some, "a golden row alone" if len(some) == 1 else "the golden rows")
+            yield _unlike(estimator_answers, other, some, "a golden row alone" if len(some) == 1 else "the golden rows")
 
 
 def at_thresholds(parts: Iterable[Any], count: int) -> Iterator[str | None]:
@@ -138,11 +143,11 @@ def at_thresholds(parts: Iterable[Any], count: int) -> Iterator[str | None]:
             yield from _on_matrix(part, kernel, matrix, [most_telling])
 
 
-def asked(kernel: ModelKernel, methods: Methods) -> Iterator[tuple[Ask, Ask]]:
+def _pairs(kernel: ModelKernel, methods: Methods) -> Iterator[tuple[Ask, Ask]]:
     """Yield functions of rows: methods that are asked of the estimator, and of the kernel."""
     for together in methods:
-        own = partial(own_answers, kernel.whole, layout=kernel.layout, methods=together)
-        yield own, partial(kernel.answers, methods=together)
+        estimator_answers = partial(own_answers, kernel.whole, layout=kernel.layout, methods=together)
+        yield estimator_answers, partial(kernel.answers, methods=together)
 
 
 def ensembles(parts: Iterable[Any]) -> Iterator[tuple[Any, Kernel]]:
@@ -164,12 +169,12 @@ def answer_of(kernel: Kernel, method: str, matrix: Any) -> Any:
     return getattr(kernel, method)(kernel.raw(matrix))
 
 
-def _unlike(own: Ask, other: Ask, rows: Any, what: str, may_leave: bool = False) -> str | None:
+def _unlike(estimator_answers: Ask, other: Ask, rows: Any, what: str, may_leave: bool = False) -> str | None:
     """Return how a kernel's answers (`other`) are unlike those of the estimator; None if they are the same. What the
     estimator refuses, the kernel has to leave to it; other rows only if it `may_leave` them."""
     if not len(rows):
         return None
-    expected, refused = _outcome(own, rows)
+    expected, refused = _outcome(estimator_answers, rows)
     answer, left = _outcome(other, rows)
     if left and (refused or may_leave):
         return None

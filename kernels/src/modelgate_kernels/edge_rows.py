@@ -21,11 +21,11 @@ def edge_rows(layout: Layout, rows: Sequence[Row]) -> list[Row]:
         return [({},), ({_WORDS[2]: 1.0},)]
     columns = [list(_edges(field)) for field in layout.columns]
     most = max(map(len, columns), default=0)
-    rows_at_edges = [_with(rows[place % len(rows)], columns, place) for place in range(most)]
-    nullable = [place for place, field in enumerate(layout.columns) if field.nullable]
+    rows_at_edges = [_with(rows[index % len(rows)], columns, index) for index in range(most)]
+    nullable = [index for index, field in enumerate(layout.columns) if field.nullable]
     if nullable:
         rows_at_edges.append(_nulls(rows[0], nullable))
-        rows_at_edges += [_nulls(rows[0], [place]) for place in nullable[:_MOST_NULLS]]
+        rows_at_edges += [_nulls(rows[0], [index]) for index in nullable[:_MOST_NULLS]]
     return rows_at_edges
 
 
@@ -40,11 +40,11 @@ def _edges(field: ColumnLike) -> Iterator[Value]:
         yield from _WORDS if field.categories is None else field.categories[: len(_WORDS)]
 
 
-def _with(row: Row, columns: Sequence[Sequence[Value]], place: int) -> Row:
+def _with(row: Row, columns: Sequence[Sequence[Value]], index: int) -> Row:
     """Return the row with the edge at this place in each column; a datetime stays."""
-    edges: list[Any] = [values[place % len(values)] if values else None for values in columns]
+    edges: list[Any] = [values[index % len(values)] if values else None for values in columns]
     return tuple(value if not values else edge for value, values, edge in zip(row, columns, edges, strict=True))
 
 
 def _nulls(row: Row, places: Sequence[int]) -> Row:
-    return tuple(None if place in places else value for place, value in enumerate(row))
+    return tuple(None if index in places else value for index, value in enumerate(row))

@@ -40,7 +40,7 @@ class _Columns:
         self._types = {np.dtype(object), _dtype(encoder)}
         if all(map(_are_small, encoder.categories_)):
             self._types |= {np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.int64)}
-        categories = [each.tolist() for each in encoder.categories_]
+        categories = [values.tolist() for values in encoder.categories_]
         self._codes = [_Codes(*column).__getitem__ for column in zip(categories, codes, unknown, strict=True)]
 
     def codes(self, matrix: Any, dtype: Any) -> Any:
@@ -48,15 +48,15 @@ class _Columns:
         if type(matrix) is not np.ndarray or matrix.ndim != 2 or matrix.dtype not in self._types:
             raise NotCovered
         columns = matrix.T.tolist()
-        return np.array([list(map(*each)) for each in zip(self._codes, columns, strict=True)], dtype=dtype)
+        return np.array([list(map(*pair)) for pair in zip(self._codes, columns, strict=True)], dtype=dtype)
 
 
 def _one_hot_encoder(encoder: Any) -> Transform:
-    asked = copy.copy(encoder)
-    asked.sparse_output = True  # each category has a row: a dense matrix could be huge
-    hot = _of_every_category(asked)
+    sparse_encoder = copy.copy(encoder)
+    sparse_encoder.sparse_output = True  # each category has a row: a dense matrix could be huge
+    hot = _of_every_category(sparse_encoder)
     codes, infrequent = _hot_columns(encoder, hot), getattr(encoder, "infrequent_categories_", None)
-    by_column = [codes[: len(each), column].tolist() for column, each in enumerate(encoder.categories_)]
+    by_column = [codes[: len(values), column].tolist() for column, values in enumerate(encoder.categories_)]
     unknown: list[int | None] = [None if encoder.handle_unknown == "error" else _NONE] * len(by_column)
     if infrequent and encoder.handle_unknown in ("infrequent_if_exist", "warn"):
         for column, rare in enumerate(infrequent):
@@ -102,7 +102,7 @@ def _hot_columns(encoder: Any, hot: Any) -> Any:
 
 def _ordinal_encoder(encoder: Any) -> Transform:
     encoded = _of_every_category(copy.copy(encoder))
-    by_column = [encoded[: len(each), column].tolist() for column, each in enumerate(encoder.categories_)]
+    by_column = [encoded[: len(values), column].tolist() for column, values in enumerate(encoder.categories_)]
     unknown = encoder.unknown_value if encoder.handle_unknown == "use_encoded_value" else None
     columns = _Columns(encoder, by_column, [unknown] * len(by_column))
 

@@ -30,14 +30,14 @@ class JoinedForest:
     its nodes: nodes × answers of float64."""
 
     def __init__(self, trees: Sequence[Any], columns: int, answers: Sequence[Any]) -> None:
-        each = [nodes_of(tree) for tree in trees]
-        counts = [len(nodes) for nodes in each]
+        nodes_by_tree = [nodes_of(tree) for tree in trees]
+        counts = [len(nodes) for nodes in nodes_by_tree]
         starts = np.cumsum([0, *counts[:-1]])
-        nodes = np.concatenate([nodes.view(_WHOLE_NODE) for nodes in each]).view(each[0].dtype)
+        nodes = np.concatenate([nodes.view(_WHOLE_NODE) for nodes in nodes_by_tree]).view(nodes_by_tree[0].dtype)
         splits = nodes["left_child"] != _LEAF
         self._answers, leaf = _distinct(np.concatenate(answers)[~splits])
-        first_split, own = len(trees) - 1, nodes.view(_WHOLE_NODE)[splits].view(nodes.dtype)
-        self._first_leaf = first_split + len(own)
+        first_split, split_nodes = len(trees) - 1, nodes.view(_WHOLE_NODE)[splits].view(nodes.dtype)
+        self._first_leaf = first_split + len(split_nodes)
         places = np.empty(len(nodes), dtype=np.intp)
         places[splits] = np.arange(first_split, self._first_leaf)
         places[~splits] = self._first_leaf + leaf
@@ -47,9 +47,9 @@ class JoinedForest:
         joined["feature"][:first_split] = columns
         joined["left_child"][:first_split], joined["right_child"][:first_split] = ways[:, 0], ways[:, 1]
         joined["threshold"][:first_split] = ways[:, 2]
-        joined.view(_WHOLE_NODE)[first_split : self._first_leaf] = own.view(_WHOLE_NODE)
-        joined["left_child"][first_split : self._first_leaf] = places[own["left_child"] + start]
-        joined["right_child"][first_split : self._first_leaf] = places[own["right_child"] + start]
+        joined.view(_WHOLE_NODE)[first_split : self._first_leaf] = split_nodes.view(_WHOLE_NODE)
+        joined["left_child"][first_split : self._first_leaf] = places[split_nodes["left_child"] + start]
+        joined["right_child"][first_split : self._first_leaf] = places[split_nodes["right_child"] + start]
         joined["left_child"][self._first_leaf :] = _LEAF
         self._tree = tree_of(joined, columns + 1)
         self._numbers = np.arange(len(trees), dtype=np.float32)
@@ -75,11 +75,11 @@ class JoinedHistogramTrees:
         self._nodes["feature_idx"][:first] = columns
         self._nodes["left"][:first], self._nodes["right"][:first], self._nodes["num_threshold"][:first] = ways.T
         for tree, start, end, first_category in zip(trees, starts, starts[1:], first_categories, strict=False):
-            own = self._nodes[start:end]
-            own[...] = tree.nodes
-            own["left"] += start
-            own["right"] += start
-            own["bitset_idx"] += first_category
+            tree_nodes = self._nodes[start:end]
+            tree_nodes[...] = tree.nodes
+            tree_nodes["left"] += start
+            tree_nodes["right"] += start
+            tree_nodes["bitset_idx"] += first_category
         self._categories = np.concatenate(categories)
         self._histograms = histograms
         self._numbers = np.arange(len(trees), dtype=np.float64)
@@ -130,9 +130,9 @@ def splits_to(roots: Sequence[int]) -> Any:
     def split(first: int, end: int) -> int:
         if end - first == 1:
             return roots[first]
-        place, middle = next(free), (first + end) // 2
-        splits[place] = split(first, middle), split(middle, end), middle - 0.5
-        return place
+        index, middle = next(free), (first + end) // 2
+        splits[index] = split(first, middle), split(middle, end), middle - 0.5
+        return index
 
     split(0, len(roots))
     return splits
@@ -141,6 +141,6 @@ def splits_to(roots: Sequence[int]) -> Any:
 def _distinct(values: Any) -> tuple[Any, Any]:
     """Return distinct rows, and for each row its place among them."""
     keys = values @ np.linspace(1, np.e, values.shape[1])  # sorting one number is ten times as fast as sorting rows
-    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    _, first, index = np.unique(keys, return_index=True, return_inverse=True)
     distinct = values[first]
-    return (distinct, place) if np.array_equal(distinct[place], values) else (values, np.arange(len(values)))
+    return (distinct, index) if np.array_equal(distinct[index], values) else (values, np.arange(len(values)))

@@ -120,11 +120,11 @@ def layout_of(table: Any) -> Layout:
         if types >= {"float32", "float64"}:
             raise TypeError("the numbers of a DataFrame have to be all float64 or all float32")
         numbered = [*table.columns] == [*range(table.shape[1])]
-        columns = [_column(str(name), table.iloc[:, place]) for place, name in enumerate(table.columns)]
+        columns = [_column(str(name), table.iloc[:, index]) for index, name in enumerate(table.columns)]
         input_format = InputFormat.NUMBERED if numbered else InputFormat.DATAFRAME
         return Layout(columns, input_format, "float32" if "float32" in types else "float64")
     if isinstance(table, np.ndarray) and table.ndim == 2 and str(table.dtype) in ("float64", "float32", "int64"):
-        columns = [Column(f"x{place}", **_OF_DTYPE[str(table.dtype)]) for place in range(table.shape[1])]
+        columns = [Column(f"x{index}", **_OF_DTYPE[str(table.dtype)]) for index in range(table.shape[1])]
         return Layout(columns, InputFormat.ARRAY, str(table.dtype))
     if isinstance(table, list | pd.Series) and all(isinstance(text, str) for text in table):
         series = isinstance(table, pd.Series)

@@ -94,11 +94,11 @@ def _grouped(edges: Mapping[int, Any], bytes_of_a_range: int) -> list[_Group]:
     """Return the columns in groups, those with the most edges first. The combinations of a group's ranges take at most
     `_BYTES_TOGETHER`, or the group is a single column."""
     groups: list[_Group] = []
-    for column, own in sorted(edges.items(), key=lambda item: -len(item[1])):
-        if groups and _ranges_together(groups[-1]) * _ranges(own) * bytes_of_a_range <= _BYTES_TOGETHER:
-            groups[-1][column] = own
+    for column, thresholds in sorted(edges.items(), key=lambda item: -len(item[1])):
+        if groups and _ranges_together(groups[-1]) * _ranges(thresholds) * bytes_of_a_range <= _BYTES_TOGETHER:
+            groups[-1][column] = thresholds
         else:
-            groups.append({column: own})
+            groups.append({column: thresholds})
     return groups
 
 
@@ -128,37 +128,37 @@ class _Ranges:
     """
 
     def __init__(self, groups: Sequence[_Group]) -> None:
-        edges = {column: own for group in groups for column, own in group.items()}
-        sizes = np.array([2 ** len(own).bit_length() for own in edges.values()])
+        edges = {column: thresholds for group in groups for column, thresholds in group.items()}
+        sizes = np.array([2 ** len(thresholds).bit_length() for thresholds in edges.values()])
         self._columns = [*edges]
         halves = [sizes[0] >> half for half in range(1, int(sizes[0]).bit_length())]
         self._steps = [(step, np.count_nonzero(sizes > step)) for step in halves]
         self._start = (np.cumsum(sizes) - sizes)[:, np.newaxis]
         self._edges = np.full(sizes.sum(), np.inf)
-        for start, own in zip(self._start[:, 0], edges.values(), strict=True):
-            self._edges[start : start + len(own)] = own
-        self._of_nan = np.array([len(own) + 1 for own in edges.values()])
+        for start, thresholds in zip(self._start[:, 0], edges.values(), strict=True):
+            self._edges[start : start + len(thresholds)] = thresholds
+        self._of_nan = np.array([len(thresholds) + 1 for thresholds in edges.values()])
         counts = [[*map(_ranges, group.values())] for group in groups]
-        factors = [math.prod(own[place + 1 :]) for own in counts for place in range(len(own))]
+        factors = [math.prod(ranges[index + 1 :]) for ranges in counts for index in range(len(ranges))]
         self._factors = np.array(factors)[:, np.newaxis]
         self._first = np.cumsum([0, *map(len, counts[:-1])])
 
     def of(self, rows: Any) -> Any:
         """Return groups × rows: the place of each row's combination of ranges."""
         values = np.ascontiguousarray(rows.T[self._columns])
-        place = np.repeat(self._start, len(rows), axis=1)
+        position = np.repeat(self._start, len(rows), axis=1)
         for step, columns in self._steps:  # the columns with the most edges come first
-            own = place[:columns]
-            own += step * (self._edges.take(own + (step - 1)) < values[:columns])
-        place -= self._start
+            searched = position[:columns]
+            searched += step * (self._edges.take(searched + (step - 1)) < values[:columns])
+        position -= self._start
         is_nan = np.isnan(values)
         if is_nan.any():
             column, row = is_nan.nonzero()
-            place[column, row] = self._of_nan[column]
-        if len(self._first) == len(place):
-            return place
-        place *= self._factors
-        return np.add.reduceat(place, self._first)
+            position[column, row] = self._of_nan[column]
+        if len(self._first) == len(position):
+            return position
+        position *= self._factors
+        return np.add.reduceat(position, self._first)
 
 
 class _Trees:
@@ -173,15 +173,15 @@ class _Trees:
         splits = np.flatnonzero(~is_leaf)
         tree = np.repeat(np.arange(len(trees)), counts)
         left, right = nodes["left"] + roots[tree], nodes["right"] + roots[tree]
-        leaves, place = _leaves(roots, is_leaf, left, right)
+        leaves, leaf = _leaves(roots, is_leaf, left, right)
         self.first_leaf = np.cumsum(leaves[roots]) - leaves[roots]
         self.answers = np.empty(np.count_nonzero(is_leaf))
-        self.answers[(self.first_leaf[tree] + place)[is_leaf]] = nodes["value"][is_leaf]
+        self.answers[(self.first_leaf[tree] + leaf)[is_leaf]] = nodes["value"][is_leaf]
         self.mask = next((mask for mask in _MASKS if leaves[roots].max() <= 8 * mask.itemsize), None)
         self.mean_splits = len(splits) / len(trees)
         self._splits, self._tree = nodes[splits], tree[splits]
         self.columns = np.unique(self._splits["feature_idx"]).tolist()
-        ruled_out = ((1 << leaves[left[splits]].astype("u8")) - 1) << place[splits].astype("u8")
+        ruled_out = ((1 << leaves[left[splits]].astype("u8")) - 1) << leaf[splits].astype("u8")
         self._left_over = ~ruled_out
         sets = [tree.raw_left_cat_bitsets for tree in trees]
         self._left_categories = np.unpackbits(np.concatenate(sets).view("u1"), axis=1, bitorder="little").astype(bool)
@@ -190,22 +190,22 @@ class _Trees:
     def edges(self, column: int, histograms: HistogramTrees) -> Any:
         """Return where a range of the column's values ends and the next one begins, in their order. A value at an edge
         belongs to the range below it. Each category is a range of its own; those that are unknown have become NaN."""
-        own = self._splits[self._splits["feature_idx"] == column]
-        if _is_categorical(own):
+        splits = self._splits[self._splits["feature_idx"] == column]
+        if _is_categorical(splits):
             return np.arange(np.flatnonzero(histograms.known_categories(column)).max() + 1.0)
-        return np.unique(own["num_threshold"])
+        return np.unique(splits["num_threshold"])
 
     def masks(self, column: int, edges: Any) -> Any:
         """Return the leaves that each range of the column's values leaves over in each tree, as bits: ranges × trees.
         After the ranges of the edges come one for all larger values and one for NaN."""
-        own = self._splits["feature_idx"] == column
-        splits, tree, left_over = self._splits[own], self._tree[own], self._left_over[own]
+        of_column = self._splits["feature_idx"] == column
+        splits, tree, left_over = self._splits[of_column], self._tree[of_column], self._left_over[of_column]
         masks = np.full((len(edges) + 2, len(self.first_leaf)), np.iinfo(self.mask).max, dtype=self.mask)
         nan_goes_right = splits["missing_go_to_left"] == 0
         np.bitwise_and.at(masks[-1], tree[nan_goes_right], left_over[nan_goes_right])
         flat = masks.ravel()  # `at` takes ten times as long with two indices
         if _is_categorical(splits):
-            split, category = (~self._left_categories[self._categories[own], : len(edges)]).nonzero()
+            split, category = (~self._left_categories[self._categories[of_column], : len(edges)]).nonzero()
             np.bitwise_and.at(flat, category * masks.shape[1] + tree[split], left_over[split])
         else:
             above = edges.searchsorted(splits["num_threshold"]) + 1
@@ -224,10 +224,10 @@ def _leaves(roots: Any, is_leaf: Any, left: Any, right: Any) -> tuple[Any, Any]:
     while len(levels[-1]):
         below = np.concatenate([left[levels[-1]], right[levels[-1]]])
         levels.append(below[~is_leaf[below]])
-    leaves, place = np.ones(len(is_leaf), dtype=np.intp), np.zeros(len(is_leaf), dtype=np.intp)
+    leaves, leaf = np.ones(len(is_leaf), dtype=np.intp), np.zeros(len(is_leaf), dtype=np.intp)
     for level in levels[::-1]:
         leaves[level] = leaves[left[level]] + leaves[right[level]]
     for level in levels:
-        place[left[level]] = place[level]
-        place[right[level]] = place[level] + leaves[left[level]]
-    return leaves, place
+        leaf[left[level]] = leaf[level]
+        leaf[right[level]] = leaf[level] + leaves[left[level]]
+    return leaves, leaf

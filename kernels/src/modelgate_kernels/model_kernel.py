@@ -109,8 +109,8 @@ def last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:
     if get_config()["enable_metadata_routing"]:
         return estimator, matrix
     transformers, final = parts_of(estimator)
-    for transformer in transformers:
-        matrix = transformer.transform(matrix)
+    for step in transformers:
+        matrix = step.transform(matrix)
     return final, matrix
 
 
@@ -154,10 +154,10 @@ def _kernel_of_rows(readers: Readers, estimator: Any) -> Kernel:
 def _reading_kernel(readers: Readers, transformers: Sequence[Any], final: Any) -> _ReadingKernel:
     """Return the kernel of a pipeline that was fitted on rows; `transformers` may be empty."""
     if not all(map(returns_arrays, transformers)):
-        return _ReadingKernel(readers.matrix, [each.transform for each in transformers], OwnMethods(final), False)
+        return _ReadingKernel(readers.matrix, [step.transform for step in transformers], OwnMethods(final), False)
     read = readers.transformed(transformers[0]) if transformers else None
     waiting = transformers[1:] if read else transformers
-    step_kernels, kernel = [find_transform(each) for each in waiting], find_kernel(final)
+    step_kernels, kernel = [find_transform(step) for step in waiting], find_kernel(final)
     is_covered = bool(read or kernel or any(step_kernels))
     if read is None:
         takes_arrays = step_kernels[0] is not None if step_kernels else kernel is not None and kernel.takes_arrays
@@ -166,5 +166,5 @@ def _reading_kernel(readers: Readers, transformers: Sequence[Any], final: Any) -
     if read is None:  # no array has the same values, so the first estimator gets the DataFrame
         read, kernel = readers.matrix, kernel if step_kernels else None
         step_kernels[:1] = [None] * len(step_kernels[:1])
-    transforms = [own or each.transform for own, each in zip(step_kernels, waiting, strict=True)]
+    transforms = [step_kernel or step.transform for step_kernel, step in zip(step_kernels, waiting, strict=True)]
     return _ReadingKernel(read, transforms, kernel or OwnMethods(final), is_covered)

@@ -29,19 +29,19 @@ class OneVsRestKernel(Composite):
         return self.raws(matrix)
 
     def predict(self, raw: Any) -> Any:
-        scores = [score(*each) for score, *each in zip(self._scores, self._members, raw, strict=True)]
+        scores = [score(*arguments) for score, *arguments in zip(self._scores, self._members, raw, strict=True)]
         if len(scores) == 1:
             return self._classes.take(scores[0] > self._threshold)
         greatest = np.full(len(scores[0]), -np.inf)
         best = np.zeros(len(scores[0]), dtype=np.intp)
-        for place in range(len(scores) - 1, -1, -1):  # backwards: the first of equal ones wins
-            np.maximum(greatest, scores[place], out=greatest)
-            best[greatest == scores[place]] = place
+        for index in range(len(scores) - 1, -1, -1):  # backwards: the first of equal ones wins
+            np.maximum(greatest, scores[index], out=greatest)
+            best[greatest == scores[index]] = index
         return self._classes.take(best)
 
     def predict_proba(self, raw: Any) -> Any:
         pairs = zip(self._members, raw, strict=True)
-        shares = np.array([member.predict_proba(each)[:, 1] for member, each in pairs]).T
+        shares = np.array([member.predict_proba(member_raw)[:, 1] for member, member_raw in pairs]).T
         if len(raw) == 1:
             shares = np.concatenate((1 - shares, shares), axis=1)
         totals = shares.sum(axis=1)[:, np.newaxis]
@@ -49,7 +49,9 @@ class OneVsRestKernel(Composite):
         return shares
 
     def decision_function(self, raw: Any) -> Any:
-        decisions = [member.decision_function(each) for member, each in zip(self._members, raw, strict=True)]
+        decisions = [
+            member.decision_function(member_raw) for member, member_raw in zip(self._members, raw, strict=True)
+        ]
         return decisions[0] if len(raw) == 1 else np.array([decision.ravel() for decision in decisions]).T
 
 

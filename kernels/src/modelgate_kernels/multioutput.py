@@ -19,10 +19,10 @@ class MultiOutputKernel(Composite):
         return self.raws(matrix)
 
     def predict(self, raw: Any) -> Any:
-        return np.asarray([member.predict(own) for member, own in zip(self._members, raw, strict=True)]).T
+        return np.asarray([member.predict(member_raw) for member, member_raw in zip(self._members, raw, strict=True)]).T
 
     def predict_proba(self, raw: Any) -> Any:
-        return [member.predict_proba(own) for member, own in zip(self._members, raw, strict=True)]
+        return [member.predict_proba(member_raw) for member, member_raw in zip(self._members, raw, strict=True)]
 
 
 class ChainKernel(Kernel):
@@ -36,9 +36,9 @@ class ChainKernel(Kernel):
     def raw(self, matrix: Any) -> Any:
         raws = []
         answers = np.zeros((len(finite(matrix)), len(self._members)))
-        for place, member in enumerate(self._members):
-            raws.append(member.raw(np.hstack((matrix, answers[:, :place]))))
-            answers[:, place] = _answer(member, raws[-1], self._method)
+        for index, member in enumerate(self._members):
+            raws.append(member.raw(np.hstack((matrix, answers[:, :index]))))
+            answers[:, index] = _answer(member, raws[-1], self._method)
         return raws
 
     def predict(self, raw: Any) -> Any:
@@ -53,8 +53,8 @@ class ChainKernel(Kernel):
     def _answers(self, raws: Any, method: str) -> Any:
         answers = [_answer(member, raw, method) for member, raw in zip(self._members, raws, strict=True)]
         table = np.zeros((len(answers[0]), len(answers)))
-        for place, answer in enumerate(answers):
-            table[:, place] = answer
+        for index, answer in enumerate(answers):
+            table[:, index] = answer
         return table[:, self._places]
 
 

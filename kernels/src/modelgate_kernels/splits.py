@@ -41,7 +41,9 @@ def trees_of(estimator: Any) -> list[Tree]:
     members = members_of(estimator)
     columns = getattr(estimator, "estimators_features_", [None] * len(members))  # those that each member gets
     trees = [
-        _of_tree(member.tree_, own) for member, own in zip(members, columns, strict=True) if hasattr(member, "tree_")
+        _of_tree(member.tree_, subset)
+        for member, subset in zip(members, columns, strict=True)
+        if hasattr(member, "tree_")
     ]
     # The trees of a chain also split by what the trees before them answer.
     return [tree for tree in trees if tree.columns.max() < estimator.n_features_in_]
@@ -53,8 +55,8 @@ def members_of(estimator: Any) -> list[Any]:
     return list(members.flat) if isinstance(members, np.ndarray) else list(members)
 
 
-def _of_tree(tree: Any, own: Any | None) -> Tree:
-    columns = tree.feature if own is None else np.where(tree.feature >= 0, np.asarray(own)[tree.feature], -1)
+def _of_tree(tree: Any, subset: Any | None) -> Tree:
+    columns = tree.feature if subset is None else np.where(tree.feature >= 0, np.asarray(subset)[tree.feature], -1)
     return Tree(columns, tree.threshold, tree.children_left, tree.children_right)
 
 

@@ -145,10 +145,10 @@ def _build(estimator: Any, kind: type) -> Kernel | None:
 def _pipeline(transformers: Sequence[Any], final: Any) -> Kernel | None:
     if not all(map(returns_arrays, transformers)):
         return None
-    step_kernels, kernel = [find_transform(each) for each in transformers], kernel_of(final)
+    step_kernels, kernel = [find_transform(step) for step in transformers], kernel_of(final)
     if isinstance(kernel, OwnMethods) and not any(step_kernels):
         return None
-    transforms = [own or each.transform for own, each in zip(step_kernels, transformers, strict=True)]
+    transforms = [step_kernel or step.transform for step_kernel, step in zip(step_kernels, transformers, strict=True)]
     return PipelineKernel(
         transforms, kernel, takes_arrays=step_kernels[0] is not None if step_kernels else kernel.takes_arrays
     )

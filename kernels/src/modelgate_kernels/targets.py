@@ -125,9 +125,9 @@ def _threshold(estimator: Any, classifier: Any, threshold: float, positive: Any,
     classes = estimator.classes_
     if len(classes) != 2:
         return None
-    place = 1 if positive is None else classes.tolist().index(positive)
+    index = 1 if positive is None else classes.tolist().index(positive)
     return ThresholdKernel(
-        inner.of_member(classifier), classes, _response_method(estimator, classifier), threshold, place
+        inner.of_member(classifier), classes, _response_method(estimator, classifier), threshold, index
     )
 
 

@@ -25,14 +25,14 @@ def threshold_rows(estimator: Any, count: int | None = _ROWS) -> Any | None:
     if not trees:
         return None
     if count is not None and len(trees) > count:
-        trees = [trees[place] for place in draw.choice(len(trees), count, replace=False)]
+        trees = [trees[index] for index in draw.choice(len(trees), count, replace=False)]
     reached = list(chain.from_iterable(_reached(tree, draw, count and -(-count // len(trees))) for tree in trees))
     reached = reached if count is None else reached[:count]
     chosen = np.tile(np.arange(_AROUND), len(reached)) if count is None else draw.integers(_AROUND, size=len(reached))
-    each = len(chosen) // len(reached)
+    rows_per_split = len(chosen) // len(reached)
     matrix = _at_any_threshold(trees, len(chosen), estimator.n_features_in_, draw)
-    for place, (column, threshold, path) in enumerate(reached):
-        rows = slice(place * each, (place + 1) * each)
+    for index, (column, threshold, path) in enumerate(reached):
+        rows = slice(index * rows_per_split, (index + 1) * rows_per_split)
         for other, value in path.items():
             matrix[rows, other] = value
         matrix[rows, column] = _around(threshold)[chosen[rows]]

@@ -12,7 +12,7 @@ import typer
 
 from modelgate.command import audit, doctor, jobs, keys, models, predictions, profile, publishing, reports, trainings
 from modelgate.command.exits import ExitCode, Failed, exit_code
-from modelgate.command.session import given
+from modelgate.command.session import without_none
 from modelgate.command.terminal import one_line
 from modelgate.errors import ModelgateError
 
@@ -31,8 +31,8 @@ for part in (models, predictions, publishing, trainings, jobs, reports, profile,
     part.register(app)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"modelgate {_version()}")
         raise typer.Exit
 
@@ -53,7 +53,7 @@ def _options(
 ) -> None:
     """Serve scikit-learn models: predict, train, publish, promote, roll back."""
     context.default_map = _defaults(
-        context.command, given({"url": url, "profile": profile, "as_json": as_json or None})
+        context.command, without_none({"url": url, "profile": profile, "as_json": as_json or None})
     )
 
 

@@ -35,10 +35,10 @@ def audit(
 ) -> None:
     """Show who did what, newest first. Needs a key with the scope admin."""
     filters = {"actor": actor, "action": action, "model": model, "outcome": outcome}
-    found = session.items("/v1/audit", limit, since=point("--since", since), until=point("--until", until), **filters)
+    entries = session.items("/v1/audit", limit, since=point("--since", since), until=point("--until", until), **filters)
     heads = ("TIME", "ACTOR", "ACTION", "ON", "OUTCOME", "FROM", "COUNT")
     session.show(
-        found, lambda: [table(heads, map(_row, found), ("COUNT",))] if found else ["There are no such entries."]
+        entries, lambda: [table(heads, map(_row, entries), ("COUNT",))] if entries else ["There are no such entries."]
     )
 
 
@@ -49,11 +49,11 @@ def point(option: str, text: str | None) -> str | None:
     if ago := _AGO.fullmatch(text):
         return _rfc3339(datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         message = f"{option} {text!r} is not a time; write it as 2h, 7d or 2026-01-02T03:04:05Z"
         raise Failed(message, ExitCode.USAGE) from None
-    return _rfc3339(found if found.tzinfo else found.astimezone())
+    return _rfc3339(time if time.tzinfo else time.astimezone())
 
 
 def _rfc3339(time: datetime) -> str:

@@ -83,13 +83,13 @@ class Bar:
 
 def follow(job: Job, bar: Bar) -> None:
     """Show a job until it has ended; Ctrl-C cancels it. Raises `Failed` after Ctrl-C, and `JobFailed`."""
-    place = 0
+    offset = 0
     try:
         while not job.done:
             job.refresh(wait=_PAUSE)
             bar.show(job.json)
             if isinstance(job, TrainingRun) and job.status != "queued":
-                text, place = job.read_log(place)
+                text, offset = job.read_log(offset)
                 bar.add(text)
     except KeyboardInterrupt:
         state = job.cancel().status

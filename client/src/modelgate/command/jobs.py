@@ -53,8 +53,8 @@ def jobs(
         return session.items("/v1/jobs", limit, model=model, status=status, kind=kind)
 
     if not watch:
-        found = look()
-        session.show(found, lambda: [_list(found)] if found else ["There are no such jobs."])
+        jobs = look()
+        session.show(jobs, lambda: [_list(jobs)] if jobs else ["There are no such jobs."])
         return
     with suppress(KeyboardInterrupt):  # which is how watching ends
         if session.out.is_terminal and not session.as_json:
@@ -65,14 +65,14 @@ def jobs(
 
 def job(session: Session, job_id: Id) -> None:
     """Show a job: how far it is, or how it ended."""
-    found = session.get(f"/v1/jobs/{segment(job_id)}")
-    session.show(found, lambda: _description(found))
+    job = session.get(f"/v1/jobs/{segment(job_id)}")
+    session.show(job, lambda: _description(job))
 
 
 def cancel(session: Session, job_id: Id) -> None:
     """Cancel a job. One that has ended stays as it is."""
-    found = session.client.request("POST", f"/v1/jobs/{segment(job_id)}/cancel")
-    session.show(found, lambda: [f"{found['id']} is {found['status']}"])
+    job = session.client.request("POST", f"/v1/jobs/{segment(job_id)}/cancel")
+    session.show(job, lambda: [f"{job['id']} is {job['status']}"])
 
 
 def log(
@@ -83,10 +83,10 @@ def log(
     ] = False,
 ) -> None:
     """Print the log of a training."""
-    found, place = session.client.job(job_id), 0
+    training, offset = session.client.job(job_id), 0
     while True:
-        ended = not follow or found.refresh().done
-        text, place = found.read_log(place)
+        ended = not follow or training.refresh().done
+        text, offset = training.read_log(offset)
         for line in text.splitlines():
             session.show({"line": line}, lambda line=line: [line])  # type: ignore[misc]
         if ended:
@@ -102,14 +102,14 @@ def download(
     ],
 ) -> None:
     """Save the scored file of a job that has ended."""
-    found = session.client.job(job_id)
-    if not isinstance(found, FileJob):
-        raise Failed(f"{job_id} is a {found.kind}, which has no file; see `modelgate job {job_id}`")
+    job = session.client.job(job_id)
+    if not isinstance(job, FileJob):
+        raise Failed(f"{job_id} is a {job.kind}, which has no file; see `modelgate job {job_id}`")
     if str(output) == "-":
-        session.note(print_out(found).sentence)
+        session.note(print_out(job).sentence)
         return
-    saved = save(found, output)
-    session.show({**found.json, "files": [str(path) for path in saved.files]}, lambda: [saved.sentence])
+    saved = save(job, output)
+    session.show({**job.json, "files": [str(path) for path in saved.files]}, lambda: [saved.sentence])
 
 
 def _watch(session: Session, look: Callable[[], list[dict[str, Any]]]) -> None:
@@ -123,27 +123,27 @@ def _follow(session: Session, look: Callable[[], list[dict[str, Any]]]) -> None:
     """Print a line for each change, for a file or another program."""
     seen: dict[str, object] = {}
     while True:
-        for found in reversed(look()):
-            state = found["status"], found["progress"]
-            if seen.get(found["id"]) != state:
-                seen[found["id"]] = state
-                session.show(found, lambda found=found: ["  ".join(_row(found))])  # type: ignore[misc]
+        for job in reversed(look()):
+            state = job["status"], job["progress"]
+            if seen.get(job["id"]) != state:
+                seen[job["id"]] = state
+                session.show(job, lambda job=job: ["  ".join(_row(job))])  # type: ignore[misc]
         time.sleep(_PAUSE)
 
 
-def _list(found: Iterable[Mapping[str, Any]]) -> RenderableType:
-    return table(_HEADS, map(_row, found), ("TOOK",))
+def _list(jobs: Iterable[Mapping[str, Any]]) -> RenderableType:
+    return table(_HEADS, map(_row, jobs), ("TOOK",))
 
 
-def _row(found: Mapping[str, Any]) -> tuple[str, ...]:
-    how_far = (found["error"] or {}).get("code") or ("" if found["completed_at"] else progress_of(found["progress"]))
-    took = _seconds(found["started_at"], found["completed_at"])
-    return (found["id"], found["kind"], model_of(found), found["status"], how_far, moment(found["created_at"]), took)
+def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
+    how_far = (job["error"] or {}).get("code") or ("" if job["completed_at"] else progress_of(job["progress"]))
+    took = _seconds(job["started_at"], job["completed_at"])
+    return (job["id"], job["kind"], model_of(job), job["status"], how_far, moment(job["created_at"]), took)
 
 
-def model_of(found: Mapping[str, Any]) -> str:
+def model_of(job: Mapping[str, Any]) -> str:
     """Return `loan@3`, or `loan` while a training has made no version."""
-    model = found["model"]
+    model = job["model"]
     return model["name"] if model["version"] is None else f"{model['name']}@{model['version']}"
 
 
@@ -162,21 +162,21 @@ def _seconds(start: str | None, end: str | None) -> str:
     return f"{(datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds():.1f} s"
 
 
-def _description(found: Mapping[str, Any]) -> Iterable[RenderableType]:
-    yield f"{found['kind']} {found['id']} with {model_of(found)} is {found['status']}"
-    yield ", ".join(f"{what} {moment(found[f'{what}_at'])}" for what in ("created", "started", "completed"))
-    if found.get("owner"):
-        yield f"owner: {found['owner']}"
-    if found.get("worker"):
-        yield f"taken by: {found['worker']}"
-    if found["progress"] and not found["completed_at"]:
-        yield f"progress: {progress_of(found['progress'])}"
-    if found["error"]:
-        yield f"error: {found['error']['message']} ({found['error']['code']})"
-    for warning in found["warnings"]:
+def _description(job: Mapping[str, Any]) -> Iterable[RenderableType]:
+    yield f"{job['kind']} {job['id']} with {model_of(job)} is {job['status']}"
+    yield ", ".join(f"{what} {moment(job[f'{what}_at'])}" for what in ("created", "started", "completed"))
+    if job.get("owner"):
+        yield f"owner: {job['owner']}"
+    if job.get("worker"):
+        yield f"taken by: {job['worker']}"
+    if job["progress"] and not job["completed_at"]:
+        yield f"progress: {progress_of(job['progress'])}"
+    if job["error"]:
+        yield f"error: {job['error']['message']} ({job['error']['code']})"
+    for warning in job["warnings"]:
         yield f"warning: {warning}"
-    if found["output"]:
-        yield from _output(found["kind"], found["output"])
+    if job["output"]:
+        yield from _output(job["kind"], job["output"])
 
 
 def _output(kind: str, output: Mapping[str, Any]) -> Iterable[str]:

@@ -9,7 +9,7 @@ import typer
 
 from modelgate.command.audit import PANEL
 from modelgate.command.exits import ExitCode, Failed
-from modelgate.command.session import Session, given, segment
+from modelgate.command.session import Session, segment, without_none
 from modelgate.command.terminal import moment, table
 from modelgate.command.verbs import verb
 
@@ -45,7 +45,7 @@ def create(
     detail: Annotated[str | None, typer.Option(help="terse: its errors reveal nothing of a model; or full.")] = None,
 ) -> None:
     """Create a key and print its secret, which is shown only now."""
-    asked = {
+    body = {
         "name": name,
         "scopes": _listed(scope),
         "models": _listed(model) or None,
@@ -54,15 +54,15 @@ def create(
         "limits": dict(map(_limit, _listed(limit))) or None,
         "detail": detail,
     }
-    made = session.client.request("POST", "/v1/keys", json=given(asked))
+    made = session.client.request("POST", "/v1/keys", json=without_none(body))
     _show_secret(session, made)
 
 
 def list_keys(session: Session) -> None:
     """List the keys, without their secrets."""
-    found = session.get("/v1/keys")["items"]
+    keys = session.get("/v1/keys")["items"]
     heads = ("NAME", "ID", "OWNER", "SCOPES", "MODELS", "EXPIRES", "LAST USED")
-    session.show(found, lambda: [table(heads, map(_row, found))] if found else ["There are no keys."])
+    session.show(keys, lambda: [table(heads, map(_row, keys))] if keys else ["There are no keys."])
 
 
 def rotate(
@@ -75,7 +75,7 @@ def rotate(
 ) -> None:
     """Give a key a new secret and print it, which is shown only now."""
     path = f"/v1/keys/{segment(_named(session, key)['id'])}/rotate"
-    made = session.client.request("POST", path, json=given({"overlap": overlap, "expires": expires}))
+    made = session.client.request("POST", path, json=without_none({"overlap": overlap, "expires": expires}))
     _show_secret(session, made)
     if old := made.get("previous_secret"):
         session.note(f"the old secret works until {moment(old['expires_at'])}")
@@ -83,18 +83,18 @@ def rotate(
 
 def revoke(session: Session, key: Key) -> None:
     """Remove a key. Within seconds no gateway accepts it."""
-    found = _named(session, key)
-    session.client.request("DELETE", f"/v1/keys/{segment(found['id'])}")
-    session.show(found, lambda: [f"{found['name']} ({found['id']}) is revoked"])
+    entry = _named(session, key)
+    session.client.request("DELETE", f"/v1/keys/{segment(entry['id'])}")
+    session.show(entry, lambda: [f"{entry['name']} ({entry['id']}) is revoked"])
 
 
 def _named(session: Session, key: str) -> Mapping[str, Any]:
     """Return the key with this name or id."""
-    found = session.get("/v1/keys")["items"]
-    named: list[Mapping[str, Any]] = [item for item in found if key in (item["name"], item["id"])]
+    keys = session.get("/v1/keys")["items"]
+    named: list[Mapping[str, Any]] = [item for item in keys if key in (item["name"], item["id"])]
     if not named:
-        names = ", ".join(item["name"] for item in found)
-        raise Failed(f"there is no key {key!r}; there are: {names}" if found else f"there is no key {key!r}")
+        names = ", ".join(item["name"] for item in keys)
+        raise Failed(f"there is no key {key!r}; there are: {names}" if keys else f"there is no key {key!r}")
     return named[0]
 
 

@@ -20,7 +20,7 @@ from modelgate.errors import ModelgateError
 def complete(incomplete: str) -> list[str]:
     """Return the names of models that begin so, for the completion of a shell; none if Modelgate does not answer."""
     with suppress(ModelgateError):
-        return [each["name"] for each in Client(timeout=_PATIENCE).models() if each["name"].startswith(incomplete)]
+        return [model["name"] for model in Client(timeout=_PATIENCE).models() if model["name"].startswith(incomplete)]
     return []
 
 
@@ -42,28 +42,28 @@ def register(app: typer.Typer) -> None:
 
 def models(session: Session) -> None:
     """List the served models."""
-    found = session.get("/v1/models")["items"]
+    models = session.get("/v1/models")["items"]
     heads = ("MODEL", "CURRENT", "OTHER ALIASES", "METRIC", "MADE")
-    session.show(found, lambda: [table(heads, map(_summary, found))] if found else ["There are no models yet."])
+    session.show(models, lambda: [table(heads, map(_summary, models))] if models else ["There are no models yet."])
 
 
 def model(session: Session, reference: Reference) -> None:
     """Show a model: what it takes and answers, its metrics, and a request that works."""
-    found = session.get(f"/v1/models/{segment(reference)}")
-    session.show(found, lambda: _description(found))
+    version = session.get(f"/v1/models/{segment(reference)}")
+    session.show(version, lambda: _description(version))
 
 
 def versions(session: Session, name: Name) -> None:
     """List the versions of a model."""
-    found = session.get(f"/v1/models/{segment(name)}/versions")["items"]
+    items = session.get(f"/v1/models/{segment(name)}/versions")["items"]
     aliases = _aliases_of(session, name)
     rows = [
         (item["version"], ", ".join(aliases.get(item["version"], ())), metric(item), item.get("recipe"), _made(item))
-        for item in found
+        for item in items
     ]
-    data = [{**item, "aliases": aliases.get(item["version"], [])} for item in found]
+    data = [{**item, "aliases": aliases.get(item["version"], [])} for item in items]
     session.show(data, lambda: [table(("VERSION", "ALIASES", "METRIC", "RECIPE", "MADE"), rows, ("VERSION",))])
-    if sum(bool(item.get("metrics")) for item in found) > 1:
+    if sum(bool(item.get("metrics")) for item in items) > 1:
         how = f"`modelgate report {name}@{rows[-1][0]}` compares it with another one on the same rows"
         session.note(f"METRIC ranks no versions, because each was measured on other rows; {how}")
 
@@ -100,31 +100,31 @@ def _made(item: Mapping[str, Any]) -> str:
 
 def _aliases_of(session: Session, name: str) -> dict[int, list[str]]:
     """Return the aliases of a model by version. A model without a current version has none."""
-    found: dict[int, list[str]] = {}
+    aliases: dict[int, list[str]] = {}
     for item in session.get("/v1/models")["items"]:
         if item["name"] == name:
             for alias, version in sorted(item["aliases"].items()):
-                found.setdefault(version, []).append(alias)
-    return found
+                aliases.setdefault(version, []).append(alias)
+    return aliases
 
 
-def _description(found: Mapping[str, Any]) -> Iterable[RenderableType]:
-    signature = found["signature"]
-    yield f"{found['name']}@{found['version']}, made {_made(found)} by {found['recipe']}"
-    yield f"aliases: {', '.join(f'{a} {v}' for a, v in sorted(found['aliases'].items())) or 'none'}"
-    yield f"versions: {', '.join(map(str, found['versions']))}"
+def _description(version: Mapping[str, Any]) -> Iterable[RenderableType]:
+    signature = version["signature"]
+    yield f"{version['name']}@{version['version']}, made {_made(version)} by {version['recipe']}"
+    yield f"aliases: {', '.join(f'{a} {v}' for a, v in sorted(version['aliases'].items())) or 'none'}"
+    yield f"versions: {', '.join(map(str, version['versions']))}"
     yield f"methods: {', '.join(method['name'] for method in signature['methods'])}"
     for output in signature["outputs"]:
         yield f"answers: {_output(output)}"
-    if found["metrics"]:
-        yield "metrics: " + ", ".join(f"{words(n)} {v:.4g}" for n, v in found["metrics"].items())
-    for warning in found.get("warnings") or ():
+    if version["metrics"]:
+        yield "metrics: " + ", ".join(f"{words(n)} {v:.4g}" for n, v in version["metrics"].items())
+    for warning in version.get("warnings") or ():
         yield f"warning: {warning}"
     rows = [
         (field["name"], field["kind"], "yes" if field["nullable"] else "", _values(field))
         for field in signature["inputs"]
     ]
-    yield f"example: {json.dumps(found['example'], ensure_ascii=False)}"
+    yield f"example: {json.dumps(version['example'], ensure_ascii=False)}"
     yield ""
     yield table(("INPUT", "KIND", "MAY BE NULL", "VALUES"), rows)
 

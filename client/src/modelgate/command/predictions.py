@@ -75,13 +75,13 @@ def predict(
     if output and not output.parent.is_dir():
         raise Failed(f"{output.parent} is no folder; name a file in one that exists", ExitCode.USAGE)
     with Bar(session.err) as bar, _opened(rows) as file:
-        found = format_ or _named(rows) or _sniffed(file)
-        kind = (_named(output) if output else None) or found
+        input_format = format_ or _named(rows) or _sniffed(file)
+        kind = (_named(output) if output else None) or input_format
         if output is None and kind is Format.PARQUET and sys.stdout.isatty():
             raise Failed("Parquet is not for a terminal; name a file: -o out.parquet", ExitCode.USAGE)
         job = session.client.model(reference).submit(
             file,
-            format=found,
+            format=input_format,
             output=kind,
             method=method,
             strict=strict,

@@ -56,12 +56,17 @@ def use(session: Session, name: Name) -> None:
 def list_profiles(session: Session) -> None:
     """List the profiles, without their keys."""
     chosen = profiles.default()
-    found = [
-        {"name": name, "url": without_password(one.url), "has_key": one.api_key is not None, "default": name == chosen}
-        for name, one in sorted(profiles.read().items())
+    listed = [
+        {
+            "name": name,
+            "url": without_password(profile.url),
+            "has_key": profile.api_key is not None,
+            "default": name == chosen,
+        }
+        for name, profile in sorted(profiles.read().items())
     ]
-    rows = [(one["name"], one["url"], _yes(one["has_key"]), _yes(one["default"])) for one in found]
-    session.show(found, lambda: [table(("NAME", "ADDRESS", "KEY", "DEFAULT"), rows)] if found else [_NONE])
+    rows = [(profile["name"], profile["url"], _yes(profile["has_key"]), _yes(profile["default"])) for profile in listed]
+    session.show(listed, lambda: [table(("NAME", "ADDRESS", "KEY", "DEFAULT"), rows)] if listed else [_NONE])
 
 
 def remove(session: Session, name: Name) -> None:

@@ -28,8 +28,8 @@ class Saved:
     @property
     def sentence(self) -> str:
         """Such as `100,000 rows, 3 errors → out.csv, out.errors.csv`."""
-        found = count(self.rows, "row") + (f", {count(self.errors, 'error')}" if self.errors else "")
-        return f"{found} → {', '.join(map(str, self.files))}" if self.files else found
+        counts = count(self.rows, "row") + (f", {count(self.errors, 'error')}" if self.errors else "")
+        return f"{counts} → {', '.join(map(str, self.files))}" if self.files else counts
 
 
 def save(job: FileJob, output: Path) -> Saved:

@@ -44,19 +44,19 @@ class Session:
 
     def get(self, path: str, **parameters: Any) -> Any:
         """Return the JSON at `path`. Parameters that are None are left out."""
-        return self.client.request("GET", path, params=given(parameters))
+        return self.client.request("GET", path, params=without_none(parameters))
 
     def items(self, path: str, limit: int, **parameters: Any) -> list[Any]:
         """Return the first `limit` items of a list that comes in pages."""
-        found: list[Any] = []
+        items: list[Any] = []
         cursor = None
-        while len(found) < limit:
-            page = self.get(path, limit=min(limit - len(found), _PAGE), cursor=cursor, **parameters)
-            found += page["items"]
+        while len(items) < limit:
+            page = self.get(path, limit=min(limit - len(items), _PAGE), cursor=cursor, **parameters)
+            items += page["items"]
             cursor = page["next_cursor"]
             if cursor is None:
                 break
-        return found[:limit]
+        return items[:limit]
 
     def show(self, data: Any, lines: Callable[[], Iterable[RenderableType]]) -> None:
         """Print `data` as JSON if that is asked for, else `lines`."""
@@ -78,7 +78,7 @@ class Session:
             self.note(f"note: {remark}")
 
 
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
+def without_none(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that have a value."""
     return {name: value for name, value in options.items() if value is not None}
 

@@ -42,7 +42,7 @@ def print_json(data: Any) -> None:
     """Print JSON: indented for people, a line for programs."""
     indent = 2 if sys.stdout.isatty() else None
     text = json.dumps(data, indent=indent, ensure_ascii=not _speaks_unicode())
-    print(CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text), flush=True)
+    print(CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text), flush=True)
 
 
 def _speaks_unicode() -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from modelgate.command.exits import ExitCode, Failed
-from modelgate.command.session import given
+from modelgate.command.session import without_none
 
 
 def _option(help_: str, metavar: str | None = None, *names: str) -> Any:
@@ -46,7 +46,7 @@ class TrainingOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the training request. Raises `Failed`."""
-        asked = {
+        request = {
             "target": self.target,
             "id_field": self.id_,
             "features": self.feature or None,
@@ -54,7 +54,7 @@ class TrainingOptions:
             "parameters": {"estimator": self.estimator} if self.estimator else None,
             "recipe": self.recipe,
             "data": {"path": self.path} if self.path else None,
-            "gate": given(
+            "gate": without_none(
                 {
                     "floor": self.floor,
                     "margin": self.margin,
@@ -67,7 +67,7 @@ class TrainingOptions:
             "alias": self.alias,
             "notes": self.notes,
         }
-        return given(asked)
+        return without_none(request)
 
 
 def _kind(text: str) -> tuple[str, str]:

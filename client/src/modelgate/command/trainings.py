@@ -65,22 +65,22 @@ def schedule(
 ) -> None:
     """List the schedules, or show, set or delete that of a model."""
     if name is None:
-        found = session.get("/v1/schedules")["items"]
-        session.show(found, lambda: _schedules(found) if found else ["There are no schedules."])
+        schedules = session.get("/v1/schedules")["items"]
+        session.show(schedules, lambda: _schedules(schedules) if schedules else ["There are no schedules."])
         return
     path = f"/v1/models/{segment(name)}/schedule"
-    asked = options.to_json()
-    if delete and (cron or asked):
+    request = options.to_json()
+    if delete and (cron or request):
         raise Failed(f"--delete takes nothing else: modelgate schedule {name} --delete", ExitCode.USAGE)
     if delete:
         session.client.request("DELETE", path)
         session.show({"model": name, "deleted": True}, lambda: [f"the schedule of {name} is deleted"])
-    elif cron is None and asked:
+    elif cron is None and request:
         raise Failed(f"say when to train: modelgate schedule {name} '0 3 * * 1' …", ExitCode.USAGE)
     else:
-        body = {"cron": cron, "request": asked}
-        one = session.get(path) if cron is None else session.client.request("PUT", path, json=body)
-        session.show(one, lambda: _schedules([one]))
+        body = {"cron": cron, "request": request}
+        entry = session.get(path) if cron is None else session.client.request("PUT", path, json=body)
+        session.show(entry, lambda: _schedules([entry]))
 
 
 def outcome(output: Mapping[str, Any]) -> Iterable[str]:
@@ -97,12 +97,12 @@ def outcome(output: Mapping[str, Any]) -> Iterable[str]:
     yield f"Promote all the same: modelgate promote {version} --force"
 
 
-def _compared(found: Mapping[str, Any], other: str) -> str:
+def _compared(comparison: Mapping[str, Any], other: str) -> str:
     """Return a sentence such as `accuracy 0.61, current 0.66 on 1,204 rows neither has seen`."""
-    now, before = found["now"], found["before"]
+    now, before = comparison["now"], comparison["before"]
     digits = next((d for d in range(_FEWEST, _MOST) if f"{now:.{d}f}" != f"{before:.{d}f}"), _MOST)
-    figures = f"{words(found['metric'])} {now:,.{digits}f}, {other} {before:,.{digits}f}"
-    return f"{figures} on {count(found['rows'], 'row')} neither has seen"
+    figures = f"{words(comparison['metric'])} {now:,.{digits}f}, {other} {before:,.{digits}f}"
+    return f"{figures} on {count(comparison['rows'], 'row')} neither has seen"
 
 
 def _measured(output: Mapping[str, Any]) -> str:
@@ -110,17 +110,20 @@ def _measured(output: Mapping[str, Any]) -> str:
     return f"{words(name)} {value:,.2f}" if isinstance(value, int | float) else "nothing was measured"
 
 
-def _submitted(session: Session, name: str, rows: Path | None, asked: dict[str, Any], bar: Bar) -> TrainingRun:
+def _submitted(session: Session, name: str, rows: Path | None, request: dict[str, Any], bar: Bar) -> TrainingRun:
     if rows is not None:
-        return session.client.train(name, rows, **asked, progress=False, on_sent=bar.sending)
-    made = session.client.request("POST", f"/v1/models/{segment(name)}/train", json=asked)
+        return session.client.train(name, rows, **request, progress=False, on_sent=bar.sending)
+    made = session.client.request("POST", f"/v1/models/{segment(name)}/train", json=request)
     return cast(TrainingRun, session.client.job(made["id"]))
 
 
-def _schedules(found: Iterable[Mapping[str, Any]]) -> Iterable[RenderableType]:
-    found = list(found)
-    rows = [(one["model"], one["cron"], moment(one["next_run"]), _last(one), one.get("owner")) for one in found]
-    runs = [(one["model"], one.get("last_run") or {}) for one in found]
+def _schedules(schedules: Iterable[Mapping[str, Any]]) -> Iterable[RenderableType]:
+    schedules = list(schedules)
+    rows = [
+        (entry["model"], entry["cron"], moment(entry["next_run"]), _last(entry), entry.get("owner"))
+        for entry in schedules
+    ]
+    runs = [(entry["model"], entry.get("last_run") or {}) for entry in schedules]
     errors = [f"{model}: {run['error']['message']} (job {run['job']})" for model, run in runs if run.get("error")]
     return [table(("MODEL", "CRON (UTC)", "NEXT RUN", "LAST RUN", "OWNER"), rows), *errors]
 

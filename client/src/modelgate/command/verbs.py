@@ -20,11 +20,11 @@ def verb(app: typer.Typer, name: str | None = None, *, panel: str | None = None)
         groups = _groups(function)
 
         @functools.wraps(function)
-        def run(**given: Any) -> None:
+        def run(**arguments: Any) -> None:
             for parameter, options in groups.items():
                 names = [field.name for field in dataclasses.fields(options) if field.init]
-                given[parameter] = options(**{option: given.pop(option) for option in names})
-            function(**given)
+                arguments[parameter] = options(**{option: arguments.pop(option) for option in names})
+            function(**arguments)
 
         run.__signature__ = _with_options(function, groups)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in inspect.signature(run).parameters.values()}
@@ -42,12 +42,14 @@ def _groups(function: Callable[..., None]) -> dict[str, Any]:
 def _with_options(function: Callable[..., None], groups: dict[str, Any]) -> inspect.Signature:
     """Return the signature with options in the place of their groups; they come last in the help."""
     hints = get_type_hints(function, include_extras=True)
-    own = [
+    parameters = [
         parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(function).parameters.items()
         if name not in groups
     ]
-    return inspect.Signature([*own, *(option for group in reversed(groups.values()) for option in _options(group))])
+    return inspect.Signature(
+        [*parameters, *(option for group in reversed(groups.values()) for option in _options(group))]
+    )
 
 
 def _options(group: Any) -> list[inspect.Parameter]:

@@ -176,6 +176,6 @@ def histogram_nodes(estimator: Any) -> list[Any]:
     nodes = [getattr(tree, "nodes", None) for trees in iterations for tree in trees]
     return (
         nodes
-        if all(_HISTOGRAM_NODE.issubset(getattr(each, "dtype", np.dtype("f8")).names or ()) for each in nodes)
+        if all(_HISTOGRAM_NODE.issubset(getattr(array, "dtype", np.dtype("f8")).names or ()) for array in nodes)
         else []
     )

@@ -25,17 +25,17 @@ def register(app: typer.Typer) -> None:
 
 def doctor(session: Session) -> None:
     """Find out what is wrong with the connection or with Modelgate, and what to do."""
-    found = []
+    findings = []
     for finding in _examine(session):
-        found.append(finding)
+        findings.append(finding)
         if not session.as_json:
             mark, colour = _MARKS[finding.level]
             session.print(Text.assemble((mark, colour), f" {visible(finding.text)}"))
             if finding.advice:
                 session.print(Text(f"  → {visible(finding.advice)}"))
     if session.as_json:
-        session.show([asdict(finding) for finding in found], list)
-    if any(finding.level is Level.BAD for finding in found):
+        session.show([asdict(finding) for finding in findings], list)
+    if any(finding.level is Level.BAD for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
 
 

@@ -68,14 +68,14 @@ def examine(profile: Profile) -> Iterator[Finding]:
 
 def _is_modelgate(client: Client) -> Finding:
     try:
-        found = client.request("GET", "/v2", timeout=_ONCE)
+        metadata = client.request("GET", "/v2", timeout=_ONCE)
     except Unavailable as error:
         shown = without_password(client.url)
         raise Stop(f"the gateway cannot be reached behind {shown}: {error}", "see the log of the proxy") from error
     except ModelgateError as error:
         advice = "use https:// in the address, if the server there speaks TLS" if client.url.startswith("http:") else ""
         raise Stop(f"no Modelgate answers: {error}", f"check host and port; {advice}".rstrip("; ")) from error
-    if not isinstance(found, dict) or found.get("name") != "modelgate":
+    if not isinstance(metadata, dict) or metadata.get("name") != "modelgate":
         raise Stop(f"something answers at {without_password(client.url)} that is not Modelgate", "check host and port")
     return good("it is a Modelgate")
 
@@ -110,8 +110,8 @@ def _cookie(client: Client, profile: Profile) -> Iterator[Finding]:
 def _readiness(client: Client) -> Mapping[str, Any]:
     """Return the answer of /health/ready, whatever it is."""
     try:
-        found: Mapping[str, Any] = client.request("GET", "/health/ready", timeout=_ONCE)
-        return found
+        readiness: Mapping[str, Any] = client.request("GET", "/health/ready", timeout=_ONCE)
+        return readiness
     except Unavailable as error:
         return error.problem
 
