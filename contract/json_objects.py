@@ -112,13 +112,14 @@ class Object:
     """An object of these members and no others, as a dict of those that are there and can be read.
 
     A null stands for a missing member, except of `nullable`. `required` members are read as null where they are
-    missing. `unknown` is the code and the message of another member; the message may name it as `{name}`, this object
-    as `{what}`, the `{known}` members and the similar one as `{hint}`. `what` is what the body is called there, and
-    `body` says what it must be.
+    missing. `unknown` is the code and the message of another member, which is ignored without it; the message may name
+    it as `{name}`, this object as `{what}`, the `{known}` members and the similar one as `{hint}` or `{near}`. `what`
+    is what the body is called there, and `body` says what it must be. `repeated`: field and message of a member that
+    the object has twice.
     """
 
     members: Mapping[str, Callable[[str, Any, Errors], Any]]
-    unknown: tuple[str, str]
+    unknown: tuple[str, str] | None = None
     repeated: tuple[str, str] = ("{member}", "{name} appears more than once")
     required: Collection[str] = ()
     nullable: Collection[str] = ()
@@ -131,8 +132,8 @@ class Object:
             raise WrongValue("not_an_object", f"{must}; it is {shown(value)}")
         prefix, what = f"{field}." if field else "", field or self.what
         known = ", ".join(self.members)
-        code, message = self.unknown
-        for name in [name for name in value if name not in self.members]:
+        code, message = self.unknown or ("", "")
+        for name in [name for name in value if self.unknown and name not in self.members]:
             near = errors.near(name, self.members)
             words = {"hint": f" ({near})" if near else "", "near": f"; {near or f'it may have {known}'}"}
             errors.add(prefix + name, code, message.format(name=shown(name), what=what, known=known, **words))

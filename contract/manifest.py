@@ -6,13 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from contract.errors import ModelgateError, version_error
 from contract.jobs import Answer, Row
-from contract.manifest_reader import Reader, invalid, parse
-from contract.profile import Profile, read_profile
-from contract.signature import Signature, read_signature
+from contract.manifest_reader import check_signature, invalid, parse, read
+from contract.profile import Profile
+from contract.signature import Signature
+
+M = TypeVar("M", "ManifestDraft", "ModelManifest")
 
 SCHEMA_VERSION = 3
 """The manifests of releases 1.x. Those of earlier trees have 1 or 2."""
@@ -170,7 +172,7 @@ class ManifestDraft:
     @classmethod
     def loads(cls, text: str | bytes) -> ManifestDraft:
         """Parse a draft. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
-        return parse(text, lambda read: _draft(read, _artifact_draft(read.part("artifact"))))
+        return _checked(read(parse(text), cls))
 
 
 @dataclass(frozen=True)
@@ -218,91 +220,29 @@ class ModelManifest:
     @classmethod
     def loads(cls, text: str | bytes) -> ModelManifest:
         """Parse a manifest. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
-        return parse(text, _manifest)
+        data = parse(text)
+        schema_version = read(data, _Schema).schema_version
+        if schema_version < SCHEMA_VERSION:
+            raise invalid("was written before release 1.0.0, which does not read it; train or import the model again")
+        if schema_version > SCHEMA_VERSION:
+            raise invalid(
+                f"has schema_version {schema_version}; this release reads {SCHEMA_VERSION}: upgrade Modelgate"
+            )
+        manifest = _checked(read(data, cls))
+        name = manifest.artifact.file
+        if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
+            raise invalid(f"names the artifact file {name!r}; it must be in the folder of the manifest")
+        return manifest
 
 
-def _manifest(read: Reader) -> ModelManifest:
-    schema_version = read.value("schema_version", int)
-    if schema_version < SCHEMA_VERSION:
-        raise invalid("was written before release 1.0.0, which does not read it; train or import the model again")
-    if schema_version > SCHEMA_VERSION:
-        raise invalid(f"has schema_version {schema_version}; this release reads {SCHEMA_VERSION}: upgrade Modelgate")
-    part = read.part("artifact")
-    layout = _artifact_draft(part)
-    artifact = Artifact(
-        file=_file_name(part.value("file", str)),
-        format=layout.format,
-        input_format=layout.input_format,
-        size=part.value("size", int),
-        sha256=part.value("sha256", str),
-        input_dtype=layout.input_dtype,
-        kernels=layout.kernels,
-    )
-    return _draft(read, layout).publish(
-        version=read.value("version", int),
-        created_at=read.value("created_at", str),
-        artifact=artifact,
-        libraries=read.value("libraries", dict),
-    )
+@dataclass(frozen=True)
+class _Schema:
+    schema_version: int
 
 
-def _artifact_draft(read: Reader) -> ArtifactDraft:
-    return ArtifactDraft(
-        format=ArtifactFormat(read.choice("format", ArtifactFormat)),
-        input_format=InputFormat(read.choice("input_format", InputFormat)),
-        input_dtype=InputDtype(read.choice("input_dtype", InputDtype)),
-        kernels=_kernels(read.part("kernels")) if read.optional("kernels", dict) else None,
-    )
-
-
-def _kernels(read: Reader) -> Kernels:
-    return Kernels(revision=read.value("revision", str), used=read.value("used", bool))
-
-
-def _draft(read: Reader, artifact: ArtifactDraft) -> ManifestDraft:
-    golden, training_data = read.part("golden"), read.part("training_data")
-    probabilities = golden.optional("probabilities", list)
-    return ManifestDraft(
-        name=read.value("name", str),
-        recipe=read.value("recipe", str),
-        artifact=artifact,
-        signature=read_signature(read.part("signature")),
-        training_data=TrainingData(
-            source=training_data.value("source", str),
-            rows=training_data.value("rows", int),
-            fingerprint=training_data.value("fingerprint", str),
-            target=training_data.optional("target", str),
-        ),
-        metrics=_metrics(read),
-        parameters=read.value("parameters", dict),
-        example=read.value("example", dict),
-        golden=Golden(
-            rows=tuple(tuple(row) for row in golden.value("rows", list)),
-            predictions=tuple(golden.value("predictions", list)),
-            probabilities=None if probabilities is None else tuple(probabilities),
-        ),
-        notes=read.value("notes", str),
-        remarks=tuple(map(_remark, read.parts("remarks"))),
-        profile=read_profile(read.part("profile")) if read.optional("profile", dict) else None,
-    )
-
-
-def _remark(read: Reader) -> Remark:
-    return Remark(read.value("text", str), read.value("code", str), read.texts("fields"))
-
-
-def _metrics(read: Reader) -> Mapping[str, float]:
-    metrics = read.value("metrics", dict)
-    for name, value in metrics.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise read.wrong(f"metrics.{name:.60}", "a number", value)
-    return metrics
-
-
-def _file_name(name: str) -> str:
-    if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
-        raise invalid(f"names the artifact file {name!r}; it must be in the folder of the manifest")
-    return name
+def _checked(manifest: M) -> M:
+    check_signature(manifest.signature)
+    return manifest
 
 
 def _plain(value: Any) -> Any:

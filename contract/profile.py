@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contract.jobs import Value
-from contract.manifest_reader import Reader
 
 
 @dataclass(frozen=True)
@@ -33,19 +32,3 @@ class Profile:
     inputs: tuple[ColumnProfile, ...]
     outputs: tuple[ColumnProfile, ...]
     sample: bool = False
-
-
-def read_profile(read: Reader) -> Profile:
-    inputs, outputs = (tuple(map(_column, read.parts(name))) for name in ("inputs", "outputs"))
-    return Profile(read.value("rows", int), inputs, outputs, read.value("sample", bool))
-
-
-def _column(read: Reader) -> ColumnProfile:
-    edges, counts = ([float(item) for item in read.value(name, list)] for name in ("edges", "counts"))
-    return ColumnProfile(
-        nulls=read.value("nulls", int),
-        edges=tuple(edges),
-        values=read.scalars("values"),
-        counts=tuple(map(int, counts)),
-        others=read.value("others", int),
-    )

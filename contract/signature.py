@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
 from contract.jobs import Value
-from contract.manifest_reader import Reader, invalid
 
 
 class RowFormat(StrEnum):
@@ -203,84 +201,3 @@ class Signature:
             if method.name == name:
                 return method
         return None
-
-
-def read_signature(read: Reader) -> Signature:
-    """Return the signature in a manifest."""
-    signature = Signature(
-        inputs=tuple(_field(part) for part in read.parts("inputs")),
-        outputs=tuple(map(_output, read.parts("outputs"))),
-        id_field=read.optional("id_field", str),
-        format=RowFormat(read.choice("format", RowFormat)),
-        methods=tuple(map(_method, read.parts("methods"))),
-    )
-    _check(signature)
-    return signature
-
-
-def _check(signature: Signature) -> None:
-    """Raise `ModelgateError` (`manifest_invalid`) if parts of the signature contradict each other."""
-    inputs = signature.inputs
-    if not inputs and signature.format is not RowFormat.RECORDS:
-        raise invalid("has no signature.inputs")
-    if signature.format is RowFormat.TEXTS and [field.kind for field in inputs] != [Kind.STRING]:
-        raise invalid("has texts as rows, and signature.inputs that are not one input of the kind string")
-    if not signature.methods:
-        raise invalid("has no signature.methods")
-    if bool(signature.outputs) != (signature.method(PREDICT.name) is not None):
-        raise invalid("needs signature.outputs if predict is one of its signature.methods, and only then")
-    if len(signature.outputs) > 1 and None in [output.name for output in signature.outputs]:
-        raise invalid("has several signature.outputs; each needs a name")
-    if any(len(output.shown_labels) != len(output.labels or ()) for output in signature.outputs):
-        raise invalid("has label_names in signature.outputs, but not one for each of the labels")
-    spellings = [name for field in inputs for name in (field.name, *field.aliases)]
-    for what, names in (
-        ("input", spellings),
-        ("output", [output.name for output in signature.outputs]),
-        ("method", [method.name for method in signature.methods]),
-    ):
-        repeated = [name for name, times in Counter(names).items() if times > 1]
-        if repeated:
-            raise invalid(f"names the {what} {sorted(map(str, repeated))[0]!r} twice")
-
-
-def _field(read: Reader) -> Field:
-    categories = read.optional("categories", list)
-    written = read.optional("format", str)
-    return Field(
-        name=read.value("name", str),
-        kind=Kind(read.choice("kind", Kind)),
-        nullable=read.value("nullable", bool),
-        categories=None if categories is None else read.texts("categories"),
-        aliases=read.texts("aliases"),
-        format=None if written is None else Format(read.choice("format", Format)),
-        guessed=read.value("guessed", bool),
-        naive=read.value("naive", bool),
-        null=Null(read.choice("null", Null)),
-    )
-
-
-def _output(read: Reader) -> Output:
-    labels, label_names = read.optional("labels", list), read.optional("label_names", list)
-    return Output(
-        kind=OutputKind(read.choice("kind", OutputKind)),
-        labels=None if labels is None else read.scalars("labels"),
-        probabilities=read.value("probabilities", bool),
-        scores=read.value("scores", bool),
-        name=read.optional("name", str),
-        label_names=None if label_names is None else read.scalars("label_names"),
-    )
-
-
-def _method(read: Reader) -> Method:
-    names = read.optional("names", list)
-    return Method(
-        name=read.value("name", str),
-        answer=AnswerForm(read.choice("answer", AnswerForm)),
-        names=None if names is None else read.texts("names"),
-        returned=_returned(read.part("returned")) if read.optional("returned", dict) else None,
-    )
-
-
-def _returned(read: Reader) -> Returned:
-    return Returned(read.value("type", str), read.texts("dtypes"), read.optional("width", int))
