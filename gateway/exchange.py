@@ -17,6 +17,7 @@ from contract.request_ids import RequestIds
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from contract.manifest import ModelManifest
     from gateway.rules import Route
 
 
@@ -133,6 +134,13 @@ def current() -> Exchange:
 def caller() -> Key:
     """Return who makes the current request."""
     return _CURRENT.get().caller
+
+
+def noted(model: ModelManifest) -> ModelManifest:
+    """Note that the current request is one to this version, and return it."""
+    exchange = _CURRENT.get()
+    exchange.model, exchange.version = model.name, model.version
+    return model
 
 
 def note_problem(code: str) -> None:

@@ -23,6 +23,7 @@ from gateway.idempotency import note_content
 from gateway.media_types import MULTIPART, URLENCODED, check_form, file_in_form
 from gateway.problem_codes import ProblemCode
 from gateway.problems import MalformedBody, Problem
+from gateway.rules import SMALL_BODY
 from gateway.serving.spool import IncomingUpload, Spool
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ class Upload:
     fields: Mapping[str, str]
     files: Mapping[str, str]
     client_names: Mapping[str, str]
+
+    def check_fields(self) -> None:
+        """Raise `Problem` (413) for fields larger than the same request in JSON."""
+        if sum(map(len, self.fields.values())) > SMALL_BODY.bytes:
+            detail = f"the fields of the form are larger than {SMALL_BODY.bytes // 1024} KB"
+            raise Problem(ProblemCode.BODY_TOO_LARGE, detail)
 
     def content(self, spool: Spool) -> Iterator[str]:
         """Yield what makes two uploads the same: names and texts of the fields, names and digests of the files."""

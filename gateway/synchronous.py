@@ -14,7 +14,7 @@ from contract.manifest import ModelManifest
 from contract.signature import PREDICT
 from gateway.answers import PredictionAnswer, quota_headers
 from gateway.clients import hung_up, request_context
-from gateway.exchange import caller, current
+from gateway.exchange import caller, current, noted
 from gateway.media_types import check_coding
 from gateway.operations import KEPT
 from gateway.problem_codes import ProblemCode
@@ -49,10 +49,7 @@ class SynchronousPredictions:
 
     def model(self, reference: str) -> ModelManifest:
         """Return the version behind `loan`, `loan@3` or `loan@canary`. Raises as `Predictor.model`."""
-        model = self.predictor.model(reference)
-        exchange = current()
-        exchange.model, exchange.version = model.name, model.version
-        return model
+        return noted(self.predictor.model(reference))
 
     def only_model(self) -> ModelManifest:
         """Return the version of the only model that the caller may use. Raises `Problem` if there are none or

@@ -26,9 +26,8 @@ from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, lead, p
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols.training_requests import fields_of_form, training_request
-from gateway.rules import SMALL_BODY, BodyLimit, Level
+from gateway.rules import BodyLimit, Level
 from gateway.serving.models import check_new_name
-from gateway.serving.spool import Spool
 from gateway.serving.training import Trainings
 from gateway.sessions import PATH
 
@@ -42,7 +41,6 @@ class TrainingPages:
     """`fields`: the limit of a form's fields."""
 
     trainings: Trainings
-    spool: Spool
     fields: BodyLimit
 
     def blueprint(self) -> Blueprint:
@@ -76,7 +74,7 @@ class TrainingPages:
                 _note_model(model)
                 asked = self._asked(upload, model)
                 if upload.fields.get("once"):
-                    note_form_of_page(current(), upload.content(self.spool))
+                    note_form_of_page(current(), upload.content(self.trainings.spool))
                 job = self.trainings.submit(asked)
             current().job_id = job.id
             target = f"{PATH}/jobs/{job.id}"
@@ -131,7 +129,7 @@ class TrainingPages:
         file = upload.files.get("file")
         if known is None or file is None or upload.fields.get("target"):
             return {}
-        with self.spool.open(file) as opened, suppress(csv_table.NotCsv):
+        with self.trainings.spool.open(file) as opened, suppress(csv_table.NotCsv):
             columns = [name.strip() for name in csv_table.read_header(opened)[0]]
             return _choices(known, columns)
         return {}
@@ -141,8 +139,11 @@ class TrainingPages:
         """Yield the form. Its file is deleted if the block raises."""
         if request.mimetype != MULTIPART:
             raise Problem(ProblemCode.INVALID_TRAINING, "choose a CSV file to learn from")
-        with received(request.environ, self.spool, self.fields.bytes) as upload:
-            _check_parts(upload)
+        with received(request.environ, self.trainings.spool, self.fields.bytes) as upload:
+            if not set(upload.files) <= {"file"}:  # nobody would delete others
+                detail = "the form has several files; choose one CSV file to learn from"
+                raise Problem(ProblemCode.INVALID_TRAINING, detail)
+            upload.check_fields()
             yield upload
 
     def _asked(self, upload: Upload, model: str, *, preview: bool = False) -> TrainingRequest:
@@ -172,16 +173,6 @@ def _not_shown(preview: TrainingPreview, asked: TrainingRequest) -> dict[str, An
         "features": [column.name for column in columns if column.use is ColumnUse.FEATURE],
         "kinds": {column.name: asked.kinds[column.name] for column in columns if column.name in asked.kinds},
     }
-
-
-def _check_parts(upload: Upload) -> None:
-    """Raise `Problem` for files that nobody would delete, and for fields larger than the same request in JSON."""
-    if not set(upload.files) <= {"file"}:
-        raise Problem(ProblemCode.INVALID_TRAINING, "the form has several files; choose one CSV file to learn from")
-    if sum(map(len, upload.fields.values())) > SMALL_BODY.bytes:
-        raise Problem(
-            ProblemCode.BODY_TOO_LARGE, f"the fields of the form are larger than {SMALL_BODY.bytes // 1024} KB"
-        )
 
 
 def _note_model(model: str) -> None:

@@ -16,7 +16,7 @@ from contract.jobs import Job
 from contract.keys import Scope
 from contract.manifest import ModelManifest
 from gateway.clients import request_context
-from gateway.exchange import caller, current
+from gateway.exchange import caller, current, noted
 from gateway.forms import length_of
 from gateway.pages import try_form
 from gateway.pages.layout import blueprint_of_pages, page, see
@@ -73,7 +73,7 @@ class TryPages:
             if not try_form.is_form_of(model):
                 return self._page(model, Attempt(try_form.kept_values(model), is_remade=True))
             attempt = Attempt(try_form.sent_values(model))
-            _count_as_request_to(model)
+            noted(model)
             try:
                 job = self._predict(model, try_form.row_of(model, attempt.values))
                 attempt.answer = answer_to_row(job)
@@ -85,7 +85,7 @@ class TryPages:
         def try_file(name: str) -> Response:
             model = self._model(name, request.args.get("version", ""))
             upload = CsvAttempt()
-            _count_as_request_to(model)
+            noted(model)
             try:
                 rows = csv_rows.read(uploaded_csv(upload), self.predictor.max_rows + 1)
                 upload.answer = answer_to_csv(self._predict(model, rows), rows, model)
@@ -124,11 +124,6 @@ class TryPages:
             versions=repository.versions(model.name)[::-1] if key.allows(Scope.READ) else [],
             snippets=_snippets(name, model, attempt.values if attempt.answer else try_form.example(model)),
         )
-
-
-def _count_as_request_to(model: ModelManifest) -> None:
-    exchange = current()
-    exchange.model, exchange.version = model.name, model.version
 
 
 def _snippets(name: str, model: ModelManifest, values: Mapping[str, str]) -> list[Snippet]:

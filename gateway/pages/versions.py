@@ -12,7 +12,6 @@ from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 
 from contract.errors import ModelgateError
-from contract.files import read_regular
 from contract.manifest import ModelManifest
 from contract.metrics import headline_first
 from contract.repository import CURRENT, PREVIOUS, REPORT_HTML, Repository
@@ -28,7 +27,7 @@ from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
 from gateway.rules import Level
 from gateway.serving.commands import ModelChanges
-from gateway.serving.models import check_model, resolve, version_summary
+from gateway.serving.models import check_model, read_report, resolve, version_summary
 from gateway.serving.training import ScheduleState
 
 _REPORT_HEADERS = {**REPORT_HEADERS, "Cache-Control": "no-store"}
@@ -93,10 +92,7 @@ class VersionPages:
         @routes.get("/models/<name>/versions/<version>/report", level=Level.READ, page=True)
         def report(name: str, version: str) -> Response:
             number = self._manifest(name, version).version
-            try:
-                body = read_regular(repository.report_dir(name, number) / REPORT_HTML)
-            except OSError as error:
-                raise Problem(ProblemCode.NO_REPORT, f"version {number} of {name!r} has no report") from error
+            body = read_report(repository, name, number, REPORT_HTML)
             body = filled_in(body, repository, name, number, "versions_pages.report")
             framed = request.args.get("framed") == "1"
             headers = _FRAMED if framed else _REPORT_HEADERS

@@ -19,7 +19,7 @@ from contract.keys import Detail
 from contract.signature import PREDICT
 from contract.webhooks import AllowedTargets
 from gateway.answers import JobAnswer
-from gateway.exchange import caller, current
+from gateway.exchange import caller, current, noted
 from gateway.idempotency import note_content
 from gateway.media_types import NDJSON_NAMES, PARQUET_NAMES, media_type, unsupported
 from gateway.operations import (
@@ -104,9 +104,8 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
     @routes.post("/models/<reference>/predict-file", level=Level.PREDICT, docs=_POST, streams=True)
     def post(reference: str) -> JobAnswer:
         options, size, exchange = _options(webhooks), _size(), current()
-        model = files.model(reference, options.method)
+        model = noted(files.model(reference, options.method))
         keyed = "HTTP_IDEMPOTENCY_KEY" in request.environ
-        exchange.model, exchange.version = model.name, model.version
         job = files.submit(
             model,
             options,

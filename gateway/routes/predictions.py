@@ -12,12 +12,11 @@ from flask import Blueprint, Request, Response, request
 from broker.gateway.receipts import Receipts
 from contract.instances import Instances
 from contract.jobs import Job, Status
-from contract.manifest import ModelManifest
 from contract.signature import OTHER_METHODS, PREDICT, Signature
 from contract.webhooks import AllowedTargets
 from gateway.answers import FRESH, NO_HEADERS, JobAnswer, PredictionAnswer, quota_headers
 from gateway.clients import request_context
-from gateway.exchange import current
+from gateway.exchange import current, noted
 from gateway.forms import fields_in, length_of
 from gateway.media_types import CSV, MULTIPART, URLENCODED, check_coding, is_json, media_type, unsupported
 from gateway.operations import (
@@ -122,7 +121,7 @@ class Predictions:
             seconds("Cancel-After", environ.get("HTTP_CANCEL_AFTER")),
             webhook_url(environ, self.webhooks),
         )
-        model = _noted(self.predictor.model(reference))
+        model = noted(self.predictor.model(reference))
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
         context = request_context(environ)
         job = self.predictor.predict(model, rows, size, options, context)
@@ -144,7 +143,7 @@ class Predictions:
             lenient=preferred.handling == "lenient",
             expires_after=seconds("Cancel-After", asked.environ.get("HTTP_CANCEL_AFTER")),
         )
-        model, row = _noted(self.predictor.model(reference)), form.read(asked.args.items(multi=True))
+        model, row = noted(self.predictor.model(reference)), form.read(asked.args.items(multi=True))
         context = request_context(asked.environ)
         job = self.predictor.predict(model, row, len(asked.query_string), options, context)
         return self._answer(job, preferred, context.gone, FRESH)
@@ -199,12 +198,6 @@ def blueprint(predictions: Predictions, limit: BodyLimit) -> Blueprint:
 
 def _never() -> bool:
     return False
-
-
-def _noted(model: ModelManifest) -> ModelManifest:
-    exchange = current()
-    exchange.model, exchange.version = model.name, model.version
-    return model
 
 
 def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> tuple[Instances, int]:

@@ -12,14 +12,13 @@ import re
 from flask import Blueprint, Response, request, url_for
 from jinja2 import Environment
 
-from contract.files import read_regular
 from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
 from gateway.operations import Answer, Operation, Parameter
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
-from gateway.serving.models import resolve
+from gateway.serving.models import read_report, reported, resolve
 
 FORMATS = {"html": ("text/html; charset=utf-8", REPORT_HTML), "json": ("application/json", REPORT_JSON)}
 HEADERS = {
@@ -65,10 +64,7 @@ def blueprint(repository: Repository) -> Blueprint:
         model, number = resolve(repository, f"{name}@{version}")
         wanted = _wanted()
         content_type, file = FORMATS[wanted]
-        try:
-            body = read_regular(repository.report_dir(model, number) / file)
-        except OSError as error:
-            raise _no_report(repository, model, number) from error
+        body = read_report(repository, model, number, file)
         if wanted == "html":
             body = filled_in(body, repository, model, number)
         response = Response(body, headers=HEADERS, content_type=content_type)
@@ -84,7 +80,7 @@ def filled_in(page: bytes, repository: Repository, model: str, version: int, end
     aliases: dict[int, list[str]] = {}
     for alias, number in sorted(repository.aliases(model).items(), key=lambda item: (item[0] != CURRENT, item)):
         aliases.setdefault(number, []).append(alias)
-    others = [number for number in _reported(repository, model) if number != version][-MAX_VERSIONS:]
+    others = [number for number in reported(repository, model) if number != version][-MAX_VERSIONS:]
     link = functools.partial(url_for, endpoint)
     status = _STATUS.render(model=model, version=version, aliases=aliases, others=others[::-1], link=link)
     page = page.replace(STATUS.encode(), status.encode(), 1)
@@ -103,20 +99,3 @@ def _wanted() -> str:
     if wanted not in FORMATS:
         raise Problem(ProblemCode.INVALID_PARAMETER, f"format {wanted[:64]!r} is neither {' nor '.join(FORMATS)}")
     return wanted
-
-
-def _reported(repository: Repository, model: str) -> list[int]:
-    """Return the versions that have a report, ascending."""
-    return [v for v in repository.versions(model) if (repository.report_dir(model, v) / REPORT_HTML).is_file()]
-
-
-def _no_report(repository: Repository, model: str, version: int) -> Problem:
-    having = _reported(repository, model)
-    there_are = (
-        f"those that have one: {', '.join(map(str, having[-20:]))}" if having else "no version of it has one yet"
-    )
-    detail = (
-        f"version {version} of the model {model!r} has no report; {there_are}."
-        " Reports are written when a model is trained here, or imported with a sample that has its target column"
-    )
-    return Problem(ProblemCode.NO_REPORT, detail, reports=having[-20:])

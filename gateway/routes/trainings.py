@@ -39,7 +39,7 @@ from gateway.protocols.training_requests import (
     training_request,
 )
 from gateway.protocols.webhooks import webhook_url
-from gateway.rules import SMALL_BODY, BodyLimit, Level
+from gateway.rules import BodyLimit, Level
 from gateway.serving.jobs import JobReader
 from gateway.serving.models import check_new_name
 from gateway.serving.replays import Replays
@@ -123,7 +123,6 @@ def blueprint(
     trainings: Trainings,
     replays: Replays,
     reader: JobReader,
-    spool: Spool,
     fields: BodyLimit,
     webhooks: AllowedTargets | None = None,
 ) -> Blueprint:
@@ -135,10 +134,10 @@ def blueprint(
         check_new_name(name)
         recipes = trainings.recipes()
         if _is_preview(request.args.get("preview", "0")):
-            with _body(spool, fields) as given:
+            with _body(trainings.spool, fields) as given:
                 asked = training_request(name, given.request, recipes, GENERIC_RECIPE, *given.file, preview=True)
                 return json_response(trainings.preview(asked).to_json(), headers=FRESH)
-        with _body(spool, fields) as given:
+        with _body(trainings.spool, fields) as given:
             if job := replays.job_of(current().idempotency, caller()):
                 return _accepted(job)
             asked = training_request(name, given.request, recipes, default_recipe(name, recipes), *given.file)
@@ -234,9 +233,7 @@ def _request_in(form: Upload) -> object:
     if len(form.files) > 1 or not set(form.files) <= {"file", "data"}:
         message = f"the form has the files {', '.join(sorted(form.files))[:200]}; send one, as file"
         raise invalid_training(FieldError(None, "file", "not_a_file", message))
-    if sum(map(len, form.fields.values())) > SMALL_BODY.bytes:
-        detail = f"the fields of the form are larger than {SMALL_BODY.bytes // 1024} KB"
-        raise Problem(ProblemCode.BODY_TOO_LARGE, detail)
+    form.check_fields()
     if "request" in form.fields:
         if len(form.fields) > 1:
             message = "the form has other fields beside request; put everything into request"

@@ -13,7 +13,7 @@ from contract.errors import ModelgateError
 from contract.files import read_regular
 from contract.keys import Key
 from contract.manifest import ModelManifest
-from contract.repository import NAME, REPORT_JSON, NotInRepository, Repository, valid_name
+from contract.repository import NAME, REPORT_HTML, REPORT_JSON, NotInRepository, Repository, valid_name
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem, did_you_mean
 
@@ -106,6 +106,31 @@ def describe(manifest: ModelManifest) -> dict[str, object]:
     if len(outputs := described["signature"]["outputs"]) == 1:
         described["signature"]["output"] = outputs[0]
     return described
+
+
+def read_report(repository: Repository, model: str, version: int, file: str) -> bytes:
+    """Return a file of the report of a version. Raises `Problem` that says which versions have one."""
+    try:
+        return read_regular(repository.report_dir(model, version) / file)
+    except OSError as error:
+        raise _no_report(repository, model, version) from error
+
+
+def reported(repository: Repository, model: str) -> list[int]:
+    """Return the versions that have a report, ascending."""
+    return [v for v in repository.versions(model) if (repository.report_dir(model, v) / REPORT_HTML).is_file()]
+
+
+def _no_report(repository: Repository, model: str, version: int) -> Problem:
+    having = reported(repository, model)
+    there_are = (
+        f"those that have one: {', '.join(map(str, having[-20:]))}" if having else "no version of it has one yet"
+    )
+    detail = (
+        f"version {version} of the model {model!r} has no report; {there_are}."
+        " Reports are written when a model is trained here, or imported with a sample that has its target column"
+    )
+    return Problem(ProblemCode.NO_REPORT, detail, reports=having[-20:])
 
 
 def _unknown_model(repository: Repository, reference: str, detail: str) -> Problem:
