@@ -76,6 +76,14 @@ def read_body(body: object, members: Object, code: ProblemCode) -> tuple[dict[st
     return values, errors
 
 
+def read_valid(body: object, members: Object, code: ProblemCode) -> dict[str, Any]:
+    """Return the members of a body. Raises `Problem` with this code and every error."""
+    values, errors = read_body(body, members, code)
+    if errors.total:
+        raise invalid(code, errors)
+    return values
+
+
 def invalid(code: ProblemCode, errors: Errors) -> Problem:
     return Problem(code, errors.summary, errors=[error.to_json() for error in errors.first])
 

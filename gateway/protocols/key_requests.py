@@ -15,7 +15,7 @@ from contract.keys import NAME, Detail, Key, Limits, Scope, new_id
 from contract.repository import valid_name
 from contract.wording import shown
 from gateway.problem_codes import ProblemCode
-from gateway.problems import invalid, read_body
+from gateway.problems import invalid, read_body, read_valid
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -60,9 +60,7 @@ def key_request(body: object) -> Key:
 
 def rotation_request(body: object) -> Rotation:
     """Return the rotation that `body` asks for. Raises `Problem` with every error."""
-    given, errors = read_body(body, _ROTATION, ProblemCode.INVALID_KEY_REQUEST)
-    if errors.total:
-        raise invalid(ProblemCode.INVALID_KEY_REQUEST, errors)
+    given = read_valid(body, _ROTATION, ProblemCode.INVALID_KEY_REQUEST)
     return Rotation(given.get("overlap", 0), given.get("expires"))
 
 

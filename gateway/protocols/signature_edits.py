@@ -11,7 +11,7 @@ from contract.manifest import ModelManifest
 from contract.signature_edits import InvalidEdit, edit_signature
 from contract.wording import shown
 from gateway.problem_codes import ProblemCode
-from gateway.problems import invalid, read_body
+from gateway.problems import invalid, read_valid
 
 _BODY = Object(
     {
@@ -42,9 +42,7 @@ class EditRequest:
 
 def edit_request(body: object) -> EditRequest:
     """Return the request in `body`. Raises `Problem` with every error."""
-    given, errors = read_body(body, _BODY, ProblemCode.INVALID_SIGNATURE)
-    if errors.total:
-        raise invalid(ProblemCode.INVALID_SIGNATURE, errors)
+    given = read_valid(body, _BODY, ProblemCode.INVALID_SIGNATURE)
     source = given["from"]
     return EditRequest(shown(source) if isinstance(source, int) else source, given["signature"])
 

@@ -12,7 +12,7 @@ from contract.keys import Key, Scope
 from contract.webhooks import EVENTS, AllowedTargets, Subscription, target
 from contract.wording import listed, shown
 from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem, invalid, read_body
+from gateway.problems import Problem, read_valid
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -52,9 +52,7 @@ def subscription(name: str, body: object, caller: Key, allowed: AllowedTargets) 
         ),
     }
     unknown = ("unknown_member", "{name} is no part of a webhook{hint}")
-    given, errors = read_body(body, Object(members, unknown, required=members), ProblemCode.INVALID_WEBHOOK)
-    if errors.total:
-        raise invalid(ProblemCode.INVALID_WEBHOOK, errors)
+    given = read_valid(body, Object(members, unknown, required=members), ProblemCode.INVALID_WEBHOOK)
     sees_all = caller.allows(Scope.ADMIN)
     models = None if caller.models is None else tuple(sorted(caller.models))
     owner = "" if sees_all else caller.owner

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from flask import Blueprint, Response, request
 
+from contract.json_objects import BOOLEAN, Object, Rule
 from contract.repository import CURRENT, WARN_UNUSUAL
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
 from gateway.exchange import current
 from gateway.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from gateway.problems import Problem, read_valid
+from gateway.protocols import native
 from gateway.rules import Level
 from gateway.serving.commands import ModelChanges
 from gateway.serving.models import check_model, describe, resolve, version_summary
@@ -118,9 +119,9 @@ def blueprint(changes: ModelChanges) -> Blueprint:
 
     @routes.put("/aliases/<alias>", level=Level.PUBLISH, docs=_MOVE, audit="move_alias")
     def move(name: str, alias: str) -> Response:
-        body = _body("version", "force")
-        version = current().version = _version_in(body)
-        return run(RepositoryAction.MOVE_ALIAS, name, alias=alias, version=version, force=_force_in(body))
+        body = _body(_MOVE_BODY)
+        current().version = body["version"]
+        return run(RepositoryAction.MOVE_ALIAS, name, alias=alias, **body)
 
     @routes.delete("/aliases/<alias>", level=Level.PUBLISH, docs=_DELETE_ALIAS, audit="delete_alias")
     def delete_alias(name: str, alias: str) -> Response:
@@ -128,7 +129,7 @@ def blueprint(changes: ModelChanges) -> Blueprint:
 
     @routes.post("/rollback", level=Level.PUBLISH, docs=_ROLL_BACK, audit="roll_back")
     def roll_back(name: str) -> Response:
-        answer = changes.run(RepositoryCommand(RepositoryAction.ROLL_BACK, name, force=_force_in(_body("force"))))
+        answer = changes.run(RepositoryCommand(RepositoryAction.ROLL_BACK, name, **_body(_ROLL_BACK_BODY)))
         current().version = answer.get("aliases", {}).get(CURRENT)
         return json_response(answer)
 
@@ -145,10 +146,7 @@ def blueprint(changes: ModelChanges) -> Blueprint:
 
     @routes.put("/settings", level=Level.PUBLISH, docs=_SETTINGS, audit="change_settings")
     def change_settings(name: str) -> Response:
-        body = _body(WARN_UNUSUAL)
-        if type(body.get(WARN_UNUSUAL)) is not bool:
-            raise Problem(ProblemCode.INVALID_BODY, f'the body must be {{"{WARN_UNUSUAL}": true}} or false')
-        return run(RepositoryAction.CHANGE_SETTINGS, name, edits=body)
+        return run(RepositoryAction.CHANGE_SETTINGS, name, edits=_body(_SETTINGS_BODY))
 
     @routes.delete("", level=Level.PUBLISH, docs=_REMOVE, audit="remove_model")
     def remove(name: str) -> Response:
@@ -156,8 +154,7 @@ def blueprint(changes: ModelChanges) -> Blueprint:
 
     @routes.post("/restore", level=Level.PUBLISH, docs=_RESTORE, audit="restore_model")
     def restore(name: str) -> Response:
-        body = _body("version")
-        return json_response(changes.restore(name, _version_in(body) if body else None))
+        return json_response(changes.restore(name, _body(_RESTORE_BODY).get("version")))
 
     def run(action: RepositoryAction, name: str, **options: Any) -> Response:
         return json_response(changes.run(RepositoryCommand(action, name, **options)))
@@ -165,36 +162,29 @@ def blueprint(changes: ModelChanges) -> Blueprint:
     return routes
 
 
-def _body(*keys: str) -> dict[str, Any]:
-    """Return the body, a JSON object with no other keys; without a body it is empty."""
+def _body(members: Object) -> dict[str, Any]:
+    """Return the members of the body; a request without a body has none."""
     text: bytes = request.environ["wsgi.input"].read()
-    try:
-        body = json.loads(text) if text else {}
-    except (ValueError, RecursionError) as error:
-        raise Problem(ProblemCode.MALFORMED_BODY, f"the body is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise Problem(ProblemCode.INVALID_BODY, "the body is not a JSON object")
-    unknown = sorted(body.keys() - set(keys))
-    if unknown:
-        known = ", ".join(map(repr, keys))
-        raise Problem(
-            ProblemCode.INVALID_BODY, f"the body has the unknown key {unknown[0][:64]!r}; it may have {known}"
-        )
-    return body
+    return read_valid(native.json_value(text) if text else {}, members, ProblemCode.INVALID_BODY)
 
 
-def _version_in(body: dict[str, Any]) -> int:
-    version = body.get("version")
-    if type(version) is not int or not 1 <= version < 10**9:
-        raise Problem(ProblemCode.INVALID_BODY, 'the body must have the number of a version, such as {"version": 2}')
-    return version
+def _body_of(*required: str, **members: Rule) -> Object:
+    message = f"the body has the unknown key {{name}}; it may have {', '.join(map(repr, members))}"
+    return Object(members, ("unknown_key", message), required=required, nullable=members)
 
 
-def _force_in(body: dict[str, Any]) -> bool:
-    force = body.get("force", False)
-    if type(force) is not bool:
-        raise Problem(
-            ProblemCode.INVALID_BODY,
-            '"force" must be true or false; true moves the alias even if no worker can load the version',
-        )
-    return force
+_VERSION = Rule(
+    lambda value: type(value) is int and 1 <= value < 10**9,
+    "not_a_version",
+    'the body must have the number of a version, such as {{"version": 2}}',
+)
+_FORCE = Rule(
+    BOOLEAN.test,
+    BOOLEAN.code,
+    '"force" must be true or false; true moves the alias even if no worker can load the version',
+)
+_WARN_UNUSUAL = Rule(BOOLEAN.test, BOOLEAN.code, f'the body must be {{{{"{WARN_UNUSUAL}": true}}}} or false')
+_MOVE_BODY = _body_of("version", version=_VERSION, force=_FORCE)
+_ROLL_BACK_BODY = _body_of(force=_FORCE)
+_SETTINGS_BODY = _body_of(WARN_UNUSUAL, **{WARN_UNUSUAL: _WARN_UNUSUAL})
+_RESTORE_BODY = _body_of(version=_VERSION)
