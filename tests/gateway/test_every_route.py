@@ -39,10 +39,11 @@ class Asking:
 
     client: FlaskClient
 
-    def without(self, problem: str, **options: Any) -> list[str]:
-        """Return the routes that do not answer with a problem that is documented of them."""
-        rules = self.client.application.url_map.iter_rules()
-        asked = [(route, method) for route, method in operations(rules) if problem in problems(route, method)]
+    def without(self, problem: str, documented: str = "", **options: Any) -> list[str]:
+        """Return the routes that do not answer with a problem that is documented of them, or of which another one is
+        documented."""
+        rules, listed = self.client.application.url_map.iter_rules(), documented or problem
+        asked = [(route, method) for route, method in operations(rules) if listed in problems(route, method)]
         assert asked
         answers = [(route, method, self._ask(route, method, **options)) for route, method in asked]
         return [
@@ -73,6 +74,13 @@ def key(redis: Redis, **changes: Any) -> dict[str, str]:
     """Make a key, and return the headers of its holder."""
     store(redis, token := new_token(), replace(Key("k", "ci", "team", ANY), **changes))
     return bearer(token)
+
+
+def test_with_an_invalid_idempotency_key(closed: Gate) -> None:
+    """A file is refused for its media type first."""
+    headers = {**bearer(ADMIN_KEY), "Idempotency-Key": ""}
+    found = Asking(closed.client).without("400 invalid_parameter", documented="410 job_gone", headers=headers, json={})
+    assert found == ["POST /v1/models/<reference>/predict-file: 415 unsupported_media_type"]
 
 
 def test_without_a_key(closed: Gate) -> None:
