@@ -58,12 +58,12 @@ def assert_same(case: Case, count: int) -> None:
     memory. With more than 10,000 rows, all values at all thresholds of trees are compared."""
     estimator, like = case.fit()
     subject = _Subject(estimator)
-    asked = 0
+    compared = 0
     for part in parts_for(estimator, like, count, case.covers_huge):
         answered = sum(subject.compare(f"{case}, {part.name}", some, part.covered) for some in _blocks(part.rows))
         assert answered or not part.covered, f"{case}: the estimator refuses all rows of the part {part.name!r}"
-        asked += answered
-    assert asked > 10, f"{case}: the kernel answers too little to compare"
+        compared += answered
+    assert compared > 10, f"{case}: the kernel answers too little to compare"
 
 
 def assert_same_for_own_rows(case: Case) -> None:
@@ -87,17 +87,17 @@ def parts_for(estimator: Any, like: Any, count: int, covers_huge: bool = True, s
         return _parts_of_objects(drawn, draw)
 
     def some(values: Sequence[float], share: float = 0.3) -> Any:
-        found = drawn.astype(np.result_type(drawn, np.float32))
+        numbers = drawn.astype(np.result_type(drawn, np.float32))
         with np.errstate(over="ignore"):
-            return np.where(draw.random(drawn.shape) < share, draw.choice(values, size=drawn.shape), found).astype(
-                found.dtype
+            return np.where(draw.random(drawn.shape) < share, draw.choice(values, size=drawn.shape), numbers).astype(
+                numbers.dtype
             )
 
     at_thresholds = threshold_rows(estimator, None if count > 10_000 else count)
     with np.errstate(all="ignore"):
         jittered = drawn + draw.normal(size=drawn.shape) * np.nanstd(like, axis=0) * 0.3
     has_nulls = like.dtype.kind == "f" and bool(np.isnan(like).any())
-    found = [
+    parts = [
         Part("as fitted", drawn, True),
         Part("jittered", jittered.astype(like.dtype), True),
         Part("tiny numbers", some(TINY).astype(like.dtype), True),
@@ -109,19 +109,19 @@ def parts_for(estimator: Any, like: Any, count: int, covers_huge: bool = True, s
         Part("nulls and infinities", some((np.nan, np.inf, -np.inf), 0.05), False),
     ]
     if at_thresholds is not None:
-        found.append(Part("thresholds", at_thresholds.astype(like.dtype), True))
+        parts.append(Part("thresholds", at_thresholds.astype(like.dtype), True))
     others = [dtype for dtype in (np.float64, np.float32, np.int64) if like.dtype != dtype]
-    return found + [Part(f"as {dtype.__name__}", np.nan_to_num(drawn).astype(dtype), False) for dtype in others]
+    return parts + [Part(f"as {dtype.__name__}", np.nan_to_num(drawn).astype(dtype), False) for dtype in others]
 
 
 def _parts_of_objects(drawn: Any, draw: Any) -> list[Part]:
     """Return rows of categories: known ones, words that nobody knows, and NaN, which stands for null."""
 
     def some(values: Sequence[Any]) -> Any:
-        found = drawn.copy()
+        cells = drawn.copy()
         wanted = draw.random(drawn.shape) < 0.3
-        found[wanted] = draw.choice(np.array(values, dtype=object), size=int(wanted.sum()))
-        return found
+        cells[wanted] = draw.choice(np.array(values, dtype=object), size=int(wanted.sum()))
+        return cells
 
     has_nulls = any(value != value for value in drawn.ravel())
     return [
@@ -133,7 +133,7 @@ def _parts_of_objects(drawn: Any, draw: Any) -> list[Part]:
 
 
 def _parts_of_texts(like: Sequence[str], count: int, draw: Any) -> list[Part]:
-    drawn = [str(like[place]) for place in draw.integers(len(like), size=count)]
+    drawn = [str(like[index]) for index in draw.integers(len(like), size=count)]
     words = " ".join(drawn[:1000]).split()
     mixed = [" ".join(draw.choice([*words, *WORDS], size=draw.integers(30))) for _ in range(count)]
     shouted = [text.upper() + "!?\n\t" + text for text in drawn]
@@ -189,7 +189,7 @@ class _Subject:
 
     def compare(self, what: str, rows: Any, covered: bool) -> int:
         """Compare all methods, and return how many the kernel has answered."""
-        given, size = rows.copy(), rows.shape[0] if hasattr(rows, "shape") else len(rows)
+        before, size = rows.copy(), rows.shape[0] if hasattr(rows, "shape") else len(rows)
         expected = {name: _outcome(getattr(self._estimator, name), self._frame(rows)) for name in self._methods}
         answered = 0
         for methods in (self._methods, self._methods[::-1]):  # they share one raw answer, and none may spoil it
@@ -201,22 +201,22 @@ class _Subject:
                 assert raised is None, f"{what}: the kernel answers {size} rows where {name} raises {raised!r}"
                 assert same(answer, answer_of_estimator), f"{what}: {name} of {size} rows differs"
                 answered += 1
-        assert same(rows, given), f"{what}: the kernel changes the rows that it gets"
+        assert same(rows, before), f"{what}: the kernel changes the rows that it gets"
         return answered
 
     def _answers(self, rows: Any, methods: Sequence[str]) -> Mapping[str, tuple[Any, Exception | None]]:
         """Return for each method what the kernel answers, or raises."""
         if self._names is not None:  # as `modelgate_kernels.rows` makes an array of what was a DataFrame
             rows = np.asfortranarray(rows)
-        found: dict[str, tuple[Any, Exception | None]] = {}
+        outcomes: dict[str, tuple[Any, Exception | None]] = {}
         if self._transform:
-            found["transform"] = _outcome(self._transform, rows)
+            outcomes["transform"] = _outcome(self._transform, rows)
         if self._kernel:
             raw, left = _outcome(self._kernel.raw, rows if self._kernel.takes_arrays else self._frame(rows))
             for name in methods:
                 if name != "transform":
-                    found[name] = (None, left) if left else _outcome(getattr(self._kernel, name), raw)
-        return found
+                    outcomes[name] = (None, left) if left else _outcome(getattr(self._kernel, name), raw)
+        return outcomes
 
     def _frame(self, rows: Any) -> Any:
         """Return the rows as a DataFrame if the estimator was fitted on one, column by column as `to_matrix` does."""

@@ -87,12 +87,12 @@ _WITHOUT_EFFECT = frozenset({"strict", "copy", "out"})
 """Arguments that guard against mistakes or save memory. They change no answer."""
 
 _TURNED: Mapping[type, type] = {
-    one: other
+    operator: other
     for pair in (
         *((ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn)),
         *((ast.And, ast.Or), (ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.BitAnd, ast.BitOr)),
     )
-    for one, other in (pair, pair[::-1])
+    for operator, other in (pair, pair[::-1])
 } | {ast.Pow: ast.Mult, ast.FloorDiv: ast.Div, ast.Mod: ast.Mult, ast.MatMult: ast.Mult}
 
 
@@ -124,14 +124,14 @@ def faults_of(module: str) -> Iterator[tuple[Fault, ast.Module]]:
         for number in range(len(list(_changes(node))))
         if _is_code(node) and id(node) not in skipped
     ]
-    for place, (position, number) in enumerate(changes):
+    for index, (position, number) in enumerate(changes):
         changed = copy.deepcopy(source)
         node = next(node for other, node in enumerate(ast.walk(changed)) if other == position)
         before = _line(node)
         apply = list(_changes(node))[number]
         apply()
         yield (
-            Fault(module, place, getattr(node, "lineno", 0), f"`{before}` -> `{_line(node)}`"),
+            Fault(module, index, getattr(node, "lineno", 0), f"`{before}` -> `{_line(node)}`"),
             ast.fix_missing_locations(changed),
         )
 
@@ -149,15 +149,15 @@ def _line(node: ast.AST) -> str:
 def _changes(node: Any) -> Iterator[Callable[[], object]]:
     """Yield functions that plant each fault in this node."""
     if isinstance(node, ast.Compare):
-        for place, operator in enumerate(node.ops):
-            yield lambda place=place, operator=operator: node.ops.__setitem__(place, _TURNED[type(operator)]())
+        for index, operator in enumerate(node.ops):
+            yield lambda index=index, operator=operator: node.ops.__setitem__(index, _TURNED[type(operator)]())
     elif isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp):
         if type(node.op) in _TURNED and not _is_annotation(node):
             yield lambda: setattr(node, "op", _TURNED[type(node.op)]())
     elif isinstance(node, ast.Call):
-        for place, keyword in enumerate(node.keywords):
+        for index, keyword in enumerate(node.keywords):
             if keyword.arg not in _WITHOUT_EFFECT:
-                yield lambda place=place: node.keywords.pop(place)
+                yield lambda index=index: node.keywords.pop(index)
     elif isinstance(node, ast.If | ast.IfExp):
         yield lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
     elif isinstance(node, ast.Constant) and type(node.value) in (int, float, bool):
@@ -177,13 +177,13 @@ def _changes(node: Any) -> Iterator[Callable[[], object]]:
 
 def _changes_of_body(body: list[ast.stmt]) -> Iterator[Callable[[], object]]:
     """Yield functions that drop a statement, or let it change places with the next one."""
-    for place, statement in enumerate(body):
+    for index, statement in enumerate(body):
         is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         if isinstance(statement, ast.AugAssign) or (isinstance(statement, ast.Expr) and not is_text):
-            yield lambda place=place: body.__setitem__(place, ast.Pass())
-        following = body[place + 1] if place + 1 < len(body) else None
+            yield lambda index=index: body.__setitem__(index, ast.Pass())
+        following = body[index + 1] if index + 1 < len(body) else None
         if following and _depends(following, statement):
-            yield lambda place=place: body.__setitem__(slice(place, place + 2), body[place : place + 2][::-1])
+            yield lambda index=index: body.__setitem__(slice(index, index + 2), body[index : index + 2][::-1])
 
 
 def _depends(following: ast.stmt, statement: ast.stmt) -> bool:
@@ -237,8 +237,8 @@ def _by_tests(module: str) -> str | None:
         del sys.modules[name]
     files = [str(Path(*test.split(".")).with_suffix(".py")) for test in _tests_of(module)]
     others = "not answers_the_same"  # `_by_case` has compared the cases
-    found = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", others, *files])
-    return None if found in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else "a test"
+    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", others, *files])
+    return None if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else "a test"
 
 
 class _Planted(importlib.abc.MetaPathFinder):
@@ -293,21 +293,21 @@ def main(modules: Sequence[str], processes: int) -> int:
     faults = [fault for module in named for fault, _ in faults_of(module)]
     results: dict[str, list[tuple[Fault, str | None]]] = defaultdict(list)
     with multiprocessing.get_context("fork").Pool(processes, maxtasksperchild=1) as pool:
-        for fault, found in pool.imap_unordered(how_found, faults, chunksize=1):
-            results[fault.module].append((fault, found))
-            if found is None and not fault.is_equivalent:
+        for fault, how in pool.imap_unordered(how_found, faults, chunksize=1):
+            results[fault.module].append((fault, how))
+            if how is None and not fault.is_equivalent:
                 sys.stderr.write(f"not found: {fault}\n")
                 sys.stderr.flush()
     sys.stdout.write("| kernels of | faults | found by a case | by other tests | change no answer | not found |\n")
     sys.stdout.write("|---|---|---|---|---|---|\n")
     lost = 0
-    for module, each in sorted(results.items()):
-        by_case = sum(bool(how and how.startswith("the ")) for _, how in each)
-        by_test = sum(how == "a test" for _, how in each)
-        equivalent = sum(how is None and fault.is_equivalent for fault, how in each)
-        missed = len(each) - by_case - by_test - equivalent
+    for module, outcomes in sorted(results.items()):
+        by_case = sum(bool(how and how.startswith("the ")) for _, how in outcomes)
+        by_test = sum(how == "a test" for _, how in outcomes)
+        equivalent = sum(how is None and fault.is_equivalent for fault, how in outcomes)
+        missed = len(outcomes) - by_case - by_test - equivalent
         lost += missed
-        sys.stdout.write(f"| {module} | {len(each)} | {by_case} | {by_test} | {equivalent} | {missed} |\n")
+        sys.stdout.write(f"| {module} | {len(outcomes)} | {by_case} | {by_test} | {equivalent} | {missed} |\n")
     sys.stdout.write(f"\n{len(faults)} faults in {time.monotonic() - start:.0f} s, {lost} not found\n")
     return int(lost > 0)
 
@@ -320,7 +320,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", help="modules of kernels without .py; default: all with kernels")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     from kernels.tests import faults  # under its name: forks unpickle its classes
 
-    sys.exit(faults.main(asked.modules, asked.processes))
+    sys.exit(faults.main(arguments.modules, arguments.processes))

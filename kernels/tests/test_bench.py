@@ -31,8 +31,8 @@ def other() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def model() -> FittedModel:
-    (found,) = (model for model in MODELS if model.name == "StandardScaler, LogisticRegression")
-    return models.fitted(found)
+    (fitted,) = (model for model in MODELS if model.name == "StandardScaler, LogisticRegression")
+    return models.fitted(fitted)
 
 
 def test_a_kernel_that_answers_as_its_estimator_has_no_difference(model: FittedModel) -> None:
@@ -57,14 +57,14 @@ def test_batches_have_different_rows_as_far_as_there_are_any() -> None:
 
 
 def test_all_ways_are_measured_in_each_round(model: FittedModel, other: ModuleType) -> None:
-    found = bench.compare(model, 1, 2, other)
-    assert found.microseconds > 0
-    assert {way: len(ratios) for way, ratios in found.ratios.items()} == {"scikit-learn": 2, "before": 2}
+    comparison = bench.compare(model, 1, 2, other)
+    assert comparison.microseconds > 0
+    assert {way: len(ratios) for way, ratios in comparison.ratios.items()} == {"scikit-learn": 2, "before": 2}
 
 
 def test_a_size_that_takes_too_long_is_left_out(model: FittedModel, capsys: pytest.CaptureFixture[str]) -> None:
-    found = bench.comparisons(model, (1, 10**9), 1, None)
-    assert [each.size for each in found] == [1]
+    comparisons = bench.comparisons(model, (1, 10**9), 1, None)
+    assert [comparison.size for comparison in comparisons] == [1]
     assert "1,000,000,000 rows: left out, a batch takes about" in capsys.readouterr().out
 
 
@@ -72,8 +72,8 @@ def test_the_other_checkout_answers_with_its_own_modules(model: FittedModel, oth
     assert sys.modules["modelgate_kernels"].predict is predict
     assert other.predict is not predict
     rows = model.sample.rows[:5]
-    found = bench.way_of(other, model)(rows)
-    assert same(found, bench.own_methods(model)(rows))
+    answers = bench.way_of(other, model)(rows)
+    assert same(answers, bench.own_methods(model)(rows))
 
 
 def test_a_folder_without_kernels_is_no_checkout(tmp_path: Path) -> None:

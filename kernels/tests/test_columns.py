@@ -63,21 +63,21 @@ def made_up(count: int, seed: int, *, nulls: bool = True) -> list[Row]:
     ]
 
 
-def assert_same_matrix(found: Any, expected: Any, where: str = "") -> None:
+def assert_same_matrix(matrix: Any, expected: Any, where: str = "") -> None:
     """Compare two matrices bit for bit, with their places in memory."""
-    assert type(found) is type(expected), where
-    assert (found.dtype, found.shape) == (expected.dtype, expected.shape), where
+    assert type(matrix) is type(expected), where
+    assert (matrix.dtype, matrix.shape) == (expected.dtype, expected.shape), where
     if sparse.issparse(expected):
-        assert found.format == expected.format, where
+        assert matrix.format == expected.format, where
         for name in ("data", "indices", "indptr"):
-            assert_same_matrix(getattr(found, name), getattr(expected, name), f"{where} {name}")
+            assert_same_matrix(getattr(matrix, name), getattr(expected, name), f"{where} {name}")
         return
-    orders = [(array.flags.c_contiguous, array.flags.f_contiguous) for array in (found, expected)]
+    orders = [(array.flags.c_contiguous, array.flags.f_contiguous) for array in (matrix, expected)]
     assert orders[0] == orders[1], where
     if expected.dtype == object:
-        assert list(map(repr, found.ravel())) == list(map(repr, expected.ravel())), where
+        assert list(map(repr, matrix.ravel())) == list(map(repr, expected.ravel())), where
     else:
-        assert found.tobytes() == expected.tobytes(), where
+        assert matrix.tobytes() == expected.tobytes(), where
 
 
 def transform_rows(transformer: Any, rows: Sequence[Row], layout: Layout = LAYOUT) -> Any:
@@ -126,9 +126,9 @@ def test_rows_are_transformed_as_their_dataframe_is(transformer: ColumnTransform
         rows = made_up(count, seed, nulls=not isinstance(transformer.transformers[0][1], CountVectorizer))
         expected = transformer.transform(to_matrix(rows, COLUMNS, InputFormat.DATAFRAME))
         with warnings.catch_warnings(action="error"):
-            found = transform_rows(transformer, rows)
-        assert found is not None
-        assert_same_matrix(found, expected)
+            transformed = transform_rows(transformer, rows)
+        assert transformed is not None
+        assert_same_matrix(transformed, expected)
 
 
 @pytest.mark.parametrize("names", [["income"], ["income", "age"], ["income", "children"]])
@@ -136,8 +136,8 @@ def test_32_bit_numbers_are_transformed_as_their_dataframe_is(names: list[str]) 
     rows = made_up(50, 2)
     frame = to_matrix(rows, COLUMNS, InputFormat.DATAFRAME, "float32")
     transformer = make_column_transformer((make_pipeline(SimpleImputer(), StandardScaler()), names)).fit(frame)
-    found = transform_rows(transformer, rows, Layout(COLUMNS, dtype="float32"))
-    assert_same_matrix(found, transformer.transform(frame))
+    transformed = transform_rows(transformer, rows, Layout(COLUMNS, dtype="float32"))
+    assert_same_matrix(transformed, transformer.transform(frame))
 
 
 def test_the_kernel_leaves_an_unknown_category_that_raises_to_the_encoder() -> None:

@@ -45,9 +45,9 @@ def test_these_trees_are_asked_one_by_one(rows: Any, parameters: dict[str, Any])
 
 
 def test_a_batch_pays_from_a_few_rows_on() -> None:
-    found = masks_of(max_iter=100)
-    assert found is not None
-    assert [found.pays_for(X[:rows]) for rows in (1, 6, 7, 3000)] == [False, False, True, True]
+    masks = masks_of(max_iter=100)
+    assert masks is not None
+    assert [masks.pays_for(X[:rows]) for rows in (1, 6, 7, 3000)] == [False, False, True, True]
     odd = masks_of(X[:, :15], max_iter=100)
     assert odd is not None
     assert [odd.pays_for(X[:rows]) for rows in (5, 6)] == [False, True]
@@ -59,9 +59,9 @@ def test_wide_trees_of_many_splits_are_looked_up() -> None:
 
 @pytest.mark.parametrize("trees", [40, 100, 200])
 def test_columns_of_few_ranges_are_looked_up_together_in_128_kb(trees: int) -> None:
-    found = masks_of(INDICATORS, max_iter=trees)
-    assert found is not None
-    sizes = [masks.nbytes for masks in found._masks]
+    masks = masks_of(INDICATORS, max_iter=trees)
+    assert masks is not None
+    sizes = [table.nbytes for table in masks._masks]
     assert 1 < len(sizes) < 9 and max(sizes) <= 2**17
     assert min(3 * size for size in sizes[:-1]) > 2**17  # the next column has two values and NaN
 
@@ -73,14 +73,14 @@ def test_columns_that_just_fit_are_looked_up_together() -> None:
 
 
 def test_trees_of_one_column_are_looked_up() -> None:
-    found = masks_of(np.where(np.arange(16) == 0, X, 0))
-    assert found is not None and found._ranges._columns == [0]
+    masks = masks_of(np.where(np.arange(16) == 0, X, 0))
+    assert masks is not None and masks._ranges._columns == [0]
 
 
 def test_trees_that_just_take_the_memory_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = masks_of()
-    assert found is not None
-    size = sum(masks.nbytes for masks in found._masks)
+    masks = masks_of()
+    assert masks is not None
+    size = sum(table.nbytes for table in masks._masks)
     for most, looked_up in ((size, True), (size - 1, False)):
         monkeypatch.setattr(leaf_masks, "_MOST_BYTES", most)
         assert (masks_of() is not None) == looked_up
@@ -88,9 +88,9 @@ def test_trees_that_just_take_the_memory_are_looked_up(monkeypatch: pytest.Monke
 
 def test_trees_that_just_have_the_splits_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     trees = HistogramTrees(fitted(max_leaf_nodes=9, max_iter=40))
-    found = LeafMasks.of(trees)
-    assert found is not None
-    most = len(found._ranges._columns) / 8
+    masks = LeafMasks.of(trees)
+    assert masks is not None
+    most = len(masks._ranges._columns) / 8
     for columns, looked_up in ((most, True), (most - 0.001, False)):
         monkeypatch.setattr(leaf_masks, "_COLUMNS_OF_A_SPLIT", columns)
         assert (LeafMasks.of(trees) is not None) == looked_up
@@ -99,7 +99,7 @@ def test_trees_that_just_have_the_splits_are_looked_up(monkeypatch: pytest.Monke
 def test_few_rows_at_once_have_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaf_masks, "_AT_ONCE", 1)
     estimator = fitted(max_iter=100)
-    found = LeafMasks.of(HistogramTrees(estimator))
-    assert found is not None
+    masks = LeafMasks.of(HistogramTrees(estimator))
+    assert masks is not None
     for rows in range(2, 12):
-        assert found.total(X[:rows])[:, 0].tobytes() == estimator.predict(X[:rows]).tobytes(), rows
+        assert masks.total(X[:rows])[:, 0].tobytes() == estimator.predict(X[:rows]).tobytes(), rows

@@ -61,24 +61,24 @@ def test_one_row_stays_a_row() -> None:
     [(Kind.NUMBER, 1, np.float64), (Kind.INTEGER, 2**53 + 1, np.int64), (Kind.BOOLEAN, True, np.bool_)],
 )
 def test_a_column_of_a_dataframe_has_the_type_of_its_kind(kind: Kind, value: object, dtype: type) -> None:
-    found = column(kind, value)
-    assert found.dtype == dtype
-    assert found[0] == value
+    cells = column(kind, value)
+    assert cells.dtype == dtype
+    assert cells[0] == value
 
 
 @pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN])
 @pytest.mark.parametrize("neighbour", [None, 0])
 def test_a_nullable_column_is_float_whatever_other_rows_hold(kind: Kind, neighbour: object) -> None:
-    found = column(kind, 1, neighbour, nullable=True)
-    assert found.dtype == np.float64
-    assert found[0] == 1
-    assert np.isnan(found[1]) == (neighbour is None)
+    cells = column(kind, 1, neighbour, nullable=True)
+    assert cells.dtype == np.float64
+    assert cells[0] == 1
+    assert np.isnan(cells[1]) == (neighbour is None)
 
 
 def test_strings_stay_strings_and_nulls_are_missing() -> None:
-    found = column(Kind.STRING, "0", None, "3+")
-    assert found[0] == "0"
-    assert found.isna().tolist() == [False, True, False]
+    cells = column(Kind.STRING, "0", None, "3+")
+    assert cells[0] == "0"
+    assert cells.isna().tolist() == [False, True, False]
 
 
 def test_other_rows_do_not_change_the_type_of_a_column_of_strings() -> None:
@@ -93,30 +93,30 @@ def test_a_column_of_nulls_is_all_missing() -> None:
 
 
 def test_datetimes_are_in_utc_and_null_is_nat() -> None:
-    found = column(Kind.DATETIME, "2026-01-02T03:04:05+01:00", None, "2026-01-02T03:04:05.25+00:00")
-    assert str(found.dtype).endswith(", UTC]")
-    assert found[0] == pd.Timestamp("2026-01-02T02:04:05Z")
-    assert found[1] is pd.NaT
-    assert found[2].microsecond == 250_000
+    days = column(Kind.DATETIME, "2026-01-02T03:04:05+01:00", None, "2026-01-02T03:04:05.25+00:00")
+    assert str(days.dtype).endswith(", UTC]")
+    assert days[0] == pd.Timestamp("2026-01-02T02:04:05Z")
+    assert days[1] is pd.NaT
+    assert days[2].microsecond == 250_000
 
 
 def test_naive_datetimes_have_no_zone_and_null_is_nat() -> None:
     naive = [Column("day", Kind.DATETIME, naive=True)]
     for rows in ([("2026-01-02T02:04:05+00:00",), (None,)], [(None,)]):
-        found = to_matrix(rows, naive, InputFormat.DATAFRAME)["day"]
-        assert found.dtype.kind == "M"
-        assert getattr(found.dtype, "tz", None) is None
-        assert found.iloc[-1] is pd.NaT
+        days = to_matrix(rows, naive, InputFormat.DATAFRAME)["day"]
+        assert days.dtype.kind == "M"
+        assert getattr(days.dtype, "tz", None) is None
+        assert days.iloc[-1] is pd.NaT
     assert to_matrix([("2026-01-02T02:04:05+00:00",)], naive, InputFormat.DATAFRAME)["day"][0] == pd.Timestamp(
         "2026-01-02T02:04:05"
     )
 
 
 def test_a_numbered_data_frame_has_integers_as_names() -> None:
-    found = to_matrix([(1.0, "a"), (2.0, None)], columns(Kind.NUMBER, Kind.STRING), InputFormat.NUMBERED)
-    assert found.columns.tolist() == [0, 1]
-    assert [type(name) for name in found.columns.tolist()] == [int, int]
-    assert found[1].isna().tolist() == [False, True]
+    frame = to_matrix([(1.0, "a"), (2.0, None)], columns(Kind.NUMBER, Kind.STRING), InputFormat.NUMBERED)
+    assert frame.columns.tolist() == [0, 1]
+    assert [type(name) for name in frame.columns.tolist()] == [int, int]
+    assert frame[1].isna().tolist() == [False, True]
 
 
 def test_texts_and_records_are_the_only_cell_of_a_row() -> None:
@@ -142,14 +142,14 @@ def test_rows_by_column_make_the_same_matrix(kinds: list[Kind], input_format: In
     if dtype == "int64":
         rows = [(1, 2**53 + 1, *row[2:]) for row in rows]
     wanted = to_matrix(rows, by, input_format, dtype)
-    found = to_matrix(RowsByColumn(rows), by, input_format, dtype)
+    matrix = to_matrix(RowsByColumn(rows), by, input_format, dtype)
     if isinstance(wanted, pd.DataFrame):
-        pd.testing.assert_frame_equal(found, wanted)
+        pd.testing.assert_frame_equal(matrix, wanted)
     elif isinstance(wanted, np.ndarray):
-        assert (found.dtype, found.flags.c_contiguous) == (wanted.dtype, True)
-        assert repr(found.tolist()) == repr(wanted.tolist())
+        assert (matrix.dtype, matrix.flags.c_contiguous) == (wanted.dtype, True)
+        assert repr(matrix.tolist()) == repr(wanted.tolist())
     else:
-        assert list(found) == list(wanted)
+        assert list(matrix) == list(wanted)
 
 
 def test_an_array_of_numbers_has_the_order_in_memory_that_is_asked_for() -> None:

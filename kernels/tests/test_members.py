@@ -107,5 +107,5 @@ def assert_same_answers(estimator: Any, rows: Sequence[Row]) -> None:
     assert kernel
     for some in (rows, rows[:1], rows[3:5]):
         with warnings.catch_warnings(action="error"):
-            found = kernel.answers(some, methods)
-        assert all(map(same, found, own_answers(estimator, some, layout, methods)))
+            answers = kernel.answers(some, methods)
+        assert all(map(same, answers, own_answers(estimator, some, layout, methods)))

@@ -116,5 +116,5 @@ def test_a_release_that_was_never_compared_has_no_kernel(monkeypatch: pytest.Mon
 def test_the_libraries_are_never_imported() -> None:
     pytest.importorskip("xgboost")
     code = "import sys, modelgate_kernels.table; print({'xgboost', 'lightgbm'} & {*sys.modules})"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "set()"

@@ -99,12 +99,12 @@ def test_any_forest_answers_as_scikit_learn_does() -> None:
             continue
         rows, classes = near_thresholds(forest, X, generator), hasattr(forest, "classes_")
         expected = outcome(lambda: (forest.predict(rows), forest.predict_proba(rows) if classes else None))  # noqa: B023
-        found = outcome(lambda: answers(forest, rows, classes))  # noqa: B023
-        assert found[1] == expected[1], seed
+        answered = outcome(lambda: answers(forest, rows, classes))  # noqa: B023
+        assert answered[1] == expected[1], seed
         if expected[0]:
             compared += 1
-            assert found[0][0].dtype == expected[0][0].dtype, seed
-            for here, there in zip(found[0], expected[0], strict=True):
+            assert answered[0][0].dtype == expected[0][0].dtype, seed
+            for here, there in zip(answered[0], expected[0], strict=True):
                 np.testing.assert_array_equal(here, np.asarray(there) if classes else there, err_msg=f"seed {seed}")
     assert compared > 40 * SOAK
 
@@ -204,14 +204,14 @@ def test_any_column_transformer_answers_as_scikit_learn_does() -> None:
             rows = some_rows(draw, columns, count, seen=seen)
             matrix = to_matrix(rows, columns, input_format)
             expected, raises = outcome(lambda: transformer.transform(matrix))  # noqa: B023
-            found, raised = outcome(lambda: transform_rows(transformer, rows, Layout(columns, input_format)))  # noqa: B023
-            if found is None and not raised:
+            transformed, raised = outcome(lambda: transform_rows(transformer, rows, Layout(columns, input_format)))  # noqa: B023
+            if transformed is None and not raised:
                 continue  # it takes a DataFrame
             if raised:  # then the estimator is asked
                 left += not raises
                 continue
             compared += 1
             assert not raises, seed
-            assert_same_matrix(found, expected, f"seed {seed}")
+            assert_same_matrix(transformed, expected, f"seed {seed}")
     assert compared > 160 * SOAK
     assert left < 5 * SOAK

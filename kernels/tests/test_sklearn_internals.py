@@ -130,8 +130,8 @@ def test_the_places_of_columns_follow_from_what_a_column_transformer_shows() -> 
     "columns", [[-1, 0], slice(1, None), slice(0, 3, 2), slice(-2, -1), 2, "b", slice("b", "c"), slice("b", None)]
 )
 def test_the_places_of_columns_that_are_named_in_unusual_ways(columns: Any) -> None:
-    one = FunctionTransformer(lambda column: np.asarray(column).reshape(-1, 1))
-    inner = one if isinstance(columns, int | str) else MEAN
+    as_column = FunctionTransformer(lambda column: np.asarray(column).reshape(-1, 1))
+    inner = as_column if isinstance(columns, int | str) else MEAN
     frame = pd.DataFrame(X[:, :3], columns=list("abc"))
     assert_places_are_found_without_the_private_name(ColumnTransformer([("x", inner, columns)]).fit(frame))
 

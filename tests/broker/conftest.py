@@ -46,5 +46,5 @@ def schedules(redis: Redis) -> Schedules:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Iterator[SlowRedis]:
-    with slow_redis(tmp_path) as found:
-        yield found
+    with slow_redis(tmp_path) as server:
+        yield server

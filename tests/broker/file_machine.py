@@ -133,9 +133,9 @@ class FileMachine(RuleBasedStateMachine):
     @rule(model=st.sampled_from(MODELS), planned=st.integers(1, 4), again=sometimes)
     def submit(self, model: str, planned: int, again: bool) -> None:
         job_id = f"f{len(self.lives)}"
-        asked = FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV)
+        file_request = FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV)
         for _ in range(1 + again):
-            assert self.files.submit(FileJob(job_id, "2026-01-02T03:04:05.000006Z", asked), 100)
+            assert self.files.submit(FileJob(job_id, "2026-01-02T03:04:05.000006Z", file_request), 100)
         self.lives[job_id] = Life(model, planned)
 
     @precondition(lambda self: self.lives)
@@ -267,8 +267,8 @@ class FileMachine(RuleBasedStateMachine):
         expected: Counter[str] = Counter()
         for job_id, life in self.lives.items():
             waiting = [f"{job_id}-{life.stage}-{number}" for number in life.waiting]
-            found = [task.decode() for task in self.redis.lrange(f"rq:queue:file-task:{job_id}", 0, -1)]
-            assert found == waiting
+            queued = [task.decode() for task in self.redis.lrange(f"rq:queue:file-task:{job_id}", 0, -1)]
+            assert queued == waiting
             running = {f"{job_id}-{life.stage}-{number}:{inc}" for inc, number in life.running.items()}
             wip = {entry.decode() for entry in self.redis.zrange(f"rq:wip:file-task:{job_id}", 0, -1)}
             assert wip == running

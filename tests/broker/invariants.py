@@ -92,12 +92,12 @@ def check_queues(redis: Any, keys: set[str], waiting_in: Mapping[str, Sequence[b
 
 def indexed(redis: Any, keys: set[str], queues: Sequence[str]) -> dict[str, Counter[str]]:
     """Return how often each ended job is in an index, by its status."""
-    found: dict[str, Counter[str]] = {status: Counter() for status in ENDS}
+    by_status: dict[str, Counter[str]] = {status: Counter() for status in ENDS}
     indexes = [(status, index) for queue in queues for status in ENDS for index in indexes_of(queue, status)]
     indexes = [(status, index) for status, index in indexes if index in keys]
     with redis.pipeline() as pipeline:
         for _, index in indexes:
             pipeline.zrange(index, 0, -1)
         for (status, _), entries in zip(indexes, pipeline.execute(), strict=True):
-            found[status].update(entry.decode() for entry in entries)
-    return found
+            by_status[status].update(entry.decode() for entry in entries)
+    return by_status

@@ -199,12 +199,12 @@ class ProtocolMachine(RuleBasedStateMachine):
     def wait(self, numbers: Sequence[int], again: bool) -> None:
         ids = list({job_id for number in numbers if (job_id := self.chosen(number))})
         for _ in range(1 + again):
-            found = self.jobs.wait(ids, CHANNEL)
+            known = self.jobs.wait(ids, CHANNEL)
         for job_id in ids:
             life = self.reference.lives[job_id]
             life.told = life.told or life.status in OPEN
-            assert (job_id in found) == (life.status not in OPEN)
-            assert (found.get(job_id) is None) == (life.status in (*OPEN, "vanished", "deleted"))
+            assert (job_id in known) == (life.status not in OPEN)
+            assert (known.get(job_id) is None) == (life.status in (*OPEN, "vanished", "deleted"))
 
     @precondition(lambda self: self.reference.lives)
     @rule(numbers=st.lists(pick, min_size=1, max_size=4), how=st.sampled_from(SEEN), again=sometimes)
@@ -229,7 +229,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @rule(number=pick, limits=limits, lost=sometimes)
     def take(self, number: int, limits: BatchLimits, lost: bool) -> None:
         inc = self.scorer(number)
-        homes = {model: place for model, place in limits.homes.items() if place != place_of(inc)}
+        homes = {model: slot for model, slot in limits.homes.items() if slot != place_of(inc)}
         limits = replace(limits, homes=homes)  # those of other scorers
         for bell in ScorerQueue(self.redis, inc)._bells(limits):
             if self.redis.lpop(bell):
@@ -463,9 +463,9 @@ class ProtocolMachine(RuleBasedStateMachine):
             for model in MODELS:
                 for kept in ("owners", "served"):
                     pipeline.zrange(f"mg:{kept}:predict:{model}", 0, -1, withscores=True)
-            found = [{queue.decode(): start for queue, start in answer} for answer in pipeline.execute()]
+            starts = [{queue.decode(): start for queue, start in answer} for answer in pipeline.execute()]
         expected = [by_model[model] for model in MODELS for by_model in (self.reference.starts, self.reference.served)]
-        assert found == expected
+        assert starts == expected
 
     @invariant()
     def the_invariants_hold(self) -> None:
@@ -487,9 +487,9 @@ class ProtocolMachine(RuleBasedStateMachine):
         with self.redis.pipeline() as pipeline:
             for index in indexes:
                 pipeline.zrange(index, 0, -1)
-            found = dict(zip(indexes, map(set, pipeline.execute()), strict=True))
-            assert found == expected
-            ended = [(index, job_id) for index, ids in found.items() for job_id in ids]
+            ids_by_index = dict(zip(indexes, map(set, pipeline.execute()), strict=True))
+            assert ids_by_index == expected
+            ended = [(index, job_id) for index, ids in ids_by_index.items() for job_id in ids]
             for _, job_id in ended:
                 pipeline.ttl(b"rq:job:" + job_id)
             for (index, _), left in zip(ended, pipeline.execute(), strict=True):
@@ -497,8 +497,8 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_record_of_a_request_is_kept_as_long_as_its_job(self) -> None:
-        found = {name.decode().removeprefix("mg:idempotency:") for name in self.redis.keys("mg:idempotency:*")}
-        assert found == self.reference.records.keys()
+        names = {name.decode().removeprefix("mg:idempotency:") for name in self.redis.keys("mg:idempotency:*")}
+        assert names == self.reference.records.keys()
         with self.redis.pipeline() as pipeline:
             for record in self.reference.records:
                 pipeline.get(f"mg:idempotency:{record}").ttl(f"mg:idempotency:{record}")

@@ -225,7 +225,7 @@ class Reference:
             if batch and not dead:
                 if life.deaths or life.job.version != self._version(batch):
                     continue
-                if sum(self.lives[one].rows for one in batch) + life.rows > most_rows:
+                if sum(self.lives[job_id].rows for job_id in batch) + life.rows > most_rows:
                     break
             looks += 1
             self.queues[queue].pop(0)

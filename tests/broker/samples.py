@@ -27,9 +27,9 @@ def outcome(*predictions: float) -> PredictionOutcome:
 
 
 def read(jobs: Jobs, job_id: str) -> Job:
-    (found,) = jobs.read([job_id])
-    assert found is not None
-    return found
+    (job,) = jobs.read([job_id])
+    assert job is not None
+    return job
 
 
 def published(jobs: Jobs, job_id: str) -> Job:
@@ -40,7 +40,7 @@ def published(jobs: Jobs, job_id: str) -> Job:
 def take(queue: ScorerQueue, **limits: Any) -> list[str]:
     """Take the next batch and return its ids."""
     batch = queue.take(BatchLimits(**limits))
-    return [one.id for one in batch.jobs] if batch else []
+    return [job.id for job in batch.jobs] if batch else []
 
 
 def scorer(leases: Leases, connection: Any, inc: str = "w-0-x") -> ScorerQueue:

@@ -269,7 +269,7 @@ def test_files_are_listed_for_their_owner(files: FileJobs, jobs: Jobs, lanes: li
     taken(lanes[0])
 
     def ids(**filters: Any) -> list[str]:
-        return [one.id for one in jobs.list(JobFilter(**filters)).items]
+        return [job.id for job in jobs.list(JobFilter(**filters)).items]
 
     assert sorted(ids(owner="x")) == ["f", "h"]
     assert ids(model="sum", owner="y") == ["g"]

@@ -90,7 +90,7 @@ def test_a_new_kind_needs_an_entry_and_nothing_else(redis: Redis, jobs: Jobs, ex
     ended = read(jobs, finished)
     assert (ended.kind, ended.model, ended.status, ended.output) == ("export", "loan", Status.SUCCEEDED, {"rows": 3})
     assert read(jobs, failed).error == Failure("export_failed", "the disk is full")
-    assert [one.id for one in jobs.list().items] == [canceled, failed, finished]
+    assert [job.id for job in jobs.list().items] == [canceled, failed, finished]
     assert jobs.list(JobFilter(model="iris")).items == []
 
 

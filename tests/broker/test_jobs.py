@@ -23,10 +23,10 @@ from tests.support import until
 
 def test_a_submitted_job_reads_as_queued(jobs: Jobs) -> None:
     assert jobs.submit([job("a", ids=["x"], warnings=["w"])]) == [ACCEPTED]
-    found = read(jobs, "a")
-    assert (found.status, found.model, found.version, found.warnings) == (Status.QUEUED, "sum", 1, ["w"])
-    assert found.created_at == "2026-01-02T03:04:05.000006Z"
-    assert found.output is found.error is found.started_at is found.completed_at is None
+    queued = read(jobs, "a")
+    assert (queued.status, queued.model, queued.version, queued.warnings) == (Status.QUEUED, "sum", 1, ["w"])
+    assert queued.created_at == "2026-01-02T03:04:05.000006Z"
+    assert queued.output is queued.error is queued.started_at is queued.completed_at is None
 
 
 def test_submitting_twice_queues_once(jobs: Jobs, redis: Redis) -> None:
@@ -50,7 +50,7 @@ def test_a_full_queue_refuses_by_rows_and_another_model_is_not_affected(jobs: Jo
 
 def test_unknown_jobs_read_as_none(jobs: Jobs) -> None:
     jobs.submit([job("a")])
-    assert [found is None for found in jobs.read(["x", "a", "y"])] == [True, False, True]
+    assert [job is None for job in jobs.read(["x", "a", "y"])] == [True, False, True]
     assert jobs.read([]) == []
 
 
@@ -59,14 +59,14 @@ def test_a_scored_job_reads_as_succeeded(jobs: Jobs, queue: ScorerQueue) -> None
     take(queue)
     assert read(jobs, "a").status is Status.RUNNING
     queue.finish({"a": outcome(3.0)})
-    found = read(jobs, "a")
-    assert found.status is Status.SUCCEEDED
-    assert found.output == {"predictions": [3.0], "probabilities": None, "ids": ["x"]}
-    assert found.warnings == ["early", "late"]
-    assert found.started_at and found.completed_at and found.started_at <= found.completed_at
-    assert found.metrics is not None
-    assert found.metrics["predict_ms"] == 0.25
-    assert isinstance(found.metrics["queue_ms"], float)
+    scored = read(jobs, "a")
+    assert scored.status is Status.SUCCEEDED
+    assert scored.output == {"predictions": [3.0], "probabilities": None, "ids": ["x"]}
+    assert scored.warnings == ["early", "late"]
+    assert scored.started_at and scored.completed_at and scored.started_at <= scored.completed_at
+    assert scored.metrics is not None
+    assert scored.metrics["predict_ms"] == 0.25
+    assert isinstance(scored.metrics["queue_ms"], float)
 
 
 def test_a_failed_job_reads_with_the_reason(jobs: Jobs, queue: ScorerQueue) -> None:

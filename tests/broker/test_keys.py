@@ -25,10 +25,10 @@ class Overtaken(Keys):
         self._meanwhile: list[Callable[[], object]] = [meanwhile]
 
     def _read(self) -> Any:
-        found = super()._read()
+        entries = super()._read()
         if self._meanwhile:
             self._meanwhile.pop()()
-        return found
+        return entries
 
 
 def test_only_one_of_two_admins_gets_a_name_that_both_ask_for_at_once(redis: Redis) -> None:

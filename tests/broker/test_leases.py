@@ -175,14 +175,14 @@ def test_nothing_accumulates(redis: Redis, leases: Leases) -> None:
     for number in range(40):
         inc = f"w-{number}-x"
         queue = scorer(leases, redis, inc)
-        names = [f"{number}-{one}" for one in range(8)]
+        names = [f"{number}-{index}" for index in range(8)]
         jobs.submit([job(name, model=name[-1], reply_to="mg:reply:x", expires_after=60) for name in names])
         ends = dict(zip(names, [outcome(1.0), Failure("model_error", "no")] * 4, strict=True))
         while taken := take(queue, jobs=1):
             if taken[0].endswith("7"):
                 jobs.cancel(taken[0])
             else:
-                queue.finish({one: ends[one] for one in taken})
+                queue.finish({job_id: ends[job_id] for job_id in taken})
         leases.give_back(inc)
     assert redis.dbsize() > 300
     with redis.pipeline() as pipeline:  # time passes

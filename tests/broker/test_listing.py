@@ -39,14 +39,14 @@ def names(page: Page) -> list[str]:
 
 
 def all_pages(jobs: Jobs, limit: int, model: str | None = None, status: Status | None = None) -> list[str]:
-    found, cursor = list[str](), None
+    ids, cursor = list[str](), None
     while True:
         page = jobs.list(JobFilter(model, status), limit, cursor)
         assert len(page.items) <= limit
-        found += names(page)
+        ids += names(page)
         cursor = page.next_cursor
         if cursor is None:
-            return found
+            return ids
 
 
 ONE = ["one9", "one8", "one7", "one5", "one6", "one4", "one3", "one2", "one1", "one0"]

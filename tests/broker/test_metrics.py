@@ -62,14 +62,14 @@ def test_the_counts_of_several_processes_add_up(redis: Redis) -> None:
     snapshot = MetricsReader(redis).read(["iris"])
     assert snapshot.values[table.BATCHES] == {("rows",): 6}
     assert snapshot.values[table.ROWS] == {("iris",): 14}
-    found = snapshot.histograms[table.BATCH_SECONDS][()]
-    assert dict(zip((*table.BATCH_SECONDS.buckets, None), found.counts, strict=True)) == {
+    histogram = snapshot.histograms[table.BATCH_SECONDS][()]
+    assert dict(zip((*table.BATCH_SECONDS.buckets, None), histogram.counts, strict=True)) == {
         **dict.fromkeys((*table.BATCH_SECONDS.buckets, None), 0),
         0.00025: 2,
         0.0025: 2,
         None: 2,
     }
-    assert found.sum == pytest.approx(200.0044)
+    assert histogram.sum == pytest.approx(200.0044)
 
 
 def test_a_report_whose_reply_was_lost_counts_once(redis: Redis) -> None:
@@ -157,14 +157,14 @@ def test_the_wait_of_a_job_is_in_its_bucket(redis: Redis) -> None:
         queue.take(BatchLimits())
         redis.hset(f"rq:job:j{number}", mapping={"enqueued_at": enqueued, "started_at": started})
         queue.finish({f"j{number}": outcome(3.0)})
-    found = MetricsReader(redis).read([]).histograms[table.QUEUE_SECONDS][()]
+    histogram = MetricsReader(redis).read([]).histograms[table.QUEUE_SECONDS][()]
     buckets = (*table.QUEUE_SECONDS.buckets, None)
-    assert {bound: count for bound, count in zip(buckets, found.counts, strict=True) if count} == {
+    assert {bound: count for bound, count in zip(buckets, histogram.counts, strict=True) if count} == {
         0.005: 1,
         2.5: 1,
         None: 1,
     }
-    assert found.sum == pytest.approx(7202.504)
+    assert histogram.sum == pytest.approx(7202.504)
 
 
 def test_the_script_has_the_buckets_of_the_table() -> None:
@@ -219,7 +219,7 @@ def test_a_batch_says_what_ended_it(redis: Redis) -> None:
         batch = queue.take(BatchLimits(**limits))
         if batch is None:
             return None
-        queue.finish({one.id: outcome(3.0) for one in batch.jobs})
+        queue.finish({job.id: outcome(3.0) for job in batch.jobs})
         return batch.left
 
     jobs.submit([job(name) for name in "abcde"] + [job("f", version=2), job("g", version=2)])

@@ -65,11 +65,11 @@ def test_a_waiting_and_an_ended_job_with_further_fields_are_read(jobs: Jobs, que
     assert (read(jobs, "a").output or {})["predictions"] == [1.0]
 
 
-@pytest.mark.parametrize("asked", [REQUEST, RepositoryCommand(RepositoryAction.ROLL_BACK, "loan")])
-def test_the_trainer_is_asked_for_nothing_that_it_does_not_know(asked: TrainingRequest | RepositoryCommand) -> None:
-    assert type(asked).from_json(asked.to_json()) == asked
+@pytest.mark.parametrize("message", [REQUEST, RepositoryCommand(RepositoryAction.ROLL_BACK, "loan")])
+def test_the_trainer_is_asked_for_nothing_that_it_does_not_know(message: TrainingRequest | RepositoryCommand) -> None:
+    assert type(message).from_json(message.to_json()) == message
     with pytest.raises(TypeError):
-        type(asked).from_json({**asked.to_json(), "added": "later"})
+        type(message).from_json({**message.to_json(), "added": "later"})
 
 
 def _added(data: Any) -> Any:

@@ -38,12 +38,12 @@ def some(caller: Key, amount: int, rows: int = 1, version: int = 1) -> list[Pred
 
 def served(queue: ScorerQueue, batches: int, **limits: int) -> Counter[str]:
     """Score some batches, and return how many jobs of each key they had."""
-    found = Counter[str]()
+    counts = Counter[str]()
     for _ in range(batches):
         ids = take(queue, **limits)
         queue.finish({job_id: outcome(1.0) for job_id in ids})
-        found.update(job_id[0] for job_id in ids)
-    return found
+        counts.update(job_id[0] for job_id in ids)
+    return counts
 
 
 def refusals(jobs: Jobs, wanted: Sequence[PredictionJob]) -> list[Limit | None]:
@@ -141,8 +141,8 @@ def test_the_queue_and_the_owner_of_a_job_are_known_until_its_end(jobs: Jobs, qu
 def test_more_owners_than_share_a_batch_are_all_served(jobs: Jobs, queue: ScorerQueue) -> None:
     callers = [key(f"k{number}", f"o{number}") for number in range(250)]
     jobs.submit([job(caller.id, caller=caller) for caller in callers])
-    found = [job_id for _ in range(40) for job_id in take_and_finish(queue)]
-    assert sorted(found) == sorted(caller.id for caller in callers)
+    job_ids = [job_id for _ in range(40) for job_id in take_and_finish(queue)]
+    assert sorted(job_ids) == sorted(caller.id for caller in callers)
 
 
 def test_a_full_queue_of_one_owner_leaves_room_for_another(jobs: Jobs) -> None:
@@ -177,8 +177,8 @@ def test_without_an_owner_a_request_may_fill_the_queue(jobs: Jobs) -> None:
 def test_metrics_and_health_know_models_and_not_owners(jobs: Jobs, redis: Redis) -> None:
     jobs.submit(some(RISK, 3) + some(SALES, 2, rows=300) + [job("n", rows=400)])
     snapshot = MetricsReader(redis).read(["sum"])
-    found = [snapshot.values[metric] for metric in (QUEUE_JOBS, QUEUE_ROWS)]
-    assert found == [{("sum",): 5}, {("sum",): 603}]
+    waiting = [snapshot.values[metric] for metric in (QUEUE_JOBS, QUEUE_ROWS)]
+    assert waiting == [{("sum",): 5}, {("sum",): 603}]
     assert set(snapshot.values[QUEUE_AGE]) == {("sum",)}
     assert HealthCheck(redis, 603, Durability()).run().full_queues == ["sum"]
     assert jobs.backlog("sum") == Backlog(603, 5, None)
@@ -187,14 +187,14 @@ def test_metrics_and_health_know_models_and_not_owners(jobs: Jobs, redis: Redis)
 
 def test_the_list_of_an_owner_has_its_jobs_alone(jobs: Jobs, queue: ScorerQueue) -> None:
     jobs.submit([job("a", caller=RISK), job("b", caller=SALES), job("c", model="other", caller=RISK), job("d")])
-    assert {one.id for one in jobs.list().items} == {"a", "b", "c", "d"}
-    assert {one.id for one in jobs.list(JobFilter("sum")).items} == {"a", "b", "d"}
-    assert {one.id for one in jobs.list(JobFilter(owner="risk")).items} == {"a", "c"}
-    assert [one.id for one in jobs.list(JobFilter("sum", owner="risk")).items] == ["a"]
+    assert {job.id for job in jobs.list().items} == {"a", "b", "c", "d"}
+    assert {job.id for job in jobs.list(JobFilter("sum")).items} == {"a", "b", "d"}
+    assert {job.id for job in jobs.list(JobFilter(owner="risk")).items} == {"a", "c"}
+    assert [job.id for job in jobs.list(JobFilter("sum", owner="risk")).items] == ["a"]
     take_and_finish(queue)
     take_and_finish(queue)
-    assert {one.id for one in jobs.list(JobFilter(status=Status.SUCCEEDED, owner="risk")).items} == {"a", "c"}
-    assert [one.id for one in jobs.list(JobFilter("sum", Status.SUCCEEDED, owner="sales")).items] == ["b"]
+    assert {job.id for job in jobs.list(JobFilter(status=Status.SUCCEEDED, owner="risk")).items} == {"a", "c"}
+    assert [job.id for job in jobs.list(JobFilter("sum", Status.SUCCEEDED, owner="sales")).items] == ["b"]
 
 
 def test_an_owners_queue_without_jobs_is_forgotten(
@@ -236,7 +236,7 @@ def test_jobs_in_flight_are_those_that_wait_or_run(jobs: Jobs, queue: ScorerQueu
 def test_a_rate_allows_its_rows_of_a_second_at_once_and_says_when_there_are_more(jobs: Jobs, redis: Redis) -> None:
     limited = key("r", "risk", Limits(rows_per_second=3))
     first, second, third, fourth = jobs.submit(some(limited, 4))
-    assert [one.rate and one.rate.remaining for one in (first, second, third)] == [2, 1, 0]
+    assert [submission.rate and submission.rate.remaining for submission in (first, second, third)] == [2, 1, 0]
     assert first.accepted and second.accepted and third.accepted
     assert fourth.refused_by is Limit.ROWS_PER_SECOND and fourth.rate
     assert (fourth.rate.limit, fourth.rate.window, fourth.rate.remaining) == (3, 1, 0)
@@ -281,10 +281,14 @@ def test_repeated_and_refused_jobs_are_not_charged(jobs: Jobs) -> None:
 
 def test_jobs_of_several_keys_leave_in_one_round_trip_and_get_their_own_answers(jobs: Jobs) -> None:
     limited = key("l", "risk", Limits(jobs_in_flight=1))
-    mixed = [one for trio in zip(some(limited, 2), some(SALES, 2), some(RISK, 2), strict=True) for one in trio]
+    mixed = [
+        prediction_job
+        for trio in zip(some(limited, 2), some(SALES, 2), some(RISK, 2), strict=True)
+        for prediction_job in trio
+    ]
     answers = jobs.submit(mixed)
     assert answers[1] is answers[2] is answers[4] is ACCEPTED
-    assert [one.refused_by for one in answers] == [None, None, None, Limit.JOBS_IN_FLIGHT, None, None]
+    assert [submission.refused_by for submission in answers] == [None, None, None, Limit.JOBS_IN_FLIGHT, None, None]
 
 
 def test_without_owners_no_key_of_theirs_exists(jobs: Jobs, redis: Redis, leases: Leases) -> None:

@@ -32,8 +32,8 @@ def test_a_batch_is_of_one_model_and_version(jobs: Jobs, queue: ScorerQueue) -> 
     for _ in range(4):
         batch = queue.take(BatchLimits())
         assert batch is not None
-        batches.append((batch.model, batch.version, [one.id for one in batch.jobs]))
-        queue.finish({one.id: outcome(1.0) for one in batch.jobs})
+        batches.append((batch.model, batch.version, [job.id for job in batch.jobs]))
+        queue.finish({job.id: outcome(1.0) for job in batch.jobs})
     assert batches == [("sum", 1, ["a", "b"]), ("other", 1, ["e"]), ("sum", 2, ["c"]), ("sum", 1, ["d"])]
 
 
@@ -312,7 +312,7 @@ def test_the_ids_of_a_request_reach_each_scorer_that_takes_its_job(
     jobs.submit([job("a", request="order-17"), job("b")])
     for _ in range(2):  # the second answer repeats the first, whose reply was lost
         batch = queue.take(BatchLimits())
-        assert batch and [one.request for one in batch.jobs] == ["order-17", ""]
+        assert batch and [job.request for job in batch.jobs] == ["order-17", ""]
     leases.give_back("w-0-x")
     again = scorer(leases, redis, "w-1-y").take(BatchLimits(jobs=1))
     assert again and again.jobs[0].context() == {"request_id": "order-17", "trace_id": None, "job_id": "a"}

@@ -55,13 +55,13 @@ def test_a_busy_batch_is_two_round_trips_and_an_idle_one_three(
 ) -> None:
     jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
     jobs.submit([job(f"warm{number}", reply_to=CHANNEL) for number in range(64)])
-    queue.finish({one: outcome(1.0) for one in take(queue)})
+    queue.finish({job_id: outcome(1.0) for job_id in take(queue)})
     jobs.submit([job(f"j{number}", reply_to=CHANNEL) for number in range(64)])
     with round_trips(redis, monkeypatch) as count:
         batch = queue.take(BatchLimits())
         assert batch is not None
         assert len(batch.jobs) == 64
-        queue.finish({one.id: outcome(1.0) for one in batch.jobs})
+        queue.finish({job.id: outcome(1.0) for job in batch.jobs})
     assert count == [2]
     jobs.submit([job("late", reply_to=CHANNEL)])
     with round_trips(redis, monkeypatch) as count:
@@ -101,8 +101,8 @@ def test_scripts_that_redis_has_lost_are_sent_again(
 
 
 def test_a_broken_connection_is_replaced(redis_url: str, redis: Redis) -> None:
-    with connect(redis_url) as own:
-        jobs = Jobs(own, max_queue_rows=10, timeout=30, result_ttl=60)
+    with connect(redis_url) as connection:
+        jobs = Jobs(connection, max_queue_rows=10, timeout=30, result_ttl=60)
         jobs.submit([job("a")])
         redis.client_kill_filter(_type="normal", skipme=True)
         assert jobs.submit([job("a"), job("b")]) == [ACCEPTED] * 2
@@ -176,8 +176,8 @@ def test_a_full_redis_still_finishes_its_jobs(jobs: Jobs, redis: Redis, leases: 
 def test_lua_formats_times_as_rq_does(redis_url: str, moment: datetime) -> None:
     micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     text = linked({**parts("renew"), "renew": "micros = tonumber(ARGV[1]) return stamp()"})
-    with connect(redis_url) as own:
-        written: Any = own.eval(text, 0, micros)
+    with connect(redis_url) as connection:
+        written: Any = connection.eval(text, 0, micros)
     assert datetime.strptime(written.decode(), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC) == moment
 
 
@@ -199,10 +199,10 @@ def test_times_come_from_redis(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> 
     jobs.submit([job("a")])
     take(queue)
     queue.finish({"a": outcome(1.0)})
-    found, after = read(jobs, "a"), redis.time()
+    ended_job, after = read(jobs, "a"), redis.time()
     texts = [datetime.fromtimestamp(s, UTC).replace(microsecond=us).isoformat() for s, us in (before, after)]
-    assert found.started_at and found.completed_at
-    started, ended = (datetime.fromisoformat(text) for text in (found.started_at, found.completed_at))
+    assert ended_job.started_at and ended_job.completed_at
+    started, ended = (datetime.fromisoformat(text) for text in (ended_job.started_at, ended_job.completed_at))
     assert datetime.fromisoformat(texts[0]) <= started <= ended <= datetime.fromisoformat(texts[1])
 
 

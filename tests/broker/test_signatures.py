@@ -79,8 +79,8 @@ def rename(redis: Redis, job_id: str) -> str:
 
 
 def postpone(redis: Redis, job_id: str) -> str:
-    until, _, found = (redis.hget(f"rq:job:{job_id}", "signature") or b"").decode().partition(".")
-    redis.hset(f"rq:job:{job_id}", "signature", f"{int(until) + 1}.{found}")
+    until, _, signature = (redis.hget(f"rq:job:{job_id}", "signature") or b"").decode().partition(".")
+    redis.hset(f"rq:job:{job_id}", "signature", f"{int(until) + 1}.{signature}")
     return job_id
 
 

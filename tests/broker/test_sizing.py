@@ -71,7 +71,7 @@ def measured(redis: Redis, shape: Shape, jobs: int) -> tuple[float, float]:
         made.submit([job(number, shape, chance) for number in range(start, start + 100)])
     before = bytes_of(redis, "rq:job:*") + bytes_of(redis, "rq:queue:*")
     while batch := queue.take(BatchLimits(rows=10_000_000)):
-        queue.finish({one.id: outcome(shape, chance) for one in batch.jobs})
+        queue.finish({job.id: outcome(shape, chance) for job in batch.jobs})
     after = bytes_of(redis, "rq:job:*") + bytes_of(redis, "mg:ended:*")
     return before / jobs, after / jobs
 
@@ -83,10 +83,10 @@ def test_a_finished_row_of_iris_costs_less_than_700_bytes(redis: Redis) -> None:
     for start in range(0, count, 500):
         made.submit([job(number, Shape(1, 4), random.Random(number)) for number in range(start, start + 500)])
     while batch := queue.take(BatchLimits(jobs=1000, rows=1000)):
-        queue.finish({one.id: PredictionOutcome([0], None, [], 0.214, 1000) for one in batch.jobs})
-    each = [redis.memory_usage(key, samples=0) or 0 for key in redis.scan_iter("*", count=1000)]
+        queue.finish({job.id: PredictionOutcome([0], None, [], 0.214, 1000) for job in batch.jobs})
+    sizes = [redis.memory_usage(key, samples=0) or 0 for key in redis.scan_iter("*", count=1000)]
     assert redis.dbsize() < count + 20
-    assert sum(each) / count <= 700
+    assert sum(sizes) / count <= 700
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -51,22 +51,27 @@ def ended(jobs: Jobs, queue: ScorerQueue) -> Jobs:
 
 def test_rq_reads_a_waiting_job(jobs: Jobs, redis: Redis) -> None:
     jobs.submit([job("a", ids=["x"], expires_after=60, reply_to="mg:reply:x")])
-    found = fetch(redis, "a")
-    assert (found.func_name, found.args) == (
+    rq_job = fetch(redis, "a")
+    assert (rq_job.func_name, rq_job.args) == (
         PREDICTION.function,
         [{"model": "sum", "version": 1, "rows": [[1.0, 2.0]]}],
     )
-    assert (found.get_status(), found.timeout, found.result_ttl, found.failure_ttl) == (JobStatus.QUEUED, 30, 60, 60)
-    assert (found.origin, found.description, found.meta, found.is_queued) == (QUEUE, "sum@1", {}, True)
-    assert found.enqueued_at is not None
+    assert (rq_job.get_status(), rq_job.timeout, rq_job.result_ttl, rq_job.failure_ttl) == (
+        JobStatus.QUEUED,
+        30,
+        60,
+        60,
+    )
+    assert (rq_job.origin, rq_job.description, rq_job.meta, rq_job.is_queued) == (QUEUE, "sum@1", {}, True)
+    assert rq_job.enqueued_at is not None
     assert Queue(QUEUE, connection=redis).job_ids == ["a"]
     assert Queue.all(connection=redis) == [Queue(QUEUE, connection=redis)]
 
 
 def test_rq_reads_a_running_job(ended: Jobs, redis: Redis) -> None:
-    found = fetch(redis, "r")
-    assert (found.get_status(), found.worker_name) == (JobStatus.STARTED, "w-0-x")
-    assert found.started_at is not None
+    rq_job = fetch(redis, "r")
+    assert (rq_job.get_status(), rq_job.worker_name) == (JobStatus.STARTED, "w-0-x")
+    assert rq_job.started_at is not None
     assert StartedJobRegistry(QUEUE, connection=redis).get_job_ids() == ["r"]
     (worker,) = Worker.all(connection=redis)
     assert (worker.name, worker.get_state(), worker.queue_names()) == ("w-0-x", "busy", ["predict:*"])
@@ -80,13 +85,13 @@ def test_rq_reads_a_running_job(ended: Jobs, redis: Redis) -> None:
 def test_rq_reads_the_status_and_the_times_of_an_ended_job(
     ended: Jobs, redis: Redis, job_id: str, status: JobStatus
 ) -> None:
-    found = fetch(redis, job_id)
-    assert (found.get_status(), found.origin) == (status, QUEUE)
-    assert (found.func_name, found.args, found.kwargs) == (PREDICTION.function, [], {})
-    assert found.created_at.isoformat() == "2026-01-02T03:04:05.000006+00:00"
-    assert found.enqueued_at and found.ended_at and found.enqueued_at <= found.ended_at
-    assert (found.started_at is None) == (job_id == "c")
-    assert (found.return_value(), found.latest_result()) == (None, None)
+    rq_job = fetch(redis, job_id)
+    assert (rq_job.get_status(), rq_job.origin) == (status, QUEUE)
+    assert (rq_job.func_name, rq_job.args, rq_job.kwargs) == (PREDICTION.function, [], {})
+    assert rq_job.created_at.isoformat() == "2026-01-02T03:04:05.000006+00:00"
+    assert rq_job.enqueued_at and rq_job.ended_at and rq_job.enqueued_at <= rq_job.ended_at
+    assert (rq_job.started_at is None) == (job_id == "c")
+    assert (rq_job.return_value(), rq_job.latest_result()) == (None, None)
 
 
 def test_rq_reads_an_expired_job_as_cancelled(jobs: Jobs, leases: Leases, redis: Redis) -> None:
@@ -132,8 +137,8 @@ def test_an_ended_job_that_rq_queues_again_fails_because_its_rows_are_gone(
     assert take(queue) == ["q"]
     queue.finish({"q": outcome(1.0)})
     assert take(queue) == []
-    found = read(ended, "s")
-    assert (found.status, found.output, found.error and found.error.code) == (Status.FAILED, None, "job_refused")
+    job = read(ended, "s")
+    assert (job.status, job.output, job.error and job.error.code) == (Status.FAILED, None, "job_refused")
     assert redis.zrange("mg:ended:finished:predict:sum", 0, -1) == [b"r", b"q"]
     assert set(redis.zrange("mg:ended:failed:predict:sum", 0, -1)) == {b"s", b"f"}
 
@@ -166,9 +171,9 @@ def test_the_outcome_of_a_running_job_that_rq_cancels_is_dropped(
         leases.reconcile()
     assert queue.finish({"r": outcome(6.66)}) == ["r"]
     leases.reconcile()
-    found = read(ended, "r")
-    assert (found.status, found.output) == (Status.CANCELED, None)
-    assert found.completed_at is not None
+    job = read(ended, "r")
+    assert (job.status, job.output) == (Status.CANCELED, None)
+    assert job.completed_at is not None
     assert redis.exists("rq:wip:predict:sum", "mg:held:w-0-x") == 0
     assert redis.ttl("rq:job:r") > 0
 

@@ -32,9 +32,9 @@ class TimeOut:
     def __call__(self, *sent: PredictionJob, again: bool = False) -> None:
         inc = f"t-{self.count}-x"
         self.count += 1
-        assert all(one.accepted for one in self.jobs.submit(sent))
+        assert all(submission.accepted for submission in self.jobs.submit(sent))
         ids = take(scorer(self.leases, self.redis, inc), rows=100)
-        assert ids == [one.id for one in sent]
+        assert ids == [job.id for job in sent]
         for _ in range(2 if again else 1):
             self.leases.give_back(inc, ids, TIMEOUT)
 

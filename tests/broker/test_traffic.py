@@ -17,19 +17,19 @@ BOUNDS = table.MODEL_SECONDS.buckets
 
 def snapshot(**answered: int) -> Snapshot:
     """The metrics after so many answered requests with each model, of which each took 20 ms and one row."""
-    found = Snapshot()
+    metrics = Snapshot()
     for model, count in answered.items():
-        found.values[table.MODEL_REQUESTS][model, "answered"] = count
-        found.values[table.ROWS][model,] = count
+        metrics.values[table.MODEL_REQUESTS][model, "answered"] = count
+        metrics.values[table.ROWS][model,] = count
         counts = [count if bound == 0.025 else 0 for bound in (*BOUNDS, None)]
-        found.histograms[table.MODEL_SECONDS][model,] = Buckets(counts, 0.02 * count)
-    return found
+        metrics.histograms[table.MODEL_SECONDS][model,] = Buckets(counts, 0.02 * count)
+    return metrics
 
 
 def record(redis: Redis, *snapshots: Snapshot) -> None:
-    for one in snapshots:
+    for metrics in snapshots:
         redis.delete("mg:traffic:lease")
-        assert TrafficRecorder(redis, list, lambda _, one=one: one).record()
+        assert TrafficRecorder(redis, list, lambda _, metrics=metrics: metrics).record()
 
 
 def chart(redis: Redis, model: str | None = None, period: Period = Period.HOURS) -> list[Point]:
@@ -64,27 +64,27 @@ def test_a_repeated_record_adds_nothing(redis: Redis) -> None:
 
 def test_a_point_has_the_most_that_waited(redis: Redis) -> None:
     for waiting in (3, 9, 4):
-        found = snapshot()
-        found.values[table.QUEUE_JOBS]["iris",] = waiting
-        found.values[table.QUEUE_AGE]["iris",] = waiting / 2
-        record(redis, found)
+        metrics = snapshot()
+        metrics.values[table.QUEUE_JOBS]["iris",] = waiting
+        metrics.values[table.QUEUE_AGE]["iris",] = waiting / 2
+        record(redis, metrics)
     total = together(chart(redis, "iris"))
     assert (total.waiting, total.oldest) == (9, 4.5)
 
 
 def test_refused_requests_and_failed_predictions_are_errors_of_two_kinds(redis: Redis) -> None:
-    found = snapshot(iris=1)
-    found.values[table.MODEL_REQUESTS]["iris", "refused"] = 3
-    found.values[table.JOBS] = {("iris", "failed"): 2, ("iris", "expired"): 1, ("iris", "succeeded"): 50}
-    record(redis, snapshot(), found)
+    metrics = snapshot(iris=1)
+    metrics.values[table.MODEL_REQUESTS]["iris", "refused"] = 3
+    metrics.values[table.JOBS] = {("iris", "failed"): 2, ("iris", "expired"): 1, ("iris", "succeeded"): 50}
+    record(redis, snapshot(), metrics)
     total = together(chart(redis, "iris"))
     assert (total.answered, total.refused, total.failed) == (1, 3, 3)
 
 
 def test_refused_rows_of_files_are_no_requests(redis: Redis) -> None:
-    found = snapshot(iris=1)
-    found.values[table.REFUSED_ROWS]["iris",] = 19_808
-    record(redis, snapshot(), found)
+    metrics = snapshot(iris=1)
+    metrics.values[table.REFUSED_ROWS]["iris",] = 19_808
+    record(redis, snapshot(), metrics)
     total = together(chart(redis, "iris"))
     assert (total.answered, total.refused, total.refused_rows) == (1, 0, 19_808)
     assert sum(total.buckets) == 1

@@ -117,22 +117,22 @@ def test_stock_rq_reads_a_training_in_every_state(
 ) -> None:
     job_id = trainings.submit(REQUEST).id
     queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
-    found = fetch(redis, job_id)
+    rq_job = fetch(redis, job_id)
     assert queue.job_ids == [job_id]
-    assert (found.func_name, found.args, found.meta) == (
+    assert (rq_job.func_name, rq_job.args, rq_job.meta) == (
         TRAINING.function,
         [REQUEST.to_json()],
         {"model": "loan"},
     )
-    assert (found.get_status(), found.timeout, found.result_ttl) == (JobStatus.QUEUED, 600, 60)
+    assert (rq_job.get_status(), rq_job.timeout, rq_job.result_ttl) == (JobStatus.QUEUED, 600, 60)
     begin(trainer_queue)
     assert fetch(redis, job_id).get_status() == JobStatus.STARTED
     assert StartedJobRegistry(queue=queue).get_job_ids() == [job_id]
     trainer_queue.finish(job_id, OUTPUT)
-    found = fetch(redis, job_id)
-    assert (found.get_status(), found.func_name, found.args) == (JobStatus.FINISHED, TRAINING.function, [])
-    assert (found.meta, found.worker_name) == ({"model": "loan"}, "t-0-x")
-    assert found.started_at and found.ended_at and found.started_at <= found.ended_at
+    rq_job = fetch(redis, job_id)
+    assert (rq_job.get_status(), rq_job.func_name, rq_job.args) == (JobStatus.FINISHED, TRAINING.function, [])
+    assert (rq_job.meta, rq_job.worker_name) == ({"model": "loan"}, "t-0-x")
+    assert rq_job.started_at and rq_job.ended_at and rq_job.started_at <= rq_job.ended_at
 
 
 def test_a_training_that_stock_rq_queued_is_begun_and_its_duplicate_dropped(
@@ -391,8 +391,12 @@ def test_a_schedule_has_a_job_as_stock_rq_schedules_one(schedules: Schedules, re
     run_at = datetime.fromisoformat(made.next_run)
     assert (run_at.weekday(), run_at.hour, run_at.minute, run_at.tzinfo) == (0, 3, 0, UTC)
     assert waiting(redis) == [made.job]
-    found = fetch(redis, made.job)
-    assert (found.get_status(), found.args, found.origin) == (JobStatus.SCHEDULED, [REQUEST.to_json()], TRAINING.queue)
+    rq_job = fetch(redis, made.job)
+    assert (rq_job.get_status(), rq_job.args, rq_job.origin) == (
+        JobStatus.SCHEDULED,
+        [REQUEST.to_json()],
+        TRAINING.queue,
+    )
 
 
 @pytest.mark.parametrize("entry", [b"\xff", b"[]", b"[" * 100_000, b'{"request": {}}'])

@@ -162,7 +162,7 @@ def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None
         queue.wait_for_work(BatchLimits(skip=["x"]), 0.01)
         assert jobs.cancel("d")
         batch = queue.take(BatchLimits())
-        assert batch and [one.id for one in batch.jobs] == ["a", "b", "c"]
+        assert batch and [job.id for job in batch.jobs] == ["a", "b", "c"]
         keep(leases, "w-0-x")
         queue.finish({"a": outcome(3.0), "b": Failure("model_error", "it hurts")})
     assert leases.give_back("w-0-x", ["c"]) == {"c": "queued"}
@@ -193,7 +193,7 @@ def test_predictions_of_owners_pass_gateway_and_worker(users: dict[str, Redis]) 
     jobs.submit([job("a", caller=risk), job("b", caller=risk), job("c", caller=sales), job("d")])
     jobs.submit([job("e", caller=sales, expires_after=0)])
     batch = queue.take(BatchLimits(jobs=24, homes={"sum": "w-1"}, patience=0))
-    assert batch and {one.id for one in batch.jobs} == {"a", "c", "d"}
+    assert batch and {job.id for job in batch.jobs} == {"a", "c", "d"}
     jobs.backlog("sum"), jobs.backlog("sum", "risk"), jobs.list(JobFilter(owner="risk"))
     queue.finish({"a": outcome(3.0)})
     assert leases.give_back("w-0-x", ["c"]) == {"d": "queued", "c": "queued"}
@@ -301,8 +301,8 @@ def test_a_version_is_requested_and_reported(users: dict[str, Redis], asking: st
 
 def test_each_service_counts_and_the_gateway_reads_the_metrics(users: dict[str, Redis]) -> None:
     gateway_of(users).submit([job("a"), job("b")])
-    counted = [one for one in METRICS if one.counted_by in SERVICES and one.type is Type.COUNTER]
-    assert {one.counted_by for one in counted} == set(CountedBy) - {CountedBy.SCRIPTS}
+    counted = [metric for metric in METRICS if metric.counted_by in SERVICES and metric.type is Type.COUNTER]
+    assert {metric.counted_by for metric in counted} == set(CountedBy) - {CountedBy.SCRIPTS}
     for metric in counted:
         outbox = Outbox(users[str(metric.counted_by)])
         counts = Counts()
@@ -310,7 +310,9 @@ def test_each_service_counts_and_the_gateway_reads_the_metrics(users: dict[str, 
         outbox.add_source(counts.steps)
         outbox.flush()
     snapshot = MetricsReader(users["gateway"]).read(["sum"])
-    assert {one.name.removeprefix(PREFIX): snapshot.total(one) for one in counted if snapshot.total(one) != 1} == {}
+    assert {
+        metric.name.removeprefix(PREFIX): snapshot.total(metric) for metric in counted if snapshot.total(metric) != 1
+    } == {}
     assert snapshot.total(QUEUE_JOBS) == 2
     assert TrafficRecorder(users["gateway"], lambda: ["sum"], lambda _: snapshot).record()
     ((*_, newest),) = TrafficReader(users["gateway"]).read(Period.HOURS, ["sum"])
@@ -339,7 +341,7 @@ def test_webhooks_are_sent_and_counted(users: dict[str, Redis], models: Path, mo
             return delivered == 3 and tries == {("delivered",): 3, ("failed",): 1}
 
         until(counted, "four tries are counted", 60)
-        assert [one["status"] for one in Webhooks(users["gateway"]).deliveries("b")]
+        assert [delivery["status"] for delivery in Webhooks(users["gateway"]).deliveries("b")]
         assert Webhooks(users["gateway"]).last_tries()
         assert jobs.delete("a")
     service.close(lambda: 0)
@@ -363,8 +365,13 @@ def test_the_gateway_keeps_keys_and_no_other_service_can_read_or_make_one(
     outbox.flush()
     assert keys.find("f1") and keys.exist() and keys.all()[0].current.last_used_at
     for user in ("worker", "trainer"):
-        own = Keys(users[user])
-        for attempt in (own.exist, own.all, lambda own=own: own.find("f2"), lambda own=own: own.add("f3", key)):
+        keys_of_user = Keys(users[user])
+        for attempt in (
+            keys_of_user.exist,
+            keys_of_user.all,
+            lambda keys_of_user=keys_of_user: keys_of_user.find("f2"),
+            lambda keys_of_user=keys_of_user: keys_of_user.add("f3", key),
+        ):
             with pytest.raises(NoPermissionError):
                 attempt()
     assert keys.revoke("k1") and not keys.exist()

@@ -37,8 +37,8 @@ def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_serv
     total = mg.model("sum")
     frame = pd.DataFrame({"b": [1, 2], "a": [10.5, 20.5]}, index=["x", "y"])
     for rows in (frame, frame[["a", "b"]].to_numpy(), [[10.5, 1], [20.5, 2]], frame.to_dict("records")):
-        found = total.predict(rows)
-        assert isinstance(found, np.ndarray) and found.tolist() == [11.5, 22.5]
+        answers = total.predict(rows)
+        assert isinstance(answers, np.ndarray) and answers.tolist() == [11.5, 22.5]
     with pytest.warns(modelgate.ModelgateWarning, match="ignored columns that are not inputs of the model: 'c'"):
         total.predict(frame.assign(c=0))
     with pytest.raises(modelgate.Invalid, match="row 1: 'b' must be a finite number; it is 'two'") as refused:

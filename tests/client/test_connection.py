@@ -64,12 +64,12 @@ class Scripted:
 
 @pytest.fixture
 def script() -> Iterator[Scripted]:
-    found = Scripted()
-    thread = threading.Thread(target=found.server.serve_forever, args=(0.01,))
+    scripted = Scripted()
+    thread = threading.Thread(target=scripted.server.serve_forever, args=(0.01,))
     thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    yield scripted
+    scripted.server.shutdown()
+    scripted.server.server_close()
     thread.join()
 
 
@@ -194,8 +194,8 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(script: Scripted) -> No
         (206, tagged, whole[2 * PIECE :]),
     ]
     assert b"".join(Connection(script.url).stream("/output")) == whole
-    asked = [(headers.get("Range"), headers.get("If-Range")) for _, headers, _ in script.asked]
-    assert asked == [(None, None), (f"bytes={PIECE}-", '"one"'), (f"bytes={2 * PIECE}-", '"one"')]
+    ranges = [(headers.get("Range"), headers.get("If-Range")) for _, headers, _ in script.asked]
+    assert ranges == [(None, None), (f"bytes={PIECE}-", '"one"'), (f"bytes={2 * PIECE}-", '"one"')]
 
 
 @pytest.mark.parametrize(
@@ -321,8 +321,8 @@ def test_a_file_stays_what_it_was_if_what_replaces_it_breaks_off(script: Scripte
         save(job, tmp_path / "out.csv")
     with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "out.csv") as file:
         file.writelines(interrupted())
-    found = {file.name: file.read_text() for file in tmp_path.iterdir()}
-    assert found == {"out.csv": "a\n1\n", "out.errors.csv": "of yesterday"}
+    files = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert files == {"out.csv": "a\n1\n", "out.errors.csv": "of yesterday"}
 
 
 def test_a_model_that_cannot_be_pickled_is_refused_with_what_to_do() -> None:

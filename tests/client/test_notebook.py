@@ -85,8 +85,8 @@ def test_a_frame_is_submitted_with_its_types(mg: Client, tmp_path: Path) -> None
     job = mg.model("iris").submit(frame).wait(timeout=60)
     assert (job.rows, job.errors) == (3000, 1)
     assert [error["row"] for error in job.row_errors()] == [7]
-    found = pd.read_csv(job.download(tmp_path / "out.csv"))
-    pd.testing.assert_frame_equal(found[frame.columns], frame, check_exact=True)
+    output = pd.read_csv(job.download(tmp_path / "out.csv"))
+    pd.testing.assert_frame_equal(output[frame.columns], frame, check_exact=True)
     with pytest.raises(modelgate.Invalid, match="submit the rows with output='parquet'"):
         job.download(tmp_path / "out.parquet")
 
@@ -115,6 +115,8 @@ def test_the_examples_in_the_docstrings_work(running: MakeUp, monkeypatch: pytes
     monkeypatch.setenv("MODELGATE_URL", running.address)
     folder = Path(modelgate.__file__).parent
     modules = [modelgate, *(importlib.import_module(f"modelgate.{path.stem}") for path in folder.glob("[a-z]*.py"))]
-    found = [doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE) for module in modules]
-    assert sum(result.failed for result in found) == 0
-    assert sum(result.attempted for result in found) > 10
+    results = [
+        doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE) for module in modules
+    ]
+    assert sum(result.failed for result in results) == 0
+    assert sum(result.attempted for result in results) > 10

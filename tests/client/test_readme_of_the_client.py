@@ -15,9 +15,9 @@ BLOCK = re.compile(r"^```python\n(from modelgate .*?)^```", re.MULTILINE | re.DO
 
 def block(page: str) -> str:
     """Return the first example of the client on a page."""
-    found = BLOCK.search((PROJECT / page).read_text())
-    assert found, page
-    return found[1]
+    example = BLOCK.search((PROJECT / page).read_text())
+    assert example, page
+    return example[1]
 
 
 EXAMPLE = block("client/README.md")

@@ -47,12 +47,14 @@ def test_a_server_that_restarts_in_the_middle_of_a_thousand_calls(tmp_path: Path
             server.stop()
             assert not all(answer.done() for answer in answers)
             server.start()
-        found = [answer.result() for answer in answers]
+        results = [answer.result() for answer in answers]
         wrong = [
-            (n, answer) for n, answer in enumerate(found) if not isinstance(answer, ModelgateError) and answer != 2 * n
+            (n, answer)
+            for n, answer in enumerate(results)
+            if not isinstance(answer, ModelgateError) and answer != 2 * n
         ]
         assert wrong == []
-        failed = [answer for answer in found if isinstance(answer, ModelgateError)]
+        failed = [answer for answer in results if isinstance(answer, ModelgateError)]
         assert len(failed) < 50, failed[:3]
         until(lambda: not any(not job.done for job in mg.jobs(model="doubles")), "the end of all jobs")
         made = Counter(job.output["predictions"][0] for job in mg.jobs(model="doubles", status="succeeded"))

@@ -93,8 +93,8 @@ def test_answers_have_the_type_that_the_method_returned() -> None:
     pd.testing.assert_series_equal(series, pd.Series([1.0, 2.0], index=["r0", "r1"]))
     frame = answers("named", [{"p": 1, "q": 2.5}] * 2, ["p", "q"], type="dataframe", dtypes=["int64", "float64"])
     pd.testing.assert_frame_equal(frame, pd.DataFrame({"p": [1, 1], "q": [2.5, 2.5]}, index=["r0", "r1"]))
-    found = answers("nonzero", [{"3": 1.5}, {}], type="csr_matrix", dtypes=["float64"], width=9)
-    assert type(found) is sparse.csr_matrix and found.shape == (2, 9) and found[0, 3] == 1.5
+    matrix = answers("nonzero", [{"3": 1.5}, {}], type="csr_matrix", dtypes=["float64"], width=9)
+    assert type(matrix) is sparse.csr_matrix and matrix.shape == (2, 9) and matrix[0, 3] == 1.5
     logs = Answers("predict_log_proba", "labels").decoded([{"no": None, "yes": 0.0}])
     assert logs.tolist() == [[-np.inf, 0.0]]
 

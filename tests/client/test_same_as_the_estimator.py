@@ -26,7 +26,7 @@ def forms(rows: Any) -> Iterator[tuple[str, Any]]:
     rows = rows[:20]
     yield "as fitted", rows
     if isinstance(rows, pd.DataFrame):
-        yield "as fitted", rows.set_axis([f"row {place}" for place in range(len(rows))])
+        yield "as fitted", rows.set_axis([f"row {number}" for number in range(len(rows))])
         yield "array", rows.to_numpy()
         yield "list", rows.to_numpy().tolist()
         yield "Series", rows.iloc[:, 0]
@@ -42,27 +42,27 @@ def forms(rows: Any) -> Iterator[tuple[str, Any]]:
         yield "array", np.array(rows)
 
 
-def check_same(found: Any, wanted: Any, exact: bool) -> None:
+def check_same(answer: Any, wanted: Any, exact: bool) -> None:
     """Fail unless both have the same type, dtype, shape and values."""
-    assert type(found) is type(wanted)
+    assert type(answer) is type(wanted)
     if isinstance(wanted, int):
-        assert found == wanted
+        assert answer == wanted
     elif isinstance(wanted, list | tuple):
-        assert len(found) == len(wanted)
-        for one, other in zip(found, wanted, strict=True):
-            check_same(one, other, exact)
+        assert len(answer) == len(wanted)
+        for part, other in zip(answer, wanted, strict=True):
+            check_same(part, other, exact)
     elif isinstance(wanted, pd.Series):
-        pd.testing.assert_series_equal(found, wanted, check_exact=exact, **({} if exact else ROUNDING))
+        pd.testing.assert_series_equal(answer, wanted, check_exact=exact, **({} if exact else ROUNDING))
     elif isinstance(wanted, pd.DataFrame):
-        pd.testing.assert_frame_equal(found, wanted, check_exact=exact, **({} if exact else ROUNDING))
+        pd.testing.assert_frame_equal(answer, wanted, check_exact=exact, **({} if exact else ROUNDING))
     elif sparse.issparse(wanted):
-        assert (found.dtype, found.shape, (found != wanted).nnz) == (wanted.dtype, wanted.shape, 0)
+        assert (answer.dtype, answer.shape, (answer != wanted).nnz) == (wanted.dtype, wanted.shape, 0)
     else:
-        assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+        assert (answer.dtype, answer.shape) == (wanted.dtype, wanted.shape)
         if exact or wanted.dtype.kind != "f":
-            np.testing.assert_array_equal(found, wanted)
+            np.testing.assert_array_equal(answer, wanted)
         else:
-            np.testing.assert_allclose(found, wanted, **ROUNDING)
+            np.testing.assert_allclose(answer, wanted, **ROUNDING)
 
 
 @pytest.mark.parametrize("kind", KINDS)

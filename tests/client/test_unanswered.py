@@ -37,18 +37,18 @@ class LosesAnswers:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        asked = threading.Event()
+        request_sent = threading.Event()
         with client, socket.create_connection(self._upstream) as server, suppress(OSError):
-            threading.Thread(target=self._pass_answers, args=(server, client, asked), daemon=True).start()
+            threading.Thread(target=self._pass_answers, args=(server, client, request_sent), daemon=True).start()
             while data := client.recv(65_536):
                 if data.startswith(b"POST /v1/models"):
-                    asked.set()
+                    request_sent.set()
                 server.sendall(data)
 
-    def _pass_answers(self, server: socket.socket, client: socket.socket, asked: threading.Event) -> None:
+    def _pass_answers(self, server: socket.socket, client: socket.socket, request_sent: threading.Event) -> None:
         with suppress(OSError):
             while data := server.recv(65_536):
-                if not asked.is_set():
+                if not request_sent.is_set():
                     client.sendall(data)
 
     def close(self) -> None:
@@ -100,8 +100,8 @@ def test_ctrl_c_while_a_file_is_sent_ends_at_once_and_makes_no_job(server: Serve
         raise KeyboardInterrupt
 
     mg = Client(server.address)
-    asked: list[str] = []
-    mg._connection.cancel_made_with = asked.append  # type: ignore[method-assign]
+    canceled: list[str] = []
+    mg._connection.cancel_made_with = canceled.append  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         mg.model("sum").submit(io.BytesIO(CSV * 1000), format="csv", on_sent=interrupt)
-    assert asked == [] and list(mg.jobs()) == []
+    assert canceled == [] and list(mg.jobs()) == []

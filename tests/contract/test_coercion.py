@@ -524,8 +524,8 @@ def test_column_order_spelling_and_form_never_matter(
     names = data.draw(st.permutations([*rows[0]]))
     spelt = [data.draw(st.sampled_from(["nox", "NOX"])) if name == "nox" else name for name in names]
     assert coerce(Grid(spelt, [[row[name] for name in names] for row in rows]), HOUSE) == wanted
-    each = [{name: row[name] for name in data.draw(st.permutations(names))} for row in rows]
-    assert coerce(Records(each), HOUSE) == wanted
+    shuffled = [{name: row[name] for name in data.draw(st.permutations(names))} for row in rows]
+    assert coerce(Records(shuffled), HOUSE) == wanted
 
 
 @deterministic
@@ -583,7 +583,7 @@ def test_a_value_is_converted_the_same_alone_and_in_a_column(field: Field, value
     if isinstance(together, Coerced):
         assert alone == [Coerced([row], None, []) for row in together.rows]
     else:
-        wrong = [(row, found[0][2]) for row, found in enumerate(alone) if not isinstance(found, Coerced)]
+        wrong = [(row, refusal[0][2]) for row, refusal in enumerate(alone) if not isinstance(refusal, Coerced)]
         assert wrong == [(row, code) for row, _, code in together]
 
 
@@ -599,8 +599,8 @@ junk_rows = st.dictionaries(keys, hostile, max_size=8) | hostile
     )
 )
 def test_junk_ends_in_invalid_instances_with_short_messages(instances: Instances) -> None:
-    found = outcome(instances, HOUSE)
-    if not isinstance(found, Coerced):
+    coerced = outcome(instances, HOUSE)
+    if not isinstance(coerced, Coerced):
         invalid = refused(instances, HOUSE)
         assert invalid.total == len(invalid.errors) > 0
         assert all(len(error.message.encode()) < 500 for error in invalid.errors)
@@ -628,6 +628,6 @@ def test_the_errors_shown_are_the_first_of_all(rows: list[Any]) -> None:
 def test_a_number_in_text_is_read_the_same_alone_and_in_a_column(kind: Kind, text: str) -> None:
     conversion = Conversion.for_field(Field("a", kind))
     (alone,) = conversion.convert_each([text])
-    found = conversion.convert_bulk(["1"] * 20 + [text])
-    assert found is None or found[-1] == alone
-    assert found is None or kind is Kind.NUMBER or set(map(type, found)) == {int}
+    converted = conversion.convert_bulk(["1"] * 20 + [text])
+    assert converted is None or converted[-1] == alone
+    assert converted is None or kind is Kind.NUMBER or set(map(type, converted)) == {int}

@@ -70,6 +70,6 @@ def test_data_look_wrong_if_always_giving_the_same_answer_is_as_good_as_both_ver
 ) -> None:
     baselines = {"baseline_accuracy": 0.53, "baseline_log_loss": 0.69}
     for rows in (300, 90_000):
-        found = data_look_wrong({**now, **baselines}, {**before, **baselines}, rows)
-        assert bool(found) is (rows in wrong)
-        assert not found or found.startswith("the new data look wrong: ")
+        reason = data_look_wrong({**now, **baselines}, {**before, **baselines}, rows)
+        assert bool(reason) is (rows in wrong)
+        assert not reason or reason.startswith("the new data look wrong: ")

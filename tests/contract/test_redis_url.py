@@ -78,9 +78,9 @@ def test_the_password_in_the_file_is_for_redis_and_for_sentinels_with_a_user(
 def test_tls_holds_for_redis_and_for_the_sentinels() -> None:
     pool = connect("rediss+sentinel://h/main?ssl_ca_certs=/ca.pem").connection_pool
     of_sentinel = pool.sentinel_manager.sentinels[0].connection_pool
-    for each in (pool, of_sentinel):
-        assert issubclass(each.connection_class, SSLConnection)
-        assert each.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
+    for tls_pool in (pool, of_sentinel):
+        assert issubclass(tls_pool.connection_class, SSLConnection)
+        assert tls_pool.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
 
 
 @pytest.mark.parametrize(

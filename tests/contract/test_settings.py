@@ -103,7 +103,7 @@ def test_a_size_in_mb_is_counted_in_the_same_unit_everywhere() -> None:
     assert sizes_in_another_unit("megabytes // 1024; megabytes * MB") == ["megabytes // 1024"]
     files = [path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py")]
     texts = {path: text for path in files if "mb" in (text := path.read_text()) or "megabytes" in text}
-    assert {str(path): found for path, text in texts.items() if (found := sizes_in_another_unit(text))} == {}
+    assert {str(path): sizes for path, text in texts.items() if (sizes := sizes_in_another_unit(text))} == {}
     assert "One MB is 2**20 bytes" in example()
 
 
@@ -123,7 +123,7 @@ def test_gateways_in_containers_know_where_their_port_is_published(file: str) ->
 
 
 def test_docker_compose_passes_on_every_setting_that_is_not_its_own() -> None:
-    own = {
+    not_passed = {
         "admin_key",
         "allow_anonymous",
         "data_dir",
@@ -142,7 +142,7 @@ def test_docker_compose_passes_on_every_setting_that_is_not_its_own() -> None:
     settings = [field for field in dataclasses.fields(Settings) if field.metadata["section"] == SERVICES]
     assert len(settings) <= 50
     assert sorted(passed) == sorted(
-        ["OTEL_EXPORTER_OTLP_ENDPOINT", *(field.name.upper() for field in settings if field.name not in own)]
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", *(field.name.upper() for field in settings if field.name not in not_passed)]
     )
 
 

@@ -118,10 +118,10 @@ BORN = Field("born", Kind.DATETIME)
 def test_a_request_of_today_that_fails_or_means_something_else_is_a_change(
     before: Sequence[Field], now: Sequence[Field], request_of_today: Instances, changes: Sequence[str]
 ) -> None:
-    one, other = inputs(*before), inputs(*now)
-    understood = read(request_of_today, one)
-    assert understood is not None and read(request_of_today, other) != understood
-    assert signature_changes(one, other).breaking == changes
+    old, new = inputs(*before), inputs(*now)
+    understood = read(request_of_today, old)
+    assert understood is not None and read(request_of_today, new) != understood
+    assert signature_changes(old, new).breaking == changes
 
 
 @pytest.mark.parametrize(
@@ -137,21 +137,21 @@ def test_a_request_of_today_that_fails_or_means_something_else_is_a_change(
     ],
 )
 def test_an_input_may_take_more(before: Sequence[Field], now: Sequence[Field], request_of_today: Instances) -> None:
-    one, other = inputs(*before), inputs(*now)
-    assert read(request_of_today, one) == read(request_of_today, other) is not None
-    assert signature_changes(one, other).breaking == []
+    old, new = inputs(*before), inputs(*now)
+    assert read(request_of_today, old) == read(request_of_today, new) is not None
+    assert signature_changes(old, new).breaking == []
 
 
 def test_an_input_may_go_or_be_known_by_another_name_as_well() -> None:
-    one, other = inputs(AGE, OTHER), inputs(Field("years", Kind.NUMBER, aliases=("age",)))
-    assert read(row(age=1, fee=2), other) == [{"years": 1.0}]
-    found = signature_changes(one, other)
-    assert (found.breaking, list(found.unused)) == ([], ["fee"])
+    old, new = inputs(AGE, OTHER), inputs(Field("years", Kind.NUMBER, aliases=("age",)))
+    assert read(row(age=1, fee=2), new) == [{"years": 1.0}]
+    changes = signature_changes(old, new)
+    assert (changes.breaking, list(changes.unused)) == ([], ["fee"])
 
 
 def test_a_renamed_input_is_not_listed_as_unused() -> None:
-    found = signature_changes(inputs(AGE, OTHER), inputs(AGE, replace(OTHER, name="fees"), PLAN))
-    assert found.requests == ["'fees' is needed instead of 'fee'", "'plan' is needed"] and not found.unused
+    changes = signature_changes(inputs(AGE, OTHER), inputs(AGE, replace(OTHER, name="fees"), PLAN))
+    assert changes.requests == ["'fees' is needed instead of 'fee'", "'plan' is needed"] and not changes.unused
 
 
 def test_pairs_of_inputs_without_a_change_read_the_same() -> None:
@@ -166,12 +166,12 @@ def test_pairs_of_inputs_without_a_change_read_the_same() -> None:
         ]
         for nullable in (False, True)
     ]
-    for one, other in itertools.permutations(fields, 2):
-        changes = signature_changes(inputs(one), inputs(other)).breaking
+    for old, new in itertools.permutations(fields, 2):
+        changes = signature_changes(inputs(old), inputs(new)).breaking
         for value in values:
-            understood = read(row(age=value), inputs(one))
-            if understood is not None and read(row(age=value), inputs(other)) != understood:
-                assert changes, (one, other, value)
+            understood = read(row(age=value), inputs(old))
+            if understood is not None and read(row(age=value), inputs(new)) != understood:
+                assert changes, (old, new, value)
 
 
 @pytest.mark.parametrize(
@@ -233,15 +233,15 @@ def test_another_answer_is_a_change(before: Signature, now: Signature, changes: 
 
 def test_an_answer_may_have_more() -> None:
     more = Method("apply", AnswerForm.NUMBERS)
-    one = answers(replace(CLASSES, probabilities=False))
-    assert signature_changes(one, answers(CLASSES, id_field="id", methods=(*one.methods, more))).breaking == []
+    old = answers(replace(CLASSES, probabilities=False))
+    assert signature_changes(old, answers(CLASSES, id_field="id", methods=(*old.methods, more))).breaking == []
 
 
 def test_the_first_method_is_what_callers_ask_and_the_others_are_listed_apart() -> None:
     transform, apply = Method("transform", AnswerForm.NUMBERS), Method("apply", AnswerForm.NUMBERS)
-    found = signature_changes(answers(methods=(transform, apply)), answers(*NUMBER))
-    assert list(found.answers) == ["there is no transform any more"]
-    assert list(found.methods) == ["there is no apply any more"]
+    changes = signature_changes(answers(methods=(transform, apply)), answers(*NUMBER))
+    assert list(changes.answers) == ["there is no transform any more"]
+    assert list(changes.methods) == ["there is no apply any more"]
 
 
 def test_rows_of_another_form_are_a_change() -> None:
@@ -250,15 +250,17 @@ def test_rows_of_another_form_are_a_change() -> None:
 
 
 def test_records_may_leave_names_out_and_keep_their_kinds() -> None:
-    one, more, other = (
+    first, more, other = (
         inputs(*fields, format=RowFormat.RECORDS)
         for fields in ([AGE], [AGE, OTHER], [replace(AGE, kind=Kind.STRING), OTHER])
     )
-    assert signature_changes(one, more).breaking == []
+    assert signature_changes(first, more).breaking == []
     assert signature_changes(more, other).breaking == ["'age' takes texts instead of numbers"]
 
 
 def test_many_changes_are_counted() -> None:
-    changes = signature_changes(inputs(AGE), inputs(*(Field(f"f{place}", Kind.NUMBER) for place in range(9)))).breaking
+    changes = signature_changes(
+        inputs(AGE), inputs(*(Field(f"f{number}", Kind.NUMBER) for number in range(9)))
+    ).breaking
     assert some(changes).startswith("'f0' is needed; ") and some(changes).endswith("; and 4 more changes")
     assert some(changes[:2]) == "'f0' is needed; 'f1' is needed"

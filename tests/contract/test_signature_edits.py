@@ -48,24 +48,24 @@ def refused(signature: Signature, edits: Any, input_format: InputFormat = InputF
 
 
 def test_what_is_not_named_stays() -> None:
-    found = edited(SHOP, {"inputs": {"age": {"nullable": True}}})
+    changed = edited(SHOP, {"inputs": {"age": {"nullable": True}}})
     plan, day, age = SHOP.inputs
-    assert found == dataclasses.replace(SHOP, inputs=(plan, day, dataclasses.replace(age, nullable=True)))
+    assert changed == dataclasses.replace(SHOP, inputs=(plan, day, dataclasses.replace(age, nullable=True)))
 
 
 def test_inputs_are_changed_by_name_in_an_object_or_a_list() -> None:
-    for given in ({"x1": {"kind": "integer"}}, [{"name": "x1", "kind": "integer"}]):
-        assert edited(IRIS, {"inputs": given}).inputs == (IRIS.inputs[0], Field("x1", Kind.INTEGER))
+    for edits in ({"x1": {"kind": "integer"}}, [{"name": "x1", "kind": "integer"}]):
+        assert edited(IRIS, {"inputs": edits}).inputs == (IRIS.inputs[0], Field("x1", Kind.INTEGER))
 
 
 def test_a_list_with_all_inputs_under_new_names_renames_them_in_order() -> None:
-    found = edited(IRIS, {"inputs": [{"name": "width"}, {"name": "height", "nullable": True}]})
-    assert found.inputs == (Field("width", Kind.NUMBER), Field("height", Kind.NUMBER, nullable=True))
+    changed = edited(IRIS, {"inputs": [{"name": "width"}, {"name": "height", "nullable": True}]})
+    assert changed.inputs == (Field("width", Kind.NUMBER), Field("height", Kind.NUMBER, nullable=True))
 
 
 def test_a_list_in_another_order_moves_no_input() -> None:
-    found = edited(IRIS, {"inputs": [{"name": "x1", "nullable": True}, {"name": "x0"}]})
-    assert [(field.name, field.nullable) for field in found.inputs] == [("x0", False), ("x1", True)]
+    changed = edited(IRIS, {"inputs": [{"name": "x1", "nullable": True}, {"name": "x0"}]})
+    assert [(field.name, field.nullable) for field in changed.inputs] == [("x0", False), ("x1", True)]
 
 
 def test_names_can_be_exchanged_in_an_object() -> None:
@@ -73,11 +73,11 @@ def test_names_can_be_exchanged_in_an_object() -> None:
 
 
 def test_a_date_reaches_the_model_without_a_zone_unless_it_did_before() -> None:
-    found = edited(SHOP, {"inputs": {"age": {"kind": "datetime"}, "day": {"nullable": True}}})
-    assert [field.naive for field in found.inputs] == [False, False, True]
-    found = edited(SHOP, {"inputs": {"age": {"kind": "datetime", "naive": False}, "day": {"naive": True}}})
-    assert [field.naive for field in found.inputs] == [False, True, False]
-    assert edited(found, {"inputs": {"day": {"naive": True, "kind": "string"}}}).inputs[1].naive is False
+    changed = edited(SHOP, {"inputs": {"age": {"kind": "datetime"}, "day": {"nullable": True}}})
+    assert [field.naive for field in changed.inputs] == [False, False, True]
+    changed = edited(SHOP, {"inputs": {"age": {"kind": "datetime", "naive": False}, "day": {"naive": True}}})
+    assert [field.naive for field in changed.inputs] == [False, True, False]
+    assert edited(changed, {"inputs": {"day": {"naive": True, "kind": "string"}}}).inputs[1].naive is False
     (message,) = refused(SHOP, {"inputs": {"age": {"naive": True}}}).values()
     assert message == "only an input of the kind datetime is naive; 'age' is of the kind number"
 
@@ -88,26 +88,28 @@ def test_a_kind_that_is_set_is_no_longer_guessed() -> None:
 
 
 def test_categories_and_formats_go_with_the_kind_that_has_them() -> None:
-    found = edited(SHOP, {"inputs": {"plan": {"kind": "number"}, "day": {"kind": "string", "categories": ["a", "b"]}}})
-    assert (found.inputs[0].categories, found.inputs[1].format) == (None, None)
-    assert found.inputs[1].categories == ("a", "b")
+    changed = edited(
+        SHOP, {"inputs": {"plan": {"kind": "number"}, "day": {"kind": "string", "categories": ["a", "b"]}}}
+    )
+    assert (changed.inputs[0].categories, changed.inputs[1].format) == (None, None)
+    assert changed.inputs[1].categories == ("a", "b")
     cleared = edited(SHOP, {"inputs": {"plan": {"categories": None}, "day": {"format": None}}, "id_field": None})
     assert (cleared.inputs[0].categories, cleared.inputs[1].format, cleared.id_field) == (None, None, None)
 
 
 def test_labels_get_names_and_the_model_keeps_its_own() -> None:
-    found = edited(IRIS, {"outputs": [{"labels": {"0": "setosa", "2": "virginica"}}]})
-    assert found.output.labels == (0, 1, 2)
-    assert found.output.shown_labels == ("setosa", 1, "virginica")
-    again = edited(found, {"outputs": [{"labels": {"0": None, "1": "versicolor"}}]})
+    changed = edited(IRIS, {"outputs": [{"labels": {"0": "setosa", "2": "virginica"}}]})
+    assert changed.output.labels == (0, 1, 2)
+    assert changed.output.shown_labels == ("setosa", 1, "virginica")
+    again = edited(changed, {"outputs": [{"labels": {"0": None, "1": "versicolor"}}]})
     assert again.output.label_names == (0, "versicolor", "virginica")
-    assert edited(found, {"outputs": [{"labels": None}]}) == IRIS
+    assert edited(changed, {"outputs": [{"labels": None}]}) == IRIS
 
 
 def test_outputs_and_the_numbers_of_methods_get_names() -> None:
-    found = edited(SHOP, {"outputs": {"price": {"name": "rent"}}, "methods": {"transform": {"names": ["c", "d"]}}})
-    assert [output.name for output in found.outputs] == ["rent", "stays"]
-    assert found.method("transform") == Method("transform", AnswerForm.NAMED, ("c", "d"))
+    changed = edited(SHOP, {"outputs": {"price": {"name": "rent"}}, "methods": {"transform": {"names": ["c", "d"]}}})
+    assert [output.name for output in changed.outputs] == ["rent", "stays"]
+    assert changed.method("transform") == Method("transform", AnswerForm.NAMED, ("c", "d"))
     assert edited(IRIS, {"outputs": [{"name": "species"}]}).output.name == "species"
     named = edited(IRIS, {"methods": [{"name": "transform", "names": ["first", "second"]}]})
     assert named.methods[1] == Method("transform", AnswerForm.NAMED, ("first", "second"))

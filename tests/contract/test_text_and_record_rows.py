@@ -46,8 +46,8 @@ def one_error(row: Any, by: Signature = VISITS) -> FieldError:
 
 
 def record(row: Any, by: Signature = VISITS) -> Any:
-    ((found,),) = coerce(Records([row]), by).rows
-    return found
+    ((value,),) = coerce(Records([row]), by).rows
+    return value
 
 
 # Texts.
@@ -108,7 +108,7 @@ def test_a_record_has_the_names_that_it_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "found"),
+    ("name", "value", "expected"),
     [
         ("visits", "3", 3.0),
         ("visits", True, True),
@@ -122,10 +122,10 @@ def test_a_record_has_the_names_that_it_has() -> None:
         ("age", None, None),
     ],
 )
-def test_a_value_is_read_as_the_model_knows_its_name(name: str, value: Any, found: Any) -> None:
+def test_a_value_is_read_as_the_model_knows_its_name(name: str, value: Any, expected: Any) -> None:
     read = record({name: value})[name]
-    assert read == found
-    assert type(read) is type(found)
+    assert read == expected
+    assert type(read) is type(expected)
 
 
 @pytest.mark.parametrize(

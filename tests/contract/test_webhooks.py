@@ -22,8 +22,8 @@ from contract.webhooks import AllowedTargets, secrets_in, target
     ],
 )
 def test_a_url_has_its_parts(url: str, host: str, port: int, path: str) -> None:
-    found = target(url)
-    assert (found.host, found.port, found.path) == (host, port, path)
+    parts = target(url)
+    assert (parts.host, parts.port, parts.path) == (host, port, path)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_what_is_no_url_of_a_webhook_is_refused(url: str) -> None:
     ],
 )
 def test_an_address_that_is_not_public_is_refused(address: str) -> None:
-    found = ipaddress.ip_address(address)
-    assert not AllowedTargets().allow("hooks.example.org", found)
+    ip = ipaddress.ip_address(address)
+    assert not AllowedTargets().allow("hooks.example.org", ip)
     host = f"[{address}]" if ":" in address else address
     with pytest.raises(ValueError, match=r"is not a public address.*WEBHOOK_ALLOW"):
         AllowedTargets().check(target(f"http://{host}/"))

@@ -44,8 +44,8 @@ CREATED = "2026-01-02T03:04:05.000006Z"
 
 @pytest.fixture
 def hook() -> Iterator[Receiver]:
-    with receiver() as found:
-        yield found
+    with receiver() as server:
+        yield server
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def subscribe(redis: Redis, name: str, url: str, *events: str, owner: str = "", 
 
 
 def delivered(redis: Redis, job_id: str) -> list[Any]:
-    return [one["status"] for one in Webhooks(redis).deliveries(job_id)]
+    return [delivery["status"] for delivery in Webhooks(redis).deliveries(job_id)]
 
 
 def test_the_url_of_a_job_gets_its_end_signed(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
@@ -117,8 +117,8 @@ def test_the_url_of_a_job_gets_its_end_signed(redis: Redis, jobs: Jobs, service:
     assert message["type"] == "prediction.succeeded" and message["timestamp"] == message["data"]["completed_at"]
     assert message["data"]["id"] == "j1" and message["data"]["output"]["predictions"] == [3.0]
     assert "worker" not in message["data"]
-    (one,) = Webhooks(redis).deliveries("j1")
-    assert (one["webhook"], one["url"], len(one["tries"])) == (None, hook.url, 1)  # type: ignore[arg-type]
+    (delivery,) = Webhooks(redis).deliveries("j1")
+    assert (delivery["webhook"], delivery["url"], len(delivery["tries"])) == (None, hook.url, 1)  # type: ignore[arg-type]
 
 
 def test_a_job_without_a_url_is_not_reported(redis: Redis, jobs: Jobs, service: Service) -> None:
@@ -132,10 +132,10 @@ def test_a_failed_try_is_repeated_under_the_same_id(redis: Redis, jobs: Jobs, se
     hook.answers = [(500, {}), (302, {"Location": "/elsewhere"})]
     end(redis, jobs, webhook=hook.url)
     run_until(service, lambda: delivered(redis, "j1") == ["delivered"], "the third try succeeds")
-    assert [one.id for one in hook.received] == ["msg_j1"] * 3
-    assert {one.path for one in hook.received} == {"/hook?token=1"}, "no redirect is followed"
-    (one,) = Webhooks(redis).deliveries("j1")
-    assert [(attempt["status"], attempt["error"]) for attempt in one["tries"]] == [  # type: ignore[attr-defined]
+    assert [message.id for message in hook.received] == ["msg_j1"] * 3
+    assert {message.path for message in hook.received} == {"/hook?token=1"}, "no redirect is followed"
+    (delivery,) = Webhooks(redis).deliveries("j1")
+    assert [(attempt["status"], attempt["error"]) for attempt in delivery["tries"]] == [  # type: ignore[attr-defined]
         (500, None),
         (302, "redirects are not followed"),
         (204, None),
@@ -164,15 +164,15 @@ def test_what_fails_too_often_or_is_gone_is_given_up(
 def test_a_receiver_can_put_off_the_next_try(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
     hook.answers = [(429, {"Retry-After": "1000"})]
     end(redis, jobs, webhook=hook.url)
-    (one,) = run_until(service, lambda: hook.received and _tried(redis), "a try is noted")
-    assert one["status"] == "pending"
+    (delivery,) = run_until(service, lambda: hook.received and _tried(redis), "a try is noted")
+    assert delivery["status"] == "pending"
     wait = redis.zscore(LANE, "msg_j1") / 1000 - time.time()  # type: ignore[operator]
     assert 900 < wait < 1001
 
 
 def _tried(redis: Redis) -> Any:
-    found = Webhooks(redis).deliveries("j1")
-    return found if found and found[0]["tries"] else None
+    deliveries = Webhooks(redis).deliveries("j1")
+    return deliveries if deliveries and deliveries[0]["tries"] else None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -180,8 +180,8 @@ def test_an_address_that_is_not_public_gets_nothing(
     redis: Redis, jobs: Jobs, make: Callable[..., Service], hook: Receiver, host: str
 ) -> None:
     end(redis, jobs, webhook=f"http://{host}:{hook.port}/")
-    (one,) = run_until(make(), lambda: _tried(redis), "a try is noted")
-    assert "which is not public (WEBHOOK_ALLOW)" in one["tries"][0]["error"]
+    (delivery,) = run_until(make(), lambda: _tried(redis), "a try is noted")
+    assert "which is not public (WEBHOOK_ALLOW)" in delivery["tries"][0]["error"]
     assert hook.received == []
 
 
@@ -262,11 +262,11 @@ def test_hosts_of_an_owner_and_owners_take_turns(redis: Redis) -> None:
         name, owner, host = waiting.split()
         entry = name.encode()
         redis.rpush("mg:webhooks:ended", entry)
-        one = Planned(name, f"http://{host}/", "", "prediction.succeeded", owner, host, CREATED, "sum")
-        assert deliveries.plan([(entry, "", [one])] * 2) == [0, 0]
-    claimed = [one.id for one in deliveries.claim(5, 2, 3, [])]
+        delivery = Planned(name, f"http://{host}/", "", "prediction.succeeded", owner, host, CREATED, "sum")
+        assert deliveries.plan([(entry, "", [delivery])] * 2) == [0, 0]
+    claimed = [delivery.id for delivery in deliveries.claim(5, 2, 3, [])]
     assert claimed == ["a1", "b1", "c1", "a4", "a2"], "and the owner a has its three"
-    assert [one.id for one in deliveries.claim(5, 2, 4, [])] == ["a3"]
+    assert [delivery.id for delivery in deliveries.claim(5, 2, 4, [])] == ["a3"]
     assert redis.hgetall("mg-events:waiting") == {b"a": b"4", b"b": b"1", b"c": b"1"}
 
 
@@ -279,8 +279,8 @@ def test_an_owner_has_so_many_waiting_and_the_others_are_given_up(
         jobs.submit([job(name, webhook=hook.url)])
         jobs.cancel(name)
     run_until(service, lambda: delivered(redis, "c") == ["failed"], "the third is given up")
-    (one,) = Webhooks(redis).deliveries("c")
-    assert "2 webhooks of its owner wait already" in one["tries"][0]["error"]
+    (delivery,) = Webhooks(redis).deliveries("c")
+    assert "2 webhooks of its owner wait already" in delivery["tries"][0]["error"]
     assert delivered(redis, "a") == delivered(redis, "b") == ["pending"]
     run_until(service, lambda: MetricsReader(redis).read([]).values[WEBHOOKS]["failed",] == 1, "it is counted")
     assert MetricsReader(redis).read([]).values[WEBHOOKS_WAITING][()] == 2
@@ -311,8 +311,8 @@ def test_webhooks_are_gone_with_their_job(redis: Redis, jobs: Jobs, service: Ser
 
 
 def _tries(redis: Redis, job_id: str) -> Any:
-    found = Webhooks(redis).deliveries(job_id)
-    return found and found[0]["tries"]
+    deliveries = Webhooks(redis).deliveries(job_id)
+    return deliveries and deliveries[0]["tries"]
 
 
 def test_what_waits_for_an_owner_or_a_host_can_be_deleted(
@@ -372,7 +372,7 @@ def test_a_sender_that_dies_leaves_its_deliveries_to_another(
     assert len(hook.received) == 1, "the delivery is claimed"
     due_now(redis)
     run_until(second, lambda: delivered(redis, "j1") == ["delivered"], "the second one delivers it")
-    assert [one.id for one in hook.received] == ["msg_j1"] * 2
+    assert [message.id for message in hook.received] == ["msg_j1"] * 2
 
 
 def test_a_job_that_is_gone_is_reported_all_the_same(
@@ -458,8 +458,8 @@ def test_a_subscription_gets_the_events_of_its_owner_and_models(
     subscribe(redis, "never", hook.url, "training.succeeded")
     job_id = trained(owner="risk")
     run_until(service, lambda: len(hook.received) == 2, "two subscriptions get it")
-    assert {one.id for one in hook.received} == {f"msg_{job_id}_all", f"msg_{job_id}_risk"}
-    assert {one["type"] for one in hook.bodies()} == {"training.canceled"}
+    assert {message.id for message in hook.received} == {f"msg_{job_id}_all", f"msg_{job_id}_risk"}
+    assert {body["type"] for body in hook.bodies()} == {"training.canceled"}
     service.step()
     until(lambda: _noted(service, redis), "their last tries are noted")
 
@@ -495,16 +495,18 @@ def test_models_that_are_published_or_promoted_are_reported_once(
     write_version(models, "new", None, numbers("a"))
     run_until(service, lambda: len(hook.received) == 4, "both models are reported")
     make("127.0.0.1").step()
-    found = sorted((one["type"], one["data"]["name"], one["data"]["version"]) for one in hook.bodies())
-    assert found == [
+    events = sorted((body["type"], body["data"]["name"], body["data"]["version"]) for body in hook.bodies())
+    assert events == [
         ("model.promoted", "new", 1),
         ("model.promoted", "sum", 2),
         ("model.published", "new", 1),
         ("model.published", "sum", 2),
     ]
-    promoted = next(one for one in hook.bodies() if one["type"] == "model.promoted" and one["data"]["name"] == "sum")
+    promoted = next(
+        body for body in hook.bodies() if body["type"] == "model.promoted" and body["data"]["name"] == "sum"
+    )
     assert promoted["data"]["previous_version"] == 1
-    assert len({one.id for one in hook.received}) == 4
+    assert len({message.id for message in hook.received}) == 4
 
 
 def test_a_model_that_is_removed_is_reported_once_and_not_one_whose_aliases_cannot_be_read(
@@ -519,7 +521,9 @@ def test_a_model_that_is_removed_is_reported_once_and_not_one_whose_aliases_cann
     (models / "sum").rename(models / ".sum")
     run_until(service, lambda: hook.received, "the model is reported")
     service.step()
-    assert [(one["type"], one["data"]) for one in hook.bodies()] == [("model.removed", {"name": "sum", "version": 1})]
+    assert [(body["type"], body["data"]) for body in hook.bodies()] == [
+        ("model.removed", {"name": "sum", "version": 1})
+    ]
 
 
 def test_a_sender_of_webhooks_says_that_it_is_alive(redis: Redis, service: Service) -> None:

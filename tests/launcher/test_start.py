@@ -111,22 +111,22 @@ def test_our_own_redis_refuses_jobs_at_its_limit_and_evicts_none(tmp_path: Path)
     try:
         until(lambda: answers(environment["REDIS_URL"]), "Redis answers")
         with Redis.from_url(environment["REDIS_URL"]) as redis:
-            found: Any = redis.config_get("maxmemory*")
+            config: Any = redis.config_get("maxmemory*")
     finally:
         process.terminate()
         process.wait(30)
-    assert (found["maxmemory"], found["maxmemory-policy"]) == (str(64 * 1024 * 1024), "noeviction")
+    assert (config["maxmemory"], config["maxmemory-policy"]) == (str(64 * 1024 * 1024), "noeviction")
 
 
 def test_no_process_but_the_gateway_and_the_welcome_gets_the_admin_key() -> None:
     programs = configparser.ConfigParser(interpolation=None)
     programs.read(PROJECT / "supervisord.conf")
-    given = {
+    environments = {
         name.removeprefix("program:"): dict_of_key_value_pairs(programs[name].get("environment", ""))
         for name in programs.sections()
         if name.startswith("program:")
     }
-    assert {name for name in given if given[name].get("ADMIN_KEY") != ""} == {"gateway", "welcome"}
+    assert {name for name in environments if environments[name].get("ADMIN_KEY") != ""} == {"gateway", "welcome"}
 
 
 def test_only_gateway_and_events_get_the_secret_of_webhooks() -> None:

@@ -35,8 +35,8 @@ def job(spool: Path, name: str, tag: str = "", **megabytes: float) -> FileFolder
 
 
 def free(room: SpoolRoom, tag: str = "") -> float:
-    with room.locked(tag) as found:
-        return found.free / MB
+    with room.locked(tag) as space:
+        return space.free / MB
 
 
 def test_a_file_counts_by_its_claim_until_only_results_are_left(tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def watched() -> Iterator[list[str]]:
         sys.addaudithook(_watch)
         _installed = True
     _others = frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
-    _seen = found = []
+    _seen = events = []
     try:
-        yield found
+        yield events
     finally:
         _seen = None
 
@@ -79,13 +79,13 @@ def types() -> list[type]:
     """Return the classes that a skops artifact may hold as objects: skops' own list and ours."""
     from skops.io._trusted_types import SKLEARN_ESTIMATOR_TYPE_NAMES, SKLEARN_INTERNAL_TYPE_NAMES
 
-    found = []
+    classes = []
     for name in (*SKLEARN_ESTIMATOR_TYPE_NAMES, *SKLEARN_INTERNAL_TYPE_NAMES, *ALLOWED):
         module, _, attribute = name.rpartition(".")
         thing = getattr(importlib.import_module(module), attribute, None)
         if isinstance(thing, type) and module.startswith("sklearn."):
-            found.append(thing)
-    return found
+            classes.append(thing)
+    return classes
 
 
 X, Y = make_classification(40, 6, random_state=0)
@@ -95,7 +95,7 @@ X = np.abs(X)
 def _made(cls: type) -> Any:
     """Return an instance, made with the arguments that its constructor needs, or else without its constructor."""
     inner = Ridge() if "Regress" in cls.__name__ else LogisticRegression()
-    given = {
+    known_arguments = {
         "estimator": inner,
         "base_estimator": inner,
         "estimators": [("a", inner), ("b", copy.copy(inner))],
@@ -111,7 +111,7 @@ def _made(cls: type) -> Any:
     try:
         names = inspect.signature(cls).parameters.values()
         required = [p.name for p in names if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-        thing = cls(**{name: given.get(name, 1) for name in required})
+        thing = cls(**{name: known_arguments.get(name, 1) for name in required})
         with suppress(Exception):
             thing.set_params(n_estimators=2)
         return thing
@@ -156,9 +156,9 @@ def ask(thing: Any, folder: Path) -> None:
             continue
         for rows in (X, texts, np.array(texts, dtype=object).reshape(-1, 1), np.array([mark.encode()], dtype=object)):
             with suppress(Exception):
-                found = call(rows)
-                if hasattr(found, "__next__"):
-                    list(found)
+                answer = call(rows)
+                if hasattr(answer, "__next__"):
+                    list(answer)
 
 
 def attributes(thing: Any) -> list[str]:
@@ -205,13 +205,13 @@ def _main() -> None:
     parser.add_argument("--refused", action="store_true")
     parser.add_argument("--times", action="store_true")
     parser.add_argument("names", nargs="*")
-    given = parser.parse_args()
-    load = loads if given.refused else lambda data: skops.io.loads(data, trusted=ALLOWED)
+    arguments = parser.parse_args()
+    load = loads if arguments.refused else lambda data: skops.io.loads(data, trusted=ALLOWED)
     warnings.simplefilter("ignore")
-    chosen = [cls for cls in types() if not given.names or cls.__name__ in given.names]
+    chosen = [cls for cls in types() if not arguments.names or cls.__name__ in arguments.names]
     began = time.monotonic()
     print_line = sys.stdout.write
-    pairs, tried, found = 0, 0, collections.Counter[tuple[str, str, str, str]]()
+    pairs, tried, reaches = 0, 0, collections.Counter[tuple[str, str, str, str]]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / MARK).write_text("secret words")
@@ -224,13 +224,13 @@ def _main() -> None:
                     seen.add(attribute)
                     tried += 1
                     for line in heard:
-                        found[cls.__name__, attribute, value.replace(name, "…"), line.replace(name, "…")[:150]] += 1
+                        reaches[cls.__name__, attribute, value.replace(name, "…"), line.replace(name, "…")[:150]] += 1
             pairs += len(seen)
-            if given.times:
+            if arguments.times:
                 print_line(f"{time.monotonic() - began:6.0f} s {cls.__name__}\n")
                 sys.stdout.flush()
     print_line(f"{len(chosen)} types, {pairs} attributes, {tried} values\n")
-    for key, count in sorted(found.items()):
+    for key, count in sorted(reaches.items()):
         print_line(f"{count:4} {' | '.join(key)}\n")
 
 

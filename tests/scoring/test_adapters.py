@@ -69,8 +69,8 @@ def test_a_constant_is_put_where_the_model_was_fitted_on_it(named: bool) -> None
     whole = frame if named else np.ascontiguousarray(frame)
     results = LinearRegression(fit_intercept=False).fit(whole, rng.normal(size=30))
     rows = frame[["km", "age"]]
-    found = WithConstant(results, 1).predict(rows if named else rows.to_numpy())
-    assert (found == results.predict(whole)).all()
+    predictions = WithConstant(results, 1).predict(rows if named else rows.to_numpy())
+    assert (predictions == results.predict(whole)).all()
     assert list(rows.columns) == ["km", "age"]
 
 
@@ -80,5 +80,5 @@ def test_a_booster_of_xgboost_answers_as_from_a_dmatrix(named: bool) -> None:
     rows = FRAME[["km"]].assign(age=rng.normal(size=80))
     matrix = xgboost.DMatrix(rows if named else rows.to_numpy(), (TARGET == "yes").astype(int))
     booster = xgboost.train({"objective": "binary:logistic"}, matrix, 5)
-    found = XGBoostModel(pickle.loads(pickle.dumps(booster))).predict(rows.to_numpy())
-    assert (found == booster.predict(matrix)).all()
+    predictions = XGBoostModel(pickle.loads(pickle.dumps(booster))).predict(rows.to_numpy())
+    assert (predictions == booster.predict(matrix)).all()

@@ -42,11 +42,11 @@ def version(models: Path, *outputs: Output, methods: Sequence[Method] = ()) -> M
 
 def answer(manifest: ModelManifest, model: Any, rows: int = 2, method: str | None = None) -> Prediction:
     method = method or manifest.signature.methods[0].name
-    (found,) = predict_each(model, manifest, [[(1.0,)] * rows], method)
-    if isinstance(found, Failure):
-        raise ModelgateError(found.code, found.message)
-    json.dumps([found.values, found.probabilities, found.scores], allow_nan=False)
-    return found
+    (prediction,) = predict_each(model, manifest, [[(1.0,)] * rows], method)
+    if isinstance(prediction, Failure):
+        raise ModelgateError(prediction.code, prediction.message)
+    json.dumps([prediction.values, prediction.probabilities, prediction.scores], allow_nan=False)
+    return prediction
 
 
 def failure(manifest: ModelManifest, model: Any, rows: int = 2, method: str | None = None) -> str:
@@ -74,9 +74,9 @@ def failure(manifest: ModelManifest, model: Any, rows: int = 2, method: str | No
     ids=lambda value: type(value).__name__,
 )
 def test_several_outputs_are_objects_whatever_the_model_returns(models: Path, values: Any) -> None:
-    found = answer(version(models, PRICE, SIZE), Returns(predict=values))
-    assert (found.values, found.warnings) == ([{"price": 1.0, "size": 2.5}, {"price": 3.0, "size": 4.0}], [])
-    assert {type(value) for row in found.values for value in row.values()} == {float}  # type: ignore[union-attr]
+    prediction = answer(version(models, PRICE, SIZE), Returns(predict=values))
+    assert (prediction.values, prediction.warnings) == ([{"price": 1.0, "size": 2.5}, {"price": 3.0, "size": 4.0}], [])
+    assert {type(value) for row in prediction.values for value in row.values()} == {float}  # type: ignore[union-attr]
 
 
 def test_a_dict_of_one_name_stays_an_object(models: Path) -> None:
@@ -103,17 +103,17 @@ def test_words_and_numbers_keep_their_types(models: Path) -> None:
 
 
 def test_an_output_that_is_not_finite_is_null_with_a_warning(models: Path) -> None:
-    found = answer(version(models, PRICE, SIZE), Returns(predict=np.array([[1, NAN], [3, 4]])))
-    assert found.values == [{"price": 1.0, "size": None}, {"price": 3.0, "size": 4.0}]
-    assert found.warnings == ["1 of 2 predictions are not finite numbers and are null: rows 0"]
+    prediction = answer(version(models, PRICE, SIZE), Returns(predict=np.array([[1, NAN], [3, 4]])))
+    assert prediction.values == [{"price": 1.0, "size": None}, {"price": 3.0, "size": 4.0}]
+    assert prediction.warnings == ["1 of 2 predictions are not finite numbers and are null: rows 0"]
 
 
 def test_a_name_that_a_row_leaves_out_is_null_whatever_the_other_rows_have(models: Path) -> None:
     manifest = version(models, PRICE, SIZE)
     for others in ([], [{"price": 2, "size": 3}]):
-        found = answer(manifest, Returns(predict=[{"price": 1}, *others]), rows=1 + len(others))
-        assert found.values[0] == {"price": 1.0, "size": None}
-        assert found.warnings[0].endswith("are null: rows 0")
+        prediction = answer(manifest, Returns(predict=[{"price": 1}, *others]), rows=1 + len(others))
+        assert prediction.values[0] == {"price": 1.0, "size": None}
+        assert prediction.warnings[0].endswith("are null: rows 0")
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_an_invalid_answer_fails_its_job_alone(models: Path) -> None:
 def test_probabilities_of_several_outputs_are_objects_by_output_and_label(models: Path) -> None:
     tables = [np.array([[0.25, 0.75], [1, 0]]), np.array([[0.5, 0.5], [0, 1]])]
     model = Returns(predict=[["b", 0], ["a", 1]], predict_proba=tables)
-    found = answer(version(models, TIER, RISK), model)
-    assert found.probabilities == [
+    prediction = answer(version(models, TIER, RISK), model)
+    assert prediction.probabilities == [
         {"tier": {"a": 0.25, "b": 0.75}, "risk": {"0": 0.5, "1": 0.5}},
         {"tier": {"a": 1.0, "b": 0.0}, "risk": {"0": 0.0, "1": 1.0}},
     ]
@@ -162,8 +162,11 @@ def test_a_multi_label_table_is_the_probability_of_the_second_label(models: Path
     assert 1 - (1 - third) != third
     model = Returns(predict=[["b", 0], ["a", 1]], predict_proba=np.array([[third, 0.5], [1, 0]]))
     manifest = version(models, TIER, RISK, methods=[Method("predict_proba", AnswerForm.LABELS)])
-    found = answer(manifest, model).probabilities
-    assert found is not None and found[0] == {"tier": {"a": 1 - third, "b": third}, "risk": {"0": 0.5, "1": 0.5}}
+    probabilities = answer(manifest, model).probabilities
+    assert probabilities is not None and probabilities[0] == {
+        "tier": {"a": 1 - third, "b": third},
+        "risk": {"0": 0.5, "1": 0.5},
+    }
     in_32_bits = Returns(predict=[["b", 0]], predict_proba=np.array([[third, 0.5]], dtype=np.float32))
     beside = answer(manifest, in_32_bits, rows=1).probabilities
     single = float(np.float32(third))
@@ -238,10 +241,10 @@ FORMS = [
 @pytest.mark.parametrize(("method", "outputs", "returned", "expected"), FORMS, ids=str)
 def test_each_form_of_answer(models: Path, method: Method, outputs: list[Output], returned: Any, expected: Any) -> None:
     manifest = version(models, *outputs, methods=[method])
-    found = answer(manifest, Returns(**{method.name: returned}), method=method.name)
-    assert json.dumps(found.values) == json.dumps(expected)
-    assert (found.probabilities, found.scores) == (None, None)
-    assert bool(found.warnings) == ("null" in json.dumps(expected))
+    prediction = answer(manifest, Returns(**{method.name: returned}), method=method.name)
+    assert json.dumps(prediction.values) == json.dumps(expected)
+    assert (prediction.probabilities, prediction.scores) == (None, None)
+    assert bool(prediction.warnings) == ("null" in json.dumps(expected))
 
 
 @pytest.mark.parametrize(

@@ -117,11 +117,11 @@ def test_a_model_without_probabilities_still_has_its_own_error() -> None:
 
 def test_a_matrix_of_another_width_is_refused_as_the_forest_refuses_it() -> None:
     forest = RandomForestClassifier(5).fit(X, LABELS)
-    with pytest.raises(ValueError, match="X has 3 features") as own:
+    with pytest.raises(ValueError, match="X has 3 features") as of_forest:
         forest.predict(X[:, :3])
     with pytest.raises(ValueError, match="X has 3 features") as here:
         predicted(forest, X[:, :3], True)
-    assert str(own.value) == str(here.value)
+    assert str(of_forest.value) == str(here.value)
 
 
 def test_a_forest_with_several_outputs_predicts_by_itself() -> None:

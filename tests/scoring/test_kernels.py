@@ -176,8 +176,10 @@ def written(models: Path, estimator: Any, kernels: Kernels | None) -> ModelLoade
 
 def answers_right(model: Model, estimator: Any) -> bool:
     manifest, rows = model.manifest, X[:50].tolist()
-    found = predict_rows(model.estimator, rows, manifest.signature, manifest.artifact, model.kernel)
-    return bool((found[0] == estimator.predict(X[:50])).all() and (found[1] == estimator.predict_proba(X[:50])).all())
+    answers = predict_rows(model.estimator, rows, manifest.signature, manifest.artifact, model.kernel)
+    return bool(
+        (answers[0] == estimator.predict(X[:50])).all() and (answers[1] == estimator.predict_proba(X[:50])).all()
+    )
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -266,5 +268,5 @@ def test_a_model_is_published_without_kernels_that_differ_says_so_and_answers_ri
     assert "own kernels answer the golden rows differently" in page
     model = ModelLoader(repository, Trust()).load("blobs", 1)
     assert model.kernel is None
-    found = predict(model.estimator, manifest, manifest.golden.rows, model.kernel)
-    assert tuple(found.values) == manifest.golden.predictions
+    prediction = predict(model.estimator, manifest, manifest.golden.rows, model.kernel)
+    assert tuple(prediction.values) == manifest.golden.predictions

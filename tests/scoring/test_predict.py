@@ -94,9 +94,9 @@ def test_a_probability_that_is_not_finite_is_null(classifier: ModelManifest) -> 
 
 
 def test_a_model_that_raises_is_named_with_its_exception(manifest: ModelManifest) -> None:
-    found = failure(Raises(), manifest)
-    assert found.message.endswith("raised ValueError: it hurts")
-    assert found.details == {"model": "tiny", "version": 1, "exception": "ValueError"}
+    error = failure(Raises(), manifest)
+    assert error.message.endswith("raised ValueError: it hurts")
+    assert error.details == {"model": "tiny", "version": 1, "exception": "ValueError"}
 
 
 class Unspeakable(Exception):

@@ -34,15 +34,15 @@ LIBRARIES = ("sklearn", "numpy", "pandas", "joblib", "scipy")
 
 def private_names(path: Path) -> set[str]:
     """Return the private names that a module imports from libraries, and private attributes of others."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in LIBRARIES:
             parts = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
-            found |= {part for part in parts if part.startswith("_")}
+            names |= {part for part in parts if part.startswith("_")}
         elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
-            found |= {node.attr} if owner not in ("self", "cls", "os", "sys") else set()
-    return found - {"_replace", "_fields"}
+            names |= {node.attr} if owner not in ("self", "cls", "os", "sys") else set()
+    return names - {"_replace", "_fields"}
 
 
 @pytest.mark.parametrize("folder", ["scoring", "trainer", "worker", "bench", "kernels/src"])

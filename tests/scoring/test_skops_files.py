@@ -259,7 +259,7 @@ def test_no_text_in_an_attribute_makes_a_type_reach_outside(name: str, tmp_path:
     (kind,) = [kind for kind in reach.types() if kind.__name__ == name]
     tried = list(reach.reached(kind, tmp_path, loads))
     assert len(tried) > 10
-    assert [found for found in tried if found[2]] == []
+    assert [attempt for attempt in tried if attempt[2]] == []
 
 
 def test_the_vectorizers_would_open_what_a_row_names(tmp_path: Path) -> None:

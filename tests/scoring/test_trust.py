@@ -130,9 +130,9 @@ def test_a_signed_version_cannot_stand_in_for_another(models: Path, folder: Path
     folder.rename(tmp_path / "1")
     (models / "m/versions/2").rename(folder)
     (tmp_path / "1").rename(models / "m/versions/2")
-    for version, found in ((1, 2), (2, 1)):
+    for version, named in ((1, 2), (2, 1)):
         code, said = refused(models, SIGNED, version)
-        assert (code, said.endswith(f"its manifest is of 'm' version {found}")) == (Code.MANIFEST_INVALID, True)
+        assert (code, said.endswith(f"its manifest is of 'm' version {named}")) == (Code.MANIFEST_INVALID, True)
 
 
 def test_a_manifest_that_was_forged_while_it_was_read_is_refused(models: Path, folder: Path) -> None:

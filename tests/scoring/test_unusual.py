@@ -61,7 +61,7 @@ def check(manifest: ModelManifest, rows: Sequence[Any], fields: Sequence[Field] 
 )
 def test_one_value_far_away_is_one_warning(manifest: ModelManifest, change: dict[int, Any], said: str) -> None:
     unusual, usual = check(manifest, trained()), [AGE, 2, "DE", "Ada", True, 7.0]
-    row = [change.get(place, value) for place, value in enumerate(usual)]
+    row = [change.get(index, value) for index, value in enumerate(usual)]
     for rows in ([row], [usual, row, row], ColumnarRows(list(zip(usual, row, strict=True)))):
         (warning,) = unusual.find(rows)
         assert said in warning
@@ -79,7 +79,7 @@ def test_what_an_imports_sample_showed_is_not_called_what_training_saw(manifest:
 @pytest.mark.parametrize("change", [{0: 120.0}, {1: None}, {2: None}, {3: "a new name"}, {5: 7.5}])
 def test_a_value_near_what_training_saw_is_none(manifest: ModelManifest, change: dict[int, Any]) -> None:
     """Nor is a null, nor another value of a column that had a new one in most rows."""
-    row = [change.get(place, value) for place, value in enumerate([AGE, 2, "DE", "Ada", True, 7.0])]
+    row = [change.get(index, value) for index, value in enumerate([AGE, 2, "DE", "Ada", True, 7.0])]
     assert check(manifest, trained()).find([row]) == []
 
 
@@ -105,8 +105,8 @@ def test_almost_no_row_that_training_did_not_see_is_unusual(manifest: ModelManif
     rows, warnings, seen = list(rows_of(recipe).rows), 0, 0
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(len(rows))
-        held_out = [rows[place] for place in order[: len(rows) // 4]]
-        unusual = check(manifest, [rows[place] for place in order[len(rows) // 4 :]], recipe.inputs)
+        held_out = [rows[index] for index in order[: len(rows) // 4]]
+        unusual = check(manifest, [rows[index] for index in order[len(rows) // 4 :]], recipe.inputs)
         warnings += sum(len(unusual.find([row])) for row in held_out)
         seen += len(held_out)
     assert warnings <= 0.002 * seen

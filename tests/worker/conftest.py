@@ -32,9 +32,9 @@ def job(job_id: str, model: str = "sum", rows: Any = ((1.0, 2.0),), **changes: A
 
 
 def read(jobs: Jobs, job_id: str) -> Job:
-    (found,) = jobs.read([job_id])
-    assert found is not None
-    return found
+    (job,) = jobs.read([job_id])
+    assert job is not None
+    return job
 
 
 @pytest.fixture

@@ -120,9 +120,9 @@ def test_a_job_is_warned_of_its_own_unusual_values_which_are_counted(models: Pat
     cache, nothing = ModelCache(ModelLoader(Repository(models), Trust()), lambda: 10**6), lambda *_: None
     scorer = BatchScorer(cache, Pace(inf), timeout=30, begin=nothing, end=nothing, warned=warned)
     outcomes = [scorer.score(batch(value)).popitem()[1] for value in (50.0, 2900.0, [50.0, -2900.0, 2900.0])]
-    found = [list(outcome.warnings) for outcome in outcomes if isinstance(outcome, PredictionOutcome)]
+    warnings = [list(outcome.warnings) for outcome in outcomes if isinstance(outcome, PredictionOutcome)]
     said = "'a' is far from what training saw: it is {}, and training saw 0 to 99"
-    assert found == ([[], [said.format(2900)], [said.format(-2900)]] if warns else [[], [], []])
+    assert warnings == ([[], [said.format(2900)], [said.format(-2900)]] if warns else [[], [], []])
     assert counted == [("picky", 1)] * 2
 
 

@@ -65,8 +65,8 @@ def folder(redis: Redis, models: Path) -> FileFolder:
     folder = FileFolder.of(models.parent, FILE)
     folder.path.mkdir()
     folder.input.write_text("x\n1\n2\n")
-    asked = FileRequest("sum", 1, FileFormat.CSV, FileFormat.CSV)
-    job = FileJob(FILE, "2026-01-02T03:04:05.000006Z", asked)
+    file_request = FileRequest("sum", 1, FileFormat.CSV, FileFormat.CSV)
+    job = FileJob(FILE, "2026-01-02T03:04:05.000006Z", file_request)
     assert FileJobs(redis, timeout=30, result_ttl=600).submit(job, 10) == FILE
     return folder
 
@@ -90,10 +90,10 @@ def test_a_task_whose_model_gets_a_home_meanwhile_is_released(
     home, other = sides
 
     def load_elsewhere(action: Callable[[], Any]) -> Any:
-        found = action()
-        if isinstance(found, FileTask):
+        task = action()
+        if isinstance(task, FileTask):
             home.load()
-        return found
+        return task
 
     assert other.lane.step(load_elsewhere), "it has taken the task"
     assert redis.zcard("mg:held:w-1-1f2e") == 0, "and given it back"

@@ -12,11 +12,11 @@ from worker.pace import MAX_ROWS, Pace
 
 def settled(ms: Callable[[int], float], batches: int = 12, batch_ms: float = 50) -> tuple[Pace, list[int]]:
     """Give a model that takes `ms(rows)` as many rows as it may have, batch after batch."""
-    pace, given = Pace(batch_ms), []
+    pace, limits = Pace(batch_ms), []
     for _ in range(batches):
-        given.append(pace.limit("m", 1))
-        pace.record("m", 1, given[-1], ms(given[-1]))
-    return pace, given
+        limits.append(pace.limit("m", 1))
+        pace.record("m", 1, limits[-1], ms(limits[-1]))
+    return pace, limits
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,15 @@ def test_rows_beyond_the_first_add_at_most_batch_ms(ms: Callable[[int], float], 
 
 
 def test_an_unknown_model_starts_with_one_row_and_grows_in_steps() -> None:
-    _, given = settled(lambda rows: 0.1)
-    assert given[0] == 1
-    assert all(after <= 4 * before for before, after in pairwise(given))
+    _, limits = settled(lambda rows: 0.1)
+    assert limits[0] == 1
+    assert all(after <= 4 * before for before, after in pairwise(limits))
 
 
 def test_a_model_that_needs_a_second_per_row_is_tried_with_two_rows_once() -> None:
-    _, given = settled(lambda rows: 1000.0 * rows)
-    assert given[:3] == [1, 2, 1]
-    assert set(given[2:]) == {1}
+    _, limits = settled(lambda rows: 1000.0 * rows)
+    assert limits[:3] == [1, 2, 1]
+    assert set(limits[2:]) == {1}
 
 
 def test_a_model_is_slow_when_one_row_takes_longer_than_a_batch() -> None:

@@ -274,9 +274,9 @@ def test_a_busy_batch_takes_two_round_trips_and_an_idle_one_three(
 def _round_trips(redis: Redis, do: Callable[[], object]) -> int:
     """Return how often `redis` is asked meanwhile; other clients of the server do not count."""
     pool = redis.connection_pool
-    with patch.object(pool, "get_connection", wraps=pool.get_connection) as asked:
+    with patch.object(pool, "get_connection", wraps=pool.get_connection) as get_connection:
         do()
-    return asked.call_count
+    return get_connection.call_count
 
 
 @pytest.mark.parametrize("trust", [Trust(keys=(bytes(32),)), Trust(pickles=False)])

@@ -57,8 +57,8 @@ def modelgate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Ca
                 changed.setenv(name, value)
             capsys.readouterr()
             code = run([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return Ended(code, found.out, found.err)
+        printed = capsys.readouterr()
+        return Ended(code, printed.out, printed.err)
 
     return ended
 

@@ -85,7 +85,7 @@ def test_a_profile_keeps_a_key_that_is_never_shown(
     assert "https://…@host" in shown.out and "pass" not in shown.out + modelgate("profile", "list", "--json").out
     modelgate("profile", "remove", "proxied")
     modelgate("profile", "remove", "team")
-    assert [one["name"] for one in modelgate("profile", "list", "--json").json] == ["other"]
+    assert [profile["name"] for profile in modelgate("profile", "list", "--json").json] == ["other"]
 
 
 def test_a_profile_with_a_wrong_key_is_not_kept(

@@ -30,9 +30,9 @@ from tests.support import SIGNER, until
 def advice(ended: Ended, text: str) -> str:
     """Return the advice below the line with `text`."""
     lines = ended.out.splitlines()
-    (place,) = [number for number, line in enumerate(lines) if text in line]
-    assert lines[place][0] in "✗!", lines[place]
-    return lines[place + 1]
+    (line_number,) = [number for number, line in enumerate(lines) if text in line]
+    assert lines[line_number][0] in "✗!", lines[line_number]
+    return lines[line_number + 1]
 
 
 def test_nothing_listens(modelgate: Modelgate) -> None:
@@ -71,10 +71,12 @@ def test_no_worker_no_trainer_and_a_full_redis(closed: Site, admin: Modelgate) -
     redis = closed.server.connect()
     redis.config_set("maxmemory", 1)
     try:
-        found = until(lambda: (f := admin("doctor", "--json").json) and "Redis is full" in str(f) and f, "it is full")
+        findings = until(
+            lambda: (f := admin("doctor", "--json").json) and "Redis is full" in str(f) and f, "it is full"
+        )
     finally:
         redis.config_set("maxmemory", 0)
-    (full,) = [finding for finding in found if "REDIS_MAXMEMORY" in finding["advice"]]
+    (full,) = [finding for finding in findings if "REDIS_MAXMEMORY" in finding["advice"]]
     assert full["level"] == "bad"
 
 
@@ -91,8 +93,8 @@ def test_a_schedule_whose_last_training_failed(closed: Site, admin: Modelgate) -
     schedules.advance()
     assert "the last" not in admin("doctor").out and "LAST RUN" in admin("schedule").out
     queue.finish(job.id, Failure(Code.NO_DATA, "gone.csv does not exist"))
-    found = advice(admin("doctor"), "the last scheduled training of sum failed: gone.csv does not exist")
-    assert f"modelgate log {job.id}" in found
+    hint = advice(admin("doctor"), "the last scheduled training of sum failed: gone.csv does not exist")
+    assert f"modelgate log {job.id}" in hint
     assert f"sum: gone.csv does not exist (job {job.id})" in (shown := admin("schedule", "sum").out)
     assert "failed 20" in shown
     schedules.delete("sum")
@@ -132,7 +134,7 @@ class Answering:
 def with_tls(tmp_path: Path) -> Iterator[int]:
     """The port of a server whose certificate is signed by itself."""
     context = with_own_certificate(tmp_path / "own.pem")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: Answering.handler(*given)) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *arguments: Answering.handler(*arguments)) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port

@@ -125,8 +125,8 @@ def test_a_pipe_can_be_sent_again() -> None:
 
 
 def test_the_name_of_the_output_says_its_format(ask: Modelgate, rows: Path, tmp_path: Path) -> None:
-    found = ask("predict", "sum", rows, "-o", tmp_path / "out.ndjson", "--json").json
-    assert found["files"] == [str(tmp_path / "out.ndjson"), str(tmp_path / "out.errors.ndjson")]
+    saved = ask("predict", "sum", rows, "-o", tmp_path / "out.ndjson", "--json").json
+    assert saved["files"] == [str(tmp_path / "out.ndjson"), str(tmp_path / "out.errors.ndjson")]
     assert json.loads((tmp_path / "out.errors.ndjson").read_text())["row"] == 1
     ask("predict", "sum", rows, "-o", tmp_path / "out.parquet")
     assert (tmp_path / "out.parquet").read_bytes()[:4] == b"PAR1"

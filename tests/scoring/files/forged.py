@@ -27,51 +27,51 @@ def columns_of(group: Struct) -> list[Struct]:
     return [column[3][1] for column in group[1][1][1]]
 
 
-def _read_number(data: bytes, place: int) -> tuple[int, int]:
+def _read_number(data: bytes, offset: int) -> tuple[int, int]:
     number = shift = 0
     while True:
-        number |= (data[place] & 127) << shift
-        shift, place = shift + 7, place + 1
-        if data[place - 1] < 128:
-            return number, place
+        number |= (data[offset] & 127) << shift
+        shift, offset = shift + 7, offset + 1
+        if data[offset - 1] < 128:
+            return number, offset
 
 
-def _read_signed(data: bytes, place: int) -> tuple[int, int]:
-    number, place = _read_number(data, place)
-    return (number >> 1) ^ -(number & 1), place
+def _read_signed(data: bytes, offset: int) -> tuple[int, int]:
+    number, offset = _read_number(data, offset)
+    return (number >> 1) ^ -(number & 1), offset
 
 
-def _read(data: bytes, place: int, kind: int) -> tuple[Any, int]:
+def _read(data: bytes, offset: int, kind: int) -> tuple[Any, int]:
     if kind in _NUMBERS:
-        return _read_signed(data, place)
+        return _read_signed(data, offset)
     if kind == BINARY:
-        size, place = _read_number(data, place)
-        return data[place : place + size], place + size
+        size, offset = _read_number(data, offset)
+        return data[offset : offset + size], offset + size
     if kind == LIST:
-        count, item, place = data[place] >> 4, data[place] & 15, place + 1
+        count, item, offset = data[offset] >> 4, data[offset] & 15, offset + 1
         if count == 15:
-            count, place = _read_number(data, place)
+            count, offset = _read_number(data, offset)
         items = []
         for _ in range(count):
-            found, place = _read(data, place, item)
-            items.append(found)
-        return (item, items), place
+            entry, offset = _read(data, offset, item)
+            items.append(entry)
+        return (item, items), offset
     assert kind == STRUCT
-    return _read_struct(data, place)
+    return _read_struct(data, offset)
 
 
-def _read_struct(data: bytes, place: int) -> tuple[Struct, int]:
+def _read_struct(data: bytes, offset: int) -> tuple[Struct, int]:
     fields: Struct = {}
     number = 0
-    while head := data[place]:
-        kind, place = head & 15, place + 1
+    while head := data[offset]:
+        kind, offset = head & 15, offset + 1
         number += head >> 4
         assert head >> 4, "no footer of DuckDB skips 15 numbers"
         fields[number] = kind, None
         if kind not in _BOOLEANS:
-            value, place = _read(data, place, kind)
+            value, offset = _read(data, offset, kind)
             fields[number] = kind, value
-    return fields, place + 1
+    return fields, offset + 1
 
 
 def _written_number(number: int) -> bytes:
@@ -95,7 +95,7 @@ def _written(kind: int, value: Any) -> bytes:
             if len(items) < 15
             else bytes([15 << 4 | item]) + _written_number(len(items))
         )
-        return head + b"".join(_written(item, each) for each in items)
+        return head + b"".join(_written(item, entry) for entry in items)
     text, last = b"", 0
     for number, (field, inner) in sorted(value.items()):
         text, last = text + bytes([(number - last) << 4 | field]) + _written(field, inner), number

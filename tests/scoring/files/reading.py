@@ -93,7 +93,7 @@ MODEL = Loaded(Signature(numbers("a", "b"), (CLASSES,)), Sign(), input_format=In
 def scored(
     folder: Path,
     body: bytes,
-    given: FileFormat = FileFormat.CSV,
+    input_format: FileFormat = FileFormat.CSV,
     output: FileFormat | None = None,
     model: Loaded = MODEL,
     method: str = "predict",
@@ -102,12 +102,12 @@ def scored(
     """Score a file, and return the output and the errors."""
     source, whole, errors = folder / "input", folder / "output", folder / "errors"
     source.write_bytes(body)
-    planned = finished(plan(source, given, output or given, model, method=method))
-    found = FilePlan.from_json(json.loads(json.dumps(planned.to_json())))
-    parts = [Part(folder / f"{chunk.number}.output", folder / f"{chunk.number}.errors") for chunk in found.chunks]
-    for chunk, part in zip(found.chunks, parts, strict=True):
-        finished(score(model, source, found, chunk, part, method=method, **options))
-    finished(assemble(found, [part.output for part in parts], whole, escape=options.get("escape", False)))
+    planned = finished(plan(source, input_format, output or input_format, model, method=method))
+    file_plan = FilePlan.from_json(json.loads(json.dumps(planned.to_json())))
+    parts = [Part(folder / f"{chunk.number}.output", folder / f"{chunk.number}.errors") for chunk in file_plan.chunks]
+    for chunk, part in zip(file_plan.chunks, parts, strict=True):
+        finished(score(model, source, file_plan, chunk, part, method=method, **options))
+    finished(assemble(file_plan, [part.output for part in parts], whole, escape=options.get("escape", False)))
     finished(assemble_errors([part.errors for part in parts], errors))
     return whole, [json.loads(line) for line in errors.read_text().splitlines()]
 
@@ -195,20 +195,20 @@ def as_request(body: bytes, signature: Signature) -> Read:
 
 def coerced(instances: Instances, signature: Signature) -> Read:
     try:
-        found = coerce(instances, signature, "target", lenient=True)
+        result = coerce(instances, signature, "target", lenient=True)
     except InvalidInstances as error:
-        whole = any(each.row is None for each in error.errors)
+        whole = any(field_error.row is None for field_error in error.errors)
         if whole:
-            only = [each for each in error.errors if each.row is None]
+            only = [field_error for field_error in error.errors if field_error.row is None]
             return Read(None, None, only)
         return Read([], list(range(len(instances.rows))), list(error.errors))
-    return Read(plain(found.rows), list(found.refused), list(found.errors))
+    return Read(plain(result.rows), list(result.refused), list(result.errors))
 
 
-def as_file(path: Path, given: FileFormat, model: Loaded) -> tuple[Read, FilePlan | None]:
+def as_file(path: Path, input_format: FileFormat, model: Loaded) -> tuple[Read, FilePlan | None]:
     """Read a file chunk by chunk."""
     try:
-        found: FilePlan = finished(plan(path, given, given, model))
+        file_plan: FilePlan = finished(plan(path, input_format, input_format, model))
     except NotReadable:
         return Read(None, None, None, "not readable"), None
     except InvalidInstances as error:
@@ -216,16 +216,16 @@ def as_file(path: Path, given: FileFormat, model: Loaded) -> tuple[Read, FilePla
     read = Read([], [], [])
     assert read.rows is not None and read.refused is not None and read.errors is not None
     next_row = 0
-    for chunk in found.chunks:
+    for chunk in file_plan.chunks:
         assert chunk.first_row == next_row
         next_row += chunk.rows
-        rows = finished(rows_of(model, path, found, chunk).read(lenient=True))
+        rows = finished(rows_of(model, path, file_plan, chunk).read(lenient=True))
         assert len(rows.rows) + len(rows.refused) == chunk.rows
         read.rows += plain(rows.rows)
         read.refused += [chunk.first_row + number for number in rows.refused]
         read.errors += rows.errors
-    assert next_row == found.rows
-    return read, found
+    assert next_row == file_plan.rows
+    return read, file_plan
 
 
 def plain(rows: Any) -> list[list[Any]]:

@@ -48,18 +48,18 @@ def parquet(folder: Path, query: str, options: str = "") -> bytes:
     return path.read_bytes()
 
 
-def planned(folder: Path, body: bytes, given: FileFormat, output: FileFormat, model: Loaded = MODEL) -> FilePlan:
+def planned(folder: Path, body: bytes, input_format: FileFormat, output: FileFormat, model: Loaded = MODEL) -> FilePlan:
     (folder / "input").write_bytes(body)
-    found: FilePlan = finished(plan(folder / "input", given, output, model))
-    assert [chunk.number for chunk in found.chunks] == list(range(len(found.chunks)))
-    assert sum(chunk.rows for chunk in found.chunks) == found.rows
-    return found
+    file_plan: FilePlan = finished(plan(folder / "input", input_format, output, model))
+    assert [chunk.number for chunk in file_plan.chunks] == list(range(len(file_plan.chunks)))
+    assert sum(chunk.rows for chunk in file_plan.chunks) == file_plan.rows
+    return file_plan
 
 
-def refused(folder: Path, body: bytes, given: FileFormat, output: FileFormat) -> str:
+def refused(folder: Path, body: bytes, input_format: FileFormat, output: FileFormat) -> str:
     assert len(body) < 200_000
     with pytest.raises(NotReadable) as error:
-        planned(folder, body, given, output)
+        planned(folder, body, input_format, output)
     return str(error.value)
 
 
@@ -140,11 +140,13 @@ def test_chunks_follow_the_sizes_of_texts_where_they_are(tmp_path: Path) -> None
     """Texts of 64 KB in the middle of short ones: a chunk has 8 MB of text, and its own rows."""
     size = "CASE WHEN i BETWEEN 3000 AND 4999 THEN 65536 ELSE 1 END"
     query = f"SELECT i AS a, 1 AS b, repeat('x', {size}) AS note FROM range(9000) t(i)"
-    found = planned(tmp_path, parquet(tmp_path, query, ", COMPRESSION zstd"), PARQUET, PARQUET)
-    texts = [sum(65536 if 3000 <= row < 5000 else 1 for row in range(one.start, one.end)) for one in found.chunks]
+    file_plan = planned(tmp_path, parquet(tmp_path, query, ", COMPRESSION zstd"), PARQUET, PARQUET)
+    texts = [
+        sum(65536 if 3000 <= row < 5000 else 1 for row in range(chunk.start, chunk.end)) for chunk in file_plan.chunks
+    ]
     assert max(texts) <= 2 * 8 * 2**20
-    assert len(found.chunks) < 40
-    assert [one.end for one in found.chunks][:-1] == [one.start for one in found.chunks][1:]
+    assert len(file_plan.chunks) < 40
+    assert [chunk.end for chunk in file_plan.chunks][:-1] == [chunk.start for chunk in file_plan.chunks][1:]
 
 
 def test_a_million_rows_of_few_values_are_scored_in_large_chunks(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_million_rows_of_few_values_are_scored_in_large_chunks(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("head", "row", "given", "output"),
+    ("head", "row", "input_format", "output"),
     [
         (WIDE_CSV, b"1\n", CSV, CSV),
         (WIDE_CSV, b"1\n", CSV, PARQUET),
@@ -165,12 +167,12 @@ def test_a_million_rows_of_few_values_are_scored_in_large_chunks(tmp_path: Path)
     ],
 )
 def test_names_count_for_each_row_that_lacks_their_values(
-    tmp_path: Path, head: bytes, row: bytes, given: FileFormat, output: FileFormat
+    tmp_path: Path, head: bytes, row: bytes, input_format: FileFormat, output: FileFormat
 ) -> None:
-    assert "may take 64 MB; leave out columns" in refused(tmp_path, head + row * 5_000, given, output)
-    found = planned(tmp_path, head + row * 500, given, output)
+    assert "may take 64 MB; leave out columns" in refused(tmp_path, head + row * 5_000, input_format, output)
+    file_plan = planned(tmp_path, head + row * 500, input_format, output)
     widest = len(head) if output is NDJSON else 8 * 9_000
-    assert max(chunk.rows for chunk in found.chunks) * widest <= 4 * 2**20
+    assert max(chunk.rows for chunk in file_plan.chunks) * widest <= 4 * 2**20
 
 
 def test_lines_that_stay_as_they_are_may_have_any_names(tmp_path: Path) -> None:
@@ -209,31 +211,31 @@ def test_a_large_chunk_is_written_in_short_steps(tmp_path: Path, output: FileFor
     """Nobody else's row is scored during a step."""
     columns = ", ".join(f"i * {number} AS n{number}" for number in range(50))
     body = parquet(tmp_path, f"SELECT 1.0 AS a, 2.0 AS b, {columns} FROM range(60000) t(i)")
-    found = planned(tmp_path, body, PARQUET, output)
-    largest = max(found.chunks, key=lambda chunk: chunk.rows)
+    file_plan = planned(tmp_path, body, PARQUET, output)
+    largest = max(file_plan.chunks, key=lambda chunk: chunk.rows)
     assert largest.rows > 30_000
     part = Part(tmp_path / "part", tmp_path / "errors")
     sizes = [0]
-    for _ in score(MODEL, tmp_path / "input", found, largest, part):
+    for _ in score(MODEL, tmp_path / "input", file_plan, largest, part):
         with suppress(FileNotFoundError):
             sizes.append(part.output.stat().st_size)
     assert sizes[-1] > 4 * 2**20
     assert max(after - before for before, after in pairwise(sizes)) < 2**18
 
 
-@pytest.mark.parametrize("given", [CSV, NDJSON])
+@pytest.mark.parametrize("input_format", [CSV, NDJSON])
 def test_chunks_grow_where_there_would_be_too_many(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: FileFormat
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, input_format: FileFormat
 ) -> None:
     monkeypatch.setattr(plans, "MOST_CHUNKS", 4)
     monkeypatch.setattr(plans, "MAX_CHUNK_ROWS", 10)
-    head, row = (b"a,b\n", b"%d,2\n") if given is CSV else (b"", b'{"a":%d,"b":2}\n')
+    head, row = (b"a,b\n", b"%d,2\n") if input_format is CSV else (b"", b'{"a":%d,"b":2}\n')
     body = head + b"".join(row % number for number in range(1_000))
-    found = planned(tmp_path, body, given, given)
-    assert len(found.chunks) < 4 and max(chunk.rows for chunk in found.chunks) >= 250
+    file_plan = planned(tmp_path, body, input_format, input_format)
+    assert len(file_plan.chunks) < 4 and max(chunk.rows for chunk in file_plan.chunks) >= 250
     monkeypatch.undo()
-    whole, _ = scored(tmp_path, body, given)
+    whole, _ = scored(tmp_path, body, input_format)
     expected = whole.read_bytes()
     monkeypatch.setattr(plans, "MOST_CHUNKS", 4)
     monkeypatch.setattr(plans, "MAX_CHUNK_ROWS", 10)
-    assert scored(tmp_path, body, given)[0].read_bytes() == expected
+    assert scored(tmp_path, body, input_format)[0].read_bytes() == expected

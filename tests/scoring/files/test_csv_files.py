@@ -46,10 +46,10 @@ def test_many_rows_are_read_as_requests_in_several_chunks(tmp_path: Path) -> Non
     frame = pd.DataFrame({"b": rng.normal(size=20_000), "note": "x", "a": rng.normal(size=20_000) / 1e300})
     text = frame.to_csv(index=False)
     (tmp_path / "file").write_text(text)
-    got, found = as_file(tmp_path / "file", FileFormat.CSV, MODEL)
-    assert found and len(found.chunks) > 1
+    got, file_plan = as_file(tmp_path / "file", FileFormat.CSV, MODEL)
+    assert file_plan and len(file_plan.chunks) > 1
     assert got == as_request(text.encode(), MODEL.signature)
-    assert found.warnings == ["ignored columns that are not inputs of the model: 'note'"]
+    assert file_plan.warnings == ["ignored columns that are not inputs of the model: 'note'"]
 
 
 def test_columns_are_kept_and_predictions_follow(tmp_path: Path) -> None:
@@ -155,5 +155,5 @@ def test_a_slow_model_gets_few_rows_at_once_and_a_fast_one_many(tmp_path: Path) 
     (tmp_path / "file").write_text("a,b\n" + "1,2\n" * 5000)
     signature = Signature(numbers("a", "b"), (Output(OutputKind.NUMBER),))
     for estimator, fewest, most in ((Slow(), 1, 16), (Lengths(), 1024, 4096)):
-        found = finished(plan(tmp_path / "file", FileFormat.CSV, FileFormat.CSV, Loaded(signature, estimator)))
-        assert fewest <= found.call_rows <= most
+        file_plan = finished(plan(tmp_path / "file", FileFormat.CSV, FileFormat.CSV, Loaded(signature, estimator)))
+        assert fewest <= file_plan.call_rows <= most

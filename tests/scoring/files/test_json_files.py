@@ -32,7 +32,7 @@ VALUES = ["1.5", "-3", "true", "null", '"7"', '"abc"', '"red"', '"2024-05-17"', 
 
 
 def scored(folder: Path, *lines: str, **options: Any) -> tuple[list[Any], list[dict[str, Any]]]:
-    text, errors = scored_text(folder, "\n".join(lines).encode(), given=FileFormat.NDJSON, **options)
+    text, errors = scored_text(folder, "\n".join(lines).encode(), input_format=FileFormat.NDJSON, **options)
     return [json.loads(line) for line in text.splitlines()], errors
 
 
@@ -108,7 +108,7 @@ def test_names_that_are_wrong_in_all_first_rows_are_refused_once(tmp_path: Path)
 
 def test_ndjson_becomes_csv_with_all_names_of_the_file(tmp_path: Path) -> None:
     lines = ['{"a": 1, "b": 2.5}', '{"a": -3, "b": 0, "more": [1, "x"]}', "x"]
-    text, _ = scored_text(tmp_path, "\n".join(lines).encode(), given=FileFormat.NDJSON, output=FileFormat.CSV)
+    text, _ = scored_text(tmp_path, "\n".join(lines).encode(), input_format=FileFormat.NDJSON, output=FileFormat.CSV)
     header, *rows = text.splitlines()
     assert header == "a,b,more,prediction,probability_no,probability_yes"
     assert rows[0].startswith("1,2.5,,yes,")

@@ -67,9 +67,9 @@ def test_random_columns_are_read_as_requests(tmp_path: Path) -> None:
         names = [*signature.names, *["id"] * (signature.id_field is not None), "extra"]
         types = {name: rng.choice(list(TYPES)) for name in names}
         rows = [[TYPES[types[name]](rng) for name in names] for _ in range(rng.choice([1, 9, 60]))]
-        columns = ", ".join(f"CAST(column{place} AS {types[name]}) AS {name}" for place, name in enumerate(names))
+        columns = ", ".join(f"CAST(column{index} AS {types[name]}) AS {name}" for index, name in enumerate(names))
         values = ", ".join("(" + ", ".join("NULL" if v is None else repr(str(v)) for v in row) + ")" for row in rows)
-        aliases = ", ".join(f"column{place}" for place in range(len(names)))
+        aliases = ", ".join(f"column{index}" for index in range(len(names)))
         written(tmp_path / "file", f"SELECT {columns} FROM (VALUES {values}) AS t({aliases})")
         got, _ = as_file(tmp_path / "file", PARQUET, Loaded(signature, Lengths()))
         assert got == coerced(Grid(names, rows), signature), number
@@ -132,15 +132,15 @@ def test_csv_and_ndjson_become_parquet_of_the_kinds_of_the_inputs(tmp_path: Path
     output, _ = scored(tmp_path, csv, FileFormat.CSV, PARQUET, model)
     kinds = [kind for _, kind, *_ in duckdb.sql(f"DESCRIBE FROM read_parquet('{output}')").fetchall()]
     assert kinds == ["VARCHAR", "BIGINT", "DOUBLE", "TIMESTAMP WITH TIME ZONE", "BOOLEAN", "DOUBLE"]
-    found = duckdb.sql(f"SELECT note, N, x, epoch(t), w, prediction FROM read_parquet('{output}')").fetchall()
-    assert found == [
+    cells = duckdb.sql(f"SELECT note, N, x, epoch(t), w, prediction FROM read_parquet('{output}')").fetchall()
+    assert cells == [
         ("hey", 9007199254740993, 0.1, 1715904000.0, True, 4.0),
         (None, None, None, 1715940000.0, False, None),
     ]
     lines = b'{"n": 1, "x": 0.1, "t": "2024-05-17", "w": true, "note": {"a": 1}}\n{"n": null, "x": "7", "w": 1}'
     output, _ = scored(tmp_path, lines, FileFormat.NDJSON, PARQUET, model)
-    found = duckdb.sql(f"SELECT n, x, w, note, prediction FROM read_parquet('{output}')").fetchall()
-    assert found == [(1, 0.1, True, '{"a":1}', 4.0), (None, 7.0, True, None, None)]
+    cells = duckdb.sql(f"SELECT n, x, w, note, prediction FROM read_parquet('{output}')").fetchall()
+    assert cells == [(1, 0.1, True, '{"a":1}', 4.0), (None, 7.0, True, None, None)]
 
 
 def test_parquet_becomes_csv_and_ndjson(tmp_path: Path) -> None:
@@ -148,13 +148,13 @@ def test_parquet_becomes_csv_and_ndjson(tmp_path: Path) -> None:
         "SELECT 1.5 ::DOUBLE AS a, 2::INT AS b, DATE '2024-05-17' AS d, [1, 2] AS l, NULL AS n, 0.10::DECIMAL(4,2) AS m"
     )
     body = written(tmp_path / "file", query)
-    text, _ = scored_text(tmp_path, body, given=PARQUET, output=FileFormat.CSV)
+    text, _ = scored_text(tmp_path, body, input_format=PARQUET, output=FileFormat.CSV)
     header, row = text.splitlines()
     assert header == "a,b,d,l,n,m,prediction,probability_no,probability_yes"
     assert row.startswith('1.5,2,2024-05-17,"[1,2]",,0.10,yes,')
-    text, _ = scored_text(tmp_path, body, given=PARQUET, output=FileFormat.NDJSON)
-    found = json.loads(text)
-    assert [found[name] for name in ("a", "b", "d", "n", "prediction")] == [1.5, 2, "2024-05-17", None, "yes"]
+    text, _ = scored_text(tmp_path, body, input_format=PARQUET, output=FileFormat.NDJSON)
+    line = json.loads(text)
+    assert [line[name] for name in ("a", "b", "d", "n", "prediction")] == [1.5, 2, "2024-05-17", None, "yes"]
 
 
 def test_odd_types_of_inputs_are_refused_by_name(tmp_path: Path) -> None:
@@ -198,20 +198,22 @@ def test_work_that_is_given_up_stops_and_leaves_the_connection_free(tmp_path: Pa
     assert connection().execute("SELECT 1").fetchall() == [(1,)]
 
 
-@pytest.mark.parametrize("given", [PARQUET, FileFormat.NDJSON])
-def test_columns_named_by_numbers_are_the_positions_of_a_model_without_names(tmp_path: Path, given: FileFormat) -> None:
+@pytest.mark.parametrize("input_format", [PARQUET, FileFormat.NDJSON])
+def test_columns_named_by_numbers_are_the_positions_of_a_model_without_names(
+    tmp_path: Path, input_format: FileFormat
+) -> None:
     class Places:
         def predict(self, X: Any) -> Any:
             return np.asarray(X) @ [100.0, 10.0, 1.0]
 
-    fields = tuple(Field(f"x{place}", Kind.NUMBER) for place in range(3))
+    fields = tuple(Field(f"x{index}", Kind.NUMBER) for index in range(3))
     model = Loaded(Signature(fields, NUMBER), Places(), input_format=InputFormat.ARRAY)
     frame = pd.DataFrame({"2": [3.0, 6.0], "0": [1.0, 4.0], "1": [2.0, 5.0]})
-    if given is PARQUET:
+    if input_format is PARQUET:
         duckdb.sql(f"COPY frame TO '{tmp_path / 'frame'}' (FORMAT parquet)")
         body = (tmp_path / "frame").read_bytes()
     else:
         body = frame.to_json(orient="records", lines=True).encode()
-    whole, errors = scored(tmp_path, body, given, FileFormat.NDJSON, model)
+    whole, errors = scored(tmp_path, body, input_format, FileFormat.NDJSON, model)
     assert [json.loads(line)["prediction"] for line in whole.read_text().splitlines()] == [123.0, 456.0]
     assert errors == []
