@@ -85,16 +85,21 @@ class Rule:
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list that passes `whole`, of values that pass `item`, named by `at` if `each` of them is to be named, else only
-    the first wrong one. `distinct`: none may be there twice."""
+    """A list of `least` to `most` values that pass `item`, none of them twice if they are `distinct`; `message` and
+    `code` refuse another value. `each` is the path of each wrong item; without it the first one is named by the field.
+    """
 
     item: Callable[[str, Any, Errors], Any]
-    whole: Rule
+    message: str
+    least: int = 0
+    most: float = math.inf
+    code: str = "not_a_list"
     each: str = ""
     distinct: bool = False
 
     def __call__(self, field: str, value: Any, errors: Errors) -> list[Any]:
-        self.whole(field, value, errors)
+        if not isinstance(value, list) or not self.least <= len(value) <= self.most:
+            raise WrongValue(self.code, self.message.format(field=field, value=shown(value)))
         if self.each:
             paths = (self.each.format(field=field, number=number) for number in range(len(value)))
             values = [errors.read(path, item, self.item) for path, item in zip(paths, value, strict=True)]
@@ -161,8 +166,8 @@ def repeated(values: Sequence[T]) -> T | None:
 # Rules of several requests
 
 
-def text(most: int, least: int = 1) -> Rule:
-    message = f"{{field}} must be text of {least} to {most} characters; it is {{value}}"
+def text(most: int, least: int = 1, message: str = "") -> Rule:
+    message = message or f"{{field}} must be text of {least} to {most} characters; it is {{value}}"
     return Rule(lambda value: is_text(value, most, least), "not_a_string", message)
 
 
@@ -171,7 +176,7 @@ def is_text(value: object, most: int, least: int = 1) -> bool:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def made_by(read: Callable[[Any], T]) -> Callable[[str, Any, Errors], T]:

@@ -139,23 +139,9 @@ class ManifestDraft:
 
     def publish(self, version: int, created_at: str, artifact: Artifact, libraries: Mapping[str, str]) -> ModelManifest:
         """Return the manifest of the published version."""
-        return ModelManifest(
-            name=self.name,
-            version=version,
-            created_at=created_at,
-            recipe=self.recipe,
-            artifact=artifact,
-            libraries=libraries,
-            signature=self.signature,
-            training_data=self.training_data,
-            metrics=self.metrics,
-            parameters=self.parameters,
-            example=self.example,
-            golden=self.golden,
-            notes=self.notes,
-            remarks=self.remarks,
-            profile=self.profile,
-        )
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        known |= {"version": version, "created_at": created_at, "artifact": artifact, "libraries": libraries}
+        return ModelManifest(**known)
 
     @property
     def warnings(self) -> tuple[str, ...]:

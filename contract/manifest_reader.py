@@ -48,7 +48,6 @@ def _needs(test: Callable[[Any], bool], what: str) -> Rule:
     return Rule(test, "wrong", f"needs {{field}}, {what}; it has {{value}}")
 
 
-_LIST = _needs(lambda value: isinstance(value, list), "a list")
 _OBJECT = _needs(lambda value: isinstance(value, dict), "an object")
 _SEQUENCE = Rule(
     lambda value: isinstance(value, list),
@@ -80,7 +79,9 @@ def _reader(kind: Any) -> _Read:
     if origin in (Union, types.UnionType) and len(of) == 2 and of[1] is type(None):
         return _optional(_reader(of[0]))
     if origin is tuple:
-        items = ListOf(_ITEMS[of[0]], _LIST) if of[0] in _ITEMS else ListOf(_reader(of[0]), _LIST, "{field}[{number}]")
+        needs = "needs {field}, a list; it has {value}"
+        plain = _ITEMS.get(of[0])
+        items = ListOf(plain, needs) if plain else ListOf(_reader(of[0]), needs, each="{field}[{number}]")
         return lambda field, value, errors: tuple(items(field, value, errors))
     if origin is Sequence:
         return lambda field, value, errors: tuple(_SEQUENCE(field, value, errors))

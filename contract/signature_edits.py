@@ -93,11 +93,8 @@ _UNKNOWN = ("unknown_key", "{name} is not a key of {what}{near}")
 _TEXT = Rule(lambda value: is_text(value, MAX_NAME) and is_encodable(value), "not_a_string", text(MAX_NAME).message)
 _TEXTS = ListOf(
     _TEXT,
-    Rule(
-        lambda value: isinstance(value, list) and len(value) <= MAX_TEXTS,
-        "not_a_list",
-        f"{{field}} must be a list of at most {MAX_TEXTS} texts; it is {{value}}",
-    ),
+    f"{{field}} must be a list of at most {MAX_TEXTS} texts; it is {{value}}",
+    most=MAX_TEXTS,
     each="{field}[{number}]",
     distinct=True,
 )

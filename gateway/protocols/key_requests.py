@@ -132,9 +132,8 @@ _KEY = Object(
         "scopes": _present(
             ListOf(
                 one_of(_SCOPES, "unknown_scope", "there is no scope {value}{hint}; there are {known}"),
-                Rule(
-                    lambda value: isinstance(value, list) and value != [], "not_a_list", f"scopes is {{value}}; {_GIVE}"
-                ),
+                f"scopes is {{value}}; {_GIVE}",
+                least=1,
             ),
             "not_a_list",
             _GIVE,
@@ -145,11 +144,9 @@ _KEY = Object(
                 "not_a_name",
                 "{value} cannot be the name of a model; give names without versions, such as loan",
             ),
-            Rule(
-                lambda value: isinstance(value, list) and 1 <= len(value) <= _MOST_MODELS,
-                "not_a_list",
-                f"models must be a list of 1 to {_MOST_MODELS} names; leave it out for all models",
-            ),
+            f"models must be a list of 1 to {_MOST_MODELS} names; leave it out for all models",
+            least=1,
+            most=_MOST_MODELS,
         ),
         "expires": made_by(_expires),
         "limits": Object({limit.name: _LIMIT for limit in fields(Limits)}, _UNKNOWN),

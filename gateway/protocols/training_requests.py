@@ -258,16 +258,10 @@ _MEMBERS: Mapping[str, Callable[[str, Any, Errors], Any]] = {
     "parameters": chain(OBJECT, made_by(_not_too_deep)),
     "target": text(MAX_NAME),
     "features": ListOf(
-        Rule(
-            lambda value: is_text(value, MAX_NAME),
-            "not_a_string",
-            "features must be names of columns; {value} is not one",
-        ),
-        Rule(
-            lambda value: isinstance(value, list) and 1 <= len(value) <= _MAX_FEATURES,
-            "not_a_list",
-            f"features must be a list of 1 to {_MAX_FEATURES} names of columns",
-        ),
+        text(MAX_NAME, message="features must be names of columns; {value} is not one"),
+        f"features must be a list of 1 to {_MAX_FEATURES} names of columns",
+        least=1,
+        most=_MAX_FEATURES,
         distinct=True,
     ),
     "id_field": text(MAX_NAME),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from contract.jobs import timestamp
-from contract.json_objects import Errors, ListOf, Object, Rule, WrongValue, made_by, one_of
+from contract.json_objects import Errors, ListOf, Object, WrongValue, made_by, one_of
 from contract.keys import Key, Scope
 from contract.webhooks import EVENTS, AllowedTargets, Subscription, target
 from contract.wording import listed, shown
@@ -43,11 +43,9 @@ def subscription(name: str, body: object, caller: Key, allowed: AllowedTargets) 
         "url": made_by(lambda url: _allowed_url(url, allowed)),
         "events": ListOf(
             one_of(EVENTS, "unknown_event", "{value} is no event{hint}"),
-            Rule(
-                lambda value: isinstance(value, list) and value != [],
-                "missing_member",
-                f"events must be a list of some of {listed(EVENTS)}",
-            ),
+            f"events must be a list of some of {listed(EVENTS)}",
+            least=1,
+            code="missing_member",
             each="{field}",
         ),
     }

@@ -8,18 +8,17 @@ import pytest
 
 from contract.errors import MAX_ERRORS, FieldError, ModelgateError
 from contract.instances import RepeatedKeys
-from contract.json_objects import BOOLEAN, Errors, ListOf, Object, Rule, is_text, one_of, text
+from contract.json_objects import BOOLEAN, Errors, ListOf, Object, one_of, text
 from contract.manifest_reader import read
 from contract.signature import Field
 
 COLORS = one_of(("red", "green"), "unknown_color", "{field} must be one of {known}; it is {value}{hint}")
-LIST = Rule(lambda value: isinstance(value, list), "not_a_list", "{field} must be a list")
 PEN = Object(
     {
         "name": text(8),
         "color": COLORS,
         "cap": Object({"closed": BOOLEAN}, ("unknown_key", "{name} is not a key of {what}{hint}; it has {known}")),
-        "tags": ListOf(Rule(lambda value: is_text(value, 8), "not_a_string", "{value} is no tag"), LIST, distinct=True),
+        "tags": ListOf(text(8, message="{value} is no tag"), "{field} must be a list", distinct=True),
     },
     ("unknown_key", "{name} is not a key of {what}{near}"),
     required=("name",),
