@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from werkzeug.routing import Rule
 
+from broker.connection import connect
 from broker.scorer import BatchJob, BatchLimits, ScorerQueue
 from broker.supervisor import Leases
 from contract.errors import Failure
@@ -70,7 +71,22 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Settings:
-    inputs = [Field("a", Kind.NUMBER, aliases=("A",)), Field("b", Kind.NUMBER)]
+    return settings_in(tmp_path, redis_url)
+
+
+@pytest.fixture(scope="module")
+def shared_settings(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Those of a gateway that the tests of a module share. Its Redis is emptied before each that asks for `redis`."""
+    folder = tmp_path_factory.mktemp("gateway")
+    (folder / "models").mkdir()
+    with connect(redis_url) as connection:
+        connection.flushall()
+    return settings_in(folder, redis_url)
+
+
+def settings_in(folder: Path, redis_url: str) -> Settings:
+    """Return the settings of a gateway with the model `sum`, below `folder`."""
+    models, inputs = folder / "models", [Field("a", Kind.NUMBER, aliases=("A",)), Field("b", Kind.NUMBER)]
     write_version(models, "sum", Sum(), inputs, id_field="key", example={"key": "x", "a": 1.0, "b": 2.0})
     return Settings(
         redis_url=redis_url,
@@ -78,7 +94,7 @@ def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Sett
         max_body_mb=1,
         max_queue_rows=5,
         max_wait=30,
-        state_dir=state_dir(tmp_path),
+        state_dir=state_dir(folder),
     )
 
 

@@ -36,11 +36,10 @@ FILE = b'--x\r\nContent-Disposition: form-data; name="file"; filename="rows.csv"
 FIELD = b'--x\r\nContent-Disposition: form-data; name="key"\r\n\r\n'
 
 
-@pytest.fixture
-def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(shared_settings: Settings) -> Iterator[Server]:
     """A closed gateway."""
-    monkeypatch.setenv("ADMIN_KEY", ADMIN_KEY)
-    with serving(settings, "gateway") as server:
+    with serving(shared_settings, "gateway", ADMIN_KEY=ADMIN_KEY) as server:
         yield server
 
 

@@ -62,15 +62,23 @@ class Server:
         return answer
 
 
+@pytest.fixture(scope="module")
+def server(shared_settings: Settings) -> Iterator[Server]:
+    """A gateway that the tests share."""
+    with serving(shared_settings, "gateway") as server:
+        yield server
+
+
 @pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
+def own_server(settings: Settings) -> Iterator[Server]:
+    """A gateway that a test may end."""
     with serving(settings, "gateway") as server:
         yield server
 
 
 @contextmanager
-def serving(settings: Settings, module: str, *arguments: str, stop_grace: int = 8) -> Iterator[Server]:
-    """Run `python -m module arguments` as a gateway."""
+def serving(settings: Settings, module: str, *arguments: str, stop_grace: int = 8, **environ: str) -> Iterator[Server]:
+    """Run `python -m module arguments` as a gateway, with `environ` in its environment."""
     port = free_port()
     environment = {
         **os.environ,
@@ -82,6 +90,7 @@ def serving(settings: Settings, module: str, *arguments: str, stop_grace: int = 
         "MAX_BODY_MB": "1",
         "STOP_GRACE": str(stop_grace),
         "GATEWAY_PROCESSES": "1",
+        **environ,
     }
     few = FEW_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     process = subprocess.Popen(
@@ -104,12 +113,14 @@ def serving(settings: Settings, module: str, *arguments: str, stop_grace: int = 
 
 
 @contextmanager
-def configured(settings: Settings, folder: Path, more: str) -> Iterator[Server]:
+def configured(settings: Settings, folder: Path, more: str, **environ: str) -> Iterator[Server]:
     """Run a gateway under gunicorn with its usual configuration, and `more` of it."""
     config = folder / "own.conf.py"
     usual = PROJECT / "gateway" / "server" / "gunicorn.conf.py"
     config.write_text(f"exec(open({str(usual)!r}).read())\n{more}")
-    with serving(settings, "gunicorn", "--config", str(config), "gateway.server.wsgi:application()") as server:
+    with serving(
+        settings, "gunicorn", "--config", str(config), "gateway.server.wsgi:application()", **environ
+    ) as server:
         yield server
 
 
@@ -280,25 +291,25 @@ assert served
 
 
 @pytest.mark.slow
-def test_a_request_that_waits_when_the_gateway_stops_is_answered_with_its_job(server: Server, redis: Redis) -> None:
+def test_a_request_that_waits_when_the_gateway_stops_is_answered_with_its_job(own_server: Server, redis: Redis) -> None:
     answers: list[requests.Response] = []
-    thread = threading.Thread(target=lambda: answers.append(server.post('{"a": 1, "b": 2}', Prefer="wait=60")))
+    thread = threading.Thread(target=lambda: answers.append(own_server.post('{"a": 1, "b": 2}', Prefer="wait=60")))
     thread.start()
     until(lambda: redis.llen("rq:queue:predict:sum"), "the job is queued")
-    server.process.send_signal(signal.SIGTERM)
+    own_server.process.send_signal(signal.SIGTERM)
     thread.join(30)
     assert (answers[0].status_code, answers[0].json()["status"]) == (202, "queued")
-    assert server.process.wait(30) == 0
+    assert own_server.process.wait(30) == 0
 
 
-def test_no_request_fails_while_the_gateway_is_reloaded(server: Server) -> None:
+def test_no_request_fails_while_the_gateway_is_reloaded(own_server: Server) -> None:
     stop, failures, count = threading.Event(), [], [0]
 
     def ask() -> None:
         with requests.Session() as session:
             while not stop.is_set():
                 try:
-                    response = session.post(f"{server.address}/v1/models/sum/predict", json=GOOD, timeout=30)
+                    response = session.post(f"{own_server.address}/v1/models/sum/predict", json=GOOD, timeout=30)
                     if response.status_code not in (202, 503):
                         failures.append(response.text)
                 except requests.RequestException as error:
@@ -309,9 +320,9 @@ def test_no_request_fails_while_the_gateway_is_reloaded(server: Server) -> None:
     for thread in threads:
         thread.start()
     for _ in range(2):
-        before, seen = workers(server), count[0]
-        server.process.send_signal(signal.SIGHUP)
-        until(lambda b=before: workers(server) and not workers(server) & b, "other processes serve")
+        before, seen = workers(own_server), count[0]
+        own_server.process.send_signal(signal.SIGHUP)
+        until(lambda b=before: workers(own_server) and not workers(own_server) & b, "other processes serve")
         until(lambda s=seen: count[0] > s + 50, "they answer")
     stop.set()
     for thread in threads:
@@ -319,16 +330,16 @@ def test_no_request_fails_while_the_gateway_is_reloaded(server: Server) -> None:
     assert failures == []
 
 
-def test_a_process_that_is_stopped_while_it_starts_does_not_end_the_gateway(server: Server) -> None:
-    before = workers(server)
-    server.process.send_signal(signal.SIGHUP)
-    (pid, *_) = until(lambda: workers(server) - before, "a new process starts")
+def test_a_process_that_is_stopped_while_it_starts_does_not_end_the_gateway(own_server: Server) -> None:
+    before = workers(own_server)
+    own_server.process.send_signal(signal.SIGHUP)
+    (pid, *_) = until(lambda: workers(own_server) - before, "a new process starts")
     until(lambda: "orjson" in Path(f"/proc/{pid}/maps").read_text(), "it loads the application")
     os.kill(int(pid), signal.SIGTERM)
-    until(lambda: pid not in workers(server), "it ends")
-    until(lambda: workers(server) - before - {pid}, "another one replaces it")
-    until(server.live, "it serves")
-    assert server.process.poll() is None
+    until(lambda: pid not in workers(own_server), "it ends")
+    until(lambda: workers(own_server) - before - {pid}, "another one replaces it")
+    until(own_server.live, "it serves")
+    assert own_server.process.poll() is None
 
 
 def workers(server: Server) -> set[str]:

@@ -16,10 +16,9 @@ from tests.gateway.test_gunicorn import Server, serving
 UPLOAD = "/v1/models/sum/versions"
 
 
-@pytest.fixture
-def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("ALLOW_UPLOAD", "local")
-    with serving(settings, "gateway") as running:
+@pytest.fixture(scope="module")
+def server(shared_settings: Settings) -> Iterator[Server]:
+    with serving(shared_settings, "gateway", ALLOW_UPLOAD="local") as running:
         yield running
 
 
