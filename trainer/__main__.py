@@ -194,10 +194,10 @@ def _import_now(
     connection = connect(settings.redis_url) if settings.redis_url else None
     by_moving = partial(promote, settings, connection)
     with Forks() as forks:
-        found = promote_if_passed(settings, manifest, sample, Wish(accept=accept), by_moving, forks)
-    outcome = "is published and current" if found.promoted else f"is published, but not current: {found.reason}"
-    _audit(settings, "import", manifest.name, manifest.version, CURRENT if found.promoted else "")
-    for warning in (*manifest.warnings, *([f"current was {found.remark}"] if found.remark else [])):
+        promotion = promote_if_passed(settings, manifest, sample, Wish(accept=accept), by_moving, forks)
+    outcome = "is published and current" if promotion.promoted else f"is published, but not current: {promotion.reason}"
+    _audit(settings, "import", manifest.name, manifest.version, CURRENT if promotion.promoted else "")
+    for warning in (*manifest.warnings, *([f"current was {promotion.remark}"] if promotion.remark else [])):
         print_line(f"trainer: {manifest.name}: {warning}")
     shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")

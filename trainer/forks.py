@@ -89,8 +89,8 @@ def forks_or_own(forks: Forks | None) -> Iterator[Forks]:
     if forks:
         yield forks
     else:
-        with Forks() as own:
-            yield own
+        with Forks() as started:
+            yield started
 
 
 class _Template:

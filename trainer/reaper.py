@@ -74,9 +74,9 @@ def _reap(child: int, options: int) -> int | None:
     left."""
     status = None
     while True:
-        pid, found = os.waitpid(-1, options)
+        pid, child_status = os.waitpid(-1, options)
         if pid == child:
-            status = found
+            status = child_status
         if options == 0 or pid == 0 or pid == child:
             return status
 
@@ -95,7 +95,7 @@ def _kill_remaining(child: int, status: int | None) -> int:
 
 
 def _children() -> list[int]:
-    found, this = [], os.getpid()
+    children, this = [], os.getpid()
     with suppress(OSError):
         for entry in os.listdir("/proc"):
             with suppress(OSError, ValueError, IndexError):
@@ -103,8 +103,8 @@ def _children() -> list[int]:
                     # The process name before it may hold any character.
                     parent = int(file.read().rpartition(b")")[2].split()[1])
                 if parent == this:
-                    found.append(int(entry))
-    return found
+                    children.append(int(entry))
+    return children
 
 
 def _exit_like(status: int) -> None:

@@ -152,12 +152,12 @@ class Recipe:
         )
         return Signature(self.fields[0], (output,), self.id_field)
 
-    def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of all parameters: from `given`, or else the defaults. Raises `RecipeError`."""
+    def bind(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of all parameters: from `values`, or else the defaults. Raises `RecipeError`."""
         parameters = parameters_of(self.fit)
-        if errors := parameter_errors(given, self.name, parameters):
+        if errors := parameter_errors(values, self.name, parameters):
             raise RecipeError(errors[0].message)
-        return {parameter.name: given.get(parameter.name, parameter.default) for parameter in parameters}
+        return {parameter.name: values.get(parameter.name, parameter.default) for parameter in parameters}
 
     def run_fit(self, X: Any, y: Any, run: Run, parameters: Mapping[str, Any]) -> Any:
         """Call `fit` with `parameters` as `bind` returns them. Raises what `fit` raises."""

@@ -32,9 +32,9 @@ def parameters_of(fit: Callable[..., Any]) -> list[Parameter]:
 def parameters_in(path: Path) -> list[Parameter] | None:
     """Return the parameters of the recipe in the file `path`, or None if only running the file would show them."""
     with suppress(OSError, ValueError, SyntaxError, TypeError, NameError, RecursionError, MemoryError):
-        found = list(_recipes(ast.parse(path.read_bytes())))
-        if len(found) == 1:
-            arguments = found[0].args
+        recipes = list(_recipes(ast.parse(path.read_bytes())))
+        if len(recipes) == 1:
+            arguments = recipes[0].args
             named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
             return [_parsed(argument, default) for argument, default in named]
     return None

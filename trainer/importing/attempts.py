@@ -31,10 +31,10 @@ class Attempts:
     def under_way(self) -> Mapping[str, Attempt]:
         """Return the attempts by file. When a process starts, these are those that a dead one has left."""
         try:
-            found = [Attempt(**entry) for entry in json.loads((self._folder / _FILE).read_bytes())]
+            attempts = [Attempt(**entry) for entry in json.loads((self._folder / _FILE).read_bytes())]
         except (OSError, ValueError, TypeError):
             return {}
-        return {attempt.file: attempt for attempt in found}
+        return {attempt.file: attempt for attempt in attempts}
 
     def start(self, file: str, stamp: Sequence[int], after: int) -> Attempt:
         """Record an import before it begins. If a dead process has left an attempt at this very file, it is that one,

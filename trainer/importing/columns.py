@@ -103,7 +103,7 @@ _ASSUMED = {Kind.NUMBER: "numbers", Kind.STRING: "words", Kind.DATETIME: "dates"
 
 def unknown_kind_remarks(estimator: Any, columns: Sequence[Column]) -> list[Remark]:
     """Return a remark for each kind that is assumed. An estimator that treats all columns alike takes numbers."""
-    found = []
+    remarks = []
     for (kind, assumed), undecided in product(_ASSUMED.items(), (False, True)):
         guessed = [
             column.field.name
@@ -111,8 +111,8 @@ def unknown_kind_remarks(estimator: Any, columns: Sequence[Column]) -> list[Rema
             if column.guessed and column.field.kind is kind and column.undecided is undecided
         ]
         if guessed and (undecided or kind is not Kind.NUMBER or inputs.has_column_transformer(estimator)):
-            found.append(unknown_kinds(guessed, assumed, undecided))
-    return found
+            remarks.append(unknown_kinds(guessed, assumed, undecided))
+    return remarks
 
 
 def borrowed_columns_remarks(estimator: Any) -> list[Remark]:
@@ -130,13 +130,13 @@ def borrowed_columns_remarks(estimator: Any) -> list[Remark]:
 def leading_blank_remarks(columns: Sequence[Column]) -> list[Remark]:
     """Return a remark if encoders know words that begin with a blank, which a reader of CSV drops."""
     seen = {column.field.name: (*column.values, *(column.field.categories or ())) for column in columns}
-    found = {name: word for name, words in seen.items() for word in words if isinstance(word, str) and word[:1] == " "}
+    spaced = {name: word for name, words in seen.items() for word in words if isinstance(word, str) and word[:1] == " "}
     return [
         Remark(
             f"it knows words of {shown(name)} that begin with a blank, such as {shown(word)}: send them with the blank,"
             " and within quotation marks in a CSV"
         )
-        for name, word in found.items()
+        for name, word in spaced.items()
     ]
 
 
@@ -183,7 +183,7 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
 
 
 def _positions(count: int) -> tuple[str, ...]:
-    return tuple(f"x{place}" for place in range(count))
+    return tuple(f"x{index}" for index in range(count))
 
 
 def without_target(estimator: Any, sample: Sample, count: int | None = None) -> tuple[str, ...]:
@@ -198,8 +198,8 @@ def without_target(estimator: Any, sample: Sample, count: int | None = None) -> 
         return positions
     known = {label for label in classes_of(estimator) or () if isinstance(label, str)}
     words = [column for column in sample.columns if sample.kind(column) is Kind.STRING]
-    found = [column for column in words if {*sample.cells(column)} <= {*known, None}]
-    return tuple(column for column in sample.columns if [column] != found)
+    labels = [column for column in words if {*sample.cells(column)} <= {*known, None}]
+    return tuple(column for column in sample.columns if [column] != labels)
 
 
 def text_column(estimator: Any, sample: Sample) -> str | None:

@@ -55,11 +55,11 @@ def flattened(parts: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     for key, part in parts.items():
         inside = part if isinstance(part, Mapping) else {}
         if isinstance(part, list | tuple) and len(part) <= _LONGEST:
-            inside = {str(place): each for place, each in enumerate(part)}
+            inside = {str(index): member for index, member in enumerate(part)}
         looked_into = depth < _DEEPEST and not _is_step(part) and not _is_by_column(part)
         within = flattened({str(k): v for k, v in inside.items()}, depth + 1) if looked_into else {}
         if any(map(_is_step, within.values())):
-            flat |= {f"{key}.{name}": each for name, each in within.items()}
+            flat |= {f"{key}.{name}": step for name, step in within.items()}
         else:
             flat[key] = part
     return flat
@@ -77,7 +77,7 @@ def compose(parts: Mapping[str, Any], columns: Sequence[str]) -> Composition | N
     if not models and not steps:
         return None
     made = Composition(None, used=repeated)
-    table = next((found for model in models.values() if (found := names_in(model))), None) or tuple(columns)
+    table = next((known for model in models.values() if (known := names_in(model))), None) or tuple(columns)
     by_column, decoders = _encoders(parts, table, made)
     targets = {key: step for key, step in steps.items() if _scales_target(key, step, models)}
     steps = {key: step for key, step in steps.items() if key not in targets}
@@ -101,7 +101,9 @@ def _is_step(part: Any) -> bool:
 
 def _is_by_column(part: Any) -> bool:
     """Return whether it is a dict of one LabelEncoder for each column."""
-    return isinstance(part, Mapping) and bool(part) and all(isinstance(each, LabelEncoder) for each in part.values())
+    return (
+        isinstance(part, Mapping) and bool(part) and all(isinstance(encoder, LabelEncoder) for encoder in part.values())
+    )
 
 
 def _is_target(part: Any) -> bool:
@@ -183,10 +185,12 @@ def _scales_target(key: str, step: Any, models: Mapping[str, Any]) -> bool:
 def _all_decoded(models: Mapping[str, Any], decoders: Mapping[str, Any], made: Composition) -> dict[str, Any]:
     """Return the models, each with its decoder. Raises `Refused` if a decoder fits none of them, or several."""
     known = {
-        name for name, each in decoders.items() if any(_has_these_labels(each, model) for model in models.values())
+        name
+        for name, decoder in decoders.items()
+        if any(_has_these_labels(decoder, model) for model in models.values())
     }
     made.used |= known  # a model has the labels themselves
-    decoders = {name: each for name, each in decoders.items() if name not in known}
+    decoders = {name: decoder for name, decoder in decoders.items() if name not in known}
     mine: dict[str, dict[str, Any]] = {key: {} for key in models}
     for name, decoder in decoders.items():
         fitting = [key for key, model in models.items() if _decodes(name, decoder, model)]
@@ -222,8 +226,8 @@ def _decoded(key: str, model: Any, decoders: Mapping[str, Any], made: Compositio
 
 def labels_of(thing: Any) -> list[Any]:
     """Return the labels of a classifier or an encoder; none for a model of several outputs, which has some for each."""
-    found = getattr(thing, "classes_", ())
-    return [] if isinstance(found, list) else np.asarray(found).tolist()
+    labels = getattr(thing, "classes_", ())
+    return [] if isinstance(labels, list) else np.asarray(labels).tolist()
 
 
 def _decodes(key: str, decoder: Any, model: Any) -> bool:
@@ -309,13 +313,13 @@ def _by_columns(steps: Mapping[str, Any], wanted: Sequence[str], columns: Sequen
         groups.setdefault(names_in(step) or (), {})[key] = step
     for names, group in groups.items():
         order = in_order(group, None)
-        given = names_out(group[order[-1]]) if order and names else None
-        if order is None or given is None:
+        names_made = names_out(group[order[-1]]) if order and names else None
+        if order is None or names_made is None:
             return None
         step = make_pipeline(*(group[key] for key in order)) if len(order) > 1 else group[order[0]]
-        parts.append((step, names, given))
+        parts.append((step, names, names_made))
     taken = [name for _, names, _ in parts for name in names]
-    made = [name for _, _, given in parts for name in given]
+    made = [name for _, _, names_made in parts for name in names_made]
     if not wanted or len({*taken}) < len(taken) or len({*made}) < len(made) or not {*made} <= {*wanted}:
         return None
     passed = [name for name in wanted if name not in made]
@@ -325,7 +329,8 @@ def _by_columns(steps: Mapping[str, Any], wanted: Sequence[str], columns: Sequen
         name
         for output in wanted
         for name in next(
-            (names if names != given else [output] for _, names, given in parts if output in given), [output]
+            (names if names != names_made else [output] for _, names, names_made in parts if output in names_made),
+            [output],
         )
     )
     inputs = [*columns] if {*columns} == raw.keys() else [*raw]
@@ -371,9 +376,9 @@ def _inputs(chain: Sequence[Any], model: Any | None, columns: Sequence[str]) -> 
 
 
 def _unfitting(steps: Mapping[str, Any], model: Any | None) -> str:
-    each = [f"{key} takes {width_in(step)} and gives {width_out(step) or 'unknown'}" for key, step in steps.items()]
+    widths = [f"{key} takes {width_in(step)} and gives {width_out(step) or 'unknown'}" for key, step in steps.items()]
     takes = f"; the model takes {width_in(model) or 'an unknown number of'} columns" if model is not None else ""
     whole = (
         "" if all(map(keeps_names, steps.values())) else ", or fit them on DataFrames, so that they know their columns"
     )
-    return f"holds steps that fit together in no order ({'; '.join(each)}{takes}); {_ONE_PIPELINE}{whole}"
+    return f"holds steps that fit together in no order ({'; '.join(widths)}{takes}); {_ONE_PIPELINE}{whole}"

@@ -96,11 +96,11 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
         )
     estimator, warnings = made.estimator, made.warnings
     unused = [key for key, part in rest.items() if not _is_known(part, estimator, columns)]
-    found = thresholds(rest)
-    if found:
-        estimator, decides = with_threshold(estimator, found)
+    candidates = thresholds(rest)
+    if candidates:
+        estimator, decides = with_threshold(estimator, candidates)
         warnings.append(decides)
-        unused = [key for key in unused if key not in found]
+        unused = [key for key in unused if key not in candidates]
     if unused:
         warnings.append(
             f"the file has {listed(unused)} beside the model, which Modelgate does not use: put every step that changes"
@@ -127,20 +127,20 @@ def _is_known(part: Any, model: Any, columns: Sequence[str]) -> bool:
 
 def _columns(parts: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the list of words that is named like columns or features; else the only list, unless it names classes."""
-    words = {key.lower(): found for key, part in parts.items() if (found := _words(part))}
+    lists = {key.lower(): words for key, part in parts.items() if (words := _words(part))}
     for hint in ("feature", "column", "input"):
-        for key, found in words.items():
+        for key, words in lists.items():
             if hint in key and "target" not in key:
-                return found
-    others = [found for key, found in words.items() if not any(hint in key for hint in ("class", "label", "target"))]
+                return words
+    others = [words for key, words in lists.items() if not any(hint in key for hint in ("class", "label", "target"))]
     return others[0] if len(others) == 1 else ()
 
 
 def _words(part: Any) -> tuple[str, ...]:
     if not isinstance(part, list | tuple | np.ndarray | pd.Index | pd.Series) or getattr(part, "ndim", 1) == 0:
         return ()
-    found = tuple(part)
-    return tuple(map(str, found)) if found and all(isinstance(word, str) for word in found) else ()
+    words = tuple(part)
+    return tuple(map(str, words)) if words and all(isinstance(word, str) for word in words) else ()
 
 
 def _kinds(parts: Iterable[Any]) -> dict[str, Kind]:

@@ -25,65 +25,67 @@ class EditedRows:
 
     def changed(self) -> list[int]:
         """Return the positions of the inputs that take other values than before."""
-        return [place for place, (old, new) in enumerate(self._fields) if _takes(old) != _takes(new)]
+        return [position for position, (old, new) in enumerate(self._fields) if _takes(old) != _takes(new)]
 
-    def fields(self, places: Collection[int]) -> list[Field]:
-        """Return the inputs under their old names, those at `places` taking what they take after the edit."""
+    def fields(self, positions: Collection[int]) -> list[Field]:
+        """Return the inputs under their old names, those at `positions` taking what they take after the edit."""
         return [
-            dataclasses.replace(new, name=old.name, aliases=old.aliases) if place in places else old
-            for place, (old, new) in enumerate(self._fields)
+            dataclasses.replace(new, name=old.name, aliases=old.aliases) if position in positions else old
+            for position, (old, new) in enumerate(self._fields)
         ]
 
-    def adapted(self, places: Collection[int]) -> list[Row]:
-        """Return the golden rows, valid with the changes of the inputs at `places`."""
-        columns = {place: self._column(place) for place in places}
+    def adapted(self, positions: Collection[int]) -> list[Row]:
+        """Return the golden rows, valid with the changes of the inputs at `positions`."""
+        columns = {position: self._column(position) for position in positions}
         return [
-            tuple(columns[place][number] if place in places else value for place, value in enumerate(row))
+            tuple(columns[position][number] if position in positions else value for position, value in enumerate(row))
             for number, row in enumerate(self.golden)
         ]
 
-    def with_nulls(self, places: Collection[int]) -> list[Row]:
-        """Return rows with null in all inputs at `places` that become nullable, or whose null becomes another; none if
-        there are none."""
-        nulls = {place for place in places if self._fields[place][1].nullable and self._changes_null(place)}
-        return self._with(places, dict.fromkeys(nulls)) if nulls else []
+    def with_nulls(self, positions: Collection[int]) -> list[Row]:
+        """Return rows with null in all inputs at `positions` that become nullable, or whose null becomes another; none
+        if there are none."""
+        nulls = {
+            position for position in positions if self._fields[position][1].nullable and self._changes_null(position)
+        }
+        return self._with(positions, dict.fromkeys(nulls)) if nulls else []
 
     def has_other_null(self, row: Row) -> bool:
         """Return whether a null in it is another to the estimator after the edit."""
-        return any(value is None and self._changes_null(place) for place, value in enumerate(row))
+        return any(value is None and self._changes_null(position) for position, value in enumerate(row))
 
-    def _changes_null(self, place: int) -> bool:
-        old, new = self._fields[place]
+    def _changes_null(self, position: int) -> bool:
+        old, new = self._fields[position]
         return (old.nullable, old.null) != (new.nullable, new.null)
 
-    def with_unseen(self, places: Collection[int]) -> list[Row]:
-        """Return rows with an unknown text in all inputs at `places` that take any text from now on."""
+    def with_unseen(self, positions: Collection[int]) -> list[Row]:
+        """Return rows with an unknown text in all inputs at `positions` that take any text from now on."""
         opened = [
-            place
-            for place in places
-            if (old := self._fields[place][0]).categories is not None
-            and (new := self._fields[place][1]).categories is None
+            position
+            for position in positions
+            if (old := self._fields[position][0]).categories is not None
+            and (new := self._fields[position][1]).categories is None
             and old.kind is new.kind is Kind.STRING
         ]
-        return self._with(places, dict.fromkeys(opened, _UNSEEN)) if opened else []
+        return self._with(positions, dict.fromkeys(opened, _UNSEEN)) if opened else []
 
-    def with_new_categories(self, places: Collection[int]) -> Iterator[Row]:
-        """Yield a row for each category that an input at `places` gets."""
-        for place in places:
-            old, new = self._fields[place]
+    def with_new_categories(self, positions: Collection[int]) -> Iterator[Row]:
+        """Yield a row for each category that an input at `positions` gets."""
+        for position in positions:
+            old, new = self._fields[position]
             for category in new.categories or ():
                 if category not in (old.categories or ()):
-                    yield self._with(places, {place: category})[0]
+                    yield self._with(positions, {position: category})[0]
 
-    def _with(self, places: Collection[int], values: Mapping[int, Value]) -> list[Row]:
+    def _with(self, positions: Collection[int], values: Mapping[int, Value]) -> list[Row]:
         """Return two adapted rows, the first with these values."""
-        first, *others = self.adapted(places)
-        return [tuple(values.get(place, value) for place, value in enumerate(first)), *others[:1]]
+        first, *others = self.adapted(positions)
+        return [tuple(values.get(position, value) for position, value in enumerate(first)), *others[:1]]
 
-    def _column(self, place: int) -> list[Value]:
+    def _column(self, position: int) -> list[Value]:
         """Return the values of an input in the golden rows after the edit."""
-        old, new = self._fields[place]
-        kept = [_converted(row[place], old, new) for row in self.golden]
+        old, new = self._fields[position]
+        kept = [_converted(row[position], old, new) for row in self.golden]
         others: Sequence[Value] = [v for v in kept if v is not None and not isinstance(v, Refusal)]
         others = others or self._values(new, old.name)
         return [

@@ -73,13 +73,13 @@ def examine(
     """Examine a file, with rows to try it on and the code of its classes, if there are any. `nulls`: what they were in
     the columns of these rows (`Null`), if that is known. Raises `Refused` with the cause and what to do, and
     `MemoryError`. Only bytes with these hashes, in hex, are used."""
-    given = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)), nulls)
+    sample_rows = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)), nulls)
     source = None if code is None else _bytes(code, code_sha256)
     data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)
-    thing, made_with, own = _read(plain, artifact_format, source)
+    thing, made_with, code_module = _read(plain, artifact_format, source)
     contents = _adapted(_found(thing))
-    if own or made_by_dill(plain):
+    if code_module or made_by_dill(plain):
         artifact_format = ArtifactFormat.CLOUDPICKLE
         contents = dataclasses.replace(contents, alone=False)
     elif source is not None:
@@ -93,20 +93,20 @@ def examine(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            draft = try_model(name, contents, given, artifact_format)
+            draft = try_model(name, contents, sample_rows, artifact_format)
     except DoesNotPredict as failed:
         if made_by_dill(plain) and isinstance(failed.cause, NameError):
             raise Refused(left_out_by_dill(failed.cause)) from None
-        raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
+        raise Refused(why_not_predicting(failed.cause, made_with, sample_rows is not None)) from None
     except NoProbabilities as failed:
         raise Refused(no_probabilities(str(failed), made_with)) from None
-    facts, of_sample = measure_on_sample(contents.estimator, draft, given)
-    with own_code.by_value(own):
+    facts, of_sample = measure_on_sample(contents.estimator, draft, sample_rows)
+    with own_code.by_value(code_module):
         artifact = _artifact(contents, data, plain, artifact_format)
     digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
-    profile = profile_of_sample(contents.estimator, draft, given)
+    profile = profile_of_sample(contents.estimator, draft, sample_rows)
     draft = dataclasses.replace(draft, remarks=(*draft.remarks, *map(Remark, of_sample)), profile=profile)
-    return Examined(_labelled(draft, contents, made_with, bool(own)), artifact, digest, facts)
+    return Examined(_labelled(draft, contents, made_with, bool(code_module)), artifact, digest, facts)
 
 
 _MOST_DUMPED = 100
@@ -157,13 +157,13 @@ def _read(
 ) -> tuple[Any, Sequence[str], ModuleType | None]:
     """Return what the file holds, the other versions of scikit-learn that it was made with, and the module of the code
     beside it, if the file needs that."""
-    own = None
+    module = None
     with record_versions() as made_with:
         if artifact_format is ArtifactFormat.SKOPS:
             thing = _unpacked(plain)
         else:
-            thing, own = _unpickled(plain, code)
-    return thing, made_with, own
+            thing, module = _unpickled(plain, code)
+    return thing, made_with, module
 
 
 def _unpacked(data: bytes) -> Any:
@@ -198,7 +198,7 @@ def _unpickled(plain: bytes, code: bytes | None) -> tuple[Any, ModuleType | None
         return things[0] if len(things) == 1 else things
 
     try:
-        thing, own = own_code.load(read, plain, code)
+        thing, module = own_code.load(read, plain, code)
     except Refused:
         raise
     except MemoryError:
@@ -208,7 +208,7 @@ def _unpickled(plain: bytes, code: bytes | None) -> tuple[Any, ModuleType | None
         raise Refused(damaged(plain)) from None
     except Exception as error:
         raise Refused(why_not_loaded(error, plain)) from None
-    return thing, own
+    return thing, module
 
 
 def _refuse_unfitted(estimator: Any) -> None:

@@ -42,7 +42,7 @@ def _gets_float64(part: Any, matrix: Any) -> bool:
         return _gets_float64(steps[-1], matrix)
     if _is_float64(matrix) and _holds_float32(part):
         return True
-    return any(_gets_float64(inner, own) for inner, own in _inside(part, matrix))
+    return any(_gets_float64(inner, matrix_inside) for inner, matrix_inside in _inside(part, matrix))
 
 
 def _is_float64(matrix: Any) -> bool:

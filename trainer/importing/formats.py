@@ -122,8 +122,8 @@ _OF_LIBRARIES = {
 
 def stem(file_name: str) -> str | None:
     """Return a file name without the suffix of a model file; None if it has none."""
-    found = _FILE.fullmatch(file_name)
-    return found[1] if found else None
+    match = _FILE.fullmatch(file_name)
+    return match[1] if match else None
 
 
 def wrong_suffix(file_name: str) -> str:
@@ -265,7 +265,7 @@ _VERSION = re.compile(
 
 def sklearn_versions(plain: bytes) -> list[str]:
     """Return the versions of scikit-learn that a pickle names, without loading it."""
-    return sorted({found.decode("ascii", "replace") for found in _VERSION.findall(plain)})
+    return sorted({version.decode("ascii", "replace") for version in _VERSION.findall(plain)})
 
 
 def holds_code(plain: bytes) -> bool:

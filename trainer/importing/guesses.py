@@ -26,18 +26,20 @@ def other_guesses(estimator: Any, columns: Sequence[Column]) -> Iterator[list[Co
     if not any(column.guessed for column in columns):
         return
     yield [
-        dataclasses.replace(column, values=tuple(float(place + number) for number in (2, 5, 11)))
+        dataclasses.replace(column, values=tuple(float(position + number) for number in (2, 5, 11)))
         if column.guessed
         else column
-        for place, column in enumerate(columns)
+        for position, column in enumerate(columns)
     ]
     parts = [part for outer in inputs.outermost_parts(estimator) for part in inputs.by_columns(outer)]
     if parts:
-        found = list(columns)
-        for transformer, places in parts:
-            for place, column in zip(places, _taken_by(transformer, [columns[p] for p in places]), strict=True):
-                found[place] = column
-        yield found
+        guessed = list(columns)
+        for transformer, positions in parts:
+            for position, column in zip(
+                positions, _taken_by(transformer, [columns[p] for p in positions]), strict=True
+            ):
+                guessed[position] = column
+        yield guessed
         return
     for kind, values in _GUESSES[1:]:
         yield [assumed(column, kind, values) if column.guessed else column for column in columns]

@@ -76,17 +76,17 @@ def import_file(
             raise Refused(
                 f"cannot become the model {name[:64]!r}: a name has up to 64 of a-z, 0-9, _ and - (and is not inbox)"
             )
-        with import_folder(settings.models_dir) as folder, forks_or_own(forks) as own:
+        with import_folder(settings.models_dir) as folder, forks_or_own(forks) as own_forks:
             parts = _copied_parts(settings, folder, file, sample, code)
             check(settings, name, parts, None if signature is None else _signature(signature))
             _check_python(folder / FILE, versions or {})
-            result = _examined(settings, name, parts, folder, f"{called}{_made_with(versions or {})}", own, nulls)
+            result = _examined(settings, name, parts, folder, f"{called}{_made_with(versions or {})}", own_forks, nulls)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             if hashlib.sha256(data).hexdigest() != result.sha256:
                 raise Refused(ALTERED)
             signing, report = SigningPolicy.from_settings(settings), drawn_report(result.facts)
-            manifest = publish(settings.models_dir, data, result.draft, signing, report, own)
+            manifest = publish(settings.models_dir, data, result.draft, signing, report, own_forks)
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
     except Refused as refused:

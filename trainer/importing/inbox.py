@@ -186,13 +186,13 @@ class Inbox:
         self._last_seen = now
         self._failed = {name: stamp for name, stamp in self._failed.items() if now.get(name) == stamp}
         # A model waits while its sample, code or signature is still being written.
-        found = [
+        complete = [
             name
             for name in same - self._failed.keys()
             if not _is_companion(name) and self._companions(name).names() <= same
         ]
         attempts = self._attempts.under_way()
-        return sorted(found, key=lambda name: (name not in attempts, name))
+        return sorted(complete, key=lambda name: (name not in attempts, name))
 
     def _stamps(self) -> dict[str, _Stamp]:
         stamps = {}
@@ -255,21 +255,25 @@ class Inbox:
             self._say(f"{attempt.file!r}: {warning}")
         try:
             sample = self._folder / beside.sample if beside.sample else None
-            found = promote_if_passed(self._settings, manifest, sample, Wish(), self._promote, forks)
+            promotion = promote_if_passed(self._settings, manifest, sample, Wish(), self._promote, forks)
         except Exception as error:  # such as a file system that is read-only
-            found = Promotion(False, str(error))
-        reason = "" if found.promoted else f"{attempt.file!r} is {made}, but did not become {CURRENT}: {found.reason}"
-        remarks = "; ".join(filter(None, (found.verdict.rstrip("."), found.remark)))
+            promotion = Promotion(False, str(error))
+        reason = (
+            ""
+            if promotion.promoted
+            else f"{attempt.file!r} is {made}, but did not become {CURRENT}: {promotion.reason}"
+        )
+        remarks = "; ".join(filter(None, (promotion.verdict.rstrip("."), promotion.remark)))
         self._say(reason or f"{attempt.file!r} is {made} and serves" + (f" ({remarks})" if remarks else ""))
-        alias = CURRENT if found.promoted else None
+        alias = CURRENT if promotion.promoted else None
         self._audit(AuditEntry("import", BY_INBOX, model=manifest.name, version=manifest.version, alias=alias))
         if list(_stamp(self._folder / attempt.file)) == list(attempt.stamp):
             called = f"{manifest.name}@{manifest.version}"
-            place = self._move(attempt.file, DONE, called + attempt.file[len(stem(attempt.file) or "") :])
+            stored_name = self._move(attempt.file, DONE, called + attempt.file[len(stem(attempt.file) or "") :])
             if reason:
-                self._give_reason(DONE, place, "\n".join((reason, *manifest.warnings)))
+                self._give_reason(DONE, stored_name, "\n".join((reason, *manifest.warnings)))
             if beside.signature:
-                self._move(beside.signature, DONE, f"{place}{SUFFIX}")
+                self._move(beside.signature, DONE, f"{stored_name}{SUFFIX}")
             if beside.sample:
                 self._move_shared(beside.sample, DONE, called + _SAMPLE)
             if beside.code:
@@ -277,17 +281,17 @@ class Inbox:
 
     def _reject(self, name: str, beside: _Companions, reason: str) -> None:
         self._say(f"rejected: {reason}")
-        place = self._move(name, REJECTED, name)
-        self._give_reason(REJECTED, place, reason)
+        stored_name = self._move(name, REJECTED, name)
+        self._give_reason(REJECTED, stored_name, reason)
         if beside.signature:
-            self._move(beside.signature, REJECTED, f"{place}{SUFFIX}")
+            self._move(beside.signature, REJECTED, f"{stored_name}{SUFFIX}")
         for shared in filter(None, (beside.sample, beside.code)):
             self._move_shared(shared, REJECTED, shared)
 
-    def _give_reason(self, folder: str, place: str, reason: str) -> None:
-        """Write the reason beside the file at `place`."""
+    def _give_reason(self, folder: str, stored_name: str, reason: str) -> None:
+        """Write the reason beside the file `stored_name`."""
         with opened_folder(self._folder / folder) as target:
-            os.replace(temporary_file(self._folder, f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
+            os.replace(temporary_file(self._folder, f"{reason}\n"), f"{stored_name}{REASON}", dst_dir_fd=target)
 
     def _move_shared(self, companion: str, folder: str, wanted: str) -> None:
         """Move a sample or code away, unless another model of that name still waits for its import."""
@@ -359,8 +363,8 @@ def _is_companion(name: str) -> bool:
 
 
 def _stamp(path: Path) -> _Stamp:
-    found = path.lstat()
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    status = path.lstat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _shortened(name: str) -> str:

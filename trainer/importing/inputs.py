@@ -51,16 +51,16 @@ def names(estimator: Any, written: Collection[str] = ()) -> tuple[str, ...] | No
     for part in outermost_parts(estimator):
         if shown := described(part):
             return shown.names and tuple(shown.original(name, written) for name in shown.names)
-        found = _attribute(part, "feature_names_in_")
-        if found is not None:
-            return tuple(_with_blanks(list(map(str, found)), members(part)))
+        known = _attribute(part, "feature_names_in_")
+        if known is not None:
+            return tuple(_with_blanks(list(map(str, known)), members(part)))
     return None
 
 
 def _with_blanks(names: Sequence[str], members: Sequence[Any]) -> Iterator[str]:
     """Yield the names as a member has them that has kept their blanks: an ensemble may have its names from LightGBM."""
     known = (_attribute(member, "feature_names_in_") for member in members)
-    others = {str(name) for found in known if found is not None for name in found}
+    others = {str(name) for spelt in known if spelt is not None for name in spelt}
     for name in names:
         yield next((other for other in others.difference(names) if other.replace(" ", "_") == name), name)
 
@@ -72,9 +72,9 @@ def count(estimator: Any) -> int | None:
             return len(shown.hints)
         # Before 0.24 nothing had n_features_in_.
         for attribute in ("n_features_in_", "n_features_", FEATURE_COUNT):
-            found = _attribute(part, attribute)
-            if isinstance(found, int | np.integer):
-                return int(found)
+            width = _attribute(part, attribute)
+            if isinstance(width, int | np.integer):
+                return int(width)
         shape = np.shape(_attribute(part, "coef_")) or np.shape(_attribute(part, "support_vectors_"))
         if shape:
             return int(shape[-1])
@@ -103,12 +103,12 @@ def vectorizers(estimator: Any) -> list[Any]:
     if _knows_columns(estimator):
         return []
     for step in steps(estimator):
-        if found := vectorizers(step):
-            return found
+        if readers := vectorizers(step):
+            return readers
         if _knows_columns(step):
             return []
     if parts := _united(estimator):
-        return [found for part in parts for found in vectorizers(part)]
+        return [vectorizer for part in parts for vectorizer in vectorizers(part)]
     return next(filter(None, map(vectorizers, members(estimator) or _in_attributes(estimator))), [])
 
 
@@ -127,8 +127,10 @@ def unused(estimator: Any) -> frozenset[str]:
     for part in outermost_parts(estimator):
         columns = _attribute(part, "feature_names_in_")
         if columns is not None and _indices(part) is not None:
-            used = {place for inner, places in by_columns(part) if not _is(inner, "drop") for place in places}
-            return frozenset(str(name) for place, name in enumerate(columns) if place not in used)
+            used = {
+                position for inner, positions in by_columns(part) if not _is(inner, "drop") for position in positions
+            }
+            return frozenset(str(name) for position, name in enumerate(columns) if position not in used)
     return frozenset()
 
 
@@ -139,14 +141,14 @@ def has_column_transformer(estimator: Any) -> bool:
 
 def hints(estimator: Any, width: int) -> list[Hint]:
     """Return a hint for each column."""
-    found = [Hint()] * width
+    all_hints = [Hint()] * width
     for part in outermost_parts(estimator):
-        _collect(part, range(width), found)
+        _collect(part, range(width), all_hints)
         for step in filter(reads_records, steps(part)):
             known = hints_by_name(step)
-            for place, name in enumerate(names(part) or ()):
-                found[place] = found[place].completed_by(known.get(name, Hint()))
-    return found
+            for position, name in enumerate(names(part) or ()):
+                all_hints[position] = all_hints[position].completed_by(known.get(name, Hint()))
+    return all_hints
 
 
 def outermost_parts(estimator: Any) -> Iterator[Any]:
@@ -161,9 +163,9 @@ def outermost_parts(estimator: Any) -> Iterator[Any]:
 
 def members(estimator: Any) -> list[Any]:
     """Return the estimators in it that get the same columns, such as all members of an ensemble."""
-    found = (member for name in _INSIDE for member in _flat(_attribute(estimator, name)))
+    candidates = (member for name in _INSIDE for member in _flat(_attribute(estimator, name)))
     # CalibratedClassifierCV holds wrappers that are not estimators.
-    inner = (thing if hasattr(thing, "get_params") else getattr(thing, "estimator", None) for thing in found)
+    inner = (thing if hasattr(thing, "get_params") else getattr(thing, "estimator", None) for thing in candidates)
     return [thing for thing in inner if hasattr(thing, "get_params")]
 
 
@@ -171,9 +173,9 @@ def held(estimator: Any) -> list[Any]:
     """Return the estimators in the attributes of a class of the user's own that knows no columns, and in their lists
     and dicts: those with names first. Empty if they take different numbers of columns, since it is unknown which gets
     the rows."""
-    found = [part for part in _in_attributes(estimator) if _knows_columns(part)]
-    found.sort(key=lambda part: _attribute(part, "feature_names_in_") is None)
-    return found if len({_attribute(part, "n_features_in_") for part in found}) == 1 else []
+    parts = [part for part in _in_attributes(estimator) if _knows_columns(part)]
+    parts.sort(key=lambda part: _attribute(part, "feature_names_in_") is None)
+    return parts if len({_attribute(part, "n_features_in_") for part in parts}) == 1 else []
 
 
 def _in_attributes(estimator: Any) -> list[Any]:
@@ -219,7 +221,7 @@ def _united(part: Any) -> list[Any]:
 def _knows_columns(part: Any) -> bool:
     """Return whether it was fitted on a table."""
     fitted_on = (_attribute(part, "feature_names_in_"), _attribute(part, "n_features_in_"), _indices(part))
-    return any(found is not None for found in fitted_on)
+    return any(value is not None for value in fitted_on)
 
 
 def by_columns(part: Any) -> Iterator[tuple[Any, Sequence[int]]]:
@@ -243,38 +245,38 @@ def _indices(part: Any) -> Mapping[str, Sequence[int]] | None:
     return None
 
 
-def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
+def _collect(part: Any, columns: Sequence[int], hints: list[Hint]) -> None:
     """Add the hints of `part`, which gets these `columns`."""
     if steps(part):
         unchanged = True
         for step in steps(part):
             if unchanged:
-                _collect(step, columns, found)
+                _collect(step, columns, hints)
                 unchanged = _keeps_columns(step)
             else:
-                _collect_spelling(step, columns, found)
+                _collect_spelling(step, columns, hints)
         return
     if _indices(part) is not None:
-        for transformer, places in by_columns(part):
-            _collect(transformer, [columns[place] for place in places], found)
+        for transformer, positions in by_columns(part):
+            _collect(transformer, [columns[position] for position in positions], hints)
         return
     for transformer in _united(part):
-        _collect(transformer, columns, found)
+        _collect(transformer, columns, hints)
     shown = described(part)
     for position, column in enumerate(columns):
-        if column < len(found):
-            found[column] = found[column].completed_by(_hint(part, position, len(columns)))
+        if column < len(hints):
+            hints[column] = hints[column].completed_by(_hint(part, position, len(columns)))
             if shown and len(shown.hints) == len(columns):
-                found[column] = found[column].completed_by(shown.hints[position])
+                hints[column] = hints[column].completed_by(shown.hints[position])
 
 
-def _collect_spelling(step: Any, columns: Sequence[int], found: list[Hint]) -> None:
+def _collect_spelling(step: Any, columns: Sequence[int], hints: list[Hint]) -> None:
     """Add hints from an encoder of words: how an earlier custom step has written the numbers of these `columns`."""
     categories = _attribute(step, "categories_")
     if isinstance(categories, list) and len(categories) == len(columns):
         for column, words in zip(columns, categories, strict=True):
-            if column < len(found):
-                found[column] = found[column].completed_by(_spelt(np.asarray(words).tolist()))
+            if column < len(hints):
+                hints[column] = hints[column].completed_by(_spelt(np.asarray(words).tolist()))
 
 
 def _spelt(words: Sequence[Any]) -> Hint:
@@ -284,7 +286,7 @@ def _spelt(words: Sequence[Any]) -> Hint:
     for whole, pattern in ((True, _WHOLE), (False, _FRACTION)):
         if texts and len(texts) == len(words) and all(map(pattern.fullmatch, texts)):
             return Hint(values=tuple(map(float, texts[:10])), whole=whole)
-    moments = [found for text in texts if (found := _MOMENT.fullmatch(text))]
+    moments = [match for text in texts if (match := _MOMENT.fullmatch(text))]
     aware = any(moment[2] for moment in moments)
     # pandas writes midnight only for dates among objects, as None makes them.
     if moments and len(moments) == len(words) and {moment[1] for moment in moments} == {"00:00:00"}:
@@ -321,10 +323,10 @@ def _hint(step: Any, position: int, width: int) -> Hint:
         numbers = _attribute(step, attribute)
         numbers = _attribute(numbers, "statistics_") if attribute == "initial_imputer_" else numbers
         if isinstance(numbers, np.ndarray) and numbers.shape == (width,):
-            found = _of_statistic(numbers[position], _spread(step, position, width))
+            statistic = _of_statistic(numbers[position], _spread(step, position, width))
             # What replaces nulls may be of another kind than the column.
             is_fill = _attribute(step, "strategy") == "constant"
-            return hint.completed_by(Hint(fill=found.kind) if is_fill else found)
+            return hint.completed_by(Hint(fill=statistic.kind) if is_fill else statistic)
     return hint
 
 

@@ -92,28 +92,28 @@ def choose_nulls(
     signature, names = draft.signature, draft.signature.names
     if signature.format is not RowFormat.TABLE:
         return ChosenNulls(draft, list(rows))
-    wanted = [place for place, field in enumerate(signature.inputs) if field.nullable]
+    wanted = [position for position, field in enumerate(signature.inputs) if field.nullable]
     wanted += _that_may_be_nan(estimator, signature)
-    columns = [(place, possible[names[place]]) for place in wanted]
+    columns = [(position, possible[names[position]]) for position in wanted]
     if draft.artifact.input_format is InputFormat.ARRAY:
-        columns = [(place, nulls.in_array()) for place, nulls in columns]
-    tried = with_integers(draft, {names[place] for place in wanted if names[place] in doubtful})
-    found = dict(_Trial(estimator, tried, as_requested(tried, rows)).settle(columns))
-    unknown = sorted(place for place, (null, _) in found.items() if null is None)
-    kept = [row for row in rows if all(row[place] is not None for place in unknown)]
-    remarks = [unknown_nulls([names[place] for place in unknown])] if unknown else []
+        columns = [(position, nulls.in_array()) for position, nulls in columns]
+    tried = with_integers(draft, {names[position] for position in wanted if names[position] in doubtful})
+    choices = dict(_Trial(estimator, tried, as_requested(tried, rows)).settle(columns))
+    unknown = sorted(position for position, (null, _) in choices.items() if null is None)
+    kept = [row for row in rows if all(row[position] is not None for position in unknown)]
+    remarks = [unknown_nulls([names[position] for position in unknown])] if unknown else []
     if not kept:
         raise Refused(f"has no sample row without a null that it cannot be tried with: {remarks[0].text}")
     mixed: dict[Null, list[str]] = {}
     fields = list(signature.inputs)
-    for place, (null, is_mixed) in found.items():
+    for position, (null, is_mixed) in choices.items():
         changes = {"nullable": False} if null is None else {"null": null}
-        fields[place] = dataclasses.replace(fields[place], **changes)
+        fields[position] = dataclasses.replace(fields[position], **changes)
         if is_mixed and null:
-            mixed.setdefault(null, []).append(names[place])
+            mixed.setdefault(null, []).append(names[position])
     remarks += [mixed_nulls(columns, null) for null, columns in mixed.items()]
     kept *= 2 if len(kept) == 1 else 1
-    return ChosenNulls(_with_inputs(draft, fields), kept, {names[place] for place in unknown}, remarks)
+    return ChosenNulls(_with_inputs(draft, fields), kept, {names[position] for position in unknown}, remarks)
 
 
 def with_nulls_that_work(
@@ -125,16 +125,16 @@ def with_nulls_that_work(
     if signature.format is RowFormat.TEXTS:
         return draft
     is_table = signature.format is RowFormat.TABLE
-    seen = {place for row in rows for place, value in enumerate(row) if value is None}
-    may_be = {place for place, field in enumerate(signature.inputs) if field.nullable}
+    seen = {position for row in rows for position, value in enumerate(row) if value is None}
+    may_be = {position for position, field in enumerate(signature.inputs) if field.nullable}
     may_be.update(_that_may_be_nan(estimator, signature))
-    wanted = [place for place in sorted(may_be - seen) if signature.names[place] not in refused]
+    wanted = [position for position in sorted(may_be - seen) if signature.names[position] not in refused]
     nullable = _with_nullable(draft, {*wanted, *seen})
 
     def works(nulls: Collection[int]) -> bool:
-        row = [None if place in nulls else value for place, value in enumerate(rows[0])]
+        row = [None if position in nulls else value for position, value in enumerate(rows[0])]
         if not is_table:
-            row = [{**rows[0][0], **{signature.names[place]: None for place in nulls}}]
+            row = [{**rows[0][0], **{signature.names[position]: None for position in nulls}}]
         try:
             answer = predict(estimator, nullable, [row, rows[1]])
         except ModelgateError:
@@ -149,11 +149,13 @@ def _that_may_be_nan(estimator: Any, signature: Signature) -> list[int]:
     """Return the positions of inputs that nothing shows to be nullable, of an estimator that says it takes NaN."""
     kinds = (Kind.NUMBER, Kind.STRING)[: 2 if signature.format is RowFormat.TABLE else 1]
     fields = enumerate(signature.inputs) if takes_nan(estimator) else ()
-    return [place for place, field in fields if field.kind in kinds and not field.nullable]
+    return [position for position, field in fields if field.kind in kinds and not field.nullable]
 
 
-def _with_nullable(draft: ManifestDraft, places: Collection[int]) -> ManifestDraft:
-    inputs = (dataclasses.replace(f, nullable=place in places) for place, f in enumerate(draft.signature.inputs))
+def _with_nullable(draft: ManifestDraft, positions: Collection[int]) -> ManifestDraft:
+    inputs = (
+        dataclasses.replace(f, nullable=position in positions) for position, f in enumerate(draft.signature.inputs)
+    )
     return _with_inputs(draft, inputs)
 
 
@@ -161,20 +163,20 @@ def _with_inputs(draft: ManifestDraft, inputs: Iterable[Field]) -> ManifestDraft
     return dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, inputs=tuple(inputs)))
 
 
-def _that_work(places: Sequence[int], works: Callable[[Collection[int]], bool]) -> set[int]:
-    """Return those of `places` that may be null, halving those that do not work together. Thousands of columns, one
+def _that_work(positions: Sequence[int], works: Callable[[Collection[int]], bool]) -> set[int]:
+    """Return those of `positions` that may be null, halving those that do not work together. Thousands of columns, one
     by one, would take minutes."""
-    found: set[int] = set()
-    waiting = [places] if places else []
+    working: set[int] = set()
+    waiting = [positions] if positions else []
     for _ in range(_MOST_TRIALS):
         if not waiting:
             break
         some = waiting.pop(0)
         if works(some):
-            found.update(some)
+            working.update(some)
         elif len(some) > 1:
             waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
-    return found
+    return working
 
 
 _Column = tuple[int, PossibleNulls]
@@ -199,25 +201,25 @@ class _Trial:
         waiting, left = list(alike.values()), _MOST_COMPARISONS
         while waiting:
             some = waiting.pop(0)
-            possible, places = some[0][1], [place for place, _ in some]
-            answers = {null: self._answers(places, null) for null in dict.fromkeys((Null.NAN, *possible.nulls))}
+            possible, positions = some[0][1], [position for position, _ in some]
+            answers = {null: self._answers(positions, null) for null in dict.fromkeys((Null.NAN, *possible.nulls))}
             choice = _choice(possible, answers)
             left -= 1
             # One column in which a null does not work hides what it does in others.
             if len(some) == 1 or left < 0 or (choice[0] and not choice[1] and None not in answers.values()):
-                yield from ((place, choice) for place in places)
+                yield from ((position, choice) for position in positions)
             else:
                 waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
 
-    def _answers(self, places: Sequence[int], null: Null) -> _Answers:
+    def _answers(self, positions: Sequence[int], null: Null) -> _Answers:
         fields = [
-            dataclasses.replace(field, nullable=True, null=null) if place in places else field
-            for place, field in enumerate(self._draft.signature.inputs)
+            dataclasses.replace(field, nullable=True, null=null) if position in positions else field
+            for position, field in enumerate(self._draft.signature.inputs)
         ]
         draft = _with_inputs(self._draft, fields)
-        rows = [*self._whole, *self._with_null(places)]
+        rows = [*self._whole, *self._with_null(positions)]
         # pandas infers the dtype of a column that is null in every row, as in a request of one.
-        alone = [tuple(None if place in places else value for place, value in enumerate(self._whole[0]))]
+        alone = [tuple(None if position in positions else value for position, value in enumerate(self._whole[0]))]
         answers = self._tried(rows, draft)
         return answers and [*answers, self._tried(alone, draft)]
 
@@ -229,14 +231,14 @@ class _Trial:
         except Exception:  # code of users may raise anything
             return None
 
-    def _with_null(self, places: Sequence[int]) -> Iterator[Row]:
-        """Yield rows with a null at one of the `places`: made of whole rows, and those that there are."""
-        bases = self._whole[: max(1, _MOST_ROWS // len(places))]
-        for place in places:
+    def _with_null(self, positions: Sequence[int]) -> Iterator[Row]:
+        """Yield rows with a null at one of the `positions`: made of whole rows, and those that there are."""
+        bases = self._whole[: max(1, _MOST_ROWS // len(positions))]
+        for position in positions:
             for row in bases:
-                yield (*row[:place], None, *row[place + 1 :])
-        others = {place for place, field in enumerate(self._draft.signature.inputs) if place not in places}
-        real = [row for row in self._rows if None in row and all(row[place] is not None for place in others)]
+                yield (*row[:position], None, *row[position + 1 :])
+        others = {position for position, field in enumerate(self._draft.signature.inputs) if position not in positions}
+        real = [row for row in self._rows if None in row and all(row[position] is not None for position in others)]
         yield from real[:_BASES]
 
     def _asked(self, rows: Sequence[Row], draft: ManifestDraft) -> Iterator[Any]:
@@ -287,10 +289,10 @@ def _alike(some: _Answers, others: _Answers) -> bool:
     return all(map(_is_alike, some, others))
 
 
-def _is_alike(one: Any, other: Any) -> bool:
-    if one is None or isinstance(one, list):
-        return (one is None and other is None) or _alike(one, other)
-    dtypes = {getattr(getattr(each, "dtype", None), "kind", "") for each in (one, other)}
-    if dtypes == {"f"} and not hasattr(one, "indptr") and np.shape(one) == np.shape(other):
-        return bool(np.allclose(one, other, rtol=1e-6, atol=1e-9, equal_nan=True))
-    return same(other, one)
+def _is_alike(answer: Any, other: Any) -> bool:
+    if answer is None or isinstance(answer, list):
+        return (answer is None and other is None) or _alike(answer, other)
+    dtypes = {getattr(getattr(array, "dtype", None), "kind", "") for array in (answer, other)}
+    if dtypes == {"f"} and not hasattr(answer, "indptr") and np.shape(answer) == np.shape(other):
+        return bool(np.allclose(answer, other, rtol=1e-6, atol=1e-9, equal_nan=True))
+    return same(other, answer)

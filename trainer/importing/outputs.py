@@ -126,17 +126,17 @@ def _outputs(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple
             remarks = [unknown_outputs(names)]
     is_class = _answers_classes(estimator)
     outputs = tuple(
-        Output(_kind(column, known, is_class), known, name=names[place] if names else None)
-        for place, (column, known) in enumerate(zip(columns, labels, strict=True))
+        Output(_kind(column, known, is_class), known, name=names[index] if names else None)
+        for index, (column, known) in enumerate(zip(columns, labels, strict=True))
     )
     return _with_probabilities(estimator, rows, draft, outputs, columns, remarks)
 
 
 def _kind(column: Any, labels: tuple[Value, ...] | None, is_class: bool) -> OutputKind:
     """Return the kind of an output. Raises `Refused` for what JSON cannot hold."""
-    found = [value.item() if isinstance(value, np.generic) else value for value in column.tolist()]
+    values = [value.item() if isinstance(value, np.generic) else value for value in column.tolist()]
     strange = {
-        type(value).__name__ for value in found if value is not None and not isinstance(value, str | int | float)
+        type(value).__name__ for value in values if value is not None and not isinstance(value, str | int | float)
     }
     if column.dtype.kind in "mM":  # NumPy makes integers of dates
         strange = {column.dtype.name}
@@ -145,7 +145,7 @@ def _kind(column: Any, labels: tuple[Value, ...] | None, is_class: bool) -> Outp
             f"predicts values of the type {min(strange)}, and an answer has numbers and texts; wrap it in a class whose"
             " predict gives one for each row, or a dict of such"
         )
-    words = any(isinstance(value, str | bool) for value in found)
+    words = any(isinstance(value, str | bool) for value in values)
     whole = is_class and column.dtype.kind in "iu"
     return OutputKind.CLASS if labels is not None or words or whole else OutputKind.NUMBER
 
@@ -153,9 +153,9 @@ def _kind(column: Any, labels: tuple[Value, ...] | None, is_class: bool) -> Outp
 def _answers_classes(estimator: Any) -> bool:
     """Return whether whole numbers are classes, as of clusters and outliers."""
     with suppress(Exception):
-        found = get_tags(estimator).estimator_type
-        if found is not None:
-            return found in ("classifier", "clusterer", "outlier_detector", "density_estimator")
+        estimator_type = get_tags(estimator).estimator_type
+        if estimator_type is not None:
+            return estimator_type in ("classifier", "clusterer", "outlier_detector", "density_estimator")
     return has_method(estimator, "fit_predict") or has_method(estimator, "decision_function")
 
 
@@ -224,8 +224,8 @@ def _quantiles(estimator: Any, count: int) -> list[str] | None:
         loss = str(parameters.get("loss_function"))
         of_catboost = re.fullmatch(r"MultiQuantile:alpha=([\d., ]+)", loss)
         of_xgboost, of_forest = parameters.get("quantile_alpha"), parameters.get("default_quantiles")
-        found = of_catboost[1].split(",") if of_catboost else of_forest if of_xgboost is None else of_xgboost
-        names = [f"quantile_{float(quantile):g}" for quantile in found]
+        quantiles = of_catboost[1].split(",") if of_catboost else of_forest if of_xgboost is None else of_xgboost
+        names = [f"quantile_{float(quantile):g}" for quantile in quantiles]
         return names if len(set(names)) == count else None
     return None
 
@@ -245,10 +245,10 @@ def _with_probabilities(
     if not has_method(estimator, "predict_proba"):
         return outputs, remarks
     wanted = dataclasses.replace(outputs[0], probabilities=True)
-    asked = dataclasses.replace(draft.signature, outputs=(wanted, *outputs[1:]))
+    signature = dataclasses.replace(draft.signature, outputs=(wanted, *outputs[1:]))
     without = "it is served without probabilities: "
     try:
-        _, tables, _ = predict_rows(estimator, rows, asked, draft.artifact)
+        _, tables, _ = predict_rows(estimator, rows, signature, draft.artifact)
     except MemoryError:
         raise
     except Exception as error:
@@ -259,13 +259,13 @@ def _with_probabilities(
     if any(output.labels is None for output in outputs):
         return outputs, [*remarks, Remark(f"{without}their classes are unknown")]
     multi_label = len(outputs) > 1 and not isinstance(tables, list)
-    found = tables if isinstance(tables, list) else [tables]
+    by_output = tables if isinstance(tables, list) else [tables]
     shapes = [(len(rows), len(output.labels or ())) for output in outputs]
     shapes = [(len(rows), len(outputs))] if multi_label and {width for _, width in shapes} == {2} else shapes
-    if [table.shape for table in found] != shapes:
-        why = f"{without}they have {_described(found)}, and the classes need {_described(shapes)}"
+    if [table.shape for table in by_output] != shapes:
+        why = f"{without}they have {_described(by_output)}, and the classes need {_described(shapes)}"
         return outputs, [*remarks, Remark(why)]
-    for table in found:
+    for table in by_output:
         _check_probabilities(table, multi_label)
     kind = OutputKind.CLASS
     return tuple(dataclasses.replace(output, kind=kind, probabilities=True) for output in outputs), remarks

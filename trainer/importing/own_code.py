@@ -18,7 +18,7 @@ import cloudpickle
 
 from trainer.importing import Refused
 from trainer.importing.packages import how_to_install, pip_name
-from trainer.importing.reasons import explained, missing_place
+from trainer.importing.reasons import explained, missing_name
 
 _MODULE = "code_of_the_model"
 """The `__name__` of the code: not `__main__`, so that what a script does when it is started does not run."""
@@ -32,37 +32,37 @@ def load(read: Callable[[], Any], plain: bytes, code: bytes | None) -> tuple[Any
 
     Raises `Refused` about the code, and what `read` raises.
     """
-    own: ModuleType | None = None
+    module: ModuleType | None = None
     with ExitStack() as places:
         for _ in range(_MOST_PLACES):
             try:
-                return read(), own
+                return read(), module
             except (AttributeError, ModuleNotFoundError) as error:
-                place = missing_place(error)
-                if code is None or place is None or place.module.encode() not in plain:
+                missing = missing_name(error)
+                if code is None or missing is None or missing.module.encode() not in plain:
                     raise
-                if own and place.name and not hasattr(own, place.name.partition(".")[0]):
+                if module and missing.name and not hasattr(module, missing.name.partition(".")[0]):
                     raise Refused(
-                        f"uses {place.name!r} of {place.module}, which the code beside it does not define; put the code"
-                        " of the script or module that saved the model there"
+                        f"uses {missing.name!r} of {missing.module}, which the code beside it does not define; put the"
+                        " code of the script or module that saved the model there"
                     ) from None
-                own = own or _run(code)
-                places.enter_context(_put(own, place.module))
+                module = module or _run(code)
+                places.enter_context(_put(module, missing.module))
         raise Refused(f"looks for its classes in more than {_MOST_PLACES} modules; save it with cloudpickle.dump")
 
 
 @contextmanager
-def by_value(own: ModuleType | None) -> Iterator[None]:
+def by_value(module: ModuleType | None) -> Iterator[None]:
     """Make cloudpickle write the classes and functions of this module into its files."""
-    if own is None:
+    if module is None:
         yield
         return
-    with _placed(own.__name__, own):
-        cloudpickle.register_pickle_by_value(own)
+    with _placed(module.__name__, module):
+        cloudpickle.register_pickle_by_value(module)
         try:
             yield
         finally:
-            cloudpickle.unregister_pickle_by_value(own)
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def _run(code: bytes) -> ModuleType:
@@ -111,14 +111,14 @@ def _failing(code: bytes, number: int | None, error: BaseException) -> str:
 
 
 @contextmanager
-def _put(own: ModuleType, name: str) -> Iterator[None]:
+def _put(module: ModuleType, name: str) -> Iterator[None]:
     """Put the code where the pickle looks for it: in place of a missing module, or into the one that is there."""
     there = sys.modules.get(name)
     if there is None:
-        with _placed(name, own):
+        with _placed(name, module):
             yield
         return
-    added = {key: value for key, value in vars(own).items() if not key.startswith("__") and not hasattr(there, key)}
+    added = {key: value for key, value in vars(module).items() if not key.startswith("__") and not hasattr(there, key)}
     vars(there).update(added)
     try:
         yield

@@ -41,26 +41,26 @@ _Outcomes = Mapping[Value, str]
 def with_tried_kinds(estimator: Any, columns: Sequence[Column], unused: Collection[str]) -> list[Column]:
     """Return the columns of a DataFrame with the kinds that the estimator takes. Where it takes several kinds and
     nothing shows which one it was fitted on, the column is `undecided`."""
-    unknown = [place for place, column in enumerate(columns) if column.guessed and column.field.name not in unused]
+    unknown = [index for index, column in enumerate(columns) if column.guessed and column.field.name not in unused]
     if not 0 < len(unknown) <= MOST_COLUMNS:
         return list(columns)
     for guess in (columns, *other_guesses(estimator, columns)):
         if _outcomes(estimator, guess, 0):
             known, words = list(guess), (*_WORDS, *islice(_words_in(estimator), _MOST_WORDS))
-            for place in unknown:
-                known[place] = _tried(estimator, known, place, words)
+            for index in unknown:
+                known[index] = _tried(estimator, known, index, words)
             return known
     return list(columns)
 
 
-def _tried(estimator: Any, columns: Sequence[Column], place: int, words: Sequence[Value]) -> Column:
-    """Return the column at `place` with the kind that the estimator takes; `words` are those to try."""
+def _tried(estimator: Any, columns: Sequence[Column], index: int, words: Sequence[Value]) -> Column:
+    """Return the column at `index` with the kind that the estimator takes; `words` are those to try."""
 
     def outcomes(kind: Kind, values: Sequence[Value], naive: bool = True) -> _Outcomes:
-        column = assumed(columns[place], kind, values)
+        column = assumed(columns[index], kind, values)
         field = dataclasses.replace(column.field, naive=column.field.naive and naive)
         column = dataclasses.replace(column, field=field)
-        return _outcomes(estimator, [*columns[:place], column, *columns[place + 1 :]], place)
+        return _outcomes(estimator, [*columns[:index], column, *columns[index + 1 :]], index)
 
     texts, dates = outcomes(Kind.STRING, _DATES) or outcomes(Kind.STRING, _DAYS), outcomes(Kind.DATETIME, _DATES)
     numbers, known = outcomes(Kind.NUMBER, _NUMBERS), outcomes(Kind.STRING, words)
@@ -72,19 +72,19 @@ def _tried(estimator: Any, columns: Sequence[Column], place: int, words: Sequenc
     taken = [(kind, some) for kind, some in tried if some]
     # A step that makes the same of all numbers, and not of all dates, reads dates.
     telling = [(kind, some) for kind, some in taken if len({*some.values()}) > 1] or taken
-    column, kinds = columns[place], {kind for kind, _ in telling}
+    column, kinds = columns[index], {kind for kind, _ in telling}
     if len(kinds) != 1 or column.field.kind in kinds:
         return dataclasses.replace(column, undecided=len(kinds) > 1)
     return assumed(column, kinds.pop(), [value for _, some in telling for value in some])
 
 
-def _outcomes(estimator: Any, columns: Sequence[Column], place: int) -> _Outcomes:
-    """Return what the last step gets for each value of the column at `place`, beside the first of each other one."""
+def _outcomes(estimator: Any, columns: Sequence[Column], index: int) -> _Outcomes:
+    """Return what the last step gets for each value of the column at `index`, beside the first of each other one."""
     signature = Signature(tuple(column.field for column in columns), ())
     artifact = ArtifactDraft(ArtifactFormat.JOBLIB, InputFormat.DATAFRAME)
-    values = columns[place].values
+    values = columns[index].values
     rows: list[Row] = [
-        tuple(value if other == place else column.values[0] for other, column in enumerate(columns)) for value in values
+        tuple(value if other == index else column.values[0] for other, column in enumerate(columns)) for value in values
     ]
 
     def asked(some: Sequence[Row]) -> list[str]:
@@ -94,14 +94,14 @@ def _outcomes(estimator: Any, columns: Sequence[Column], place: int) -> _Outcome
         seen = seen.toarray() if hasattr(seen, "toarray") else seen
         return [str(np.asarray(row, dtype=object).tolist()) for row in np.asarray(seen)]
 
-    found: dict[Value, str] = {}
+    outcomes: dict[Value, str] = {}
     with warnings.catch_warnings(action="ignore"):
         with suppress(Exception):  # code of users may raise anything
             return dict(zip(values, asked(rows), strict=True))
         for value, row in zip(values, rows, strict=True):
             with suppress(Exception):
-                found[value] = asked([row])[0]
-    return found
+                outcomes[value] = asked([row])[0]
+    return outcomes
 
 
 def _words_in(estimator: Any) -> Iterator[str]:

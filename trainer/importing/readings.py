@@ -140,7 +140,7 @@ def _rows_of_columns(fields: Sequence[Field], columns: Sequence[Column], sample:
     most = max(3, *(len(column.values) for column in columns))
     # Columns advance at different speeds, so that the rows do not lie on a diagonal.
     return [
-        tuple(column.values[number * (place % 2 + 1) % len(column.values)] for place, column in enumerate(columns))
+        tuple(column.values[number * (index % 2 + 1) % len(column.values)] for index, column in enumerate(columns))
         for number in range(min(most, GOLDEN_ROWS))
     ]
 

@@ -27,25 +27,25 @@ _LIBRARIES = ("sklearn", "numpy", "scipy", "pandas", "joblib")
 
 
 @dataclass(frozen=True)
-class Place:
+class MissingName:
     """Where a pickle looks for something that is not there. `name` is None if the module is missing."""
 
     module: str
     name: str | None
 
 
-def missing_place(error: Exception) -> Place | None:
+def missing_name(error: Exception) -> MissingName | None:
     """Return where a pickle looked in vain when it raised `error`; None for another error, or another release of a
     library."""
     if isinstance(error, ModuleNotFoundError):
-        found = Place(error.name or "", None)
+        missing = MissingName(error.name or "", None)
     elif lost := _LOST.search(str(error)):
-        found = Place(_module_of(lost), lost["class"] or lost["name"])
+        missing = MissingName(_module_of(lost), lost["class"] or lost["name"])
     else:
         return None
-    module = found.module
+    module = missing.module
     known = module.split(".")[0] in _LIBRARIES or pip_name(module) or not_served(module) or forecasts(module)
-    return None if known or not found.module else found
+    return None if known or not missing.module else missing
 
 
 def _module_of(lost: re.Match[str]) -> str:

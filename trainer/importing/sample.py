@@ -47,7 +47,9 @@ class Sample:
         """Return the sample with its columns as in `names`, which may have blanks around them."""
         spelling = {name.strip(): name for name in names}
         columns = tuple(name if name in names else spelling.get(name, name) for name in self.columns)
-        nulls = {name: self.nulls[own] for name, own in zip(columns, self.columns, strict=True) if own in self.nulls}
+        nulls = {
+            name: self.nulls[spelt] for name, spelt in zip(columns, self.columns, strict=True) if spelt in self.nulls
+        }
         return dataclasses.replace(self, columns=columns, nulls=nulls)
 
     def whole(self, column: str) -> bool:
@@ -62,17 +64,17 @@ class Sample:
         return None in self.cells(column) or bool(self.nulls.get(column))
 
     def cells(self, column: str) -> list[str | None]:
-        place = self.columns.index(column)
-        return [row[place] for row in self.rows]
+        index = self.columns.index(column)
+        return [row[index] for row in self.rows]
 
 
 def read(file: IO[bytes], nulls: Mapping[str, Sequence[str]] | None = None) -> Sample:
     """Read a sample, of which the sender says what `nulls` are. Raises `Refused`."""
     try:
-        found = csv_table.read(file, most=MOST_ROWS)
+        table = csv_table.read(file, most=MOST_ROWS)
     except csv_table.NotCsv as error:
         raise Refused(f"has sample rows that are not a CSV file ({error}); save them as CSV in UTF-8") from None
-    header, rows = found.columns, found.rows
+    header, rows = table.columns, table.rows
     if not rows:
         raise Refused("has an empty sample: it needs a line with the names of the columns, and rows below it")
     if "" in header and header.index("") == 0:
@@ -81,7 +83,7 @@ def read(file: IO[bytes], nulls: Mapping[str, Sequence[str]] | None = None) -> S
     _check(header, rows)
     known = {name: frozenset(map(Null, held)) for name, held in (nulls or {}).items()}
     words = [_cells(column, known.get(name)) for name, column in zip(header, zip(*rows, strict=True), strict=True)]
-    columns = [[*without_commas(column, number_format(column, found.separator))] for column in words]
+    columns = [[*without_commas(column, number_format(column, table.separator))] for column in words]
     return Sample(tuple(header), list(zip(*columns, strict=True)), known)
 
 

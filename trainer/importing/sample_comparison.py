@@ -64,17 +64,17 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
     repository, trust = Repository(Path(arguments["models"])), Trust.from_json(arguments["trust"])
     manifest, version = repository.manifest(arguments["name"], arguments["new"]), arguments["version"]
     with Path(arguments["rows"]).open("rb") as file:
-        given = sample.read(file)
+        sample_rows = sample.read(file)
     estimator = load(manifest, repository.version_dir(manifest.name, manifest.version), trust)
-    tested = tested_rows(estimator, manifest.draft(), given)
+    tested = tested_rows(estimator, manifest.draft(), sample_rows)
     if tested is None:
         metrics: Mapping[str, float] = {}
-        found = Comparison(version, missing="its sample has no column with the target")
+        comparison = Comparison(version, missing="its sample has no column with the target")
     else:
         metrics = tested.draft.metrics
         places = np.arange(len(tested.rows))
         new = FittedModel(estimator, tested.draft, tested.X, tested.y, places[:0], places, True, 0.0, sample=True)
         data = TrainingRows("", tested.rows, tested.targets, None, "")
-        found = compare(repository, trust, version, new, data)
-    json.dump([metrics, {name: getattr(found, name) for name in _FIGURES}], answer)
+        comparison = compare(repository, trust, version, new, data)
+    json.dump([metrics, {name: getattr(comparison, name) for name in _FIGURES}], answer)
     answer.write("\n")

@@ -40,13 +40,13 @@ def measure_on_sample(
         return None, []
     others = [column for column in sample.columns if column not in draft.signature.names]
     try:
-        found = _targets(estimator, draft, sample)
-        if len(found) > 1:
-            columns = listed(list(found))
+        targets = _targets(estimator, draft, sample)
+        if len(targets) > 1:
+            columns = listed(list(targets))
             why = f"it has no report: {columns} of the sample could each be what it predicts; leave one in it"
-            return None, [*_ignored([column for column in others if column not in found]), why]
-        if found:
-            target, values = found.popitem()
+            return None, [*_ignored([column for column in others if column not in targets]), why]
+        if targets:
+            target, values = targets.popitem()
             facts = _facts(estimator, draft, sample, target, values)
             return facts, _ignored([column for column in others if column != target])
     except Exception:
@@ -77,12 +77,12 @@ def _targets(estimator: Any, draft: ManifestDraft, sample: Sample) -> dict[str, 
     if len(draft.signature.outputs) != 1:
         return {}
     known = {*draft.signature.names, *(inputs.names(estimator) or ())}
-    found = {}
+    targets = {}
     for column in sample.columns:
         values = None if column in known else _predicted(draft.signature.output, column, sample.cells(column))
         if values and sum(value is not None for value in values) >= FEWEST_ROWS:
-            found[column] = values
-    return found
+            targets[column] = values
+    return targets
 
 
 def _predicted(output: Output, column: str, cells: Sequence[str | None]) -> list[Value] | None:
@@ -118,8 +118,8 @@ class Tested:
 
 def tested_rows(estimator: Any, draft: ManifestDraft, sample: Sample) -> Tested | None:
     """Return the rows on which the estimator can be measured, or None without one target in the sample."""
-    found = _targets(estimator, draft, sample)
-    return _tested(estimator, draft, sample, *found.values()) if len(found) == 1 else None
+    targets = _targets(estimator, draft, sample)
+    return _tested(estimator, draft, sample, *targets.values()) if len(targets) == 1 else None
 
 
 def _tested(estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequence[Value]) -> Tested:
@@ -132,12 +132,12 @@ def _tested(estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequen
         if field.name in sample.columns and not field.nullable
     ]
     known = [
-        place
-        for place, row in enumerate(sample.rows)
-        if values[place] is not None and all(row[column] is not None for column in refused)
+        index
+        for index, row in enumerate(sample.rows)
+        if values[index] is not None and all(row[column] is not None for column in refused)
     ]
-    rows = coerce(Grid(sample.columns, [sample.rows[place] for place in known]), signature).rows
-    targets = [values[place] for place in known]
+    rows = coerce(Grid(sample.columns, [sample.rows[index] for index in known]), signature).rows
+    targets = [values[index] for index in known]
     artifact = draft.artifact
     X, y = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype), np.array(targets)
     metrics = measure(y, *predict_matrix(estimator, X, output.probabilities), output)

@@ -17,12 +17,12 @@ _Bounds = tuple[Any, Any]
 
 def contradicts(step: Any, other: Any) -> bool:
     """Return whether `other` cannot have been fitted on what `step` gives, which has the width that it takes."""
-    given = _given(step)
-    if not given:
+    ranges = _given(step)
+    if not ranges:
         return False
     for part in inputs.outermost_parts(other):
         for statistic, seen in _seen(part):
-            low, high = given.get(statistic, (-np.inf, np.inf))
+            low, high = ranges.get(statistic, (-np.inf, np.inf))
             with suppress(ValueError):  # a member of an ensemble may have seen some columns only
                 if np.any(seen < low) or np.any(seen > high):
                     return True
@@ -89,9 +89,11 @@ def _cells(model: Any) -> Any | None:
     with suppress(Exception):
         if hasattr(model, "support_vectors_"):
             return np.asarray(model.support_vectors_.mean(axis=0)).ravel()
-    trees = [tree for each in (model, *inputs.members(model)) if (tree := getattr(each, "tree_", None)) is not None]
+    trees = [tree for member in (model, *inputs.members(model)) if (tree := getattr(member, "tree_", None)) is not None]
     if not trees:
         return None
-    places, limits = (np.concatenate([getattr(tree, name) for tree in trees]) for name in ("feature", "threshold"))
+    features, limits = (np.concatenate([getattr(tree, name) for tree in trees]) for name in ("feature", "threshold"))
     columns = range(trees[0].n_features)
-    return np.array([np.median(limits[places == column]) if (places == column).any() else np.nan for column in columns])
+    return np.array(
+        [np.median(limits[features == column]) if (features == column).any() else np.nan for column in columns]
+    )

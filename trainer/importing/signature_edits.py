@@ -67,10 +67,10 @@ def _published_before(root: Path, source: ModelManifest, draft: ManifestDraft) -
     repository = Repository(root)
     for version in reversed(repository.versions(source.name)):
         with suppress(ModelgateError):
-            found = repository.read_manifest(source.name, version)
-            same_artifact = found.artifact.sha256 == source.artifact.sha256
-            if version > source.version and same_artifact and _identity(found.draft()) == _identity(draft):
-                return found
+            manifest = repository.read_manifest(source.name, version)
+            same_artifact = manifest.artifact.sha256 == source.artifact.sha256
+            if version > source.version and same_artifact and _identity(manifest.draft()) == _identity(draft):
+                return manifest
     return None
 
 
@@ -90,15 +90,15 @@ def _publish(settings: Settings, edit: SignatureEdit, draft: ManifestDraft) -> M
         (folder / FILE).write_bytes(data)
         limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
         task = ImportTask(source.name, source.artifact.sha256, None, None, *limits, edit=edit.to_json())
-        found = examine_in_process(folder, task, forks).draft
+        examined = examine_in_process(folder, task, forks).draft
         draft = dataclasses.replace(
             draft,
             artifact=dataclasses.replace(
-                draft.artifact, input_dtype=found.artifact.input_dtype, kernels=found.artifact.kernels
+                draft.artifact, input_dtype=examined.artifact.input_dtype, kernels=examined.artifact.kernels
             ),
-            golden=found.golden,
-            example=found.example,
-            remarks=tuple(remaining(found.remarks, source.signature, draft.signature)),
+            golden=examined.golden,
+            example=examined.example,
+            remarks=tuple(remaining(examined.remarks, source.signature, draft.signature)),
         )
         manifest = publish(root, data, draft, signing, _report(root, source, draft), forks, source.libraries)
     retain(root, source.name, settings.keep_versions)

@@ -90,28 +90,33 @@ class _Trial:
 
     def _check_inputs(self, rows: EditedRows) -> None:
         """Raise `Refused` for a change of an input with which the model does not work."""
-        places = rows.changed()
-        wrong = self._wrong_with(places, rows) if places else None
+        positions = rows.changed()
+        wrong = self._wrong_with(positions, rows) if positions else None
         if wrong:
             # Trying thousands of inputs one by one would take minutes; that is worth it only to find the wrong one.
-            raise Refused(next((found for place in places if (found := self._wrong_with([place], rows))), wrong))
+            raise Refused(
+                next((reason for position in positions if (reason := self._wrong_with([position], rows))), wrong)
+            )
 
-    def _wrong_with(self, places: Sequence[int], rows: EditedRows) -> str | None:
-        """Return why the model does not work if the inputs at `places` alone change, or None if it does."""
-        fields = rows.fields(places)
+    def _wrong_with(self, positions: Sequence[int], rows: EditedRows) -> str | None:
+        """Return why the model does not work if the inputs at `positions` alone change, or None if it does."""
+        fields = rows.fields(positions)
         draft = self._under(dataclasses.replace(self._old.signature, inputs=tuple(fields)))
-        names, kinds = listed([fields[place].name for place in places]), {str(fields[place].kind) for place in places}
-        with_nulls = rows.with_nulls(places)
+        names, kinds = (
+            listed([fields[position].name for position in positions]),
+            {str(fields[position].kind) for position in positions},
+        )
+        with_nulls = rows.with_nulls(positions)
         trials: list[tuple[str, str, Sequence[Row]]] = [
             (
                 f"{names} as {' and '.join(sorted(kinds))}",
                 "leave kind and categories as they are",
-                rows.adapted(places),
+                rows.adapted(positions),
             ),
             (f"null in {names}", "leave nullable and null as they are", with_nulls),
-            (f"a new text in {names}", "leave categories as they are", rows.with_unseen(places)),
+            (f"a new text in {names}", "leave categories as they are", rows.with_unseen(positions)),
         ]
-        more = list(rows.with_new_categories(places))
+        more = list(rows.with_new_categories(positions))
         trials += [
             (
                 f"the new categories of {names}",

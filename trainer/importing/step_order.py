@@ -29,7 +29,7 @@ def in_order(steps: Mapping[str, Any], model: Any | None) -> list[str] | None:
     orders = [
         order
         for order in permutations(steps)
-        if all(_fits(one, other) for one, other in pairwise([*(steps[name] for name in order), *counted]))
+        if all(_fits(step, other) for step, other in pairwise([*(steps[name] for name in order), *counted]))
     ]
     fitting = orders
     orders = [order for order in orders if not any(map(contradicts, *_pairs([*map(steps.get, order), *last])))]
@@ -62,9 +62,9 @@ def width_out(step: Any) -> int | None:
     """Return the number of columns that a step gives, or None if it is unknown."""
     if hasattr(step, "build_analyzer") and hasattr(step, "n_features"):
         return int(step.n_features)
-    found = names_out(step)
-    if found is not None:
-        return len(found)
+    names = names_out(step)
+    if names is not None:
+        return len(names)
     width = width_in(step)
     with suppress(Exception):
         return int(np.shape(step.transform(np.zeros((1, int(width or 0)))))[1])
@@ -88,13 +88,13 @@ def keeps_names(step: Any) -> bool:
     return taken is not None and taken == names_out(step)
 
 
-def _fits(one: Any, other: Any) -> bool:
+def _fits(step: Any, other: Any) -> bool:
     """Return whether `other` can take what `one` gives."""
-    given, taken = width_out(one), width_in(other)
-    if given is None or taken is None or given != taken:
+    width, taken = width_out(step), width_in(other)
+    if width is None or taken is None or width != taken:
         return False
     names = names_in(other)
-    return names is None or not keeps_names(one) or names == names_out(one)
+    return names is None or not keeps_names(step) or names == names_out(step)
 
 
 def _pairs(chain: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
@@ -102,6 +102,6 @@ def _pairs(chain: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
     return chain[:-1], chain[1:]
 
 
-def _contradicts_names(one: Any, other: Any) -> bool:
+def _contradicts_names(step: Any, other: Any) -> bool:
     """Return whether `other` was fitted on a DataFrame and `one` on an array, as steps after the first are."""
-    return names_in(one) is None and names_in(other) is not None
+    return names_in(step) is None and names_in(other) is not None

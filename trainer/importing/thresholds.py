@@ -34,9 +34,9 @@ def _find(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _find(part)
 
 
-def with_threshold(model: Any, found: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return `model` with the threshold in `found` applied, and a warning about it. Raises `Refused`."""
-    names, values = listed(list(found)), list(found.values())
+def with_threshold(model: Any, candidates: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return `model` with the threshold among `candidates` applied, and a warning about it. Raises `Refused`."""
+    names, values = listed(list(candidates)), list(candidates.values())
     if len(values) > 1:
         raise Refused(f"holds a model with several thresholds ({names}); keep the one that counts")
     threshold = _number(values[0])

@@ -97,12 +97,12 @@ def _is_one_type(draft: ManifestDraft) -> bool:
     )
 
 
-def _differ(estimator: Any, one: ManifestDraft, other: ManifestDraft, rows: Sequence[Row]) -> bool:
+def _differ(estimator: Any, first: ManifestDraft, other: ManifestDraft, rows: Sequence[Row]) -> bool:
     """Return whether the answers differ; False if one of them raises."""
-    if one == other:
+    if first == other:
         return False
     try:
-        answer, another = (predict(estimator, draft, as_requested(draft, rows)) for draft in (one, other))
+        answer, another = (predict(estimator, draft, as_requested(draft, rows)) for draft in (first, other))
     except ModelgateError:
         return False
     return not all(map(_alike, _cells(answer), _cells(another)))

@@ -71,12 +71,12 @@ def _takes_words(vectorizer: Any) -> bool:
     """Return whether it leaves a text whole, or takes its letters for words although it knows longer ones."""
     text = "ab cd"
     try:
-        found = vectorizer.build_analyzer()(text)
+        tokens = vectorizer.build_analyzer()(text)
     except Exception:
         return False  # an analyzer of one's own may take what it likes
     if getattr(vectorizer, "analyzer", "word") in ("char", "char_wb"):
         return False
-    letters = list(found) == list(text)
+    letters = list(tokens) == list(text)
     known = getattr(vectorizer, "vocabulary_", None)
     return bool(letters and (known is None or any(len(str(word)) > 1 for word in known)))
 
@@ -85,8 +85,8 @@ def texts_to_try(readers: Iterable[Any], most: int) -> list[str]:
     """Return texts of words that the vectorizers know."""
     known = (_known_words(reader, most * _WORDS_IN_A_TEXT) for reader in readers)
     words = max(known, key=_letters) or _SOME_WORDS
-    places = [range(number, number + most * _WORDS_IN_A_TEXT, most) for number in range(most)]
-    return [" ".join(dict.fromkeys(words[place % len(words)] for place in some)) for some in places]
+    positions = [range(number, number + most * _WORDS_IN_A_TEXT, most) for number in range(most)]
+    return [" ".join(dict.fromkeys(words[position % len(words)] for position in some)) for some in positions]
 
 
 def _letters(words: Sequence[str]) -> int:
@@ -105,22 +105,22 @@ def record_fields(readers: Sequence[Any]) -> tuple[Field, ...]:
     """Return the names that the vectorizers know: those of numbers, and those that they join with a text. Empty if one
     of them hashes names, or if there are too many to list."""
     known = [_known_names(reader) for reader in readers]
-    found = _merged(known) if all(known) else {}
-    if len(found) > MAX_NAMES:
+    fields = _merged(known) if all(known) else {}
+    if len(fields) > MAX_NAMES:
         return ()
     return tuple(
         Field(name, Kind.NUMBER if number else Kind.STRING, guessed=number and bool(texts))
-        for name, (number, texts) in found.items()
+        for name, (number, texts) in fields.items()
     )
 
 
 def _merged(known: Sequence[_Known]) -> _Known:
-    found: _Known = {}
+    merged: _Known = {}
     for names in known:
         for name, (number, texts) in names.items():
-            was_number, others = found.get(name, (False, []))
-            found[name] = (number or was_number, [*others, *texts])
-    return found
+            was_number, others = merged.get(name, (False, []))
+            merged[name] = (number or was_number, [*others, *texts])
+    return merged
 
 
 def hints_by_name(vectorizer: Any) -> dict[str, Hint]:
@@ -133,12 +133,12 @@ def hints_by_name(vectorizer: Any) -> dict[str, Hint]:
 
 def records_to_try(readers: Sequence[Any], most: int) -> list[dict[str, Value]]:
     """Return records of names and texts that the vectorizers know."""
-    found = _merged([_known_names(reader) for reader in readers])
-    if not found:
+    fields = _merged([_known_names(reader) for reader in readers])
+    if not fields:
         words = _SOME_WORDS[:_NAMES_IN_A_RECORD]
-        return [{word: float((place + number) % 3) for place, word in enumerate(words)} for number in range(most)]
-    names = list(islice(found, 0, None, max(1, len(found) // _NAMES_IN_A_RECORD)))[:_NAMES_IN_A_RECORD]
-    return [{name: _value(*found[name], number + place) for place, name in enumerate(names)} for number in range(most)]
+        return [{word: float((index + number) % 3) for index, word in enumerate(words)} for number in range(most)]
+    names = list(islice(fields, 0, None, max(1, len(fields) // _NAMES_IN_A_RECORD)))[:_NAMES_IN_A_RECORD]
+    return [{name: _value(*fields[name], number + index) for index, name in enumerate(names)} for number in range(most)]
 
 
 def _value(number: bool, texts: Sequence[str], turn: int) -> Value:
@@ -149,7 +149,7 @@ def _value(number: bool, texts: Sequence[str], turn: int) -> Value:
 def _known_names(vectorizer: Any) -> _Known:
     """Return for each name in a `DictVectorizer` whether it was a number, and the first texts that it had. Raises
     `Refused` for names that are not texts."""
-    found: _Known = {}
+    known: _Known = {}
     for feature in getattr(vectorizer, "feature_names_", ()):
         if not isinstance(feature, str) or not is_encodable(feature):
             raise Refused(
@@ -157,10 +157,10 @@ def _known_names(vectorizer: Any) -> _Known:
                 " whose names are texts"
             )
         name, separator, text = str(feature).partition(vectorizer.separator)
-        number, texts = found.get(name, (False, []))
+        number, texts = known.get(name, (False, []))
         if not separator:
             number = True
         elif len(texts) < 10:
             texts.append(text)
-        found[name] = (number, texts)
-    return found
+        known[name] = (number, texts)
+    return known

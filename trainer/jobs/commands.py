@@ -98,21 +98,21 @@ def import_version(settings: Settings, connection: Redis, command: RepositoryCom
     wish = Wish(command.alias or CURRENT, not command.no_promote, command.accept or ())
     promote = partial(promotion.promote, settings, connection)
     with Forks() as forks:
-        manifest, found = imports.import_upload(
+        manifest, outcome = imports.import_upload(
             settings,
             command,
             forks,
             lambda manifest, rows: (manifest, promote_if_passed(settings, manifest, rows, wish, promote, forks)),
         )
-    remark = f"it is published, but not {wish.alias}: {found.reason}" if found.reason else found.remark
+    remark = f"it is published, but not {wish.alias}: {outcome.reason}" if outcome.reason else outcome.remark
     answer = _answer(settings, command, remark)
     return {
         **answer,
         "version": manifest.version,
         "warnings": [*manifest.warnings, *answer["warnings"]],
-        "promoted": found.promoted,
-        "reason": found.reason,
-        "verdict": found.verdict,
+        "promoted": outcome.promoted,
+        "reason": outcome.reason,
+        "verdict": outcome.verdict,
     }
 
 

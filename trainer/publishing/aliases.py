@@ -98,12 +98,12 @@ def roll_back(root: Path, model: str, version: int, before: int | None) -> dict[
     """
 
     def change(names: _Names) -> _Names:
-        found = _previous(model, names.aliases)
+        previous = _previous(model, names.aliases)
         _check_unmoved(model, names.aliases, CURRENT, before)
         _check_unmoved(model, names.aliases, PREVIOUS, version)
-        kept = [one for one in names.history if one != before and Repository(root).has_version(model, one)]
+        kept = [number for number in names.history if number != before and Repository(root).has_version(model, number)]
         aliases = {name: number for name, number in names.aliases.items() if name != PREVIOUS}
-        return _Names(aliases | ({PREVIOUS: kept.pop()} if kept else {}) | {CURRENT: found}, kept)
+        return _Names(aliases | ({PREVIOUS: kept.pop()} if kept else {}) | {CURRENT: previous}, kept)
 
     return _change(root, model, change)
 
@@ -155,7 +155,7 @@ def _moved(root: Path, model: str, names: _Names, alias: str, version: int, befo
     if alias != CURRENT or old is None or old == version:
         return _Names({**aliases, alias: version}, names.history)
     further = [*names.history, *([aliases[PREVIOUS]] if PREVIOUS in aliases else [])]
-    history = [one for one in further if one not in (old, version)][-MOST_KEPT:]
+    history = [number for number in further if number not in (old, version)][-MOST_KEPT:]
     return _Names({**aliases, PREVIOUS: old, alias: version}, history)
 
 
@@ -194,10 +194,10 @@ def _change(root: Path, model: str, change: Callable[[_Names], _Names]) -> dict[
 
 def _history(root: Path, model: str) -> list[int]:
     try:
-        found = json.loads((root / model / ALIASES_FILE).read_bytes())[HISTORY]
+        history = json.loads((root / model / ALIASES_FILE).read_bytes())[HISTORY]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return []
-    return [version for version in found if type(version) is int] if isinstance(found, list) else []
+    return [version for version in history if type(version) is int] if isinstance(history, list) else []
 
 
 def lock_aliases(root: Path, model: str) -> AbstractContextManager[IO[str]]:

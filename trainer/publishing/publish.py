@@ -87,8 +87,8 @@ def publish(
             if signing.key:
                 write(folder / SIGNATURE_FILE, signing.key.sign(text))
             sync(folder)
-            with forks_or_own(forks) as own:
-                verify(folder, manifest, signing.own_trust, own)
+            with forks_or_own(forks) as own_forks:
+                verify(folder, manifest, signing.own_trust, own_forks)
             if report:
                 _write_report(folder / REPORT_DIR, manifest, report)
             _record_version(lock, version)
@@ -167,7 +167,7 @@ def _next_version(root: Path, name: str, lock: IO[str]) -> int:
     versions = root / name / VERSIONS_DIR
     on_disk = [int(entry) for entry in (os.listdir(versions) if versions.is_dir() else ()) if entry.isdecimal()]
     repository = Repository(root)
-    removed = [number for one in repository.removals(name) for number in one.versions]
+    removed = [number for removal in repository.removals(name) for number in removal.versions]
     return max([0, *recorded, *on_disk, *removed, *repository.aliases(name).values()]) + 1
 
 

@@ -43,7 +43,7 @@ def restore(root: Path, model: str, version: int | None = None) -> Path:
     with _locked(root, model):
         repository = Repository(root)
         removals = repository.removals(model)
-        chosen = [one for one in removals if version is None or version in one.versions]
+        chosen = [removal for removal in removals if version is None or version in removal.versions]
         if not chosen:
             kept = f"; versions that can be restored: {_listed(removals)}" if removals else ""
             raise _unknown(model, f" that was removed{f' with version {version}' if version else ''}{kept}")
@@ -97,4 +97,4 @@ def _unknown(model: str, what: str = "") -> ModelgateError:
 
 
 def _listed(removals: list[RemovedModel]) -> str:
-    return ", ".join(str(version) for one in removals for version in one.versions)
+    return ", ".join(str(version) for removal in removals for version in removal.versions)

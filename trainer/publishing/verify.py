@@ -25,14 +25,14 @@ _MOST_SHOWN = 500
 """Most characters of an answer in a sentence."""
 
 
-def difference(golden: Golden, found: Prediction) -> str | None:
+def difference(golden: Golden, prediction: Prediction) -> str | None:
     """Return a sentence about the first golden row with a different answer, or None."""
-    for row, (old, new) in enumerate(zip(golden.predictions, found.values, strict=True)):
+    for row, (old, new) in enumerate(zip(golden.predictions, prediction.values, strict=True)):
         if not _same(old, new):
             return (
                 f"golden row {row} gave {_shown(old)} when the model was trained, and gives {_shown(new)} after loading"
             )
-    for row, (old, new) in enumerate(zip(golden.probabilities or (), found.probabilities or (), strict=True)):
+    for row, (old, new) in enumerate(zip(golden.probabilities or (), prediction.probabilities or (), strict=True)):
         if not _same(old, new):
             return f"golden row {row} gave the probabilities {_shown(old)}, and gives {_shown(new)} after loading"
     return None

@@ -33,8 +33,8 @@ def parameters(folder: Path | None = None) -> dict[str, list[Parameter]]:
     """Return the parameters of the recipes without running any. Leaves out recipes where that is impossible."""
     files = {name: Path(__path__[0]) / f"{name}.py" for name in _built_in()}
     files |= {path.stem: path for path in _files(folder) if not _objection(path)}
-    found = {name: parameters_in(path) for name, path in files.items()}
-    return {name: parameters for name, parameters in found.items() if parameters is not None}
+    parameters_by_name = {name: parameters_in(path) for name, path in files.items()}
+    return {name: parameters for name, parameters in parameters_by_name.items() if parameters is not None}
 
 
 def problems(folder: Path | None) -> list[str]:
@@ -139,10 +139,10 @@ def _load(path: Path) -> ModuleType:
 def _only_recipe(module: ModuleType) -> Recipe:
     """Return the only recipe that `module` itself defines. Raises `RecipeError`."""
     recipes = [thing for thing in vars(module).values() if isinstance(thing, Recipe)]
-    found = [recipe for recipe in recipes if recipe.fit.__module__ == module.__name__]
-    if len(found) != 1:
+    defined_here = [recipe for recipe in recipes if recipe.fit.__module__ == module.__name__]
+    if len(defined_here) != 1:
         raise RecipeError(
             f"the file of the recipe {module.__name__.rpartition('.')[2]} must decorate one function with"
-            f" @recipe(…); it has {len(found)}"
+            f" @recipe(…); it has {len(defined_here)}"
         )
-    return found[0]
+    return defined_here[0]

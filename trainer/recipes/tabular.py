@@ -122,20 +122,20 @@ def _models(y: Any, classes: bool) -> dict[str, Any]:
         boosting["l2_regularization"] = RARE_L2
     forest = {"min_samples_leaf": 2, "max_samples": min(1.0, ROWS_A_TREE / len(y)), "n_jobs": 1, "random_state": SEED}
     if classes:
-        found = {
+        models = {
             "baseline": DummyClassifier(strategy="prior"),
             "linear": LogisticRegression(max_iter=1000),
             "boosting": HistGradientBoostingClassifier(**boosting),
             "forest": RandomForestClassifier(100, **forest),
         }
-        return {**found, BLEND: VotingClassifier(list(found.items())[1:], voting="soft")}
-    found = {
+        return {**models, BLEND: VotingClassifier(list(models.items())[1:], voting="soft")}
+    models = {
         "baseline": DummyRegressor(),
         "linear": RidgeCV(np.logspace(-3, 3, 13)),
         "boosting": HistGradientBoostingRegressor(**boosting),
         "forest": RandomForestRegressor(100, max_features=0.5, **forest),
     }
-    return {**found, BLEND: VotingRegressor(list(found.items())[1:])}
+    return {**models, BLEND: VotingRegressor(list(models.items())[1:])}
 
 
 def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds: int, run: Run) -> str:
@@ -155,39 +155,39 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
             )
             break
         began, scores = time.monotonic(), []
-        leader = max((each.found.mean for each in tried), default=None)
+        leader = max((entry.compared.mean for entry in tried), default=None)
         answers = np.zeros(len(y) if labels is None else (len(y), len(labels)))
         for number, (train, test) in enumerate(folds):
             run.tell((done + number / FOLDS) / len(candidates), done, len(candidates), leader)
             answers[test] = _answers(clone(candidate).fit(X.iloc[train], y[train]), X.iloc[test], labels)
             scores.append(_scores(y[test], answers[test], labels, headline))
         took, means, spreads = time.monotonic() - began, np.nanmean(scores, axis=0), np.nanstd(scores, axis=0)
-        found, shown = (
+        scored, shown = (
             Candidate(name, metric, float(mean), float(spread), took)
             for metric, mean, spread in zip((LOG_LOSS if classes else "r2", headline), means, spreads, strict=True)
         )
-        score = f"log loss {-found.mean:.4f}" if classes else f"R² {found.mean:.4f}"
-        run.say(f"{name}: {score} ± {found.spread:.4f} over {FOLDS} folds, {took:.1f} s")
-        run.candidates.append(found)
-        tried.append(_Tried(found, shown, answers))
+        score = f"log loss {-scored.mean:.4f}" if classes else f"R² {scored.mean:.4f}"
+        run.say(f"{name}: {score} ± {scored.spread:.4f} over {FOLDS} folds, {took:.1f} s")
+        run.candidates.append(scored)
+        tried.append(_Tried(scored, shown, answers))
     baseline, *real = tried
-    best = max(real, key=lambda each: each.found.mean)
+    best = max(real, key=lambda entry: entry.compared.mean)
     run.chosen = best.shown
     run.out_of_fold = None if labels is None else OutOfFold(y, best.answers, tuple(labels.tolist()))
-    run.tell(1.0, len(tried), len(candidates), best.found.mean)
-    if best.found.mean <= baseline.found.mean:
+    run.tell(1.0, len(tried), len(candidates), best.compared.mean)
+    if best.compared.mean <= baseline.compared.mean:
         run.remark(
-            f"{best.found.name} has no better {'log loss' if classes else 'R²'} than always giving the same answer: the"
-            f" columns hardly predict {run.target.name}"
+            f"{best.compared.name} has no better {'log loss' if classes else 'R²'} than always giving the same answer:"
+            f" the columns hardly predict {run.target.name}"
         )
-    return best.found.name
+    return best.compared.name
 
 
 @dataclass(frozen=True)
 class _Tried:
     """A tried candidate: the metric that it is compared by, its headline metric, and the predictions of the folds."""
 
-    found: Candidate
+    compared: Candidate
     shown: Candidate
     answers: Any
 
@@ -210,9 +210,9 @@ def _scores(y: Any, answers: Any, labels: Any, headline: str) -> tuple[float, fl
     """Return the metric that candidates are compared by, and the headline metric; higher is better for both."""
     if labels is None:
         return r2_score(y, answers), r2_score(y, answers)
-    own = answers[np.arange(len(y)), np.searchsorted(labels, y)]
+    probabilities = answers[np.arange(len(y)), np.searchsorted(labels, y)]
     # One confident wrong prediction must not outweigh all others.
-    sure = float(np.log(np.clip(own, 1e-4, 1)).mean())
+    sure = float(np.log(np.clip(probabilities, 1e-4, 1)).mean())
     if headline == "accuracy":
         return sure, float((labels[answers.argmax(axis=1)] == y).mean())
     return sure, average_precision(y, answers, labels.tolist())

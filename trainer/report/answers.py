@@ -37,7 +37,7 @@ class Classes:
         """Return the `answers` to rows with the targets `y`. `targets`: those of all rows."""
         actual, predicted = np.asarray(y).tolist(), np.asarray(answers.predicted).tolist()
         known = list(answers.output.labels or ())
-        places = {label: place for place, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}
+        places = {label: index for index, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}
         return cls(
             list(places),
             np.array([places[label] for label in actual]),
@@ -70,9 +70,9 @@ class Numbers:
         return cls.beside(evidence.y_test, predict_matrix(evidence.estimator, evidence.X_test, False)[0])
 
     @classmethod
-    def beside(cls, y: Any, found: Any) -> Numbers:
-        """Return the predictions `found` of rows with the targets `y`. Raises `NotShown` if none is finite."""
-        actual, predicted = np.asarray(y, dtype=float), np.asarray(found, dtype=float)
+    def beside(cls, y: Any, values: Any) -> Numbers:
+        """Return the predictions `values` of rows with the targets `y`. Raises `NotShown` if none is finite."""
+        actual, predicted = np.asarray(y, dtype=float), np.asarray(values, dtype=float)
         finite = np.isfinite(predicted)
         if not finite.any():
             raise NotShown("None of the model's predictions is a finite number.")

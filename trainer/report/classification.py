@@ -41,7 +41,7 @@ def confusion(answers: Classes) -> Facts:
     shown = most_frequent(answers.labels, (matrix.sum(axis=0) + matrix.sum(axis=1)).tolist())
     counts = matrix[np.ix_(shown, shown)]
     return {
-        "labels": [clean(answers.labels[place]) for place in shown],
+        "labels": [clean(answers.labels[index]) for index in shown],
         "counts": counts.tolist(),
         "classes_left_out": size - len(shown),
         "rows_left_out": int(matrix.sum() - counts.sum()),
@@ -55,21 +55,21 @@ def by_class(answers: Classes) -> Facts:
     one that is never predicted; the mean counts both as 0, as scikit-learn's classification report does.
     """
     size = len(answers.labels)
-    rows, predicted = (np.bincount(found, minlength=size) for found in (answers.actual, answers.predicted))
+    rows, predicted = (np.bincount(codes, minlength=size) for codes in (answers.actual, answers.predicted))
     scores = precision_recall_fscore_support(answers.actual, answers.predicted, labels=range(size), zero_division=0)
     occurring = (rows + predicted) > 0
     shown = most_frequent(answers.labels, (rows + predicted).tolist())
     precision, recall, f1 = scores[:3]
     items = [
         {
-            "label": clean(answers.labels[place]),
-            "rows": int(rows[place]),
-            "predicted": int(predicted[place]),
-            "precision": number(precision[place]) if predicted[place] else None,
-            "recall": number(recall[place]) if rows[place] else None,
-            "f1": number(f1[place]) if occurring[place] else None,
+            "label": clean(answers.labels[index]),
+            "rows": int(rows[index]),
+            "predicted": int(predicted[index]),
+            "precision": number(precision[index]) if predicted[index] else None,
+            "recall": number(recall[index]) if rows[index] else None,
+            "f1": number(f1[index]) if occurring[index] else None,
         }
-        for place in shown
+        for index in shown
     ]
     names = ("precision", "recall", "f1")
     mean = {name: number(score[occurring].mean()) for name, score in zip(names, (precision, recall, f1), strict=True)}
@@ -85,21 +85,21 @@ def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
     """
     if answers.probabilities is None or answers.probabilities.shape[1] != 2:
         raise NotShown("Thresholds are shown for models of two classes with probabilities.")
-    place = answers.scored[0]
-    given, positive = answers.probabilities[:, place], answers.actual == place
+    column = answers.scored[0]
+    probabilities, positive = answers.probabilities[:, column], answers.actual == column
     if positive.all() or not positive.any():
         raise NotShown("All test rows are of one class.")
-    served = _served(given, answers.predicted == place)
-    reaching = [_below(float(np.quantile(given[positive], 1 - recall, method="lower"))) for recall in RECALLS]
+    served = _served(probabilities, answers.predicted == column)
+    reaching = [_below(float(np.quantile(probabilities[positive], 1 - recall, method="lower"))) for recall in RECALLS]
     wanted = {threshold for threshold in (served, recommended, *reaching) if threshold is not None}
     return {
-        "label": clean(answers.labels[place]),
-        "rows": len(given),
+        "label": clean(answers.labels[column]),
+        "rows": len(probabilities),
         "share": number(positive.mean()),
         "items": [
             {
                 "threshold": threshold,
-                **_at(threshold, given, positive),
+                **_at(threshold, probabilities, positive),
                 "served": threshold == served,
                 "recommended": threshold == recommended,
             }
@@ -108,8 +108,8 @@ def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
     }
 
 
-def _at(threshold: float, given: Any, positive: Any) -> Facts:
-    flagged = given >= threshold
+def _at(threshold: float, probabilities: Any, positive: Any) -> Facts:
+    flagged = probabilities >= threshold
     right, count = int((flagged & positive).sum()), int(flagged.sum())
     return {
         "precision": number(right / count) if count else None,
@@ -119,10 +119,10 @@ def _at(threshold: float, given: Any, positive: Any) -> Facts:
     }
 
 
-def _served(given: Any, predicted: Any) -> float | None:
+def _served(probabilities: Any, predicted: Any) -> float | None:
     """Return the threshold that the model itself uses, if any."""
-    candidates = [0.5, *([_below(float(given[predicted].min()))] if predicted.any() else [])]
-    return next((threshold for threshold in candidates if ((given >= threshold) == predicted).all()), None)
+    candidates = [0.5, *([_below(float(probabilities[predicted].min()))] if predicted.any() else [])]
+    return next((threshold for threshold in candidates if ((probabilities >= threshold) == predicted).all()), None)
 
 
 def _below(probability: float, digits: int = 3) -> float:
@@ -143,12 +143,14 @@ def calibration(answers: Classes) -> Facts:
     shown, label = answers.scored, None
     if answers.probabilities.shape[1] == 2:
         label = clean(answers.labels[shown[0]])
-        given, hit = answers.probabilities[:, shown[0]], answers.actual == shown[0]
+        probabilities, hit = answers.probabilities[:, shown[0]], answers.actual == shown[0]
     else:
-        given, hit = answers.probabilities.max(axis=1), answers.actual == answers.probabilities.argmax(axis=1)
-    bins = equal_bins(given)
+        probabilities, hit = answers.probabilities.max(axis=1), answers.actual == answers.probabilities.argmax(axis=1)
+    bins = equal_bins(probabilities)
     places, rows = np.unique(bins, return_counts=True)
-    predicted, observed = (np.array([values[bins == place].mean() for place in places]) for values in (given, hit))
+    predicted, observed = (
+        np.array([values[bins == bin_index].mean() for bin_index in places]) for values in (probabilities, hit)
+    )
     low, high = _wilson(observed, rows)
     return {
         "label": label,
@@ -157,8 +159,8 @@ def calibration(answers: Classes) -> Facts:
         "low": numbers(low),
         "high": numbers(high),
         "rows": rows.tolist(),
-        "gap": number((np.abs(predicted - observed) * rows).sum() / len(given)),
-        "brier": number(np.mean((given - hit) ** 2)),
+        "gap": number((np.abs(predicted - observed) * rows).sum() / len(probabilities)),
+        "brier": number(np.mean((probabilities - hit) ** 2)),
     }
 
 

@@ -82,13 +82,13 @@ def _points(x: Any, y: Any) -> Facts:
 
 def _one_against_the_rest(answers: Classes, curve: Curve) -> Facts:
     curves, one_sided = [], []
-    for place in answers.scored:
-        positive, label = answers.actual == place, clean(answers.labels[place])
+    for column in answers.scored:
+        positive, label = answers.actual == column, clean(answers.labels[column])
         if positive.all() or not positive.any():
             one_sided.append(label)
         else:
             curves.append(
-                {"label": label, "rows": int(positive.sum()), **curve(positive, answers.probabilities[:, place])}
+                {"label": label, "rows": int(positive.sum()), **curve(positive, answers.probabilities[:, column])}
             )
     if not curves:
         raise NotShown("All test rows are of one class.")

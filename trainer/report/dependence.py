@@ -47,29 +47,29 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
     def answers(rows: Sequence[Row]) -> Any:
         """Return the predictions: rows × classes, or rows × 1."""
         matrix = to_matrix(rows, signature.inputs, evidence.draft.artifact.input_format)
-        found, table = predict_matrix(evidence.estimator, matrix, bool(classes))
-        return table[:, classes] if classes else np.asarray(found, dtype=float)[:, None]
+        predicted, table = predict_matrix(evidence.estimator, matrix, bool(classes))
+        return table[:, classes] if classes else np.asarray(predicted, dtype=float)[:, None]
 
     names = [clean(name) for name in signature.names]
     wanted = [names.index(name) for name in strongest[:MOST_INPUTS] if name in names]
     rows = _affordable(evidence, answers, seconds / max(1, len(wanted) * VALUES))
     some = evidence.rows[:: max(1, len(evidence.rows) // LOOKED_AT)]
     items: list[Facts] = []
-    for place in wanted:
-        values = _values(signature.inputs[place], [row[place] for row in some])
+    for index in wanted:
+        values = _values(signature.inputs[index], [row[index] for row in some])
         if len(values) < 2 or (items and time.monotonic() > end):
             continue
-        found = answers([(*row[:place], value, *row[place + 1 :]) for value in values for row in rows])
-        lines = found.reshape(len(values), len(rows), -1).mean(axis=1).T
+        predictions = answers([(*row[:index], value, *row[index + 1 :]) for value in values for row in rows])
+        lines = predictions.reshape(len(values), len(rows), -1).mean(axis=1).T
         if not np.isfinite(lines).all():
             raise NotShown("The model gave predictions that are not finite numbers.")
         shown = {"values": [_shown(value) for value in values], "lines": [numbers(line) for line in lines]}
-        field = signature.inputs[place]
-        items.append({"name": names[place], "kind": str(field.kind), "naive": field.naive, **shown})
+        field = signature.inputs[index]
+        items.append({"name": names[index], "kind": str(field.kind), "naive": field.naive, **shown})
     if not items:
         raise NotShown("No input has two values.")
     return {
-        "labels": [clean((output.labels or ())[place]) for place in classes],
+        "labels": [clean((output.labels or ())[index]) for index in classes],
         "rows": len(rows),
         "items": items,
         "not_measured": len(wanted) - len(items),
@@ -79,7 +79,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
 def _affordable(evidence: Evidence, answers: Callable[[Sequence[Row]], Any], seconds: float) -> Sequence[Row]:
     """Return as many test rows as the model predicts in about `seconds`."""
     chosen = np.random.default_rng(SEED).permutation(len(evidence.tested_on))[:ROWS]
-    rows = [evidence.rows[evidence.tested_on[place]] for place in np.sort(chosen)]
+    rows = [evidence.rows[evidence.tested_on[index]] for index in np.sort(chosen)]
     began = time.monotonic()
     answers(rows)
     needed = time.monotonic() - began
@@ -96,8 +96,8 @@ def _values(field: Field, column: Sequence[Value]) -> list[Value]:
     if len(tally) <= VALUES:
         return sorted(tally, key=_order)
     ordered = sorted(present, key=_order)
-    places = np.linspace(0.02, 0.98, VALUES) * (len(ordered) - 1)
-    return list(dict.fromkeys(ordered[round(place)] for place in places))
+    positions = np.linspace(0.02, 0.98, VALUES) * (len(ordered) - 1)
+    return list(dict.fromkeys(ordered[round(position)] for position in positions))
 
 
 def _order(value: Value) -> Any:

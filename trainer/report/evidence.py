@@ -148,5 +148,5 @@ class Evidence:
         """Return a row's values in signature order; a record has None for names that it leaves out."""
         if self.draft.artifact.input_format is not InputFormat.RECORDS:
             return row
-        found = [row[0].get(name) for name in self.draft.signature.names]
-        return [", ".join(map(str, value)) if isinstance(value, list | tuple) else value for value in found]
+        values = [row[0].get(name) for name in self.draft.signature.names]
+        return [", ".join(map(str, value)) if isinstance(value, list | tuple) else value for value in values]

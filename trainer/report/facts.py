@@ -57,21 +57,24 @@ def gather(evidence: Evidence) -> Facts:
 
 def _answers(evidence: Evidence, strongest: list[str]) -> Facts:
     """Return the facts about the model's predictions of the test rows: `answers`, and the `worst` of them."""
-    found: list[Classes | Numbers] = []
+    predictions: list[Classes | Numbers] = []
 
     def answers() -> Facts:
         if evidence.draft.signature.output.kind is OutputKind.NUMBER:
             numeric = Numbers.of(evidence)
-            found.append(numeric)
+            predictions.append(numeric)
             return regression(numeric)
         classes = Classes.of(evidence)
-        found.append(classes)
+        predictions.append(classes)
         best = evidence.thresholds and evidence.thresholds.best
         return classification(classes, best.threshold if best else None)
 
     facts = {"answers": part("answers", answers)}
     without = {MISSING: facts["answers"].get(MISSING, "")}
-    return {**facts, "worst": part("worst", lambda: worst(evidence, found[0], strongest)) if found else without}
+    return {
+        **facts,
+        "worst": part("worst", lambda: worst(evidence, predictions[0], strongest)) if predictions else without,
+    }
 
 
 def published(manifest: ModelManifest) -> Facts:
@@ -102,21 +105,21 @@ def comparison(evidence: Evidence) -> Facts:
     `metrics` are empty without such rows, or if the other version cannot predict them; so are `curves`, which have
     those of both versions.
     """
-    found, previous = evidence.comparison, evidence.previous
-    if found is None:
+    compared, previous = evidence.comparison, evidence.previous
+    if compared is None:
         raise NotShown("There is no version that this one would replace.")
     return {
-        "version": found.version,
-        "rows": found.rows,
-        "outcome": None if found.outcome is None else str(found.outcome),
-        "reason": None if found.missing is None else clean(found.missing, SENTENCE),
-        "loss": clean(found.loss),
-        **{name: _number(getattr(found, name)) for name in ("loss_now", "loss_before", "p_worse", "p_better")},
-        "metrics": _compared(found),
+        "version": compared.version,
+        "rows": compared.rows,
+        "outcome": None if compared.outcome is None else str(compared.outcome),
+        "reason": None if compared.missing is None else clean(compared.missing, SENTENCE),
+        "loss": clean(compared.loss),
+        **{name: _number(getattr(compared, name)) for name in ("loss_now", "loss_before", "p_worse", "p_better")},
+        "metrics": _compared(compared),
         "inputs": _changed_inputs(evidence.draft.signature, previous.signature) if previous else {},
         "curves": {
-            name: part("curves", lambda answers=answers: _curves(found.actual, answers))  # type: ignore[misc]
-            for name, answers in (("now", found.now), ("before", found.before))
+            name: part("curves", lambda answers=answers: _curves(compared.actual, answers))  # type: ignore[misc]
+            for name, answers in (("now", compared.now), ("before", compared.before))
             if answers is not None
         },
     }
@@ -128,8 +131,8 @@ def _curves(y: Any, answers: Answers) -> Facts:
     return curves_of_numbers(Numbers.beside(y, answers.predicted))
 
 
-def _compared(found: Comparison) -> list[Facts]:
-    now, before = found.metrics or {}, found.previous or {}
+def _compared(compared: Comparison) -> list[Facts]:
+    now, before = compared.metrics or {}, compared.previous or {}
     return [
         {"name": clean(name), "now": _number(now.get(name)), "before": _number(before.get(name))}
         for name in list(dict.fromkeys([*now, *before]))[:MOST_METRICS]

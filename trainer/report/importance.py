@@ -38,26 +38,26 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
     metric, score = _score(evidence.draft.signature, y)
 
     def value(matrix: Any) -> float:
-        found = score(*predict_matrix(evidence.estimator, matrix, probabilities))
-        if not math.isfinite(found):
+        result = score(*predict_matrix(evidence.estimator, matrix, probabilities))
+        if not math.isfinite(result):
             raise NotShown("The model gave predictions that are not finite, or too large to measure.")
-        return found
+        return result
 
     full = value(X)
     losses: list[list[float]] = [[] for _ in inputs]
     for _ in range(REPEATS):
-        for place, found in enumerate(losses):
+        for index, input_losses in enumerate(losses):
             if time.monotonic() < end:
-                found.append(full - value(_permuted(X, place, draw.permutation(len(y)))))
-    measured = [place for place, found in enumerate(losses) if found]
+                input_losses.append(full - value(_permuted(X, index, draw.permutation(len(y)))))
+    measured = [index for index, input_losses in enumerate(losses) if input_losses]
     if not measured:
         raise NotShown(f"The model is too slow to measure every input within {seconds:g} s.")
-    measured.sort(key=lambda place: -np.mean(losses[place]))
+    measured.sort(key=lambda index: -np.mean(losses[index]))
     return {
         "metric": metric,
         "full": number(full),
         "rows": len(y),
-        "repeats": min(len(losses[place]) for place in measured),
+        "repeats": min(len(losses[index]) for index in measured),
         "columns": [
             {"name": clean(inputs[i].name), "mean": number(np.mean(losses[i])), "spread": number(np.std(losses[i]))}
             for i in measured[:MOST_COLUMNS]
@@ -94,15 +94,15 @@ def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, A
     return take_rows(evidence.X_test, chosen), y[chosen]
 
 
-def _permuted(X: Any, place: int, order: Any) -> Any:
+def _permuted(X: Any, column: int, order: Any) -> Any:
     """Return X with the values of one column in the given order; a DataFrame's column keeps its type."""
     if isinstance(X, list | pd.Series):  # the only input of each row
         return take_rows(X, order)
     changed = X.copy()
     if isinstance(X, np.ndarray):
-        changed[:, place] = X[order, place]
+        changed[:, column] = X[order, column]
     else:
-        changed.isetitem(place, X.iloc[order, place].set_axis(X.index))  # of an array pandas makes NaN of None
+        changed.isetitem(column, X.iloc[order, column].set_axis(X.index))  # of an array pandas makes NaN of None
     return changed
 
 
@@ -112,17 +112,17 @@ def _score(signature: Signature, y: Any) -> tuple[str, Score]:
     if signature.output.kind is OutputKind.NUMBER:
         spread = float(((y - y.mean()) ** 2).sum())
         if spread > 0:
-            return "R²", lambda found, _: 1 - float(((y - found) ** 2).sum()) / spread
-        return "mean absolute error", lambda found, _: -float(np.abs(y - found).mean())
-    places = [place for place, label in enumerate(signature.output.labels or ()) if 0 < (y == label).sum() < len(y)]
-    if not signature.output.probabilities or not places:
-        return "accuracy", lambda found, _: float(np.mean(np.asarray(found) == y))
-    own = np.column_stack([y == (signature.output.labels or ())[place] for place in places])
-    inside = own.sum(axis=0)
+            return "R²", lambda predicted, _: 1 - float(((y - predicted) ** 2).sum()) / spread
+        return "mean absolute error", lambda predicted, _: -float(np.abs(y - predicted).mean())
+    columns = [index for index, label in enumerate(signature.output.labels or ()) if 0 < (y == label).sum() < len(y)]
+    if not signature.output.probabilities or not columns:
+        return "accuracy", lambda predicted, _: float(np.mean(np.asarray(predicted) == y))
+    hits = np.column_stack([y == (signature.output.labels or ())[index] for index in columns])
+    inside = hits.sum(axis=0)
 
     def area(_: Any, table: Any) -> float:
         """Return the mean area over the classes, computed by ranks: that is faster than a curve."""
-        ranks = rankdata(table[:, places], axis=0)
-        return float(np.mean(((ranks * own).sum(axis=0) - inside * (inside + 1) / 2) / (inside * (len(y) - inside))))
+        ranks = rankdata(table[:, columns], axis=0)
+        return float(np.mean(((ranks * hits).sum(axis=0) - inside * (inside + 1) / 2) / (inside * (len(y) - inside))))
 
     return "area under the ROC curve", area

@@ -24,8 +24,8 @@ WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1"}
 
 def render(facts: Facts, pictures: Facts) -> str:
     """Return the HTML, or a page with the reason if it cannot be made."""
-    given = {"facts": facts, "pictures": pictures, "status": Markup(STATUS)}  # noqa: S704
-    made = part("page", lambda: {"html": _environment().get_template(TEMPLATE).render(given)})
+    context = {"facts": facts, "pictures": pictures, "status": Markup(STATUS)}  # noqa: S704
+    made = part("page", lambda: {"html": _environment().get_template(TEMPLATE).render(context)})
     return str(made.get("html") or f"<!doctype html><title>report</title><p>{escape(made[MISSING])}")
 
 
@@ -181,9 +181,9 @@ def _time(stamp: str) -> str:
     return f"{stamp[:16].replace('T', ' ')} UTC"
 
 
-def _dashes(place: int) -> str:
+def _dashes(index: int) -> str:
     """Return the dashes of a line as `stroke-dasharray`."""
-    return " ".join(f"{2 * length:g}" for length in DASHES[place % len(DASHES)])
+    return " ".join(f"{2 * length:g}" for length in DASHES[index % len(DASHES)])
 
 
 def _coded(text: str) -> Markup:

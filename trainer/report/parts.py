@@ -84,4 +84,4 @@ def equal_bins(values: Any) -> Any:
 
 def most_frequent(labels: Sequence[Any], counts: Sequence[int], most: int = MOST_CLASSES) -> list[int]:
     """Return the positions of the `most` most frequent labels, in the order of the labels."""
-    return sorted(sorted(range(len(labels)), key=lambda place: -counts[place])[:most])
+    return sorted(sorted(range(len(labels)), key=lambda index: -counts[index])[:most])

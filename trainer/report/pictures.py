@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from trainer.report.parts import MISSING, Facts, clean, part
 
 INK, FAINT, SOFT = "#010101", "#020202", "#030303"
-SERIES = [f"#0a0a{place:02x}" for place in range(10)]
+SERIES = [f"#0a0a{index:02x}" for index in range(10)]
 """Colours for matplotlib, which the page's variables replace afterwards."""
 VARIABLES = {INK: "--ink", FAINT: "--line", SOFT: "--soft"} | {c: f"--c{i}" for i, c in enumerate(SERIES)}
 ACCENT = SERIES[0]
@@ -66,21 +66,21 @@ def draw_all(facts: Facts) -> dict[str, Any]:
         "residual_histogram": (_residual_histogram, bars),
     }
     dependence = facts["dependence"]
-    for place, item in enumerate(dependence.get("items", ())):
-        wanted[f"dependence-{place}"] = (_dependence, {**dependence, "item": item})
+    for index, item in enumerate(dependence.get("items", ())):
+        wanted[f"dependence-{index}"] = (_dependence, {**dependence, "item": item})
     return {
-        name: part(f"picture {name}", lambda n=name, d=draw, g=given: {"svg": _svg(n, d, g)})  # type: ignore[misc]
-        for name, (draw, given) in wanted.items()
-        if MISSING not in given
+        name: part(f"picture {name}", lambda n=name, d=draw, g=drawn_facts: {"svg": _svg(n, d, g)})  # type: ignore[misc]
+        for name, (draw, drawn_facts) in wanted.items()
+        if MISSING not in drawn_facts
     }
 
 
-def _svg(name: str, draw: Callable[[Facts], tuple[Figure, str]], given: Facts) -> Markup:
+def _svg(name: str, draw: Callable[[Facts], tuple[Figure, str]], facts: Facts) -> Markup:
     """Return the figure as an element of the page, with its alternative text."""
     # Without pyplot and a backend, a figure needs no closing.
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the reader's font may have it
-        figure, alternative = draw(given)
+        figure, alternative = draw(facts)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = buffer.getvalue()
@@ -101,7 +101,7 @@ def _svg(name: str, draw: Callable[[Facts], tuple[Figure, str]], given: Facts) -
 def _shortened(attribute: re.Match[str]) -> str:
     """Round coordinates to a hundredth of a point, on one line: that halves the size."""
     one_line = " ".join(attribute[0].split())
-    return " " + re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", one_line)
+    return " " + re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}", one_line)
 
 
 def _styled_once(group: re.Match[str]) -> str:
@@ -127,16 +127,16 @@ def _unit_square(axes: Axes) -> None:
     axes.set_ylim(-0.02, 1.02)
 
 
-def _line(axes: Axes, place: int, x: list[Any], y: list[Any], **more: Any) -> None:
+def _line(axes: Axes, index: int, x: list[Any], y: list[Any], **more: Any) -> None:
     """Draw the line of a series, as the page's legend shows it."""
-    (line,) = axes.plot(x, y, color=SERIES[place % len(SERIES)], linewidth=1.5, **more)
-    if dashes := DASHES[place % len(DASHES)]:
+    (line,) = axes.plot(x, y, color=SERIES[index % len(SERIES)], linewidth=1.5, **more)
+    if dashes := DASHES[index % len(DASHES)]:
         line.set_dashes(dashes)
 
 
 def _curves(facts: Facts, axes: Axes, what: str) -> str:
-    for place, curve in enumerate(facts["curves"]):
-        _line(axes, place, curve["x"], curve["y"])
+    for index, curve in enumerate(facts["curves"]):
+        _line(axes, index, curve["x"], curve["y"])
     _unit_square(axes)
     return f"{what} for " + "; ".join(f"{clean(curve['label'], 20)}: {curve['area']:.3f}" for curve in facts["curves"])
 
@@ -227,8 +227,8 @@ def _dependence(facts: Facts) -> tuple[Figure, str]:
         axes.set_yticks(range(len(values)), [clean(value, 16) for value in values])
         axes.set_ylim(len(values) - 0.5, -0.5)
         axes.set_xlim(ends)
-        for place, line in enumerate(item["lines"]):
-            axes.plot(line, range(len(line)), color=SERIES[place % len(SERIES)], linestyle="", marker="o", markersize=5)
+        for index, line in enumerate(item["lines"]):
+            axes.plot(line, range(len(line)), color=SERIES[index % len(SERIES)], linestyle="", marker="o", markersize=5)
         return figure, alternative
     figure, axes = _new("", answer, LOW)
     axes.set_ylim(ends)
@@ -239,6 +239,6 @@ def _dependence(facts: Facts) -> tuple[Figure, str]:
         ticks = np.linspace(x[0], x[-1], 3)
         axes.set_xlabel("" if item["naive"] else "UTC")
         axes.set_xticks(ticks, [str(np.datetime64(int(tick), "s"))[:10] for tick in ticks])
-    for place, line in enumerate(item["lines"]):
-        _line(axes, place, x, line, marker="o" if len(item["lines"]) == 1 else None, markersize=2.6)
+    for index, line in enumerate(item["lines"]):
+        _line(axes, index, x, line, marker="o" if len(item["lines"]) == 1 else None, markersize=2.6)
     return figure, alternative

@@ -22,8 +22,8 @@ def profile(evidence: Evidence) -> Facts:
     `target`."""
     inputs = evidence.draft.signature.inputs
     columns = []
-    for place, field in enumerate(inputs[:MOST_COLUMNS]):
-        values = [evidence.values(row)[place] for row in evidence.rows]
+    for index, field in enumerate(inputs[:MOST_COLUMNS]):
+        values = [evidence.values(row)[index] for row in evidence.rows]
         columns.append(part(f"column {field.name!r}", lambda f=field, v=values: column(f.name, f.kind, v)))  # type: ignore[misc]
     return {
         "rows": len(evidence.rows),

@@ -60,6 +60,7 @@ def actual_by_predicted(answers: Numbers) -> Facts:
     """
     bins = equal_bins(answers.predicted)
     means = [
-        [values[bins == place].mean() for place in np.unique(bins)] for values in (answers.predicted, answers.actual)
+        [values[bins == bin_index].mean() for bin_index in np.unique(bins)]
+        for values in (answers.predicted, answers.actual)
     ]
     return {"predicted": numbers(means[0]), "actual": numbers(means[1])}

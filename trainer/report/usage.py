@@ -50,5 +50,5 @@ def usage(manifest: ModelManifest) -> Facts:
     }
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

@@ -25,14 +25,14 @@ def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[st
     """
     names = [clean(name) for name in evidence.draft.signature.names]
     known = [names.index(name) for name in strongest if name in names]
-    columns = [*known, *(place for place in range(len(names)) if place not in known)][:MOST_COLUMNS]
+    columns = [*known, *(index for index in range(len(names)) if index not in known)][:MOST_COLUMNS]
     count = int((answers.actual != answers.predicted).sum())
     if not count:
         raise NotShown("The model predicts every test row correctly.")
     wrong = _wrong_numbers(answers) if isinstance(answers, Numbers) else _wrong_classes(answers)
     items = []
-    for place, facts in islice(wrong, min(count, MOST_ROWS)):
-        position = evidence.tested_on[place]
+    for index, facts in islice(wrong, min(count, MOST_ROWS)):
+        position = evidence.tested_on[index]
         row = evidence.values(evidence.rows[position])
         values = [_value(row[column]) for column in columns]
         name = None if evidence.ids is None else _value(evidence.ids[position])
@@ -47,21 +47,21 @@ def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[st
 
 def _wrong_classes(answers: Classes) -> Iterator[tuple[int, Facts]]:
     places = np.flatnonzero(answers.actual != answers.predicted)
-    given = _of_actual(answers)[places]
+    probabilities = _of_actual(answers)[places]
     # Rows of a class that the model does not know come first.
-    for i in np.argsort(np.nan_to_num(given, nan=-1.0), kind="stable"):
-        actual, predicted = (answers.labels[found[places[i]]] for found in (answers.actual, answers.predicted))
-        facts = {"actual": clean(actual), "predicted": clean(predicted), "probability": number(given[i])}
+    for i in np.argsort(np.nan_to_num(probabilities, nan=-1.0), kind="stable"):
+        actual, predicted = (answers.labels[codes[places[i]]] for codes in (answers.actual, answers.predicted))
+        facts = {"actual": clean(actual), "predicted": clean(predicted), "probability": number(probabilities[i])}
         yield int(places[i]), facts
 
 
 def _of_actual(answers: Classes) -> Any:
     """Return the probability of each row's actual class; NaN if the model does not know the class."""
-    given = np.full(len(answers.actual), np.nan)
+    probabilities = np.full(len(answers.actual), np.nan)
     if answers.probabilities is not None:
         known = answers.actual < answers.probabilities.shape[1]
-        given[known] = answers.probabilities[known, answers.actual[known]]
-    return given
+        probabilities[known] = answers.probabilities[known, answers.actual[known]]
+    return probabilities
 
 
 def _wrong_numbers(answers: Numbers) -> Iterator[tuple[int, Facts]]:

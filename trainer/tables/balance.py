@@ -34,5 +34,5 @@ def average_precision(y: Any, table: Any, labels: Sequence[Any]) -> float:
     present = set(y.tolist())
     if len(present) < 2:
         return float("nan")
-    asked = [rarest(y.tolist())[0]] if len(labels) == 2 else [label for label in labels if label in present]
-    return float(np.mean([average_precision_score(y == label, table[:, labels.index(label)]) for label in asked]))
+    scored = [rarest(y.tolist())[0]] if len(labels) == 2 else [label for label in labels if label in present]
+    return float(np.mean([average_precision_score(y == label, table[:, labels.index(label)]) for label in scored]))

@@ -16,26 +16,26 @@ def read(path: Path, source: str, on_progress: Callable[[float], None]) -> Table
     """
     try:
         with path.open("rb") as file:
-            found = csv_table.read(file, on_progress=on_progress)
+            table = csv_table.read(file, on_progress=on_progress)
     except OSError as error:
         raise DataError(f"{source} cannot be read ({error.strerror}): {path}") from error
     except csv_table.NotCsv as error:
         raise DataError(f"{source} is not a CSV file ({error}); save it as CSV in UTF-8") from error
-    return as_table(found, source)
+    return as_table(table, source)
 
 
-def as_table(found: csv_table.CsvTable, source: str) -> Table:
+def as_table(table: csv_table.CsvTable, source: str) -> Table:
     """Return what was read of `source`, with remarks on it. Raises `DataError` for a row that is too short or long."""
-    width = len(found.columns)
-    for number, row in enumerate(found.rows, 1):
+    width = len(table.columns)
+    for number, row in enumerate(table.rows, 1):
         if len(row) != width:
             raise DataError(
                 f"{source}, row {number} below the header has {len(row)} values instead of {width};"
                 " correct the file and train again"
             )
     remarks = []
-    if found.guessed:
-        remarks.append(f"{source} is not in UTF-8 and was read as {found.guessed}; check its accented letters")
-    if found.separator != ",":
-        remarks.append(f"the columns of {source} are separated by {csv_table.SEPARATORS[found.separator]}")
-    return Table(source, found.columns, found.rows, remarks, found.separator)
+    if table.guessed:
+        remarks.append(f"{source} is not in UTF-8 and was read as {table.guessed}; check its accented letters")
+    if table.separator != ",":
+        remarks.append(f"the columns of {source} are separated by {csv_table.SEPARATORS[table.separator]}")
+    return Table(source, table.columns, table.rows, remarks, table.separator)

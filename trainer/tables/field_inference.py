@@ -61,31 +61,33 @@ def infer_fields(
     header = list(table.columns)
     if not target:
         raise DataError(f"the recipe {recipe.name} needs a target: name one of {listed(header)}")
-    asked, errors = resolve_columns(header, target, features, id_field, kinds or {})
+    columns, errors = resolve_columns(header, target, features, id_field, kinds or {})
     if errors:
         raise DataError(errors[0].message)
     remarks: list[str] = []
-    rows = rows_with_target(table, header.index(asked.target), remarks)
-    wanted_target = infer_target(table, asked.target, count_values(rows, header.index(asked.target)), asked.kinds)
+    rows = rows_with_target(table, header.index(columns.target), remarks)
+    wanted_target = infer_target(table, columns.target, count_values(rows, header.index(columns.target)), columns.kinds)
     inputs: list[Field] = []
     cells: list[tuple[int, frozenset[object]]] = []
     for index, name in enumerate(header):
-        if name in (asked.target, asked.id_field, "") or (asked.features is not None and name not in asked.features):
+        if name in (columns.target, columns.id_field, "") or (
+            columns.features is not None and name not in columns.features
+        ):
             continue
-        column = infer_input(name, count_values(rows, index), len(rows), table.separator, asked.kinds.get(name))
+        column = infer_input(name, count_values(rows, index), len(rows), table.separator, columns.kinds.get(name))
         remarks += column.remarks
         if column.field:
             inputs.append(column.field)
             cells.append((index, column.nulls))
     if not inputs:
-        raise DataError("; ".join([f"{table.source} has no column to predict {shown(asked.target)} from", *remarks]))
-    cells.append((header.index(asked.target), frozenset()))
-    names = [*(f.name for f in inputs), asked.target]
-    if asked.id_field:
-        cells.append((header.index(asked.id_field), frozenset()))
-        names.append(asked.id_field)
+        raise DataError("; ".join([f"{table.source} has no column to predict {shown(columns.target)} from", *remarks]))
+    cells.append((header.index(columns.target), frozenset()))
+    names = [*(f.name for f in inputs), columns.target]
+    if columns.id_field:
+        cells.append((header.index(columns.id_field), frozenset()))
+        names.append(columns.id_field)
     kept = [[None if row[index] in nulls else row[index] for index, nulls in cells] for row in rows]
-    known = dataclasses.replace(recipe, inputs=tuple(inputs), target=wanted_target, id_field=asked.id_field)
+    known = dataclasses.replace(recipe, inputs=tuple(inputs), target=wanted_target, id_field=columns.id_field)
     return known, dataclasses.replace(table, columns=names, rows=kept), [*_comma_remarks(known), *remarks]
 
 
@@ -239,10 +241,10 @@ def _infer_kind(values: Counts, separator: str | None) -> _InferredKind:
 
 def _dates(values: Counts) -> tuple[Format | None, str | None]:
     """Return the format of dates that are not in ISO 8601, and a remark if it was guessed."""
-    found = date_format(str(value) for value in _unfit_values(values, Field("", Kind.DATETIME)))
-    if found is None:
+    inferred = date_format(str(value) for value in _unfit_values(values, Field("", Kind.DATETIME)))
+    if inferred is None:
         return None, None
-    written, guessed = found
+    written, guessed = inferred
     if not guessed:
         return written, None
     first, other = ("day", "month") if written is Format.DAY_FIRST else ("month", "day")
@@ -255,8 +257,8 @@ def _dates(values: Counts) -> tuple[Format | None, str | None]:
 def _unfit_values(values: Counts, field: Field) -> list[object]:
     cells = list(values)
     plain = without_commas(cells, field.format)
-    found = Conversion.for_field(field).convert_each(plain)
-    return [value for value, converted in zip(cells, found, strict=True) if isinstance(converted, Refusal)]
+    results = Conversion.for_field(field).convert_each(plain)
+    return [value for value, converted in zip(cells, results, strict=True) if isinstance(converted, Refusal)]
 
 
 def _text_remarks(name: str, values: Counts) -> list[str]:

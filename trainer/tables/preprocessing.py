@@ -28,8 +28,8 @@ YEAR = 365.2425
 
 def high_cardinality(X: Any, run: Run) -> frozenset[str]:
     """Return the text columns to hash, and add a remark on each."""
-    found = {f.name: X[f.name].nunique() for f in run.inputs if f.kind is Kind.STRING}
-    hashed = {name: count for name, count in found.items() if count > MOST_CATEGORIES}
+    counts = {f.name: X[f.name].nunique() for f in run.inputs if f.kind is Kind.STRING}
+    hashed = {name: count for name, count in counts.items() if count > MOST_CATEGORIES}
     for name, count in hashed.items():
         run.remark(
             f"{name} has {count:,} different texts in the {len(X):,} rows for training: their words are hashed into"
@@ -64,9 +64,9 @@ def _imputed_and_scaled() -> list[Any]:
 def _date_steps(dates: Any) -> list[Any]:
     """Return steps that turn dates into days since 1970, and positions in the day, week and year if the data span
     more than one."""
-    found = pd.DataFrame(days(dates))
-    span = (found.max() - found.min()).max()
-    periods = [("day", 1.0)] if (found % 1).fillna(0).to_numpy().any() else []
+    frame = pd.DataFrame(days(dates))
+    span = (frame.max() - frame.min()).max()
+    periods = [("day", 1.0)] if (frame % 1).fillna(0).to_numpy().any() else []
     periods += [(name, length) for name, length in (("week", 7.0), ("year", YEAR)) if span > length]
     cycles = [(n, FunctionTransformer(remainder, kw_args={"of": length})) for n, length in periods]
     return [FunctionTransformer(days), FeatureUnion([("since_1970", "passthrough"), *cycles])]

@@ -49,10 +49,10 @@ def preview(request: TrainingRequest, settings: Settings) -> TrainingPreview:
     if not table.rows:
         raise DataError(f"{table.source} has no rows; it needs a header and at least one row")
     target = request.target or _suggested_target(table)
-    asked, errors = resolve_columns(table.columns, target, request.features, request.id_field, request.kinds)
+    columns, errors = resolve_columns(table.columns, target, request.features, request.id_field, request.kinds)
     if errors:
         raise DataError(errors[0].message)
-    return _Reading(table, asked).preview(complete)
+    return _Reading(table, columns).preview(complete)
 
 
 def read_head(file: CsvFile) -> tuple[Table, bool]:
@@ -63,10 +63,10 @@ def read_head(file: CsvFile) -> tuple[Table, bool]:
         if width > MOST_COLUMNS:
             raise DataError(f"{file.source} has {width:,} columns; a preview is for up to {MOST_COLUMNS:,}")
         most = max(1, min(MOST_ROWS, MOST_CELLS // width))
-        found = _read(head, most + 1, whole)
+        parsed = _read(head, most + 1, whole)
     except csv_table.NotCsv as error:
         raise DataError(f"{file.source} is not a CSV file ({error}); save it as CSV in UTF-8") from error
-    table = as_table(found, file.source)
+    table = as_table(parsed, file.source)
     complete = whole and len(table.rows) <= most
     return Table(table.source, table.columns, table.rows[:most], table.remarks, table.separator), complete
 
@@ -84,9 +84,9 @@ def _read(head: bytes, most: int, whole: bool) -> csv_table.CsvTable:
     """Read at most so many rows; fewer if the end of a part of a file cuts one in two."""
     while not whole and most > _FEWEST_TRIED:
         with suppress(csv_table.NotCsv):
-            found = csv_table.read(io.BytesIO(head), most)
-            if len(found.rows) == most:
-                return found
+            parsed = csv_table.read(io.BytesIO(head), most)
+            if len(parsed.rows) == most:
+                return parsed
         most //= 2
     return csv_table.read(io.BytesIO(head), most)
 
@@ -106,14 +106,14 @@ def _suggested_target(table: Table) -> str:
 class _Reading:
     """The columns of a table, with what a training is asked to do with them."""
 
-    def __init__(self, table: Table, asked: Columns) -> None:
+    def __init__(self, table: Table, columns: Columns) -> None:
         self._table = table
-        self._asked = asked
+        self._columns = columns
         self._header = list(table.columns)
         self._problems: list[str] = []
         self._remarks = list(table.remarks)
         try:
-            self._rows = rows_with_target(table, self._header.index(asked.target), self._remarks)
+            self._rows = rows_with_target(table, self._header.index(columns.target), self._remarks)
         except DataError as error:
             self._problems.append(str(error))
             self._rows = table.rows
@@ -135,27 +135,27 @@ class _Reading:
         )
 
     def _column(self, name: str, counts: Counts) -> ColumnPreview:
-        asked = self._asked
-        if name == asked.target:
+        columns = self._columns
+        if name == columns.target:
             return self._target(name, counts)
-        if name == asked.id_field:
+        if name == columns.id_field:
             return _column(name, counts, ColumnUse.ID, None, ["it is repeated in the answers, not learned from"])
         if not name:
             return _column(name, counts, ColumnUse.IGNORED, None, ["it has no name"])
-        wanted = asked.features is None or name in asked.features
+        wanted = columns.features is None or name in columns.features
         try:
-            found = infer_input(name, counts, len(self._rows), self._table.separator, asked.kinds.get(name))
+            inferred = infer_input(name, counts, len(self._rows), self._table.separator, columns.kinds.get(name))
         except DataError as error:
             remarks = [str(error)] if wanted else []  # the training does not read what it leaves out
             self._problems += remarks
             return _column(name, counts, ColumnUse.IGNORED, None, remarks)
-        use = ColumnUse.FEATURE if found.field and wanted else ColumnUse.IGNORED
-        remarks = list(found.remarks) if wanted else []
-        return _column(name, counts, use, found.field, remarks, found.nulls)
+        use = ColumnUse.FEATURE if inferred.field and wanted else ColumnUse.IGNORED
+        remarks = list(inferred.remarks) if wanted else []
+        return _column(name, counts, use, inferred.field, remarks, inferred.nulls)
 
     def _target(self, name: str, counts: Counts) -> ColumnPreview:
         try:
-            field, remarks = infer_target(self._table, name, counts, self._asked.kinds), []
+            field, remarks = infer_target(self._table, name, counts, self._columns.kinds), []
         except DataError as error:
             self._problems.append(str(error))
             field, remarks = None, [str(error)]

@@ -24,7 +24,7 @@ def profile_of(
     if signature.format is not RowFormat.TABLE or not rows:
         return None
     inputs = signature.inputs[:MOST_COLUMNS]
-    columns = [column_profile(field.kind, [row[place] for row in rows]) for place, field in enumerate(inputs)]
+    columns = [column_profile(field.kind, [row[index] for row in rows]) for index, field in enumerate(inputs)]
     outputs = []
     for output in signature.outputs:
         values = [answer[output.name] if isinstance(answer, Mapping) else answer for answer in answers]

@@ -89,10 +89,10 @@ def read_table(recipe: Recipe, file: CsvFile | None, on_progress: Callable[[floa
     """
     if file is None:
         return own_data(recipe)()
-    found = read(file.path, file.source, on_progress)
-    if not found.rows:
+    table = read(file.path, file.source, on_progress)
+    if not table.rows:
         raise DataError(f"{file.source} has no rows; {_needed(recipe)}")
-    return spelled(recipe, found)
+    return spelled(recipe, table)
 
 
 def own_data(recipe: Recipe) -> Callable[[], Table]:
@@ -106,22 +106,22 @@ def own_data(recipe: Recipe) -> Callable[[], Table]:
     return recipe.data
 
 
-def to_rows(recipe: Recipe, found: Table) -> TrainingRows:
+def to_rows(recipe: Recipe, table: Table) -> TrainingRows:
     """Convert a table to rows with the fields of `recipe`. Its columns may have any order, and there may be others.
 
     Raises `DataError` with the first value that does not fit.
     """
     signature, words = recipe.row_signature, recipe.fields[1].categories
     try:
-        coerced = coerce(Grid(found.columns, found.rows, found.separator), signature)
+        coerced = coerce(Grid(table.columns, table.rows, table.separator), signature)
     except InvalidInstances as invalid:
-        raise _unfit(found, invalid) from None
+        raise _unfit(table, invalid) from None
     targets = [row[-1] for row in coerced.rows]
     fingerprint = hashlib.sha256(json.dumps(signature.names).encode())
     for row in coerced.rows:
         fingerprint.update(json.dumps(row).encode())
     return TrainingRows(
-        source=found.source,
+        source=table.source,
         rows=[row[:-1] for row in coerced.rows],
         targets=targets if words is None else [words.index(str(word)) for word in targets],
         ids=coerced.ids,
@@ -129,22 +129,22 @@ def to_rows(recipe: Recipe, found: Table) -> TrainingRows:
     )
 
 
-def spelled(recipe: Recipe, found: Table) -> Table:
+def spelled(recipe: Recipe, table: Table) -> Table:
     """Return the table with the recipe's spelling of each column: a file may use any case."""
     if recipe.inputs is None:
-        return found
+        return table
     inputs, target = recipe.fields
     known = {word.lower(): f.name for f in (*inputs, target) for word in (f.name, *f.aliases)}
     if recipe.id_field:
         known[recipe.id_field.lower()] = recipe.id_field
-    return dataclasses.replace(found, columns=[known.get(name.lower(), name) for name in found.columns])
+    return dataclasses.replace(table, columns=[known.get(name.lower(), name) for name in table.columns])
 
 
-def _unfit(found: Table, invalid: InvalidInstances) -> DataError:
+def _unfit(table: Table, invalid: InvalidInstances) -> DataError:
     first, others = invalid.errors[0], invalid.total - 1
     where = "" if first.row is None else f", row {first.row + 1} below the header"
     more = f" (and {others} more errors)" if others else ""
-    return DataError(f"{found.source}{where}: {first.message}{more}; correct the file and train again")
+    return DataError(f"{table.source}{where}: {first.message}{more}; correct the file and train again")
 
 
 def _needed(recipe: Recipe) -> str:
@@ -152,8 +152,8 @@ def _needed(recipe: Recipe) -> str:
     return f"it needs a header and rows with {', '.join(recipe.row_signature.names) if recipe.inputs else what}"
 
 
-def take_rows(matrix: Any, places: Any) -> Any:
+def take_rows(matrix: Any, positions: Any) -> Any:
     """Return the rows of a matrix at these places: an array of integers."""
     if isinstance(matrix, list):
-        return [matrix[place] for place in places]
-    return matrix[places] if isinstance(matrix, np.ndarray) else matrix.iloc[places]
+        return [matrix[position] for position in positions]
+    return matrix[positions] if isinstance(matrix, np.ndarray) else matrix.iloc[positions]

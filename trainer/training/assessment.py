@@ -95,14 +95,18 @@ def _data_look_wrong(comparison: Comparison | None) -> str | None:
     return data_look_wrong(comparison.metrics or {}, comparison.previous or {}, comparison.rows)
 
 
-def _with_threshold(fitted: FittedModel, found: Thresholds | None, run: Run) -> FittedModel:
+def _with_threshold(fitted: FittedModel, thresholds: Thresholds | None, run: Run) -> FittedModel:
     """Add the best threshold for a rare class, as metrics and as a remark."""
-    if found is None or found.best is None or not fitted.held_out or not out_of_balance(fitted.y.tolist()):
+    if thresholds is None or thresholds.best is None or not fitted.held_out or not out_of_balance(fitted.y.tolist()):
         return fitted
-    best, own = found.best, found.argmax
-    by_itself = f"precision {own.precision:.3f}, recall {own.recall:.3f}" if own.found else "which no test row reaches"
+    best, by_argmax = thresholds.best, thresholds.argmax
+    by_itself = (
+        f"precision {by_argmax.precision:.3f}, recall {by_argmax.recall:.3f}"
+        if by_argmax.found
+        else "which no test row reaches"
+    )
     run.remark(
-        f"the model predicts {shown(found.label)} from a probability of 0.5 on: {by_itself}. With the threshold"
+        f"the model predicts {shown(thresholds.label)} from a probability of 0.5 on: {by_itself}. With the threshold"
         f" {best.threshold:.3g}, the best F1 of the cross-validation, it is precision {best.precision:.3f}, recall"
         f" {best.recall:.3f}: compare `probabilities` with it"
     )

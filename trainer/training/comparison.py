@@ -57,17 +57,17 @@ def compare(repository: Repository, trust: Trust, version: int, new: FittedModel
     `data` are all rows of the new one. Raises nothing but MemoryError.
     """
     try:
-        found = _compared(repository, trust, version, new, data)
+        comparison = _compared(repository, trust, version, new, data)
     except (CannotCompare, ModelgateError) as reason:
-        found = Comparison(version, missing=str(reason))
+        comparison = Comparison(version, missing=str(reason))
     except MemoryError:
         raise
     except Exception as error:
-        found = Comparison(version, missing=f"version {version} raised {type(error).__name__}: {error}")
-    if found.outcome is None and _gives_one_answer(new):
-        with suppress(Exception):  # then `found` says why it cannot be asked
-            found = replace(found, one_answer=_is_better_than_that(repository, trust, version, new, data))
-    return found
+        comparison = Comparison(version, missing=f"version {version} raised {type(error).__name__}: {error}")
+    if comparison.outcome is None and _gives_one_answer(new):
+        with suppress(Exception):  # then `comparison` says why there is no outcome
+            comparison = replace(comparison, one_answer=_is_better_than_that(repository, trust, version, new, data))
+    return comparison
 
 
 def _compared(repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows) -> Comparison:
@@ -130,7 +130,7 @@ def _is_better_than_that(
     manifest = repository.manifest(new.draft.name, version)
     if manifest.metrics:
         return beats_baselines(manifest.metrics)
-    taken, rows = _accepted_by([data.rows[place] for place in new.tested_on], new.draft.signature, manifest)
+    taken, rows = _accepted_by([data.rows[index] for index in new.tested_on], new.draft.signature, manifest)
     y = new.y[new.tested_on][taken]
     answers = _answers(repository, trust, manifest, rows)
     return beats_baselines(measure(y, answers.predicted, answers.table, answers.output))
@@ -147,8 +147,8 @@ def _unseen(manifest: ModelManifest, known: Any, new: FittedModel, data: Trainin
     """Return the positions of the held-out rows that are new to the version of `manifest`, and these rows,
     coerced to its signature."""
     taken, rows = _accepted_by(data.rows, new.draft.signature, manifest)
-    found = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
-    unseen = np.isin(taken, new.tested_on) & are_new(found, known)
+    row_hashes = hashes(rows, [data.targets[index] for index in taken], manifest.training_data.fingerprint)
+    unseen = np.isin(taken, new.tested_on) & are_new(row_hashes, known)
     if not unseen.any():
         raise CannotCompare(f"version {manifest.version} was trained on all of the {_ROWS[new.sample]}s")
     return taken[unseen], [rows[number] for number in np.flatnonzero(unseen).tolist()]
@@ -156,40 +156,42 @@ def _unseen(manifest: ModelManifest, known: Any, new: FittedModel, data: Trainin
 
 def _accepted_by(rows: Sequence[Row], signature: Signature, old: ModelManifest) -> tuple[Any, Sequence[Row]]:
     """Return the positions of the `rows` that fit the signature of the `old` version, and these rows, coerced to it."""
-    places = np.arange(len(rows))
+    positions = np.arange(len(rows))
     try:
-        return places, coerce(Grid(signature.names, rows), old.signature).rows
+        return positions, coerce(Grid(signature.names, rows), old.signature).rows
     except InvalidInstances as invalid:
         refused = {error.row for error in invalid.errors}
         if None in refused or invalid.total > len(invalid.errors) or len(refused) == len(rows):
             raise CannotCompare(f"version {old.version} does not accept the new version's rows: {invalid}") from None
-    places = np.setdiff1d(places, list(refused))
-    return places, coerce(Grid(signature.names, [rows[place] for place in places.tolist()]), old.signature).rows
+    positions = np.setdiff1d(positions, list(refused))
+    return positions, coerce(
+        Grid(signature.names, [rows[position] for position in positions.tolist()]), old.signature
+    ).rows
 
 
 def _measured(y: Any, answers: Answers, loss: str, losses: Any) -> dict[str, float]:
     """Return the metrics. The log loss is that of the test, or one page would have two of them."""
-    found = measure(y, answers.predicted, answers.table, answers.output)
-    return {**found, **({"log_loss": float(losses.mean())} if loss == "log loss" and "log_loss" in found else {})}
+    metrics = measure(y, answers.predicted, answers.table, answers.output)
+    return {**metrics, **({"log_loss": float(losses.mean())} if loss == "log loss" and "log_loss" in metrics else {})}
 
 
 def _losses(y: Any, *versions: Answers) -> tuple[str, Any, Any]:
     """Return the name of the loss, and the losses of both versions row by row; less is better."""
     if versions[0].output.kind is OutputKind.NUMBER:
-        ours, theirs = (np.square(np.asarray(each.predicted, dtype=float) - y) for each in versions)
+        ours, theirs = (np.square(np.asarray(answers.predicted, dtype=float) - y) for answers in versions)
         return "squared error", ours, theirs
-    if any(each.table is None for each in versions):
-        ours, theirs = (np.asarray(each.predicted != y, dtype=float) for each in versions)
+    if any(answers.table is None for answers in versions):
+        ours, theirs = (np.asarray(answers.predicted != y, dtype=float) for answers in versions)
         return "share of errors", ours, theirs
-    ours, theirs = (-np.log(np.clip(np.nan_to_num(_of_own_class(y, each)), LEAST, 1)) for each in versions)
+    ours, theirs = (-np.log(np.clip(np.nan_to_num(_of_own_class(y, answers)), LEAST, 1)) for answers in versions)
     return "log loss", ours, theirs
 
 
 def _of_own_class(y: Any, answers: Answers) -> Any:
     """Return the probability of each row's class; 0 for a class that the version does not know."""
     table = np.column_stack([answers.table, np.zeros(len(y))])
-    places = {label: place for place, label in enumerate(answers.output.labels or ())}
-    return table[np.arange(len(y)), [places.get(label, -1) for label in y.tolist()]]
+    column_of = {label: index for index, label in enumerate(answers.output.labels or ())}
+    return table[np.arange(len(y)), [column_of.get(label, -1) for label in y.tolist()]]
 
 
 def _with_outcome(figures: Comparison, differences: Any) -> Comparison:

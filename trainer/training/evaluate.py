@@ -35,8 +35,8 @@ def evaluate(estimator: Any, X: Any, y: Any, output: Output, held_out: bool) -> 
 
     Their names begin with `training_` if the estimator was fitted on these rows.
     """
-    found = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
-    return found if held_out else {f"training_{name}": value for name, value in found.items()}
+    measured = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
+    return measured if held_out else {f"training_{name}": value for name, value in measured.items()}
 
 
 def measure(y: Any, predicted: Any, table: Any, output: Output) -> dict[str, float]:
@@ -49,13 +49,13 @@ def measure(y: Any, predicted: Any, table: Any, output: Output) -> dict[str, flo
     `mean_absolute_error` and `root_mean_squared_error`. `baseline_…` is the metric of always giving the same answer:
     the most frequent class, the shares of the classes as probabilities, or the median.
     """
-    found = (
+    measured = (
         _class_metrics(y, predicted, table, output)
         if output.kind is OutputKind.CLASS
         else _number_metrics(y, predicted)
     )
     first = headline(y, output)
-    ordered = {name: found[name] for name in (first, f"baseline_{first}") if name in found} | dict(found)
+    ordered = {name: measured[name] for name in (first, f"baseline_{first}") if name in measured} | dict(measured)
     return {name: float(value) for name, value in ordered.items() if np.isfinite(value)}
 
 
@@ -93,46 +93,46 @@ def cross_validate(
         if tables is not None:
             tables[test] = table
     mean, spread = float(np.mean(scores)), float(np.std(scores))
-    found = Candidate(name, metric, mean, spread, time.monotonic() - started)
-    return found, None if tables is None else OutOfFold(y, tables, tuple(output.labels or ()))
+    candidate = Candidate(name, metric, mean, spread, time.monotonic() - started)
+    return candidate, None if tables is None else OutOfFold(y, tables, tuple(output.labels or ()))
 
 
 def cross_validated(candidate: Candidate) -> dict[str, float]:
     """Return `cv_<metric>`, the mean over the folds, and `cv_<metric>_spread`, the standard deviation."""
-    found = {f"cv_{candidate.metric}": candidate.mean, f"cv_{candidate.metric}_spread": candidate.spread}
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    measured = {f"cv_{candidate.metric}": candidate.mean, f"cv_{candidate.metric}_spread": candidate.spread}
+    return {name: value for name, value in measured.items() if np.isfinite(value)}
 
 
 def _class_metrics(y: Any, predicted: Any, table: Any, output: Output) -> Mapping[str, float]:
     present, counts = np.unique(y, return_counts=True)
     shares, rare = counts / len(y), out_of_balance(y.tolist())
-    found = {
+    measured = {
         "accuracy": metrics.accuracy_score(y, predicted),
         "baseline_accuracy": shares.max(),
         # scikit-learn's own function warns about a class that is predicted but does not occur.
         "balanced_accuracy": np.mean([(predicted[y == label] == label).mean() for label in present]),
     }
     if rare:
-        found["baseline_balanced_accuracy"] = 1 / len(present)
+        measured["baseline_balanced_accuracy"] = 1 / len(present)
     labels = list(output.labels or ())
     if table is None or set(y.tolist()) != set(labels) or not np.isfinite(table).all():
-        return found
-    places = {label: place for place, label in enumerate(labels)}  # a custom estimator may not sort its classes
-    codes = np.array([places[label] for label in y.tolist()])
-    found["log_loss"] = metrics.log_loss(codes, table, labels=range(len(labels)))
-    found["baseline_log_loss"] = -(shares * np.log(shares)).sum()
-    found["roc_auc"] = (
+        return measured
+    column_of = {label: column for column, label in enumerate(labels)}  # a custom estimator may not sort its classes
+    codes = np.array([column_of[label] for label in y.tolist()])
+    measured["log_loss"] = metrics.log_loss(codes, table, labels=range(len(labels)))
+    measured["baseline_log_loss"] = -(shares * np.log(shares)).sum()
+    measured["roc_auc"] = (
         metrics.roc_auc_score(codes, table[:, 1])
         if len(labels) == 2
         else metrics.roc_auc_score(codes, table, multi_class="ovr", labels=range(len(labels)))
     )
-    found["average_precision"] = average_precision(y, table, labels)
-    found["baseline_average_precision"] = shares.min() if len(labels) == 2 else 1 / len(labels)
+    measured["average_precision"] = average_precision(y, table, labels)
+    measured["baseline_average_precision"] = shares.min() if len(labels) == 2 else 1 / len(labels)
     if rare and len(labels) == 2:
         label = rarest(y.tolist())[0]
-        precision, recall, _ = metrics.precision_recall_curve(y == label, table[:, places[label]])
-        found["recall_at_half_precision"] = recall[precision >= REPORTED_PRECISION].max()
-    return found
+        precision, recall, _ = metrics.precision_recall_curve(y == label, table[:, column_of[label]])
+        measured["recall_at_half_precision"] = recall[precision >= REPORTED_PRECISION].max()
+    return measured
 
 
 def _number_metrics(y: Any, predicted: Any) -> Mapping[str, float]:

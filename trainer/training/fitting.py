@@ -102,7 +102,7 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
     )
     draft = _with_methods(estimator, draft, data)
     draft = compared(dataclasses.replace(draft, golden=_golden(estimator, draft, data)), estimator)
-    learnt, unseen = ([data.rows[place] for place in places.tolist()] for places in (fitted_on, tested_on))
+    learnt, unseen = ([data.rows[position] for position in positions.tolist()] for positions in (fitted_on, tested_on))
     answers = predict(estimator, draft, unseen[:_MOST_ANSWERS]).values
     draft = dataclasses.replace(draft, profile=profile_of(draft.signature, learnt, answers))
     for warning in draft.warnings:
@@ -118,13 +118,13 @@ def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, paramet
             return recipe.run_fit(X, y, Run(*recipe.fields), parameters)
 
         X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
-        found = cross_validate(fit, X, y, fitted.draft.signature.output, recipe.name, fitted.seconds)
-        if found is None:
+        validated = cross_validate(fit, X, y, fitted.draft.signature.output, recipe.name, fitted.seconds)
+        if validated is None:
             run.remark(
                 f"not cross-validated: a class has too few rows, or it would take over {CROSS_VALIDATION_SECONDS} s"
             )
             return fitted
-        run.chosen, run.out_of_fold = found
+        run.chosen, run.out_of_fold = validated
         run.candidates.append(run.chosen)
     metrics = {**fitted.draft.metrics, **cross_validated(run.chosen)}
     return dataclasses.replace(fitted, draft=dataclasses.replace(fitted.draft, metrics=metrics))

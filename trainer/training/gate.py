@@ -82,8 +82,10 @@ def verdict(
     """Return a sentence that compares a version with the one that it would replace, or with the baseline; and a
     question if a column may leak the target, or if the metrics are `doubted`."""
     if leaks:
-        asked = f" Nearly all of that comes from {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
-        return verdict(metrics, comparison) + asked
+        question = (
+            f" Nearly all of that comes from {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
+        )
+        return verdict(metrics, comparison) + question
     if doubted:
         return verdict(metrics, comparison) + " That is nearly perfect: is every input known beforehand?"
     if comparison is None or comparison.outcome is None:

@@ -41,7 +41,7 @@ def leaks(rows: Sequence[Row], targets: Any, inputs: Sequence[Field], target: st
     y = targets[chosen] if classes else targets[chosen].astype(float)
     columns = {f.name: _numbers([rows[n][at] for n in chosen], f.kind) for at, f in enumerate(inputs[:MOST_COLUMNS])}
     alone = {name: _best(_alone(column, y, classes), y, classes) for name, column in columns.items()}
-    found = [_leak([name], best, y, target, classes) for name, best in alone.items() if best[0] >= NEARLY_ALL]
+    suspected = [_leak([name], best, y, target, classes) for name, best in alone.items() if best[0] >= NEARLY_ALL]
     numbers = [f.name for f in inputs if f.kind in NUMBERS and f.name in alone and alone[f.name][0] < NEARLY_ALL]
     strongest = set(
         sorted(numbers, key=lambda name: -alone[name][0])[: MOST_IN_PAIRS_OF_CLASSES if classes else MOST_IN_PAIRS]
@@ -49,8 +49,8 @@ def leaks(rows: Sequence[Row], targets: Any, inputs: Sequence[Field], target: st
     for pair in combinations([name for name in numbers if name in strongest], 2):
         best = _best(_together(columns[pair[0]], columns[pair[1]], y, classes), y, classes)
         if best[0] >= NEARLY_ALL:
-            found.append(_leak(pair, best, y, target, classes))
-    return found[:MOST_LEAKS]
+            suspected.append(_leak(pair, best, y, target, classes))
+    return suspected[:MOST_LEAKS]
 
 
 def question(metrics: Mapping[str, float], rows: int) -> str | None:
@@ -74,8 +74,8 @@ def _sample(targets: Any, classes: bool) -> Any:
     if not classes:
         return order[:MOST_ROWS]
     labels, codes = np.unique(targets[order], return_inverse=True)
-    each = [order[codes == code][: max(2 * LEAF, MOST_ROWS // len(labels))] for code in range(len(labels))]
-    enough = [places for places in each if len(places) >= 2 * LEAF]
+    by_class = [order[codes == code][: max(2 * LEAF, MOST_ROWS // len(labels))] for code in range(len(labels))]
+    enough = [positions for positions in by_class if len(positions) >= 2 * LEAF]
     return np.sort(np.concatenate(enough)) if len(enough) > 1 else order[:0]
 
 
@@ -85,8 +85,8 @@ def _numbers(values: Sequence[Value], kind: Kind) -> Any:
     if kind is Kind.DATETIME:
         return np.array([float(value is None) for value in values])
     if kind is Kind.STRING:
-        places = {word: place for place, word in enumerate(sorted({str(v) for v in values if v is not None}))}
-        return np.array([math.nan if value is None else places[str(value)] for value in values])
+        ranks = {word: rank for rank, word in enumerate(sorted({str(v) for v in values if v is not None}))}
+        return np.array([math.nan if value is None else ranks[str(value)] for value in values])
     return np.array(values, dtype=float)  # None becomes NaN
 
 
@@ -116,8 +116,8 @@ def _by_tree(columns: Sequence[Any], y: Any, classes: bool) -> Any:
     tree = (DecisionTreeClassifier if classes else DecisionTreeRegressor)(min_samples_leaf=LEAF, random_state=SEED)
     order = np.argsort(y, kind="stable")  # so that each half has its share of each class
     answers = np.empty_like(y)
-    for learnt, asked in (order[::2], order[1::2]), (order[1::2], order[::2]):
-        answers[asked] = tree.fit(X[learnt], y[learnt]).predict(X[asked])
+    for learnt, held_out in (order[::2], order[1::2]), (order[1::2], order[::2]):
+        answers[held_out] = tree.fit(X[learnt], y[learnt]).predict(X[held_out])
     return answers
 
 

@@ -77,8 +77,8 @@ class Phases:
 
     def note_candidates(self, run: Run) -> None:
         """Take the candidates of `run` into all further reports. They come from a recipe, so they may be anything."""
-        found = part("candidates", lambda: candidates(run.candidates, run.chosen))
-        self.tried = None if MISSING in found else found
+        reported = part("candidates", lambda: candidates(run.candidates, run.chosen))
+        self.tried = None if MISSING in reported else reported
 
     def candidates(self, share: float, done: int, total: int, best: float | None, metric: str | None = None) -> None:
         """Report the progress of a recipe that compares candidates by `metric` and then fits the best."""

@@ -37,9 +37,9 @@ def hashes(rows: Iterable[Row], targets: Iterable[Value], fingerprint: str) -> A
     return np.column_stack([_digests(whole, fingerprint), _digests(inputs, fingerprint)])
 
 
-def are_new(found: Any, known: Any) -> Any:
-    """Return whether each row is new: neither of its hashes `found` is among `known` ones."""
-    return ~np.isin(found, known).any(axis=1)
+def are_new(row_hashes: Any, known: Any) -> Any:
+    """Return whether each row is new: neither of its hashes `row_hashes` is among `known` ones."""
+    return ~np.isin(row_hashes, known).any(axis=1)
 
 
 def save_hashes(folder: Path, known: Any) -> None:
@@ -61,8 +61,8 @@ def load_hashes(folder: Path, manifest: ModelManifest) -> Any:
 def _digests(texts: Iterable[bytes], fingerprint: str) -> Any:
     key = fingerprint.encode()[: blake2b.MAX_KEY_SIZE]
     digests = (blake2b(text, digest_size=_HASH.itemsize, key=key).digest() for text in texts)
-    found = np.frombuffer(b"".join(digests), dtype=_HASH).astype(np.uint64)
-    return found + _occurrences(found) * _SPREAD  # modulo 2**64
+    numbers = np.frombuffer(b"".join(digests), dtype=_HASH).astype(np.uint64)
+    return numbers + _occurrences(numbers) * _SPREAD  # modulo 2**64
 
 
 def _plain(target: Value) -> Value:
@@ -75,6 +75,6 @@ def _occurrences(values: Any) -> Any:
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    found = np.empty(len(values), dtype=np.uint64)
-    found[order] = np.arange(len(values)) - np.repeat(starts, np.diff(np.r_[starts, len(values)]))
-    return found
+    counts = np.empty(len(values), dtype=np.uint64)
+    counts[order] = np.arange(len(values)) - np.repeat(starts, np.diff(np.r_[starts, len(values)]))
+    return counts

@@ -23,27 +23,27 @@ def thresholds(y: Any, predicted: Any, table: Any, output: Output, out_of_fold: 
     if table is None or len(labels) != 2 or not np.isfinite(table).all():
         return None
     label = rarest(y.tolist())[0] if len(set(y.tolist())) == 2 else labels[-1]
-    own, given = y == label, table[:, labels.index(label)]
+    positive, probabilities = y == label, table[:, labels.index(label)]
     best = None if out_of_fold is None else _best(out_of_fold, label)
     return Thresholds(
         label,
-        _point(own, predicted == label, 0.5),
-        None if best is None else _point(own, given >= best, best),
+        _point(positive, predicted == label, 0.5),
+        None if best is None else _point(positive, probabilities >= best, best),
     )
 
 
 def _best(answers: OutOfFold, label: Value) -> float | None:
     """Return the threshold with the highest F1 on the out-of-fold probabilities."""
-    own = np.asarray(answers.targets) == label
-    if not own.any() or label not in list(answers.labels):
+    positive = np.asarray(answers.targets) == label
+    if not positive.any() or label not in list(answers.labels):
         return None
-    precision, recall, at = precision_recall_curve(own, answers.table[:, list(answers.labels).index(label)])
+    precision, recall, at = precision_recall_curve(positive, answers.table[:, list(answers.labels).index(label)])
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     chosen = int(f1[:-1].argmax())
     return float(at[chosen] + at[max(0, chosen - 1)]) / 2  # halfway to the next lower probability
 
 
-def _point(own: Any, answered: Any, threshold: float) -> OperatingPoint:
-    right, found = int((own & answered).sum()), int(answered.sum())
-    precision, recall = right / found if found else 1.0, right / max(1, int(own.sum()))
-    return OperatingPoint(threshold, precision, recall, found)
+def _point(positive: Any, answered: Any, threshold: float) -> OperatingPoint:
+    right, flagged = int((positive & answered).sum()), int(answered.sum())
+    precision, recall = right / flagged if flagged else 1.0, right / max(1, int(positive.sum()))
+    return OperatingPoint(threshold, precision, recall, flagged)

@@ -141,8 +141,8 @@ def _evidence(
     draft = dataclasses.replace(fitted.draft, name=request.model, notes=request.notes)
     fitted = dataclasses.replace(fitted, draft=draft)
     phases.within(0.5)
-    found = assess(fitted, rows, run, request, settings.models_dir, trust)
-    return found, hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
+    assessed = assess(fitted, rows, run, request, settings.models_dir, trust)
+    return assessed, hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
 
 
 def _rows(
@@ -166,10 +166,10 @@ def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tupl
     if request.kinds:
         raise DataError(f"the recipe {recipe.name} has its own kinds: leave out kinds, or use the recipe tabular")
     inputs, target = recipe.fields
-    own = {"target": target.name, "features": [f.name for f in inputs], "id_field": recipe.id_field}
-    for name, value in own.items():
-        asked = getattr(request, name)
-        if asked is not None and (list(asked) if name == "features" else asked) != value:
+    fields = {"target": target.name, "features": [f.name for f in inputs], "id_field": recipe.id_field}
+    for name, value in fields.items():
+        wanted = getattr(request, name)
+        if wanted is not None and (list(wanted) if name == "features" else wanted) != value:
             raise DataError(
                 f"the recipe {recipe.name} has its own {name}, {value}: leave it out, or use the recipe tabular"
             )

@@ -48,15 +48,15 @@ def adapted(estimator: Any, parts: Iterable[Any]) -> tuple[Any, list[str]]:
     warnings. `parts` of it get the inputs unchanged. Raises `Refused` for a model that does not predict rows."""
     if forecasts(type(estimator).__module__):
         raise Refused(of_time_series(type(estimator).__name__))
-    found = [known for part in parts if (known := described(part))]
+    descriptions = [known for part in parts if (known := described(part))]
     estimator = as_estimator(estimator)
-    if not found:
+    if not descriptions:
         return estimator, []
-    if found[0].constant is not None:
-        estimator = WithConstant(estimator, found[0].constant)
-    if found[0].categories:
-        estimator = WithCategories(estimator, found[0].categories)
-    return estimator, list(found[0].warnings)
+    if descriptions[0].constant is not None:
+        estimator = WithConstant(estimator, descriptions[0].constant)
+    if descriptions[0].categories:
+        estimator = WithCategories(estimator, descriptions[0].categories)
+    return estimator, list(descriptions[0].warnings)
 
 
 def output_names(estimator: Any, count: int) -> list[str] | None:

@@ -43,11 +43,11 @@ def xgboost(thing: Any) -> Described | None:
     names, types = booster.feature_names, booster.feature_types or ()
     hints = [Hint(nullable=True)] * booster.num_features()
     categories = _xgboost_categories(booster, names) if names and "c" in types else {}
-    for place, kind in enumerate(types):
+    for index, kind in enumerate(types):
         if kind == "i":
-            hints[place] = Hint(Kind.BOOLEAN, nullable=True)
-    for place, words in categories.items():
-        hints[place] = of_pandas_categories(words)
+            hints[index] = Hint(Kind.BOOLEAN, nullable=True)
+    for index, words in categories.items():
+        hints[index] = of_pandas_categories(words)
     takes = InputFormat.DATAFRAME if categories else InputFormat.ARRAY
     return Described(tuple(hints), tuple(names) if names else None, takes, categories)
 
@@ -56,11 +56,11 @@ def _xgboost_categories(booster: Any, names: Sequence[str]) -> dict[int, list[An
     """Return the categories that a booster keeps since XGBoost 3.1. Raises `Refused` if it does not have them whole."""
     kept = _kept_by_xgboost(booster).get("enc") or [{}] * len(names)
     remedy = "put an OrdinalEncoder and the model into one Pipeline"
-    found = {}
-    for place, name in enumerate(names):
-        if booster.feature_types[place] != "c":
+    categories = {}
+    for index, name in enumerate(names):
+        if booster.feature_types[index] != "c":
             continue
-        words = _decoded(kept[place])
+        words = _decoded(kept[index])
         if not words:
             raise Refused(
                 f"does not hold the categories of {name!r}, which XGBoost keeps since 3.1; fit it with that release, or"
@@ -71,16 +71,16 @@ def _xgboost_categories(booster: Any, names: Sequence[str]) -> dict[int, list[An
                 f"has categories of {name!r} with other letters than a to z, and XGBoost keeps only a part of those"
                 f" ({listed(words)}); {remedy}"
             )
-        found[place] = words
-    return found
+        categories[index] = words
+    return categories
 
 
 def _kept_by_xgboost(booster: Any) -> dict[str, Any]:
     """Return the part of its JSON that has the categories. All of the JSON would take seconds to read."""
     text = booster.save_raw("json").decode()
     _, name, rest = text.partition('"cats":')
-    found: object = json.JSONDecoder().raw_decode(rest)[0] if name else {}
-    return found if isinstance(found, dict) else {}
+    content: object = json.JSONDecoder().raw_decode(rest)[0] if name else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _decoded(kept: Mapping[str, Any]) -> list[Any]:
@@ -106,8 +106,8 @@ def lightgbm(thing: Any) -> Described | None:
     infos = _lightgbm_ranges(booster)
     hints = [_of_range(info) for info in infos]
     categories = _lightgbm_categories(booster, names, infos)
-    for place, words in categories.items():
-        hints[place] = of_pandas_categories(words)
+    for index, words in categories.items():
+        hints[index] = of_pandas_categories(words)
     if all(re.fullmatch(r"Column_\d+", name) for name in names):
         return Described(tuple(hints), None, InputFormat.ARRAY)
     # LightGBM writes a name with a blank in this way, and a request may have either.
@@ -116,7 +116,7 @@ def lightgbm(thing: Any) -> Described | None:
         for name, hint in zip(names, hints, strict=True)
     ]
     takes = InputFormat.DATAFRAME if categories else InputFormat.ARRAY
-    columns = listed([names[place] for place in categories])
+    columns = listed([names[index] for index in categories])
     warning = (
         f"{columns} {'is' if len(categories) == 1 else 'are'} taken for what had the dtype category, as LightGBM finds"
         " it by itself; if you named categorical_feature, compare some answers"
@@ -142,14 +142,14 @@ def _lightgbm_categories(booster: Any, names: Sequence[str], infos: Sequence[str
     kept = booster.pandas_categorical or []
     if not kept:
         return {}
-    codes = {place: info.split(":") for place, info in enumerate(infos) if not info.startswith("[") and info != "none"}
-    found = {place: list(words) for place, words in zip(codes, kept, strict=False)}
-    if len(codes) != len(kept) or any(int(codes[place][-1]) >= len(words) for place, words in found.items()):
+    codes = {index: info.split(":") for index, info in enumerate(infos) if not info.startswith("[") and info != "none"}
+    categories = {index: list(words) for index, words in zip(codes, kept, strict=False)}
+    if len(codes) != len(kept) or any(int(codes[index][-1]) >= len(words) for index, words in categories.items()):
         raise Refused(
             f"does not tell which {len(kept)} of its columns ({listed(names)}) have the dtype category; fit it without"
             " categorical_feature and without ordered categories, and it finds them by itself"
         )
-    return found
+    return categories
 
 
 # CatBoost
@@ -161,15 +161,15 @@ def catboost(model: Any) -> Described | None:
     names = tuple(model.feature_names_)
     if vectors := model.get_embedding_feature_indices():
         raise Refused(
-            f"takes vectors in {listed([names[place] for place in vectors])} (embedding features), and a cell holds one"
+            f"takes vectors in {listed([names[index] for index in vectors])} (embedding features), and a cell holds one"
             " value; fit it on a column for each number"
         )
     words = {*model.get_cat_feature_indices(), *model.get_text_feature_indices()}
     borders = model.get_borders()
     hints = [
         # CatBoost reads a category 7 as the text 7.
-        Hint(Kind.STRING) if place in words else Hint(nullable=True, values=finite_ends(borders.get(place, ())))
-        for place in range(len(names))
+        Hint(Kind.STRING) if index in words else Hint(nullable=True, values=finite_ends(borders.get(index, ())))
+        for index in range(len(names))
     ]
     by_position = names == tuple(map(str, range(len(names))))
     return Described(tuple(hints), None if by_position else names, InputFormat.ARRAY)

@@ -56,8 +56,8 @@ def of_pandas_categories(words: Sequence[Any]) -> Hint:
 
 def finite_ends(numbers: Sequence[float]) -> tuple[float, ...]:
     """Return the least and the greatest of the finite numbers, if there are any."""
-    found = [float(number) for number in numbers if np.isfinite(number)]
-    return (min(found), max(found)) if found else ()
+    finite = [float(number) for number in numbers if np.isfinite(number)]
+    return (min(finite), max(finite)) if finite else ()
 
 
 def kind_of(dtype: Any) -> Kind:

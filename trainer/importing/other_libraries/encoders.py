@@ -39,8 +39,8 @@ def _of_encoded(dtype: Any, nullable: bool, closed: bool, words: tuple[str, ...]
 
 def _known_words(encoder: Any) -> dict[str, tuple[str, ...]]:
     mappings = getattr(getattr(encoder, "ordinal_encoder", encoder), "category_mapping", ())
-    found = {entry["col"]: [word for word, _ in entry["mapping"].items() if word == word] for entry in mappings}
-    return {name: tuple(words) for name, words in found.items() if all(isinstance(word, str) for word in words)}
+    words_by_name = {entry["col"]: [word for word, _ in entry["mapping"].items() if word == word] for entry in mappings}
+    return {name: tuple(words) for name, words in words_by_name.items() if all(isinstance(word, str) for word in words)}
 
 
 def feature_engine(step: Any) -> Described | None:
@@ -49,9 +49,9 @@ def feature_engine(step: Any) -> Described | None:
         return None
     encoded, imputed = (dict(getattr(step, name, None) or {}) for name in ("encoder_dict_", "imputer_dict_"))
     unaware = getattr(step, "missing_values", None) == "raise"
-    found = {name: _of_values([*words], nullable=not unaware) for name, words in encoded.items()}
-    found |= {name: _of_values([value], nullable=True) for name, value in imputed.items()}
-    hints = tuple(found.get(name, Hint()) for name in names)
+    hints_by_name = {name: _of_values([*words], nullable=not unaware) for name, words in encoded.items()}
+    hints_by_name |= {name: _of_values([value], nullable=True) for name, value in imputed.items()}
+    hints = tuple(hints_by_name.get(name, Hint()) for name in names)
     return Described(hints, tuple(map(str, names)), InputFormat.DATAFRAME, keeps_columns=bool(imputed))
 
 
