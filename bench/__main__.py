@@ -116,8 +116,8 @@ def _options() -> argparse.Namespace:
     known = {server.name: server for server in (*servers.COMPARED, *servers.variants())}
     usual = servers.variants() if options.tune else servers.COMPARED
     options.names = options.servers or [server.name for server in usual]
-    for asked, choices in ((options.rows or (), ALL_ROWS), (options.names, known)):
-        if unknown := sorted(set(asked) - set(choices)):
+    for names, choices in ((options.rows or (), ALL_ROWS), (options.names, known)):
+        if unknown := sorted(set(names) - set(choices)):
             parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(choices)}")
     short = options.quick or options.tune
     options.whole = not (short or options.rows or options.servers or options.rounds or options.seconds)

@@ -64,8 +64,8 @@ class Browser:
             await asyncio.sleep(SETTLED)
             await self.call("Page.navigate", session, url=address)
             await asyncio.sleep(SETTLED)
-            asked = {"expression": PAINT, "awaitPromise": True, "returnByValue": True}
-            times.append((await self.call("Runtime.evaluate", session, **asked))["result"]["value"])
+            parameters = {"expression": PAINT, "awaitPromise": True, "returnByValue": True}
+            times.append((await self.call("Runtime.evaluate", session, **parameters))["result"]["value"])
         await self.call("Target.disposeBrowserContext", browserContextId=context)
         return times
 

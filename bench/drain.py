@@ -20,7 +20,7 @@ from bench.alternatives import rq_waited
 from bench.measures import Measure, Measures
 from bench.processes import START_DEADLINE, WORK, DidNotStart, Process, free_port, redis_server, until
 from bench.rows import SAMPLES
-from bench.servers import Command, Place
+from bench.servers import Command, Deployment
 from bench.wire import WrongAnswer, manifest, send
 
 JOBS = 5000
@@ -33,8 +33,8 @@ class Queue:
     """A queue: `post` fills it, `scorer` empties it, `done` counts the successful jobs of a model, at least nearly."""
 
     server: str
-    post: Callable[[Place, str], None]
-    scorer: Callable[[Place], Command]
+    post: Callable[[Deployment, str], None]
+    scorer: Callable[[Deployment], Command]
     done: Callable[[Any, str], int]
 
 
@@ -51,13 +51,13 @@ def _rate(queue: Queue, model: str, repository: Path) -> float:
     """Return jobs per second from the first done jobs on, so that the scorer's start does not count."""
     with ExitStack() as stack:
         url = stack.enter_context(redis_server())
-        place = Place(free_port(), repository, [model], url)
-        queue.post(place, model)
+        deployment = Deployment(free_port(), repository, [model], url)
+        queue.post(deployment, model)
         redis: Any = stack.enter_context(Redis.from_url(url))
         before = queue.done(redis, model)
-        command = queue.scorer(place)
+        command = queue.scorer(deployment)
         log = WORK / "logs" / f"drain-{queue.server}.log"
-        scorer = Process(command.arguments, {**place.environment, **command.environment}, log)
+        scorer = Process(command.arguments, {**deployment.environment, **command.environment}, log)
         stack.callback(scorer.stop)
         if not until(lambda: scorer.ended or queue.done(redis, model) > before, START_DEADLINE, 0.002):
             raise DidNotStart(f"no job was done: {scorer.last_words()}")
@@ -73,29 +73,33 @@ def _counted(index: str) -> Callable[[Any, str], int]:
     return lambda redis, model: int(redis.zcard(index.format(model=model)))
 
 
-def _bodies(place: Place, model: str) -> list[Any]:
-    names = manifest(place.repository, model).signature.names
+def _bodies(deployment: Deployment, model: str) -> list[Any]:
+    names = manifest(deployment.repository, model).signature.names
     return [servers.plain_body(model, names, [row]) for row in models.samples(model, SAMPLES)]
 
 
-def _post_modelgate(place: Place, model: str) -> None:
+def _post_modelgate(deployment: Deployment, model: str) -> None:
     """Post through a gateway started for this. Without `Prefer` it answers 202 as soon as the job is in Redis."""
-    environment = {"PORT": str(place.port), "MODELS_DIR": str(place.repository), "REDIS_URL": place.redis_url}
+    environment = {
+        "PORT": str(deployment.port),
+        "MODELS_DIR": str(deployment.repository),
+        "REDIS_URL": deployment.redis_url,
+    }
     gateway = Process([sys.executable, "-m", "gateway"], environment, WORK / "logs" / "drain-gateway.log")
     try:
-        wire = b"".join(_request(place, model, body) for body in _bodies(place, model))
-        if not until(lambda: _takes_connections(place.port), START_DEADLINE):
+        wire = b"".join(_request(deployment, model, body) for body in _bodies(deployment, model))
+        if not until(lambda: _takes_connections(deployment.port), START_DEADLINE):
             raise DidNotStart(f"the gateway: {gateway.last_words()}")
         # Requests in flight at the last counted answer add a few jobs.
-        if send(wire, place.port, 64, 60, 0, JOBS, '"queued"').bad:
+        if send(wire, deployment.port, 64, 60, 0, JOBS, '"queued"').bad:
             raise WrongAnswer("not every job was accepted")
     finally:
         gateway.stop()
 
 
-def _request(place: Place, model: str, body: Any) -> bytes:
+def _request(deployment: Deployment, model: str, body: Any) -> bytes:
     text = json.dumps(body, separators=(",", ":"))
-    head = f"POST /v1/models/{model}/predict HTTP/1.1\r\nHost: 127.0.0.1:{place.port}\r\n"
+    head = f"POST /v1/models/{model}/predict HTTP/1.1\r\nHost: 127.0.0.1:{deployment.port}\r\n"
     request = f"{head}Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
     return f"{len(request)} 0\n{request}".encode()
 
@@ -105,28 +109,28 @@ def _takes_connections(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _post_rq(place: Place, model: str) -> None:
-    bodies = _bodies(place, model)
-    with Redis.from_url(place.redis_url) as redis:
+def _post_rq(deployment: Deployment, model: str) -> None:
+    bodies = _bodies(deployment, model)
+    with Redis.from_url(deployment.redis_url) as redis:
         queue = RQQueue(rq_waited.QUEUE, connection=redis)
         for start in range(0, JOBS, 500):
             wanted = [(model, bodies[i % len(bodies)]) for i in range(start, start + 500)]
             queue.enqueue_many([RQQueue.prepare_data(rq_waited.SCORE, args, result_ttl=600) for args in wanted])
 
 
-def _post_celery(place: Place, model: str) -> None:
+def _post_celery(deployment: Deployment, model: str) -> None:
     # Here, since the environment of the tests has no Celery.
     from celery import Celery
 
-    url = place.redis_url.replace("unix://", "redis+socket://")
-    bodies = _bodies(place, model)
+    url = deployment.redis_url.replace("unix://", "redis+socket://")
+    bodies = _bodies(deployment, model)
     with Celery("bench", broker=url, backend=url) as tasks, tasks.producer_or_acquire() as producer:
         for i in range(JOBS):
             tasks.send_task("score", (model, bodies[i % len(bodies)]), producer=producer)
 
 
-def _modelgate_worker(place: Place) -> Command:
-    return Command([sys.executable, "-m", "worker"], {"MODELS_DIR": str(place.repository), "WORKERS": "1"})
+def _modelgate_worker(deployment: Deployment) -> Command:
+    return Command([sys.executable, "-m", "worker"], {"MODELS_DIR": str(deployment.repository), "WORKERS": "1"})
 
 
 QUEUES: Sequence[Queue] = (

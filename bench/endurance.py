@@ -42,15 +42,15 @@ class Generator:
 
     def read(self) -> None:
         for line in self.process.stdout or ():
-            found = json.loads(line)
-            if "cpu_seconds" in found:
-                self.result = found
+            record = json.loads(line)
+            if "cpu_seconds" in record:
+                self.result = record
             else:
-                self.seconds.append(found)
+                self.seconds.append(record)
 
 
 def start_generator(run: Running, pairs: Sequence[tuple[bytes, bytes]], clients: int, seconds: float) -> Generator:
-    arguments = [run.place.port, clients, 0, seconds, 0, run.server.marker, 1]
+    arguments = [run.deployment.port, clients, 0, seconds, 0, run.server.marker, 1]
     process = subprocess.Popen(  # noqa: S603
         [str(GENERATOR), *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -141,11 +141,11 @@ def first_refusal(generators: Sequence[Generator]) -> str:
 
 def refusals(generators: Sequence[Generator], first: int = 0, last: int | None = None) -> Counter[str]:
     """Count the refusals of the seconds `first` to `last` by status."""
-    found = Counter[str]()
+    counts = Counter[str]()
     for generator in generators:
         for second in generator.seconds[first:last]:
-            found.update(second["refused"])
-    return found
+            counts.update(second["refused"])
+    return counts
 
 
 def minute_row(number: int, samples: Sequence[Sample], generators: Sequence[Generator]) -> str:

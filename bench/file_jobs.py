@@ -23,12 +23,12 @@ MB = 2**20
 
 
 def address(run: Running) -> str:
-    return f"http://127.0.0.1:{run.place.port}"
+    return f"http://127.0.0.1:{run.deployment.port}"
 
 
 def submit(run: Running, model: str, source: Path) -> str:
     """Send a file and return the id of its job."""
-    connection = http.client.HTTPConnection("127.0.0.1", run.place.port, timeout=600)
+    connection = http.client.HTTPConnection("127.0.0.1", run.deployment.port, timeout=600)
     with source.open("rb") as file:
         headers = {"Content-Type": TYPES[source.suffix], "Content-Length": str(source.stat().st_size)}
         connection.request("POST", f"/v1/models/{model}/predict-file", file, headers)
@@ -38,15 +38,15 @@ def submit(run: Running, model: str, source: Path) -> str:
 
 def wait_for(run: Running, job: str) -> None:
     """Raises `DidNotStart` unless the job succeeds."""
-    while (found := answer_of(f"{address(run)}/v1/jobs/{job}?wait=20"))["status"] in ("queued", "running"):
+    while (state := answer_of(f"{address(run)}/v1/jobs/{job}?wait=20"))["status"] in ("queued", "running"):
         pass
-    if found["status"] != "succeeded":
-        raise DidNotStart(f"the file has not succeeded: {found}")
+    if state["status"] != "succeeded":
+        raise DidNotStart(f"the file has not succeeded: {state}")
 
 
 def download(run: Running, job: str, target: Path) -> int:
     """Write the output to a file and return its size."""
-    connection = http.client.HTTPConnection("127.0.0.1", run.place.port, timeout=600)
+    connection = http.client.HTTPConnection("127.0.0.1", run.deployment.port, timeout=600)
     connection.request("GET", f"/v1/jobs/{job}/output")
     answer = connection.getresponse()
     with target.open("wb") as file:
@@ -58,7 +58,7 @@ def download(run: Running, job: str, target: Path) -> int:
 @contextmanager
 def peaks() -> Iterator[dict[str, int]]:
     """Sample the memory of each process of the server that it shares with no other, within the block."""
-    found: dict[str, int] = defaultdict(int)
+    peaks_by_name: dict[str, int] = defaultdict(int)
     stop = threading.Event()
 
     def sample() -> None:
@@ -68,12 +68,12 @@ def peaks() -> Iterator[dict[str, int]]:
                     name, memory = _name(process), process.memory_full_info().uss
                 except psutil.Error:
                     continue
-                found[name] = max(found[name], memory)
+                peaks_by_name[name] = max(peaks_by_name[name], memory)
 
     thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield found
+        yield peaks_by_name
     finally:
         stop.set()
         thread.join()
@@ -86,6 +86,6 @@ def _name(process: psutil.Process) -> str:
 
 
 def delete(run: Running, job: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", run.place.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", run.deployment.port, timeout=60)
     connection.request("DELETE", f"/v1/jobs/{job}")
     connection.getresponse().read()

@@ -57,10 +57,10 @@ def main() -> int:
     return 0 if all(_case(options, repository, *case) for case in cases) else 1
 
 
-def _case(options: argparse.Namespace, repository: Path, given: str, name: str, scorers: int) -> bool:
+def _case(options: argparse.Namespace, repository: Path, suffix: str, name: str, scorers: int) -> bool:
     """Score a file in both ways, in turns. Returns whether the outputs are equal."""
-    source, ratios, memory = _file(options.rows, given), [], 0.0
-    what = f"{name}, {given}" + (f", {scorers} scorer{'s' * (scorers > 1)}" if scorers else "")
+    source, ratios, memory = _file(options.rows, suffix), [], 0.0
+    what = f"{name}, {suffix}" + (f", {scorers} scorer{'s' * (scorers > 1)}" if scorers else "")
     with _served(repository, name, scorers) as way:
         for number in range(options.rounds):
             took = _round(repository, name, source, options.plain, way, first=number % 2)
@@ -68,7 +68,7 @@ def _case(options: argparse.Namespace, repository: Path, given: str, name: str, 
             memory = max(memory, took["ours"]["mb"])
             say(f"{what}, round {number + 1}: {_listed(took, options.rows)}")
     equal, distance = _compare(source.suffix)
-    speed, cost = (_spread(each[unit] for each in ratios) for unit in ("seconds", "cpu"))
+    speed, cost = (_spread(ratio[unit] for ratio in ratios) for unit in ("seconds", "cpu"))
     say(
         f"{what}, {options.rows:,} rows: {speed} times as fast as pandas, {cost} by processor time;"
         f" {memory:.0f} MB; columns and predictions {'equal' if equal else 'DIFFERENT'}, probabilities within"
@@ -103,11 +103,11 @@ def _through_http(run: Running, name: str, source: Path, target: Path) -> Took:
 
 def _cpu(run: Running) -> dict[int, float]:
     """Return the processor time of each process, with that of its ended children."""
-    found = {}
+    seconds = {}
     for pid in run.tree():
         with suppress(psutil.Error):
-            found[pid] = sum(psutil.Process(pid).cpu_times()[:4])
-    return found
+            seconds[pid] = sum(psutil.Process(pid).cpu_times()[:4])
+    return seconds
 
 
 def _options() -> argparse.Namespace:
@@ -151,11 +151,11 @@ def _models() -> Path:
     return root
 
 
-def _file(rows: int, given: str) -> Path:
-    path = FOLDER / f"{rows}.{given}"
+def _file(rows: int, suffix: str) -> Path:
+    path = FOLDER / f"{rows}.{suffix}"
     if not path.exists():
         columns = ", ".join(f"sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()) AS x{i}" for i in range(COLUMNS))
-        options = "HEADER" if given == "csv" else f"FORMAT parquet, ROW_GROUP_SIZE {2**20}"  # as pandas writes it
+        options = "HEADER" if suffix == "csv" else f"FORMAT parquet, ROW_GROUP_SIZE {2**20}"  # as pandas writes it
         duckdb.execute(f"SELECT setseed(0.5); COPY (SELECT {columns} FROM range({rows})) TO '{path}' ({options})")  # noqa: S608
     return path
 
@@ -179,21 +179,21 @@ def _run(command: Sequence[object]) -> Took:
     run = subprocess.run(  # noqa: S603
         list(map(str, command)), stdout=subprocess.PIPE, check=True, cwd=PROJECT, env={**os.environ, **ONE_THREAD}
     )
-    found: Took = json.loads(run.stdout.splitlines()[-1])
-    return found
+    took: Took = json.loads(run.stdout.splitlines()[-1])
+    return took
 
 
 def _listed(took: Mapping[str, Mapping[str, float]], rows: int) -> str:
     return "; ".join(
-        f"{way} {rows / each['seconds']:,.0f} rows/s, "
-        + ", ".join(f"{unit} {value:,.1f}" for unit, value in each.items())
-        for way, each in took.items()
+        f"{way} {rows / figures['seconds']:,.0f} rows/s, "
+        + ", ".join(f"{unit} {value:,.1f}" for unit, value in figures.items())
+        for way, figures in took.items()
     )
 
 
 def _spread(values: Iterator[float]) -> str:
-    found = list(values)
-    return f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})"
+    sorted_values = list(values)
+    return f"{statistics.median(sorted_values):.2f} ({min(sorted_values):.2f}–{max(sorted_values):.2f})"
 
 
 def _compare(suffix: str) -> tuple[bool, float]:
@@ -212,8 +212,8 @@ def _compare(suffix: str) -> tuple[bool, float]:
 def _pieces(way: str, suffix: str) -> Iterator[Any]:
     path = _output(way, suffix)
     read = f"read_parquet('{path}')" if suffix == ".parquet" else f"read_csv('{path}', parallel = false)"
-    found = duckdb.connect().execute(f"SELECT * FROM {read}")  # noqa: S608
-    while len(frame := found.fetch_df_chunk(max(1, _ROWS_AT_ONCE // 2048))):
+    result = duckdb.connect().execute(f"SELECT * FROM {read}")  # noqa: S608
+    while len(frame := result.fetch_df_chunk(max(1, _ROWS_AT_ONCE // 2048))):
         yield frame
 
 

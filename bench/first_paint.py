@@ -19,13 +19,13 @@ from bench.console import say
 from bench.owners import spread
 from bench.processes import PROJECT, WORK, use_two_cores
 from bench.protected import answer_of, wait_until_ready
-from bench.servers import MODELGATE, Place, Server, gunicorn, running
+from bench.servers import MODELGATE, Deployment, Server, gunicorn, running
 
 CLIENTS = PROJECT / ".venv-clients" / "bin" / "python"
 HELLO = Server(
     "hello_page",
     "a hello-world page",
-    lambda place: [gunicorn("hello_page:app", place, "--workers", "2", "--worker-class", "gevent")],
+    lambda deployment: [gunicorn("hello_page:app", deployment, "--workers", "2", "--worker-class", "gevent")],
 )
 PAGES = (
     *("", "/models/boston", "/models/boston/versions", "/models/boston/versions/1", "/models/boston/traffic"),
@@ -44,9 +44,9 @@ def main() -> int:
     repository = WORK / "models" / models.SPEED
     with running(MODELGATE, repository, ["boston"]) as run, running(HELLO, repository, []) as hello:
         wait_until_ready(run)
-        origin = f"http://127.0.0.1:{run.place.port}"
-        names = {f"http://127.0.0.1:{hello.place.port}/": "hello world"}
-        names |= {f"{origin}/ui{page.format(job=_job(run.place))}": f"/ui{page}" for page in PAGES}
+        origin = f"http://127.0.0.1:{run.deployment.port}"
+        names = {f"http://127.0.0.1:{hello.deployment.port}/": "hello world"}
+        names |= {f"{origin}/ui{page.format(job=_job(run.deployment))}": f"/ui{page}" for page in PAGES}
         first_bytes, paints = opened(names, options.rounds)
     for address, name in names.items():
         cold, warm = (spread(paints[address][cold]) for cold in (True, False))
@@ -60,16 +60,16 @@ def opened(addresses: Iterable[str], rounds: int) -> tuple[Mapping[str, Times], 
     lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()  # noqa: S603
     first_bytes: dict[str, Any] = defaultdict(lambda: defaultdict(list))
     paints: dict[str, Any] = defaultdict(lambda: defaultdict(list))
-    for one in map(json.loads, lines):
-        first_bytes[one["address"]][one["cold"]].append(one["first_byte"])
-        paints[one["address"]][one["cold"]].append(one["paint"])
+    for opening in map(json.loads, lines):
+        first_bytes[opening["address"]][opening["cold"]].append(opening["first_byte"])
+        paints[opening["address"]][opening["cold"]].append(opening["paint"])
     return first_bytes, paints
 
 
-def _job(place: Place) -> str:
+def _job(deployment: Deployment) -> str:
     """Return the id of an ended prediction."""
-    inputs = answer_of(f"http://127.0.0.1:{place.port}/v1/models/boston")["example"]
-    job = answer_of(f"http://127.0.0.1:{place.port}/v1/models/boston/predict", inputs, {"Prefer": "wait=30"})
+    inputs = answer_of(f"http://127.0.0.1:{deployment.port}/v1/models/boston")["example"]
+    job = answer_of(f"http://127.0.0.1:{deployment.port}/v1/models/boston/predict", inputs, {"Prefer": "wait=30"})
     return str(job["id"])
 
 

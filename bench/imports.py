@@ -123,7 +123,7 @@ def _import(run: Running, files: Mapping[str, bytes]) -> tuple[float, float]:
 
 
 def _drop(run: Running, files: Mapping[str, bytes]) -> None:
-    inbox = run.place.repository / "inbox"
+    inbox = run.deployment.repository / "inbox"
     inbox.mkdir(exist_ok=True)
     for name, data in files.items():
         (inbox / f"{name}.part").write_bytes(data)
@@ -132,7 +132,7 @@ def _drop(run: Running, files: Mapping[str, bytes]) -> None:
 
 
 def _left(run: Running) -> Sequence[Path]:
-    return list((run.place.repository / "inbox").glob("*.pkl"))
+    return list((run.deployment.repository / "inbox").glob("*.pkl"))
 
 
 def _copy(repository: Path) -> Path:

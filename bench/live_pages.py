@@ -65,7 +65,7 @@ def browsers(run: Running, page: str, count: int) -> Iterator[None]:
 
 
 def _browser(run: Running, page: str, stop: threading.Event, later: float) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", run.place.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", run.deployment.port, timeout=30)
     headers: dict[str, str] = {}
     stop.wait(later)
     while not stop.is_set():

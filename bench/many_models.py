@@ -65,7 +65,7 @@ def build(root: Path, models: int, megabytes: float) -> list[str]:
         libraries=library_versions(),
         signature=Signature(inputs, (Output(OutputKind.NUMBER),)),
         training_data=TrainingData("generated", 0, ""),
-        example={each.name: 1.0 for each in inputs},
+        example={field.name: 1.0 for field in inputs},
         golden=Golden((), ()),
     )
     names = [f"model-{number:04}" for number in range(models)]

@@ -148,10 +148,10 @@ def texts(count: int) -> list[str]:
 
 def fit_texts(rows: int = 4000) -> Any:
     """TF-IDF with 10,000 features and a logistic regression. The label depends on the letters of the text."""
-    found = texts(rows)
-    amounts = [text.count("e") for text in found]
+    sentences = texts(rows)
+    amounts = [text.count("e") for text in sentences]
     labels = ["spam" if amount > np.median(amounts) else "ham" for amount in amounts]
-    return make_pipeline(TfidfVectorizer(max_features=TEXT_FEATURES), LogisticRegression()).fit(found, labels)
+    return make_pipeline(TfidfVectorizer(max_features=TEXT_FEATURES), LogisticRegression()).fit(sentences, labels)
 
 
 def recipe_of(name: str, data: Callable[[], Table], fit: Callable[[Any, Any], Any], **more: Any) -> Recipe:

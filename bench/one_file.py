@@ -41,14 +41,14 @@ def main() -> None:
             try:
                 next(work)
             except StopIteration as end:
-                found: T = end.value
-                return found
+                result: T = end.value
+                return result
             finally:
                 steps.append(time.perf_counter() - began)
 
-    given = FORMATS[source.suffix]
+    file_format = FORMATS[source.suffix]
     began, used = time.perf_counter(), time.process_time()
-    planned = finished(plan(source, given, given, model))
+    planned = finished(plan(source, file_format, file_format, model))
     parts = []
     for chunk in planned.chunks:
         part = Part(target.with_name(f"{chunk.number}.part"), target.with_name(f"{chunk.number}.errors"))

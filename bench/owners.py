@@ -59,7 +59,7 @@ def main() -> int:
 def connected(model: str) -> Iterator[tuple[Running, Redis]]:
     """Start a Modelgate that asks for keys, whose requests have one, and connect to its Redis."""
     with protected(WORK / "models" / models.SPEED, model, MAX_QUEUE_ROWS=str(MAX_QUEUE_ROWS)) as run:
-        socket = (run.place.state / "redis" / "redis.sock").resolve()
+        socket = (run.deployment.state / "redis" / "redis.sock").resolve()
         with Redis.from_url(f"unix://{socket}") as redis:
             yield run, redis
 

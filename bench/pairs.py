@@ -61,12 +61,12 @@ def a_round(wanted: list[Row], number: int, options: argparse.Namespace, theirs:
             for name, checkout, repository in checkouts
         }
         for row in wanted:
-            asked = {name: Exchanges(run.judged_by(ours), row.model, row.requests()) for name, run in runs.items()}
-            for name, found in bursts(row, asked, runs, options.bursts, options.seconds).items():
-                bad = sum(burst.load.bad for burst in found)
-                value = statistics.median(row.value(burst.load) for burst in found)
+            exchanges = {name: Exchanges(run.judged_by(ours), row.model, row.requests()) for name, run in runs.items()}
+            for name, row_bursts in bursts(row, exchanges, runs, options.bursts, options.seconds).items():
+                bad = sum(burst.load.bad for burst in row_bursts)
+                value = statistics.median(row.value(burst.load) for burst in row_bursts)
                 into.add(Measure(row.name, name, number, value, bad))
-                cost = sum(burst.seconds for burst in found) / sum(burst.load.good for burst in found) * 1e6
+                cost = sum(burst.seconds for burst in row_bursts) / sum(burst.load.good for burst in row_bursts) * 1e6
                 into.add(Measure(row.name + COST, name, number, cost))
 
 
@@ -78,17 +78,17 @@ class Burst(NamedTuple):
 
 
 def bursts(
-    row: Row, asked: Mapping[str, Exchanges], runs: Mapping[str, Running], count: int, seconds: float
+    row: Row, exchanges: Mapping[str, Exchanges], runs: Mapping[str, Running], count: int, seconds: float
 ) -> dict[str, list[Burst]]:
     """Return `count` bursts of each server, after one that does not count. Each in turn goes first."""
-    found: dict[str, list[Burst]] = {name: [] for name in asked}
+    by_server: dict[str, list[Burst]] = {name: [] for name in exchanges}
     for turn in range(-1, count):
-        for name in list(asked)[:: 1 if turn % 2 == 0 else -1]:
+        for name in list(exchanges)[:: 1 if turn % 2 == 0 else -1]:
             before = runs[name].cpu_seconds(*PARTS)
-            load = asked[name].load(row.clients, rows.LIMIT if row.count else seconds, 0, row.count)
+            load = exchanges[name].load(row.clients, rows.LIMIT if row.count else seconds, 0, row.count)
             if turn >= 0:
-                found[name].append(Burst(load, runs[name].cpu_seconds(*PARTS) - before))
-    return found
+                by_server[name].append(Burst(load, runs[name].cpu_seconds(*PARTS) - before))
+    return by_server
 
 
 def line(row: Row, measures: Measures, number: int) -> str:

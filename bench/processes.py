@@ -110,12 +110,12 @@ def descendants(pid: int) -> list[int]:
                 # The name of a program may hold blanks and brackets; what follows the last bracket is regular.
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, waiting = [], [pid]
+    below_it, waiting = [], [pid]
     while waiting:
         below = children.get(waiting.pop(), [])
-        found += below
+        below_it += below
         waiting += below
-    return found
+    return below_it
 
 
 def command_line(pid: int) -> str:

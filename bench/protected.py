@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.processes import DidNotStart, until
-from bench.servers import MODELGATE, Command, Place, Running, running
+from bench.servers import MODELGATE, Command, Deployment, Running, running
 
 
 @contextmanager
@@ -19,14 +19,17 @@ def protected(repository: Path, model: str, **settings: str) -> Iterator[Running
     """Start a Modelgate that asks for keys, and make one, which goes with the requests."""
     admin = secrets.token_hex(32)
 
-    def commands(place: Place) -> list[Command]:
+    def commands(deployment: Deployment) -> list[Command]:
         environment = {"ADMIN_KEY": admin, **settings}
-        return [replace(one, environment={**one.environment, **environment}) for one in MODELGATE.commands(place)]
+        return [
+            replace(command, environment={**command.environment, **environment})
+            for command in MODELGATE.commands(deployment)
+        ]
 
     server = replace(MODELGATE, commands=commands)
     with running(server, repository, [model]) as run:
         wait_until_ready(run)
-        headers = {**server.headers, "Authorization": f"Bearer {_make_key(run.place, admin)}"}
+        headers = {**server.headers, "Authorization": f"Bearer {_make_key(run.deployment, admin)}"}
         yield replace(run, server=replace(server, headers=headers))
 
 
@@ -38,16 +41,16 @@ def wait_until_ready(run: Running) -> None:
 
 def _is_ready(run: Running) -> bool:
     try:
-        return bool(answer_of(f"http://127.0.0.1:{run.place.port}/health/ready"))
+        return bool(answer_of(f"http://127.0.0.1:{run.deployment.port}/health/ready"))
     except OSError:
         return False
 
 
-def _make_key(place: Place, admin: str) -> str:
+def _make_key(deployment: Deployment, admin: str) -> str:
     """Make a key that may predict, and return its secret."""
     body = {"name": "timed", "scopes": ["predict"]}
-    found = answer_of(f"http://127.0.0.1:{place.port}/v1/keys", body, {"Authorization": f"Bearer {admin}"})
-    return str(found["secret"])
+    answer = answer_of(f"http://127.0.0.1:{deployment.port}/v1/keys", body, {"Authorization": f"Bearer {admin}"})
+    return str(answer["secret"])
 
 
 def answer_of(url: str, body: object = None, headers: Mapping[str, str] = {}) -> Mapping[str, object]:
@@ -55,5 +58,5 @@ def answer_of(url: str, body: object = None, headers: Mapping[str, str] = {}) ->
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})  # noqa: S310
     with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-        found: Mapping[str, object] = json.load(response)
-        return found
+        answer: Mapping[str, object] = json.load(response)
+        return answer

@@ -82,8 +82,8 @@ def _head(measures: Measures, run: Run) -> str:
 
 
 def _single(measures: Measures, row: str) -> str:
-    found = _by_value(measures, row)
-    best = measures.best(row, [server for server in found if server not in OURS])
+    by_value = _by_value(measures, row)
+    best = measures.best(row, [server for server in by_value if server not in OURS])
     header = [
         "server",
         "requests/s",
@@ -96,7 +96,7 @@ def _single(measures: Measures, row: str) -> str:
         "generator",
     ]
     lines = []
-    for server in found:
+    for server in by_value:
         all_of = measures.of(row, server)
         lines.append(
             [
@@ -172,12 +172,12 @@ LABELS_OF_SCORERS = {"modelgate": "Modelgate, WORKERS=1", "rq": "RQ SimpleWorker
 
 
 def _replicas(measures: Measures) -> str:
-    one = replicas.name(1)
+    single = replicas.name(1)
     lines = [
         [
             server,
             _spread([m.value for m in measures.of("replicas", server)]),
-            _spread(measures.ratios("replicas", server, one), 2),
+            _spread(measures.ratios("replicas", server, single), 2),
             str(sum(m.bad for m in measures.of("replicas", server))),
         ]
         for server in _by_value(measures, "replicas", reverse=False)
@@ -238,14 +238,14 @@ def _versions() -> str:
     installed = {
         name: metadata.version(name) for name in names if importlib.util.find_spec(name.replace("scikit-", "sk"))
     }
-    found = [f"{name} {version}" for name, version in installed.items()]
+    packages = [f"{name} {version}" for name, version in installed.items()]
     said = subprocess.run([executable(), "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
-    found += [f"Redis {word[2:]}" for word in said.split() if word.startswith("v=")]
+    packages += [f"Redis {word[2:]}" for word in said.split() if word.startswith("v=")]
     if not servers.MLSERVER.left_out:
         ask = "from importlib.metadata import version; print(version('mlserver'), version('litserve'))"
         command = [str(servers.BATCHERS), "-c", ask]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        found += [
+        packages += [
             f"{name} {version}" for name, version in zip(("mlserver", "litserve"), done.stdout.split(), strict=False)
         ]
-    return ", ".join(part for part in found if part) + "."
+    return ", ".join(part for part in packages if part) + "."

@@ -72,18 +72,18 @@ class Effort:
 def anchor(effort: Effort, repository: Path) -> float:
     """Return the requests/s of hello world now, with 64 clients."""
     with running(servers.HELLO, repository, ["tiny"]) as hello:
-        request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{hello.place.port}\r\n\r\n"
+        request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{hello.deployment.port}\r\n\r\n"
         wire = f"{len(request)} 0\n{request}".encode()
         deadline = time.monotonic() + LIMIT
         while True:
             try:
-                send(wire, hello.place.port, 1, LIMIT, 0, 1, "predictions")
+                send(wire, hello.deployment.port, 1, LIMIT, 0, 1, "predictions")
                 break
             except DidNotStart:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
-        return send(wire, hello.place.port, 64, effort.seconds / 2, effort.warm / 2, 0, "predictions").rate
+        return send(wire, hello.deployment.port, 64, effort.seconds / 2, effort.warm / 2, 0, "predictions").rate
 
 
 def session(server: Server, rows: Sequence[Row], number: int, repository: Path, effort: Effort, into: Measures) -> None:

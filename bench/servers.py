@@ -23,7 +23,7 @@ BATCHERS = PROJECT / ".venv-bench" / "bin" / "python"
 
 
 @dataclass(frozen=True)
-class Place:
+class Deployment:
     """Where a server is to run: its port, the model repository, the models to serve, its Redis if it has one, and a
     folder for what else it keeps."""
 
@@ -45,7 +45,7 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-Commands = Callable[[Place], Sequence[Command]]
+Commands = Callable[[Deployment], Sequence[Command]]
 
 
 def plain_body(model: str, names: Sequence[str], rows: Sequence[Row]) -> Any:
@@ -61,7 +61,8 @@ def plain_body(model: str, names: Sequence[str], rows: Sequence[Row]) -> Any:
 
 @dataclass(frozen=True)
 class Server:
-    """`commands(place)` are the processes to start, `alone(place)` those for a single client, if others are better.
+    """`commands(deployment)` are the processes to start, `alone(deployment)` those for a single client, if others are
+    better.
 
     A good answer contains `marker`, and its JSON list `output` has the predictions. `one_model`: the server restarts
     for each model. `setting`: the setting of Modelgate that this server varies.
@@ -97,19 +98,19 @@ class Server:
 @dataclass(frozen=True)
 class Running:
     server: Server
-    place: Place
+    deployment: Deployment
     processes: Sequence[Process]
 
     def judged_by(self, repository: Path) -> Running:
         """Return it with the right answers of the same models in another repository: this code may be unable to read
         that of another checkout."""
-        return replace(self, place=replace(self.place, repository=repository))
+        return replace(self, deployment=replace(self.deployment, repository=repository))
 
     def tree(self, part: str = "") -> list[int]:
         """Return the server's processes, or those whose command line has `part`, with their children."""
         pids = [pid for process in self.processes for pid in process.tree()]
         chosen = [pid for pid in pids if part in command_line(pid)]
-        return list(dict.fromkeys(pid for each in chosen for pid in (each, *descendants(each))))
+        return list(dict.fromkeys(pid for chosen_pid in chosen for pid in (chosen_pid, *descendants(chosen_pid))))
 
     def cpu_seconds(self, *parts: str) -> float:
         """Return the processor time of the processes whose command lines have one of `parts`, with that of their
@@ -132,39 +133,39 @@ def running(server: Server, repository: Path, models: Sequence[str], cwd: Path =
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         url = stack.enter_context(redis_server()) if server.needs_redis else ""
-        place = Place(free_port(), repository, models, url, WORK / "state" / server.name)
+        deployment = Deployment(free_port(), repository, models, url, WORK / "state" / server.name)
         processes = []
-        for number, command in enumerate(server.commands(place)):
+        for number, command in enumerate(server.commands(deployment)):
             log = WORK / "logs" / f"{server.name}-{number}.log"
-            process = Process(command.arguments, {**place.environment, **command.environment}, log, cwd)
+            process = Process(command.arguments, {**deployment.environment, **command.environment}, log, cwd)
             stack.callback(process.stop)
             processes.append(process)
-        yield Running(server, place, processes)
+        yield Running(server, deployment, processes)
 
 
-def gunicorn(app: str, place: Place, *options: str) -> Command:
-    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{place.port}", "--log-level", "warning"]
+def gunicorn(app: str, deployment: Deployment, *options: str) -> Command:
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{deployment.port}", "--log-level", "warning"]
     return Command([*command, "--timeout", "120", *options, f"bench.alternatives.{app}"])
 
 
 def sync(app: str, *options: str) -> Commands:
-    return lambda place: [gunicorn(app, place, "--workers", "2", *options)]
+    return lambda deployment: [gunicorn(app, deployment, "--workers", "2", *options)]
 
 
-def waiting(app: str, place: Place) -> Command:
+def waiting(app: str, deployment: Deployment) -> Command:
     """Return the command of a gunicorn with a thread for each waiting request: 64 for 64 clients."""
-    return gunicorn(app, place, "--workers", "2", "--worker-class", "gthread", "--threads", "32")
+    return gunicorn(app, deployment, "--workers", "2", "--worker-class", "gthread", "--threads", "32")
 
 
 def modelgate(workers: int | None = None, fsync: str | None = None, maxmemory: str | None = None) -> Commands:
     """Return Modelgate as `make up` starts it, with its defaults for everything that is None."""
 
-    def commands(place: Place) -> list[Command]:
-        shutil.rmtree(place.state, ignore_errors=True)
+    def commands(deployment: Deployment) -> list[Command]:
+        shutil.rmtree(deployment.state, ignore_errors=True)
         environment = {
-            "PORT": str(place.port),
-            "MODELS_DIR": str(place.repository),
-            "STATE_DIR": str(place.state),
+            "PORT": str(deployment.port),
+            "MODELS_DIR": str(deployment.repository),
+            "STATE_DIR": str(deployment.state),
             "TRAIN_ON_START": "boston",  # it is in the repository, so that the trainer has nothing to do
             "REDIS_URL": "",
             "WORKERS": str(workers or ""),
@@ -182,7 +183,7 @@ def simple_worker() -> Command:
 
 
 def rq(workers: int) -> Commands:
-    return lambda place: [waiting("rq_waited:app", place), *[simple_worker()] * workers]
+    return lambda deployment: [waiting("rq_waited:app", deployment), *[simple_worker()] * workers]
 
 
 def celery_worker(workers: int) -> Command:
@@ -193,26 +194,26 @@ def celery_worker(workers: int) -> Command:
 
 
 def celery(workers: int) -> Commands:
-    return lambda place: [waiting("celery_waited:app", place), celery_worker(workers)]
+    return lambda deployment: [waiting("celery_waited:app", deployment), celery_worker(workers)]
 
 
-def fastapi(place: Place) -> list[Command]:
+def fastapi(deployment: Deployment) -> list[Command]:
     command = [sys.executable, "-m", "uvicorn", "bench.alternatives.fastapi_inline:app", "--host", "127.0.0.1"]
-    options = ["--port", str(place.port), "--workers", "2", "--log-level", "warning", "--no-access-log"]
+    options = ["--port", str(deployment.port), "--workers", "2", "--log-level", "warning", "--no-access-log"]
     return [Command([*command, *options])]
 
 
 def litserve(api_servers: int, workers: int, batch: int, timeout: float) -> Commands:
     settings = [str(value) for value in (api_servers, workers, batch, timeout)]
     module = "bench.alternatives.litserve_batch"
-    return lambda place: [Command([str(BATCHERS), "-m", module, str(place.port), *settings])]
+    return lambda deployment: [Command([str(BATCHERS), "-m", module, str(deployment.port), *settings])]
 
 
 def mlserver(workers: int, batch: int, batch_time: float) -> Commands:
-    def commands(place: Place) -> list[Command]:
+    def commands(deployment: Deployment) -> list[Command]:
         folder = WORK / "mlserver"
-        v2.write_settings(folder, place.port, workers)
-        v2.write_models(folder, place.repository, place.models, batch, batch_time)
+        v2.write_settings(folder, deployment.port, workers)
+        v2.write_models(folder, deployment.repository, deployment.models, batch, batch_time)
         return [Command([str(BATCHERS.with_name("mlserver")), "start", str(folder)])]
 
     return commands
@@ -271,18 +272,20 @@ COMPARED = (
 
 def variants() -> tuple[Server, ...]:
     """Other settings of the same servers: what `COMPARED` has was chosen by measuring these (`make bench TUNE=1`)."""
-    found = [_modelgate(f"modelgate-{n}", f"Modelgate, WORKERS={n}", workers=n) for n in (1, 2)]
-    found += [replace(RQ, name=f"rq-{n}", label=f"RQ, SimpleWorker × {n}", commands=rq(n)) for n in (1, 2)]
-    found += [replace(CELERY, name=f"celery-{n}", label=f"Celery, processes × {n}", commands=celery(n)) for n in (1, 2)]
+    others = [_modelgate(f"modelgate-{n}", f"Modelgate, WORKERS={n}", workers=n) for n in (1, 2)]
+    others += [replace(RQ, name=f"rq-{n}", label=f"RQ, SimpleWorker × {n}", commands=rq(n)) for n in (1, 2)]
+    others += [
+        replace(CELERY, name=f"celery-{n}", label=f"Celery, processes × {n}", commands=celery(n)) for n in (1, 2)
+    ]
     for workers in (0, 1, 2):
         for batch, seconds in ((64, 0.005), (64, 0.02), (32, 0.01)):
             settings = f"{workers} workers, batches of {batch} or {seconds} s"
             name = f"mlserver-{workers}-{batch}-{seconds}"
-            found.append(_mlserver(name, f"MLServer, {settings}", workers, batch, seconds))
+            others.append(_mlserver(name, f"MLServer, {settings}", workers, batch, seconds))
     for servers, workers in ((1, 1), (2, 1), (1, 2)):
         for batch, seconds in ((64, 0.002), (64, 0.01), (32, 0.005)):
             settings = f"{servers} API servers, {workers} workers, batches of {batch} or {seconds} s"
             name = f"litserve-{servers}-{workers}-{batch}-{seconds}"
             command = litserve(servers, workers, batch, seconds)
-            found.append(replace(LITSERVE, name=name, label=f"LitServe, {settings}", commands=command))
-    return tuple(found)
+            others.append(replace(LITSERVE, name=name, label=f"LitServe, {settings}", commands=command))
+    return tuple(others)

@@ -82,7 +82,7 @@ class Exchanges:
         """Asks each once. Raises `DidNotStart` if the first is not answered in time, `WrongAnswer` if one is wrong."""
         self._run = run
         self._model = model
-        names = manifest(run.place.repository, model).signature.names
+        names = manifest(run.deployment.repository, model).signature.names
         bodies = [json.dumps(run.server.body(model, names, rows), separators=(",", ":")).encode() for rows in requests]
         self._await(bodies[0])
         self.pairs = [self._exchange(body, rows) for body, rows in zip(bodies, requests, strict=True)]
@@ -101,7 +101,7 @@ class Exchanges:
         raise DidNotStart(f"{self._run.trouble or last}")
 
     def _ask(self, body: bytes) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._run.place.port, timeout=GRACE)
+        connection = http.client.HTTPConnection("127.0.0.1", self._run.deployment.port, timeout=GRACE)
         try:
             connection.request("POST", self._path, body, self._headers)
             response = connection.getresponse()
@@ -120,18 +120,18 @@ class Exchanges:
     def _exchange(self, body: bytes, rows: Sequence[Row]) -> tuple[bytes, bytes]:
         status, answer = self._ask(body)
         output = re.escape(self._run.server.output.encode())
-        found = re.search(rb'"' + output + rb'": ?(\[[^\]]*\])', answer)
-        right = truth(self._run.place.repository, self._model, rows)
-        if status != 200 or not found or not _alike(json.loads(found[1]), right):
+        match = re.search(rb'"' + output + rb'": ?(\[[^\]]*\])', answer)
+        right = truth(self._run.deployment.repository, self._model, rows)
+        if status != 200 or not match or not _alike(json.loads(match[1]), right):
             raise WrongAnswer(f"{status}: {answer[:300].decode(errors='replace')}; right: {str(right)[:100]}")
-        head = [f"POST {self._path} HTTP/1.1", f"Host: 127.0.0.1:{self._run.place.port}"]
+        head = [f"POST {self._path} HTTP/1.1", f"Host: 127.0.0.1:{self._run.deployment.port}"]
         head += [f"{name}: {value}" for name, value in self._headers.items()]
         request = "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
-        return request, without_last_digits(found[0])
+        return request, without_last_digits(match[0])
 
     def load(self, clients: int, seconds: float, warm: float, count: int = 0) -> Load:
         server = self._run.server
-        return send(to_wire(self.pairs), self._run.place.port, clients, seconds, warm, count, server.marker)
+        return send(to_wire(self.pairs), self._run.deployment.port, clients, seconds, warm, count, server.marker)
 
 
 def without_last_digits(answer: bytes) -> bytes:

@@ -33,21 +33,23 @@ def predict(estimator: Any, name: str, body: Any) -> dict[str, list[Any]]:
 def rows(body: Any) -> list[Any]:
     if isinstance(body, list):
         return body
-    found: list[Any] = body.get("instances", [body])
-    return found
+    instances: list[Any] = body.get("instances", [body])
+    return instances
 
 
-def matrix(name: str, found: list[Any]) -> Any:
+def matrix(name: str, instances: list[Any]) -> Any:
     """Return the rows as a matrix, made column by column: `pd.DataFrame(list_of_objects)` takes twice as long a row."""
     if name == "table":
-        columns = {column: np.array([row[column] for row in found], dtype=np.float64) for column in NUMBERS}
+        columns = {column: np.array([row[column] for row in instances], dtype=np.float64) for column in NUMBERS}
         for column in WORDS:
-            columns[column] = np.array([np.nan if row[column] is None else row[column] for row in found], dtype=object)
+            columns[column] = np.array(
+                [np.nan if row[column] is None else row[column] for row in instances], dtype=object
+            )
         return pd.DataFrame(columns)
     if name == "boston":
-        return np.array([[row[column] for column in BOSTON] for row in found], dtype=np.float64)
+        return np.array([[row[column] for column in BOSTON] for row in instances], dtype=np.float64)
     if name == "text":
-        return found
+        return instances
     if name in TABULAR:
-        return pd.DataFrame(found)
-    return np.array(found, dtype=np.float64)
+        return pd.DataFrame(instances)
+    return np.array(instances, dtype=np.float64)

@@ -17,10 +17,10 @@ from trainer.recipe import Run
 @pytest.mark.parametrize(("name", "blend"), [("loan", VotingClassifier), ("diamonds", VotingRegressor)])
 def test_the_recipe_of_a_table_fits_a_blend(name: str, blend: type) -> None:
     recipe = models.recipe(name)
-    found = models.training_rows(recipe)
-    matrix = to_matrix(found.rows[:60], recipe.signature().inputs, recipe.input_format)
+    training_rows = models.training_rows(recipe)
+    matrix = to_matrix(training_rows.rows[:60], recipe.signature().inputs, recipe.input_format)
     with threadpool_limits(1):
-        estimator = recipe.run_fit(matrix, np.array(found.targets[:60]), Run(*recipe.fields), {})
+        estimator = recipe.run_fit(matrix, np.array(training_rows.targets[:60]), Run(*recipe.fields), {})
     assert type(estimator.steps[-1][1]) is blend
 
 

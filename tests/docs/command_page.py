@@ -57,35 +57,37 @@ def _verbs(root: Any) -> Iterator[tuple[str, Any, str]]:
     order = list(dict.fromkeys(command.rich_help_panel for command in root.commands.values()))
     for name, command in sorted(root.commands.items(), key=lambda item: order.index(item[1].rich_help_panel)):
         inner = getattr(command, "commands", None)
-        for verb, each in inner.items() if inner else ((None, command),):
-            yield f"{name} {verb}" if verb else name, each, command.rich_help_panel
+        for verb, subcommand in inner.items() if inner else ((None, command),):
+            yield f"{name} {verb}" if verb else name, subcommand, command.rich_help_panel
 
 
 def _verb(name: str, command: Any) -> Iterator[str]:
-    own = [each for each in command.params if each.rich_help_panel != PANEL and each.name != "help"]
-    arguments = [each for each in own if each.param_type_name == "argument"]
-    usage = " ".join(each.metavar if each.required else f"[{each.metavar}]" for each in arguments)
+    parameters = [
+        parameter for parameter in command.params if parameter.rich_help_panel != PANEL and parameter.name != "help"
+    ]
+    arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
+    usage = " ".join(parameter.metavar if parameter.required else f"[{parameter.metavar}]" for parameter in arguments)
     yield f"\n### `{' '.join(filter(None, ('modelgate', name, usage)))}`\n\n{inspect.cleandoc(command.help)}\n"
-    if own:
+    if parameters:
         yield "\n"
-        yield from _table("argument or option", map(_option, own))
+        yield from _table("argument or option", map(_option, parameters))
 
 
-def _option(each: Any) -> tuple[str, str]:
-    if each.param_type_name == "argument":
-        return f"`{each.metavar}`", each.help or ""
-    names = ", ".join(f"`{name}`" for name in (*each.opts, *each.secondary_opts))
-    value = "" if each.is_flag else f" `{_value(each)}`"
-    default = each.default
+def _option(parameter: Any) -> tuple[str, str]:
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar}`", parameter.help or ""
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    value = "" if parameter.is_flag else f" `{_value(parameter)}`"
+    default = parameter.default
     says = f" Default: `{default}`." if isinstance(default, str | int) and not isinstance(default, bool) else ""
-    return names + value, f"{each.help}{says}"
+    return names + value, f"{parameter.help}{says}"
 
 
-def _value(each: Any) -> str:
-    kind = each.type_descriptor.annotation
+def _value(parameter: Any) -> str:
+    kind = parameter.type_descriptor.annotation
     if inspect.isclass(kind) and issubclass(kind, Enum):
         return "|".join(kind)
-    return each.metavar or {int: "N", float: "NUMBER"}.get(kind, "TEXT")
+    return parameter.metavar or {int: "N", float: "NUMBER"}.get(kind, "TEXT")
 
 
 def _table(head: str, rows: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -33,10 +33,10 @@ def test_the_reference_is_generated_from_the_help() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_a_page_has_a_verb_and_options_that_exist(command: str) -> None:
     _, *words = shlex.split(command)
-    found: Any = typer.main.get_command(app)
-    while words and hasattr(found, "commands"):
+    command_found: Any = typer.main.get_command(app)
+    while words and hasattr(command_found, "commands"):
         if words[0].startswith("-"):
             break
-        found = found.commands[words.pop(0)]
-    known = {name for option in found.params for name in (*option.opts, *option.secondary_opts)}
+        command_found = command_found.commands[words.pop(0)]
+    known = {name for option in command_found.params for name in (*option.opts, *option.secondary_opts)}
     assert {word.partition("=")[0] for word in words if word.startswith("-")} <= known

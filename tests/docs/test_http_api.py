@@ -48,9 +48,9 @@ def test_the_table_of_errors_and_the_openapi_document_have_the_same_problems() -
 
 def _table() -> set[str]:
     """The first column of the table of errors: `404 unknown_job` and so on."""
-    found, status = set(), ""
+    rows, status = set(), ""
     for line in PAGE[PAGE.index("| status, code | when |") :].partition("\n\n")[0].splitlines()[2:]:
-        for given, code in re.findall(r"`(?:(\d{3}) ?)?(\w+)?`", line.split("|")[1]):
-            status = given or status
-            found |= {f"{status} {code}"} if code else set()
-    return found
+        for number, code in re.findall(r"`(?:(\d{3}) ?)?(\w+)?`", line.split("|")[1]):
+            status = number or status
+            rows |= {f"{status} {code}"} if code else set()
+    return rows

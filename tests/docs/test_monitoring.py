@@ -94,11 +94,9 @@ def test_the_panels_of_the_dashboard_fit_together() -> None:
     assert len(ids) == len(set(ids))
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
-        place = panel["gridPos"]
+        grid = panel["gridPos"]
         cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
+            (x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])
         }
         assert max(x for x, _ in cells) < 24
         assert not taken & cells, panel["title"]

@@ -63,10 +63,10 @@ def test_the_list_of_decisions_leads_to_every_decision() -> None:
 def test_a_page_that_the_code_names_exists() -> None:
     sources = [*PROJECT.glob("*/**/*.py"), *PROJECT.glob("*/**/*.lua"), *PROJECT.glob("*/**/Dockerfile")]
     named = {
-        found
+        page
         for source in sources
         if not source.relative_to(PROJECT).parts[0].startswith(".venv")
-        for found in re.findall(r"\bdocs/[\w/.-]+\.md", source.read_text())
+        for page in re.findall(r"\bdocs/[\w/.-]+\.md", source.read_text())
     }
     assert named
     assert [name for name in named if not (PROJECT / name).exists()] == []
@@ -92,11 +92,11 @@ WORDS = (
 
 def test_the_glossary_has_each_word_once_in_one_line_in_order() -> None:
     sections = prose(DOCS / "glossary.md").split("\n## ")[1:]
-    found = [re.findall(r"^- \*\*(.+?)\*\*: .+", section, re.MULTILINE) for section in sections]
-    words = [word for section in found for word in section]
+    by_section = [re.findall(r"^- \*\*(.+?)\*\*: .+", section, re.MULTILINE) for section in sections]
+    words = [word for section in by_section for word in section]
     assert [word for word in WORDS if word not in words] == []
     assert len(words) == len(set(words))
-    assert all(section == sorted(section) for section in found)
+    assert all(section == sorted(section) for section in by_section)
     assert all(line.startswith("- **") for section in sections for line in section.splitlines()[1:] if line)
 
 

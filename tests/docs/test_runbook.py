@@ -65,10 +65,10 @@ def commands() -> Iterator[str]:
 
 
 def test_the_commands_name_services_and_routes_that_exist() -> None:
-    found = list(commands())
-    assert len(found) > 20
+    written = list(commands())
+    assert len(written) > 20
     routes = create_app(Settings(redis_url="redis://localhost")).url_map.bind("localhost")
-    for command in found:
+    for command in written:
         for service in re.findall(r"\b(?:exec|ps|cp|kill)(?: -\S+)* ([a-z]+)", command):
             assert service in SERVICES, command
         for path in re.findall(r"127\.0\.0\.1:8080(/[^\s'?]*)", command):

@@ -37,9 +37,9 @@ def scorer(stage: Stage) -> list[int]:
 
 
 def template(stage: Stage) -> list[int]:
-    found = stage.worker.template()
-    assert found
-    return [found.pid]
+    process = stage.worker.template()
+    assert process
+    return [process.pid]
 
 
 def supervisor(stage: Stage) -> list[int]:

@@ -109,8 +109,8 @@ def _note_signs(row: Row, witness: Witness) -> None:
     now = metrics(witness.stage)
     texts = {"system": witness.stage.system(), "metric": witness.moved(now), "log": witness.new_lines()}
     elapsed = time.monotonic() - witness.began
-    for where, found in texts.items():
-        if where not in signs and (text := _first(fault.signs.get(where, ""), found)):
+    for where, text_there in texts.items():
+        if where not in signs and (text := _first(fault.signs.get(where, ""), text_there)):
             signs[where] = Sign(text, elapsed)
     if "metric" in signs and "alert" not in signs and fault.alert:
         for alert, seconds in firing(witness.metrics, now).items():
@@ -122,7 +122,7 @@ def _judge(row: Row, witness: Witness) -> None:
     """Note what an operator did not see, or saw without a reason."""
     fault, probes = row.fault, witness.seen(time.monotonic())
     now, said = metrics(witness.stage), in_words(probes)
-    found = {
+    shown = {
         "ready": said,
         "system": witness.stage.system(),
         "metric": witness.moved(now),
@@ -131,11 +131,11 @@ def _judge(row: Row, witness: Witness) -> None:
     }
     for where, pattern in fault.signs.items():
         if where not in row.signs:
-            row.untrue.append(f"{where} has {found[where][:20]}, and not {pattern}")
+            row.untrue.append(f"{where} has {shown[where][:20]}, and not {pattern}")
     late = {where: sign.after for where, sign in row.signs.items() if sign.after > NAMED_WITHIN}
     row.untrue += [f"{where} took {seconds:.0f} s" for where, seconds in late.items()]
     if not _soon(witness, lambda: not _unexpected(fault, firing(witness.metrics, metrics(witness.stage)))):
-        row.untrue.append(f"alerts would fire: {_unexpected(fault, found['alert'])}")
+        row.untrue.append(f"alerts would fire: {_unexpected(fault, shown['alert'])}")
     if not fault.ready and not _soon(witness, lambda: witness.probes[-1].words == "200 ok"):
         row.untrue.append(f"/health/ready said {said}")
     slowest = max((probe.seconds for probe in probes if probe.status), default=0.0)

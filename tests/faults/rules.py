@@ -38,12 +38,12 @@ def firing(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, f
         ran = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
     text = ran.stdout + ran.stderr
     assert "SUCCESS" in text or "got:" in text, text
-    found: dict[str, float] = {}
+    alerts: dict[str, float] = {}
     for minutes, seconds, got in re.findall(r"time: (\d+)m(?:(\d+)s)?,\s+exp: nil\s+got: (.*)", text):
         after = 60 * (int(minutes) - 1) + int(seconds or 0)
         for alert in re.findall(r'alertname="(\w+)"', got):
-            found.setdefault(alert, READ_EVERY + EVALUATED_EVERY + after)
-    return found
+            alerts.setdefault(alert, READ_EVERY + EVALUATED_EVERY + after)
+    return alerts
 
 
 def _four(value: float | None) -> str:

@@ -30,8 +30,8 @@ def test_a_refusal_right_after_the_last_ok_contradicts_nothing() -> None:
 
 def test_requests_that_are_accepted_contradict_503() -> None:
     answers = [answer(200, number / 10) for number in range(100)]
-    (found,) = contradictions(probes(503, "no model"), answers)
-    assert found == "every request was accepted while it said 503: no model"
+    (contradiction,) = contradictions(probes(503, "no model"), answers)
+    assert contradiction == "every request was accepted while it said 503: no model"
     assert contradictions(probes(200, "degraded: no worker"), answers) == []
 
 

@@ -103,8 +103,8 @@ def metrics(stage: Stage) -> dict[str, float]:
         return {}
     if not response.ok:
         return {}
-    found = re.findall(r"^(modelgate_\S+?(?:\{[^}]*\})?) (\S+)$", response.text, re.MULTILINE)
-    return {name: float(value) for name, value in found}
+    samples = re.findall(r"^(modelgate_\S+?(?:\{[^}]*\})?) (\S+)$", response.text, re.MULTILINE)
+    return {name: float(value) for name, value in samples}
 
 
 def in_words(probes: Iterable[Probe]) -> list[str]:
@@ -114,19 +114,19 @@ def in_words(probes: Iterable[Probe]) -> list[str]:
 
 def contradictions(probes: Sequence[Probe], answers: Sequence[Answer]) -> list[str]:
     """Return what /health/ready said that the answers of that time contradict, each once."""
-    found: dict[str, None] = {}
+    contradictory: dict[str, None] = {}
     for answer in answers:
         around = [probe for probe in probes if abs(probe.moment - answer.at) <= AROUND]
         if not around or not all(probe.said.startswith("ok") for probe in around):
             continue
         if answer.status == 503:
-            found[f"a request was refused ({answer.body.get('code')}) while it said ok"] = None
+            contradictory[f"a request was refused ({answer.body.get('code')}) while it said ok"] = None
         elif answer.status == 202 and answer.waited:
-            found[f"a request waited {answer.waited} s in vain while it said ok"] = None
+            contradictory[f"a request waited {answer.waited} s in vain while it said ok"] = None
     for probe in probes:
         # Requests wait for the end of a short outage, so only a long one contradicts.
         lasted = all(other.status == 503 for other in probes if abs(probe.moment - other.moment) <= AROUND)
         near = [answer.accepted for answer in answers if abs(probe.moment - answer.at) <= AROUND]
         if lasted and len(near) > 10 and all(near):
-            found[f"every request was accepted while it said 503: {probe.said}"] = None
-    return list(found)
+            contradictory[f"every request was accepted while it said 503: {probe.said}"] = None
+    return list(contradictory)

@@ -69,7 +69,9 @@ def _read(redis: Any) -> _Moment:
         pipeline.hgetall("mg:rows")
         replies = iter(pipeline.execute())
     of_jobs = {key.removeprefix("rq:job:"): (next(replies), next(replies)) for key in jobs}
-    there = {job_id: found for job_id, found in of_jobs.items() if found[0]}  # the others expired before the read
+    there = {
+        job_id: replies_of_job for job_id, replies_of_job in of_jobs.items() if replies_of_job[0]
+    }  # the others expired before the read
     return _Moment(
         {job_id: fields for job_id, (fields, _) in there.items()},
         {job_id: ttl for job_id, (_, ttl) in there.items()},

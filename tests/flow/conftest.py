@@ -122,8 +122,8 @@ def modelgate(tmp_path_factory: pytest.TempPathFactory, five_models: Path) -> It
 @pytest.fixture
 def own_modelgate(tmp_path: Path, modelgate: MakeUp) -> Iterator[MakeUp]:
     """A Modelgate with trained models that a test starts, and may stop or break."""
-    own = MakeUp(tmp_path, modelgate.models)
+    started = MakeUp(tmp_path, modelgate.models)
     try:
-        yield own
+        yield started
     finally:
-        own.stop()
+        started.stop()

@@ -95,10 +95,10 @@ class LossyProxy:
 
     def loses_one_of(self, request: bytes) -> bool:
         """Return whether to drop the reply to this request; only the first script of a pipeline counts."""
-        found = sorted((request.find(sha), name) for sha, name in self._shas.items() if sha in request)
-        if not found:
+        scripts = sorted((request.find(sha), name) for sha, name in self._shas.items() if sha in request)
+        if not scripts:
             return False
-        name = found[0][1]
+        name = scripts[0][1]
         with self._lock:
             self._seen[name] += 1
             loses = self._loses(self._seen[name])

@@ -102,8 +102,8 @@ class RedisProcess:
 
     def info(self, section: str) -> dict[str, Any]:
         with Redis.from_url(self.url) as connection:
-            found: dict[str, Any] = connection.info(section)
-            return found
+            fields: dict[str, Any] = connection.info(section)
+            return fields
 
     def append_only_file(self) -> Path:
         """The append-only file that grows; Redis 7 keeps it in a folder, beside a base file."""

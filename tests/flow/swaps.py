@@ -38,8 +38,8 @@ class Move:
 
 def publish_one(root: Path, *, rows: int = 0) -> int:
     """Train on `rows` rows, publish, and return the version number, which the model also adds to each prediction."""
-    given = root / STAGING / f"{MODEL}.lock"  # a publisher that died may have used up a number
-    version = 1 + max(map(int, given.read_text().split()), default=0) if given.exists() else 1
+    used = root / STAGING / f"{MODEL}.lock"  # a publisher that died may have used up a number
+    version = 1 + max(map(int, used.read_text().split()), default=0) if used.exists() else 1
     estimator = estimators.Versioned(version, 0.0005)
     if rows:
         X = np.random.default_rng(version).normal(size=(rows, 8))

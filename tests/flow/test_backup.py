@@ -53,8 +53,8 @@ def job(site: Site, model: str, value: float, wait: int | None = None) -> str:
 
 
 def result(site: Site, job_id: str) -> object:
-    found = site.gateway.get(f"/v1/jobs/{job_id}?wait=30").json()
-    return found["output"] and found["output"]["predictions"]
+    job = site.gateway.get(f"/v1/jobs/{job_id}?wait=30").json()
+    return job["output"] and job["output"]["predictions"]
 
 
 @pytest.mark.slow

@@ -80,12 +80,12 @@ WALL_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "
 
 def test_only_creation_times_come_from_a_wall_clock() -> None:
     """Leases, deadlines, pauses and time-outs go by Redis' clock or by monotonic ones."""
-    found = set()
+    calls = set()
     for path in sorted(path for folder in ("broker", "gateway", "worker") for path in (PROJECT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and any(ast.unparse(node.func).endswith(name) for name in WALL_CLOCKS):
-                found.add((str(path.relative_to(PROJECT)), ast.unparse(node)))
-    assert found == {
+                calls.add((str(path.relative_to(PROJECT)), ast.unparse(node)))
+    assert calls == {
         ("gateway/serving/predicting.py", "datetime.now(UTC)"),
         ("gateway/serving/files.py", "datetime.now(UTC)"),
         ("gateway/protocols/webhooks.py", "datetime.now(UTC)"),

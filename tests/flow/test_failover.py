@@ -65,12 +65,12 @@ def test_a_sentinel_that_is_gone_is_seen(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_client_follows_the_primary(tmp_path: Path) -> None:
     with sentinels(tmp_path) as redis:
-        pooled, own = connect(redis.url), connect(redis.url, own=True)
-        assert pooled.set("a", "1") and own.get("a") == b"1"
+        pooled, unpooled = connect(redis.url), connect(redis.url, own=True)
+        assert pooled.set("a", "1") and unpooled.get("a") == b"1"
         redis.nodes[0].connect().wait(2, 5000)
         lost = redis.fail_over()
-        assert pooled.get("a") == own.get("a") == b"1"
-        assert pooled.set("a", "2") and own.set("a", "3")
+        assert pooled.get("a") == unpooled.get("a") == b"1"
+        assert pooled.set("a", "2") and unpooled.set("a", "3")
         lost.start()  # as a primary, until a Sentinel makes it a replica
         until(lambda: redis.primary.is_primary_of(2), "both replicas are in step")
         with lost.connect() as former:
@@ -98,8 +98,8 @@ def _lost(site: SafeSite, answers: list[Answer]) -> list[Answer]:
     waiting = [answer for answer in answers if answer.status == 202]
     site.cluster.redis.ping()
     until(lambda: not site.cluster.redis.exists("mg:ready"), "all jobs are taken")
-    found = site.cluster.jobs.read([answer.job_id for answer in waiting])
-    ended = site.cluster.ended([job.id for job in found if job])
+    jobs = site.cluster.jobs.read([answer.job_id for answer in waiting])
+    ended = site.cluster.ended([job.id for job in jobs if job])
     done = {job.id for job in ended if job.status is Status.SUCCEEDED}
     return [answer for answer in answers if answer.accepted and not answer.right and answer.job_id not in done]
 

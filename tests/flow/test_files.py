@@ -54,8 +54,8 @@ class FileCluster:
         folder = FileFolder.of(self.spool, job_id)
         folder.path.mkdir()
         folder.input.write_text("a,note\n" + "".join(f"{value},row {row}\n" for row, value in enumerate(values)))
-        asked = FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV, **options)
-        assert self.files.submit(FileJob(job_id, CREATED, asked), 10)
+        request = FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV, **options)
+        assert self.files.submit(FileJob(job_id, CREATED, request), 10)
         return folder
 
     def ended(self, job_id: str) -> Job:

@@ -33,8 +33,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     write_version(models, "slow", estimators.Slow(0.3), numbers("a"), by_value=True)
     secret = {"state_dir": str(state_dir(tmp_path)), "spool_dir": str(tmp_path / "spool")}
     with start_site(tmp_path, models, submit_timeout=1, max_queue_rows=10_000_000, **secret) as site:
-        own = {"REDIS_URL": site.server.url, "MODELS_DIR": str(models), "TRAIN_ON_START": "none"}
-        environment = {**os.environ, **own, **{name.upper(): value for name, value in secret.items()}}
+        settings = {"REDIS_URL": site.server.url, "MODELS_DIR": str(models), "TRAIN_ON_START": "none"}
+        environment = {**os.environ, **settings, **{name.upper(): value for name, value in secret.items()}}
         with (tmp_path / "trainer.log").open("wb") as log:
             trainer = subprocess.Popen(
                 [sys.executable, "-m", "trainer"], cwd=PROJECT, env=environment, stdout=log, stderr=log

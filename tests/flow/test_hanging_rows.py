@@ -32,8 +32,8 @@ def workers_know(cluster: WorkerCluster) -> None:
     """Wait until each worker has asked twice what is slow, so that its scorers know the first answer."""
     script = f"EVALSHA {source('spare')[1]}"
     with cluster.redis.monitor() as monitor:
-        asked = (entry for entry in islice(monitor.listen(), 20_000) if script in entry["command"])
-        times = sum(1 for _ in islice(asked, 2 * len(cluster.workers) + 1))
+        calls = (entry for entry in islice(monitor.listen(), 20_000) if script in entry["command"])
+        times = sum(1 for _ in islice(calls, 2 * len(cluster.workers) + 1))
     assert times > 2 * len(cluster.workers)
 
 

@@ -62,7 +62,9 @@ def test_a_model_that_cannot_be_loaded_is_named_until_it_is_repaired(site: Site,
     artifact.write_bytes(b"x" * whole.stat().st_size)
     broken = (tmp_path / "broken").rename(models / "broken")  # at once, so that nobody sees it before
     try:
-        answer = until(lambda: only_reason(found := health(site), "model_not_loaded") and found, "it is noticed")
+        answer = until(
+            lambda: only_reason(readiness := health(site), "model_not_loaded") and readiness, "it is noticed"
+        )
         (reason,) = answer["reasons"]
         assert (answer["status"], reason["model"], reason["version"]) == ("degraded", "broken", 1)
         assert reason["since"].startswith("20") and reason["since"].endswith("Z")

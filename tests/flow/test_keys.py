@@ -140,8 +140,8 @@ def test_a_key_that_is_revoked_under_load_soon_opens_nothing_and_loses_no_job(tm
             for client in clients:
                 client.result()
         assert set(late()) <= {401, 429}
-        found = Counter(status for _, status, _ in answers)
-        assert found.keys() <= {202, 401, 429} and found[202] >= 500, found
+        counts = Counter(status for _, status, _ in answers)
+        assert counts.keys() <= {202, 401, 429} and counts[202] >= 500, counts
         with requests.Session() as session:
             session.headers.update(bearer(ADMIN_KEY))
             for _, status, job_id in answers:

@@ -41,9 +41,9 @@ def worker(cluster: WorkerCluster) -> Worker:
 
 def events(worker: Worker, text: str) -> list[dict[str, Any]]:
     """The events with this text in their message; every line is one."""
-    found = [json.loads(line) for line in worker.log.splitlines()]
-    assert {event["service"] for event in found} == {"worker"}
-    return [event for event in found if text in event["message"]]
+    entries = [json.loads(line) for line in worker.log.splitlines()]
+    assert {event["service"] for event in entries} == {"worker"}
+    return [event for event in entries if text in event["message"]]
 
 
 def submit(cluster: WorkerCluster, job_id: str, value: float, request: str = "", model: str = "faulty") -> None:
@@ -52,8 +52,8 @@ def submit(cluster: WorkerCluster, job_id: str, value: float, request: str = "",
 
 
 def test_a_loaded_model_has_a_line_with_its_size_and_time(worker: Worker) -> None:
-    found = until(lambda: [event for event in events(worker, "loaded") if event.get("model") == "faulty"], "the line")
-    assert found[0]["version"] == 1 and found[0]["bytes"] > 0 and found[0]["duration_ms"] > 0
+    lines = until(lambda: [event for event in events(worker, "loaded") if event.get("model") == "faulty"], "the line")
+    assert lines[0]["version"] == 1 and lines[0]["bytes"] > 0 and lines[0]["duration_ms"] > 0
 
 
 def test_what_a_model_prints_becomes_events(cluster: WorkerCluster, worker: Worker) -> None:

@@ -113,8 +113,8 @@ def what_else_there_is(site: Site) -> list[str]:
 
 def repeat(address: str) -> str:
     """Send the same request as before; return the id of its job."""
-    asked, headers = f"{address}/v1/models/slow/predict", {"Idempotency-Key": "again"}
-    return str(requests.post(asked, json={"a": 1}, headers=headers, timeout=30).json()["id"])
+    url, headers = f"{address}/v1/models/slow/predict", {"Idempotency-Key": "again"}
+    return str(requests.post(url, json={"a": 1}, headers=headers, timeout=30).json()["id"])
 
 
 def expiring(site: Site) -> list[str]:

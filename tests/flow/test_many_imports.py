@@ -72,6 +72,6 @@ def test_all_files_of_many_end_and_a_served_model_goes_on(site: Site, tmp_path: 
     jobs = {name: site.gateway.post(name, [[2, 3]], wait=30).json() for name in good}
     assert {job["status"] for job in jobs.values()} == {"succeeded"}
     for number in (1, 3, 7):
-        (found,) = jobs[f"m{number:02}"]["output"]["predictions"]
-        assert found == pytest.approx(number)
+        (prediction,) = jobs[f"m{number:02}"]["output"]["predictions"]
+        assert prediction == pytest.approx(number)
     assert all(status.refused == {} for status in load_statuses(site.cluster.redis, "m01").values())

@@ -58,15 +58,15 @@ def expected(method: str, value: float) -> Any:
 
 
 def test_methods_are_mixed_under_load_and_never_in_one_call(site: Site) -> None:
-    asked = [(METHODS[number % 3].name, float(number)) for number in range(240 * SOAK)]
+    calls = [(METHODS[number % 3].name, float(number)) for number in range(240 * SOAK)]
 
     def ask(method: str, value: float) -> dict[str, Any]:
         job: dict[str, Any] = post(site, f"many/{method}", {"a": value}, wait=30).json()
         return job
 
     with ThreadPoolExecutor(24) as clients:
-        jobs = list(clients.map(ask, *zip(*asked, strict=True)))
-    assert [job["output"]["predictions"] for job in jobs] == [[expected(*each)] for each in asked]
+        jobs = list(clients.map(ask, *zip(*calls, strict=True)))
+    assert [job["output"]["predictions"] for job in jobs] == [[expected(*call)] for call in calls]
     # Jobs waited for each other, and those of one method were scored together.
     assert max(job["metrics"]["batch_rows"] for job in jobs) > 1
 

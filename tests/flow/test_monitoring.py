@@ -50,8 +50,8 @@ class Prometheus:
         return answer["data"]
 
     def series(self, expression: str) -> list[Any]:
-        found: list[Any] = self.ask("query", query=expression.replace("$__rate_interval", "10s"))["result"]
-        return found
+        series: list[Any] = self.ask("query", query=expression.replace("$__rate_interval", "10s"))["result"]
+        return series
 
     def firing(self) -> set[str]:
         return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
@@ -174,8 +174,8 @@ def test_each_query_of_the_dashboard_has_series_under_load(site: MonitoredSite) 
     site.train(CSV)
     with load(site):
         for title, expression in EXPRESSIONS:
-            found = until(lambda e=expression: site.prometheus.series(e), f"{title}: {expression}")
-            log.info("query | %s | %s | %d series", title, expression, len(found))
+            series = until(lambda e=expression: site.prometheus.series(e), f"{title}: {expression}")
+            log.info("query | %s | %s | %d series", title, expression, len(series))
 
 
 def test_no_alert_fires_while_all_is_well(site: MonitoredSite) -> None:

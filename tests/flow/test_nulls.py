@@ -36,18 +36,18 @@ def test_null_is_answered_as_in_the_process_that_fitted_the_model(
     rows = pd.DataFrame({"c": column})
     encoding = encoder() if encoder is OneHotEncoder else encoder(encoded_missing_value=-1)
     model = make_pipeline(encoding, LogisticRegression(C=100)).fit(rows, LABELS)
-    own = model.predict_proba(rows)[:, 1].tolist()
+    expected = model.predict_proba(rows)[:, 1].tolist()
     mg, name = Client(modelgate.address), tmp_path.name.lower()
     mg.publish(name, model, X=rows, y=LABELS)
     plain = [None if pd.isna(value) else value for value in column.tolist()]
-    asked = modelgate.predict(name, json=[{"c": value} for value in plain])
-    assert [answer["1"] for answer in asked["output"]["probabilities"]] == own
-    assert mg.model(name).predict_proba(rows)[:, 1].tolist() == own
+    answered = modelgate.predict(name, json=[{"c": value} for value in plain])
+    assert [answer["1"] for answer in answered["output"]["probabilities"]] == expected
+    assert mg.model(name).predict_proba(rows)[:, 1].tolist() == expected
     for file in (_csv(tmp_path / "rows.csv", plain), _parquet(tmp_path / "rows.parquet", plain)):
         job = mg.model(name).submit(file, output="csv").wait(timeout=300, progress=False)
         assert job.errors == 0, list(job.row_errors())
-        job.download(found := io.BytesIO())
-        assert [float(line.split(",")[-1]) for line in found.getvalue().decode().splitlines()[1:]] == own
+        job.download(output := io.BytesIO())
+        assert [float(line.split(",")[-1]) for line in output.getvalue().decode().splitlines()[1:]] == expected
 
 
 def _csv(file: Path, values: list[Any]) -> Path:

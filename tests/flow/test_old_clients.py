@@ -28,12 +28,12 @@ AS_JSON = ["-H", "Content-Type: application/json", "-X", "POST"]
 def service(tmp_path_factory: pytest.TempPathFactory, modelgate: MakeUp) -> Iterator[MakeUp]:
     """A Modelgate that answers at the addresses of the posts, too."""
     settings = {"ROUTES_FILE": str(PROJECT / "examples" / "old-clients" / "routes.toml")}
-    own = MakeUp(tmp_path_factory.mktemp("old-clients"), modelgate.models, settings=settings)
+    started = MakeUp(tmp_path_factory.mktemp("old-clients"), modelgate.models, settings=settings)
     try:
-        own.start()
-        yield own
+        started.start()
+        yield started
     finally:
-        own.stop()
+        started.stop()
 
 
 def curl(*arguments: str) -> str:
@@ -72,7 +72,7 @@ def test_records_of_pandas_in_a_json_text(service: MakeUp) -> None:
     header = {"Content-Type": "application/json", "Accept": "application/json"}
     answer = requests.post(f"{service.address}/loan/predict", data=json.dumps(data), headers=header, timeout=60)
     ids = ("LP001015", "LP001022", "LP001031", "LP001035", "LP001051")
-    expected = ",".join(f'{{"0":"{one}","1":1}}' for one in ids)
+    expected = ",".join(f'{{"0":"{loan_id}","1":1}}' for loan_id in ids)
     assert (answer.status_code, answer.json()) == (200, {"predictions": f"[{expected}]"})
     empty = requests.post(f"{service.address}/loan/predict", data=json.dumps("[]"), headers=header, timeout=60)
     assert (empty.status_code, empty.json()["status"], set(empty.json())) == (400, 400, {"status", "message"})

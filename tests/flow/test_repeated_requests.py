@@ -27,8 +27,8 @@ KILLS = ["process", "sender", "process", "gateway"] * 5
 
 @pytest.fixture
 def hook() -> Iterator[Receiver]:
-    with receiver() as found:
-        yield found
+    with receiver() as hook:
+        yield hook
 
 
 @pytest.fixture
@@ -93,9 +93,12 @@ def test_a_thousand_repeated_requests_make_a_thousand_jobs_and_webhooks_while_th
             for what in KILLS:
                 sent = [pool.submit(send, len(made) + number) for number in range(REQUESTS // len(KILLS))]
                 enough = dice.randrange(len(sent) // 2)
-                until(lambda sent=sent, enough=enough: sum(one.done() for one in sent) >= enough, "some are answered")
+                until(
+                    lambda sent=sent, enough=enough: sum(request.done() for request in sent) >= enough,
+                    "some are answered",
+                )
                 kill(what, gateways, sender, dice)
-                made += [one.result() for one in sent]
+                made += [request.result() for request in sent]
         with site.server.connect() as redis:
             assert len(set(made)) == REQUESTS
             assert {key.decode().removeprefix("rq:job:") for key in redis.keys("rq:job:*")} == set(made)
@@ -105,7 +108,7 @@ def test_a_thousand_repeated_requests_make_a_thousand_jobs_and_webhooks_while_th
         for number, job_id in random.Random(2).sample(list(enumerate(made)), 50):
             job = second.get(f"/v1/jobs/{job_id}").json()
             assert (job["status"], job["output"]["predictions"]) == ("succeeded", [2 * number])
-        until(lambda: len({one.id for one in hook.received}) >= REQUESTS, "every job is reported", 120)
-        assert {one.id for one in hook.received} == {f"msg_{job_id}" for job_id in made}
+        until(lambda: len({request.id for request in hook.received}) >= REQUESTS, "every job is reported", 120)
+        assert {request.id for request in hook.received} == {f"msg_{job_id}" for job_id in made}
     assert seen["no answer"] > 5, seen
     assert {status for status in seen if status.startswith("5")} <= {"503 first"}

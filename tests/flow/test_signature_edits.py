@@ -55,7 +55,7 @@ def shop(modelgate: MakeUp) -> pd.DataFrame:
 
 def houses(modelgate: MakeUp) -> None:
     X = np.arange(40.0).reshape(20, 2)
-    signature = Signature(numbers("x0", "x1"), tuple(Output(OutputKind.NUMBER, name=f"y{place}") for place in (0, 1)))
+    signature = Signature(numbers("x0", "x1"), tuple(Output(OutputKind.NUMBER, name=f"y{number}") for number in (0, 1)))
     write_version(modelgate.models, "houses", LinearRegression().fit(X, X), signature.inputs, signature=signature)
 
 

@@ -22,7 +22,7 @@ from tests.support import PROJECT, command_line, gone, until
 
 
 @dataclass
-class Place:
+class TrainingSite:
     """Redis, a gateway and `python -m trainer`."""
 
     server: RedisProcess
@@ -64,66 +64,73 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("place")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingSite]:
+    folder = tmp_path_factory.mktemp("site")
     (models := folder / "models").mkdir()
     with RedisProcess(folder) as server:
         settings = {"SPOOL_DIR": str(folder / "spool"), "SPOOL_MB": "400", "STATE_DIR": str(folder)}
         gateway = Gateway(server.url, models, folder / "gateway.log", settings)
-        own = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "PORT": str(gateway.port), "TRAIN_ON_START": "none"}
-        place = Place(server, gateway.start(), {**os.environ, **settings, **own}, folder)
+        trainer_settings = {
+            "REDIS_URL": server.url,
+            "MODELS_DIR": str(models),
+            "PORT": str(gateway.port),
+            "TRAIN_ON_START": "none",
+        }
+        site = TrainingSite(server, gateway.start(), {**os.environ, **settings, **trainer_settings}, folder)
         try:
-            place.start_trainer()
-            yield place
+            site.start_trainer()
+            yield site
         finally:
-            if place.trainer:
-                place.trainer.terminate()
-                place.trainer.wait(60)
+            if site.trainer:
+                site.trainer.terminate()
+                site.trainer.wait(60)
             gateway.stop()
 
 
-def test_the_command_trains_over_http_and_what_it_trained_is_served(place: Place) -> None:
+def test_the_command_trains_over_http_and_what_it_trained_is_served(site: TrainingSite) -> None:
     client = os.pathsep.join([str(PROJECT), str(PROJECT / "client/src")])
     ended = subprocess.run(
         [sys.executable, "-m", "modelgate.command", "train", "blobs"],
         cwd=PROJECT,
-        env={**place.environment, "PYTHONPATH": client, "MODELGATE_URL": place.gateway.address},
+        env={**site.environment, "PYTHONPATH": client, "MODELGATE_URL": site.gateway.address},
         capture_output=True,
         text=True,
         timeout=180,
     )
-    assert (ended.returncode, ended.stderr) == (0, ""), place.log
-    (job,) = place.gateway.get("/v1/jobs?model=blobs").json()["items"]
+    assert (ended.returncode, ended.stderr) == (0, ""), site.log
+    (job,) = site.gateway.get("/v1/jobs?model=blobs").json()["items"]
     assert job["output"]["promoted"] and job["model"] == {"name": "blobs", "version": 1}
-    assert place.gateway.get("/v1/models/blobs").json()["version"] == 1
+    assert site.gateway.get("/v1/models/blobs").json()["version"] == 1
     assert ended.stdout.startswith("blobs@1 promoted: ")
-    assert "100 rows" in place.gateway.get(f"/v1/jobs/{job['id']}/log").text
+    assert "100 rows" in site.gateway.get(f"/v1/jobs/{job['id']}/log").text
 
 
 @pytest.mark.slow
-def test_a_preview_is_answered_while_a_training_runs_and_its_file_is_gone(place: Place) -> None:
-    running = place.train()
+def test_a_preview_is_answered_while_a_training_runs_and_its_file_is_gone(site: TrainingSite) -> None:
+    running = site.train()
     with (PROJECT / "docs" / "tutorial" / "churn.csv").open("rb") as file:
-        url = f"{place.gateway.address}/v1/models/churn/train?preview=1"
+        url = f"{site.gateway.address}/v1/models/churn/train?preview=1"
         answer = requests.post(url, files={"file": ("churn.csv", file)}, timeout=180)
     assert answer.status_code == 200, answer.text
-    found = answer.json()
-    assert (found["rows"], found["target"], found["task"], found["problems"]) == (2000, "stays", "classification", [])
-    assert not list((place.folder / "spool").glob("*.upload"))
-    assert place.ended(running["id"])["status"] == "succeeded"
-    assert place.gateway.get("/v1/jobs?model=churn").json()["items"] == []
+    shown = answer.json()
+    assert (shown["rows"], shown["target"], shown["task"], shown["problems"]) == (2000, "stays", "classification", [])
+    assert not list((site.folder / "spool").glob("*.upload"))
+    assert site.ended(running["id"])["status"] == "succeeded"
+    assert site.gateway.get("/v1/jobs?model=churn").json()["items"] == []
 
 
 @pytest.mark.slow
-def test_an_upload_of_30_mb_does_not_grow_the_gateway_and_is_gone_afterwards(place: Place, tmp_path: Path) -> None:
+def test_an_upload_of_30_mb_does_not_grow_the_gateway_and_is_gone_afterwards(
+    site: TrainingSite, tmp_path: Path
+) -> None:
     large = tmp_path / "large.csv"
     large.write_text("x,y\n1," + "2" * 30_000_000)
-    place.ended(place.train(files={"file": ("small.csv", b"x,y\n1,2\n")})["id"])
-    before = place.gateway.memory()
-    job = place.train(**form(large))
-    assert place.gateway.memory() - before < 10
-    assert place.ended(job["id"])["error"]["code"] == "no_data"
-    until(lambda: not list((place.folder / "spool").glob("*.upload")), "the uploads are gone")
+    site.ended(site.train(files={"file": ("small.csv", b"x,y\n1,2\n")})["id"])
+    before = site.gateway.memory()
+    job = site.train(**form(large))
+    assert site.gateway.memory() - before < 10
+    assert site.ended(job["id"])["error"]["code"] == "no_data"
+    until(lambda: not list((site.folder / "spool").glob("*.upload")), "the uploads are gone")
 
 
 def form(path: Path) -> dict[str, Any]:
@@ -145,36 +152,36 @@ def form(path: Path) -> dict[str, Any]:
     return {"data": Body(), "headers": {"Content-Type": "multipart/form-data; boundary=x"}}
 
 
-def test_a_schedule_is_run_when_its_time_has_come(place: Place) -> None:
-    url = f"{place.gateway.address}/v1/models/blobs/schedule"
+def test_a_schedule_is_run_when_its_time_has_come(site: TrainingSite) -> None:
+    url = f"{site.gateway.address}/v1/models/blobs/schedule"
     made = requests.put(url, json={"cron": "0 3 1 1 *", "request": {"notes": "yearly"}}, timeout=60).json()
-    redis = place.server.connect()
+    redis = site.server.connect()
     (waiting,) = redis.zrange("rq:scheduled:training", 0, -1)
     redis.zadd("rq:scheduled:training", {waiting: time.time() - 1})
-    assert place.ended(waiting.decode())["status"] == "succeeded"
+    assert site.ended(waiting.decode())["status"] == "succeeded"
     following = until(lambda: redis.zrange("rq:scheduled:training", 0, -1), "the next run waits")
     assert following != [waiting]
     assert requests.get(url, timeout=60).json()["next_run"] == made["next_run"]
     assert requests.delete(url, timeout=60).status_code == 204
 
 
-def test_a_queues_process_that_dies_is_started_again(place: Place) -> None:
+def test_a_queues_process_that_dies_is_started_again(site: TrainingSite) -> None:
     for queue in ("training", "publishing"):
-        before = until(lambda q=queue: place.queue_process(q), f"the process of {queue}")
+        before = until(lambda q=queue: site.queue_process(q), f"the process of {queue}")
         before.kill()
-        until(lambda q=queue, b=before: (p := place.queue_process(q)) and p.pid != b.pid, f"{queue} is back")
+        until(lambda q=queue, b=before: (p := site.queue_process(q)) and p.pid != b.pid, f"{queue} is back")
 
 
 @pytest.mark.slow
 @pytest.mark.replaces_parts
-def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(place: Place) -> None:
-    job = place.train()
-    assert place.trainer
-    until(lambda: place.gateway.get(f"/v1/jobs/{job['id']}").json()["status"] == "running", "it runs")
-    family = psutil.Process(place.trainer.pid).children(recursive=True)
+def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(site: TrainingSite) -> None:
+    job = site.train()
+    assert site.trainer
+    until(lambda: site.gateway.get(f"/v1/jobs/{job['id']}").json()["status"] == "running", "it runs")
+    family = psutil.Process(site.trainer.pid).children(recursive=True)
     assert len(family) >= 3
-    place.trainer.kill()
-    place.trainer.wait()
+    site.trainer.kill()
+    site.trainer.wait()
     until(lambda: gone(family), "all of it is gone")
-    place.start_trainer()
-    assert place.ended(job["id"])["status"] == "succeeded"
+    site.start_trainer()
+    assert site.ended(job["id"])["status"] == "succeeded"

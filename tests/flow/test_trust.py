@@ -38,11 +38,11 @@ def test_a_worker_serves_signed_versions_and_no_pickles(
     with worker_cluster(redis_url, models, tmp_path) as cluster:
         worker = cluster.start(verify_key=public, pickle="deny").ready()
         jobs = {name: cluster.submit(name, [1.0], prefix=name)[0] for name in ("good", "pickled", "unsigned")}
-        found = dict(zip(jobs, cluster.ended(jobs.values()), strict=True))
-        assert found["good"].status is Status.SUCCEEDED, found["good"].error
-        assert {found[name].error.code for name in ("pickled", "unsigned")} == {"not_trusted"}
-        assert "PICKLE=deny" in found["pickled"].error.message
-        assert "is not signed" in found["unsigned"].error.message
+        ended = dict(zip(jobs, cluster.ended(jobs.values()), strict=True))
+        assert ended["good"].status is Status.SUCCEEDED, ended["good"].error
+        assert {ended[name].error.code for name in ("pickled", "unsigned")} == {"not_trusted"}
+        assert "PICKLE=deny" in ended["pickled"].error.message
+        assert "is not signed" in ended["unsigned"].error.message
         assert not (tmp_path / "trace").exists()
         # The template had it, and could be forked: skops starts no threads.
         assert "starts threads" not in worker.log

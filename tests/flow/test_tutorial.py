@@ -22,8 +22,8 @@ STARTED = "make up"
 def steps(page: str) -> list[tuple[str, str]]:
     """The commands of a page in order, each with the output that the page shows for it."""
     blocks = re.findall(r"^```console\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    found = [step for block in blocks for step in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)]
-    return [(command, shown.strip()) for command, shown in found]
+    pairs = [step for block in blocks for step in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)]
+    return [(command, shown.strip()) for command, shown in pairs]
 
 
 def pattern(shown: str) -> str:
@@ -57,25 +57,25 @@ def test_the_tutorial_works_as_pasted(modelgate: MakeUp, tmp_path: Path) -> None
     for name in (".venv", "docs"):
         (tmp_path / name).symlink_to(PROJECT / name)
     # The example models are there, so that the start does not train them again.
-    own = MakeUp(tmp_path, shutil.copytree(modelgate.models, tmp_path / "models"))
+    started = MakeUp(tmp_path, shutil.copytree(modelgate.models, tmp_path / "models"))
     first, *others = steps(PAGE)
     assert first == (STARTED, "")
-    own.start()
+    started.start()
     try:
         for command, shown in others:
-            pasted = command.replace("http://127.0.0.1:8080", own.address)
+            pasted = command.replace("http://127.0.0.1:8080", started.address)
             done = subprocess.run(
                 ["sh", "-c", pasted],
                 cwd=tmp_path,
-                env={**own.environment(), "MODELGATE_URL": own.address},
+                env={**started.environment(), "MODELGATE_URL": started.address},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 timeout=300,
             )
-            output = done.stdout.strip().replace(own.address, "http://127.0.0.1:8080")
+            output = done.stdout.strip().replace(started.address, "http://127.0.0.1:8080")
             assert done.returncode == 0, (command, output)
             assert re.fullmatch(pattern(shown), output, re.DOTALL), (command, output)
     finally:
-        own.stop()
+        started.stop()
     assert not (tmp_path / "churn.csv").exists()

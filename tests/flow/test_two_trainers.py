@@ -131,9 +131,9 @@ def site(tmp_path: Path) -> Iterator[TrainerSite]:
     }
     with RedisProcess(tmp_path) as server, server.connect() as redis:
         gateway = Gateway(server.url, tmp_path / "models", tmp_path / "gateway.log", shared)
-        own = {"REDIS_URL": server.url, "MODELS_DIR": str(tmp_path / "models"), "PORT": str(gateway.port)}
-        own |= {"TRAIN_ON_START": "none", "KEEP_VERSIONS": "50", "RECIPE_GATE": str(tmp_path / "gate")}
-        site = TrainerSite(redis, gateway.start(), {**os.environ, **shared, **own}, tmp_path)
+        trainer_settings = {"REDIS_URL": server.url, "MODELS_DIR": str(tmp_path / "models"), "PORT": str(gateway.port)}
+        trainer_settings |= {"TRAIN_ON_START": "none", "KEEP_VERSIONS": "50", "RECIPE_GATE": str(tmp_path / "gate")}
+        site = TrainerSite(redis, gateway.start(), {**os.environ, **shared, **trainer_settings}, tmp_path)
         try:
             yield site
         finally:

@@ -21,11 +21,13 @@ def wait_for_trainer(server: RedisProcess) -> None:
 @contextmanager
 def trainer_process(server: RedisProcess, models: Path, settings: Mapping[str, str]) -> Iterator[Path]:
     """Run `python -m trainer` until it takes jobs; yields its log. `settings` has its STATE_DIR and SPOOL_DIR."""
-    own = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "TRAIN_ON_START": "none"}
+    defaults = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "TRAIN_ON_START": "none"}
     log_file = server.folder / "trainer.log"
     with log_file.open("ab") as log:
         command = [sys.executable, "-m", "trainer"]
-        process = subprocess.Popen(command, cwd=PROJECT, env={**os.environ, **own, **settings}, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env={**os.environ, **defaults, **settings}, stdout=log, stderr=log
+        )
     try:
         wait_for_trainer(server)
         yield log_file

@@ -127,12 +127,12 @@ class WorkerCluster:
 
     def orphans(self) -> list[psutil.Process]:
         """The processes of the workers that these do not know: their parents have ended."""
-        known, found = {pid for worker in self.workers for pid in worker.processes()}, []
+        known, left = {pid for worker in self.workers for pid in worker.processes()}, []
         for process in psutil.process_iter():
             with suppress(psutil.Error):  # it has ended
                 if known.isdisjoint((process.pid, process.ppid())) and process.environ().get("REDIS_URL") == self.url:
-                    found.append(process)
-        return found
+                    left.append(process)
+        return left
 
     def submit(self, model: str, values: Iterable[float], prefix: str = "job", **changes: Any) -> list[str]:
         """Submit one job with one row of one number for each of `values`; return the ids."""
@@ -144,9 +144,9 @@ class WorkerCluster:
         return [job.id for job in jobs]
 
     def read(self, *ids: str) -> list[Job]:
-        found = self.jobs.read(ids)
-        assert None not in found
-        return [job for job in found if job]
+        jobs = self.jobs.read(ids)
+        assert None not in jobs
+        return [job for job in jobs if job]
 
     def ended(self, ids: Iterable[str], deadline: float = DEADLINE) -> list[Job]:
         """The jobs, once they have all ended."""

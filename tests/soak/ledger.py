@@ -121,8 +121,8 @@ class Ledger:
     def _read_open_jobs(self) -> None:
         """Read all open jobs: those behind a long queue can be read only for `RESULT_TTL` seconds after they end."""
         ids = list(self.open)
-        found = [job for at in range(0, len(ids), 1000) for job in self.jobs.read(ids[at : at + 1000])]
-        for job_id, job in zip(ids, found, strict=True):
+        jobs = [job for at in range(0, len(ids), 1000) for job in self.jobs.read(ids[at : at + 1000])]
+        for job_id, job in zip(ids, jobs, strict=True):
             if job is None:
                 if self.open.pop(job_id).delivered:
                     self.outcomes["succeeded"] += 1
@@ -151,9 +151,9 @@ class Ledger:
 
     def _recheck(self) -> None:
         latest = time.monotonic() - RECHECK_AFTER
-        due = list(itertools.takewhile(lambda one: one[1].seen < latest, itertools.islice(self.to_recheck, 1000)))
-        found = self.jobs.read([job_id for job_id, _ in due])
-        for (job_id, entry), job in zip(due, found, strict=True):
+        due = list(itertools.takewhile(lambda item: item[1].seen < latest, itertools.islice(self.to_recheck, 1000)))
+        jobs = self.jobs.read([job_id for job_id, _ in due])
+        for (job_id, entry), job in zip(due, jobs, strict=True):
             self.to_recheck.popleft()
             if job is None:
                 if job_id not in self.canceled and not entry.delivered:

@@ -92,8 +92,8 @@ class Stack:
         return self.inspect(*self.compose("ps", "--quiet", *filter(None, [service])).split())
 
     def inspect(self, *things: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self._run(["docker", "inspect", *things])) if things else []
-        return found
+        descriptions: list[dict[str, Any]] = json.loads(self._run(["docker", "inspect", *things])) if things else []
+        return descriptions
 
     def execute(self, container: str, *command: str) -> str:
         return self._run(["docker", "exec", container, *command])

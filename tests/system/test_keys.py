@@ -57,8 +57,8 @@ def test_the_commands_of_the_how_to(closed: Stack) -> None:
     secret = key(closed, command.replace("loan", "iris")).strip()
     assert TOKEN.fullmatch(secret)
     headers = {"Authorization": f"Bearer {secret}"}
-    asked = requests.post(f"{closed.url}/v1/models/iris/predict", json=IRIS, headers=headers, timeout=60)
-    assert asked.status_code == 202, asked.text
+    accepted = requests.post(f"{closed.url}/v1/models/iris/predict", json=IRIS, headers=headers, timeout=60)
+    assert accepted.status_code == 202, accepted.text
     assert statuses(closed) == {401} and statuses(closed, secret) == {403}, "it may predict and nothing else"
     new = key(closed, "rotate ci").strip()
     until(lambda: statuses(closed, secret) == {401})

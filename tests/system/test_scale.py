@@ -60,9 +60,11 @@ def test_an_upgrade_replaces_one_worker_after_the_other(stack: Stack) -> None:
             workers = stack.containers("worker")
         except AssertionError:  # one was removed between the two commands of Docker
             return False
-        serving = [one for one in workers if one["State"].get("Health", {}).get("Status") == "healthy"]
+        serving = [
+            container for container in workers if container["State"].get("Health", {}).get("Status") == "healthy"
+        ]
         assert serving, "no worker is ready"
-        replaced = len({one["Id"] for one in serving} - before)
+        replaced = len({container["Id"] for container in serving} - before)
         return upgrade.done()
 
     with ThreadPoolExecutor(1) as pool, stack.changed(MAX_WAIT=58):

@@ -106,8 +106,8 @@ def test_a_key_over_tls_predicts(closed: Stack, client: Client, certificates: Pa
     predicted = client.post("/v1/models/iris/predict", json=IRIS, headers={"Prefer": "wait=30"})
     assert (predicted.status_code, predicted.json()["status"]) == (200, "succeeded")
     assert predicted.headers["Location"].startswith("/v1/jobs/")
-    with Client(closed, certificates, made(closed)) as own:
-        assert own.post("/v1/models/iris/predict", json=IRIS, headers={"Host": HOST}).status_code == 202
+    with Client(closed, certificates, made(closed)) as holder:
+        assert holder.post("/v1/models/iris/predict", json=IRIS, headers={"Host": HOST}).status_code == 202
     report = client.get("/v1/models/iris/versions/1/report").text
     assert f"https://localhost:{closed.port}" in report
 

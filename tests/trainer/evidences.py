@@ -40,7 +40,7 @@ def evidence_of(
     **more: Any,
 ) -> Evidence:
     """`estimator` fitted on three quarters of the rows and tested on the others, or on `test_rows`."""
-    inputs = tuple(inputs or numbers(*(f"x{place}" for place in range(len(rows[0])))))
+    inputs = tuple(inputs or numbers(*(f"x{index}" for index in range(len(rows[0])))))
     X, y = to_matrix(rows, inputs, input_format), np.array(targets)
     order = np.arange(len(rows))
     fit_on, test_on = (order, order[test_rows]) if test_rows else train_test_split(order, random_state=42)

@@ -74,8 +74,8 @@ def test_commands_leave_entries_in_the_audit_log_where_there_is_a_redis(
     file = tmp_path / "loan.pkl"
     file.write_bytes(MODEL)
     assert main(["import", str(file)]) == 0
-    found = AuditLog(redis, 1).page({}, 10, None).items
-    assert [(item["action"], item["actor"], item["model"], item["version"], item["alias"]) for item in found] == [
+    entries = AuditLog(redis, 1).page({}, 10, None).items
+    assert [(item["action"], item["actor"], item["model"], item["version"], item["alias"]) for item in entries] == [
         ("import", "command line", "loan", 1, "current"),
     ]
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")

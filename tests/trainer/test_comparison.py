@@ -96,11 +96,11 @@ def trainer(tmp_path: Path) -> Trainer:
 
 def table(rows: int, seed: int = 0) -> list[dict[str, Any]]:
     draw = random.Random(seed)
-    found = []
+    rows_made = []
     for _ in range(rows):
         a, b, w = round(draw.gauss(0, 1), 6), round(draw.gauss(0, 1), 6), draw.choice("pqr")
-        found.append({"a": a, "b": b, "w": w, "z": "yes" if a + (w == "p") + draw.gauss(0, 1) > 0 else "no"})
-    return found
+        rows_made.append({"a": a, "b": b, "w": w, "z": "yes" if a + (w == "p") + draw.gauss(0, 1) > 0 else "no"})
+    return rows_made
 
 
 def unseen(old: int, new: int) -> int:
@@ -112,9 +112,9 @@ def unseen(old: int, new: int) -> int:
 
 def compared(result: TrainingResult) -> int:
     """Return the number of compared rows."""
-    found = re.search(r" on ([\d,]+) held-out rows that are new to both", result.verdict)
-    assert found, result.verdict
-    return int(found[1].replace(",", ""))
+    match = re.search(r" on ([\d,]+) held-out rows that are new to both", result.verdict)
+    assert match, result.verdict
+    return int(match[1].replace(",", ""))
 
 
 def test_a_version_that_learnt_from_a_part_of_the_file_is_compared_on_rows_that_neither_has_seen(
@@ -176,8 +176,11 @@ def test_a_version_is_promoted_if_there_are_too_few_rows_to_compare(trainer: Tra
 
 def test_one_row_is_no_comparison(trainer: Trainer) -> None:
     trainer.train(table(400))
-    found = trainer.train(table(next(rows for rows in range(20, 400) if unseen(400, rows) == 1)))
-    assert "only 1 held-out row is new to both versions" in found.remarks[-1] and found.comparison is None
+    compared_on_one = trainer.train(table(next(rows for rows in range(20, 400) if unseen(400, rows) == 1)))
+    assert (
+        "only 1 held-out row is new to both versions" in compared_on_one.remarks[-1]
+        and compared_on_one.comparison is None
+    )
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "long"])
@@ -222,8 +225,8 @@ def test_a_version_that_callers_would_have_to_change_for_gets_no_alias_unless_th
     assert '("accept": ["signature"] or --accept-signature promotes such a version)' in str(again.reason)
     assert again.comparison is None
     narrow = [row for row in rows if row["w"] != "p"]
-    found = trainer.train(narrow)
-    assert not found.promoted and "'w' no longer takes 'p'" in str(found.reason)
+    narrowed = trainer.train(narrow)
+    assert not narrowed.promoted and "'w' no longer takes 'p'" in str(narrowed.reason)
     assert trainer.train(narrow, accept=ACCEPT).promoted and trainer.current == 4
 
 
@@ -231,19 +234,19 @@ def test_a_version_that_is_worse_and_breaks_callers_is_refused_for_both(trainer:
     rows = table(800)
     trainer.train(rows)
     more = [{**row, "more": round(row["a"] - row["b"], 6)} for row in rows]
-    found = trainer.train(more, deaf=True)
-    assert "'more' is needed" in str(found.reason) and "; it is no better than always giving" in str(found.reason)
-    found = trainer.train(more, accept=ACCEPT, deaf=True)
-    assert not found.promoted and str(found.reason).startswith("it is no better than always giving")
+    result = trainer.train(more, deaf=True)
+    assert "'more' is needed" in str(result.reason) and "; it is no better than always giving" in str(result.reason)
+    result = trainer.train(more, accept=ACCEPT, deaf=True)
+    assert not result.promoted and str(result.reason).startswith("it is no better than always giving")
 
 
 def test_another_estimator_may_lack_methods_which_is_a_remark(trainer: Trainer) -> None:
     rows = table(400)
     trainer.train(rows)
-    found = trainer.train(rows, Gate(margin=1.0), trees=True)
-    assert found.promoted
+    with_trees = trainer.train(rows, Gate(margin=1.0), trees=True)
+    assert with_trees.promoted
     gone = "there is no decision_function any more; callers of version 1 that use it have to change that"
-    assert gone in found.remarks
+    assert gone in with_trees.remarks
 
 
 def test_a_version_that_always_gives_one_answer_does_not_replace_a_better_one_that_it_cannot_be_compared_with(
@@ -252,9 +255,9 @@ def test_a_version_that_always_gives_one_answer_does_not_replace_a_better_one_th
     rows = table(400)
     trainer.train(rows)
     shutil.rmtree(trainer.models / "m/versions/1/report")
-    found = trainer.train(rows, constant=True)
-    assert not found.promoted and found.verdict.startswith("Cannot be compared with version 1")
-    assert str(found.reason).startswith("it is no better than always giving the same answer: accuracy is ")
+    constant = trainer.train(rows, constant=True)
+    assert not constant.promoted and constant.verdict.startswith("Cannot be compared with version 1")
+    assert str(constant.reason).startswith("it is no better than always giving the same answer: accuracy is ")
     (trainer.models / "m/aliases.json").write_text('{"current": 2}')
     shutil.rmtree(trainer.models / "m/versions/2/report")
     assert trainer.train(rows, constant=True).promoted
@@ -264,11 +267,11 @@ def test_a_gate_may_require_a_comparison(trainer: Trainer) -> None:
     rows = table(150)
     strict = Gate(require_comparison=True)
     assert trainer.train(rows, strict).promoted
-    found = trainer.train(rows, strict)
-    assert not found.promoted and str(found.reason).startswith(
+    second = trainer.train(rows, strict)
+    assert not second.promoted and str(second.reason).startswith(
         "it cannot be compared with version 1: only 38 held-out rows are new to both versions;"
     )
-    assert "; the gate requires a comparison; to promote it anyway: PUT " in str(found.reason)
+    assert "; the gate requires a comparison; to promote it anyway: PUT " in str(second.reason)
     assert trainer.train(table(800), strict).promoted
 
 
@@ -317,10 +320,10 @@ def test_a_previous_version_that_predicts_something_else_or_cannot_predict_is_re
 
 def test_hashes_of_two_versions_cannot_be_matched() -> None:
     rows, targets = [(1.0, "x"), (2.0, None), (1.0, "x")], ["a", "b", "a"]
-    one, other = hashes(rows, targets, "f" * 64), hashes(rows, targets, "0" * 64)
-    assert one.shape == (3, 2) and len(np.unique(one)) == 6
-    assert not np.isin(one, other).any()
-    assert set(hashes(rows[::-1], targets[::-1], "f" * 64).ravel().tolist()) == set(one.ravel().tolist())
+    first, other = hashes(rows, targets, "f" * 64), hashes(rows, targets, "0" * 64)
+    assert first.shape == (3, 2) and len(np.unique(first)) == 6
+    assert not np.isin(first, other).any()
+    assert set(hashes(rows[::-1], targets[::-1], "f" * 64).ravel().tolist()) == set(first.ravel().tolist())
     assert hashes([(1.0,)], [3], "f").tolist() == hashes([(1.0,)], [3.0], "f").tolist()
 
 
@@ -362,9 +365,9 @@ def test_curves_and_metrics_of_both_versions_are_of_the_rows_that_neither_learnt
     facts = comparison(evidences[1])
     metrics = {item["name"]: item for item in facts["metrics"]}
     assert metrics["log_loss"]["now"] == facts["loss_now"] and metrics["log_loss"]["before"] == facts["loss_before"]
-    for side, own in (("now", evidences[1]), ("before", evidences[0])):
+    for side, evidence in (("now", evidences[1]), ("before", evidences[0])):
         (roc,), (precision_recall,) = (facts["curves"][side][kind]["curves"] for kind in ("roc", "precision_recall"))
-        assert roc["area"] == metrics["roc_auc"][side] != pytest.approx(own.draft.metrics["roc_auc"], abs=1e-4)
+        assert roc["area"] == metrics["roc_auc"][side] != pytest.approx(evidence.draft.metrics["roc_auc"], abs=1e-4)
         assert precision_recall["area"] == metrics["average_precision"][side]
 
 

@@ -63,8 +63,8 @@ SCALED = SCALER.transform(NUMBERS)
 def imported(tmp_path: Path, saved: Any, data: bytes | None = None) -> tuple[Any, ManifestDraft]:
     """The estimator that is published, as a worker loads it, and its draft."""
     (tmp_path / "file").write_bytes(pickle.dumps(saved) if data is None else data)
-    found = examine("m", tmp_path / "file", None)
-    return unpack(found.artifact or b"", found.draft.artifact.format), found.draft
+    examined = examine("m", tmp_path / "file", None)
+    return unpack(examined.artifact or b"", examined.draft.artifact.format), examined.draft
 
 
 def answered(tmp_path: Path, saved: Any, frame: pd.DataFrame, data: bytes | None = None) -> Prediction:
@@ -208,10 +208,10 @@ def test_probabilities_are_those_of_the_labels(tmp_path: Path) -> None:
     _, draft = imported(tmp_path, saved)
     assert draft.signature.output.labels == ("high", "low")
     assert [method.name for method in draft.signature.methods][:2] == ["predict", "predict_proba"]
-    found = answered(tmp_path, saved, NUMBERS)
+    prediction = answered(tmp_path, saved, NUMBERS)
     wanted = on_scaled.predict_proba(SCALED)
-    assert found.probabilities == [dict(zip(["high", "low"], row, strict=True)) for row in wanted.tolist()]
-    assert found.values == np.where(wanted[:, 1] >= 0.7, "low", "high").tolist()
+    assert prediction.probabilities == [dict(zip(["high", "low"], row, strict=True)) for row in wanted.tolist()]
+    assert prediction.values == np.where(wanted[:, 1] >= 0.7, "low", "high").tolist()
     assert draft.warnings[:2] == (
         "its predictions are the labels that 'encoder' (LabelEncoder) makes of them",
         "its parts are put together in the only order that fits: StandardScaler → LogisticRegression",
@@ -233,21 +233,21 @@ def test_a_vectorizer_and_its_model_take_texts(tmp_path: Path) -> None:
     for saved in ({"vectorizer": counts, "tfidf": weights, "model": model}, [counts, weights, model]):
         estimator, draft = imported(tmp_path, saved)
         assert [field.kind.value for field in draft.signature.inputs] == ["string"]
-        found = predict(estimator, draft, [(text,) for text in texts])
-        assert found.values == model.predict(weights.transform(counts.transform(texts))).tolist()
+        prediction = predict(estimator, draft, [(text,) for text in texts])
+        assert prediction.values == model.predict(weights.transform(counts.transform(texts))).tolist()
 
 
 def test_several_models_of_the_same_rows_are_several_outputs(tmp_path: Path) -> None:
     both = {"price": linear(NUMBERS), "income": linear(NUMBERS, FRAME["income"])}
-    found = answered(tmp_path, {"models": both, "trained": "2024-01-01"}, NUMBERS)
-    assert [list(row) for row in found.values[:1]] == [["price", "income"]]
+    prediction = answered(tmp_path, {"models": both, "trained": "2024-01-01"}, NUMBERS)
+    assert [list(row) for row in prediction.values[:1]] == [["price", "income"]]
     quantiles = {
         f"q{int(at * 100)}": GradientBoostingRegressor(loss="quantile", alpha=at, n_estimators=5).fit(NUMBERS, PRICE)
         for at in (0.1, 0.5, 0.9)
     }
-    found = answered(tmp_path, quantiles, NUMBERS)
+    prediction = answered(tmp_path, quantiles, NUMBERS)
     columns = [model.predict(NUMBERS).tolist() for model in quantiles.values()]
-    assert found.values == [dict(zip(quantiles, row, strict=True)) for row in zip(*columns, strict=True)]
+    assert prediction.values == [dict(zip(quantiles, row, strict=True)) for row in zip(*columns, strict=True)]
     classes = {
         "risk": RandomForestClassifier(5).fit(SCALED, RISKS.transform(RISK)),
         "sex": LogisticRegression().fit(SCALED, FRAME["sex"]),
@@ -258,9 +258,9 @@ def test_several_models_of_the_same_rows_are_several_outputs(tmp_path: Path) -> 
         ("risk", ("high", "low")),
         ("sex", ("f", "m")),
     ]
-    found = answered(tmp_path, saved, NUMBERS)
-    assert [row["sex"] for row in found.values] == classes["sex"].predict(SCALED).tolist()
-    assert [list(row["risk"].values()) for row in found.probabilities or ()] == classes["risk"].predict_proba(
+    prediction = answered(tmp_path, saved, NUMBERS)
+    assert [row["sex"] for row in prediction.values] == classes["sex"].predict(SCALED).tolist()
+    assert [list(row["risk"].values()) for row in prediction.probabilities or ()] == classes["risk"].predict_proba(
         SCALED
     ).tolist()
     mixed = {"price": linear(SCALED), "risk": on_scaled, "scaler": SCALER}
@@ -274,15 +274,17 @@ def test_several_models_of_the_same_rows_are_several_outputs(tmp_path: Path) -> 
 def test_labels_of_several_outputs_are_their_names(tmp_path: Path) -> None:
     tags = MultiLabelBinarizer().fit([["cheap", "near"], ["near"]])
     model = KNeighborsClassifier(3).fit(SCALED, tags.transform([["cheap"], ["near"], ["cheap", "near"], []] * 20))
-    found = answered(tmp_path, {"scaler": SCALER, "mlb": tags, "model": model}, NUMBERS)
-    assert found.values == [dict(zip(["cheap", "near"], row, strict=True)) for row in model.predict(SCALED).tolist()]
+    prediction = answered(tmp_path, {"scaler": SCALER, "mlb": tags, "model": model}, NUMBERS)
+    assert prediction.values == [
+        dict(zip(["cheap", "near"], row, strict=True)) for row in model.predict(SCALED).tolist()
+    ]
 
 
 def test_neighbors_behind_a_scaler_are_a_model(tmp_path: Path) -> None:
     saved = {"artifacts": {"scaler": SCALER, "nn": (search := NearestNeighbors(n_neighbors=2).fit(SCALED))}}
     estimator, draft = imported(tmp_path, saved)
-    found = predict(estimator, draft, NUMBERS.to_numpy().tolist()).values
-    assert [row["indices"] for row in found if isinstance(row, dict)] == search.kneighbors(SCALED)[1].tolist()
+    answers = predict(estimator, draft, NUMBERS.to_numpy().tolist()).values
+    assert [row["indices"] for row in answers if isinstance(row, dict)] == search.kneighbors(SCALED)[1].tolist()
 
 
 def test_a_list_of_named_steps_is_a_pipeline(tmp_path: Path) -> None:

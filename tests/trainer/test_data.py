@@ -149,14 +149,18 @@ def table(tmp_path: Path, text: str | bytes) -> Table:
 
 @pytest.mark.parametrize(("separator", "word"), [(";", "a semicolon"), ("\t", "a tab"), ("|", "a vertical bar")])
 def test_other_separators_are_understood_and_named(tmp_path: Path, separator: str, word: str) -> None:
-    found = table(tmp_path, "a|b|c\n1,5|x, y|2\n2|z|3,25\n|z|-1\n".replace("|", separator))
-    assert (found.columns, found.rows[0], found.rows[2]) == (["a", "b", "c"], ["1,5", "x, y", "2"], [None, "z", "-1"])
-    assert found.remarks == [f"the columns of t.csv are separated by {word}"]
+    parsed = table(tmp_path, "a|b|c\n1,5|x, y|2\n2|z|3,25\n|z|-1\n".replace("|", separator))
+    assert (parsed.columns, parsed.rows[0], parsed.rows[2]) == (
+        ["a", "b", "c"],
+        ["1,5", "x, y", "2"],
+        [None, "z", "-1"],
+    )
+    assert parsed.remarks == [f"the columns of t.csv are separated by {word}"]
 
 
 def test_a_first_line_that_names_the_separator_is_no_header(tmp_path: Path) -> None:
-    found = table(tmp_path, "sep=;\r\na,b;c\r\n1;2\r\n")
-    assert (found.columns, found.rows) == (["a,b", "c"], [["1", "2"]])
+    parsed = table(tmp_path, "sep=;\r\na,b;c\r\n1;2\r\n")
+    assert (parsed.columns, parsed.rows) == (["a,b", "c"], [["1", "2"]])
 
 
 @pytest.mark.parametrize(
@@ -173,23 +177,23 @@ def test_commas_in_numbers_are_understood_and_named(
     tmp_path: Path, separator: str, cells: list[str], numbers: list[float | None], word: str
 ) -> None:
     rows = [f"{n}{separator}{cell}" for n, cell in enumerate(cells * 10)]
-    found = table(tmp_path, "\n".join([f"y{separator}much", *rows]))
-    known, kept, remarks = infer_fields(recipes.get("tabular"), found, "y", None, None)
+    parsed = table(tmp_path, "\n".join([f"y{separator}much", *rows]))
+    known, kept, remarks = infer_fields(recipes.get("tabular"), parsed, "y", None, None)
     assert [row[0] for row in to_rows(known, kept).rows[: len(cells)]] == numbers
     assert f"the numbers in much have {word}" in remarks
 
 
 def test_commas_in_text_stay(tmp_path: Path) -> None:
-    found = table(tmp_path, "a,b,c,y\n" + '"1,2","1,23","x,y",0\n"1,234,5","2,5","12,5",1\n' * 10)
-    known, kept, _ = infer_fields(recipes.get("tabular"), found, "y", None, None)
+    parsed = table(tmp_path, "a,b,c,y\n" + '"1,2","1,23","x,y",0\n"1,234,5","2,5","12,5",1\n' * 10)
+    known, kept, _ = infer_fields(recipes.get("tabular"), parsed, "y", None, None)
     assert [tuple(row) for row in to_rows(known, kept).rows[:2]] == [("1,2", "1,23", "x,y"), ("1,234,5", "2,5", "12,5")]
 
 
 @pytest.mark.parametrize("head", ['"the\nname";b\n', '\n \n"the\nname";b\n', '"the\nname";"b, c"\n'])
 def test_the_separator_is_that_of_the_header_however_many_lines_it_takes(tmp_path: Path, head: str) -> None:
     (tmp_path / "t.csv").write_text(head.replace(" \n", "\n") + "1;2\n")
-    found = read_csv(tmp_path / "t.csv", "t", lambda _: None)
-    assert (found.columns[0], len(found.columns), found.rows) == ("the\nname", 2, [["1", "2"]])
+    parsed = read_csv(tmp_path / "t.csv", "t", lambda _: None)
+    assert (parsed.columns[0], len(parsed.columns), parsed.rows) == ("the\nname", 2, [["1", "2"]])
 
 
 @pytest.mark.parametrize("end", ["", "\n"])
@@ -202,20 +206,20 @@ def test_a_quotation_mark_that_is_left_open_swallows_no_rows(tmp_path: Path, end
 def test_a_cell_may_be_long_and_a_header_wide(tmp_path: Path) -> None:
     wide = ",".join(f"column number {n}" for n in range(10_000))
     (tmp_path / "t.csv").write_text(f"{wide}\n{'x' * 200_000}{',1' * 9_999}\n")
-    found = read_csv(tmp_path / "t.csv", "t", lambda _: None)
-    assert (len(found.columns), len(str(found.rows[0][0]))) == (10_000, 200_000)
+    parsed = read_csv(tmp_path / "t.csv", "t", lambda _: None)
+    assert (len(parsed.columns), len(str(parsed.rows[0][0]))) == (10_000, 200_000)
 
 
 def test_a_semicolon_within_a_cell_is_no_separator(tmp_path: Path) -> None:
-    found = table(tmp_path, 'a,"b;c;d"\n1,"x, y"\n')
-    assert (found.columns, found.rows, found.remarks) == (["a", "b;c;d"], [["1", "x, y"]], [])
+    parsed = table(tmp_path, 'a,"b;c;d"\n1,"x, y"\n')
+    assert (parsed.columns, parsed.rows, parsed.remarks) == (["a", "b;c;d"], [["1", "x, y"]], [])
 
 
 @pytest.mark.parametrize(("more", "name"), [(b"\x80", "Windows-1252"), (b"\x81", "Latin-1")])
 def test_text_that_is_not_utf_8_is_read_as_windows_1252_with_a_remark(tmp_path: Path, more: bytes, name: str) -> None:
-    found = table(tmp_path, "stadt,n\nKöln,".encode("cp1252") + more + b"\n")
-    assert found.rows[0][0] == "Köln"
-    assert found.remarks == [f"t.csv is not in UTF-8 and was read as {name}; check its accented letters"]
+    parsed = table(tmp_path, "stadt,n\nKöln,".encode("cp1252") + more + b"\n")
+    assert parsed.rows[0][0] == "Köln"
+    assert parsed.remarks == [f"t.csv is not in UTF-8 and was read as {name}; check its accented letters"]
 
 
 def test_a_spreadsheets_unicode_text_is_read(tmp_path: Path) -> None:
@@ -229,7 +233,7 @@ def test_blanks_after_a_separator_do_not_count(tmp_path: Path) -> None:
 def test_reading_a_file_reports_its_progress(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "1,x\n" * 12_000)
     told: list[float] = []
-    found = read_csv(tmp_path / "t.csv", "t.csv", told.append)
-    assert (len(found.rows), len(told), told[-1]) == (12_000, 3, 1.0)
+    parsed = read_csv(tmp_path / "t.csv", "t.csv", told.append)
+    assert (len(parsed.rows), len(told), told[-1]) == (12_000, 3, 1.0)
     assert told == sorted(told)
-    assert found.rows[0][1] is found.rows[-1][1]
+    assert parsed.rows[0][1] is parsed.rows[-1][1]

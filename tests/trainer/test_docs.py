@@ -21,13 +21,13 @@ def test_the_recipe_of_the_documentation_is_found_trained_and_served_without_its
     tmp_path: Path, models: Path
 ) -> None:
     page = (PROJECT / "docs" / "how-to" / "write-a-recipe.md").read_text()
-    found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
-    assert found
-    own = tmp_path / "recipes"
-    own.mkdir()
-    (own / "churn.py").write_text(found[1])
+    example = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert example
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    (folder / "churn.py").write_text(example[1])
     (tmp_path / "churn.csv").symlink_to(PROJECT / "docs" / "tutorial" / "churn.csv")
-    settings = Settings(models_dir=models, data_dir=tmp_path, recipes_dir=own)
+    settings = Settings(models_dir=models, data_dir=tmp_path, recipes_dir=folder)
     request = TrainingRequest("churn", "churn", parameters={"trees": 20})
     result = train(request, settings, lambda _: None, lambda _: None, lambda *_: None)
     assert result.promoted

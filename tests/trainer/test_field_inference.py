@@ -15,24 +15,24 @@ from trainer.tables.field_inference import infer_fields
 ROWS = 40
 
 
-def inferred(columns: dict[str, Sequence[object]], target: str | None = "y", **asked: Any) -> Any:
+def inferred(columns: dict[str, Sequence[object]], target: str | None = "y", **options: Any) -> Any:
     """The recipe with its fields, the rows that are left, and the remarks; columns are repeated to `ROWS` rows."""
     columns = {"y": ["1.5", "2.5", "3.5"], **columns}
     full = [[values[row % len(values)] for values in columns.values()] for row in range(ROWS)]
     table = Table("file.csv", list(columns), full)
     recipe = recipes.get("tabular")
-    return infer_fields(recipe, table, target, asked.get("features"), asked.get("id_field"), asked.get("kinds"))
+    return infer_fields(recipe, table, target, options.get("features"), options.get("id_field"), options.get("kinds"))
 
 
 def field(values: Sequence[object], name: str = "x") -> Field:
-    found: Recipe = inferred({name: values, "spare": ["1", "2"]})[0]
-    (one,) = [f for f in found.fields[0] if f.name == name]
-    return one
+    recipe: Recipe = inferred({name: values, "spare": ["1", "2"]})[0]
+    (wanted,) = [f for f in recipe.fields[0] if f.name == name]
+    return wanted
 
 
 def remark(values: Sequence[object], name: str = "x") -> str:
-    (found,) = inferred({name: values, "spare": ["1", "2"]})[2]
-    return str(found)
+    (only_remark,) = inferred({name: values, "spare": ["1", "2"]})[2]
+    return str(only_remark)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_rows_without_target_are_left_out_and_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "asked", "said"),
+    ("columns", "options", "said"),
     [
         ({}, {"target": None}, "the recipe tabular needs a target: name one of 'y'"),
         (
@@ -190,10 +190,10 @@ def test_rows_without_target_are_left_out_and_counted() -> None:
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused(
-    columns: dict[str, list[object]], asked: dict[str, Any], said: str
+    columns: dict[str, list[object]], options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(DataError) as refused:
-        inferred(columns, asked.pop("target", "y"), **asked)
+        inferred(columns, options.pop("target", "y"), **options)
     assert str(refused.value).startswith(said)
 
 
@@ -243,7 +243,7 @@ def test_a_column_has_the_kind_that_the_request_names(
 
 
 def test_a_target_of_numbers_is_a_class_if_the_request_says_so() -> None:
-    asked = {"target": "z", "kinds": {"z": "string"}}
-    assert inferred({"x": ["1", "2"], "z": ["10", "20", "30"]}, **asked)[0].fields[1] == Field("z", Kind.STRING)
-    asked = {"target": "z", "kinds": {"z": "number"}}
-    assert inferred({"x": ["1", "2"], "z": ["10", "20", "30"]}, **asked)[0].fields[1] == Field("z", Kind.NUMBER)
+    options = {"target": "z", "kinds": {"z": "string"}}
+    assert inferred({"x": ["1", "2"], "z": ["10", "20", "30"]}, **options)[0].fields[1] == Field("z", Kind.STRING)
+    options = {"target": "z", "kinds": {"z": "number"}}
+    assert inferred({"x": ["1", "2"], "z": ["10", "20", "30"]}, **options)[0].fields[1] == Field("z", Kind.NUMBER)

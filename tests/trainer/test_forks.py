@@ -26,8 +26,8 @@ from trainer.importing.imports import import_file
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
-    with SharedForks("module") as found:
-        yield found
+    with SharedForks("module") as shared:
+        yield shared
 
 
 class Program:
@@ -77,9 +77,9 @@ os.chdir("/")
 """
     for _ in range(2):
         assert "holds nothing (None) and no model" in ran(tmp_path, code, forks)
-    one, other = map(json.loads, trace.read_text().splitlines())
-    assert one[:3] == other[:3] == [False, False, True]
-    assert all(here != there for here, there in zip(one[3:], other[3:], strict=True))
+    first, other = map(json.loads, trace.read_text().splitlines())
+    assert first[:3] == other[:3] == [False, False, True]
+    assert all(here != there for here, there in zip(first[3:], other[3:], strict=True))
     assert imported(tmp_path, forks) == 1
 
 

@@ -48,8 +48,8 @@ WORSE = dataclasses.replace(PREVIOUS, p_worse=0.004, outcome=Outcome.WORSE)
     ],
 )
 def test_a_gate_passes_a_version_or_gives_the_reason(gate: Gate, said: str | None) -> None:
-    found = objection(gate, METRICS, PREVIOUS)
-    assert found is None if said is None else found is not None and found.startswith(said)
+    reason = objection(gate, METRICS, PREVIOUS)
+    assert reason is None if said is None else reason is not None and reason.startswith(said)
 
 
 @pytest.mark.parametrize("gate", [Gate(), Gate(margin=0.0)])
@@ -115,9 +115,9 @@ def test_a_significantly_worse_version_does_not_pass_unless_a_margin_is_given() 
 def test_a_version_that_is_no_better_than_one_answer_for_all_does_not_pass_unless_a_floor_is_given(
     metrics: dict[str, float], passes: bool
 ) -> None:
-    found = objection(Gate(), metrics, PREVIOUS)
-    assert (found is None) == passes
-    assert passes or str(found).startswith("it is no better than always giving the same answer: ")
+    reason = objection(Gate(), metrics, PREVIOUS)
+    assert (reason is None) == passes
+    assert passes or str(reason).startswith("it is no better than always giving the same answer: ")
     assert objection(Gate(floor=-1.0), metrics, PREVIOUS) is None
 
 
@@ -132,8 +132,8 @@ def test_the_verdict_is_a_sentence() -> None:
     assert verdict({"training_r2": 0.9}, None).startswith("R² 0.9000 on the rows it was trained on; ")
     leak = Leak(["alive"], "alone", "accuracy", 1.0, "")
     assert verdict(metrics, None, [leak]) == f"{plain} Nearly all of that comes from 'alive': is it known beforehand?"
-    asked = f"{plain} That is nearly perfect: is every input known beforehand?"
-    assert verdict(metrics, None, doubted=True) == asked
+    questioned = f"{plain} That is nearly perfect: is every input known beforehand?"
+    assert verdict(metrics, None, doubted=True) == questioned
 
 
 def test_the_verdict_on_a_useless_version_begins_with_that() -> None:
@@ -145,8 +145,8 @@ def test_a_gate_may_ask_for_every_metric_that_is_measured() -> None:
     y, table = np.array([0] * 19 + [1]), np.column_stack([np.full(20, 0.9), np.full(20, 0.1)])
     classes = measure(y, np.zeros(20), table, Output(OutputKind.CLASS, (0, 1), probabilities=True))
     numbers = measure(y + 0.5, y + 0.4, None, Output(OutputKind.NUMBER))
-    found = [name for name in (*classes, *numbers) if not name.startswith(DERIVED_METRICS)]
-    assert set(found) == set(MEASURED)
+    measured = [name for name in (*classes, *numbers) if not name.startswith(DERIVED_METRICS)]
+    assert set(measured) == set(MEASURED)
 
 
 FEW = dataclasses.replace(PREVIOUS, outcome=None, missing="only 10 rows are new to both")

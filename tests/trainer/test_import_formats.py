@@ -95,8 +95,11 @@ def test_what_needs_a_package_is_read_where_it_is_installed_and_named_where_not(
         assert f'EXTRA_PACKAGES="{name}"' in refusal(tmp_path, head)
         return
     (tmp_path / "file").write_bytes(save(library, pickle.dumps(DILLED.steps[-1][1])))
-    found = examine("m", tmp_path / "file", None)
-    assert unpack(found.artifact or b"", found.draft.artifact.format).predict(X).tolist() == DILLED.predict(X).tolist()
+    examined = examine("m", tmp_path / "file", None)
+    assert (
+        unpack(examined.artifact or b"", examined.draft.artifact.format).predict(X).tolist()
+        == DILLED.predict(X).tolist()
+    )
     assert "cut off" in refusal(tmp_path, (tmp_path / "file").read_bytes()[:-200])
 
 
@@ -172,10 +175,10 @@ def test_a_scaler_and_then_its_model_in_one_file_are_served_together(tmp_path: P
         with (tmp_path / "file").open("wb") as file:
             for part in parts:
                 dump(part, file)
-        found = examine("m", tmp_path / "file", None)
-        served = unpack(found.artifact or b"", found.draft.artifact.format)
+        examined = examine("m", tmp_path / "file", None)
+        served = unpack(examined.artifact or b"", examined.draft.artifact.format)
         assert served.predict(X).tolist() == model.predict(scaler.transform(X)).tolist()
-        assert any("StandardScaler → LogisticRegression" in warning for warning in found.draft.warnings)
+        assert any("StandardScaler → LogisticRegression" in warning for warning in examined.draft.warnings)
 
 
 def test_a_zip_archive_of_one_model_is_that_model(tmp_path: Path) -> None:
@@ -188,8 +191,8 @@ def test_a_zip_archive_of_one_model_is_that_model(tmp_path: Path) -> None:
     ):
         (tmp_path / "file").write_bytes(zipped(files))
         assert recognise(tmp_path / "file") == PICKLE
-        found = examine("m", tmp_path / "file", None)
-        served = unpack(found.artifact or b"", found.draft.artifact.format)
+        examined = examine("m", tmp_path / "file", None)
+        served = unpack(examined.artifact or b"", examined.draft.artifact.format)
         assert served.predict(X).tolist() == model.predict(X).tolist()
     two = zipped({"a.pkl": pickle.dumps(model), "b.pkl": pickle.dumps(model)})
     assert "is a zip archive; unpack it" in refusal(tmp_path, two)

@@ -444,8 +444,8 @@ def test_one_row_is_answered_like_many(tmp_path: Path) -> None:
     """SparsePCA drops a dimension for one row."""
     model = SparsePCA(2, max_iter=5).fit(X)
     draft = tried(tmp_path, model)
-    (one,) = predict(model, draft, [NEW[0].tolist()]).values
-    assert one == dict(zip(("sparsepca0", "sparsepca1"), model.transform(NEW[:1]).ravel().tolist(), strict=True))
+    (answer,) = predict(model, draft, [NEW[0].tolist()]).values
+    assert answer == dict(zip(("sparsepca0", "sparsepca1"), model.transform(NEW[:1]).ravel().tolist(), strict=True))
 
 
 @pytest.mark.parametrize(

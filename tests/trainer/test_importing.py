@@ -316,9 +316,9 @@ def test_the_components_of_a_mixture_are_its_classes(tmp_path: Path, mixture: An
     for model in (fitted, make_pipeline(StandardScaler(), fitted)):
         draft = tried(tmp_path, model.fit(numbers))
         assert draft.signature.output == Output(OutputKind.CLASS, (0, 1, 2), probabilities=True)
-        found = predict(model, draft, numbers.tolist())
-        assert found.values == model.predict(numbers).tolist()
-        table = [[row[str(number)] for number in range(3)] for row in found.probabilities or ()]
+        prediction = predict(model, draft, numbers.tolist())
+        assert prediction.values == model.predict(numbers).tolist()
+        table = [[row[str(number)] for number in range(3)] for row in prediction.probabilities or ()]
         np.testing.assert_array_equal(table, model.predict_proba(numbers))
 
 
@@ -385,10 +385,10 @@ class Counted(BaseEstimator):
 
 
 def test_thousands_of_columns_that_may_be_null_are_not_tried_one_by_one(tmp_path: Path) -> None:
-    asked = []
+    predictions = []
     for columns in (20, 2000):
         Counted.asked = 0
         draft = tried(tmp_path, make_pipeline(SimpleImputer(), Counted()).fit(np.ones((3, columns))))
         assert all(field.nullable for field in draft.signature.inputs)
-        asked.append(Counted.asked)
-    assert asked[1] <= asked[0] < 40
+        predictions.append(Counted.asked)
+    assert predictions[1] <= predictions[0] < 40

@@ -300,10 +300,10 @@ class Mean:
 
 
 def test_a_wrapper_takes_the_columns_of_the_models_in_its_list(tmp_path: Path) -> None:
-    one, other = LogisticRegression().fit(X, y), LogisticRegression(C=0.1).fit(X, y)
-    assert tried(tmp_path, cloudpickle.dumps(Mean(one, other))).signature.names == ("x0", "x1")
+    first, other = LogisticRegression().fit(X, y), LogisticRegression(C=0.1).fit(X, y)
+    assert tried(tmp_path, cloudpickle.dumps(Mean(first, other))).signature.names == ("x0", "x1")
     narrow = LogisticRegression().fit(X[:, :1], y)
-    assert "does not know how many columns it takes" in refusal(tmp_path, cloudpickle.dumps(Mean(one, narrow)))
+    assert "does not know how many columns it takes" in refusal(tmp_path, cloudpickle.dumps(Mean(first, narrow)))
 
 
 def test_a_transformer_alone_may_answer_null_where_it_gets_one(tmp_path: Path) -> None:

@@ -231,8 +231,8 @@ open({str(trace)!r}, "w").write(json.dumps(seen))
     command = ["-m", "trainer", "import", str(trapped(tmp_path, exec, code)), "--name", "mine"]
     powerless = [sys.executable, "-c", POWERLESS, *command]
     subprocess.run(powerless, cwd=PROJECT, env={**environment, "LC_TIME": "C"}, check=False)
-    own, *seen = json.loads(trace.read_text())
-    assert own["LC_TIME"] == "C" and own["OMP_NUM_THREADS"] == "1"
+    environment_there, *seen = json.loads(trace.read_text())
+    assert environment_there["LC_TIME"] == "C" and environment_there["OMP_NUM_THREADS"] == "1"
     assert "hunter2" not in trace.read_text()
     assert seen[1:] == ["hidden"] * 3, "the template, its reaper and the trainer"
 
@@ -253,13 +253,13 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
     assert not (tmp_path / "trace").exists()
 
 
-@pytest.mark.parametrize("given", [b"a,b\n1,2\n", None])
+@pytest.mark.parametrize("rows", [b"a,b\n1,2\n", None])
 @pytest.mark.usefixtures("examined_here")
 def test_another_sample_than_was_checked_is_not_used(
-    settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bytes | None
+    settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: bytes | None
 ) -> None:
     sample = tmp_path / "sample.csv"
-    sample.write_bytes(given or b"")
+    sample.write_bytes(rows or b"")
     examine = imports.examine_in_process
 
     def altered(folder: Path, task: Any, forks: Any) -> Any:
@@ -267,7 +267,7 @@ def test_another_sample_than_was_checked_is_not_used(
         return examine(folder, task, forks)
 
     monkeypatch.setattr(imports, "examine_in_process", altered)
-    if given:
+    if rows:
         assert refusal(settings, file, sample=sample).startswith("mine.pkl was altered during the import")
     else:
         assert "x" not in import_file(settings, "mine", file).signature.names

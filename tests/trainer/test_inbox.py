@@ -69,8 +69,8 @@ class World:
 
     def there(self) -> list[str]:
         """Return the users' files in the inbox."""
-        found = [str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if not p.name.startswith(".")]
-        return sorted(name for name in found if name not in ("done", "rejected"))
+        names = [str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if not p.name.startswith(".")]
+        return sorted(name for name in names if name not in ("done", "rejected"))
 
     def reason(self, name: str) -> str:
         return (self.folder / "rejected" / f"{name}.reason.txt").read_text()
@@ -115,15 +115,15 @@ def test_a_file_whose_own_code_reads_inputs_of_undecided_kind_becomes_a_version_
     assert "done/loan@2.pkl.reason.txt" not in world.there()
 
 
-@pytest.mark.parametrize(("data", "place"), [(MODEL, "done"), (JUNK, "rejected")])
-def test_two_models_of_one_name_are_tried_with_the_same_sample(world: World, data: bytes, place: str) -> None:
+@pytest.mark.parametrize(("data", "folder"), [(MODEL, "done"), (JUNK, "rejected")])
+def test_two_models_of_one_name_are_tried_with_the_same_sample(world: World, data: bytes, folder: str) -> None:
     world.drop("loan.csv", b"a,b\n1,2\n")
     world.drop("loan.joblib", data)
     world.drop("loan.pkl", data)
     world.import_files(3)
-    assert [name for name in world.there() if not name.startswith(place)] == []
+    assert [name for name in world.there() if not name.startswith(folder)] == []
     assert len([name for name in world.there() if name.endswith(".csv")]) == 1
-    if place == "done":
+    if folder == "done":
         signatures = [Repository(world.root).manifest("loan", version).signature.names for version in (1, 2)]
         assert signatures == [("a", "b")] * 2
     else:

@@ -110,6 +110,6 @@ def test_few_rows_or_one_class_give_no_leaks() -> None:
 def test_nearly_perfect_metrics_are_questioned_unless_they_may_be_luck(
     metrics: dict[str, float], rows: int, doubted: bool
 ) -> None:
-    found = question(metrics, rows)
-    assert (found is not None) == doubted
-    assert not doubted or "which is nearly perfect: is every column known before the prediction" in str(found)
+    remark = question(metrics, rows)
+    assert (remark is not None) == doubted
+    assert not doubted or "which is nearly perfect: is every column known before the prediction" in str(remark)

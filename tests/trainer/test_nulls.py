@@ -125,12 +125,12 @@ def served(model: Any, draft: ManifestDraft, X: pd.DataFrame) -> Any:
     """The probabilities for rows of JSON, one row at a time, which the kernel of the version gives if it has one."""
     used = draft.artifact.kernels and draft.artifact.kernels.used
     kernel = find_version_kernel(model, draft.signature, draft.artifact) if used else None
-    found = []
+    table = []
     records = [dict(zip(X.columns, map(as_json, row), strict=True)) for row in X.astype(object).to_numpy()]
     for record in records:
         answer = predict(model, draft, coerce(Records([record]), draft.signature).rows, kernel)
-        found += [list(row.values()) for row in answer.probabilities or ()]  # type: ignore[union-attr]
-    return np.array(found)
+        table += [list(row.values()) for row in answer.probabilities or ()]  # type: ignore[union-attr]
+    return np.array(table)
 
 
 def as_json(value: Any) -> Any:
@@ -141,11 +141,11 @@ def as_json(value: Any) -> Any:
 
 def nulls_by_kind(X: pd.DataFrame) -> dict[str, list[int]]:
     """The row numbers of each kind of null."""
-    found: dict[str, list[int]] = {}
+    numbers_by_kind: dict[str, list[int]] = {}
     for number, value in enumerate(X["c"].astype(object)):
         if is_null(value):
-            found.setdefault(type(value).__name__, []).append(number)
-    return found
+            numbers_by_kind.setdefault(type(value).__name__, []).append(number)
+    return numbers_by_kind
 
 
 @pytest.fixture
@@ -170,8 +170,8 @@ def test_a_null_is_answered_as_in_ones_own_process_or_refused_with_the_reason(ki
         except Refused as refused:
             pytest.fail(f"{name}: {refused}")
         field, warnings = draft.signature.inputs[0], " ".join(draft.warnings)
-        own, whole = model.predict_proba(X), [n for n, c in enumerate(X["c"][:5].astype(object)) if not is_null(c)]
-        np.testing.assert_allclose(served(model, draft, X.iloc[whole]), own[whole], rtol=1e-9, err_msg=name)
+        expected, whole = model.predict_proba(X), [n for n, c in enumerate(X["c"][:5].astype(object)) if not is_null(c)]
+        np.testing.assert_allclose(served(model, draft, X.iloc[whole]), expected[whole], rtol=1e-9, err_msg=name)
         if not field.nullable:
             assert not told, name
             assert "null in 'c' is refused: the model answers None, NaN and pandas' NA differently" in warnings, name

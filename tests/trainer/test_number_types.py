@@ -91,8 +91,8 @@ def test_a_model_fitted_on_floats_gets_floats_even_if_the_sample_is_whole(tmp_pa
 
 
 def test_a_sample_of_whole_numbers_does_not_require_integers_if_the_answers_do_not_depend_on_it(tmp_path: Path) -> None:
-    own = make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(FRAME, ODD)
-    for model in (own, LogisticRegression().fit(FRAME, ODD), GaussianMixture(2).fit(FRAME)):
+    of_steps = make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(FRAME, ODD)
+    for model in (of_steps, LogisticRegression().fit(FRAME, ODD), GaussianMixture(2).fit(FRAME)):
         draft = tried(tmp_path, model, "zip,age\n1,20\n2,30\n")
         assert (kinds(draft), draft.warnings) == ([Kind.NUMBER, Kind.NUMBER], ())
         assert coerce(Records([{"zip": 1.5, "age": 34.5}]), draft.signature).rows == [(1.5, 34.5)]
@@ -102,12 +102,14 @@ def test_a_sample_of_whole_numbers_does_not_require_integers_if_the_answers_do_n
 @pytest.mark.parametrize("convert", [pd.DataFrame, np.array])
 def test_whole_numbers_that_floats_cannot_tell_apart_stay_integers(tmp_path: Path, encoder: Any, convert: Any) -> None:
     """Such as the ids of accounts."""
-    ids = [10**17 + place % 5 for place in range(30)]
-    rows = convert([[each] for each in ids])
+    ids = [10**17 + number % 5 for number in range(30)]
+    rows = convert([[account] for account in ids])
     model = make_pipeline(encoder, LogisticRegression(C=100)).fit(rows, np.array(ids) % 2)
     draft = tried(tmp_path, model)
-    asked = coerce(Records([dict.fromkeys(draft.signature.names, each) for each in ids]), draft.signature).rows
-    assert predict(model, draft, asked).values == model.predict(rows).tolist() == [each % 2 for each in ids]
+    rows_of_ids = coerce(
+        Records([dict.fromkeys(draft.signature.names, account) for account in ids]), draft.signature
+    ).rows
+    assert predict(model, draft, rows_of_ids).values == model.predict(rows).tolist() == [account % 2 for account in ids]
 
 
 class Digits(BaseEstimator):
@@ -181,7 +183,7 @@ MLP = MLPClassifier((3,), max_iter=5)
 )
 @pytest.mark.parametrize("framed", [False, True])
 def test_a_model_fitted_on_32_bits_gets_32_bits(tmp_path: Path, estimator: Any, framed: bool) -> None:
-    few, many = (pd.DataFrame(each, columns=list("abcd")) if framed else each for each in (X32, X))
+    few, many = (pd.DataFrame(matrix, columns=list("abcd")) if framed else matrix for matrix in (X32, X))
     model = estimator.fit(few, y)
     draft = tried(tmp_path, model)
     assert draft.artifact.input_dtype is InputDtype.FLOAT32
@@ -223,8 +225,8 @@ def test_a_training_hands_numbers_on_as_serving_does() -> None:
     ]
     known, table, _ = infer_fields(recipe, Table("cells", ["zip", "age", "odd"], cells), "odd", None, None)
     fitted = fit_and_measure(known, to_rows(known, table), Run(*known.fields), {})
-    asked = coerce(Records([{"zip": key, "age": 34.5} for key in KEYS]), fitted.draft.signature).rows
-    assert predict(fitted.estimator, fitted.draft, asked).values == [1, 0] * 3
+    rows = coerce(Records([{"zip": key, "age": 34.5} for key in KEYS]), fitted.draft.signature).rows
+    assert predict(fitted.estimator, fitted.draft, rows).values == [1, 0] * 3
 
 
 def test_a_draft_keeps_its_dtype_when_it_is_written(tmp_path: Path) -> None:

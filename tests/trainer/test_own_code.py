@@ -111,12 +111,12 @@ def refusal(file: Path, code: Path | str | None = None) -> str:
 @pytest.mark.parametrize("save", [pickle.dump, functools.partial(pickle.dump, protocol=2), joblib.dump])
 def test_the_script_beside_a_pickle_has_its_classes(tmp_path: Path, save: Callable[[Any, Any], None]) -> None:
     file = saved(tmp_path, save=save)
-    found = examined(file, file.with_suffix(".py"))
-    assert found.draft.artifact.format is ArtifactFormat.CLOUDPICKLE
-    assert found.draft.golden.predictions == (0.0, 3.0, 0.0)
-    assert found.draft.training_data.source == "a Pipeline with the code beside it"
+    result = examined(file, file.with_suffix(".py"))
+    assert result.draft.artifact.format is ArtifactFormat.CLOUDPICKLE
+    assert result.draft.golden.predictions == (0.0, 3.0, 0.0)
+    assert result.draft.training_data.source == "a Pipeline with the code beside it"
     assert "code_of_the_model" not in sys.modules and not hasattr(sys.modules["__main__"], "Times")
-    loaded = cloudpickle.loads(found.artifact or b"")
+    loaded = cloudpickle.loads(result.artifact or b"")
     assert loaded.predict(X[:2]).tolist() == [3.0, 15.0]
 
 
@@ -140,10 +140,10 @@ def test_a_step_of_ones_own_beside_the_model_is_put_before_it(tmp_path: Path) ->
         "__main__",
         file,
     )
-    found = examined(file, code)
-    assert found.draft.signature.names == ("a", "b")
+    result = examined(file, code)
+    assert result.draft.signature.names == ("a", "b")
     model = LinearRegression().fit(X, X.sum(axis=1))
-    assert cloudpickle.loads(found.artifact or b"").predict(X).tolist() == model.predict(X * 3).tolist()
+    assert cloudpickle.loads(result.artifact or b"").predict(X).tolist() == model.predict(X * 3).tolist()
 
 
 def test_code_that_fails_is_quoted(tmp_path: Path) -> None:
@@ -179,9 +179,9 @@ def test_code_that_no_pickle_needs_does_not_run(tmp_path: Path) -> None:
     model = LogisticRegression().fit(X, y)
     for data in (pickle.dumps(model), skops.io.dumps(model)):
         (tmp_path / "loan.pkl").write_bytes(data)
-        found = examined(tmp_path / "loan.pkl", f"open({str(tmp_path / 'trace')!r}, 'w')")
-        assert found.draft.warnings == ("the code beside the file was not run, because the file does not need it",)
-        assert found.artifact is None and not (tmp_path / "trace").exists()
+        result = examined(tmp_path / "loan.pkl", f"open({str(tmp_path / 'trace')!r}, 'w')")
+        assert result.draft.warnings == ("the code beside the file was not run, because the file does not need it",)
+        assert result.artifact is None and not (tmp_path / "trace").exists()
 
 
 @pytest.mark.usefixtures("examined_here", "unverified")

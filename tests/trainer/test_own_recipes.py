@@ -37,9 +37,9 @@ def test_a_file_is_a_recipe_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "my-prices_2.py").write_text(GOOD)
     assert recipes.names(tmp_path) == tuple(sorted([*recipes.names(), "my-prices_2"]))
     assert recipes.problems(tmp_path) == []
-    found = recipes.get("my-prices_2", tmp_path)
-    assert (found.name, found.target) == ("my-prices_2", Field("y", Kind.NUMBER))
-    estimator = found.run_fit([[1.0], [2.0]], [2.0, 4.0], Run(*found.fields), found.bind({}))
+    recipe = recipes.get("my-prices_2", tmp_path)
+    assert (recipe.name, recipe.target) == ("my-prices_2", Field("y", Kind.NUMBER))
+    estimator = recipe.run_fit([[1.0], [2.0]], [2.0, 4.0], Run(*recipe.fields), recipe.bind({}))
     assert estimator.predict([[3.0]]) == pytest.approx([6.0])
 
 
@@ -128,13 +128,13 @@ def sized(
 
 def test_parameters_have_their_defaults_unless_they_are_given() -> None:
     assert sized.run_fit(0, 0, Run(*sized.fields), sized.bind({})) == (10, 0.1, None, "slow", True, "text")
-    given = sized.bind({"trees": 3, "rate": 1, "depth": 4, "mode": "fast", "exact": False, "untyped": "x"})
-    assert sized.run_fit(0, 0, Run(*sized.fields), given) == (3, 1, 4, "fast", False, "x")
+    values = sized.bind({"trees": 3, "rate": 1, "depth": 4, "mode": "fast", "exact": False, "untyped": "x"})
+    assert sized.run_fit(0, 0, Run(*sized.fields), values) == (3, 1, 4, "fast", False, "x")
     assert sized.bind({"depth": None})["depth"] is None
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("values", "said"),
     [
         ({"trees": "3"}, "'trees' of the recipe test_own_recipes must be a whole number, not '3'"),
         ({"trees": True}, "must be a whole number, not true"),
@@ -152,9 +152,9 @@ def test_parameters_have_their_defaults_unless_they_are_given() -> None:
         ({"X": 3}, "'X' is not a parameter"),
     ],
 )
-def test_a_parameter_that_is_unknown_or_of_another_type_is_refused(given: dict[str, Any], said: str) -> None:
+def test_a_parameter_that_is_unknown_or_of_another_type_is_refused(values: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError) as refused:
-        sized.bind(given)
+        sized.bind(values)
     assert said in str(refused.value)
 
 

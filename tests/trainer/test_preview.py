@@ -22,19 +22,19 @@ Preview = Callable[..., TrainingPreview]
 def of(tmp_path: Path) -> Preview:
     """Preview a CSV file with this text."""
 
-    def made(text: str | bytes, **asked: Any) -> TrainingPreview:
+    def made(text: str | bytes, **options: Any) -> TrainingPreview:
         (tmp_path / "table.csv").write_bytes(text.encode() if isinstance(text, str) else text)
-        request = TrainingRequest("m", "tabular", path="table.csv", **asked)
-        found = preview(request, Settings(data_dir=tmp_path))
-        assert TrainingPreview.from_json(found.to_json()) == found
-        return found
+        request = TrainingRequest("m", "tabular", path="table.csv", **options)
+        shown = preview(request, Settings(data_dir=tmp_path))
+        assert TrainingPreview.from_json(shown.to_json()) == shown
+        return shown
 
     return made
 
 
-def column(found: TrainingPreview, name: str) -> ColumnPreview:
-    (one,) = [column for column in found.columns if column.name == name]
-    return one
+def column(shown: TrainingPreview, name: str) -> ColumnPreview:
+    (wanted,) = [column for column in shown.columns if column.name == name]
+    return wanted
 
 
 def table(rows: int = 40) -> str:
@@ -44,26 +44,26 @@ def table(rows: int = 40) -> str:
 
 def test_the_churn_file_of_the_tutorial_is_understood_as_its_training_does() -> None:
     settings = Settings(data_dir=PROJECT / "docs" / "tutorial")
-    found = preview(TrainingRequest("churn", "tabular", path="churn.csv", target="stays"), settings)
-    assert (found.rows, found.complete, found.task, found.problems) == (2000, True, Task.CLASSIFICATION, [])
-    assert column(found, "stays").use is ColumnUse.TARGET
-    plan = column(found, "plan")
+    shown = preview(TrainingRequest("churn", "tabular", path="churn.csv", target="stays"), settings)
+    assert (shown.rows, shown.complete, shown.task, shown.problems) == (2000, True, Task.CLASSIFICATION, [])
+    assert column(shown, "stays").use is ColumnUse.TARGET
+    plan = column(shown, "plan")
     assert plan.kind == "string" and plan.categories and set(plan.samples) == set(plan.categories)
-    assert column(found, "customer").use is ColumnUse.IGNORED
+    assert column(shown, "customer").use is ColumnUse.IGNORED
 
 
 def test_each_column_has_kind_use_and_samples(of: Preview) -> None:
-    found = of(table(), target="stays")
-    assert {one.name: (one.use, one.kind) for one in found.columns} == {
+    shown = of(table(), target="stays")
+    assert {column_shown.name: (column_shown.use, column_shown.kind) for column_shown in shown.columns} == {
         "id": (ColumnUse.IGNORED, None),
         "grade": (ColumnUse.FEATURE, "integer"),
         "stays": (ColumnUse.TARGET, "string"),
         "day": (ColumnUse.FEATURE, "datetime"),
         "same": (ColumnUse.IGNORED, None),
     }
-    assert column(found, "grade").samples == ["0", "1", "2"]
-    assert (column(found, "day").different, column(found, "day").nulls) == (28, 0)
-    assert "it is const in every row" in column(found, "same").remarks[0].replace("'", "")
+    assert column(shown, "grade").samples == ["0", "1", "2"]
+    assert (column(shown, "day").different, column(shown, "day").nulls) == (28, 0)
+    assert "it is const in every row" in column(shown, "same").remarks[0].replace("'", "")
 
 
 @pytest.mark.parametrize(("header", "suggested"), [("a,target,b", "target"), ("Y,a,b", "Y"), ("a,b,c", "c")])
@@ -73,8 +73,8 @@ def test_a_target_is_suggested(of: Preview, header: str, suggested: str) -> None
 
 def test_a_column_that_cannot_be_a_target_is_not_suggested(of: Preview) -> None:
     rows = "".join(f"{row % 2},2026-01-{row % 28 + 1:02}\n" for row in range(40))
-    found = of("a,day\n" + rows)
-    assert (found.target, found.task, found.problems) == ("a", Task.CLASSIFICATION, [])
+    shown = of("a,day\n" + rows)
+    assert (shown.target, shown.task, shown.problems) == ("a", Task.CLASSIFICATION, [])
 
 
 def test_a_number_with_many_values_is_regression(of: Preview) -> None:
@@ -83,33 +83,33 @@ def test_a_number_with_many_values_is_regression(of: Preview) -> None:
 
 
 def test_a_kind_that_does_not_fit_is_a_problem_of_its_column(of: Preview) -> None:
-    found = of(table(), target="grade", kinds={"stays": "number", "day": "string"})
-    assert found.problems == column(found, "stays").remarks
-    assert "'stays' cannot be read as number: it holds" in found.problems[0]
-    assert column(found, "day").kind == "string"
+    shown = of(table(), target="grade", kinds={"stays": "number", "day": "string"})
+    assert shown.problems == column(shown, "stays").remarks
+    assert "'stays' cannot be read as number: it holds" in shown.problems[0]
+    assert column(shown, "day").kind == "string"
 
 
 def test_a_column_that_is_left_out_may_have_a_kind_that_does_not_fit(of: Preview) -> None:
-    found = of(table(), target="stays", features=["grade"], kinds={"day": "number"})
-    assert found.problems == [] and column(found, "day").use is ColumnUse.IGNORED
+    shown = of(table(), target="stays", features=["grade"], kinds={"day": "number"})
+    assert shown.problems == [] and column(shown, "day").use is ColumnUse.IGNORED
 
 
 def test_too_few_rows_are_a_problem_and_the_columns_are_shown_all_the_same(of: Preview) -> None:
-    found = of(table(5), target="stays")
-    assert "learning needs at least 20" in found.problems[0]
-    assert column(found, "grade").kind == "integer"
+    shown = of(table(5), target="stays")
+    assert "learning needs at least 20" in shown.problems[0]
+    assert column(shown, "grade").kind == "integer"
 
 
 def test_features_and_id_are_as_asked(of: Preview) -> None:
-    found = of(table(), target="stays", features=["grade"], id_field="id")
-    uses = {one.name: one.use for one in found.columns}
+    shown = of(table(), target="stays", features=["grade"], id_field="id")
+    uses = {column_shown.name: column_shown.use for column_shown in shown.columns}
     assert (uses["grade"], uses["day"], uses["id"]) == (ColumnUse.FEATURE, ColumnUse.IGNORED, ColumnUse.ID)
 
 
 def test_of_a_long_file_the_first_rows_are_read(of: Preview, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_ROWS", 100)
-    found = of(table(1000), target="stays")
-    assert (found.rows, found.complete, found.problems) == (100, False, [])
+    shown = of(table(1000), target="stays")
+    assert (shown.rows, shown.complete, shown.problems) == (100, False, [])
 
 
 def test_a_file_that_is_cut_within_a_quoted_cell_is_read_up_to_there(
@@ -117,12 +117,12 @@ def test_a_file_that_is_cut_within_a_quoted_cell_is_read_up_to_there(
 ) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 10_000)
     text = "a,y\n" + "".join(f'"text {row}\nof two lines",{row % 2}\n' for row in range(2000))
-    found = of(text)
-    assert not found.complete and 100 <= found.rows < 2000
+    shown = of(text)
+    assert not shown.complete and 100 <= shown.rows < 2000
 
 
 @pytest.mark.parametrize(
-    ("text", "asked", "message"),
+    ("text", "options", "message"),
     [
         (b"\0\1", {}, "is not a CSV file"),
         ("a,b\n", {}, "has no rows"),
@@ -131,10 +131,10 @@ def test_a_file_that_is_cut_within_a_quoted_cell_is_read_up_to_there(
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(
-    of: Preview, text: str | bytes, asked: dict[str, Any], message: str
+    of: Preview, text: str | bytes, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        of(text, **asked)
+        of(text, **options)
 
 
 def test_a_file_of_very_many_columns_is_refused(of: Preview) -> None:

@@ -168,11 +168,11 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
     seen, served = set(whole_versions(root)), before
     for operation in range(100):
         _, status = os.waitpid(forked(lambda operation=operation: die_before(operation)), 0)
-        found = whole_versions(root)
+        versions = whole_versions(root)
         current = Repository(root).aliases("blobs").get("current", 0)
-        assert seen <= set(found), "a version that was there is gone"
+        assert seen <= set(versions), "a version that was there is gone"
         assert current >= served, "the version that was served is no longer"
-        seen, served = seen | set(found), current
+        seen, served = seen | set(versions), current
         if status == 0:
             break
         assert os.WTERMSIG(status) == signal.SIGKILL

@@ -214,8 +214,10 @@ def test_boston_names_a_way_out_without_the_package(monkeypatch: pytest.MonkeyPa
 
 
 def test_sepals_has_the_posts_coefficients() -> None:
-    found = [[*one.coef_[0], one.intercept_[0]] for one in trained("sepals").estimator.estimators_]
-    assert np.array(found) == pytest.approx(
+    coefficients = [
+        [*classifier.coef_[0], classifier.intercept_[0]] for classifier in trained("sepals").estimator.estimators_
+    ]
+    assert np.array(coefficients) == pytest.approx(
         np.array(
             [
                 [-2.3046401017885425, 3.677006956754249, 0.7123364102725117],

@@ -299,9 +299,9 @@ class NotFinite:
         pass
 
     def predict(self, X: Any) -> Any:
-        found = X[:, 0].copy()
-        found[: self.lost] = np.nan
-        return found
+        predictions = X[:, 0].copy()
+        predictions[: self.lost] = np.nan
+        return predictions
 
 
 class NotFiniteProbabilities(DummyClassifier):
@@ -345,11 +345,11 @@ def test_a_report_is_made_of(name: str, tmp_path: Path) -> None:
     page, facts = reported(
         dataclasses.replace(make(), candidates=[Candidate("x", "r2", math.nan, math.inf, 1)]), tmp_path
     )
-    found = {reason for reason in missing(facts) if "would replace" not in reason}
+    reasons_shown = {reason for reason in missing(facts) if "would replace" not in reason}
     for reason in reasons:
         assert reason in page.text
     expected = (*reasons, "every test row correctly", "Thresholds are shown for", "inputs are unknown")
-    assert not [reason for reason in found if not any(words in reason for words in expected)]
+    assert not [reason for reason in reasons_shown if not any(words in reason for words in expected)]
 
 
 def test_many_columns_and_classes_are_cut_and_counted(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def of_share(share: float, rows: int = 4000) -> Evidence:
 
 def positives(evidence: Evidence, label: str = "yes") -> tuple[Any, Any]:
     """Which test rows are of the class, and the probabilities that scikit-learn gives them."""
-    place = evidence.estimator.classes_.tolist().index(label)
-    return evidence.y_test == label, evidence.estimator.predict_proba(evidence.X_test)[:, place]
+    column = evidence.estimator.classes_.tolist().index(label)
+    return evidence.y_test == label, evidence.estimator.predict_proba(evidence.X_test)[:, column]
 
 
 def farthest(points: Any, line: Any) -> float:
@@ -83,20 +83,20 @@ def test_a_curve_equals_that_of_scikit_learn(name: str, share: float) -> None:
     evidence = of_share(share, rows=20_000 if share < 0.01 else 4000)
     if name == "roc":
         facts = roc(Classes.of(evidence))
-        found = RocCurveDisplay.from_predictions(*positives(evidence), ax=Figure().subplots())
-        full = np.column_stack([found.fpr, found.tpr])
+        display = RocCurveDisplay.from_predictions(*positives(evidence), ax=Figure().subplots())
+        full = np.column_stack([display.fpr, display.tpr])
     else:
         facts = precision_recall(Classes.of(evidence))
-        found = PrecisionRecallDisplay.from_predictions(*positives(evidence), ax=Figure().subplots())
-        full = np.column_stack([np.repeat(found.recall, 2)[1:], np.repeat(found.precision, 2)[:-1]])
-        assert found.line_.get_drawstyle() == "steps-post"
+        display = PrecisionRecallDisplay.from_predictions(*positives(evidence), ax=Figure().subplots())
+        full = np.column_stack([np.repeat(display.recall, 2)[1:], np.repeat(display.precision, 2)[:-1]])
+        assert display.line_.get_drawstyle() == "steps-post"
     (curve,) = facts["curves"]
     shown = np.column_stack([curve["x"], curve["y"]])
     assert curve["label"] == "yes"
     assert len(shown) < 400
     assert farthest(dense(full, 3), shown) < TOLERANCE + ROUNDED
     assert farthest(dense(shown), full) < TOLERANCE + ROUNDED
-    assert curve["area"] == pytest.approx(found.roc_auc if name == "roc" else found.average_precision, abs=ROUNDED)
+    assert curve["area"] == pytest.approx(display.roc_auc if name == "roc" else display.average_precision, abs=ROUNDED)
 
 
 def test_each_class_has_the_figures_of_the_classification_report() -> None:
@@ -122,12 +122,12 @@ def test_each_class_has_the_figures_of_the_classification_report() -> None:
 
 def test_a_threshold_has_the_figures_of_the_table() -> None:
     evidence = of_share(0.05)
-    positive, given = positives(evidence)
+    positive, probabilities = positives(evidence)
     facts = thresholds(Classes.of(evidence), recommended=0.25)
     assert [item["threshold"] for item in facts["items"] if item["served"]] == [0.5]
     assert [item["threshold"] for item in facts["items"] if item["recommended"]] == [0.25]
     for item in facts["items"]:
-        flagged = given >= item["threshold"]
+        flagged = probabilities >= item["threshold"]
         assert item["flagged"] == flagged.sum()
         assert item["recall"] == pytest.approx(recall_score(positive, flagged), abs=ROUNDED)
         assert item["precision"] == pytest.approx(precision_score(positive, flagged, zero_division=0), abs=ROUNDED)
@@ -164,9 +164,9 @@ def test_partial_dependence_is_that_of_scikit_learn() -> None:
     y = np.sin(2 * X[:, 0]) + X[:, 1]
     evidence = evidence_of(RandomForestRegressor(20, random_state=0), X.tolist(), y.tolist())
     for item in dependence(evidence, ["x1", "x0"])["items"]:
-        place, values = int(item["name"][1]), np.array(item["values"])
+        column, values = int(item["name"][1]), np.array(item["values"])
         theirs = partial_dependence(
-            evidence.estimator, evidence.X_test, [place], method="brute", custom_values={place: values}
+            evidence.estimator, evidence.X_test, [column], method="brute", custom_values={column: values}
         )
         assert item["lines"][0] == pytest.approx(theirs["average"][0].tolist(), abs=ROUNDED)
 
@@ -243,8 +243,8 @@ def test_the_worst_numbers_are_those_with_the_largest_residuals() -> None:
     evidence = evidence_of(LinearRegression(), X.tolist(), y.tolist())
     facts = worst(evidence, Numbers.of(evidence), [])
     residuals = evidence.y_test - evidence.estimator.predict(evidence.X_test)
-    found = [item["error"] for item in facts["items"]]
-    assert found == pytest.approx(sorted(residuals, key=abs, reverse=True)[:10], abs=ROUNDED)
+    errors = [item["error"] for item in facts["items"]]
+    assert errors == pytest.approx(sorted(residuals, key=abs, reverse=True)[:10], abs=ROUNDED)
     assert facts["items"][0]["actual"] == pytest.approx(y[facts["items"][0]["row"] - 1], abs=ROUNDED)
 
 
@@ -264,9 +264,9 @@ def test_the_request_is_one_that_a_shell_and_python_send() -> None:
     assert (command, silent, url) == ("curl", "-s", f"{ADDRESS}/v1/models/model@3/predict")
     assert json.loads(options[-1]) == example
     assert "\u202e" not in facts["curl"] + facts["python"]
-    given: dict[str, Any] = {}
-    exec(facts["python"].partition("request = ")[0], given)
-    assert (given["gateway"], given["rows"]) == (ADDRESS, [example])
+    namespace: dict[str, Any] = {}
+    exec(facts["python"].partition("request = ")[0], namespace)
+    assert (namespace["gateway"], namespace["rows"]) == (ADDRESS, [example])
     compile(facts["python"], "request", "exec")
 
 
@@ -290,11 +290,11 @@ def test_an_error_curve_says_how_many_rows_have_at_most_an_error(rows: int) -> N
     curve = error_curve(answers)
     assert len(curve["x"]) == len(curve["y"]) <= 101
     assert (curve["y"][0], curve["y"][-1]) == (0, 1)
-    found = np.abs(answers.actual - answers.predicted)
+    distances = np.abs(answers.actual - answers.predicted)
     for x, y in zip(curve["x"], curve["y"], strict=True):
-        share = (found <= x * (1 + ROUNDED)).mean()
+        share = (distances <= x * (1 + ROUNDED)).mean()
         assert y - ROUNDED <= share, "so many rows have at most this error"
-        assert (found < x * (1 - ROUNDED)).mean() <= y + ROUNDED, "and no smaller error would do"
+        assert (distances < x * (1 - ROUNDED)).mean() <= y + ROUNDED, "and no smaller error would do"
 
 
 def test_the_area_above_an_error_curve_is_the_mean_absolute_error() -> None:
@@ -325,5 +325,5 @@ def test_a_bin_of_predictions_has_ten_rows_at_least(rows: int, bins: int) -> Non
 
 
 def test_equal_predictions_are_one_bin() -> None:
-    found = actual_by_predicted(Numbers(np.arange(50.0), np.full(50, 3.0), np.arange(50), 0))
-    assert found == {"predicted": [3.0], "actual": [24.5]}
+    facts = actual_by_predicted(Numbers(np.arange(50.0), np.full(50, 3.0), np.arange(50), 0))
+    assert facts == {"predicted": [3.0], "actual": [24.5]}

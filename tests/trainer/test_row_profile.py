@@ -20,9 +20,9 @@ from trainer.tables.row_profile import column_profile
 
 
 def test_numbers_are_counted_between_quantiles_and_nulls_apart() -> None:
-    found = column_profile(Kind.NUMBER, [None, *map(float, range(101))])
-    assert (found.nulls, found.edges) == (1, tuple(float(10 * step) for step in range(11)))
-    assert found.counts == (10,) * 9 + (11,)
+    profile = column_profile(Kind.NUMBER, [None, *map(float, range(101))])
+    assert (profile.nulls, profile.edges) == (1, tuple(float(10 * step) for step in range(11)))
+    assert profile.counts == (10,) * 9 + (11,)
 
 
 def test_a_column_of_few_numbers_has_few_bins() -> None:
@@ -39,9 +39,9 @@ def test_times_are_counted_as_seconds() -> None:
 
 def test_the_most_frequent_words_are_counted_and_long_ones_are_not_kept() -> None:
     words = ["a"] * 3 + ["b"] * 2 + [f"w{number}" for number in range(60)] + ["x" * 101, None]
-    found = column_profile(Kind.STRING, words)
-    assert (found.values[:2], found.counts[:2], len(found.values)) == (("a", "b"), (3, 2), 50)
-    assert (found.nulls, found.others) == (1, 13)
+    profile = column_profile(Kind.STRING, words)
+    assert (profile.values[:2], profile.counts[:2], len(profile.values)) == (("a", "b"), (3, 2), 50)
+    assert (profile.nulls, profile.others) == (1, 13)
 
 
 def test_a_training_profiles_the_rows_that_it_learnt_from_and_its_answers_to_the_others() -> None:

@@ -77,9 +77,9 @@ def test_a_training_leaves_no_process_behind_and_finds_no_secret_in_its_environm
     training = here.train("scatter", mark=str(tmp_path / "mark"))
     assert training.ended().status is Status.SUCCEEDED
     assert marked(tmp_path / "mark") == []
-    found = json.loads(training.log())
-    assert found["RECIPE_STORE"] == "/data"
-    assert not found.keys() & {"PASSWORD", "REDIS_URL", "MODELS_DIR"}
+    environment = json.loads(training.log())
+    assert environment["RECIPE_STORE"] == "/data"
+    assert not environment.keys() & {"PASSWORD", "REDIS_URL", "MODELS_DIR"}
 
 
 def test_a_training_that_hangs_in_c_code_fails_after_its_time(here: TrainerHost) -> None:
@@ -109,13 +109,13 @@ def test_a_training_that_dies_fails_with_the_signal_or_exit_code(here: TrainerHo
 
 def test_a_training_that_raises_fails_with_its_reason(here: TrainerHost) -> None:
     here.trainer()
-    asked = {how: here.train("fail", how=how) for how in ("data", "code", "")}
+    trainings = {how: here.train("fail", how=how) for how in ("data", "code", "")}
     reasons = {
         "data": ("no_data", "no rows"),
         "code": ("not_trusted", "no key"),
         "": ("training_failed", "ValueError: it hurts"),
     }
-    for how, training in asked.items():
+    for how, training in trainings.items():
         error = training.ended().error
         assert error and (error.code, error.message) == reasons[how]
         assert training.log().endswith(f"failed: {error.message}\n")

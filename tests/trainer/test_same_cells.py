@@ -28,10 +28,10 @@ ROWS = 40
 def learnt(folder: Path, data: bytes, **kinds: str) -> tuple[Sequence[Row], Signature, list[str]]:
     """Return the training rows of the file, the signature, and the remarks. `y` is the target."""
     (folder / "t.csv").write_bytes(data)
-    found = read(folder / "t.csv", "t.csv", lambda _: None)
-    recipe, table, remarks = infer_fields(recipes.get("tabular"), found, "y", None, None, kinds)
+    file_table = read(folder / "t.csv", "t.csv", lambda _: None)
+    recipe, table, remarks = infer_fields(recipes.get("tabular"), file_table, "y", None, None, kinds)
     signature = Signature(recipe.fields[0], (Output(OutputKind.NUMBER),))
-    return to_rows(recipe, table).rows, signature, [*found.remarks, *remarks]
+    return to_rows(recipe, table).rows, signature, [*file_table.remarks, *remarks]
 
 
 def scored(data: bytes, signature: Signature) -> Coerced:
@@ -81,9 +81,9 @@ def test_the_same_cells_mean_the_same(tmp_path: Path, text: str) -> None:
 def test_the_same_bytes_are_the_same_letters(tmp_path: Path, encoding: str) -> None:
     data = file(["Köln", "München", "Zürich"]).encode(encoding)
     rows, signature, _ = learnt(tmp_path, data)
-    found = scored(data, signature)
-    assert found.rows == [tuple(row) for row in rows] and rows[0][0] == "Köln"
-    assert any("Windows-1252" in warning for warning in found.warnings) == (encoding == "cp1252")
+    coerced = scored(data, signature)
+    assert coerced.rows == [tuple(row) for row in rows] and rows[0][0] == "Köln"
+    assert any("Windows-1252" in warning for warning in coerced.warnings) == (encoding == "cp1252")
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=data)
 
 
-def check(settings: Settings, model: str = "churn", recipe: str = "tabular", **asked: Any) -> dict[str, Any]:
-    request = TrainingRequest(model, recipe, **asked)
+def check(settings: Settings, model: str = "churn", recipe: str = "tabular", **options: Any) -> dict[str, Any]:
+    request = TrainingRequest(model, recipe, **options)
     command = RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json())
     return HANDLERS[command.action](settings, None, command)  # type: ignore[arg-type]
 
@@ -38,7 +38,7 @@ def test_a_training_that_could_begin_is_not_refused(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("options", "said"),
     [
         ({"path": "churm.csv", "target": "stays"}, "'churm.csv' does not exist"),
         ({"path": "../churn.csv", "target": "stays"}, "does not exist"),
@@ -48,9 +48,9 @@ def test_a_training_that_could_begin_is_not_refused(settings: Settings) -> None:
         ({"path": "empty.csv", "target": "a"}, "has no rows"),
     ],
 )
-def test_one_that_could_not_is_refused_with_the_reason(settings: Settings, asked: dict[str, Any], said: str) -> None:
+def test_one_that_could_not_is_refused_with_the_reason(settings: Settings, options: dict[str, Any], said: str) -> None:
     with pytest.raises(DataError, match=said):
-        check(settings, **asked)
+        check(settings, **options)
 
 
 def test_a_file_without_the_inputs_of_the_recipe_is_refused(settings: Settings) -> None:

@@ -38,9 +38,9 @@ def settings(root: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def given(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
+def signed_files(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model, a sample, and a signature of both, as `python -m trainer sign-file` writes it."""
-    folder = tmp_path / "given"
+    folder = tmp_path / "signed"
     folder.mkdir()
     (folder / "loan.pkl").write_bytes(MODEL)
     (folder / "loan.csv").write_bytes(ROWS)
@@ -76,12 +76,12 @@ def test_the_inbox_rejects_an_unsigned_file_without_unpickling_it(settings: Sett
     assert Repository(settings.models_dir).versions("loan") == []
 
 
-def test_a_signed_file_goes_through_the_inbox_and_workers_load_it(settings: Settings, given: Path) -> None:
+def test_a_signed_file_goes_through_the_inbox_and_workers_load_it(settings: Settings, signed_files: Path) -> None:
     promoted: list[tuple[str, int, str]] = []
     inbox = Inbox(settings, lambda *moved: promoted.append(moved), lambda _: None)
     inbox.import_files()
     for name in ("loan.pkl.sig", "loan.csv", "loan.pkl"):
-        (given / name).rename(settings.models_dir / "inbox" / name)
+        (signed_files / name).rename(settings.models_dir / "inbox" / name)
         inbox.import_files()
     inbox.import_files()
     assert promoted == [("loan", 1, "current")]
@@ -90,34 +90,34 @@ def test_a_signed_file_goes_through_the_inbox_and_workers_load_it(settings: Sett
     assert sorted(os.listdir(settings.models_dir / "inbox/done")) == ["loan@1.csv", "loan@1.pkl", "loan@1.pkl.sig"]
 
 
-def test_a_signature_fits_one_file_with_one_sample_under_one_name(settings: Settings, given: Path) -> None:
-    signature = given / "loan.pkl.sig"
+def test_a_signature_fits_one_file_with_one_sample_under_one_name(settings: Settings, signed_files: Path) -> None:
+    signature = signed_files / "loan.pkl.sig"
     made = signature.read_bytes()
     misfit = "loan.pkl has a signature that does not fit"
-    assert str(brought(settings, given, name="other")).startswith(misfit)
-    assert str(brought(settings, given, sample=None)).startswith(misfit)
-    (given / "loan.csv").write_bytes(ROWS + b"3,4\n")
-    assert str(brought(settings, given)).startswith(misfit)
-    (given / "loan.csv").write_bytes(ROWS)
-    (given / "loan.pkl").write_bytes(MODEL + b".")
-    assert str(brought(settings, given)).startswith(misfit)
-    (given / "loan.pkl").write_bytes(MODEL)
+    assert str(brought(settings, signed_files, name="other")).startswith(misfit)
+    assert str(brought(settings, signed_files, sample=None)).startswith(misfit)
+    (signed_files / "loan.csv").write_bytes(ROWS + b"3,4\n")
+    assert str(brought(settings, signed_files)).startswith(misfit)
+    (signed_files / "loan.csv").write_bytes(ROWS)
+    (signed_files / "loan.pkl").write_bytes(MODEL + b".")
+    assert str(brought(settings, signed_files)).startswith(misfit)
+    (signed_files / "loan.pkl").write_bytes(MODEL)
     for wrong in (b"", made[:-1], made + b"x", bytes(64)):
         signature.write_bytes(wrong)
-        assert str(brought(settings, given)).startswith(misfit)
+        assert str(brought(settings, signed_files)).startswith(misfit)
     signature.write_bytes(made)
-    assert brought(settings, given) is None
+    assert brought(settings, signed_files) is None
 
 
 def test_code_beside_a_file_is_signed_with_it_and_does_not_run_otherwise(
-    settings: Settings, given: Path, tmp_path: Path
+    settings: Settings, signed_files: Path, tmp_path: Path
 ) -> None:
-    file, code = given / "loan.pkl", given / "loan.py"
+    file, code = signed_files / "loan.pkl", signed_files / "loan.py"
     file.write_bytes(b"c__main__\nMODEL\n.")
     code.write_text(f"open({str(tmp_path / 'trace')!r}, 'w')\nimport pickle\nMODEL = pickle.loads({MODEL!r})")
 
     def imported() -> None:
-        import_file(settings, "loan", file, signature=given / "loan.pkl.sig", code=code)
+        import_file(settings, "loan", file, signature=signed_files / "loan.pkl.sig", code=code)
 
     with pytest.raises(ModelgateError, match=r"has a signature that does not fit.*--code …"):
         imported()
@@ -133,28 +133,28 @@ def test_code_beside_a_file_is_signed_with_it_and_does_not_run_otherwise(
 
 
 def test_other_keys_may_sign_imports_than_versions(
-    settings: Settings, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, signed_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     private, public = make_keys(tmp_path / "bringers")
     settings = dataclasses.replace(settings, import_keys=public)
-    assert "a key that may not sign imports (IMPORT_KEYS)" in str(brought(settings, given))
+    assert "a key that may not sign imports (IMPORT_KEYS)" in str(brought(settings, signed_files))
     monkeypatch.setenv("SIGNING_KEY", str(private))
-    assert main(["sign-file", str(given / "loan.pkl"), "--sample", str(given / "loan.csv")]) == 0
-    assert brought(settings, given) is None
+    assert main(["sign-file", str(signed_files / "loan.pkl"), "--sample", str(signed_files / "loan.csv")]) == 0
+    assert brought(settings, signed_files) is None
 
 
-def test_import_keys_are_asked_for_also_without_verify_key(settings: Settings, given: Path) -> None:
+def test_import_keys_are_asked_for_also_without_verify_key(settings: Settings, signed_files: Path) -> None:
     settings = dataclasses.replace(settings, import_keys=settings.verify_key, verify_key=None, signing_key=None)
-    (given / "loan.pkl.sig").unlink()
-    assert "is not signed" in str(brought(settings, given))
+    (signed_files / "loan.pkl.sig").unlink()
+    assert "is not signed" in str(brought(settings, signed_files))
 
 
-def test_an_upload_brings_its_signature(settings: Settings, given: Path, redis: Redis) -> None:
+def test_an_upload_brings_its_signature(settings: Settings, signed_files: Path, redis: Redis) -> None:
     command = RepositoryCommand(RepositoryAction.IMPORT, "loan", upload="u1", sample="u2", signature="u3")
 
     def sent() -> None:
         for name, part in (("u1", "loan.pkl"), ("u2", "loan.csv"), ("u3", "loan.pkl.sig")):
-            (settings.spool_dir / name).write_bytes((given / part).read_bytes())
+            (settings.spool_dir / name).write_bytes((signed_files / part).read_bytes())
 
     sent()
     with pytest.raises(ModelgateError, match="the file that was sent is not signed") as refused:
@@ -166,14 +166,14 @@ def test_an_upload_brings_its_signature(settings: Settings, given: Path, redis: 
 
 
 def test_the_command_takes_the_signature_that_lies_beside_the_file(
-    settings: Settings, given: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings, signed_files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("models_dir", "signing_key", "verify_key"):
         monkeypatch.setenv(name.upper(), str(getattr(settings, name)))
     monkeypatch.delenv("REDIS_URL", raising=False)
-    arguments = ["import", str(given / "loan.pkl"), "--sample", str(given / "loan.csv")]
+    arguments = ["import", str(signed_files / "loan.pkl"), "--sample", str(signed_files / "loan.csv")]
     assert main(arguments) == 0
-    (given / "loan.pkl.sig").unlink()
+    (signed_files / "loan.pkl.sig").unlink()
     capsys.readouterr()
     assert main(arguments) == 1
     said = capsys.readouterr().out
@@ -182,11 +182,11 @@ def test_the_command_takes_the_signature_that_lies_beside_the_file(
 
 
 def test_a_file_that_cannot_be_signed_is_reported_with_the_cause(
-    given: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    signed_files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    assert main(["sign-file", str(given / "nothing.pkl")]) == 1
-    assert capsys.readouterr().out == f"trainer: not signed: {given}/nothing.pkl: No such file or directory\n"
+    assert main(["sign-file", str(signed_files / "nothing.pkl")]) == 1
+    assert capsys.readouterr().out == f"trainer: not signed: {signed_files}/nothing.pkl: No such file or directory\n"
     monkeypatch.delenv("SIGNING_KEY")
-    assert main(["sign-file", str(given / "loan.pkl")]) == 2
+    assert main(["sign-file", str(signed_files / "loan.pkl")]) == 2
     assert capsys.readouterr().out == "trainer: SIGNING_KEY is not set; `python -m trainer keys` makes one\n"

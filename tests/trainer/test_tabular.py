@@ -55,7 +55,7 @@ class Trained:
 def mixed_rows(rows: int, seed: int = 0) -> list[dict[str, Any]]:
     """Every kind of column; `risk` follows from a number, a word, a boolean and the day of the week."""
     draw = random.Random(seed)
-    found = []
+    made_rows = []
     for number in range(rows):
         day = draw.randrange(700)
         date = np.datetime64("2023-01-02") + day
@@ -75,8 +75,8 @@ def mixed_rows(rows: int, seed: int = 0) -> list[dict[str, Any]]:
         for name in ("amount", "colour", "town", "ordered", "items"):
             if draw.random() < 0.05:
                 row[name] = None
-        found.append(row)
-    return found
+        made_rows.append(row)
+    return made_rows
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -128,11 +128,11 @@ def test_rows_are_answered_alike_alone_and_together(mixed: Trained) -> None:
     bodies += [{**bodies[0], name: None} for name in names if name != "member"]
     bodies += [{**bodies[0], "town": "Elsewhere, never seen"}]
     together, alone = mixed.answer(*bodies), [mixed.answer(body) for body in bodies]
-    assert together.values == [one.values[0] for one in alone]
+    assert together.values == [answer.values[0] for answer in alone]
     assert together.probabilities is not None
-    for row, one in zip(together.probabilities, alone, strict=True):
-        assert one.probabilities is not None
-        assert one.probabilities[0] == pytest.approx(row, rel=1e-12)
+    for row, answer in zip(together.probabilities, alone, strict=True):
+        assert answer.probabilities is not None
+        assert answer.probabilities[0] == pytest.approx(row, rel=1e-12)
 
 
 @pytest.mark.slow
@@ -153,11 +153,11 @@ def test_a_skops_file_predicts_identically_to_the_last_bit(mixed: Trained) -> No
 @pytest.mark.parametrize("target", ["risk", "amount"])
 def test_under_pickle_deny_it_is_published_as_a_skops_file(tmp_path: Path, target: str) -> None:
     table = write(tmp_path / "t.csv", mixed_rows(120))
-    found = Trained(tmp_path / "models", table, target, pickle="deny", parameters={"estimator": "linear"})
-    assert found.manifest.artifact.format is ArtifactFormat.SKOPS
-    golden = found.manifest.golden
-    assert found.answer(
-        *(dict(zip(found.manifest.signature.names, row, strict=True)) for row in golden.rows)
+    trained = Trained(tmp_path / "models", table, target, pickle="deny", parameters={"estimator": "linear"})
+    assert trained.manifest.artifact.format is ArtifactFormat.SKOPS
+    golden = trained.manifest.golden
+    assert trained.answer(
+        *(dict(zip(trained.manifest.signature.names, row, strict=True)) for row in golden.rows)
     ).values == (list(golden.predictions))
 
 
@@ -174,30 +174,30 @@ def test_a_rare_class_has_calibrated_probabilities_and_a_threshold(tmp_path: Pat
     rows = [{"a": draw.gauss(0, 1), "b": draw.gauss(0, 1), "fraud": "no"} for _ in range(1900)]
     rows += [{"a": draw.gauss(1.5, 1), "b": draw.gauss(0, 1), "fraud": "yes"} for _ in range(100)]
     draw.shuffle(rows)
-    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "fraud", parameters={"estimator": "linear"})
-    assert any("the classes are imbalanced (class 'yes' has " in line for line in found.log)
-    metrics = found.result.metrics
-    assert found.result.headline == "average_precision" == next(iter(metrics))
+    trained = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "fraud", parameters={"estimator": "linear"})
+    assert any("the classes are imbalanced (class 'yes' has " in line for line in trained.log)
+    metrics = trained.result.metrics
+    assert trained.result.headline == "average_precision" == next(iter(metrics))
     assert metrics["average_precision"] > 3 * metrics["baseline_average_precision"]
     assert metrics["cv_average_precision"] > 3 * metrics["baseline_average_precision"]
     assert 0.05 < metrics["best_threshold"] < 0.5 and metrics["best_threshold_recall"] > 0.2
-    assert any("from a probability of 0.5 on: " in remark for remark in found.result.remarks)
-    answer = found.answer(*({"a": row["a"], "b": row["b"]} for row in rows))
+    assert any("from a probability of 0.5 on: " in remark for remark in trained.result.remarks)
+    answer = trained.answer(*({"a": row["a"], "b": row["b"]} for row in rows))
     assert answer.probabilities is not None
-    mean = float(np.mean([each["yes"] for each in answer.probabilities]))
+    mean = float(np.mean([row["yes"] for row in answer.probabilities]))
     assert mean == pytest.approx(0.05, abs=0.01)
 
 
 def test_numbers_are_estimated_with_their_errors_and_baseline(tmp_path: Path) -> None:
     rows = [{"x": n % 17, "noise": n * 7 % 11, "price": n % 17 * 2.5 + 0.1} for n in range(300)]
-    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "PRICE", parameters={"estimator": "linear"})
-    metrics = found.result.metrics
+    trained = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "PRICE", parameters={"estimator": "linear"})
+    metrics = trained.result.metrics
     assert list(metrics)[:3] == ["r2", "mean_absolute_error", "baseline_mean_absolute_error"]
     assert metrics["r2"] > 0.999
     assert metrics["mean_absolute_error"] < 0.1 < metrics["baseline_mean_absolute_error"]
     assert metrics["cv_r2"] > 0.999
     assert metrics["cv_r2_spread"] < 0.01
-    assert found.manifest.signature.output.kind is OutputKind.NUMBER
+    assert trained.manifest.signature.output.kind is OutputKind.NUMBER
 
 
 @pytest.mark.parametrize(("task", "kind"), [("auto", OutputKind.CLASS), ("regression", OutputKind.NUMBER)])
@@ -206,8 +206,8 @@ def test_few_whole_numbers_are_classes_unless_regression_is_asked_for(
 ) -> None:
     rows = [{"x": n % 17, "stars": n % 17 // 4} for n in range(100)]
     parameters = {"estimator": "linear", "task": task}
-    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "stars", parameters=parameters)
-    assert found.manifest.signature.output.kind is kind
+    trained = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "stars", parameters=parameters)
+    assert trained.manifest.signature.output.kind is kind
 
 
 def test_regression_on_text_is_refused(tmp_path: Path) -> None:
@@ -219,28 +219,30 @@ def test_regression_on_text_is_refused(tmp_path: Path) -> None:
 def test_useless_columns_are_reported_as_no_better_than_the_baseline(tmp_path: Path) -> None:
     draw = random.Random(1)
     rows = [{"x": draw.random(), "z": draw.choice("ab")} for _ in range(200)]
-    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "forest"})
-    assert any("has no better log loss than always giving the same answer" in line for line in found.log)
+    trained = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "forest"})
+    assert any("has no better log loss than always giving the same answer" in line for line in trained.log)
 
 
 def test_no_candidate_is_tried_after_the_time_limit(tmp_path: Path) -> None:
     rows = [{"x": n % 17, "z": "ab"[n % 17 > 8]} for n in range(100)]
-    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"seconds": 0})
-    assert "'boosting', 'forest', 'blend' was not tried: the time limit was reached (seconds=0)" in "\n".join(found.log)
+    trained = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"seconds": 0})
+    assert "'boosting', 'forest', 'blend' was not tried: the time limit was reached (seconds=0)" in "\n".join(
+        trained.log
+    )
 
 
 def test_candidates_are_compared_on_a_sample_of_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.recipes.tabular.MOST_CELLS", 1)
     rows = [{"x": n % 17, "z": "ab"[n % 17 > 8]} for n in range(3000)]
-    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "linear"})
-    assert any(line.startswith("candidates are compared on 20") for line in found.log)
+    trained = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "linear"})
+    assert any(line.startswith("candidates are compared on 20") for line in trained.log)
 
 
 def test_a_class_of_a_few_rows_among_many_is_in_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.recipes.tabular.MOST_CELLS", 1)
     rows = [{"x": n % 17, "z": "often" if n % 2000 else "rare"} for n in range(12_000)]
-    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "linear"})
-    assert found.manifest.signature.output.labels == ("often", "rare")
+    trained = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "linear"})
+    assert trained.manifest.signature.output.labels == ("often", "rare")
 
 
 @pytest.mark.parametrize(
@@ -260,10 +262,10 @@ def test_too_few_rows_of_each_class_are_refused_in_a_sentence(tmp_path: Path, la
 def test_a_date_that_stands_for_never_is_a_date(tmp_path: Path) -> None:
     dates = ["9999-12-31", "2024-02-01", "0001-01-01", "2023-05-06T07:08:09.123456Z"]
     rows = [{"x": n % 17, "until": dates[n % 4], "z": "ab"[n % 4 > 1]} for n in range(100)]
-    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "forest"})
+    trained = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "forest"})
     bodies = [{"x": 1, "until": date} for date in dates]
-    assert found.answer(*bodies).values == ["a", "a", "b", "b"]
-    assert [found.answer(body).values[0] for body in bodies] == ["a", "a", "b", "b"]
+    assert trained.answer(*bodies).values == ["a", "a", "b", "b"]
+    assert [trained.answer(body).values[0] for body in bodies] == ["a", "a", "b", "b"]
 
 
 @pytest.mark.parametrize(
@@ -279,15 +281,15 @@ def test_datasets_of_scikit_learn_are_learnt(
     tmp_path: Path, name: str, metric: str, least: float, parameters: dict[str, Any]
 ) -> None:
     getattr(datasets, f"load_{name}")(as_frame=True).frame.to_csv(tmp_path / f"{name}.csv", index=False)
-    found = Trained(tmp_path / "models", tmp_path / f"{name}.csv", "target", parameters=parameters)
-    assert next(iter(found.result.metrics)) == metric
-    assert found.result.metrics[metric] > least
+    trained = Trained(tmp_path / "models", tmp_path / f"{name}.csv", "target", parameters=parameters)
+    assert next(iter(trained.result.metrics)) == metric
+    assert trained.result.metrics[metric] > least
 
 
 def test_loan_is_as_good_as_in_the_post_on_the_posts_own_hold_out(real_data: Path, tmp_path: Path) -> None:
-    found = Trained(tmp_path, real_data / "loan.csv", "Loan_Status")
-    assert found.result.metrics["accuracy"] >= 120 / 154
-    assert found.result.metrics["baseline_accuracy"] == pytest.approx(100 / 154)
+    trained = Trained(tmp_path, real_data / "loan.csv", "Loan_Status")
+    assert trained.result.metrics["accuracy"] >= 120 / 154
+    assert trained.result.metrics["baseline_accuracy"] == pytest.approx(100 / 154)
 
 
 def test_boston_is_better_than_in_the_post(real_data: Path, tmp_path: Path) -> None:
@@ -302,11 +304,11 @@ def test_a_churn_table_with_blanks_is_trained_on_and_scored_unchanged(tmp_path: 
         total = " " if number % 15 == 0 else f"{months * charge:.2f}"
         lines.append(f"{number:04}-X,{months},{draw.choice(['One year', 'Two year'])},{charge},{total},{months < 12}")
     (tmp_path / "churn.csv").write_text("\n".join(lines))
-    found = Trained(
+    trained = Trained(
         tmp_path / "models", tmp_path / "churn.csv", "Churn", id_field="customer", parameters={"estimator": "linear"}
     )
-    coerced = coerce(csv_rows.read((tmp_path / "churn.csv").read_bytes()), found.manifest.signature, "Churn")
+    coerced = coerce(csv_rows.read((tmp_path / "churn.csv").read_bytes()), trained.manifest.signature, "Churn")
     with threadpool_limits(1):
-        assert len(predict(found.estimator, found.manifest, coerced.rows).values) == 120
+        assert len(predict(trained.estimator, trained.manifest, coerced.rows).values) == 120
     assert coerced.ids is not None and coerced.ids[0] == "0000-X"
     assert coerced.warnings == ["ignored columns that are not inputs of the model: 'Churn'; 'Churn' is the target"]

@@ -36,9 +36,9 @@ def examined(tmp_path: Path, saved: Any) -> Examined:
 
 def answer(tmp_path: Path, saved: Any) -> tuple[Prediction, tuple[str, ...]]:
     """Return the prediction of a worker with the published artifact, and the warnings."""
-    found = examined(tmp_path, saved)
-    artifact = found.artifact or (tmp_path / "file").read_bytes()
-    return predict(joblib.load(io.BytesIO(artifact)), found.draft, X.tolist()), found.draft.warnings
+    result = examined(tmp_path, saved)
+    artifact = result.artifact or (tmp_path / "file").read_bytes()
+    return predict(joblib.load(io.BytesIO(artifact)), result.draft, X.tolist()), result.draft.warnings
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def answer(tmp_path: Path, saved: Any) -> tuple[Prediction, tuple[str, ...]]:
     ],
 )
 def test_the_threshold_decides_and_the_probabilities_stay(tmp_path: Path, saved: Any) -> None:
-    found, warnings = answer(tmp_path, saved)
-    assert found.values == np.where(POSITIVE >= 0.2, "yes", "no").tolist()
-    assert [row["yes"] for row in found.probabilities or ()] == POSITIVE.tolist()
+    prediction, warnings = answer(tmp_path, saved)
+    assert prediction.values == np.where(POSITIVE >= 0.2, "yes", "no").tolist()
+    assert [row["yes"] for row in prediction.probabilities or ()] == POSITIVE.tolist()
     assert warnings[0].startswith("it predicts 'yes' if its probability is at least 0.2, and otherwise 'no'")
 
 
@@ -64,8 +64,8 @@ def test_a_pipeline_with_a_threshold_keeps_its_columns(tmp_path: Path) -> None:
 
 
 def test_a_threshold_in_a_skops_file_is_served_too(tmp_path: Path) -> None:
-    found = examined(tmp_path, skops.io.dumps({"model": CLASSIFIER, "threshold": 0.9}))
-    loaded = skops.io.loads(found.artifact)
+    result = examined(tmp_path, skops.io.dumps({"model": CLASSIFIER, "threshold": 0.9}))
+    loaded = skops.io.loads(result.artifact)
     assert loaded.predict(X).tolist() == np.where(POSITIVE >= 0.9, "yes", "no").tolist()
 
 
@@ -110,6 +110,6 @@ def test_scikit_learns_own_thresholds_are_served(tmp_path: Path) -> None:
     fixed = FixedThresholdClassifier(CLASSIFIER, threshold=0.2, pos_label="yes").fit(X, WORDS)
     tuned = TunedThresholdClassifierCV(LogisticRegression(), cv=2, scoring="balanced_accuracy").fit(X, WORDS)
     for model in (fixed, tuned):
-        found, warnings = answer(tmp_path, model)
-        assert (found.values, warnings) == (model.predict(X).tolist(), ())
-        assert [row["yes"] for row in found.probabilities or ()] == model.predict_proba(X)[:, 1].tolist()
+        prediction, warnings = answer(tmp_path, model)
+        assert (prediction.values, warnings) == (model.predict(X).tolist(), ())
+        assert [row["yes"] for row in prediction.probabilities or ()] == model.predict_proba(X)[:, 1].tolist()

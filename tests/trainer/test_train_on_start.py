@@ -51,8 +51,8 @@ def trainer(root: Path, redis_url: str, *arguments: str, cwd: Path = PROJECT, **
 def kill(process: Run) -> None:
     """Kill it with its processes, as when its container is killed."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    for each in [process, *family]:
-        each.kill()
+    for member in [process, *family]:
+        member.kill()
     process.wait()
     until(lambda: gone(family), "all of it is gone")
 
@@ -104,7 +104,7 @@ def test_a_process_that_dies_is_started_again(root: Path, redis: Redis, redis_ur
 
             def running(module: str = module) -> psutil.Process | None:
                 children = psutil.Process(process.pid).children()
-                return next((one for one in children if module in " ".join(command_line(one))), None)
+                return next((child for child in children if module in " ".join(command_line(child))), None)
 
             victim = until(running, module)
             victim.kill()
@@ -179,9 +179,9 @@ def test_missing_models_are_left_to_the_trainer_that_schedules(root: Path, monke
 
 def gated(folder: Path) -> dict[str, str]:
     """Return the settings with which a recipe `gated` is trained once the file `gate` exists."""
-    (own := folder / "recipes").mkdir()
-    (own / "gated.py").write_text(GATED)
-    return {"RECIPES_DIR": str(own), "RECIPE_GATE": str(folder / "gate"), "TRAIN_ON_START": "gated"}
+    (recipes := folder / "recipes").mkdir()
+    (recipes / "gated.py").write_text(GATED)
+    return {"RECIPES_DIR": str(recipes), "RECIPE_GATE": str(folder / "gate"), "TRAIN_ON_START": "gated"}
 
 
 def said(process: Run, text: str) -> bool:

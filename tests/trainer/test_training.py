@@ -36,8 +36,8 @@ class RecordingTrainer:
         self.remark: str | None = None
 
     def train(self, recipe: str = "blobs", model: str = "m", **request: Any) -> TrainingResult:
-        asked = TrainingRequest(model, recipe, **request)
-        return train(asked, self.settings, self.progress.append, self.log.append, self.promote)
+        training = TrainingRequest(model, recipe, **request)
+        return train(training, self.settings, self.progress.append, self.log.append, self.promote)
 
     def promote(self, *move: Any) -> str | None:
         self.moves.append(move)
@@ -96,14 +96,14 @@ def test_progress_never_goes_back_and_candidates_are_counted(recorder: Recording
 
 def test_candidates_are_in_the_progress_so_far_and_in_the_output(recorder: RecordingTrainer) -> None:
     (recorder.spool / "u1").write_text(TABLE)
-    found = recorder.train("tabular", target="z", upload="u1").candidates
+    comparison = recorder.train("tabular", target="z", upload="u1").candidates
     so_far = [p.candidates for p in recorder.progress]
-    counts = [len(one["items"]) if one else 0 for one in so_far[:-1]]
+    counts = [len(reported["items"]) if reported else 0 for reported in so_far[:-1]]
     assert counts == sorted(counts) and set(counts) == {0, 1, 2, 3, 4, 5}
     assert so_far[0] is None and so_far[-1] is None, "the output has them then"
-    assert found == so_far[-2] and found is not None
-    assert (found["metric"], found["left_out"]) == ("log_loss", 0)
-    items = found["items"]
+    assert comparison == so_far[-2] and comparison is not None
+    assert (comparison["metric"], comparison["left_out"]) == ("log_loss", 0)
+    items = comparison["items"]
     assert {item["name"] for item in items} == {"baseline", "linear", "boosting", "forest", "blend"}
     assert [item["mean"] for item in items] == sorted(item["mean"] for item in items)
     assert all(item["spread"] >= 0 and item["seconds"] > 0 for item in items)
@@ -111,9 +111,9 @@ def test_candidates_are_in_the_progress_so_far_and_in_the_output(recorder: Recor
 
 
 def test_a_recipe_that_compares_nothing_has_itself_as_its_candidate(recorder: RecordingTrainer) -> None:
-    found = recorder.train().candidates
-    assert found is not None
-    assert [(item["name"], item["chosen"]) for item in found["items"]] == [("blobs", True)]
+    comparison = recorder.train().candidates
+    assert comparison is not None
+    assert [(item["name"], item["chosen"]) for item in comparison["items"]] == [("blobs", True)]
 
 
 def test_candidates_that_cannot_be_shown_do_not_fail_a_training(recorder: RecordingTrainer) -> None:
@@ -211,8 +211,8 @@ def test_an_impossible_training_is_refused_with_a_reason(
     recorder: RecordingTrainer, request_: dict[str, Any], code: Code, said: str
 ) -> None:
     (recorder.data / "few.csv").write_text("x,y\n1,2\n")
-    found = recorder.refused(**request_)
-    assert (found[0], found[1][: len(said)]) == (code, said)
+    refusal = recorder.refused(**request_)
+    assert (refusal[0], refusal[1][: len(said)]) == (code, said)
 
 
 def test_a_request_may_repeat_what_the_recipe_has(recorder: RecordingTrainer) -> None:
@@ -315,9 +315,9 @@ def test_an_estimator_of_ones_own_may_have_its_classes_in_a_list_and_in_any_orde
     )
     for target in ("z", "b"):  # two classes, three numbers
         (recorder.spool / "u1").write_text(TABLE)
-        asked: dict[str, Any] = {"target": target, "features": ["a"], "upload": "u1"}
-        straight = recorder.train("mine", **asked).metrics
-        assert recorder.train("mine", parameters={"turned": True}, **asked).metrics == pytest.approx(straight)
+        request: dict[str, Any] = {"target": target, "features": ["a"], "upload": "u1"}
+        straight = recorder.train("mine", **request).metrics
+        assert recorder.train("mine", parameters={"turned": True}, **request).metrics == pytest.approx(straight)
         assert "roc_auc" in straight
 
 

@@ -173,4 +173,4 @@ def trainer_host(redis: Redis, url: str, folder: Path) -> Iterator[TrainerHost]:
 
 def marked(mark: object) -> list[psutil.Process]:
     """Return the processes that have `mark` among their arguments."""
-    return [one for one in psutil.process_iter(["cmdline"]) if str(mark) in (one.info["cmdline"] or ())]
+    return [process for process in psutil.process_iter(["cmdline"]) if str(mark) in (process.info["cmdline"] or ())]

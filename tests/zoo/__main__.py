@@ -26,36 +26,36 @@ def main(words: Sequence[str], here: bool) -> int:
     start = time.monotonic()
     wanted = named(words)
     folder = saved(wanted)
-    fitted = [one for one in wanted if (folder / f"{one.slug}.json").exists()]
-    found = []
+    fitted = [specimen for specimen in wanted if (folder / f"{specimen.slug}.json").exists()]
+    judged = []
     for verdict in (in_process if here else over_http).verdicts(fitted, folder):
-        found.append(verdict)
+        judged.append(verdict)
         if not verdict.found.is_right:
             sys.stderr.write(f"{verdict.specimen.name}: {verdict.found}: {verdict.said}\n")
-    sys.stdout.write("\n".join(_report(found)) + "\n")
-    sys.stdout.write(f"\n{len(found)} models in {time.monotonic() - start:.0f} s\n")
-    return int(len(fitted) < len(wanted) or not all(verdict.found.is_right for verdict in found))
+    sys.stdout.write("\n".join(_report(judged)) + "\n")
+    sys.stdout.write(f"\n{len(judged)} models in {time.monotonic() - start:.0f} s\n")
+    return int(len(fitted) < len(wanted) or not all(verdict.found.is_right for verdict in judged))
 
 
 def _report(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    for found, title in ((Found.REFUSED, "refused"), (Found.ROUNDED, "equal but for the last digits")):
+    for outcome, title in ((Found.REFUSED, "refused"), (Found.ROUNDED, "equal but for the last digits")):
         alike: dict[str, list[str]] = defaultdict(list)
         for verdict in verdicts:
-            if verdict.found is found:
+            if verdict.found is outcome:
                 name = verdict.specimen.name
                 alike[re.sub(rf"\b{re.escape(name.split()[0])}\b", "…", verdict.said)].append(name)
         yield f"| {title} | because it |"
         yield "|---|---|"
         yield from (f"| {', '.join(names)} | {said} |" for said, names in alike.items())
         yield ""
-    yield from (f"{times} {found}" for found, times in Counter(verdict.found for verdict in verdicts).items())
+    yield from (f"{times} {outcome}" for outcome, times in Counter(verdict.found for verdict in verdicts).items())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="only those whose name has one of these words")
     parser.add_argument("--here", action="store_true", help="in one process, without inbox and HTTP")
-    asked = parser.parse_args()
-    if not asked.here and sys.prefix != str(EXTRA):
-        os.execv(environment(), [environment(), "-m", "tests.zoo", *asked.words])
-    sys.exit(main(asked.words, asked.here))
+    options = parser.parse_args()
+    if not options.here and sys.prefix != str(EXTRA):
+        os.execv(environment(), [environment(), "-m", "tests.zoo", *options.words])
+    sys.exit(main(options.words, options.here))

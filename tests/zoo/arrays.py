@@ -41,8 +41,8 @@ _SPARSE = "was asked with a sparse matrix, whose sums leave out the zeros and ad
 
 
 def specimens() -> Iterator[Specimen]:
-    for place, (name, make) in enumerate((*_arrays(), *_targets())):
-        save, suffix = WAYS[place % len(WAYS)]
+    for index, (name, make) in enumerate((*_arrays(), *_targets())):
+        save, suffix = WAYS[index % len(WAYS)]
         yield Specimen(
             name, make, save, suffix, rounding=_SPARSE if "a sparse matrix" in name and "Forest" not in name else None
         )

@@ -32,10 +32,10 @@ def published(client: Client, name: str, file: Path, X: Any) -> str | None:
     return None
 
 
-def other_ways(model: Model, asked: Any, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Ways:
+def other_ways(model: Model, frame: Any, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Ways:
     """Yield the ways of the client to ask for predictions of a DataFrame, whose `rows` JSON has."""
-    yield "client", partial(_of_frame, model, asked)
-    yield ONE_BY_ONE, partial(_one_by_one, model, asked)
+    yield "client", partial(_of_frame, model, frame)
+    yield ONE_BY_ONE, partial(_one_by_one, model, frame)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows")
         typed = [[_parsed(value) for value in row] for row in rows]
@@ -49,31 +49,31 @@ def _parsed(value: Any) -> Any:
     return datetime.fromisoformat(value) if is_date else value
 
 
-def _of_frame(model: Model, asked: Any) -> Output:
+def _of_frame(model: Model, frame: Any) -> Output:
     try:
         labels = [*map(str, model.classes_)]
-        tables = [dict(zip(labels, row, strict=True)) for row in model.predict_proba(asked).tolist()]
-        return {"predictions": model.predict(asked).tolist(), "probabilities": tables}
+        tables = [dict(zip(labels, row, strict=True)) for row in model.predict_proba(frame).tolist()]
+        return {"predictions": model.predict(frame).tolist(), "probabilities": tables}
     except ModelgateError as error:
         raise Rejected(str(error)) from None
 
 
-def _one_by_one(model: Model, asked: Any) -> Output:
-    outputs = [_of_frame(model, asked[place : place + 1]) for place in range(len(asked))]
+def _one_by_one(model: Model, frame: Any) -> Output:
+    outputs = [_of_frame(model, frame[index : index + 1]) for index in range(len(frame))]
     return {key: [row for output in outputs for row in output[key]] for key in outputs[0]}
 
 
 def _of_file(model: Model, file: Path) -> Output:
-    found = io.BytesIO()
+    output = io.BytesIO()
     try:
         job = model.submit(file, output="ndjson").wait(timeout=60, progress=False)
         errors = [error["message"] for error in job.row_errors()]
-        job.download(found)
+        job.download(output)
     except ModelgateError as error:
         raise Rejected(str(error)) from None
     if errors:
         raise Rejected(f"{errors[0]} ({len(errors)} errors)")
-    lines = [json.loads(line) for line in found.getvalue().splitlines()]
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
     prefix = "probability_"
     tables = [{k.removeprefix(prefix): p for k, p in line.items() if k.startswith(prefix)} for line in lines]
     return {"predictions": [line["prediction"] for line in lines], "probabilities": tables}

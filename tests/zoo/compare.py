@@ -62,15 +62,17 @@ def differences(written: Mapping[str, Any], rounding: bool, served: Served) -> I
     """
     signature = served.signature
     listed = [method.name for method in signature.methods]
-    own = {"predict_proba"} if any(output.probabilities for output in signature.outputs) else set()
+    beside_them = {"predict_proba"} if any(output.probabilities for output in signature.outputs) else set()
     for method in written["answers"]:
-        if method not in listed and method not in own:
+        if method not in listed and method not in beside_them:
             yield f"{method} is not served"
     for method in listed:
         if method not in written["answers"]:
             yield f"{method} is served, and raised where it was fitted"
             continue
-        ways: Ways = ((each.dialect, partial(served.ask, method, each)) for each in questions(written, signature))
+        ways: Ways = (
+            (question.dialect, partial(served.ask, method, question)) for question in questions(written, signature)
+        )
         if method == "predict":
             ways = chain(ways, served.other_ways(written))
         for dialect, ask in ways:
@@ -80,15 +82,15 @@ def differences(written: Mapping[str, Any], rounding: bool, served: Served) -> I
                 yield f"{method}, {dialect}: {error}"
                 continue
             relative = RELATIVE if rounding or dialect in OTHER_BATCHES else 0.0
-            found = _difference(method, written, output, signature, relative)
-            if found:
-                yield f"{method}, {dialect}: {found}"
+            difference = _difference(method, written, output, signature, relative)
+            if difference:
+                yield f"{method}, {dialect}: {difference}"
 
 
 def without_nulls(written: Mapping[str, Any], served: Served) -> Mapping[str, Any]:
     """Return what was written without rows with null, if the model refuses null and says in a warning what to do."""
     told = any(REFUSES_NULL.match(warning) for warning in served.warnings)
-    kept = [place for place, row in enumerate(written["rows"]) if None not in row]
+    kept = [index for index, row in enumerate(written["rows"]) if None not in row]
     refused = [row for row in written["rows"] if None in row]
     if not told or not refused:
         return written
@@ -96,8 +98,8 @@ def without_nulls(written: Mapping[str, Any], served: Served) -> Mapping[str, An
     with suppress(Rejected):
         served.ask("predict", Question("objects", JSON, json.dumps(rows).encode()))
         raise AssertionError("null is answered, and a warning says that it is refused")
-    answers = {method: [rows[place] for place in kept] for method, rows in written["answers"].items()}
-    return {**written, "rows": [written["rows"][place] for place in kept], "answers": answers}
+    answers = {method: [rows[index] for index in kept] for method, rows in written["answers"].items()}
+    return {**written, "rows": [written["rows"][index] for index in kept], "answers": answers}
 
 
 def questions(written: Mapping[str, Any], signature: Signature) -> Iterator[Question]:
@@ -107,8 +109,8 @@ def questions(written: Mapping[str, Any], signature: Signature) -> Iterator[Ques
         columns = written["columns"] or list(signature.names)
         objects = [dict(zip(columns, row, strict=True)) for row in rows]
         spellings = [{field.name, *field.aliases} for field in signature.inputs]
-        places = [place for names in spellings for place, column in enumerate(columns) if column in names]
-        lists = [[row[place] for place in places] for row in rows]
+        places = [index for names in spellings for index, column in enumerate(columns) if column in names]
+        lists = [[row[index] for index in places] for row in rows]
         yield Question("objects", JSON, json.dumps(objects).encode())
         yield Question("lists", JSON, json.dumps({"instances": lists}).encode())
         yield Question("CSV", CSV, _csv([columns, *rows]))
@@ -143,9 +145,9 @@ def _difference(
 ) -> str | None:
     expected = written["answers"]
     answers = output["predictions"]
-    form = next(found for found in signature.methods if found.name == method)
-    if found := _of_table(expected[method], answers, form.answer, relative):
-        return found
+    form = next(served for served in signature.methods if served.name == method)
+    if difference := _of_table(expected[method], answers, form.answer, relative):
+        return difference
     if method == "transform" and written["names"] and isinstance(answers[0], dict):
         unknown = {name for row in answers for name in row} - set(written["names"])
         if unknown:
@@ -154,14 +156,14 @@ def _difference(
         return None
     if signature.outputs[0].kind is OutputKind.CLASS and _types(expected[method]) != _types(answers):
         return f"the types are {_types(answers)} instead of {_types(expected[method])}"
-    for beside, own in (("probabilities", "predict_proba"), ("scores", "decision_function")):
+    for beside, method_beside in (("probabilities", "predict_proba"), ("scores", "decision_function")):
         if output.get(beside) is None:
-            if beside == "probabilities" and own in expected and "predict_proba" not in _names(signature):
+            if beside == "probabilities" and method_beside in expected and "predict_proba" not in _names(signature):
                 return "it answers without probabilities"
-        elif own not in expected:
-            return f"it answers with {beside}, and {own} raised where it was fitted"
-        elif found := _of_table(expected[own], output[beside], AnswerForm.NUMBERS, relative):
-            return f"{beside}: {found}"
+        elif method_beside not in expected:
+            return f"it answers with {beside}, and {method_beside} raised where it was fitted"
+        elif difference := _of_table(expected[method_beside], output[beside], AnswerForm.NUMBERS, relative):
+            return f"{beside}: {difference}"
     tables = output.get("probabilities")
     if tables and written["labels"] and list(tables[0]) != written["labels"]:
         return f"the probabilities are those of {list(tables[0])} instead of {written['labels']}"
@@ -177,20 +179,20 @@ def _of_table(
 ) -> str | None:
     if len(answers) != len(expected):
         return f"{len(answers)} answers to {len(expected)} rows"
-    for place, (old, row) in enumerate(zip(expected, answers, strict=True)):
+    for index, (old, row) in enumerate(zip(expected, answers, strict=True)):
         old, new = list(old), list(flat(row))
         if form is AnswerForm.NONZERO:
             old = [value for value in old if value != 0]
         if old != new and not (relative and _close(old, new, relative)):
-            return f"row {place} is {_short(new)} instead of {_short(old)}"
+            return f"row {index} is {_short(new)} instead of {_short(old)}"
     return None
 
 
 def _close(old: Sequence[Any], new: Sequence[Any], relative: float) -> bool:
     return len(old) == len(new) and all(
-        one == other
-        or (isinstance(one, float) and isinstance(other, float) and math.isclose(one, other, rel_tol=relative))
-        for one, other in zip(old, new, strict=True)
+        first == other
+        or (isinstance(first, float) and isinstance(other, float) and math.isclose(first, other, rel_tol=relative))
+        for first, other in zip(old, new, strict=True)
     )
 
 

@@ -36,8 +36,8 @@ _KNOWN, _ASKED = slice(data.ROWS), slice(data.ROWS, None)
 
 
 def specimens() -> Iterator[Specimen]:
-    for place, (name, make) in enumerate((*_steps(), *_labels(), *_several(), *_facts())):
-        save, suffix = WAYS[place % len(WAYS)]
+    for index, (name, make) in enumerate((*_steps(), *_labels(), *_several(), *_facts())):
+        save, suffix = WAYS[index % len(WAYS)]
         yield Specimen(name, make, save, suffix)
     yield from _refused()
 
@@ -189,8 +189,8 @@ def _labels() -> Iterator[tuple[str, Callable[[], Saved]]]:
     def labelled(put: Callable[..., Any], *steps: Any) -> Saved:
         encoder = LabelEncoder().fit(data.WORD)
         chain = _chain(lambda *made: made, data.X, encoder.transform(data.WORD), *steps)
-        own = chain.answers
-        answers = _Instead(own, lambda X: encoder.inverse_transform(own.predict(X)), encoder.classes_)
+        numbered = chain.answers
+        answers = _Instead(numbered, lambda X: encoder.inverse_transform(numbered.predict(X)), encoder.classes_)
         return Saved(put(encoder, *steps), chain.asked, answers=answers)
 
     forest = RandomForestClassifier(5, random_state=0)
@@ -230,12 +230,13 @@ def _several() -> Iterator[tuple[str, Callable[[], Saved]]]:
 
     yield (
         "A dict of encoders by column and model",
-        partial(by_column, lambda each, model: {"encoders": each, "model": model}),
+        partial(by_column, lambda encoders, model: {"encoders": encoders, "model": model}),
     )
     yield (
         "A dict of le_plan, le_city and model",
         partial(
-            by_column, lambda each, model: {"model": model, **{f"le_{name}": encoder for name, encoder in each.items()}}
+            by_column,
+            lambda encoders, model: {"model": model, **{f"le_{name}": encoder for name, encoder in encoders.items()}},
         ),
     )
 
@@ -253,9 +254,9 @@ def _several() -> Iterator[tuple[str, Callable[[], Saved]]]:
     yield "A dict of x_scaler, y_scaler and model", scaled_target
 
     def models() -> Saved:
-        one, other = (Ridge().fit(data.FRAME[_KNOWN], data.NUMBERS[_KNOWN, place]) for place in (0, 1))
-        answers = SimpleNamespace(predict=lambda X: pd.DataFrame({"price": one.predict(X), "days": other.predict(X)}))
-        return Saved({"price": one, "days": other}, data.FRAME[_ASKED], answers=answers)
+        price, other = (Ridge().fit(data.FRAME[_KNOWN], data.NUMBERS[_KNOWN, index]) for index in (0, 1))
+        answers = SimpleNamespace(predict=lambda X: pd.DataFrame({"price": price.predict(X), "days": other.predict(X)}))
+        return Saved({"price": price, "days": other}, data.FRAME[_ASKED], answers=answers)
 
     yield "A dict of models by target", models
 

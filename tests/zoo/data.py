@@ -12,7 +12,7 @@ _rng = np.random.default_rng(7)
 
 X = _rng.gamma(2.0, size=(ROWS + ASKED, 4)) + 0.05
 NAMES = ["age", "annual income", "km/h", "sepal length (cm)"]
-FRAME = pd.DataFrame({name: X[:, place] for place, name in enumerate(NAMES)})
+FRAME = pd.DataFrame({name: X[:, index] for index, name in enumerate(NAMES)})
 SIGNED = _rng.normal(size=(ROWS + ASKED, 4))
 CODES = _rng.integers(0, 3, size=(ROWS + ASKED, 4))
 CODES[:3] = [[0], [1], [2]]

@@ -107,13 +107,13 @@ _REFUSED = {
 
 
 def specimens() -> Iterator[Specimen]:
-    place = 0
+    index = 0
     for name, kind in all_estimators():
         if name in _ELSEWHERE:
             continue
         for on, make in (("an array", _on_array), ("a frame", _on_frame)):
-            save, suffix = WAYS[place % len(WAYS)]
-            place += 1
+            save, suffix = WAYS[index % len(WAYS)]
+            index += 1
             called, refused = f"{name} on {on}", _REFUSED.get(name)
             yield Specimen(called, partial(make, name, kind), save, suffix, refused, _ROUNDED.get(called))
     yield from _others()

@@ -59,8 +59,8 @@ class Loaded:
             raise Rejected(answer.message)
         # A client gets JSON.
         output = {"predictions": answer.values, "probabilities": answer.probabilities, "scores": answer.scores}
-        found: dict[str, Any] = json.loads(json.dumps(output))
-        return found
+        decoded: dict[str, Any] = json.loads(json.dumps(output))
+        return decoded
 
 
 def verdicts(specimens: Iterable[Specimen], folder: Path) -> Iterator[Verdict]:

@@ -45,4 +45,6 @@ if _twice:
 
 def named(words: Sequence[str]) -> list[Specimen]:
     """Return the specimens whose names have one of these words, or all."""
-    return [one for one in SPECIMENS if not words or any(word.lower() in one.name.lower() for word in words)]
+    return [
+        specimen for specimen in SPECIMENS if not words or any(word.lower() in specimen.name.lower() for word in words)
+    ]

@@ -33,10 +33,10 @@ class Column:
     nulls: tuple[Any, Any] = (None, None)
     dtype: Any = "object"
 
-    def filled(self, rows: int, period: int, place: int) -> pd.Series:
-        """Return the column: null in one row of each `period`, at this `place` of it."""
+    def filled(self, rows: int, period: int, offset: int) -> pd.Series:
+        """Return the column: null in one row of each `period`, `offset` rows after its start."""
         cells = [
-            self.nulls[row // period % 2] if row % period == place else self.values[row // (place % 5 + 1) % 2]
+            self.nulls[row // period % 2] if row % period == offset else self.values[row // (offset % 5 + 1) % 2]
             for row in range(rows)
         ]
         return pd.Series(cells, dtype=object).astype(self.dtype)
@@ -110,8 +110,8 @@ def specimens() -> Iterator[Specimen]:
         columns = {f"{kind} and {held}": COLUMNS[kind, held] for (kind, held), other in alone if other == step}
         make = partial(_saved, columns, step, published=True)
         yield Specimen(f"Nulls of {len(columns)} kinds, {step}", make, cloudpickle.dumps)
-    for place, ((kind, held), step) in enumerate(alone[::2]):
-        sampled = place % 3 > 0 or step in _OWN
+    for index, ((kind, held), step) in enumerate(alone[::2]):
+        sampled = index % 3 > 0 or step in _OWN
         name = f"{kind.capitalize()} and {held}, {step}, {'CSV' if sampled else 'no'} sample"
         make = partial(_saved, {"c": COLUMNS[kind, held]}, step, sampled=sampled)
         yield Specimen(name, make, cloudpickle.dumps, may_refuse_null=True)
@@ -133,7 +133,7 @@ def _is_fitted(kind: str, held: str, step: str) -> bool:
 def _saved(columns: Mapping[str, Column], step: str, *, published: bool = False, sampled: bool = False) -> Saved:
     period = max(3, len(columns) + 1)
     rows = max(_ROWS, 10 * period)
-    X = pd.DataFrame({name: column.filled(rows, period, place) for place, (name, column) in enumerate(columns.items())})
+    X = pd.DataFrame({name: column.filled(rows, period, index) for index, (name, column) in enumerate(columns.items())})
     X["n"] = np.arange(rows) % 3 / 10
     y = np.random.default_rng(5).integers(0, 2, rows)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -142,6 +142,6 @@ def _saved(columns: Mapping[str, Column], step: str, *, published: bool = False,
         steps = make_column_transformer(*((_STEPS[step](), [name]) for name in columns), remainder="passthrough")
         model = make_pipeline(steps, LogisticRegression())
     # A null reaches a model as the first of those that it knows, None before NaN, and a warning says so.
-    asked = X[np.arange(rows) // period % 2 == 0][: max(6, period)].copy()
+    frame = X[np.arange(rows) // period % 2 == 0][: max(6, period)].copy()
     sample = X[:_SAMPLED].to_csv(index=False) if sampled else None
-    return Saved(model.fit(X, y), asked, frame=asked, published=X if published else None, sample=sample)
+    return Saved(model.fit(X, y), frame, frame=frame, published=X if published else None, sample=sample)

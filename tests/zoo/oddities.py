@@ -36,8 +36,8 @@ _ENCODER = OneHotEncoder(handle_unknown="ignore")
 
 
 def specimens() -> Iterator[Specimen]:
-    for place, (name, make) in enumerate((*_words(), *_numbers(), *_labels(), *_steps())):
-        save, suffix = WAYS[place % len(WAYS)]
+    for index, (name, make) in enumerate((*_words(), *_numbers(), *_labels(), *_steps())):
+        save, suffix = WAYS[index % len(WAYS)]
         yield Specimen(name, make, save, suffix)
     for name, make in _own():
         rounding = _UNKNOWN_FORM if name.startswith("Means") else None

@@ -64,9 +64,9 @@ class Answering:
 
 
 def specimens() -> Iterator[Specimen]:
-    for library, found in _OF_LIBRARY.items():
+    for library, make_specimens in _OF_LIBRARY.items():
         if importlib.util.find_spec(library):
-            yield from found()
+            yield from make_specimens()
 
 
 def fitted(name: str, make: Callable[[], Any], rows: Any = X, target: Any = BINARY, **known: Any) -> Specimen:

@@ -49,8 +49,8 @@ from tests.zoo.specimens import WAYS, Saved, Specimen, fitted
 
 
 def specimens() -> Iterator[Specimen]:
-    for place, (name, make) in enumerate((*_numbers(), *_classes(), *_methods(), *_own())):
-        save, suffix = WAYS[place % len(WAYS)]
+    for index, (name, make) in enumerate((*_numbers(), *_classes(), *_methods(), *_own())):
+        save, suffix = WAYS[index % len(WAYS)]
         if "cloudpickle" in name:
             save, suffix = cloudpickle.dumps, ".pkl"
         yield Specimen(name, make, save, suffix)

@@ -91,8 +91,8 @@ class Asked:
         body: dict[str, Any] = answer.json()
         if answer.status_code != 200 or body.get("status") != "succeeded":
             raise Rejected(f"{answer.status_code} {json.dumps(body.get('errors') or body.get('error') or body)[:300]}")
-        found: dict[str, Any] = body["output"]
-        return found
+        output: dict[str, Any] = body["output"]
+        return output
 
 
 def verdicts(specimens: Iterable[Specimen], folder: Path) -> Iterator[Verdict]:
@@ -102,7 +102,7 @@ def verdicts(specimens: Iterable[Specimen], folder: Path) -> Iterator[Verdict]:
     for specimen in specimens:
         is_published = (folder / f"{specimen.slug}.published").exists()
         (published if is_published else waiting).append(specimen)
-    with tempfile.TemporaryDirectory(prefix="zoo-") as place, modelgate(Path(place)) as running:
+    with tempfile.TemporaryDirectory(prefix="zoo-") as folder_name, modelgate(Path(folder_name)) as running:
         while waiting:
             some, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
             for specimen in some:
@@ -162,7 +162,7 @@ def _imported(specimens: Sequence[Specimen], folder: Path, running: Running) -> 
 
         def some_gone() -> list[str]:
             running.check()
-            return [slug for slug, one in left.items() if not (inbox / f"{slug}{one.suffix}").exists()]
+            return [slug for slug, specimen in left.items() if not (inbox / f"{slug}{specimen.suffix}").exists()]
 
         gone = until(some_gone, "a file leaves the inbox", PATIENCE)
         for slug in gone:
@@ -187,9 +187,9 @@ def _verdict(specimen: Specimen, folder: Path, running: Running) -> Verdict:
         return judged(specimen, refusal.lstrip("' "))
     frame = folder / f"{specimen.slug}.frame"
     rows = pickle.loads(frame.read_bytes()) if frame.exists() else None
-    asked = Asked(running, ModelManifest.loads(manifest.read_bytes()), rows)
+    served = Asked(running, ModelManifest.loads(manifest.read_bytes()), rows)
     written = json.loads((folder / f"{specimen.slug}.json").read_text())
     try:
-        return compared(specimen, written, asked)
+        return compared(specimen, written, served)
     except requests.RequestException as error:
         return Verdict(specimen, Found.DIFFERS, f"it cannot be asked: {error}")

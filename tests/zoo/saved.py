@@ -20,7 +20,7 @@ def saved(specimens: Iterable[Specimen]) -> Path:
     folder = FOLDER / "saved"
     folder.mkdir(parents=True, exist_ok=True)
     changed = max(file.stat().st_mtime for file in _HERE.glob("*.py"))
-    old = [one.slug for one in specimens if not _newer(folder / f"{one.slug}.json", changed)]
+    old = [specimen.slug for specimen in specimens if not _newer(folder / f"{specimen.slug}.json", changed)]
     if old:
         for slug in old:
             for file in folder.glob(f"{slug}.*"):

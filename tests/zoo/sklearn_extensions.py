@@ -21,9 +21,9 @@ from tests.zoo.specimens import Specimen
 
 
 def specimens() -> Iterator[Specimen]:
-    for library, found in _OF_LIBRARY.items():
+    for library, make_specimens in _OF_LIBRARY.items():
         if importlib.util.find_spec(library):
-            yield from found()
+            yield from make_specimens()
 
 
 def _mlxtend() -> Iterator[Specimen]:

@@ -70,10 +70,10 @@ class Specimen:
 
 def fitted(estimator: Any, X: Any, y: Any = None, **more: Any) -> Saved:
     """Fit an estimator on the first rows, to be asked about the others."""
-    known, asked = X[: data.ROWS], X[data.ROWS :]
+    known, others = X[: data.ROWS], X[data.ROWS :]
     # As if it came from a file: the order of numbers in memory may change the last digits of an answer.
-    asked = asked.copy() if isinstance(asked, pd.DataFrame) else asked
-    return Saved(estimator.fit(known) if y is None else estimator.fit(known, y[: data.ROWS]), asked, **more)
+    others = others.copy() if isinstance(others, pd.DataFrame) else others
+    return Saved(estimator.fit(known) if y is None else estimator.fit(known, y[: data.ROWS]), others, **more)
 
 
 # How people save models
@@ -109,13 +109,13 @@ WAYS: Sequence[tuple[Callable[[Any], bytes], str]] = (
 # What the process that has fitted it answers
 
 
-def rows_of(asked: Any) -> tuple[list[str] | None, list[Any]]:
+def rows_of(X: Any) -> tuple[list[str] | None, list[Any]]:
     """Return the columns (None: it has none) and the rows, as JSON has them."""
-    if isinstance(asked, pd.DataFrame):
-        rows = [list(map(plain, row)) for row in asked.astype(object).to_numpy()]
+    if isinstance(X, pd.DataFrame):
+        rows = [list(map(plain, row)) for row in X.astype(object).to_numpy()]
         # scikit-learn remembers names only if they are text.
-        return list(asked.columns) if all(isinstance(name, str) for name in asked.columns) else None, rows
-    table = asked.toarray() if hasattr(asked, "toarray") else asked
+        return list(X.columns) if all(isinstance(name, str) for name in X.columns) else None, rows
+    table = X.toarray() if hasattr(X, "toarray") else X
     if isinstance(table, np.ndarray) and table.ndim > 1:
         return None, [list(map(plain, row)) for row in table.tolist()]
     return None, list(map(plain, table))
@@ -130,42 +130,42 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def answers_of(model: Any, asked: Any) -> dict[str, Any]:
+def answers_of(model: Any, X: Any) -> dict[str, Any]:
     """Return for each method that the model has and that does not raise what it answers for each row: all its values,
     in one list."""
-    found: dict[str, Any] = {}
-    rows = asked.shape[0] if hasattr(asked, "shape") else len(asked)
+    answers: dict[str, Any] = {}
+    rows = X.shape[0] if hasattr(X, "shape") else len(X)
     if not rows:  # is to be refused
         return {}
     for method in METHODS:
         try:
-            answer = called(model, method, asked)
+            answer = called(model, method, X)
         except Exception:  # such as a method that its inner estimator lacks
             continue
         parts = answer if isinstance(answer, tuple) or _is_by_output(answer, rows) else [answer]
         tables = [_table(part, rows) for part in parts]
-        found[method] = [[value for table in tables for value in table[row]] for row in range(rows)]
-    if "predict_proba" in found and _holds_or_not(model, asked):
-        found["predict_proba"] = [[p for yes in row for p in (1 - yes, yes)] for row in found["predict_proba"]]
-    return found
+        answers[method] = [[value for table in tables for value in table[row]] for row in range(rows)]
+    if "predict_proba" in answers and _holds_or_not(model, X):
+        answers["predict_proba"] = [[p for yes in row for p in (1 - yes, yes)] for row in answers["predict_proba"]]
+    return answers
 
 
-def called(model: Any, method: str, asked: Any) -> Any:
+def called(model: Any, method: str, X: Any) -> Any:
     """Return what a method answers, or what that of the estimator in a search or of the final step answers, which
     searches and pipelines do not pass on."""
     while isinstance(model, BaseSearchCV):
         model = model.best_estimator_
     if not hasattr(model, method) and isinstance(model, Pipeline):
         for _, step in model.steps[:-1]:
-            asked = step.transform(asked)
-        return getattr(model[-1], method)(asked)
-    return getattr(model, method)(asked)
+            X = step.transform(X)
+        return getattr(model[-1], method)(X)
+    return getattr(model, method)(X)
 
 
-def _holds_or_not(model: Any, asked: Any) -> bool:
+def _holds_or_not(model: Any, X: Any) -> bool:
     """Return whether its probabilities are those that each of several labels holds; Modelgate adds that it does not."""
-    table = model.predict_proba(asked)
-    return not isinstance(table, list) and np.shape(model.predict(asked)) == np.shape(table)
+    table = model.predict_proba(X)
+    return not isinstance(table, list) and np.shape(model.predict(X)) == np.shape(table)
 
 
 def _is_by_output(answer: Any, rows: int) -> bool:

@@ -48,8 +48,8 @@ _ENCODER = OneHotEncoder(handle_unknown="ignore")
 
 
 def specimens() -> Iterator[Specimen]:
-    for place, (name, make) in enumerate(_kinds()):
-        save, suffix = WAYS[place % len(WAYS)]
+    for index, (name, make) in enumerate(_kinds()):
+        save, suffix = WAYS[index % len(WAYS)]
         if "cloudpickle" in name:
             save, suffix = cloudpickle.dumps, ".pkl"
         yield Specimen(name, make, save, suffix)
@@ -119,11 +119,11 @@ def _people() -> Iterator[tuple[str, Callable[[], Saved]]]:
         yield f"People, columns {name}", partial(fitted, make_pipeline(columns, LogisticRegression()), frame, word)
     nested = Pipeline([("a", Pipeline([("b", _columns())])), ("c", SelectKBest(k=3)), ("d", LogisticRegression())])
     search = GridSearchCV(make_pipeline(_columns(), LogisticRegression()), {"logisticregression__C": [0.1, 1]}, cv=2)
-    one, other = (
+    linear, other = (
         make_pipeline(_columns(), LogisticRegression()),
         make_pipeline(passing, DecisionTreeClassifier(random_state=0)),
     )
-    members = [("a", one), ("b", other)]
+    members = [("a", linear), ("b", other)]
     for name, model in {
         "a nested pipeline": nested,
         "a search": search,

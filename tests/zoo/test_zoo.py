@@ -36,7 +36,7 @@ DOZEN = (
 
 def _saved(specimens: Iterable[Specimen], folder: Path) -> Path:
     """Fit the specimens in a process of its own."""
-    command = [sys.executable, "-m", "tests.zoo.fit", str(folder), *(one.slug for one in specimens)]
+    command = [sys.executable, "-m", "tests.zoo.fit", str(folder), *(specimen.slug for specimen in specimens)]
     subprocess.run(command, cwd=PROJECT, env={**os.environ, **ONE_THREAD}, check=True)
     return folder
 
@@ -54,9 +54,9 @@ def test_a_ninth_of_the_zoo_answers_as_where_it_was_fitted(saved: Path, specimen
 @pytest.mark.slow
 def test_a_dozen_of_the_zoo_answer_as_where_they_were_fitted_through_inbox_and_http(tmp_path: Path) -> None:
     dozen = [specimen for specimen in SPECIMENS if specimen.name in DOZEN]
-    found = list(over_http.verdicts(dozen, _saved(dozen, tmp_path)))
-    assert len(found) == len(DOZEN)
-    for verdict in found:
+    verdicts = list(over_http.verdicts(dozen, _saved(dozen, tmp_path)))
+    assert len(verdicts) == len(DOZEN)
+    for verdict in verdicts:
         _check(verdict)
 
 

@@ -33,8 +33,8 @@ from tests.zoo.specimens import WAYS, Saved, Specimen, fitted
 
 
 def specimens() -> Iterator[Specimen]:
-    for place, (name, make) in enumerate((*_of_texts(), *_of_records())):
-        save, suffix = WAYS[place % len(WAYS)]
+    for index, (name, make) in enumerate((*_of_texts(), *_of_records())):
+        save, suffix = WAYS[index % len(WAYS)]
         if "cloudpickle" in name:
             save, suffix = cloudpickle.dumps, ".pkl"
         yield Specimen(name, make, save, suffix)
@@ -217,7 +217,7 @@ def _of_records() -> Iterator[tuple[str, Callable[[], Saved]]]:
             f"FeatureHasher + SGDClassifier{name}",
             partial(fitted, make_pipeline(FeatureHasher(16), SGDClassifier(random_state=0)), rows, word),
         )
-    listed = [{**record, "tags": data.TEXTS[place].split()[:2]} for place, record in enumerate(plain)]
+    listed = [{**record, "tags": data.TEXTS[index].split()[:2]} for index, record in enumerate(plain)]
     yield (
         "DictVectorizer of lists",
         partial(

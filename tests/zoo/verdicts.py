@@ -38,9 +38,9 @@ class Verdict:
 def compared(specimen: Specimen, written: Mapping[str, Any], served: Served) -> Verdict:
     """Return the verdict on a specimen that is served."""
     taken = without_nulls(written, served) if specimen.may_refuse_null else written
-    found = judged(specimen, None, list(differences(taken, bool(specimen.rounding), served)))
-    refuses_null = taken is not written and found.found.is_right
-    return replace(found, found=Found.REFUSES_NULL) if refuses_null else found
+    verdict = judged(specimen, None, list(differences(taken, bool(specimen.rounding), served)))
+    refuses_null = taken is not written and verdict.found.is_right
+    return replace(verdict, found=Found.REFUSES_NULL) if refuses_null else verdict
 
 
 def judged(specimen: Specimen, refusal: str | None, differences: Sequence[str] = ()) -> Verdict:

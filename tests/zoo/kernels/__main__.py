@@ -22,7 +22,7 @@ from tests.zoo.saved import saved
 def main(words: Sequence[str], rows: int, processes: int) -> int:
     start, wanted = time.monotonic(), named(words)
     folder = saved(wanted)
-    fitted = [one.slug for one in wanted if (folder / f"{one.slug}.json").exists()]
+    fitted = [specimen.slug for specimen in wanted if (folder / f"{specimen.slug}.json").exists()]
     results = []
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         for result in pool.map(partial(compared, folder=folder, count=rows), fitted):
@@ -36,11 +36,11 @@ def main(words: Sequence[str], rows: int, processes: int) -> int:
 
 def _report(results: Sequence[Compared]) -> Iterator[str]:
     for result in results:
-        if left := [each for each in result.left if each.startswith("MUST")] or result.left:
+        if left := [block for block in result.left if block.startswith("MUST")] or result.left:
             yield f"{result.name}: {len(result.left)} blocks left to the estimator: {left[0]}"
-    final, before = (sum(map(attrgetter(each), results)) for each in ("kernel", "transforms"))
+    final, before = (sum(map(attrgetter(block), results)) for block in ("kernel", "transforms"))
     yield f"{len(results)} models; {final} have a kernel, and {before} have some before the final estimator alone"
-    rows, seconds = (sum(map(attrgetter(each), results)) for each in ("rows", "seconds"))
+    rows, seconds = (sum(map(attrgetter(block), results)) for block in ("rows", "seconds"))
     yield f"{rows:,} rows in {seconds:.0f} s of all processes together"
     yield f"{sum(bool(result.wrong) for result in results)} models differ"
 
@@ -50,7 +50,7 @@ if __name__ == "__main__":
     parser.add_argument("words", nargs="*", help="only those whose name has one of these words")
     parser.add_argument("--rows", type=int, default=30_000)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     if sys.prefix != str(EXTRA):
         os.execv(environment(), [environment(), "-m", "tests.zoo.kernels", *sys.argv[1:]])
-    sys.exit(main(asked.words, asked.rows, asked.processes))
+    sys.exit(main(options.words, options.rows, options.processes))

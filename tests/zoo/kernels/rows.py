@@ -33,9 +33,13 @@ def parts_for(signature: Signature, known: Sequence[Row], count: int) -> Iterato
     columns = [*zip(*known, strict=True)]
 
     def part(name: str, share: float, change: Callable[[Field, list[Any]], Sequence[Value]], covered: bool) -> Part:
-        places = draw.integers(len(known), size=int(count * share))
-        drawn = [[column[place] for place in places] for column in columns]
-        return Part(name, ColumnarRows([change(*each) for each in zip(signature.inputs, drawn, strict=True)]), covered)
+        positions = draw.integers(len(known), size=int(count * share))
+        drawn = [[column[position] for position in positions] for column in columns]
+        return Part(
+            name,
+            ColumnarRows([change(*column_of_field) for column_of_field in zip(signature.inputs, drawn, strict=True)]),
+            covered,
+        )
 
     def jittered(field: Field, values: list[Any]) -> Sequence[Value]:
         if field.kind is not Kind.NUMBER:
@@ -79,7 +83,7 @@ def _replaced(values: list[Any], edges: Sequence[Any], share: float, draw: Any) 
 
 def _parts_of_cells(known: Sequence[Row], count: int, draw: Any) -> Iterator[Part]:
     """Yield rows of one text or one record each."""
-    cells = [known[place][0] for place in draw.integers(len(known), size=count // 2)]
+    cells = [known[position][0] for position in draw.integers(len(known), size=count // 2)]
     yield Part("like the golden rows", [(cell,) for cell in cells], True)
     if isinstance(cells[0], str):
         words = [*" ".join(cells[:500]).split(), *WORDS]

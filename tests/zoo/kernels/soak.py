@@ -47,8 +47,8 @@ class Compared:
 
 def compared(slug: str, folder: Path, count: int) -> Compared:
     """Compare the specimen that `tests.zoo.fit` has saved in `folder`, as it is imported."""
-    specimen = next(one for one in SPECIMENS if one.slug == slug)
-    found, start = Compared(specimen.name), time.monotonic()
+    specimen = next(candidate for candidate in SPECIMENS if candidate.slug == slug)
+    result, start = Compared(specimen.name), time.monotonic()
     file, sample, code = (folder / f"{specimen.slug}{suffix}" for suffix in (specimen.suffix, ".csv", ".py"))
     with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
         try:
@@ -56,45 +56,47 @@ def compared(slug: str, folder: Path, count: int) -> Compared:
             examined = examine("m", file, existing[0], code=existing[1])
             estimator = unpack(examined.artifact or file.read_bytes(), examined.draft.artifact.format)
         except Refused:
-            return found
+            return result
         use_one_thread(estimator)
-        _compare(estimator, examined.draft, count, found)
-    found.seconds = time.monotonic() - start
-    return found
+        _compare(estimator, examined.draft, count, result)
+    result.seconds = time.monotonic() - start
+    return result
 
 
-def _compare(estimator: Any, draft: ManifestDraft, count: int, found: Compared) -> None:
+def _compare(estimator: Any, draft: ManifestDraft, count: int, result: Compared) -> None:
     kernel = find_version_kernel(estimator, draft.signature, draft.artifact)
     if kernel is None:
         return
-    found.kernel, found.transforms = not isinstance(kernel.kernel, OwnMethods), isinstance(kernel.kernel, OwnMethods)
-    found.wrong += [remark.text for remark in draft.remarks if remark.code == "kernels_unlike"]
+    result.kernel, result.transforms = not isinstance(kernel.kernel, OwnMethods), isinstance(kernel.kernel, OwnMethods)
+    result.wrong += [remark.text for remark in draft.remarks if remark.code == "kernels_unlike"]
     for part in parts_for(draft.signature, draft.golden.rows, count):
-        found.rows += len(part.rows)
-        for number, (own, other) in enumerate(asked(kernel, methods_of(draft.signature))):
+        result.rows += len(part.rows)
+        for number, (of_estimator, other) in enumerate(asked(kernel, methods_of(draft.signature))):
             what = f"{draft.signature.methods[number].name}, {part.name}"
-            _judge(what, own, other, part, found)
+            _judge(what, of_estimator, other, part, result)
     for ensemble, own_kernel in ensembles(parts_in(estimator)):
         rows = threshold_rows(ensemble, None)
         for block in () if rows is None else np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
             part = Part("thresholds", block, True)
-            found.rows += len(part.rows)
+            result.rows += len(part.rows)
             for name in _METHODS:
                 if hasattr(ensemble, name):
                     what = f"{name} of {type(ensemble).__name__}"
-                    _judge(what, getattr(ensemble, name), partial(answer_of, own_kernel, name), part, found)
+                    _judge(what, getattr(ensemble, name), partial(answer_of, own_kernel, name), part, result)
 
 
-def _judge(what: str, own: Callable[[Any], Any], other: Callable[[Any], Any], part: Part, found: Compared) -> None:
+def _judge(
+    what: str, of_estimator: Callable[[Any], Any], other: Callable[[Any], Any], part: Part, result: Compared
+) -> None:
     for block in _blocks(part.rows):
-        expected, refused = _outcome(own, block)
+        expected, refused = _outcome(of_estimator, block)
         answer, left = _outcome(other, block)
         if refused and not left:
-            found.wrong.append(f"{what}: answers {len(block)} rows that are refused with {refused!r:.80}")
+            result.wrong.append(f"{what}: answers {len(block)} rows that are refused with {refused!r:.80}")
         elif left and not refused:
-            found.left.append(f"{'MUST ANSWER ' if part.covered else ''}{what}: {len(block)} rows: {left!r:.80}")
+            result.left.append(f"{'MUST ANSWER ' if part.covered else ''}{what}: {len(block)} rows: {left!r:.80}")
         elif not refused and not same(answer, expected):
-            found.wrong.append(f"{what}: differs for {len(block)} rows")
+            result.wrong.append(f"{what}: differs for {len(block)} rows")
 
 
 def _blocks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -106,8 +108,8 @@ def _blocks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         yield np.asfortranarray(rows)
     for few in (64, 7):
         yield rows[:few]
-    for place in range(0, len(rows), max(1, len(rows) // _ALONE)):
-        yield rows[place : place + 1]
+    for start in range(0, len(rows), max(1, len(rows) // _ALONE)):
+        yield rows[start : start + 1]
 
 
 def _outcome(ask: Callable[[Any], Any], rows: Any) -> tuple[Any, Exception | None]:

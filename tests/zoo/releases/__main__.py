@@ -64,7 +64,7 @@ def main(releases: Sequence[str]) -> int:
             if verdict != SAME:
                 sys.stderr.write(f"{release} {kind}: {verdict}\n")
     sys.stdout.write("\n".join(_lines(table, releases)) + "\n")
-    return int(any(verdict.startswith(DIFFERS) for found in table.values() for verdict in found.values()))
+    return int(any(verdict.startswith(DIFFERS) for verdicts in table.values() for verdict in verdicts.values()))
 
 
 def _saved(release: str) -> Path:
@@ -103,9 +103,9 @@ def _verdict(file: Path) -> str:
     estimator = unpack(examined.artifact or file.read_bytes(), draft.artifact.format)
     use_one_thread(estimator)
     columns = expected["columns"] or draft.signature.names
-    places = [columns.index(name) for name in draft.signature.names]
+    columns_in_order = [columns.index(name) for name in draft.signature.names]
     try:
-        answer = predict(estimator, draft, [[row[place] for place in places] for row in expected["rows"]])
+        answer = predict(estimator, draft, [[row[column] for column in columns_in_order] for row in expected["rows"]])
     except ModelgateError as error:
         return f"{DIFFERS}: {error}"
     if draft.signature.output.labels is None:
@@ -128,8 +128,8 @@ def _compared(old: Any, new: Any) -> str:
 def _lines(table: Mapping[str, Mapping[str, str]], releases: Sequence[str]) -> Iterator[str]:
     """Yield the table in Markdown. Kinds with the same results share a line."""
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for kind, found in table.items():
-        alike[tuple(_word(found.get(release, MISSING)) for release in releases)].append(kind)
+    for kind, verdicts in table.items():
+        alike[tuple(_word(verdicts.get(release, MISSING)) for release in releases)].append(kind)
     yield f"| | {' | '.join(releases)} |"
     yield f"|---|{'---|' * len(releases)}"
     for words, kinds in sorted(alike.items(), key=lambda item: (-item[0].count(SAME), item[1])):
