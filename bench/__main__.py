@@ -24,7 +24,7 @@ QUICK_ROWS = ("tiny", "table", "one", "bulk", *OTHER_ROWS)
 
 
 @dataclass(frozen=True)
-class Step:
+class BenchStep:
     title: str
     run: Callable[[], None]
 
@@ -53,7 +53,7 @@ def main() -> int:
         except (DidNotStart, subprocess.TimeoutExpired) as error:
             say(f"bench: {step.title}: {error}")
         measures.save(WORK / "measures.json")
-    run = results.Run(cores, options.rounds, options.seconds, time.monotonic() - began, options.whole)
+    run = results.BenchRun(cores, options.rounds, options.seconds, time.monotonic() - began, options.whole)
     options.out.write_text(results.page(measures, run))
     for (row, server), why in measures.failed.items():
         say(f"bench: {row}: {server}: {why}")
@@ -61,7 +61,7 @@ def main() -> int:
     return 0
 
 
-def plan(options: argparse.Namespace, measures: Measures) -> list[Step]:
+def plan(options: argparse.Namespace, measures: Measures) -> list[BenchStep]:
     """Run the rounds: each server once a round, in reverse order every second round."""
     speed, effort = WORK / "models" / models.SPEED, Effort(options.seconds, options.seconds / 4)
     wanted = [row for row in rows.ROWS if row.name in options.rows]
@@ -69,7 +69,7 @@ def plan(options: argparse.Namespace, measures: Measures) -> list[Step]:
     steps = []
     for number in range(1, options.rounds + 1):
         part = [
-            Step(
+            BenchStep(
                 f"round {number}: {server.name}",
                 functools.partial(rows.session, server, wanted, number, speed, effort, measures),
             )
@@ -81,25 +81,25 @@ def plan(options: argparse.Namespace, measures: Measures) -> list[Step]:
         for server, holds in memory.HOLDERS[: 2 if options.quick else None]:
             if server.name.partition("-")[0] in options.names and not server.left_out:
                 run = functools.partial(memory.memory, server, holds, WORK / "models" / models.MEMORY, measures)
-                steps.append(Step(f"memory: {server.name}", run))
+                steps.append(BenchStep(f"memory: {server.name}", run))
     return steps
 
 
-def _other_steps(options: argparse.Namespace, number: int, effort: Effort, measures: Measures) -> list[Step]:
+def _other_steps(options: argparse.Namespace, number: int, effort: Effort, measures: Measures) -> list[BenchStep]:
     speed, steps = WORK / "models" / models.SPEED, []
     if "bulk" in options.rows:
         run = functools.partial(rows.plain_predict, number, speed, measures)
-        steps.append(Step(f"round {number}: plain predict", run))
+        steps.append(BenchStep(f"round {number}: plain predict", run))
     if "drain" in options.rows:
         for queue in drain.QUEUES:
             for model in rows.SINGLE[: 1 if options.quick else None] if queue.server in options.names else ():
                 run = functools.partial(drain.drain, queue, model, number, speed, measures)
-                steps.append(Step(f"round {number}: drain {model}: {queue.server}", run))
+                steps.append(BenchStep(f"round {number}: drain {model}: {queue.server}", run))
     if "replicas" in options.rows and "modelgate" in options.names:
         for scorers in replicas.SCORERS[: 2 if options.quick else None]:
             repository = WORK / "models" / models.SLEEP
             run = functools.partial(replicas.replicas, scorers, number, repository, effort, measures)
-            steps.append(Step(f"round {number}: {scorers} scorers", run))
+            steps.append(BenchStep(f"round {number}: {scorers} scorers", run))
     return steps
 
 

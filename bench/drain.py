@@ -29,7 +29,7 @@ PATIENCE = 15.0
 
 
 @dataclass(frozen=True)
-class Queue:
+class DrainedQueue:
     """A queue: `post` fills it, `scorer` empties it, `done` counts the successful jobs of a model, at least nearly."""
 
     server: str
@@ -38,7 +38,7 @@ class Queue:
     done: Callable[[Any, str], int]
 
 
-def drain(queue: Queue, model: str, number: int, repository: Path, into: Measures) -> None:
+def drain(queue: DrainedQueue, model: str, number: int, repository: Path, into: Measures) -> None:
     try:
         rate = _rate(queue, model, repository)
     except (DidNotStart, WrongAnswer) as error:
@@ -47,7 +47,7 @@ def drain(queue: Queue, model: str, number: int, repository: Path, into: Measure
         into.add(Measure(f"drain {model}", queue.server, number, rate))
 
 
-def _rate(queue: Queue, model: str, repository: Path) -> float:
+def _rate(queue: DrainedQueue, model: str, repository: Path) -> float:
     """Return jobs per second from the first done jobs on, so that the scorer's start does not count."""
     with ExitStack() as stack:
         url = stack.enter_context(redis_server())
@@ -133,9 +133,9 @@ def _modelgate_worker(deployment: Deployment) -> Command:
     return Command([sys.executable, "-m", "worker"], {"MODELS_DIR": str(deployment.repository), "WORKERS": "1"})
 
 
-QUEUES: Sequence[Queue] = (
-    Queue("modelgate", _post_modelgate, _modelgate_worker, _counted("mg:ended:finished:predict:{model}")),
-    Queue("rq", _post_rq, lambda _: servers.simple_worker(), _counted(f"rq:finished:{rq_waited.QUEUE}")),
+QUEUES: Sequence[DrainedQueue] = (
+    DrainedQueue("modelgate", _post_modelgate, _modelgate_worker, _counted("mg:ended:finished:predict:{model}")),
+    DrainedQueue("rq", _post_rq, lambda _: servers.simple_worker(), _counted(f"rq:finished:{rq_waited.QUEUE}")),
     # One key a result, and a few of the worker's own.
-    Queue("celery", _post_celery, lambda _: servers.celery_worker(1), lambda redis, _: int(redis.dbsize())),
+    DrainedQueue("celery", _post_celery, lambda _: servers.celery_worker(1), lambda redis, _: int(redis.dbsize())),
 )

@@ -23,7 +23,7 @@ from redis import Redis
 
 from bench import models, rows
 from bench.console import say
-from bench.picture import Sample, draw
+from bench.picture import LoadSample, draw
 from bench.processes import WORK, DidNotStart, pss_mb, use_two_cores
 from bench.servers import MODELGATE, Running, modelgate, running
 from bench.wire import GENERATOR, Exchanges, WrongAnswer, compile_generator, to_wire
@@ -68,8 +68,8 @@ def without_wait(request: bytes) -> bytes:
     return b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Prefer:")) + blank + body
 
 
-def take_sample(redis: Any, run: Running, model: str, began: float) -> Sample:
-    return Sample(
+def take_sample(redis: Any, run: Running, model: str, began: float) -> LoadSample:
+    return LoadSample(
         time.monotonic() - began,
         redis.info("memory")["used_memory"] / MB,
         pss_mb(run.tree("-m gunicorn")),
@@ -79,7 +79,7 @@ def take_sample(redis: Any, run: Running, model: str, began: float) -> Sample:
     )
 
 
-def measure(options: argparse.Namespace) -> tuple[list[Sample], list[Generator]]:
+def measure(options: argparse.Namespace) -> tuple[list[LoadSample], list[Generator]]:
     """Run the load. Returns a sample a second, and the generators: that of the waiting clients first."""
     server = replace(MODELGATE, commands=modelgate(maxmemory=options.redis_maxmemory))
     with running(server, WORK / "models" / models.SPEED, [options.model]) as run:
@@ -102,7 +102,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Sample], list[Generator]]
     return samples, generators
 
 
-def summary(samples: Sequence[Sample], generators: Sequence[Generator]) -> list[str]:
+def summary(samples: Sequence[LoadSample], generators: Sequence[Generator]) -> list[str]:
     """Return the table of the whole run and that of its minutes."""
     total = Counter[str]()
     for generator in generators:
@@ -128,7 +128,7 @@ def summary(samples: Sequence[Sample], generators: Sequence[Generator]) -> list[
     return lines + [minute_row(number, samples, generators) for number in range(1, 1 + round(seconds / 60 + 0.49))]
 
 
-def over_time(samples: Sequence[Sample], name: str) -> str:
+def over_time(samples: Sequence[LoadSample], name: str) -> str:
     values = [getattr(sample, name) for sample in samples]
     chosen = values[0], values[min(60, len(values) - 1)], max(values), values[-1]
     return ", ".join(f"{value:,.0f}" for value in chosen)
@@ -148,7 +148,7 @@ def refusals(generators: Sequence[Generator], first: int = 0, last: int | None =
     return counts
 
 
-def minute_row(number: int, samples: Sequence[Sample], generators: Sequence[Generator]) -> str:
+def minute_row(number: int, samples: Sequence[LoadSample], generators: Sequence[Generator]) -> str:
     first, last = 60 * (number - 1), 60 * number
     seconds = generators[0].seconds[first:last]
     answered = [second for second in seconds if second["good"]]

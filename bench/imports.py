@@ -21,7 +21,7 @@ from bench import models, rows
 from bench.console import say
 from bench.processes import PROJECT, WORK, DidNotStart, until, use_two_cores
 from bench.servers import MODELGATE, Running, running
-from bench.wire import Exchanges, Load, compile_generator
+from bench.wire import Exchanges, LoadResult, compile_generator
 
 SPEED = WORK / "models" / models.SPEED
 TRAINER = "-m trainer"
@@ -90,7 +90,9 @@ def _seconds_of_import(checkout: Path, repository: Path, file: bytes) -> float:
         return _import(run, {"second.pkl": file})[1]
 
 
-def _round(options: argparse.Namespace, files: Mapping[str, bytes]) -> tuple[Load, list[Load], float, float]:
+def _round(
+    options: argparse.Namespace, files: Mapping[str, bytes]
+) -> tuple[LoadResult, list[LoadResult], float, float]:
     """Return the load before, the loads meanwhile, and the seconds and the processor time of all imports."""
     with running(MODELGATE, _copy(SPEED), [options.model]) as run:
         exchanges = _exchanges(run, options.model)

@@ -37,7 +37,7 @@ PATIENCE = 120.0
 
 
 @dataclass
-class Answers:
+class Latencies:
     """Latencies in ms: of models that were in memory (`warm`), and of models that were loaded first (`cold`)."""
 
     warm: list[float] = field(default_factory=list)
@@ -80,7 +80,7 @@ def build(root: Path, models: int, megabytes: float) -> list[str]:
     return names
 
 
-class Traffic:
+class RandomRequests:
     """Requests at random times, `rate` a second on average, for models by Zipf's law."""
 
     def __init__(self, port: int, names: Sequence[str], rate: float, exponent: float) -> None:
@@ -91,7 +91,7 @@ class Traffic:
         self._port = port
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._send, args=(np.random.default_rng(i),)) for i in range(CLIENTS)]
-        self.answers = Answers()
+        self.answers = Latencies()
 
     def start(self) -> None:
         for thread in self._threads:
@@ -185,14 +185,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
 
 
-def latencies(answers: Answers) -> str:
+def latencies(answers: Latencies) -> str:
     parts = []
     for name, values in (("warm", answers.warm), ("cold", answers.cold)):
         parts.append(f"{name} p50 {percentile(values, 0.5):.1f}, p99 {percentile(values, 0.99):.1f} ms")
     return "; ".join(parts)
 
 
-def table(options: argparse.Namespace, memory: Memory, answers: Answers, seconds: float) -> Iterator[str]:
+def table(options: argparse.Namespace, memory: Memory, answers: Latencies, seconds: float) -> Iterator[str]:
     requests = len(answers.warm) + len(answers.cold)
     yield (
         f"| {options.models} models of {options.megabytes:g} MB, `MODEL_CACHE_MB={options.budget}`, {SCORERS} scorers,"
@@ -224,10 +224,10 @@ def measure(options: argparse.Namespace) -> int:
         try:
             processes.append(start("worker", {**common, **budget}))
             await_answer(port, names[0], processes)
-            memory, traffic = Memory(processes[1]), Traffic(port, names, options.rate, options.exponent)
+            memory, traffic = Memory(processes[1]), RandomRequests(port, names, options.rate, options.exponent)
             began = time.monotonic()
             traffic.start()
-            seen = Answers()
+            seen = Latencies()
             try:
                 while time.monotonic() - began < options.minutes * 60:
                     time.sleep(SAMPLED_EVERY)
@@ -245,9 +245,9 @@ def measure(options: argparse.Namespace) -> int:
     return 1 if traffic.answers.failed else 0
 
 
-def report(answers: Answers, seen: Answers, memory: Memory, seconds: float) -> None:
+def report(answers: Latencies, seen: Latencies, memory: Memory, seconds: float) -> None:
     """Say what has come since the last report."""
-    recent = Answers(answers.warm[len(seen.warm) :], answers.cold[len(seen.cold) :])
+    recent = Latencies(answers.warm[len(seen.warm) :], answers.cold[len(seen.cold) :])
     seen.warm, seen.cold = list(answers.warm), list(answers.cold)
     parts = ", ".join(f"{part} {value:.0f}" for part, value in memory.last.items())
     say(f"{seconds:4.0f} s: {len(recent.warm)} warm, {len(recent.cold)} cold; {latencies(recent)}; MB: {parts}")

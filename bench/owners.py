@@ -19,7 +19,7 @@ from bench.console import say
 from bench.processes import WORK, DidNotStart, until, use_two_cores
 from bench.protected import protected
 from bench.servers import Running
-from bench.wire import Exchanges, Load, compile_generator
+from bench.wire import Exchanges, LoadResult, compile_generator
 from broker.gateway.jobs import Jobs
 from contract.jobs import PredictionJob
 from contract.keys import Key, Scope
@@ -64,7 +64,7 @@ def connected(model: str) -> Iterator[tuple[Running, Redis]]:
             yield run, redis
 
 
-def beside_a_flood(exchanges: Exchanges, redis: Redis, model: str, clients: int, seconds: float) -> Load:
+def beside_a_flood(exchanges: Exchanges, redis: Redis, model: str, clients: int, seconds: float) -> LoadResult:
     """Time the clients while jobs of the other owner wait."""
     jobs = Jobs(redis, max_queue_rows=MAX_QUEUE_ROWS, timeout=30, result_ttl=60)
     row = models.samples(model, 1)[0]
@@ -80,7 +80,7 @@ def beside_a_flood(exchanges: Exchanges, redis: Redis, model: str, clients: int,
     return load
 
 
-def line(load: Load) -> str:
+def line(load: LoadResult) -> str:
     return f"p99 {load.p99_ms:.2f} ms at {load.rate:,.0f}/s"
 
 

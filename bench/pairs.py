@@ -20,9 +20,9 @@ from bench import models, rows
 from bench.console import say
 from bench.measures import Measure, Measures
 from bench.processes import PROJECT, WORK, use_two_cores
-from bench.rows import Row
+from bench.rows import BenchRow
 from bench.servers import MODELGATE, Running, running
-from bench.wire import Exchanges, Load, compile_generator
+from bench.wire import Exchanges, LoadResult, compile_generator
 
 HERE, THERE = "here", "there"
 COST = ", processor"
@@ -49,7 +49,7 @@ def main() -> int:
     return 1 if any(measure.bad for measure in measures.found) else 0
 
 
-def a_round(wanted: list[Row], number: int, options: argparse.Namespace, theirs: Path, into: Measures) -> None:
+def a_round(wanted: list[BenchRow], number: int, options: argparse.Namespace, theirs: Path, into: Measures) -> None:
     """Start the Modelgates of both checkouts, this one last in odd rounds, and measure all rows on both. `theirs`: the
     repositories of the other one."""
     ours = WORK / "models" / models.SPEED
@@ -73,12 +73,12 @@ def a_round(wanted: list[Row], number: int, options: argparse.Namespace, theirs:
 class Burst(NamedTuple):
     """A load, and the processor time in which a server answered it."""
 
-    load: Load
+    load: LoadResult
     seconds: float
 
 
 def bursts(
-    row: Row, exchanges: Mapping[str, Exchanges], runs: Mapping[str, Running], count: int, seconds: float
+    row: BenchRow, exchanges: Mapping[str, Exchanges], runs: Mapping[str, Running], count: int, seconds: float
 ) -> dict[str, list[Burst]]:
     """Return `count` bursts of each server, after one that does not count. Each in turn goes first."""
     by_server: dict[str, list[Burst]] = {name: [] for name in exchanges}
@@ -91,14 +91,14 @@ def bursts(
     return by_server
 
 
-def line(row: Row, measures: Measures, number: int) -> str:
+def line(row: BenchRow, measures: Measures, number: int) -> str:
     """Return one round of a row, as part of a line of a log."""
     here, there = (measures.of(row.name, side)[number].value for side in (HERE, THERE))
     cost = measures.ratios(row.name + COST, HERE, THERE)[number]
     return f"{row.name} {here:,.2f} here, {there:,.2f} there: {here / there:.3f}, processor {cost:.3f}"
 
 
-def table(wanted: list[Row], measures: Measures) -> str:
+def table(wanted: list[BenchRow], measures: Measures) -> str:
     """Return a line for each row: the medians, and the ratios of the same round with their least and most."""
     lines = ["| row | unit | here | there | here ÷ there | bad |", "| --- | --- | ---: | ---: | ---: | ---: |"]
     for row in wanted:

@@ -14,7 +14,7 @@ BLUE, RED, GREY = "#1f5fa8", "#c0392b", "#777777"
 
 
 @dataclass(frozen=True)
-class Sample:
+class LoadSample:
     """Memory in MB and jobs, at a moment in seconds since the load began."""
 
     moment: float
@@ -25,7 +25,7 @@ class Sample:
     keys: int
 
 
-def draw(path: Path, samples: Sequence[Sample], generators: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+def draw(path: Path, samples: Sequence[LoadSample], generators: Sequence[Sequence[Mapping[str, Any]]]) -> None:
     """Write the picture. `generators` has the reports of each second, those of the waiting clients first."""
     waiting = generators[0]
     moments = [second["seconds"] / 60 for second in waiting]

@@ -40,7 +40,7 @@ HEADINGS = {
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchRun:
     """Facts about a run. `whole`: no row or server was left out or shortened on request."""
 
     cores: int
@@ -50,7 +50,7 @@ class Run:
     whole: bool
 
 
-def page(measures: Measures, run: Run) -> str:
+def page(measures: Measures, run: BenchRun) -> str:
     parts = [_head(measures, run), *(_single(measures, row) for row in (*rows.SINGLE, "text", *models.TABULAR))]
     parts += [_latency(measures, row) for row in ("one", "boston", *(f"one-{name}" for name in models.TABULAR))]
     parts += [_amount(measures, "bulk", "rows/s", max), _drain(measures)]
@@ -58,7 +58,7 @@ def page(measures: Measures, run: Run) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(measures: Measures, run: Run) -> str:
+def _head(measures: Measures, run: BenchRun) -> str:
     made = "`make bench`" if run.whole else "A partial or shortened run of the benchmark: its figures mean little"
     hello = [measure.hello for measure in measures.found if measure.hello]
     shares = [measure.cpu for measure in measures.found if measure.cpu and measure.hello]

@@ -13,7 +13,7 @@ from bench import models, servers
 from bench.measures import Measure, Measures
 from bench.processes import DidNotStart
 from bench.servers import Running, Server, running
-from bench.wire import Exchanges, Load, WrongAnswer, estimator, manifest, send
+from bench.wire import Exchanges, LoadResult, WrongAnswer, estimator, manifest, send
 from contract.jobs import Value
 
 SAMPLES = 32
@@ -23,7 +23,7 @@ LIMIT = 30.0
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """A row of the table. `count`: that many requests are timed, not some seconds. `only`: not all servers."""
 
     name: str
@@ -38,7 +38,7 @@ class Row:
             return [models.unseen_rows(self.rows)]
         return [[row] for row in models.samples(self.model, SAMPLES)]
 
-    def value(self, load: Load) -> float:
+    def value(self, load: LoadResult) -> float:
         """Rows per second; with one client the latency in ms: its median, or the mean where requests are counted."""
         if self.rows > 1:
             return self.rows * 1000 / load.p50_ms if load.p50_ms else 0.0
@@ -51,13 +51,13 @@ SINGLE = ("tiny", "forest", "table")
 INLINE = ("modelgate", "flask", "fastapi")
 """Modelgate, and the servers that call the model inside the request."""
 ROWS = (
-    *(Row(name, name) for name in SINGLE),
-    Row("text", models.TEXT, only=INLINE),
-    *(Row(name, name, only=INLINE) for name in models.TABULAR),
-    Row("one", "tiny", clients=1),
-    *(Row(f"one-{name}", name, clients=1, only=INLINE) for name in models.TABULAR),
-    Row("boston", "boston", clients=1, count=100),
-    Row("bulk", "table", clients=1, rows=BULK_ROWS, count=5, only=(*INLINE, "mlserver")),
+    *(BenchRow(name, name) for name in SINGLE),
+    BenchRow("text", models.TEXT, only=INLINE),
+    *(BenchRow(name, name, only=INLINE) for name in models.TABULAR),
+    BenchRow("one", "tiny", clients=1),
+    *(BenchRow(f"one-{name}", name, clients=1, only=INLINE) for name in models.TABULAR),
+    BenchRow("boston", "boston", clients=1, count=100),
+    BenchRow("bulk", "table", clients=1, rows=BULK_ROWS, count=5, only=(*INLINE, "mlserver")),
 )
 
 
@@ -86,9 +86,11 @@ def anchor(effort: Effort, repository: Path) -> float:
         return send(wire, hello.deployment.port, 64, effort.seconds / 2, effort.warm / 2, 0, "predictions").rate
 
 
-def session(server: Server, rows: Sequence[Row], number: int, repository: Path, effort: Effort, into: Measures) -> None:
+def session(
+    server: Server, rows: Sequence[BenchRow], number: int, repository: Path, effort: Effort, into: Measures
+) -> None:
     """Start one server and measure `rows` on it, right after hello world. Failures are noted."""
-    groups: dict[tuple[bool, str], list[Row]] = {}
+    groups: dict[tuple[bool, str], list[BenchRow]] = {}
     for row in rows:
         if not row.only or server.name in row.only:
             alone = row.clients == 1 and server.alone is not None
@@ -101,7 +103,7 @@ def session(server: Server, rows: Sequence[Row], number: int, repository: Path, 
                 _measure(run, row, number, hello, effort, into)
 
 
-def _measure(run: Running, row: Row, number: int, hello: float, effort: Effort, into: Measures) -> None:
+def _measure(run: Running, row: BenchRow, number: int, hello: float, effort: Effort, into: Measures) -> None:
     try:
         exchanges = Exchanges(run, row.model, row.requests())
         load = exchanges.load(row.clients, LIMIT if row.count else effort.seconds, effort.warm, row.count)

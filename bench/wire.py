@@ -35,7 +35,7 @@ class WrongAnswer(Exception):
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadResult:
     """The generator's measurements: latencies of good answers in ms; `cpu`: its own share of the two cores."""
 
     good: int
@@ -129,7 +129,7 @@ class Exchanges:
         request = "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
         return request, without_last_digits(match[0])
 
-    def load(self, clients: int, seconds: float, warm: float, count: int = 0) -> Load:
+    def load(self, clients: int, seconds: float, warm: float, count: int = 0) -> LoadResult:
         server = self._run.server
         return send(to_wire(self.pairs), self._run.deployment.port, clients, seconds, warm, count, server.marker)
 
@@ -145,7 +145,7 @@ def to_wire(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
     return b"".join(b"%d %d\n%b%b" % (len(request), len(expected), request, expected) for request, expected in pairs)
 
 
-def send(wire: bytes, port: int, clients: int, seconds: float, warm: float, count: int, marker: str) -> Load:
+def send(wire: bytes, port: int, clients: int, seconds: float, warm: float, count: int, marker: str) -> LoadResult:
     """Keep `clients` connections busy: for `warm` seconds, then count for `seconds`, or until `count` answers."""
     command = [str(GENERATOR), *(str(part) for part in (port, clients, warm, seconds, count)), marker]
     done = subprocess.run(  # noqa: S603
@@ -156,7 +156,7 @@ def send(wire: bytes, port: int, clients: int, seconds: float, warm: float, coun
     seen = json.loads(done.stdout)
     bad = seen["non_2xx"] + seen["wrong"] + seen["broken"]
     cpu = seen["cpu_seconds"] / seen["seconds"] / 2
-    return Load(seen["good"], bad, seen["seconds"], cpu, seen["mean_ms"], seen["p50_ms"], seen["p99_ms"])
+    return LoadResult(seen["good"], bad, seen["seconds"], cpu, seen["mean_ms"], seen["p50_ms"], seen["p99_ms"])
 
 
 def _alike(answer: list[Any], right: list[Any]) -> bool:

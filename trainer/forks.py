@@ -25,7 +25,7 @@ MOST_ANSWER = 64_000_000
 _MOST_OUTPUT = 1_000_000
 
 
-class Task(StrEnum):
+class ForkTask(StrEnum):
     EXAMINE = "examine"
     """A user's file: `trainer.importing.import_main`."""
     COMPARE = "compare"
@@ -35,7 +35,7 @@ class Task(StrEnum):
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedTask:
     """How a task ended: its exit code as subprocess has it, its answer, and the lines that it has printed. Code of a
     user may have written any of them."""
 
@@ -57,8 +57,8 @@ class Forks:
         self.close()
 
     def run(
-        self, task: Task, arguments: Mapping[str, Any], seconds: float, *, another_hash_seed: bool = False
-    ) -> Ended:
+        self, task: ForkTask, arguments: Mapping[str, Any], seconds: float, *, another_hash_seed: bool = False
+    ) -> EndedTask:
         """Run a task with these arguments, which become JSON. The forks of one template iterate over a set of strings
         in the same order; with `another_hash_seed` the order differs.
 
@@ -69,7 +69,7 @@ class Forks:
             stdin.write(json.dumps({"task": task, "arguments": arguments}).encode())
             stdin.seek(0)
             code = self._template(another_hash_seed).fork((stdin, answer, output), seconds)
-            return Ended(code, _content(answer, MOST_ANSWER + 1), _lines(output))
+            return EndedTask(code, _content(answer, MOST_ANSWER + 1), _lines(output))
 
     def _template(self, another_hash_seed: bool) -> _Template:
         template = self._templates.get(another_hash_seed)

@@ -15,7 +15,7 @@ import pytest
 
 from bench import wire
 from bench.measures import Measure, Measures
-from bench.results import Run, page
+from bench.results import BenchRun, page
 
 ANSWERS = {
     "/good": (200, b'{"predictions":[1]}'),
@@ -77,7 +77,7 @@ def _wire(*paths: str) -> bytes:
     return wire.to_wire([(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode(), b"[1]") for path in paths])
 
 
-def _load(port: int, *paths: str, count: int) -> wire.Load:
+def _load(port: int, *paths: str, count: int) -> wire.LoadResult:
     return wire.send(_wire(*paths), port, 4, 30, 0, count, "predictions")
 
 
@@ -137,5 +137,5 @@ def test_a_ratio_is_that_of_the_same_round() -> None:
         measures.add(Measure("tiny", "modelgate", number, ours, hello=1000))
         measures.add(Measure("tiny", "flask", number, theirs, hello=1000))
     assert measures.ratios("tiny", "modelgate", "flask") == [2, 4]
-    shown = page(measures, Run(cores=2, rounds=2, seconds=5, took=60, whole=True))
+    shown = page(measures, BenchRun(cores=2, rounds=2, seconds=5, took=60, whole=True))
     assert "| **Modelgate** | 55 (10–100) | 0.06 (0.01–0.10) | 3.00 (2.00–4.00) | 3.00 (2.00–4.00) |" in shown

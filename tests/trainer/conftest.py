@@ -124,7 +124,7 @@ class Unreported:
 @pytest.fixture
 def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains without the report: for tests of something else."""
-    monkeypatch.setattr("trainer.training.train.Report", Unreported)
+    monkeypatch.setattr("trainer.training.train.DrawnReport", Unreported)
 
 
 @pytest.fixture

@@ -352,7 +352,7 @@ def evidences(monkeypatch: pytest.MonkeyPatch, unreported: None) -> list[Evidenc
             made.append(evidence)
             return super().of(evidence)
 
-    monkeypatch.setattr("trainer.training.train.Report", Recorded)
+    monkeypatch.setattr("trainer.training.train.DrawnReport", Recorded)
     return made
 
 

@@ -10,13 +10,13 @@ import pytest
 from contract.signature import Output, OutputKind
 from contract.training import DERIVED_METRICS, ComparedFigures, Gate
 from contract.training import METRICS as MEASURED
-from trainer.report.evidence import Comparison, Leak, Outcome
+from trainer.report.evidence import ComparisonOutcome, Leak, VersionComparison
 from trainer.training.evaluate import measure
 from trainer.training.gate import compared, objection, verdict
 
 METRICS = {"accuracy": 0.9, "log_loss": 0.3, "training_r2": 0.8}
-FIRST = Comparison(1, missing="it is mute")
-PREVIOUS = Comparison(
+FIRST = VersionComparison(1, missing="it is mute")
+PREVIOUS = VersionComparison(
     1,
     rows=200,
     metrics=METRICS,
@@ -26,9 +26,9 @@ PREVIOUS = Comparison(
     loss_before=0.25,
     p_worse=0.2,
     p_better=0.8,
-    outcome=Outcome.SAME,
+    outcome=ComparisonOutcome.SAME,
 )
-WORSE = dataclasses.replace(PREVIOUS, p_worse=0.004, outcome=Outcome.WORSE)
+WORSE = dataclasses.replace(PREVIOUS, p_worse=0.004, outcome=ComparisonOutcome.WORSE)
 
 
 @pytest.mark.parametrize(
@@ -171,13 +171,13 @@ ACCURACY = ComparedFigures(1, 200, "accuracy", 0.9, 0.95, decisive=False)
     ],
 )
 def test_the_compared_figures_are_those_that_decided(
-    gate: Gate, comparison: Comparison | None, figures: ComparedFigures | None
+    gate: Gate, comparison: VersionComparison | None, figures: ComparedFigures | None
 ) -> None:
     assert compared(gate, METRICS, comparison) == figures
 
 
 def test_a_version_that_is_better_or_worse_only_in_what_the_test_compares_is_shown_with_that() -> None:
-    better = dataclasses.replace(PREVIOUS, outcome=Outcome.BETTER, loss_now=0.25, loss_before=0.3)
+    better = dataclasses.replace(PREVIOUS, outcome=ComparisonOutcome.BETTER, loss_now=0.25, loss_before=0.3)
     assert compared(Gate(), METRICS, better) == ComparedFigures(1, 200, "log_loss", 0.25, 0.3, decisive=False)
     worse = dataclasses.replace(WORSE, previous={"accuracy": 0.85})
     assert compared(Gate(), METRICS, worse) == ComparedFigures(1, 200, "log_loss", 0.3, 0.25, decisive=True)

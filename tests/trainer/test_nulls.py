@@ -24,7 +24,7 @@ from contract.signature import Kind
 from scoring.kernels import find_version_kernel
 from scoring.predict import predict
 from trainer.importing import Refused, sample, trial
-from trainer.importing.contents import Contents
+from trainer.importing.contents import FileContents
 from trainer.importing.trial import try_model
 
 nan, NA, DAY = float("nan"), pd.NA, pd.Timestamp("2024-02-03")
@@ -118,7 +118,7 @@ def fitted(column: pd.Series, transformer: Any, copies: int = 4) -> tuple[Any, p
 def imported(model: Any, X: pd.DataFrame, *, told: bool) -> ManifestDraft:
     """The draft of an import with the rows of X as a sample; `told`: the client says what its nulls are."""
     rows = sample.read(io.BytesIO(sample_of(X) or b""), nulls_of(X) if told else None)
-    return try_model("m", Contents(model), rows, ArtifactFormat.CLOUDPICKLE)
+    return try_model("m", FileContents(model), rows, ArtifactFormat.CLOUDPICKLE)
 
 
 def served(model: Any, draft: ManifestDraft, X: pd.DataFrame) -> Any:
@@ -197,7 +197,7 @@ def test_an_encoder_of_dates_shows_without_a_sample_that_they_are_dates(kind: st
         if (made := fitted(COLUMNS[kind], TRANSFORMERS[name]())) is None:
             continue
         model, X = made
-        draft = try_model("m", Contents(model), None, ArtifactFormat.CLOUDPICKLE)
+        draft = try_model("m", FileContents(model), None, ArtifactFormat.CLOUDPICKLE)
         rows = X.iloc[[n for n, c in enumerate(X["c"][:5]) if draft.signature.inputs[0].nullable or not is_null(c)]]
         np.testing.assert_allclose(served(model, draft, rows), model.predict_proba(rows), rtol=1e-9, err_msg=name)
         right += 1
@@ -208,7 +208,7 @@ def test_dates_in_nanoseconds_are_dates_to_an_encoder_and_no_integers() -> None:
     model = make_pipeline(_hot(), LogisticRegression())
     X = pd.DataFrame({"c": pd.to_datetime(["2024-02-03", "2024-02-12"] * 6).astype("M8[ns]")})
     model.fit(X, [0, 1] * 6)
-    draft = try_model("m", Contents(model), None, ArtifactFormat.CLOUDPICKLE)
+    draft = try_model("m", FileContents(model), None, ArtifactFormat.CLOUDPICKLE)
     assert (draft.signature.inputs[0].kind, draft.warnings) == (Kind.DATETIME, ())
     np.testing.assert_allclose(served(model, draft, X[:2]), model.predict_proba(X[:2]), rtol=1e-9)
 

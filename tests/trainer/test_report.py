@@ -34,9 +34,9 @@ from contract.signature import Field, Kind
 from tests.support import PROJECT, numbers
 from tests.trainer.evidences import evidence_of, published
 from trainer.recipe import Candidate
-from trainer.report.evidence import Comparison, Evidence, Leak, Outcome
+from trainer.report.evidence import ComparisonOutcome, Evidence, Leak, VersionComparison
 from trainer.report.importance import importance
-from trainer.report.written import Report
+from trainer.report.written import DrawnReport
 
 VOID = {"meta", "br"}
 
@@ -82,7 +82,7 @@ class Page(HTMLParser):
 
 def write(folder: Path, evidence: Evidence) -> None:
     folder.mkdir(exist_ok=True)
-    Report.of(evidence).write(folder, published(evidence))
+    DrawnReport.of(evidence).write(folder, published(evidence))
 
 
 def reported(evidence: Evidence, folder: Path) -> tuple[Page, dict[str, Any]]:
@@ -137,7 +137,9 @@ def test_two_classes_have_every_part(tmp_path: Path) -> None:
         notes="for\nspring",
         target="stays",
         verdict="Better than version 2.",
-        comparison=Comparison(2, 60, metrics, before, "log loss", 0.4, 0.5, 0.99, 0.01, Outcome.BETTER),
+        comparison=VersionComparison(
+            2, 60, metrics, before, "log loss", 0.4, 0.5, 0.99, 0.01, ComparisonOutcome.BETTER
+        ),
     )
     evidence = dataclasses.replace(evidence, previous=published(evidence, 2))
     page, facts = reported(evidence, tmp_path)
@@ -398,7 +400,9 @@ def test_data_in_a_report_is_always_escaped(kind: str, tmp_path: Path) -> None:
         draft={"parameters": dict.fromkeys(HOSTILE, HOSTILE[1]), "metrics": dict.fromkeys(HOSTILE, 0.5)},
     )
     figures = dict.fromkeys(HOSTILE, 0.25)
-    compared = Comparison(2, 60, figures, figures, HOSTILE[0], 0.1, 0.2, 0.3, 0.4, Outcome.SAME, HOSTILE[1])
+    compared = VersionComparison(
+        2, 60, figures, figures, HOSTILE[0], 0.1, 0.2, 0.3, 0.4, ComparisonOutcome.SAME, HOSTILE[1]
+    )
     leak = Leak(HOSTILE[:1], "alone", "accuracy", 1.0, HOSTILE[2])
     evidence = dataclasses.replace(evidence, comparison=compared, previous=published(evidence), leaks=[leak])
     page, facts = reported(
@@ -429,7 +433,7 @@ def test_a_bug_in_one_part_is_named_in_its_place_and_logged(
 
 
 def test_versions_that_cannot_be_compared_are_reported_as_such(tmp_path: Path) -> None:
-    evidence = a_number(comparison=Comparison(2, 12, missing="only 12 held-out rows are new to both versions"))
+    evidence = a_number(comparison=VersionComparison(2, 12, missing="only 12 held-out rows are new to both versions"))
     fewer = dataclasses.replace(evidence.draft.signature, inputs=numbers("x0", "x1", "x9"))
     previous = dataclasses.replace(published(evidence, 2), signature=fewer)
     page, facts = reported(dataclasses.replace(evidence, previous=previous), tmp_path)

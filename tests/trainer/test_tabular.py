@@ -90,7 +90,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("mixed")
     patch = pytest.MonkeyPatch()
     patch.setattr("trainer.publishing.publish.verify", lambda *_: None)
-    patch.setattr("trainer.training.train.Report", Unreported)
+    patch.setattr("trainer.training.train.DrawnReport", Unreported)
     try:
         return Trained(folder / "models", write(folder / "mixed.csv", mixed_rows(400)), "risk")
     finally:

@@ -12,7 +12,7 @@ _FILE = ".importing"
 
 
 @dataclass(frozen=True)
-class Attempt:
+class ImportAttempt:
     """A file that is being imported. `deaths` counts the processes that died during its import; `after` is the last
     version of the model before it."""
 
@@ -28,19 +28,19 @@ class Attempts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def under_way(self) -> Mapping[str, Attempt]:
+    def under_way(self) -> Mapping[str, ImportAttempt]:
         """Return the attempts by file. When a process starts, these are those that a dead one has left."""
         try:
-            attempts = [Attempt(**entry) for entry in json.loads((self._folder / _FILE).read_bytes())]
+            attempts = [ImportAttempt(**entry) for entry in json.loads((self._folder / _FILE).read_bytes())]
         except (OSError, ValueError, TypeError):
             return {}
         return {attempt.file: attempt for attempt in attempts}
 
-    def start(self, file: str, stamp: Sequence[int], after: int) -> Attempt:
+    def start(self, file: str, stamp: Sequence[int], after: int) -> ImportAttempt:
         """Record an import before it begins. If a dead process has left an attempt at this very file, it is that one,
         with one death more. Raises OSError."""
         known = self.under_way()
-        attempt = Attempt(file, list(stamp), 0, after)
+        attempt = ImportAttempt(file, list(stamp), 0, after)
         if file in known and known[file].stamp == attempt.stamp:
             attempt = dataclasses.replace(known[file], deaths=known[file].deaths + 1)
         self._write({**known, file: attempt}.values())
@@ -54,7 +54,7 @@ class Attempts:
         else:
             (self._folder / _FILE).unlink(missing_ok=True)
 
-    def _write(self, attempts: Collection[Attempt]) -> None:
+    def _write(self, attempts: Collection[ImportAttempt]) -> None:
         entries = [dataclasses.asdict(attempt) for attempt in attempts]
         temporary_file(self._folder, json.dumps(entries)).replace(self._folder / _FILE)
 

@@ -14,7 +14,7 @@ from contract.signature import Field, Kind, Null
 from contract.wording import counted, listed, shown
 from trainer.importing import Refused, inputs
 from trainer.importing.assumptions import unknown_kinds
-from trainer.importing.contents import Contents
+from trainer.importing.contents import FileContents
 from trainer.importing.hints import Hint
 from trainer.importing.nulls import PossibleNulls
 from trainer.importing.outputs import classes_of
@@ -31,7 +31,7 @@ MADE_UP: dict[Kind, tuple[Value, ...]] = {
 
 
 @dataclass(frozen=True)
-class Column:
+class InputColumn:
     field: Field
     values: tuple[Value, ...]
     """Values for made-up rows."""
@@ -46,7 +46,7 @@ class Column:
     """Whether the estimator takes several kinds in it and answers differently."""
 
 
-def columns_of(contents: Contents, sample: Sample | None) -> list[Column]:
+def columns_of(contents: FileContents, sample: Sample | None) -> list[InputColumn]:
     names = _names(contents, sample)
     if len(set(names)) < len(names):
         raise Refused("was fitted on two columns of the same name; give each column its own name")
@@ -66,7 +66,7 @@ def _no_request_holds(name: str, kind: str) -> str:
     )
 
 
-def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) -> Column:
+def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None) -> InputColumn:
     sample = sample if sample and name in sample.columns else None
     known = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name)) or hint.fill
     kind = known or Kind.NUMBER
@@ -77,7 +77,7 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
     aliases = tuple(alias for alias in hint.aliases if alias != name)
     binary = not known or hint.binary or bool(sample and sample.binary(name))
     as_booleans = kind is Kind.NUMBER and binary and name not in contents.kinds
-    return Column(
+    return InputColumn(
         Field(
             name,
             kind,
@@ -101,7 +101,7 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
 _ASSUMED = {Kind.NUMBER: "numbers", Kind.STRING: "words", Kind.DATETIME: "dates"}
 
 
-def unknown_kind_remarks(estimator: Any, columns: Sequence[Column]) -> list[Remark]:
+def unknown_kind_remarks(estimator: Any, columns: Sequence[InputColumn]) -> list[Remark]:
     """Return a remark for each kind that is assumed. An estimator that treats all columns alike takes numbers."""
     remarks = []
     for (kind, assumed), undecided in product(_ASSUMED.items(), (False, True)):
@@ -127,7 +127,7 @@ def borrowed_columns_remarks(estimator: Any) -> list[Remark]:
     ]
 
 
-def leading_blank_remarks(columns: Sequence[Column]) -> list[Remark]:
+def leading_blank_remarks(columns: Sequence[InputColumn]) -> list[Remark]:
     """Return a remark if encoders know words that begin with a blank, which a reader of CSV drops."""
     seen = {column.field.name: (*column.values, *(column.field.categories or ())) for column in columns}
     spaced = {name: word for name, words in seen.items() for word in words if isinstance(word, str) and word[:1] == " "}
@@ -140,13 +140,13 @@ def leading_blank_remarks(columns: Sequence[Column]) -> list[Remark]:
     ]
 
 
-def assumed(column: Column, kind: Kind, values: Sequence[Value]) -> Column:
+def assumed(column: InputColumn, kind: Kind, values: Sequence[Value]) -> InputColumn:
     """Return a column of unknown kind as one of this kind, with these values for made-up rows."""
     field = dataclasses.replace(column.field, kind=kind, guessed=False, naive=kind is Kind.DATETIME)
     return dataclasses.replace(column, field=field, values=tuple(values), doubtful=False)
 
 
-def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
+def _names(contents: FileContents, sample: Sample | None) -> tuple[str, ...]:
     """Return the inputs' names in the estimator's order. Raises `Refused`."""
     written = {*(contents.columns or ()), *(sample.columns if sample else ())}
     fitted, count = inputs.names(contents.estimator, written), inputs.count(contents.estimator)

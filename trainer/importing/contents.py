@@ -21,7 +21,7 @@ from trainer.importing.thresholds import thresholds, with_threshold
 
 
 @dataclass(frozen=True)
-class Contents:
+class FileContents:
     """`alone`: the file holds only the estimator. `kinds` are the known kinds of columns; `warnings` are about objects
     beside the model."""
 
@@ -32,13 +32,13 @@ class Contents:
     warnings: tuple[str, ...] = ()
 
 
-def find_model(thing: Any) -> Contents:
+def find_model(thing: Any) -> FileContents:
     """Return the model in `thing`: `thing` itself, or the only one in a dict, list or tuple. Raises `Refused`."""
     if isinstance(thing, type):
         raise Refused(f"holds the class {thing.__name__} and no fitted model; save the object that fit() returned")
     _refuse_other_libraries(thing)
     if answers_rows(thing):
-        return Contents(thing)
+        return FileContents(thing)
     if isinstance(thing, Mapping):
         return _from_container({str(key): value for key, value in thing.items()}, "dict")
     if isinstance(thing, list | tuple):
@@ -78,7 +78,7 @@ def _no_model(thing: Any) -> str:
     return f"holds a {type(thing).__name__}, which has no predict; {save}"
 
 
-def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
+def _from_container(parts: Mapping[str, Any], what: str) -> FileContents:
     parts = {key: as_estimator(part) for key, part in containers.flattened(parts).items()}
     for part in parts.values():
         _refuse_other_libraries(part)
@@ -106,7 +106,7 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
             f"the file has {listed(unused)} beside the model, which Modelgate does not use: put every step that changes"
             " rows or answers into one Pipeline with the model"
         )
-    return Contents(estimator, False, made.columns or tuple(kinds) or None, kinds, tuple(warnings))
+    return FileContents(estimator, False, made.columns or tuple(kinds) or None, kinds, tuple(warnings))
 
 
 def _is_function(part: Any) -> bool:

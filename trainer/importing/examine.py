@@ -22,7 +22,7 @@ from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused, inputs, own_code, sample
-from trainer.importing.contents import Contents, find_model
+from trainer.importing.contents import FileContents, find_model
 from trainer.importing.formats import (
     SKOPS,
     decompress,
@@ -119,7 +119,7 @@ class _Dumped(list[Any]):
     """Objects that were dumped one after the other."""
 
 
-def _found(thing: Any) -> Contents:
+def _found(thing: Any) -> FileContents:
     try:
         return find_model(thing)
     except Refused as refused:
@@ -130,7 +130,7 @@ def _found(thing: Any) -> Contents:
         ) from None
 
 
-def _adapted(contents: Contents) -> Contents:
+def _adapted(contents: FileContents) -> FileContents:
     estimator, notes = adapted(contents.estimator, inputs.outermost_parts(contents.estimator))
     alone = contents.alone and estimator is contents.estimator
     return dataclasses.replace(contents, estimator=estimator, alone=alone, warnings=(*contents.warnings, *notes))
@@ -222,7 +222,7 @@ def _refuse_unfitted(estimator: Any) -> None:
             return  # an estimator of another release may fail in any way
 
 
-def _labelled(draft: ManifestDraft, contents: Contents, made_with: Sequence[str], with_code: bool) -> ManifestDraft:
+def _labelled(draft: ManifestDraft, contents: FileContents, made_with: Sequence[str], with_code: bool) -> ManifestDraft:
     """Describe the model as its source, and warn if it comes from another scikit-learn."""
     source = f"a {type(contents.estimator).__name__}{' with the code beside it' if with_code else ''}"
     if not made_with:
@@ -239,7 +239,7 @@ def _labelled(draft: ManifestDraft, contents: Contents, made_with: Sequence[str]
     )
 
 
-def _artifact(contents: Contents, data: bytes, plain: bytes, artifact_format: ArtifactFormat) -> bytes | None:
+def _artifact(contents: FileContents, data: bytes, plain: bytes, artifact_format: ArtifactFormat) -> bytes | None:
     """Return the bytes to publish, or None if the file itself can be published."""
     if contents.alone:
         # joblib looks into compressed files by itself, cloudpickle does not, and workers may lack the package.

@@ -12,7 +12,7 @@ from modelgate_kernels.matrix import to_matrix
 from contract.manifest import InputFormat
 from contract.signature import Kind, Signature
 from trainer.importing import inputs
-from trainer.importing.columns import MADE_UP, Column, assumed
+from trainer.importing.columns import MADE_UP, InputColumn, assumed
 
 _GUESSES = (
     *((kind, MADE_UP[kind]) for kind in (Kind.NUMBER, Kind.DATETIME, Kind.STRING)),
@@ -20,7 +20,7 @@ _GUESSES = (
 )
 
 
-def other_guesses(estimator: Any, columns: Sequence[Column]) -> Iterator[list[Column]]:
+def other_guesses(estimator: Any, columns: Sequence[InputColumn]) -> Iterator[list[InputColumn]]:
     """Yield the columns with other numbers than 0 and 1, by which a model may divide; then with other kinds for those
     of unknown kind. The parts of a ColumnTransformer are tried one by one, all other columns together."""
     if not any(column.guessed for column in columns):
@@ -45,7 +45,7 @@ def other_guesses(estimator: Any, columns: Sequence[Column]) -> Iterator[list[Co
         yield [assumed(column, kind, values) if column.guessed else column for column in columns]
 
 
-def _taken_by(transformer: Any, columns: Sequence[Column]) -> Sequence[Column]:
+def _taken_by(transformer: Any, columns: Sequence[InputColumn]) -> Sequence[InputColumn]:
     """Return the columns with the first guess that a part of a ColumnTransformer takes for the unknown ones."""
     if hasattr(transformer, "transform") and any(column.guessed for column in columns):
         for kind, values in _GUESSES:

@@ -19,7 +19,7 @@ from contract.errors import ModelgateError
 from contract.manifest import ManifestDraft, ModelManifest
 from contract.signature import Signature
 from contract.signature_edits import edit_signature
-from trainer.forks import MOST_ANSWER, Ended, Forks, Task
+from trainer.forks import MOST_ANSWER, EndedTask, Forks, ForkTask
 from trainer.importing import Refused
 
 FILE, SAMPLE, CODE, ARTIFACT = "file", "sample.csv", "code.py", "artifact"
@@ -83,7 +83,7 @@ def examine_in_process(folder: Path, task: ImportTask, forks: Forks) -> ImportRe
     """Examine a file in a fork that ends with it. Raises `Refused` and OSError."""
     arguments = {"folder": str(folder.resolve()), "task": dataclasses.asdict(task)}
     try:
-        return _result(forks.run(Task.EXAMINE, arguments, task.seconds))
+        return _result(forks.run(ForkTask.EXAMINE, arguments, task.seconds))
     except subprocess.TimeoutExpired:
         remedy = (
             "leave only what defines its classes and functions in the code beside it"
@@ -93,7 +93,7 @@ def examine_in_process(folder: Path, task: ImportTask, forks: Forks) -> ImportRe
         raise Refused(f"takes more than {task.seconds} s to load and to predict a few rows; {remedy}") from None
 
 
-def _result(ended: Ended) -> ImportResult:
+def _result(ended: EndedTask) -> ImportResult:
     """Read the answer without trusting it: a pickle may have written it."""
     if len(ended.answer) > MOST_ANSWER:
         raise Refused("needs a manifest that is too large; use fewer sample rows")
@@ -109,7 +109,7 @@ def _result(ended: Ended) -> ImportResult:
     raise Refused(refused)
 
 
-def _how_it_ended(ended: Ended) -> str:
+def _how_it_ended(ended: EndedTask) -> str:
     if ended.code == -signal.SIGKILL:
         return "was being read when the process was killed, most likely because memory ran out; make the model smaller"
     if ended.code < 0:

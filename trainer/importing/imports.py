@@ -27,7 +27,7 @@ from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
 from trainer.importing.formats import PICKLE, holds_code, recognise, stem
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
-from trainer.importing.signatures import CODE_PART, PART, SAMPLE_PART, NotSigned, check
+from trainer.importing.signatures import CODE_PART, PART, SAMPLE_PART, ImportNotSigned, check
 from trainer.publishing.aliases import retain
 from trainer.publishing.disk import STAGING, code_of, no_link, staging
 from trainer.publishing.publish import PublishRefused, WriteReport, publish
@@ -90,7 +90,7 @@ def import_file(
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
     except Refused as refused:
-        kind = Code.NOT_SIGNED if isinstance(refused, NotSigned) else Code.NOT_PUBLISHED
+        kind = Code.NOT_SIGNED if isinstance(refused, ImportNotSigned) else Code.NOT_PUBLISHED
         raise ModelgateError(kind, f"{called} {refused}", model=name) from None
     except PublishRefused as refused:
         raise ModelgateError(Code.NOT_PUBLISHED, f"{called}: {refused}", model=name) from None
@@ -213,10 +213,10 @@ def drawn_report(facts: dict[str, Any] | None) -> WriteReport | None:
     """
     if facts is None:
         return None
-    from trainer.report.written import Report  # slow: it imports matplotlib, which few imports need
+    from trainer.report.written import DrawnReport  # slow: it imports matplotlib, which few imports need
 
     try:
-        return Report.drawn(facts).write
+        return DrawnReport.drawn(facts).write
     except Exception:
         log.warning("a model was imported without a report", exc_info=True)
         return None

@@ -36,7 +36,7 @@ from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from trainer.forks import Forks
 from trainer.importing import Refused
-from trainer.importing.attempts import Attempt, Attempts, temporary_file
+from trainer.importing.attempts import Attempts, ImportAttempt, temporary_file
 from trainer.importing.formats import stem, wrong_suffix
 from trainer.importing.imports import import_file, imported_before, model_name
 from trainer.importing.judging import Promotion, Wish, promote_if_passed
@@ -89,7 +89,7 @@ class _Companions:
 class _Published:
     """A version that is not current yet. `position` is that of its file among those dropped together."""
 
-    attempt: Attempt
+    attempt: ImportAttempt
     manifest: ModelManifest
     beside: _Companions
     position: str
@@ -231,7 +231,9 @@ class Inbox:
             return []
         return [_Published(attempt, manifest, beside, self._position)]
 
-    def _publish(self, attempt: Attempt, model: str, path: Path, beside: _Companions, forks: Forks) -> ModelManifest:
+    def _publish(
+        self, attempt: ImportAttempt, model: str, path: Path, beside: _Companions, forks: Forks
+    ) -> ModelManifest:
         root = self._settings.models_dir
         known = imported_before(root, model, path, attempt.after) if attempt.deaths else None
         sample, code, signature = (

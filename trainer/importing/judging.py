@@ -21,7 +21,7 @@ from trainer.importing.import_process import SAMPLE
 from trainer.importing.imports import copy_sample, import_folder
 from trainer.importing.sample_comparison import compare_on_sample
 from trainer.publishing.promotion import Promote
-from trainer.report.evidence import Comparison
+from trainer.report.evidence import VersionComparison
 from trainer.training.gate import objection, verdict
 
 
@@ -71,7 +71,7 @@ def promote_if_passed(
 
 def _compared(
     settings: Settings, manifest: ModelManifest, version: int, sample: Path, forks: Forks
-) -> tuple[Mapping[str, float], Comparison]:
+) -> tuple[Mapping[str, float], VersionComparison]:
     """Return the metrics on the sample, and the comparison with `version`."""
     try:
         with import_folder(settings.models_dir) as folder:
@@ -79,9 +79,9 @@ def _compared(
             trust = Trust.from_settings(settings)
             return compare_on_sample(settings.models_dir, manifest, version, folder / SAMPLE, trust, forks)
     except Refused as refused:
-        return {}, Comparison(version, missing=f"the import {refused}")
+        return {}, VersionComparison(version, missing=f"the import {refused}")
     except OSError as error:
-        return {}, Comparison(version, missing=f"the sample cannot be copied ({error.strerror})")
+        return {}, VersionComparison(version, missing=f"the sample cannot be copied ({error.strerror})")
 
 
 def _judged(
@@ -98,7 +98,7 @@ def _judged(
         return f"Cannot be compared with version {version}: {error}.", None
     changes = signature_changes(previous.signature, manifest.signature).breaking
     metrics: Mapping[str, float] = {}
-    comparison = Comparison(version, missing="it came without a sample")
+    comparison = VersionComparison(version, missing="it came without a sample")
     if sample is not None:
         metrics, comparison = _compared(settings, manifest, version, sample, forks)
     comparison = dataclasses.replace(comparison, changes=changes)

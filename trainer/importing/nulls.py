@@ -98,7 +98,7 @@ def choose_nulls(
     if draft.artifact.input_format is InputFormat.ARRAY:
         columns = [(position, nulls.in_array()) for position, nulls in columns]
     tried = with_integers(draft, {names[position] for position in wanted if names[position] in doubtful})
-    choices = dict(_Trial(estimator, tried, as_requested(tried, rows)).settle(columns))
+    choices = dict(_NullTrial(estimator, tried, as_requested(tried, rows)).settle(columns))
     unknown = sorted(position for position, (null, _) in choices.items() if null is None)
     kept = [row for row in rows if all(row[position] is not None for position in unknown)]
     remarks = [unknown_nulls([names[position] for position in unknown])] if unknown else []
@@ -184,7 +184,7 @@ _Choice = tuple[Null | None, bool]
 """What a null is, None if that is unknown; and whether the column held several that are answered differently."""
 
 
-class _Trial:
+class _NullTrial:
     """Asks an estimator for rows with each of the nulls that their columns may have held."""
 
     def __init__(self, estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> None:

@@ -18,7 +18,7 @@ from contract.signature import Kind, Signature
 from scoring.estimators import prepare
 from scoring.held_objects import objects_in
 from scoring.methods import has_method
-from trainer.importing.columns import Column, assumed
+from trainer.importing.columns import InputColumn, assumed
 from trainer.importing.guesses import other_guesses
 
 MOST_COLUMNS = 100
@@ -38,7 +38,7 @@ _Outcomes = Mapping[Value, str]
 """What the last step gets for each value of a column, without those for which a step raises."""
 
 
-def with_tried_kinds(estimator: Any, columns: Sequence[Column], unused: Collection[str]) -> list[Column]:
+def with_tried_kinds(estimator: Any, columns: Sequence[InputColumn], unused: Collection[str]) -> list[InputColumn]:
     """Return the columns of a DataFrame with the kinds that the estimator takes. Where it takes several kinds and
     nothing shows which one it was fitted on, the column is `undecided`."""
     unknown = [index for index, column in enumerate(columns) if column.guessed and column.field.name not in unused]
@@ -53,7 +53,7 @@ def with_tried_kinds(estimator: Any, columns: Sequence[Column], unused: Collecti
     return list(columns)
 
 
-def _tried(estimator: Any, columns: Sequence[Column], index: int, words: Sequence[Value]) -> Column:
+def _tried(estimator: Any, columns: Sequence[InputColumn], index: int, words: Sequence[Value]) -> InputColumn:
     """Return the column at `index` with the kind that the estimator takes; `words` are those to try."""
 
     def outcomes(kind: Kind, values: Sequence[Value], naive: bool = True) -> _Outcomes:
@@ -78,7 +78,7 @@ def _tried(estimator: Any, columns: Sequence[Column], index: int, words: Sequenc
     return assumed(column, kinds.pop(), [value for _, some in telling for value in some])
 
 
-def _outcomes(estimator: Any, columns: Sequence[Column], index: int) -> _Outcomes:
+def _outcomes(estimator: Any, columns: Sequence[InputColumn], index: int) -> _Outcomes:
     """Return what the last step gets for each value of the column at `index`, beside the first of each other one."""
     signature = Signature(tuple(column.field for column in columns), ())
     artifact = ArtifactDraft(ArtifactFormat.JOBLIB, InputFormat.DATAFRAME)

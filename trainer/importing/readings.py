@@ -15,7 +15,7 @@ from contract.manifest import InputFormat, Remark
 from contract.signature import Field, Kind, RowFormat, Signature
 from trainer.importing import Refused, inputs, words
 from trainer.importing.columns import (
-    Column,
+    InputColumn,
     borrowed_columns_remarks,
     columns_of,
     leading_blank_remarks,
@@ -23,7 +23,7 @@ from trainer.importing.columns import (
     unknown_kind_remarks,
     without_target,
 )
-from trainer.importing.contents import Contents
+from trainer.importing.contents import FileContents
 from trainer.importing.guesses import other_guesses
 from trainer.importing.nulls import PossibleNulls
 from trainer.importing.other_libraries import described
@@ -52,7 +52,7 @@ class Reading:
     nulls: dict[str, PossibleNulls] = field(default_factory=dict)
 
 
-def readings(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
+def readings(contents: FileContents, sample: Sample | None) -> Iterator[Reading]:
     """Yield the possible readings, the most likely first. Raises `Refused`."""
     words.refuse_unservable(contents.estimator)
     sample = sample and sample.spelt_as(inputs.names(contents.estimator) or ())
@@ -65,7 +65,7 @@ def readings(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
         yield _of_records(contents, sample, vectorizers)
 
 
-def _of_texts(contents: Contents, sample: Sample | None, vectorizers: Sequence[Any]) -> Iterator[Reading]:
+def _of_texts(contents: FileContents, sample: Sample | None, vectorizers: Sequence[Any]) -> Iterator[Reading]:
     text = words.TEXT
     rows: list[Row] = [(text,) for text in words.texts_to_try(vectorizers, GOLDEN_ROWS)]
     column = text_column(contents.estimator, sample) if sample else None
@@ -82,7 +82,7 @@ def _of_texts(contents: Contents, sample: Sample | None, vectorizers: Sequence[A
         yield from _of_table(contents, sample)
 
 
-def _of_records(contents: Contents, sample: Sample | None, vectorizers: Sequence[Any]) -> Reading:
+def _of_records(contents: FileContents, sample: Sample | None, vectorizers: Sequence[Any]) -> Reading:
     fields = words.record_fields(vectorizers)
     rows: list[Row] = [(record,) for record in words.records_to_try(vectorizers, GOLDEN_ROWS)]
     if sample:
@@ -91,7 +91,7 @@ def _of_records(contents: Contents, sample: Sample | None, vectorizers: Sequence
     return Reading(RowFormat.RECORDS, fields, InputFormat.RECORDS, rows)
 
 
-def _of_table(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
+def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading]:
     """Yield the possible kinds of the columns; doubtful ones may be integers."""
     estimator = contents.estimator
     columns, unused, formats = columns_of(contents, sample), inputs.unused(estimator), _formats(estimator)
@@ -134,7 +134,7 @@ def _formats(estimator: Any) -> list[InputFormat]:
     return [InputFormat.ARRAY, InputFormat.NUMBERED] if may_matter(estimator) else [InputFormat.ARRAY]
 
 
-def _rows_of_columns(fields: Sequence[Field], columns: Sequence[Column], sample: Sample | None) -> Sequence[Row]:
+def _rows_of_columns(fields: Sequence[Field], columns: Sequence[InputColumn], sample: Sample | None) -> Sequence[Row]:
     if sample:
         return _rows_of_sample(Signature(tuple(fields), ()), sample)
     most = max(3, *(len(column.values) for column in columns))

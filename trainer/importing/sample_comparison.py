@@ -11,8 +11,8 @@ from typing import IO, Any
 from contract.manifest import ModelManifest
 from contract.repository import Repository
 from scoring.trust import Trust
-from trainer.forks import Forks, Task
-from trainer.report.evidence import Comparison, Outcome
+from trainer.forks import Forks, ForkTask
+from trainer.report.evidence import ComparisonOutcome, VersionComparison
 
 SECONDS = 120
 """Most seconds for loading and asking both versions."""
@@ -25,7 +25,7 @@ _FIGURES = (
 
 def compare_on_sample(
     root: Path, manifest: ModelManifest, version: int, rows: Path, trust: Trust, forks: Forks
-) -> tuple[Mapping[str, float], Comparison]:
+) -> tuple[Mapping[str, float], VersionComparison]:
     """Return the metrics of the imported version on the CSV file `rows`, and its comparison with `version`. Raises
     OSError."""
     arguments = {
@@ -37,16 +37,16 @@ def compare_on_sample(
         "trust": trust.to_json(),
     }
     try:
-        ended = forks.run(Task.COMPARE, arguments, SECONDS)
+        ended = forks.run(ForkTask.COMPARE, arguments, SECONDS)
     except subprocess.TimeoutExpired:
-        return {}, Comparison(version, missing=f"asking both versions takes over {SECONDS} s")
+        return {}, VersionComparison(version, missing=f"asking both versions takes over {SECONDS} s")
     try:
         metrics, figures = json.loads(ended.answer)
-        outcome = figures["outcome"] and Outcome(figures["outcome"])
-        return metrics, Comparison(**{**figures, "outcome": outcome})
+        outcome = figures["outcome"] and ComparisonOutcome(figures["outcome"])
+        return metrics, VersionComparison(**{**figures, "outcome": outcome})
     except (ValueError, KeyError, TypeError):  # the process was killed, or code of a model wrote the answer
         last = f" ({ended.lines[-1][:200]})" if ended.lines else ""
-        return {}, Comparison(version, missing=f"the process that asks both versions has failed{last}")
+        return {}, VersionComparison(version, missing=f"the process that asks both versions has failed{last}")
 
 
 def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
@@ -69,7 +69,7 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
     tested = tested_rows(estimator, manifest.draft(), sample_rows)
     if tested is None:
         metrics: Mapping[str, float] = {}
-        comparison = Comparison(version, missing="its sample has no column with the target")
+        comparison = VersionComparison(version, missing="its sample has no column with the target")
     else:
         metrics = tested.draft.metrics
         places = np.arange(len(tested.rows))

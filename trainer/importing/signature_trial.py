@@ -43,11 +43,11 @@ def try_edit(file: Path, edit: SignatureEdit) -> Examined:
         estimator = load(dataclasses.replace(manifest, artifact=artifact), file.parent, Trust())
     except ModelgateError as error:
         raise Refused(error.what) from None
-    trial = _Trial(estimator, manifest.draft(), edit.signature)
+    trial = _EditTrial(estimator, manifest.draft(), edit.signature)
     return Examined(trial.edited(), None, manifest.artifact.sha256, None)
 
 
-class _Trial:
+class _EditTrial:
     """One estimator, with its manifest as it is and an edited signature."""
 
     def __init__(self, estimator: Any, old: ManifestDraft, new: Signature) -> None:

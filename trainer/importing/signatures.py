@@ -29,7 +29,7 @@ PART, SAMPLE_PART, CODE_PART = "file", "sample", "code"
 """The names of an import's parts in a signature."""
 
 
-class NotSigned(Refused):
+class ImportNotSigned(Refused):
     """The file lacks the required signature."""
 
 
@@ -42,19 +42,19 @@ def keys(settings: Settings) -> tuple[bytes, ...]:
 
 
 def check(settings: Settings, model: str, parts: Mapping[str, str], signature: bytes | None) -> None:
-    """Raise `NotSigned` unless one of the keys has signed `parts` (sha256 in hex, by part) for `model`."""
+    """Raise `ImportNotSigned` unless one of the keys has signed `parts` (sha256 in hex, by part) for `model`."""
     allowed = keys(settings)
     if not allowed:
         return
     others = "".join(f" --{part} …" for part in (SAMPLE_PART, CODE_PART) if part in parts)
     command = f"python -m trainer sign-file{others} --name {model} …"
     if signature is None:
-        raise NotSigned(
+        raise ImportNotSigned(
             f"is not signed, but VERIFY_KEY requires it; sign it with `{command}`, and put the {SUFFIX} file beside it,"
             " or send that as the part signature"
         )
     if not Trust(allowed).is_signed(_statement(model, parts), signature):
-        raise NotSigned(
+        raise ImportNotSigned(
             "has a signature that does not fit: it was made for another file, sample, code or name, or with a key that"
             f" may not sign imports (IMPORT_KEYS); sign it with `{command}`"
         )

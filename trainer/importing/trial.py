@@ -12,7 +12,7 @@ from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, ManifestDra
 from contract.signature import Output, OutputKind, RowFormat, Signature
 from scoring.kernels import compared
 from scoring.predict import Prediction, predict
-from trainer.importing.contents import Contents
+from trainer.importing.contents import FileContents
 from trainer.importing.float32 import with_float32
 from trainer.importing.nulls import choose_nulls, with_nulls_that_work
 from trainer.importing.outputs import DoesNotPredict, with_methods
@@ -26,7 +26,9 @@ GOLDEN_NUMBERS = 20_000
 """
 
 
-def try_model(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ManifestDraft:
+def try_model(
+    name: str, contents: FileContents, sample: Sample | None, artifact_format: ArtifactFormat
+) -> ManifestDraft:
     """Return the draft of a manifest, with golden rows that the estimator has predicted.
 
     Raises `Refused`, `DoesNotPredict` with the estimator's own exception, `NoProbabilities` and `MemoryError`.

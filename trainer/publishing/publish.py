@@ -27,7 +27,7 @@ from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSI
 from scoring.artifacts import library_versions, pack
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from scoring.trust import Trust
-from trainer.forks import Forks, Task, forks_or_own
+from trainer.forks import Forks, ForkTask, forks_or_own
 from trainer.publishing.disk import STAGING, locked, locked_if_free, staging, sync, write
 from trainer.publishing.signing import UNSIGNED, SigningPolicy
 from trainer.recipes import pickled_by_value
@@ -118,7 +118,7 @@ def verify(folder: Path, manifest: ModelManifest, trust: Trust, forks: Forks) ->
     custom = manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
     arguments = {"folder": str(folder.resolve()), "trust": trust.to_json()}
     try:
-        ended = forks.run(Task.VERIFY, arguments, VERIFY_TIMEOUT, another_hash_seed=custom)
+        ended = forks.run(ForkTask.VERIFY, arguments, VERIFY_TIMEOUT, another_hash_seed=custom)
     except subprocess.TimeoutExpired:
         raise PublishRefused(f"{manifest.name} is not published: loading takes over {VERIFY_TIMEOUT} s") from None
     problem = ended.answer.decode(errors="replace").strip()

@@ -11,7 +11,7 @@ import numpy as np
 
 from contract.jobs import Value
 from scoring.estimators import predict_matrix
-from trainer.report.evidence import Answers, Evidence
+from trainer.report.evidence import Evidence, VersionAnswers
 from trainer.report.parts import NotShown, most_frequent
 
 
@@ -29,11 +29,11 @@ class Classes:
     @classmethod
     def of(cls, evidence: Evidence) -> Classes:
         output = evidence.draft.signature.output
-        answers = Answers(*predict_matrix(evidence.estimator, evidence.X_test, output.probabilities), output)
+        answers = VersionAnswers(*predict_matrix(evidence.estimator, evidence.X_test, output.probabilities), output)
         return cls.beside(evidence.y_test, answers, evidence.targets)
 
     @classmethod
-    def beside(cls, y: Any, answers: Answers, targets: Sequence[Value]) -> Classes:
+    def beside(cls, y: Any, answers: VersionAnswers, targets: Sequence[Value]) -> Classes:
         """Return the `answers` to rows with the targets `y`. `targets`: those of all rows."""
         actual, predicted = np.asarray(y).tolist(), np.asarray(answers.predicted).tolist()
         known = list(answers.output.labels or ())

@@ -13,7 +13,7 @@ from contract.signature import Output
 from trainer.recipe import Candidate
 
 
-class Outcome(StrEnum):
+class ComparisonOutcome(StrEnum):
     """The result of a paired test of the new version against the current one, on rows that are new to both."""
 
     BETTER = "better"
@@ -23,7 +23,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Answers:
+class VersionAnswers:
     """A version's answers: `predicted`, and a `table` of probabilities (rows × the labels of `output`) or None."""
 
     predicted: Any
@@ -32,7 +32,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class VersionComparison:
     """A comparison of the new version with `version`, which it would replace.
 
     `rows` is the number of held-out rows that are new to both; `metrics` are the new version's on those rows and
@@ -55,14 +55,14 @@ class Comparison:
     loss_before: float | None = None
     p_worse: float | None = None
     p_better: float | None = None
-    outcome: Outcome | None = None
+    outcome: ComparisonOutcome | None = None
     missing: str | None = None
     one_answer: bool = False
     sample: bool = False
     changes: Sequence[str] = ()
     actual: Any = None
-    now: Answers | None = None
-    before: Answers | None = None
+    now: VersionAnswers | None = None
+    before: VersionAnswers | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Evidence:
     headline: str = ""
     verdict: str = ""
     refused: str | None = None
-    comparison: Comparison | None = None
+    comparison: VersionComparison | None = None
     leaks: Sequence[Leak] = ()
     thresholds: Thresholds | None = None
 

@@ -12,7 +12,7 @@ from trainer.report.candidates import candidates
 from trainer.report.classification import classification
 from trainer.report.classification import curves as curves_of_classes
 from trainer.report.dependence import dependence
-from trainer.report.evidence import Answers, Comparison, Evidence
+from trainer.report.evidence import Evidence, VersionAnswers, VersionComparison
 from trainer.report.importance import importance
 from trainer.report.parts import MISSING, PARAGRAPH, Facts, NotShown, clean, number, part
 from trainer.report.profile import profile
@@ -125,13 +125,13 @@ def comparison(evidence: Evidence) -> Facts:
     }
 
 
-def _curves(y: Any, answers: Answers) -> Facts:
+def _curves(y: Any, answers: VersionAnswers) -> Facts:
     if answers.output.kind is OutputKind.CLASS:
         return curves_of_classes(Classes.beside(y, answers, y.tolist()))
     return curves_of_numbers(Numbers.beside(y, answers.predicted))
 
 
-def _compared(compared: Comparison) -> list[Facts]:
+def _compared(compared: VersionComparison) -> list[Facts]:
     now, before = compared.metrics or {}, compared.previous or {}
     return [
         {"name": clean(name), "now": _number(now.get(name)), "before": _number(before.get(name))}

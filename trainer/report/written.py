@@ -19,19 +19,19 @@ SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Report:
+class DrawnReport:
     """A report before its version has a number. Making it takes seconds, writing it is quick."""
 
     facts: Facts
     pictures: dict[str, Any]
 
     @classmethod
-    def of(cls, evidence: Evidence) -> Report:
+    def of(cls, evidence: Evidence) -> DrawnReport:
         """Make the report. Raises nothing: a part that fails is replaced by the reason."""
         return cls.drawn(gather(evidence))
 
     @classmethod
-    def drawn(cls, facts: Facts) -> Report:
+    def drawn(cls, facts: Facts) -> DrawnReport:
         """Draw the pictures of the `facts` of `gather`. Other facts may raise any exception."""
         return cls(facts, draw_all(facts))
 

@@ -16,7 +16,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from trainer import reaper
-from trainer.forks import Task
+from trainer.forks import ForkTask
 from trainer.importing import import_main, sample_comparison
 from trainer.processes import hide_memory, show_memory
 from trainer.publishing import verify
@@ -24,10 +24,10 @@ from trainer.publishing import verify
 _NICE = 15
 """Niceness of the template and its forks. Scorers have 10: where processors are scarce, predictions go first."""
 
-_TASKS: Mapping[Task, Callable[[IO[str], Mapping[str, Any]], None]] = {
-    Task.EXAMINE: import_main.main,
-    Task.COMPARE: sample_comparison.main,
-    Task.VERIFY: verify.main,
+_TASKS: Mapping[ForkTask, Callable[[IO[str], Mapping[str, Any]], None]] = {
+    ForkTask.EXAMINE: import_main.main,
+    ForkTask.COMPARE: sample_comparison.main,
+    ForkTask.VERIFY: verify.main,
 }
 """They get an open file for the answer, and the task's arguments."""
 
@@ -71,7 +71,7 @@ def _run(control: socket.socket, stdin: int, answer: int, output: int) -> NoRetu
 def _exit_code_of(wanted: Mapping[str, Any], answer: IO[str]) -> int:
     try:
         with answer:
-            _TASKS[Task(wanted["task"])](answer, wanted["arguments"])
+            _TASKS[ForkTask(wanted["task"])](answer, wanted["arguments"])
     except SystemExit as ended:
         if not isinstance(ended.code, str):
             return ended.code or 0

@@ -17,7 +17,7 @@ from contract.wording import shown
 from scoring.estimators import predict_matrix
 from scoring.trust import Trust
 from trainer.recipe import Run
-from trainer.report.evidence import Comparison, Evidence, Thresholds
+from trainer.report.evidence import Evidence, Thresholds, VersionComparison
 from trainer.tables.balance import out_of_balance
 from trainer.tables.training_rows import TrainingRows, take_rows
 from trainer.training.comparison import compare
@@ -70,7 +70,7 @@ def assess(
 
 def _compared(
     fitted: FittedModel, data: TrainingRows, run: Run, alias: str, models: Path, trust: Trust
-) -> tuple[ModelManifest | None, Comparison | None]:
+) -> tuple[ModelManifest | None, VersionComparison | None]:
     """Return the manifest of the version that has `alias`, if it can be read, and the comparison with it."""
     repository, name = Repository(models), fitted.draft.name
     version = repository.aliases(name).get(alias)
@@ -88,7 +88,7 @@ def _compared(
     return previous, dataclasses.replace(comparison, changes=[*changes.requests, *changes.answers])
 
 
-def _data_look_wrong(comparison: Comparison | None) -> str | None:
+def _data_look_wrong(comparison: VersionComparison | None) -> str | None:
     """Return a sentence if neither version has learnt anything that holds for the rows on which they are compared."""
     if comparison is None or comparison.outcome is None:
         return None

@@ -29,7 +29,7 @@ from contract.wording import counted
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix
 from scoring.trust import Trust
-from trainer.report.evidence import Answers, Comparison, Outcome
+from trainer.report.evidence import ComparisonOutcome, VersionAnswers, VersionComparison
 from trainer.tables.training_rows import TrainingRows, take_rows
 from trainer.training.evaluate import measure
 from trainer.training.fitting import FittedModel
@@ -51,7 +51,9 @@ class CannotCompare(Exception):
     """The version that would be replaced cannot be compared with the new one; the message says why."""
 
 
-def compare(repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows) -> Comparison:
+def compare(
+    repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows
+) -> VersionComparison:
     """Compare the predictions of both versions for the held-out rows of `new` that are new to `version`.
 
     `data` are all rows of the new one. Raises nothing but MemoryError.
@@ -59,18 +61,20 @@ def compare(repository: Repository, trust: Trust, version: int, new: FittedModel
     try:
         comparison = _compared(repository, trust, version, new, data)
     except (CannotCompare, ModelgateError) as reason:
-        comparison = Comparison(version, missing=str(reason))
+        comparison = VersionComparison(version, missing=str(reason))
     except MemoryError:
         raise
     except Exception as error:
-        comparison = Comparison(version, missing=f"version {version} raised {type(error).__name__}: {error}")
+        comparison = VersionComparison(version, missing=f"version {version} raised {type(error).__name__}: {error}")
     if comparison.outcome is None and _gives_one_answer(new):
         with suppress(Exception):  # then `comparison` says why there is no outcome
             comparison = replace(comparison, one_answer=_is_better_than_that(repository, trust, version, new, data))
     return comparison
 
 
-def _compared(repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows) -> Comparison:
+def _compared(
+    repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows
+) -> VersionComparison:
     if not new.held_out:
         raise CannotCompare("the recipe holds no rows out")
     manifest = repository.manifest(new.draft.name, version)
@@ -83,11 +87,11 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
         raise CannotCompare(f"version {version} has no record of the rows that it was trained on")
     places, rows = _unseen(manifest, known, new, data)
     y = new.y[places]
-    now = Answers(*predict_matrix(new.estimator, take_rows(new.X, places), output.probabilities), output)
+    now = VersionAnswers(*predict_matrix(new.estimator, take_rows(new.X, places), output.probabilities), output)
     before = _answers(repository, trust, manifest, rows)
     loss, ours, theirs = _losses(y, now, before)
     return _with_outcome(
-        Comparison(
+        VersionComparison(
             version,
             rows=len(y),
             sample=new.sample,
@@ -104,12 +108,12 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
     )
 
 
-def _answers(repository: Repository, trust: Trust, manifest: ModelManifest, rows: Sequence[Row]) -> Answers:
+def _answers(repository: Repository, trust: Trust, manifest: ModelManifest, rows: Sequence[Row]) -> VersionAnswers:
     """Return the answers of a version to rows in the order of its signature."""
     estimator = load(manifest, repository.version_dir(manifest.name, manifest.version), trust)
     artifact, signature = manifest.artifact, manifest.signature
     X = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype)
-    return Answers(*predict_matrix(estimator, X, signature.output.probabilities), signature.output)
+    return VersionAnswers(*predict_matrix(estimator, X, signature.output.probabilities), signature.output)
 
 
 def _gives_one_answer(new: FittedModel) -> bool:
@@ -169,13 +173,13 @@ def _accepted_by(rows: Sequence[Row], signature: Signature, old: ModelManifest) 
     ).rows
 
 
-def _measured(y: Any, answers: Answers, loss: str, losses: Any) -> dict[str, float]:
+def _measured(y: Any, answers: VersionAnswers, loss: str, losses: Any) -> dict[str, float]:
     """Return the metrics. The log loss is that of the test, or one page would have two of them."""
     metrics = measure(y, answers.predicted, answers.table, answers.output)
     return {**metrics, **({"log_loss": float(losses.mean())} if loss == "log loss" and "log_loss" in metrics else {})}
 
 
-def _losses(y: Any, *versions: Answers) -> tuple[str, Any, Any]:
+def _losses(y: Any, *versions: VersionAnswers) -> tuple[str, Any, Any]:
     """Return the name of the loss, and the losses of both versions row by row; less is better."""
     if versions[0].output.kind is OutputKind.NUMBER:
         ours, theirs = (np.square(np.asarray(answers.predicted, dtype=float) - y) for answers in versions)
@@ -187,14 +191,14 @@ def _losses(y: Any, *versions: Answers) -> tuple[str, Any, Any]:
     return "log loss", ours, theirs
 
 
-def _of_own_class(y: Any, answers: Answers) -> Any:
+def _of_own_class(y: Any, answers: VersionAnswers) -> Any:
     """Return the probability of each row's class; 0 for a class that the version does not know."""
     table = np.column_stack([answers.table, np.zeros(len(y))])
     column_of = {label: index for index, label in enumerate(answers.output.labels or ())}
     return table[np.arange(len(y)), [column_of.get(label, -1) for label in y.tolist()]]
 
 
-def _with_outcome(figures: Comparison, differences: Any) -> Comparison:
+def _with_outcome(figures: VersionComparison, differences: Any) -> VersionComparison:
     """Return the figures with the outcome of the test. `differences`: by how much the new version loses more, row by
     row."""
     if figures.rows < FEWEST_ROWS:
@@ -205,7 +209,13 @@ def _with_outcome(figures: Comparison, differences: Any) -> Comparison:
     if not np.isfinite(differences).all():
         return replace(figures, missing="one of the versions gives predictions that are not finite numbers")
     worse, better = by_chance(differences), by_chance(-differences)
-    outcome = Outcome.WORSE if worse < LEVEL else Outcome.BETTER if better < LEVEL else Outcome.SAME
+    outcome = (
+        ComparisonOutcome.WORSE
+        if worse < LEVEL
+        else ComparisonOutcome.BETTER
+        if better < LEVEL
+        else ComparisonOutcome.SAME
+    )
     return replace(figures, p_worse=worse, p_better=better, outcome=outcome)
 
 

@@ -9,14 +9,16 @@ from contract.metrics import TRAINING, baseline_of, is_better, lower_is_better, 
 from contract.signature_changes import some
 from contract.training import SIGNATURE, ComparedFigures, Gate
 from contract.wording import shown
-from trainer.report.evidence import Comparison, Leak, Outcome
+from trainer.report.evidence import ComparisonOutcome, Leak, VersionComparison
 
 ROUNDING = 1e-9
 
 Metrics = Mapping[str, float]
 
 
-def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None, accept: Collection[str] = ()) -> str | None:
+def objection(
+    gate: Gate, metrics: Metrics, comparison: VersionComparison | None, accept: Collection[str] = ()
+) -> str | None:
     """Return why a version with `metrics` is not promoted, or None. `comparison` is None without a version to
     replace.
 
@@ -28,7 +30,7 @@ def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None, accep
     return "; ".join(filter(None, (_breaks_callers(comparison, accept), figures))) or None
 
 
-def _breaks_callers(comparison: Comparison | None, accept: Collection[str]) -> str | None:
+def _breaks_callers(comparison: VersionComparison | None, accept: Collection[str]) -> str | None:
     if comparison is None or not comparison.changes or SIGNATURE in accept:
         return None
     return (
@@ -37,24 +39,24 @@ def _breaks_callers(comparison: Comparison | None, accept: Collection[str]) -> s
     )
 
 
-def _alone(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+def _alone(gate: Gate, metrics: Metrics, comparison: VersionComparison | None) -> str | None:
     """Return the objection that needs no other version."""
     return _cannot_apply(gate, metrics) or (
         _below_floor(gate, metrics) if gate.floor is not None else _below_baseline(metrics, comparison)
     )
 
 
-def _beside_the_other(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+def _beside_the_other(gate: Gate, metrics: Metrics, comparison: VersionComparison | None) -> str | None:
     """Return the objection that the version is worse than the one that it would replace, or not compared with it."""
     return _not_compared(gate, comparison) or _worse(gate, metrics, comparison)
 
 
-def _worse(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+def _worse(gate: Gate, metrics: Metrics, comparison: VersionComparison | None) -> str | None:
     return _beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison)
 
 
 def compared(
-    gate: Gate, metrics: Metrics, comparison: Comparison | None, accept: Collection[str] = ()
+    gate: Gate, metrics: Metrics, comparison: VersionComparison | None, accept: Collection[str] = ()
 ) -> ComparedFigures | None:
     """Return the one figure of both versions that tells most about the gate's decision; None if they have none in
     common."""
@@ -67,8 +69,8 @@ def compared(
     if name not in now or name not in before:
         return None
     metric, value, other = name, now[name], before[name]
-    better, worse = (value, other) if comparison.outcome is Outcome.BETTER else (other, value)
-    if gate.margin is None and comparison.outcome is not Outcome.SAME and not is_better(name, better, worse):
+    better, worse = (value, other) if comparison.outcome is ComparisonOutcome.BETTER else (other, value)
+    if gate.margin is None and comparison.outcome is not ComparisonOutcome.SAME and not is_better(name, better, worse):
         # The first metric can say the opposite of what the test compares.
         if comparison.loss_now is None or comparison.loss_before is None:
             return None
@@ -77,7 +79,7 @@ def compared(
 
 
 def verdict(
-    metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Leak] = (), *, doubted: bool = False
+    metrics: Metrics, comparison: VersionComparison | None, leaks: Sequence[Leak] = (), *, doubted: bool = False
 ) -> str:
     """Return a sentence that compares a version with the one that it would replace, or with the baseline; and a
     question if a column may leak the target, or if the metrics are `doubted`."""
@@ -91,11 +93,11 @@ def verdict(
     if comparison is None or comparison.outcome is None:
         reason = f"Cannot be compared with version {comparison.version}: {comparison.missing}. " if comparison else ""
         return reason + beside_baseline(metrics)
-    chance = comparison.p_better if comparison.outcome is Outcome.BETTER else comparison.p_worse
+    chance = comparison.p_better if comparison.outcome is ComparisonOutcome.BETTER else comparison.p_worse
     how = {
-        Outcome.BETTER: f"Better than version {comparison.version}",
-        Outcome.WORSE: f"Worse than version {comparison.version}",
-        Outcome.SAME: f"No significant difference from version {comparison.version}",
+        ComparisonOutcome.BETTER: f"Better than version {comparison.version}",
+        ComparisonOutcome.WORSE: f"Worse than version {comparison.version}",
+        ComparisonOutcome.SAME: f"No significant difference from version {comparison.version}",
     }[comparison.outcome]
     useless = _below_baseline(metrics, comparison)
     first = f"{useless[0].upper()}{useless[1:]}. " if useless else ""
@@ -145,7 +147,7 @@ def _below_floor(gate: Gate, metrics: Metrics) -> str | None:
     return f"{name} is {value:.4g}, but the gate requires at {'most' if lower else 'least'} {floor:.4g}"
 
 
-def _below_baseline(metrics: Metrics, comparison: Comparison | None) -> str | None:
+def _below_baseline(metrics: Metrics, comparison: VersionComparison | None) -> str | None:
     """Return an objection if the version is no better than always giving the same answer."""
     if comparison is None or (comparison.outcome is None and not comparison.one_answer):
         return None
@@ -156,7 +158,7 @@ def _below_baseline(metrics: Metrics, comparison: Comparison | None) -> str | No
     return f"it is no better than always giving the same answer: {figures}" if missed else None
 
 
-def _not_compared(gate: Gate, comparison: Comparison | None) -> str | None:
+def _not_compared(gate: Gate, comparison: VersionComparison | None) -> str | None:
     if not gate.require_comparison or comparison is None or comparison.outcome is not None:
         return None
     return (
@@ -164,13 +166,13 @@ def _not_compared(gate: Gate, comparison: Comparison | None) -> str | None:
     )
 
 
-def unknown(gate: Gate, comparison: Comparison) -> bool:
+def unknown(gate: Gate, comparison: VersionComparison) -> bool:
     """Return whether nothing says which version is better: neither the test nor, on few rows, a margin."""
     return comparison.outcome is None and (gate.margin is None or comparison.previous is None)
 
 
-def _beyond_chance(comparison: Comparison | None) -> str | None:
-    if comparison is None or comparison.outcome is not Outcome.WORSE:
+def _beyond_chance(comparison: VersionComparison | None) -> str | None:
+    if comparison is None or comparison.outcome is not ComparisonOutcome.WORSE:
         return None
     return (
         f"it is significantly worse than version {comparison.version}"
@@ -178,7 +180,7 @@ def _beyond_chance(comparison: Comparison | None) -> str | None:
     )
 
 
-def _figures(comparison: Comparison) -> str:
+def _figures(comparison: VersionComparison) -> str:
     new_to = f"version {comparison.version}" if comparison.sample else "both"
     return (
         f"{comparison.loss} {_figure(comparison.loss_now)} against {_figure(comparison.loss_before)} on"
@@ -186,7 +188,7 @@ def _figures(comparison: Comparison) -> str:
     )
 
 
-def _beyond_margin(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+def _beyond_margin(gate: Gate, metrics: Metrics, comparison: VersionComparison | None) -> str | None:
     if gate.margin is None or comparison is None:
         return None
     name, version = _metric(gate, metrics), f"version {comparison.version}"

@@ -26,7 +26,7 @@ from trainer.publishing.publish import PublishRefused, publish
 from trainer.publishing.signing import SigningPolicy
 from trainer.recipe import DataError, Log, Recipe, RecipeError, Run, Table
 from trainer.report.evidence import Evidence
-from trainer.report.written import Report
+from trainer.report.written import DrawnReport
 from trainer.tables import training_rows
 from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import CsvFile, TrainingRows
@@ -60,7 +60,7 @@ def train(
         with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
             evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log)
             phases.enter("reporting")
-            report = Report.of(evidence)
+            report = DrawnReport.of(evidence)
     except (ModelgateError, MemoryError):
         raise
     except Exception as error:
