@@ -235,10 +235,10 @@ def _decodes(key: str, decoder: Any, model: Any) -> bool:
         return len(labels_of(decoder)) == len(getattr(model, "classes_", ()))
     if not isinstance(decoder, LabelEncoder):
         return not _is_target(decoder) and not labels_of(model)
-    codes, places = labels_of(model), [*range(len(labels_of(decoder)))]
+    codes, expected = labels_of(model), [*range(len(labels_of(decoder)))]
     # The rows for fitting may have lacked a label.
-    lacking = bool(_OF_TARGET.search(key.lower())) and {*codes} <= {*places}
-    return bool(codes) and all(type(code) is int for code in codes) and (codes == places or lacking)
+    lacking = bool(_OF_TARGET.search(key.lower())) and {*codes} <= {*expected}
+    return bool(codes) and all(type(code) is int for code in codes) and (codes == expected or lacking)
 
 
 def _has_these_labels(decoder: Any, model: Any) -> bool:

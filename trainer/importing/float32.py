@@ -64,9 +64,9 @@ def _holds_float32(part: Any) -> bool:
 
 def _inside(part: Any, matrix: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the estimators in `part` that get columns of `matrix` unchanged, each with its columns."""
-    for transformer, places in inputs.by_columns(part):
+    for transformer, positions in inputs.by_columns(part):
         if hasattr(transformer, "transform"):
             by_name = isinstance(matrix, pd.DataFrame)
-            yield transformer, matrix[part.feature_names_in_[places]] if by_name else matrix[:, places]
+            yield transformer, matrix[part.feature_names_in_[positions]] if by_name else matrix[:, positions]
     for member in inputs.members(part):
         yield member, matrix

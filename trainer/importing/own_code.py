@@ -33,7 +33,7 @@ def load(read: Callable[[], Any], plain: bytes, code: bytes | None) -> tuple[Any
     Raises `Refused` about the code, and what `read` raises.
     """
     module: ModuleType | None = None
-    with ExitStack() as places:
+    with ExitStack() as modules:
         for _ in range(_MOST_PLACES):
             try:
                 return read(), module
@@ -47,7 +47,7 @@ def load(read: Callable[[], Any], plain: bytes, code: bytes | None) -> tuple[Any
                         " code of the script or module that saved the model there"
                     ) from None
                 module = module or _run(code)
-                places.enter_context(_put(module, missing.module))
+                modules.enter_context(_put(module, missing.module))
         raise Refused(f"looks for its classes in more than {_MOST_PLACES} modules; save it with cloudpickle.dump")
 
 

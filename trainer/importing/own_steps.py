@@ -87,7 +87,7 @@ def _outcomes(estimator: Any, columns: Sequence[InputColumn], index: int) -> _Ou
         tuple(value if other == index else column.values[0] for other, column in enumerate(columns)) for value in values
     ]
 
-    def asked(some: Sequence[Row]) -> list[str]:
+    def texts_of_rows(some: Sequence[Row]) -> list[str]:
         final, matrix = prepare(estimator, some, signature, artifact)
         answer = getattr(final, next(name for name in _METHODS if has_method(final, name)))(matrix)
         seen = answer if final is estimator else matrix
@@ -97,10 +97,10 @@ def _outcomes(estimator: Any, columns: Sequence[InputColumn], index: int) -> _Ou
     outcomes: dict[Value, str] = {}
     with warnings.catch_warnings(action="ignore"):
         with suppress(Exception):  # code of users may raise anything
-            return dict(zip(values, asked(rows), strict=True))
+            return dict(zip(values, texts_of_rows(rows), strict=True))
         for value, row in zip(values, rows, strict=True):
             with suppress(Exception):
-                outcomes[value] = asked([row])[0]
+                outcomes[value] = texts_of_rows([row])[0]
     return outcomes
 
 

@@ -28,15 +28,14 @@ _LIBRARIES = ("sklearn", "numpy", "scipy", "pandas", "joblib")
 
 @dataclass(frozen=True)
 class MissingName:
-    """Where a pickle looks for something that is not there. `name` is None if the module is missing."""
+    """A name that a pickle needs and that its module lacks. `name` is None if the module itself is missing."""
 
     module: str
     name: str | None
 
 
 def missing_name(error: Exception) -> MissingName | None:
-    """Return where a pickle looked in vain when it raised `error`; None for another error, or another release of a
-    library."""
+    """Return the name whose absence raised `error`; None for another error, or for another release of a library."""
     if isinstance(error, ModuleNotFoundError):
         missing = MissingName(error.name or "", None)
     elif lost := _LOST.search(str(error)):

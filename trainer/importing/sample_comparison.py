@@ -72,8 +72,8 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
         comparison = VersionComparison(version, missing="its sample has no column with the target")
     else:
         metrics = tested.draft.metrics
-        places = np.arange(len(tested.rows))
-        new = FittedModel(estimator, tested.draft, tested.X, tested.y, places[:0], places, True, 0.0, sample=True)
+        positions = np.arange(len(tested.rows))
+        new = FittedModel(estimator, tested.draft, tested.X, tested.y, positions[:0], positions, True, 0.0, sample=True)
         data = TrainingRows("", tested.rows, tested.targets, None, "")
         comparison = compare(repository, trust, version, new, data)
     json.dump([metrics, {name: getattr(comparison, name) for name in _FIGURES}], answer)

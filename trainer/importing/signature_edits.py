@@ -84,7 +84,7 @@ def _publish(settings: Settings, edit: SignatureEdit, draft: ManifestDraft) -> M
         SigningPolicy.from_settings(settings),
         Repository(root).version_dir(source.name, source.version),
     )
-    signing.trust.check(source, version_dir)  # what nobody has signed must not be signed now
+    signing.trust.check(source, version_dir)  # an unsigned version must not get a signature by an edit
     data = checked_bytes(source, version_dir)
     with import_folder(root) as folder, Forks() as forks:
         (folder / FILE).write_bytes(data)

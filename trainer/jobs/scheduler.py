@@ -1,4 +1,4 @@
-"""`python -m trainer.jobs.scheduler`: submits trainings that nobody requests now, and deletes what is kept no longer.
+"""`python -m trainer.jobs.scheduler`: submits scheduled trainings and deletes expired data.
 
 Of several trainers, one at a time submits: the one that holds the lock of RQ's scheduler.
 """

@@ -37,11 +37,11 @@ class Classes:
         """Return the `answers` to rows with the targets `y`. `targets`: those of all rows."""
         actual, predicted = np.asarray(y).tolist(), np.asarray(answers.predicted).tolist()
         known = list(answers.output.labels or ())
-        places = {label: index for index, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}
+        code_of = {label: index for index, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}
         return cls(
-            list(places),
-            np.array([places[label] for label in actual]),
-            np.array([places[label] for label in predicted]),
+            list(code_of),
+            np.array([code_of[label] for label in actual]),
+            np.array([code_of[label] for label in predicted]),
             answers.table,
             interesting(known, targets),
         )
@@ -58,11 +58,11 @@ class Classes:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Actual and predicted numbers of the test rows at `places`, where the prediction is finite."""
+    """Actual and predicted numbers of the test rows at `positions`, where the prediction is finite."""
 
     actual: Any
     predicted: Any
-    places: Any
+    positions: Any
     not_finite: int
 
     @classmethod

@@ -147,9 +147,9 @@ def calibration(answers: Classes) -> Facts:
     else:
         probabilities, hit = answers.probabilities.max(axis=1), answers.actual == answers.probabilities.argmax(axis=1)
     bins = equal_bins(probabilities)
-    places, rows = np.unique(bins, return_counts=True)
+    bin_indices, rows = np.unique(bins, return_counts=True)
     predicted, observed = (
-        np.array([values[bins == bin_index].mean() for bin_index in places]) for values in (probabilities, hit)
+        np.array([values[bins == bin_index].mean() for bin_index in bin_indices]) for values in (probabilities, hit)
     )
     low, high = _wilson(observed, rows)
     return {

@@ -46,13 +46,13 @@ def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[st
 
 
 def _wrong_classes(answers: Classes) -> Iterator[tuple[int, Facts]]:
-    places = np.flatnonzero(answers.actual != answers.predicted)
-    probabilities = _of_actual(answers)[places]
+    positions = np.flatnonzero(answers.actual != answers.predicted)
+    probabilities = _of_actual(answers)[positions]
     # Rows of a class that the model does not know come first.
     for i in np.argsort(np.nan_to_num(probabilities, nan=-1.0), kind="stable"):
-        actual, predicted = (answers.labels[codes[places[i]]] for codes in (answers.actual, answers.predicted))
+        actual, predicted = (answers.labels[codes[positions[i]]] for codes in (answers.actual, answers.predicted))
         facts = {"actual": clean(actual), "predicted": clean(predicted), "probability": number(probabilities[i])}
-        yield int(places[i]), facts
+        yield int(positions[i]), facts
 
 
 def _of_actual(answers: Classes) -> Any:
@@ -68,7 +68,7 @@ def _wrong_numbers(answers: Numbers) -> Iterator[tuple[int, Facts]]:
     error = answers.actual - answers.predicted
     for i in np.argsort(-np.abs(error), kind="stable"):
         actual, predicted = number(answers.actual[i]), number(answers.predicted[i])
-        yield int(answers.places[i]), {"actual": actual, "predicted": predicted, "error": number(error[i])}
+        yield int(answers.positions[i]), {"actual": actual, "predicted": predicted, "error": number(error[i])}
 
 
 def _value(value: Value) -> Value:

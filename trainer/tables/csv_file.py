@@ -25,7 +25,7 @@ def read(path: Path, source: str, on_progress: Callable[[float], None]) -> Table
 
 
 def as_table(table: csv_table.CsvTable, source: str) -> Table:
-    """Return what was read of `source`, with remarks on it. Raises `DataError` for a row that is too short or long."""
+    """Return the rows of `source` with remarks on the file. Raises `DataError` for a row that is too short or long."""
     width = len(table.columns)
     for number, row in enumerate(table.rows, 1):
         if len(row) != width:

@@ -85,9 +85,9 @@ def _compared(
     known = load_hashes(repository.report_dir(manifest.name, version), manifest)
     if known is None:
         raise CannotCompare(f"version {version} has no record of the rows that it was trained on")
-    places, rows = _unseen(manifest, known, new, data)
-    y = new.y[places]
-    now = VersionAnswers(*predict_matrix(new.estimator, take_rows(new.X, places), output.probabilities), output)
+    positions, rows = _unseen(manifest, known, new, data)
+    y = new.y[positions]
+    now = VersionAnswers(*predict_matrix(new.estimator, take_rows(new.X, positions), output.probabilities), output)
     before = _answers(repository, trust, manifest, rows)
     loss, ours, theirs = _losses(y, now, before)
     return _with_outcome(
