@@ -53,7 +53,8 @@ def reasons(stack: Stack) -> list[str]:
 
 
 def test_the_commands_of_the_how_to(closed: Stack) -> None:
-    (command,) = re.findall(r"^\$ docker compose exec gateway python -m gateway key (.*)$", PAGE, re.MULTILINE)
+    (command,) = re.findall(r"^\$ .venv/bin/python -m gateway key (add .*)$", PAGE, re.MULTILINE)
+    assert "`docker compose exec gateway python -m gateway key`" in PAGE
     secret = key(closed, command.replace("loan", "iris")).strip()
     assert TOKEN.fullmatch(secret)
     headers = {"Authorization": f"Bearer {secret}"}
