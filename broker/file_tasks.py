@@ -39,7 +39,7 @@ class FileTask:
 
     id: str
     file: str
-    asked: FileRequest
+    file_request: FileRequest
     stage: Stage
     number: int
     deaths: int
@@ -48,7 +48,7 @@ class FileTask:
     def context(self) -> dict[str, object]:
         """Return the context of a log line about this task."""
         ids = RequestIds.of_job(self.request, self.file).context()
-        return {**ids, "job_id": self.file, "model": self.asked.model, "version": self.asked.version}
+        return {**ids, "job_id": self.file, "model": self.file_request.model, "version": self.file_request.version}
 
 
 class FileTasks:

@@ -41,15 +41,15 @@ def incarnation(worker: str, slot: int) -> str:
 
 @dataclass(frozen=True)
 class Spared:
-    """The scorer at `place` (`place_of`; '': none; '*': each that is idle or begins) takes no jobs of the slow
-    `models`, so that they do not hold all."""
+    """The scorer in `slot` (`place_of`; '': none; '*': every idle or new one) takes no jobs of the slow `models`, so
+    that they do not occupy every scorer."""
 
-    place: str
+    slot: str
     models: frozenset[str]
 
     def at(self, inc: str) -> frozenset[str]:
         """Return the models of which this scorer takes no jobs."""
-        return self.models if self.place in ("*", place_of(inc)) else frozenset()
+        return self.models if self.slot in ("*", place_of(inc)) else frozenset()
 
 
 class Leases:

@@ -188,8 +188,8 @@ def chain(*reads: Callable[[str, Any, Errors], Any]) -> Callable[[str, Any, Erro
     """Return the reader of a value that passes all these, one after the other."""
 
     def read(field: str, value: Any, errors: Errors) -> Any:
-        for each in reads:
-            value = each(field, value, errors)
+        for reader in reads:
+            value = reader(field, value, errors)
         return value
 
     return read

@@ -1,11 +1,11 @@
-"""Allowances: an owner's part of what all owners share, and the state of one such as rows a second."""
+"""Allowances: an owner's share of a common limit, and the state of one, such as rows a second."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PER_FREE = 9
-"""How many an owner may have of what all owners share, for each one that is free: so others find room (ADR 44)."""
+"""How many units of a common limit an owner may have for each free one, so that others find room (ADR 44)."""
 
 
 def most_of_one_owner(whole: int) -> int:

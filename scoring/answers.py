@@ -156,7 +156,7 @@ def _of_each_label(tables: Any, outputs: Sequence[Output], rows: int) -> Any:
 
 def numbers_by_label(tables: Any, outputs: Sequence[Output], rows: int, what: str) -> list[Any]:
     """Return for each row the numbers by class label, or by output and label. `tables` is rows × labels, or a list of
-    such by output. Raises `InvalidAnswer`."""
+    arrays by output. Raises `InvalidAnswer`."""
     checked = _tables(tables, outputs, rows, what)
     return list(together(list(map(_by_label, checked, outputs)), outputs))
 
@@ -174,7 +174,7 @@ def _tables(tables: Any, outputs: Sequence[Output], rows: int, what: str) -> lis
 
 
 def as_tables(tables: Any) -> Any:
-    """Return rows × labels as an array of floats, or a list of such by output."""
+    """Return rows × labels as an array of floats, or a list of arrays by output."""
     if isinstance(tables, list) and tables and np.ndim(tables[0]) == 2:
         return [np.asarray(table, dtype=float) for table in tables]
     return np.asarray(tables, dtype=float)

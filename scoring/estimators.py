@@ -94,7 +94,7 @@ def _as_values(values: Any) -> Any:
 
 
 def _as_tables(tables: Any, values: Any) -> Any:
-    """Return probabilities as rows × labels, or as a list of such by output."""
+    """Return probabilities as rows × labels, or as a list of arrays by output."""
     tables = as_tables(tables)
     only = isinstance(tables, list) and len(tables) == np.ndim(values) == 1
     return tables[0] if only else tables

@@ -83,7 +83,7 @@ class BulkLane:
         held = self._held or self._take(retrying)
         if held is None:
             return False
-        if held.task.asked.model in self._skip():
+        if held.task.file_request.model in self._skip():
             self._held = None
             retrying(lambda: self._tasks.release(held.task))
             return True
@@ -129,7 +129,7 @@ class BulkLane:
                 held.loaded = True
                 if rows:
                     held.done += rows
-                    self._predicted(task.asked.model, task.asked.version, rows, now - before)
+                    self._predicted(task.file_request.model, task.file_request.version, rows, now - before)
                 if now >= until or task.deaths:
                     return None
         except StopIteration as end:
@@ -160,5 +160,5 @@ def _out_of_memory(held: _Held) -> Failure:
     return Failure(
         Code.OUT_OF_MEMORY,
         f"{at}this takes more memory than a scorer may have; raise SCORER_MEMORY_MB",
-        {"model": held.task.asked.model, "version": held.task.asked.version},
+        {"model": held.task.file_request.model, "version": held.task.file_request.version},
     )

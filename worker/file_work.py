@@ -55,8 +55,8 @@ class FileWork:
         task. Raises what `failure_of` takes, and `MemoryError`."""
         folder = FileFolder.of(self._room.folder, task.file)
         if task.stage is Stage.ASSEMBLE:
-            return (yield from self._assemble(folder, task.asked.escape))
-        model = self._model(task.asked.model, task.asked.version)
+            return (yield from self._assemble(folder, task.file_request.escape))
+        model = self._model(task.file_request.model, task.file_request.version)
         yield 0
         if task.stage is Stage.PLAN:
             return (yield from self._plan(task, folder, model))
@@ -71,7 +71,7 @@ class FileWork:
         return range(0)
 
     def _plan(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
-        request = task.asked
+        request = task.file_request
         if folder.plan.exists():  # another one might give other bytes
             file_plan = _plan_at(folder.plan)
         else:
@@ -83,7 +83,7 @@ class FileWork:
         return {"tasks": len(file_plan.chunks), "rows": file_plan.rows}
 
     def _score(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
-        request, file_plan = task.asked, _plan_at(folder.plan)
+        request, file_plan = task.file_request, _plan_at(folder.plan)
         part, errors = folder.part(task.number), folder.errors_part(task.number)
         written = Part(self._new(part), self._new(errors))
         scored = yield from score(

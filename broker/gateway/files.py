@@ -22,7 +22,7 @@ class FileJob:
 
     id: str
     created_at: str
-    asked: FileRequest
+    file_request: FileRequest
     owner: str = ""
     request: str = ""
     expires_after: float | None = None
@@ -48,7 +48,7 @@ class FileJobs:
         idempotency key. Returns None if as many files of its owner wait or run for the model as may. Harmless to
         repeat. Raises `SlowDiskError` and `TooFewReplicas` (the job may be in Redis then), and
         `broker.idempotency.IdempotencyConflict`."""
-        file_request = job.asked
+        file_request = job.file_request
         expires = "" if job.expires_after is None else max(0, round(job.expires_after * 1000))
         fields: dict[str, str | bytes | int] = {
             "data": job_data(FILE_PREDICTION.function, file_request.to_json()),

@@ -69,7 +69,7 @@ def test_a_file_is_planned_then_scored_in_chunks_then_assembled(
     assert files.submit(file_job("f"), 10)
     assert read(jobs, "f").status is Status.QUEUED
     plan = taken(lane)
-    assert (plan.file, plan.stage, plan.asked.model) == ("f", Stage.PLAN, "sum")
+    assert (plan.file, plan.stage, plan.file_request.model) == ("f", Stage.PLAN, "sum")
     assert read(jobs, "f").status is Status.RUNNING
     lane.finish(plan, {"tasks": 2, "rows": 20})
     for number in range(2):
@@ -170,7 +170,7 @@ def test_a_task_that_times_out_makes_its_model_slow(
     planned(files, lanes[0], "f", 2)
     task = taken(lanes[0])
     leases.give_back("w-0-x", [task.id], Failure(Code.TIMEOUT, "too long"))
-    model = task.asked.model
+    model = task.file_request.model
     assert leases.spare(["predict:*"], (), ()).models == {model}
     assert redis.keys(f"mg:timeouts:{model}") == []
     redis.delete("mg:timeouts")

@@ -126,13 +126,13 @@ def test_one_scorer_of_all_workers_takes_no_slow_model(leases: Leases, redis: Re
     assert leases.spare(ALL, (), ()) == Spared("a-0", frozenset({"slow"})), "what another worker has found"
     assert leases.spare(["predict:slow"], (), ()) == Spared("", frozenset({"slow"})), "nobody else serves this queue"
     redis.delete("mg:lease:a-0-x")
-    assert leases.spare(ALL, (), ()).place == "b-0"
+    assert leases.spare(ALL, (), ()).slot == "b-0"
     leases.give_back("b-0-x")
-    assert leases.spare(ALL, (), ()).place == "c-0", "the others are being replaced"
+    assert leases.spare(ALL, (), ()).slot == "c-0", "the others are being replaced"
     redis.hset("rq:worker:c-0-x", "model", "slow")
-    assert leases.spare(ALL, (), ["c-0-x"]).place == "*", "all have slow models in hand"
+    assert leases.spare(ALL, (), ["c-0-x"]).slot == "*", "all have slow models in hand"
     redis.delete("mg:slow:predict:*")
-    assert leases.spare(ALL, (), ()).place == ""
+    assert leases.spare(ALL, (), ()).slot == ""
     redis.zadd("mg:slow", {"slow": 1})
     assert leases.spare(ALL, (), ()) == NONE
 

@@ -95,27 +95,27 @@ def publish(
         fields["nulls"] = json.dumps(nulls)
     form = Form(fields, parts)
     with counting(progress, on_sent) as count:
-        found: dict[str, Any] = client._connection.request(
+        published: dict[str, Any] = client._connection.request(
             "POST",
             f"/v1/models/{name}/versions",
             data=lambda: form.open(count),
             headers=form.headers,
             upload=True,
         )
-    if promote and found.get("reason"):
-        warnings.warn(visible(found["warnings"][-1]), ModelgateWarning, stacklevel=2)
-    return found
+    if promote and published.get("reason"):
+        warnings.warn(visible(published["warnings"][-1]), ModelgateWarning, stacklevel=2)
+    return published
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that a model depends on."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 # The pickle
@@ -124,15 +124,15 @@ def versions() -> dict[str, str]:
 def pickled(model: Any) -> bytes:
     """Return a model as a pickle that holds the code of classes and functions which no installed package has."""
     pickler = _pickler()
-    own: dict[str, ModuleType] = {}
+    modules: dict[str, ModuleType] = {}
     while True:
-        with _by_value(pickler, own.values()):
+        with _by_value(pickler, modules.values()):
             data: bytes = _dumps(pickler, model)
         # A module that is pickled by value may use others.
-        more = {name: module for name, module in _own_modules(data).items() if name not in own}
+        more = {name: module for name, module in _own_modules(data).items() if name not in modules}
         if not more:
             return data
-        own |= more
+        modules |= more
 
 
 def _dumps(pickler: Any, model: Any) -> bytes:
@@ -172,8 +172,8 @@ def _own_modules(data: bytes) -> dict[str, ModuleType]:
     """Return the modules that a pickle names and that belong to no installed package."""
     texts = {text for _, text, _ in pickletools.genops(data) if isinstance(text, str)}
     names = {name for text in texts for name in text.split(" ")[:1]}  # GLOBAL has module and name in one text
-    found = {name: sys.modules[name] for name in names if name in sys.modules and name != "__main__"}
-    return {name: module for name, module in found.items() if _is_own(module)}
+    modules = {name: sys.modules[name] for name in names if name in sys.modules and name != "__main__"}
+    return {name: module for name, module in modules.items() if _is_own(module)}
 
 
 def _is_own(module: ModuleType) -> bool:
@@ -193,13 +193,13 @@ def sample_of(X: Any, y: Any = None) -> bytes | None:
     CSV can hold."""
     total = X.shape[0] if hasattr(X, "shape") else len(X)  # a sparse matrix has no length
     count = min(total, _SAMPLE)
-    places = [place * total // count for place in range(count)]
+    places = [number * total // count for number in range(count)]
     if hasattr(X, "toarray"):
         X = X.tocsr()[places].toarray()  # other formats of sparse matrices have no rows
     elif hasattr(X, "iloc"):
         X = X.iloc[places]
     else:
-        X = X[places] if hasattr(X, "shape") else [X[place] for place in places]
+        X = X[places] if hasattr(X, "shape") else [X[index] for index in places]
     if hasattr(X, "columns"):
         names = [str(name) for name in X.columns]
         columns = [list(X[name]) for name in X.columns]
@@ -208,13 +208,13 @@ def sample_of(X: Any, y: Any = None) -> bytes | None:
         if not rows or isinstance(rows[0], Mapping):
             return None
         is_text = isinstance(rows[0], str)
-        names = ["text"] if is_text else [_nameless(place) for place in range(len(rows[0]))]
-        columns = [rows] if is_text else [[row[place] for row in rows] for place in range(len(rows[0]))]
+        names = ["text"] if is_text else [_nameless(index) for index in range(len(rows[0]))]
+        columns = [rows] if is_text else [[row[index] for row in rows] for index in range(len(rows[0]))]
     if y is not None and getattr(y, "ndim", 1) == 1:
         target = getattr(y, "name", None) or "target"
         names.append(target if target not in names else f"{target}_")
         targets = list(y)
-        columns.append([targets[place] for place in places])
+        columns.append([targets[index] for index in places])
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(names)
@@ -227,8 +227,8 @@ def _cell(value: Any) -> Any:
     return "" if _null(value) else value
 
 
-def _nameless(place: int) -> str:
-    return f"x{place}"
+def _nameless(index: int) -> str:
+    return f"x{index}"
 
 
 def nulls_of(X: Any) -> dict[str, list[str]]:
@@ -237,10 +237,10 @@ def nulls_of(X: Any) -> dict[str, list[str]]:
     if hasattr(X, "columns"):
         columns = {str(name): X[name] for name in X.columns}
     elif getattr(X, "ndim", 1) == 2 and hasattr(X, "dtype") and not hasattr(X, "toarray"):
-        columns = {_nameless(place): X[:, place] for place in range(X.shape[1])}
+        columns = {_nameless(index): X[:, index] for index in range(X.shape[1])}
     else:
         return {}
-    found = {}
+    nulls = {}
     for name, column in columns.items():
         is_object = column.dtype == object
         may_be = slice(None) if is_object else column != column  # NumPy's None equals itself
@@ -248,8 +248,8 @@ def nulls_of(X: Any) -> dict[str, list[str]]:
         held = {_null(value) for value in values.tolist()} - {""}
         # Among objects, numbers and booleans are those of Python.
         among = "_object" if is_object else ""
-        found[name] = sorted(each if each == "none" else f"{each}{among}" for each in held)
-    return found
+        nulls[name] = sorted(null if null == "none" else f"{null}{among}" for null in held)
+    return nulls
 
 
 def _null(value: Any) -> str:

@@ -77,14 +77,14 @@ def submit(
     params = {"method": method, **({"escape": "formulas"} if escape_formulas else {})}
     reference, inputs = (model.reference, AS_RECORDS) if is_file else _now(model)
     with counting(progress, on_sent) as count:
-        found = connection.start(
+        job = connection.start(
             f"/v1/models/{reference}/predict-file",
             data=lambda: _body(rows, inputs, count),
             params=params,
             headers=headers,
             upload=True,
         )
-    return FileJob(connection, found)
+    return FileJob(connection, job)
 
 
 def _media_type(name: str) -> str:

@@ -45,7 +45,7 @@ def train(
     >>> run.status, run.promoted
     ('succeeded', True)
     """
-    given = {
+    options = {
         "target": target,
         "features": None if features is None else list(features),
         "id_field": id_field,
@@ -57,19 +57,19 @@ def train(
         "alias": alias,
         "notes": notes,
     }
-    asked = {name: value for name, value in given.items() if value is not None}
+    request = {name: value for name, value in options.items() if value is not None}
     path = f"/v1/models/{model}/train"
     if data is None:
-        return TrainingRun(client._connection, client._connection.start(path, json=asked))
-    form = Form({"request": json.dumps(asked)}, {"file": csv_part(data)})
+        return TrainingRun(client._connection, client._connection.start(path, json=request))
+    form = Form({"request": json.dumps(request)}, {"file": csv_part(data)})
     with counting(progress, on_sent) as count:
-        found = client._connection.start(
+        job = client._connection.start(
             path,
             data=lambda: form.open(count),
             headers=form.headers,
             upload=True,
         )
-    return TrainingRun(client._connection, found)
+    return TrainingRun(client._connection, job)
 
 
 def csv_part(data: Any) -> tuple[str, bytes | Path]:

@@ -60,7 +60,7 @@ class BaggingClassifierKernel(BaggingKernel):
         return raw[0]
 
     def decision_function(self, raw: Any) -> Any:
-        return sum(member.decision_function(own) for member, own in raw[1]) / self._count
+        return sum(member.decision_function(member_raw) for member, member_raw in raw[1]) / self._count
 
 
 class AdaBoostClassifierKernel(Kernel):

@@ -154,8 +154,8 @@ def _answers_as_usual(estimator: Any) -> bool:
 
 def _further_parameters(estimator: Any) -> dict[str, Any]:
     """Return the parameters that the constructor does not name, such as those of an early stop of predictions."""
-    own = inspect.signature(type(estimator)).parameters
-    return {name: value for name, value in estimator.get_params().items() if name not in own}
+    parameters = inspect.signature(type(estimator)).parameters
+    return {name: value for name, value in estimator.get_params().items() if name not in parameters}
 
 
 _KERNELS: Mapping[str, Callable[[Any], Kernel | None]] = {
