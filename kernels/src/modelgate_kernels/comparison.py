@@ -102,7 +102,7 @@ def _comparisons(
     """Yield what each comparison finds: the rest of a sentence about the kernels, or None."""
     yield from on_golden_rows(kernel, golden, methods)
     edges = edge_rows(kernel.layout, golden)
-    for estimator_answers, other in _pairs(kernel, methods):
+    for estimator_answers, other in method_pairs(kernel, methods):
         # One row that is refused or left hides the answers to others.
         for some in (
             edges,
@@ -125,7 +125,7 @@ def on_golden_rows(kernel: ModelKernel, golden: Sequence[Row], methods: Methods)
     estimator, or it would take longer than without."""
     if not golden:
         yield "have no golden rows to be compared on"
-    for estimator_answers, other in _pairs(kernel, methods):
+    for estimator_answers, other in method_pairs(kernel, methods):
         for some in (
             golden,
             RowsByColumn(golden),
@@ -143,8 +143,8 @@ def at_thresholds(parts: Iterable[Any], count: int) -> Iterator[str | None]:
             yield from _on_matrix(part, kernel, matrix, [most_telling])
 
 
-def _pairs(kernel: ModelKernel, methods: Methods) -> Iterator[tuple[Ask, Ask]]:
-    """Yield functions of rows: methods that are asked of the estimator, and of the kernel."""
+def method_pairs(kernel: ModelKernel, methods: Methods) -> Iterator[tuple[Ask, Ask]]:
+    """Yield for each group of methods how the estimator answers rows, and how the kernel does."""
     for together in methods:
         estimator_answers = partial(own_answers, kernel.whole, layout=kernel.layout, methods=together)
         yield estimator_answers, partial(kernel.answers, methods=together)

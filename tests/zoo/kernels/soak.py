@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from modelgate_kernels.comparison import answer_of, asked, ensembles
+from modelgate_kernels.comparison import answer_of, ensembles, method_pairs
 from modelgate_kernels.kernel import OwnMethods
 from modelgate_kernels.same import same
 from modelgate_kernels.thresholds import threshold_rows
@@ -29,7 +29,7 @@ from trainer.importing.examine import examine
 _METHODS = ("predict", "predict_proba", "decision_function")
 _AT_ONCE = 30_000
 _ALONE = 8
-"""Rows of a part that are asked about one by one."""
+"""Rows of a part that are also compared one by one."""
 
 
 @dataclass
@@ -71,7 +71,7 @@ def _compare(estimator: Any, draft: ManifestDraft, count: int, result: Compared)
     result.wrong += [remark.text for remark in draft.remarks if remark.code == "kernels_unlike"]
     for part in parts_for(draft.signature, draft.golden.rows, count):
         result.rows += len(part.rows)
-        for number, (of_estimator, other) in enumerate(asked(kernel, methods_of(draft.signature))):
+        for number, (of_estimator, other) in enumerate(method_pairs(kernel, methods_of(draft.signature))):
             what = f"{draft.signature.methods[number].name}, {part.name}"
             _judge(what, of_estimator, other, part, result)
     for ensemble, own_kernel in ensembles(parts_in(estimator)):
