@@ -1,4 +1,5 @@
-"""What artifacts name: functions of `tabular`'s pipelines, and estimators that imports make of the parts of one file.
+"""What artifacts name: functions of `tabular`'s pipelines, estimators that imports make of the parts of one file, and
+adapters that give models of other libraries a `predict` that takes the inputs as they are.
 
 A pickle holds the names of this module and of what is in it. So the module never moves, and names, parameters,
 attributes and answers never change; it imports nothing of ours. The functions only compute, so a skops file may hold
@@ -8,6 +9,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,7 +46,7 @@ _PASSED_ON = (
     *("predict_proba", "predict_log_proba", "decision_function", "score_samples"),
     *("transform", "kneighbors", "apply"),
 )
-"""The methods of a `DecodedTarget` that its estimator answers."""
+"""The methods besides `predict` that an estimator answers for what stands around it."""
 
 
 class _OfFittedParts(BaseEstimator):
@@ -160,3 +162,66 @@ class ModelsByName(_OfFittedParts):
         if name != "predict_proba" or not all(hasattr(estimator, name) for estimator in self.estimators):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return lambda X: [estimator.predict_proba(X) for estimator in self.estimators]
+
+
+# Adapters of other libraries, which are imported where they are used: most workers never need them.
+
+
+class XGBoostModel:
+    """A `Booster` of XGBoost, which itself predicts only from a `DMatrix`."""
+
+    def __init__(self, booster: Any) -> None:
+        self.booster = booster
+
+    def predict(self, X: Any) -> Any:
+        """Return what `booster.predict` returns for an array or a DataFrame of rows × features."""
+        from xgboost import DMatrix
+
+        known = {} if isinstance(X, pd.DataFrame) else {"feature_types": self.booster.feature_types}
+        matrix = DMatrix(X, feature_names=self.booster.feature_names, **known, enable_categorical=True, nthread=1)
+        return self.booster.predict(matrix)
+
+
+class WithConstant:
+    """Results of statsmodels, fitted on a column of ones among the inputs; `position` is its place."""
+
+    def __init__(self, results: Any, position: int) -> None:
+        self.results = results
+        self.position = position
+
+    def predict(self, X: Any) -> Any:
+        if isinstance(X, pd.DataFrame):
+            X = X.copy(deep=False)
+            X.insert(self.position, "const", 1.0)
+            return self.results.predict(X)
+        return self.results.predict(np.insert(np.asarray(X, dtype=float), self.position, 1.0, axis=1))
+
+
+class WithCategories:
+    """An estimator, fitted on a DataFrame with columns of the dtype `category`; its methods take their plain values.
+
+    `categories` has those of each such column, by its position, in their order. Any other value is missing, as when
+    pandas converts the column.
+    """
+
+    def __init__(self, estimator: Any, categories: Mapping[int, Sequence[Any]]) -> None:
+        self.estimator = estimator
+        self.categories = categories
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _PASSED_ON:
+            return partial(self._called, getattr(self.estimator, name))
+        if name.endswith("_") and not name.startswith("_"):  # learnt by fit
+            return getattr(self.estimator, name)
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def predict(self, X: pd.DataFrame) -> Any:
+        return self._called(self.estimator.predict, X)
+
+    def _called(self, method: Any, X: pd.DataFrame) -> Any:
+        columns: dict[Any, Any] = dict(X.items())
+        for position, categories in self.categories.items():
+            known = pd.Index(categories)
+            codes = known.get_indexer(X.iloc[:, position])
+            columns[X.columns[position]] = pd.Categorical.from_codes(codes, known)
+        return method(pd.DataFrame(columns))

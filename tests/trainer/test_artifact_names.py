@@ -60,12 +60,15 @@ def test_a_pipeline_of_tabular_names_installed_libraries_and_one_module_of_ours(
     }
 
 
-def test_estimators_of_parts_are_named_under_the_same_module() -> None:
+def test_estimators_of_parts_and_adapters_are_named_under_the_same_module() -> None:
     model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     for whole in (
         modelgate_artifacts.ColumnSteps([], ["a"], ["a"]),
         modelgate_artifacts.DecodedTarget(model, LabelEncoder().fit(["no", "yes"])),
         modelgate_artifacts.ModelsByName(["risk"], [model]),
+        modelgate_artifacts.WithConstant(model, 0),
+        modelgate_artifacts.WithCategories(model, {0: ["no", "yes"]}),
+        modelgate_artifacts.XGBoostModel(None),
     ):
         assert "modelgate_artifacts" in modules_in(whole)
         assert modules_in(whole) <= {"modelgate_artifacts", "builtins", "numpy", "sklearn"}

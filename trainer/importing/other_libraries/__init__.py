@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from scoring.adapters import WithCategories, WithConstant, XGBoostModel
+from modelgate_artifacts import WithCategories, WithConstant, XGBoostModel
 from trainer.importing import Refused
 from trainer.importing.other_libraries import boosted_trees, encoders, regressions, stacks
 from trainer.importing.other_libraries.boosted_trees import is_booster, libraries

@@ -10,7 +10,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression
 
-from scoring.adapters import WithCategories, WithConstant, XGBoostModel
+from modelgate_artifacts import WithCategories, WithConstant, XGBoostModel
 
 rng = np.random.default_rng(5)
 FRAME = pd.DataFrame(
