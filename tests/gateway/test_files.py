@@ -83,7 +83,7 @@ def test_a_file_becomes_a_job_pinned_to_a_version(client: FlaskClient, lane: Fil
     assert FileFolder.of(spool, job["id"]).input.read_bytes() == CSV
     task = lane.take()
     assert task is not None
-    assert (task.asked.input, task.asked.output, task.asked.lenient) == (FileFormat.CSV, FileFormat.CSV, True)
+    assert (task.file_request.input, task.file_request.output, task.file_request.lenient) == (FileFormat.CSV, FileFormat.CSV, True)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_options_travel_with_the_job(
         assert answer.headers["Preference-Applied"] == headers["Prefer"]
     task = lane.take()
     assert task is not None
-    assert task.asked.to_json().items() >= expected.items()
+    assert task.file_request.to_json().items() >= expected.items()
 
 
 def test_a_repeated_request_gets_the_same_job_and_keeps_no_second_file(client: FlaskClient, spool: Path) -> None:
