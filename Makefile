@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help up port extra upgrade test test-kernels bench lint clients slow soak zoo system-test lock clean
+.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -33,6 +33,9 @@ BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
 
 test: lint test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
 	@$(PYTEST) -m "not slow" $(BY_FILE)
+
+quick: $(VENV)/dev.stamp  ## run the tests of contract, runtime, broker, and of the gateway in one process: a minute
+	@$(PYTEST) -m "not slow and not waits" $(BY_FILE) tests/contract tests/runtime tests/broker tests/gateway
 
 test-kernels: $(VENV)/kernels.stamp  ## run the tests of the kernels, unless these passed since kernels/ or a package changed
 

@@ -18,6 +18,8 @@ from tests.broker.samples import job
 from tests.flow.slow_redis import SlowRedis
 from tests.support import SIGNER, until
 
+pytestmark = pytest.mark.waits
+
 Submit = Callable[[Redis], str]
 """Submits a job, and returns its id once it is accepted."""
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
 from tests.broker.machine import ProtocolMachine
+
+pytestmark = pytest.mark.waits
 
 SOAK = int(os.environ.get("SOAK", "1"))
 """Factor for the number of walks."""

@@ -14,6 +14,8 @@ from broker.scorer import BatchLimits, ScorerQueue
 from broker.supervisor import Leases
 from contract.jobs import PredictionJob, PredictionOutcome
 
+pytestmark = pytest.mark.waits
+
 JOBS = 300
 SCORER = "3f2a9c1d4b5e-0-1a2b3c4d"
 """As a container names it."""

@@ -21,6 +21,8 @@ from tests.gateway.test_gunicorn import Server, serving
 from tests.gateway.test_idempotent_commands import trainer
 from tests.support import SIGNER, until
 
+pytestmark = pytest.mark.waits
+
 SCHEDULE = {"cron": "0 3 * * 1", "request": {"recipe": "tabular", "target": "y", "data": {"path": "x.csv"}}}
 
 

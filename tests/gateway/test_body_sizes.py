@@ -27,6 +27,8 @@ from tests.gateway.pages.browsers import TOKEN, Browser
 from tests.gateway.test_gunicorn import Server, serving
 from tests.support import SIGNER
 
+pytestmark = pytest.mark.waits
+
 LOGIN, TRY_FILE = "/ui/login", "/ui/models/sum/try-file"
 TOO_LONG = f"Content-Length: {100_000 * MB}\r\n\r\n".encode()
 ENDLESS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (100_000 * MB)

@@ -83,7 +83,11 @@ def test_a_file_becomes_a_job_pinned_to_a_version(client: FlaskClient, lane: Fil
     assert FileFolder.of(spool, job["id"]).input.read_bytes() == CSV
     task = lane.take()
     assert task is not None
-    assert (task.file_request.input, task.file_request.output, task.file_request.lenient) == (FileFormat.CSV, FileFormat.CSV, True)
+    assert (task.file_request.input, task.file_request.output, task.file_request.lenient) == (
+        FileFormat.CSV,
+        FileFormat.CSV,
+        True,
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from contract.settings import MB, Settings
 from tests.ports import free_port
 from tests.support import PROJECT, until
 
+pytestmark = pytest.mark.waits
+
 GOOD = {"a": 1, "b": 2}
 FEW_FILES = 128
 """The number of open files that a system might allow by default."""

@@ -35,6 +35,8 @@ from tests.flow.redis_process import RedisProcess
 from tests.flow.slow_redis import slow_redis
 from tests.support import DEADLINE, Sum, numbers, until, write_version
 
+pytestmark = pytest.mark.waits
+
 PREDICT = "/v1/models/sum/predict"
 ROW = {"a": 1, "b": 2}
 

@@ -15,6 +15,8 @@ from broker.keys import Keys
 from contract.keys import TOKEN, Detail, Limits, Scope, fingerprint
 from tests.support import PROJECT
 
+pytestmark = pytest.mark.waits
+
 Ended = subprocess.CompletedProcess[str]
 
 

@@ -13,6 +13,8 @@ from contract.settings import Settings
 from gateway.local_user import is_own_user
 from tests.gateway.test_gunicorn import Server, serving
 
+pytestmark = pytest.mark.waits
+
 UPLOAD = "/v1/models/sum/versions"
 
 

@@ -27,6 +27,8 @@ from tests.gateway.log_lines import recorded
 from tests.gateway.test_audit import LESSER, entries
 from tests.support import Sum, write_version
 
+pytestmark = pytest.mark.waits
+
 IN_PATH = """
 [[routes]]
 method = "GET"

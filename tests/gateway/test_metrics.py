@@ -23,6 +23,8 @@ from tests.flow.redis_process import RedisProcess
 from tests.gateway.conftest import without_redis
 from tests.support import until
 
+pytestmark = pytest.mark.waits
+
 PREDICT = "/v1/models/<reference>/predict"
 PATH = "/v1/models/sum/predict"
 ROW = {"a": 1, "b": 2}

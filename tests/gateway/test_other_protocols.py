@@ -25,6 +25,8 @@ from gateway.app import create_app
 from tests.gateway.conftest import scorer, without_redis
 from tests.support import Sum, write_version
 
+pytestmark = pytest.mark.waits
+
 INFER, SAGEMAKER = "/v2/models/sum/infer", "/endpoints/sum/invocations"
 KSERVE, MLFLOW = "/v1/models/sum:predict", "/v1/models/sum/invocations"
 NATIVE = "/v1/models/sum/predict"

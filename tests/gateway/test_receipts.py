@@ -24,6 +24,8 @@ from gateway.routes.predictions import AT_ONCE
 from tests.gateway.test_gunicorn import GOOD, Server, configured, serving
 from tests.support import PROJECT, until
 
+pytestmark = pytest.mark.waits
+
 PREDICT = "/v1/models/sum/predict"
 ENDED, DELIVERED, FETCHED = (f"mg:{seen}:finished:predict:sum" for seen in ("ended", "delivered", "fetched"))
 

@@ -22,6 +22,8 @@ from tests.gateway.callers import store
 from tests.gateway.test_gunicorn import Server, configured
 from tests.support import until
 
+pytestmark = pytest.mark.waits
+
 SLOTS = 40
 CROWDED = f"worker_connections = {SLOTS}\n"
 HURRIED = f"""

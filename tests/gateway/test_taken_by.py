@@ -23,6 +23,8 @@ from gateway.app import create_app
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.support import SIGNER
 
+pytestmark = pytest.mark.waits
+
 ROW = {"a": 1, "b": 2}
 PREDICT = "/v1/models/sum/predict"
 MAKER = Key("k-maker", "maker", "team", frozenset(Scope) - {Scope.ADMIN})

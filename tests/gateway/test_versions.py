@@ -19,6 +19,8 @@ from gateway.app import create_app
 from tests.support import SIGNER, Sum, numbers, write_version
 from trainer.jobs.commands import HANDLERS
 
+pytestmark = pytest.mark.waits
+
 MODEL = "/v1/models/sum"
 
 

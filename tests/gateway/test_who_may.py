@@ -13,6 +13,8 @@ from contract.keys import Limits
 from tests.gateway.who_may import ACTIONS, HEAD, HEAD_OF_LIMITS, KEYS, LIMITS, WITHIN, Gate, gate
 from tests.support import PROJECT
 
+pytestmark = pytest.mark.waits
+
 
 @pytest.fixture
 def found(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[Gate]:

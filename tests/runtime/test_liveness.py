@@ -15,6 +15,8 @@ import pytest
 from runtime.liveness import Silence
 from tests.support import PROJECT, until
 
+pytestmark = pytest.mark.waits
+
 LOOP = """
 import sys, time
 from pathlib import Path

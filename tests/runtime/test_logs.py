@@ -14,6 +14,8 @@ import pytest
 from contract.keys import new_token
 from tests.support import PROJECT
 
+pytestmark = pytest.mark.waits
+
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 

@@ -23,6 +23,8 @@ from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.pages.browsers import TOKEN, Browser
 from tests.support import InThreads, until
 
+pytestmark = pytest.mark.waits
+
 COOKIE = cookie_of({"HTTP_HOST": "localhost"})
 READER = Key("k-read", "ada", "team", frozenset({Scope.READ}))
 
