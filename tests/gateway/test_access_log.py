@@ -17,6 +17,8 @@ from runtime.logs import ACCESS
 from tests.gateway.conftest import without_redis
 from tests.gateway.log_lines import LogLines, recorded
 
+pytestmark = pytest.mark.waits
+
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 GOOD = {"a": 1, "b": 2}

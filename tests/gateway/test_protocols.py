@@ -23,6 +23,8 @@ from gateway.problems import MalformedBody
 from gateway.protocols import csv_rows, form, native
 from runtime.exact_json import with_repeats_marked
 
+pytestmark = pytest.mark.waits
+
 deterministic = settings(derandomize=True, deadline=None, max_examples=50)
 
 SHOP = Signature(

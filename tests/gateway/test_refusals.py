@@ -30,6 +30,8 @@ from gateway.serving.group_commit import GroupCommit
 from tests.gateway.conftest import without_redis
 from tests.support import Sum, numbers, write_version
 
+pytestmark = pytest.mark.waits
+
 PREDICT = "/v1/models/sum/predict"
 GOOD = {"a": 1, "b": 2}
 
