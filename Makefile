@@ -27,7 +27,7 @@ quoted = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1)=$(call quoted,$($(2))))
 
 # Each test starts processes, so what they compile is kept, whatever the environment says.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/system
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/qa/system
 # tests/conftest.py orders the files: the slowest first.
 BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -57,24 +57,24 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/lint-imports --no-cache | tail -n 12
 
 clients: $(VENV)/dev.stamp .venv-clients/clients.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
-	@timeout -s INT -k 30 $(or $(SECONDS),1440) .venv-clients/bin/python -m pytest tests/clients --confcutdir tests/clients \
+	@timeout -s INT -k 30 $(or $(SECONDS),1440) .venv-clients/bin/python -m pytest tests/qa/clients --confcutdir tests/qa/clients \
 	  -p no:cacheprovider $(call option,-k,ONLY)
 
 soak: $(VENV)/dev.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
-	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
-	@$(BIN)/python -m tests.faults $$([ $(or $(SECONDS),120) -ge 120 ] || echo --quick)
+	@$(BIN)/python -m tests.qa.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.qa.faults $$([ $(or $(SECONDS),120) -ge 120 ] || echo --quick)
 	@[ $(or $(SECONDS),120) -lt 120 ] || SOAK=10 timeout -s INT -k 60 30m $(BIN)/python -m pytest --durations 20 \
 	  tests/broker/test_invariants.py tests/flow/test_faults.py tests/flow/test_redis_faults.py \
 	  tests/flow/test_lost_replies.py tests/flow/test_clock.py tests/flow/test_load.py
 
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
-	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.zoo.releases $(filter-out all,$(RELEASES)),tests.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
+	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.qa.zoo.releases $(filter-out all,$(RELEASES)),tests.qa.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
 slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; half an hour on two cores
 	@$(PYTEST) -m slow
 
 system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
-	@$(BIN)/python -m pytest tests/system -rs
+	@$(BIN)/python -m pytest tests/qa/system -rs
 
 lock: $(VENV)/dev.stamp  ## compile the locks in requirements/
 	@requirements/compile

@@ -22,10 +22,10 @@ import numpy as np
 
 from bench import marked_forest
 from bench.processes import WORK, DidNotStart, Process, command_line, free_port, pss_mb, redis_server, until
-from contract.manifest import Artifact, ArtifactFormat, Golden, InputFormat, ModelManifest, TrainingData
-from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR
+from contract.model.manifest import Artifact, ArtifactFormat, Golden, InputFormat, ModelManifest, TrainingData
+from contract.model.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.settings import MB
-from contract.signature import Field, Kind, Output, OutputKind, Signature
 from scoring.artifacts import library_versions, pack
 
 SCORERS = 2

@@ -35,13 +35,13 @@ from sklearn.preprocessing import OneHotEncoder
 from threadpoolctl import threadpool_limits
 
 from bench.tables import TABLES
-from contract.jobs import Value
-from contract.manifest import SCHEMA_VERSION, ArtifactFormat, InputFormat, ManifestDraft
-from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
-from contract.signature import Field, Kind
+from contract.model.manifest import SCHEMA_VERSION, ArtifactFormat, InputFormat, ManifestDraft
+from contract.model.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
+from contract.model.signature import Field, Kind
+from contract.row import Value
 from scoring.artifacts import library_versions, pack
 from trainer import recipes
-from trainer.importing.examine import examine
+from trainer.importing.trial.examine import examine
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
 from trainer.recipe import Recipe, Run, Table
@@ -253,7 +253,7 @@ def _publish(root: Path, wanted: Recipe) -> None:
 
 
 def _publish_texts(root: Path) -> None:
-    """Like `trainer.importing.imports.import_file`, but in this process."""
+    """Like `trainer.importing.inbox.imports.import_file`, but in this process."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "file")
         file.write_bytes(pack(fit_texts(), ArtifactFormat.JOBLIB))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.console import say
-from contract.file_formats import FileFormat
-from contract.repository import CURRENT, Repository
+from contract.model.repository import CURRENT, Repository
+from contract.rows.file_formats import FileFormat
 from scoring.files.assemble import assemble
 from scoring.files.plan import Steps
 from scoring.files.planning import plan

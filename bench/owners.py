@@ -20,9 +20,9 @@ from bench.processes import WORK, DidNotStart, until, use_two_cores
 from bench.protected import protected
 from bench.servers import Running
 from bench.wire import Exchanges, LoadResult, compile_generator
-from broker.gateway.jobs import Jobs
-from contract.jobs import PredictionJob
-from contract.keys import Key, Scope
+from broker.sides.gateway.job_client import Jobs
+from contract.work.api_keys import Key, Scope
+from contract.work.jobs import PredictionJob
 
 FLOOD, PER_CALL = 150_000, 500
 """Jobs of the owner that floods, more than are scored meanwhile; and those of one round trip."""

@@ -20,8 +20,8 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.models import fitted
 from bench.processes import WORK, DidNotStart, Process, free_port, pss_mb, redis_server, until
-from broker.load_status import load_statuses
-from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
+from broker.state.load_status import load_statuses
+from contract.model.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
 from contract.settings import Settings
 from trainer import recipes
 from trainer.publishing.aliases import move_alias

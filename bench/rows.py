@@ -14,7 +14,7 @@ from bench.measures import Measure, Measures
 from bench.processes import DidNotStart
 from bench.servers import Running, Server, running
 from bench.wire import Exchanges, LoadResult, WrongAnswer, estimator, manifest, send
-from contract.jobs import Value
+from contract.row import Value
 
 SAMPLES = 32
 BULK_ROWS = 10_000

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench import models, v2
 from bench.processes import PROJECT, WORK, Process, command_line, descendants, free_port, redis_server
-from contract.jobs import Row
+from contract.row import Row
 from contract.settings import Settings
 
 BATCHERS = PROJECT / ".venv-bench" / "bin" / "python"

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import models
 from bench.processes import free_port
-from contract.jobs import Row
+from contract.row import Row
 
 
 def body(model: str, names: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from bench.processes import START_DEADLINE, WORK, DidNotStart
 from bench.servers import Running
-from contract.jobs import Row
-from contract.manifest import ModelManifest
-from contract.repository import Repository
+from contract.model.manifest import ModelManifest
+from contract.model.repository import Repository
+from contract.row import Row
 from scoring import artifacts, predict
 from scoring.trust import Trust
 

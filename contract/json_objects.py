@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from contract.errors import MAX_ERRORS, FieldError
-from contract.instances import RepeatedKeys
 from contract.suggestions import Suggestions
 from contract.wording import shown
 
@@ -17,6 +16,23 @@ MAX_NAME = 256
 """Most characters of a name, and of a field in an error."""
 
 T = TypeVar("T")
+
+
+class RepeatedKeys(dict[str, object]):
+    """A JSON object that named some keys twice; `repeated` holds those. The last value is kept."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether `text` can be encoded: JSON can hold lone surrogates, which nothing downstream can write."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class WrongValue(Exception):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import SettingsError
-from contract.keys import TOKEN
 from contract.redis_url import SentinelUrl, with_password, with_sentinel_password
-from contract.webhooks import AllowedTargets
+from contract.work.api_keys import TOKEN
+from contract.work.webhooks import AllowedTargets
 
 _ADMIN_KEY = re.compile(r"[!-~]{32,256}")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)

@@ -15,7 +15,7 @@ _KINDS = {
 
 
 def kind_in_words(kind: str) -> str:
-    """Return the kind of an input or a column (`contract.training.KINDS`) as pages and reports call it."""
+    """Return the kind of an input or a column (`contract.work.training.KINDS`) as pages and reports call it."""
     return _KINDS.get(kind, kind)
 
 

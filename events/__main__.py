@@ -10,11 +10,11 @@ import threading
 import time
 from pathlib import Path
 
-from broker.connection import connect
+from broker.link.connection import connect
 from contract.errors import SettingsError
-from contract.repository import Repository
+from contract.model.repository import Repository
 from contract.settings import Settings
-from contract.webhooks import AllowedTargets, secrets_in
+from contract.work.webhooks import AllowedTargets, secrets_in
 from events.sender import Sender
 from events.service import Service
 from runtime import logs

@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
-from broker.deliveries import Delivery, Ended, Planned
-from broker.job_kinds import FILE_PREDICTION, PREDICTION
+from broker.records.job_kinds import FILE_PREDICTION, PREDICTION
+from broker.sides.deliveries import Delivery, Ended, Planned
 from contract.errors import Failure
-from contract.jobs import Job
-from contract.webhooks import Subscription, target
+from contract.work.jobs import Job
+from contract.work.webhooks import Subscription, target
 
 LARGEST_BODY = 64 * 1024
 """Bytes of a body. Receivers refuse large ones."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from broker.deliveries import Deliveries
-from contract.jobs import timestamp
-from contract.repository import CURRENT, Repository
-from contract.webhooks import Subscription
+from broker.sides.deliveries import Deliveries
+from contract.model.repository import CURRENT, Repository
+from contract.work.jobs import timestamp
+from contract.work.webhooks import Subscription
 from events.messages import of_model
 
 

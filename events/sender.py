@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from broker.deliveries import Delivery
-from contract.jobs import timestamp
-from contract.webhooks import Address, AllowedTargets, Target, signed_headers, target
+from broker.sides.deliveries import Delivery
+from contract.work.jobs import timestamp
+from contract.work.webhooks import Address, AllowedTargets, Target, signed_headers, target
 
 log = logging.getLogger("events")
 

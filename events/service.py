@@ -12,13 +12,13 @@ from dataclasses import replace
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from broker.deliveries import Deliveries, Delivery
+from broker.link.outbox import Outbox
 from broker.metrics.counts import Counts
 from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS
-from broker.outbox import Outbox
-from broker.presence import SENDERS, Presence
-from broker.webhooks import Webhooks
-from contract.repository import Repository
+from broker.sides.deliveries import Deliveries, Delivery
+from broker.state.presence import SENDERS, Presence
+from broker.state.webhook_store import Webhooks
+from contract.model.repository import Repository
 from events.messages import body_of, of_job
 from events.models import ModelWatch
 from events.sender import GONE, Sender, Try, pause_after

@@ -9,10 +9,10 @@ import resource
 import sys
 from pathlib import Path
 
-from broker.signatures import Signer
+from broker.access.signatures import Signer
 from contract.errors import SettingsError
 from contract.settings import Settings
-from gateway import key_commands, route_commands
+from gateway.commands import key_commands, route_commands
 from runtime import logs
 from runtime.tracing import check_tracing
 

@@ -11,42 +11,43 @@ from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
 from contract.errors import SettingsError
-from contract.keys import hide
 from contract.settings import Settings
-from gateway.collisions import collisions
+from contract.work.api_keys import hide
 from gateway.door import audit as door_audit
 from gateway.door.access_log import AccessLog
 from gateway.door.cors import Cors
 from gateway.door.entrance import Door, Observer
 from gateway.door.fast_path import FastPath
 from gateway.door.guard import Guard
+from gateway.door.local_user import is_own_user
 from gateway.door.proxies import TrustedProxies
 from gateway.door.request_counts import RequestCounts
 from gateway.door.spans import RequestSpans
-from gateway.forms import FormRequest
-from gateway.local_user import is_own_user
+from gateway.http.collisions import collisions
+from gateway.http.forms import FormRequest
+from gateway.http.problem_answers import response_to
+from gateway.http.rules import BodyLimit, Route
+from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.published import ApiDocument
 from gateway.pages import api, assets, sign_in
-from gateway.pages.audit import AuditPages
+from gateway.pages.audit_page import AuditPages
 from gateway.pages.compare import ComparePages
-from gateway.pages.jobs import JobsPages
-from gateway.pages.keys import KeysPages
+from gateway.pages.job_pages import JobsPages
+from gateway.pages.key_page import KeysPages
 from gateway.pages.layout import error_page
 from gateway.pages.live_parts import LiveParts
 from gateway.pages.removal import RemovalPages
-from gateway.pages.system import SystemPages
-from gateway.pages.traffic import TrafficPages
-from gateway.pages.training import TrainingPages
-from gateway.pages.trying import TryPages
-from gateway.pages.versions import VersionPages
+from gateway.pages.system_page import SystemPages
+from gateway.pages.traffic_page import TrafficPages
+from gateway.pages.training_page import TrainingPages
+from gateway.pages.trying.page import TryPages
+from gateway.pages.version_pages import VersionPages
 from gateway.parts import TO_IMPORT, Parts
-from gateway.problem_answers import response_to
 from gateway.protocols import routes_file
 from gateway.protocols.mapped import MappedRoute
 from gateway.routes import (
     audit,
     documentation,
-    files,
     health,
     jobs,
     keys,
@@ -66,11 +67,12 @@ from gateway.routes import (
     versions,
     webhooks,
 )
+from gateway.routes import (
+    file_predictions as files,
+)
 from gateway.routes.predictions import Predictions
-from gateway.rules import BodyLimit, Route
-from gateway.serving.commands import RunCommand
-from gateway.serving.models import refuse_model
-from gateway.synchronous import SynchronousPredictions
+from gateway.serving.model_versions import refuse_model
+from gateway.serving.repository_commands import RunCommand
 from runtime.tracing import start_tracing
 
 if TYPE_CHECKING:

@@ -11,58 +11,58 @@ from typing import Any
 
 from redis import Redis
 
-from broker.audit import AuditLog
-from broker.connection import connect
-from broker.durability import Durability
-from broker.gateway.files import FileJobs
-from broker.gateway.health import HealthCheck
-from broker.gateway.jobs import Jobs
-from broker.gateway.processes import ProcessReader
-from broker.gateway.receipts import Receipts
-from broker.gateway.trainer_client import TrainerClient
-from broker.gateway.upload_counts import UploadCounts
-from broker.gateway.watching import JobWatch
-from broker.idempotency import IdempotencyRecords
-from broker.job_kinds import COMMAND_TTL, FILE_PREDICTION, PREDICTION, TRAINING
-from broker.keys import Keys, KeyUses
+from broker.access.audit_log import AuditLog
+from broker.access.key_store import Keys, KeyUses
+from broker.access.sessions import Sessions
+from broker.access.signatures import Signer
+from broker.link.connection import connect
+from broker.link.durability import Durability
+from broker.link.idempotency import IdempotencyRecords
+from broker.link.outbox import Outbox
 from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
 from broker.metrics.traffic import TrafficReader, TrafficRecorder
-from broker.outbox import Outbox
-from broker.presence import GATEWAYS, Presence
-from broker.schedules import Schedules
-from broker.sessions import Sessions
-from broker.signatures import Signer
-from broker.webhooks import Webhooks
-from contract.repository import Repository
+from broker.records.job_kinds import COMMAND_TTL, FILE_PREDICTION, PREDICTION, TRAINING
+from broker.sides.gateway.file_submission import FileJobs
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.processes import ProcessReader
+from broker.sides.gateway.receipts import Receipts
+from broker.sides.gateway.system_health import HealthCheck
+from broker.sides.gateway.trainer_client import TrainerClient
+from broker.sides.gateway.upload_counts import UploadCounts
+from broker.sides.gateway.watching import JobWatch
+from broker.state.presence import GATEWAYS, Presence
+from broker.state.schedules import Schedules
+from broker.state.webhook_store import Webhooks
+from contract.model.repository import Repository
 from contract.settings import Settings
-from contract.webhooks import AllowedTargets
+from contract.work.webhooks import AllowedTargets
 from gateway.door import audit as door_audit
 from gateway.door.attempts import FailedAttempts
+from gateway.door.authentication import KeyCheck
 from gateway.door.closed import ClosedState
-from gateway.door.keys import KeyCheck
-from gateway.exchange import caller, current_idempotency, note_replay, travelling_ids
-from gateway.marker import Marker
-from gateway.serving.commands import ModelChanges, RunCommand
-from gateway.serving.files import FilePredictor
+from gateway.door.sessions import BrowserSessions
+from gateway.http.exchange import caller, current_idempotency, note_replay, travelling_ids
+from gateway.serving.file_predictions import FilePredictor
 from gateway.serving.group_commit import GroupCommit
+from gateway.serving.job_access import JobReader
 from gateway.serving.job_events import JobWatcher
-from gateway.serving.jobs import JobReader
-from gateway.serving.keys import KeyAdmin
+from gateway.serving.key_management import KeyAdmin
 from gateway.serving.listener import Listener
 from gateway.serving.loading import Loader
+from gateway.serving.marker import Marker
 from gateway.serving.metrics import Metrics
-from gateway.serving.models import CallersRepository
+from gateway.serving.model_versions import CallersRepository
 from gateway.serving.predicting import Predictor
 from gateway.serving.readiness import Readiness
 from gateway.serving.replays import Replays
+from gateway.serving.repository_commands import ModelChanges, RunCommand
 from gateway.serving.spool import Spool
-from gateway.serving.system import System
+from gateway.serving.subscriptions import Subscriptions
+from gateway.serving.system_state import System
 from gateway.serving.traffic import Traffic
-from gateway.serving.training import Trainings
+from gateway.serving.trainings import Trainings
 from gateway.serving.upload_allowance import UploadAllowance
-from gateway.serving.webhooks import Subscriptions
-from gateway.sessions import BrowserSessions
 
 HEALTH_TIMEOUT = 0.5
 """Seconds that Redis has for each answer to the health check."""

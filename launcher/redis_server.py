@@ -10,8 +10,8 @@ from pathlib import Path
 
 from redis import exceptions
 
-from broker.connection import connect
-from broker.faults import OldDataError
+from broker.link.connection import connect
+from broker.link.faults import OldDataError
 from contract.redis_url import OWN_SOCKET, without_passwords
 
 

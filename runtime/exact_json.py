@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from contract.instances import RepeatedKeys
+from contract.json_objects import RepeatedKeys
 
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _CONTAINERS = (dict, list)

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
-from contract.keys import without_keys
 from contract.settings import LOG_FORMATS, LOG_LEVELS
+from contract.work.api_keys import without_keys
 
 ACCESS = "gateway.access"
 """The logger of requests, which limits its lines itself."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contract.jobs import Answer, Value
-from contract.signature import AnswerForm, Method, Output, OutputKind, Signature
+from contract.model.signature import AnswerForm, Method, Output, OutputKind, Signature
+from contract.row import Answer, Value
 from contract.wording import listed
 
 

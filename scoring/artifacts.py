@@ -18,7 +18,7 @@ import joblib
 
 from contract.errors import Code
 from contract.files import open_regular
-from contract.manifest import ArtifactFormat, ModelManifest
+from contract.model.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.held_objects import parts_in

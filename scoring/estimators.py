@@ -11,9 +11,9 @@ from modelgate_kernels import Layout, ModelKernel, own_answers, predict
 from modelgate_kernels.matrix import to_matrix
 from modelgate_kernels.model_kernel import last_step
 
-from contract.jobs import Row
-from contract.manifest import Artifact, ArtifactDraft
-from contract.signature import PREDICT, Output, Signature
+from contract.model.manifest import Artifact, ArtifactDraft
+from contract.model.signature import PREDICT, Output, Signature
+from contract.row import Row
 from scoring.answers import as_array, as_tables
 
 

@@ -16,8 +16,8 @@ from modelgate_kernels.table import add_composite
 from modelgate_kernels.targets import decoded_target
 
 import modelgate_artifacts
-from contract.manifest import Artifact, ArtifactDraft, Kernels, ManifestDraft, ModelManifest, Remark
-from contract.signature import PREDICT, Signature
+from contract.model.manifest import Artifact, ArtifactDraft, Kernels, ManifestDraft, ModelManifest, Remark
+from contract.model.signature import PREDICT, Signature
 from modelgate_artifacts import DecodedTarget
 from scoring.estimators import layout_of, prediction_methods
 from scoring.held_objects import parts_in

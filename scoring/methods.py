@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from modelgate_kernels.model_kernel import ask
 
-from contract.jobs import Row
-from contract.manifest import Artifact, ArtifactDraft
-from contract.signature import OTHER_METHODS, PREDICT, AnswerForm, Method, Output, Returned, Signature
+from contract.model.manifest import Artifact, ArtifactDraft
+from contract.model.signature import OTHER_METHODS, PREDICT, AnswerForm, Method, Output, Returned, Signature
+from contract.row import Row
 from scoring.answers import answers_of, as_tables
 from scoring.estimators import prepare
 from scoring.held_objects import parts_in

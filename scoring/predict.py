@@ -11,9 +11,9 @@ import numpy as np
 from modelgate_kernels import ModelKernel
 
 from contract.errors import Code, Failure
-from contract.jobs import Answer, Row
-from contract.manifest import ManifestDraft, ModelManifest
-from contract.signature import PREDICT, Method, Output, OutputKind
+from contract.model.manifest import ManifestDraft, ModelManifest
+from contract.model.signature import PREDICT, Method, Output, OutputKind
+from contract.row import Answer, Row
 from scoring.answers import (
     InvalidAnswer,
     all_plain,
@@ -131,8 +131,9 @@ def _predicted(
 def predict_columns(
     estimator: Any, manifest: Manifest, rows: Sequence[Row], kernel: ModelKernel | None = None
 ) -> list[Sequence[Any]]:
-    """Return the columns of `contract.answer_columns` that `predict` adds; probabilities and scores as arrays, where
-    NaN is null. It makes no object for a row, which is most of the time of a linear model. Raises as `predict`."""
+    """Return the columns of `contract.rows.answer_columns` that `predict` adds; probabilities and scores as arrays,
+    where NaN is null. It makes no object for a row, which is most of the time of a linear model. Raises as
+    `predict`."""
     signature = manifest.signature
     outputs = signature.outputs
     values, tables, scores = _returned(manifest, predict_rows, estimator, rows, signature, manifest.artifact, kernel)

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from contract.errors import Code
 from contract.files import open_regular, read_regular
-from contract.manifest import ArtifactFormat, ModelManifest
-from contract.repository import MANIFEST_FILE, SIGNATURE_FILE
+from contract.model.manifest import ArtifactFormat, ModelManifest
+from contract.model.repository import MANIFEST_FILE, SIGNATURE_FILE
 from contract.settings import Settings
 
 SIGNATURE_BYTES = 64

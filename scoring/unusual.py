@@ -7,10 +7,10 @@ from typing import Any
 
 from modelgate_kernels.matrix import by_column
 
-from contract.jobs import Row, Value
-from contract.manifest import ModelManifest
-from contract.profile import ColumnProfile
-from contract.signature import Field, Kind
+from contract.model.manifest import ModelManifest
+from contract.model.profile import ColumnProfile
+from contract.model.signature import Field, Kind
+from contract.row import Row, Value
 from contract.wording import listed, shown
 
 FEWEST_ROWS = 30

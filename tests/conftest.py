@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.connection import connect
+from broker.link.connection import connect
 from runtime import logs
 from tests import leftovers, provoked
 from tests.support import redis_server
 
-collect_ignore = ["clients"]  # they have an environment of their own: `make clients`
+collect_ignore = ["qa/clients"]  # they have an environment of their own: `make clients`
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,7 +69,7 @@ def models(tmp_path: Path) -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, or one process would run the last of them alone."""
-    slowest = [Path(__file__).parent / name for name in ("flow", "zoo", "trainer", "gateway", "scoring", "broker")]
+    slowest = [Path(__file__).parent / name for name in ("flow", "qa", "trainer", "gateway", "scoring", "broker")]
     items.sort(key=lambda item: next((place for place, folder in enumerate(slowest) if folder in item.path.parents), 9))
 
 

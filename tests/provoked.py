@@ -24,6 +24,6 @@ def documented() -> set[str]:
 def unprovoked() -> list[str]:
     """Return the documented problems that no test has provoked; nothing unless every file of tests of the gateway was
     run."""
-    if not {path.name for path in FOLDER.glob("test_*.py")} <= FILES:
+    if not {path.name for path in FOLDER.rglob("test_*.py")} <= FILES:
         return []
     return sorted(documented() - PROVOKED)

@@ -21,10 +21,10 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from broker.signatures import Signer
-from contract.manifest import Artifact, ArtifactFormat, Golden, InputFormat, ModelManifest, TrainingData
+from broker.access.signatures import Signer
+from contract.model.manifest import Artifact, ArtifactFormat, Golden, InputFormat, ModelManifest, TrainingData
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.settings import Settings
-from contract.signature import Field, Kind, Output, OutputKind, Signature
 from launcher.redis_server import executable
 from scoring.artifacts import library_versions
 

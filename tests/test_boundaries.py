@@ -48,7 +48,7 @@ print(application().test_client().get("/health/live").status_code)
 
 def test_processes_of_the_trainer_that_load_no_model_do_not_import_scikit_learn() -> None:
     """It takes over a second and a hundred megabytes, which each of them would have."""
-    imports = "import sys, trainer.__main__, trainer.importing.inbox, trainer.jobs.runner, trainer.jobs.scheduler"
+    imports = "import sys, trainer.__main__, trainer.importing.inbox.inbox, trainer.jobs.runner, trainer.jobs.scheduler"
     code = f"{imports}; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
 

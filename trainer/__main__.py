@@ -16,16 +16,16 @@ from typing import NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from broker.signatures import Signer
+from broker.access.signatures import Signer
 from contract.errors import ModelgateError, SettingsError
-from contract.repository import CURRENT, Repository
+from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
-from contract.training import SIGNATURE
+from contract.work.training import SIGNATURE
 from runtime import logs
 from trainer import recipes
 from trainer.arguments import parsed
 from trainer.console import print_line
-from trainer.importing import signatures
+from trainer.importing.files import signatures
 from trainer.processes import hide_memory
 from trainer.publishing.signing import SigningPolicy, make_keys, read_private_key
 
@@ -137,7 +137,7 @@ def _sign_version(settings: Settings, key: Ed25519PrivateKey, signing: SigningPo
 
 def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | None, code: Path | None) -> int:
     from trainer.importing import Refused
-    from trainer.importing.imports import model_name
+    from trainer.importing.inbox.imports import model_name
 
     try:
         model = name or model_name(file.name)
@@ -163,11 +163,11 @@ def _signing_key(settings: Settings) -> Ed25519PrivateKey:
 def _import_now(
     settings: Settings, file: Path, name: str | None, sample: Path | None, code: Path | None, accept: Sequence[str]
 ) -> int:
-    from broker.connection import connect
+    from broker.link.connection import connect
     from trainer.forks import Forks
     from trainer.importing import Refused
-    from trainer.importing.imports import import_file, model_name
-    from trainer.importing.judging import Wish, promote_if_passed
+    from trainer.importing.inbox.imports import import_file, model_name
+    from trainer.importing.inbox.judging import Wish, promote_if_passed
     from trainer.publishing.promotion import promote
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -227,8 +227,8 @@ def _swept(root: Path) -> bool:
 
 def _audit(settings: Settings, action: str, model: str, version: int, alias: str) -> None:
     """Add what this command has done to the audit log if there is a Redis, and say so if that fails."""
-    from broker.audit import COMMAND_LINE, AuditEntry, AuditLog
-    from broker.connection import connect
+    from broker.access.audit_log import COMMAND_LINE, AuditEntry, AuditLog
+    from broker.link.connection import connect
 
     if settings.redis_url:
         connection = connect(settings.redis_url, socket_timeout=1)

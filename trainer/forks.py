@@ -29,7 +29,7 @@ class ForkTask(StrEnum):
     EXAMINE = "examine"
     """A user's file: `trainer.importing.import_main`."""
     COMPARE = "compare"
-    """An imported version with another one: `trainer.importing.sample_comparison`."""
+    """An imported version with another one: `trainer.importing.inbox.sample_comparison`."""
     VERIFY = "verify"
     """A staged version: `trainer.publishing.verify`."""
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.errors import Code, ModelgateError
-from contract.jobs import Value
-from contract.manifest import ArtifactFormat, InputFormat
-from contract.parameters import parameter_errors
-from contract.signature import Field, Output, OutputKind, Signature
+from contract.model.manifest import ArtifactFormat, InputFormat
+from contract.model.parameters import parameter_errors
+from contract.model.signature import Field, Output, OutputKind, Signature
+from contract.row import Value
 from trainer.recipe_parameters import parameters_of
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from contract.parameters import TYPES, Parameter
+from contract.model.parameters import TYPES, Parameter
 
 _HINTS = {"bool": bool, "int": int, "float": float, "str": str, "None": None, "Literal": Literal}
 _UNDERSTOOD = (ast.Name, ast.Constant, ast.BinOp, ast.BitOr, ast.Subscript, ast.Tuple, ast.Load)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from broker.scorer import Batch, BatchJob
+from broker.sides.scorer import Batch, BatchJob
 from contract.errors import Code, Failure, ModelgateError
-from contract.jobs import PredictionOutcome, Row
+from contract.row import Row
+from contract.work.jobs import PredictionOutcome
 from scoring.predict import Prediction, join, predict_each
 from worker.model_cache import Model, ModelCache
 from worker.pace import Pace

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from broker.file_tasks import FileTask, FileTasks, Stage
+from broker.sides.file_tasks import FileTask, FileTasks, Stage
 from contract.errors import Code, Failure
 from scoring.files.plan import Steps
 from worker.batch_scorer import LOAD_TIMEOUT

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from redis import Redis
 
-from broker.file_tasks import ended_files
-from contract.file_jobs import SUFFIX, FileFolder
+from broker.sides.file_tasks import ended_files
+from contract.work.file_jobs import SUFFIX, FileFolder
 
 _ENDED_FOR = 10.0
 """Seconds after the end of a job until its other files go: a Redis that is killed may forget the last second, and then

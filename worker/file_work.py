@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from broker.file_tasks import FileTask, Stage
+from broker.sides.file_tasks import FileTask, Stage
 from contract.errors import Code, Failure, InvalidInstances, ModelgateError
-from contract.file_jobs import FileFolder
 from contract.files import read_regular
+from contract.work.file_jobs import FileFolder
 from runtime.spool_room import SpoolRoom
 from scoring.files.assemble import assemble, assemble_errors
 from scoring.files.plan import FilePlan, NotReadable, Steps

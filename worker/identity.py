@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 
-from broker.supervisor import Leases
+from broker.sides.supervisor import Leases
 
 _MISSED_RENEWALS = 0.2
 """Part of a lease after which a worker that has not renewed is dead. Workers renew after a tenth."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from broker.scorer import Batch
+from broker.sides.scorer import Batch
 from contract.errors import Failure
-from contract.request_ids import RequestIds
+from contract.work.request_ids import RequestIds
 from runtime.tracing import Tracer
 from worker.batch_scorer import Outcomes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from broker.lease_groups import place_of
+from broker.records.lease_groups import place_of
 from worker.activity import ActivityTable
 from worker.model_cache import ModelCache
 

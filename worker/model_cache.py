@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from modelgate_kernels import ModelKernel
 
 from contract.errors import ModelgateError
-from contract.manifest import ModelManifest
-from contract.repository import VERSIONS_DIR, Repository
+from contract.model.manifest import ModelManifest
+from contract.model.repository import VERSIONS_DIR, Repository
 from scoring.artifacts import load
 from scoring.kernels import kernel_for
 from scoring.trust import Trust

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from broker.load_status import STARTS_THREADS, LoadFailure
-from broker.supervisor import Spared
+from broker.sides.supervisor import Spared
+from broker.state.load_status import STARTS_THREADS, LoadFailure
 from contract.errors import Code, Failure
 from contract.settings import MB
 from runtime.backoff import Backoff

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from broker.load_status import LoadFailure
+from broker.state.load_status import LoadFailure
 from contract.errors import Failure
 from runtime.limits import ONE_THREAD
 from runtime.liveness import Silence

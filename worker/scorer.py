@@ -15,14 +15,14 @@ from typing import TypeVar
 import numpy as np
 from redis.exceptions import RedisError
 
-from broker.connection import connect
-from broker.file_tasks import FileTasks
+from broker.link.connection import connect
+from broker.link.outbox import Outbox
+from broker.link.scripts import FencedError
 from broker.metrics.counts import Counts
 from broker.metrics.table import PREDICT_SECONDS, ROWS, UNUSUAL
-from broker.outbox import Outbox
-from broker.scorer import Batch, BatchLimits, ScorerQueue
-from broker.scripts import FencedError
-from contract.repository import Repository
+from broker.sides.file_tasks import FileTasks
+from broker.sides.scorer import Batch, BatchLimits, ScorerQueue
+from contract.model.repository import Repository
 from contract.settings import MB, Settings
 from runtime.limits import limit_memory, prefer_for_oom_kill
 from runtime.outages import Outages

@@ -13,14 +13,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from broker.connection import connect
-from broker.job_kinds import PREDICTION
-from broker.lease_groups import SCORERS
-from broker.load_status import LoadStatus, LoadStatusPublisher
-from broker.outbox import Outbox
-from broker.presence import StuckProcesses
-from broker.room import Room
-from broker.supervisor import LEASE, Leases, incarnation
+from broker.link.connection import connect
+from broker.link.outbox import Outbox
+from broker.records.job_kinds import PREDICTION
+from broker.records.lease_groups import SCORERS
+from broker.sides.gateway.room import Room
+from broker.sides.supervisor import LEASE, Leases, incarnation
+from broker.state.load_status import LoadStatus, LoadStatusPublisher
+from broker.state.presence import StuckProcesses
 from contract.settings import Settings
 from runtime.duties import Duties
 from runtime.health import serve_health

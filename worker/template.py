@@ -22,11 +22,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from broker.load_status import NO_ROOM, STARTS_THREADS
+from broker.state.load_status import NO_ROOM, STARTS_THREADS
 from contract.errors import ModelgateError, SettingsError
-from contract.jobs import timestamp
-from contract.repository import CURRENT
+from contract.model.repository import CURRENT
 from contract.settings import MB, Settings
+from contract.work.jobs import timestamp
 from runtime import logs
 from scoring.trust import Trust
 from worker import memory

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from broker.load_status import memory_key
+from broker.link.scripts import Step
 from broker.metrics.counts import Counts
-from broker.scripts import Step
+from broker.state.load_status import memory_key
 from worker.process_pool import ProcessPool
 
 _MEMORY_TTL = 10

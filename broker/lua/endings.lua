@@ -1,13 +1,13 @@
 -- How jobs end and return to their queues. A script that uses any of it ends with `close()`.
 local LARGEST_LINE, LARGEST_MESSAGE = 16384, 262144
--- Bytes of a part, which keep the hash compact, and the most parts (PARTS in broker/records.py).
+-- Bytes of a part, which keep the hash compact, and the most parts (PARTS in broker/records/job_records.py).
 local PART, PARTS = 63, 16
 local messages, sizes = {}, {} -- by channel
 
 local function quoted(value) return value and value ~= '' and '"' .. value .. '"' or 'null' end
 
 -- Adds a line of JSON about the job to the message of each of its channels, or only its id where the line is long or
--- the kind is not published (`parse_reply` in broker/reading.py). `members`: JSON members of the outcome.
+-- the kind is not published (`parse_reply` in broker/state/job_reading.py). `members`: JSON members of the outcome.
 local function notify(job, status, members)
   local short = kind_of(job.q).published and (not members or #members <= LARGEST_LINE)
   local line = short and '{"id":"' .. job.id .. '","origin":"' .. job.q .. '","status":"' .. status

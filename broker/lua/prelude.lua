@@ -1,10 +1,10 @@
--- Shared by all scripts: the loader (broker/scripts.py) puts before each the definitions that it needs. `kind_of`, which
--- is generated from the table of job kinds (broker/job_kinds.py), comes first.
+-- Shared by all scripts: the loader (broker/link/scripts.py) puts before each the definitions that it needs. `kind_of`, which
+-- is generated from the table of job kinds (broker/records/job_kinds.py), comes first.
 --
 -- Keys. q is a queue, such as `predict:<model>`, `predict:<model>:<owner>` or `training`; base is the queue that takes
 -- turns for it, `predict:<model>`; inc is the incarnation of a scorer or trainer.
 --   rq:job:<id>  HASH, RQ's fields and: rows, version, deaths, deadline (ms), echo (JSON), reply (channels), signature
---                (of a trainer's job: broker/signatures.py), progress (JSON), log_start (bytes that the log has lost at
+--                (of a trainer's job: broker/access/signatures.py), progress (JSON), log_start (bytes that the log has lost at
 --                its start). `worker_name` is the incarnation that owns a started job, or ended it. An ended job keeps
 --                few fields, and canceled_by, and its end as JSON in the fields 1, 2, … (ADR 26).
 --   rq:queue:<q>  LIST of ids         rq:wip:<q>  ZSET "id:inc" -> +inf

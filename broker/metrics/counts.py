@@ -6,6 +6,7 @@ import secrets
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from broker.link.scripts import Call
 from broker.metrics.table import (
     BATCH_ROWS,
     BATCH_SECONDS,
@@ -17,7 +18,6 @@ from broker.metrics.table import (
     UPLOADS,
     Metric,
 )
-from broker.scripts import Call
 
 _PER_CALL = 1000
 """Most values of one call of the script: Redis does nothing else meanwhile."""

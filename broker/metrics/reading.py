@@ -14,17 +14,17 @@ from typing import Any
 
 from redis import Redis
 
-from broker.job_kinds import FILE_PREDICTION, PREDICTION, REPOSITORY_COMMAND, TRAINING
-from broker.lease_groups import SCORERS, TRAINERS, worker_of
-from broker.load_status import WORKERS as WORKER_NAMES
-from broker.load_status import failures_key, memory_key, parse_failures
+from broker.link.scripts import Call, Scripts, Step
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
-from broker.presence import GATEWAYS, SENDERS, STUCK, stuck_at
-from broker.schedules import KEY as SCHEDULES
-from broker.scripts import Call, Scripts, Step
-from broker.timeouts import TIMEOUTS, timed_out
-from broker.webhooks import DUE, ENDED, WAITING, seconds_late
+from broker.records.job_kinds import FILE_PREDICTION, PREDICTION, REPOSITORY_COMMAND, TRAINING
+from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
+from broker.state.load_status import WORKERS as WORKER_NAMES
+from broker.state.load_status import failures_key, memory_key, parse_failures
+from broker.state.presence import GATEWAYS, SENDERS, STUCK, stuck_at
+from broker.state.schedules import KEY as SCHEDULES
+from broker.state.timeouts import TIMEOUTS, timed_out
+from broker.state.webhook_store import DUE, ENDED, WAITING, seconds_late
 
 Labels = tuple[str, ...]
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from redis import Redis
 
+from broker.link.scripts import Call, Scripts
 from broker.metrics import table
 from broker.metrics.reading import Snapshot
 from broker.metrics.table import TRAFFIC, TRAFFIC_STEPS
-from broker.scripts import Call, Scripts
 from runtime.outages import repeat_in_thread
 
 log = logging.getLogger(__name__)

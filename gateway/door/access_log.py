@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from contract.keys import without_keys
-from gateway.exchange import Exchange
+from contract.work.api_keys import without_keys
+from gateway.http.exchange import Exchange
 from runtime.logs import ACCESS, Quota
 
 log = logging.getLogger(ACCESS)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from broker.audit import ANONYMOUS, AuditEntry, AuditLog, Outcome, Stream, log_entry
-from broker.scripts import Call
-from gateway.exchange import Exchange
-from gateway.rules import PRIVILEGED, READING
+from broker.access.audit_log import ANONYMOUS, AuditEntry, AuditLog, Outcome, Stream, log_entry
+from broker.link.scripts import Call
+from gateway.http.exchange import Exchange
+from gateway.http.rules import PRIVILEGED, READING
 
 TIMEOUT = 1.0
 """Seconds that Redis has to take an entry. The answer to a privileged action waits for it."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from werkzeug.sansio.utils import get_content_length
 
-from gateway.problem_codes import ProblemCode
-from gateway.problems import MalformedBody, Problem
-from gateway.rules import BodyLimit
+from gateway.http.rules import BodyLimit
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import MalformedBody, Problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from broker.keys import Keys
-from gateway.marker import Marker
+from broker.access.key_store import Keys
+from gateway.serving.marker import Marker
 from runtime.outages import repeat_in_thread
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import logging
 import math
 from collections.abc import Callable
 
-from broker.keys import Keys
-from contract.keys import Key
+from broker.access.key_store import Keys
+from contract.work.api_keys import Key
 from runtime.ttl_cache import TtlCache
 
 log = logging.getLogger(__name__)

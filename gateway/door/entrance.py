@@ -14,22 +14,22 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 
-from contract.keys import EVERYBODY, Key, Scope
+from contract.work.api_keys import EVERYBODY, Key, Scope
+from gateway.door.authentication import KeyCheck
 from gateway.door.bodies import Body
 from gateway.door.connections import TooSlow
 from gateway.door.cors import Cors
 from gateway.door.fast_path import FastPath
 from gateway.door.guard import Guard
-from gateway.door.keys import KeyCheck
 from gateway.door.proxies import TrustedProxies
 from gateway.door.queries import check_query
-from gateway.exchange import Exchange
-from gateway.idempotency import note_request
-from gateway.operations import Operation
-from gateway.problem_answers import response_to
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem, missing_scope
-from gateway.rules import Level, Route
+from gateway.http.exchange import Exchange
+from gateway.http.idempotency import note_request
+from gateway.http.operations import Operation
+from gateway.http.problem_answers import response_to
+from gateway.http.rules import Level, Route
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem, missing_scope
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NoReturn
 
 from contract.settings import is_loopback
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
-from gateway.rules import READING, Level
+from gateway.http.rules import READING, Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -6,8 +6,8 @@ from urllib.parse import parse_qs
 
 from contract.suggestions import Suggestions
 from contract.wording import listed, shown
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 
 def check_query(query: str, known: frozenset[str]) -> None:

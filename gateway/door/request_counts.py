@@ -11,7 +11,7 @@ from broker.metrics.table import (
     REQUEST_SECONDS,
     REQUESTS,
 )
-from gateway.exchange import Exchange
+from gateway.http.exchange import Exchange
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _OTHER = "other"

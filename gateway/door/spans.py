@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contract.request_ids import RequestIds
+from contract.work.request_ids import RequestIds
 from gateway.door.access_log import ROUTINE
-from gateway.exchange import Exchange
+from gateway.http.exchange import Exchange
 from runtime.tracing import Tracer
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from werkzeug.routing import Rule
 
 from contract.release import VERSION
+from gateway.http.operations import Answer, Content, Operation, Parameter, Schema, listed
+from gateway.http.rules import READING, Level, Route
 from gateway.openapi.schema_parts import ref
 from gateway.openapi.schemas import PATH_PARAMETERS, SCHEMAS
-from gateway.operations import Answer, Content, Operation, Parameter, Schema, listed
-from gateway.rules import READING, Level, Route
 
 _VARIABLE = re.compile(r"<(?:(?P<converter>[^:<>]+):)?(?P<name>\w+)>")
 _ONE_OF = re.compile(r"any\((.*)\)")

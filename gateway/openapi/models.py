@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contract.manifest import ModelManifest
-from contract.signature import (
+from contract.model.manifest import ModelManifest
+from contract.model.signature import (
     PREDICT,
     AnswerForm,
     Field,
@@ -18,9 +18,9 @@ from contract.signature import (
     RowFormat,
     Signature,
 )
+from gateway.http.operations import TEXT, Schema
 from gateway.openapi.schema_parts import BOOLEAN, INTEGER, NUMBER, OBJECT, array, nullable, record, ref
 from gateway.openapi.schemas import job
-from gateway.operations import TEXT, Schema
 
 MOST_PARAMETERS = 100
 """Most inputs that are shown as parameters of a query."""

@@ -11,9 +11,9 @@ from typing import Any
 from werkzeug.routing import Rule
 
 from contract.errors import ModelgateError
-from contract.keys import EVERYBODY, Detail, Key
-from contract.repository import CURRENT, Repository
-from contract.signature import OTHER_METHODS, PREDICT
+from contract.model.repository import CURRENT, Repository
+from contract.model.signature import OTHER_METHODS, PREDICT
+from contract.work.api_keys import EVERYBODY, Detail, Key
 from gateway.openapi import models
 from gateway.openapi.document import document
 from gateway.protocols import native

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contract.repository import NAME
-from gateway.operations import TEXT, Schema
+from contract.model.repository import NAME
+from gateway.http.operations import TEXT, Schema
 
 
 def record(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, **members: Any) -> Schema:

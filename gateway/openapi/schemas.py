@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from broker.audit import FIELDS as AUDIT_FIELDS
-from broker.audit import Outcome
-from contract.jobs import Status
-from contract.keys import Detail, Limits, Scope
-from contract.signature import AnswerForm, Kind, OutputKind, RowFormat
-from contract.training import ACCEPTABLE, KINDS, ColumnUse, Task
-from contract.webhooks import EVENTS
+from broker.access.audit_log import FIELDS as AUDIT_FIELDS
+from broker.access.audit_log import Outcome
+from contract.model.signature import AnswerForm, Kind, OutputKind, RowFormat
+from contract.work.api_keys import Detail, Limits, Scope
+from contract.work.jobs import Status
+from contract.work.training import ACCEPTABLE, KINDS, ColumnUse, Task
+from contract.work.webhooks import EVENTS
+from gateway.http.operations import TEXT, Schema
 from gateway.openapi.schema_parts import (
     ANYTHING,
     BOOLEAN,
@@ -29,7 +30,6 @@ from gateway.openapi.schema_parts import (
     record,
     ref,
 )
-from gateway.operations import TEXT, Schema
 from gateway.protocols.tensors import TYPES
 from gateway.serving.readiness import State
 

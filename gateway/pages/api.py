@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from contract.repository import Repository
-from gateway.exchange import caller
+from contract.model.repository import Repository
+from gateway.http.exchange import caller
+from gateway.http.rules import Level
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader, sees_inputs
 from gateway.pages.snippets import snippets
-from gateway.rules import Level
-from gateway.serving.models import resolve
+from gateway.serving.model_versions import resolve
 
 
 def blueprint(repository: Repository) -> Blueprint:

@@ -11,9 +11,9 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 from markupsafe import Markup
 
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
-from gateway.rules import Level
+from gateway.http.rules import Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 _FOLDER = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}

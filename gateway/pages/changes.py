@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.errors import ModelgateError
-from contract.manifest import ModelManifest
-from contract.repository import Repository
-from contract.signature import Field, RowFormat, Signature
+from contract.model.manifest import ModelManifest
+from contract.model.repository import Repository
+from contract.model.signature import Field, RowFormat, Signature
 from contract.wording import counted, kind_in_words, listed
 from gateway.pages.wording import trained_on
 

@@ -8,23 +8,23 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from contract.instances import Grid
-from contract.jobs import Status
-from contract.keys import Scope
-from contract.manifest import ModelManifest
-from contract.signature import OutputKind, RowFormat
-from gateway.clients import further_context, request_context
-from gateway.exchange import caller
+from contract.model.manifest import ModelManifest
+from contract.model.signature import OutputKind, RowFormat
+from contract.rows.instances import Grid
+from contract.work.api_keys import Scope
+from contract.work.jobs import Status
+from gateway.http.clients import further_context, request_context
+from gateway.http.exchange import caller
+from gateway.http.rules import Level
 from gateway.pages.changes import changes
-from gateway.pages.curves import Curves, curves_of
+from gateway.pages.charts.curves import Curves, curves_of
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, facts_of
-from gateway.pages.versions import offered
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
-from gateway.rules import Level
-from gateway.serving.models import check_model, resolve
+from gateway.pages.version_pages import offered
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
+from gateway.serving.model_versions import check_model, resolve
 from gateway.serving.predicting import PredictionOptions, Predictor
 
 WAIT = 20.0

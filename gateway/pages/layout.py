@@ -14,18 +14,18 @@ from flask import Blueprint, Response, current_app, request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from contract.keys import NOBODY, Key, Scope
+from contract.work.api_keys import NOBODY, Key, Scope
 from gateway.door.guard import FROM_HERE
-from gateway.exchange import current, note_problem
+from gateway.door.sessions import PATH, cookie_of, form_token, id_in, new_id
+from gateway.http.exchange import current, note_problem
+from gateway.http.problem_answers import problem_headers, problem_of
+from gateway.http.rules import READING
 from gateway.pages import pace, wording
 from gateway.pages.assets import STYLE, STYLE_DIGEST, address_of
+from gateway.pages.charts.sparklines import sparkline
 from gateway.pages.live_parts import LiveParts
-from gateway.pages.sparklines import sparkline
-from gateway.problem_answers import problem_headers, problem_of
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
-from gateway.rules import READING
-from gateway.sessions import PATH, cookie_of, form_token, id_in, new_id
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 HEADERS: Mapping[str, str] = {
     # Pages show user-supplied text. Even unescaped text could run no script and send nothing to other sites.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from contract.keys import Key, Limits
+from contract.work.api_keys import Key, Limits
 from runtime.ttl_cache import TtlCache
 
 KEEP = 3.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contract.keys import Detail, Key, Scope
-from contract.repository import CURRENT, Repository
+from contract.model.repository import CURRENT, Repository
+from contract.work.api_keys import Detail, Key, Scope
 from gateway.pages.changes import Prediction
 
 _TABS = (

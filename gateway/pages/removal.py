@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
 
-from gateway.exchange import caller
+from gateway.http.exchange import caller
+from gateway.http.rules import Level
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
-from gateway.rules import Level
-from gateway.serving.commands import ModelChanges
-from gateway.serving.models import check_model, check_removed
+from gateway.serving.model_versions import check_model, check_removed
+from gateway.serving.repository_commands import ModelChanges
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.files import read_regular
-from contract.metrics import data_look_wrong, headline_first, lower_is_better
-from contract.repository import REPORT_JSON, Repository
+from contract.model.repository import REPORT_JSON, Repository
+from contract.model.version_metrics import data_look_wrong, headline_first, lower_is_better
 from gateway.pages.wording import count, number, sentence
 
 Facts = Mapping[str, Any]

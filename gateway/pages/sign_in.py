@@ -9,14 +9,14 @@ from urllib.parse import quote
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from contract.keys import fingerprint
-from gateway.door.keys import KeyCheck
-from gateway.exchange import current, note_problem
+from contract.work.api_keys import fingerprint
+from gateway.door.authentication import KeyCheck
+from gateway.door.sessions import PATH, BrowserSessions, cookie_of, id_in
+from gateway.http.exchange import current, note_problem
+from gateway.http.rules import Level
 from gateway.pages.layout import LOGIN, blueprint_of_pages, page, remember, see, still_here
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
-from gateway.rules import Level
-from gateway.sessions import PATH, BrowserSessions, cookie_of, id_in
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 _OWN_PAGE = re.compile(rf"{PATH}(?:[/?][!-\[\]-~]*)?", re.ASCII)
 """An address of a page. A sign-in leads to nothing else, so no link can use it to send a visitor to another site."""

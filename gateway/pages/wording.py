@@ -11,8 +11,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from broker.metrics.table import MODEL_SECONDS
-from contract.manifest import TrainingData
-from contract.metrics import baseline_of
+from contract.model.manifest import TrainingData
+from contract.model.version_metrics import baseline_of
 from contract.wording import kind_in_words, six_digits
 
 TITLES = {

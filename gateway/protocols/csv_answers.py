@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
-from contract.answer_columns import answer_columns, answer_names
-from contract.csv_writer import csv_lines
-from contract.instances import Grid, Instances
-from contract.jobs import Job
-from contract.signature import Signature
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from contract.model.signature import Signature
+from contract.rows.answer_columns import answer_columns, answer_names
+from contract.rows.csv_writer import csv_lines
+from contract.rows.instances import Grid, Instances
+from contract.work.jobs import Job
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 CONTENT_TYPE = "text/csv; charset=utf-8"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 
-from contract import csv_table
 from contract.errors import FieldError, InvalidInstances
-from contract.instances import Grid, Instances
-from gateway.problems import MalformedBody
+from contract.rows import csv_table
+from contract.rows.instances import Grid, Instances
+from gateway.problems.problem import MalformedBody
 from gateway.protocols.native import EMPTY
 
 _MOST_BLANKS = 1_000_000

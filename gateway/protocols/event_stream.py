@@ -9,8 +9,8 @@ import json
 import re
 from collections.abc import Mapping
 
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 COMMENT = b": \n\n"
 """Says to client and proxies that the stream is alive."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from contract.instances import Instances, Records
+from contract.rows.instances import Instances, Records
 from runtime.exact_json import with_repeats_marked
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contract.jobs import timestamp
 from contract.json_objects import Errors, ListOf, Object, Rule, WrongValue, made_by, one_of
-from contract.keys import NAME, Detail, Key, Limits, Scope, new_id
-from contract.repository import valid_name
+from contract.model.repository import valid_name
 from contract.wording import shown
-from gateway.problem_codes import ProblemCode
-from gateway.problems import invalid, read_body, read_valid
+from contract.work.api_keys import NAME, Detail, Key, Limits, Scope, new_id
+from contract.work.jobs import timestamp
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import invalid, read_body, read_valid
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

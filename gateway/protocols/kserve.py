@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contract.jobs import Job
+from contract.work.jobs import Job
 from gateway.protocols import native
 
 JSON = {"Content-Type": "application/json"}

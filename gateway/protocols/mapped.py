@@ -8,12 +8,13 @@ from enum import StrEnum
 from typing import Any
 
 from contract.errors import FieldError, InvalidInstances
-from contract.instances import Instances
-from contract.jobs import Job, Value
-from contract.signature import PREDICT, Output, OutputKind, RowFormat, Signature
+from contract.model.signature import PREDICT, Output, OutputKind, RowFormat, Signature
+from contract.row import Value
+from contract.rows.instances import Instances
 from contract.wording import shown
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from contract.work.jobs import Job
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.protocols import form, native
 
 Numbers = Mapping[str, int | float]

@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contract.instances import Grid, Instances
-from contract.jobs import Job
-from contract.signature import PREDICT, Signature
+from contract.model.signature import PREDICT, Signature
+from contract.rows.instances import Grid, Instances
 from contract.wording import listed, shown
-from gateway.problems import MalformedBody
+from contract.work.jobs import Job
+from gateway.problems.problem import MalformedBody
 from gateway.protocols import native
 
 VERSION = "2.0.0"

@@ -9,11 +9,12 @@ from typing import Any, NoReturn
 import orjson
 
 from contract.errors import FieldError, InvalidInstances
-from contract.instances import Grid, Instances, Records, RepeatedKeys, check_width
-from contract.jobs import Job
-from contract.signature import RowFormat, Signature
+from contract.json_objects import RepeatedKeys
+from contract.model.signature import RowFormat, Signature
+from contract.rows.instances import Grid, Instances, Records, check_width
 from contract.wording import counted, listed, shown
-from gateway.problems import MalformedBody
+from contract.work.jobs import Job
+from gateway.problems.problem import MalformedBody
 from runtime.exact_json import is_exact, with_repeats_marked
 
 _TEXTS = RowFormat.TEXTS  # looked up once: finding a member of an Enum is slow, and every request compares with it

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.errors import ModelgateError
-from contract.instances import Grid, Instances
-from contract.jobs import Job, Value
-from contract.manifest import ModelManifest
+from contract.model.manifest import ModelManifest
+from contract.model.repository import Repository
+from contract.model.signature import PREDICT, Kind, Output, OutputKind, Signature
 from contract.release import VERSION
-from contract.repository import Repository
-from contract.signature import PREDICT, Kind, Output, OutputKind, Signature
+from contract.row import Value
+from contract.rows.instances import Grid, Instances
 from contract.wording import listed, shown
-from gateway.problem_codes import ProblemCode
-from gateway.problems import MalformedBody, Problem
+from contract.work.jobs import Job
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import MalformedBody, Problem
 from gateway.protocols import native, tensors
 from gateway.protocols.tensors import Tensor
 

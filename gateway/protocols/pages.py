@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 DEFAULT_LIMIT = 50
 

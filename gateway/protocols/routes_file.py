@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from contract.errors import Code
-from contract.keys import NAME as KEY_NAME
-from contract.repository import valid_name
+from contract.model.repository import valid_name
 from contract.wording import listed, shown
-from gateway.problem_codes import ProblemCode
-from gateway.problems import did_you_mean
+from contract.work.api_keys import NAME as KEY_NAME
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import did_you_mean
 from gateway.protocols.mapped import Column, JsonAnswer, MappedRoute, Numbers, RowsAsText, TextAnswer
 
 REFERENCE = "reference"

@@ -15,11 +15,11 @@ from itertools import islice
 from typing import Any
 
 from contract.errors import Code
-from contract.instances import Instances
-from contract.jobs import Job
-from contract.signature import Signature
-from gateway.problem_codes import ProblemCode
-from gateway.problems import MalformedBody
+from contract.model.signature import Signature
+from contract.rows.instances import Instances
+from contract.work.jobs import Job
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import MalformedBody
 from gateway.protocols import csv_rows, native
 
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.json_objects import Object, Rule
-from contract.manifest import ModelManifest
-from contract.signature_edits import InvalidEdit, edit_signature
+from contract.model.manifest import ModelManifest
+from contract.model.signature_edits import InvalidEdit, edit_signature
 from contract.wording import shown
-from gateway.problem_codes import ProblemCode
-from gateway.problems import invalid, read_valid
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import invalid, read_valid
 
 _BODY = Object(
     {

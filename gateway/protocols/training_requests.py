@@ -11,7 +11,6 @@ from typing import IO, Any
 
 import orjson
 
-from contract import csv_table
 from contract.errors import FieldError
 from contract.json_objects import (
     BOOLEAN,
@@ -29,9 +28,11 @@ from contract.json_objects import (
     one_of,
     text,
 )
-from contract.parameters import Parameter, parameter_errors
-from contract.repository import PREVIOUS, valid_name
-from contract.training import (
+from contract.model.parameters import Parameter, parameter_errors
+from contract.model.repository import PREVIOUS, valid_name
+from contract.rows import csv_table
+from contract.wording import shown
+from contract.work.training import (
     ACCEPTABLE,
     DERIVED_METRICS,
     GENERIC_RECIPE,
@@ -41,10 +42,9 @@ from contract.training import (
     Gate,
     TrainingRequest,
 )
-from contract.training_columns import resolve_columns
-from contract.wording import shown
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem, invalid, read_body
+from contract.work.training_columns import resolve_columns
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem, invalid, read_body
 from gateway.protocols import native
 
 _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 4000, 1024, 10_000, 20

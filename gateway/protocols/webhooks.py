@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from contract.jobs import timestamp
 from contract.json_objects import Errors, ListOf, Object, WrongValue, made_by, one_of
-from contract.keys import Key, Scope
-from contract.webhooks import EVENTS, AllowedTargets, Subscription, target
 from contract.wording import listed, shown
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem, read_valid
+from contract.work.api_keys import Key, Scope
+from contract.work.jobs import timestamp
+from contract.work.webhooks import EVENTS, AllowedTargets, Subscription, target
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem, read_valid
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from broker.audit import FILTERS, LARGEST_PAGE, AuditLog, Outcome
-from gateway.answers import FRESH, json_response
-from gateway.operations import MOMENT, PAGE, TEXT, Answer, Operation, Parameter
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from broker.access.audit_log import FILTERS, LARGEST_PAGE, AuditLog, Outcome
+from gateway.http.answers import FRESH, json_response
+from gateway.http.operations import MOMENT, PAGE, TEXT, Answer, Operation, Parameter
+from gateway.http.rules import Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.protocols import pages
-from gateway.rules import Level
 
 _SCHEMAS = {"outcome": {**TEXT, "enum": list(Outcome)}}
 _INDEX = Operation(

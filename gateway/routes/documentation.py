@@ -8,12 +8,12 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 
 import gateway
-from gateway.exchange import caller
+from gateway.http.exchange import caller
+from gateway.http.operations import Answer, Operation
+from gateway.http.rules import Level
 from gateway.openapi.published import ApiDocument
-from gateway.operations import Answer, Operation
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
-from gateway.rules import Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization, X-API-Key"}
 """It changes with the repository and differs by key, so clients ask again and usually get 304."""

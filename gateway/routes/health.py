@@ -7,14 +7,14 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from contract.keys import Scope
-from gateway.answers import FRESH, json_response
-from gateway.exchange import caller
-from gateway.operations import Answer, Operation
-from gateway.problem_answers import problem_response
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
-from gateway.rules import Level
+from contract.work.api_keys import Scope
+from gateway.http.answers import FRESH, json_response
+from gateway.http.exchange import caller
+from gateway.http.operations import Answer, Operation
+from gateway.http.problem_answers import problem_response
+from gateway.http.rules import Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.serving.readiness import SHOWN, Readiness, State
 
 _LIVE = Operation(

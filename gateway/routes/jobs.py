@@ -7,23 +7,23 @@ from functools import partial
 
 from flask import Blueprint, Response, request
 
-from broker.gateway.listing import LARGEST_PAGE, JobFilter
-from broker.gateway.receipts import Receipts
-from broker.job_kinds import readable_kinds
-from contract.jobs import Job, Status, timestamp
-from contract.repository import valid_name
-from gateway.answers import FRESH, JobAnswer, json_response
-from gateway.clients import hung_up
-from gateway.event_streams import events
-from gateway.exchange import caller
-from gateway.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from broker.records.job_kinds import readable_kinds
+from broker.sides.gateway.listing import LARGEST_PAGE, JobFilter
+from broker.sides.gateway.receipts import Receipts
+from contract.model.repository import valid_name
+from contract.work.jobs import Job, Status, timestamp
+from gateway.http.answers import FRESH, JobAnswer, json_response
+from gateway.http.clients import hung_up
+from gateway.http.event_streams import events
+from gateway.http.exchange import caller
+from gateway.http.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
+from gateway.http.rules import Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.protocols import event_stream, idempotency, pages
 from gateway.protocols.preferences import seconds
-from gateway.rules import Level
+from gateway.serving.job_access import JobReader
 from gateway.serving.job_events import JobWatcher
-from gateway.serving.jobs import JobReader
 
 _KINDS = [kind.name for kind in readable_kinds()]
 _INDEX = Operation(

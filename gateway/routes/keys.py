@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from broker.idempotency import Conflict, IdempotencyConflict
-from broker.keys import IssuedKey
-from gateway.answers import FRESH, json_response
-from gateway.exchange import current, note_replay
-from gateway.operations import DELETED, IDEMPOTENCY_KEY, KEPT, LOCATION, Answer, Operation
+from broker.access.key_store import IssuedKey
+from broker.link.idempotency import Conflict, IdempotencyConflict
+from gateway.http.answers import FRESH, json_response
+from gateway.http.exchange import current, note_replay
+from gateway.http.operations import DELETED, IDEMPOTENCY_KEY, KEPT, LOCATION, Answer, Operation
+from gateway.http.rules import BodyLimit, Level
 from gateway.protocols import native
 from gateway.protocols.key_requests import key_request, rotation_request
-from gateway.rules import BodyLimit, Level
-from gateway.serving.keys import KeyAdmin
+from gateway.serving.key_management import KeyAdmin
 from gateway.serving.replays import Replays
 
 _BODY = BodyLimit.of_request(128)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, request
 
-from gateway.answers import PredictionAnswer
-from gateway.media_types import is_json, media_type, unsupported
-from gateway.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.http.answers import PredictionAnswer
+from gateway.http.media_types import is_json, media_type, unsupported
+from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.http.rules import BodyLimit, Level
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
 from gateway.protocols import kserve as protocol
 from gateway.protocols import native
-from gateway.rules import BodyLimit, Level
-from gateway.synchronous import PROBLEMS, SynchronousPredictions, body_of
 
 _PREDICT = Operation(
     "kserve_predict",

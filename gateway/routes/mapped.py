@@ -8,13 +8,13 @@ from functools import partial
 
 from flask import Blueprint, Response, request
 
-from gateway.answers import FRESH, PredictionAnswer
-from gateway.media_types import is_json, media_type, unsupported
-from gateway.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.http.answers import FRESH, PredictionAnswer
+from gateway.http.media_types import is_json, media_type, unsupported
+from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.http.rules import SMALL_BODY, BodyLimit, Level
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
 from gateway.protocols.mapped import MappedRoute, TextAnswer
 from gateway.protocols.routes_file import REFERENCE
-from gateway.rules import SMALL_BODY, BodyLimit, Level
-from gateway.synchronous import PROBLEMS, SynchronousPredictions, body_of
 
 _View = Callable[..., PredictionAnswer | Response]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.answers import FRESH
-from gateway.exchange import caller
-from gateway.operations import Answer, Operation
-from gateway.rules import Level
+from gateway.http.answers import FRESH
+from gateway.http.exchange import caller
+from gateway.http.operations import Answer, Operation
+from gateway.http.rules import Level
 from gateway.serving.metrics import Metrics
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

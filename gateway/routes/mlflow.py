@@ -6,19 +6,19 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
-from contract.manifest import ModelManifest
-from contract.signature import PREDICT
-from gateway.answers import FRESH, PredictionAnswer
-from gateway.media_types import CSV, is_json, media_type, unsupported
-from gateway.operations import IDEMPOTENCY_KEY, Answer, Operation
-from gateway.problem_answers import problem_response
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from contract.model.manifest import ModelManifest
+from contract.model.signature import PREDICT
+from gateway.http.answers import FRESH, PredictionAnswer
+from gateway.http.media_types import CSV, is_json, media_type, unsupported
+from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.http.problem_answers import problem_response
+from gateway.http.rules import BodyLimit, ErrorShape, Level
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.protocols import csv_rows
 from gateway.protocols import mlflow as protocol
-from gateway.rules import BodyLimit, ErrorShape, Level
 from gateway.serving.readiness import Readiness, State
-from gateway.synchronous import PROBLEMS, SynchronousPredictions, body_of
 
 _READY = {200: Answer("Predictions are accepted.", {"text/plain": "Nothing"})}
 _PING = Operation(

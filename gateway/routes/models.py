@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from contract.repository import WARN_UNUSUAL, Repository
-from gateway.answers import json_response
-from gateway.operations import Answer, Operation
-from gateway.rules import Level
-from gateway.serving.models import describe, model_summary, resolve
+from contract.model.repository import WARN_UNUSUAL, Repository
+from gateway.http.answers import json_response
+from gateway.http.operations import Answer, Operation
+from gateway.http.rules import Level
+from gateway.serving.model_versions import describe, model_summary, resolve
 
 _INDEX = Operation("list_models", "The served models", {200: Answer("The models, by name.", "ModelList")})
 _SHOW = Operation(

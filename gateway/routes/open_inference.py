@@ -7,19 +7,19 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
-from gateway.answers import FRESH, PredictionAnswer, json_response
-from gateway.clients import hung_up
-from gateway.media_types import is_json, media_type, unsupported
-from gateway.operations import COUNT, IDEMPOTENCY_KEY, KEPT, Answer, Operation, Parameter
-from gateway.problem_answers import problem_response
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from gateway.http.answers import FRESH, PredictionAnswer, json_response
+from gateway.http.clients import hung_up
+from gateway.http.media_types import is_json, media_type, unsupported
+from gateway.http.operations import COUNT, IDEMPOTENCY_KEY, KEPT, Answer, Operation, Parameter
+from gateway.http.problem_answers import problem_response
+from gateway.http.rules import BodyLimit, ErrorShape, Level
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.protocols import open_inference as protocol
-from gateway.rules import BodyLimit, ErrorShape, Level
 from gateway.serving.loading import Loader
-from gateway.serving.models import check_model
+from gateway.serving.model_versions import check_model
 from gateway.serving.readiness import Readiness, State
-from gateway.synchronous import PROBLEMS, SynchronousPredictions, body_of
 
 _SHAPE: dict[str, ErrorShape] = {"errors": protocol.error}
 _ERROR = "ForeignError"

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Request, Response, request
 
-from broker.gateway.receipts import Receipts
-from contract.instances import Instances
-from contract.jobs import Job, Status
-from contract.signature import OTHER_METHODS, PREDICT, Signature
-from contract.webhooks import AllowedTargets
-from gateway.answers import FRESH, NO_HEADERS, JobAnswer, PredictionAnswer, quota_headers
-from gateway.clients import request_context
-from gateway.exchange import current, noted
-from gateway.forms import fields_in, length_of
-from gateway.media_types import CSV, MULTIPART, URLENCODED, check_coding, is_json, media_type, unsupported
-from gateway.operations import (
+from broker.sides.gateway.receipts import Receipts
+from contract.model.signature import OTHER_METHODS, PREDICT, Signature
+from contract.rows.instances import Instances
+from contract.work.jobs import Job, Status
+from contract.work.webhooks import AllowedTargets
+from gateway.http.answers import FRESH, NO_HEADERS, JobAnswer, PredictionAnswer, quota_headers
+from gateway.http.clients import request_context
+from gateway.http.exchange import current, noted
+from gateway.http.forms import fields_in, length_of
+from gateway.http.media_types import CSV, MULTIPART, URLENCODED, check_coding, is_json, media_type, unsupported
+from gateway.http.operations import (
     CANCEL_AFTER,
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
@@ -30,11 +30,11 @@ from gateway.operations import (
     Operation,
     Parameter,
 )
+from gateway.http.rules import BodyLimit, Level
 from gateway.protocols import csv_answers, csv_rows, form, native
 from gateway.protocols.preferences import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
-from gateway.rules import BodyLimit, Level
-from gateway.serving.models import resolve
+from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import PredictionOptions, Predictor
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The report of a model version: the page that the trainer wrote, and the same facts as JSON.
 
 The aliases of the version, the other versions with a report, and the gateway's address change. The page has
-placeholders for them (`contract.report_placeholders`), which are filled in for each request.
+placeholders for them (`contract.model.report_placeholders`), which are filled in for each request.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import re
 from flask import Blueprint, Response, request, url_for
 from jinja2 import Environment
 
-from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
-from contract.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
-from gateway.operations import Answer, Operation, Parameter
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
-from gateway.rules import Level
-from gateway.serving.models import read_report, reported, resolve
+from contract.model.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.model.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
+from gateway.http.operations import Answer, Operation, Parameter
+from gateway.http.rules import Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
+from gateway.serving.model_versions import read_report, reported, resolve
 
 FORMATS = {"html": ("text/html; charset=utf-8", REPORT_HTML), "json": ("application/json", REPORT_JSON)}
 HEADERS = {

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from flask import Blueprint, request
 
-from contract.instances import Instances
-from contract.signature import Signature
-from gateway.answers import PredictionAnswer
-from gateway.media_types import is_json, media_type, unsupported
-from gateway.operations import IDEMPOTENCY_KEY, Answer, Operation, Parameter
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from contract.model.signature import Signature
+from contract.rows.instances import Instances
+from gateway.http.answers import PredictionAnswer
+from gateway.http.media_types import is_json, media_type, unsupported
+from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation, Parameter
+from gateway.http.rules import BodyLimit, Level
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.protocols import native
 from gateway.protocols import sagemaker as protocol
-from gateway.rules import BodyLimit, Level
-from gateway.synchronous import PROBLEMS, SynchronousPredictions, body_of
 
 _INVOKE = Operation(
     "invoke_endpoint",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.answers import FRESH, json_response
-from gateway.exchange import caller
-from gateway.operations import Answer, Operation
-from gateway.rules import Level
-from gateway.serving.system import System
+from gateway.http.answers import FRESH, json_response
+from gateway.http.exchange import caller
+from gateway.http.operations import Answer, Operation
+from gateway.http.rules import Level
+from gateway.serving.system_state import System
 
 _SHOW = Operation(
     "get_system",

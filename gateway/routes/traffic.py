@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from broker.metrics.traffic import Period
-from gateway.answers import FRESH, json_response
-from gateway.operations import Answer, Operation, Parameter
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
-from gateway.rules import Level
+from gateway.http.answers import FRESH, json_response
+from gateway.http.operations import Answer, Operation, Parameter
+from gateway.http.rules import Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.serving.traffic import Traffic
 
 _PERIOD = Parameter(

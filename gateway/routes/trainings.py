@@ -11,14 +11,14 @@ from urllib.parse import parse_qs
 from flask import Blueprint, Response, request
 
 from contract.errors import FieldError
-from contract.jobs import Job
-from contract.training import GENERIC_RECIPE
-from contract.webhooks import AllowedTargets
-from gateway.answers import FRESH, JobAnswer, json_response
-from gateway.exchange import caller, current
-from gateway.forms import Upload, received
-from gateway.media_types import AS_JSON, MULTIPART, is_json, unsupported
-from gateway.operations import (
+from contract.work.jobs import Job
+from contract.work.training import GENERIC_RECIPE
+from contract.work.webhooks import AllowedTargets
+from gateway.http.answers import FRESH, JobAnswer, json_response
+from gateway.http.exchange import caller, current
+from gateway.http.forms import Upload, received
+from gateway.http.media_types import AS_JSON, MULTIPART, is_json, unsupported
+from gateway.http.operations import (
     COMMANDED,
     DELETED,
     IDEMPOTENCY_KEY,
@@ -29,8 +29,9 @@ from gateway.operations import (
     Operation,
     Parameter,
 )
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from gateway.http.rules import BodyLimit, Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.protocols import native
 from gateway.protocols.training_requests import (
     fields_of_form,
@@ -39,12 +40,11 @@ from gateway.protocols.training_requests import (
     training_request,
 )
 from gateway.protocols.webhooks import webhook_url
-from gateway.rules import BodyLimit, Level
-from gateway.serving.jobs import JobReader
-from gateway.serving.models import check_new_name
+from gateway.serving.job_access import JobReader
+from gateway.serving.model_versions import check_new_name
 from gateway.serving.replays import Replays
 from gateway.serving.spool import Spool
-from gateway.serving.training import ScheduleState, Trainings, default_recipe
+from gateway.serving.trainings import ScheduleState, Trainings, default_recipe
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request
 
 from contract.json_objects import WrongValue
-from contract.repository import Repository
-from contract.signature import Null
-from contract.training import RepositoryAction, RepositoryCommand
+from contract.model.repository import Repository
+from contract.model.signature import Null
 from contract.wording import shown
-from gateway.answers import json_response
-from gateway.exchange import current
-from gateway.forms import Upload, received
-from gateway.media_types import AS_JSON, MULTIPART, is_json, media_type, unsupported
-from gateway.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, Answer, Operation
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from contract.work.training import RepositoryAction, RepositoryCommand
+from gateway.http.answers import json_response
+from gateway.http.exchange import current
+from gateway.http.forms import Upload, received
+from gateway.http.media_types import AS_JSON, MULTIPART, is_json, media_type, unsupported
+from gateway.http.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, Answer, Operation
+from gateway.http.rules import BodyLimit, Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
 from gateway.protocols.training_requests import accepted, alias
-from gateway.rules import BodyLimit, Level
-from gateway.serving.commands import RunCommand, run
-from gateway.serving.models import check_model, check_new_name, resolve
+from gateway.serving.model_versions import check_model, check_new_name, resolve
+from gateway.serving.repository_commands import RunCommand, run
 from gateway.serving.spool import Spool
 
 if TYPE_CHECKING:

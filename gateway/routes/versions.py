@@ -7,17 +7,17 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.json_objects import BOOLEAN, Object, Rule
-from contract.repository import CURRENT, WARN_UNUSUAL
-from contract.training import RepositoryAction, RepositoryCommand
-from gateway.answers import json_response
-from gateway.exchange import current
-from gateway.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem, read_valid
+from contract.model.repository import CURRENT, WARN_UNUSUAL
+from contract.work.training import RepositoryAction, RepositoryCommand
+from gateway.http.answers import json_response
+from gateway.http.exchange import current
+from gateway.http.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
+from gateway.http.rules import Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem, read_valid
 from gateway.protocols import native
-from gateway.rules import Level
-from gateway.serving.commands import ModelChanges
-from gateway.serving.models import check_model, describe, resolve, version_summary
+from gateway.serving.model_versions import check_model, describe, resolve, version_summary
+from gateway.serving.repository_commands import ModelChanges
 
 _INDEX = Operation(
     "list_versions",

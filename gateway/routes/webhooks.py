@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response, request
 
-from contract.webhooks import NAME, AllowedTargets, Subscription
-from gateway.answers import FRESH, json_response
-from gateway.exchange import caller
-from gateway.operations import DELETED, KEPT, TEXT, Answer, Operation, Parameter
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from contract.work.webhooks import NAME, AllowedTargets, Subscription
+from gateway.http.answers import FRESH, json_response
+from gateway.http.exchange import caller
+from gateway.http.operations import DELETED, KEPT, TEXT, Answer, Operation, Parameter
+from gateway.http.rules import BodyLimit, Level
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.protocols import native
 from gateway.protocols.webhooks import require, subscription
-from gateway.rules import BodyLimit, Level
-from gateway.serving.jobs import JobReader
-from gateway.serving.webhooks import Subscriptions
+from gateway.serving.job_access import JobReader
+from gateway.serving.subscriptions import Subscriptions
 
 _BODY = BodyLimit.of_request(16)
 

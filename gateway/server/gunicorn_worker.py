@@ -13,7 +13,7 @@ from gunicorn.http import message, parser, wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.door.connections import ClientTimeouts, Connection, NextRequest, Phase, TooSlow, slowest
-from gateway.exchange import Exchange, current
+from gateway.http.exchange import Exchange, current
 from gateway.server import heads
 from gateway.server.chunks import Chunks
 from gateway.server.heartbeat import Heartbeat
@@ -32,8 +32,8 @@ Then it closes them itself, which may hit a request that arrives just then."""
 def write_problem(sock: Any, status: int, code: str, detail: str, request_id: str) -> None:
     """Answer a request that did not reach the application, or interrupted it."""
     # Not at the top: gunicorn's parent process loads this module before gevent has patched the standard library.
-    from gateway.problem_answers import problem_response
-    from gateway.problems import Problem
+    from gateway.http.problem_answers import problem_response
+    from gateway.problems.problem import Problem
 
     headers = {"Connection": "close", "X-Request-ID": request_id}
     response = problem_response(Problem(code, detail, status=status, headers=headers))

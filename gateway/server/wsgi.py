@@ -7,10 +7,10 @@ import socket
 
 from flask import Flask
 
-from broker.presence import StuckProcesses
+from broker.state.presence import StuckProcesses
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.exchange import log_context
+from gateway.http.exchange import log_context
 from gateway.pages.layout import compile_templates
 from gateway.server import heartbeat
 from runtime import logs

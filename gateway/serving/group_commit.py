@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from broker.faults import DiskError
-from broker.gateway.submission import Submission
-from contract.jobs import PredictionJob
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from broker.link.faults import DiskError
+from broker.sides.gateway.submission import Submission
+from contract.work.jobs import PredictionJob
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 MAX_JOBS, MAX_BYTES = 128, 1_000_000
 """Size of a group."""

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from broker.gateway.watching import JobState, JobWatch
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from broker.sides.gateway.watching import JobState, JobWatch
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from runtime.outages import repeat_in_thread
 
 log = logging.getLogger(__name__)

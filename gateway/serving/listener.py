@@ -16,9 +16,9 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from broker.gateway.jobs import Jobs
-from broker.reading import parse_reply
-from contract.jobs import Job, reply_channel
+from broker.sides.gateway.job_client import Jobs
+from broker.state.job_reading import parse_reply
+from contract.work.jobs import Job, reply_channel
 from runtime.outages import Outages, repeat_in_thread
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from broker.load_status import warm_up
+from broker.state.load_status import warm_up
 from contract.wording import counted
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 _KEPT = 60.0
 """Seconds for which workers keep a version that no alias names."""

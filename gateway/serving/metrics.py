@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 from broker.metrics import table
 from broker.metrics.reading import MetricsReader, Snapshot
 from broker.metrics.table import METRICS, Metric, Type
-from contract.keys import Key
-from contract.repository import Repository
+from contract.model.repository import Repository
+from contract.work.api_keys import Key
 from gateway.serving.spool import Spool, free_share
 from runtime.ttl_cache import TtlCache
 

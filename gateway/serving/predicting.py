@@ -10,28 +10,28 @@ from datetime import UTC, datetime
 
 from redis.exceptions import OutOfMemoryError
 
-from broker.gateway.jobs import Jobs
-from broker.gateway.submission import Limit, Submission
-from broker.idempotency import Conflict, IdempotencyConflict
-from broker.timeouts import TIMEOUT_COUNTS
-from contract.coercion import coerce
+from broker.link.idempotency import Conflict, IdempotencyConflict
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.submission import Limit, Submission
+from broker.state.timeouts import TIMEOUT_COUNTS
 from contract.errors import Failure
-from contract.instances import Instances
-from contract.jobs import Job, PredictionJob, Refused, Status, timestamp
-from contract.keys import EVERYBODY, Detail, Key
-from contract.manifest import ModelManifest
-from contract.quotas import Quota, most_of_one_owner
-from contract.repository import Repository
-from contract.signature import PREDICT
+from contract.model.manifest import ModelManifest
+from contract.model.repository import Repository
+from contract.model.signature import PREDICT
+from contract.rows.coercion import coerce
+from contract.rows.instances import Instances
 from contract.wording import listed
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from contract.work.api_keys import EVERYBODY, Detail, Key
+from contract.work.jobs import Job, PredictionJob, Refused, Status, timestamp
+from contract.work.quotas import Quota, most_of_one_owner
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
+from gateway.problems.terse import terse_errors
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.listener import Listener
-from gateway.serving.models import resolve
+from gateway.serving.model_versions import resolve
 from gateway.serving.replays import Replays
 from gateway.serving.visibility import shown_to
-from gateway.terse import terse_errors
 
 _TERSE = Detail.TERSE  # looked up once: finding a member of an Enum is slow
 _REASONS = {
@@ -75,7 +75,7 @@ class RequestContext:
     """The request that a prediction answers.
 
     `job_id`: the id for its job. `caller`: whose limits hold, and to whose owner the job belongs. `request_ids`: its
-    ids (`contract.request_ids`), unless the id of the job is that of the request. `idempotency`: see
+    ids (`contract.work.request_ids`), unless the id of the job is that of the request. `idempotency`: see
     `gateway.protocols.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
     a second, if it has this limit. `gone`: returns whether the client has left, which ends the wait.
     """

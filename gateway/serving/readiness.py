@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from broker.faults import UNAVAILABLE
-from broker.gateway.health import SystemHealth
-from broker.timeouts import TIMEOUT_COUNTS
-from broker.webhooks import MOST_WAITING
-from contract.repository import Repository
+from broker.link.faults import UNAVAILABLE
+from broker.sides.gateway.system_health import SystemHealth
+from broker.state.timeouts import TIMEOUT_COUNTS
+from broker.state.webhook_store import MOST_WAITING
+from contract.model.repository import Repository
 
 log = logging.getLogger(__name__)
 

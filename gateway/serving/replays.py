@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.gateway.jobs import Jobs
-from broker.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
-from contract.jobs import Job
-from contract.keys import Key
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from broker.link.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
+from broker.sides.gateway.job_client import Jobs
+from contract.work.api_keys import Key
+from contract.work.jobs import Job
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from gateway.serving.listener import Listener
 from gateway.serving.visibility import shown_to
 from gateway.serving.waiting import ended_within

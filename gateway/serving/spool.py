@@ -18,10 +18,10 @@ from typing import IO
 
 from gevent import get_hub
 
-from contract.file_jobs import FileFolder, tag_of
 from contract.settings import MB
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from contract.work.file_jobs import FileFolder, tag_of
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 from runtime.spool_room import Room, SpoolRoom
 
 _PART = ".part"

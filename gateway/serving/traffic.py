@@ -9,9 +9,9 @@ from typing import Any
 
 from broker.metrics import table
 from broker.metrics.traffic import Period, Point, TrafficReader, together
-from contract.keys import Key
-from contract.repository import Repository
-from gateway.serving.models import check_model
+from contract.model.repository import Repository
+from contract.work.api_keys import Key
+from gateway.serving.model_versions import check_model
 from runtime.ttl_cache import TtlCache
 
 KEEP = 5.0

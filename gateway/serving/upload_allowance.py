@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
-from broker.gateway.upload_counts import UploadCounts
-from contract.keys import Key
-from contract.quotas import Quota
+from broker.sides.gateway.upload_counts import UploadCounts
 from contract.settings import MB
-from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem
+from contract.work.api_keys import Key
+from contract.work.quotas import Quota
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
 
 
 @dataclass(frozen=True)

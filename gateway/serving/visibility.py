@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contract.jobs import Job
-from contract.keys import Detail, Key, Scope
-from gateway.terse import terse_job
+from contract.work.api_keys import Detail, Key, Scope
+from contract.work.jobs import Job
+from gateway.problems.terse import terse_job
 
 _TERSE = Detail.TERSE  # looked up once: finding a member of an Enum is slow
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from broker.faults import DiskError
-from broker.gateway.jobs import Jobs
-from contract.jobs import Job
+from broker.link.faults import DiskError
+from broker.sides.gateway.job_client import Jobs
+from contract.work.jobs import Job
 from gateway.serving.listener import Listener
 
 

@@ -9,10 +9,10 @@ from typing import Any, Protocol, cast
 import numpy as np
 from modelgate_kernels import ModelKernel
 
-from contract.answer_columns import answer_columns, answer_names
-from contract.jobs import Row
-from contract.manifest import ModelManifest
-from contract.signature import PREDICT
+from contract.model.manifest import ModelManifest
+from contract.model.signature import PREDICT
+from contract.row import Row
+from contract.rows.answer_columns import answer_columns, answer_names
 from scoring.files.plan import Steps
 from scoring.predict import predict, predict_columns
 

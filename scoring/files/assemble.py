@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from contract.file_formats import FileFormat
+from contract.rows.file_formats import FileFormat
 from scoring.files.parquet import in_background, join_parts
 from scoring.files.plan import FilePlan, Steps
 from scoring.files.writing import csv_header

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from contract.file_formats import FileFormat
+from contract.rows.file_formats import FileFormat
 from scoring.files.answers import Scorable
 from scoring.files.csv_chunk import CsvChunk
 from scoring.files.json_chunk import JsonChunk

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contract.row_plan import plan_of
-from contract.signature import PREDICT, AnswerForm, Kind, Output, OutputKind, Signature
+from contract.model.signature import PREDICT, AnswerForm, Kind, Output, OutputKind, Signature
+from contract.rows.row_plan import plan_of
 
 _DOUBLE, _TEXT = "DOUBLE", "VARCHAR"
 _KINDS = {

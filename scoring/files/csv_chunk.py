@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contract import csv_table
-from contract.coercion import convert_column
-from contract.csv_writer import csv_lines
-from contract.instances import Grid
-from contract.jobs import ColumnarRows
-from contract.manifest import InputFormat
-from contract.row_plan import plan_of
-from contract.signature import Kind, Signature
-from contract.values import Refusal
+from contract.model.manifest import InputFormat
+from contract.model.signature import Kind, Signature
+from contract.row import ColumnarRows
+from contract.rows import csv_table
+from contract.rows.coercion import convert_column
+from contract.rows.csv_writer import csv_lines
+from contract.rows.instances import Grid
+from contract.rows.row_plan import plan_of
+from contract.rows.values import Refusal
 from scoring.files.answers import Column, Scorable, joined, listed
 from scoring.files.plan import Chunk, FilePlan, Steps
 from scoring.files.rows import ChunkRows, are_valid, coerce_chunk, takes_arrays

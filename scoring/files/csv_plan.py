@@ -1,4 +1,4 @@
-"""Finds the chunks of a CSV file: rows end where `contract.csv_table` ends them, quoted line ends included."""
+"""Finds the chunks of a CSV file: rows end where `contract.rows.csv_table` ends them, quoted line ends included."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from contract import csv_table
-from contract.coercion import check_columns
-from contract.csv_cells import NumberFormat
-from contract.csv_table import NotCsv
 from contract.errors import FieldError, InvalidInstances
-from contract.instances import Grid
-from contract.row_plan import plan_of
-from contract.signature import Kind, Signature
+from contract.model.signature import Kind, Signature
+from contract.rows import csv_table
+from contract.rows.coercion import check_columns
+from contract.rows.csv_cells import NumberFormat
+from contract.rows.csv_table import NotCsv
+from contract.rows.instances import Grid
+from contract.rows.row_plan import plan_of
 from scoring.files.plan import (
     BLOCK_BYTES,
     MAX_ROW_BYTES,

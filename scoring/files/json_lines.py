@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import orjson
 
-from contract.instances import Grid, Records
-from contract.signature import RowFormat, Signature
+from contract.model.signature import RowFormat, Signature
+from contract.rows.instances import Grid, Records
 from runtime.exact_json import is_exact, with_repeats_marked
 from scoring.files.rows import NotJson, Run
 

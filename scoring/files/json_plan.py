@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
-from contract.coercion import check_columns
 from contract.errors import FieldError, InvalidInstances
-from contract.instances import MAX_NAMES, Grid, RepeatedKeys
-from contract.signature import RowFormat, Signature
+from contract.json_objects import RepeatedKeys
+from contract.model.signature import RowFormat, Signature
+from contract.rows.coercion import check_columns
+from contract.rows.instances import MAX_NAMES, Grid
 from scoring.files.json_lines import names_of, read_lines, rows_in
 from scoring.files.plan import BLOCK_BYTES, MAX_ROW_BYTES, ChunkBuilder, Contents, NotReadable, RowBounds, Steps
 

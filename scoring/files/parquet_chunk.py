@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from contract.coercion import convert_column
-from contract.instances import Grid
-from contract.jobs import ColumnarRows
-from contract.row_plan import plan_of
-from contract.signature import Kind
-from contract.values import Refusal
+from contract.model.signature import Kind
+from contract.row import ColumnarRows
+from contract.rows.coercion import convert_column
+from contract.rows.instances import Grid
+from contract.rows.row_plan import plan_of
+from contract.rows.values import Refusal
 from scoring.files.answers import Scorable, listed
 from scoring.files.parquet import columns_of, fetch, in_background, load_chunk, quoted
 from scoring.files.parquet_plan import NUMBERS, is_plain, is_short

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from contract.coercion import check_columns
 from contract.errors import FieldError, InvalidInstances
-from contract.instances import Grid
-from contract.row_plan import plan_of
-from contract.signature import Signature
+from contract.model.signature import Signature
+from contract.rows.coercion import check_columns
+from contract.rows.instances import Grid
+from contract.rows.row_plan import plan_of
 from scoring.files.parquet import columns_of, in_background, quoted, rows_in, text_sizes
 from scoring.files.plan import MAX_ROW_BYTES, MOST_CHUNKS, Chunk, Contents, NotReadable, RowBounds, Steps
 

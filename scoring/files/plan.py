@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from contract.file_formats import FileFormat
-from contract.signature import Format
+from contract.model.signature import Format
+from contract.rows.file_formats import FileFormat
 
 T = TypeVar("T")
 Steps = Generator[int, None, T]

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.answer_columns import answer_names
-from contract.file_formats import FileFormat
-from contract.jobs import Row
-from contract.signature import PREDICT
+from contract.model.signature import PREDICT
+from contract.row import Row
+from contract.rows.answer_columns import answer_names
+from contract.rows.file_formats import FileFormat
 from scoring.files.answers import Scorable, score_rows
 from scoring.files.chunks import rows_of
 from scoring.files.column_types import answer_types, kept_types

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from modelgate_kernels.matrix import are_numbers, by_column
 
-from contract.coercion import coerce
 from contract.errors import FieldError, InvalidInstances
-from contract.instances import Instances, Records
-from contract.jobs import ColumnarRows, Row
-from contract.manifest import InputFormat
-from contract.signature import Field, Kind, RowFormat, Signature
+from contract.model.manifest import InputFormat
+from contract.model.signature import Field, Kind, RowFormat, Signature
+from contract.row import ColumnarRows, Row
+from contract.rows.coercion import coerce
+from contract.rows.instances import Instances, Records
 from scoring.files.plan import Steps
 
 _AT_ONCE = 1000

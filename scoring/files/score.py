@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from contract.signature import PREDICT
+from contract.model.signature import PREDICT
 from scoring.files.answers import Scorable, listed, score_rows, spread
 from scoring.files.chunks import rows_of
 from scoring.files.plan import Chunk, FilePlan, Steps

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from contract.csv_writer import cells, csv_lines
-from contract.file_formats import FileFormat
+from contract.rows.csv_writer import cells, csv_lines
+from contract.rows.file_formats import FileFormat
 from runtime.exact_json import dumps
 from scoring.files.answers import Column, listed
 from scoring.files.chunks import ChunkReader

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from broker.gateway.jobs import Jobs
-from broker.gateway.trainer_client import TrainerClient
-from broker.schedules import Schedules
-from broker.scorer import ScorerQueue
-from broker.supervisor import Leases
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.trainer_client import TrainerClient
+from broker.sides.scorer import ScorerQueue
+from broker.sides.supervisor import Leases
+from broker.state.schedules import Schedules
 from tests.broker.samples import scorer
-from tests.flow.slow_redis import SlowRedis, slow_redis
+from tests.stacks.slow_redis import SlowRedis, slow_redis
 from tests.support import SIGNER
 
 

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from redis import Redis
 
-from broker.file_tasks import FileTask, FileTasks, Stage
-from broker.gateway.files import FileJob, FileJobs
-from broker.gateway.jobs import Jobs
-from broker.job_kinds import FILE_PREDICTION
-from broker.lease_groups import SCORERS
-from broker.scripts import FencedError
-from broker.supervisor import Leases
+from broker.link.scripts import FencedError
+from broker.records.job_kinds import FILE_PREDICTION
+from broker.records.lease_groups import SCORERS
+from broker.sides.file_tasks import FileTask, FileTasks, Stage
+from broker.sides.gateway.file_submission import FileJob, FileJobs
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.supervisor import Leases
 from contract.errors import Code, Failure
-from contract.file_formats import FileFormat
-from contract.file_jobs import FileRequest
+from contract.rows.file_formats import FileFormat
+from contract.work.file_jobs import FileRequest
 
 MODELS = ("a", "b")
 SCORERS_COUNT = 3

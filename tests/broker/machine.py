@@ -19,20 +19,20 @@ from rq.job import Job as RQJob
 from rq.registry import CanceledJobRegistry, FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from broker import lease_groups
-from broker.gateway.jobs import Jobs
-from broker.gateway.receipts import Receipts
-from broker.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
-from broker.indexes import ENDS, Seen, indexes_of
-from broker.job_kinds import PREDICTION
-from broker.reading import parse_reply
-from broker.room import Room
-from broker.scorer import BatchLimits, ScorerQueue, place_of
-from broker.scripts import FencedError, Scripts
-from broker.supervisor import LEASE, Leases
+from broker.link.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
+from broker.link.scripts import FencedError, Scripts
+from broker.records import lease_groups
+from broker.records.end_indexes import ENDS, Seen, indexes_of
+from broker.records.job_kinds import PREDICTION
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.receipts import Receipts
+from broker.sides.gateway.room import Room
+from broker.sides.scorer import BatchLimits, ScorerQueue, place_of
+from broker.sides.supervisor import LEASE, Leases
+from broker.state.job_reading import parse_reply
 from contract.errors import Failure
-from contract.jobs import PredictionJob, PredictionOutcome
-from contract.keys import EVERYBODY, Key, Limits
+from contract.work.api_keys import EVERYBODY, Key, Limits
+from contract.work.jobs import PredictionJob, PredictionOutcome
 from tests.broker.invariants import check_invariants
 from tests.broker.reference import OPEN, Life, Reference
 from tests.broker.samples import key

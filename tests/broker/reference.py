@@ -8,14 +8,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
 
-from broker.gateway.submission import Limit
-from broker.idempotency import Conflict
-from broker.job_kinds import PREDICTION
-from broker.lease_groups import SCORERS
-from broker.scorer import BatchLimits
+from broker.link.idempotency import Conflict
+from broker.records.job_kinds import PREDICTION
+from broker.records.lease_groups import SCORERS
+from broker.sides.gateway.submission import Limit
+from broker.sides.scorer import BatchLimits
 from contract.errors import Code, Failure
-from contract.jobs import PredictionJob, PredictionOutcome
-from contract.quotas import PER_FREE
+from contract.work.jobs import PredictionJob, PredictionOutcome
+from contract.work.quotas import PER_FREE
 
 OPEN = ("queued", "started")
 SEVERAL = "+"

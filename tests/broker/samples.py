@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from broker.gateway.jobs import Jobs
-from broker.scorer import BatchLimits, ScorerQueue
-from broker.supervisor import Leases
-from contract.jobs import Job, PredictionJob, PredictionOutcome
-from contract.keys import Key, Limits, Scope
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.supervisor import Leases
+from contract.work.api_keys import Key, Limits, Scope
+from contract.work.jobs import Job, PredictionJob, PredictionOutcome
 
 CHANNEL = "mg:reply:test"
 

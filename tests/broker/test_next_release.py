@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.gateway.jobs import Jobs
-from broker.load_status import LoadStatus
-from broker.schedules import Schedule
-from broker.scorer import ScorerQueue
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.scorer import ScorerQueue
+from broker.state.load_status import LoadStatus
+from broker.state.schedules import Schedule
 from contract.errors import Failure
-from contract.jobs import PredictionOutcome
-from contract.keys import Key, Limits, Scope
-from contract.parameters import Parameter
-from contract.training import (
+from contract.model.parameters import Parameter
+from contract.work.api_keys import Key, Limits, Scope
+from contract.work.jobs import PredictionOutcome
+from contract.work.training import (
     ColumnPreview,
     ColumnUse,
     Gate,
@@ -28,7 +28,7 @@ from contract.training import (
     TrainingPreview,
     TrainingRequest,
 )
-from contract.webhooks import Subscription
+from contract.work.webhooks import Subscription
 from tests.broker.samples import job, outcome, read, take
 
 REQUEST = TrainingRequest("loan", "tabular", gate=Gate(floor=0.7))

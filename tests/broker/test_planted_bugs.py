@@ -12,8 +12,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 from redis.exceptions import RedisError
 
-from broker import scripts
-from broker.scripts import FencedError
+from broker.link import scripts
+from broker.link.scripts import FencedError
 from tests.broker.file_machine import FileMachine
 from tests.broker.machine import ProtocolMachine
 from tests.broker.test_invariants import SOAK, walks
@@ -114,7 +114,7 @@ EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - CH
 
 
 def with_bug(script: str, right: str, wrong: str) -> Callable[[str], tuple[str, str]]:
-    """Return `broker.scripts.source` with a piece of one file replaced."""
+    """Return `broker.link.scripts.source` with a piece of one file replaced."""
     planted = (scripts._FOLDER / f"{script}.lua").read_text()
     assert planted.count(right) == 1, f"{script}.lua has no single {right!r}"
 

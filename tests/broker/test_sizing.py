@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.gateway.jobs import Jobs
-from broker.scorer import BatchLimits, ScorerQueue
-from broker.supervisor import Leases
-from contract.jobs import PredictionJob, PredictionOutcome
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.supervisor import Leases
+from contract.work.jobs import PredictionJob, PredictionOutcome
 
 pytestmark = pytest.mark.waits
 

@@ -15,11 +15,11 @@ import pytest
 from modelgate import Client
 from redis import Redis
 
-from contract.jobs import PredictionOutcome
-from contract.manifest import InputFormat
+from contract.model.manifest import InputFormat
 from contract.settings import Settings
+from contract.work.jobs import PredictionOutcome
 from tests.gateway.conftest import scorer, scoring, settings  # noqa: F401
-from tests.gateway.test_gunicorn import Server, serving
+from tests.gateway.server.test_gunicorn import Server, serving
 from tests.support import Sum, numbers, until, write_version
 
 KEY = "k" * 40

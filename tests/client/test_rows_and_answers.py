@@ -24,7 +24,7 @@ from modelgate.publishing import sample_of, signature_of
 from modelgate.rows import Inputs, rows_of
 from scipy import sparse
 
-from trainer.importing import signatures
+from trainer.importing.files import signatures
 from trainer.publishing.signing import make_keys, read_private_key
 
 TABLE = Inputs(("a", "b"), ("number", "string"), "dataframe", "table")

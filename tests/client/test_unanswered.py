@@ -15,7 +15,7 @@ from modelgate import Client
 
 from contract.settings import Settings
 from tests.gateway.conftest import settings  # noqa: F401
-from tests.gateway.test_gunicorn import Server, serving
+from tests.gateway.server.test_gunicorn import Server, serving
 from tests.support import until
 
 CSV = b"a,b\n" + b"1,2\n" * 1000

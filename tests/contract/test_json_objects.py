@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from contract.errors import MAX_ERRORS, FieldError, ModelgateError
-from contract.instances import RepeatedKeys
-from contract.json_objects import BOOLEAN, Errors, ListOf, Object, one_of, text
-from contract.manifest_reader import read
-from contract.signature import Field
+from contract.json_objects import BOOLEAN, Errors, ListOf, Object, RepeatedKeys, one_of, text
+from contract.model.manifest_reader import read
+from contract.model.signature import Field
 
 COLORS = one_of(("red", "green"), "unknown_color", "{field} must be one of {known}; it is {value}{hint}")
 PEN = Object(

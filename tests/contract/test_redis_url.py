@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.connection import SSLConnection
 
-from broker.connection import connect
+from broker.link.connection import connect
 from contract.errors import SettingsError
 from contract.redis_url import SentinelUrl, without_passwords
 from contract.settings import Settings

@@ -11,8 +11,8 @@ import pytest
 
 from contract.env_example import example
 from contract.errors import SettingsError
-from contract.keys import new_token
 from contract.settings import MB, SERVICES, Settings
+from contract.work.api_keys import new_token
 from tests.support import PROJECT
 
 

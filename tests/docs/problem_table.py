@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from gateway.problem_codes import ProblemCode
+from gateway.problems.codes import ProblemCode
 
 
 def table() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from contract.errors import Code
-from contract.jobs import Status
+from contract.work.jobs import Status
 from tests.docs.problem_table import table
 from tests.provoked import documented
 from tests.support import PROJECT

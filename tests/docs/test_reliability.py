@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.faults.table import FAULTS
+from tests.qa.faults.table import FAULTS
 from tests.support import PROJECT
 
 PAGE = (PROJECT / "docs" / "reference" / "reliability.md").read_text()

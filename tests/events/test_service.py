@@ -14,26 +14,26 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.deliveries import Deliveries, Planned
-from broker.file_tasks import FileTasks
-from broker.gateway.files import FileJobs
-from broker.gateway.jobs import Jobs
-from broker.gateway.trainer_client import TrainerClient
+from broker.link.outbox import Outbox
 from broker.metrics.reading import MetricsReader
 from broker.metrics.table import ALIVE, WEBHOOK_TRIES, WEBHOOKS, WEBHOOKS_AGE, WEBHOOKS_WAITING
-from broker.outbox import Outbox
-from broker.supervisor import Leases
-from broker.webhooks import Webhooks
+from broker.sides.deliveries import Deliveries, Planned
+from broker.sides.file_tasks import FileTasks
+from broker.sides.gateway.file_submission import FileJobs
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.trainer_client import TrainerClient
+from broker.sides.supervisor import Leases
+from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
-from contract.repository import Repository
-from contract.training import TrainingRequest
-from contract.webhooks import AllowedTargets, Subscription
+from contract.model.repository import Repository
+from contract.work.training import TrainingRequest
+from contract.work.webhooks import AllowedTargets, Subscription
 from events import sender
 from events.sender import Sender
 from events.service import EACH_HOST, EACH_OWNER, PER_ROUND, Service
 from tests.broker.samples import job, key, outcome, scorer, take
-from tests.broker.test_files import SCORED, file_job, planned, taken
-from tests.receiver import Receiver, receiver
+from tests.broker.sides.test_files import SCORED, file_job, planned, taken
+from tests.stacks.receiver import Receiver, receiver
 from tests.support import SIGNER, numbers, until, write_version
 
 SECRET = b"s" * 32
@@ -273,7 +273,7 @@ def test_hosts_of_an_owner_and_owners_take_turns(redis: Redis) -> None:
 def test_an_owner_has_so_many_waiting_and_the_others_are_given_up(
     redis: Redis, jobs: Jobs, service: Service, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.deliveries.MOST_WAITING", 2)
+    monkeypatch.setattr("broker.sides.deliveries.MOST_WAITING", 2)
     hook.answers = [(500, {})] * 2
     for name in ("a", "b", "c"):
         jobs.submit([job(name, webhook=hook.url)])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.indexes import Seen
+from broker.records.end_indexes import Seen
 
 OPEN = ("queued", "started")
 _QUEUE = "rq:queue:predict:"

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from tests.ports import free_port
+from tests.stacks.ports import free_port
 from tests.support import PROJECT, alive, command_line, outside_of_make, until
 
 START = 240.0

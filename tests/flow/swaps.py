@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from broker.connection import connect
-from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, InputFormat, ManifestDraft, TrainingData
-from contract.repository import CURRENT, Repository
+from broker.link.connection import connect
+from contract.model.manifest import ArtifactDraft, ArtifactFormat, Golden, InputFormat, ManifestDraft, TrainingData
+from contract.model.repository import CURRENT, Repository
+from contract.model.signature import Output, OutputKind, Signature
 from contract.settings import Settings
-from contract.signature import Output, OutputKind, Signature
 from tests.flow import estimators
 from tests.support import numbers
 from trainer.publishing.disk import STAGING

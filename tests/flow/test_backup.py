@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from broker.connection import connect
-from contract.repository import Repository
+from broker.link.connection import connect
+from contract.model.repository import Repository
 from launcher.redis_server import executable
 from tests.flow import estimators
-from tests.flow.gateways import Site, start_site
+from tests.stacks.gateways import Site, start_site
 from tests.support import PROJECT, numbers, until, write_version
 
 PAGE = (PROJECT / "docs" / "how-to" / "back-up-and-restore.md").read_text()

@@ -11,8 +11,8 @@ import pytest
 from tests.flow import estimators
 from tests.flow.audit import audit
 from tests.flow.clients import Clients
-from tests.flow.gateways import Site, start_site
-from tests.flow.preloaded import Changeable, build_clock
+from tests.stacks.gateways import Site, start_site
+from tests.stacks.preloaded import Changeable, build_clock
 from tests.support import PROJECT, SOAK, numbers, until, write_version
 
 DAY = 86_400
@@ -87,19 +87,22 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
                 calls.add((str(path.relative_to(PROJECT)), ast.unparse(node)))
     assert calls == {
         ("gateway/serving/predicting.py", "datetime.now(UTC)"),
-        ("gateway/serving/files.py", "datetime.now(UTC)"),
+        ("gateway/serving/file_predictions.py", "datetime.now(UTC)"),
         ("gateway/protocols/webhooks.py", "datetime.now(UTC)"),
         ("worker/file_sweep.py", "time.time()"),  # the age of a folder without a job; its files have such times
-        ("broker/deliveries.py", "datetime.now(UTC)"),  # when a delivery was given up
-        ("broker/schedules.py", "datetime.now(UTC)"),  # a cron expression speaks of the time of day
-        ("broker/keys.py", "datetime.now(UTC)"),  # keys expire at a time of day
-        ("broker/keys.py", "time.time()"),
-        ("gateway/door/keys.py", "time.time()"),
+        ("broker/sides/deliveries.py", "datetime.now(UTC)"),  # when a delivery was given up
+        ("broker/state/schedules.py", "datetime.now(UTC)"),  # a cron expression speaks of the time of day
+        ("broker/access/key_store.py", "datetime.now(UTC)"),  # keys expire at a time of day
+        ("broker/access/key_store.py", "time.time()"),
+        ("gateway/door/authentication.py", "time.time()"),
         ("gateway/protocols/key_requests.py", "datetime.now(UTC)"),
-        ("broker/audit.py", "datetime.now(UTC)"),  # the days that an entry is kept
-        ("broker/trainer_jobs.py", "time.time()"),  # the end of a signature, which must not depend on what Redis says
+        ("broker/access/audit_log.py", "datetime.now(UTC)"),  # the days that an entry is kept
+        (
+            "broker/state/trainer_jobs.py",
+            "time.time()",
+        ),  # the end of a signature, which must not depend on what Redis says
         ("gateway/pages/wording.py", "datetime.now(UTC)"),  # how long ago something was
-        ("gateway/exchange.py", "time.time_ns()"),  # spans of OpenTelemetry, here and in the scorer
+        ("gateway/http/exchange.py", "time.time_ns()"),  # spans of OpenTelemetry, here and in the scorer
         ("worker/scorer.py", "time.time_ns()"),
         ("gateway/server/responses.py", "time.time()"),  # the header Date
         ("worker/template.py", "datetime.now(UTC)"),  # since when a model cannot be loaded

@@ -1,4 +1,4 @@
-"""The examples with Flask and cron run against `make up`. That with a notebook is run by tests/clients."""
+"""The examples with Flask and cron run against `make up`. That with a notebook is run by tests/qa/clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from tests.flow.conftest import MakeUp
-from tests.ports import free_port
+from tests.stacks.ports import free_port
 from tests.support import PROJECT, until
 
 pytestmark = pytest.mark.slow

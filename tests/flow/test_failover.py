@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from broker.connection import connect
+from broker.link.connection import connect
 from broker.metrics.reading import MetricsReader
 from broker.metrics.table import ALIVE
-from contract.jobs import Status
+from contract.work.jobs import Status
 from tests.flow import estimators
 from tests.flow.clients import Answer, Clients
-from tests.flow.gateways import Gateway, gateway_and_cluster
-from tests.flow.sentinels import Sentinels, sentinels
-from tests.flow.workers import WorkerCluster
+from tests.stacks.gateways import Gateway, gateway_and_cluster
+from tests.stacks.sentinels import Sentinels, sentinels
+from tests.stacks.workers import WorkerCluster
 from tests.support import SOAK, numbers, until, write_version
 
 

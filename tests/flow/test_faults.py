@@ -15,12 +15,12 @@ from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from broker.load_status import STARTS_THREADS, LoadStatus, load_statuses
-from contract.jobs import PredictionJob, Status
+from broker.state.load_status import STARTS_THREADS, LoadStatus, load_statuses
+from contract.model.signature import Output, OutputKind
 from contract.settings import Settings
-from contract.signature import Output, OutputKind
+from contract.work.jobs import PredictionJob, Status
 from tests.flow import estimators
-from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.stacks.workers import WorkerCluster, worker_cluster
 from tests.support import PROJECT, alive, numbers, redis_server, until, write_version
 from trainer.publishing.promotion import promote
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import requests
 
-from broker.gateway.files import FileJob, FileJobs
-from contract.file_formats import FileFormat
-from contract.file_jobs import FileFolder, FileRequest
-from contract.jobs import Job, Status
+from broker.sides.gateway.file_submission import FileJob, FileJobs
+from contract.rows.file_formats import FileFormat
+from contract.work.file_jobs import FileFolder, FileRequest
+from contract.work.jobs import Job, Status
 from tests.flow import estimators
-from tests.flow.gateways import Gateway, start_site
-from tests.flow.redis_process import RedisProcess
-from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.stacks.gateways import Gateway, start_site
+from tests.stacks.redis_process import RedisProcess
+from tests.stacks.workers import WorkerCluster, worker_cluster
 from tests.support import alive, numbers, redis_server, until, write_version
 
 CREATED = "2026-01-02T03:04:05.000006Z"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import requests
 
-from contract.jobs import Status
+from contract.work.jobs import Status
 from tests.flow import estimators
-from tests.flow.gateways import Site, start_site
+from tests.stacks.gateways import Site, start_site
 from tests.support import PROJECT, numbers, state_dir, until, write_version
 
 ROOM = 2_000_000

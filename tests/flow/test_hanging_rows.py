@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.lease_groups import place_of
-from broker.scripts import source
-from contract.jobs import PredictionJob, Status
+from broker.link.scripts import source
+from broker.records.lease_groups import place_of
+from contract.work.jobs import PredictionJob, Status
 from tests.flow import estimators
 from tests.flow.estimators import HANGS
-from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.stacks.workers import WorkerCluster, worker_cluster
 from tests.support import numbers, redis_server, until, write_version
 
 

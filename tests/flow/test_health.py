@@ -15,12 +15,12 @@ import psutil
 import pytest
 import requests
 
-from contract.jobs import Status
+from contract.work.jobs import Status
 from runtime.health import ask
 from tests.flow import estimators
-from tests.flow.gateways import Site, start_site
-from tests.flow.workers import Worker
-from tests.ports import free_port
+from tests.stacks.gateways import Site, start_site
+from tests.stacks.ports import free_port
+from tests.stacks.workers import Worker
 from tests.support import PROJECT, numbers, until, write_version
 
 
@@ -143,7 +143,7 @@ def test_a_stuck_template_is_replaced_and_loads_the_next_version(site: Site, mod
 # Gateway
 
 STUCK_APP = """
-from gateway.operations import Operation
+from gateway.http.operations import Operation
 from gateway.server.wsgi import application
 
 app = application()

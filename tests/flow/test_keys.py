@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import requests
 
-from contract.keys import fingerprint, new_token
+from contract.work.api_keys import fingerprint, new_token
 from tests.flow import estimators
-from tests.flow.gateways import Gateway
-from tests.flow.redis_process import RedisProcess
+from tests.stacks.gateways import Gateway
+from tests.stacks.redis_process import RedisProcess
 from tests.support import numbers, until, write_version
 
 ADMIN_KEY = "correct-horse-battery-staple-0123456789"

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from contract.jobs import Job, Status
+from contract.work.jobs import Job, Status
 from tests.flow import estimators
 from tests.flow.clients import Clients
-from tests.flow.gateways import Site, start_site
+from tests.stacks.gateways import Site, start_site
 from tests.support import SOAK, numbers, until, write_version
 
 GONE = 20

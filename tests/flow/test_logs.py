@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import requests
 
-from broker.gateway.submission import ACCEPTED
-from contract.jobs import PredictionJob, Status
+from broker.sides.gateway.submission import ACCEPTED
+from contract.work.jobs import PredictionJob, Status
 from tests.flow import estimators
-from tests.flow.gateways import Gateway
-from tests.flow.workers import Worker, WorkerCluster, worker_cluster
+from tests.stacks.gateways import Gateway
+from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
 from tests.support import numbers, redis_server, until, write_version
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -11,13 +11,13 @@ import pytest
 import requests
 from redis import Redis
 
-from broker import scripts
-from contract.jobs import Status
+from broker.link import scripts
+from contract.work.jobs import Status
 from tests.flow import estimators
 from tests.flow.audit import audit
 from tests.flow.clients import Clients
-from tests.flow.gateways import Site, start_site
-from tests.flow.lossy_proxy import NAMES, LossyProxy
+from tests.stacks.gateways import Site, start_site
+from tests.stacks.lossy_proxy import NAMES, LossyProxy
 from tests.support import SOAK, numbers, until, write_version
 
 OF_SHORTAGE = {"oldest", "make_room"}

@@ -14,11 +14,11 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeRegressor
 
-from broker.load_status import load_statuses
-from contract.repository import Repository
+from broker.state.load_status import load_statuses
+from contract.model.repository import Repository
 from tests.flow import estimators
 from tests.flow.clients import Clients
-from tests.flow.gateways import Site, start_site
+from tests.stacks.gateways import Site, start_site
 from tests.support import PROJECT, numbers, outside_of_make, until, write_version
 
 COUNT = 40
@@ -50,7 +50,7 @@ def test_all_files_of_many_end_and_a_served_model_goes_on(site: Site, tmp_path: 
     for number in range(COUNT):
         drop(inbox, number)
     environment = {**outside_of_make(), "MODELS_DIR": str(models), "REDIS_URL": site.server.url}
-    command = [sys.executable, "-m", "trainer.importing.inbox"]
+    command = [sys.executable, "-m", "trainer.importing.inbox.inbox"]
     with (tmp_path / "log").open("wb") as log, Clients(site.gateway.address, ["quick"]) as clients:
         trainer = subprocess.Popen(command, cwd=PROJECT, env=environment, stdin=subprocess.PIPE, stdout=log)
         try:

@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
-from broker.load_status import load_statuses
-from contract.jobs import Job, Status
-from tests.flow.workers import Worker, WorkerCluster, worker_cluster
+from broker.state.load_status import load_statuses
+from contract.work.jobs import Job, Status
+from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
 from tests.support import numbers, redis_server, until, write_version
 
 pytestmark = pytest.mark.slow

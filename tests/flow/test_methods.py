@@ -13,9 +13,9 @@ from sklearn.covariance import EllipticEnvelope
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import StandardScaler
 
-from contract.signature import PREDICT, AnswerForm, Method, Output, OutputKind, Signature
+from contract.model.signature import PREDICT, AnswerForm, Method, Output, OutputKind, Signature
 from tests.flow.estimators import Methodical
-from tests.flow.gateways import Site, start_site
+from tests.stacks.gateways import Site, start_site
 from tests.support import SOAK, numbers, write_version
 
 METHODS = (

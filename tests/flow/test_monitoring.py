@@ -19,11 +19,11 @@ import pytest
 import requests
 
 from tests.flow import estimators
-from tests.flow.gateways import Gateway, Site, start_site
-from tests.flow.sender import WEBHOOKS, Sender
-from tests.flow.trainer_process import trainer_process
-from tests.ports import free_port
-from tests.receiver import receiver
+from tests.stacks.gateways import Gateway, Site, start_site
+from tests.stacks.ports import free_port
+from tests.stacks.receiver import receiver
+from tests.stacks.sender import WEBHOOKS, Sender
+from tests.stacks.trainer_process import trainer_process
 from tests.support import PROJECT, numbers, until, write_version
 
 log = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from contract.jobs import Status
-from contract.repository import Repository
+from contract.model.repository import Repository
 from contract.settings import Settings
-from tests.flow.workers import worker_cluster
-from trainer.importing.inbox import Inbox
+from contract.work.jobs import Status
+from tests.stacks.workers import worker_cluster
+from trainer.importing.inbox.inbox import Inbox
 
 SCRIPT = '''
 """Trains a model, as its author runs it."""

@@ -22,13 +22,13 @@ from rq.job import Job as RQJob
 from rq.registry import CanceledJobRegistry
 from rq.serializers import JSONSerializer
 
-from broker.supervisor import Leases
-from contract.jobs import Status
+from broker.sides.supervisor import Leases
+from contract.work.jobs import Status
 from tests.flow import estimators
 from tests.flow.audit import audit
 from tests.flow.clients import Answer, Clients
-from tests.flow.gateways import Site, start_site
-from tests.flow.redis_process import RedisProcess
+from tests.stacks.gateways import Site, start_site
+from tests.stacks.redis_process import RedisProcess
 from tests.support import SOAK, numbers, until, write_version
 
 SEED = int(os.environ.get("SEED", "11"))

@@ -16,9 +16,9 @@ import pytest
 import requests
 
 from tests.flow import estimators
-from tests.flow.gateways import Gateway, Site, start_site
-from tests.flow.sender import WEBHOOKS, Sender
-from tests.receiver import Receiver, receiver
+from tests.stacks.gateways import Gateway, Site, start_site
+from tests.stacks.receiver import Receiver, receiver
+from tests.stacks.sender import WEBHOOKS, Sender
 from tests.support import numbers, until, write_version
 
 REQUESTS, CLIENTS = 1000, 8

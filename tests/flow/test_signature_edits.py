@@ -15,8 +15,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from contract.manifest import InputFormat, ModelManifest
-from contract.signature import Field, Kind, Output, OutputKind, Signature
+from contract.model.manifest import InputFormat, ModelManifest
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from tests.flow.conftest import MakeUp
 from tests.flow.test_tutorial import pattern, steps
 from tests.support import PROJECT, numbers, write_version

@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from broker.load_status import load_statuses
+from broker.state.load_status import load_statuses
 from contract.errors import ModelgateError
-from contract.jobs import Status
-from contract.repository import Repository
+from contract.model.repository import Repository
 from contract.settings import Settings
+from contract.work.jobs import Status
 from scoring.artifacts import load
 from scoring.trust import Trust
 from tests.flow import estimators
-from tests.flow.gateways import start_site
 from tests.flow.swaps import MODEL, publish_one
-from tests.flow.workers import WorkerCluster, worker_cluster
-from tests.soak.swap import swap_under_load
+from tests.qa.soak.swap import swap_under_load
+from tests.stacks.gateways import start_site
+from tests.stacks.workers import WorkerCluster, worker_cluster
 from tests.support import numbers, redis_server, until, write_version
 from trainer.publishing.aliases import delete_version, move_alias
 from trainer.publishing.promotion import promote, roll_back

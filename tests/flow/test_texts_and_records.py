@@ -18,11 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from contract.settings import Settings
-from tests.flow.gateways import Site, start_site
 from tests.flow.test_tutorial import pattern, steps
-from tests.flow.trainer_process import trainer_process
+from tests.stacks.gateways import Site, start_site
+from tests.stacks.trainer_process import trainer_process
 from tests.support import PROJECT, outside_of_make
-from trainer.importing.inbox import Inbox
+from trainer.importing.inbox.inbox import Inbox
 
 LOCAL = "http://127.0.0.1:8080"
 MAILS = ["win money now", "free cash offer", "meeting at noon", "see you at lunch"] * 6

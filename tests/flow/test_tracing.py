@@ -16,9 +16,9 @@ import pytest
 import requests
 
 from tests.flow import estimators
-from tests.flow.gateways import Gateway
-from tests.flow.workers import worker_cluster
-from tests.ports import free_port
+from tests.stacks.gateways import Gateway
+from tests.stacks.ports import free_port
+from tests.stacks.workers import worker_cluster
 from tests.support import PROJECT, numbers, redis_server, until, write_version
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -15,9 +15,9 @@ import psutil
 import pytest
 import requests
 
-from tests.flow.gateways import Gateway
-from tests.flow.redis_process import RedisProcess
-from tests.flow.trainer_process import wait_for_trainer
+from tests.stacks.gateways import Gateway
+from tests.stacks.redis_process import RedisProcess
+from tests.stacks.trainer_process import wait_for_trainer
 from tests.support import PROJECT, command_line, gone, until
 
 

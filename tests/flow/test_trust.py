@@ -13,10 +13,10 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from contract.errors import ModelgateError
-from contract.jobs import Status
+from contract.model.signature import Output, OutputKind
 from contract.settings import Settings
-from contract.signature import Output, OutputKind
-from tests.flow.workers import worker_cluster
+from contract.work.jobs import Status
+from tests.stacks.workers import worker_cluster
 from tests.support import PROJECT, Bomb, Sum, numbers, until, write_version
 from trainer.__main__ import main
 from trainer.publishing.promotion import promote

@@ -19,10 +19,10 @@ import requests
 from redis import Redis
 from sklearn.linear_model import LinearRegression
 
-from broker.load_status import LoadStatus, LoadStatusPublisher
-from contract.repository import Repository
-from tests.flow.gateways import Gateway
-from tests.flow.redis_process import RedisProcess
+from broker.state.load_status import LoadStatus, LoadStatusPublisher
+from contract.model.repository import Repository
+from tests.stacks.gateways import Gateway
+from tests.stacks.redis_process import RedisProcess
 from tests.support import PROJECT, gone, until
 from tests.trainer.trainers import GATED
 from trainer.publishing.disk import STAGING

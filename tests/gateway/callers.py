@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from broker.keys import KEYS
-from broker.records import dumps
-from contract.keys import Key, fingerprint, new_token
+from broker.access.key_store import KEYS
+from broker.records.job_records import dumps
+from contract.work.api_keys import Key, fingerprint, new_token
 
 ADMIN_KEY = "a" * 40
 

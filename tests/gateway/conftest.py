@@ -15,18 +15,18 @@ from redis import Redis
 from redis.exceptions import RedisError
 from werkzeug.routing import Rule
 
-from broker.connection import connect
-from broker.scorer import BatchJob, BatchLimits, ScorerQueue
-from broker.supervisor import Leases
+from broker.link.connection import connect
+from broker.sides.scorer import BatchJob, BatchLimits, ScorerQueue
+from broker.sides.supervisor import Leases
 from contract.errors import Failure
-from contract.jobs import PredictionOutcome
+from contract.model.signature import Field, Kind
 from contract.settings import Settings
-from contract.signature import Field, Kind
+from contract.work.jobs import PredictionOutcome
 from gateway.app import Gateway, create_app
 from gateway.door.entrance import Door
-from gateway.exchange import Exchange
+from gateway.http.exchange import Exchange
 from gateway.openapi.document import content, problems
-from gateway.serving.commands import RunCommand
+from gateway.serving.repository_commands import RunCommand
 from tests.provoked import FILES, PROVOKED
 from tests.support import DEADLINE, Sum, state_dir, write_version
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gateway.exchange import log_context
+from gateway.http.exchange import log_context
 from runtime.logs import JsonLines
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.connection import connect
+from broker.link.connection import connect
 from runtime.duties import Duties
-from tests.flow.redis_process import RedisProcess
+from tests.stacks.redis_process import RedisProcess
 from tests.support import until
 
 log = logging.getLogger("worker")

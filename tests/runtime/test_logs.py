@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contract.keys import new_token
+from contract.work.api_keys import new_token
 from tests.support import PROJECT
 
 pytestmark = pytest.mark.waits
@@ -59,7 +59,7 @@ def test_the_log_has_our_information_and_only_the_warnings_of_libraries() -> Non
     program = """
 log.debug("no")
 logging.getLogger("worker.scorer").info("scores")
-logging.getLogger("broker.scripts").info("loads")
+logging.getLogger("broker.link.scripts").info("loads")
 logging.getLogger("matplotlib").info("chatter")
 logging.getLogger("matplotlib").warning("no font")
 """
@@ -142,7 +142,7 @@ def test_a_hidden_secret_is_never_in_a_line(log_format: str) -> None:
     """A client may send ADMIN_KEY in a wrong place, such as a malformed header, which is logged."""
     secret = 'quoted"and\\\\' + "z" * 30
     program = f"""
-from contract.keys import hide
+from contract.work.api_keys import hide
 secret = {secret!r}
 hide(secret)
 log.warning("Invalid HTTP Header: %s", secret, extra={{"reason": "/v1/" + secret}})

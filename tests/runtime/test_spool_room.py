@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from contract.errors import ModelgateError
-from contract.file_jobs import FileFolder, tag_of
 from contract.settings import MB
+from contract.work.file_jobs import FileFolder, tag_of
 from runtime.spool_room import SpoolRoom
 from tests.support import until
 

@@ -13,8 +13,8 @@ import pytest
 from scipy import sparse
 
 from contract.errors import Code, Failure, ModelgateError
-from contract.manifest import ModelManifest
-from contract.signature import PREDICT, AnswerForm, Method, Output, OutputKind, Signature
+from contract.model.manifest import ModelManifest
+from contract.model.signature import PREDICT, AnswerForm, Method, Output, OutputKind, Signature
 from scoring.predict import Prediction, join, predict, predict_each
 from tests.support import numbers, write_version
 

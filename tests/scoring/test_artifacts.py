@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from contract.errors import Code, ModelgateError
-from contract.manifest import ArtifactFormat, ModelManifest
+from contract.model.manifest import ArtifactFormat, ModelManifest
 from scoring.artifacts import check_versions, library_versions, load, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, record_versions
 from scoring.trust import Trust
@@ -114,7 +114,7 @@ def test_a_manifest_without_the_version_of_a_library_is_refused(manifest: ModelM
 
 def test_a_version_whose_trees_hold_counts_is_refused(models: Path, folder: Path) -> None:
     with record_versions():
-        forest = joblib.load(Path(__file__).parent.parent / "trainer/pickles/forest-1.3.2.joblib")
+        forest = joblib.load(Path(__file__).parent.parent / "trainer/importing/pickles/forest-1.3.2.joblib")
     code, said = refusal(write_version(models, "tiny", forest, numbers("a", "b")), folder)
     assert code == Code.VERSION_MISMATCH
     assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {SKLEARN_VERSION}")

@@ -33,7 +33,7 @@ from sklearn.tree._tree import Tree
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.held_objects import parts_in
 
-PICKLES = Path(__file__).parent.parent / "trainer/pickles"
+PICKLES = Path(__file__).parent.parent / "trainer/importing/pickles"
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))
 y = (X[:, 0] > 0).astype(int)

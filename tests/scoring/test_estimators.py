@@ -21,9 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from contract.jobs import Row
-from contract.manifest import Artifact, ArtifactFormat, InputFormat
-from contract.signature import Field, Kind, Output, OutputKind, Signature
+from contract.model.manifest import Artifact, ArtifactFormat, InputFormat
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
+from contract.row import Row
 from scoring.estimators import predict_rows
 
 RANDOM = np.random.default_rng(0)

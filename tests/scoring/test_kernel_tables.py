@@ -13,9 +13,9 @@ from modelgate_kernels.matrix import to_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from contract.jobs import ColumnarRows, Row
-from contract.manifest import Artifact, ArtifactFormat, InputFormat
-from contract.signature import Field, Kind, Output, OutputKind, Signature
+from contract.model.manifest import Artifact, ArtifactFormat, InputFormat
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
+from contract.row import ColumnarRows, Row
 from kernels.tests.test_columns import assert_same_matrix
 from scoring.estimators import prediction_methods
 from scoring.kernels import find_version_kernel

@@ -25,11 +25,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
-from contract import signature
-from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, InputFormat, Kernels, ManifestDraft, TrainingData
-from contract.repository import REPORT_HTML, Repository
-from contract.signature import Output, OutputKind, Signature
-from gateway.serving.models import describe
+from contract.model import signature
+from contract.model.manifest import (
+    ArtifactDraft,
+    ArtifactFormat,
+    Golden,
+    InputFormat,
+    Kernels,
+    ManifestDraft,
+    TrainingData,
+)
+from contract.model.repository import REPORT_HTML, Repository
+from contract.model.signature import Output, OutputKind, Signature
+from gateway.serving.model_versions import describe
 from modelgate_artifacts import DecodedTarget
 from scoring import kernels as version_kernels
 from scoring.estimators import predict_rows
@@ -245,7 +253,7 @@ from modelgate_kernels.linear import LinearKernel
 right = LinearKernel.raw
 LinearKernel.raw = lambda self, matrix: np.nextafter(right(self, matrix), np.inf)
 from contract.settings import Settings
-from contract.training import TrainingRequest
+from contract.work.training import TrainingRequest
 from trainer.training.train import train
 train(TrainingRequest("blobs", "blobs"), Settings.from_environ(), lambda _: None, print, lambda *_: None)
 """

@@ -11,8 +11,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from contract.errors import Code, Failure, ModelgateError
-from contract.manifest import InputFormat, ModelManifest
-from contract.signature import Output, OutputKind
+from contract.model.manifest import InputFormat, ModelManifest
+from contract.model.signature import Output, OutputKind
 from scoring.predict import predict
 from tests.support import Raises, Sum, numbers, write_version
 

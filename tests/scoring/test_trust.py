@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sklearn.linear_model import LogisticRegression
 
 from contract.errors import Code, ModelgateError, SettingsError
-from contract.manifest import ModelManifest
-from contract.repository import Repository
+from contract.model.manifest import ModelManifest
+from contract.model.repository import Repository
 from contract.settings import Settings
 from scoring import public_keys
 from scoring.artifacts import load

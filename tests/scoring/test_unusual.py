@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.jobs import ColumnarRows
-from contract.manifest import ModelManifest
-from contract.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
+from contract.model.manifest import ModelManifest
+from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
+from contract.row import ColumnarRows
 from scoring.unusual import UnusualValues
 from tests.support import Sum, numbers, write_version
 from tests.trainer.fitting import rows_of

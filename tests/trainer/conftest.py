@@ -15,17 +15,17 @@ import pytest
 
 import contract
 import scoring
-from contract.manifest import ModelManifest
+from contract.model.manifest import ModelManifest
 from tests.leftovers import belonging_to
 from trainer.forks import Forks
-from trainer.importing.examine import examine
+from trainer.importing.edits.signature_trial import try_edit
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, SignatureEdit
-from trainer.importing.signature_trial import try_edit
+from trainer.importing.trial.examine import examine
 
 GOLDEN = """
 import importlib.util, pathlib, sys
 assert importlib.util.find_spec("trainer") is None
-from contract.repository import Repository
+from contract.model.repository import Repository
 from scoring.artifacts import load
 from scoring.predict import predict
 from scoring.trust import Trust

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from contract.manifest import ManifestDraft
+from contract.model.manifest import ManifestDraft
 from trainer.recipe import Recipe, Run
 from trainer.tables.training_rows import TrainingRows, in_data_dir, read_table, to_rows
 from trainer.training.fitting import fit_and_measure

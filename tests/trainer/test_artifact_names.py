@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder
 
 import modelgate_artifacts
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
 from trainer.tables.preprocessing import preprocessor
 
 INPUTS = [Field("rooms", Kind.NUMBER), Field("kind", Kind.STRING), Field("built", Kind.DATETIME)]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from broker.audit import AuditLog
+from broker.access.audit_log import AuditLog
 from tests.support import PROJECT
-from tests.trainer.test_inbox import MODEL
+from tests.trainer.importing.test_inbox import MODEL
 from trainer import recipes
 from trainer.__main__ import main
 

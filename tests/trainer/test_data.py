@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
 from tests.trainer.fitting import rows_of
 from trainer import recipes
 from trainer.recipe import DataError, Recipe, Table

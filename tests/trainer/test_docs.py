@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from contract.manifest import ArtifactFormat
-from contract.repository import Repository
+from contract.model.manifest import ArtifactFormat
+from contract.model.repository import Repository
 from contract.settings import Settings
-from contract.training import TrainingRequest
+from contract.work.training import TrainingRequest
 from tests.support import PROJECT
 from tests.trainer.conftest import check_without_trainer
 from trainer.training.train import train

@@ -20,8 +20,8 @@ from contract.settings import Settings
 from tests.support import command_line
 from tests.trainer.conftest import SharedForks
 from trainer.forks import Forks
-from trainer.importing import imports
-from trainer.importing.imports import import_file
+from trainer.importing.inbox import imports
+from trainer.importing.inbox.imports import import_file
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 from redis import Redis
 
-from broker.gateway.jobs import Jobs
-from broker.gateway.trainer_client import TrainerClient
-from contract.jobs import Job
-from contract.training import TrainingRequest
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.trainer_client import TrainerClient
+from contract.work.jobs import Job
+from contract.work.training import TrainingRequest
 from tests.support import PROJECT, SIGNER, state_dir, until
 from trainer.jobs.done import FOLDER
 
@@ -30,7 +30,7 @@ from trainer.jobs import commands, runner, training_process
 from tests.trainer import recipes_of_tests
 
 commands.HANDLERS.update(recipes_of_tests.ACTIONS)
-training_process.MODULE = "tests.trainer.recipes_of_tests"
+training_process.MODULE = "tests.trainer.recipes.recipes_of_tests"
 logs.configure("trainer", sys.stdout)
 runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """
@@ -42,7 +42,7 @@ from typing import Any
 
 from sklearn.linear_model import LinearRegression
 
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
 from trainer.recipe import Table, recipe
 
 def data() -> Table:
@@ -139,7 +139,7 @@ class TrainerHost:
         return self.trainers[-1]
 
     def train(self, behaviour: str, **parameters: object) -> Training:
-        """Submit a training that behaves like the function `behaviour` of `tests.trainer.recipes_of_tests`."""
+        """Submit a training that behaves like the function `behaviour` of `tests.trainer.recipes.recipes_of_tests`."""
         trainings = TrainerClient(self.redis, SIGNER, timeout=60, result_ttl=60)
         upload = parameters.pop("upload", None)
         request = TrainingRequest("m", behaviour, parameters=parameters, upload=upload)  # type: ignore[arg-type]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.gateway.jobs import Jobs
-from broker.scorer import ScorerQueue
-from broker.supervisor import Leases
-from contract.jobs import Job, PredictionJob
-from contract.repository import Repository
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.scorer import ScorerQueue
+from broker.sides.supervisor import Leases
+from contract.model.repository import Repository
+from contract.work.jobs import Job, PredictionJob
 from scoring.trust import Trust
 from tests.worker.lanes import bulk_lane
 from worker.batch_scorer import BatchScorer

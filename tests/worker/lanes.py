@@ -7,7 +7,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from broker.file_tasks import FileTasks
+from broker.sides.file_tasks import FileTasks
 from runtime.spool_room import SpoolRoom
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork

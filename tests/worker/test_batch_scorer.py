@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from broker.scorer import Batch, BatchJob
+from broker.sides.scorer import Batch, BatchJob
 from contract.errors import Failure
-from contract.jobs import PredictionOutcome
-from contract.repository import Repository
-from contract.signature import Field, Kind, Output, OutputKind, Signature
+from contract.model.repository import Repository
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
+from contract.work.jobs import PredictionOutcome
 from scoring.trust import Trust
 from tests.support import numbers, write_version
 from trainer.tables.row_profile import profile_of

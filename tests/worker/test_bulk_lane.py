@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.file_tasks import FileTask
-from broker.gateway.files import FileJob, FileJobs
-from broker.supervisor import Leases
-from contract.file_formats import FileFormat
-from contract.file_jobs import FileFolder, FileRequest
-from contract.repository import Repository
+from broker.sides.file_tasks import FileTask
+from broker.sides.gateway.file_submission import FileJob, FileJobs
+from broker.sides.supervisor import Leases
+from contract.model.repository import Repository
+from contract.rows.file_formats import FileFormat
+from contract.work.file_jobs import FileFolder, FileRequest
 from scoring.trust import Trust
 from tests.support import Sum, numbers, write_version
 from tests.worker.lanes import bulk_lane

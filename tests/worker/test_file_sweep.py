@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract.file_jobs import FileFolder
+from contract.work.file_jobs import FileFolder
 from worker import file_sweep
 from worker.file_sweep import FileSweep
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from broker.supervisor import Leases
+from broker.sides.supervisor import Leases
 from tests.support import until
 from worker.identity import Identity
 

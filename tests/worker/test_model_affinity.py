@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.repository import Repository
+from contract.model.repository import Repository
 from scoring.trust import Trust
 from tests.support import Sum, numbers, write_version
 from worker.activity import ActivityTable

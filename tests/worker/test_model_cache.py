@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from contract.errors import ModelgateError
-from contract.repository import Repository
+from contract.model.repository import Repository
 from scoring.trust import Trust
 from tests.support import Sum, numbers, write_version
 from worker import memory

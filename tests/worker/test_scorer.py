@@ -17,10 +17,10 @@ from redis import Redis
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
-from broker.gateway.jobs import Jobs
-from broker.scripts import FencedError
-from broker.supervisor import Leases
-from contract.jobs import Status
+from broker.link.scripts import FencedError
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.supervisor import Leases
+from contract.work.jobs import Status
 from scoring.compatibility import record_versions
 from scoring.trust import Trust
 from tests.support import PROJECT, Bomb, Raises, Sum, numbers, write_version
@@ -91,7 +91,7 @@ def _other_library(models: Path) -> None:
 def _with_trees_of_an_old_release(models: Path) -> None:
     shutil.rmtree(models / "bad")
     with record_versions():
-        forest = joblib.load(PROJECT / "tests/trainer/pickles/forest-1.3.2.joblib")
+        forest = joblib.load(PROJECT / "tests/trainer/importing/pickles/forest-1.3.2.joblib")
     write_version(models, "bad", forest, numbers("a", "b"))
 
 

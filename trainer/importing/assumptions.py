@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from contract.manifest import Remark
-from contract.signature import Null, Signature
+from contract.model.manifest import Remark
+from contract.model.signature import Null, Signature
 from contract.wording import listed
 
 _EDIT = "with an edited signature (docs/how-to/edit-a-signature.md)"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contract.jobs import Value
-from contract.signature import Kind, Null
+from contract.model.signature import Kind, Null
+from contract.row import Value
 
 
 @dataclass(frozen=True)

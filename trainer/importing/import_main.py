@@ -12,9 +12,9 @@ from typing import IO, Any
 from contract.settings import MB
 from runtime.limits import limit_memory, prefer_for_oom_kill
 from trainer.importing import Refused
-from trainer.importing.examine import examine
+from trainer.importing.edits.signature_trial import try_edit
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportTask, SignatureEdit
-from trainer.importing.signature_trial import try_edit
+from trainer.importing.trial.examine import examine
 
 
 def main(answer_file: IO[str], arguments: Mapping[str, Any]) -> None:

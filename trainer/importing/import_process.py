@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import ModelgateError
-from contract.manifest import ManifestDraft, ModelManifest
-from contract.signature import Signature
-from contract.signature_edits import edit_signature
+from contract.model.manifest import ManifestDraft, ModelManifest
+from contract.model.signature import Signature
+from contract.model.signature_edits import edit_signature
 from trainer.forks import MOST_ANSWER, EndedTask, Forks, ForkTask
 from trainer.importing import Refused
 

@@ -9,20 +9,20 @@ from typing import Any
 
 from redis import Redis
 
-from broker.job_kinds import TRAINING
-from broker.schedules import Schedules, TooManySchedules
-from broker.signatures import Signer
+from broker.access.signatures import Signer
+from broker.records.job_kinds import TRAINING
+from broker.state.schedules import Schedules, TooManySchedules
 from contract.errors import Code, ModelgateError
 from contract.files import read_regular
-from contract.jobs import timestamp
-from contract.repository import CURRENT, Repository
+from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
-from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
+from contract.work.jobs import timestamp
+from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from trainer import recipes
 from trainer.forks import Forks
-from trainer.importing import imports
-from trainer.importing.judging import Wish, promote_if_passed
-from trainer.importing.signature_edits import publish_edited
+from trainer.importing.edits.signature_edits import publish_edited
+from trainer.importing.inbox import imports
+from trainer.importing.inbox.judging import Wish, promote_if_passed
 from trainer.publishing import aliases, promotion, removal
 from trainer.publishing.disk import code_of, write
 from trainer.recipe import DataError

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from broker.trainer_jobs import SIGNATURE_TTL
+from broker.state.trainer_jobs import SIGNATURE_TTL
 from trainer.publishing.disk import sync
 
 FOLDER = ".done"

@@ -15,14 +15,14 @@ from typing import ClassVar, NoReturn
 
 from redis.exceptions import RedisError
 
-from broker.connection import connect
-from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
-from broker.lease_groups import TRAINERS
-from broker.room import Room
-from broker.scripts import FencedError
-from broker.signatures import Signer
-from broker.supervisor import LEASE, Leases, incarnation
-from broker.trainer import OwnedJob, Ownership, TrainerQueue
+from broker.access.signatures import Signer
+from broker.link.connection import connect
+from broker.link.scripts import FencedError
+from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
+from broker.records.lease_groups import TRAINERS
+from broker.sides.gateway.room import Room
+from broker.sides.supervisor import LEASE, Leases, incarnation
+from broker.sides.trainer import OwnedJob, Ownership, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from runtime.duties import Duties
@@ -60,8 +60,8 @@ class RunningJob:
 class JobRunner(ABC):
     """Takes the jobs of one queue, runs them, records their outcomes, and renews its lease meanwhile.
 
-    The runner that takes a job owns it (`broker.trainer`). While Redis is gone, running jobs continue. It runs only
-    jobs that a gateway signed, and each of them once.
+    The runner that takes a job owns it (`broker.sides.trainer`). While Redis is gone, running jobs continue. It runs
+    only jobs that a gateway signed, and each of them once.
     """
 
     kind: ClassVar[JobKind]

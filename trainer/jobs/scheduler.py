@@ -12,15 +12,15 @@ from contextlib import suppress
 
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from broker.audit import SCHEDULE, AuditEntry, AuditLog
-from broker.connection import connect
-from broker.job_kinds import TRAINING
-from broker.schedules import Schedule
-from broker.signatures import Signer
-from broker.trainer import Scheduler, unfinished
-from broker.trainer_jobs import SIGNATURE_TTL, enqueue, training_job
+from broker.access.audit_log import SCHEDULE, AuditEntry, AuditLog
+from broker.access.signatures import Signer
+from broker.link.connection import connect
+from broker.records.job_kinds import TRAINING
+from broker.sides.trainer import Scheduler, unfinished
+from broker.state.schedules import Schedule
+from broker.state.trainer_jobs import SIGNATURE_TTL, enqueue, training_job
 from contract.settings import Settings
-from contract.training import TrainingRequest
+from contract.work.training import TrainingRequest
 from runtime.duties import Duties
 from trainer.jobs import spool
 from trainer.jobs.commands import schedules_of

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from contract.errors import ModelgateError
-from contract.repository import CURRENT, SIGNATURE_FILE, Repository
+from contract.model.repository import CURRENT, SIGNATURE_FILE, Repository
 from scoring.artifacts import check_versions
 from trainer.publishing.signing import SigningPolicy
 

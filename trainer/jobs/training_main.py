@@ -14,10 +14,10 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from broker.connection import connect
+from broker.link.connection import connect
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from contract.training import Progress, TrainingRequest
+from contract.work.training import Progress, TrainingRequest
 from runtime.limits import limit_memory
 from trainer.console import print_line
 from trainer.processes import hide_memory

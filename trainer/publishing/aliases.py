@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from contract.errors import Code, ModelgateError, version_error
-from contract.repository import (
+from contract.model.repository import (
     ALIASES_FILE,
     CURRENT,
     PREVIOUS,

@@ -9,9 +9,9 @@ from contextlib import suppress
 from redis import Redis
 from redis.exceptions import RedisError
 
-from broker.load_status import WarmUp, load_statuses, request_load, warm_up, withdraw_request
+from broker.state.load_status import WarmUp, load_statuses, request_load, warm_up, withdraw_request
 from contract.errors import Code, ModelgateError, version_error
-from contract.repository import CURRENT, Repository
+from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
 from scoring.trust import Trust
 from trainer.publishing import aliases

@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from contract.jobs import timestamp
-from contract.manifest import Artifact, ArtifactFormat, ManifestDraft, ModelManifest
-from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
+from contract.model.manifest import Artifact, ArtifactFormat, ManifestDraft, ModelManifest
+from contract.model.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
+from contract.work.jobs import timestamp
 from scoring.artifacts import library_versions, pack
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from scoring.trust import Trust

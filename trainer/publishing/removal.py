@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from contract.errors import Code, ModelgateError
-from contract.repository import REMOVED, RemovedModel, Repository, valid_name
+from contract.model.repository import REMOVED, RemovedModel, Repository, valid_name
 from trainer.publishing.aliases import lock_aliases
 from trainer.publishing.disk import STAGING, locked, opened_folder, sync
 from trainer.publishing.publish import record_numbers

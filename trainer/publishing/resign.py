@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contract.errors import ModelgateError
 from contract.files import read_regular
-from contract.manifest import ModelManifest
-from contract.repository import MANIFEST_FILE, SIGNATURE_FILE, Repository, valid_name
+from contract.model.manifest import ModelManifest
+from contract.model.repository import MANIFEST_FILE, SIGNATURE_FILE, Repository, valid_name
 from scoring.artifacts import checked_bytes
 from scoring.trust import Trust
 from trainer.publishing.disk import STAGING, locked, write

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from contract.errors import ModelgateError
-from contract.jobs import Answer
-from contract.manifest import Golden, ModelManifest
-from contract.repository import MANIFEST_FILE
+from contract.model.manifest import Golden, ModelManifest
+from contract.model.repository import MANIFEST_FILE
+from contract.row import Answer
 from scoring.artifacts import load
 from scoring.kernels import kernel_for
 from scoring.predict import Prediction, predict

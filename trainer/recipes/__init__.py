@@ -14,9 +14,9 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from contract.manifest import ArtifactFormat
-from contract.parameters import Parameter
-from contract.repository import valid_name
+from contract.model.manifest import ArtifactFormat
+from contract.model.parameters import Parameter
+from contract.model.repository import valid_name
 from trainer.recipe import Recipe, RecipeError
 from trainer.recipe_parameters import parameters_in
 

@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
 from trainer.recipe import Table, recipe
 
 

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
 from trainer.recipe import DataError, Table, recipe
 
 INPUTS = ("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat")

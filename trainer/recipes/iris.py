@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.datasets import load_iris
 from sklearn.svm import SVC
 
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
 from trainer.recipe import Table, recipe
 
 SPECIES = ("setosa", "versicolor", "virginica")

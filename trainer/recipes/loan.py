@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 
-from contract.manifest import InputFormat
-from contract.signature import Field, Kind
+from contract.model.manifest import InputFormat
+from contract.model.signature import Field, Kind
 from trainer.recipe import Table, recipe
 
 WORDS = {

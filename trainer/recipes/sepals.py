@@ -8,7 +8,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
 from trainer.recipe import Table, recipe
 
 

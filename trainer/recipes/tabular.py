@@ -27,8 +27,8 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from contract.manifest import InputFormat
-from contract.signature import Kind
+from contract.model.manifest import InputFormat
+from contract.model.signature import Kind
 from contract.wording import listed, percent, shown
 from trainer.recipe import Candidate, OutOfFold, RecipeError, Run, recipe
 from trainer.tables.balance import average_precision, out_of_balance, rarest

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.jobs import Value
+from contract.row import Value
 from scoring.estimators import predict_matrix
 from trainer.report.evidence import Evidence, VersionAnswers
 from trainer.report.parts import NotShown, most_frequent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from contract.metrics import lower_is_better
+from contract.model.version_metrics import lower_is_better
 from trainer.recipe import Candidate
 from trainer.report.parts import Facts, NotShown, clean, number
 

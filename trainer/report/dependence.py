@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from modelgate_kernels.matrix import to_matrix
 
-from contract.jobs import Row, Value
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
+from contract.row import Row, Value
 from scoring.estimators import predict_matrix
 from trainer.report.answers import interesting
 from trainer.report.evidence import Evidence

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from contract.jobs import Row, Value
-from contract.manifest import InputFormat, ManifestDraft, ModelManifest
-from contract.signature import Output
+from contract.model.manifest import InputFormat, ManifestDraft, ModelManifest
+from contract.model.signature import Output
+from contract.row import Row, Value
 from trainer.recipe import Candidate
 
 
@@ -42,8 +42,8 @@ class VersionComparison:
     `missing` is the reason: "there are 12 held-out rows that are new to both, and it takes 50". `one_answer`: without
     a result, it was still measured that the new version always gives the same answer, and that the other one is better.
     `sample`: the rows are those of an import, and new to `version`; the new version may have learnt from them.
-    `changes` are what callers of `version` have to change (`contract.signature_changes`). `actual` are the targets of
-    the rows, `now` and `before` the answers of both versions to them.
+    `changes` are what callers of `version` have to change (`contract.model.signature_changes`). `actual` are the
+    targets of the rows, `now` and `before` the answers of both versions to them.
     """
 
     version: int

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contract.manifest import ManifestDraft, ModelManifest
-from contract.signature import OutputKind, Signature
+from contract.model.manifest import ManifestDraft, ModelManifest
+from contract.model.signature import OutputKind, Signature
 from trainer.report.answers import Classes, Numbers
 from trainer.report.candidates import candidates
 from trainer.report.classification import classification

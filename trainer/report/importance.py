@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from contract.manifest import InputFormat
-from contract.signature import OutputKind, Signature
+from contract.model.manifest import InputFormat
+from contract.model.signature import OutputKind, Signature
 from scoring.estimators import predict_matrix
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, clean, number

@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from contract.metrics import CROSS_VALIDATED, TRAINING, baseline_of, headline_first, lower_is_better
-from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.model.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.model.version_metrics import CROSS_VALIDATED, TRAINING, baseline_of, headline_first, lower_is_better
 from contract.wording import kind_in_words, percent, six_digits
 from trainer.report.parts import MISSING, Facts, part
 from trainer.report.pictures import DASHES

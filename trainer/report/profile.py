@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from contract.jobs import Value
-from contract.signature import Kind, OutputKind
+from contract.model.signature import Kind, OutputKind
+from contract.row import Value
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, clean, histogram, number, part
 

@@ -7,8 +7,8 @@ import pprint
 import re
 import shlex
 
-from contract.manifest import ModelManifest
-from contract.report_placeholders import ADDRESS
+from contract.model.manifest import ModelManifest
+from contract.model.report_placeholders import ADDRESS
 from trainer.report.parts import UNSHOWN, Facts, NotShown
 
 LONGEST = 16_000

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.jobs import Value
+from contract.row import Value
 from trainer.report.answers import Classes, Numbers
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, clean, number

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract.manifest import ModelManifest
-from contract.repository import REPORT_HTML, REPORT_JSON
+from contract.model.manifest import ModelManifest
+from contract.model.repository import REPORT_HTML, REPORT_JSON
 from trainer.report.evidence import Evidence
 from trainer.report.facts import gather, published
 from trainer.report.page import render

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from contract import csv_table
+from contract.rows import csv_table
 from trainer.recipe import DataError, Table
 
 
 def read(path: Path, source: str, on_progress: Callable[[float], None]) -> Table:
-    """Read a header and rows of text, as serving does (`contract.csv_table`). Blank cells are None.
+    """Read a header and rows of text, as serving does (`contract.rows.csv_table`). Blank cells are None.
 
     `on_progress` is called with the fraction that has been read. Raises `DataError`, which calls the file `source`.
     """

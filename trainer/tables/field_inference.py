@@ -7,12 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from contract.csv_cells import NULLS, date_format, is_null_word, number_format, why_not_dates, without_commas
-from contract.signature import Field, Format, Kind
-from contract.training import KINDS
-from contract.training_columns import resolve_columns
-from contract.values import Conversion, Refusal
+from contract.model.signature import Field, Format, Kind
+from contract.rows.csv_cells import NULLS, date_format, is_null_word, number_format, why_not_dates, without_commas
+from contract.rows.values import Conversion, Refusal
 from contract.wording import kind_in_words, listed, shown
+from contract.work.training import KINDS
+from contract.work.training_columns import resolve_columns
 from trainer.recipe import DataError, Recipe, Table
 
 FEWEST_ROWS = 20

@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
 from modelgate_artifacts import days, flat, floats, remainder
 from trainer.recipe import Run
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from contract import csv_table
+from contract.model.signature import Field, Kind
+from contract.rows import csv_table
 from contract.settings import MB, Settings
-from contract.signature import Field, Kind
-from contract.training import ColumnPreview, ColumnUse, Task, TrainingPreview, TrainingRequest, name_of_kind
-from contract.training_columns import Columns, resolve_columns
 from contract.wording import shown
+from contract.work.training import ColumnPreview, ColumnUse, Task, TrainingPreview, TrainingRequest, name_of_kind
+from contract.work.training_columns import Columns, resolve_columns
 from trainer.recipe import DataError, Table
 from trainer.tables.csv_file import as_table
 from trainer.tables.field_inference import (

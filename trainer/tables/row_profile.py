@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from contract.jobs import Row, Value
-from contract.profile import ColumnProfile, Profile
-from contract.signature import Kind, OutputKind, RowFormat, Signature
+from contract.model.profile import ColumnProfile, Profile
+from contract.model.signature import Kind, OutputKind, RowFormat, Signature
+from contract.row import Row, Value
 
 BINS, MOST_VALUES, MOST_COLUMNS, LONGEST_VALUE = 10, 50, 1_000, 100
 """Bins of numbers, values of other columns, columns, and characters of a value."""

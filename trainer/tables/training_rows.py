@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from contract.coercion import coerce
 from contract.errors import InvalidInstances
-from contract.instances import Grid
-from contract.jobs import Row, Value
+from contract.row import Row, Value
+from contract.rows.coercion import coerce
+from contract.rows.instances import Grid
 from contract.settings import Settings
-from contract.training import TrainingRequest
+from contract.work.training import TrainingRequest
 from trainer.recipe import DataError, Recipe, Table
 from trainer.tables.csv_file import read
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from trainer import reaper
 from trainer.forks import ForkTask
-from trainer.importing import import_main, sample_comparison
+from trainer.importing import import_main
+from trainer.importing.inbox import sample_comparison
 from trainer.processes import hide_memory, show_memory
 from trainer.publishing import verify
 

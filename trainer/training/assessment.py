@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import ModelgateError
-from contract.manifest import ModelManifest
-from contract.metrics import data_look_wrong
-from contract.repository import Repository
-from contract.signature import OutputKind
-from contract.signature_changes import signature_changes
-from contract.training import TrainingRequest
+from contract.model.manifest import ModelManifest
+from contract.model.repository import Repository
+from contract.model.signature import OutputKind
+from contract.model.signature_changes import signature_changes
+from contract.model.version_metrics import data_look_wrong
 from contract.wording import shown
+from contract.work.training import TrainingRequest
 from scoring.estimators import predict_matrix
 from scoring.trust import Trust
 from trainer.recipe import Run

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from modelgate_kernels.matrix import to_matrix
 
-from contract.coercion import coerce
 from contract.errors import InvalidInstances, ModelgateError
-from contract.instances import Grid
-from contract.jobs import Row
-from contract.manifest import ModelManifest
-from contract.metrics import beats_baselines, missed_baselines
-from contract.repository import Repository
-from contract.signature import Output, OutputKind, Signature
+from contract.model.manifest import ModelManifest
+from contract.model.repository import Repository
+from contract.model.signature import Output, OutputKind, Signature
+from contract.model.version_metrics import beats_baselines, missed_baselines
+from contract.row import Row
+from contract.rows.coercion import coerce
+from contract.rows.instances import Grid
 from contract.wording import counted
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix

@@ -1,6 +1,6 @@
 """Measures fitted estimators, on rows and by cross-validation: the metrics of the manifest.
 
-Add a new metric to `contract.training.METRICS` too, so that gates may name it, and to `LOWER_IS_BETTER` of
+Add a new metric to `contract.work.training.METRICS` too, so that gates may name it, and to `LOWER_IS_BETTER` of
 `trainer.training.gate` if its name has none of these suffixes and lower is better.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from sklearn import metrics
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from contract.signature import Output, OutputKind
+from contract.model.signature import Output, OutputKind
 from scoring.estimators import predict_matrix
 from trainer.recipe import Candidate, OutOfFold
 from trainer.tables.balance import average_precision, out_of_balance, rarest

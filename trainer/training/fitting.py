@@ -13,9 +13,9 @@ import numpy as np
 from modelgate_kernels.matrix import to_matrix
 from sklearn.model_selection import train_test_split
 
-from contract.jobs import Value
-from contract.manifest import ArtifactDraft, Golden, ManifestDraft, TrainingData
-from contract.signature import Field, Kind
+from contract.model.manifest import ArtifactDraft, Golden, ManifestDraft, TrainingData
+from contract.model.signature import Field, Kind
+from contract.row import Value
 from scoring.artifacts import use_one_thread
 from scoring.kernels import compared
 from scoring.methods import find_methods

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from contract.metrics import TRAINING, baseline_of, is_better, lower_is_better, missed_baselines
-from contract.signature_changes import some
-from contract.training import SIGNATURE, ComparedFigures, Gate
+from contract.model.signature_changes import some
+from contract.model.version_metrics import TRAINING, baseline_of, is_better, lower_is_better, missed_baselines
 from contract.wording import shown
+from contract.work.training import SIGNATURE, ComparedFigures, Gate
 from trainer.report.evidence import ComparisonOutcome, Leak, VersionComparison
 
 ROUNDING = 1e-9

@@ -6,8 +6,8 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from contract.repository import Repository
-from contract.training import TrainingResult
+from contract.model.repository import Repository
+from contract.work.training import TrainingResult
 
 JOB_FILE = "job.json"
 """The file beside the report: the id of the job, and its result before the alias moves."""

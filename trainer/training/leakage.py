@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from contract.jobs import Row, Value
-from contract.signature import Field, Kind
+from contract.model.signature import Field, Kind
+from contract.row import Row, Value
 from contract.wording import percent, shown
 from trainer.report.evidence import Leak
 

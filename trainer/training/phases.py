@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from contract.training import Progress
+from contract.work.training import Progress
 from trainer.recipe import Run
 from trainer.report.candidates import candidates
 from trainer.report.parts import MISSING, Facts, part
@@ -32,7 +32,7 @@ class Phases:
     def __init__(self, report: ReportProgress) -> None:
         self._report = report
         self.tried: Facts | None = None
-        """The candidates so far, as `contract.training.Progress` has them."""
+        """The candidates so far, as `contract.work.training.Progress` has them."""
         self._phase = ""
         self._began, self._since, self._fraction = 0.0, 0.0, 0.0
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from contract.jobs import Row, Value
-from contract.manifest import ModelManifest
+from contract.model.manifest import ModelManifest
+from contract.row import Row, Value
 
 ROW_HASHES_FILE = "learnt.hashes"
 """The file beside a version's report: sorted little-endian 64-bit numbers, two for each training row."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from contract.jobs import Value
-from contract.signature import Output
+from contract.model.signature import Output
+from contract.row import Value
 from trainer.recipe import OutOfFold
 from trainer.report.evidence import OperatingPoint, Thresholds
 from trainer.tables.balance import rarest

@@ -13,10 +13,10 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from contract.errors import Code, ModelgateError
-from contract.manifest import ModelManifest
-from contract.repository import valid_name
+from contract.model.manifest import ModelManifest
+from contract.model.repository import valid_name
 from contract.settings import Settings
-from contract.training import ANYWAY, TrainingRequest, TrainingResult
+from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
 from scoring.trust import Trust
 from trainer import recipes
 from trainer.publishing.aliases import retain

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from modelgate.command.application import run
 
-from tests.flow.gateways import Site, start_site
+from tests.stacks.gateways import Site, start_site
 from tests.support import PROJECT, numbers, write_version
 
 ADMIN_KEY = "a" * 40

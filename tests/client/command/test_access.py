@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.command.conftest import ADMIN_KEY, Modelgate
-from tests.flow.gateways import Site
+from tests.stacks.gateways import Site
 
 
 def test_a_key_is_created_listed_rotated_used_and_revoked(admin: Modelgate) -> None:

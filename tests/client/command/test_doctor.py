@@ -13,17 +13,17 @@ import pytest
 import requests
 from modelgate.command.doctor import address
 
-from broker.job_kinds import TRAINING
-from broker.lease_groups import TRAINERS
-from broker.schedules import Schedules
-from broker.supervisor import Leases
-from broker.trainer import Scheduler, TrainerQueue
+from broker.records.job_kinds import TRAINING
+from broker.records.lease_groups import TRAINERS
+from broker.sides.supervisor import Leases
+from broker.sides.trainer import Scheduler, TrainerQueue
+from broker.state.schedules import Schedules
 from contract.errors import Code, Failure
-from contract.training import TrainingRequest
+from contract.work.training import TrainingRequest
 from tests.client.certificates import with_own_certificate
 from tests.client.command.conftest import ADMIN_KEY, Ended, Modelgate, process
-from tests.flow.gateways import Site
-from tests.ports import free_port
+from tests.stacks.gateways import Site
+from tests.stacks.ports import free_port
 from tests.support import SIGNER, until
 
 

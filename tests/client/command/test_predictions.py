@@ -22,11 +22,11 @@ import pytest
 from modelgate import Client
 from modelgate.command.predictions import _opened
 
-from contract.manifest import InputFormat
+from contract.model.manifest import InputFormat
 from tests.client.command.conftest import SUM, Model, Modelgate
 from tests.client.command.conftest import process as in_a_process
 from tests.flow import estimators
-from tests.flow.gateways import Site, start_site
+from tests.stacks.gateways import Site, start_site
 from tests.support import numbers, until, write_version
 
 ROWS = 100_000

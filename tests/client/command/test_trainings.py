@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.client.command.conftest import Ended, Modelgate
 from tests.client.command.conftest import process as in_a_process
-from tests.flow.gateways import Gateway
-from tests.flow.redis_process import RedisProcess
-from tests.flow.trainer_process import trainer_process
+from tests.stacks.gateways import Gateway
+from tests.stacks.redis_process import RedisProcess
+from tests.stacks.trainer_process import trainer_process
 from tests.support import PROJECT, until
 
 CHURN = PROJECT / "docs/tutorial/churn.csv"

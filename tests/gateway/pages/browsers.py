@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from contract.keys import Key, new_token
+from contract.work.api_keys import Key, new_token
 from gateway.pages.assets import STYLE
 from tests.gateway.callers import store
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.scorer import BatchJob
-from contract.jobs import PredictionOutcome
-from contract.manifest import Golden
-from contract.repository import Repository
-from contract.request_ids import RequestIds
+from broker.sides.scorer import BatchJob
+from contract.model.manifest import Golden
+from contract.model.repository import Repository
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.settings import Settings
-from contract.signature import Field, Kind, Output, OutputKind, Signature
+from contract.work.jobs import PredictionOutcome
+from contract.work.request_ids import RequestIds
 from gateway.app import create_app
-from gateway.pages.curves import curves_of
+from gateway.pages.charts.curves import curves_of
 from gateway.pages.same_rows import ComparedMetric, SameRows
 from tests.gateway.conftest import scorer
 from tests.gateway.pages.browsers import Browser, words

@@ -9,8 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from contract.keys import Detail, Key, Scope, new_token
 from contract.settings import Settings
+from contract.work.api_keys import Detail, Key, Scope, new_token
 from gateway.app import create_app
 from gateway.pages.live_parts import _MOST, KEEP, LiveParts
 from gateway.pages.pace import SHORTEST

@@ -21,19 +21,19 @@ from redis import Redis
 from broker.metrics.table import MODEL_SECONDS
 from broker.metrics.traffic import Period, Point
 from contract.errors import Code, ModelgateError
-from contract.manifest import TrainingData
-from contract.report_placeholders import STATUS
-from contract.repository import Repository
+from contract.model.manifest import TrainingData
+from contract.model.report_placeholders import STATUS
+from contract.model.repository import Repository
+from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from contract.settings import Settings
-from contract.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
-from contract.training import RepositoryAction, RepositoryCommand
+from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.app import create_app
+from gateway.pages.charts.traffic_charts import charts_of
 from gateway.pages.snippets import snippets
-from gateway.pages.traffic import drawn
-from gateway.pages.traffic_charts import charts_of
+from gateway.pages.traffic_page import drawn
 from tests.gateway.conftest import without_redis
 from tests.gateway.pages.browsers import Browser, words
-from tests.gateway.test_traffic import record
+from tests.gateway.routes.test_traffic import record
 from tests.support import PROJECT, Sum, numbers, write_version
 from trainer.jobs.commands import HANDLERS
 

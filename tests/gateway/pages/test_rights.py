@@ -11,10 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from contract.keys import Detail, Key, Scope
 from contract.settings import Settings
+from contract.work.api_keys import Detail, Key, Scope
 from gateway.app import create_app
-from gateway.rules import Level, Route
+from gateway.http.rules import Level, Route
 from tests.gateway.callers import ADMIN_KEY
 from tests.gateway.pages.browsers import Browser
 from tests.support import Sum, numbers, write_version

@@ -13,12 +13,12 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.serving import make_server
 
-from broker.keys import KEYS
-from broker.sessions import MOST, Sessions
-from contract.keys import Key, Scope, fingerprint, new_token
+from broker.access.key_store import KEYS
+from broker.access.sessions import MOST, Sessions
 from contract.settings import Settings
+from contract.work.api_keys import Key, Scope, fingerprint, new_token
 from gateway.app import Gateway, create_app
-from gateway.sessions import LASTS, cookie_of
+from gateway.door.sessions import LASTS, cookie_of
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.pages.browsers import TOKEN, Browser
 from tests.support import InThreads, until

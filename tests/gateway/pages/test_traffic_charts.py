@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from broker.metrics.traffic import Period, Point
-from gateway.pages.traffic_charts import Curve, TrafficChart, charts_of, short, table_of
+from gateway.pages.charts.traffic_charts import Curve, TrafficChart, charts_of, short, table_of
 
 
 def drawn(*values: float | None, has_counts: bool = False) -> tuple[list[str], Sequence[tuple[float, float]]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from werkzeug.test import TestResponse
 
+from contract.model.signature import Field, Kind
 from contract.settings import Settings
-from contract.signature import Field, Kind
 from gateway.app import create_app
 from tests.gateway.pages.browsers import Browser, words
 from tests.support import Sum, numbers, write_version

@@ -15,19 +15,19 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from broker.job_kinds import TRAINING
-from broker.lease_groups import TRAINERS
-from broker.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
-from broker.scorer import BatchLimits, ScorerQueue
-from broker.supervisor import Leases
-from broker.trainer import TrainerQueue
+from broker.records.job_kinds import TRAINING
+from broker.records.lease_groups import TRAINERS
+from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.supervisor import Leases
+from broker.sides.trainer import TrainerQueue
+from broker.state.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
 from contract.errors import Code, Failure, ModelgateError
-from contract.jobs import Job, Status
-from contract.keys import Key, Scope, new_token
-from contract.manifest import TrainingData
+from contract.model.manifest import TrainingData
+from contract.model.signature import Field, Kind, Output, OutputKind
 from contract.settings import Settings
-from contract.signature import Field, Kind, Output, OutputKind
-from contract.training import (
+from contract.work.api_keys import Key, Scope, new_token
+from contract.work.jobs import Job, Status
+from contract.work.training import (
     ANYWAY,
     KINDS,
     ColumnPreview,
@@ -41,9 +41,9 @@ from contract.training import (
     TrainingResult,
 )
 from gateway.app import create_app
-from gateway.pages.jobs import shown_output
+from gateway.http.rules import Level, Route
+from gateway.pages.job_pages import shown_output
 from gateway.pages.wording import FILTERS
-from gateway.rules import Level, Route
 from tests.gateway.callers import ADMIN_KEY, Caller, store
 from tests.gateway.pages.browsers import Browser, words
 from tests.support import SIGNER, Sum, write_version

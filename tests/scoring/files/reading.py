@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from contract import csv_table
-from contract.coercion import coerce
 from contract.errors import FieldError, InvalidInstances
-from contract.file_formats import FileFormat
-from contract.instances import Grid, Instances
-from contract.manifest import Artifact, ArtifactFormat, InputFormat, ModelManifest, TrainingData
-from contract.signature import Field, Format, Kind, Output, OutputKind, Signature
+from contract.model.manifest import Artifact, ArtifactFormat, InputFormat, ModelManifest, TrainingData
+from contract.model.signature import Field, Format, Kind, Output, OutputKind, Signature
+from contract.rows import csv_table
+from contract.rows.coercion import coerce
+from contract.rows.file_formats import FileFormat
+from contract.rows.instances import Grid, Instances
 from scoring.files.assemble import assemble, assemble_errors
 from scoring.files.chunks import rows_of
 from scoring.files.plan import FilePlan, NotReadable, Steps

@@ -13,8 +13,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from contract.file_formats import FileFormat
-from contract.signature import Field, Kind, Output, OutputKind, Signature
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
+from contract.rows.file_formats import FileFormat
 from scoring.files import plan as plans
 from scoring.files.plan import FilePlan, NotReadable
 from scoring.files.planning import plan

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from contract.errors import InvalidInstances
-from contract.file_formats import FileFormat
-from contract.manifest import InputFormat
-from contract.signature import Field, Kind, Output, OutputKind, Signature
+from contract.model.manifest import InputFormat
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
+from contract.rows.file_formats import FileFormat
 from scoring.files.plan import NotReadable
 from scoring.files.planning import plan
 from tests.scoring.files.reading import MODEL, Lengths, Loaded, as_file, as_request, finished, random_csv

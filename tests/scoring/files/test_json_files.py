@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from contract.errors import InvalidInstances
-from contract.file_formats import FileFormat
-from contract.manifest import InputFormat
-from contract.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
+from contract.model.manifest import InputFormat
+from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
+from contract.rows.file_formats import FileFormat
 from gateway.protocols import native
 from scoring.files.plan import NotReadable
 from scoring.files.planning import plan

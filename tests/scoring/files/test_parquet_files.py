@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 
 from contract.errors import InvalidInstances
-from contract.file_formats import FileFormat
-from contract.instances import Grid
-from contract.manifest import InputFormat
-from contract.signature import Field, Kind, Output, OutputKind, Signature
+from contract.model.manifest import InputFormat
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
+from contract.rows.file_formats import FileFormat
+from contract.rows.instances import Grid
 from scoring.files.parquet import connection, in_background
 from scoring.files.plan import NotReadable
 from scoring.files.planning import plan

@@ -11,11 +11,11 @@ from typing import Any
 
 from modelgate_artifacts import WithCategories, WithConstant, XGBoostModel
 from trainer.importing import Refused
+from trainer.importing.files.packages import forecasts
+from trainer.importing.files.reasons import of_time_series
 from trainer.importing.other_libraries import boosted_trees, encoders, regressions, stacks
 from trainer.importing.other_libraries.boosted_trees import is_booster, libraries
 from trainer.importing.other_libraries.described import Described
-from trainer.importing.packages import forecasts
-from trainer.importing.reasons import of_time_series
 
 
 def described(thing: Any) -> Described | None:

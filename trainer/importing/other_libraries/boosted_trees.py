@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from contract.manifest import InputFormat
-from contract.signature import Kind
+from contract.model.manifest import InputFormat
+from contract.model.signature import Kind
 from contract.wording import listed
 from trainer.importing import Refused
 from trainer.importing.hints import Hint

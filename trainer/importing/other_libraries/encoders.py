@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from contract.manifest import InputFormat
-from contract.signature import Kind
+from contract.model.manifest import InputFormat
+from contract.model.signature import Kind
 from trainer.importing.hints import Hint
 from trainer.importing.other_libraries.described import SOME, Described, finite_ends, kind_of
 

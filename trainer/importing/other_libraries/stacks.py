@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract.manifest import InputFormat
+from contract.model.manifest import InputFormat
 from trainer.importing.hints import Hint
 from trainer.importing.other_libraries.described import Described
 

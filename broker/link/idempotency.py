@@ -1,0 +1,67 @@
+"""Repeated requests: what the scripts answer for a request whose idempotency key was used before."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from redis import Redis
+
+from broker.link.durability import Durability
+from broker.link.scripts import Call, Scripts
+
+_SAME = b"same "
+
+
+class Conflict(StrEnum):
+    """Why a repeated request makes nothing and gets nothing: its key belongs to another request, or the job that it
+    made no longer exists."""
+
+    OTHER_REQUEST = "other_request"
+    GONE = "gone"
+
+
+class IdempotencyConflict(Exception):
+    """A request cannot be answered with what an earlier one has made."""
+
+    def __init__(self, conflict: Conflict) -> None:
+        super().__init__(str(conflict))
+        self.conflict = conflict
+
+
+class InFlight(Exception):
+    """An earlier request with the same key is still being carried out."""
+
+
+class IdempotencyRecords:
+    """The records of requests with an idempotency key. Raises `redis.exceptions.RedisError`."""
+
+    def __init__(self, connection: Redis, durability: Durability | None = None) -> None:
+        """`durability` says when what an earlier request has made is accepted."""
+        self._connection = connection
+        self._scripts = Scripts(connection)
+        self._durability = durability or Durability()
+
+    def find(self, idempotency: str) -> str | None:
+        """Return what an earlier request has made: the id of a job, or `key:` and that of an API key; None if there was
+        no such request. Raises `IdempotencyConflict`. One round trip."""
+        (answer,) = self._durability.send(self._scripts.send, [Call("recall", [idempotency])])
+        return made_in(answer)
+
+    def made_with(self, record: str) -> str | None:
+        """Return what a request has made, as `find` does, whatever else it said. `record`: what comes before the
+        fingerprint in `find`. One round trip."""
+        entry = self._connection.get(f"mg:idempotency:{record}")
+        return entry.decode().partition(" ")[0] if isinstance(entry, bytes) else None
+
+
+def made_in(answer: Any) -> str | None:
+    """Return what an earlier request has made, as a script answers it; None for any other answer. Raises
+    `IdempotencyConflict`."""
+    if not isinstance(answer, bytes):
+        return None
+    if answer.startswith(_SAME):
+        return answer.removeprefix(_SAME).decode()
+    if answer.decode() in list(Conflict):
+        raise IdempotencyConflict(Conflict(answer.decode()))
+    return None

@@ -1,0 +1,1 @@
+"""What Redis holds of a job, by its kind. Nothing here talks to Redis."""

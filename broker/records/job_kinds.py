@@ -1,0 +1,195 @@
+"""The kinds of jobs, one entry each; the rest of `broker/` and its scripts read from here how kinds differ."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+from broker.records.job_records import job_data, read_file_prediction, read_prediction, read_training
+from broker.records.lease_groups import SCORERS, TRAINERS, LeaseGroup
+from contract.settings import Settings
+from contract.work.jobs import Job
+
+READ_OF_ALL = frozenset({"version", "echo"})
+"""Fields of a kind that every script reads of a job; those of the kind's `fields` that it does not, an end keeps."""
+
+_FOREIGN = job_data("").decode()
+"""RQ's `data` of an ended job in a queue of another program."""
+
+
+@dataclass(frozen=True, eq=False)
+class JobKind:
+    """One kind of job.
+
+    `name` is its `kind` in the HTTP API. `queue` is its queue in RQ; if it ends with a colon, it is the prefix of a
+    queue for each model and owner. `function` is written where RQ expects a dotted path to import. Processes of
+    `group` take the jobs.
+
+    `batched`: scorers take batches, and queues take turns (TAKE); otherwise a process takes one job (BEGIN).
+    `staged`: scorers do such a job in tasks (TAKE_TASK), which are jobs of a kind with `task`.
+    `pinned`: a job has a field `version`, and one without it belongs to another program.
+    `logged`: a job has a log.
+    `running_count`: running jobs count for the most jobs of an owner, too, not only those that wait.
+    `ttl`: returns the seconds that such a job is kept after its end, under these settings.
+    `published`: the message that a job has ended holds the whole job; otherwise it has to be read.
+    `fields`: the fields of its hash that `read` needs beside those of every kind, each with its parser.
+    `read`: makes a `Job` of parsed fields, `name` and the model of its queue. None: the HTTP API does not show this
+    kind.
+    """
+
+    name: str
+    queue: str
+    function: str
+    group: LeaseGroup
+    ttl: Callable[[Settings], int] = attrgetter("result_ttl")
+    batched: bool = False
+    staged: bool = False
+    task: bool = False
+    pinned: bool = False
+    logged: bool = False
+    running_count: bool = False
+    published: bool = False
+    fields: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    read: Callable[[Mapping[str, Any], str, str], Job] | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether the HTTP API shows jobs of this kind."""
+        return self.read is not None
+
+    def queue_of(self, model: str, owner: str = "") -> str:
+        """Return the queue of the jobs of `model` and `owner` ('': jobs without an owner)."""
+        if not self.queue.endswith(":"):
+            return self.queue
+        return f"{self.queue}{model}:{owner}" if owner else self.queue + model
+
+    def model_of(self, queue: str) -> str:
+        """Return the model of a queue of this kind, or '' if the queue is for all models."""
+        return queue[len(self.queue) :].partition(":")[0]
+
+    def owner_of(self, queue: str) -> str:
+        """Return the owner of the jobs in a queue of this kind; '' if they have none, or each job has its own."""
+        return queue[len(self.queue) :].partition(":")[2]
+
+    def may_hold(self, queue: str, model: str | None, owner: str | None) -> bool:
+        """Return whether a queue of this kind may hold jobs that the HTTP API shows, of a model and an owner (None:
+        any)."""
+        if not self.queue.endswith(":"):
+            return self.readable
+        return self.readable and model in (None, self.model_of(queue)) and owner in (None, self.owner_of(queue))
+
+    def queues(self, models: Collection[str] | None) -> Sequence[str]:
+        """Return the queues of `models`; None stands for all models, as `predict:*`."""
+        return [f"{self.queue}*"] if models is None else [self.queue_of(model) for model in sorted(models)]
+
+    def owns(self, queue: str) -> bool:
+        """Return whether jobs of this kind wait in this queue of RQ."""
+        return queue == self.queue or (self.queue.endswith(":") and queue.startswith(self.queue))
+
+
+COMMAND_TTL = 60
+"""Seconds that the result of a repository command is kept."""
+
+PREDICTION = JobKind(
+    "prediction",
+    "predict:",
+    "modelgate.prediction",
+    SCORERS,
+    batched=True,
+    pinned=True,
+    published=True,
+    fields={"version": int, "echo": json.loads},
+    read=read_prediction,
+)
+TRAINING = JobKind(
+    "training",
+    "training",
+    "modelgate.training",
+    TRAINERS,
+    ttl=lambda settings: settings.keep_days * 86_400,
+    logged=True,
+    fields={"meta": str, "progress": json.loads, "owner": str},
+    read=read_training,
+)
+REPOSITORY_COMMAND = JobKind(
+    "repository command",
+    "publishing",
+    "modelgate.repository_command",
+    TRAINERS,
+    running_count=True,
+    ttl=lambda _: COMMAND_TTL,
+)
+
+FILE_PREDICTION = JobKind(
+    "file_prediction",
+    "file:",
+    "modelgate.file_prediction",
+    SCORERS,
+    staged=True,
+    pinned=True,
+    fields={
+        "version": int,
+        "format": str,
+        "stage": str,
+        "rows_total": int,
+        "rows_done": int,
+        "rows_refused": int,
+        "rows_null": int,
+    },
+    read=read_file_prediction,
+)
+FILE_TASK = JobKind("file task", "file-task:", "modelgate.file_task", SCORERS, task=True)
+"""A piece of the work on a file: its plan, one of its chunks, or the assembly of their parts (ADR 49). Each file has a
+queue of its own, in which tasks wait whose scorers have ended."""
+
+JOB_KINDS = {kind.name: kind for kind in (PREDICTION, TRAINING, REPOSITORY_COMMAND, FILE_PREDICTION, FILE_TASK)}
+"""Every kind by its name."""
+
+
+@functools.lru_cache(1000)
+def kind_of(queue: str) -> JobKind | None:
+    """Return the kind whose jobs wait in this queue of RQ, or None if the queue belongs to another program."""
+    return next((kind for kind in JOB_KINDS.values() if kind.owns(queue)), None)
+
+
+def readable_kinds() -> list[JobKind]:
+    """The kinds that the HTTP API shows."""
+    return [kind for kind in JOB_KINDS.values() if kind.readable]
+
+
+def lua_table() -> str:
+    """Return the function `kind_of(q)` in Lua: it returns the kind of the jobs in q, and the base of q: the
+    queue that takes turns for it (`predict:<model>` for `predict:<model>:<owner>`, for any other queue itself)."""
+    lines = [
+        "local queue, kind, base_queue",
+        "local function kind_of(q)",
+        "  if q == queue then return kind, base_queue end",
+        "  queue, base_queue = q, q",
+    ]
+    for number, kind in enumerate(JOB_KINDS.values()):
+        lines.append(f"  {'elseif' if number else 'if'} {_lua_matches(kind.queue)} then kind = {_lua_entry(kind)}")
+    # The queue of another program; or a worker has changed the record of a job, which must not fail the script.
+    lines.append(f"  else kind = {{ deadlines = '{TRAINERS.deadlines}', data = '{_FOREIGN}' }} end")
+    lines += [
+        "  local at = kind.batched and string.find(q, ':', string.find(q, ':', 1, true) + 1, true)",
+        "  if at then base_queue = string.sub(q, 1, at - 1) end",
+    ]
+    return "\n".join([*lines, "  return kind, base_queue", "end", ""])
+
+
+def _lua_matches(queue: str) -> str:
+    return f"string.sub(q, 1, {len(queue)}) == '{queue}'" if queue.endswith(":") else f"q == '{queue}'"
+
+
+def _lua_entry(kind: JobKind) -> str:
+    flags = ("batched", "staged", "task", "pinned", "logged", "running_count", "published", "readable")
+    names = "".join(f", {name} = true" for name in flags if getattr(kind, name))
+    names += f", name = '{kind.name}'" if kind.readable else ""
+    kept = [name for name in kind.fields if name not in READ_OF_ALL] + ["log_start"] * kind.logged
+    names += f", kept = {{ {', '.join(map(repr, kept))} }}" if kept else ""
+    data = job_data(kind.function).decode()
+    return f"{{ deadlines = '{kind.group.deadlines}', members = '{kind.group.members}', data = '{data}'{names} }}"

@@ -1,0 +1,193 @@
+"""The trainer for the gateway: submit trainings, run repository commands, read logs and recipes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis import Redis
+
+from broker.access.signatures import Signer
+from broker.link.durability import Durability
+from broker.link.idempotency import Conflict, IdempotencyConflict, InFlight
+from broker.link.scripts import Scripts
+from broker.records.job_kinds import COMMAND_TTL, REPOSITORY_COMMAND, TRAINING
+from broker.state.job_reading import read_end, read_jobs
+from broker.state.trainer_jobs import (
+    PARAMETERS,
+    RECIPES,
+    SIGNATURE_TTL,
+    TrainerUnavailable,
+    enqueue,
+    make_job,
+    training_job,
+)
+from contract.errors import Failure, ModelgateError
+from contract.model.parameters import Parameter
+from contract.work.api_keys import EVERYBODY, Key
+from contract.work.jobs import Job, Status, reply_channel, timestamp
+from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
+
+COMMAND_START_TIMEOUT = 3.0
+"""Seconds within which a trainer must begin a repository command; otherwise the command is withdrawn."""
+
+MOST_PREVIEWS = 2
+"""Previews of one owner that may wait and run. The trainer runs eight commands at a time, so the others stay free."""
+
+_COMMAND_CHECK = 1.0
+"""Seconds between two looks at a repository command, whose end wakes its caller unless the message is lost."""
+
+_DEADLINES_PER_CALL = 100
+
+
+class TrainerClient:
+    """What the gateway asks of the trainer. Raises `redis.exceptions.RedisError`."""
+
+    def __init__(
+        self,
+        connection: Redis,
+        signer: Signer,
+        *,
+        timeout: int,
+        result_ttl: int,
+        durability: Durability | None = None,
+        command_ttl: int = COMMAND_TTL,
+        request_ids: Callable[[], str] = str,
+        owner: Callable[[], str] = str,
+        idempotency: Callable[[], str] = str,
+        on_replay: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`timeout` of a training and `result_ttl` of one that has ended are in seconds, and so is `command_ttl` of a
+        repository command that may be repeated. `durability` decides when a training is accepted. `request_ids` returns
+        the ids of the request for which the caller acts (`contract.work.request_ids`), `owner` the owner for whom
+        commands run, and `idempotency` the request's key and fingerprint, or ''. `on_replay` is called when the job of
+        an earlier request answers it."""
+        self._durability = durability
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+        self._signer = signer
+        self._timeout = timeout
+        self._result_ttl = result_ttl
+        self._command_ttl = command_ttl
+        self._request_ids = request_ids
+        self._owner = owner
+        self._idempotency = idempotency
+        self._on_replay = on_replay
+
+    def submit(self, request: TrainingRequest, caller: Key = EVERYBODY, webhook: str = "") -> Job:
+        """Submit a training for the owner of `caller`, and return its job, whose end the URL `webhook` gets; or the job
+        of an earlier request.
+
+        Raises `TrainerUnavailable` without a signer, `TooManyWaiting` and `IdempotencyConflict`."""
+        job = training_job(self._redis, request, timeout=self._timeout, result_ttl=self._result_ttl)
+        job_id = enqueue(
+            self._redis,
+            self._signer,
+            TRAINING,
+            job,
+            ttl=SIGNATURE_TTL,
+            durability=self._durability,
+            request=self._request_ids(),
+            owner=caller.owner,
+            most_waiting=caller.limits.trainings_waiting,
+            idempotency=self._idempotency(),
+            webhook=webhook,
+        )
+        if job_id != job.id:
+            self._on_replay()
+            (earlier,) = read_jobs(self._scripts, [job_id])
+            if earlier is None:
+                raise IdempotencyConflict(Conflict.GONE)
+            return earlier
+        created = timestamp(job.created_at)
+        return Job(job.id, Status.QUEUED, request.model, None, created, kind=TRAINING.name, owner=caller.owner)
+
+    def run_command(self, command: RepositoryCommand, wait: float) -> dict[str, Any]:
+        """Return the trainer's answer to `command`, which it gives within `wait` seconds of beginning it; or its answer
+        to an earlier request.
+
+        Raises `TrainerUnavailable` if no trainer begins it within `COMMAND_START_TIMEOUT` seconds (then it never runs)
+        or none answers in time (then it may run), and `ModelgateError` with the trainer's reason if it fails. Raises
+        `IdempotencyConflict`, `InFlight` while the command of an earlier request has not ended, and `TooManyWaiting`
+        for a preview if `MOST_PREVIEWS` commands of its owner wait or run.
+        """
+        idempotency = self._idempotency()
+        job = make_job(
+            self._redis,
+            REPOSITORY_COMMAND,
+            command.to_json(),
+            f"{command.action} {command.model}",
+            timeout=max(1, round(wait)),
+            result_ttl=self._command_ttl if idempotency else COMMAND_TTL,
+        )
+        most = COMMAND_START_TIMEOUT + wait
+        job_id = enqueue(
+            self._redis,
+            self._signer,
+            REPOSITORY_COMMAND,
+            job,
+            ttl=most,
+            start_timeout=COMMAND_START_TIMEOUT,
+            request=self._request_ids(),
+            owner=self._owner(),
+            most_waiting=MOST_PREVIEWS if command.action is RepositoryAction.PREVIEW_TRAINING else None,
+            idempotency=idempotency,
+        )
+        if job_id == job.id:
+            self._wait_for_end(job_id, time.monotonic() + most)
+        else:
+            self._on_replay()
+            self._expire_commands()
+        status, end = read_end(self._scripts, job_id)
+        if job_id != job.id and status in ("queued", "started"):
+            raise InFlight(job_id)
+        if status == "finished":
+            return dict(end.get("result") or {})
+        if status == "failed":
+            raise ModelgateError.from_failure(Failure.from_json(end["failure"]))
+        if status == "canceled":
+            raise TrainerUnavailable(
+                "no trainer answers, and nothing was done; start one (python -m trainer) and try again"
+            )
+        raise TrainerUnavailable(f"the trainer has not answered within {wait:.0f} s; check whether the change was made")
+
+    def _wait_for_end(self, job_id: str, deadline: float) -> None:
+        """Return when the job has ended or is gone, at the latest at the `deadline` of the monotonic clock."""
+        channel = reply_channel(job_id)
+        with self._redis.pubsub() as subscription:
+            subscription.subscribe(channel)
+            while (left := deadline - time.monotonic()) > 0:
+                self._expire_commands()
+                if self._scripts.run("wait", channel, job_id) != [b"wait"]:
+                    return
+                subscription.get_message(timeout=min(left, _COMMAND_CHECK))
+
+    def _expire_commands(self) -> None:
+        """End commands that no trainer has begun in time: none may be alive to do it."""
+        self._scripts.run("expire", _DEADLINES_PER_CALL, REPOSITORY_COMMAND.group.deadlines)
+
+    def waiting(self) -> int:
+        """Return the number of trainings that no trainer has begun."""
+        return int(self._redis.llen(f"rq:queue:{TRAINING.queue}"))
+
+    def jobs(self, ids: Sequence[str]) -> list[Job | None]:
+        """Return the jobs with these ids, None for one that does not exist."""
+        return read_jobs(self._scripts, ids) if ids else []
+
+    def recipes(self) -> list[str] | None:
+        """Return the trainer's recipes, or None before the first trainer has started."""
+        names = self._redis.get(RECIPES)
+        return None if names is None else list(json.loads(names))
+
+    def parameters(self, recipe: str) -> list[Parameter] | None:
+        """Return the parameters of the recipe, or None if they are not published."""
+        parameters = json.loads(self._redis.get(PARAMETERS) or "{}").get(recipe)
+        return None if parameters is None else [Parameter.from_json(data) for data in parameters]
+
+    def log(self, job_id: str, start: int) -> tuple[int, bytes]:
+        """Return the log of a training from byte `start` on, and the byte at which that part begins: a long log loses
+        its start. A negative `start` counts from the end."""
+        first, text = self._scripts.run("read_log", job_id, start)
+        return first, text

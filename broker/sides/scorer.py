@@ -1,0 +1,212 @@
+"""A scorer's side of the queues: take a batch, finish it, wait for work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+
+from broker.link.outbox import Outbox
+from broker.link.scripts import Call, Scripts
+from broker.records.job_kinds import PREDICTION
+from broker.records.job_records import finished, payload_of, plain
+from broker.records.lease_groups import place_of
+from broker.sides.file_tasks import LANE_BELL
+from contract.errors import Code, Failure
+from contract.model.signature import PREDICT
+from contract.row import ColumnarRows, Row
+from contract.work.jobs import PredictionOutcome
+from contract.work.request_ids import RequestIds
+from runtime.ttl_cache import TtlCache
+
+LARGEST_BATCH = 1000
+"""Most jobs that one script moves: Redis does nothing else meanwhile."""
+
+_BELL = "mg:bell"
+_QUEUES_KNOWN_FOR = 1.0
+"""Seconds before the list of queues is read again."""
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """What one batch may hold.
+
+    A batch has at most `jobs` jobs (up to `LARGEST_BATCH`) and `rows` rows, or `model_rows` of its model; a first job
+    that is larger comes alone. Only `models` are taken (None: all), and none of `skip`.
+
+    `homes` maps models to the scorer (`place_of`) that has them in memory: their jobs are left to it, until one has
+    waited for `patience` seconds and there is no other work.
+    """
+
+    rows: int = 1000
+    jobs: int = 64
+    model_rows: Mapping[str, int] = field(default_factory=dict)
+    models: Collection[str] | None = None
+    skip: Collection[str] = ()
+    homes: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 0.1
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """A job of a batch. `request` has the ids of its request (`contract.work.request_ids`); `method` gets the rows."""
+
+    id: str
+    rows: Sequence[Row]
+    request: str = ""
+    method: str = PREDICT.name
+
+    def context(self) -> dict[str, str | None]:
+        """Return the context of a log line about this job."""
+        return {**RequestIds.of_job(self.request, self.id).context(), "job_id": self.id}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs of one version of one model, the oldest first; never empty. `left` is what ended it
+    (`broker.metrics.table.BATCHES`), `taken_at` a time of `time.perf_counter`."""
+
+    model: str
+    version: int
+    jobs: Sequence[BatchJob]
+    left: str = ""
+    taken_at: float = field(default_factory=time.perf_counter)
+
+
+class ScorerQueue:
+    """The prediction jobs, as one scorer sees them. All methods raise `redis.exceptions.RedisError`.
+
+    `incarnation` must be registered (`broker.sides.supervisor`), by this process or another. What it sends also has
+    what is in `outbox`.
+    """
+
+    def __init__(self, connection: Redis, incarnation: str, outbox: Outbox | None = None) -> None:
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+        self._outbox = outbox or Outbox(connection)
+        self._incarnation = incarnation
+        self._own_bell = f"{_BELL}:scorer:{place_of(incarnation)}"
+        self._limits: tuple[BatchLimits | None, tuple[int | str, ...]] = (None, ())
+        self._queued: TtlCache[str, list[str]] = TtlCache(1)
+
+    def take(self, limits: BatchLimits) -> Batch | None:
+        """Take the next batch, which this incarnation then owns. Returns None if no job waits. One round trip.
+
+        Models take turns. A job that was being scored when a scorer died comes alone. A batch that this incarnation
+        owns already is returned again. Unreadable jobs fail with `job_refused` and are not returned. Raises
+        `FencedError` without a lease.
+        """
+        if limits is not self._limits[0]:
+            self._limits = (limits, _arguments(limits))
+        while True:
+            (answer,) = self._outbox.send(self._scripts, [Call("take", [self._incarnation, *self._limits[1]])])
+            if not answer:
+                return None
+            queue, version, left, *parts = answer
+            jobs, refused = _read(parts)
+            if refused:
+                self.finish(refused)
+            if jobs:
+                return Batch(PREDICTION.model_of(queue.decode()), int(version), jobs, left.decode())
+
+    def finish(self, outcomes: Mapping[str, PredictionOutcome | Failure]) -> list[str]:
+        """End jobs, by id, and wake the requests that wait for them. Harmless to repeat. One round trip.
+
+        Returns the ids of the jobs that were cancelled meanwhile, whose outcomes are dropped. An outcome that JSON
+        cannot hold becomes a failure that says so. Raises `FencedError` if the incarnation was given back; then nothing
+        is written, and its scorer has to exit.
+        """
+        if not outcomes:
+            return []
+        args: list[str] = [PREDICTION.group.members, self._incarnation]
+        for job_id, outcome in outcomes.items():
+            args += (job_id, *_finished(outcome))
+        (written,) = self._outbox.send(self._scripts, [Call("finish", args)])
+        return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
+
+    def wait_for_work(self, limits: BatchLimits, seconds: float = 1.0) -> bool:
+        """Return when there may be a batch for these limits or a task of a file, at the latest after `seconds`, which
+        must be less than the connection's `socket_timeout`; after `limits.patience` if there are jobs that it may take
+        then. Returns whether the bell of the bulk lane has rung. Call it when `take` returned None.
+
+        The bell is a hint: a scorer may die with the token that it took, so a wait is short.
+        """
+        if limits.homes:
+            seconds = min(seconds, limits.patience)
+        rung = self._redis.blpop([LANE_BELL, *self._bells(limits)], timeout=seconds)
+        return rung is not None and rung[0] == LANE_BELL.encode()
+
+    def _bells(self, limits: BatchLimits) -> list[str]:
+        """Return the bells for these limits: the own one, which rings for models that have their home here, and the
+        common one; or those of the single queues if models are left out, whose rings this scorer would not pass on."""
+        if limits.models is None and not limits.skip:
+            return [self._own_bell, _BELL]
+        models = set(self._models() if limits.models is None else limits.models) - {*limits.skip, *limits.homes}
+        return [f"{_BELL}:{PREDICTION.queue_of(model)}" for model in sorted(models)]
+
+    def _models(self) -> list[str]:
+        def read() -> list[str]:
+            names = (key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
+            return [PREDICTION.model_of(name) for name in names if PREDICTION.owns(name)]
+
+        return self._queued.fetch("", read, _QUEUES_KNOWN_FOR)
+
+
+def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:
+    if not 1 <= limits.jobs <= LARGEST_BATCH:
+        raise ValueError(f"a batch has between 1 and {LARGEST_BATCH} jobs, not {limits.jobs}")
+    if limits.models is not None and not limits.models:
+        raise ValueError("without a model nothing can be taken")
+    row_limits = _spaced(f"{PREDICTION.queue_of(model)}={rows}" for model, rows in limits.model_rows.items())
+    queues, skip = (_spaced(map(PREDICTION.queue_of, models)) for models in (limits.models or (), limits.skip))
+    homes = _spaced(f"{PREDICTION.queue_of(model)}={slot}" for model, slot in limits.homes.items())
+    return limits.jobs, limits.rows, row_limits, queues, skip, homes, round(limits.patience * 1_000_000)
+
+
+def _spaced(names: Iterable[str]) -> str:
+    """Join names so that Lua finds one without parsing: ' predict:loan predict:iris '."""
+    joined = " ".join(names)
+    return f" {joined} " if joined else ""
+
+
+def _read(parts: Sequence[bytes]) -> tuple[list[BatchJob], dict[str, Failure]]:
+    """Return the jobs in TAKE's answer (id, data, request, id, …), and the failures of those that cannot be read."""
+    jobs, refused = [], {}
+    for job_id, data, request in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        try:
+            rows, method = _payload(data)
+            jobs.append(BatchJob(job_id.decode(), rows, request.decode(errors="replace"), method))
+        except ValueError as error:
+            refused[job_id.decode()] = Failure(Code.JOB_REFUSED, str(error))
+    return jobs, refused
+
+
+def _payload(data: bytes) -> tuple[Sequence[Row], str]:
+    """Return the rows in RQ's `data`, and the method that gets them. Raises `ValueError` as `plain` and `payload_of`
+    do."""
+    payload = payload_of(plain(data), PREDICTION.function)
+    method = payload.get("method", PREDICT.name)
+    if not isinstance(method, str):
+        raise ValueError("the job has a method that is no text")
+    return _rows(payload), method
+
+
+def _rows(payload: Mapping[str, Any]) -> Sequence[Row]:
+    """Return the rows, which the gateway sends by column if there are several."""
+    rows, columns = payload.get("rows"), payload.get("columns")
+    if isinstance(rows, list):
+        return rows
+    if isinstance(columns, list) and set(map(type, columns)) == {list} and len(set(map(len, columns))) == 1:
+        return ColumnarRows(columns)
+    raise ValueError("the job has neither a list of rows nor columns of equal length")
+
+
+def _finished(outcome: PredictionOutcome | Failure) -> tuple[str, str]:
+    try:
+        return finished(outcome if isinstance(outcome, Failure) else outcome.to_json())
+    except ValueError as error:
+        # An exception would end the scorer, and the same jobs the next one.
+        return finished(Failure(Code.MODEL_ERROR, f"the model's answer cannot be written as JSON: {error}"))

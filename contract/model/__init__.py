@@ -1,0 +1,1 @@
+"""What a model is: its manifest, its signature, and the repository that holds it."""

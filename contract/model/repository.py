@@ -1,0 +1,204 @@
+"""Reads the model repository: its models, versions, aliases and manifests. The trainer alone writes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contract.errors import Code, ModelgateError, version_error
+from contract.files import read_regular
+from contract.model.manifest import ModelManifest
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+RESERVED = frozenset({"inbox"})
+CURRENT, PREVIOUS = "current", "previous"
+ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR = "aliases.json", "manifest.json", "versions"
+REMOVED = ".removed"
+"""The folder of removed models: `.removed/loan/<milliseconds since 1970>/` is what was `loan/`. It stays, empty, once
+nothing is left to restore."""
+SETTINGS_FILE, WARN_UNUSUAL = "settings.json", "warn_unusual"
+"""Beside aliases.json: `{"warn_unusual": false}`. Without the file, answers warn."""
+REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
+SIGNATURE_FILE = "manifest.json.sig"
+"""Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
+
+_REMOVAL = re.compile(r"[1-9][0-9]{12}")
+_MAX_MANIFESTS = 2000
+"""Most manifests that one `Repository` caches. That of a small model takes 15 KB."""
+
+
+@dataclass(frozen=True)
+class RemovedModel:
+    """A model as it was when it was removed."""
+
+    folder: Path
+    removed_at: datetime
+    versions: list[int]
+
+
+class NotInRepository(LookupError):
+    """The model, version or alias does not exist; the message lists those that do."""
+
+
+def valid_name(name: str) -> bool:
+    """Whether `name` is a valid name of a model."""
+    return NAME.fullmatch(name) is not None and name not in RESERVED
+
+
+def valid_alias(alias: str) -> bool:
+    """Whether `alias` is a valid alias. A number is not one, because `loan@2` is version 2."""
+    return NAME.fullmatch(alias) is not None and not alias.isdigit()
+
+
+class Repository:
+    """Reads `root`. Versions never change, so it caches manifests. It reads aliases again when their file changes.
+
+    While `root` cannot be read (its file system is away, no file descriptor is free), it returns what it read before.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._manifests: dict[tuple[str, int], ModelManifest] = {}
+        self._aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
+
+    def names(self) -> list[str]:
+        """Return the models that have a `current` version, sorted."""
+        try:
+            with os.scandir(self.root) as entries:
+                names = [entry.name for entry in entries if valid_name(entry.name) and entry.is_dir()]
+        except FileNotFoundError:
+            return []
+        except OSError:
+            names = list(self._aliases)
+        return sorted(name for name in names if CURRENT in self.aliases(name))
+
+    def version_dir(self, name: str, version: int) -> Path:
+        return self.root / name / VERSIONS_DIR / str(version)
+
+    def report_dir(self, name: str, version: int) -> Path:
+        """Return the folder of a version's report. It does not exist if the version was published without one."""
+        return self.version_dir(name, version) / REPORT_DIR
+
+    def versions(self, name: str) -> list[int]:
+        """Return the published versions of a model, ascending; empty for an unknown model."""
+        return _versions_in(self.root / name) if valid_name(name) else []
+
+    def removals(self, name: str) -> list[RemovedModel]:
+        """Return what can be restored of a model, the last removal first. Each has other versions."""
+        try:
+            entries = os.listdir(self.root / REMOVED / name) if valid_name(name) else []
+        except OSError:
+            return []
+        folders = [(int(entry), self.root / REMOVED / name / entry) for entry in entries if _REMOVAL.fullmatch(entry)]
+        return [
+            RemovedModel(folder, datetime.fromtimestamp(at / 1000, UTC), _versions_in(folder))
+            for at, folder in sorted(folders, reverse=True)
+        ]
+
+    def was_removed(self, name: str) -> bool:
+        """Whether the model was removed, and neither restored nor published again. So it stays once its removal is
+        older than `KEEP_DAYS`."""
+        return valid_name(name) and not self.versions(name) and (self.root / REMOVED / name).is_dir()
+
+    def count_versions(self, name: str) -> int:
+        """Return about how many versions a model has: one that is being deleted counts."""
+        try:
+            return sum(map(_is_version, os.listdir(self.root / name / VERSIONS_DIR)))
+        except OSError:
+            return 0
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Return the version of each alias; empty if there are none, or the file cannot be parsed."""
+        if not valid_name(name):
+            return {}
+        path = f"{self.root}/{name}/{ALIASES_FILE}"  # runs with every request, and a Path costs more than stat
+        try:
+            stat = os.stat(path)  # noqa: PTH116
+            stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            known = self._aliases.get(name)
+            if known and known[0] == stamp:
+                return known[1]
+            data = json.loads(read_regular(path))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return {}
+        except OSError:
+            return self._aliases[name][1] if name in self._aliases else {}
+        aliases = {k: v for k, v in data.items() if type(v) is int} if isinstance(data, dict) else {}
+        self._aliases[name] = (stamp, aliases)
+        return aliases
+
+    def warns_of_unusual(self, name: str) -> bool:
+        """Return whether answers warn of values far from what training saw: the setting of the model."""
+        try:
+            settings = json.loads(read_regular(self.root / name / SETTINGS_FILE))
+        except (OSError, ValueError, RecursionError):
+            return True
+        return not isinstance(settings, dict) or settings.get(WARN_UNUSUAL) is not False
+
+    def resolve(self, reference: str) -> tuple[str, int]:
+        """Return the name and the version of `loan`, `loan@3` or `loan@canary`. Raises `NotInRepository`."""
+        name, at, wanted = reference.partition("@")
+        aliases = self.aliases(name)
+        if not at and CURRENT in aliases:
+            return name, aliases[CURRENT]
+        if wanted in aliases:
+            return name, aliases[wanted]
+        if _is_version(wanted) and self.has_version(name, int(wanted)):
+            return name, int(wanted)
+        if not aliases and not self.versions(name):
+            raise NotInRepository(f"there is no model {name!r}")
+        if not at:
+            raise NotInRepository(f"the model {name!r} has no current version")
+        raise NotInRepository(
+            f"the model {name!r} has no version or alias {wanted!r}; it has "
+            + ", ".join([*map(str, self.versions(name)), *sorted(aliases)])
+        )
+
+    def has_version(self, name: str, version: int) -> bool:
+        return valid_name(name) and (self.version_dir(name, version) / MANIFEST_FILE).is_file()
+
+    def manifest(self, name: str, version: int) -> ModelManifest:
+        """Return the manifest from the cache, or read it. The cache keeps versions that have been deleted."""
+        known = self._manifests.get((name, version))
+        if known is None:
+            if len(self._manifests) >= _MAX_MANIFESTS:
+                del self._manifests[next(iter(self._manifests))]
+            known = self._manifests[(name, version)] = self.read_manifest(name, version)
+        return known
+
+    def read_manifest(self, name: str, version: int) -> ModelManifest:
+        """Read the manifest. Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""
+        try:
+            text = read_regular(self.version_dir(name, version) / MANIFEST_FILE)
+        except OSError as error:
+            raise not_in_repository(name, version) from error
+        try:
+            manifest = ModelManifest.loads(text)
+        except ModelgateError as error:
+            raise version_error(error.failure.code, name, version, f"cannot be used: {error}") from error
+        if (manifest.name, manifest.version) != (name, version):
+            what = f"cannot be used: its manifest is of {manifest.name!r} version {manifest.version}"
+            raise version_error(Code.MANIFEST_INVALID, name, version, what)
+        return manifest
+
+
+def not_in_repository(name: str, version: int) -> ModelgateError:
+    """Return the error for a version that does not exist, or no longer does (`model_not_found`)."""
+    return version_error(Code.MODEL_NOT_FOUND, name, version, "is not in the model repository")
+
+
+def _versions_in(folder: Path) -> list[int]:
+    """Return the published versions in the folder of a model, ascending."""
+    try:
+        entries = [entry for entry in os.listdir(folder / VERSIONS_DIR) if _is_version(entry)]
+    except OSError:
+        return []
+    return sorted(int(entry) for entry in entries if (folder / VERSIONS_DIR / entry / MANIFEST_FILE).is_file())
+
+
+def _is_version(text: str) -> bool:
+    return text.isascii() and text.isdigit() and not text.startswith("0") and len(text) < 10

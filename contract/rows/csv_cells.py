@@ -1,0 +1,169 @@
+"""Reads the text of a CSV column: null words, commas in numbers, formats of dates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar, cast
+
+from contract.model.signature import Field, Format, Kind
+
+NULLS = frozenset({"NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
+"""Cells that mean null, as in pandas. Blank cells do, too."""
+
+_NULL_WORDS = frozenset({"?", "-", "--", ".", "missing", "unknown", "inf", "-inf", "infinity", *map(str.lower, NULLS)})
+"""Words, in lower case, that mean null if all other cells are numbers or dates."""
+
+_EXPONENT = r"([eE][+-]?\d+)?"
+PLAIN = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)" + _EXPONENT, re.ASCII)
+"""A number as JSON has it, or a little freer."""
+_WITH_COMMAS = {
+    Format.DECIMAL_COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?" + _EXPONENT, re.ASCII),
+    Format.THOUSANDS_COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?" + _EXPONENT, re.ASCII),
+}
+_WITHOUT_COMMAS = {
+    Format.DECIMAL_COMMA: str.maketrans(",", ".", "."),
+    Format.THOUSANDS_COMMA: str.maketrans("", "", ","),
+}
+_TIME = r"(\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)? *([AP]M)?"
+_DATE = re.compile(r"(\d{4}|\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{1,2})(?:[T ] *" + _TIME + ")?", re.ASCII)
+_DATE_PARTS = {Format.DAY_FIRST: (4, 3, 1), Format.MONTH_FIRST: (4, 1, 3), Format.YEAR_FIRST: (1, 3, 4)}
+"""The groups of the year, the month and the day."""
+
+T = TypeVar("T")
+Formats = Mapping[str, Format | None]
+"""The format of the numbers of each input of numbers, by its name."""
+
+
+def is_null_word(cell: object) -> bool:
+    """Return whether a cell among numbers, dates or booleans means null."""
+    return isinstance(cell, str) and cell.strip().lower() in _NULL_WORDS
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a cell is a number, with or without commas."""
+    text = cell.strip()
+    return any(pattern.fullmatch(text) for pattern in (PLAIN, *_WITH_COMMAS.values()))
+
+
+def as_json_cells(column: list[object], field: Field, separator: str, formats: Formats | None = None) -> list[object]:
+    """Return the cells of one column as JSON has them: numbers without commas, null words as None.
+
+    Cells that do not look like a value of `field` stay as they are; coercion reports them. `formats` has the format of
+    each column of numbers in the whole file, if the cells are a part of it.
+    """
+    if field.kind is Kind.STRING:
+        nulls = NULLS.difference(field.categories or ()) if field.nullable else frozenset[str]()
+        return column if nulls.isdisjoint(column) else [None if cell in nulls else cell for cell in column]
+    if field.kind in (Kind.NUMBER, Kind.INTEGER):
+        written = formats[field.name] if formats is not None else number_format(column, separator, field.format)
+        return without_commas(column, written)
+    return column
+
+
+def number_format(cells: Iterable[object], separator: str, known: Format | None = None) -> Format | None:
+    """Return the format of the numbers in `cells`. `known`, the format in the training file, decides ambiguous ones."""
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    if known not in _WITH_COMMAS and "," not in "".join(texts):
+        return None
+    detected = NumberFormat(separator, known)
+    detected.add(texts)
+    return detected.format
+
+
+class NumberFormat:
+    """The format of the numbers in one column of a CSV, of which cells are added piece by piece.
+
+    If commas separate the columns, commas in numbers can only separate thousands: "1,2" is more likely a list, and must
+    not be read as 12. Otherwise 1,212 is a little more than one.
+    """
+
+    def __init__(self, separator: str, known: Format | None = None) -> None:
+        """`known` is the format in the training file."""
+        self.needed = known in _WITH_COMMAS
+        """Whether cells may have to be read in a format: one has a comma, or the training file had."""
+        self._possible = list(_WITH_COMMAS)
+        if separator == ",":
+            self._possible = [Format.THOUSANDS_COMMA] if known is not Format.DECIMAL_COMMA else []
+        if known in self._possible:
+            self._possible.sort(key=lambda candidate: candidate is not known)
+
+    def add(self, cells: Iterable[object]) -> None:
+        texts = {cell for cell in cells if isinstance(cell, str)}
+        self.needed = self.needed or "," in "".join(texts)
+        numbers = {text.strip() for text in texts if is_number(text)}
+        self._possible = [
+            candidate for candidate in self._possible if all(map(_WITH_COMMAS[candidate].fullmatch, numbers))
+        ]
+
+    @property
+    def format(self) -> Format | None:
+        """The format of the cells so far; None if they are numbers as in JSON."""
+        return self._possible[0] if self.needed and self._possible else None
+
+
+def without_commas(column: list[T], written: Format | None) -> list[T | str]:
+    """Return the column with the numbers of this format as JSON has them."""
+    if written not in _WITH_COMMAS:
+        return cast("list[T | str]", column)
+    pattern, change = _WITH_COMMAS[written], _WITHOUT_COMMAS[written]
+    return [
+        cell.translate(change) if isinstance(cell, str) and pattern.fullmatch(cell.strip()) else cell for cell in column
+    ]
+
+
+def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
+    """Return which part of the dates in `texts` comes first, and whether that is a guess; None if no part does in
+    all.
+
+    A part over 12 is not a month. If none is over 12, the day comes before dots and dashes, the month before slashes.
+    """
+    matches = (_DATE.fullmatch(text.strip().upper()) for text in texts)
+    dates = [match for match in matches if match and 4 in (len(match[1]), len(match[4]))]
+    if not dates:
+        return None
+    if all(len(match[1]) == 4 for match in dates):
+        return Format.YEAR_FIRST, False
+    months = {Format.MONTH_FIRST: 1, Format.DAY_FIRST: 3}  # the group of the month
+    possible = [order for order, group in months.items() if all(int(match[group]) <= 12 for match in dates)]
+    if len(possible) == 2:
+        slashes = all(match[2] == "/" for match in dates)
+        return (Format.MONTH_FIRST if slashes else Format.DAY_FIRST), any(match[2] != "." for match in dates)
+    return (possible[0], False) if possible else None
+
+
+def why_not_dates(texts: Sequence[str]) -> str | None:
+    """Return why texts that all look like dates are not dates; None if they do not look so, or one of them is
+    invalid."""
+    matches = [_DATE.fullmatch(text.strip().upper()) for text in texts]
+    if not all(matches):
+        return None
+    if any(match and max(len(match[1]), len(match[4])) < 4 for match in matches):
+        return "its dates have years of two digits; write four"
+    if date_format(texts) is None:
+        return "some of its dates begin with the day and some with the month; write all alike"
+    return None
+
+
+def date_reader(written: Format) -> Callable[[str], str | None]:
+    """Return a function that reads a date of this format as ISO 8601 text in UTC; it returns None for other text."""
+    year, month, day = _DATE_PARTS[written]
+
+    def read(text: str) -> str | None:
+        match = _DATE.fullmatch(text.strip().upper())
+        if not match or len(match[year]) != 4:
+            return None
+        hour, half = int(match[5] or 0), match[9]
+        if half and not 1 <= hour <= 12:
+            return None
+        if half:
+            hour = hour % 12 + (12 if half == "PM" else 0)
+        micros = round(float(match[8] or 0) * 1_000_000)
+        numbers = (int(match[year]), int(match[month]), int(match[day]), hour, int(match[6] or 0), int(match[7] or 0))
+        try:
+            return datetime(*numbers, micros, UTC).isoformat()
+        except ValueError:
+            return None
+
+    return read

@@ -1,0 +1,142 @@
+"""How the rows of a request are read into the inputs of a signature: by which names, and at which places."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contract.model.signature import RowFormat, Signature
+from contract.row import Row
+from contract.rows.instances import Instances, Records
+from contract.rows.values import ID, TEXT, Conversion, Refusal
+
+
+@dataclass(slots=True)
+class RowLayout:
+    """Where rows have their values: `places` maps each position to a key or an index. `sent` are the names at these
+    indexes as the client wrote them."""
+
+    names: Sequence[str]
+    places: dict[int, Any]
+    repeated: list[int]
+    unknown: list[str]
+    sent: Sequence[str] | None = None
+
+    def name_sent(self, position: int) -> str | None:
+        """Return the name of a field as the client wrote it; None if it sent none."""
+        key = self.places.get(position)
+        if key is None or isinstance(key, str):
+            return key
+        return self.sent[key] if self.sent else None
+
+
+@dataclass(slots=True)
+class RowGroup:
+    """Rows that share a layout, and their numbers in the request."""
+
+    layout: RowLayout
+    numbers: Sequence[int]
+    rows: Sequence[Any]
+
+
+class RowPlan:
+    """A signature, prepared for coercion.
+
+    A position is the index of an input in the signature; the id field has the next one, `width`.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self.width = len(signature.inputs)
+        self._names = signature.names
+        self.spellings = [(f.name, *f.aliases) for f in signature.inputs]
+        self.is_table = signature.format is RowFormat.TABLE
+        texts = signature.format is RowFormat.TEXTS
+        self.conversions = [TEXT if texts else Conversion.for_field(f) for f in signature.inputs]
+        self.positions = {name: position for position, names in enumerate(self.spellings) for name in names}
+        if signature.id_field is not None:
+            self.spellings.append((signature.id_field,))
+            self.conversions.append(ID)
+            self.positions.setdefault(signature.id_field, self.width)
+        alike = Counter(name for names in self.spellings for name in set(map(_in_any_case, names)))
+        self.in_any_case = {key: name for name in self.positions if alike[key := _in_any_case(name)] == 1}
+        self._numbered = {str(number): number for number in range(self.width)} if signature.nameless else {}
+        self.in_order = self.lay_out(signature.names, range(self.width))
+        self._of_one_row = [(conversion.convert, conversion.null) for conversion in self.conversions[: self.width]]
+
+    def match_case(self, header: Sequence[str]) -> list[str]:
+        """Return the header of a CSV in the spelling of the inputs. Case does not matter there, nor do blanks around a
+        name, which the reader of a CSV removes."""
+        names = set(header)
+        alike = [self.in_any_case.get(_in_any_case(name), name) for name in header]
+        return [
+            name if name in self.positions or field_name in names else field_name
+            for name, field_name in zip(header, alike, strict=True)
+        ]
+
+    def lay_out_csv(self, header: Sequence[str]) -> RowLayout:
+        """Return where the rows of a CSV have their values. Numbers name no inputs: a CSV may lack its header."""
+        return self.lay_out(self.match_case(header), range(len(header)), numbered=False)
+
+    def coerce_one(self, instances: Instances) -> Row | None:
+        """Return the only row, converted, if it has exactly the inputs and all are valid, else None."""
+        row: Any = instances.rows[0]
+        if isinstance(instances, Records):
+            if type(row) is not dict or len(row) != self.width:
+                return None
+            try:
+                row = [row[name] for name in self._names]
+            except KeyError:
+                return None
+        elif type(row) is not list or len(row) != self.width or instances.columns is not None:
+            return None
+        converted: list[Any] = [
+            null if value is None else convert(value)
+            for (convert, null), value in zip(self._of_one_row, row, strict=True)
+        ]
+        return None if Refusal in map(type, converted) else tuple(converted)
+
+    def lay_out(
+        self, names: Sequence[str], places: Iterable[Any], repeated: Sequence[str] = (), *, numbered: bool = True
+    ) -> RowLayout:
+        """Return where rows with these names have their values. `repeated` are the names that a row has twice.
+
+        For a nameless signature, 0, 1, … are the positions of the inputs, if each has one and there are no other
+        numbers; not `numbered`: they are not.
+        """
+        positions = self.positions
+        if numbered and self._numbered and self._numbered.keys() == set(filter(str.isdecimal, names)):
+            positions = {**positions, **self._numbered}
+        keys: dict[int, Any] = {}
+        twice = [positions[name] for name in repeated if name in positions]
+        unknown: list[str] = []
+        for name, key in zip(names, places, strict=True):
+            position = positions.get(name)
+            if position is None:
+                unknown.append(name)
+            elif position not in keys:
+                keys[position] = key
+            elif position not in twice:
+                twice.append(position)
+        return RowLayout(names, keys, twice, unknown)
+
+
+def _in_any_case(name: str) -> str:
+    return name.strip().lower()
+
+
+_PLANS: dict[int, RowPlan] = {}
+_MAX_PLANS = 512
+
+
+def plan_of(signature: Signature) -> RowPlan:
+    """Return the cached plan. The key is the signature's id, since hashing a signature costs more than coercing a row.
+    A plan keeps its signature alive, so no other signature gets that id."""
+    plan = _PLANS.get(id(signature))
+    if plan is None:
+        if len(_PLANS) >= _MAX_PLANS:
+            _PLANS.clear()
+        plan = _PLANS[id(signature)] = RowPlan(signature)
+    return plan

@@ -1,0 +1,1 @@
+"""What is asked of Modelgate: jobs, trainings, and who asks for them."""

@@ -1,0 +1,179 @@
+"""Payloads and outcomes of jobs, and the names under which the services meet in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from contract.errors import Failure, FieldError
+from contract.row import Answer, Row, Value
+from contract.work.api_keys import EVERYBODY, Key
+
+
+def reply_channel(listener: str) -> str:
+    """Return the channel on which the gateway process `listener` receives the jobs that it waits for."""
+    return f"mg:reply:{listener}"
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a time as RFC 3339 in UTC with microseconds, as RQ stores it and callers see it."""
+    moment = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+class Status(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The invalid instances of a lenient request: their numbers, from 0, and the first of their errors."""
+
+    numbers: Sequence[int]
+    errors: Sequence[FieldError]
+
+
+# Three of the next classes are made for every request; frozen dataclasses would take three times as long to make.
+
+
+@dataclass(slots=True)
+class PredictionJob:
+    """The payload of a prediction job: `rows` fit the signature of the pinned version.
+
+    `ids` (one an instance, or None), `warnings` and `refused` (None: not a lenient request) are only passed back to the
+    reader. A job that has not started `expires_after` seconds after its acceptance expires. Its end is published to the
+    channel `reply_to`. `request` has the ids of its request (`contract.work.request_ids`); '': that of the job.
+    `method` of the model gets the rows. The job belongs to the owner of `caller`, whose limits hold for it.
+    `idempotency`: key and fingerprint of a request that may be repeated, or ''. `webhook`: the URL that gets its end,
+    or ''.
+    """
+
+    id: str
+    created_at: str
+    model: str
+    version: int
+    rows: Sequence[Row]
+    ids: Sequence[Value] | None = None
+    warnings: Sequence[str] = ()
+    expires_after: float | None = None
+    reply_to: str | None = None
+    refused: Refused | None = None
+    request: str = ""
+    method: str = "predict"
+    caller: Key = EVERYBODY
+    idempotency: str = ""
+    webhook: str = ""
+
+
+@dataclass(slots=True)
+class PredictionOutcome:
+    """The result of scoring the rows of one job.
+
+    `predictions` has the method's answer for each row; `probabilities`, where `predict` has them, one mapping of class
+    label (as text) to probability a row, or with several outputs one of such by output; `scores`, where the signature
+    says so, one number a row. `predict_ms` is the time of the call that the job was part of, `batch_rows` its rows.
+    """
+
+    predictions: Sequence[Answer]
+    probabilities: Sequence[Answer] | None
+    warnings: Sequence[str]
+    predict_ms: float
+    batch_rows: int
+    scores: Sequence[Answer] | None = None
+
+    def to_json(self) -> dict[str, object]:
+        data: dict[str, object] = {
+            "predictions": self.predictions,
+            "probabilities": self.probabilities,
+            "warnings": self.warnings,
+            "predict_ms": self.predict_ms,
+            "batch_rows": self.batch_rows,
+        }
+        return data if self.scores is None else {**data, "scores": self.scores}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PredictionOutcome:
+        return cls(
+            predictions=data["predictions"],
+            probabilities=data["probabilities"],
+            warnings=data["warnings"],
+            predict_ms=data["predict_ms"],
+            batch_rows=data["batch_rows"],
+            scores=data.get("scores"),
+        )
+
+
+@dataclass(slots=True)
+class Job:
+    """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC; absent parts are None. A training's
+    `version` is the one that it made. `owner`: '' if the job belongs to nobody; then it is not shown. Nor is `worker`,
+    the worker or trainer that took the job, if it is '': not taken, not known, or none of the caller's business."""
+
+    id: str
+    status: Status
+    model: str
+    version: int | None
+    created_at: str | None
+    kind: str = "prediction"
+    started_at: str | None = None
+    completed_at: str | None = None
+    progress: Mapping[str, object] | None = None
+    output: Mapping[str, object] | None = None
+    error: Failure | None = None
+    warnings: Sequence[str] = ()
+    metrics: Mapping[str, object] | None = field(default=None)
+    owner: str = ""
+    worker: str = ""
+
+    def without_worker(self) -> Job:
+        """Return a copy that does not say who took the job. Each request with a key needs one, and `replace` takes
+        three times as long."""
+        return Job(
+            self.id,
+            self.status,
+            self.model,
+            self.version,
+            self.created_at,
+            self.kind,
+            self.started_at,
+            self.completed_at,
+            self.progress,
+            self.output,
+            self.error,
+            self.warnings,
+            self.metrics,
+            self.owner,
+        )
+
+    def to_json(self) -> dict[str, object]:
+        data: dict[str, object] = {
+            "id": self.id,
+            "kind": self.kind,
+            "status": str(self.status),
+            "model": {"name": self.model, "version": self.version},
+            "created_at": self.created_at,
+            "started_at": self.started_at,
+            "completed_at": self.completed_at,
+            "progress": self.progress,
+            "output": self.output,
+            "error": self.error.to_json() if self.error else None,
+            "warnings": list(self.warnings),
+            "metrics": self.metrics,
+        }
+        if self.owner:
+            data["owner"] = self.owner
+        if self.worker:
+            data["worker"] = self.worker
+        return data

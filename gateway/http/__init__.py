@@ -1,0 +1,1 @@
+"""What the routes share: a request, its body and its answer."""

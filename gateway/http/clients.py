@@ -1,0 +1,57 @@
+"""What a prediction has to know of the client that asks for it: who it is, and whether it is still connected."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gateway.http.exchange import current, travelling_ids
+from gateway.serving.predicting import RequestContext
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_ESTABLISHED = 1
+_TCP_INFO = getattr(socket, "TCP_INFO", None)  # Linux has it
+
+
+def request_context(environ: WSGIEnvironment) -> RequestContext:
+    """Return the context of a prediction that answers the current request."""
+    exchange = current()
+    return RequestContext(
+        exchange.new_job_id(),
+        exchange.caller,
+        exchange.travelling_ids(),
+        exchange.idempotency,
+        exchange.job_accepted,
+        hung_up(environ),
+    )
+
+
+def further_context(environ: WSGIEnvironment) -> RequestContext:
+    """Return the context of one more prediction for the current request. Its job has an id of its own and the id of the
+    request. An idempotency key belongs to the first job alone."""
+    job_id = os.urandom(16).hex()
+    return replace(request_context(environ), job_id=job_id, request_ids=travelling_ids(), idempotency="")
+
+
+def hung_up(environ: WSGIEnvironment) -> Callable[[], bool]:
+    """Return a function that says whether the client has closed its connection by now.
+
+    It asks the kernel for the state of the connection: a read could take bytes of the next request. Where that state is
+    unknown, it always says no.
+    """
+    connection: Any = environ.get("gunicorn.socket")
+    if connection is None or _TCP_INFO is None:
+        return lambda: False
+
+    def closed() -> bool:
+        try:
+            return bool(connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] != _ESTABLISHED)
+        except OSError:
+            return True
+
+    return closed

@@ -1,0 +1,66 @@
+"""The parts of a request that have to be the same when it is repeated with the same `Idempotency-Key`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from werkzeug.http import parse_options_header
+
+from gateway.http.exchange import Exchange
+from gateway.http.media_types import MULTIPART, is_json, media_type
+from gateway.http.rules import Route
+from gateway.protocols.idempotency import idempotency
+from gateway.protocols.preferences import preferences
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_OPTIONS = ("HTTP_CANCEL_AFTER", "HTTP_WEBHOOK_URL", "HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT")
+"""The headers that change a job; `Prefer` has one more."""
+
+
+def note_request(exchange: Exchange, route: Route) -> None:
+    """Note key and fingerprint of a request to a route that declares `IDEMPOTENCY_KEY`. The body is read here, and can
+    be read again; whoever receives one for the spool notes it (`note_content`). Raises `Problem` for an invalid key."""
+    environ = exchange.environ
+    if route.docs.streamed or (route.streams and not is_json(media_type(environ))):
+        return
+    body: bytes = environ["wsgi.input"].read()
+    environ["wsgi.input"] = BytesIO(body)
+    note_content(exchange, _content(environ, body))
+
+
+def note_content(exchange: Exchange, content: Iterable[str | bytes]) -> str:
+    """Return key and fingerprint of a request whose body was received already, '' without a key; note them in
+    `exchange`. `content` is all of the body, or stands for it."""
+    key = exchange.environ.get("HTTP_IDEMPOTENCY_KEY")
+    return "" if key is None else _note(exchange, key, content)
+
+
+def note_form_of_page(exchange: Exchange, content: Iterable[str]) -> str:
+    """Do the same for a form of a page. One of its fields is a random text that was made with the page, so only a form
+    that is sent twice has the same content."""
+    content = list(content)
+    return _note(exchange, hashlib.sha256(json.dumps(content).encode()).hexdigest(), content)
+
+
+def _note(exchange: Exchange, key: str, content: Iterable[str | bytes]) -> str:
+    environ = exchange.environ
+    asked = [environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", "")]
+    options = (environ.get(name, "") for name in _OPTIONS)
+    parts = [*asked, *options, preferences(environ.get("HTTP_PREFER"), 0).handling or "", *content]
+    exchange.idempotency = idempotency(key, exchange.caller.owner, parts)
+    return exchange.idempotency
+
+
+def _content(environ: WSGIEnvironment, body: bytes) -> tuple[str, bytes]:
+    """Return the media type and the body. Clients choose another boundary when they send the same form again."""
+    given: str = environ.get("CONTENT_TYPE", "")
+    kind, options = parse_options_header(given)
+    if kind.lower() == MULTIPART and (boundary := options.get("boundary")):
+        return kind, body.replace(boundary.encode(), b"")
+    return given, body

@@ -1,0 +1,168 @@
+"""Every failure of a request as application/problem+json (RFC 9457). No traceback and no HTML leaves the gateway."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
+
+from broker.link.faults import fault_of
+from broker.link.idempotency import Conflict, IdempotencyConflict, InFlight
+from broker.state.trainer_jobs import TrainerUnavailable
+from contract.errors import InvalidInstances, ModelgateError
+from contract.work.api_keys import Detail
+from gateway.http.answers import json_response, quota_headers
+from gateway.http.exchange import caller, current_route, note_problem
+from gateway.problems.codes import STATUSES, ProblemCode
+from gateway.problems.problem import Problem
+from gateway.problems.terse import TERSE_SENTENCES, terse_errors
+from gateway.serving.predicting import PredictionFailed
+from gateway.serving.repository_commands import CommandFailed
+
+log = logging.getLogger(__name__)
+
+_RETRY_LATER = (ProblemCode.REDIS_FULL, ProblemCode.REDIS_DENIED, ProblemCode.REDIS_DISK_FULL)
+"""What does not pass within a second."""
+
+
+def response_to(error: Exception) -> Response:
+    """Return the answer to a request that ended with `error`, as detailed as the key of the caller says."""
+    return problem_response(problem_of(error))
+
+
+def problem_response(problem: Problem) -> Response:
+    """Return the answer that says what is wrong, in the protocol of the route."""
+    note_problem(problem.code)
+    route, headers = current_route(), problem_headers(problem)
+    status = problem.status if route is None else route.statuses.get(problem.code, problem.status)
+    if route is not None and route.errors is not None:
+        foreign, foreign_headers = route.errors(status, problem.code, problem.sentence())
+        return json_response(foreign, status, {**headers, **foreign_headers})
+    body = {
+        "type": f"urn:modelgate:problem:{problem.code}",
+        "code": problem.code,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": problem.detail,
+        **problem.members,
+    }
+    return json_response(body, status, headers, "application/problem+json")
+
+
+def problem_headers(problem: Problem) -> dict[str, str]:
+    """Return the headers of the answer that say more of the problem."""
+    headers = dict(problem.headers)
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    return headers if problem.quota is None else headers | quota_headers(problem.quota)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return what is wrong with a request that ended with `error`, and log what an operator has to know."""
+    problem = next(_PROBLEMS[kind](error) for kind in type(error).__mro__ if kind in _PROBLEMS)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log_failure(problem, error)
+    return _terse(problem, error) if caller().detail is Detail.TERSE else problem
+
+
+def _terse(problem: Problem, error: Exception) -> Problem:
+    """Return the problem as a terse key sees it. Refusals of commands stay full: a caller who may send commands gets
+    versions and aliases in the answers anyway."""
+    if isinstance(error, InvalidInstances):
+        return _invalid_instances(InvalidInstances(terse_errors(error.errors)))
+    if problem.code not in TERSE_SENTENCES or isinstance(error, CommandFailed):
+        return problem
+    terse = TERSE_SENTENCES[problem.code]
+    return Problem(problem.code, terse, status=problem.status, retry_after=problem.retry_after, headers=problem.headers)
+
+
+def _log_failure(problem: Problem, error: Exception) -> None:
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("a request ended with %s", type(error).__name__, exc_info=error)
+    elif isinstance(error, RedisError):
+        log.warning("%s: Redis: %s: %s", problem.code, type(error).__name__, error)
+    else:
+        log.warning("%s: %s", problem.code, problem.detail)
+
+
+def _invalid_instances(error: InvalidInstances) -> Problem:
+    shown = len(error.errors)
+    detail = error.errors[0].message if error.total == 1 else f"{error.total} values cannot be used; see errors"
+    if shown < error.total:
+        detail += f" (the first {shown} are listed)"
+    return Problem(ProblemCode.INVALID_INSTANCES, detail, errors=[entry.to_json() for entry in error.errors])
+
+
+def _unusable_model(error: ModelgateError) -> Problem:
+    failure = error.failure
+    return Problem(failure.code, failure.message, status=503, details=dict(failure.details))
+
+
+def _command_failed(error: CommandFailed) -> Problem:
+    failure = error.failure
+    return Problem(failure.code, failure.message, status=_status(failure.code), details=dict(failure.details))
+
+
+def _prediction_failed(error: PredictionFailed) -> Problem:
+    failure = error.failure
+    status = _status(failure.code)
+    # That the model cannot be used is no fault of a request for a prediction.
+    return Problem(failure.code, failure.message, status=503 if status in (404, 409) else status)
+
+
+def _status(code: str) -> int:
+    """Return the status of a failure of another process, which may be of another release."""
+    return STATUSES.get(code, 503)
+
+
+def _trainer_unavailable(error: TrainerUnavailable) -> Problem:
+    return Problem(ProblemCode.NO_TRAINER, str(error), retry_after=1)
+
+
+def _idempotency_conflict(error: IdempotencyConflict) -> Problem:
+    if error.conflict is Conflict.GONE:
+        detail = "what this request has made does not exist any more; send a new Idempotency-Key to make it again"
+        return Problem(ProblemCode.JOB_GONE, detail)
+    detail = "this Idempotency-Key was sent with another path, option or body; send a new key with each new request"
+    return Problem(ProblemCode.IDEMPOTENCY_KEY_REUSED, detail)
+
+
+def _in_flight(_: InFlight) -> Problem:
+    detail = "an earlier request with this Idempotency-Key is still being carried out; try again"
+    return Problem(ProblemCode.REQUEST_IN_FLIGHT, detail, retry_after=1)
+
+
+def _redis_fault(error: RedisError) -> Problem:
+    fault = fault_of(error)
+    return Problem(fault.code, fault.message, retry_after=10 if fault.code in _RETRY_LATER else 1)
+
+
+def _http_error(error: HTTPException) -> Problem:
+    status = error.code or 500
+    name = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("'", "")
+    headers = {key: value for key, value in error.get_headers() if key in ("Allow", "Content-Range")}
+    return Problem(name, error.description or name, status=status, headers=headers)
+
+
+def _internal_error(_: Exception) -> Problem:
+    return Problem(ProblemCode.INTERNAL_ERROR, "something went wrong in the gateway; its log says what")
+
+
+_PROBLEMS: Mapping[type[BaseException], Callable[[Any], Problem]] = {
+    Problem: lambda problem: problem,
+    InvalidInstances: _invalid_instances,
+    ModelgateError: _unusable_model,
+    CommandFailed: _command_failed,
+    PredictionFailed: _prediction_failed,
+    TrainerUnavailable: _trainer_unavailable,
+    IdempotencyConflict: _idempotency_conflict,
+    InFlight: _in_flight,
+    RedisError: _redis_fault,
+    HTTPException: _http_error,
+    Exception: _internal_error,
+}

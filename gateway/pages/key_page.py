@@ -1,0 +1,105 @@
+"""Making, rotating and revoking API keys. A secret is shown once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from broker.access.key_store import IssuedKey
+from contract.work.api_keys import NOBODY, Key, Scope
+from gateway.door.sessions import PATH
+from gateway.http.exchange import caller, current, note_problem
+from gateway.http.problem_answers import problem_of
+from gateway.http.rules import Level
+from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
+from gateway.protocols.key_requests import key_request, rotation_request
+from gateway.serving.key_management import KeyAdmin
+
+SCOPES = {
+    Scope.PREDICT: "ask models for predictions",
+    Scope.READ: "see models, versions, reports and metrics",
+    Scope.TRAIN: "train models, and set schedules",
+    Scope.PUBLISH: "move aliases, roll back, import and delete versions",
+    Scope.ADMIN: "all of these, manage keys, and read the audit log",
+}
+EXPIRIES = {"": "never", "7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "365d": "in a year"}
+OVERLAPS = {"": "stops working at once", "1h": "works for another hour", "1d": "works for another day"}
+
+
+@dataclass(frozen=True)
+class KeysPages:
+    keys: KeyAdmin
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("keys")
+
+        @routes.get("/keys", level=Level.ADMIN, page=True)
+        def index() -> Response:
+            return self._page()
+
+        @routes.post("/keys", level=Level.ADMIN, page=True, audit="make_key")
+        def make() -> Response:
+            try:
+                return self._shown(*self.keys.make(_entered_key()), "made")
+            except Problem as error:
+                return self._page(problem_of(error))
+
+        @routes.post("/keys/<key_id>/rotate", level=Level.ADMIN, page=True, audit="rotate_key")
+        def rotate(key_id: str) -> Response:
+            overlap = request.form.get("overlap")
+            given = {"overlap": overlap} if overlap else {}
+            return self._shown(*self.keys.rotate(key_id, rotation_request(given).overlap), "rotated")
+
+        @routes.post("/keys/<key_id>/revoke", level=Level.ADMIN, page=True, audit="revoke_key")
+        def revoke(key_id: str) -> Response:
+            self.keys.revoke(key_id)
+            return see(f"{PATH}/keys")
+
+        return routes
+
+    def _page(self, problem: Problem | None = None) -> Response:
+        """Return the page, with what was entered if there is a problem with it."""
+        found = self.keys.all()
+        if problem:
+            note_problem(problem.code)
+            entered = {**request.form, "scopes": request.form.getlist("scopes")}
+        else:
+            is_open = caller() is NOBODY
+            scope = Scope.ADMIN if is_open and not found else Scope.PREDICT
+            entered = {"expires": "" if is_open else "90d", "scopes": [scope]}
+        return page(
+            "keys.html",
+            problem.status if problem else 200,
+            title="Keys",
+            keys=found,
+            scopes=SCOPES,
+            expiries=EXPIRIES,
+            overlaps=OVERLAPS,
+            entered={"name": "", "owner": "", "models": "", "expires": "", **entered},
+            problem=problem,
+        )
+
+    def _shown(self, issued: IssuedKey, secret: str, what: str) -> Response:
+        current().on_key = issued.key.id
+        warnings = self.keys.warnings(issued.key)
+        title = f"The key {issued.key.name}"
+        return page("secret.html", title=title, issued=issued, secret=secret, what=what, warnings=warnings)
+
+
+def _entered_key() -> Key:
+    """Return the key that the form asks for. Raises `Problem`."""
+    if not request.form.getlist("scopes"):
+        raise Problem(ProblemCode.INVALID_KEY_REQUEST, "choose at least one thing that the key may do")
+    return key_request(_body())
+
+
+def _body() -> dict[str, Any]:
+    """Return the form as the JSON of `POST /v1/keys`."""
+    form = request.form
+    given: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "owner", "expires")}
+    given |= {"models": form.get("models", "").replace(",", " ").split(), "scopes": form.getlist("scopes")}
+    return {name: value for name, value in given.items() if value}

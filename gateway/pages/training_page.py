@@ -1,0 +1,186 @@
+"""Training from a CSV file: first its columns as the training will understand them, then the job."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from contract.errors import ModelgateError
+from contract.model.manifest import ModelManifest
+from contract.model.repository import CURRENT, valid_name
+from contract.rows import csv_table
+from contract.work.api_keys import Scope
+from contract.work.training import GENERIC_RECIPE, KINDS, ColumnUse, TrainingPreview, TrainingRequest, name_of_kind
+from gateway.door.sessions import PATH
+from gateway.http.exchange import caller, current
+from gateway.http.forms import Upload, received
+from gateway.http.idempotency import note_form_of_page
+from gateway.http.media_types import MULTIPART
+from gateway.http.rules import BodyLimit, Level
+from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, lead, page, see
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
+from gateway.protocols.training_requests import fields_of_form, training_request
+from gateway.serving.model_versions import check_new_name
+from gateway.serving.trainings import Trainings
+
+MOST_SHOWN = 300
+"""Columns of a file that the page shows."""
+_OPTIONAL = ("target", "id_field", "kinds", "features", "accept", "notes")
+
+
+@dataclass(frozen=True)
+class TrainingPages:
+    """`fields`: the limit of a form's fields."""
+
+    trainings: Trainings
+    fields: BodyLimit
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("training")
+
+        @routes.get("/train", level=Level.TRAIN, page=True)
+        def form() -> Response:
+            self.trainings.recipes()  # without a trainer, the visitor learns it before choosing a file
+            model = request.args.get("model", "").strip()
+            return self._form({"model": model, "again": model if self._known(model) else ""})
+
+        @routes.post("/train/preview", level=Level.TRAIN, page=True, audit="preview_training", streams=True)
+        def preview() -> Response:
+            with self._received() as upload:
+                given = {name: upload.fields.get(name, "").strip() for name in ("model", "again", "suggested")}
+                if given["model"] in ("", given["suggested"]):
+                    given["model"] = given["suggested"] = self._free(_name_of(upload.client_names.get("file", "")))
+                model = given["model"] if valid_name(given["model"]) else "preview"
+                _note_model(model)
+                begun = replace(upload, fields={**self._choices_before(upload, given["again"]), **upload.fields})
+                asked = self._asked(begun, model, preview=True)
+                return self._form(given, self.trainings.preview(asked), asked)
+
+        @routes.post("/train", level=Level.TRAIN, page=True, audit="train", streams=True)
+        def train() -> Response:
+            with self._received() as upload:
+                model = upload.fields.get("model", "").strip()
+                check_new_name(model)
+                if not caller().may_use(model):
+                    raise Problem(ProblemCode.MISSING_SCOPE, f"this key may not train a model named {model!r}")
+                _note_model(model)
+                asked = self._asked(upload, model)
+                if upload.fields.get("once"):
+                    note_form_of_page(current(), upload.content(self.trainings.spool))
+                job = self.trainings.submit(asked)
+            current().job_id = job.id
+            target = f"{PATH}/jobs/{job.id}"
+            return lead(target) if asked_by_open_page(request.environ) else see(target)
+
+        return routes
+
+    def _form(
+        self, given: Mapping[str, str], preview: TrainingPreview | None = None, asked: TrainingRequest | None = None
+    ) -> Response:
+        again = self._known(given.get("again", ""))
+        return page(
+            "train.html",
+            title=f"Train {again.name} again" if again else "Train a model",
+            given={"suggested": "", **given},
+            once=secrets.token_urlsafe(12),
+            again=again,
+            known=self._known(given["model"]),
+            preview=preview,
+            asked=asked,
+            others=_not_shown(preview, asked) if preview and asked else None,
+            most_shown=MOST_SHOWN,
+            kinds=list(KINDS),
+            uses=ColumnUse,
+        )
+
+    def _known(self, name: str) -> ModelManifest | None:
+        """Return the current version of a model, or its newest one; None if the caller may not see it."""
+        if not (valid_name(name) and caller().may_use(name) and caller().allows(Scope.READ)):
+            return None
+        repository = self.trainings.repository
+        versions = repository.versions(name)
+        if not versions:
+            return None
+        try:
+            return repository.manifest(name, repository.aliases(name).get(CURRENT, versions[-1]))
+        except ModelgateError:  # its folder is damaged, which the page of the version tells
+            return None
+
+    def _free(self, name: str) -> str:
+        """Return `name`, or `name-2` and so on if the name is taken; `name` if the key may use no other one."""
+        names = (name, *(f"{name[:60]}-{number}" for number in range(2, 100)))
+        return next((one for one in names if caller().may_use(one) and not self._is_taken(one)), name)
+
+    def _is_taken(self, name: str) -> bool:
+        return valid_name(name) and bool(self.trainings.repository.versions(name))
+
+    def _choices_before(self, upload: Upload, again: str) -> Mapping[str, str]:
+        """Return target, id and kinds as the model `again` has them, as far as the file has these columns; nothing if
+        the visitor has chosen a target already."""
+        known = self._known(again)
+        file = upload.files.get("file")
+        if known is None or file is None or upload.fields.get("target"):
+            return {}
+        with self.trainings.spool.open(file) as opened, suppress(csv_table.NotCsv):
+            columns = [name.strip() for name in csv_table.read_header(opened)[0]]
+            return _choices(known, columns)
+        return {}
+
+    @contextmanager
+    def _received(self) -> Iterator[Upload]:
+        """Yield the form. Its file is deleted if the block raises."""
+        if request.mimetype != MULTIPART:
+            raise Problem(ProblemCode.INVALID_TRAINING, "choose a CSV file to learn from")
+        with received(request.environ, self.trainings.spool, self.fields.bytes) as upload:
+            if not set(upload.files) <= {"file"}:  # nobody would delete others
+                detail = "the form has several files; choose one CSV file to learn from"
+                raise Problem(ProblemCode.INVALID_TRAINING, detail)
+            upload.check_fields()
+            yield upload
+
+    def _asked(self, upload: Upload, model: str, *, preview: bool = False) -> TrainingRequest:
+        given = {name: text for name in _OPTIONAL if (text := upload.fields.get(name, "").strip())}
+        file = upload.files.get("file")
+        if file is None or not upload.client_names.get("file"):
+            raise Problem(ProblemCode.INVALID_TRAINING, "choose a CSV file to learn from")
+        body, names = {"recipe": GENERIC_RECIPE, **fields_of_form(given)}, (file, upload.client_names["file"])
+        return training_request(model, body, self.trainings.recipes(), GENERIC_RECIPE, *names, preview=preview)
+
+
+def _choices(manifest: ModelManifest, columns: Sequence[str]) -> dict[str, str]:
+    """Return the fields of the form that ask for the target, the id and the kinds of a version."""
+    chosen = {"target": manifest.training_data.target, "id_field": manifest.signature.id_field}
+    inputs = [field for field in manifest.signature.inputs if field.name in columns and field.name != chosen["target"]]
+    kinds = {field.name: name_of_kind(field.kind, field.format) for field in inputs}
+    return {
+        **{name: column for name, column in chosen.items() if column and column in columns},
+        **({"kinds": json.dumps(kinds)} if kinds else {}),
+    }
+
+
+def _not_shown(preview: TrainingPreview, asked: TrainingRequest) -> dict[str, Any]:
+    """Return what was inferred of the columns that the page does not show, so that a change to the others keeps it."""
+    columns = preview.columns[MOST_SHOWN:]
+    return {
+        "features": [column.name for column in columns if column.use is ColumnUse.FEATURE],
+        "kinds": {column.name: asked.kinds[column.name] for column in columns if column.name in asked.kinds},
+    }
+
+
+def _note_model(model: str) -> None:
+    """Note the model for the audit log, as if the path named it. It is no request to the model."""
+    current().arguments = {"name": model}
+
+
+def _name_of(file: str) -> str:
+    """Return a name for the model, made from the name of its file; '' if that has no usable characters."""
+    name = re.sub(r"[^a-z0-9_-]+", "-", file.lower().rpartition(".")[0] or file.lower()).strip("-_")[:64]
+    return name if valid_name(name) else ""

@@ -1,0 +1,151 @@
+"""Try a model: a form by its signature, or a CSV to drop, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from flask import Blueprint, Response, request
+from redis.exceptions import RedisError
+
+from contract.errors import InvalidInstances
+from contract.model.manifest import ModelManifest
+from contract.rows.instances import Instances
+from contract.work.api_keys import Scope
+from contract.work.jobs import Job
+from gateway.http.clients import request_context
+from gateway.http.exchange import caller, current, noted
+from gateway.http.forms import length_of
+from gateway.http.problem_answers import problem_of
+from gateway.http.rules import BodyLimit, Level
+from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.pages.model_header import ModelHeader, sees_inputs
+from gateway.pages.snippets import Snippet, snippets
+from gateway.pages.trying import form as try_form
+from gateway.pages.trying.answers import MOST_ROWS, Answer, answer_to_csv, answer_to_row
+from gateway.pages.trying.csv import CsvAttempt, uploaded_csv
+from gateway.problems.problem import Problem
+from gateway.protocols import csv_rows
+from gateway.serving.predicting import PredictionOptions, Predictor
+
+WAIT = 10.0
+"""Seconds that a page waits for the answer."""
+_REFUSALS = (InvalidInstances, Problem, Problem, RedisError)
+"""What a page shows beside its form, and not as an error page."""
+
+
+@dataclass
+class Attempt:
+    """The row that a visitor has sent, with the answer or what is wrong with it. `errors` have the names of inputs.
+    `is_remade`: the form was for another version, so nothing was predicted, and the `values` are to be checked."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    answer: Answer | None = None
+    errors: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    is_remade: bool = False
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class TryPages:
+    """`rows`: the limit of a body of rows."""
+
+    predictor: Predictor
+    rows: BodyLimit
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("trying")
+
+        # Any key: one that may not predict is sent to what it may read.
+        @routes.get("/models/<name>", level=Level.OWN, page=True)
+        def form(name: str) -> Response:
+            if not caller().allows(Scope.PREDICT):
+                return see(f"/ui/models/{quote(name)}/versions")
+            model = self._model(name, request.args.get("version", ""))
+            return self._page(model, Attempt(try_form.example(model)))
+
+        @routes.post("/models/<name>/try", level=Level.PREDICT, page=True)
+        def try_row(name: str) -> Response:
+            model = self._model(name, request.form.get("version", ""))
+            if not try_form.is_form_of(model):
+                return self._page(model, Attempt(try_form.kept_values(model), is_remade=True))
+            attempt = Attempt(try_form.sent_values(model))
+            noted(model)
+            try:
+                job = self._predict(model, try_form.row_of(model, attempt.values))
+                attempt.answer = answer_to_row(job)
+            except _REFUSALS as error:
+                _note(attempt, model, problem_of(error))
+            return self._page(model, attempt)
+
+        @routes.post("/models/<name>/try-file", level=Level.PREDICT, page=True, body=self.rows)
+        def try_file(name: str) -> Response:
+            model = self._model(name, request.args.get("version", ""))
+            upload = CsvAttempt()
+            noted(model)
+            try:
+                rows = csv_rows.read(uploaded_csv(upload), self.predictor.max_rows + 1)
+                upload.answer = answer_to_csv(self._predict(model, rows), rows, model)
+            except _REFUSALS as error:
+                upload.refuse(model, problem_of(error))
+            return self._page(model, Attempt(try_form.example(model), status=upload.status), upload)
+
+        return routes
+
+    def _model(self, name: str, version: str) -> ModelManifest:
+        """Return the version that was asked for, or the current one."""
+        return self.predictor.model(f"{name}@{version}" if version else name)
+
+    def _predict(self, model: ModelManifest, rows: Instances) -> Job:
+        options, context = PredictionOptions(wait=WAIT), request_context(request.environ)
+        job = self.predictor.predict(model, rows, length_of(request.environ), options, context)
+        current().job_id = job.id
+        return job
+
+    def _page(self, model: ModelManifest, attempt: Attempt, upload: CsvAttempt | None = None) -> Response:
+        key, repository = caller(), self.predictor.repository
+        header = ModelHeader.of(repository, model.name, key)
+        name = model.name if model.version == header.current else f"{model.name}@{model.version}"
+        return page(
+            "try.html",
+            attempt.status,
+            title=f"Try {model.name}",
+            header=header,
+            model=model,
+            shown=sees_inputs(key),
+            mode=try_form.entry_mode(model),
+            fields=try_form.form_fields(model, attempt.values) if sees_inputs(key) else [],
+            text=attempt.values.get("", ""),
+            attempt=attempt,
+            upload=upload,
+            versions=repository.versions(model.name)[::-1] if key.allows(Scope.READ) else [],
+            snippets=_snippets(name, model, attempt.values if attempt.answer else try_form.example(model)),
+        )
+
+
+def _snippets(name: str, model: ModelManifest, values: Mapping[str, str]) -> list[Snippet]:
+    """Return requests to `name` with the row that was sent, or with the example if it is none."""
+    address = request.url_root.rstrip("/")
+    try:
+        return snippets(name, try_form.row_to_copy(model, values), address)
+    except (ValueError, RecursionError):  # it is no JSON, too long to repeat, or nested without end
+        return snippets(name, dict(model.example) if sees_inputs(caller()) else {}, address)
+
+
+def _note(attempt: Attempt, model: ModelManifest, problem: Problem) -> None:
+    """Note what is wrong: beside its field where it has one, else above the form."""
+    attempt.status = problem.status
+    errors: Any = problem.members.get("errors") or []
+    names = set(model.signature.names)
+    for error in errors[:MOST_ROWS]:
+        if error.get("field") in names and error.get("row") in (None, 0) and error["field"] not in attempt.errors:
+            is_empty = not attempt.values.get(error["field"], "-").strip()
+            attempt.errors[error["field"]] = "is empty; enter a value" if is_empty else error["message"]
+    attempt.problems = [
+        error["message"] if error.get("row") is None else f"row {error['row'] + 1}: {error['message']}"
+        for error in errors[:MOST_ROWS]
+        if error.get("field") not in attempt.errors or "" in attempt.values
+    ] or ([] if attempt.errors else [problem.detail])

@@ -1,0 +1,188 @@
+"""The versions of a model: their verdicts and reports, promoting, and rolling back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, request
+from redis.exceptions import RedisError
+
+from contract.errors import ModelgateError
+from contract.model.manifest import ModelManifest
+from contract.model.repository import CURRENT, PREVIOUS, REPORT_HTML, Repository
+from contract.model.signature_changes import SignatureChanges, signature_changes
+from contract.model.version_metrics import headline_first
+from contract.work.training import RepositoryAction, RepositoryCommand
+from gateway.http.exchange import caller, current
+from gateway.http.rules import Level
+from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.pages.model_header import ModelHeader
+from gateway.pages.same_rows import SameRows, compared_with, facts_of
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
+from gateway.routes.reports import HEADERS as REPORT_HEADERS
+from gateway.routes.reports import filled_in
+from gateway.serving.model_versions import check_model, read_report, resolve, version_summary
+from gateway.serving.repository_commands import ModelChanges
+from gateway.serving.trainings import ScheduleState
+
+_REPORT_HEADERS = {**REPORT_HEADERS, "Cache-Control": "no-store"}
+_FRAMED = {
+    **_REPORT_HEADERS,
+    # Without `allow-scripts`, the report still runs nothing. With its origin, the page around it can read its height.
+    "Content-Security-Policy": REPORT_HEADERS["Content-Security-Policy"]
+    .replace("frame-ancestors 'none'", "frame-ancestors 'self'")
+    .replace("sandbox", "sandbox allow-same-origin"),
+}
+_FRAME_STYLE = b"""<style>
+header > h1, .live, .lead, header > .soft, main > .tiles, footer { display: none; }
+main, header { max-width: none; padding: 0; }
+pre { max-height: none; }
+</style>"""
+"""Hides what the page around a framed report shows as well."""
+
+
+@dataclass(frozen=True)
+class VersionPages:
+    """`repository`: that of the caller. `schedule_of` returns the schedule of a model as they see it, or None."""
+
+    repository: Repository
+    changes: ModelChanges
+    schedule_of: Callable[[str], ScheduleState | None]
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("versions")
+        repository = self.repository
+
+        @routes.get("/models/<name>/versions", level=Level.READ, page=True)
+        def index(name: str) -> Response:
+            check_model(repository, name)
+            versions = repository.versions(name)[::-1]
+            rows = [{**version_summary(repository, name, v), **facts_of(repository, name, v)} for v in versions]
+            header = ModelHeader.of(repository, name, caller())
+            return page(
+                "versions.html",
+                title=f"Versions of {name}",
+                header=header,
+                rows=rows,
+                offered=offered(repository, name),
+                schedule=self._schedule(name),
+                **self._change(name),
+            )
+
+        @routes.get("/models/<name>/versions/<version>", level=Level.READ, page=True)
+        def show(name: str, version: str) -> Response:
+            manifest = self._manifest(name, version)
+            facts = facts_of(repository, name, manifest.version)
+            return page(
+                "version.html",
+                title=f"{name} version {manifest.version}",
+                header=ModelHeader.of(repository, name, caller()),
+                model=manifest,
+                facts=facts,
+                metrics=headline_first(manifest.metrics, facts.get("headline")),
+                has_report=(repository.report_dir(name, manifest.version) / REPORT_HTML).is_file(),
+                **self._change(name),
+            )
+
+        @routes.get("/models/<name>/versions/<version>/report", level=Level.READ, page=True)
+        def report(name: str, version: str) -> Response:
+            number = self._manifest(name, version).version
+            body = read_report(repository, name, number, REPORT_HTML)
+            body = filled_in(body, repository, name, number, "versions_pages.report")
+            framed = request.args.get("framed") == "1"
+            headers = _FRAMED if framed else _REPORT_HEADERS
+            return Response(body + _FRAME_STYLE * framed, headers=headers, content_type="text/html; charset=utf-8")
+
+        # A page says what will happen, so that it can be read before the change, even without scripts.
+        @routes.get("/models/<name>/versions/<version>/promote", level=Level.PUBLISH, page=True)
+        def ask_promote(name: str, version: str) -> Response:
+            return self._ask(name, self._manifest(name, version).version, rolls_back=False)
+
+        @routes.post("/models/<name>/versions/<version>/promote", level=Level.PUBLISH, page=True, audit="move_alias")
+        def promote(name: str, version: str) -> Response:
+            return self._make_current(name, version)
+
+        @routes.get("/models/<name>/rollback", level=Level.PUBLISH, page=True)
+        def ask_roll_back(name: str) -> Response:
+            check_model(repository, name)
+            previous = repository.aliases(name).get(PREVIOUS)
+            if previous is None:
+                detail = f"no earlier current version of {name!r} is left, so there is nothing to go back to"
+                raise Problem(ProblemCode.NO_PREVIOUS, detail)
+            return self._ask(name, previous, rolls_back=True)
+
+        @routes.post("/models/<name>/rollback", level=Level.PUBLISH, page=True, audit="roll_back")
+        def roll_back(name: str) -> Response:
+            return self._make_current(name, request.form.get("version", ""), RepositoryAction.ROLL_BACK)
+
+        return routes
+
+    def _schedule(self, name: str) -> ScheduleState | None:
+        with suppress(RedisError):  # the page does without
+            return self.schedule_of(name)
+        return None
+
+    def _manifest(self, name: str, version: str) -> ModelManifest:
+        check_model(self.repository, name)
+        return self.repository.manifest(*resolve(self.repository, f"{name}@{version}"))
+
+    def _ask(self, name: str, version: int, *, rolls_back: bool) -> Response:
+        before = self.repository.aliases(name).get(CURRENT)
+        replaced = None if before == version else before
+        facts = facts_of(self.repository, name, version)
+        callers = self._callers(name, replaced, version) if replaced else None
+        return page(
+            "promote.html",
+            title=f"Roll back {name}" if rolls_back else f"Make version {version} of {name} current",
+            header=ModelHeader.of(self.repository, name, caller()),
+            version=version,
+            before=before,
+            rolls_back=rolls_back,
+            same_rows=SameRows.of(self.repository, name, replaced, version) if replaced else None,
+            callers=callers,
+            facts=facts,
+        )
+
+    def _callers(self, name: str, before: int, now: int) -> SignatureChanges | None:
+        """Return what callers have to change; None if the current version has become unreadable."""
+        try:
+            one, other = (self.repository.manifest(name, version) for version in (before, now))
+        except ModelgateError:
+            return None
+        return signature_changes(one.signature, other.signature)
+
+    def _make_current(
+        self, name: str, version: str, action: RepositoryAction = RepositoryAction.MOVE_ALIAS
+    ) -> Response:
+        """Have the trainer move the alias, if it still names the version that the page has named: a form may be sent
+        again. A ticked `force` moves it even if no worker can load the version."""
+        number = current().version = self._manifest(name, version).version
+        force, before = request.form.get("force") == "1", request.form.get("before", "")
+        was = int(before) if re.fullmatch("[0-9]{1,9}", before) else None
+        self.changes.run(RepositoryCommand(action, name, alias=CURRENT, version=number, force=force, before=was))
+        return see(f"/ui/models/{name}/versions?now={number}")
+
+    def _change(self, name: str) -> dict[str, Any]:
+        """Return whether the promotion that led here is done, and the version that a rollback would bring back."""
+        aliases = self.repository.aliases(name)
+        return {
+            "changed": CURRENT in aliases and request.args.get("now") == str(aliases[CURRENT]),
+            "previous": aliases.get(PREVIOUS),
+        }
+
+
+def offered(repository: Repository, name: str) -> tuple[int, int]:
+    """Return the two versions to compare unless others are chosen: the current and the newest one. If these are the
+    same, the one that the newest was compared with, or else the one before, and that."""
+    versions = repository.versions(name)
+    newest = versions[-1]
+    current = repository.aliases(name).get(CURRENT, newest)
+    if current != newest:
+        return current, newest
+    other = compared_with(repository, name, newest)
+    return (other if other in versions else versions[-2:][0]), newest

@@ -1,0 +1,111 @@
+"""Lists, reads, awaits, cancels and deletes jobs, and decides which of them a caller sees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from broker.link.idempotency import IdempotencyRecords
+from broker.records.job_kinds import TRAINING
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.listing import LARGEST_PAGE, JobFilter, Page
+from contract.work.api_keys import Key, Scope
+from contract.work.jobs import Job, Status
+from contract.work.training import Progress
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem, missing_scope
+from gateway.serving.listener import Listener
+from gateway.serving.visibility import shown_to
+from gateway.serving.waiting import ended_within
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def scope_for(job: Job) -> Scope:
+    """Return the scope that making such a job needs, and so does cancelling it."""
+    return Scope.TRAIN if job.kind == TRAINING.name else Scope.PREDICT
+
+
+@dataclass(frozen=True)
+class JobReader:
+    """Reads jobs, and waits for their end. `caller` returns the key of the current request.
+
+    A job of another owner, or of a model that the key may not use, does not exist for the caller. Methods that take an
+    id raise the same `Problem` for it as for an id without a job, and have no other effect.
+    """
+
+    jobs: Jobs
+    listener: Listener
+    records: IdempotencyRecords
+    caller: Callable[[], Key]
+    deleted: Callable[[str], object] = lambda _: None
+
+    def list(self, wanted: JobFilter, limit: int, cursor: str | None) -> Page:
+        """Return a page of the caller's jobs. Raises `ValueError` as `broker.sides.gateway.listing.Listing.page`."""
+        caller = self.caller()
+        owner = None if caller.allows(Scope.ADMIN) else caller.owner
+        page = self.jobs.list(replace(wanted, owner=owner), limit, cursor)
+        return replace(page, items=[shown_to(caller, job) for job in page.items if self._exists(job)])
+
+    def made_with(self, record: str) -> Sequence[Job]:
+        """Return the job that a request with an `Idempotency-Key` has made, if there is one. `record`: see
+        `gateway.protocols.idempotency`."""
+        caller, made = self.caller(), self.records.made_with(record)
+        job = self.jobs.read([made])[0] if made and _ID.fullmatch(made) else None
+        return [shown_to(caller, job)] if job and self._exists(job) else []
+
+    def running_trainings(self) -> Sequence[Job]:
+        """Return the caller's trainings that run now."""
+        return self.list(JobFilter(status=Status.RUNNING, kind=TRAINING.name), LARGEST_PAGE, None).items
+
+    def read(self, job_id: str) -> Job:
+        return self._existing(job_id, self.jobs.read([job_id])[0] if _ID.fullmatch(job_id) else None)
+
+    def wait(self, job_id: str, seconds: float, gone: Callable[[], bool]) -> Job:
+        """Return the job once it is final, or its state after `seconds`. The wait ends when `gone`, called each second,
+        returns True."""
+        job = self.read(job_id)
+        ended = ended_within(self.jobs, self.listener, job, self.caller().owner, seconds, gone)
+        return self._with_queue_position(self._existing(job_id, ended))
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel the job unless it has ended, and return it. Raises `Problem` if the key may not make such a job."""
+        return self._cancel(job_id)[1]
+
+    def cancel_or_delete(self, job_id: str) -> Job | None:
+        """Cancel the job and return it, or delete one that has ended. Raises `Problem` if the key may not make such a
+        job."""
+        canceled, ended = self._cancel(job_id)
+        if canceled:
+            return ended
+        self.jobs.delete(job_id)
+        self.deleted(job_id)
+        return None
+
+    def _cancel(self, job_id: str) -> tuple[bool, Job]:
+        """Cancel the job. Returns whether this call has done it, and the job."""
+        scope = scope_for(self.read(job_id))
+        if not self.caller().allows(scope):
+            raise missing_scope(self.caller(), scope)
+        canceled, job = self.jobs.cancel(job_id) or (False, None)
+        return canceled, self._existing(job_id, job)
+
+    def _with_queue_position(self, job: Job) -> Job:
+        """Return a queued training with the number of trainings before it as its progress."""
+        if job.kind == TRAINING.name and job.status is Status.QUEUED and (ahead := self.jobs.ahead(job.id)) is not None:
+            return replace(job, progress=Progress("waiting", 0.0, 0, ahead, "trainings before it").to_json())
+        return job
+
+    def _existing(self, job_id: str, job: Job | None) -> Job:
+        if job is None or not self._exists(job):
+            detail = (
+                f"there is no job {job_id[:64]!r}, or its result has expired: after RESULT_TTL, or a"
+                " sixtieth of it if the response to its own request had it"
+            )
+            raise Problem(ProblemCode.UNKNOWN_JOB, detail)
+        return shown_to(self.caller(), job)
+
+    def _exists(self, job: Job) -> bool:
+        caller = self.caller()
+        return caller.sees(job.owner) and caller.may_use(job.model)

@@ -1,0 +1,100 @@
+"""Makes, lists, rotates and revokes API keys, for HTTP and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from broker.access.key_store import IssuedKey, Keys, NameTaken, TooManyKeys, has_expired
+from contract.model.repository import Repository
+from contract.suggestions import Suggestions
+from contract.work.api_keys import Key, fingerprint, new_token
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem, did_you_mean
+from gateway.serving.marker import Marker
+
+
+class KeyAdmin:
+    """The operations of admins on keys. Raises `Problem` and `redis.exceptions.RedisError`."""
+
+    def __init__(self, keys: Keys, marker: Marker, repository: Repository) -> None:
+        self._keys = keys
+        self._marker = marker
+        self._repository = repository
+
+    def all(self) -> list[IssuedKey]:
+        """Return the keys by name."""
+        return self._keys.all()
+
+    def found(self, key_id: str) -> IssuedKey | None:
+        return self._keys.get(key_id)
+
+    def get(self, key_id: str) -> IssuedKey:
+        issued = self._keys.get(key_id)
+        if issued is None:
+            raise _unknown(key_id)
+        return issued
+
+    def named(self, name: str) -> IssuedKey:
+        """Return the key with this name or id."""
+        for issued in self._keys.all():
+            if name in (issued.key.name, issued.key.id):
+                return issued
+        raise _unknown(name)
+
+    def make(self, key: Key, idempotency: str = "") -> tuple[IssuedKey, str]:
+        """Add `key`, and return it with its secret. From the first key on, no request passes without one. Raises
+        `InFlight` and `IdempotencyConflict` as `Keys` does."""
+        self._keys.exist()  # raises without Redis: no key can be made then, so there must be no marker either
+        self._close()
+        token = new_token()
+        try:
+            issued = self._keys.add(fingerprint(token), key, idempotency)
+        except NameTaken as error:
+            raise Problem(ProblemCode.NAME_TAKEN, str(error)) from error
+        except TooManyKeys as error:
+            raise Problem(ProblemCode.TOO_MANY_KEYS, str(error)) from error
+        return issued, token
+
+    def warnings(self, key: Key) -> list[str]:
+        """Return a sentence for each model of `key` that does not exist. It may come later, so a key can name it."""
+        suggestions = Suggestions()
+        return [
+            f"there is no model {name!r} yet{did_you_mean(name, self._repository.names(), suggestions)}"
+            for name in sorted(key.models or ())
+            if not self._repository.versions(name)
+        ]
+
+    def rotate(
+        self, key_id: str, overlap: float = 0, expires_at: str | None = None, idempotency: str = ""
+    ) -> tuple[IssuedKey, str]:
+        """Give a key a new secret, and return both. The previous secret works for `overlap` more seconds. `expires_at`:
+        a new expiry; None keeps the old one. Nothing else of the key changes. Raises `InFlight` and
+        `IdempotencyConflict`."""
+        key = self.get(key_id).key
+        key = replace(key, expires_at=expires_at or key.expires_at)
+        if has_expired(key):
+            detail = f"the key {key.name!r} has expired ({key.expires_at}); give expires as well, such as 90d"
+            raise Problem(ProblemCode.KEY_EXPIRED, detail)
+        token = new_token()
+        if not self._keys.rotate(key, fingerprint(token), overlap, idempotency):
+            raise _unknown(key_id)
+        return self.get(key_id), token
+
+    def revoke(self, key_id: str) -> None:
+        """Remove a key. Processes refuse it within seconds, once they have read their keys from Redis again."""
+        if not self._keys.revoke(key_id):
+            raise _unknown(key_id)
+
+    def _close(self) -> None:
+        try:
+            self._marker.make()
+        except OSError as error:
+            detail = (
+                f"the gateway cannot write {self._marker.path} ({error.strerror}), which keeps it closed if"
+                " Redis loses the keys, so it makes no key; make STATE_DIR writable for the gateway"
+            )
+            raise Problem(ProblemCode.NO_MARKER, detail) from error
+
+
+def _unknown(name: str) -> Problem:
+    return Problem(ProblemCode.UNKNOWN_KEY, f"there is no key {name[:64]!r}; list the keys to see their names and ids")

@@ -1,0 +1,185 @@
+"""Models in the repository: the version behind a reference, what callers see of a version, and hints for misses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from contract.errors import ModelgateError
+from contract.files import read_regular
+from contract.model.manifest import ModelManifest
+from contract.model.repository import NAME, REPORT_HTML, REPORT_JSON, NotInRepository, Repository, valid_name
+from contract.work.api_keys import Key
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem, did_you_mean
+
+_MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
+"""Models and versions that a refusal lists."""
+
+
+class CallersRepository(Repository):
+    """The model repository as a caller sees it: without the models that its key may not use.
+
+    The door refuses requests that name another model, so only the list has to leave models out.
+    """
+
+    def __init__(self, root: Path, caller: Callable[[], Key]) -> None:
+        """`caller` returns the key of the current request."""
+        super().__init__(root)
+        self._caller = caller
+
+    def names(self) -> list[str]:
+        caller = self._caller()
+        return [name for name in super().names() if caller.may_use(name)]
+
+
+def resolve(repository: Repository, reference: str) -> tuple[str, int]:
+    """Return name and version behind `loan`, `loan@3` or `loan@canary`. Raises `Problem` that says what there is."""
+    try:
+        return repository.resolve(reference)
+    except NotInRepository as error:
+        if versions := repository.versions(reference):
+            raise _none_is_current(repository, reference, versions) from error
+        detail = _removed(repository, reference.partition("@")[0]) or str(error)
+        raise _unknown_model(repository, reference, detail) from error
+
+
+def refuse_model(repository: Repository, reference: str) -> Problem:
+    """Return the refusal for a model that the caller's key may not use: that for an unknown model, whether or not the
+    model exists."""
+    detail = f"there is no model {reference.partition('@')[0]!r} that this key may use"
+    return _unknown_model(repository, reference, detail)
+
+
+def check_model(repository: Repository, name: str) -> None:
+    """Raise `Problem` unless `name` is the name of a model; `loan@3` is not."""
+    if "@" in name or not repository.versions(name):
+        resolve(repository, name)
+        detail = f"this address takes the name of a model without a version, such as {name.partition('@')[0][:64]!r}"
+        raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
+
+
+def check_removed(repository: Repository, name: str) -> None:
+    """Raise `Problem` unless a model of this name was removed and can be restored."""
+    if not repository.removals(name):
+        detail = f"no removed model {name[:64]!r} can be restored"
+        raise _unknown_model(repository, name, detail)
+
+
+def check_new_name(name: str) -> None:
+    """Raise `Problem` unless `name` may be the name of a new model."""
+    if not valid_name(name):
+        detail = f"{name[:64]!r} cannot be the name of a model: use up to 64 of a-z, 0-9, _ and - (not inbox)"
+        raise Problem(ProblemCode.INVALID_NAME, detail)
+
+
+def model_summary(repository: Repository, name: str) -> dict[str, object]:
+    """Return what a list shows of a model."""
+    aliases = repository.aliases(name)
+    return {"name": name, "aliases": aliases, **version_summary(repository, name, aliases["current"])}
+
+
+def version_summary(repository: Repository, name: str, version: int) -> dict[str, object]:
+    """Return what a list shows of a version. An unusable one says why and hides no other."""
+    try:
+        manifest = repository.manifest(name, version)
+    except ModelgateError as error:
+        return {"version": version, "error": error.failure.to_json()}
+    return {
+        "version": version,
+        "created_at": manifest.created_at,
+        "recipe": manifest.recipe,
+        "metrics": dict(manifest.metrics),
+    }
+
+
+def describe(manifest: ModelManifest) -> dict[str, object]:
+    """Return the manifest without its golden rows and its profile, with an example that works when posted. The only
+    output is the signature's `output`, too."""
+    described: dict[str, Any] = json.loads(manifest.dumps())
+    del described["golden"], described["profile"], described["remarks"]
+    described["warnings"] = list(manifest.warnings)
+    if len(outputs := described["signature"]["outputs"]) == 1:
+        described["signature"]["output"] = outputs[0]
+    return described
+
+
+def read_report(repository: Repository, model: str, version: int, file: str) -> bytes:
+    """Return a file of the report of a version. Raises `Problem` that says which versions have one."""
+    try:
+        return read_regular(repository.report_dir(model, version) / file)
+    except OSError as error:
+        raise _no_report(repository, model, version) from error
+
+
+def reported(repository: Repository, model: str) -> list[int]:
+    """Return the versions that have a report, ascending."""
+    return [v for v in repository.versions(model) if (repository.report_dir(model, v) / REPORT_HTML).is_file()]
+
+
+def _no_report(repository: Repository, model: str, version: int) -> Problem:
+    having = reported(repository, model)
+    there_are = (
+        f"those that have one: {', '.join(map(str, having[-20:]))}" if having else "no version of it has one yet"
+    )
+    detail = (
+        f"version {version} of the model {model!r} has no report; {there_are}."
+        " Reports are written when a model is trained here, or imported with a sample that has its target column"
+    )
+    return Problem(ProblemCode.NO_REPORT, detail, reports=having[-20:])
+
+
+def _unknown_model(repository: Repository, reference: str, detail: str) -> Problem:
+    """Return the refusal that lists the models; `detail` begins it if the reference is well-formed."""
+    names = repository.names()
+    name = reference.partition("@")[0]
+    if not NAME.fullmatch(name):
+        detail = f"{name[:64]!r} cannot be the name of a model"
+    if not names:
+        detail += "; there are no models yet"
+    elif name not in names:
+        there_are = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
+        detail += f"{did_you_mean(_as_name(name), names)}; there are: {there_are}"
+    return Problem(ProblemCode.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED])
+
+
+def _removed(repository: Repository, name: str) -> str | None:
+    """Return when a model was removed and how to restore it, or None if it was not."""
+    if repository.versions(name) or not (removals := repository.removals(name)):
+        return None
+    when = f"{removals[0].removed_at:%Y-%m-%d %H:%M} UTC"
+    return f"the model {name!r} was removed on {when}; restore it: POST /v1/models/{name}/restore"
+
+
+def _none_is_current(repository: Repository, name: str, versions: list[int]) -> Problem:
+    """Return the refusal for a model without a promoted version, with the reason of the gate for the newest."""
+    newest, listed = versions[-1], versions[-_MAX_VERSIONS_LISTED:]
+    if reason := _reason_of_gate(repository, name, newest):
+        why, how = f"the gate refused version {newest}, because {reason}", "anyway"
+    else:
+        why = f"none of {', '.join(map(str, listed))} was promoted"
+        how = "(if that fails, the answer says why)"
+    detail = (
+        f"the model {name!r} has no current version: {why}; ask for {name}@{newest}, or make it current {how}:"
+        f' PUT /v1/models/{name}/aliases/current {{"version": {newest}}}'
+    )
+    return Problem(ProblemCode.NO_CURRENT_VERSION, detail, versions=listed)
+
+
+def _reason_of_gate(repository: Repository, name: str, version: int) -> str | None:
+    """Return why the gate of its training refused a version, or None if the report does not say."""
+    try:
+        facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
+    except (OSError, ValueError, RecursionError):
+        return None
+    reason = facts.get("refused") if isinstance(facts, dict) else None
+    return reason[:500] if isinstance(reason, str) else None
+
+
+def _as_name(text: str) -> str:
+    """Return the likely name: `My%20Loan` → `my-loan`."""
+    return re.sub(r"[^a-z0-9_-]+", "-", unquote(text).lower()).strip("-")

@@ -1,0 +1,89 @@
+"""Subscriptions to events: made, listed, deleted. Decides which of them, and of their deliveries, a caller sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from broker.state.webhook_store import TooManyWebhooks, Webhooks
+from contract.work.api_keys import Key, Scope
+from contract.work.webhooks import Subscription
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
+
+
+@dataclass(frozen=True)
+class Subscriptions:
+    """What a caller does with subscriptions. That of another owner does not exist for the caller, unless it is an
+    admin. Raises `Problem` and `redis.exceptions.RedisError`."""
+
+    webhooks: Webhooks
+    caller: Callable[[], Key]
+
+    def all(self) -> list[tuple[Subscription, Mapping[str, object] | None]]:
+        """Return the caller's subscriptions by name, each with its last try."""
+        tries = self.webhooks.last_tries()
+        return [(one, tries.get(one.name)) for one in self.webhooks.all() if self._exists(one)]
+
+    def get(self, name: str) -> tuple[Subscription, Mapping[str, object] | None]:
+        found = self.webhooks.get(name)
+        if found is None or not self._exists(found):
+            raise _unknown(name)
+        return found, self.webhooks.last_tries().get(name)
+
+    def put(self, wanted: Subscription) -> tuple[Subscription, bool]:
+        """Store the subscription. Returns it, and whether there was none of its name."""
+        while True:
+            before = self.webhooks.get(wanted.name)
+            if before is not None and not self._exists(before):
+                detail = f"another owner has a webhook {wanted.name!r}; take another name"
+                raise Problem(ProblemCode.NAME_TAKEN, detail)
+            after = wanted if before is None else replace(wanted, created_at=before.created_at)
+            try:
+                if self.webhooks.replace(wanted.name, before, after):
+                    return after, before is None
+            except TooManyWebhooks as error:
+                raise Problem(ProblemCode.TOO_MANY_WEBHOOKS, str(error)) from error
+
+    def delete(self, name: str) -> None:
+        while True:
+            before, _ = self.get(name)
+            if self.webhooks.replace(name, before, None):
+                return
+
+    def deliveries(self, job_id: str) -> list[Mapping[str, Any]]:
+        """Return the deliveries of a job to its own URL, and to the subscriptions that the caller may list."""
+        caller, found = self.caller(), self.webhooks.deliveries(job_id)
+        if caller.allows(Scope.ADMIN):
+            return found
+        listed = self.webhooks.all() if caller.allows(Scope.PUBLISH) else []
+        # A delivery from before the subscription went to another one of the same name, which was deleted.
+        since = {one.name: one.created_at for one in listed if self._exists(one)}
+        return [
+            one
+            for one in found
+            if (name := one["webhook"]) is None or (name in since and since[name] <= one["created_at"])
+        ]
+
+    def waiting(self) -> list[Mapping[str, object]]:
+        """Return how many deliveries of each owner wait, the most first."""
+        found = sorted(self.webhooks.waiting().items(), key=lambda one: (-one[1], one[0]))
+        return [{"owner": owner, "waiting": count} for owner, count in found]
+
+    def delete_waiting(self, owner: str | None, host: str) -> int:
+        """Delete the deliveries of an owner that wait, to `host` or to all (''). Returns how many."""
+        if owner is None:
+            detail = "?owner= is missing; name the owner whose webhooks are to be deleted, or none with ?owner="
+            raise Problem(ProblemCode.INVALID_PARAMETER, detail)
+        return self.webhooks.delete_waiting(owner, host.lower())
+
+    def _exists(self, one: Subscription) -> bool:
+        caller = self.caller()
+        return caller.allows(Scope.ADMIN) or (one.owner == caller.owner)
+
+
+def _unknown(name: str) -> Problem:
+    return Problem(
+        ProblemCode.UNKNOWN_WEBHOOK, f"there is no webhook {name[:64]!r}; list the webhooks to see which there are"
+    )

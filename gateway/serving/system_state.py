@@ -1,0 +1,265 @@
+"""The state of the whole system for operators: processes, queues, Redis, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from broker.metrics import table
+from broker.metrics.reading import Snapshot
+from broker.metrics.table import Metric
+from broker.sides.gateway.processes import ProcessReader, TrainerProcess, Worker
+from contract.work.api_keys import Key, Scope
+from gateway.serving.metrics import Metrics, ttl_of_cost
+from gateway.serving.readiness import Readiness, Report, State
+from runtime.ttl_cache import TtlCache
+
+QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, RUNNING_AGE, DISK_FREE = 30, 0.7, 0.9, 10, 0.1
+"""The thresholds of `monitoring/alerts.yml`."""
+
+KEEP = 5.0
+"""Seconds that a reading of the processes is kept, since many people watch the same page."""
+
+_CRITICAL, _WARNING = "critical", "warning"
+
+_CONSEQUENCES = {
+    "gateways": "requests go to the others",
+    "workers": "jobs wait longer",
+    "trainers": "trainings wait, and changes of models may be refused",
+    "replicas": "Redis has fewer copies to fail over to",
+    "sentinels": "Redis fails over only while most of them agree",
+    "senders": "webhooks wait",
+}
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that is wrong now. `code` is that of `/health/ready`, or names a rule of `monitoring/alerts.yml`."""
+
+    code: str
+    severity: str
+    detail: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "severity": self.severity, "detail": self.detail}
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The jobs of a model: predictions that wait, with their rows and the age of the oldest (s); those that run; and
+    the same of file predictions."""
+
+    model: str
+    waiting: int
+    rows: int
+    oldest_seconds: float
+    running: int
+    files_waiting: int
+    files_running: int
+
+    @property
+    def empty(self) -> bool:
+        return not (self.waiting or self.running or self.files_waiting or self.files_running)
+
+
+@dataclass(frozen=True)
+class TrainerQueue:
+    """The jobs that wait for the trainer in a queue, and the age of the oldest (s)."""
+
+    name: str
+    waiting: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True)
+class RedisState:
+    """Bytes that Redis uses, may use (`max_bytes`, None: no limit), and uses for each purpose (`shares`). `disk`:
+    whether it writes its append-only file (None: it has none)."""
+
+    bytes: int
+    max_bytes: int | None
+    shares: Mapping[str, int]
+    disk: bool | None
+
+    @property
+    def share(self) -> float | None:
+        """The used fraction of `max_bytes`."""
+        return self.bytes / self.max_bytes if self.max_bytes else None
+
+
+@dataclass(frozen=True)
+class SystemState:
+    """The state of the whole system. `queues` are those with jobs. `redis` is None while Redis does not answer."""
+
+    status: State
+    alerts: Sequence[Alert]
+    workers: Sequence[Worker]
+    trainers: Sequence[TrainerProcess]
+    queues: Sequence[Queue]
+    trainer_queues: Sequence[TrainerQueue]
+    redis: RedisState | None
+    spool_bytes: int
+    webhooks_waiting: int
+
+    def to_json(self) -> dict[str, Any]:
+        redis = self.redis
+        return {
+            "status": self.status,
+            "alerts": [alert.to_json() for alert in self.alerts],
+            "workers": [_worker_json(worker) for worker in self.workers],
+            "trainers": [vars(process) for process in self.trainers],
+            "queues": [vars(queue) for queue in self.queues],
+            "trainer_queues": [vars(queue) for queue in self.trainer_queues],
+            "redis": None if redis is None else dict(vars(redis)),
+            "spool_bytes": self.spool_bytes,
+            "webhooks_waiting": self.webhooks_waiting,
+        }
+
+
+class System:
+    """Reads the state for all callers together. `metrics` and `readiness` keep what they have read for a while."""
+
+    def __init__(self, metrics: Metrics, readiness: Readiness, processes: ProcessReader) -> None:
+        self._metrics = metrics
+        self._readiness = readiness
+        self._processes = processes
+        self._cache: TtlCache[str, tuple[list[Worker], list[TrainerProcess]]] = TtlCache(1)
+
+    def state(self, caller: Key) -> SystemState:
+        """Return the state as `caller` may see it: without models that its key may not use, and without jobs that may
+        be those of other owners. Without Redis, it has no processes and queues."""
+        report, snapshot = self._readiness.report(), self._metrics.snapshot()
+        workers, trainers = self._read_processes()
+        if caller.models is not None:
+            report, workers = report.without_names(), [_of_models(worker, caller.models) for worker in workers]
+        if not caller.allows(Scope.ADMIN):
+            trainers = [replace(process, job=None) for process in trainers]
+        queues = [queue for queue in _queues(snapshot) if caller.may_use(queue.model)]
+        redis = _redis(snapshot)
+        schedules = [model for (model,), failed in snapshot.values[table.SCHEDULE_FAILED].items() if failed]
+        return SystemState(
+            status=report.state,
+            alerts=[*_reasons(report), *_rules(snapshot, queues, redis), *_failed(filter(caller.may_use, schedules))],
+            workers=workers,
+            trainers=trainers,
+            queues=queues,
+            trainer_queues=_trainer_queues(snapshot),
+            redis=redis,
+            spool_bytes=round(snapshot.total(table.SPOOL)),
+            webhooks_waiting=round(snapshot.total(table.WEBHOOKS_WAITING)),
+        )
+
+    def _read_processes(self) -> tuple[list[Worker], list[TrainerProcess]]:
+        try:
+            return self._cache.fetch("processes", self._processes.read, lambda _, seconds: ttl_of_cost(seconds, KEEP))
+        except RedisError:
+            return [], []  # an alert says that Redis is away
+
+
+def _of_models(worker: Worker, models: Collection[str]) -> Worker:
+    def ours(version: str) -> bool:
+        return version.partition("@")[0] in models
+
+    return replace(
+        worker,
+        models=None if worker.models is None else [model for model in worker.models if model in models],
+        loaded=[version for version in worker.loaded if ours(version)],
+        failures={version: failure for version, failure in worker.failures.items() if ours(version)},
+    )
+
+
+def _queues(snapshot: Snapshot) -> list[Queue]:
+    values = snapshot.values
+    metrics = (table.QUEUE_JOBS, table.RUNNING, table.FILE_QUEUE_JOBS, table.RUNNING_FILES)
+    models = sorted({model for metric in metrics for (model,) in values[metric]})
+
+    def of(metric: Metric, model: str) -> float:
+        return values[metric].get((model,), 0)
+
+    found = [
+        Queue(
+            model,
+            waiting=round(of(table.QUEUE_JOBS, model)),
+            rows=round(of(table.QUEUE_ROWS, model)),
+            oldest_seconds=round(of(table.QUEUE_AGE, model), 3),
+            running=round(of(table.RUNNING, model)),
+            files_waiting=round(of(table.FILE_QUEUE_JOBS, model)),
+            files_running=round(of(table.RUNNING_FILES, model)),
+        )
+        for model in models
+    ]
+    return [queue for queue in found if not queue.empty]
+
+
+def _trainer_queues(snapshot: Snapshot) -> list[TrainerQueue]:
+    waiting, ages = snapshot.values[table.TRAINER_QUEUE_JOBS], snapshot.values[table.TRAINER_QUEUE_AGE]
+    return [
+        TrainerQueue(name, round(count), round(ages.get((name,), 0.0), 3)) for (name,), count in sorted(waiting.items())
+    ]
+
+
+def _redis(snapshot: Snapshot) -> RedisState | None:
+    values = snapshot.values
+    if not values[table.REDIS_UP].get(()):
+        return None
+    most = values[table.REDIS_MAX].get(())
+    flags = [values[metric][()] for metric in (table.AOF_WRITTEN, table.AOF_REWRITTEN) if () in values[metric]]
+    return RedisState(
+        bytes=round(values[table.REDIS_USED][()]),
+        max_bytes=None if most is None else round(most),
+        shares={purpose: round(size) for (purpose,), size in values[table.REDIS_SHARE].items()},
+        disk=all(flags) if flags else None,
+    )
+
+
+def _reasons(report: Report) -> Iterator[Alert]:
+    severity = _CRITICAL if report.state is State.NOT_READY else _WARNING
+    for reason in report.reasons:
+        yield Alert(reason.code, _CRITICAL if reason.code == "no_worker" else severity, reason.detail)
+
+
+def _rules(snapshot: Snapshot, queues: Sequence[Queue], redis: RedisState | None) -> Iterator[Alert]:
+    """Yield the alerts of `monitoring/alerts.yml` that need no rates and that `/health/ready` does not report."""
+    for queue in queues:
+        if queue.oldest_seconds > QUEUE_AGE:
+            detail = f"a prediction with {queue.model} has waited for {queue.oldest_seconds:.0f} s"
+            yield Alert("queue_age", _WARNING, detail)
+    for (model,), seconds in snapshot.values[table.RUNNING_AGE].items():
+        if seconds > RUNNING_AGE and model in {queue.model for queue in queues}:
+            detail = f"a prediction with {model} has been running for {seconds:.0f} s: the model is slow or hangs"
+            yield Alert("model_hangs", _WARNING, detail)
+    alive = snapshot.values[table.ALIVE]
+    for (kind,), expected in snapshot.values[table.EXPECTED].items():
+        if alive.get((kind,), expected) < expected:
+            detail = f"of {expected:g} expected {kind}, {alive[kind,]:g} are alive: {_CONSEQUENCES[kind]}"
+            yield Alert(f"missing_{kind}", _WARNING, detail)
+    for (folder,), share in snapshot.values[table.DISK_FREE].items():
+        if share < DISK_FREE:
+            yield Alert("disk_filling", _WARNING, f"the disk of the {folder} has {share:.0%} left")
+    if redis and redis.share and redis.share > REDIS_WARNING:
+        critical = redis.share > REDIS_CRITICAL
+        more = " and will soon refuse new jobs" if critical else ""
+        detail = f"Redis uses {redis.share:.0%} of its memory{more}"
+        yield Alert("redis_90_percent" if critical else "redis_70_percent", _CRITICAL if critical else _WARNING, detail)
+    if redis and redis.disk is False:
+        detail = "Redis cannot write or rewrite its append-only file; with a full disk it refuses all writes"
+        yield Alert("aof_failing", _CRITICAL, detail)
+
+
+def _failed(models: Iterable[str]) -> Iterator[Alert]:
+    """Yield an alert for each of these models, whose last scheduled training failed."""
+    for model in models:
+        detail = f"the last scheduled training of {model} failed; GET /v1/models/{model}/schedule says why"
+        yield Alert("schedule_failed", _WARNING, detail)
+
+
+def _worker_json(worker: Worker) -> dict[str, Any]:
+    memory = None if worker.memory is None else dict(zip(("shared", "own"), worker.memory, strict=True))
+    failures = [
+        {"version": version, "reason": failure.reason, "since": failure.since}
+        for version, failure in sorted(worker.failures.items())
+    ]
+    return {**vars(worker), "memory": memory, "failures": failures}

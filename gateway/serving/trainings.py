@@ -1,0 +1,183 @@
+"""Training: a request becomes a job of the trainer's, now or on a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from broker.records.job_kinds import TRAINING
+from broker.sides.gateway.trainer_client import TrainerClient
+from broker.state.schedules import OthersSchedule, Schedule, Schedules, TooManySchedules
+from broker.state.trainer_jobs import TooManyWaiting
+from contract.model.repository import Repository, valid_name
+from contract.work.api_keys import Key
+from contract.work.jobs import Job
+from contract.work.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
+from gateway.problems.codes import ProblemCode
+from gateway.problems.problem import Problem
+from gateway.protocols.training_requests import check_file, check_parameters
+from gateway.serving.model_versions import resolve
+from gateway.serving.repository_commands import RunCommand, run
+from gateway.serving.spool import Spool
+from gateway.serving.visibility import shown_to
+
+MAX_WAITING = 100
+"""Trainings that may wait; beyond, they are refused."""
+RETRY_TRAINING = 60
+"""Seconds after which a client is asked to try again."""
+
+
+@dataclass(frozen=True)
+class ScheduleState:
+    """A schedule, and the job of its last run; None if there was none, or the job has expired."""
+
+    schedule: Schedule
+    last_run: Job | None
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Submits trainings and keeps schedules. `caller` returns the key of the current request; they belong to
+    its owner.
+
+    A schedule of another owner, or of a model that the key may not use, does not exist for the caller.
+    """
+
+    trainer: TrainerClient
+    schedules: Schedules
+    repository: Repository
+    caller: Callable[[], Key]
+    run_command: RunCommand
+    spool: Spool
+
+    def recipes(self) -> list[str]:
+        """Return the recipes of the trainer. Raises `Problem` if no trainer has ever been ready."""
+        recipes = self.trainer.recipes()
+        if recipes is None:
+            detail = (
+                "no trainer has been ready yet, so no recipe is known; if it has just started, try again in a minute"
+            )
+            raise Problem(ProblemCode.NO_TRAINER, detail, retry_after=1)
+        return recipes
+
+    def submit(self, request: TrainingRequest, webhook: str = "") -> Job:
+        """Return the training job, which is in Redis then, or that of an earlier request. `webhook` gets its end.
+
+        Raises `Problem` if its recipe does not take its parameters or file, or too many wait; and
+        `IdempotencyConflict`."""
+        self._check_file(request)
+        self._check_parameters(request)
+        if self.trainer.waiting() >= MAX_WAITING:
+            detail = f"{MAX_WAITING} trainings wait already; try again when some have ended"
+            raise Problem(ProblemCode.QUEUE_FULL, detail, retry_after=RETRY_TRAINING)
+        try:
+            return shown_to(self.caller(), self.trainer.submit(request, self.caller(), webhook))
+        except TooManyWaiting as error:
+            most = self.caller().limits.trainings_waiting
+            detail = (
+                f"{most} trainings of your owner are waiting, the limit of this key (trainings_waiting);"
+                " try again once one has started"
+            )
+            raise Problem(ProblemCode.TRAININGS_WAITING_LIMIT, detail, retry_after=RETRY_TRAINING) from error
+
+    def preview(self, request: TrainingRequest) -> TrainingPreview:
+        """Return how a training would understand its file, which is deleted then. Raises `Problem` for an unusable file
+        and if the owner has too many at the trainer, and as `gateway.serving.repository_commands.run`."""
+        self._check_file(request)
+        command = RepositoryCommand(
+            RepositoryAction.PREVIEW_TRAINING, request.model, upload=request.upload, training=request.to_json()
+        )
+        try:
+            found = TrainingPreview.from_json(run(self.run_command, command))
+        except TooManyWaiting as error:
+            detail = "the trainer is busy with previews and changes of your owner; try again when one has ended"
+            raise Problem(ProblemCode.PREVIEWS_LIMIT, detail, retry_after=1) from error
+        if request.upload:
+            self.spool.discard([request.upload])
+        return found
+
+    def recipe_of(self, model: str, recipes: list[str]) -> str:
+        """Return the recipe of the current version, else the recipe with the model's name."""
+        if model not in recipes or self.repository.aliases(model):
+            return self.repository.manifest(*resolve(self.repository, model)).recipe
+        return model
+
+    def log(self, job: Job, start: int) -> tuple[int, bytes]:
+        """Return where the log of a training goes on from byte `start`, and its text: a long log loses its head. A
+        negative `start` counts from the end.
+
+        Raises `Problem` for another job.
+        """
+        if job.kind != TRAINING.name:
+            raise Problem(ProblemCode.NO_LOG, f"the job {job.id} is a prediction, which has no log")
+        return self.trainer.log(job.id, start)
+
+    def all_schedules(self) -> list[ScheduleState]:
+        """Return the schedules of the caller by model."""
+        return self._with_last_runs([schedule for schedule in self.schedules.all() if self._exists(schedule)])
+
+    def schedule_of(self, model: str) -> ScheduleState:
+        """Return the schedule. Raises `Problem` without one."""
+        found = self.find_schedule(model)
+        if found is None:
+            raise _no_schedule(model)
+        return found
+
+    def find_schedule(self, model: str) -> ScheduleState | None:
+        schedule = self.schedules.get(model) if valid_name(model) else None
+        return self._with_last_runs([schedule])[0] if schedule and self._exists(schedule) else None
+
+    def _with_last_runs(self, schedules: Sequence[Schedule]) -> list[ScheduleState]:
+        ids = [schedule.last_job for schedule in schedules if schedule.last_job]
+        jobs = {job.id: shown_to(self.caller(), job) for job in self.trainer.jobs(ids) if job}
+        return [ScheduleState(schedule, jobs.get(schedule.last_job)) for schedule in schedules]
+
+    def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> ScheduleState:
+        """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, `Problem` if there are too many
+        schedules, of all owners, of this one or for this key, another owner has the schedule of this model, or its
+        recipe does not take its parameters; and as `gateway.serving.repository_commands.run` if its training could not
+        begin now.
+        """
+        self._check_parameters(request)
+        run(self.run_command, RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json()))
+        try:
+            return ScheduleState(self.schedules.put(model, cron, request, self.caller()), None)
+        except TooManySchedules as error:
+            raise Problem(ProblemCode.TOO_MANY_SCHEDULES, str(error)) from error
+        except TooManyWaiting as error:
+            most = self.caller().limits.trainings_waiting
+            detail = (
+                f"your owner has as many schedules as this key lets trainings wait ({most}, trainings_waiting);"
+                " delete one first"
+            )
+            raise Problem(ProblemCode.TRAININGS_WAITING_LIMIT, detail) from error
+        except OthersSchedule as error:
+            detail = f"another owner has the schedule of the model {model!r}; only an admin can replace it"
+            raise Problem(ProblemCode.OTHERS_SCHEDULE, detail) from error
+
+    def delete_schedule(self, model: str) -> None:
+        """Raise `Problem` without a schedule."""
+        if not valid_name(model) or not self.schedules.delete(model, self.caller()):
+            raise _no_schedule(model)
+
+    def _check_file(self, request: TrainingRequest) -> None:
+        if request.upload:
+            with self.spool.open(request.upload) as file:
+                check_file(request, file)
+
+    def _check_parameters(self, request: TrainingRequest) -> None:
+        if request.parameters and (parameters := self.trainer.parameters(request.recipe)) is not None:
+            check_parameters(request, parameters)
+
+    def _exists(self, schedule: Schedule) -> bool:
+        caller = self.caller()
+        return caller.sees(schedule.owner) and caller.may_use(schedule.model)
+
+
+def default_recipe(model: str, recipes: list[str]) -> str:
+    """Return the recipe of a request that names none."""
+    return model if model in recipes else GENERIC_RECIPE
+
+
+def _no_schedule(model: str) -> Problem:
+    return Problem(ProblemCode.NO_SCHEDULE, f"the model {model[:80]!r} has no schedule")

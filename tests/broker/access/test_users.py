@@ -1,0 +1,468 @@
+"""The Redis users of `broker/acl`: each service can do its work, and a worker cannot use the trainer's keys."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+
+from broker.access.audit_log import AuditEntry, AuditLog, Stream
+from broker.access.key_store import Keys, KeyUses
+from broker.link.connection import connect
+from broker.link.outbox import Outbox
+from broker.metrics.counts import Counts
+from broker.metrics.reading import MetricsReader
+from broker.metrics.table import METRICS, PREFIX, QUEUE_JOBS, WEBHOOK_TRIES, WEBHOOKS, CountedBy, Type
+from broker.metrics.traffic import Period, TrafficReader, TrafficRecorder
+from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
+from broker.records.lease_groups import TRAINERS
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.listing import JobFilter
+from broker.sides.gateway.submission import Limit
+from broker.sides.gateway.trainer_client import TrainerClient
+from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.supervisor import Leases
+from broker.sides.trainer import Scheduler, TrainerQueue, unfinished
+from broker.state.load_status import LoadStatus, LoadStatusPublisher, load_statuses, request_load
+from broker.state.schedules import Schedules
+from broker.state.webhook_store import Webhooks
+from contract.errors import Failure
+from contract.model.repository import Repository
+from contract.settings import Settings
+from contract.work.api_keys import Key, Limits, Scope
+from contract.work.jobs import Status, reply_channel
+from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
+from contract.work.webhooks import AllowedTargets, Subscription
+from events import sender
+from events.sender import Sender
+from events.service import Service
+from launcher.redis_server import executable
+from tests.broker.samples import job, key, outcome, read
+from tests.stacks.receiver import receiver
+from tests.support import DEADLINE, PROJECT, SIGNER, numbers, until, write_version
+
+SERVICES = ("gateway", "worker", "trainer", "events")
+REQUEST = TrainingRequest("sum", "sum")
+
+
+@dataclass
+class Protected:
+    """A Redis with the users that `broker/acl/start` creates."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def connect(self, user: str) -> Redis:
+        """Connect as a service does, with a file that has the password."""
+        file = self.folder / user / "password" if user in SERVICES else self.folder / "operator"
+        environ = {"REDIS_URL": f"unix://{user}@{self.folder}/r.sock", "REDIS_PASSWORD_FILE": str(file)}
+        return connect(Settings.from_environ(environ).redis_url, check=user in ("gateway", "trainer"))
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Protected]:
+    for user in SERVICES:
+        (folder / user).mkdir(exist_ok=True)
+    options = ["--port", "0", "--unixsocket", str(folder / "r.sock"), "--dir", str(folder), "--save", ""]
+    process = subprocess.Popen(
+        ["sh", "broker/acl/start", str(folder), str(folder), executable(), *options],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        until((folder / "r.sock").exists, "Redis listens")
+        yield Protected(folder, process)
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
+    with started(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def users(server: Protected) -> Iterator[dict[str, Redis]]:
+    """Yield a connection to an empty Redis by user. Fail the test if Redis refused a command of one."""
+    operator: Any = server.connect("default")
+    operator.flushall()
+    operator.acl_log_reset()
+    users = {user: server.connect(user) for user in SERVICES}
+    yield users
+    # Redis below 7.2 has no CLIENT SETINFO; redis-py ignores that.
+    assert [entry for entry in operator.acl_log() if entry["object"] != "client"] == []
+    for connection in (operator, *users.values()):
+        connection.close()
+
+
+@pytest.mark.parametrize("user", ["gateway", "trainer"])
+def test_gateway_and_trainer_write_the_audit_log(users: dict[str, Redis], user: str) -> None:
+    entry = AuditEntry("train", "schedule", model="loan")
+    assert AuditLog(users[user], 90, of_trainer=user == "trainer").add(entry) is None
+    (item,) = AuditLog(users["gateway"], 90).page({}, 10, None).items
+    assert (item["action"], item["model"]) == ("train", "loan")
+
+
+@pytest.mark.parametrize("user", ["worker", "trainer"])
+def test_no_other_user_removes_entries_of_gateways_from_the_audit_log(server: Protected, user: str) -> None:
+    other = server.connect(user)
+    assert AuditLog(other, 90).add(AuditEntry("train", "schedule")) is not None
+    for command, *arguments in (
+        ("XREVRANGE", "+", "-"),
+        ("XADD", "*", "entry", "{}"),
+        ("DEL",),
+        ("XTRIM", "MAXLEN", 0),
+    ):
+        for stream in (Stream.PRIVILEGED, Stream.OTHERS, Stream.ANYBODY):
+            with pytest.raises(NoPermissionError):
+                other.execute_command(command, stream, *arguments)
+
+
+def gateway_of(users: dict[str, Redis]) -> Jobs:
+    return Jobs(users["gateway"], max_queue_rows=10, timeout=30, result_ttl=60)
+
+
+def trainer_of(users: dict[str, Redis], kind: JobKind) -> tuple[Leases, TrainerQueue]:
+    leases = Leases(users["trainer"], group=TRAINERS)
+    leases.register(f"t-{kind.queue}-x", queues=[kind.queue])
+    return leases, TrainerQueue(users["trainer"], f"t-{kind.queue}-x", kind, SIGNER)
+
+
+def keep(leases: Leases, inc: str) -> None:
+    """Do what a supervisor does periodically."""
+    leases.renew([inc])
+    leases._unbroken_since = float("-inf")
+    leases.reap()
+    leases.expire()
+    leases.reconcile()
+    leases.remaining()
+
+
+def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None:
+    jobs, leases = gateway_of(users), Leases(users["worker"])
+    leases.register("w-0-x")
+    queue, channel = ScorerQueue(users["worker"], "w-0-x"), reply_channel("x")
+    with users["gateway"].pubsub() as subscription:
+        subscription.subscribe(channel)
+        jobs.submit([job(name, expires_after=60, reply_to=channel) for name in "abcd"] + [job("e", expires_after=0)])
+        jobs.wait(["a", "b"], channel)
+        jobs.backlog("sum"), jobs.workers(), jobs.list(), jobs.list(JobFilter("sum", Status.QUEUED))
+        queue.wait_for_work(BatchLimits())
+        queue.wait_for_work(BatchLimits(skip=["x"]), 0.01)
+        assert jobs.cancel("d")
+        batch = queue.take(BatchLimits())
+        assert batch and [job.id for job in batch.jobs] == ["a", "b", "c"]
+        keep(leases, "w-0-x")
+        queue.finish({"a": outcome(3.0), "b": Failure("model_error", "it hurts")})
+    assert leases.give_back("w-0-x", ["c"]) == {"c": "queued"}
+    trainer = Leases(users["trainer"], group=TRAINERS)  # which also expires predictions, because there may be no worker
+    jobs.submit([job("f", expires_after=0)])
+    keep(trainer, "t-0-x")
+    statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcdef"}
+    assert statuses == {"a": "succeeded", "b": "failed", "c": "queued", "d": "canceled", "e": "expired", "f": "expired"}
+    assert jobs.delete("a")
+
+
+def test_a_time_out_passes_worker_and_gateway(users: dict[str, Redis]) -> None:
+    jobs, leases = gateway_of(users), Leases(users["worker"])
+    for slot in (0, 1):
+        leases.register(f"w-{slot}-x")
+        jobs.submit([job(f"{slot}")])
+        assert ScorerQueue(users["worker"], f"w-{slot}-x").take(BatchLimits())
+        assert leases.spare(["predict:*"], ["slow"], [f"w-{slot}-x"]).models == {"slow", "sum"}
+        assert leases.give_back(f"w-{slot}-x", [f"{slot}"], Failure("timeout", "too long")) == {f"{slot}": "failed"}
+    assert jobs.submit([job("2")])[0].refused_by is Limit.TIMED_OUT
+
+
+def test_predictions_of_owners_pass_gateway_and_worker(users: dict[str, Redis]) -> None:
+    jobs, leases = gateway_of(users), Leases(users["worker"])
+    leases.register("w-0-x")
+    queue, limits = ScorerQueue(users["worker"], "w-0-x"), Limits(100, 100, 100)
+    risk, sales = (key(owner, owner, limits) for owner in ("risk", "sales"))
+    jobs.submit([job("a", caller=risk), job("b", caller=risk), job("c", caller=sales), job("d")])
+    jobs.submit([job("e", caller=sales, expires_after=0)])
+    batch = queue.take(BatchLimits(jobs=24, homes={"sum": "w-1"}, patience=0))
+    assert batch and {job.id for job in batch.jobs} == {"a", "c", "d"}
+    jobs.backlog("sum"), jobs.backlog("sum", "risk"), jobs.list(JobFilter(owner="risk"))
+    queue.finish({"a": outcome(3.0)})
+    assert leases.give_back("w-0-x", ["c"]) == {"d": "queued", "c": "queued"}
+    keep(leases, "w-1-x")
+    keep(Leases(users["trainer"], group=TRAINERS), "t-0-x")
+    assert jobs.cancel("b")
+    statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcde"}
+    assert statuses == {"a": "succeeded", "b": "canceled", "c": "queued", "d": "queued", "e": "expired"}
+
+
+def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
+    jobs, trainings = gateway_of(users), TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
+    leases, trainer_queue = trainer_of(users, TRAINING)
+    trainer_queue.publish_recipes(["sum"], {"sum": []})
+    assert trainings.recipes() == ["sum"] and trainings.parameters("sum") == [] and trainings.waiting() == 0
+    for end in ("finish", "give back", "cancel"):
+        job_id = trainings.submit(REQUEST).id
+        assert jobs.ahead(job_id) == 0
+        assert trainer_queue.begin([])
+        keep(leases, "t-training-x")
+        trainer_queue.report_progress(job_id, {"fraction": 0.5}, b"x\n" * 700_000, 0)
+        assert trainings.log(job_id, 0)[1]
+        if end == "finish":
+            trainer_queue.finish(job_id, {"version": 1})
+        if end == "give back":
+            leases.give_back("t-training-x")
+            leases.register("t-training-x", queues=[TRAINING.queue])
+        jobs.list()
+        jobs.cancel(job_id)
+        jobs.delete(job_id)
+    assert unfinished(users["trainer"], TRAINING) == []
+    trainer_queue.wait_for_work(0.01)
+
+
+def test_a_command_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
+    trainings = TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
+    leases, trainer_queue = trainer_of(users, REPOSITORY_COMMAND)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(trainings.run_command, RepositoryCommand(RepositoryAction.ROLL_BACK, "sum"), 5)
+        begun = until(lambda: trainer_queue.begin([]), "the command")
+        keep(leases, "t-publishing-x")
+        trainer_queue.finish(begun.id, {"done": True})
+        assert answer.result() == {"done": True}
+
+
+def test_a_schedule_passes_gateway_and_trainer(users: dict[str, Redis], server: Protected) -> None:
+    ttls = {"timeout": 60, "result_ttl": 60}
+    schedules, clock = Schedules(users["gateway"], SIGNER, **ttls), Scheduler(users["trainer"], TRAINING.queue)
+    made = schedules.put("sum", "0 3 * * 1", REQUEST)
+    schedules.put("other", "0 3 * * 1", REQUEST)
+    assert schedules.delete("other") and schedules.all() == [made]
+    server.connect("default").zadd("rq:scheduled:training", {made.job: 1})
+    assert clock.enqueue_due()
+    _, trainer_queue = trainer_of(users, TRAINING)
+    assert trainer_queue.begin([])
+    Schedules(users["trainer"], SIGNER, **ttls).advance(pytest.fail)
+    assert (schedules.get("sum") or made).job != made.job
+    clock.stop()
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["DEL rq:job:{id}", "RPUSH rq:job:{id} x"],
+        ["HSET rq:job:{id} deaths x"],
+        ["HSET rq:job:{id} deadline nan"],
+        ["HSET rq:job:{id} result_ttl 1.5"],
+        ["HSET rq:job:{id} reply other"],
+        ["HSET rq:job:{id} log_start x"],
+    ],
+)
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_a_worker_writes_to_a_training_stops_no_other(
+    users: dict[str, Redis], commands: list[str], dies: bool
+) -> None:
+    client = TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
+    first, second = client.submit(REQUEST), client.submit(REQUEST)
+    leases, trainer_queue = trainer_of(users, TRAINING)
+    assert trainer_queue.begin([])
+    for command in commands:
+        users["worker"].execute_command(*command.format(id=first.id).split())
+    trainer_queue.report_progress(first.id, {"done": 1}, b"a line\n", 0)
+    if dies:
+        users["trainer"].delete("mg:lease:t-training-x")
+        keep(leases, "another")
+        leases, trainer_queue = trainer_of(users, TRAINING)
+    else:
+        trainer_queue.finish(first.id, {"done": True})
+    keep(leases, "t-training-x")
+    begun = {job.id for job in iter(lambda: trainer_queue.begin([]), None) if trainer_queue.finish(job.id, {})}
+    assert second.id in begun
+    assert second.id in {job.id for job in gateway_of(users).list().items}
+
+
+@pytest.mark.parametrize("asking", ["gateway", "trainer"])
+def test_a_version_is_requested_and_reported(users: dict[str, Redis], asking: str) -> None:
+    request_load(users[asking], "sum@2", 60)
+    side = LoadStatusPublisher(users["worker"], 60)
+    assert side.requested() == {"sum@2"}
+    side.publish("w", LoadStatus(["sum@2"]))
+    assert list(load_statuses(users[asking], "sum")) == ["w"]
+    side.withdraw("w")
+    assert load_statuses(users[asking], "sum") == {}
+
+
+def test_each_service_counts_and_the_gateway_reads_the_metrics(users: dict[str, Redis]) -> None:
+    gateway_of(users).submit([job("a"), job("b")])
+    counted = [metric for metric in METRICS if metric.counted_by in SERVICES and metric.type is Type.COUNTER]
+    assert {metric.counted_by for metric in counted} == set(CountedBy) - {CountedBy.SCRIPTS}
+    for metric in counted:
+        outbox = Outbox(users[str(metric.counted_by)])
+        counts = Counts()
+        counts.add(metric, tuple("sum" if label == "model" else label for label in metric.labels))
+        outbox.add_source(counts.steps)
+        outbox.flush()
+    snapshot = MetricsReader(users["gateway"]).read(["sum"])
+    assert {
+        metric.name.removeprefix(PREFIX): snapshot.total(metric) for metric in counted if snapshot.total(metric) != 1
+    } == {}
+    assert snapshot.total(QUEUE_JOBS) == 2
+    assert TrafficRecorder(users["gateway"], lambda: ["sum"], lambda _: snapshot).record()
+    ((*_, newest),) = TrafficReader(users["gateway"]).read(Period.HOURS, ["sum"])
+    assert newest.waiting == 2
+
+
+def test_webhooks_are_sent_and_counted(users: dict[str, Redis], models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "PAUSES", (0.01,))
+    allowed = AllowedTargets(["127.0.0.1"])
+    service = Service(users["events"], Repository(models), Sender([b"s" * 32], allowed))
+    with receiver() as hook:
+        hook.answers = [(500, {}), (204, {})]
+        url = f"http://127.0.0.1:{hook.port}/"
+        subscription = Subscription("ops", url, ("model.published",), "2026-01-02T03:04:05.000006Z")
+        assert Webhooks(users["gateway"]).replace("ops", None, subscription)
+        service.step()
+        write_version(models, "sum", None, numbers("a"))
+        jobs = gateway_of(users)
+        jobs.submit([job("a", webhook=url), job("b", webhook=url)])
+        jobs.cancel("a"), jobs.cancel("b")
+
+        def counted() -> bool:
+            service.step()
+            values = MetricsReader(users["gateway"]).read([]).values
+            delivered, tries = values[WEBHOOKS]["delivered",], values[WEBHOOK_TRIES]
+            return delivered == 3 and tries == {("delivered",): 3, ("failed",): 1}
+
+        until(counted, "four tries are counted", 60)
+        assert [delivery["status"] for delivery in Webhooks(users["gateway"]).deliveries("b")]
+        assert Webhooks(users["gateway"]).last_tries()
+        assert jobs.delete("a")
+    service.close(lambda: 0)
+
+
+def test_a_worker_cannot_change_what_the_gateway_counts(users: dict[str, Redis], server: Protected) -> None:
+    with pytest.raises(NoPermissionError):
+        users["worker"].hincrby("mg:counts:gateway", "uploads_total", 1)
+    server.connect("default").acl_log_reset()
+
+
+def test_the_gateway_keeps_keys_and_no_other_service_can_read_or_make_one(
+    users: dict[str, Redis], server: Protected
+) -> None:
+    keys, outbox, uses = Keys(users["gateway"]), Outbox(users["gateway"]), KeyUses()
+    key = Key("k1", "ci", "ci", frozenset({Scope.ADMIN}))
+    keys.add("f1", key)
+    keys.rotate(key, "f2", 60)
+    outbox.add_source(uses)
+    uses.note("f2")
+    outbox.flush()
+    assert keys.find("f1") and keys.exist() and keys.all()[0].current.last_used_at
+    for user in ("worker", "trainer"):
+        keys_of_user = Keys(users[user])
+        for attempt in (
+            keys_of_user.exist,
+            keys_of_user.all,
+            lambda keys_of_user=keys_of_user: keys_of_user.find("f2"),
+            lambda keys_of_user=keys_of_user: keys_of_user.add("f3", key),
+        ):
+            with pytest.raises(NoPermissionError):
+                attempt()
+    assert keys.revoke("k1") and not keys.exist()
+    server.connect("default").acl_log_reset()
+
+
+ADMINISTRATION = [
+    "CONFIG GET dir",
+    "CONFIG SET maxmemory 0",
+    "ACL LIST",
+    "ACL SETUSER worker +@all",
+    "FLUSHALL",
+    "FLUSHDB",
+    "KEYS *",
+    "SCAN 0",
+    "MONITOR",
+    "DEBUG SLEEP 0",
+    "SHUTDOWN NOSAVE",
+    "SAVE",
+    "CLIENT LIST",
+    "CLIENT KILL TYPE normal",
+    "SCRIPT FLUSH",
+    "REPLICAOF 127.0.0.1 1",
+    "MODULE LIST",
+    "FUNCTION LIST",
+    "SLOWLOG GET",
+    "RESTORE rq:job:x 0 x",
+    "MIGRATE 127.0.0.1 1 x 0 1",
+    "SWAPDB 0 1",
+    "SET other x",
+    "PUBLISH other x",
+    "SUBSCRIBE __keyspace@0__:x",
+]
+OF_THE_TRAINER = [
+    "RPUSH rq:queue:training x",
+    "RPUSH rq:queue:publishing x",
+    "LRANGE rq:queue:training 0 -1",
+    "ZADD rq:scheduled:training 1 x",
+    "HGET mg:schedules loan",
+    "HSET mg:schedules loan x",
+    "SET mg:trainer:recipes []",
+    "GET mg:log:x",
+    "DEL mg:trainers",
+    "ZADD mg:deadlines:trainer 1 x",
+    "RPUSH mg:bell:training 1",
+    "EVAL return(redis.call('RPUSH','rq:queue:publishing','x')) 0",
+    "EVAL return(redis.call('FLUSHALL')) 0",
+]
+
+
+@pytest.mark.parametrize("user", SERVICES)
+def test_only_the_operator_administers_redis(server: Protected, user: str) -> None:
+    with server.connect(user) as connection:
+        for line in ADMINISTRATION:
+            with pytest.raises(ResponseError, match=r"(?i)no permission|unknown command|not allowed"):
+                connection.execute_command(*line.split())
+
+
+def test_a_worker_reaches_none_of_the_trainers_keys(server: Protected) -> None:
+    with server.connect("worker") as connection:
+        for line in OF_THE_TRAINER:
+            with pytest.raises(ResponseError, match=r"(?i)no permission|can't (access|run)|ACL failure"):
+                connection.execute_command(*line.split())
+
+
+def test_redis_asks_for_the_password_of_a_user(server: Protected) -> None:
+    for url in (f"unix://{server.folder}/r.sock", f"unix://worker:wrong@{server.folder}/r.sock"):
+        with Redis.from_url(url) as connection, pytest.raises(AuthenticationError):
+            connection.ping()
+
+
+def test_each_service_keeps_a_password_of_its_own(tmp_path: Path) -> None:
+    def passwords() -> dict[str, str]:
+        return {user: (tmp_path / user / "password").read_text() for user in SERVICES}
+
+    with started(tmp_path):
+        first, operator = passwords(), (tmp_path / "operator").read_text()
+    with started(tmp_path) as again:
+        assert passwords() == first and len({operator, *first.values()}) == 1 + len(SERVICES)
+        assert all(len(text) == 64 for text in first.values())
+        assert (tmp_path / "operator").stat().st_mode & 0o077 == 0
+        with again.connect("gateway") as connection:
+            assert connection.ping()
+
+
+def test_an_operator_runs_rq_info_as_the_trainer(users: dict[str, Redis], server: Protected) -> None:
+    jobs = gateway_of(users)
+    Leases(users["worker"]).register("w-0-x")
+    jobs.submit([job("a")])
+    password = (server.folder / "trainer" / "password").read_text()
+    url = f"unix://trainer:{password}@{server.folder / 'r.sock'}"
+    command = [sys.executable, "-m", "rq.cli", "info", "--raw", "--url", url]
+    info = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (info.returncode, "queue predict:sum 1" in info.stdout) == (0, True), info.stderr[-500:]

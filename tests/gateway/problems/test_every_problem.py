@@ -1,0 +1,115 @@
+"""Problems of the OpenAPI document that no other test of the gateway provokes (`tests.provoked` names those)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+
+from contract.errors import Code, Failure, ModelgateError
+from contract.settings import Settings
+from contract.work.jobs import PredictionOutcome
+from gateway.app import create_app
+from gateway.serving import group_commit
+from tests.gateway.conftest import scorer
+from tests.gateway.protocols.test_other_protocols import BODIES, INFER
+
+PREDICT = "/v1/models/sum/predict"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (Code.MODEL_ERROR, 422),
+        (Code.OUT_OF_MEMORY, 422),
+        (Code.WORKER_CRASHED, 422),
+        (Code.ARTIFACT_CORRUPT, 503),
+        (Code.ARTIFACT_MISSING, 503),
+        (Code.JOB_REFUSED, 503),
+        (Code.MODEL_NOT_FOUND, 503),
+        (Code.NOT_TRUSTED, 503),
+        (Code.VERSION_MISMATCH, 503),
+        (Code.TIMEOUT, 504),
+    ],
+)
+def test_a_failed_prediction_is_an_error_of_a_protocol_without_jobs(
+    client: FlaskClient, redis: Redis, code: Code, status: int
+) -> None:
+    with scorer(redis, lambda _: Failure(code, "it failed")):
+        assert [client.post(path, json=body).status_code for path, body in BODIES.items()] == [status] * len(BODIES)
+
+
+def test_a_prediction_that_somebody_cancels_is_503_in_a_protocol_without_jobs(settings: Settings, redis: Redis) -> None:
+    app = create_app(settings)
+
+    def cancel(job: Any) -> PredictionOutcome:
+        assert app.test_client().delete(f"/v1/jobs/{job.id}").status_code == 200
+        return PredictionOutcome([3.0], None, [], 0.5, 1)
+
+    with scorer(redis, cancel):
+        assert app.test_client().post(INFER, json=BODIES[INFER]).status_code == 503
+
+
+def test_an_output_that_the_protocol_does_not_have_is_400(client: FlaskClient) -> None:
+    asked = {**BODIES[INFER], "outputs": [{"name": "predict", "parameters": {"classification": 1}}]}
+    assert client.post(INFER, json=asked).status_code == 400
+
+
+def test_an_alias_of_a_version_that_no_worker_can_load_is_409(settings: Settings) -> None:
+    def refuse(_: object) -> NoReturn:
+        raise ModelgateError(Code.NOT_LOADED, "no worker can load the version")
+
+    answer = create_app(settings, refuse).test_client().put("/v1/models/sum/aliases/canary", json={"version": 1})
+    assert (answer.status_code, answer.json["code"]) == (409, "not_loaded")
+
+
+def test_an_alias_that_finds_no_room_on_the_disk_is_507(settings: Settings) -> None:
+    def refuse(_: object) -> NoReturn:
+        raise ModelgateError(Code.MODELS_FULL, "the model repository cannot be written (No space left on device)")
+
+    answer = create_app(settings, refuse).test_client().put("/v1/models/sum/aliases/canary", json={"version": 1})
+    assert (answer.status_code, answer.json["code"]) == (507, "models_full")
+
+
+def test_a_gateway_that_is_stopping_is_not_alive(settings: Settings) -> None:
+    app = create_app(settings)
+    app.extensions["stopping"].set()
+    answer = app.test_client().get("/health/live")
+    assert (answer.status_code, answer.json["code"]) == (503, "stopping")
+
+
+def test_a_job_that_no_replica_confirms_is_503(settings: Settings, redis: Redis) -> None:
+    app = create_app(replace(settings, redis_replicas=1, submit_timeout=1))
+    answer = app.test_client().post(PREDICT, json={"a": 1, "b": 2})
+    assert (answer.status_code, answer.json["code"]) == (503, "too_few_replicas")
+
+
+def test_more_bytes_than_may_wait_for_redis_are_503(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis takes no writes for a moment; of two requests, one waits for it."""
+    monkeypatch.setattr(group_commit, "PENDING_BYTES", 1)
+    app = create_app(settings)
+    assert app.test_client().get("/v1/jobs").status_code == 200
+    redis.execute_command("CLIENT", "PAUSE", 300, "WRITE")
+    answers: list[Any] = []
+
+    def post() -> None:
+        answers.append(app.test_client().post(PREDICT, json={"a": 1, "b": 2}))
+
+    _together(post, post)
+    assert {answer.status_code for answer in answers} == {202, 503}
+    assert [answer.json["code"] for answer in answers if answer.status_code == 503] == ["overloaded"]
+
+
+def _together(*functions: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -1,0 +1,177 @@
+"""A Modelgate of the main environment, asked by clients that others wrote, in theirs.
+
+Nothing here imports the product: a client has only an address.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.stacks.ports import free_port
+
+PROJECT = Path(__file__).parents[3]
+START = 600.0
+"""Seconds that the first training of the models may take."""
+MODELS = "iris,loan,boston"
+expect.set_options(timeout=120_000)  # ms that a page may take on a slow machine
+
+ADMIN_KEY = "a" * 64
+AS_ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
+
+LOAN = {
+    "Gender": "Male",
+    "Married": "Yes",
+    "Dependents": "0",
+    "Education": "Graduate",
+    "Self_Employed": "No",
+    "ApplicantIncome": 5720,
+    "CoapplicantIncome": 0,
+    "LoanAmount": 110,
+    "Loan_Amount_Term": 360,
+    "Credit_History": 1.0,
+    "Property_Area": "Urban",
+}
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+
+
+@dataclass(frozen=True)
+class Modelgate:
+    """A running `make up`: its address and the folder of its models."""
+
+    port: int
+    models: Path
+    process: int
+    """The id of its launcher."""
+
+    @property
+    def host(self) -> str:
+        """As the clients of protocols that add the scheme themselves want it."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def address(self) -> str:
+        return f"http://{self.host}"
+
+
+@contextmanager
+def started(folder: Path, models: Path, **settings: str) -> Iterator[Modelgate]:
+    """Run Modelgate as `make up` does, with `settings`, until the end of the context."""
+    port = free_port()
+    inherited = {name: value for name, value in os.environ.items() if name not in ("HOST", "REDIS_URL", "MAKEFLAGS")}
+    environment = {
+        **inherited,
+        "PORT": str(port),
+        "STATE_DIR": str(folder / "state"),
+        "MODELS_DIR": str(models),
+        "TRAIN_ON_START": MODELS,
+        **settings,
+    }
+    command = [".venv/bin/python", "-m", "launcher"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
+    running = Modelgate(port, models, process.pid)
+    try:
+        until_ready(running, process, folder / "log")
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def until_ready(running: Modelgate, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until every model is served."""
+    end = time.monotonic() + START
+    while time.monotonic() < end and process.poll() is None:
+        if "Modelgate is ready at" in log.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+@contextmanager
+def redis_stopped(modelgate: Modelgate) -> Iterator[None]:
+    """Keep Redis from answering."""
+    children = Path(f"/proc/{modelgate.process}/task/{modelgate.process}/children").read_text().split()
+    (redis,) = [int(pid) for pid in children if "redis-server" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(redis, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(redis, signal.SIGCONT)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository that the first start fills and later starts reuse."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def modelgate(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Modelgate]:
+    """A Modelgate without keys, for all tests that only send requests."""
+    with started(tmp_path_factory.mktemp("modelgate"), models) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory, modelgate: Modelgate) -> Iterator[Modelgate]:
+    """One with keys, and with two versions of iris, of which the second is current."""
+    folder = tmp_path_factory.mktemp("closed")
+    shutil.copytree(modelgate.models / "iris", folder / "models" / "iris")
+    with started(folder, folder / "models", TRAIN_ON_START="none", ADMIN_KEY=ADMIN_KEY) as running:
+        job = requests.post(f"{running.address}/v1/models/iris/train", headers=AS_ADMIN, timeout=60).json()
+        end = time.monotonic() + START
+        while not job["completed_at"] and time.monotonic() < end:
+            job = requests.get(f"{running.address}/v1/jobs/{job['id']}?wait=30", headers=AS_ADMIN, timeout=90).json()
+        assert job["output"] and job["output"]["promoted"], job
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def signed_in(browser: Browser, modelgate: Modelgate, **options: Any) -> Page:
+    """Return a page of a new visitor who has signed in as an admin."""
+    page = browser.new_context(base_url=modelgate.address, **options).new_page()
+    page.goto("/")
+    page.get_by_label("API key").fill(ADMIN_KEY)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
+    return page
+
+
+@pytest.fixture
+def only_iris(modelgate: Modelgate, tmp_path: Path) -> Path:
+    """A model repository with one of the models."""
+    shutil.copytree(modelgate.models / "iris", tmp_path / "models" / "iris")
+    return tmp_path / "models"
+
+
+def answered(modelgate: Modelgate, model: str, rows: object, method: str = "predict") -> dict[str, Any]:
+    """Return the output of the job that our own protocol makes of the rows."""
+    asked = f"{modelgate.address}/v1/models/{model}/{method}"
+    job = requests.post(asked, json=rows, headers={"Prefer": "wait=30"}, timeout=60).json()
+    assert job.get("status") == "succeeded", job
+    output: dict[str, Any] = job["output"]
+    return output

@@ -1,0 +1,42 @@
+"""Every command of the how-to guide works as pasted."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.qa.clients.conftest import ADMIN_KEY, PROJECT, Modelgate, started
+
+PAGE = (PROJECT / "docs" / "how-to" / "change-the-address.md").read_text()
+BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", PAGE, re.DOTALL)
+*COMMANDS, BOTO3, (_, HOOK) = BLOCKS
+
+
+def run(kind: str, code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code] if kind == "python" else ["sh", "-ec", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def output(kind: str, code: str) -> str:
+    done = run(kind, code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("kind", "code"), [*COMMANDS, BOTO3])
+def test_a_command(modelgate: Modelgate, kind: str, code: str) -> None:
+    assert "[0]" in output(kind, code.replace("localhost:8080", modelgate.host))
+
+
+def test_the_hook_sends_a_key(tmp_path: Path, only_iris: Path) -> None:
+    with started(tmp_path, only_iris, TRAIN_ON_START="iris", ADMIN_KEY=ADMIN_KEY) as modelgate:
+        without = BOTO3[1].replace("localhost:8080", modelgate.host)
+        assert "(AccessDeniedException)" in run("python", without).stderr
+        setup, call = without.split("answer = ")
+        hook = HOOK.replace("mg_…", ADMIN_KEY)
+        assert '"predictions":[0]' in output("python", f"{setup}{hook}answer = {call}")
+        assert len(list(filter(None, hook.splitlines()))) == 3

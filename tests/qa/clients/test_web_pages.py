@@ -1,0 +1,180 @@
+"""The web pages in a browser, driven as a person drives them: sign in, try, promote, compare, roll back, sign out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, expect
+
+from tests.qa.clients.conftest import ADMIN_KEY, AS_ADMIN, IRIS, Modelgate, signed_in
+
+WIDE, PHONE = {"viewport": {"width": 1280, "height": 720}}, {"viewport": {"width": 390, "height": 844}}
+COLUMNS = "sepal_length,sepal_width,petal_length,petal_width"
+
+
+def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Browser, closed: Modelgate) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{closed.address}/")
+    page.get_by_label("API key").fill("mg_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert").filter(has_text="There is no such key")).to_be_visible()
+    page.get_by_label("API key").fill(ADMIN_KEY)
+    page.get_by_role("button", name="Sign in").click()
+
+    page.get_by_role("link", name="iris", exact=True).click()
+    page.get_by_label("petal_length").fill("many")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.get_by_text("'petal_length' must be a finite number; it is 'many'.")).to_be_visible()
+    page.get_by_label("petal_length").fill("5.9")
+    expect(page.get_by_text("'petal_length' must be a finite number")).to_be_hidden()
+    expect(page.locator("[aria-invalid]")).to_have_count(0)
+    page.get_by_label("petal_width").fill("2.1")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.locator("#answer .answer")).to_have_text("2")
+    page.get_by_text("Python", exact=True).click()
+    expect(page.get_by_label("Python").last).to_contain_text("'petal_length': 5.9")
+
+    page.get_by_label("Drop a CSV").set_input_files(
+        {
+            "name": "rows.csv",
+            "mimeType": "text/csv",
+            "buffer": b"sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n6.3,3.3,6,2.5\n",
+        }
+    )
+    page.get_by_role("button", name="Predict the rows").click()
+    expect(page.get_by_text("2 rows")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download all as CSV").click()
+    assert Path(download.value.path()).read_text().splitlines()[1].startswith("5.1,3.5,1.4,0.2,0")
+
+    page.get_by_role("link", name="Versions").click()
+    page.get_by_role("link", name="Make version 1 current").click()
+    expect(page.get_by_text("This will happen")).to_be_visible()
+    page.get_by_role("button", name="Make version 1 current").click()
+    expect(page.get_by_text("Version 1 is current now.")).to_be_visible()
+    page.get_by_role("link", name="Undo: back to version 2").click()
+    page.get_by_role("button", name="Roll back to version 2").click()
+    expect(page.get_by_text("Version 2 is current now.")).to_be_visible()
+    page.get_by_role("link", name="Version 2", exact=True).click()
+    report = page.frame_locator("iframe")
+    expect(report.locator("#answers")).to_be_visible()
+    expect(report.get_by_role("heading", name="iris version 2")).to_be_hidden()
+    page.wait_for_function(
+        "(f => f.contentDocument.documentElement.scrollHeight <= f.clientHeight)(frames[0].frameElement)"
+    )
+    report.get_by_role("link", name="Data", exact=True).click()
+    page.wait_for_function("scrollY > 1000")  # the page scrolls, because the frame is as high as the report
+    page.goto(f"{closed.address}/ui/models/iris/compare?a=1&b=2")
+    page.get_by_role("button", name="Ask both versions").click()
+    expect(page.get_by_text("They answer the same to all").or_(page.get_by_text("They differ on"))).to_be_visible()
+
+    page.get_by_role("link", name="Models").first.click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("API key")).to_be_visible()
+    assert [one for one in complaints if "401" not in one and "422" not in one] == []
+    page.close()
+
+
+def test_reading_and_trying_work_without_scripts(browser: Browser, closed: Modelgate) -> None:
+    page = signed_in(browser, closed, java_script_enabled=False)
+    page.get_by_role("link", name="iris", exact=True).click()
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.locator("#answer .answer")).to_be_visible()
+    page.get_by_role("link", name="Traffic").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("iris"))
+    page.goto(f"{closed.address}/ui/models/iris/compare?a=1&b=2")
+    expect(page.get_by_text("Versions 1 and 2 cannot be compared")).to_be_visible()
+    expect(page.get_by_role("button", name="Ask both versions")).to_be_visible()
+    page.context.close()
+
+
+@pytest.mark.parametrize("options", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize(
+    ("header", "told"), [(COLUMNS, "60 rows predicted by version 1"), ("a,b,c,d", "many.csv was not predicted")]
+)
+def test_what_became_of_a_csv_is_seen_at_once(
+    browser: Browser, closed: Modelgate, options: dict[str, object], header: str, told: str
+) -> None:
+    page = signed_in(browser, closed, **options)
+    page.goto("/ui/models/iris")
+    content = "\n".join([header, *["5.1,3.5,1.4,0.2"] * 60]).encode()
+    page.get_by_label("Drop a CSV").set_input_files({"name": "many.csv", "mimeType": "text/csv", "buffer": content})
+    page.get_by_label("Version").select_option(value="1")  # the file stays chosen
+    page.get_by_text("Predict the rows").locator("..").get_by_text("with version 1").wait_for()
+    page.get_by_role("button", name="Predict the rows").click()
+    expect(page.get_by_text(told)).to_be_in_viewport()
+    if header == COLUMNS:
+        expect(page.locator("#many tbody tr").first).to_be_in_viewport()
+        expect(page.get_by_label("Version")).to_have_value("1")
+    page.context.close()
+
+
+SLOTS = """() => {
+  const box = document.querySelector(".chart .net").getBoundingClientRect();
+  return [0, .5, 1].map(share => [box.left + share * box.width, box.top - 20]);
+}"""
+
+
+def test_a_chart_shows_the_values_under_the_pointer_also_of_a_newer_part(browser: Browser, closed: Modelgate) -> None:
+    page = signed_in(browser, closed)
+    requests.post(f"{closed.address}/v1/models/iris/predict", json=IRIS, headers=AS_ADMIN, timeout=60)
+    page.goto("/ui/models/iris/traffic")
+    charts = page.locator("svg.chart")
+    expect(charts).to_have_count(4)
+    time = page.locator(".readout > b").first
+    last = time.inner_text()
+    first, middle, end = page.evaluate(SLOTS)
+    page.mouse.move(*first)
+    said = [time.inner_text()]
+    page.mouse.move(*middle)
+    said.append(time.inner_text())
+    charts.first.evaluate("chart => { chart.id = 'old'; }")
+    page.evaluate("refresh()")
+    expect(page.locator("#old")).to_have_count(0)
+    expect(charts).to_have_count(4)
+    assert time.inner_text() != last
+    page.mouse.move(*end)
+    assert len({*said, time.inner_text()}) == 3
+    expect(page.locator(".pointer.shown")).to_have_count(1)
+    page.mouse.move(0, 0)
+    expect(page.locator(".pointer.shown")).to_have_count(0)
+    page.context.close()
+
+
+BROKEN = r"""() => {
+  const broken = [], texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    if (texts.currentNode.parentElement.closest("thead, code, pre")) continue;  // hidden on a phone; addresses
+    for (const word of texts.currentNode.data.matchAll(/[\w,.]+/g)) {
+      const range = document.createRange();
+      range.setStart(texts.currentNode, word.index);
+      range.setEnd(texts.currentNode, word.index + word[0].length);
+      if (range.getBoundingClientRect().height > 1.7 * range.getClientRects()[0]?.height) broken.push(word[0]);
+    }
+  }
+  return broken;
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 768, 860, 1000, 1280])
+def test_no_short_word_and_no_number_is_broken_in_the_middle(
+    browser: Browser, modelgate: Modelgate, width: int
+) -> None:
+    requests.post(f"{modelgate.address}/v1/models/loan/rollback", timeout=60)  # an entry of the audit log
+    page = browser.new_page(base_url=modelgate.address, viewport={"width": width, "height": 900})
+    report = "/v1/models/loan/versions/1/report"
+    found = {}
+    for path in ("/ui", "/ui/audit", "/ui/jobs", "/ui/models/loan", "/ui/models/loan/versions/1", report):
+        page.goto(path)
+        page.evaluate("document.querySelectorAll('.tiles dd').forEach(one => one.textContent = '1,582,710,000,000')")
+        found[path] = [word for word in page.evaluate(BROKEN) if len(word) <= 17]
+    page.close()
+    assert not any(found.values()), found

@@ -1,0 +1,163 @@
+"""A person trains from a CSV, cancels a job, makes and revokes a key, and watches the system, with a mouse."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.qa.clients.conftest import ADMIN_KEY, AS_ADMIN, IRIS, PROJECT, Modelgate, signed_in, started
+
+SLOW = 180_000
+"""Milliseconds that a training may take."""
+
+
+@pytest.fixture(scope="module")
+def place(modelgate: Modelgate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modelgate]:
+    """One that needs keys, with a copy of the models: other tests expect that each has one version."""
+    folder = tmp_path_factory.mktemp("work-pages")
+    models = shutil.copytree(modelgate.models, folder / "models")
+    with started(folder, models, TRAIN_ON_START="none", ADMIN_KEY=ADMIN_KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser, place: Modelgate) -> Iterator[Page]:
+    """A page of a browser that has signed in as an admin. Fails the test if a page breaks its own rules."""
+    page = signed_in(browser, place)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
+    yield page
+    page.context.close()
+    assert wrong == []
+
+
+def test_a_csv_becomes_a_model_that_is_watched_on_the_way(page: Page) -> None:
+    page.get_by_role("link", name="Train", exact=True).click()
+    page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    expect(page.get_by_label("Target")).to_have_value("stays")
+    expect(page.get_by_label("Name of the model")).to_have_value("churn")
+    page.get_by_label("kind of support_calls").select_option("string")
+    expect(page.locator("input[name=kinds]")).to_have_value(re.compile(r'"support_calls": ?"string"'))
+    page.get_by_role("button", name="Start the training").click()
+    expect(page).to_have_url(re.compile("/ui/jobs/"))
+    expect(page.get_by_role("heading", name="Version 1 of churn became current")).to_be_visible(timeout=SLOW)
+    expect(page.locator(".log")).to_contain_text("training on uploaded CSV file churn.csv")
+    candidates = page.locator("#candidates tbody tr")
+    expect(candidates).to_have_count(5)
+    expect(candidates.first).to_contain_text("chosen")
+    taken = page.locator(".life").get_by_role("link")
+    trainer = taken.inner_text()
+    taken.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("System")
+    expect(page.locator("main")).to_contain_text(f"on {trainer}")
+
+
+def test_another_target_and_another_kind_are_previewed(page: Page, tmp_path: Path) -> None:
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    expect(page.locator("tr.target")).to_contain_text("stays")
+    page.get_by_label("Target").select_option("region")
+    expect(page.locator("tr.target")).to_contain_text("region")
+    page.get_by_label("kind of plan").select_option("number")
+    expect(page.get_by_role("alert").filter(has_text="plan")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the training")).to_be_disabled()
+    page.get_by_label("kind of plan").select_option("")
+    expect(page.get_by_role("button", name="Start the training")).to_be_enabled()
+
+
+def test_changes_made_while_the_columns_are_read_again_are_kept(page: Page) -> None:
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    kinds, features = page.locator("input[name=kinds]"), page.locator("input[name=features]")
+    expect(page.locator("tr.target")).to_contain_text("stays")
+    held: list[Route] = []
+    page.route("**/ui/train/preview*", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/ui/train/preview*"):
+        page.get_by_label("kind of support_calls").select_option("string")
+    page.locator("input.use[data-column=plan]").uncheck()
+    page.get_by_label("Name of the model").fill("another")
+    with page.expect_response("**/ui/train/preview*"):
+        held[0].continue_()
+    expect(page.locator("tr.ignored", has_text="plan")).to_be_visible()
+    expect(kinds).to_have_value(re.compile(r'"support_calls": ?"string"'))
+    expect(features).not_to_have_value(re.compile('"plan"'))
+    expect(page.locator("input.use[data-column=plan]")).not_to_be_checked()
+    expect(page.get_by_label("Name of the model")).to_have_value("another")
+
+
+def test_columns_that_are_not_shown_stay_features_when_another_is_left_out(page: Page, tmp_path: Path) -> None:
+    names = [f"column {number}" for number in range(310)]
+    rows = [",".join(f"{row * (number + 1) % 311}.5" for number in range(310)) for row in range(30)]
+    (tmp_path / "wide.csv").write_text("\n".join([",".join(names), *rows]))
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", tmp_path / "wide.csv")
+    expect(page.get_by_text("The first 300 columns are shown.")).to_be_visible()
+    page.get_by_label("Target").select_option("column 305")
+    expect(page.get_by_text("the model estimates the number column 305")).to_be_visible()
+    page.locator("input.use[data-column='column 7']").uncheck()
+    expect(page.locator("tr.ignored", has_text="column 7")).to_be_visible()
+    features = json.loads(page.locator("input[name=features]").input_value())
+    assert features == [name for name in names if name not in ("column 7", "column 305")]
+
+
+def test_a_file_is_sent_for_as_long_as_it_takes(page: Page) -> None:
+    page.goto("/ui/train")
+    page.evaluate("document.addEventListener('part:send', event => { sentFor = event.detail.patience; })")
+    page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    expect(page.get_by_label("Target")).to_have_value("stays")
+    assert page.evaluate("sentFor") == 0
+
+
+def test_a_refused_training_says_why_and_keeps_the_form(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("a,b\n1,2\n3,4\n")
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", tmp_path / "few.csv")
+    expect(page.get_by_role("alert").filter(has_text="learning needs at least 20")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the training")).to_be_disabled()
+
+
+def test_a_training_is_cancelled(page: Page, place: Modelgate) -> None:
+    job = requests.post(f"{place.address}/v1/models/loan/reset", headers=AS_ADMIN, timeout=60).json()["id"]
+    page.goto("/ui/jobs?kind=training")
+    page.locator("tr", has_text=job[:8]).get_by_role("link").click()
+    page.get_by_text("Cancel this training").click()
+    page.get_by_role("button", name="Cancel it").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("canceled")
+
+
+def test_curves_of_two_trainings_are_drawn(page: Page, place: Modelgate) -> None:
+    job = requests.post(f"{place.address}/v1/models/loan/train", headers=AS_ADMIN, timeout=60).json()
+    page.goto(f"/ui/jobs/{job['id']}")
+    expect(page.get_by_role("heading", name="Version 2 of loan")).to_be_visible(timeout=SLOW)
+    page.goto("/ui/models/loan/compare?a=1&b=2")
+    expect(page.get_by_role("img", name="ROC: area under the curve")).to_be_visible()
+    expect(page.locator("svg.curves polyline")).to_have_count(4)
+
+
+def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
+    page.get_by_role("link", name="Keys", exact=True).click()
+    page.locator("input[name=name]").fill("visitor")
+    page.get_by_role("button", name="Make the key").click()
+    secret = page.locator("pre").inner_text()
+
+    def status() -> int:
+        headers = {"Authorization": f"Bearer {secret}"}
+        url = f"{place.address}/v1/models/iris/predict"
+        return requests.post(url, json=IRIS, headers=headers, timeout=60).status_code
+
+    assert status() == 202
+    page.get_by_role("link", name="I have copied it").click()
+    assert secret not in page.content()
+    page.locator("tr", has_text="visitor").get_by_text("Change").click()
+    page.get_by_role("button", name="Revoke visitor").click()
+    expect(page.locator("main")).not_to_contain_text("visitor")
+    page.get_by_role("link", name="Audit", exact=True).click()
+    expect(page.locator("tbody tr").first).to_contain_text("revoke a key")

@@ -1,0 +1,31 @@
+"""One compose stack for all tests of this folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.qa.system.stack import Stack, why_no_docker
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Built, up and healthy. A test that scales or stops a service restores it with `up`."""
+    reason = why_no_docker()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    models_dir = tmp_path_factory.mktemp("models")
+    owner = os.getuid() or 1000  # the services must not be root, even where the tests are
+    if os.getuid() == 0:
+        os.chown(models_dir, owner, owner)
+    stack = Stack(models_dir, owner)
+    try:
+        stack.compose("build", timeout=900)
+        stack.up()
+        yield stack
+    finally:
+        stack.down("--volumes", "--rmi", "local")

@@ -1,0 +1,115 @@
+"""A threshold beside a model is applied, or the file is refused; other objects are named."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from scoring.predict import Prediction, predict
+from trainer.importing import Refused
+from trainer.importing.trial.examine import Examined, examine
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(80, 2))
+WORDS = np.where(X[:, 0] + RNG.normal(size=80) > 0, "yes", "no")
+CLASSIFIER = LogisticRegression().fit(X, WORDS)
+POSITIVE = CLASSIFIER.predict_proba(X)[:, 1]
+
+
+def examined(tmp_path: Path, saved: Any) -> Examined:
+    (tmp_path / "file").write_bytes(saved if isinstance(saved, bytes) else pickle.dumps(saved))
+    return examine("m", tmp_path / "file", None)
+
+
+def answer(tmp_path: Path, saved: Any) -> tuple[Prediction, tuple[str, ...]]:
+    """Return the prediction of a worker with the published artifact, and the warnings."""
+    result = examined(tmp_path, saved)
+    artifact = result.artifact or (tmp_path / "file").read_bytes()
+    return predict(joblib.load(io.BytesIO(artifact)), result.draft, X.tolist()), result.draft.warnings
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"model": CLASSIFIER, "threshold": 0.2},
+        {"model": CLASSIFIER, "best_threshold": np.float64(0.2)},
+        {"clf": CLASSIFIER, "meta": {"decisionThreshold": np.array(0.2)}},
+    ],
+)
+def test_the_threshold_decides_and_the_probabilities_stay(tmp_path: Path, saved: Any) -> None:
+    prediction, warnings = answer(tmp_path, saved)
+    assert prediction.values == np.where(POSITIVE >= 0.2, "yes", "no").tolist()
+    assert [row["yes"] for row in prediction.probabilities or ()] == POSITIVE.tolist()
+    assert warnings[0].startswith("it predicts 'yes' if its probability is at least 0.2, and otherwise 'no'")
+
+
+def test_a_pipeline_with_a_threshold_keeps_its_columns(tmp_path: Path) -> None:
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, WORDS)
+    draft = examined(tmp_path, {"model": model, "features": ["a", "b"], "cutoff": 0.7}).draft
+    assert draft.signature.names == ("a", "b")
+    assert len(draft.warnings) == 1
+
+
+def test_a_threshold_in_a_skops_file_is_served_too(tmp_path: Path) -> None:
+    result = examined(tmp_path, skops.io.dumps({"model": CLASSIFIER, "threshold": 0.9}))
+    loaded = skops.io.loads(result.artifact)
+    assert loaded.predict(X).tolist() == np.where(POSITIVE >= 0.9, "yes", "no").tolist()
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [
+        ({"model": CLASSIFIER, "threshold": 20}, "with 'threshold', which is not a number from 0 to 1 (20); put"),
+        ({"model": CLASSIFIER, "thresholds": [0.1, 0.2]}, "not a number from 0 to 1 (a list of 2 values); put"),
+        ({"model": CLASSIFIER, "threshold": True}, "not a number from 0 to 1 (true); put"),
+        ({"model": CLASSIFIER, "threshold": 0.1, "cut_off": 0.2}, "several thresholds ('threshold', 'cut_off')"),
+        ({"model": LogisticRegression().fit(X, np.arange(80) % 3), "threshold": 0.2}, "of 3 classes with 'threshold'"),
+        ({"model": LinearRegression().fit(X, X), "threshold": 0.2}, "holds a model without classes with 'threshold'"),
+        ({"model": SVC().fit(X, WORDS), "threshold": 0.2}, "wrap the model in a CalibratedClassifierCV"),
+        ({"model": CLASSIFIER, "prepare": np.log}, "with a model and a function ('prepare'), which would not be used"),
+    ],
+)
+def test_a_threshold_that_cannot_be_served_is_refused(tmp_path: Path, saved: Any, said: str) -> None:
+    with pytest.raises(Refused) as refused:
+        examined(tmp_path, saved)
+    assert said in str(refused.value)
+
+
+def test_other_objects_beside_a_model_are_named(tmp_path: Path) -> None:
+    saved = {
+        "model": CLASSIFIER,
+        "columns": ["a", "b"],
+        "classes": ["no", "yes"],
+        "made": "in May",
+        "threshold": None,
+        "threshold_metric": "f1",
+        "scorer": make_scorer(f1_score),
+        "labels": {0: "bad", 1: "good"},
+        "medians": {"a": 0.1},
+    }
+    (warning,) = examined(tmp_path, saved).draft.warnings
+    assert warning.startswith(
+        "the file has 'scorer', 'labels', 'medians' beside the model, which Modelgate does not use: put every step"
+    )
+
+
+def test_scikit_learns_own_thresholds_are_served(tmp_path: Path) -> None:
+    fixed = FixedThresholdClassifier(CLASSIFIER, threshold=0.2, pos_label="yes").fit(X, WORDS)
+    tuned = TunedThresholdClassifierCV(LogisticRegression(), cv=2, scoring="balanced_accuracy").fit(X, WORDS)
+    for model in (fixed, tuned):
+        prediction, warnings = answer(tmp_path, model)
+        assert (prediction.values, warnings) == (model.predict(X).tolist(), ())
+        assert [row["yes"] for row in prediction.probabilities or ()] == model.predict_proba(X)[:, 1].tolist()

@@ -1,0 +1,69 @@
+"""A version keeps what its training rows held: bounded counts for each input and each output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from contract.model.profile import ColumnProfile
+from contract.model.signature import Kind
+from tests.trainer.fitting import fitted
+from trainer import recipes
+from trainer.importing.trial.examine import examine
+from trainer.tables.row_profile import column_profile
+
+
+def test_numbers_are_counted_between_quantiles_and_nulls_apart() -> None:
+    profile = column_profile(Kind.NUMBER, [None, *map(float, range(101))])
+    assert (profile.nulls, profile.edges) == (1, tuple(float(10 * step) for step in range(11)))
+    assert profile.counts == (10,) * 9 + (11,)
+
+
+def test_a_column_of_few_numbers_has_few_bins() -> None:
+    assert column_profile(Kind.INTEGER, [0] * 90 + [1] * 10) == ColumnProfile(0, (0.0, 1.0), counts=(100,))
+    assert column_profile(Kind.NUMBER, [3.0] * 5) == ColumnProfile(0, (3.0, 3.0), counts=(5,))
+    assert column_profile(Kind.NUMBER, [None]) == ColumnProfile(1)
+
+
+def test_times_are_counted_as_seconds() -> None:
+    days = [f"2026-01-{day:02}T00:00:00Z" for day in range(1, 12)]
+    edges = column_profile(Kind.DATETIME, days).edges
+    assert np.diff(edges).tolist() == [86400.0] * 10
+
+
+def test_the_most_frequent_words_are_counted_and_long_ones_are_not_kept() -> None:
+    words = ["a"] * 3 + ["b"] * 2 + [f"w{number}" for number in range(60)] + ["x" * 101, None]
+    profile = column_profile(Kind.STRING, words)
+    assert (profile.values[:2], profile.counts[:2], len(profile.values)) == (("a", "b"), (3, 2), 50)
+    assert (profile.nulls, profile.others) == (1, 13)
+
+
+def test_a_training_profiles_the_rows_that_it_learnt_from_and_its_answers_to_the_others() -> None:
+    _, draft = fitted(recipes.get("loan"))
+    profile = draft.profile
+    assert profile is not None and not profile.sample
+    assert profile.rows < draft.training_data.rows
+    assert len(profile.inputs) == len(draft.signature.inputs)
+    assert {sum(column.counts) + column.nulls + column.others for column in profile.inputs} == {profile.rows}
+    (answers,) = profile.outputs
+    assert sum(answers.counts) == draft.training_data.rows - profile.rows
+
+
+def test_an_import_profiles_its_sample_and_says_so(tmp_path: Path) -> None:
+    X = pd.DataFrame({"age": np.arange(40.0), "town": ["Bonn", "Kiel"] * 20})
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(X, [0, 1] * 20)
+    joblib.dump(model, tmp_path / "m.joblib")
+    X.to_csv(tmp_path / "m.csv", index=False)
+    profile = examine("m", tmp_path / "m.joblib", tmp_path / "m.csv").draft.profile
+    assert profile is not None and profile.sample and profile.rows == 40
+    age, town = profile.inputs
+    assert (age.edges[0], age.edges[-1]) == (0.0, 39.0)
+    assert (town.values, town.counts) == (("Bonn", "Kiel"), (20, 20))
+    assert profile.outputs == (ColumnProfile(0, values=(0, 1), counts=(20, 20)),)
+    assert examine("m", tmp_path / "m.joblib", None).draft.profile is None

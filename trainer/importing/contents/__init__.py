@@ -1,0 +1,1 @@
+"""The one model among the contents of a file."""

@@ -1,0 +1,171 @@
+"""Finds the one model among the contents of a file, with its columns and their types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contract.model.signature import Kind
+from contract.wording import listed
+from trainer.importing import Refused
+from trainer.importing.contents import containers
+from trainer.importing.contents.thresholds import thresholds, with_threshold
+from trainer.importing.files.packages import not_served
+from trainer.importing.files.reasons import of_other_library
+from trainer.importing.inputs.outputs import answers_rows, only_fits
+from trainer.importing.other_libraries import as_estimator
+
+
+@dataclass(frozen=True)
+class FileContents:
+    """`alone`: the file holds only the estimator. `kinds` are the known kinds of columns; `warnings` are about objects
+    beside the model."""
+
+    estimator: Any
+    alone: bool = True
+    columns: tuple[str, ...] | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def find_model(thing: Any) -> FileContents:
+    """Return the model in `thing`: `thing` itself, or the only one in a dict, list or tuple. Raises `Refused`."""
+    if isinstance(thing, type):
+        raise Refused(f"holds the class {thing.__name__} and no fitted model; save the object that fit() returned")
+    _refuse_other_libraries(thing)
+    if answers_rows(thing):
+        return FileContents(thing)
+    if isinstance(thing, Mapping):
+        return _from_container({str(key): value for key, value in thing.items()}, "dict")
+    if isinstance(thing, list | tuple):
+        return _from_container({str(key): value for key, value in enumerate(thing)}, type(thing).__name__)
+    raise Refused(_no_model(thing))
+
+
+def _refuse_other_libraries(thing: Any) -> None:
+    """Raise `Refused` for an object of a library that Modelgate does not run, even if it has a `predict`."""
+    for kind in type(thing).__mro__:
+        if library := not_served(kind.__module__):
+            raise Refused(of_other_library(library))
+
+
+def _no_model(thing: Any) -> str:
+    save = "save the fitted model itself with joblib.dump"
+    if isinstance(thing, np.ndarray):
+        return (
+            f"holds a bare array of the shape {thing.shape} and no model (so does a joblib file that went through"
+            f" pickle.load and was saved again); {save}"
+        )
+    if isinstance(thing, pd.DataFrame | pd.Series):
+        return f"holds a {type(thing).__name__} of {len(thing)} rows, and no model; {save}"
+    if isinstance(thing, bytes) and thing.startswith(b"\x80"):
+        return f"holds a pickle inside a pickle; {save}, once"
+    if thing is None or isinstance(thing, str | bytes | int | float):
+        return f"holds {'nothing (None)' if thing is None else f'a {type(thing).__name__}'} and no model; {save}"
+    if getattr(thing, "refit", None) is False:
+        return f"holds a {type(thing).__name__} that kept no model (refit=False); fit it with refit=True, and save that"
+    if hasattr(thing, "fit"):
+        return only_fits(thing) or (
+            f"holds a fitted {type(thing).__name__}, which has no predict, no transform and no other method that"
+            " Modelgate serves; wrap it in a class whose predict calls the method that you need"
+        )
+    if callable(thing):
+        return "holds a function; put it into a class whose predict calls it, and save an object of that class"
+    return f"holds a {type(thing).__name__}, which has no predict; {save}"
+
+
+def _from_container(parts: Mapping[str, Any], what: str) -> FileContents:
+    parts = {key: as_estimator(part) for key, part in containers.flattened(parts).items()}
+    for part in parts.values():
+        _refuse_other_libraries(part)
+    kinds, columns = _kinds(parts.values()), _columns(parts)
+    made = containers.compose(parts, columns)
+    if made is None:
+        inside = listed([f"{key}: {type(part).__name__}" for key, part in parts.items()]) or "nothing"
+        raise Refused(f"holds a {what} without a model ({inside}); save the fitted model itself with joblib.dump")
+    rest = {key: part for key, part in parts.items() if key not in made.used}
+    functions = [key for key, part in rest.items() if _is_function(part)]
+    if functions:
+        raise Refused(
+            f"holds a {what} with a model and a function ({listed(functions)}), which would not be used; put it into"
+            " one Pipeline with the model, as a FunctionTransformer, and save that with cloudpickle.dump"
+        )
+    estimator, warnings = made.estimator, made.warnings
+    unused = [key for key, part in rest.items() if not _is_known(part, estimator, columns)]
+    candidates = thresholds(rest)
+    if candidates:
+        estimator, decides = with_threshold(estimator, candidates)
+        warnings.append(decides)
+        unused = [key for key in unused if key not in candidates]
+    if unused:
+        warnings.append(
+            f"the file has {listed(unused)} beside the model, which Modelgate does not use: put every step that changes"
+            " rows or answers into one Pipeline with the model"
+        )
+    return FileContents(estimator, False, made.columns or tuple(kinds) or None, kinds, tuple(warnings))
+
+
+def _is_function(part: Any) -> bool:
+    """Return whether it may be a step before or after the model; a metric only measures answers."""
+    measures = str(getattr(part, "__module__", "")).startswith("sklearn.metrics.")
+    return callable(part) and not isinstance(part, type) and not measures
+
+
+def _is_known(part: Any, model: Any, columns: Sequence[str]) -> bool:
+    """Return whether `part` is used, repeats what `model` has, or cannot change an answer."""
+    if part is None or isinstance(part, str | bytes | bool | date | type) or _kinds([part]):
+        return True
+    labels = containers.labels_of(model)
+    values = part.tolist() if isinstance(part, np.ndarray) else part
+    plain = isinstance(values, list | tuple) and all(isinstance(value, str | int | float) for value in values)
+    return (plain and bool(labels) and list(values) == labels) or (bool(columns) and _words(part) == tuple(columns))
+
+
+def _columns(parts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the list of words that is named like columns or features; else the only list, unless it names classes."""
+    lists = {key.lower(): words for key, part in parts.items() if (words := _words(part))}
+    for hint in ("feature", "column", "input"):
+        for key, words in lists.items():
+            if hint in key and "target" not in key:
+                return words
+    others = [words for key, words in lists.items() if not any(hint in key for hint in ("class", "label", "target"))]
+    return others[0] if len(others) == 1 else ()
+
+
+def _words(part: Any) -> tuple[str, ...]:
+    if not isinstance(part, list | tuple | np.ndarray | pd.Index | pd.Series) or getattr(part, "ndim", 1) == 0:
+        return ()
+    words = tuple(part)
+    return tuple(map(str, words)) if words and all(isinstance(word, str) for word in words) else ()
+
+
+def _kinds(parts: Iterable[Any]) -> dict[str, Kind]:
+    """Return the kinds from the first mapping of column to dtype, such as `df.dtypes`."""
+    for part in parts:
+        if not isinstance(part, Mapping | pd.Series) or not len(part):
+            continue
+        pairs = dict(part.items())
+        if any(isinstance(dtype, np.ndarray | np.generic) for dtype in pairs.values()):
+            continue  # arrays have a dtype, but are not dtypes
+        try:
+            kinds = {str(name): _kind(pd.api.types.pandas_dtype(dtype)) for name, dtype in pairs.items()}
+        except (TypeError, ValueError):
+            continue
+        if all(isinstance(name, str) for name in pairs):
+            return kinds
+    return {}
+
+
+def _kind(dtype: Any) -> Kind:
+    if pd.api.types.is_bool_dtype(dtype):
+        return Kind.BOOLEAN
+    if pd.api.types.is_integer_dtype(dtype):
+        return Kind.INTEGER
+    if pd.api.types.is_numeric_dtype(dtype):
+        return Kind.NUMBER
+    return Kind.DATETIME if pd.api.types.is_datetime64_any_dtype(dtype) else Kind.STRING

@@ -1,0 +1,132 @@
+"""Publishes a version again under an edited signature. The version itself never changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from contract.errors import Code, ModelgateError
+from contract.files import read_regular
+from contract.model.manifest import ManifestDraft, ModelManifest
+from contract.model.repository import REPORT_JSON, Repository
+from contract.model.signature import Signature
+from contract.model.signature_edits import InvalidEdit
+from contract.settings import Settings
+from scoring.artifacts import checked_bytes
+from trainer.forks import Forks
+from trainer.importing import Refused
+from trainer.importing.assumptions import remaining
+from trainer.importing.import_process import FILE, ImportTask, SignatureEdit, examine_in_process
+from trainer.importing.inbox.imports import CHECK_TIMEOUT, drawn_report, import_folder
+from trainer.publishing.aliases import retain
+from trainer.publishing.disk import code_of, locked
+from trainer.publishing.publish import PublishRefused, WriteReport, publish
+from trainer.publishing.signing import SigningPolicy
+from trainer.training.row_hashes import ROW_HASHES_FILE
+
+
+def publish_edited(settings: Settings, model: str, version: int, edits: Mapping[str, Any]) -> ModelManifest:
+    """Publish a version again, with `edits` in its signature, and return the new manifest. No alias moves.
+
+    The same edit of the same version is published once: then this returns the version that it made. Raises
+    `ModelgateError`: `model_not_found`, `not_trusted`, and `not_published` with the cause and a remedy.
+    """
+    manifest = Repository(settings.models_dir).read_manifest(model, version)
+    edit = SignatureEdit(manifest, edits)
+    try:
+        draft = _draft(manifest, edit.signature)
+        with locked(settings.models_dir, f"{model}.signatures"):
+            return _published_before(settings.models_dir, manifest, draft) or _publish(settings, edit, draft)
+    except InvalidEdit as invalid:
+        raise manifest.error(Code.NOT_PUBLISHED, f"cannot be edited so: {invalid}") from None
+    except Refused as refused:
+        raise manifest.error(Code.NOT_PUBLISHED, str(refused)) from None
+    except PublishRefused as refused:
+        raise ModelgateError(Code.NOT_PUBLISHED, str(refused), model=model) from None
+    except OSError as error:
+        what = f"is not published again: {error.strerror or error}"
+        raise manifest.error(code_of(error), what) from error
+
+
+def _draft(manifest: ModelManifest, signature: Signature) -> ManifestDraft:
+    """Return the draft of the edited version, still with the old answers and example."""
+    notes = [manifest.notes, f"signature edited from version {manifest.version}"]
+    return dataclasses.replace(
+        manifest.draft(),
+        signature=signature,
+        notes="\n".join(filter(None, notes)),
+    )
+
+
+def _published_before(root: Path, source: ModelManifest, draft: ManifestDraft) -> ModelManifest | None:
+    """Return the version that the same edit has made, or None."""
+    repository = Repository(root)
+    for version in reversed(repository.versions(source.name)):
+        with suppress(ModelgateError):
+            manifest = repository.read_manifest(source.name, version)
+            same_artifact = manifest.artifact.sha256 == source.artifact.sha256
+            if version > source.version and same_artifact and _identity(manifest.draft()) == _identity(draft):
+                return manifest
+    return None
+
+
+def _identity(draft: ManifestDraft) -> tuple[object, ...]:
+    return draft.recipe, draft.signature, draft.notes
+
+
+def _publish(settings: Settings, edit: SignatureEdit, draft: ManifestDraft) -> ModelManifest:
+    source, root = edit.manifest, settings.models_dir
+    signing, version_dir = (
+        SigningPolicy.from_settings(settings),
+        Repository(root).version_dir(source.name, source.version),
+    )
+    signing.trust.check(source, version_dir)  # an unsigned version must not get a signature by an edit
+    data = checked_bytes(source, version_dir)
+    with import_folder(root) as folder, Forks() as forks:
+        (folder / FILE).write_bytes(data)
+        limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
+        task = ImportTask(source.name, source.artifact.sha256, None, None, *limits, edit=edit.to_json())
+        examined = examine_in_process(folder, task, forks).draft
+        draft = dataclasses.replace(
+            draft,
+            artifact=dataclasses.replace(
+                draft.artifact, input_dtype=examined.artifact.input_dtype, kernels=examined.artifact.kernels
+            ),
+            golden=examined.golden,
+            example=examined.example,
+            remarks=tuple(remaining(examined.remarks, source.signature, draft.signature)),
+        )
+        manifest = publish(root, data, draft, signing, _report(root, source, draft), forks, source.libraries)
+    retain(root, source.name, settings.keep_versions)
+    return manifest
+
+
+def _report(root: Path, source: ModelManifest, draft: ManifestDraft) -> WriteReport | None:
+    """Return the function that writes what remains true of the report: all of it if inputs and outputs have the same
+    names and kinds, and the record of the training rows if the values of rows are the same."""
+    folder = Repository(root).report_dir(source.name, source.version)
+    old, new = source.signature, draft.signature
+    if [field.kind for field in old.inputs] != [field.kind for field in new.inputs] or not folder.is_dir():
+        return None
+    page = _page(folder, draft.notes) if (old.names, old.outputs) == (new.names, new.outputs) else None
+
+    def write(target: Path, manifest: ModelManifest) -> None:
+        with suppress(FileNotFoundError):
+            (target / ROW_HASHES_FILE).write_bytes(read_regular(folder / ROW_HASHES_FILE))
+        if page is not None:
+            page(target, manifest)
+
+    return write
+
+
+def _page(folder: Path, notes: str) -> WriteReport | None:
+    """Return the function that writes a report again for another version, or None if there is none that can be read."""
+    try:
+        facts = json.loads(read_regular(folder / REPORT_JSON))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return drawn_report({**facts, "notes": notes}) if isinstance(facts, dict) else None

@@ -1,0 +1,303 @@
+"""Imports a saved model as a version of the model repository, or refuses it with the cause and a remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import platform
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from contract.errors import Code, ModelgateError
+from contract.model.manifest import ModelManifest
+from contract.model.repository import NAME, Repository, valid_name
+from contract.settings import MB, Settings
+from contract.work.training import RepositoryCommand
+from scoring.trust import SIGNATURE_BYTES
+from trainer.forks import Forks, forks_or_own
+from trainer.importing import ALTERED, Refused
+from trainer.importing.files.formats import PICKLE, holds_code, recognise, stem
+from trainer.importing.files.signatures import CODE_PART, PART, SAMPLE_PART, ImportNotSigned, check
+from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
+from trainer.publishing.aliases import retain
+from trainer.publishing.disk import STAGING, code_of, no_link, staging
+from trainer.publishing.publish import PublishRefused, WriteReport, publish
+from trainer.publishing.signing import SigningPolicy
+
+RECIPE = "imported"
+"""Stands for the recipe in the manifests of imported versions."""
+
+CHECK_TIMEOUT = 120
+"""Most seconds for unpickling a file and trying the model."""
+
+MOST_CODE = 1_000_000
+"""Largest size of the code beside a file, in bytes."""
+
+_FOLDER_PREFIX = "inbox"
+"""The prefix of import folders in the staging area. No model has this name."""
+
+log = logging.getLogger("trainer")
+
+
+def import_file(
+    settings: Settings,
+    name: str,
+    file: Path,
+    sample: Path | None = None,
+    signature: Path | None = None,
+    called: str | None = None,
+    code: Path | None = None,
+    forks: Forks | None = None,
+    versions: Mapping[str, str] | None = None,
+    nulls: Mapping[str, Sequence[str]] | None = None,
+) -> ModelManifest:
+    """Publish `file` as a version of the model `name`, tried with the rows of the CSV file `sample`. `code` is a file
+    of Python with the classes that a pickle names and does not hold. `called`: a name for the file in messages, if its
+    own means nothing to the user. `versions`: those of Python and the libraries that made it, if known. `nulls`: what
+    they were in the columns of the sample (`Null`), if known. It is examined and verified by `forks`, or else by forks
+    of its own.
+
+    No alias moves. Raises `ModelgateError` with the cause and a remedy: `not_signed` where imports have to be
+    signed and `signature` is not that of `file`, `sample` and `code`, else `not_published`. Nothing of the file is
+    unpickled, and no code is run, in this process.
+    """
+    called = called or _shown(file.name)
+    try:
+        if not valid_name(name):
+            raise Refused(
+                f"cannot become the model {name[:64]!r}: a name has up to 64 of a-z, 0-9, _ and - (and is not inbox)"
+            )
+        with import_folder(settings.models_dir) as folder, forks_or_own(forks) as own_forks:
+            parts = _copied_parts(settings, folder, file, sample, code)
+            check(settings, name, parts, None if signature is None else _signature(signature))
+            _check_python(folder / FILE, versions or {})
+            result = _examined(settings, name, parts, folder, f"{called}{_made_with(versions or {})}", own_forks, nulls)
+            artifact = folder / ARTIFACT
+            data = (artifact if artifact.exists() else folder / FILE).read_bytes()
+            if hashlib.sha256(data).hexdigest() != result.sha256:
+                raise Refused(ALTERED)
+            signing, report = SigningPolicy.from_settings(settings), drawn_report(result.facts)
+            manifest = publish(settings.models_dir, data, result.draft, signing, report, own_forks)
+            retain(settings.models_dir, name, settings.keep_versions)
+            return manifest
+    except Refused as refused:
+        kind = Code.NOT_SIGNED if isinstance(refused, ImportNotSigned) else Code.NOT_PUBLISHED
+        raise ModelgateError(kind, f"{called} {refused}", model=name) from None
+    except PublishRefused as refused:
+        raise ModelgateError(Code.NOT_PUBLISHED, f"{called}: {refused}", model=name) from None
+    except OSError as error:
+        what = f"{called} is not published: {error.strerror or error}"
+        raise ModelgateError(code_of(error), what, model=name) from error
+
+
+def import_upload(
+    settings: Settings,
+    command: RepositoryCommand,
+    forks: Forks | None = None,
+    then: Callable[[ModelManifest, Path | None], Any] = lambda *_: None,
+) -> Any:
+    """Publish the files in SPOOL_DIR that a command (`RepositoryAction.IMPORT`) names, and remove them. `then` gets the
+    manifest and the sample before that; return its answer. Raises as `import_file`."""
+    file = _spooled(settings, command.upload or "")
+    sample = _spooled(settings, command.sample) if command.sample else None
+    signature = _spooled(settings, command.signature) if command.signature else None
+    code = _spooled(settings, command.code) if command.code else None
+    called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
+    try:
+        told: dict[str, Any] = {"versions": command.versions, "nulls": command.nulls}
+        manifest = import_file(settings, command.model, file, sample, signature, called, code, forks, **told)
+        return then(manifest, sample)
+    finally:
+        for sent in filter(None, (file, sample, signature, code)):
+            sent.unlink(missing_ok=True)
+
+
+def _check_python(file: Path, versions: Mapping[str, str]) -> None:
+    """Raise `Refused` for byte code of another minor version of Python, which may end the process that runs it."""
+    made, here = versions.get("python", ""), platform.python_version()
+    if made and made.split(".")[:2] != here.split(".")[:2] and holds_code(file.read_bytes()):
+        raise Refused(
+            f"holds code of Python {made}, and Modelgate runs {here}, which may not run it; publish it from Python"
+            f" {'.'.join(here.split('.')[:2])}, or send the classes as a module (code) beside a plain pickle"
+        )
+
+
+def _made_with(versions: Mapping[str, str]) -> str:
+    """Return the end of the sentence about the source."""
+    return f", made with {', '.join(f'{name} {version}' for name, version in versions.items())}" if versions else ""
+
+
+def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManifest | None:
+    """Return the version above `after` that was made from this very file, or None. Raises OSError."""
+    repository, fingerprint = Repository(root), _sha256(file)
+    for version in reversed(repository.versions(name)):
+        with suppress(ModelgateError):
+            manifest = repository.manifest(name, version)
+            made_of_it = manifest.recipe == RECIPE and manifest.training_data.fingerprint == fingerprint
+            if version > after and made_of_it:
+                return manifest
+    return None
+
+
+def model_name(file_name: str) -> str:
+    """Return the model name for a file name: without its suffix, in lower case, with `_` for other characters.
+
+    Raises `Refused` if no valid name remains.
+    """
+    letters = (stem(file_name) or file_name).lower()
+    name = "".join(letter if NAME.fullmatch(letter) or letter in "_-" else "_" for letter in letters).strip("_-")
+    if not valid_name(name):
+        raise Refused("has a name that no model can have: use up to 64 of a-z, 0-9, _ and - (and not inbox)")
+    return name
+
+
+def _copied_parts(
+    settings: Settings, folder: Path, file: Path, sample: Path | None, code: Path | None
+) -> dict[str, str]:
+    """Copy the files into `folder`, and return the sha256 of each, in hex. Raises `Refused` and OSError."""
+    most = f"{settings.model_cache_mb} MB (MODEL_CACHE_MB); make it smaller, or raise that"
+    parts = {PART: _copied(file, folder / FILE, settings.model_cache_mb * MB, most)}
+    if sample is not None:
+        parts[SAMPLE_PART] = copy_sample(settings, sample, folder / SAMPLE)
+    if code is not None:
+        most = f"{MOST_CODE // 1000} kB; leave only what defines the classes and functions of the model in it"
+        with _refusals_about("code beside it"):
+            parts[CODE_PART] = _copied(code, folder / CODE, MOST_CODE, most)
+    return parts
+
+
+def copy_sample(settings: Settings, sample: Path, target: Path) -> str:
+    """Copy a sample and return the sha256 of the copy, in hex. Raises `Refused` and OSError."""
+    most = f"{settings.model_cache_mb} MB (MODEL_CACHE_MB); make it smaller, or raise that"
+    with _refusals_about("a sample"):
+        return _copied(sample, target, settings.model_cache_mb * MB, most)
+
+
+def _examined(
+    settings: Settings,
+    name: str,
+    parts: dict[str, str],
+    folder: Path,
+    called: str,
+    forks: Forks,
+    nulls: Mapping[str, Sequence[str]] | None,
+) -> ImportResult:
+    """Examine the files in `folder`. Raises `Refused` and OSError."""
+    if recognise(folder / FILE) is PICKLE and settings.pickle == "deny":
+        raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
+    if CODE_PART in parts and settings.pickle == "deny":
+        raise Refused("has code beside it, and PICKLE=deny runs none; import the skops file without it")
+    limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
+    task = ImportTask(name, parts[PART], parts.get(SAMPLE_PART), parts.get(CODE_PART), *limits, nulls)
+    result = examine_in_process(folder, task, forks)
+    source = f"not known; imported: {result.draft.training_data.source}, from {called}"
+    training_data = dataclasses.replace(result.draft.training_data, source=source, fingerprint=parts[PART])
+    draft = dataclasses.replace(result.draft, name=name, recipe=RECIPE, training_data=training_data)
+    return dataclasses.replace(result, draft=draft)
+
+
+def drawn_report(facts: dict[str, Any] | None) -> WriteReport | None:
+    """Return the function that writes the report, or None without facts.
+
+    The facts are not trusted: a pickle may have changed them in its process. They are escaped like all data, and the
+    pictures are drawn here.
+    """
+    if facts is None:
+        return None
+    from trainer.report.written import DrawnReport  # slow: it imports matplotlib, which few imports need
+
+    try:
+        return DrawnReport.drawn(facts).write
+    except Exception:
+        log.warning("a model was imported without a report", exc_info=True)
+        return None
+
+
+def _copied(source: Path, target: Path, left: int, most: str) -> str:
+    """Copy a file of up to `left` bytes and return the sha256 of the copy, in hex. Others may change `source` during
+    the import. `most`: the limit in words."""
+    digest = hashlib.sha256()
+    with _opened(source) as descriptor, target.open("wb") as copy, os.fdopen(descriptor, "rb", closefd=False) as file:
+        while part := file.read(min(left + 1, 1 << 20)):
+            left -= len(part)
+            if left < 0:
+                raise Refused(f"is larger than {most}")
+            digest.update(part)
+            copy.write(part)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _refusals_about(part: str) -> Iterator[None]:
+    """Make refusals within the block name this part instead of the file."""
+    try:
+        yield
+    except Refused as refused:
+        raise Refused(f"has {part} that {refused}") from None
+
+
+def _signature(path: Path) -> bytes:
+    with _refusals_about("a signature"), _opened(path) as descriptor:
+        return os.read(descriptor, SIGNATURE_BYTES + 1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Open a regular file. Opening a FIFO or a device could block for ever, or have an effect."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise Refused("does not exist; check its path") from None
+        if error.errno == errno.ELOOP:
+            raise Refused("is a symbolic link; put the file itself there") from None
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise Refused(f"cannot be read by the trainer (uid {os.getuid()}); run chmod a+r on it") from None
+        if error.errno == errno.ENXIO:
+            raise Refused("is not a file (but a socket, a pipe or a device); put a file there") from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Refused("is not a file (but a folder, a pipe or a device); put a file there")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    with _opened(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def import_folder(root: Path) -> Iterator[Path]:
+    """Create a folder in the staging area and remove it afterwards. `sweep` leaves it alone while it is in use."""
+    with open(staging(root) / f"{_FOLDER_PREFIX}.lock", "a", opener=no_link) as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        folder = root / STAGING / f"{_FOLDER_PREFIX}-{secrets.token_hex(4)}"
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _spooled(settings: Settings, name: str) -> Path:
+    if not name or Path(name).name != name or name.startswith("."):
+        raise ModelgateError(Code.NOT_PUBLISHED, f"the upload {name[:64]!r} is not a file of SPOOL_DIR")
+    return settings.spool_dir / name
+
+
+def _shown(name: str) -> str:
+    """Return a file name for messages: at most 100 characters and no control characters."""
+    name = name if len(name) <= 100 else f"{name[:100]}…"
+    return name if name.isprintable() else ascii(name)

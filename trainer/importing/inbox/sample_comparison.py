@@ -1,0 +1,80 @@
+"""Compares an imported version with another one on the rows of its sample, in a fork, which unpickles both."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from contract.model.manifest import ModelManifest
+from contract.model.repository import Repository
+from scoring.trust import Trust
+from trainer.forks import Forks, ForkTask
+from trainer.report.evidence import ComparisonOutcome, VersionComparison
+
+SECONDS = 120
+"""Most seconds for loading and asking both versions."""
+
+_FIGURES = (
+    *("version", "rows", "metrics", "previous", "loss", "loss_now", "loss_before", "p_worse", "p_better"),
+    *("outcome", "missing", "one_answer", "sample"),
+)
+
+
+def compare_on_sample(
+    root: Path, manifest: ModelManifest, version: int, rows: Path, trust: Trust, forks: Forks
+) -> tuple[Mapping[str, float], VersionComparison]:
+    """Return the metrics of the imported version on the CSV file `rows`, and its comparison with `version`. Raises
+    OSError."""
+    arguments = {
+        "models": str(root.resolve()),
+        "name": manifest.name,
+        "new": manifest.version,
+        "version": version,
+        "rows": str(rows.resolve()),
+        "trust": trust.to_json(),
+    }
+    try:
+        ended = forks.run(ForkTask.COMPARE, arguments, SECONDS)
+    except subprocess.TimeoutExpired:
+        return {}, VersionComparison(version, missing=f"asking both versions takes over {SECONDS} s")
+    try:
+        metrics, figures = json.loads(ended.answer)
+        outcome = figures["outcome"] and ComparisonOutcome(figures["outcome"])
+        return metrics, VersionComparison(**{**figures, "outcome": outcome})
+    except (ValueError, KeyError, TypeError):  # the process was killed, or code of a model wrote the answer
+        last = f" ({ended.lines[-1][:200]})" if ended.lines else ""
+        return {}, VersionComparison(version, missing=f"the process that asks both versions has failed{last}")
+
+
+def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
+    """Write the metrics and the figures of the comparison as JSON."""
+    # Only the fork needs these modules, which import scikit-learn.
+    import numpy as np
+
+    from scoring.artifacts import load
+    from trainer.importing.inputs import sample
+    from trainer.importing.trial.sample_report import tested_rows
+    from trainer.tables.training_rows import TrainingRows
+    from trainer.training.comparison import compare
+    from trainer.training.fitting import FittedModel
+
+    repository, trust = Repository(Path(arguments["models"])), Trust.from_json(arguments["trust"])
+    manifest, version = repository.manifest(arguments["name"], arguments["new"]), arguments["version"]
+    with Path(arguments["rows"]).open("rb") as file:
+        sample_rows = sample.read(file)
+    estimator = load(manifest, repository.version_dir(manifest.name, manifest.version), trust)
+    tested = tested_rows(estimator, manifest.draft(), sample_rows)
+    if tested is None:
+        metrics: Mapping[str, float] = {}
+        comparison = VersionComparison(version, missing="its sample has no column with the target")
+    else:
+        metrics = tested.draft.metrics
+        positions = np.arange(len(tested.rows))
+        new = FittedModel(estimator, tested.draft, tested.X, tested.y, positions[:0], positions, True, 0.0, sample=True)
+        data = TrainingRows("", tested.rows, tested.targets, None, "")
+        comparison = compare(repository, trust, version, new, data)
+    json.dump([metrics, {name: getattr(comparison, name) for name in _FIGURES}], answer)
+    answer.write("\n")

@@ -1,0 +1,110 @@
+"""The sample: rows beside a model that show what its columns hold, and with which the model is tried."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from contract.model.signature import Field, Kind, Null
+from contract.rows import csv_table
+from contract.rows.csv_cells import NULLS, number_format, without_commas
+from contract.rows.values import Conversion, Refusal
+from contract.wording import listed
+from trainer.importing import Refused
+
+MOST_ROWS = 1000
+_IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
+"""Kinds in the order of the attempts. INTEGER is not among them: a few whole numbers do not prove that all are."""
+
+_WHOLE = re.compile(r"[-+]?\d+")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The first rows of a CSV file; cells are text, or None for null. `nulls` has what they were in Python, of those
+    columns by name for which that is known: none, if a column has none."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str | None]]
+    nulls: Mapping[str, Collection[Null]] = field(default_factory=dict)
+
+    def kind(self, column: str) -> Kind | None:
+        """Return the kind of a column, or None if the column is empty."""
+        cells = [cell for cell in self.cells(column) if cell is not None]
+        for kind in _IN_DOUBT if cells else ():
+            if Refusal not in map(type, Conversion.for_field(Field(column, kind)).convert_each(list(cells))):
+                return kind
+        return None
+
+    def only(self, columns: Sequence[str]) -> Sample:
+        """Return the sample without its other columns."""
+        return Sample(tuple(columns), list(zip(*map(self.cells, columns), strict=True)), self.nulls)
+
+    def spelt_as(self, names: Sequence[str]) -> Sample:
+        """Return the sample with its columns as in `names`, which may have blanks around them."""
+        spelling = {name.strip(): name for name in names}
+        columns = tuple(name if name in names else spelling.get(name, name) for name in self.columns)
+        nulls = {
+            name: self.nulls[spelt] for name, spelt in zip(columns, self.columns, strict=True) if spelt in self.nulls
+        }
+        return dataclasses.replace(self, columns=columns, nulls=nulls)
+
+    def whole(self, column: str) -> bool:
+        """Return whether all cells but nulls are written as whole numbers."""
+        return all(cell is None or _WHOLE.fullmatch(cell.strip()) for cell in self.cells(column))
+
+    def binary(self, column: str) -> bool:
+        """Return whether it has no other cells than 0 and 1."""
+        return {cell for cell in self.cells(column) if cell is not None} <= {"0", "1", "0.0", "1.0"}
+
+    def nullable(self, column: str) -> bool:
+        return None in self.cells(column) or bool(self.nulls.get(column))
+
+    def cells(self, column: str) -> list[str | None]:
+        index = self.columns.index(column)
+        return [row[index] for row in self.rows]
+
+
+def read(file: IO[bytes], nulls: Mapping[str, Sequence[str]] | None = None) -> Sample:
+    """Read a sample, of which the sender says what `nulls` are. Raises `Refused`."""
+    try:
+        table = csv_table.read(file, most=MOST_ROWS)
+    except csv_table.NotCsv as error:
+        raise Refused(f"has sample rows that are not a CSV file ({error}); save them as CSV in UTF-8") from None
+    header, rows = table.columns, table.rows
+    if not rows:
+        raise Refused("has an empty sample: it needs a line with the names of the columns, and rows below it")
+    if "" in header and header.index("") == 0:
+        # This is the index that pandas' to_csv writes by default.
+        header, rows = header[1:], [row[1:] for row in rows]
+    _check(header, rows)
+    known = {name: frozenset(map(Null, held)) for name, held in (nulls or {}).items()}
+    words = [_cells(column, known.get(name)) for name, column in zip(header, zip(*rows, strict=True), strict=True)]
+    columns = [[*without_commas(column, number_format(column, table.separator))] for column in words]
+    return Sample(tuple(header), list(zip(*columns, strict=True)), known)
+
+
+def _cells(column: Sequence[str | None], nulls: Collection[Null] | None) -> list[str | None]:
+    """Return the cells of a column, with None for words that mean null: none does where it is known what nulls were."""
+    if nulls is None:
+        return [None if cell in NULLS else cell for cell in column]
+    return [cell if cell is not None or nulls else "" for cell in column]
+
+
+def _check(header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
+    numbers = Conversion.for_field(Field("", Kind.NUMBER)).convert_each(list(header))
+    # pandas names columns 0, 1, 2, … if they have no names.
+    if Refusal not in map(type, numbers) and numbers != list(range(len(header))):
+        raise Refused("has a sample whose first line is numbers; the first line must name the columns")
+    repeated = [name for number, name in enumerate(header) if name in header[:number]]
+    if repeated:
+        raise Refused(f"has a sample with the column {repeated[0]!r} twice; give each column its own name")
+    short = [number for number, row in enumerate(rows) if len(row) != len(header)]
+    if short:
+        raise Refused(
+            f"has a sample whose row {short[0] + 1} has {len(rows[short[0]])} values, and the first line names"
+            f" {len(header)} columns: {listed(header)}"
+        )

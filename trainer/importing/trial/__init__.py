@@ -1,0 +1,1 @@
+"""The trial of a model with rows, in the throwaway process."""

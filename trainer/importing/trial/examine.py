@@ -1,0 +1,254 @@
+"""Examines a file in the throwaway process: unpickles it and tries the model in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import joblib
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from contract.model.manifest import ArtifactFormat, ManifestDraft, Remark
+from scoring import skops_files
+from scoring.artifacts import pack, use_one_thread
+from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
+from scoring.skops_audit import Untrusted, UntrustedTypes
+from trainer.importing import ALTERED, Refused
+from trainer.importing.contents.file_contents import FileContents, find_model
+from trainer.importing.files import own_code
+from trainer.importing.files.formats import (
+    SKOPS,
+    decompress,
+    holds_code,
+    made_by_dill,
+    recognise,
+    sklearn_versions,
+    unreadable,
+)
+from trainer.importing.files.reasons import (
+    UNFITTED,
+    damaged,
+    explained,
+    fit_again,
+    joined,
+    left_out_by_dill,
+    no_probabilities,
+    why_not_loaded,
+    why_not_predicting,
+)
+from trainer.importing.inputs import fitted_inputs as inputs
+from trainer.importing.inputs import sample
+from trainer.importing.inputs.outputs import DoesNotPredict, NoProbabilities
+from trainer.importing.other_libraries import adapted
+from trainer.importing.trial.sample_report import measure_on_sample, profile_of_sample
+from trainer.importing.trial.trial import try_model
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """`artifact` is the file to publish; None: the imported file as it is. `sha256`, in hex, is that of the file to
+    publish. `facts` are those of its report, if any."""
+
+    draft: ManifestDraft
+    artifact: bytes | None
+    sha256: str
+    facts: Mapping[str, Any] | None
+
+
+def examine(
+    name: str,
+    file: Path,
+    rows: Path | None,
+    sha256: str | None = None,
+    rows_sha256: str | None = None,
+    code: Path | None = None,
+    code_sha256: str | None = None,
+    nulls: Mapping[str, Sequence[str]] | None = None,
+) -> Examined:
+    """Examine a file, with rows to try it on and the code of its classes, if there are any. `nulls`: what they were in
+    the columns of these rows (`Null`), if that is known. Raises `Refused` with the cause and what to do, and
+    `MemoryError`. Only bytes with these hashes, in hex, are used."""
+    sample_rows = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)), nulls)
+    source = None if code is None else _bytes(code, code_sha256)
+    data = _bytes(file, sha256)
+    artifact_format, plain = _format(file, data)
+    thing, made_with, code_module = _read(plain, artifact_format, source)
+    contents = _adapted(_found(thing))
+    if code_module or made_by_dill(plain):
+        artifact_format = ArtifactFormat.CLOUDPICKLE
+        contents = dataclasses.replace(contents, alone=False)
+    elif source is not None:
+        unused = "the code beside the file was not run, because the file does not need it"
+        contents = dataclasses.replace(contents, warnings=(*contents.warnings, unused))
+    use_one_thread(contents.estimator)
+    _refuse_unfitted(contents.estimator)
+    wrong = incompatibility(contents.estimator, made_with)
+    if wrong:
+        raise Refused(wrong)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            draft = try_model(name, contents, sample_rows, artifact_format)
+    except DoesNotPredict as failed:
+        if made_by_dill(plain) and isinstance(failed.cause, NameError):
+            raise Refused(left_out_by_dill(failed.cause)) from None
+        raise Refused(why_not_predicting(failed.cause, made_with, sample_rows is not None)) from None
+    except NoProbabilities as failed:
+        raise Refused(no_probabilities(str(failed), made_with)) from None
+    facts, of_sample = measure_on_sample(contents.estimator, draft, sample_rows)
+    with own_code.by_value(code_module):
+        artifact = _artifact(contents, data, plain, artifact_format)
+    digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
+    profile = profile_of_sample(contents.estimator, draft, sample_rows)
+    draft = dataclasses.replace(draft, remarks=(*draft.remarks, *map(Remark, of_sample)), profile=profile)
+    return Examined(_labelled(draft, contents, made_with, bool(code_module)), artifact, digest, facts)
+
+
+_MOST_DUMPED = 100
+"""Objects of one file, each read from a copy of the rest. More of them are records."""
+
+_SAVE_MODEL = "save the model in a file of its own, with joblib.dump"
+
+
+class _Dumped(list[Any]):
+    """Objects that were dumped one after the other."""
+
+
+def _found(thing: Any) -> FileContents:
+    try:
+        return find_model(thing)
+    except Refused as refused:
+        if not isinstance(thing, _Dumped):
+            raise
+        raise Refused(
+            f"holds several objects, dumped one after the other, which do not make one model: together it {refused}"
+        ) from None
+
+
+def _adapted(contents: FileContents) -> FileContents:
+    estimator, notes = adapted(contents.estimator, inputs.outermost_parts(contents.estimator))
+    alone = contents.alone and estimator is contents.estimator
+    return dataclasses.replace(contents, estimator=estimator, alone=alone, warnings=(*contents.warnings, *notes))
+
+
+def _bytes(path: Path, sha256: str | None) -> bytes:
+    data = path.read_bytes()
+    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        raise Refused(ALTERED)
+    return data
+
+
+def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
+    """Return the artifact format of the file, and its bytes without compression."""
+    if recognise(file) is SKOPS:
+        return ArtifactFormat.SKOPS, data
+    plain = decompress(data)
+    by_value = holds_code(plain) or made_by_dill(plain)  # what dill has stored becomes a cloudpickle
+    return ArtifactFormat.CLOUDPICKLE if by_value else ArtifactFormat.JOBLIB, plain
+
+
+def _read(
+    plain: bytes, artifact_format: ArtifactFormat, code: bytes | None
+) -> tuple[Any, Sequence[str], ModuleType | None]:
+    """Return what the file holds, the other versions of scikit-learn that it was made with, and the module of the code
+    beside it, if the file needs that."""
+    module = None
+    with record_versions() as made_with:
+        if artifact_format is ArtifactFormat.SKOPS:
+            thing = _unpacked(plain)
+        else:
+            thing, module = _unpickled(plain, code)
+    return thing, made_with, module
+
+
+def _unpacked(data: bytes) -> Any:
+    try:
+        return skops_files.loads(data)
+    except MemoryError:
+        raise
+    except UntrustedTypes as error:
+        raise Refused(f"is a skops file that is not loaded: {error}; use types of scikit-learn alone") from None
+    except Untrusted as error:
+        raise Refused(f"is a skops file that is not loaded: {error}") from None
+    except Exception as error:
+        raise Refused(
+            f"is a skops file that cannot be read ({explained(error)}); save the model again with skops.io.dump, under"
+            f" scikit-learn {SKLEARN_VERSION}"
+        ) from None
+
+
+def _unpickled(plain: bytes, code: bytes | None) -> tuple[Any, ModuleType | None]:
+
+    def read() -> Any:
+        """Return the object in the file, or a list of those that were dumped one after the other."""
+        # Functions refer to the dict of dill's own `__main__`, which no other unpickler knows.
+        load = importlib.import_module("dill").load if made_by_dill(plain) else joblib.load
+        things, start = _Dumped(), 0
+        while not things or plain[start : start + 1] == b"\x80":
+            if len(things) == _MOST_DUMPED:
+                raise Refused(f"holds more than {_MOST_DUMPED} objects, dumped one after the other: {_SAVE_MODEL}")
+            buffer = io.BytesIO(plain[start:])  # joblib begins at the start
+            things.append(load(buffer))
+            start += buffer.tell()
+        return things[0] if len(things) == 1 else things
+
+    try:
+        thing, module = own_code.load(read, plain, code)
+    except Refused:
+        raise
+    except MemoryError:
+        # Damaged bytes may ask for any amount of memory.
+        if sklearn_versions(plain) or plain.startswith(b"\x80"):
+            raise
+        raise Refused(damaged(plain)) from None
+    except Exception as error:
+        raise Refused(why_not_loaded(error, plain)) from None
+    return thing, module
+
+
+def _refuse_unfitted(estimator: Any) -> None:
+    # Estimators of other libraries may have no attributes of fitting, or unusual ones.
+    if type(estimator).__module__.startswith("sklearn."):
+        try:
+            check_is_fitted(estimator)
+        except NotFittedError:
+            raise Refused(UNFITTED) from None
+        except Exception:
+            return  # an estimator of another release may fail in any way
+
+
+def _labelled(draft: ManifestDraft, contents: FileContents, made_with: Sequence[str], with_code: bool) -> ManifestDraft:
+    """Describe the model as its source, and warn if it comes from another scikit-learn."""
+    source = f"a {type(contents.estimator).__name__}{' with the code beside it' if with_code else ''}"
+    if not made_with:
+        return dataclasses.replace(draft, training_data=dataclasses.replace(draft.training_data, source=source))
+    versions = joined(made_with)
+    remark = Remark(
+        f"it was made with scikit-learn {versions}, and {SKLEARN_VERSION} serves it: it loads and predicts, but its"
+        f" answers may differ from those under {versions}; compare some, or {fit_again()}"
+    )
+    return dataclasses.replace(
+        draft,
+        training_data=dataclasses.replace(draft.training_data, source=f"{source} made with scikit-learn {versions}"),
+        remarks=(remark, *draft.remarks),
+    )
+
+
+def _artifact(contents: FileContents, data: bytes, plain: bytes, artifact_format: ArtifactFormat) -> bytes | None:
+    """Return the bytes to publish, or None if the file itself can be published."""
+    if contents.alone:
+        # joblib looks into compressed files by itself, cloudpickle does not, and workers may lack the package.
+        other = artifact_format is ArtifactFormat.CLOUDPICKLE or unreadable(data)
+        return plain if other and plain is not data else None
+    try:
+        return pack(contents.estimator, artifact_format)
+    except Exception as error:
+        raise Refused(f"holds a model that cannot be saved separately ({explained(error)}); save it alone") from None

@@ -1,0 +1,181 @@
+"""The facts of an imported model's report, measured on a sample that has its target."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from modelgate_kernels.matrix import to_matrix
+
+from contract.model.manifest import ManifestDraft
+from contract.model.profile import Profile
+from contract.model.signature import Field, Kind, Output, OutputKind
+from contract.model.version_metrics import baseline_of
+from contract.row import Row, Value
+from contract.rows.coercion import coerce
+from contract.rows.instances import Grid
+from contract.rows.values import Conversion, Refusal
+from contract.wording import listed, shown
+from scoring.estimators import predict_matrix
+from scoring.predict import predict
+from trainer.importing.inputs import fitted_inputs as inputs
+from trainer.importing.inputs.sample import Sample
+from trainer.tables.row_profile import profile_of
+
+FEWEST_ROWS = 10
+"""Fewest rows with a target for a report."""
+
+log = logging.getLogger(__name__)
+
+
+def measure_on_sample(
+    estimator: Any, draft: ManifestDraft, sample: Sample | None
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the facts of a report, or None without a target in the sample; and warnings about its columns that are not
+    inputs. Raises nothing."""
+    if sample is None:
+        return None, []
+    others = [column for column in sample.columns if column not in draft.signature.names]
+    try:
+        targets = _targets(estimator, draft, sample)
+        if len(targets) > 1:
+            columns = listed(list(targets))
+            why = f"it has no report: {columns} of the sample could each be what it predicts; leave one in it"
+            return None, [*_ignored([column for column in others if column not in targets]), why]
+        if targets:
+            target, values = targets.popitem()
+            facts = _facts(estimator, draft, sample, target, values)
+            return facts, _ignored([column for column in others if column != target])
+    except Exception:
+        log.exception("no report is made of the sample")
+    return None, _ignored(others)
+
+
+def profile_of_sample(estimator: Any, draft: ManifestDraft, sample: Sample | None) -> Profile | None:
+    """Return the profile of the sample and of the answers to it; None without a sample. Raises nothing."""
+    if sample is None:
+        return None
+    try:
+        rows = coerce(Grid(sample.columns, sample.rows), draft.signature, lenient=True).rows
+        answers = predict(estimator, draft, rows).values if draft.signature.outputs else ()
+        return profile_of(draft.signature, rows, answers, sample=True)
+    except Exception:
+        log.exception("no profile is made of the sample")
+    return None
+
+
+def _ignored(columns: Sequence[str]) -> list[str]:
+    return [f"the sample: ignored columns that are not inputs of the model: {listed(columns)}"] if columns else []
+
+
+def _targets(estimator: Any, draft: ManifestDraft, sample: Sample) -> dict[str, list[Value]]:
+    """Return the columns that are not inputs and hold what a model of one output predicts: the values of each, None for
+    null."""
+    if len(draft.signature.outputs) != 1:
+        return {}
+    known = {*draft.signature.names, *(inputs.names(estimator) or ())}
+    targets = {}
+    for column in sample.columns:
+        values = None if column in known else _predicted(draft.signature.output, column, sample.cells(column))
+        if values and sum(value is not None for value in values) >= FEWEST_ROWS:
+            targets[column] = values
+    return targets
+
+
+def _predicted(output: Output, column: str, cells: Sequence[str | None]) -> list[Value] | None:
+    """Return the cells as labels or numbers; None if one is neither."""
+    if output.kind is OutputKind.NUMBER:
+        values = Conversion.for_field(Field(column, Kind.NUMBER)).convert_each(list(cells))
+        numbers = [value for value in values if not isinstance(value, Refusal)]
+        return numbers if len(numbers) == len(values) else None
+    labels = {_spelled(label): label for label in output.labels or ()}
+    spelled = [None if cell is None else _spelled(cell) for cell in cells]
+    return None if {*spelled} - {*labels, None} else [None if word is None else labels[word] for word in spelled]
+
+
+def _spelled(label: object) -> str:
+    """Return a canonical spelling: the same for 1, 1.0, "1" and "1.0", and for true and True."""
+    text = str(label)
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text.lower() if text.lower() in ("true", "false") else text
+
+
+@dataclasses.dataclass(frozen=True)
+class Tested:
+    """The rows of a sample that have a target, coerced; X (a matrix) and y hold the same. `draft` has the metrics."""
+
+    draft: ManifestDraft
+    rows: Sequence[Row]
+    targets: Sequence[Value]
+    X: Any
+    y: Any
+
+
+def tested_rows(estimator: Any, draft: ManifestDraft, sample: Sample) -> Tested | None:
+    """Return the rows on which the estimator can be measured, or None without one target in the sample."""
+    targets = _targets(estimator, draft, sample)
+    return _tested(estimator, draft, sample, *targets.values()) if len(targets) == 1 else None
+
+
+def _tested(estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequence[Value]) -> Tested:
+    from trainer.training.evaluate import measure  # slow
+
+    signature, output = draft.signature, draft.signature.output
+    refused = [
+        sample.columns.index(field.name)
+        for field in signature.inputs
+        if field.name in sample.columns and not field.nullable
+    ]
+    known = [
+        index
+        for index, row in enumerate(sample.rows)
+        if values[index] is not None and all(row[column] is not None for column in refused)
+    ]
+    rows = coerce(Grid(sample.columns, [sample.rows[index] for index in known]), signature).rows
+    targets = [values[index] for index in known]
+    artifact = draft.artifact
+    X, y = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype), np.array(targets)
+    metrics = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
+    return Tested(dataclasses.replace(draft, metrics=metrics), rows, targets, X, y)
+
+
+def _facts(
+    estimator: Any, draft: ManifestDraft, sample: Sample, target: str, values: Sequence[Value]
+) -> dict[str, Any]:
+    # The modules of reports take a second to import, and most files need none.
+    from trainer.report.evidence import Evidence
+    from trainer.report.facts import gather
+
+    tested = _tested(estimator, draft, sample, values)
+    metrics = dict(tested.draft.metrics)
+    return gather(
+        Evidence(
+            draft=tested.draft,
+            estimator=estimator,
+            rows=tested.rows,
+            targets=tested.targets,
+            X_test=tested.X,
+            y_test=tested.y,
+            held_out=False,
+            tested_on=range(len(tested.rows)),
+            sample=True,
+            target=target,
+            headline=next(iter(metrics), ""),
+            verdict=_verdict(metrics, len(tested.rows), target),
+        )
+    )
+
+
+def _verdict(metrics: dict[str, float], rows: int, target: str) -> str:
+    name = next(iter(metrics), None)
+    if name is None:
+        return ""
+    score = f"{'R²' if name == 'r2' else name.replace('_', ' ').capitalize()} {metrics[name]:.4g}"
+    baseline = metrics.get(baseline_of(name))
+    beside = "" if baseline is None else f"; always giving the same answer would score {baseline:.4g}"
+    return f"{score} on the {rows:,} rows of its sample with the target {shown(target)}{beside}."
