@@ -101,7 +101,7 @@ def _one_template(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     def shared(forks: Forks | None) -> Iterator[Forks]:
         yield forks or request.getfixturevalue("template")
 
-    for module in ("importing.imports", "publishing.publish"):
+    for module in ("importing.inbox.imports", "publishing.publish"):
         monkeypatch.setattr(f"trainer.{module}.forks_or_own", shared)
 
 
@@ -142,7 +142,7 @@ def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         return ImportResult(examined.draft, examined.sha256, dict(examined.facts) if examined.facts else None)
 
-    for module in ("imports", "signature_edits"):
+    for module in ("inbox.imports", "edits.signature_edits"):
         monkeypatch.setattr(f"trainer.importing.{module}.examine_in_process", examine_in_process)
 
 
