@@ -1,12 +1,10 @@
-"""The parts of a gateway process, wired: connections to Redis, use cases, and what watches requests. Each is made once,
-when it is first asked for."""
+"""The parts of a gateway process, wired: connections to Redis, use cases, and what watches requests."""
 
 from __future__ import annotations
 
 import functools
 import socket
 import threading
-from functools import cached_property
 from typing import Any
 
 from redis import Redis
@@ -80,7 +78,7 @@ TO_IMPORT = 300.0
 
 
 class Parts:
-    """Needs neither Redis nor a model to be made."""
+    """Needs neither Redis nor a model to be made. Raises `SettingsError` without the secret of the trainer."""
 
     def __init__(self, settings: Settings, run_command: RunCommand | None = None) -> None:
         """`run_command` replaces the trainer, for tests."""
@@ -88,13 +86,21 @@ class Parts:
         self._run_command = run_command
         self.stopping = threading.Event()
         self.attempts = FailedAttempts()
-        self.uses = KeyUses()
         self.counts = Counts()
         self._connections: list[Redis] = []
         self.connection = self._connect()
         # One commit is in flight, and is repeated, so a dead connection must leave time for another try.
         self._patience = min(5, settings.submit_timeout / 2)
         self.durability = Durability(settings.redis_replicas, self._patience / 2)
+        self.whole_repository = Repository(settings.models_dir)
+        self.repository = CallersRepository(settings.models_dir, caller)
+        # Where webhooks may go; None: there are none.
+        self.webhook_targets = AllowedTargets(settings.webhook_allow) if settings.webhook_secret else None
+        self.subscriptions = Subscriptions(Webhooks(self.connection, self.durability), caller)
+        self._make_access()
+        self._make_jobs()
+        self._make_trainings()
+        self._make_health()
 
     def _connect(self, *timeout: float, **options: Any) -> Any:
         self._connections.append(connect(self.settings.redis_url, *timeout, **options))
@@ -113,109 +119,67 @@ class Parts:
                 connection.close()
                 connection.connection_pool.disconnect()
 
-    # Jobs
-
-    @cached_property
-    def receipts(self) -> Receipts:
-        return Receipts(max(1, PREDICTION.ttl(self.settings) // 60))
-
-    @cached_property
-    def outbox(self) -> Outbox:
-        """Has a source for each report of this process."""
-        outbox = Outbox(self.connection)
-        presence = Presence(GATEWAYS, f"{socket.gethostname()}:{self.settings.port}")
-        for source in (self.receipts, self.counts.steps, self.repetitions.steps, self.uses, presence.steps):
-            outbox.add_source(source)
-        return outbox
-
-    def _jobs(self, connection: Any, **options: Any) -> Jobs:
-        return Jobs(
-            connection,
-            max_queue_rows=self.settings.max_queue_rows,
-            timeout=self.settings.predict_timeout,
-            result_ttl=PREDICTION.ttl(self.settings),
-            **options,
+    def _make_access(self) -> None:
+        """Make what checks keys, and the audit log."""
+        settings, admin_key = self.settings, self.settings.admin_key
+        marker = Marker(settings.marker)
+        self.closed = ClosedState(
+            Keys(self._connect(KEYS_TIMEOUT, resends=0)),
+            marker,
+            always=bool(admin_key) or settings.allow_anonymous is False,
+            admin_key=bool(admin_key),
         )
+        self.browser_sessions = BrowserSessions(Sessions(self._connect(KEYS_TIMEOUT, resends=1)))
+        self._key_uses, asking = KeyUses(), Keys(self._connect(KEYS_TIMEOUT, resends=1))
+        self.key_check = KeyCheck(
+            asking, self.closed, admin_key, self.attempts, self._key_uses.note, self.browser_sessions
+        )
+        keys = Keys(self.connection, self.durability, settings.result_ttl)
+        self.key_admin = KeyAdmin(keys, marker, self.repository)
+        durability = Durability(settings.redis_replicas, door_audit.TIMEOUT)
+        self.audit_log = AuditLog(self._connect(door_audit.TIMEOUT, resends=1), settings.audit_days, durability)
+        self.repetitions = door_audit.Repetitions(self.audit_log)
 
-    @cached_property
-    def jobs(self) -> Jobs:
-        return self._jobs(self.connection)
+    def _make_jobs(self) -> None:
+        """Make what submits predictions and files, and what reads jobs and waits for them."""
+        settings, connection = self.settings, self.connection
+        self.receipts = Receipts(max(1, PREDICTION.ttl(settings) // 60))
+        self.outbox = Outbox(connection)
+        presence = Presence(GATEWAYS, f"{socket.gethostname()}:{settings.port}")
+        for source in (self.receipts, self.counts.steps, self.repetitions.steps, self._key_uses, presence.steps):
+            self.outbox.add_source(source)
+        most = settings.max_queue_rows
+        make_jobs = functools.partial(
+            Jobs, max_queue_rows=most, timeout=settings.predict_timeout, result_ttl=PREDICTION.ttl(settings)
+        )
+        jobs, committing = make_jobs(connection), self._connect(self._patience, own=True, resends=0)
+        submit = make_jobs(committing, outbox=self.outbox, durability=self.durability).submit
+        self.listener = Listener(connection, jobs)
+        records = IdempotencyRecords(connection, self.durability)
+        self.replays = Replays(records, jobs, self.listener, note_replay)
+        commit = GroupCommit(submit, settings.submit_timeout)
+        self.predictor = Predictor(jobs, commit, self.repository, self.listener, self.replays, most)
+        take = UploadAllowance(UploadCounts(connection), caller).taken
+        largest, owner = max(1, settings.spool_mb // 8), lambda: caller().owner
+        self.spool = Spool(settings.spool_dir, settings.spool_mb, largest, self.counts.add_upload, take, owner)
+        file_jobs = FileJobs(
+            connection,
+            timeout=settings.predict_timeout,
+            result_ttl=FILE_PREDICTION.ttl(settings),
+            durability=self.durability,
+        )
+        self.files = FilePredictor(file_jobs, self.repository, self.spool, self.replays)
+        self.reader = JobReader(jobs, self.listener, records, caller, deleted=self.spool.discard_job)
+        self.watcher = JobWatcher(JobWatch(connection))
 
-    @cached_property
-    def commit(self) -> GroupCommit:
-        own = self._connect(self._patience, own=True, resends=0)
-        committing = self._jobs(own, outbox=self.outbox, durability=self.durability)
-        return GroupCommit(committing.submit, self.settings.submit_timeout)
-
-    @cached_property
-    def listener(self) -> Listener:
-        return Listener(self.connection, self.jobs)
-
-    @cached_property
-    def records(self) -> IdempotencyRecords:
-        return IdempotencyRecords(self.connection, self.durability)
-
-    @cached_property
-    def replays(self) -> Replays:
-        return Replays(self.records, self.jobs, self.listener, note_replay)
-
-    @cached_property
-    def reader(self) -> JobReader:
-        return JobReader(self.jobs, self.listener, self.records, caller, deleted=self.spool.discard_job)
-
-    @cached_property
-    def watcher(self) -> JobWatcher:
-        return JobWatcher(JobWatch(self.connection))
-
-    # Models
-
-    @cached_property
-    def whole_repository(self) -> Repository:
-        return Repository(self.settings.models_dir)
-
-    @cached_property
-    def repository(self) -> CallersRepository:
-        return CallersRepository(self.settings.models_dir, caller)
-
-    @cached_property
-    def predictor(self) -> Predictor:
-        most = self.settings.max_queue_rows
-        return Predictor(self.jobs, self.commit, self.repository, self.listener, self.replays, most)
-
-    @cached_property
-    def loader(self) -> Loader:
-        return Loader(self.connection, self.settings.warmup_timeout)
-
-    # Files
-
-    @cached_property
-    def spool(self) -> Spool:
-        settings, allowance = self.settings, UploadAllowance(UploadCounts(self.connection), caller)
-        received, take, owner = self.counts.add_upload, allowance.taken, lambda: caller().owner
-        return Spool(settings.spool_dir, settings.spool_mb, max(1, settings.spool_mb // 8), received, take, owner)
-
-    @cached_property
-    def files(self) -> FilePredictor:
-        ttls = {"timeout": self.settings.predict_timeout, "result_ttl": FILE_PREDICTION.ttl(self.settings)}
-        file_jobs = FileJobs(self.connection, **ttls, durability=self.durability)
-        return FilePredictor(file_jobs, self.repository, self.spool, self.replays)
-
-    # The trainer
-
-    @cached_property
-    def _signer(self) -> Signer:
-        return Signer.from_settings(self.settings)
-
-    @property
-    def _training_ttls(self) -> dict[str, int]:
-        return {"timeout": self.settings.train_timeout, "result_ttl": TRAINING.ttl(self.settings)}
-
-    @cached_property
-    def trainer(self) -> TrainerClient:
-        return TrainerClient(
+    def _make_trainings(self) -> None:
+        """Make what sends jobs and commands to the trainer."""
+        signer = Signer.from_settings(self.settings)
+        ttls = {"timeout": self.settings.train_timeout, "result_ttl": TRAINING.ttl(self.settings)}
+        self.trainer = TrainerClient(
             self.connection,
-            self._signer,
-            **self._training_ttls,
+            signer,
+            **ttls,
             durability=self.durability,
             command_ttl=max(COMMAND_TTL, self.settings.result_ttl),
             request_ids=travelling_ids,
@@ -223,98 +187,26 @@ class Parts:
             idempotency=current_idempotency,
             on_replay=note_replay,
         )
-
-    @cached_property
-    def trainings(self) -> Trainings:
-        schedules = Schedules(self.connection, self._signer, **self._training_ttls)
-        return Trainings(self.trainer, schedules, self.repository, caller, self.run_command(TO_PREVIEW), self.spool)
-
-    @cached_property
-    def model_changes(self) -> ModelChanges:
-        return ModelChanges(self.repository, self.run_command(TO_ANSWER))
+        schedules = Schedules(self.connection, signer, **ttls)
+        preview = self.run_command(TO_PREVIEW)
+        self.trainings = Trainings(self.trainer, schedules, self.repository, caller, preview, self.spool)
+        self.model_changes = ModelChanges(self.repository, self.run_command(TO_ANSWER))
 
     def run_command(self, seconds: float) -> RunCommand:
         """Return what asks the trainer for a change that takes `seconds`, besides the wait for workers."""
         wait = self.settings.warmup_timeout + seconds
         return self._run_command or functools.partial(self.trainer.run_command, wait=wait)
 
-    # Keys and the audit log
-
-    @cached_property
-    def marker(self) -> Marker:
-        return Marker(self.settings.marker)
-
-    @cached_property
-    def closed(self) -> ClosedState:
-        looking = Keys(self._connect(KEYS_TIMEOUT, resends=0))
-        admin_key = bool(self.settings.admin_key)
-        return ClosedState(
-            looking, self.marker, always=admin_key or self.settings.allow_anonymous is False, admin_key=admin_key
-        )
-
-    @cached_property
-    def key_check(self) -> KeyCheck:
-        asking = Keys(self._connect(KEYS_TIMEOUT, resends=1))
-        return KeyCheck(
-            asking, self.closed, self.settings.admin_key, self.attempts, self.uses.note, self.browser_sessions
-        )
-
-    @cached_property
-    def browser_sessions(self) -> BrowserSessions:
-        return BrowserSessions(Sessions(self._connect(KEYS_TIMEOUT, resends=1)))
-
-    @cached_property
-    def key_admin(self) -> KeyAdmin:
-        return KeyAdmin(Keys(self.connection, self.durability, self.settings.result_ttl), self.marker, self.repository)
-
-    @cached_property
-    def audit_log(self) -> AuditLog:
-        durability = Durability(self.settings.redis_replicas, door_audit.TIMEOUT)
-        return AuditLog(self._connect(door_audit.TIMEOUT, resends=1), self.settings.audit_days, durability)
-
-    @cached_property
-    def repetitions(self) -> door_audit.Repetitions:
-        return door_audit.Repetitions(self.audit_log)
-
-    # Webhooks
-
-    @cached_property
-    def webhook_targets(self) -> AllowedTargets | None:
-        """Where webhooks may go; None: there are none."""
-        return AllowedTargets(self.settings.webhook_allow) if self.settings.webhook_secret else None
-
-    @cached_property
-    def subscriptions(self) -> Subscriptions:
-        return Subscriptions(Webhooks(self.connection, self.durability), caller)
-
-    # Health and metrics
-
-    @cached_property
-    def readiness(self) -> Readiness:
-        checking = HealthCheck(
-            self._connect(HEALTH_TIMEOUT, own=True, resends=0),
-            self.settings.max_queue_rows,
-            Durability(self.settings.redis_replicas, HEALTH_TIMEOUT / 2),
-        )
-        return Readiness(checking.run, self.whole_repository, lambda: self.closed.needs_stored_key)
-
-    @cached_property
-    def metrics_reader(self) -> MetricsReader:
-        return MetricsReader(self._connect(METRICS_TIMEOUT, resends=0))
-
-    @cached_property
-    def metrics(self) -> Metrics:
-        expected = {**self.settings.expected, "senders": int(bool(self.settings.webhook_secret))}
-        return Metrics(self.metrics_reader, self.whole_repository, self.spool, expected)
-
-    @cached_property
-    def system(self) -> System:
-        return System(self.metrics, self.readiness, ProcessReader(self._connect(METRICS_TIMEOUT, resends=0)))
-
-    @cached_property
-    def traffic(self) -> Traffic:
-        return Traffic(TrafficReader(self._connect(METRICS_TIMEOUT, resends=0)), self.repository, caller)
-
-    @cached_property
-    def traffic_recorder(self) -> TrafficRecorder:
-        return TrafficRecorder(self.connection, self.whole_repository.names, self.metrics_reader.read)
+    def _make_health(self) -> None:
+        """Make what knows the state of the system."""
+        settings, durability = self.settings, Durability(self.settings.redis_replicas, HEALTH_TIMEOUT / 2)
+        checking = HealthCheck(self._connect(HEALTH_TIMEOUT, own=True, resends=0), settings.max_queue_rows, durability)
+        self.readiness = Readiness(checking.run, self.whole_repository, lambda: self.closed.needs_stored_key)
+        reader = MetricsReader(self._connect(METRICS_TIMEOUT, resends=0))
+        expected = {**settings.expected, "senders": int(bool(settings.webhook_secret))}
+        self.metrics = Metrics(reader, self.whole_repository, self.spool, expected)
+        processes = ProcessReader(self._connect(METRICS_TIMEOUT, resends=0))
+        self.system = System(self.metrics, self.readiness, processes)
+        self.traffic = Traffic(TrafficReader(self._connect(METRICS_TIMEOUT, resends=0)), self.repository, caller)
+        self.traffic_recorder = TrafficRecorder(self.connection, self.whole_repository.names, reader.read)
+        self.loader = Loader(self.connection, settings.warmup_timeout)
