@@ -6,7 +6,7 @@ import re
 
 from contract.errors import Code
 from contract.work.jobs import Status
-from tests.docs.problem_table import table
+from tests.docs import problem_table, route_table
 from tests.provoked import documented
 from tests.support import PROJECT
 
@@ -14,7 +14,11 @@ PAGE = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
 
 
 def test_the_table_of_problems_is_that_of_the_codes() -> None:
-    assert table() in PAGE, "python -m tests.docs.problem_table"
+    assert problem_table.table() in PAGE, "python -m tests.docs.problem_table"
+
+
+def test_the_table_of_routes_is_what_the_routes_declare() -> None:
+    assert f"\n\n{route_table.table()}\n" in PAGE, "python -m tests.docs.route_table"
 
 
 def test_a_failure_of_another_process_that_has_a_status_of_its_own_is_in_the_reference() -> None:
