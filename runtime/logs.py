@@ -132,7 +132,7 @@ class JsonLines(logging.Formatter):
         return without_keys(json.dumps(event))
 
 
-class Quota:
+class LineQuota:
     """Allows `most` lines in `seconds` and counts those beyond."""
 
     __slots__ = ("_end", "_left", "_most", "_seconds", "left_out")
@@ -163,7 +163,7 @@ class FloodFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._quotas: dict[tuple[object, ...], Quota] = {}
+        self._quotas: dict[tuple[object, ...], LineQuota] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name in (ACCESS, AUDIT):
@@ -180,11 +180,11 @@ class FloodFilter(logging.Filter):
                 quota.left_out = 0
         return True
 
-    def _quota(self, kind: tuple[object, ...], most: int, seconds: float) -> Quota:
+    def _quota(self, kind: tuple[object, ...], most: int, seconds: float) -> LineQuota:
         if kind not in self._quotas:
             if len(self._quotas) >= _PLACES:
                 self._quotas.clear()
-            self._quotas[kind] = Quota(most, seconds)
+            self._quotas[kind] = LineQuota(most, seconds)
         return self._quotas[kind]
 
 

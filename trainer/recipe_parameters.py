@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from contract.model.parameters import TYPES, Parameter
+from contract.model.parameters import TYPES, RecipeParameter
 
 _HINTS = {"bool": bool, "int": int, "float": float, "str": str, "None": None, "Literal": Literal}
 _UNDERSTOOD = (ast.Name, ast.Constant, ast.BinOp, ast.BitOr, ast.Subscript, ast.Tuple, ast.Load)
 
 
-def parameters_of(fit: Callable[..., Any]) -> list[Parameter]:
+def parameters_of(fit: Callable[..., Any]) -> list[RecipeParameter]:
     """Return the keyword-only arguments of `fit`. Raises TypeError for one without a default or not valid in JSON."""
     hints = typing.get_type_hints(fit)
     arguments = inspect.signature(fit).parameters.values()
@@ -29,7 +29,7 @@ def parameters_of(fit: Callable[..., Any]) -> list[Parameter]:
     ]
 
 
-def parameters_in(path: Path) -> list[Parameter] | None:
+def parameters_in(path: Path) -> list[RecipeParameter] | None:
     """Return the parameters of the recipe in the file `path`, or None if only running the file would show them."""
     with suppress(OSError, ValueError, SyntaxError, TypeError, NameError, RecursionError, MemoryError):
         recipes = list(_recipes(ast.parse(path.read_bytes())))
@@ -48,7 +48,7 @@ def _recipes(tree: ast.Module) -> Iterator[ast.FunctionDef]:
                 yield node
 
 
-def _parsed(argument: ast.arg, default: ast.expr | None) -> Parameter:
+def _parsed(argument: ast.arg, default: ast.expr | None) -> RecipeParameter:
     """Parse a parameter. Raises TypeError, ValueError or NameError unless default and annotation are literal."""
     if default is None:
         raise TypeError("a parameter without a default")
@@ -62,7 +62,7 @@ def _parsed(argument: ast.arg, default: ast.expr | None) -> Parameter:
     return _parameter(argument.arg, eval(code, {"__builtins__": {}, **_HINTS}), value)  # noqa: S307
 
 
-def _parameter(name: str, hint: Any, default: Any) -> Parameter:
+def _parameter(name: str, hint: Any, default: Any) -> RecipeParameter:
     if default is inspect.Parameter.empty:
         raise TypeError(f"the parameter {name} needs a default")
     choices = [type(None) if choice is None else choice for choice in _choices(hint)]
@@ -70,7 +70,7 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
     if not all(choice in names if isinstance(choice, type) else isinstance(choice, str | int) for choice in choices):
         raise TypeError(f"the parameter {name} must be annotated with {', '.join(TYPES)}, a Literal or a union of them")
     plain = [choice for choice in choices if not isinstance(choice, type)]
-    return Parameter(name, [names[choice] for choice in choices if isinstance(choice, type)], plain, default)
+    return RecipeParameter(name, [names[choice] for choice in choices if isinstance(choice, type)], plain, default)
 
 
 def _choices(hint: Any) -> list[Any]:

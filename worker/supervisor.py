@@ -17,7 +17,7 @@ from broker.link.connection import connect
 from broker.link.outbox import Outbox
 from broker.records.job_kinds import PREDICTION
 from broker.records.lease_groups import SCORERS
-from broker.sides.gateway.room import Room
+from broker.sides.gateway.room import RoomMaker
 from broker.sides.supervisor import LEASE, Leases, incarnation
 from broker.state.load_status import LoadStatus, LoadStatusPublisher
 from broker.state.presence import StuckProcesses
@@ -81,7 +81,7 @@ class Supervisor:
         self._duties.add(lease / 5, self._reap)
         self._duties.add(1, self._spare)
         self._duties.add(1, self._leases.expire)
-        self._duties.add(1, Room(connection).make)
+        self._duties.add(1, RoomMaker(connection).make)
         self._duties.add(_TICK, self._leases.reconcile_in_parts)
         self._duties.add(10, FileSweep(connection, settings.spool_dir.absolute()).run)
         self._duties.add(1, self._outbox.flush)

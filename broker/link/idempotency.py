@@ -13,7 +13,7 @@ from broker.link.scripts import Call, Scripts
 _SAME = b"same "
 
 
-class Conflict(StrEnum):
+class ConflictReason(StrEnum):
     """Why a repeated request makes nothing and gets nothing: its key belongs to another request, or the job that it
     made no longer exists."""
 
@@ -24,7 +24,7 @@ class Conflict(StrEnum):
 class IdempotencyConflict(Exception):
     """A request cannot be answered with what an earlier one has made."""
 
-    def __init__(self, conflict: Conflict) -> None:
+    def __init__(self, conflict: ConflictReason) -> None:
         super().__init__(str(conflict))
         self.conflict = conflict
 
@@ -62,6 +62,6 @@ def made_in(answer: Any) -> str | None:
         return None
     if answer.startswith(_SAME):
         return answer.removeprefix(_SAME).decode()
-    if answer.decode() in list(Conflict):
-        raise IdempotencyConflict(Conflict(answer.decode()))
+    if answer.decode() in list(ConflictReason):
+        raise IdempotencyConflict(ConflictReason(answer.decode()))
     return None

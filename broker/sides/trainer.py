@@ -18,7 +18,7 @@ from broker.link.scripts import Scripts
 from broker.records.job_kinds import JobKind
 from broker.records.job_records import dumps, finished, payload_of, plain
 from contract.errors import Code, Failure, ModelgateError
-from contract.model.parameters import Parameter
+from contract.model.parameters import RecipeParameter
 from contract.work.request_ids import RequestIds
 
 _LARGEST_DATA = 4_000_000
@@ -133,7 +133,7 @@ class TrainerQueue:
         `socket_timeout`."""
         self._redis.blpop([f"mg:bell:{self._kind.queue}"], timeout=seconds)
 
-    def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[Parameter]]) -> None:
+    def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[RecipeParameter]]) -> None:
         """Publish the recipes and their parameters for the gateway."""
         by_recipe = {
             name: [parameter.to_json() for parameter in recipe_parameters]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from contract.errors import ModelgateError, version_error
 from contract.model.manifest_reader import check_signature, invalid, parse, read
-from contract.model.profile import Profile
+from contract.model.profile import DataProfile
 from contract.model.signature import Signature
 from contract.row import Answer, Row
 
@@ -135,7 +135,7 @@ class ManifestDraft:
     golden: Golden = Golden((), ())
     notes: str = ""
     remarks: tuple[Remark, ...] = ()
-    profile: Profile | None = None
+    profile: DataProfile | None = None
 
     def publish(self, version: int, created_at: str, artifact: Artifact, libraries: Mapping[str, str]) -> ModelManifest:
         """Return the manifest of the published version."""
@@ -182,7 +182,7 @@ class ModelManifest:
     golden: Golden = Golden((), ())
     notes: str = ""
     remarks: tuple[Remark, ...] = ()
-    profile: Profile | None = None
+    profile: DataProfile | None = None
 
     def draft(self) -> ManifestDraft:
         """Return what was known of the version before it was published."""

@@ -25,7 +25,7 @@ TYPES = {
 
 
 @dataclass(frozen=True)
-class Parameter:
+class RecipeParameter:
     """A parameter that takes any value of `types` (keys of `TYPES`), or one of `values`."""
 
     name: str
@@ -54,11 +54,13 @@ class Parameter:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Parameter:
+    def from_json(cls, data: Mapping[str, Any]) -> RecipeParameter:
         return cls(**known(cls, data))
 
 
-def parameter_errors(values: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:
+def parameter_errors(
+    values: Mapping[str, object], recipe: str, parameters: Sequence[RecipeParameter]
+) -> list[FieldError]:
     """Return the first errors in the values that are given for the recipe."""
     errors: list[FieldError] = []
     suggestions = Suggestions()

@@ -24,7 +24,7 @@ class ColumnProfile:
 
 
 @dataclass(frozen=True)
-class Profile:
+class DataProfile:
     """`inputs` are in the order of the signature, without those beyond a limit; `outputs` are what the model answered
     for such rows. `sample`: they are those of an import's sample, and not the training rows."""
 

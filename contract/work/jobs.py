@@ -38,7 +38,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedRows:
     """The invalid instances of a lenient request: their numbers, from 0, and the first of their errors."""
 
     numbers: Sequence[int]
@@ -69,7 +69,7 @@ class PredictionJob:
     warnings: Sequence[str] = ()
     expires_after: float | None = None
     reply_to: str | None = None
-    refused: Refused | None = None
+    refused: RefusedRows | None = None
     request: str = ""
     method: str = "predict"
     caller: Key = EVERYBODY

@@ -6,7 +6,7 @@ import logging
 
 from contract.work.api_keys import without_keys
 from gateway.http.exchange import Exchange
-from runtime.logs import ACCESS, Quota
+from runtime.logs import ACCESS, LineQuota
 
 log = logging.getLogger(ACCESS)
 
@@ -19,8 +19,8 @@ class AccessLog:
     """Logs requests: at most `rate` a second, and besides these as many that fail with 5xx."""
 
     def __init__(self, rate: int) -> None:
-        self._quota = Quota(rate)
-        self._failures = Quota(rate)
+        self._quota = LineQuota(rate)
+        self._failures = LineQuota(rate)
         self._left_out = 0
 
     def __call__(self, exchange: Exchange) -> None:

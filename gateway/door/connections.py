@@ -55,7 +55,7 @@ class TooSlow(BaseException):
         return "body_too_slow" if self.phase is Phase.BODY else "head_too_slow"
 
 
-class Connection(socket):  # type: ignore[misc]
+class ClientConnection(socket):  # type: ignore[misc]
     """A client's socket. It has no timer: the worker checks all connections once a second."""
 
     def __init__(self, client: socket, timeouts: ClientTimeouts, keepalive: float) -> None:
@@ -144,7 +144,7 @@ class Connection(socket):  # type: ignore[misc]
 class NextRequest:
     """The wait for the next request of a connection and its headers. gunicorn enters it once a request."""
 
-    def __init__(self, connection: Connection, keepalive: float) -> None:
+    def __init__(self, connection: ClientConnection, keepalive: float) -> None:
         self._connection = connection
         self._keepalive = keepalive
         self._first_byte_within = connection.timeouts.head
@@ -159,7 +159,7 @@ class NextRequest:
         return isinstance(value, TooSlow) and value.phase is Phase.IDLE
 
 
-def slowest(connections: Iterable[Connection], count: int) -> list[Connection]:
+def slowest(connections: Iterable[ClientConnection], count: int) -> list[ClientConnection]:
     """Return up to `count` connections that wait for their clients: idle ones first, then the slowest."""
     if count <= 0:
         return []

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
 from broker.link.faults import fault_of
-from broker.link.idempotency import Conflict, IdempotencyConflict, InFlight
+from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFlight
 from broker.state.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.work.api_keys import Detail
@@ -125,7 +125,7 @@ def _trainer_unavailable(error: TrainerUnavailable) -> Problem:
 
 
 def _idempotency_conflict(error: IdempotencyConflict) -> Problem:
-    if error.conflict is Conflict.GONE:
+    if error.conflict is ConflictReason.GONE:
         detail = "what this request has made does not exist any more; send a new Idempotency-Key to make it again"
         return Problem(ProblemCode.JOB_GONE, detail)
     detail = "this Idempotency-Key was sent with another path, option or body; send a new key with each new request"

@@ -18,7 +18,7 @@ _MOST_INPUTS, _MOST_CLASSES = 30, 5
 
 
 @dataclass(frozen=True)
-class Prediction:
+class ModelPurpose:
     """What a model predicts, for its head and for the list of models: `target` is the column, `answer` its classes or
     `a number`, `source` what it predicts from. Each may be ''."""
 
@@ -27,7 +27,7 @@ class Prediction:
     source: str
 
     @classmethod
-    def of(cls, repository: Repository, name: str, version: int | None) -> Prediction | None:
+    def of(cls, repository: Repository, name: str, version: int | None) -> ModelPurpose | None:
         """Return that of a version, or None if the version cannot be read or predicts nothing."""
         try:
             model = repository.manifest(name, version) if version is not None else None

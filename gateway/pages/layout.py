@@ -235,5 +235,5 @@ def _environment() -> Environment:
 
 
 _ENVIRONMENT = _environment()
-_LIVE, _STILL = pace.Pace(), pace.Pace()
+_LIVE, _STILL = pace.RefreshPace(), pace.RefreshPace()
 """Of pages with a live part, and of the others. These ask for less, so they do not slow those."""

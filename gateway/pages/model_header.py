@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from contract.model.repository import CURRENT, Repository
 from contract.work.api_keys import Detail, Key, Scope
-from gateway.pages.changes import Prediction
+from gateway.pages.changes import ModelPurpose
 
 _TABS = (
     ("Try", "", Scope.PREDICT),
@@ -27,7 +27,7 @@ class ModelHeader:
     current: int | None
     aliases: Mapping[int, list[str]]
     tabs: list[tuple[str, str]]
-    prediction: Prediction | None
+    prediction: ModelPurpose | None
 
     @classmethod
     def of(cls, repository: Repository, name: str, caller: Key) -> ModelHeader:
@@ -37,7 +37,7 @@ class ModelHeader:
             by_version.setdefault(version, []).append(alias)
         tabs = [(label, f"/ui/models/{name}{path}") for label, path, scope in _TABS if caller.allows(scope)]
         current = found.get(CURRENT)
-        prediction = Prediction.of(repository, name, current) if sees_inputs(caller) else None
+        prediction = ModelPurpose.of(repository, name, current) if sees_inputs(caller) else None
         return cls(name, current, by_version, tabs, prediction)
 
 

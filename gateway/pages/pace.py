@@ -16,7 +16,7 @@ _MOST = int(LONGEST * MOST_PER_SECOND)
 """Pages that are counted: with as many, each asks as rarely as it can."""
 
 
-class Pace:
+class RefreshPace:
     """Counts the open pages: those that have asked within the last two minutes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

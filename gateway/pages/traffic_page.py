@@ -14,7 +14,7 @@ from contract.model.repository import CURRENT, Repository
 from contract.work.api_keys import Scope
 from gateway.http.exchange import caller
 from gateway.http.rules import Level
-from gateway.pages.changes import Prediction
+from gateway.pages.changes import ModelPurpose
 from gateway.pages.charts.sparklines import halved
 from gateway.pages.charts.traffic_charts import charts_of, table_of
 from gateway.pages.layout import blueprint_of_pages, live_page, page
@@ -39,7 +39,7 @@ class Row:
     errors: Sequence[float]
     waiting: int | None
     next_run: str | None
-    prediction: Prediction | None
+    prediction: ModelPurpose | None
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class TrafficPages:
         requests = halved([point.answered + point.refused for point in points])
         errors = halved([point.refused + point.failed for point in points])
         summary = model_summary(self.repository, name)
-        prediction = Prediction.of(self.repository, name, self.repository.aliases(name).get(CURRENT))
+        prediction = ModelPurpose.of(self.repository, name, self.repository.aliases(name).get(CURRENT))
         return Row(summary, chart, requests, errors, waiting, next_run, prediction)
 
 

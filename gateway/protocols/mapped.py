@@ -21,7 +21,7 @@ Numbers = Mapping[str, int | float]
 """The number that stands for each label in the answers of an old service."""
 
 
-class Column(StrEnum):
+class AnswerColumn(StrEnum):
     """What an answer can have for a row."""
 
     PREDICTION = "prediction"
@@ -38,12 +38,12 @@ class TextAnswer:
     after: str
 
     content_type = "text/plain; charset=utf-8"
-    columns = (Column.PREDICTION,)
+    columns = (AnswerColumn.PREDICTION,)
     one_row = True
 
-    def write(self, rows: Mapping[Column, Sequence[Any]]) -> bytes:
+    def write(self, rows: Mapping[AnswerColumn, Sequence[Any]]) -> bytes:
         """Raises `Problem` for a prediction that is no number, if there are `decimals`."""
-        (prediction,) = rows[Column.PREDICTION]
+        (prediction,) = rows[AnswerColumn.PREDICTION]
         return f"{self.before}{self._text(prediction)}{self.after}".encode()
 
     def _text(self, prediction: Any) -> str:
@@ -60,9 +60,9 @@ class TextAnswer:
 class RowsAsText:
     """A JSON text inside of JSON: an object for each row, as pandas' `to_json(orient="records")` makes it."""
 
-    members: Mapping[str, Column]
+    members: Mapping[str, AnswerColumn]
 
-    def write(self, rows: Mapping[Column, Sequence[Any]]) -> str:
+    def write(self, rows: Mapping[AnswerColumn, Sequence[Any]]) -> str:
         columns = zip(*(rows[column] for column in self.members.values()), strict=True)
         return native.to_json([dict(zip(self.members, row, strict=True)) for row in columns]).rstrip()
 
@@ -71,12 +71,12 @@ class RowsAsText:
 class JsonAnswer:
     """An object. A column stands for its value in the only row."""
 
-    members: Mapping[str, Column | RowsAsText]
+    members: Mapping[str, AnswerColumn | RowsAsText]
 
     content_type = "application/json"
 
     @property
-    def columns(self) -> Sequence[Column]:
+    def columns(self) -> Sequence[AnswerColumn]:
         return [
             column
             for member in self.members.values()
@@ -85,9 +85,9 @@ class JsonAnswer:
 
     @property
     def one_row(self) -> bool:
-        return any(isinstance(member, Column) for member in self.members.values())
+        return any(isinstance(member, AnswerColumn) for member in self.members.values())
 
-    def write(self, rows: Mapping[Column, Sequence[Any]]) -> bytes:
+    def write(self, rows: Mapping[AnswerColumn, Sequence[Any]]) -> bytes:
         found = {
             name: member.write(rows) if isinstance(member, RowsAsText) else rows[member][0]
             for name, member in self.members.items()
@@ -136,11 +136,13 @@ class MappedRoute:
         """Return the body. Raises `InvalidInstances` for rows without the id that the answer needs, and `Problem` for a
         prediction that the answer cannot hold."""
         output: Mapping[str, Any] = job.output or {}
-        rows: dict[Column, Sequence[Any]] = {Column.PREDICTION: [self._number(one) for one in output["predictions"]]}
-        if Column.PROBABILITIES in self.answer.columns:
-            rows[Column.PROBABILITIES] = [one and [*one.values()] for one in output["probabilities"]]
-        if Column.ID in self.answer.columns:
-            rows[Column.ID] = output["ids"] or _without_ids(signature.id_field)
+        rows: dict[AnswerColumn, Sequence[Any]] = {
+            AnswerColumn.PREDICTION: [self._number(one) for one in output["predictions"]]
+        }
+        if AnswerColumn.PROBABILITIES in self.answer.columns:
+            rows[AnswerColumn.PROBABILITIES] = [one and [*one.values()] for one in output["probabilities"]]
+        if AnswerColumn.ID in self.answer.columns:
+            rows[AnswerColumn.ID] = output["ids"] or _without_ids(signature.id_field)
         return self.answer.write(rows)
 
     def write_error(self, status: int, code: str, sentence: str) -> tuple[object, Mapping[str, str]]:
@@ -153,9 +155,9 @@ class MappedRoute:
         if signature.method(PREDICT.name) is None:
             raise unfit("has no predict")
         self._check_inputs(signature)
-        if Column.PROBABILITIES in self.answer.columns and not _one_with_probabilities(signature.outputs):
+        if AnswerColumn.PROBABILITIES in self.answer.columns and not _one_with_probabilities(signature.outputs):
             raise unfit("has no probabilities, which the answer needs")
-        if Column.ID in self.answer.columns and signature.id_field is None:
+        if AnswerColumn.ID in self.answer.columns and signature.id_field is None:
             raise unfit("has no column of ids, which the answer needs")
         for output in signature.outputs:
             self._check_output(output, len(signature.outputs))
@@ -179,7 +181,7 @@ class MappedRoute:
         for label in output.shown_labels:
             answered = self._number(label)
             if isinstance(self.answer, TextAnswer):
-                self.answer.write({Column.PREDICTION: [answered]})
+                self.answer.write({AnswerColumn.PREDICTION: [answered]})
 
     def _number(self, prediction: Any) -> Any:
         if self.numbers is None or not isinstance(prediction, str):

@@ -16,7 +16,7 @@ from contract.wording import listed, shown
 from contract.work.api_keys import NAME as KEY_NAME
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import did_you_mean
-from gateway.protocols.mapped import Column, JsonAnswer, MappedRoute, Numbers, RowsAsText, TextAnswer
+from gateway.protocols.mapped import AnswerColumn, JsonAnswer, MappedRoute, Numbers, RowsAsText, TextAnswer
 
 REFERENCE = "reference"
 """The name of a variable that stands for the model in our own paths."""
@@ -144,7 +144,7 @@ class _Table:
             return TextAnswer(matched["before"], None if decimals is None else int(decimals), matched["after"])
         return JsonAnswer({name: self._member(name, value) for name, value in self._object("answer").items()})
 
-    def _member(self, name: str, value: object) -> Column | RowsAsText:
+    def _member(self, name: str, value: object) -> AnswerColumn | RowsAsText:
         if isinstance(value, dict):
             rows = value.get("rows_as_text")
             if list(value) != ["rows_as_text"] or not isinstance(rows, dict) or not rows:
@@ -152,12 +152,12 @@ class _Table:
             return RowsAsText({column: self._column(column, of) for column, of in rows.items()})
         return self._column(name, value)
 
-    def _column(self, name: str, value: object) -> Column:
-        if value not in [*Column]:
+    def _column(self, name: str, value: object) -> AnswerColumn:
+        if value not in [*AnswerColumn]:
             self._refuse(
-                f"has an answer whose {shown(name)} is {shown(value)}, not one of {listed([*map(str, Column)])}"
+                f"has an answer whose {shown(name)} is {shown(value)}, not one of {listed([*map(str, AnswerColumn)])}"
             )
-        return Column(str(value))
+        return AnswerColumn(str(value))
 
     def _numbers(self) -> Numbers | None:
         if "numbers" not in self.data:

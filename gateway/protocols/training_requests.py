@@ -28,7 +28,7 @@ from contract.json_objects import (
     one_of,
     text,
 )
-from contract.model.parameters import Parameter, parameter_errors
+from contract.model.parameters import RecipeParameter, parameter_errors
 from contract.model.repository import PREVIOUS, valid_name
 from contract.rows import csv_table
 from contract.wording import shown
@@ -119,7 +119,7 @@ def shown_request(request: TrainingRequest) -> dict[str, Any]:
     return {**body, "data": None if path is None else {"path": path}}
 
 
-def check_parameters(request: TrainingRequest, parameters: Sequence[Parameter]) -> None:
+def check_parameters(request: TrainingRequest, parameters: Sequence[RecipeParameter]) -> None:
     """Raise `Problem` for parameters that the recipe does not take."""
     if errors := parameter_errors(request.parameters, request.recipe, parameters):
         raise invalid_training(*errors)

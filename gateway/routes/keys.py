@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from broker.access.key_store import IssuedKey
-from broker.link.idempotency import Conflict, IdempotencyConflict
+from broker.link.idempotency import ConflictReason, IdempotencyConflict
 from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import current, note_replay
 from gateway.http.operations import DELETED, IDEMPOTENCY_KEY, KEPT, LOCATION, Answer, Operation
@@ -89,7 +89,7 @@ def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
         note_replay()
         found = keys.found(earlier.removeprefix("key:"))
         if found is None:
-            raise IdempotencyConflict(Conflict.GONE)
+            raise IdempotencyConflict(ConflictReason.GONE)
         return _with_secret(found, None, status)
 
     def _with_secret(issued: IssuedKey, secret: str | None, status: int) -> Response:

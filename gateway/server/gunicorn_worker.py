@@ -12,7 +12,7 @@ from gunicorn import util
 from gunicorn.http import message, parser, wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
-from gateway.door.connections import ClientTimeouts, Connection, NextRequest, Phase, TooSlow, slowest
+from gateway.door.connections import ClientConnection, ClientTimeouts, NextRequest, Phase, TooSlow, slowest
 from gateway.http.exchange import Exchange, current
 from gateway.server import heads
 from gateway.server.chunks import Chunks
@@ -69,7 +69,7 @@ class GatewayWorker(GeventWorker):
         self.tmp.close()
         self.tmp = Heartbeat(self.cfg)
         self.wsgi: Any = None  # a stop may come before gunicorn has loaded the application
-        self._connections: dict[Any, Connection] = {}
+        self._connections: dict[Any, ClientConnection] = {}
         self._stopping_since: float | None = None
 
     def init_process(self) -> None:
@@ -91,7 +91,7 @@ class GatewayWorker(GeventWorker):
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         greenlet = gevent.getcurrent()
-        connection = self._connections[greenlet] = Connection(client, self.timeouts, self.cfg.keepalive)
+        connection = self._connections[greenlet] = ClientConnection(client, self.timeouts, self.cfg.keepalive)
         try:
             super().handle(listener, connection, addr)
         finally:
@@ -150,6 +150,6 @@ class GatewayWorker(GeventWorker):
         if seconds >= self.cfg.graceful_timeout / 2:
             self.wsgi.extensions["listener"].release()
 
-    def _end(self, connections: Iterable[Connection]) -> None:
+    def _end(self, connections: Iterable[ClientConnection]) -> None:
         for connection in list(connections):
             connection.end()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from broker.link.idempotency import IdempotencyConflict
 from broker.records.job_kinds import FILE_PREDICTION
-from broker.sides.gateway.file_submission import FileJob, FileJobs
+from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.model.signature import PREDICT
@@ -105,7 +105,7 @@ class FilePredictor:
         )
         created = timestamp(datetime.now(UTC))
         allowed = caller.limits.jobs_in_flight
-        job = FileJob(
+        job = FileSubmission(
             job_id, created, asked, caller.owner, request, options.expires_after, options.webhook, idempotency
         )
         # After an error the job may be in Redis, so its file stays; a worker removes it if there is no such job.

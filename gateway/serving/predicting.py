@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from redis.exceptions import OutOfMemoryError
 
-from broker.link.idempotency import Conflict, IdempotencyConflict
+from broker.link.idempotency import ConflictReason, IdempotencyConflict
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.submission import Limit, Submission
 from broker.state.timeouts import TIMEOUT_COUNTS
@@ -22,7 +22,7 @@ from contract.rows.coercion import coerce
 from contract.rows.instances import Instances
 from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key
-from contract.work.jobs import Job, PredictionJob, Refused, Status, timestamp
+from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
 from contract.work.quotas import Quota, most_of_one_owner
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
@@ -134,7 +134,7 @@ class Predictor:
             warnings=coerced.warnings,
             expires_after=options.expires_after,
             reply_to=self.listener.channel if wait else None,
-            refused=Refused(coerced.refused, errors) if options.lenient else None,
+            refused=RefusedRows(coerced.refused, errors) if options.lenient else None,
             request=context.request_ids,
             method=options.method,
             caller=caller,
@@ -187,8 +187,8 @@ class Predictor:
             raise PredictionFailed(job.error or Failure(str(job.status), f"the job {job.id} was {job.status}"))
         return job
 
-    def _refused(self, job: PredictionJob, by: Limit | Conflict, submission: Submission) -> Exception:
-        if isinstance(by, Conflict):
+    def _refused(self, job: PredictionJob, by: Limit | ConflictReason, submission: Submission) -> Exception:
+        if isinstance(by, ConflictReason):
             return IdempotencyConflict(by)
         if by is Limit.TIMED_OUT:
             return _timed_out_twice(job)

@@ -63,7 +63,7 @@ _WITHOUT_NAMES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Report:
+class ReadinessReport:
     """The answer: the models in the repository, the scorers that are alive, and what is wrong. `repairs`: whether Redis
     accepts commands that free memory or repair, such as a rollback."""
 
@@ -79,7 +79,7 @@ class Report:
         more = [f"{len(self.reasons) - 3} more reasons"] if len(self.reasons) > 3 else []
         return "; ".join(shown + more)
 
-    def without_names(self) -> Report:
+    def without_names(self) -> ReadinessReport:
         """Return the answer for callers without the scope `read`: each reason once, without names."""
         reasons = [Reason(reason.code, _WITHOUT_NAMES.get(reason.code, reason.detail)) for reason in self.reasons]
         return replace(self, reasons=list({reason.code: reason for reason in reasons}.values()))
@@ -91,7 +91,7 @@ class _Attempt:
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.done = threading.Event()
-        self.report: Report | None = None
+        self.report: ReadinessReport | None = None
 
     @property
     def over(self) -> bool:
@@ -112,7 +112,7 @@ class Readiness:
         self._attempt: _Attempt | None = None
         self._noted: tuple[State, Sequence[str]] = (State.OK, ())
 
-    def report(self) -> Report:
+    def report(self) -> ReadinessReport:
         """Return the answer of the last second. An attempt that takes longer counts as failed."""
         with self._lock:
             attempt = self._attempt
@@ -132,7 +132,7 @@ class Readiness:
         finally:
             attempt.done.set()
 
-    def _note(self, report: Report) -> None:
+    def _note(self, report: ReadinessReport) -> None:
         """Log what has changed: probes come every few seconds, and a line for each would hide the others."""
         found = report.state, [reason.code for reason in report.reasons]
         with self._lock:
@@ -144,13 +144,13 @@ class Readiness:
         else:
             log.warning("%s: %s", report.state, report.detail)
 
-    def _make_report(self, health: SystemHealth) -> Report:
+    def _make_report(self, health: SystemHealth) -> ReadinessReport:
         models = len(self._repository.names())
         reasons, state = self._why_refused(health, models), State.NOT_READY
         if not reasons:
             reasons = self._why_locked(health) + _why_degraded(health)
             state = State.DEGRADED if reasons else State.OK
-        return Report(state, models, health.workers, health.repairs, reasons)
+        return ReadinessReport(state, models, health.workers, health.repairs, reasons)
 
     def _why_refused(self, health: SystemHealth, models: int) -> list[Reason]:
         reasons = []

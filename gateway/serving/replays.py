@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.link.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
+from broker.link.idempotency import ConflictReason, IdempotencyConflict, IdempotencyRecords
 from broker.sides.gateway.job_client import Jobs
 from contract.work.api_keys import Key
 from contract.work.jobs import Job
@@ -49,5 +49,5 @@ class Replays:
         self.on_replay()
         ended = job and ended_within(self.jobs, self.listener, job, caller.owner, wait, gone)
         if ended is None:
-            raise IdempotencyConflict(Conflict.GONE)
+            raise IdempotencyConflict(ConflictReason.GONE)
         return shown_to(caller, ended)

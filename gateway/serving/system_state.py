@@ -14,7 +14,7 @@ from broker.metrics.table import Metric
 from broker.sides.gateway.processes import ProcessReader, TrainerProcess, Worker
 from contract.work.api_keys import Key, Scope
 from gateway.serving.metrics import Metrics, ttl_of_cost
-from gateway.serving.readiness import Readiness, Report, State
+from gateway.serving.readiness import Readiness, ReadinessReport, State
 from runtime.ttl_cache import TtlCache
 
 QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, RUNNING_AGE, DISK_FREE = 30, 0.7, 0.9, 10, 0.1
@@ -66,7 +66,7 @@ class Queue:
 
 
 @dataclass(frozen=True)
-class TrainerQueue:
+class TrainerQueueState:
     """The jobs that wait for the trainer in a queue, and the age of the oldest (s)."""
 
     name: str
@@ -99,7 +99,7 @@ class SystemState:
     workers: Sequence[Worker]
     trainers: Sequence[TrainerProcess]
     queues: Sequence[Queue]
-    trainer_queues: Sequence[TrainerQueue]
+    trainer_queues: Sequence[TrainerQueueState]
     redis: RedisState | None
     spool_bytes: int
     webhooks_waiting: int
@@ -194,10 +194,11 @@ def _queues(snapshot: Snapshot) -> list[Queue]:
     return [queue for queue in found if not queue.empty]
 
 
-def _trainer_queues(snapshot: Snapshot) -> list[TrainerQueue]:
+def _trainer_queues(snapshot: Snapshot) -> list[TrainerQueueState]:
     waiting, ages = snapshot.values[table.TRAINER_QUEUE_JOBS], snapshot.values[table.TRAINER_QUEUE_AGE]
     return [
-        TrainerQueue(name, round(count), round(ages.get((name,), 0.0), 3)) for (name,), count in sorted(waiting.items())
+        TrainerQueueState(name, round(count), round(ages.get((name,), 0.0), 3))
+        for (name,), count in sorted(waiting.items())
     ]
 
 
@@ -215,7 +216,7 @@ def _redis(snapshot: Snapshot) -> RedisState | None:
     )
 
 
-def _reasons(report: Report) -> Iterator[Alert]:
+def _reasons(report: ReadinessReport) -> Iterator[Alert]:
     severity = _CRITICAL if report.state is State.NOT_READY else _WARNING
     for reason in report.reasons:
         yield Alert(reason.code, _CRITICAL if reason.code == "no_worker" else severity, reason.detail)

@@ -15,7 +15,7 @@ from broker.link.scripts import FencedError
 from broker.records.job_kinds import FILE_PREDICTION
 from broker.records.lease_groups import SCORERS
 from broker.sides.file_tasks import FileTask, FileTasks, Stage
-from broker.sides.gateway.file_submission import FileJob, FileJobs
+from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.supervisor import Leases
 from contract.errors import Code, Failure
@@ -135,7 +135,7 @@ class FileMachine(RuleBasedStateMachine):
         job_id = f"f{len(self.lives)}"
         file_request = FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV)
         for _ in range(1 + again):
-            assert self.files.submit(FileJob(job_id, "2026-01-02T03:04:05.000006Z", file_request), 100)
+            assert self.files.submit(FileSubmission(job_id, "2026-01-02T03:04:05.000006Z", file_request), 100)
         self.lives[job_id] = Life(model, planned)
 
     @precondition(lambda self: self.lives)

@@ -19,14 +19,14 @@ from rq.job import Job as RQJob
 from rq.registry import CanceledJobRegistry, FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from broker.link.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
+from broker.link.idempotency import ConflictReason, IdempotencyConflict, IdempotencyRecords
 from broker.link.scripts import FencedError, Scripts
 from broker.records import lease_groups
 from broker.records.end_indexes import ENDS, Seen, indexes_of
 from broker.records.job_kinds import PREDICTION
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.receipts import Receipts
-from broker.sides.gateway.room import Room
+from broker.sides.gateway.room import RoomMaker
 from broker.sides.scorer import BatchLimits, ScorerQueue, place_of
 from broker.sides.supervisor import LEASE, Leases
 from broker.state.job_reading import parse_reply
@@ -159,7 +159,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         for idempotency in {job.idempotency for job in jobs if job.idempotency}:
             assert self.found(idempotency) == self.reference.earlier(idempotency)
 
-    def found(self, idempotency: str) -> Conflict | str | None:
+    def found(self, idempotency: str) -> ConflictReason | str | None:
         try:
             return IdempotencyRecords(self.redis).find(idempotency)
         except IdempotencyConflict as error:
@@ -221,7 +221,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @rule(how=st.sampled_from(SEEN))
     def make_room(self, how: str) -> None:
         gone = self.reference.make_room(how)
-        assert Room(self.redis)._delete(Seen(how), float("inf"), [QUEUES]) == gone
+        assert RoomMaker(self.redis)._delete(Seen(how), float("inf"), [QUEUES]) == gone
 
     # Scorers
 

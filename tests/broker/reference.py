@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
 
-from broker.link.idempotency import Conflict
+from broker.link.idempotency import ConflictReason
 from broker.records.job_kinds import PREDICTION
 from broker.records.lease_groups import SCORERS
 from broker.sides.gateway.submission import Limit
@@ -120,11 +120,11 @@ class Reference:
         if life.told:
             self.ended.append(job_id)
 
-    def submit(self, jobs: Sequence[PredictionJob]) -> list[Limit | Conflict | str | None]:
+    def submit(self, jobs: Sequence[PredictionJob]) -> list[Limit | ConflictReason | str | None]:
         """Return for each job what refuses it, or the id of the job that an earlier request has made, if anything. The
         jobs of one model and key enter together."""
         groups = list({(job.model, job.caller.id): None for job in jobs})
-        answers: dict[str, Limit | Conflict | str | None] = {}
+        answers: dict[str, Limit | ConflictReason | str | None] = {}
         for job in sorted(jobs, key=lambda job: groups.index((job.model, job.caller.id))):
             life = Life(job, told=job.reply_to is not None, deadline=job.expires_after is not None)
             known = job.id in self.lives and self.lives[job.id].status not in ("vanished", "deleted")
@@ -142,15 +142,15 @@ class Reference:
             answers[job.id] = limit
         return [answers[job.id] for job in jobs]
 
-    def earlier(self, idempotency: str) -> Conflict | str | None:
+    def earlier(self, idempotency: str) -> ConflictReason | str | None:
         """Return the id of the job that an earlier request has made, or why there is none for this one."""
         record, _, fingerprint = idempotency.partition(" ")
         if record not in self.records:
             return None
         made, of = self.records[record]
         if of != fingerprint:
-            return Conflict.OTHER_REQUEST
-        return Conflict.GONE if self.lives[made].status in ("vanished", "deleted") else made
+            return ConflictReason.OTHER_REQUEST
+        return ConflictReason.GONE if self.lives[made].status in ("vanished", "deleted") else made
 
     def _refusal(self, life: Life) -> Limit | None:
         limits, queue = life.job.caller.limits, life.queue

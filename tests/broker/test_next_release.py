@@ -15,7 +15,7 @@ from broker.sides.scorer import ScorerQueue
 from broker.state.load_status import LoadStatus
 from broker.state.schedules import Schedule
 from contract.errors import Failure
-from contract.model.parameters import Parameter
+from contract.model.parameters import RecipeParameter
 from contract.work.api_keys import Key, Limits, Scope
 from contract.work.jobs import PredictionOutcome
 from contract.work.training import (
@@ -40,7 +40,7 @@ AT = "2026-11-24T12:00:00Z"
 @pytest.mark.parametrize(
     ("record", "loads"),
     [
-        (Parameter("depth", ["int"], [], 3), Parameter.from_json),
+        (RecipeParameter("depth", ["int"], [], 3), RecipeParameter.from_json),
         (PREVIEW, TrainingPreview.from_json),
         (LoadStatus(["a@1"], {"b@1": "no room"}, ["a", "b"]), lambda data: LoadStatus.loads(json.dumps(data).encode())),
         (Key("key_1", "ci", "ci", frozenset({Scope.READ}), limits=Limits(rows_waiting=5)), Key.from_json),

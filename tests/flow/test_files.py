@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from broker.sides.gateway.file_submission import FileJob, FileJobs
+from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from contract.rows.file_formats import FileFormat
 from contract.work.file_jobs import FileFolder, FileRequest
 from contract.work.jobs import Job, Status
@@ -55,7 +55,7 @@ class FileCluster:
         folder.path.mkdir()
         folder.input.write_text("a,note\n" + "".join(f"{value},row {row}\n" for row, value in enumerate(values)))
         request = FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV, **options)
-        assert self.files.submit(FileJob(job_id, CREATED, request), 10)
+        assert self.files.submit(FileSubmission(job_id, CREATED, request), 10)
         return folder
 
     def ended(self, job_id: str) -> Job:

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from broker.sides.file_tasks import FileTask
-from broker.sides.gateway.file_submission import FileJob, FileJobs
+from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.supervisor import Leases
 from contract.model.repository import Repository
 from contract.rows.file_formats import FileFormat
@@ -66,7 +66,7 @@ def folder(redis: Redis, models: Path) -> FileFolder:
     folder.path.mkdir()
     folder.input.write_text("x\n1\n2\n")
     file_request = FileRequest("sum", 1, FileFormat.CSV, FileFormat.CSV)
-    job = FileJob(FILE, "2026-01-02T03:04:05.000006Z", file_request)
+    job = FileSubmission(FILE, "2026-01-02T03:04:05.000006Z", file_request)
     assert FileJobs(redis, timeout=30, result_ttl=600).submit(job, 10) == FILE
     return folder
 

@@ -20,7 +20,7 @@ from broker.link.connection import connect
 from broker.link.scripts import FencedError
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.records.lease_groups import TRAINERS
-from broker.sides.gateway.room import Room
+from broker.sides.gateway.room import RoomMaker
 from broker.sides.supervisor import LEASE, Leases, incarnation
 from broker.sides.trainer import OwnedJob, Ownership, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
@@ -93,7 +93,7 @@ class JobRunner(ABC):
         self._duties.add(lease / 5, self._renew)
         self._duties.add(lease / 5, self._reap)
         self._duties.add(1, self._leases.expire)
-        self._duties.add(1, Room(self._redis).make)
+        self._duties.add(1, RoomMaker(self._redis).make)
         self._duties.add(0, self._leases.reconcile_in_parts)
         self._duties.add(0, self._report_all)
         self._duties.add(0, self._begin_jobs)

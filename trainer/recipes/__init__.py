@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from contract.model.manifest import ArtifactFormat
-from contract.model.parameters import Parameter
+from contract.model.parameters import RecipeParameter
 from contract.model.repository import valid_name
 from trainer.recipe import Recipe, RecipeError
 from trainer.recipe_parameters import parameters_in
@@ -29,7 +29,7 @@ def names(folder: Path | None = None) -> tuple[str, ...]:
     return tuple(sorted({*_built_in(), *(path.stem for path in _files(folder) if not _objection(path))}))
 
 
-def parameters(folder: Path | None = None) -> dict[str, list[Parameter]]:
+def parameters(folder: Path | None = None) -> dict[str, list[RecipeParameter]]:
     """Return the parameters of the recipes without running any. Leaves out recipes where that is impossible."""
     files = {name: Path(__path__[0]) / f"{name}.py" for name in _built_in()}
     files |= {path.stem: path for path in _files(folder) if not _objection(path)}

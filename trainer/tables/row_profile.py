@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.model.profile import ColumnProfile, Profile
+from contract.model.profile import ColumnProfile, DataProfile
 from contract.model.signature import Kind, OutputKind, RowFormat, Signature
 from contract.row import Row, Value
 
@@ -19,7 +19,7 @@ BINS, MOST_VALUES, MOST_COLUMNS, LONGEST_VALUE = 10, 50, 1_000, 100
 
 def profile_of(
     signature: Signature, rows: Sequence[Row], answers: Sequence[Any], *, sample: bool = False
-) -> Profile | None:
+) -> DataProfile | None:
     """Return the profile of `rows` and of what the model answered; None for texts, records and no rows."""
     if signature.format is not RowFormat.TABLE or not rows:
         return None
@@ -29,7 +29,7 @@ def profile_of(
     for output in signature.outputs:
         values = [answer[output.name] if isinstance(answer, Mapping) else answer for answer in answers]
         outputs.append(column_profile(Kind.NUMBER if output.kind is OutputKind.NUMBER else Kind.STRING, values))
-    return Profile(len(rows), tuple(columns), tuple(outputs), sample)
+    return DataProfile(len(rows), tuple(columns), tuple(outputs), sample)
 
 
 def column_profile(kind: Kind, values: Sequence[Value]) -> ColumnProfile:

@@ -15,7 +15,7 @@ from contract.work.file_jobs import FileRequest
 
 
 @dataclass(frozen=True)
-class FileJob:
+class FileSubmission:
     """A file prediction to submit. It belongs to `owner` ('': to nobody); `request` has the ids of its request. It
     expires unless it has started `expires_after` seconds after its acceptance. Its end is reported to the URL
     `webhook`. `idempotency` has the key and the fingerprint of its request, if it has a key."""
@@ -43,7 +43,7 @@ class FileJobs:
         self._result_ttl = result_ttl
         self._durability = durability or Durability()
 
-    def submit(self, job: FileJob, most: int) -> str | None:
+    def submit(self, job: FileSubmission, most: int) -> str | None:
         """Submit a job whose file is in its folder, and return its id, or that of an earlier request with the same
         idempotency key. Returns None if as many files of its owner wait or run for the model as may. Harmless to
         repeat. Raises `SlowDiskError` and `TooFewReplicas` (the job may be in Redis then), and

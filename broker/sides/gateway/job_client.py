@@ -19,7 +19,7 @@ from broker.records.end_indexes import indexes_of
 from broker.records.job_kinds import PREDICTION, TRAINING
 from broker.records.job_records import echo, further_fields, job_data
 from broker.sides.gateway.listing import ALL_JOBS, JobFilter, Listing, Page
-from broker.sides.gateway.room import Room
+from broker.sides.gateway.room import RoomMaker
 from broker.sides.gateway.submission import ACCEPTED, Submission
 from broker.state.job_reading import job_of, read_jobs, read_step
 from contract.model.signature import PREDICT
@@ -67,7 +67,7 @@ class Jobs:
         self._scripts = Scripts(connection)
         self._outbox = outbox or Outbox(connection)
         self._durability = durability or Durability()
-        self._room = Room(connection)
+        self._room = RoomMaker(connection)
         self._first_expiry: TtlCache[str, float | None] = TtlCache(1)
         self._listing = Listing(connection, self._scripts)
         self._result_ttl = result_ttl

@@ -25,7 +25,7 @@ _REST = 1.0
 """Seconds until the next look, after one that found nothing to delete."""
 
 
-class Room:
+class RoomMaker:
     """Makes room among finished predictions. Every method is harmless to repeat and raises `RedisError`."""
 
     def __init__(self, connection: Redis, *, share: float = SHARE, clock: Callable[[], float] = time.monotonic) -> None:

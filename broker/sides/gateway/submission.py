@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from broker.link.idempotency import Conflict, IdempotencyConflict, made_in
+from broker.link.idempotency import ConflictReason, IdempotencyConflict, made_in
 from contract.work.api_keys import Limits
 from contract.work.quotas import Quota
 
@@ -30,7 +30,7 @@ class Submission:
     request has made instead. Both None: it was accepted. `rate`: the state of `rows_per_second` if the key has this
     limit. `retry_after`: the seconds until that limit allows the job."""
 
-    refused_by: Limit | Conflict | None = None
+    refused_by: Limit | ConflictReason | None = None
     rate: Quota | None = None
     retry_after: float = 0.0
     earlier: str | None = None

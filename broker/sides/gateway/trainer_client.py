@@ -11,7 +11,7 @@ from redis import Redis
 
 from broker.access.signatures import Signer
 from broker.link.durability import Durability
-from broker.link.idempotency import Conflict, IdempotencyConflict, InFlight
+from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFlight
 from broker.link.scripts import Scripts
 from broker.records.job_kinds import COMMAND_TTL, REPOSITORY_COMMAND, TRAINING
 from broker.state.job_reading import read_end, read_jobs
@@ -25,7 +25,7 @@ from broker.state.trainer_jobs import (
     training_job,
 )
 from contract.errors import Failure, ModelgateError
-from contract.model.parameters import Parameter
+from contract.model.parameters import RecipeParameter
 from contract.work.api_keys import EVERYBODY, Key
 from contract.work.jobs import Job, Status, reply_channel, timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
@@ -99,7 +99,7 @@ class TrainerClient:
             self._on_replay()
             (earlier,) = read_jobs(self._scripts, [job_id])
             if earlier is None:
-                raise IdempotencyConflict(Conflict.GONE)
+                raise IdempotencyConflict(ConflictReason.GONE)
             return earlier
         created = timestamp(job.created_at)
         return Job(job.id, Status.QUEUED, request.model, None, created, kind=TRAINING.name, owner=caller.owner)
@@ -181,10 +181,10 @@ class TrainerClient:
         names = self._redis.get(RECIPES)
         return None if names is None else list(json.loads(names))
 
-    def parameters(self, recipe: str) -> list[Parameter] | None:
+    def parameters(self, recipe: str) -> list[RecipeParameter] | None:
         """Return the parameters of the recipe, or None if they are not published."""
         parameters = json.loads(self._redis.get(PARAMETERS) or "{}").get(recipe)
-        return None if parameters is None else [Parameter.from_json(data) for data in parameters]
+        return None if parameters is None else [RecipeParameter.from_json(data) for data in parameters]
 
     def log(self, job_id: str, start: int) -> tuple[int, bytes]:
         """Return the log of a training from byte `start` on, and the byte at which that part begins: a long log loses

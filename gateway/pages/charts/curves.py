@@ -21,7 +21,7 @@ _OF_CLASSES = (
 
 
 @dataclass(frozen=True)
-class Chart:
+class CurveChart:
     """A curve of both versions. `values`: for each version, its `measure`. `diagonal`: whether to draw the line on
     which x and y are equal; the `note` says what it means. `dots`: whether to mark each point, since they are few."""
 
@@ -41,7 +41,7 @@ class Curves:
     """`notes`: sentences about curves that are missing. `classes`: those with curves in both versions; `chosen` is that
     of the charts."""
 
-    charts: Sequence[Chart] = ()
+    charts: Sequence[CurveChart] = ()
     notes: Sequence[str] = ()
     classes: Sequence[str] = ()
     chosen: str | None = None
@@ -88,7 +88,9 @@ def _of_classes(curves: Mapping[int, Facts], wanted: str) -> Curves:
         if len(pair) == 2:
             x, y, lines = scaled([_points(curve["x"], curve["y"]) for curve in pair], axes, (0, 1), (0, 1))
             note = "Guessing gives the dotted line." if kind == "roc" else ""
-            charts.append(Chart(title, x, y, lines, note, measure, [curve["area"] for curve in pair], kind == "roc"))
+            charts.append(
+                CurveChart(title, x, y, lines, note, measure, [curve["area"] for curve in pair], kind == "roc")
+            )
     return Curves(charts, notes, shared, chosen)
 
 
@@ -101,7 +103,7 @@ def _by_class(answers: Facts) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _of_numbers(curves: Sequence[Facts], same_rows: SameRows) -> list[Chart]:
+def _of_numbers(curves: Sequence[Facts], same_rows: SameRows) -> list[CurveChart]:
     charts = []
     errors = [_points(one["error_curve"]["x"], one["error_curve"]["y"]) for one in curves]
     if all(errors):
@@ -109,14 +111,14 @@ def _of_numbers(curves: Sequence[Facts], same_rows: SameRows) -> list[Chart]:
         x, y, lines = scaled(errors, ("absolute error", "share of the rows"), (0, end), (0, 1))
         note = "The rows with an error up to x: the higher curve is better. The largest errors are beyond the axis."
         mean = next(((m.one, m.other) for m in same_rows.metrics if m.name == "mean_absolute_error"), (None, None))
-        charts.append(Chart("Errors", x, y, lines, note, "mean absolute error", mean))
+        charts.append(CurveChart("Errors", x, y, lines, note, "mean absolute error", mean))
     means = [_points(one["actual_by_predicted"]["predicted"], one["actual_by_predicted"]["actual"]) for one in curves]
     every = [value for points in means for point in points for value in point]
     if all(means) and math.isfinite(max(every) - min(every)):
         span = (min(every), max(every))
         x, y, lines = scaled(means, ("predicted, mean of a bin", "actual, mean of the bin"), span, span)
         note = "Up to ten bins of rows by prediction. On the dotted line, predictions are right on average."
-        charts.append(Chart("Actual by predicted value", x, y, lines, note, diagonal=True, dots=True))
+        charts.append(CurveChart("Actual by predicted value", x, y, lines, note, diagonal=True, dots=True))
     return charts
 
 

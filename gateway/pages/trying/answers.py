@@ -33,7 +33,7 @@ class ClassProbability:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShownAnswer:
     """What the page shows of a job. `rows`: some of the rows of a CSV, with the names of their `columns`. `csv`: the
     whole CSV of answers as base64, unless it is too large."""
 
@@ -45,26 +45,26 @@ class Answer:
     csv: str = ""
 
 
-def answer_to_row(job: Job) -> Answer:
+def answer_to_row(job: Job) -> ShownAnswer:
     if job.status is not Status.SUCCEEDED or job.output is None:
-        return Answer(job)
+        return ShownAnswer(job)
     output: Mapping[str, Any] = job.output
     given = (output.get("probabilities") or [None])[0]
     found: list[ClassProbability] = []
     if isinstance(given, dict) and all(isinstance(value, (int, float)) for value in given.values()):
         found = sorted((ClassProbability(*item) for item in given.items()), key=lambda one: -one.value)
-    return Answer(job, _shown(output["predictions"][0]), found[:MOST_CLASSES])
+    return ShownAnswer(job, _shown(output["predictions"][0]), found[:MOST_CLASSES])
 
 
-def answer_to_csv(job: Job, rows: Instances, model: ModelManifest) -> Answer:
+def answer_to_csv(job: Job, rows: Instances, model: ModelManifest) -> ShownAnswer:
     if job.status is not Status.SUCCEEDED:
-        return Answer(job)
+        return ShownAnswer(job)
     written = csv_answers.write(job, rows, model.signature, PREDICT.name, escape=True)
     lines = csv_rows.read(written, MOST_ROWS)
     columns = list(getattr(lines, "columns", None) or ())
     added = len(answer_names(model.signature, PREDICT.name, ()))
     order = [*range(len(columns) - added, len(columns)), *range(len(columns) - added)]  # the answers come first
-    return Answer(
+    return ShownAnswer(
         job,
         columns=[columns[place] for place in order],
         rows=[

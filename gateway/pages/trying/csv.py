@@ -14,7 +14,7 @@ from werkzeug.http import parse_options_header
 
 from contract.model.manifest import ModelManifest
 from gateway.http.forms import length_of
-from gateway.pages.trying.answers import MOST_ROWS, Answer
+from gateway.pages.trying.answers import MOST_ROWS, ShownAnswer
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 
@@ -28,7 +28,7 @@ class CsvAttempt:
     `name`: of the file; '' if none was chosen."""
 
     name: str = ""
-    answer: Answer | None = None
+    answer: ShownAnswer | None = None
     problem: str = ""
     details: list[str] = field(default_factory=list)
     further: int = 0

@@ -24,7 +24,7 @@ from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader, sees_inputs
 from gateway.pages.snippets import Snippet, snippets
 from gateway.pages.trying import form as try_form
-from gateway.pages.trying.answers import MOST_ROWS, Answer, answer_to_csv, answer_to_row
+from gateway.pages.trying.answers import MOST_ROWS, ShownAnswer, answer_to_csv, answer_to_row
 from gateway.pages.trying.csv import CsvAttempt, uploaded_csv
 from gateway.problems.problem import Problem
 from gateway.protocols import csv_rows
@@ -42,7 +42,7 @@ class Attempt:
     `is_remade`: the form was for another version, so nothing was predicted, and the `values` are to be checked."""
 
     values: Mapping[str, str] = field(default_factory=dict)
-    answer: Answer | None = None
+    answer: ShownAnswer | None = None
     errors: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     is_remade: bool = False

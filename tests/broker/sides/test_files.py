@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
 from broker.sides.file_tasks import FileTask, FileTasks, Stage
-from broker.sides.gateway.file_submission import FileJob, FileJobs
+from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.listing import JobFilter
 from broker.sides.scorer import ScorerQueue
@@ -40,8 +40,8 @@ def lanes(redis: Redis, leases: Leases) -> list[FileTasks]:
     return [FileTasks(redis, f"w-{slot}-x") for slot in range(3)]
 
 
-def file_job(job_id: str, model: str = "sum", **changes: Any) -> FileJob:
-    return FileJob(job_id, CREATED, FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV), **changes)
+def file_job(job_id: str, model: str = "sum", **changes: Any) -> FileSubmission:
+    return FileSubmission(job_id, CREATED, FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV), **changes)
 
 
 def taken(lane: FileTasks, **limits: Any) -> FileTask:

@@ -15,7 +15,7 @@ from broker.records.end_indexes import Seen
 from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.receipts import Receipts
-from broker.sides.gateway.room import Room
+from broker.sides.gateway.room import RoomMaker
 from broker.sides.gateway.submission import ACCEPTED
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.scorer import ScorerQueue
@@ -81,7 +81,7 @@ def test_delivered_results_go_first_then_fetched_ones_the_oldest_of_all_models_f
     with filled(redis, 0.9):
         while True:
             before = left(redis)
-            if not Room(redis).make(most=1):
+            if not RoomMaker(redis).make(most=1):
                 break
             order.append(before - left(redis))
     assert order == [{"b0"}, {"a2"}, {"b3"}, {"a0"}, {"a1"}, {"b1"}]
@@ -99,7 +99,7 @@ def test_what_nobody_has_seen_and_trainings_stay(
     jobs.submit([job("waits"), job("runs", model="b")])
     take(queue, models=["b"])
     with filled(redis, 0.99):
-        assert Room(redis).make() == 1
+        assert RoomMaker(redis).make() == 1
     assert left(redis) == {training, "a1", "waits", "runs"}
     assert redis.zrange("mg:ended:finished:predict:a", 0, -1) == [b"a1"]
 
@@ -113,7 +113,7 @@ def test_nothing_goes_while_there_is_room_or_no_limit(
     with filled(redis, share or 1e9):
         if share is None:
             redis.config_set("maxmemory", 0)
-        assert Room(redis).make() == 0
+        assert RoomMaker(redis).make() == 0
     assert left(redis) == {"a0"}
 
 
@@ -122,7 +122,7 @@ def test_a_job_that_stock_rq_has_queued_again_stays(jobs: Jobs, queue: ScorerQue
     see(redis, "delivered", "a0", "a1")
     redis.hset("rq:job:a0", "status", "queued")
     with filled(redis, 0.99):
-        Room(redis).make()
+        RoomMaker(redis).make()
     assert left(redis) == {"a0"}
 
 
@@ -132,7 +132,7 @@ def test_no_more_goes_than_is_needed(jobs: Jobs, queue: ScorerQueue, redis: Redi
     finish(jobs, queue, *names, numbers=10_000)
     see(redis, "delivered", *names)
     with filled(redis, 0.75):
-        assert 0 < Room(redis).make() < 50
+        assert 0 < RoomMaker(redis).make() < 50
         assert redis.info("memory")["used_memory"] < 0.7 * redis.info("memory")["maxmemory"]
     assert "a59" in left(redis)
 

@@ -17,7 +17,7 @@ from broker.records.lease_groups import TRAINERS
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import TrainerQueue
 from contract.errors import Code, version_error
-from contract.model.parameters import Parameter
+from contract.model.parameters import RecipeParameter
 from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Scope
 from contract.work.training import Progress, RepositoryAction, RepositoryCommand
@@ -56,7 +56,7 @@ def holder(client: FlaskClient, redis: Redis) -> Callable[[Scope], Caller]:
 def trainer(redis: Redis) -> TrainerQueue:
     Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
     queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
-    queue.publish_recipes(["loan", "tabular"], {"loan": [Parameter("depth", ["int"], [], None)]})
+    queue.publish_recipes(["loan", "tabular"], {"loan": [RecipeParameter("depth", ["int"], [], None)]})
     return queue
 
 

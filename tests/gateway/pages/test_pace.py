@@ -6,7 +6,7 @@ import pytest
 
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.pages.pace import LONGEST, MOST_PER_SECOND, SHORTEST, Pace
+from gateway.pages.pace import LONGEST, MOST_PER_SECOND, SHORTEST, RefreshPace
 from tests.gateway.pages.browsers import Browser
 from tests.gateway.pages.test_sessions import client as client
 from tests.gateway.pages.test_sessions import token as token
@@ -19,8 +19,8 @@ def clock() -> list[float]:
     return [0.0]
 
 
-def pace_of(clock: list[float]) -> Pace:
-    return Pace(lambda: clock[0])
+def pace_of(clock: list[float]) -> RefreshPace:
+    return RefreshPace(lambda: clock[0])
 
 
 def test_few_pages_ask_often_and_many_more_rarely(clock: list[float]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.protocols.mapped import Column, JsonAnswer, RowsAsText, TextAnswer
+from gateway.protocols.mapped import AnswerColumn, JsonAnswer, RowsAsText, TextAnswer
 from gateway.protocols.routes_file import RoutesFileError, read
 from tests.support import PROJECT
 
@@ -55,8 +55,8 @@ def test_answers() -> None:
 
     assert answer('"{prediction:.2f}"') == TextAnswer("", 2, "")
     assert answer('"= {prediction} !"') == TextAnswer("= ", None, " !")
-    rows = RowsAsText({"0": Column.ID, "1": Column.PREDICTION})
-    members = {"n": Column.PROBABILITIES, "p": rows}
+    rows = RowsAsText({"0": AnswerColumn.ID, "1": AnswerColumn.PREDICTION})
+    members = {"n": AnswerColumn.PROBABILITIES, "p": rows}
     assert answer('{ n = "probabilities", p = { rows_as_text = { 0 = "id", 1 = "prediction" } } }') == JsonAnswer(
         members
     )

@@ -22,7 +22,7 @@ from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, TrainerQueue
 from broker.state.schedules import Schedules
 from contract.errors import Code, Failure, ModelgateError
-from contract.model.parameters import Parameter
+from contract.model.parameters import RecipeParameter
 from contract.settings import Settings
 from contract.work.training import Gate, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.app import create_app
@@ -51,7 +51,7 @@ def trainer_queue(redis: Redis) -> TrainerQueue:
     """A trainer that has published its recipes."""
     Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
     trainer_queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
-    depth = Parameter("depth", ["int", "None"], [], None)
+    depth = RecipeParameter("depth", ["int", "None"], [], None)
     trainer_queue.publish_recipes(RECIPES, {"tabular": [depth], "iris": []})
     return trainer_queue
 

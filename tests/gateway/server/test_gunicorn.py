@@ -270,11 +270,11 @@ def test_a_request_that_arrives_while_its_connection_times_out_is_served() -> No
     script = """
 from gevent import monkey; monkey.patch_all()
 import gevent, socket
-from gateway.door.connections import Connection, ClientTimeouts
+from gateway.door.connections import ClientConnection, ClientTimeouts
 (ours, theirs), served = socket.socketpair(), []
 connections = []
 def serve():
-    connections.append(Connection(ours, ClientTimeouts(), 75))
+    connections.append(ClientConnection(ours, ClientTimeouts(), 75))
     with connections[0].next_request:
         connections[0].recv(1)
     gevent.sleep(0.01)

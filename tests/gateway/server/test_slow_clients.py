@@ -15,7 +15,7 @@ from redis import Redis
 
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope, new_token
-from gateway.door.connections import ClientTimeouts, Connection, Phase, slowest
+from gateway.door.connections import ClientConnection, ClientTimeouts, Phase, slowest
 from gateway.server.gunicorn_worker import SPARE
 from gateway.serving.marker import Marker
 from tests.gateway.callers import store
@@ -84,7 +84,7 @@ def test_connections_without_progress_are_closed(hurried: Server, spool: Path) -
 
 def test_a_body_that_keeps_arriving_extends_its_deadline() -> None:
     ours, theirs = socket.socketpair()
-    with theirs, Connection(wrapped(ours), ClientTimeouts(lag=20, rate=1000), 75) as connection:
+    with theirs, ClientConnection(wrapped(ours), ClientTimeouts(lag=20, rate=1000), 75) as connection:
         connection.enter(Phase.BODY, 20)
         connection.deadline -= 15  # as if nothing had arrived for so long
         before = connection.deadline
@@ -160,7 +160,9 @@ def test_the_slowest_connections_are_closed_first_and_new_ones_are_not() -> None
         for pair in pairs:
             for end in pair:
                 stack.enter_context(end)
-        idle, trickling, quick, fresh, busy = (Connection(wrapped(ours), ClientTimeouts(), 75) for ours, _ in pairs)
+        idle, trickling, quick, fresh, busy = (
+            ClientConnection(wrapped(ours), ClientTimeouts(), 75) for ours, _ in pairs
+        )
         for connection in (idle, trickling, quick, fresh, busy):
             connection.blocked = connection is not busy
             connection.since -= 0 if connection is fresh else 100

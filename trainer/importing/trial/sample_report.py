@@ -11,7 +11,7 @@ import numpy as np
 from modelgate_kernels.matrix import to_matrix
 
 from contract.model.manifest import ManifestDraft
-from contract.model.profile import Profile
+from contract.model.profile import DataProfile
 from contract.model.signature import Field, Kind, Output, OutputKind
 from contract.model.version_metrics import baseline_of
 from contract.row import Row, Value
@@ -54,7 +54,7 @@ def measure_on_sample(
     return None, _ignored(others)
 
 
-def profile_of_sample(estimator: Any, draft: ManifestDraft, sample: Sample | None) -> Profile | None:
+def profile_of_sample(estimator: Any, draft: ManifestDraft, sample: Sample | None) -> DataProfile | None:
     """Return the profile of the sample and of the answers to it; None without a sample. Raises nothing."""
     if sample is None:
         return None

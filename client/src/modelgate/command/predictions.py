@@ -31,7 +31,7 @@ _SHOWN = 10
 """Errors of rows that are shown where there is no file for them."""
 
 
-class Format(StrEnum):
+class RowsFormat(StrEnum):
     """The formats of files of rows."""
 
     CSV = "csv"
@@ -55,7 +55,7 @@ def predict(
         typer.Option("--output", "-o", metavar="FILE", help="Where the answers go; by default standard output."),
     ] = None,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="The format of the rows, unless the file's name says it.")
+        RowsFormat | None, typer.Option("--format", help="The format of the rows, unless the file's name says it.")
     ] = None,
     method: Annotated[str, typer.Option(help="Another method, such as decision_function or transform.")] = "predict",
     strict: Annotated[
@@ -77,7 +77,7 @@ def predict(
     with Bar(session.err) as bar, _opened(rows) as file:
         input_format = format_ or _named(rows) or _sniffed(file)
         kind = (_named(output) if output else None) or input_format
-        if output is None and kind is Format.PARQUET and sys.stdout.isatty():
+        if output is None and kind is RowsFormat.PARQUET and sys.stdout.isatty():
             raise Failed("Parquet is not for a terminal; name a file: -o out.parquet", ExitCode.USAGE)
         job = session.client.model(reference).submit(
             file,
@@ -125,17 +125,23 @@ def _copied(stream: IO[bytes]) -> Iterator[IO[bytes]]:
         yield copy
 
 
-def _named(path: Path) -> Format | None:
+def _named(path: Path) -> RowsFormat | None:
     """Return the format that the name of a file says."""
     ending = path.suffix.lower().removeprefix(".")
-    return Format.NDJSON if ending == "jsonl" else Format(ending) if ending in list(Format) else None
+    return RowsFormat.NDJSON if ending == "jsonl" else RowsFormat(ending) if ending in list(RowsFormat) else None
 
 
-def _sniffed(file: IO[bytes]) -> Format:
+def _sniffed(file: IO[bytes]) -> RowsFormat:
     """Return the format that the beginning of a file shows."""
     head = file.read(_HEAD).lstrip()
     file.seek(0)
-    return Format.PARQUET if head.startswith(b"PAR1") else Format.NDJSON if head[:1] in (b"{", b"[") else Format.CSV
+    return (
+        RowsFormat.PARQUET
+        if head.startswith(b"PAR1")
+        else RowsFormat.NDJSON
+        if head[:1] in (b"{", b"[")
+        else RowsFormat.CSV
+    )
 
 
 def _show_errors(session: Session, job: FileJob) -> None:

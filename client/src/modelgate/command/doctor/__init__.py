@@ -10,13 +10,13 @@ from rich.text import Text
 
 from modelgate import profiles
 from modelgate.command.doctor import address, service
-from modelgate.command.doctor.findings import Finding, Level, Stop
+from modelgate.command.doctor.findings import Finding, Severity, Stop
 from modelgate.command.exits import ExitCode
 from modelgate.command.session import Session
 from modelgate.command.verbs import verb
 from modelgate.text import visible
 
-_MARKS = {Level.GOOD: ("✓", "green"), Level.DOUBT: ("!", "yellow"), Level.BAD: ("✗", "red")}
+_MARKS = {Severity.GOOD: ("✓", "green"), Severity.DOUBT: ("!", "yellow"), Severity.BAD: ("✗", "red")}
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def doctor(session: Session) -> None:
                 session.print(Text(f"  → {visible(finding.advice)}"))
     if session.as_json:
         session.show([asdict(finding) for finding in findings], list)
-    if any(finding.level is Level.BAD for finding in findings):
+    if any(finding.level is Severity.BAD for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
 
 

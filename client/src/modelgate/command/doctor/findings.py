@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """How bad a finding is."""
 
     GOOD = "good"
@@ -19,7 +19,7 @@ class Level(StrEnum):
 class Finding:
     """One thing that was examined: `text` says what is so, `advice` what to do."""
 
-    level: Level
+    level: Severity
     text: str
     advice: str = ""
 
@@ -29,16 +29,16 @@ class Stop(Exception):
 
     def __init__(self, text: str, advice: str) -> None:
         super().__init__(text)
-        self.finding = Finding(Level.BAD, text, advice)
+        self.finding = Finding(Severity.BAD, text, advice)
 
 
 def good(text: str) -> Finding:
-    return Finding(Level.GOOD, text)
+    return Finding(Severity.GOOD, text)
 
 
 def doubt(text: str, advice: str = "") -> Finding:
-    return Finding(Level.DOUBT, text, advice)
+    return Finding(Severity.DOUBT, text, advice)
 
 
 def bad(text: str, advice: str) -> Finding:
-    return Finding(Level.BAD, text, advice)
+    return Finding(Severity.BAD, text, advice)
