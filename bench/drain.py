@@ -18,10 +18,10 @@ from rq import Queue as RQQueue
 from bench import models, servers
 from bench.alternatives import rq_waited
 from bench.measures import Measure, Measures
-from bench.processes import START_DEADLINE, WORK, DidNotStart, Process, free_port, redis_server, until
+from bench.processes import START_DEADLINE, WORK, DidNotStart, Process, WrongAnswer, free_port, redis_server, until
 from bench.rows import SAMPLES
 from bench.servers import Command, Deployment
-from bench.wire import WrongAnswer, manifest, send
+from bench.wire import manifest, send
 
 JOBS = 5000
 PATIENCE = 15.0
@@ -39,12 +39,8 @@ class DrainedQueue:
 
 
 def drain(queue: DrainedQueue, model: str, number: int, repository: Path, into: Measures) -> None:
-    try:
-        rate = _rate(queue, model, repository)
-    except (DidNotStart, WrongAnswer) as error:
-        into.fail(f"drain {model}", queue.server, str(error))
-    else:
-        into.add(Measure(f"drain {model}", queue.server, number, rate))
+    with into.failures(f"drain {model}", queue.server):
+        into.add(Measure(f"drain {model}", queue.server, number, _rate(queue, model, repository)))
 
 
 def _rate(queue: DrainedQueue, model: str, repository: Path) -> float:
@@ -137,5 +133,5 @@ QUEUES: Sequence[DrainedQueue] = (
     DrainedQueue("modelgate", _post_modelgate, _modelgate_worker, _counted("mg:ended:finished:predict:{model}")),
     DrainedQueue("rq", _post_rq, lambda _: servers.simple_worker(), _counted(f"rq:finished:{rq_waited.QUEUE}")),
     # One key a result, and a few of the worker's own.
-    DrainedQueue("celery", _post_celery, lambda _: servers.celery_worker(1), lambda redis, _: int(redis.dbsize())),
+    DrainedQueue("celery", _post_celery, lambda _: servers.celery_worker(), lambda redis, _: int(redis.dbsize())),
 )

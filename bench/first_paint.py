@@ -16,10 +16,9 @@ from typing import Any
 
 from bench import models
 from bench.console import say
-from bench.owners import spread
+from bench.measures import spread
 from bench.processes import PROJECT, WORK, use_two_cores
-from bench.protected import answer_of, wait_until_ready
-from bench.servers import MODELGATE, Deployment, Server, gunicorn, running
+from bench.servers import MODELGATE, Running, Server, gunicorn, running
 
 CLIENTS = PROJECT / ".venv-clients" / "bin" / "python"
 HELLO = Server(
@@ -43,10 +42,10 @@ def main() -> int:
     models.build(WORK / "models", say)
     repository = WORK / "models" / models.SPEED
     with running(MODELGATE, repository, ["boston"]) as run, running(HELLO, repository, []) as hello:
-        wait_until_ready(run)
+        run.wait_until_ready()
         origin = f"http://127.0.0.1:{run.deployment.port}"
         names = {f"http://127.0.0.1:{hello.deployment.port}/": "hello world"}
-        names |= {f"{origin}/ui{page.format(job=_job(run.deployment))}": f"/ui{page}" for page in PAGES}
+        names |= {f"{origin}/ui{page.format(job=_job(run))}": f"/ui{page}" for page in PAGES}
         first_bytes, paints = opened(names, options.rounds)
     for address, name in names.items():
         cold, warm = (spread(paints[address][cold]) for cold in (True, False))
@@ -66,11 +65,10 @@ def opened(addresses: Iterable[str], rounds: int) -> tuple[Mapping[str, Times], 
     return first_bytes, paints
 
 
-def _job(deployment: Deployment) -> str:
+def _job(run: Running) -> str:
     """Return the id of an ended prediction."""
-    inputs = answer_of(f"http://127.0.0.1:{deployment.port}/v1/models/boston")["example"]
-    job = answer_of(f"http://127.0.0.1:{deployment.port}/v1/models/boston/predict", inputs, {"Prefer": "wait=30"})
-    return str(job["id"])
+    example = run.answer("/v1/models/boston")["example"]
+    return str(run.answer("/v1/models/boston/predict", example, {"Prefer": "wait=30"})["id"])
 
 
 def _options() -> argparse.Namespace:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from bench.processes import DidNotStart, WrongAnswer
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,31 @@ class Measure:
 class Measures:
     """All measures of a run, and the failures."""
 
-    found: list[Measure] = field(default_factory=list)
+    all: list[Measure] = field(default_factory=list)
     failed: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def add(self, measure: Measure) -> None:
-        self.found.append(measure)
+        self.all.append(measure)
 
-    def fail(self, row: str, server: str, why: str) -> None:
-        self.failed[row, server] = why
+    @contextmanager
+    def failures(self, row: str, server: str) -> Iterator[None]:
+        """Note that the server fails in a row, and go on."""
+        try:
+            yield
+        except (DidNotStart, WrongAnswer) as error:
+            self.failed[row, server] = str(error)
 
     def of(self, row: str, server: str) -> list[Measure]:
-        return [measure for measure in self.found if (measure.row, measure.server) == (row, server)]
+        return [measure for measure in self.all if (measure.row, measure.server) == (row, server)]
 
     def servers(self, row: str) -> list[str]:
-        return list(dict.fromkeys(measure.server for measure in self.found if measure.row == row))
+        return list(dict.fromkeys(measure.server for measure in self.all if measure.row == row))
+
+    def values(self, row: str) -> Callable[[str], list[float]]:
+        return lambda server: [measure.value for measure in self.of(row, server)]
+
+    def bad(self, row: str) -> Callable[[str], list[float]]:
+        return lambda server: [sum(measure.bad for measure in self.of(row, server))]
 
     def median(self, row: str, server: str) -> float:
         return statistics.median(measure.value for measure in self.of(row, server))
@@ -51,9 +65,16 @@ class Measures:
         others = {measure.round: measure.value for measure in self.of(row, other)}
         return [m.value / others[m.round] for m in self.of(row, server) if others.get(m.round)]
 
-    def best(self, row: str, among: Iterable[str], better: Callable[..., str] = max) -> str | None:
-        candidates = [server for server in among if self.of(row, server)]
-        return better(candidates, key=lambda server: self.median(row, server)) if candidates else None
+    def best(self, row: str, among: Iterable[str]) -> str | None:
+        return max(among, key=lambda server: self.median(row, server), default=None)
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps([asdict(measure) for measure in self.found], indent=1))
+        path.write_text(json.dumps([asdict(measure) for measure in self.all], indent=1))
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return the median, with the least and the most of several values."""
+    if not values:
+        return "–"
+    middle = f"{statistics.median(values):,.{digits}f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from bench import models, servers
 from bench.measures import Measure, Measures
-from bench.processes import DidNotStart, pss_mb
+from bench.processes import pss_mb
 from bench.servers import Server, running
-from bench.wire import Exchanges, WrongAnswer
+from bench.wire import Exchanges
 
 NAMES = [f"big{number:02}" for number in range(models.COPIES)]
 
 HOLDERS: Sequence[tuple[Server, str]] = (
-    (replace(servers.MODELGATE, commands=servers.modelgate(workers=2)), "-m worker"),
+    (replace(servers.MODELGATE, commands=servers.modelgate(WORKERS="2")), "-m worker"),
     (servers.FLASK, ""),
     (servers.PRELOAD, ""),
     (replace(servers.RQ, name="rq-1", commands=servers.rq(1)), "-m bench.alternatives.rq_waited"),
@@ -25,13 +25,8 @@ HOLDERS: Sequence[tuple[Server, str]] = (
 
 
 def memory(server: Server, part: str, repository: Path, into: Measures) -> None:
-    try:
-        with running(server, repository, NAMES) as run:
-            for name in NAMES:
-                # More than once: two scorers or processes share the requests.
-                Exchanges(run, name, [models.samples(name, 1)] * 4)
-            value = pss_mb(run.tree(part))
-    except (DidNotStart, WrongAnswer) as error:
-        into.fail("memory", server.name, str(error))
-    else:
-        into.add(Measure("memory", server.name, 0, value))
+    with into.failures("memory", server.name), running(server, repository, NAMES) as run:
+        for name in NAMES:
+            # More than once: two scorers or processes share the requests.
+            Exchanges(run, name, [models.samples(name, 1)] * 4)
+        into.add(Measure("memory", server.name, 0, pss_mb(run.tree(part))))

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from redis import Redis
 
 from bench import models, rows
 from bench.console import say
+from bench.measures import spread
 from bench.processes import WORK, DidNotStart, until, use_two_cores
-from bench.protected import protected
-from bench.servers import Running
+from bench.servers import MODELGATE, Running, modelgate, running
 from bench.wire import Exchanges, LoadResult, compile_generator
 from broker.sides.gateway.job_client import Jobs
 from contract.work.api_keys import Key, Scope
@@ -58,10 +58,16 @@ def main() -> int:
 @contextmanager
 def connected(model: str) -> Iterator[tuple[Running, Redis]]:
     """Start a Modelgate that asks for keys, whose requests have one, and connect to its Redis."""
-    with protected(WORK / "models" / models.SPEED, model, MAX_QUEUE_ROWS=str(MAX_QUEUE_ROWS)) as run:
+    admin = secrets.token_hex(32)
+    server = replace(MODELGATE, commands=modelgate(ADMIN_KEY=admin, MAX_QUEUE_ROWS=str(MAX_QUEUE_ROWS)))
+    with running(server, WORK / "models" / models.SPEED, [model]) as run:
+        run.wait_until_ready()
+        body = {"name": "timed", "scopes": ["predict"]}
+        secret = run.answer("/v1/keys", body, {"Authorization": f"Bearer {admin}"})["secret"]
+        server = replace(server, headers={**server.headers, "Authorization": f"Bearer {secret}"})
         socket = (run.deployment.state / "redis" / "redis.sock").resolve()
         with Redis.from_url(f"unix://{socket}") as redis:
-            yield run, redis
+            yield replace(run, server=server), redis
 
 
 def beside_a_flood(exchanges: Exchanges, redis: Redis, model: str, clients: int, seconds: float) -> LoadResult:
@@ -82,10 +88,6 @@ def beside_a_flood(exchanges: Exchanges, redis: Redis, model: str, clients: int,
 
 def line(load: LoadResult) -> str:
     return f"p99 {load.p99_ms:.2f} ms at {load.rate:,.0f}/s"
-
-
-def spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 def _options() -> argparse.Namespace:

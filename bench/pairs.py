@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from bench import models, rows
 from bench.console import say
-from bench.measures import Measure, Measures
+from bench.measures import Measure, Measures, spread
 from bench.processes import PROJECT, WORK, use_two_cores
 from bench.rows import BenchRow
 from bench.servers import MODELGATE, Running, running
@@ -46,7 +46,7 @@ def main() -> int:
         a_round(wanted, number, options, theirs, measures)
         say(f"round {number + 1}: {'; '.join(line(row, measures, number) for row in wanted)}")
     say(table(wanted, measures))
-    return 1 if any(measure.bad for measure in measures.found) else 0
+    return 1 if any(measure.bad for measure in measures.all) else 0
 
 
 def a_round(wanted: list[BenchRow], number: int, options: argparse.Namespace, theirs: Path, into: Measures) -> None:
@@ -105,8 +105,7 @@ def table(wanted: list[BenchRow], measures: Measures) -> str:
         waits = row.clients == 1 and row.rows == 1
         for name, unit, digits in ((row.name, "ms" if waits else "rows/s", int(waits)), (row.name + COST, "µs", 0)):
             medians = [f"{measures.median(name, side):,.{digits}f}" for side in (HERE, THERE)]
-            ratios = measures.ratios(name, HERE, THERE)
-            ratio = f"{statistics.median(ratios):.3f} ({min(ratios):.3f}–{max(ratios):.3f})"
+            ratio = spread(measures.ratios(name, HERE, THERE), 3)
             bad = sum(measure.bad for side in (HERE, THERE) for measure in measures.of(name, side))
             lines.append(f"| {' | '.join([name, unit, *medians, ratio, str(bad)])} |")
     return "\n".join(lines)

@@ -31,6 +31,10 @@ class DidNotStart(Exception):
     """A server under test does not serve; the message says why, with the end of its log."""
 
 
+class WrongAnswer(Exception):
+    """A server under test gives another answer than the model."""
+
+
 def use_two_cores() -> int:
     """Bind this process and its children to two cores. Return how many there really are."""
     cores = sorted(os.sched_getaffinity(0))[:2]

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from bench import models, servers
 from bench.measures import Measure, Measures
-from bench.processes import DidNotStart
 from bench.rows import SAMPLES, Effort
 from bench.servers import running
-from bench.wire import Exchanges, WrongAnswer
+from bench.wire import Exchanges
 
 SCORERS = (1, 2, 4)
 
@@ -20,12 +19,8 @@ def name(scorers: int) -> str:
 
 
 def replicas(scorers: int, number: int, repository: Path, effort: Effort, into: Measures) -> None:
-    server = replace(servers.MODELGATE, name=name(scorers), commands=servers.modelgate(workers=scorers))
-    try:
-        with running(server, repository, ["sleeper"]) as run:
-            requests = [[row] for row in models.samples("sleeper", SAMPLES)]
-            load = Exchanges(run, "sleeper", requests).load(64, effort.seconds, effort.warm)
-    except (DidNotStart, WrongAnswer) as error:
-        into.fail("replicas", server.name, str(error))
-    else:
+    server = replace(servers.MODELGATE, name=name(scorers), commands=servers.modelgate(WORKERS=str(scorers)))
+    with into.failures("replicas", server.name), running(server, repository, ["sleeper"]) as run:
+        requests = [[row] for row in models.samples("sleeper", SAMPLES)]
+        load = Exchanges(run, "sleeper", requests).load(64, effort.seconds, effort.warm)
         into.add(Measure("replicas", server.name, number, load.rate, load.bad))

@@ -6,17 +6,21 @@ import importlib.util
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 from bench import drain, models, replicas, rows, servers
-from bench.measures import Measures
+from bench.measures import Measures, spread
 from launcher.redis_server import executable
 
-LABELS = {server.name: server.label for server in (*servers.COMPARED, *servers.variants(), servers.PRELOAD)}
+LABELS = {server.name: server.label for server in (*servers.COMPARED, servers.PRELOAD)}
+SCORER_LABELS = {"modelgate": "Modelgate, WORKERS=1", "rq": "RQ SimpleWorker", "celery": "Celery, 1 process"}
+BY_REFERENCE = {"Flask inline": "flask", "1 scorer": replicas.name(1)}
+Column = tuple[str, int, Callable[[str], Sequence[float]]]
+"""A heading, the digits after the point, and the values of a server."""
 OURS = ("modelgate", "modelgate-always")
 BLENDS = {
     "loan": "`loan`, a blend of `tabular` on 11 columns",
@@ -53,15 +57,16 @@ class BenchRun:
 def page(measures: Measures, run: BenchRun) -> str:
     parts = [_head(measures, run), *(_single(measures, row) for row in (*rows.SINGLE, "text", *models.TABULAR))]
     parts += [_latency(measures, row) for row in ("one", "boston", *(f"one-{name}" for name in models.TABULAR))]
-    parts += [_amount(measures, "bulk", "rows/s", max), _drain(measures)]
-    parts += [_amount(measures, "memory", "MB (PSS)", min), _replicas(measures), _missing(measures)]
+    parts += [_amount(measures, "bulk", "rows/s", "Flask inline"), _drain(measures)]
+    parts += [_amount(measures, "memory", "MB (PSS)", "Flask inline", least_first=True)]
+    parts += [_amount(measures, "replicas", "requests/s", "1 scorer", least_first=True), _missing(measures)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _head(measures: Measures, run: BenchRun) -> str:
     made = "`make bench`" if run.whole else "A partial or shortened run of the benchmark: its figures mean little"
-    hello = [measure.hello for measure in measures.found if measure.hello]
-    shares = [measure.cpu for measure in measures.found if measure.cpu and measure.hello]
+    hello = [measure.hello for measure in measures.all if measure.hello]
+    shares = [measure.cpu for measure in measures.all if measure.cpu and measure.hello]
     lines = [
         "# Results",
         f"{made}, {datetime.now(UTC):%Y-%m-%d}, {run.took / 60:.0f} minutes. {_machine(run.cores)}",
@@ -82,138 +87,85 @@ def _head(measures: Measures, run: BenchRun) -> str:
 
 
 def _single(measures: Measures, row: str) -> str:
-    by_value = _by_value(measures, row)
-    best = measures.best(row, [server for server in by_value if server not in OURS])
-    header = [
-        "server",
-        "requests/s",
-        "÷ hello world",
-        "÷ best other",
-        "÷ Flask inline",
-        "p50 ms",
-        "p99 ms",
-        "bad",
-        "generator",
+    best = measures.best(row, [server for server in measures.servers(row) if server not in OURS])
+    columns: list[Column] = [
+        ("requests/s", 0, measures.values(row)),
+        ("÷ hello world", 2, lambda server: [m.value / m.hello for m in measures.of(row, server) if m.hello]),
+        ("÷ best other", 2, lambda server: measures.ratios(row, server, best or "")),
+        ("÷ Flask inline", 2, lambda server: measures.ratios(row, server, "flask")),
+        ("p50 ms", 1, lambda server: [m.p50_ms for m in measures.of(row, server) if m.p50_ms]),
+        ("p99 ms", 1, lambda server: [m.p99_ms for m in measures.of(row, server) if m.p99_ms]),
+        ("bad", 0, measures.bad(row)),
+        ("generator, %", 0, lambda server: [100 * statistics.median(m.cpu or 0 for m in measures.of(row, server))]),
     ]
-    lines = []
-    for server in by_value:
-        all_of = measures.of(row, server)
-        lines.append(
-            [
-                _label(server),
-                _spread([m.value for m in all_of]),
-                _spread([m.value / m.hello for m in all_of if m.hello], 2),
-                _spread(measures.ratios(row, server, best) if best else [], 2),
-                _spread(measures.ratios(row, server, "flask"), 2),
-                _spread([m.p50_ms for m in all_of if m.p50_ms], 1),
-                _spread([m.p99_ms for m in all_of if m.p99_ms], 1),
-                str(sum(m.bad for m in all_of)),
-                f"{statistics.median(m.cpu or 0 for m in all_of):.0%}",
-            ]
-        )
-    return _section(row, header, lines)
+    return _section(measures, row, columns)
 
 
 def _latency(measures: Measures, row: str) -> str:
     """Return the table of latencies. Less is better; the cost of one round trip through the queue is a difference."""
-    header = ["server", "ms", "÷ Flask inline", "ms more than Flask inline", "÷ RQ", "bad"]
-    lines = []
-    for server in _by_value(measures, row, reverse=False):
-        all_of = measures.of(row, server)
+
+    def more(server: str) -> list[float]:
         beside = {m.round: m.value for m in measures.of(row, "flask")}
-        lines.append(
-            [
-                _label(server),
-                _spread([m.value for m in all_of], 2),
-                _spread(measures.ratios(row, server, "flask"), 2),
-                _spread([m.value - beside[m.round] for m in all_of if m.round in beside], 2),
-                _spread(measures.ratios(row, server, "rq"), 2),
-                str(sum(m.bad for m in all_of)),
-            ]
-        )
-    return _section(row, header, lines)
+        return [m.value - beside[m.round] for m in measures.of(row, server) if m.round in beside]
 
-
-def _amount(measures: Measures, row: str, unit: str, better: object) -> str:
-    lines = [
-        [
-            _label(server),
-            _spread([m.value for m in measures.of(row, server)]),
-            _spread(measures.ratios(row, server, "flask"), 2),
-            str(sum(m.bad for m in measures.of(row, server))),
-        ]
-        for server in _by_value(measures, row, reverse=better is max)
+    columns: list[Column] = [
+        ("ms", 2, measures.values(row)),
+        ("÷ Flask inline", 2, lambda server: measures.ratios(row, server, "flask")),
+        ("ms more than Flask inline", 2, more),
+        ("÷ RQ", 2, lambda server: measures.ratios(row, server, "rq")),
+        ("bad", 0, measures.bad(row)),
     ]
-    return _section(row, ["server", unit, "÷ Flask inline", "bad"], lines)
+    return _section(measures, row, columns, least_first=True)
+
+
+def _amount(measures: Measures, row: str, unit: str, reference: str, least_first: bool = False) -> str:
+    columns: list[Column] = [
+        (unit, 0, measures.values(row)),
+        (f"÷ {reference}", 2, lambda server: measures.ratios(row, server, BY_REFERENCE[reference])),
+        ("bad", 0, measures.bad(row)),
+    ]
+    return _section(measures, row, columns, least_first)
 
 
 def _drain(measures: Measures) -> str:
     sections = []
     for model in rows.SINGLE:
         row = f"drain {model}"
-        lines = [
-            [
-                LABELS_OF_SCORERS.get(server, server),
-                _spread([m.value for m in measures.of(row, server)]),
-                _spread(measures.ratios(row, server, "rq"), 1),
-                _spread(measures.ratios(row, server, "celery"), 1),
-            ]
-            for server in _by_value(measures, row)
+        columns: list[Column] = [
+            ("jobs/s", 0, measures.values(row)),
+            ("÷ SimpleWorker", 1, lambda server, row=row: measures.ratios(row, server, "rq")),
+            ("÷ Celery", 1, lambda server, row=row: measures.ratios(row, server, "celery")),
         ]
-        if lines:
-            sections.append(f"`{model}`\n\n" + _table(["1 scorer", "jobs/s", "÷ SimpleWorker", "÷ Celery"], lines))
+        if measures.servers(row):
+            sections.append(f"`{model}`\n\n{_table(measures, row, columns, SCORER_LABELS)}")
     if not sections:
         return ""
     note = f"Posted first, then drained by one scorer, for {drain.PATIENCE:g} s at most; its start does not count."
     return "\n\n".join([f"## Drain of {drain.JOBS:,} queued single-row jobs", note, *sections])
 
 
-LABELS_OF_SCORERS = {"modelgate": "Modelgate, WORKERS=1", "rq": "RQ SimpleWorker", "celery": "Celery, 1 process"}
-
-
-def _replicas(measures: Measures) -> str:
-    single = replicas.name(1)
-    lines = [
-        [
-            server,
-            _spread([m.value for m in measures.of("replicas", server)]),
-            _spread(measures.ratios("replicas", server, single), 2),
-            str(sum(m.bad for m in measures.of("replicas", server))),
-        ]
-        for server in _by_value(measures, "replicas", reverse=False)
-    ]
-    return _section("replicas", ["", "requests/s", "÷ 1 scorer", "bad"], lines)
-
-
 def _missing(measures: Measures) -> str:
     left_out = [f"- {server.label}: {server.left_out}" for server in servers.COMPARED if server.left_out]
-    failed = [f"- {row}: {_label(server)}: {_line(why)}" for (row, server), why in measures.failed.items()]
+    failed = [f"- {row}: {LABELS.get(server, server)}: {_line(why)}" for (row, server), why in measures.failed.items()]
     return "\n".join(["## Not measured", "", *left_out, *failed]) if left_out or failed else ""
 
 
-def _by_value(measures: Measures, row: str, reverse: bool = True) -> list[str]:
-    return sorted(measures.servers(row), key=lambda server: measures.median(row, server), reverse=reverse)
+def _section(measures: Measures, row: str, columns: Sequence[Column], least_first: bool = False) -> str:
+    table = _table(measures, row, columns, LABELS, least_first)
+    return f"## {HEADINGS[row]}\n\n{table}" if measures.servers(row) else ""
 
 
-def _section(row: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return f"## {HEADINGS[row]}\n\n{_table(header, lines)}" if lines else ""
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    marks = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, marks, *lines))
-
-
-def _label(server: str) -> str:
-    label = LABELS.get(server, server)
-    return f"**{label}**" if server in OURS else label
-
-
-def _spread(values: Sequence[float], digits: int = 0) -> str:
-    if not values:
-        return "–"
-    middle = f"{statistics.median(values):,.{digits}f}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
+def _table(
+    measures: Measures, row: str, columns: Sequence[Column], labels: Mapping[str, str], least_first: bool = False
+) -> str:
+    """Return a line for each server, in the order of its median."""
+    servers = sorted(measures.servers(row), key=lambda name: measures.median(row, name), reverse=not least_first)
+    lines = [["server", *(heading for heading, _, _ in columns)], ["---", *["---:"] * len(columns)]]
+    for server in servers:
+        label = labels.get(server, server)
+        cells = [spread(values(server), digits) for _, digits, values in columns]
+        lines.append([f"**{label}**" if server in OURS else label, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _line(text: str) -> str:

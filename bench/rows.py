@@ -13,7 +13,7 @@ from bench import models, servers
 from bench.measures import Measure, Measures
 from bench.processes import DidNotStart
 from bench.servers import Running, Server, running
-from bench.wire import Exchanges, LoadResult, WrongAnswer, estimator, manifest, send
+from bench.wire import Exchanges, LoadResult, estimator, manifest, send
 from contract.row import Value
 
 SAMPLES = 32
@@ -104,26 +104,23 @@ def session(
 
 
 def _measure(run: Running, row: BenchRow, number: int, hello: float, effort: Effort, into: Measures) -> None:
-    try:
+    rate = row.clients > 1
+    with into.failures(row.name, run.server.name):
         exchanges = Exchanges(run, row.model, row.requests())
         load = exchanges.load(row.clients, LIMIT if row.count else effort.seconds, effort.warm, row.count)
-    except (DidNotStart, WrongAnswer) as error:
-        into.fail(row.name, run.server.name, str(error))
-        return
-    rate = row.clients > 1
-    into.add(
-        Measure(
-            row=row.name,
-            server=run.server.name,
-            round=number,
-            value=row.value(load),
-            bad=load.bad,
-            hello=hello if rate else None,
-            p50_ms=load.p50_ms,
-            p99_ms=load.p99_ms if rate else None,
-            cpu=load.cpu,
+        into.add(
+            Measure(
+                row=row.name,
+                server=run.server.name,
+                round=number,
+                value=row.value(load),
+                bad=load.bad,
+                hello=hello if rate else None,
+                p50_ms=load.p50_ms,
+                p99_ms=load.p99_ms if rate else None,
+                cpu=load.cpu,
+            )
         )
-    )
 
 
 def plain_predict(number: int, repository: Path, into: Measures) -> None:

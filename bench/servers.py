@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import os
 import shutil
 import signal
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -14,9 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from bench import models, v2
-from bench.processes import PROJECT, WORK, Process, command_line, descendants, free_port, redis_server
+from bench.processes import (
+    PROJECT,
+    START_DEADLINE,
+    WORK,
+    DidNotStart,
+    Process,
+    command_line,
+    descendants,
+    free_port,
+    redis_server,
+    until,
+)
 from contract.row import Row
-from contract.settings import Settings
 
 BATCHERS = PROJECT / ".venv-bench" / "bin" / "python"
 """The Python that has the batching servers. Without it they are left out, and the table says so."""
@@ -65,7 +76,7 @@ class Server:
     better.
 
     A good answer contains `marker`, and its JSON list `output` has the predictions. `one_model`: the server restarts
-    for each model. `setting`: the setting of Modelgate that this server varies.
+    for each model.
     """
 
     name: str
@@ -80,15 +91,12 @@ class Server:
     needs_redis: bool = False
     one_model: bool = False
     batcher: bool = False
-    setting: str = ""
 
     @property
     def left_out(self) -> str | None:
         """Return why this server cannot run here, or None."""
         if self.batcher and not BATCHERS.with_name("mlserver").exists():
             return "left out: its environment (requirements/bench-servers.txt) could not be installed"
-        if self.setting and self.setting not in {known.name for known in dataclasses.fields(Settings)}:
-            return f"left out: Modelgate has no setting {self.setting.upper()} yet"
         return None
 
     def for_one_client(self) -> Server:
@@ -126,6 +134,26 @@ class Running:
         """Return the end of the log of a process that has ended."""
         return "; ".join(process.last_words() for process in self.processes if process.ended)
 
+    def answer(self, path: str, body: object = None, headers: Mapping[str, str] = {}) -> Mapping[str, object]:
+        """Return the JSON at `path`; a `body` is posted."""
+        data = None if body is None else json.dumps(body).encode()
+        url = f"http://127.0.0.1:{self.deployment.port}{path}"
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            answer: Mapping[str, object] = json.load(response)
+            return answer
+
+    def wait_until_ready(self) -> None:
+        """Raises `DidNotStart` after 90 seconds."""
+
+        def ready() -> bool:
+            with suppress(OSError):
+                return bool(self.answer("/health/ready"))
+            return False
+
+        if not until(ready, START_DEADLINE):
+            raise DidNotStart(self.trouble or "the gateway is not ready")
+
 
 @contextmanager
 def running(server: Server, repository: Path, models: Sequence[str], cwd: Path = PROJECT) -> Iterator[Running]:
@@ -157,8 +185,8 @@ def waiting(app: str, deployment: Deployment) -> Command:
     return gunicorn(app, deployment, "--workers", "2", "--worker-class", "gthread", "--threads", "32")
 
 
-def modelgate(workers: int | None = None, fsync: str | None = None, maxmemory: str | None = None) -> Commands:
-    """Return Modelgate as `make up` starts it, with its defaults for everything that is None."""
+def modelgate(**settings: str) -> Commands:
+    """Return Modelgate as `make up` starts it, with its defaults for everything but `settings`."""
 
     def commands(deployment: Deployment) -> list[Command]:
         shutil.rmtree(deployment.state, ignore_errors=True)
@@ -167,11 +195,8 @@ def modelgate(workers: int | None = None, fsync: str | None = None, maxmemory: s
             "MODELS_DIR": str(deployment.repository),
             "STATE_DIR": str(deployment.state),
             "TRAIN_ON_START": "boston",  # it is in the repository, so that the trainer has nothing to do
-            "REDIS_URL": "",
-            "WORKERS": str(workers or ""),
-            "REDIS_FSYNC": fsync or "",
-            "REDIS_MAXMEMORY": maxmemory or "",
-            "ADMIN_KEY": "",
+            **dict.fromkeys(("REDIS_URL", "WORKERS", "REDIS_FSYNC", "REDIS_MAXMEMORY", "ADMIN_KEY"), ""),
+            **settings,
         }
         return [Command([sys.executable, "-m", "launcher"], environment)]
 
@@ -186,15 +211,15 @@ def rq(workers: int) -> Commands:
     return lambda deployment: [waiting("rq_waited:app", deployment), *[simple_worker()] * workers]
 
 
-def celery_worker(workers: int) -> Command:
+def celery_worker() -> Command:
     tasks = "bench.alternatives.celery_waited.tasks"
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING")
-    command = [sys.executable, "-m", "celery", "-A", tasks, "worker", "--concurrency", str(workers)]
+    command = [sys.executable, "-m", "celery", "-A", tasks, "worker", "--concurrency", "1"]
     return Command([*command, *quiet], {"C_FORCE_ROOT": "1"})
 
 
-def celery(workers: int) -> Commands:
-    return lambda deployment: [waiting("celery_waited:app", deployment), celery_worker(workers)]
+def celery(deployment: Deployment) -> list[Command]:
+    return [waiting("celery_waited:app", deployment), celery_worker()]
 
 
 def fastapi(deployment: Deployment) -> list[Command]:
@@ -203,63 +228,64 @@ def fastapi(deployment: Deployment) -> list[Command]:
     return [Command([*command, *options])]
 
 
-def litserve(api_servers: int, workers: int, batch: int, timeout: float) -> Commands:
-    settings = [str(value) for value in (api_servers, workers, batch, timeout)]
+def litserve(batch: int, timeout: float) -> Commands:
     module = "bench.alternatives.litserve_batch"
-    return lambda deployment: [Command([str(BATCHERS), "-m", module, str(deployment.port), *settings])]
+    return lambda deployment: [Command([str(BATCHERS), "-m", module, str(deployment.port), str(batch), str(timeout)])]
 
 
-def mlserver(workers: int, batch: int, batch_time: float) -> Commands:
+def mlserver(batch: int, batch_time: float) -> Commands:
     def commands(deployment: Deployment) -> list[Command]:
         folder = WORK / "mlserver"
-        v2.write_settings(folder, deployment.port, workers)
+        v2.write_settings(folder, deployment.port)
         v2.write_models(folder, deployment.repository, deployment.models, batch, batch_time)
         return [Command([str(BATCHERS.with_name("mlserver")), "start", str(folder)])]
 
     return commands
 
 
-def _modelgate(name: str, label: str, workers: int | None = None, fsync: str | None = None) -> Server:
-    return Server(
-        name,
-        label,
-        modelgate(workers, fsync),
-        setting="redis_fsync" if fsync == "always" else "",
-        path="/v1/models/{model}/predict",
-        headers={"Prefer": "wait=30"},
-        marker='"status":"succeeded"',
-    )
-
-
-def _mlserver(name: str, label: str, *settings: Any) -> Server:
-    path = "/v2/models/{model}/infer"
-    alone = mlserver(settings[0], 0, 0)
-    return Server(
-        name, label, mlserver(*settings), path, output="data", marker="data", body=v2.body, alone=alone, batcher=True
-    )
-
-
 HELLO = Server("hello", "hello world, gunicorn, 2 sync workers", sync("hello:app"))
-MODELGATE = _modelgate("modelgate", "Modelgate")
+MODELGATE = Server(
+    "modelgate",
+    "Modelgate",
+    modelgate(),
+    path="/v1/models/{model}/predict",
+    headers={"Prefer": "wait=30"},
+    marker='"status":"succeeded"',
+)
 FLASK = Server("flask", "Flask inline, gunicorn, 2 sync workers", sync("flask_inline:app"))
 PRELOAD = replace(
     FLASK, name="flask-preload", label=f"{FLASK.label}, preload", commands=sync("flask_inline:app", "--preload")
 )
 RQ = Server("rq", "RQ, 2 SimpleWorkers, waited for", rq(2), needs_redis=True)
-CELERY = Server("celery", "Celery, 1 process, waited for", celery(1), needs_redis=True)
-MLSERVER = _mlserver("mlserver", "MLServer, batches of 64 or 20 ms, no extra process", 0, 64, 0.02)
+CELERY = Server("celery", "Celery, 1 process, waited for", celery, needs_redis=True)
+MLSERVER = Server(
+    "mlserver",
+    "MLServer, batches of 64 or 20 ms, no extra process",
+    mlserver(64, 0.02),
+    path="/v2/models/{model}/infer",
+    output="data",
+    marker="data",
+    body=v2.body,
+    alone=mlserver(0, 0),
+    batcher=True,
+)
 LITSERVE = Server(
     "litserve",
     "LitServe, batches of 64 or 5 ms, 1 worker",
-    litserve(1, 1, 64, 0.005),
-    alone=litserve(1, 1, 1, 0),
+    litserve(64, 0.005),
+    alone=litserve(1, 0),
     one_model=True,
     batcher=True,
 )
 
 COMPARED = (
     MODELGATE,
-    _modelgate("modelgate-always", "Modelgate (REDIS_FSYNC=always)", fsync="always"),
+    replace(
+        MODELGATE,
+        name="modelgate-always",
+        label="Modelgate (REDIS_FSYNC=always)",
+        commands=modelgate(REDIS_FSYNC="always"),
+    ),
     FLASK,
     Server("flask-pickle", "Flask that loads the pickle in each request", sync("flask_pickle:app")),
     Server("fastapi", "FastAPI inline, uvicorn, 2 workers", fastapi),
@@ -268,24 +294,3 @@ COMPARED = (
     MLSERVER,
     LITSERVE,
 )
-
-
-def variants() -> tuple[Server, ...]:
-    """Other settings of the same servers: what `COMPARED` has was chosen by measuring these (`make bench TUNE=1`)."""
-    others = [_modelgate(f"modelgate-{n}", f"Modelgate, WORKERS={n}", workers=n) for n in (1, 2)]
-    others += [replace(RQ, name=f"rq-{n}", label=f"RQ, SimpleWorker × {n}", commands=rq(n)) for n in (1, 2)]
-    others += [
-        replace(CELERY, name=f"celery-{n}", label=f"Celery, processes × {n}", commands=celery(n)) for n in (1, 2)
-    ]
-    for workers in (0, 1, 2):
-        for batch, seconds in ((64, 0.005), (64, 0.02), (32, 0.01)):
-            settings = f"{workers} workers, batches of {batch} or {seconds} s"
-            name = f"mlserver-{workers}-{batch}-{seconds}"
-            others.append(_mlserver(name, f"MLServer, {settings}", workers, batch, seconds))
-    for servers, workers in ((1, 1), (2, 1), (1, 2)):
-        for batch, seconds in ((64, 0.002), (64, 0.01), (32, 0.005)):
-            settings = f"{servers} API servers, {workers} workers, batches of {batch} or {seconds} s"
-            name = f"litserve-{servers}-{workers}-{batch}-{seconds}"
-            command = litserve(servers, workers, batch, seconds)
-            others.append(replace(LITSERVE, name=name, label=f"LitServe, {settings}", commands=command))
-    return tuple(others)

@@ -31,15 +31,15 @@ def _input(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[
     return {"name": name, "shape": shape, "datatype": datatype, "data": data}
 
 
-def write_settings(folder: Path, port: int, workers: int) -> None:
-    """Write the settings files. `workers` processes predict; with 0 the serving process does."""
+def write_settings(folder: Path, port: int) -> None:
+    """Write the settings files. The serving process predicts."""
     shutil.rmtree(folder, ignore_errors=True)
     server = {
         "host": "127.0.0.1",
         "http_port": port,
         "grpc_port": free_port(),
         "metrics_endpoint": None,
-        "parallel_workers": workers,
+        "parallel_workers": 0,
         "debug": False,
     }
     _write(folder / "settings.json", server)

@@ -18,7 +18,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from bench.processes import START_DEADLINE, WORK, DidNotStart
+from bench.processes import START_DEADLINE, WORK, DidNotStart, WrongAnswer
 from bench.servers import Running
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
@@ -28,10 +28,6 @@ from scoring.trust import Trust
 
 GENERATOR = WORK / "load"
 GRACE = 90.0
-
-
-class WrongAnswer(Exception):
-    """A server under test gives another answer than the model."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""LitServe with batching: `python -m bench.alternatives.litserve_batch PORT API_SERVERS WORKERS BATCH TIMEOUT`.
+"""LitServe with batching: `python -m bench.alternatives.litserve_batch PORT BATCH TIMEOUT`.
 
 Takes and gives what the inline servers do, so the rows of a batch are laid together and their predictions
 parted again here.
@@ -44,13 +44,13 @@ class Predict(litserve.LitAPI):
 
 
 def main() -> None:
-    port, api_servers, workers, batch = (int(argument) for argument in sys.argv[1:5])
-    apis = [Predict(name, batch, float(sys.argv[5])) for name in inline.names()]
-    server = litserve.LitServer(apis, accelerator="cpu", workers_per_device=workers)
+    port, batch = (int(argument) for argument in sys.argv[1:3])
+    apis = [Predict(name, batch, float(sys.argv[3])) for name in inline.names()]
+    server = litserve.LitServer(apis, accelerator="cpu", workers_per_device=1)
     server.run(
         host="127.0.0.1",
         port=port,
-        num_api_servers=api_servers,
+        num_api_servers=1,
         log_level="warning",
         access_log=False,
         generate_client_file=False,

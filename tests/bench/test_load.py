@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -21,9 +18,6 @@ ANSWERS = {
     "/good": (200, b'{"predictions":[1]}'),
     "/wrong": (200, b'{"predictions":[2]}'),
     "/refused": (503, b"{}"),
-    "/accepted": (202, b'{"status":"queued"}'),
-    "/lost": (202, b'{"status":"queued"}'),
-    "/jobs/lost": (404, b"{}"),
 }
 
 
@@ -31,12 +25,8 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        status, body = self._job() if self.path == "/jobs/accepted" else ANSWERS[self.path.removesuffix("?close")]
+        status, body = ANSWERS[self.path.removesuffix("?close")]
         self.send_response(status)
-        if b"queued" in body:
-            self.send_header("Retry-After", "1")
-        if status == 202:
-            self.send_header("Location", f"/jobs{self.path}")
         self.send_header("Content-Length", str(len(body)))
         if self.path.endswith("?close"):
             self.send_header("Connection", "close")
@@ -44,18 +34,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _job(self) -> tuple[int, bytes]:
-        """A job that every second poll finds unfinished."""
-        self.server.polls += 1  # type: ignore[attr-defined]
-        return (200, b'{"status":"queued"}') if self.server.polls % 2 else ANSWERS["/good"]  # type: ignore[attr-defined]
-
     def log_message(self, *_: object) -> None:
         pass
 
 
 class _Server(ThreadingHTTPServer):
-    polls = 0
-
     def handle_error(self, *_: object) -> None:
         """The generator leaves when it has counted enough, also in the middle of an answer."""
 
@@ -81,13 +64,6 @@ def _load(port: int, *paths: str, count: int) -> wire.LoadResult:
     return wire.send(_wire(*paths), port, 4, 30, 0, count, "predictions")
 
 
-def _reports(port: int, *paths: str) -> list[dict[str, Any]]:
-    """What the generator prints in a second with four clients: a report each 0.2 s, and the whole."""
-    command = [str(wire.GENERATOR), str(port), "4", "0", "1", "0", "predictions", "0.2"]
-    done = subprocess.run(command, input=_wire(*paths), capture_output=True, timeout=30, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
 def test_good_answers_are_counted_and_timed(port: int) -> None:
     load = _load(port, "/good", count=100)
     assert load.good >= 100 and load.bad == 0
@@ -102,27 +78,6 @@ def test_a_connection_that_the_server_closes_is_made_anew(port: int) -> None:
 def test_wrong_and_refused_answers_are_bad(port: int) -> None:
     load = _load(port, "/good", "/wrong", "/refused", "/good", count=100)
     assert abs(load.good - load.bad) <= 4, "half of each, but for the few under way at the end"
-
-
-def test_an_accepted_job_is_polled_until_it_has_ended(port: int) -> None:
-    *_, whole = _reports(port, "/accepted")
-    assert whole["accepted"] == whole["ended"] == whole["good"] > 0
-    assert whole["non_2xx"] == whole["wrong"] == 0
-    assert whole["p50_ms"] > 150, "the pause before the poll is part of it"
-
-
-def test_an_accepted_job_that_nobody_knows_any_more_is_lost(port: int) -> None:
-    *_, whole = _reports(port, "/lost")
-    assert whole["accepted"] == whole["non_2xx"] > 0
-    assert whole["ended"] == 0
-
-
-def test_each_report_has_the_counts_of_its_own_time(port: int) -> None:
-    *reports, whole = _reports(port, "/good", "/refused", "/good", "/good")
-    assert 4 <= len(reports) <= 5
-    assert 0 < sum(report["good"] for report in reports) <= whole["good"]
-    assert 0 < sum(report["refused"].get("503", 0) for report in reports) <= whole["non_2xx"]
-    assert all(report["p50_ms"] <= report["p99_ms"] for report in reports)
 
 
 def test_the_last_digits_of_an_answer_do_not_count() -> None:
