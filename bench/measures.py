@@ -65,6 +65,9 @@ class Measures:
         others = {measure.round: measure.value for measure in self.of(row, other)}
         return [m.value / others[m.round] for m in self.of(row, server) if others.get(m.round)]
 
+    def ratios_to(self, row: str, other: str) -> Callable[[str], list[float]]:
+        return lambda server: self.ratios(row, server, other)
+
     def best(self, row: str, among: Iterable[str]) -> str | None:
         return max(among, key=lambda server: self.median(row, server), default=None)
 

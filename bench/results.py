@@ -91,8 +91,8 @@ def _single(measures: Measures, row: str) -> str:
     columns: list[Column] = [
         ("requests/s", 0, measures.values(row)),
         ("÷ hello world", 2, lambda server: [m.value / m.hello for m in measures.of(row, server) if m.hello]),
-        ("÷ best other", 2, lambda server: measures.ratios(row, server, best or "")),
-        ("÷ Flask inline", 2, lambda server: measures.ratios(row, server, "flask")),
+        ("÷ best other", 2, measures.ratios_to(row, best or "")),
+        ("÷ Flask inline", 2, measures.ratios_to(row, "flask")),
         ("p50 ms", 1, lambda server: [m.p50_ms for m in measures.of(row, server) if m.p50_ms]),
         ("p99 ms", 1, lambda server: [m.p99_ms for m in measures.of(row, server) if m.p99_ms]),
         ("bad", 0, measures.bad(row)),
@@ -110,9 +110,9 @@ def _latency(measures: Measures, row: str) -> str:
 
     columns: list[Column] = [
         ("ms", 2, measures.values(row)),
-        ("÷ Flask inline", 2, lambda server: measures.ratios(row, server, "flask")),
+        ("÷ Flask inline", 2, measures.ratios_to(row, "flask")),
         ("ms more than Flask inline", 2, more),
-        ("÷ RQ", 2, lambda server: measures.ratios(row, server, "rq")),
+        ("÷ RQ", 2, measures.ratios_to(row, "rq")),
         ("bad", 0, measures.bad(row)),
     ]
     return _section(measures, row, columns, least_first=True)
@@ -121,7 +121,7 @@ def _latency(measures: Measures, row: str) -> str:
 def _amount(measures: Measures, row: str, unit: str, reference: str, least_first: bool = False) -> str:
     columns: list[Column] = [
         (unit, 0, measures.values(row)),
-        (f"÷ {reference}", 2, lambda server: measures.ratios(row, server, BY_REFERENCE[reference])),
+        (f"÷ {reference}", 2, measures.ratios_to(row, BY_REFERENCE[reference])),
         ("bad", 0, measures.bad(row)),
     ]
     return _section(measures, row, columns, least_first)
@@ -133,8 +133,8 @@ def _drain(measures: Measures) -> str:
         row = f"drain {model}"
         columns: list[Column] = [
             ("jobs/s", 0, measures.values(row)),
-            ("÷ SimpleWorker", 1, lambda server, row=row: measures.ratios(row, server, "rq")),
-            ("÷ Celery", 1, lambda server, row=row: measures.ratios(row, server, "celery")),
+            ("÷ SimpleWorker", 1, measures.ratios_to(row, "rq")),
+            ("÷ Celery", 1, measures.ratios_to(row, "celery")),
         ]
         if measures.servers(row):
             sections.append(f"`{model}`\n\n{_table(measures, row, columns, SCORER_LABELS)}")

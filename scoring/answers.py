@@ -232,9 +232,9 @@ def _nonzero(values: Any, method: Method, rows: int) -> list[Any]:
     names: Any = method.names or range(values.shape[1])
     if len(names) != values.shape[1]:
         raise InvalidAnswer(f"answered {method.name} with {values.shape[1]} numbers a row, and has {len(names)} names")
-    numbers, places, ends = _finite(values.data), values.indices.tolist(), values.indptr.tolist()
+    numbers, positions, ends = _finite(values.data), values.indices.tolist(), values.indptr.tolist()
     return [
-        {str(names[column]): number for column, number in zip(places[a:b], numbers[a:b], strict=True) if number != 0}
+        {str(names[column]): number for column, number in zip(positions[a:b], numbers[a:b], strict=True) if number != 0}
         for a, b in pairwise(ends)
     ]
 

@@ -52,12 +52,12 @@ def hide_memory() -> None:
 
     On Linux only. Forked children are hidden, too, until they execute another program or call `show_memory`.
     """
-    _set_dumpable(0)
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def show_memory() -> None:
     """Undo `hide_memory` in a forked child. A hidden process cannot write its own files in /proc."""
-    _set_dumpable(1)
+    _prctl(_PR_SET_DUMPABLE, 1)
 
 
 def end_with_parent(parent: int) -> None:
@@ -66,10 +66,6 @@ def end_with_parent(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit()
-
-
-def _set_dumpable(value: int) -> None:
-    _prctl(_PR_SET_DUMPABLE, value)
 
 
 def _prctl(option: int, value: int) -> None:

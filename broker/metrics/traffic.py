@@ -179,8 +179,8 @@ def _values(snapshot: Snapshot) -> dict[str, str]:
     def of(model: str) -> list[float]:
         return by_model.setdefault(model, [0.0] * length)
 
-    places = [(table.QUEUE_JOBS, 0), (table.QUEUE_AGE, 1), (table.ROWS, 5), (table.REFUSED_ROWS, length - 1)]
-    for metric, index in places:
+    positions = [(table.QUEUE_JOBS, 0), (table.QUEUE_AGE, 1), (table.ROWS, 5), (table.REFUSED_ROWS, length - 1)]
+    for metric, index in positions:
         for (model,), value in snapshot.values[metric].items():
             of(model)[index] = value
     for (model, outcome), count in snapshot.values[table.MODEL_REQUESTS].items():

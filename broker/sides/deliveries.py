@@ -64,21 +64,12 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """A delivery that is due, of which `tries` have failed. `body`: b'' for the end of the job `job_id`; `job`: as it
-    is now, None if it is gone."""
+class Delivery(Planned):
+    """A delivery that is due, of which `tries` have failed. Without a `body` it is of the end of the job `job_id`;
+    `job`: as it is now, None if it is gone."""
 
-    id: str
-    url: str
-    webhook: str
-    event: str
-    owner: str
-    host: str
-    at: str
-    model: str
-    job_id: str
-    body: bytes
-    tries: int
+    job_id: str = ""
+    tries: int = 0
     job: Job | None = None
 
 
@@ -134,7 +125,9 @@ class Deliveries:
         held = [part for delivery in in_flight for part in (delivery.owner, delivery.host)]
         fields = self._run("claim_deliveries", most, round(CLAIM * 1000), each_host, each_owner, *held)
         rows: Iterable[Any] = zip(*(fields[start::_PARTS] for start in range(_PARTS)), strict=True)
-        values: list[list[Any]] = [[*map(bytes.decode, texts), body, int(tries or 0)] for *texts, body, tries in rows]
+        values: list[list[Any]] = [
+            [*map(bytes.decode, texts), body, job_id.decode(), int(tries or 0)] for *texts, job_id, body, tries in rows
+        ]
         claimed = [Delivery(*row) for row in values]
         of_jobs = [delivery.job_id for delivery in claimed if not delivery.body]
         jobs = dict(zip(of_jobs, read_jobs(self._scripts, of_jobs), strict=True)) if of_jobs else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -65,7 +65,7 @@ class FileTasks:
         """Take the next task of a file for one of `models` (None: all) and none of `skip`. This incarnation owns it
         then. Returns None if there is none. Unreadable files fail with `job_refused`. Raises `FencedError` without a
         lease."""
-        while answer := self._run("take_task", _spaced(models or ()), _spaced(skip)):
+        while answer := self._run("take_task", spaced(models or ()), spaced(skip)):
             task_id, file, queue, version, stage, number, deaths, data, request = answer
             try:
                 if not _ID.fullmatch(file):
@@ -116,9 +116,10 @@ class FileTasks:
         return self._scripts.run(name, self._incarnation, *args)
 
 
-def _spaced(names: Collection[str]) -> str:
+def spaced(names: Iterable[str]) -> str:
     """Join names so that Lua finds one without parsing: ' loan iris '."""
-    return f" {' '.join(sorted(names))} " if names else ""
+    joined = " ".join(names)
+    return f" {joined} " if joined else ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from broker.link.scripts import Call, Scripts
 from broker.records.job_kinds import PREDICTION
 from broker.records.job_records import finished, payload_of, plain
 from broker.records.lease_groups import place_of
-from broker.sides.file_tasks import LANE_BELL
+from broker.sides.file_tasks import LANE_BELL, spaced
 from contract.errors import Code, Failure
 from contract.model.signature import PREDICT
 from contract.row import ColumnarRows, Row
@@ -160,16 +160,10 @@ def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:
         raise ValueError(f"a batch has between 1 and {LARGEST_BATCH} jobs, not {limits.jobs}")
     if limits.models is not None and not limits.models:
         raise ValueError("without a model nothing can be taken")
-    row_limits = _spaced(f"{PREDICTION.queue_of(model)}={rows}" for model, rows in limits.model_rows.items())
-    queues, skip = (_spaced(map(PREDICTION.queue_of, models)) for models in (limits.models or (), limits.skip))
-    homes = _spaced(f"{PREDICTION.queue_of(model)}={slot}" for model, slot in limits.homes.items())
+    row_limits = spaced(f"{PREDICTION.queue_of(model)}={rows}" for model, rows in limits.model_rows.items())
+    queues, skip = (spaced(map(PREDICTION.queue_of, models)) for models in (limits.models or (), limits.skip))
+    homes = spaced(f"{PREDICTION.queue_of(model)}={slot}" for model, slot in limits.homes.items())
     return limits.jobs, limits.rows, row_limits, queues, skip, homes, round(limits.patience * 1_000_000)
-
-
-def _spaced(names: Iterable[str]) -> str:
-    """Join names so that Lua finds one without parsing: ' predict:loan predict:iris '."""
-    joined = " ".join(names)
-    return f" {joined} " if joined else ""
 
 
 def _read(parts: Sequence[bytes]) -> tuple[list[BatchJob], dict[str, Failure]]:

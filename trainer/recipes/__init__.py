@@ -79,7 +79,7 @@ def artifact_format(estimator: Any) -> ArtifactFormat:
     except Exception:
         # For example a lambda. Publishing refuses an estimator that even cloudpickle cannot write.
         return ArtifactFormat.CLOUDPICKLE
-    return ArtifactFormat.CLOUDPICKLE if finder.found else ArtifactFormat.JOBLIB
+    return ArtifactFormat.CLOUDPICKLE if finder.finds_own else ArtifactFormat.JOBLIB
 
 
 class _NullFile:
@@ -90,11 +90,11 @@ class _NullFile:
 class _Finder(pickle.Pickler):
     """Finds classes and functions that a recipe defines."""
 
-    found = False
+    finds_own = False
 
     def reducer_override(self, thing: Any) -> Any:
         if isinstance(thing, type | FunctionType) and thing.__module__.startswith((f"{__name__}.", f"{OWN}.")):
-            self.found = True
+            self.finds_own = True
         return NotImplemented
 
 

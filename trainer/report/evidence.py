@@ -82,13 +82,13 @@ class Leak:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The results of predicting a class from the probability `threshold` on, for the test rows: `found` rows are
+    """The results of predicting a class from the probability `threshold` on, for the test rows: `flagged` rows are
     predicted as the class. `precision` is 1 if there are none."""
 
     threshold: float
     precision: float
     recall: float
-    found: int
+    flagged: int
 
 
 @dataclass(frozen=True)

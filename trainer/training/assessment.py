@@ -102,7 +102,7 @@ def _with_threshold(fitted: FittedModel, thresholds: Thresholds | None, run: Run
     best, by_argmax = thresholds.best, thresholds.argmax
     by_itself = (
         f"precision {by_argmax.precision:.3f}, recall {by_argmax.recall:.3f}"
-        if by_argmax.found
+        if by_argmax.flagged
         else "which no test row reaches"
     )
     run.remark(

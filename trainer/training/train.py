@@ -26,7 +26,8 @@ from trainer.publishing.publish import PublishRefused, publish
 from trainer.publishing.signing import SigningPolicy
 from trainer.recipe import DataError, Log, Recipe, RecipeError, Run, Table
 from trainer.report.evidence import Evidence
-from trainer.report.written import DrawnReport
+from trainer.report.facts import gather
+from trainer.report.written import draw_report
 from trainer.tables import training_rows
 from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import CsvFile, TrainingRows
@@ -60,7 +61,7 @@ def train(
         with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
             evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log)
             phases.enter("reporting")
-            report = DrawnReport.of(evidence)
+            write_report = draw_report(gather(evidence))
     except (ModelgateError, MemoryError):
         raise
     except Exception as error:
@@ -88,7 +89,7 @@ def train(
     def write(folder: Path, manifest: ModelManifest) -> None:
         save_hashes(folder, row_hashes)
         save_result(folder, job, unpromoted(manifest))
-        report.write(folder, manifest)
+        write_report(folder, manifest)
 
     manifest = _published(settings.models_dir, evidence, write, signing)
     return _finished(unpromoted(manifest), request, settings, phases, log, promote)

@@ -23,7 +23,7 @@ from scoring import skops_files
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict
 from scoring.trust import Trust
-from tests.trainer.conftest import Unreported, check_without_trainer
+from tests.trainer.conftest import check_without_trainer, leave_out_reports
 from trainer.recipe import RecipeError
 from trainer.training.train import train
 
@@ -90,7 +90,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("mixed")
     patch = pytest.MonkeyPatch()
     patch.setattr("trainer.publishing.publish.verify", lambda *_: None)
-    patch.setattr("trainer.training.train.DrawnReport", Unreported)
+    leave_out_reports(patch)
     try:
         return Trained(folder / "models", write(folder / "mixed.csv", mixed_rows(400)), "risk")
     finally:

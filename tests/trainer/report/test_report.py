@@ -36,7 +36,7 @@ from tests.trainer.report.evidences import evidence_of, published
 from trainer.recipe import Candidate
 from trainer.report.evidence import ComparisonOutcome, Evidence, Leak, VersionComparison
 from trainer.report.importance import importance
-from trainer.report.written import DrawnReport
+from trainer.report.written import draw_report
 
 VOID = {"meta", "br"}
 
@@ -82,7 +82,7 @@ class Page(HTMLParser):
 
 def write(folder: Path, evidence: Evidence) -> None:
     folder.mkdir(exist_ok=True)
-    DrawnReport.of(evidence).write(folder, published(evidence))
+    draw_report(trainer.report.facts.gather(evidence))(folder, published(evidence))
 
 
 def reported(evidence: Evidence, folder: Path) -> tuple[Page, dict[str, Any]]:

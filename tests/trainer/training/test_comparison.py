@@ -18,7 +18,6 @@ from sklearn.model_selection import train_test_split
 from contract.model.repository import Repository
 from contract.settings import Settings
 from contract.work.training import Gate, TrainingRequest, TrainingResult
-from tests.trainer.conftest import Unreported
 from trainer.publishing.aliases import move_alias
 from trainer.report.evidence import Evidence
 from trainer.report.facts import comparison
@@ -346,13 +345,7 @@ def evidences(monkeypatch: pytest.MonkeyPatch, unreported: None) -> list[Evidenc
     """What the reports would be made of, in order."""
     made: list[Evidence] = []
 
-    class Recorded(Unreported):
-        @classmethod
-        def of(cls, evidence: Evidence) -> Unreported:
-            made.append(evidence)
-            return super().of(evidence)
-
-    monkeypatch.setattr("trainer.training.train.DrawnReport", Recorded)
+    monkeypatch.setattr("trainer.training.train.gather", made.append)
     return made
 
 

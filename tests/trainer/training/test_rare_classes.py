@@ -67,7 +67,7 @@ def test_a_threshold_is_chosen_out_of_fold_and_measured_on_held_out_rows() -> No
     answered = probabilities >= chosen_thresholds.best.threshold
     assert chosen_thresholds.best.precision == pytest.approx(precision_score(y == "yes", answered))
     assert chosen_thresholds.best.recall == pytest.approx(recall_score(y == "yes", answered))
-    assert chosen_thresholds.best.found == answered.sum()
+    assert chosen_thresholds.best.flagged == answered.sum()
     assert chosen_thresholds.argmax.recall == recall_score(y == "yes", PREDICTED[2500:] == "yes")
 
 

@@ -213,10 +213,10 @@ def drawn_report(facts: dict[str, Any] | None) -> WriteReport | None:
     """
     if facts is None:
         return None
-    from trainer.report.written import DrawnReport  # slow: it imports matplotlib, which few imports need
+    from trainer.report.written import draw_report  # slow: it imports matplotlib, which few imports need
 
     try:
-        return DrawnReport.drawn(facts).write
+        return draw_report(facts)
     except Exception:
         log.warning("a model was imported without a report", exc_info=True)
         return None
