@@ -34,7 +34,7 @@ def _own_log() -> Iterator[None]:
     root = logging.getLogger()
     levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.OURS))}
     yield
-    if ours := [one for one in root.handlers if isinstance(one.formatter, logs.TextLines | logs.JsonLines)]:
+    if ours := [handler for handler in root.handlers if isinstance(handler.formatter, logs.TextLines | logs.JsonLines)]:
         for handler in ours:
             root.removeHandler(handler)
         for logger, level in levels.items():
@@ -70,7 +70,7 @@ def models(tmp_path: Path) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, or one process would run the last of them alone."""
     slowest = [Path(__file__).parent / name for name in ("flow", "qa", "trainer", "gateway", "scoring", "broker")]
-    items.sort(key=lambda item: next((place for place, folder in enumerate(slowest) if folder in item.path.parents), 9))
+    items.sort(key=lambda item: next((rank for rank, folder in enumerate(slowest) if folder in item.path.parents), 9))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

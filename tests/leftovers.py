@@ -50,9 +50,9 @@ class Leftovers:
     def wait(self, deadline: float) -> list[str]:
         """Wait until all that is new has gone, for at most `deadline` seconds, and return what has not."""
         end, pause = time.monotonic() + deadline, 0.001
-        while found := self._new():
+        while left := self._new():
             if time.monotonic() > end:
-                return found
+                return left
             gc.collect()  # closes what nothing refers to any more
             time.sleep(pause)
             pause = min(2 * pause, 0.1)
@@ -118,10 +118,10 @@ def _no_leftovers(scope: str) -> Iterator[None]:
     with _marked(leftovers.mark):
         yield
     _watched.remove(leftovers)
-    if found := leftovers.wait(DEADLINE):
+    if left := leftovers.wait(DEADLINE):
         for wider in _watched:  # it is said once
             wider.known.add_those_since(leftovers.known)
-        pytest.fail(f"left behind: {'; '.join(found)}", pytrace=False)
+        pytest.fail(f"left behind: {'; '.join(left)}", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -163,17 +163,17 @@ def _pids() -> set[int]:
 
 def _sockets() -> dict[str, int]:
     """The file descriptors of the sockets of this process, by inode."""
-    found = {}
+    sockets = {}
     for fd in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # the one of the folder
-            found[str(Path(f"/proc/self/fd/{fd}").readlink())] = int(fd)
-    return {inode: fd for inode, fd in found.items() if inode.startswith("socket:")}
+            sockets[str(Path(f"/proc/self/fd/{fd}").readlink())] = int(fd)
+    return {inode: fd for inode, fd in sockets.items() if inode.startswith("socket:")}
 
 
 def _ends(fd: int) -> str:
-    with suppress(OSError), socket.socket(fileno=os.dup(fd)) as one:
-        own = str(one.getsockname())
+    with suppress(OSError), socket.socket(fileno=os.dup(fd)) as connection:
+        ours = str(connection.getsockname())
         with suppress(OSError):
-            return f"{own} to {one.getpeername()}"
-        return own
+            return f"{ours} to {connection.getpeername()}"
+        return ours
     return f"{fd}, which has just been closed"

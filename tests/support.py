@@ -96,7 +96,7 @@ def alive(pid: int) -> bool:
 
 def gone(processes: Iterable[psutil.Process]) -> bool:
     """Return whether all processes have ended."""
-    return not any(one.is_running() and alive(one.pid) for one in processes)
+    return not any(process.is_running() and alive(process.pid) for process in processes)
 
 
 def command_line(process: psutil.Process) -> list[str]:
@@ -193,13 +193,13 @@ def write_version(
 def _dump_by_value(estimator: Any, buffer: io.BytesIO) -> None:
     """Pickle the estimator with its class, since another process cannot import the tests."""
     module = sys.modules[type(estimator).__module__]
-    own = module.__name__.startswith("tests")
-    if own:
+    ours = module.__name__.startswith("tests")
+    if ours:
         cloudpickle.register_pickle_by_value(module)
     try:
         cloudpickle.dump(estimator, buffer)
     finally:
-        if own:
+        if ours:
             cloudpickle.unregister_pickle_by_value(module)
 
 

@@ -157,9 +157,9 @@ class ProtocolMachine(RuleBasedStateMachine):
             accepted = [submission.accepted for submission in self.jobs.submit(jobs)]
             assert accepted == [limit is None for limit in expected]
         for idempotency in {job.idempotency for job in jobs if job.idempotency}:
-            assert self.found(idempotency) == self.reference.earlier(idempotency)
+            assert self.earlier_job(idempotency) == self.reference.earlier(idempotency)
 
-    def found(self, idempotency: str) -> ConflictReason | str | None:
+    def earlier_job(self, idempotency: str) -> ConflictReason | str | None:
         try:
             return IdempotencyRecords(self.redis).find(idempotency)
         except IdempotencyConflict as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,20 +18,20 @@ from contract.model.manifest import InputFormat
 from contract.settings import Settings
 from contract.work.jobs import PredictionOutcome
 from tests.gateway.conftest import scorer, scoring, settings  # noqa: F401
-from tests.gateway.server.test_gunicorn import Server, serving
+from tests.stacks.gateways import Gateway, serving
 from tests.support import Sum, numbers, until, write_version
 
 KEY = "k" * 40
 
 
 @pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:  # noqa: F811
-    with serving(settings, "gateway") as running:
+def server(settings: Settings) -> Iterator[Gateway]:  # noqa: F811
+    with serving(settings) as running:
         yield running
 
 
 @pytest.mark.usefixtures("scoring")
-def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_server(server: Server) -> None:
+def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_server(server: Gateway) -> None:
     mg = Client(server.address, timeout=60)
     total = mg.model("sum")
     frame = pd.DataFrame({"b": [1, 2], "a": [10.5, 20.5]}, index=["x", "y"])
@@ -62,7 +61,7 @@ def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_serv
 @pytest.mark.usefixtures("scoring")
 def test_an_error_has_the_number_of_its_row_also_if_the_rows_go_in_parts(settings: Settings) -> None:  # noqa: F811
     rows: list[Any] = [[1, 2]] * 10_003
-    with serving(dataclasses.replace(settings, max_queue_rows=20_000), "gateway") as server:
+    with serving(settings) as server:
         total = Client(server.address, timeout=60).model("sum")
         rows[10_001:] = [1, "two"], {"a": 1}
         with pytest.raises(modelgate.Invalid, match="row 10001: 'b' must be a finite number; it is 'two'") as refused:
@@ -83,7 +82,7 @@ def weighing(redis: Redis) -> Iterator[None]:
 @pytest.mark.usefixtures("weighing")
 def test_columns_reach_the_inputs_of_their_names_also_after_the_current_version_has_changed(
     settings: Settings,  # noqa: F811
-    server: Server,
+    server: Gateway,
 ) -> None:
     frame = pd.DataFrame({"b": [2.0], "a": [1.0]})
     by_position, by_name = numbers("x0", "x1"), numbers("a", "b")
@@ -100,7 +99,7 @@ def test_columns_reach_the_inputs_of_their_names_also_after_the_current_version_
         model.predict([[1, "two"]])
 
 
-def test_a_wait_ends_with_its_time_out_and_ctrl_c_cancels_the_job(server: Server) -> None:
+def test_a_wait_ends_with_its_time_out_and_ctrl_c_cancels_the_job(server: Gateway) -> None:
     mg = Client(server.address, timeout=60)
     total = mg.model("sum")
     waiting = Client(server.address, timeout=1).model("sum")
@@ -125,8 +124,7 @@ def test_a_wait_ends_with_its_time_out_and_ctrl_c_cancels_the_job(server: Server
 @pytest.mark.slow
 @pytest.mark.usefixtures("scoring")
 def test_a_key_that_may_only_predict_gets_plain_types(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    monkeypatch.setenv("ADMIN_KEY", KEY)
-    with serving(dataclasses.replace(settings, admin_key=KEY), "gateway") as server:
+    with serving(settings, ADMIN_KEY=KEY) as server:
         with pytest.raises(modelgate.Unauthorized, match="the request has no key; set MODELGATE_API_KEY"):
             Client(server.address).models()
         made = Client(server.address, KEY).request("POST", "/v1/keys", json={"name": "ci", "scopes": ["predict"]})

@@ -15,7 +15,7 @@ from modelgate import Client
 
 from contract.settings import Settings
 from tests.gateway.conftest import settings  # noqa: F401
-from tests.gateway.server.test_gunicorn import Server, serving
+from tests.stacks.gateways import Gateway, serving
 from tests.support import until
 
 CSV = b"a,b\n" + b"1,2\n" * 1000
@@ -57,13 +57,13 @@ class LosesAnswers:
 
 
 @pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:  # noqa: F811
-    with serving(settings, "gateway") as running:
+def server(settings: Settings) -> Iterator[Gateway]:  # noqa: F811
+    with serving(settings) as running:
         yield running
 
 
 @pytest.fixture
-def lossy(server: Server) -> Iterator[LosesAnswers]:
+def lossy(server: Gateway) -> Iterator[LosesAnswers]:
     proxy = LosesAnswers(server.port)
     yield proxy
     proxy.close()
@@ -78,7 +78,7 @@ REQUESTS: dict[str, Callable[[Client], object]] = {
 
 @pytest.mark.parametrize("ask", REQUESTS.values(), ids=REQUESTS)
 def test_ctrl_c_cancels_a_job_whose_answer_is_outstanding(
-    server: Server, lossy: LosesAnswers, ask: Callable[[Client], object]
+    server: Gateway, lossy: LosesAnswers, ask: Callable[[Client], object]
 ) -> None:
     main = threading.get_ident()
 
@@ -95,7 +95,7 @@ def test_ctrl_c_cancels_a_job_whose_answer_is_outstanding(
         assert [job.status for job in direct.jobs()] == ["canceled"]
 
 
-def test_ctrl_c_while_a_file_is_sent_ends_at_once_and_makes_no_job(server: Server) -> None:
+def test_ctrl_c_while_a_file_is_sent_ends_at_once_and_makes_no_job(server: Gateway) -> None:
     def interrupt(sent: int, total: int) -> None:
         raise KeyboardInterrupt
 

@@ -25,7 +25,7 @@ PEN = Object(
 )
 
 
-def found(body: Any, members: Object = PEN) -> tuple[Any, dict[str | None, str]]:
+def checked(body: Any, members: Object = PEN) -> tuple[Any, dict[str | None, str]]:
     errors = Errors()
     value = errors.read("", body, members)
     return value, {error.field: f"{error.code}: {error.message}" for error in errors.first}
@@ -33,12 +33,12 @@ def found(body: Any, members: Object = PEN) -> tuple[Any, dict[str | None, str]]
 
 def test_valid_members_are_returned_and_a_null_counts_as_missing() -> None:
     values = {"name": "mine", "cap": {"closed": True}, "tags": ["a", "b"]}
-    assert found({**values, "color": None}) == (values, {})
+    assert checked({**values, "color": None}) == (values, {})
 
 
 def test_every_error_is_named_at_once_with_what_would_be_right() -> None:
     body = {"nme": 1, "color": "gren", "cap": {"close": 1, "closed": 1}, "tags": ["a", "a"], "ink": 2}
-    assert found(body)[1] == {
+    assert checked(body)[1] == {
         "nme": "unknown_key: 'nme' is not a key of a pen; did you mean 'name'?",
         "ink": "unknown_key: 'ink' is not a key of a pen; it may have name, color, cap, tags",
         "name": "not_a_string: name must be text of 1 to 8 characters; it is null",
@@ -51,14 +51,14 @@ def test_every_error_is_named_at_once_with_what_would_be_right() -> None:
 
 @pytest.mark.parametrize("body", [None, [], "pen", 3])
 def test_a_body_that_is_no_object_is_one_error(body: Any) -> None:
-    assert list(found(body)[1]) == [None]
-    assert found({"name": "x", "cap": "on"})[1] == {"cap": "not_an_object: cap must be an object; it is 'on'"}
+    assert list(checked(body)[1]) == [None]
+    assert checked({"name": "x", "cap": "on"})[1] == {"cap": "not_an_object: cap must be an object; it is 'on'"}
 
 
 def test_a_member_that_is_there_twice_is_refused() -> None:
     body = RepeatedKeys({"name": "b"})
     body.repeated = ("name",)
-    assert found(body)[1] == {"name": "repeated_field: 'name' appears more than once"}
+    assert checked(body)[1] == {"name": "repeated_field: 'name' appears more than once"}
 
 
 def test_the_first_errors_are_kept_and_all_are_counted() -> None:

@@ -92,7 +92,7 @@ def run_until(service: Service, condition: Callable[[], Any], what: str) -> Any:
         service.step()
         return condition()
 
-    return until(step, what, 60)
+    return until(step, what)
 
 
 def subscribe(redis: Redis, name: str, url: str, *events: str, owner: str = "", models: Any = None) -> None:

@@ -22,12 +22,14 @@ from contract.errors import Failure
 from contract.model.signature import Field, Kind
 from contract.settings import Settings
 from contract.work.jobs import PredictionOutcome
-from gateway.app import Gateway, create_app
+from gateway.app import Gateway as App
+from gateway.app import create_app
 from gateway.door.entrance import Door
 from gateway.http.exchange import Exchange
 from gateway.openapi.document import content, problems
 from gateway.serving.repository_commands import RunCommand
 from tests.provoked import FILES, PROVOKED
+from tests.stacks.gateways import Gateway, serving
 from tests.support import DEADLINE, Sum, state_dir, write_version
 
 
@@ -48,14 +50,14 @@ def late_builders() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _closed_gateways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Closes the gateways of a test: none of their threads talks to Redis after it."""
-    made: list[Gateway] = []
-    make = Gateway.__init__
+    made: list[App] = []
+    make = App.__init__
 
-    def remember(gateway: Gateway, *args: Any, **options: Any) -> None:
+    def remember(gateway: App, *args: Any, **options: Any) -> None:
         made.append(gateway)
         make(gateway, *args, **options)
 
-    monkeypatch.setattr(Gateway, "__init__", remember)
+    monkeypatch.setattr(App, "__init__", remember)
     yield
     for gateway in made:
         with suppress(RedisError, KeyError):  # one that was refused has nothing to close
@@ -82,6 +84,13 @@ def shared_settings(redis_url: str, tmp_path_factory: pytest.TempPathFactory) ->
     with connect(redis_url) as connection:
         connection.flushall()
     return settings_in(folder, redis_url)
+
+
+@pytest.fixture(scope="module")
+def server(shared_settings: Settings) -> Iterator[Gateway]:
+    """A gateway under gunicorn for the tests of a module, which neither end it nor make keys."""
+    with serving(shared_settings, ALLOW_UPLOAD="local") as gateway:
+        yield gateway
 
 
 def settings_in(folder: Path, redis_url: str) -> Settings:
@@ -128,8 +137,9 @@ def scorer(redis: Redis, outcome: Callable[[BatchJob], PredictionOutcome | Failu
 
 def without_redis(settings: Settings, run_command: RunCommand | None = None, **changes: Any) -> FlaskClient:
     """A gateway that has learnt from Redis that there are no keys, and whose Redis does not answer any more."""
-    app = create_app(replace(settings, redis_url="redis://127.0.0.1:1", **changes), run_command)
+    app = create_app(replace(settings, redis_url="redis://127.0.0.1:1", submit_timeout=1, **changes), run_command)
     app.extensions["door"]._keys._closed._known = True
+    app.extensions["listener"]._subscribed.set()  # a first request would wait for it
     return app.test_client()
 
 
@@ -149,8 +159,8 @@ def _only_documented_answers(monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
         ended(door, exchange)
         if exchange.code is not None:
             PROVOKED.add(f"{exchange.status} {exchange.code}")
-        if found := undocumented_answer(exchange):
-            undocumented.add(found)
+        if answer := undocumented_answer(exchange):
+            undocumented.add(answer)
 
     monkeypatch.setattr(Door, "_ended", look)
     yield

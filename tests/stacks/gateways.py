@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,15 +16,20 @@ from typing import Any
 import psutil
 import requests
 
+from contract.settings import Settings
 from tests.stacks.ports import free_port
 from tests.stacks.redis_process import RedisProcess
 from tests.stacks.workers import WorkerCluster, worker_cluster
 from tests.support import PROJECT, until
 
+FEW_FILES = 128
+"""The number of open files that a system might allow by default."""
+_CONFIGURATION = PROJECT / "gateway" / "server" / "gunicorn.conf.py"
+
 
 @dataclass
 class Gateway:
-    """`python -m gateway`."""
+    """`python -m gateway`; with `gunicorn`, lines that are added to its configuration, gunicorn itself."""
 
     redis_url: str
     models: Path
@@ -30,6 +37,7 @@ class Gateway:
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    gunicorn: str = ""
 
     @property
     def address(self) -> str:
@@ -43,15 +51,24 @@ class Gateway:
         environment = {"PORT": str(self.port), "REDIS_URL": self.redis_url, "MODELS_DIR": str(self.models)}
         environment["STATE_DIR"] = str(self.log_file.parent)
         defaults = {"GATEWAY_PROCESSES": "1", "STOP_GRACE": "8"}
+        few = FEW_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway"],
+                [sys.executable, "-m", *self._module()],
                 cwd=PROJECT,
                 env={**os.environ, **environment, **defaults, **self.settings},
                 stderr=log,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few),
             )
         until(self.live, "the gateway serves")
         return self
+
+    def _module(self) -> Sequence[str]:
+        if not self.gunicorn:
+            return ["gateway"]
+        config = self.log_file.with_name("gunicorn.conf.py")
+        config.write_text(f"exec(open({str(_CONFIGURATION)!r}).read())\n{self.gunicorn}")
+        return ["gunicorn", "--config", str(config), "gateway.server.wsgi:application()"]
 
     def live(self) -> bool:
         with suppress(requests.RequestException):
@@ -61,7 +78,11 @@ class Gateway:
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(30)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
 
     def kill(self) -> None:
         """Kill all its processes at once."""
@@ -99,6 +120,44 @@ class Gateway:
 
     def get(self, path: str) -> requests.Response:
         return requests.get(self.address + path, timeout=90)
+
+    def send(self, data: Any, kind: str = "application/json", **headers: str) -> requests.Response:
+        """Send `data` as it is to the model `sum`."""
+        headers["Content-Type"] = kind
+        return requests.post(f"{self.address}/v1/models/sum/predict", data=data, headers=headers, timeout=60)
+
+    def raw(self, data: bytes, *, hang_up: bool = False) -> bytes:
+        """Return the answer to `data` until the connection is closed. `hang_up` closes this side after the data."""
+        with self.connected() as connection:
+            connection.sendall(data)
+            if hang_up:
+                connection.shutdown(socket.SHUT_WR)
+            return rest_of(connection)
+
+    def connected(self) -> socket.socket:
+        """Return a new connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    """Return what arrives until the other side closes the connection."""
+    answer = b""
+    with suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
+@contextmanager
+def serving(settings: Settings, gunicorn: str = "", **environ: str) -> Iterator[Gateway]:
+    """Run a gateway on the Redis, the models and the state of `settings`, with `environ` in its environment."""
+    environ = {"MAX_BODY_MB": "1", "SPOOL_DIR": str(settings.state_dir / "spool"), **environ}
+    gateway = Gateway(settings.redis_url, settings.models_dir, settings.state_dir / "gateway.log", environ)
+    gateway.gunicorn = gunicorn
+    try:
+        yield gateway.start()
+    finally:
+        gateway.stop()
 
 
 @dataclass

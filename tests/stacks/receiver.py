@@ -23,8 +23,8 @@ class Received:
 
     @property
     def json(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        message: dict[str, Any] = json.loads(self.body)
+        return message
 
 
 @dataclass
@@ -42,21 +42,21 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/hook?token=1"
 
     def bodies(self) -> Sequence[dict[str, Any]]:
-        return [one.json for one in self.received]
+        return [message.json for message in self.received]
 
 
 @contextmanager
 def receiver(address: str = "127.0.0.1") -> Iterator[Receiver]:
     """Run a receiver on a free port of loopback; '': of all addresses."""
-    found = Receiver()
+    remembered = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            answer = found.answers.pop(0) if found.answers else (204, {})
-            found.received.append(Received(self.path, dict(self.headers.items()), body))
+            answer = remembered.answers.pop(0) if remembered.answers else (204, {})
+            remembered.received.append(Received(self.path, dict(self.headers.items()), body))
             if answer is None:
-                found.done.wait(60)
+                remembered.done.wait(60)
                 return
             self.send_response(answer[0])
             for name, value in answer[1].items():
@@ -68,13 +68,13 @@ def receiver(address: str = "127.0.0.1") -> Iterator[Receiver]:
             pass
 
     server = ThreadingHTTPServer((address, 0), Handler)
-    found.port = server.server_port
+    remembered.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield found
+        yield remembered
     finally:
-        found.done.set()
+        remembered.done.set()
         server.shutdown()
         thread.join()
         server.server_close()

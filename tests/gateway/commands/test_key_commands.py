@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from redis import Redis
@@ -13,47 +13,51 @@ from redis import Redis
 from broker.access.audit_log import Stream
 from broker.access.key_store import Keys
 from contract.work.api_keys import TOKEN, Detail, Limits, Scope, fingerprint
+from gateway.commands import key_commands
 from tests.support import PROJECT
 
-pytestmark = pytest.mark.waits
-
 Ended = subprocess.CompletedProcess[str]
+ADD = ("add", "--name", "ci", "--scopes", "predict")
 
 
-class CommandLine:
-    """Runs a module as on the command line of an installation."""
-
-    def __init__(self, module: str, **environment: str) -> None:
-        self._command = [sys.executable, "-m", *module.split()]
-        inherited = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "STATE_DIR")}
-        self._environment = {**inherited, **environment}
-
-    def __call__(self, *arguments: str) -> Ended:
-        return subprocess.run(
-            [*self._command, *arguments],
-            cwd=PROJECT,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+class CommandLine(Protocol):
+    def __call__(self, *arguments: str, **environ: str) -> Ended: ...
 
 
 @pytest.fixture
-def key(redis: Redis, redis_url: str, tmp_path: Path) -> CommandLine:
-    return CommandLine("gateway key", REDIS_URL=redis_url, STATE_DIR=str(tmp_path))
+def away_from_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """Runs `key` in this process, with nothing in its environment but a STATE_DIR."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+
+    def run(*arguments: str, **environ: str) -> Ended:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        status = key_commands.main(arguments)
+        return Ended(arguments, status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def key(away_from_redis: CommandLine, redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    return away_from_redis
 
 
 def test_a_key_is_made_and_printed_once(key: CommandLine, redis: Redis, tmp_path: Path) -> None:
     options = ("--models", "loan,iris", "--owner", "risk", "--limits", "rows_per_second=100, jobs_in_flight=2")
-    made = key("add", "--name", "ci", "--scopes", "predict,read", "--expires", "90d", *options)
+    command = [sys.executable, "-m", "gateway", "key", "add", "--name", "ci", "--scopes", "predict,read"]
+    made = subprocess.run(
+        [*command, "--expires", "90d", *options], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True
+    )
     secret = made.stdout.removesuffix("\n")
     assert TOKEN.fullmatch(secret), made
     assert "this is the first key" in made.stderr and secret not in made.stderr
-    found = Keys(redis).find(fingerprint(secret))
-    assert found and (found.name, found.owner, found.scopes) == ("ci", "risk", {Scope.PREDICT, Scope.READ})
-    assert (found.models, found.limits) == ({"loan", "iris"}, Limits(rows_per_second=100, jobs_in_flight=2))
-    assert found.detail is Detail.FULL
+    stored = Keys(redis).find(fingerprint(secret))
+    assert stored and (stored.name, stored.owner, stored.scopes) == ("ci", "risk", {Scope.PREDICT, Scope.READ})
+    assert (stored.models, stored.limits) == ({"loan", "iris"}, Limits(rows_per_second=100, jobs_in_flight=2))
+    assert stored.detail is Detail.FULL
     assert (tmp_path / "closed").exists()
     listed = key("list").stdout.splitlines()
     assert [line.split()[0] for line in listed] == ["NAME", "ci"] and "never" in listed[1]
@@ -61,7 +65,7 @@ def test_a_key_is_made_and_printed_once(key: CommandLine, redis: Redis, tmp_path
 
 
 def test_a_first_key_that_is_no_admin_names_the_one_that_its_maker_needs(key: CommandLine) -> None:
-    assert "--scopes admin" in key("add", "--name", "ci", "--scopes", "predict").stderr
+    assert "--scopes admin" in key(*ADD).stderr
     assert "--scopes admin" not in key("add", "--name", "other", "--scopes", "predict").stderr
 
 
@@ -69,19 +73,18 @@ def test_a_first_key_of_an_admin_needs_no_other(key: CommandLine) -> None:
     assert "--scopes admin" not in key("add", "--name", "me", "--scopes", "admin").stderr
 
 
-def test_a_model_that_does_not_exist_is_named(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+def test_a_model_that_does_not_exist_is_named(key: CommandLine, tmp_path: Path) -> None:
     version = tmp_path / "models" / "loan" / "versions" / "1"
     version.mkdir(parents=True)
     (version / "manifest.json").touch()
     (tmp_path / "models" / "loan" / "aliases.json").write_text('{"current": 1}')
-    key = CommandLine("gateway key", REDIS_URL=redis_url, STATE_DIR=str(tmp_path), MODELS_DIR=str(tmp_path / "models"))
-    made = key("add", "--name", "ci", "--scopes", "predict", "--models", "lone,loan")
+    made = key(*ADD, "--models", "lone,loan", MODELS_DIR=str(tmp_path / "models"))
     assert TOKEN.fullmatch(made.stdout.strip()), "the model may come later"
     assert "there is no model 'lone' yet (did you mean 'loan'?)" in made.stderr and "'loan' yet" not in made.stderr
 
 
 def test_a_key_is_rotated_and_revoked_by_its_name(key: CommandLine, redis: Redis) -> None:
-    first = key("add", "--name", "ci", "--scopes", "predict").stdout.strip()
+    first = key(*ADD).stdout.strip()
     rotated = key("rotate", "ci", "--overlap", "1h")
     assert "the old secret works until" in rotated.stderr
     keys = Keys(redis)
@@ -92,7 +95,7 @@ def test_a_key_is_rotated_and_revoked_by_its_name(key: CommandLine, redis: Redis
 
 
 def test_commands_are_audited(key: CommandLine, redis: Redis) -> None:
-    key("add", "--name", "ci", "--scopes", "predict")
+    key(*ADD)
     key("rotate", "ci")
     key("revoke", "ci")
     entries = b" ".join(values[b"entry"] for _, values in redis.xrange(Stream.PRIVILEGED)).decode()  # type: ignore[union-attr]
@@ -109,30 +112,31 @@ def test_wrong_arguments_are_all_named(key: CommandLine, redis: Redis) -> None:
     assert not Keys(redis).exist()
 
 
-def test_a_redis_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
-    away = CommandLine("gateway key", REDIS_URL="redis://:geheim@127.0.0.1:1", STATE_DIR=str(tmp_path))
-    refused = away("add", "--name", "ci", "--scopes", "predict")
+def test_a_redis_that_does_not_answer_is_named_without_its_password(
+    away_from_redis: CommandLine, tmp_path: Path
+) -> None:
+    refused = away_from_redis(*ADD, REDIS_URL="redis://:geheim@127.0.0.1:1")
     assert refused.returncode == 1 and "Redis does not answer" in refused.stderr
     assert "geheim" not in refused.stderr and "Traceback" not in refused.stderr
     assert not (tmp_path / "closed").exists(), "there is no key, so nothing is closed"
 
 
-def test_a_marker_that_cannot_be_written_refuses_the_key(redis: Redis, redis_url: str) -> None:
-    refused = CommandLine("gateway key", REDIS_URL=redis_url, STATE_DIR="/proc")(
-        "add", "--name", "ci", "--scopes", "predict"
-    )
+def test_a_marker_that_cannot_be_written_refuses_the_key(key: CommandLine, redis: Redis) -> None:
+    refused = key(*ADD, STATE_DIR="/proc")
     assert refused.returncode == 2 and "cannot write /proc/closed" in refused.stderr
     assert not Keys(redis).exist()
 
 
-def test_without_an_installation_it_says_what_to_do(tmp_path: Path) -> None:
-    refused = CommandLine("gateway key", STATE_DIR=str(tmp_path / "none"))("list")
+def test_without_an_installation_it_says_what_to_do(away_from_redis: CommandLine, tmp_path: Path) -> None:
+    refused = away_from_redis("list", STATE_DIR=str(tmp_path / "none"))
     assert refused.returncode == 2 and "`make up`" in refused.stderr and "docker compose exec" in refused.stderr
 
 
-def test_it_finds_the_redis_of_make_up(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+def test_it_finds_the_redis_of_make_up(
+    away_from_redis: CommandLine, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
     (tmp_path / "redis").mkdir()
     (tmp_path / "redis" / "redis.sock").symlink_to(redis_url.removeprefix("unix://"))
-    made = CommandLine("gateway key", STATE_DIR=str(tmp_path))("add", "--name", "ci", "--scopes", "predict")
+    made = away_from_redis(*ADD)
     assert TOKEN.fullmatch(made.stdout.strip()), made
     assert (tmp_path / "closed").exists()

@@ -71,8 +71,8 @@ LESSER = (Stream.OTHERS, Stream.ANYBODY)
 
 def entries(redis: Redis, *streams: str) -> list[dict[str, Any]]:
     """Return the entries of some streams, one after the other; by default those of privileged actions."""
-    found: Any = [entry for stream in streams or (Stream.PRIVILEGED,) for entry in redis.xrange(stream)]
-    return [json.loads(values[b"entry"]) for _, values in found]
+    stored: Any = [entry for stream in streams or (Stream.PRIVILEGED,) for entry in redis.xrange(stream)]
+    return [json.loads(values[b"entry"]) for _, values in stored]
 
 
 def key(redis: Redis, *scopes: Scope) -> dict[str, str]:
@@ -216,8 +216,8 @@ def test_refused_and_failed_requests_have_an_entry(client: FlaskClient, redis: R
     assert client.post(f"{MODEL}/train", headers=headers).status_code == 403
     assert client.put(f"{MODEL}/aliases/canary", json={"version": "x"}, headers=headers).status_code == 422
     flush(client)
-    found = [(e["action"], e["outcome"], e["status"], e["code"], e["route"]) for e in entries(redis, *LESSER)]
-    assert found == [
+    refusals = [(e["action"], e["outcome"], e["status"], e["code"], e["route"]) for e in entries(redis, *LESSER)]
+    assert refusals == [
         ("train", "refused", 403, "missing_scope", "POST /v1/models/<name>/train"),
         ("move_alias", "failed", 422, "invalid_body", "PUT /v1/models/<name>/aliases/<alias>"),
         ("request", "refused", 401, "missing_key", "GET /v1/models"),
@@ -356,12 +356,12 @@ def test_a_rare_entry_is_found_among_many_over_several_pages(redis: Redis, monke
     log.write(AuditEntry("import", "inbox", model="rare"))
     for number in range(100):
         log.write(AuditEntry("train", "ci"), privileged=number % 3 > 0)
-    found, cursor, pages = [], None, 0
+    items, cursor, pages = [], None, 0
     while cursor or not pages:
         page = log.page({"model": "rare"}, 10, cursor)
-        found += page.items
+        items += page.items
         cursor, pages = page.next_cursor, pages + 1
-    assert len(found) == 1 and pages > 3
+    assert len(items) == 1 and pages > 3
 
 
 def test_old_entries_leave_without_new_ones(redis: Redis) -> None:
@@ -478,12 +478,12 @@ def test_hostile_texts_are_cut_and_forge_nothing(client: FlaskClient, redis: Red
     client.get("/v1/models", headers={"Authorization": "Bearer " + "x" * 100_000})
     client.get("/v1/models/" + "x" * 100 + token)  # the end of the key would be cut
     flush(client)
-    found = entries(redis, *LESSER)
-    assert len(found) > 1
-    assert {entry["client"] for entry in found} == {"127.0.0.1"}
+    written = entries(redis, *LESSER)
+    assert len(written) > 1
+    assert {entry["client"] for entry in written} == {"127.0.0.1"}
     stored = str([redis.xrange(stream) for stream in LESSER]) + json.dumps(lines.events)
     assert token[:20] not in stored and ADMIN_KEY not in stored
-    assert all(len(str(value)) <= 128 for entry in found for value in entry.values())
+    assert all(len(str(value)) <= 128 for entry in written for value in entry.values())
 
 
 def test_entries_that_anybody_can_make_push_out_no_refusals_of_keys(

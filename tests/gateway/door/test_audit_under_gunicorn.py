@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
-import psutil
 import pytest
 import requests
 from redis import Redis
@@ -18,7 +17,7 @@ from broker.sides.trainer import TrainerQueue
 from contract.settings import Settings
 from tests.gateway.door.test_audit import ADMIN, ADMIN_KEY, LESSER, entries
 from tests.gateway.http.test_idempotent_commands import trainer
-from tests.gateway.server.test_gunicorn import Server, serving
+from tests.stacks.gateways import Gateway, serving
 from tests.support import SIGNER, until
 
 pytestmark = pytest.mark.waits
@@ -27,17 +26,15 @@ SCHEDULE = {"cron": "0 3 * * 1", "request": {"recipe": "tabular", "target": "y",
 
 
 @pytest.fixture
-def server(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(settings: Settings, redis: Redis) -> Iterator[Gateway]:
     """A closed gateway that trusts the proxies of 127.0.0.0/8."""
     Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
     TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["tabular"], {})
-    monkeypatch.setenv("ADMIN_KEY", ADMIN_KEY)
-    monkeypatch.setenv("TRUSTED_PROXIES", "127.0.0.0/8")
-    with serving(settings, "gateway") as server:
+    with serving(settings, ADMIN_KEY=ADMIN_KEY, TRUSTED_PROXIES="127.0.0.0/8") as server:
         yield server
 
 
-def test_every_answer_before_a_kill_has_its_entry(server: Server, redis: Redis) -> None:
+def test_every_answer_before_a_kill_has_its_entry(server: Gateway, redis: Redis) -> None:
     answered: list[str] = []
     clients = 8
 
@@ -54,10 +51,7 @@ def test_every_answer_before_a_kill_has_its_entry(server: Server, redis: Redis) 
         thread.start()
     with trainer(redis, {}):  # it checks each schedule
         until(lambda: len(answered) >= 50, "actions are answered")
-    gateway = psutil.Process(server.process.pid)
-    for process in (gateway, *gateway.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # it ended with its parent
-            process.kill()
+    server.kill()
     for thread in threads:
         thread.join()
     written = [entry["request_id"] for entry in entries(redis)]
@@ -65,16 +59,16 @@ def test_every_answer_before_a_kill_has_its_entry(server: Server, redis: Redis) 
     assert set(answered) <= set(written) and len(written) <= len(answered) + clients
 
 
-def test_a_stopped_gateway_has_reported_all_refusals(server: Server, redis: Redis) -> None:
+def test_a_stopped_gateway_has_reported_all_refusals(server: Gateway, redis: Redis) -> None:
     for _ in range(7):
         requests.get(f"{server.address}/v1/models", headers={"X-API-Key": "guess"}, timeout=60)
     server.process.terminate()
     server.process.wait(30)
-    found = entries(redis, *LESSER)
-    assert {entry["code"] for entry in found} == {"invalid_key"} and sum(entry["count"] for entry in found) == 7
+    refusals = entries(redis, *LESSER)
+    assert {entry["code"] for entry in refusals} == {"invalid_key"} and sum(entry["count"] for entry in refusals) == 7
 
 
-def test_what_a_client_sends_forges_nothing(server: Server, redis: Redis) -> None:
+def test_what_a_client_sends_forges_nothing(server: Gateway, redis: Redis) -> None:
     url = f"{server.address}/v1/models"
     requests.get(url, headers={"X-Forwarded-For": "127.0.0.1, 192.0.2.7"}, timeout=60)
     raw = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -82,7 +76,8 @@ def test_what_a_client_sends_forges_nothing(server: Server, redis: Redis) -> Non
     assert b" 401 " in server.raw(raw + b"X_Forwarded_For: 192.0.2.66\r\n\r\n")
     for junk in (b"X-Forwarded-For: " + b"1" * 1_000_000, b"X-Forwarded-For: 192.0.2.66\r\n " + b"1" * 1_000_000):
         with suppress(ConnectionError):  # the server may close before it has read all
-            assert b" 400 " in server.raw(raw + junk + b"\r\n\r\n")
+            answer = server.raw(raw + junk + b"\r\n\r\n")
+            assert not answer or answer.split()[1] in (b"400", b"431")
     until(lambda: len(entries(redis, *LESSER)) >= 3, "the refusals have entries")
-    found = [(entry["client"], entry["count"]) for entry in entries(redis, *LESSER)]
-    assert found == [("192.0.2.7", 1), ("192.0.2.8", 1), ("127.0.0.1", 1)]
+    clients = [(entry["client"], entry["count"]) for entry in entries(redis, *LESSER)]
+    assert clients == [("192.0.2.7", 1), ("192.0.2.8", 1), ("127.0.0.1", 1)]

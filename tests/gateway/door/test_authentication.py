@@ -134,8 +134,8 @@ def test_a_malformed_header_opens_nothing(
     closed: FlaskClient, redis: Redis, headers: dict[str, str], status: int, code: str | None
 ) -> None:
     token = made(redis, Scope.READ)
-    given = {name: value.format(key=token, digest=fingerprint(token)) for name, value in headers.items()}
-    answer = closed.get("/v1/models", headers=given)
+    sent = {name: value.format(key=token, digest=fingerprint(token)) for name, value in headers.items()}
+    answer = closed.get("/v1/models", headers=sent)
     assert (answer.status_code, (answer.get_json(force=True)).get("code")) == (status, code)
     assert token not in answer.get_data(as_text=True)
 
@@ -290,8 +290,8 @@ def test_guesses_are_counted_and_audited(closed: FlaskClient, redis: Redis) -> N
         guess(closed, "192.0.2.1")
     closed.application.extensions["outbox"].flush()
     counts: Any = redis.hgetall("mg:counts:gateway")
-    found = {name.decode(): int(value) for name, value in counts.items() if b"refusals" in name}
-    assert found == {"refusals_total|invalid_key": MOST_FAILURES, "refusals_total|too_many_attempts": 3}
+    refusals = {name.decode(): int(value) for name, value in counts.items() if b"refusals" in name}
+    assert refusals == {"refusals_total|invalid_key": MOST_FAILURES, "refusals_total|too_many_attempts": 3}
     listed = closed.get("/v1/audit?outcome=refused", headers=bearer(ADMIN_KEY)).get_json()["items"]
     assert {(entry["client"], entry["code"]) for entry in listed} == {
         ("192.0.2.1", "invalid_key"),

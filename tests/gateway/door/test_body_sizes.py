@@ -24,7 +24,7 @@ from gateway.door.sessions import cookie_of, form_token
 from gateway.http.rules import SMALL_BODY
 from tests.gateway.callers import ADMIN_KEY
 from tests.gateway.pages.browsers import TOKEN, Browser
-from tests.gateway.server.test_gunicorn import Server, serving
+from tests.stacks.gateways import Gateway, serving
 from tests.support import SIGNER
 
 pytestmark = pytest.mark.waits
@@ -39,18 +39,18 @@ FIELD = b'--x\r\nContent-Disposition: form-data; name="key"\r\n\r\n'
 
 
 @pytest.fixture(scope="module")
-def server(shared_settings: Settings) -> Iterator[Server]:
+def server(shared_settings: Settings) -> Iterator[Gateway]:
     """A closed gateway."""
-    with serving(shared_settings, "gateway", ADMIN_KEY=ADMIN_KEY) as server:
+    with serving(shared_settings, ADMIN_KEY=ADMIN_KEY) as server:
         yield server
 
 
-def refused(server: Server, path: str, session: str, length: bytes, begin: bytes, limit: int) -> bytes:
+def refused(server: Gateway, path: str, session: str, length: bytes, begin: bytes, limit: int) -> bytes:
     """Return the answer to a form of which the first `limit` bytes and a block arrive, and then nothing."""
     return server.raw(head(server, path, session) + length + begin.ljust(limit + BLOCK, b"1"))
 
 
-def head(server: Server, path: str, session: str) -> bytes:
+def head(server: Gateway, path: str, session: str) -> bytes:
     """Return the beginning of the head of a form."""
     host = f"localhost:{server.port}"
     lines = (
@@ -62,25 +62,25 @@ def head(server: Server, path: str, session: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def test_nobody_without_a_key_sends_more_than_a_form_of_the_sign_in_holds(server: Server) -> None:
+def test_nobody_without_a_key_sends_more_than_a_form_of_the_sign_in_holds(server: Gateway) -> None:
     for length, begin in itertools.product((TOO_LONG, ENDLESS), (FILE, FIELD)):
         answer = refused(server, LOGIN, "s" * 43, length, begin, SMALL_BODY.bytes)
         assert answer.startswith(b"HTTP/1.1 413 ") and b"body is larger than 256 KB" in answer
         assert b"\r\nConnection: close\r\n" in answer
 
 
-def test_a_form_that_cannot_be_read_to_its_end_is_refused(server: Server) -> None:
+def test_a_form_that_cannot_be_read_to_its_end_is_refused(server: Gateway) -> None:
     chunked = b"Transfer-Encoding: chunked\r\n\r\n"
     for body in (b"zz\r\n[1,2]\r\n0\r\n\r\n", b"5\r\n--x\r\n\r\n", b"5\r\n[1,2]xx0\r\n\r\n"):
         answer = server.raw(head(server, LOGIN, "s" * 43) + chunked + body, hang_up=True)
         assert answer.startswith(b"HTTP/1.1 400 ") and b"malformed_body" in answer
 
 
-def test_a_csv_to_try_may_be_as_large_as_a_body_of_rows(server: Server) -> None:
+def test_a_csv_to_try_may_be_as_large_as_a_body_of_rows(server: Gateway) -> None:
     with requests.Session() as browser:
-        found = TOKEN.search(browser.get(f"{server.address}{LOGIN}").text)
-        assert found
-        browser.post(f"{server.address}{LOGIN}", {"token": found[1], "key": ADMIN_KEY}).raise_for_status()
+        token = TOKEN.search(browser.get(f"{server.address}{LOGIN}").text)
+        assert token
+        browser.post(f"{server.address}{LOGIN}", {"token": token[1], "key": ADMIN_KEY}).raise_for_status()
         session = browser.cookies[f"modelgate_session_{server.port}"]
     for begin in (FILE, FIELD):
         answer = refused(server, TRY_FILE, session, TOO_LONG, begin, MB)
@@ -95,7 +95,7 @@ def test_a_csv_to_try_within_the_limit_is_read(settings: Settings, scoring: None
     assert answer.status_code == 200 and "<td>3</td>" in answer.text
 
 
-def test_a_file_of_rows_may_be_larger_than_a_body(server: Server) -> None:
+def test_a_file_of_rows_may_be_larger_than_a_body(server: Gateway) -> None:
     rows = b"a,b\n" + b"1,2\n" * MB
     url, headers = f"{server.address}/v1/models/sum/predict-file", {"Authorization": f"Bearer {ADMIN_KEY}"}
     for body in (rows, iter([rows])):

@@ -35,12 +35,17 @@ def test_a_preflight_of_a_listed_origin_needs_no_key(gateway: FlaskClient) -> No
 
 def test_a_page_sends_and_reads_every_header_that_the_document_has(gateway: FlaskClient) -> None:
     operations = [
-        one for path in gateway.get("/openapi.json", headers=ADMIN).json["paths"].values() for one in path.values()
+        operation
+        for path in gateway.get("/openapi.json", headers=ADMIN).json["paths"].values()
+        for operation in path.values()
     ]
-    parameters = [parameter for one in operations for parameter in one.get("parameters", ())]
-    sent = {one["name"].lower() for one in parameters if one["in"] == "header"}
+    parameters = [parameter for operation in operations for parameter in operation.get("parameters", ())]
+    sent = {parameter["name"].lower() for parameter in parameters if parameter["in"] == "header"}
     read = {
-        name.lower() for one in operations for answer in one["responses"].values() for name in answer.get("headers", ())
+        name.lower()
+        for operation in operations
+        for answer in operation["responses"].values()
+        for name in answer.get("headers", ())
     }
     preflight = gateway.options(PREDICT, headers={"Origin": APP, **ASKED})
     assert {*sent, "if-none-match", "if-range", "range"} <= names(preflight, "Access-Control-Allow-Headers")

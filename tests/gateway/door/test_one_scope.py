@@ -135,7 +135,9 @@ def test_a_key_with_read_changes_nothing(holder: Callable[[Scope], Caller], trai
 
 def test_metrics_name_the_models_of_the_key_alone(client: FlaskClient, redis: Redis) -> None:
     key = Key("k", "k", "k", frozenset({Scope.READ}))
-    readers = [Caller.with_key(client, redis, one) for one in (key, replace(key, id="k2", models=frozenset({"other"})))]
+    readers = [
+        Caller.with_key(client, redis, reader) for reader in (key, replace(key, id="k2", models=frozenset({"other"})))
+    ]
     whole, few = (reader("GET", "/metrics").text for reader in readers)
     of_sum = [line for line in whole.splitlines() if 'model="sum"' in line]
     assert of_sum

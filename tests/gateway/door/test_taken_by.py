@@ -60,9 +60,9 @@ def taken_by(client: FlaskClient | Caller, job_id: str) -> object:
     path = f"/v1/jobs/{job_id}"
     answer = client("GET", path) if isinstance(client, Caller) else client.get(path)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.get_json()
-    assert found.get("worker") != ""
-    return found.get("worker")
+    job: dict[str, Any] = answer.get_json()
+    assert job.get("worker") != ""
+    return job.get("worker")
 
 
 def finish(scorer: ScorerQueue, job_id: str) -> None:
@@ -108,8 +108,8 @@ def test_a_file_prediction_names_nobody(closed: FlaskClient, scorer: ScorerQueue
     made = admin("POST", "/v1/models/sum/predict-file", data=b"a,b\n1,2\n", content_type="text/csv")
     (inc,) = (member.decode() for member in redis.smembers("mg:incs"))  # type: ignore[union-attr]
     assert FileTasks(redis, inc).take()
-    found = admin("GET", f"/v1/jobs/{made.get_json()['id']}").get_json()
-    assert (found["status"], found.get("worker")) == ("running", None)
+    job = admin("GET", f"/v1/jobs/{made.get_json()['id']}").get_json()
+    assert (job["status"], job.get("worker")) == ("running", None)
 
 
 @pytest.mark.usefixtures("scoring")
@@ -145,8 +145,8 @@ def test_a_repeated_request_tells_no_more_than_reading_its_job(
     caller = Caller.with_key(closed, redis, replace(MAKER, scopes=scopes))
 
     def repeated(path: str, body: object) -> dict[str, Any]:
-        found: dict[str, Any] = caller("POST", path, json=body, headers={"Idempotency-Key": path[-16:]}).get_json()
-        return found
+        job: dict[str, Any] = caller("POST", path, json=body, headers={"Idempotency-Key": path[-16:]}).get_json()
+        return job
 
     for path, body, take in (
         (PREDICT, ROW, lambda: scorer.take(BatchLimits())),

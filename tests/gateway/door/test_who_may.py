@@ -10,15 +10,15 @@ import pytest
 from redis import Redis
 
 from contract.work.api_keys import Limits
-from tests.gateway.door.who_may import ACTIONS, HEAD, HEAD_OF_LIMITS, KEYS, LIMITS, WITHIN, Gate, gate
+from tests.gateway.door.who_may import ACTIONS, HEAD, HEAD_OF_LIMITS, KEYS, LIMITS, WITHIN, Gate, gate_with_keys
 from tests.support import PROJECT
 
 pytestmark = pytest.mark.waits
 
 
 @pytest.fixture
-def found(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[Gate]:
-    with gate(redis, redis_url, tmp_path) as made:
+def gate(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[Gate]:
+    with gate_with_keys(redis, redis_url, tmp_path) as made:
         yield made
 
 
@@ -35,13 +35,13 @@ DOCUMENTED, DOCUMENTED_LIMITS = _documented(HEAD), _documented(HEAD_OF_LIMITS)
 
 
 @pytest.mark.parametrize(("action", "who"), DOCUMENTED)
-def test_a_cell_of_the_table(found: Gate, action: str, who: str) -> None:
-    assert found.answer(action, who) == DOCUMENTED[action, who]
+def test_a_cell_of_the_table(gate: Gate, action: str, who: str) -> None:
+    assert gate.answer(action, who) == DOCUMENTED[action, who]
 
 
 @pytest.mark.parametrize(("limit", "action"), DOCUMENTED_LIMITS)
-def test_a_cell_of_the_table_of_limits(found: Gate, limit: str, action: str) -> None:
-    assert found.beyond(limit, action) == DOCUMENTED_LIMITS[limit, action]
+def test_a_cell_of_the_table_of_limits(gate: Gate, limit: str, action: str) -> None:
+    assert gate.beyond(limit, action) == DOCUMENTED_LIMITS[limit, action]
 
 
 def test_the_table_of_limits_has_every_limit_with_every_action() -> None:
@@ -53,5 +53,5 @@ def test_the_table_has_every_action_with_every_kind_of_key() -> None:
     assert set(DOCUMENTED) == {(action, who) for action in ACTIONS for who in KEYS}
 
 
-def test_the_actions_ask_for_every_level_of_the_routes(found: Gate) -> None:
-    assert found.asked_levels() == found.levels()
+def test_the_actions_ask_for_every_level_of_the_routes(gate: Gate) -> None:
+    assert gate.asked_levels() == gate.levels()

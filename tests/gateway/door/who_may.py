@@ -168,9 +168,9 @@ class Gate:
         return self._answered(f"{action} beyond {limit}", WITHIN[action], caller)
 
     def _answered(self, what: str, asks: Sequence[Ask], caller: Caller) -> str:
-        found = {self._asked(*ask, caller) for ask in asks}
-        assert len(found) == 1, f"{what}: {sorted(found)}"
-        return found.pop()
+        answers = {self._asked(*ask, caller) for ask in asks}
+        assert len(answers) == 1, f"{what}: {sorted(answers)}"
+        return answers.pop()
 
     def _asked(self, method: str, path: str, options: Mapping[str, Any], caller: Caller) -> str:
         if "{" in path:
@@ -197,11 +197,11 @@ class Gate:
     def routes(self) -> set[tuple[str, str]]:
         """Return the method and path of each route that `ACTIONS` asks for."""
         urls = self.client.application.url_map.bind("localhost")
-        found = set()
+        routes = set()
         for method, path, _ in (ask for asks in ACTIONS.values() for ask in asks):
             rule, _ = urls.match(path.partition("?")[0].format(prediction="j", training="j"), method, return_rule=True)
-            found.add((method, rule.rule))
-        return found
+            routes.add((method, rule.rule))
+        return routes
 
     def levels(self) -> set[tuple[str, str]]:
         """Return each level of the HTTP interface's routes, with whether it writes. Pages have their own tests."""
@@ -231,7 +231,7 @@ def _level(rule: Route, method: str) -> tuple[str, str]:
 
 
 @contextmanager
-def gate(redis: Redis, url: str, folder: Path) -> Iterator[Gate]:
+def gate_with_keys(redis: Redis, url: str, folder: Path) -> Iterator[Gate]:
     models = folder / "models"
     for model in ("sum", "other"):
         write_version(models, model, Sum(), numbers("a", "b"))
@@ -260,10 +260,8 @@ def _caller(client: FlaskClient, redis: Redis, key: Key | str | None) -> Caller:
     return Caller(client, key or "")
 
 
-def tables(found: Gate) -> str:
-    return "\n\n".join(
-        [_table(HEAD, ACTIONS, KEYS, found.answer), _table(HEAD_OF_LIMITS, LIMITS, WITHIN, found.beyond)]
-    )
+def tables(gate: Gate) -> str:
+    return "\n\n".join([_table(HEAD, ACTIONS, KEYS, gate.answer), _table(HEAD_OF_LIMITS, LIMITS, WITHIN, gate.beyond)])
 
 
 def _table(head: str, rows: Iterable[str], columns: Collection[str], cell: Callable[[str, str], str]) -> str:
@@ -278,6 +276,6 @@ if __name__ == "__main__":
         with (
             RedisProcess(folder) as server,
             server.connect() as connection,
-            gate(connection, server.url, folder) as made,
+            gate_with_keys(connection, server.url, folder) as made,
         ):
             sys.stdout.write(tables(made) + "\n")

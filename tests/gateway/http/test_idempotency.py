@@ -174,7 +174,7 @@ def test_many_repetitions_at_once_in_two_gateways_make_one_job(settings: Setting
         sent = [
             pool.submit(post, app.test_client(), json=[ROW]) for _ in range(20) for app in (client.application, others)
         ]
-        answers = [one.result() for one in sent]
+        answers = [future.result() for future in sent]
     assert len({answer.json["id"] for answer in answers}) == 1  # type: ignore[index]
     assert sorted(map(replayed, answers)) == [False] + [True] * 39
 
@@ -218,16 +218,17 @@ def test_a_key_is_rotated_once(settings: Settings) -> None:
 
 
 def test_the_job_of_a_lost_answer_is_found_by_its_key(client: FlaskClient) -> None:
-    def found(key: str, **more: str) -> Any:
+    def search(key: str, **more: str) -> Any:
         return client.get("/v1/jobs", query_string={"idempotency_key": key, **more})
 
     made, _ = post(client, "mine/1"), post(client, "mine/2")
     for key in ("mine/1", '"mine/1"'):
-        assert found(key).json == {"items": [client.get(f"/v1/jobs/{made.json['id']}").json], "next_cursor": None}  # type: ignore[index]
-    assert found("mine/3").json == {"items": [], "next_cursor": None}
-    assert "Idempotency-Key" in problem(found("é"), 400, "invalid_parameter")["detail"]
+        assert search(key).json == {"items": [client.get(f"/v1/jobs/{made.json['id']}").json], "next_cursor": None}  # type: ignore[index]
+    assert search("mine/3").json == {"items": [], "next_cursor": None}
+    assert "Idempotency-Key" in problem(search("é"), 400, "invalid_parameter")["detail"]
     assert (
-        "leave out limit, model" in problem(found("mine/1", model="sum", limit="5"), 400, "invalid_parameter")["detail"]
+        "leave out limit, model"
+        in problem(search("mine/1", model="sum", limit="5"), 400, "invalid_parameter")["detail"]
     )
 
 
@@ -236,8 +237,8 @@ def test_only_its_owner_finds_a_job_by_its_key(settings: Settings, redis: Redis)
     scopes = frozenset({Scope.PREDICT})
     owner, other = (Caller.with_key(client, redis, Key(name, name, name, scopes)) for name in ("a", "b"))
     owner("POST", PREDICT, json=ROW, headers={"Idempotency-Key": "same"})
-    found = [caller("GET", "/v1/jobs?idempotency_key=same").json["items"] for caller in (owner, other)]  # type: ignore[index]
-    assert list(map(len, found)) == [1, 0]
+    listed = [caller("GET", "/v1/jobs?idempotency_key=same").json["items"] for caller in (owner, other)]  # type: ignore[index]
+    assert list(map(len, listed)) == [1, 0]
 
 
 def test_a_key_that_made_no_job_finds_none(settings: Settings) -> None:

@@ -59,24 +59,24 @@ def test_the_document_has_the_version_of_the_release(client: FlaskClient) -> Non
 
 
 def test_every_schema_that_is_named_exists(client: FlaskClient) -> None:
-    found = document(client)
-    for name in set(re.findall(r'"\$ref": ?"#/([^"]+)"', json.dumps(found))):
-        part = found
+    api = document(client)
+    for name in set(re.findall(r'"\$ref": ?"#/([^"]+)"', json.dumps(api))):
+        part = api
         for key in name.split("/"):
             part = part[key]
 
 
 def test_a_model_has_its_fields_example_and_errors(client: FlaskClient) -> None:
-    found = document(client)
-    predict = found["paths"]["/v1/models/sum/predict"]["post"]
+    api = document(client)
+    predict = api["paths"]["/v1/models/sum/predict"]["post"]
     assert predict["operationId"] == "predict_sum"
     body = predict["requestBody"]["content"]["application/json"]
     assert body["example"] == [{"key": "x", "a": 1.0, "b": 2.0}]
-    row = found["components"]["schemas"]["sum.row"]
+    row = api["components"]["schemas"]["sum.row"]
     assert row["required"] == ["a", "b"]
     assert row["properties"]["a"] == {"type": "number", "description": "Also taken as A."}
     assert {"200", "202", "404", "422", "429", "503"} <= predict["responses"].keys()
-    refused = found["components"]["responses"]["predict.422"]["content"]["application/problem+json"]
+    refused = api["components"]["responses"]["predict.422"]["content"]["application/problem+json"]
     assert refused["schema"]["properties"]["code"]["enum"] == [
         "idempotency_key_reused",
         "invalid_instances",
@@ -134,27 +134,27 @@ def test_an_input_has_its_kind(client: FlaskClient, models: Path, field: Field, 
 def test_answers_have_labels_and_probabilities(client: FlaskClient, models: Path) -> None:
     output = Output(OutputKind.CLASS, ("no", "yes"), probabilities=True)
     write_version(models, "classes", Sum(), numbers("x"), output)
-    found = document(client)["components"]["schemas"]["classes.job"]["properties"]["output"]["properties"]
-    assert found["predictions"]["items"] == {"type": ["string", "null"], "enum": ["no", "yes", None]}
-    assert found["probabilities"]["items"]["required"] == ["no", "yes"]
+    properties = document(client)["components"]["schemas"]["classes.job"]["properties"]["output"]["properties"]
+    assert properties["predictions"]["items"] == {"type": ["string", "null"], "enum": ["no", "yes", None]}
+    assert properties["probabilities"]["items"]["required"] == ["no", "yes"]
 
 
 def test_several_outputs_are_an_object(client: FlaskClient, models: Path) -> None:
     outputs = (Output(OutputKind.NUMBER, name="price"), Output(OutputKind.CLASS, (1, 2), name="tier"))
     write_version(models, "two", Sum(), numbers("x"), signature=Signature(numbers("x"), outputs))
-    found = document(client)["components"]["schemas"]["two.job"]["properties"]["output"]["properties"]
-    assert found["predictions"]["items"]["required"] == ["price", "tier"]
+    properties = document(client)["components"]["schemas"]["two.job"]["properties"]["output"]["properties"]
+    assert properties["predictions"]["items"]["required"] == ["price", "tier"]
 
 
 def test_each_method_has_an_operation(client: FlaskClient, models: Path) -> None:
     methods = (Method("transform", AnswerForm.NAMED, ("u", "v")), Method("kneighbors", AnswerForm.NEIGHBORS))
     write_version(models, "pca", Sum(), numbers("x"), signature=Signature(numbers("x"), (), methods=methods))
-    found = document(client)
-    assert {path for path in found["paths"] if "/pca/" in path} == {
+    api = document(client)
+    assert {path for path in api["paths"] if "/pca/" in path} == {
         "/v1/models/pca/transform",
         "/v1/models/pca/kneighbors",
     }
-    output = found["components"]["schemas"]["pca.transform.job"]["properties"]["output"]
+    output = api["components"]["schemas"]["pca.transform.job"]["properties"]["output"]
     assert output["properties"]["predictions"]["items"]["required"] == ["u", "v"]
 
 
@@ -162,11 +162,11 @@ def test_each_method_has_an_operation(client: FlaskClient, models: Path) -> None
 def test_texts_and_records_have_their_shapes(client: FlaskClient, models: Path, row_format: RowFormat) -> None:
     signature = Signature((Field("text", Kind.STRING),), (Output(OutputKind.NUMBER),), format=row_format)
     write_version(models, "words", Sum(), (), signature=signature, example={"text": "hello"})
-    found = document(client)
-    body = found["paths"]["/v1/models/words/predict"]["post"]["requestBody"]["content"]["application/json"]
+    api = document(client)
+    body = api["paths"]["/v1/models/words/predict"]["post"]["requestBody"]["content"]["application/json"]
     bare = {"type": "array", "items": {"type": "string"}, "minItems": 1} in body["schema"]["anyOf"]
     assert bare is (row_format is RowFormat.TEXTS)
-    assert ("additionalProperties" in found["components"]["schemas"]["words.row"]) is not bare
+    assert ("additionalProperties" in api["components"]["schemas"]["words.row"]) is not bare
 
 
 def seen_by(settings: Settings, redis: Redis, **changes: Any) -> dict[str, Any]:
@@ -178,20 +178,18 @@ def seen_by(settings: Settings, redis: Redis, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_key_sees_only_the_models_that_it_may_use(settings: Settings, redis: Redis) -> None:
-    found = seen_by(settings, redis, models=frozenset({"sum"}))
-    assert of_models(found["paths"]) == {"sum"}
-    assert "sum.row" in found["components"]["schemas"]
-    assert "hidden_field" not in json.dumps(found)
-    assert found["security"] == [{"key": []}, {"header": []}]
+    api = seen_by(settings, redis, models=frozenset({"sum"}))
+    assert of_models(api["paths"]) == {"sum"}
+    assert "sum.row" in api["components"]["schemas"]
+    assert "hidden_field" not in json.dumps(api)
+    assert api["security"] == [{"key": []}, {"header": []}]
 
 
 def test_a_terse_key_sees_no_field_and_no_model_that_it_does_not_name(settings: Settings, redis: Redis) -> None:
-    found = seen_by(settings, redis, models=frozenset({"sum"}), detail=Detail.TERSE)
-    assert of_models(found["paths"]) == {"sum"}
-    assert [name for name in found["components"]["schemas"] if name.startswith("sum")] == []
-    assert (
-        "example" not in found["paths"]["/v1/models/sum/predict"]["post"]["requestBody"]["content"]["application/json"]
-    )
+    api = seen_by(settings, redis, models=frozenset({"sum"}), detail=Detail.TERSE)
+    assert of_models(api["paths"]) == {"sum"}
+    assert [name for name in api["components"]["schemas"] if name.startswith("sum")] == []
+    assert "example" not in api["paths"]["/v1/models/sum/predict"]["post"]["requestBody"]["content"]["application/json"]
     all_models = seen_by(settings, redis, detail=Detail.TERSE)
     assert of_models(all_models["paths"]) == set()
 
@@ -222,9 +220,9 @@ def keywords_in(schema: Any) -> set[str]:
 
 
 def test_the_page_shows_every_keyword_of_the_document(client: FlaskClient) -> None:
-    script, found = client.get("/docs/docs.js").text, document(client)
-    schemas = list(found["components"]["schemas"].values())
-    for operation in (operation for path in found["paths"].values() for operation in path.values()):
+    script, api = client.get("/docs/docs.js").text, document(client)
+    schemas = list(api["components"]["schemas"].values())
+    for operation in (operation for path in api["paths"].values() for operation in path.values()):
         schemas += [parameter["schema"] for parameter in operation["parameters"]]
     keywords = set().union(*map(keywords_in, schemas))
     assert {"anyOf", "properties", "pattern"} <= keywords

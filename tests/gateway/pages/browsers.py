@@ -41,9 +41,9 @@ class Browser:
 
     def token(self, page: str = "/ui") -> str:
         """Return the token in the forms of a page."""
-        found = TOKEN.search(self.client.get(page).text)
-        assert found, f"{page} has no form"
-        return found[1]
+        token = TOKEN.search(self.client.get(page).text)
+        assert token, f"{page} has no form"
+        return token[1]
 
     def sign_in(self, token: str, **fields: str) -> TestResponse:
         return self.send("/ui/login", "/ui/login", key=token, **fields)

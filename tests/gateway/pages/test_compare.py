@@ -112,9 +112,13 @@ def test_one_class_needs_no_choice(browser: Browser, models: Path) -> None:
 def test_table_curves_and_sentence_are_of_the_same_rows_whichever_way_round(browser: Browser, models: Path) -> None:
     (models / "sum" / "aliases.json").write_text('{"current": 3, "previous": 2}')
     # Each report also has its version's own figures, of other rows: they must appear nowhere.
-    own = {"answers": of_classes("yes", "yes"), "metrics": {"roc_auc": 0.9}, "verdict": "ROC AUC 0.9 on held-out rows."}
-    report(models, 2, own)
-    report(models, 3, {**own, **compared(of_classes("no", "yes"), of_classes("yes"))})
+    figures = {
+        "answers": of_classes("yes", "yes"),
+        "metrics": {"roc_auc": 0.9},
+        "verdict": "ROC AUC 0.9 on held-out rows.",
+    }
+    report(models, 2, figures)
+    report(models, 3, {**figures, **compared(of_classes("no", "yes"), of_classes("yes"))})
     said = "On the same 154 rows, which neither learnt from, version 3 is better than version 2: log loss 0.500 against"
     for path, table in ((BOTH, "ROC AUC 0.700 0.800"), ("/ui/models/sum/compare?a=3&b=2", "ROC AUC 0.800 0.700")):
         page = browser.get(path).text
@@ -196,7 +200,7 @@ def test_a_curve_of_any_numbers_is_drawn_or_left_out(x: list[float | None]) -> N
     means, curve = {"predicted": x, "actual": x}, {"x": errors, "y": [0.0, 1.0][: len(x)]}
     curves = {"actual_by_predicted": means, "error_curve": curve}
     for chart in curves_of(pair(curves, curves)).charts:
-        assert all(0 <= place <= 100 for line in chart.lines for point in line for place in point)
+        assert all(0 <= coordinate <= 100 for line in chart.lines for point in line for coordinate in point)
         assert 1 <= len(chart.x.ticks) <= 7 and len({text for _, text in chart.x.ticks}) == len(chart.x.ticks)
 
 
@@ -274,16 +278,16 @@ def test_the_inputs_that_matter_most_come_first(browser: Browser, models: Path, 
     assert "sorted by how much they matter to version 3" in page
 
 
-@pytest.mark.parametrize("own", [None, "of-the-client"])
+@pytest.mark.parametrize("request_id", [None, "of-the-client"])
 def test_both_jobs_have_an_id_of_their_own_and_that_of_the_request(
-    browser: Browser, asked: list[BatchJob], own: str | None
+    browser: Browser, asked: list[BatchJob], request_id: str | None
 ) -> None:
     data = {"token": browser.token(BOTH)}
-    answer = browser.post(BOTH, data=data, headers={"X-Request-ID": own} if own else {})
+    answer = browser.post(BOTH, data=data, headers={"X-Request-ID": request_id} if request_id else {})
     first, second = (job.id for job in asked)
-    assert first != second and all(re.fullmatch("[0-9a-f]{32}", one) for one in (first, second))
+    assert first != second and all(re.fullmatch("[0-9a-f]{32}", job_id) for job_id in (first, second))
     requests = {RequestIds.of_job(job.request, job.id).request_id for job in asked}
-    assert requests == {own or first} == {answer.headers["X-Request-ID"]}
+    assert requests == {request_id or first} == {answer.headers["X-Request-ID"]}
 
 
 def test_classes_written_as_numbers_have_no_difference(settings: Settings, models: Path, asked: list[BatchJob]) -> None:

@@ -331,8 +331,8 @@ def test_a_report_is_framed_by_our_pages_alone_and_runs_nothing(browser: Browser
     write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
     other = Repository(models).report_dir("sum", 2)
     other.mkdir()
-    for one in (folder, other):
-        (one / "report.html").write_text(f"<p>the report</p>{STATUS}")
+    for path in (folder, other):
+        (path / "report.html").write_text(f"<p>the report</p>{STATUS}")
     framed = '<iframe class="report" src="/ui/models/sum/versions/1/report?framed=1"'
     page = browser.get("/ui/models/sum/versions/1").text
     assert framed in page and 'sandbox="allow-same-origin"' in page

@@ -26,9 +26,9 @@ def pace_of(clock: list[float]) -> RefreshPace:
 def test_few_pages_ask_often_and_many_more_rarely(clock: list[float]) -> None:
     pace = pace_of(clock)
     assert [pace.note("one", "/ui/jobs") for _ in range(3)] == [SHORTEST] * 3
-    found = [pace.note(f"session {number}", "/ui/jobs") for number in range(50)]
-    assert found == sorted(found)
-    assert 51 / found[-1] == pytest.approx(MOST_PER_SECOND)
+    pauses = [pace.note(f"session {number}", "/ui/jobs") for number in range(50)]
+    assert pauses == sorted(pauses)
+    assert 51 / pauses[-1] == pytest.approx(MOST_PER_SECOND)
     assert [pace.note(f"session {number}", "/ui") for number in range(1000)][-1] == LONGEST
 
 
@@ -79,5 +79,5 @@ def test_a_page_learns_that_its_session_has_ended(client: object, token: str) ->
 
 def test_pages_whose_browser_keeps_no_cookie_are_counted_one_by_one(settings: Settings) -> None:
     client = create_app(settings).test_client(use_cookies=False)
-    found = [float(client.get("/ui/jobs", headers=TICK).headers["Live-Every"]) for _ in range(20)]
-    assert found[-1] > found[0]
+    pauses = [float(client.get("/ui/jobs", headers=TICK).headers["Live-Every"]) for _ in range(20)]
+    assert pauses[-1] > pauses[0]

@@ -18,6 +18,7 @@ from broker.access.sessions import MOST, Sessions
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope, fingerprint, new_token
 from gateway.app import Gateway, create_app
+from gateway.door import authentication, sessions
 from gateway.door.sessions import LASTS, cookie_of
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.pages.browsers import TOKEN, Browser
@@ -30,8 +31,10 @@ READER = Key("k-read", "ada", "team", frozenset({Scope.READ}))
 
 
 @pytest.fixture
-def client(settings: Settings) -> FlaskClient:
-    """A gateway that needs keys."""
+def client(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """A gateway that needs keys, and soon notices when they change."""
+    for module in (authentication, sessions):
+        monkeypatch.setattr(module, "CACHED", 0.1)
     return create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
 
 
@@ -144,10 +147,10 @@ def test_sessions_end_after_a_working_day_and_are_limited(client: FlaskClient, r
     assert session is not None
     (stored,) = redis.keys("mg-gateway:session:*")
     assert session.value not in stored.decode() and LASTS - 60 < redis.ttl(stored) <= LASTS
-    sessions = Sessions(redis)
+    store_of_sessions = Sessions(redis)
     for number in range(MOST):
-        sessions.open(f"s{number}", fingerprint(token), LASTS)
-    assert sessions.find(session.value) is None and sessions.find("s0") is not None
+        store_of_sessions.open(f"s{number}", fingerprint(token), LASTS)
+    assert store_of_sessions.find(session.value) is None and store_of_sessions.find("s0") is not None
     assert len(redis.keys("mg-gateway:session:*")) == MOST
 
 
@@ -168,7 +171,7 @@ def test_a_sign_in_and_a_wrong_key_are_in_the_audit_log(client: FlaskClient, red
     browser.sign_in("mg_" + "x" * 43)
     browser.sign_in(token)
     entries = client.get("/v1/audit", headers={"Authorization": f"Bearer {ADMIN_KEY}"}).json["items"]
-    assert [(one["action"], one["actor"], one["outcome"]) for one in entries] == [("sign_in", "ada", "done")]
+    assert [(entry["action"], entry["actor"], entry["outcome"]) for entry in entries] == [("sign_in", "ada", "done")]
 
 
 def test_the_admin_key_signs_in_and_a_new_one_ends_its_sessions(client: FlaskClient, settings: Settings) -> None:

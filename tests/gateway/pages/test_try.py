@@ -38,15 +38,15 @@ def shown(page: str) -> dict[str, str]:
     """Return the text of each labelled field."""
     labels = dict(re.findall(r'<label for="(input-\d+)">([^<]+)</label>', page))
     values = dict(re.findall(r'id="(input-\d+)" value="([^"]*)"', page))
-    return {labels[place]: value for place, value in values.items()}
+    return {labels[position]: value for position, value in values.items()}
 
 
 def upload(browser: Browser, address: str, content: bytes, name: str = "rows.csv") -> TestResponse:
     """Send a CSV with the form on the page at `address`."""
     page = browser.get(address).text
-    found = re.search(r'action="(/ui/models/[^"]+/try-file[^"]*)"', page)
-    assert found
-    return browser.post(unescape(found[1]), data={"file": (io.BytesIO(content), name)})
+    action = re.search(r'action="(/ui/models/[^"]+/try-file[^"]*)"', page)
+    assert action
+    return browser.post(unescape(action[1]), data={"file": (io.BytesIO(content), name)})
 
 
 @pytest.mark.parametrize(("made_for", "chosen", "kept"), [(1, "", ["a", "c"]), (2, "1", ["a", "c"])])

@@ -119,9 +119,9 @@ def predicted(client: FlaskClient, redis: Redis, key: Key) -> str:
 def form(browser: Browser, path: str, page: str = "/ui/train", **fields: Any) -> TestResponse:
     """Send a form with a file."""
     file = (io.BytesIO(b"months,stays\n1,yes\n"), "Churn 2026.csv")
-    found = re.search(r"token=([^\"&]+)", browser.get(page).text)
-    assert found
-    return browser.post(f"{path}?token={found[1]}", data={"file": file, **fields})
+    token = re.search(r"token=([^\"&]+)", browser.get(page).text)
+    assert token
+    return browser.post(f"{path}?token={token[1]}", data={"file": file, **fields})
 
 
 # Who sees what
@@ -144,7 +144,7 @@ def test_each_scope_opens_its_pages_and_links_to_no_others(
     answered = browser.get(path)
     assert answered.status_code == (200 if scope in OPEN[path] else 403)
     linked = set(re.findall(r'href="(/ui/\w+)"', answered.text)) & OPEN.keys()
-    assert linked == {one for one, scopes in OPEN.items() if scope in scopes}
+    assert linked == {page for page, scopes in OPEN.items() if scope in scopes}
 
 
 def test_every_page_for_work_asks_for_what_its_route_in_the_http_interface_asks_for(client: FlaskClient) -> None:
@@ -243,8 +243,8 @@ def test_a_training_shows_its_progress_its_log_and_its_verdict(me: Browser, trai
     )
     trainer.finish(owned.id, result.to_json())
     shown = me.get(path).text
-    found = ("published, but did not become current", "Accuracy 0.8.", "It is worse.", "A finding.")
-    assert [text for text in found if text not in shown] == []
+    sentences = ("published, but did not become current", "Accuracy 0.8.", "It is worse.", "A finding.")
+    assert [text for text in sentences if text not in shown] == []
     assert '"/ui/models/churn/versions/3"' in shown
     assert "PUT /v1" not in shown and '"/ui/models/churn/versions/3/promote"' in shown
 
@@ -312,8 +312,8 @@ CANDIDATES: Mapping[str, Any] = {
 
 def text_of(shown: str, part: str) -> str:
     """The words of a card of a page, by its id."""
-    found = re.search(rf'<div class="card" id="{part}">(.*?)</div>', shown, re.DOTALL)
-    return " ".join(re.sub("<[^>]*>", " ", found[1]).split()) if found else ""
+    card = re.search(rf'<div class="card" id="{part}">(.*?)</div>', shown, re.DOTALL)
+    return " ".join(re.sub("<[^>]*>", " ", card[1]).split()) if card else ""
 
 
 def test_a_training_shows_its_candidates_as_they_are_tried(me: Browser, trainer: TrainerQueue) -> None:
@@ -325,17 +325,17 @@ def test_a_training_shows_its_candidates_as_they_are_tried(me: Browser, trainer:
     progress = Progress("fitting", 0.5, 2, 5, "candidates", -0.43, 12.0, "neg_log_loss", CANDIDATES)
     trainer.report_progress(owned.id, progress.to_json(), b"", 0)
     shown = me.get(path).text
-    found = text_of(shown, "candidates")
-    assert "forest &lt;b&gt; 0.431 ± 0.022 1.2 s linear – 50 ms and 3 more" in found
-    assert "log loss of cross-validation (lower is better)" in found and "chosen" not in found
+    card = text_of(shown, "candidates")
+    assert "forest &lt;b&gt; 0.431 ± 0.022 1.2 s linear – 50 ms and 3 more" in card
+    assert "log loss of cross-validation (lower is better)" in card and "chosen" not in card
     assert "so far" not in shown, "the best score is the first of the table"
-    chosen = [{**one, "chosen": one["name"] == "linear"} for one in CANDIDATES["items"]]
+    chosen = [{**candidate, "chosen": candidate["name"] == "linear"} for candidate in CANDIDATES["items"]]
     candidates = {**CANDIDATES, "metric": "r2", "items": chosen}
     result = TrainingResult("churn", 3, {"accuracy": 0.8}, True, candidates=candidates)
     trainer.finish(owned.id, result.to_json())
-    found = text_of(me.get(path).text, "candidates")
-    assert "linear chosen" in found and "forest &lt;b&gt; chosen" not in found
-    assert "R² of cross-validation:" in found and "lower is better" not in found
+    card = text_of(me.get(path).text, "candidates")
+    assert "linear chosen" in card and "forest &lt;b&gt; chosen" not in card
+    assert "R² of cross-validation:" in card and "lower is better" not in card
 
 
 @pytest.mark.parametrize(
@@ -442,9 +442,9 @@ def test_a_file_shows_its_columns_and_a_name(me: Browser, trainer: TrainerQueue,
 
 def named(shown: str) -> str:
     """Return the name of the model in the form."""
-    found = re.search(r'<input name="model" value="([^"]*)"', shown)
-    assert found
-    return found[1]
+    field = re.search(r'<input name="model" value="([^"]*)"', shown)
+    assert field
+    return field[1]
 
 
 def test_a_name_that_is_filled_in_is_free_and_follows_the_file(
@@ -497,12 +497,12 @@ def test_kinds_have_the_same_words_on_all_pages(me: Browser, trainer: TrainerQue
     shown = form(me, "/ui/train/preview").text
     assert '<option value="">text</option>' in shown and '<option value="integer">whole number</option>' in shown
     words = {kind: re.search(f'<option value="{kind}">([^<]+)</option>', shown) for kind in KINDS}
-    assert len({found[1] for found in words.values() if found}) == len(KINDS)
+    assert len({word[1] for word in words.values() if word}) == len(KINDS)
     write_version(models, "kinds", Sum(), [Field(str(kind), kind) for kind in Kind])
     tried = me.get("/ui/models/kinds").text
     for kind in Kind:
-        found = words[kind]
-        assert found and f'">{kind}</label><small>{found[1]}</small>' in tried
+        word = words[kind]
+        assert word and f'">{kind}</label><small>{word[1]}</small>' in tried
 
 
 def test_a_problem_of_a_file_keeps_the_training_from_starting(me: Browser, trainer: TrainerQueue) -> None:

@@ -165,14 +165,14 @@ def test_rows_that_have_timed_out_twice_are_422(client: FlaskClient, redis: Redi
 
 
 def test_redis_away_is_503_with_retry_after(settings: Settings) -> None:
-    client = without_redis(settings, submit_timeout=1)
+    client = without_redis(settings)
     for response in (client.post(PREDICT, json=GOOD), client.get("/v1/jobs/abc")):
         problem(response, 503, "redis_unavailable")
         assert int(response.headers["Retry-After"]) >= 1
 
 
 def test_bad_input_is_refused_even_while_redis_is_away(settings: Settings) -> None:
-    client = without_redis(settings, submit_timeout=1)
+    client = without_redis(settings)
     problem(client.post(PREDICT, json={"a": 1}), 422, "invalid_instances")
 
 

@@ -142,14 +142,14 @@ def test_a_terse_error_names_only_what_the_client_has_sent(case: Case, callers: 
 
 def test_full_errors_do_name_the_fields_and_categories(callers: tuple[Caller, Caller]) -> None:
     full, _ = callers
-    found = {name for case in CASES for name in revealed(case.sent(full), case)}
-    assert found >= {*GOOD, "silver", "words"}
+    names = {name for case in CASES for name in revealed(case.sent(full), case)}
+    assert names >= {*GOOD, "silver", "words"}
 
 
 def test_a_terse_error_does_not_reveal_how_many_inputs_are_missing(callers: tuple[Caller, Caller]) -> None:
     _, terse = callers
-    one, all_six = (terse("POST", "/v1/models/ledger/predict", json=[row]).text for row in (without("tier"), {}))
-    assert one == all_six
+    single, all_six = (terse("POST", "/v1/models/ledger/predict", json=[row]).text for row in (without("tier"), {}))
+    assert single == all_six
 
 
 def test_every_code_of_an_error_in_rows_is_compared() -> None:

@@ -91,24 +91,24 @@ def written(signature: Signature, method: str = "predict", **output: Any) -> lis
 
 def test_each_output_and_each_class_has_a_column() -> None:
     single = Output(OutputKind.CLASS, labels=(True, 2), probabilities=True, scores=True)
-    found = written(
+    lines = written(
         Signature(numbers("a"), (single,)), predictions=[True], probabilities=[{"True": 0.25, "2": 1}], scores=[5.5]
     )
-    assert found == [
+    assert lines == [
         ["a", "prediction", "probability_True", "probability_2", "score"],
         ["1", "true", "0.25", "1", "5.5"],
     ]
     outputs = tuple(Output(OutputKind.CLASS, ("x", "y"), probabilities=True, name=name) for name in ("a", "c"))
-    found = written(
+    lines = written(
         Signature(numbers("a"), outputs),
         predictions=[{"a": "x", "c": "y"}],
         probabilities=[{"a": {"x": 1, "y": 0}, "c": {"x": 0.5, "y": 0.5}}],
     )
-    assert found[0] == [
+    assert lines[0] == [
         *("a", "prediction_a", "c"),
         *("probability_a_x", "probability_a_y", "probability_c_x", "probability_c_y"),
     ]
-    assert found[1] == ["1", "x", "y", "1", "0", "0.5", "0.5"]
+    assert lines[1] == ["1", "x", "y", "1", "0", "0.5", "0.5"]
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,9 @@ BODIES = {
 
 def message(answer: Any) -> str:
     """Return the sentence of an error, whichever the protocol is."""
-    (found,) = [answer.json[name] for name in ("error", "message", "Message") if name in answer.json]
+    (sentence,) = [answer.json[name] for name in ("error", "message", "Message") if name in answer.json]
     assert answer.content_type == "application/json"
-    return str(found)
+    return str(sentence)
 
 
 @pytest.mark.usefixtures("scoring")
@@ -139,7 +139,7 @@ def test_refusals_have_the_shape_of_the_protocol(client: FlaskClient, settings: 
     assert (large.status_code, "MAX_BODY_MB" in message(large)) == (413, True)
     foreign = client.post(path, json=BODIES[path], headers={"Host": "evil.example"})
     assert (foreign.status_code, "ALLOWED_HOSTS" in message(foreign)) == (403, True)
-    away = without_redis(settings, submit_timeout=1).post(path, json=BODIES[path])
+    away = without_redis(settings).post(path, json=BODIES[path])
     assert (away.status_code, away.headers["Retry-After"]) == (503, "1")
     assert message(away)
 
@@ -302,9 +302,9 @@ def test_health(client: FlaskClient, settings: Settings) -> None:
 
 def test_metadata_and_readiness(client: FlaskClient) -> None:
     tensors = [{"name": name, "datatype": "FP64", "shape": [-1, 1]} for name in ("a", "b")]
-    found = {"name": "sum", "versions": ["1"], "platform": "sklearn", "inputs": tensors}
-    found["outputs"] = [{"name": "predict", "datatype": "FP64", "shape": [-1, 1]}]
-    assert client.get("/v2/models/sum").json == client.get("/v2/models/sum/versions/1").json == found
+    metadata = {"name": "sum", "versions": ["1"], "platform": "sklearn", "inputs": tensors}
+    metadata["outputs"] = [{"name": "predict", "datatype": "FP64", "shape": [-1, 1]}]
+    assert client.get("/v2/models/sum").json == client.get("/v2/models/sum/versions/1").json == metadata
     assert client.get("/v2/models/sum/ready").json == {"name": "sum", "ready": True}
     assert client.get("/v2/models/sum/versions/2/ready").status_code == 404
     assert client.get("/v2/models").json == {"models": ["sum"]}
@@ -353,7 +353,7 @@ def test_json_of_an_answer_is_json(client: FlaskClient, scoring: None) -> None:
 @pytest.fixture
 def nameless(settings: Settings) -> None:
     """The sum of x0, x1 and x2 with weights, as of a model that was fitted on an array."""
-    write_version(settings.models_dir, "array", Sum(), [Field(f"x{place}", Kind.NUMBER) for place in range(3)])
+    write_version(settings.models_dir, "array", Sum(), [Field(f"x{number}", Kind.NUMBER) for number in range(3)])
 
 
 OF_ARRAY, NATIVE_ARRAY = "/v1/models/array/invocations", "/v1/models/array/predict"

@@ -31,22 +31,27 @@ def test_every_setting() -> None:
         error='{ m = "message" }',
         key='"old"',
     )
-    (found,) = read(text)
-    assert (found.method, found.path, found.variables, found.model) == (
+    (mapped,) = read(text)
+    assert (mapped.method, mapped.path, mapped.variables, mapped.model) == (
         "GET",
         "/a/<x>/<y_2>",
         ("x", "y_2"),
         "loan@canary",
     )
-    assert (found.numbers, found.status, found.error, found.key) == ({"N": 0, "Y": 1.5}, 201, {"m": "message"}, "old")
-    assert {found.statuses[code] for code in ("malformed_body", "invalid_instances", "body_too_large")} == {400}
-    assert {found.statuses[code] for code in ("model_error", "timeout", "worker_crashed")} == {500}
-    assert (found.statuses["not_in_time"], found.statuses["unknown_model"]) == (408, 503)
+    assert (mapped.numbers, mapped.status, mapped.error, mapped.key) == (
+        {"N": 0, "Y": 1.5},
+        201,
+        {"m": "message"},
+        "old",
+    )
+    assert {mapped.statuses[code] for code in ("malformed_body", "invalid_instances", "body_too_large")} == {400}
+    assert {mapped.statuses[code] for code in ("model_error", "timeout", "worker_crashed")} == {500}
+    assert (mapped.statuses["not_in_time"], mapped.statuses["unknown_model"]) == (408, 503)
 
 
 def test_without_statuses_ours_hold() -> None:
-    (found,) = read(route())
-    assert found.statuses == {"unknown_model": 503, "no_current_version": 503}
+    (mapped,) = read(route())
+    assert mapped.statuses == {"unknown_model": 503, "no_current_version": 503}
 
 
 def test_answers() -> None:
@@ -148,5 +153,5 @@ def test_the_files_of_the_pages_can_be_read(page: str) -> None:
 
 
 def test_the_example_has_the_five_services() -> None:
-    found = read((PROJECT / "examples" / "old-clients" / "routes.toml").read_text())
-    assert [one.model for one in found] == ["blobs", "loan", "iris", "boston", "sepals"]
+    routes = read((PROJECT / "examples" / "old-clients" / "routes.toml").read_text())
+    assert [mapped.model for mapped in routes] == ["blobs", "loan", "iris", "boston", "sepals"]

@@ -58,9 +58,9 @@ def test_binary_tensors_hold_what_numpy_wrote(datatype: str, data: st.DataObject
     if datatype == "BOOL":
         written = np.frombuffer(written.tobytes(), np.uint8) % 2 == 1
     described = tensor("x", datatype, [count], parameters={"binary_data_size": written.nbytes})
-    (found,) = request(described, binary=written.tobytes()).tensors
+    (result,) = request(described, binary=written.tobytes()).tensors
     expected = [None if value != value else value for value in written.tolist()]
-    assert list(found.values()) == expected
+    assert list(result.values()) == expected
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -68,8 +68,8 @@ def test_binary_tensors_hold_what_numpy_wrote(datatype: str, data: st.DataObject
 def test_texts_come_back(texts: list[str]) -> None:
     described, data = tensors.write("x", texts, binary=True)
     assert data == b"".join(struct.pack("<I", len(text.encode())) + text.encode() for text in texts)
-    (found,) = request(tensor("x", "BYTES", [len(texts)], parameters=described["parameters"]), binary=data).tensors
-    assert found.values() == texts
+    (result,) = request(tensor("x", "BYTES", [len(texts)], parameters=described["parameters"]), binary=data).tensors
+    assert result.values() == texts
 
 
 def test_a_tensor_of_all_columns_and_one_tensor_a_column_are_the_same_rows() -> None:
@@ -88,9 +88,9 @@ def test_a_single_input_of_a_model_with_one_column_may_have_any_shape_of_a_colum
     text = Signature((Field("text", Kind.STRING),), ())
     for name in ("text", "other"):
         for shape in ([2], [2, 1]):
-            found = request(tensor(name, "BYTES", shape, data=["a", "b"])).instances(text)
-            assert isinstance(found, Grid)
-            assert found.rows == [("a",), ("b",)]
+            instances = request(tensor(name, "BYTES", shape, data=["a", "b"])).instances(text)
+            assert isinstance(instances, Grid)
+            assert instances.rows == [("a",), ("b",)]
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ def test_a_body_without_inputs(body: str) -> None:
 
 
 def test_several_inputs_are_columns_of_the_same_length() -> None:
-    one = tensor("price", "FP64", [1], data=[1])
+    price = tensor("price", "FP64", [1], data=[1])
     for other in (tensor("count", "INT8", [2], data=[1, 2]), tensor("count", "INT8", [1, 2], data=[1, 2])):
         with pytest.raises(MalformedBody, match="'count' has the shape"):
-            request(one, other).instances(SHOP)
+            request(price, other).instances(SHOP)
 
 
 def test_content_types_of_mlserver() -> None:

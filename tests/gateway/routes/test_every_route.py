@@ -22,7 +22,7 @@ from gateway.app import create_app
 from gateway.http.rules import Route
 from gateway.openapi.document import operations, problems
 from tests.gateway.callers import ADMIN_KEY, store
-from tests.gateway.door.who_may import ANY, EARLIER, Gate, gate
+from tests.gateway.door.who_may import ANY, EARLIER, Gate, gate_with_keys
 
 VALUES = {"reference": "sum", "name": "sum", "version": "1", "alias": "current", "method": "transform"}
 """What stands for the variables of paths; `x` for the others."""
@@ -62,7 +62,7 @@ class Asking:
 
 @pytest.fixture
 def closed(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[Gate]:
-    with gate(redis, redis_url, tmp_path) as made:
+    with gate_with_keys(redis, redis_url, tmp_path) as made:
         yield made
 
 
@@ -79,8 +79,8 @@ def key(redis: Redis, **changes: Any) -> dict[str, str]:
 def test_with_an_invalid_idempotency_key(closed: Gate) -> None:
     """A file is refused for its media type first."""
     headers = {**bearer(ADMIN_KEY), "Idempotency-Key": ""}
-    found = Asking(closed.client).without("400 invalid_parameter", documented="410 job_gone", headers=headers, json={})
-    assert found == ["POST /v1/models/<reference>/predict-file: 415 unsupported_media_type"]
+    others = Asking(closed.client).without("400 invalid_parameter", documented="410 job_gone", headers=headers, json={})
+    assert others == ["POST /v1/models/<reference>/predict-file: 415 unsupported_media_type"]
 
 
 def test_without_a_key(closed: Gate) -> None:
@@ -109,13 +109,13 @@ def test_with_two_keys(closed: Gate) -> None:
 
 def test_with_a_key_without_scopes(closed: Gate, redis: Redis) -> None:
     """`DELETE /v1/jobs/{id}` and others look at the job first."""
-    found = Asking(closed.client).without("403 missing_scope", headers=key(redis, scopes=frozenset()))
-    assert [one for one in found if "/v1/jobs/<job_id>" not in one] == []
+    others = Asking(closed.client).without("403 missing_scope", headers=key(redis, scopes=frozenset()))
+    assert [answer for answer in others if "/v1/jobs/<job_id>" not in answer] == []
 
 
 def test_with_a_key_for_another_model(closed: Gate, redis: Redis) -> None:
-    found = Asking(closed.client).without("404 unknown_model", headers=key(redis, models=frozenset({"none"})))
-    assert found == []
+    others = Asking(closed.client).without("404 unknown_model", headers=key(redis, models=frozenset({"none"})))
+    assert others == []
 
 
 def test_under_a_foreign_host(client: FlaskClient) -> None:
@@ -134,8 +134,8 @@ def test_with_a_body_that_is_too_large(closed: Gate) -> None:
 
 def test_with_a_body_that_is_not_json(closed: Gate) -> None:
     options = {"data": b"{", "content_type": "application/json", "headers": bearer(ADMIN_KEY)}
-    found = Asking(closed.client).without("400 malformed_body", **options)
-    assert [one for one in found if "/predict-file: 415" not in one] == []  # it takes no JSON
+    others = Asking(closed.client).without("400 malformed_body", **options)
+    assert [answer for answer in others if "/predict-file: 415" not in answer] == []  # it takes no JSON
 
 
 def test_with_a_compressed_transfer(closed: Gate) -> None:

@@ -101,7 +101,7 @@ def test_rotation_keeps_everything_but_the_secret(admin: FlaskClient, monkeypatc
     rotated = admin.post(f"/v1/keys/{made['id']}/rotate").get_json()
     assert rotated["secret"] != made["secret"]
     assert {**rotated, "secret": ""} == {**made, "secret": ""}
-    assert [status(admin, one["secret"]) for one in (made, rotated)] == [401, 200]
+    assert [status(admin, key["secret"]) for key in (made, rotated)] == [401, 200]
 
 
 def test_the_previous_secret_works_for_the_overlap(
@@ -112,9 +112,9 @@ def test_the_previous_secret_works_for_the_overlap(
     second = admin.post(f"/v1/keys/{first['id']}/rotate", json={"overlap": "1h"}).get_json()
     left = datetime.fromisoformat(second["previous_secret"]["expires_at"]) - datetime.now(UTC)
     assert timedelta(minutes=59) < left <= timedelta(hours=1)
-    assert [status(admin, one["secret"]) for one in (first, second)] == [200, 200]
+    assert [status(admin, key["secret"]) for key in (first, second)] == [200, 200]
     third = admin.post(f"/v1/keys/{first['id']}/rotate", json={"overlap": "1s"}).get_json()
-    assert [status(admin, one["secret"]) for one in (first, second, third)] == [401, 200, 200]
+    assert [status(admin, key["secret"]) for key in (first, second, third)] == [401, 200, 200]
     until(lambda: status(admin, second["secret"]) == 401, "the end of the overlap")
     assert admin.get(f"/v1/keys/{first['id']}").get_json()["previous_secret"] is None
     make(admin, name="other")
@@ -126,7 +126,7 @@ def test_revoking_also_ends_a_previous_secret(admin: FlaskClient, monkeypatch: p
     first = make(admin)
     second = admin.post(f"/v1/keys/{first['id']}/rotate", json={"overlap": "1h"}).get_json()
     admin.delete(f"/v1/keys/{first['id']}")
-    assert [status(admin, one["secret"]) for one in (first, second)] == [401, 401]
+    assert [status(admin, key["secret"]) for key in (first, second)] == [401, 401]
 
 
 def test_an_expired_key_is_rotated_with_another_expiry(admin: FlaskClient, redis: Redis) -> None:
@@ -172,17 +172,17 @@ def test_an_expired_key_is_rotated_with_another_expiry(admin: FlaskClient, redis
     ],
 )
 def test_a_wrong_member_is_named(admin: FlaskClient, body: Any, field: str | None, code: str) -> None:
-    given = {"name": "ci", "scopes": ["predict"], **body} if isinstance(body, dict) else body
-    answer = admin.post("/v1/keys", json=given)
+    sent = {"name": "ci", "scopes": ["predict"], **body} if isinstance(body, dict) else body
+    answer = admin.post("/v1/keys", json=sent)
     problem(answer, 422, "invalid_key_request")
     assert [(error["field"], error["code"]) for error in answer.get_json(force=True)["errors"]] == [(field, code)]
 
 
 def test_every_wrong_member_is_named_at_once(admin: FlaskClient) -> None:
     answer = admin.post("/v1/keys", json={"nme": "ci", "scopes": ["write"], "expires": "soon"})
-    found = {error["field"]: error["message"] for error in answer.get_json(force=True)["errors"]}
-    assert found.keys() == {"nme", "name", "scopes", "expires"}
-    assert "did you mean 'name'?" in found["nme"]
+    messages = {error["field"]: error["message"] for error in answer.get_json(force=True)["errors"]}
+    assert messages.keys() == {"nme", "name", "scopes", "expires"}
+    assert "did you mean 'name'?" in messages["nme"]
 
 
 @pytest.mark.parametrize("body", [{"overlap": "31d"}, {"overlap": 60}, {"overlap": "1"}, {"owner": "risk"}])
@@ -239,14 +239,14 @@ def test_keys_can_be_revoked_and_rotated_while_redis_is_full(
     admin: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door_keys, "CACHED", 0)
-    one, other = make(admin, name="one"), make(admin, name="other")
+    first, other = make(admin, name="one"), make(admin, name="other")
     redis.config_set("maxmemory", 1)
     try:
-        assert admin.delete(f"/v1/keys/{one['id']}").status_code == 204
+        assert admin.delete(f"/v1/keys/{first['id']}").status_code == 204
         rotated = admin.post(f"/v1/keys/{other['id']}/rotate", json={"overlap": "1h"}).get_json()
     finally:
         redis.config_set("maxmemory", 0)
-    assert [status(admin, found["secret"]) for found in (one, other, rotated)] == [401, 200, 200]
+    assert [status(admin, key["secret"]) for key in (first, other, rotated)] == [401, 200, 200]
 
 
 def test_the_last_use_is_shown_and_reported_once_a_minute(admin: FlaskClient, redis: Redis) -> None:

@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 
 import pytest
 import requests
 
-from contract.settings import Settings
 from gateway.door.local_user import is_own_user
-from tests.gateway.server.test_gunicorn import Server, serving
+from tests.stacks.gateways import Gateway
 
 pytestmark = pytest.mark.waits
 
 UPLOAD = "/v1/models/sum/versions"
 
 
-@pytest.fixture(scope="module")
-def server(shared_settings: Settings) -> Iterator[Server]:
-    with serving(shared_settings, "gateway", ALLOW_UPLOAD="local") as running:
-        yield running
-
-
-def code_of(server: Server, **headers: str) -> str:
+def code_of(server: Gateway, **headers: str) -> str:
     """The code of the problem. No trainer runs: an upload that is allowed waits for one in vain."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = requests.post(server.address + UPLOAD, files={"file": b"x"}, headers=names, timeout=60)
     return str(answer.json()["code"])
 
 
-def test_the_own_user_may_upload_and_a_proxy_may_not(server: Server) -> None:
+def test_the_own_user_may_upload_and_a_proxy_may_not(server: Gateway) -> None:
     assert code_of(server) == "no_trainer"
     for header in ("Forwarded", "X_Forwarded_For", "X_Real_IP", "Via", "CF_Connecting_IP"):
         assert code_of(server, **{header: "for=127.0.0.1"}) == "uploads_off"
 
 
-def test_a_page_of_another_port_of_this_machine_may_not_upload(server: Server) -> None:
+def test_a_page_of_another_port_of_this_machine_may_not_upload(server: Gateway) -> None:
     """The user's browser is a program of the user, so the kernel vouches for it, whichever page it shows."""
     host = server.address.removeprefix("http://")
     for headers in ({"Origin": "http://127.0.0.1:1"}, {"Sec_Fetch_Site": "same-site"}, {"Origin": f"https://{host}"}):
@@ -46,13 +38,13 @@ def test_a_page_of_another_port_of_this_machine_may_not_upload(server: Server) -
 
 
 def test_a_unix_socket_shows_no_user() -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        assert not is_own_user({"gunicorn.socket": one})
+    end, other = socket.socketpair()
+    with end, other:
+        assert not is_own_user({"gunicorn.socket": end})
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_another_user_of_the_machine_may_not_upload(server: Server) -> None:
+def test_another_user_of_the_machine_may_not_upload(server: Gateway) -> None:
     os.seteuid(65534)  # a socket belongs to the user who opens it
     try:
         assert code_of(server) == "uploads_off"

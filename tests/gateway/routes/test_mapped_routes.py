@@ -220,7 +220,7 @@ def test_a_repeated_request_gets_the_same_job(mapped: Open) -> None:
 def test_without_redis_it_is_503(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "routes.toml"
     file.write_text(AS_TEXT + 'key = "old"')
-    answer = without_redis(settings, routes_file=file, submit_timeout=1).post("/mass", json=ROW)
+    answer = without_redis(settings, routes_file=file).post("/mass", json=ROW)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     closed = without_redis(settings, routes_file=file, admin_key=ADMIN_KEY).post("/mass", json=ROW)
     assert (closed.status_code, closed.json["code"]) == (503, "redis_unavailable")
@@ -296,7 +296,7 @@ def test_a_page_of_another_site_cannot_use_a_default_key(mapped: Open, redis: Re
 def test_the_document_has_the_routes_and_not_their_models(mapped: Open) -> None:
     paths = mapped(IN_PATH + AS_TEXT + "invalid = 400").get("/openapi.json").json["paths"]
     shown = paths["/sum/a/{a}/b/{B}"]["get"]
-    assert [one["name"] for one in shown["parameters"]] == ["a", "B"]
+    assert [parameter["name"] for parameter in shown["parameters"]] == ["a", "B"]
     assert "kinds" not in json.dumps(shown)
     assert {"200", "400", "503"} <= set(paths["/mass"]["post"]["responses"])
     assert "422" in paths["/mass"]["post"]["responses"]  # a model that fails

@@ -47,7 +47,7 @@ class Page:
         return self._samples.get((f"modelgate_{name}", frozenset(labels.items())))
 
     def series(self, name: str) -> list[dict[str, str]]:
-        return [dict(labels) for found, labels in self._samples if found == f"modelgate_{name}"]
+        return [dict(labels) for sample, labels in self._samples if sample == f"modelgate_{name}"]
 
 
 @pytest.fixture(autouse=True)
@@ -70,13 +70,13 @@ def test_requests_are_counted_by_declared_route_and_status(client: FlaskClient, 
         assert client.post(PATH, json=ROW, headers={"Prefer": "wait=30"}).status_code == 200
     assert client.post(PATH, json={"a": "x", "b": 2}).status_code == 422
     assert client.get("/v1/jobs/0").status_code == 404
-    found = page(client)
-    assert found.value("requests_total", route=PREDICT, method="POST", status="200") == 3
-    assert found.value("requests_total", route=PREDICT, method="POST", status="422") == 1
-    assert found.value("request_seconds_count", route=PREDICT) == 4
-    assert found.value("request_seconds_bucket", route=PREDICT, le="+Inf") == 4
-    assert found.value("gateway_seconds_count") == 3
-    assert found.value("refusals_total", code="unknown_job") == 1
+    shown = page(client)
+    assert shown.value("requests_total", route=PREDICT, method="POST", status="200") == 3
+    assert shown.value("requests_total", route=PREDICT, method="POST", status="422") == 1
+    assert shown.value("request_seconds_count", route=PREDICT) == 4
+    assert shown.value("request_seconds_bucket", route=PREDICT, le="+Inf") == 4
+    assert shown.value("gateway_seconds_count") == 3
+    assert shown.value("refusals_total", code="unknown_job") == 1
 
 
 def test_no_request_can_add_a_series(client: FlaskClient) -> None:
@@ -88,8 +88,8 @@ def test_no_request_can_add_a_series(client: FlaskClient) -> None:
         client.post(f"/v1/models/model-{number}/predict", json=ROW)
         client.open("/v1/models", method=f"METHOD{number}")
     after = page(client)
-    added = [one for one in after.series("requests_total") if one not in before.series("requests_total")]
-    assert sorted((one["route"], one["method"]) for one in added) == [
+    added = [labels for labels in after.series("requests_total") if labels not in before.series("requests_total")]
+    assert sorted((labels["route"], labels["method"]) for labels in added) == [
         ("/metrics", "GET"),  # the page before
         ("/v1/jobs/<job_id>", "GET"),
         (PREDICT, "POST"),
@@ -97,7 +97,7 @@ def test_no_request_can_add_a_series(client: FlaskClient) -> None:
         ("unknown", "other"),
     ]
     assert after.value("requests_total", route="unknown", method="GET", status="404") == 20
-    assert not [one for one in after.series("jobs_total") if one["model"] != "sum"]
+    assert not [labels for labels in after.series("jobs_total") if labels["model"] != "sum"]
 
 
 def test_any_host_may_read_the_metrics(client: FlaskClient) -> None:
@@ -108,30 +108,30 @@ def test_a_waiting_job_has_an_age_and_a_share_of_the_memory(client: FlaskClient)
     assert page(client).value("queue_oldest_seconds", model="sum") == 0
     for _ in range(2):
         assert client.post(PATH, json=[ROW, ROW]).status_code == 202
-    found = page(client)
-    assert found.value("queue_jobs", model="sum") == 2
-    assert found.value("queue_rows", model="sum") == 4
+    shown = page(client)
+    assert shown.value("queue_jobs", model="sum") == 2
+    assert shown.value("queue_rows", model="sum") == 4
     assert until(lambda: page(client).value("queue_oldest_seconds", model="sum") or 0, "the job gets older") > 0
-    assert 1000 < (found.value("redis_share_bytes", purpose="jobs") or 0) < 10_000
+    assert 1000 < (shown.value("redis_share_bytes", purpose="jobs") or 0) < 10_000
 
 
 def test_the_shares_add_up_to_the_memory_of_redis(client: FlaskClient, scoring: None) -> None:
     client.post(PATH, json=ROW, headers={"Prefer": "wait=30"})
-    found = page(client)
-    shares = [found.value("redis_share_bytes", **labels) or 0 for labels in found.series("redis_share_bytes")]
-    assert {one["purpose"] for one in found.series("redis_share_bytes")} == {
+    shown = page(client)
+    shares = [shown.value("redis_share_bytes", **labels) or 0 for labels in shown.series("redis_share_bytes")]
+    assert {labels["purpose"] for labels in shown.series("redis_share_bytes")} == {
         *("jobs", "unseen", "fetched", "delivered", "trainings", "metrics", "other")
     }
-    assert sum(shares) == found.value("redis_memory_bytes")
+    assert sum(shares) == shown.value("redis_memory_bytes")
 
 
 def test_scorers_and_versions_are_counted(client: FlaskClient, scoring: None) -> None:
-    found = page(client)
-    assert found.value("workers") == 1
-    assert (found.value("scorers", state="idle") or 0) + (found.value("scorers", state="busy") or 0) == 1
-    assert found.value("models") == 1
-    assert found.value("model_versions", model="sum") == 1
-    assert found.value("model_alias_version", model="sum", alias="current") == 1
+    shown = page(client)
+    assert shown.value("workers") == 1
+    assert (shown.value("scorers", state="idle") or 0) + (shown.value("scorers", state="busy") or 0) == 1
+    assert shown.value("models") == 1
+    assert shown.value("model_versions", model="sum") == 1
+    assert shown.value("model_alias_version", model="sum", alias="current") == 1
 
 
 def test_a_deleted_model_leaves_the_page(client: FlaskClient, settings: Settings) -> None:
@@ -141,21 +141,21 @@ def test_a_deleted_model_leaves_the_page(client: FlaskClient, settings: Settings
 
 
 def test_the_counts_of_all_gateways_are_on_each_page(settings: Settings, redis: Redis) -> None:
-    one, other = (create_app(settings).test_client() for _ in range(2))
-    for client in (one, other):
+    first, other = (create_app(settings).test_client() for _ in range(2))
+    for client in (first, other):
         client.get("/v1/models")
         client.application.extensions["outbox"].flush()
-    assert page(one).value("requests_total", route="/v1/models", method="GET", status="200") == 2
+    assert page(first).value("requests_total", route="/v1/models", method="GET", status="200") == 2
 
 
 def test_without_redis_the_page_says_so_and_has_what_the_process_knows(settings: Settings) -> None:
     client = without_redis(settings)
     answer = client.get("/metrics")
-    found = Page(answer.get_data(as_text=True))
+    shown = Page(answer.get_data(as_text=True))
     assert answer.status_code == 200
-    assert found.value("redis_up") == 0
-    assert found.value("models") == 1
-    assert not found.series("requests_total")
+    assert shown.value("redis_up") == 0
+    assert shown.value("models") == 1
+    assert not shown.series("requests_total")
 
 
 def test_a_redis_that_hangs_does_not_keep_prometheus_waiting(settings: Settings, tmp_path: Path) -> None:
@@ -208,18 +208,18 @@ def test_who_is_alive_is_unknown_while_no_lease_can_be_written(settings: Setting
         assert page(client).value("workers") == 1
         redis.delete("mg:lease:w-0-x")
         with server.disk_full():
-            found = page(client)
-            assert (found.value("redis_aof_write_ok"), found.value("workers"), found.series("scorers")) == (0, None, [])
+            shown = page(client)
+            assert (shown.value("redis_aof_write_ok"), shown.value("workers"), shown.series("scorers")) == (0, None, [])
         assert page(client).value("workers") == 0
 
 
 def test_hostile_values_in_the_counters_do_no_harm(client: FlaskClient, redis: Redis) -> None:
     redis.hset("mg:counts:worker", mapping={"batches_total|empty": "1", "batches_total|rows": "x", "nonsense|1": "1"})
     redis.hset("mg:counts:worker", mapping={"requests_total|/|GET|200": "5", "batch_rows|99": "5", "batch_rows": "1"})
-    found = page(client)
-    assert found.value("batches_total", left="empty") == 1
-    assert found.value("batches_total", left="rows") is None
-    assert found.value("requests_total", route="/", method="GET", status="200") is None
+    shown = page(client)
+    assert shown.value("batches_total", left="empty") == 1
+    assert shown.value("batches_total", left="rows") is None
+    assert shown.value("requests_total", route="/", method="GET", status="200") is None
 
 
 def test_the_page_has_nothing_that_the_table_lacks(client: FlaskClient, scoring: None) -> None:
@@ -238,5 +238,5 @@ def test_promtool_finds_nothing_to_improve(client: FlaskClient, scoring: None) -
 
 
 def test_one_of_several_processes_records_the_traffic(settings: Settings, redis: Redis) -> None:
-    one, other = (create_app(settings) for _ in range(2))
-    assert [app.extensions["traffic_recorder"].record() for app in (one, other, one)] == [True, False, False]
+    first, other = (create_app(settings) for _ in range(2))
+    assert [app.extensions["traffic_recorder"].record() for app in (first, other, first)] == [True, False, False]

@@ -8,7 +8,6 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,24 +20,19 @@ from broker.sides.supervisor import Leases
 from contract.settings import Settings
 from contract.work.jobs import PredictionOutcome
 from gateway.routes.predictions import AT_ONCE
-from tests.gateway.server.test_gunicorn import GOOD, Server, configured, serving
+from tests.stacks.gateways import Gateway, serving
 from tests.support import PROJECT, until
 
 pytestmark = pytest.mark.waits
 
 PREDICT = "/v1/models/sum/predict"
+GOOD = {"a": 1, "b": 2}
 ENDED, DELIVERED, FETCHED = (f"mg:{seen}:finished:predict:sum" for seen in ("ended", "delivered", "fetched"))
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return replace(settings, webhook_secret="set")
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    with serving(settings, "gateway") as server:
-        yield server
 
 
 def held(redis: Redis, index: str) -> list[str]:
@@ -50,8 +44,8 @@ def seen(redis: Redis, index: str, count: int = 1) -> list[str]:
     return held(redis, index)
 
 
-def test_an_answer_in_the_response_is_delivered_and_expires_soon(server: Server, scoring: None, redis: Redis) -> None:
-    job = server.post(b'{"a": 1, "b": 2}', Prefer="wait=30").json()
+def test_an_answer_in_the_response_is_delivered_and_expires_soon(server: Gateway, scoring: None, redis: Redis) -> None:
+    job = server.send(b'{"a": 1, "b": 2}', Prefer="wait=30").json()
     assert job["status"] == "succeeded"
     assert seen(redis, DELIVERED) == [job["id"]]
     assert held(redis, ENDED) == []
@@ -63,10 +57,10 @@ def test_an_answer_in_the_response_is_delivered_and_expires_soon(server: Server,
     assert held(redis, FETCHED) == []
 
 
-def test_a_job_that_a_client_asks_for_is_fetched_and_stays(server: Server, scoring: None, redis: Redis) -> None:
-    job_id = server.post(b'{"a": 1, "b": 2}').json()["id"]
-    found = requests.get(f"{server.address}/v1/jobs/{job_id}", params={"wait": 30}, timeout=60).json()
-    assert found["status"] == "succeeded"
+def test_a_job_that_a_client_asks_for_is_fetched_and_stays(server: Gateway, scoring: None, redis: Redis) -> None:
+    job_id = server.send(b'{"a": 1, "b": 2}').json()["id"]
+    job = requests.get(f"{server.address}/v1/jobs/{job_id}", params={"wait": 30}, timeout=60).json()
+    assert job["status"] == "succeeded"
     assert seen(redis, FETCHED) == [job_id]
     assert held(redis, ENDED) == []
     assert redis.ttl(f"rq:job:{job_id}") > 3000
@@ -94,28 +88,28 @@ def test_a_head_request_and_a_list_fetch_nothing(client: FlaskClient, scoring: N
     assert held(redis, ENDED) == [job_id]
 
 
-def request_that_waits(server: Server) -> bytes:
+def request_that_waits(server: Gateway) -> bytes:
     body = b'{"a": 1, "b": 2}'
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
     return f"{head}Prefer: wait=30\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-@pytest.fixture
-def unchecked(settings: Settings, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def unchecked(shared_settings: Settings) -> Iterator[Gateway]:
     """A gateway that looks for clients which have gone away once an hour, and not once a second."""
     rarely = (
         "def post_worker_init(worker):\n    from gateway.serving import listener\n    listener.CHECK_EVERY = 3600\n"
     )
-    with configured(settings, tmp_path, rarely) as server:
+    with serving(shared_settings, rarely) as server:
         yield server
 
 
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_client_that_has_gone_away_has_not_seen_its_answer(
-    unchecked: Server, redis: Redis, leases_queue: ScorerQueue, reset: bool
+    unchecked: Gateway, redis: Redis, leases_queue: ScorerQueue, reset: bool
 ) -> None:
     """The job ends before the gateway's check could notice."""
-    connection: Any = socket.create_connection(("127.0.0.1", unchecked.port), timeout=30)
+    connection: Any = unchecked.connected()
     if reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.sendall(request_that_waits(unchecked))
@@ -145,7 +139,7 @@ def leases_queue(redis: Redis) -> ScorerQueue:
 
 
 def test_the_program_of_the_guide_repeats_a_request_until_it_is_answered(
-    server: Server, scoring: None, redis: Redis
+    server: Gateway, scoring: None, redis: Redis
 ) -> None:
     guide = (PROJECT / "docs" / "how-to" / "repeat-a-request.md").read_text()
     (program,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)

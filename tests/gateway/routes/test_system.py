@@ -44,8 +44,8 @@ def every_answer_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 def system(client: FlaskClient) -> dict[str, Any]:
     answer = client.get("/v1/system")
     assert answer.status_code == 200
-    found: dict[str, Any] = answer.get_json()
-    return found
+    state: dict[str, Any] = answer.get_json()
+    return state
 
 
 def test_a_worker_shows_its_scorers_and_what_they_hold(client: FlaskClient, redis: Redis) -> None:
@@ -79,26 +79,26 @@ def test_a_worker_without_a_lease_is_gone_and_one_that_reports_nothing_is_silent
         Leases(redis, lease=60).register(f"{name}-0-x")
     redis.delete("mg:lease:gone-0-x")
     redis.set("mg:loaded:here", "what is this?")
-    found = system(client)["workers"]
-    assert [(worker["name"], worker["silent"]) for worker in found] == [("here", True)]
+    workers = system(client)["workers"]
+    assert [(worker["name"], worker["silent"]) for worker in workers] == [("here", True)]
 
 
 def test_what_waits_is_shown_by_model_and_queue(client: FlaskClient, redis: Redis) -> None:
     Leases(redis, lease=60, group=TRAINERS).register("t-0-x", host="beta", queues=[TRAINING.queue])
     assert system(client)["queues"] == []
     client.post("/v1/models/sum/predict", json=[ROW, ROW])
-    found = system(client)
-    (queue,) = found["queues"]
+    state = system(client)
+    (queue,) = state["queues"]
     assert (queue["model"], queue["waiting"], queue["rows"], queue["running"]) == ("sum", 1, 2, 0)
-    assert found["trainers"] == [{"host": "beta", "queue": "training", "busy": False, "job": None}]
-    assert [queue["name"] for queue in found["trainer_queues"]] == ["publishing", "training"]
-    assert found["redis"]["bytes"] > sum(found["redis"]["shares"].values()) * 0.99 > 0
+    assert state["trainers"] == [{"host": "beta", "queue": "training", "busy": False, "job": None}]
+    assert [queue["name"] for queue in state["trainer_queues"]] == ["publishing", "training"]
+    assert state["redis"]["bytes"] > sum(state["redis"]["shares"].values()) * 0.99 > 0
 
 
 def test_the_reasons_of_readiness_are_alerts(client: FlaskClient) -> None:
-    found = system(client)
-    assert found["status"] == "degraded"
-    codes = [(alert["code"], alert["severity"]) for alert in found["alerts"]]
+    state = system(client)
+    assert state["status"] == "degraded"
+    codes = [(alert["code"], alert["severity"]) for alert in state["alerts"]]
     assert codes == [("no_worker", "critical"), ("missing_workers", "warning"), ("missing_trainers", "warning")]
 
 
@@ -168,16 +168,19 @@ def test_a_redis_that_is_nearly_full_is_an_alert(client: FlaskClient, redis: Red
 
 def test_the_thresholds_are_those_of_the_alert_rules() -> None:
     rules = (PROJECT / "monitoring" / "alerts.yml").read_text()
-    found = dict(re.findall(r"alert: (\w+)\n +expr: .* > ([\d.]+)\n", rules))
+    thresholds = dict(re.findall(r"alert: (\w+)\n +expr: .* > ([\d.]+)\n", rules))
     named = {"QueueAge": QUEUE_AGE, "Redis70Percent": REDIS_WARNING, "Redis90Percent": REDIS_CRITICAL}
     named |= {"ModelHangs": RUNNING_AGE}
-    assert {name: float(found[name]) for name in (*named, "WebhooksLate")} == {**named, "WebhooksLate": WEBHOOKS_LATE}
+    assert {name: float(thresholds[name]) for name in (*named, "WebhooksLate")} == {
+        **named,
+        "WebhooksLate": WEBHOOKS_LATE,
+    }
 
 
 def test_it_answers_without_redis(settings: Settings) -> None:
-    found = system(without_redis(settings))
-    assert (found["status"], found["redis"], found["workers"]) == ("not_ready", None, [])
-    assert found["alerts"][0]["code"] == "redis_unavailable"
+    state = system(without_redis(settings))
+    assert (state["status"], state["redis"], state["workers"]) == ("not_ready", None, [])
+    assert state["alerts"][0]["code"] == "redis_unavailable"
 
 
 def test_a_key_for_some_models_sees_no_other(settings: Settings, redis: Redis) -> None:

@@ -42,8 +42,8 @@ def record(client: FlaskClient, redis: Redis) -> None:
 def total(client: FlaskClient, path: str) -> dict[str, Any]:
     answer = client.get(path)
     assert answer.status_code == 200
-    found: dict[str, Any] = answer.get_json()["total"]
-    return found
+    counts: dict[str, Any] = answer.get_json()["total"]
+    return counts
 
 
 def test_requests_errors_and_latency_of_a_model_add_up(client: FlaskClient, redis: Redis, scoring: None) -> None:
@@ -56,9 +56,9 @@ def test_requests_errors_and_latency_of_a_model_add_up(client: FlaskClient, redi
     client.post("/v1/models/none/predict", json=ROW)
     record(client, redis)
     for path in ("/v1/models/sum/traffic", "/v1/traffic"):
-        found = total(client, path)
-        assert (found["requests"], found["refused"], found["failed"]) == (5, 1, 0)
-        assert 0 < found["p50"] <= found["p95"] <= found["p99"] < 5
+        counts = total(client, path)
+        assert (counts["requests"], counts["refused"], counts["failed"]) == (5, 1, 0)
+        assert 0 < counts["p50"] <= counts["p95"] <= counts["p99"] < 5
 
 
 def test_looking_at_pages_is_no_request_to_a_model(client: FlaskClient, redis: Redis) -> None:
@@ -71,10 +71,10 @@ def test_looking_at_pages_is_no_request_to_a_model(client: FlaskClient, redis: R
 
 @pytest.mark.parametrize("period", Period)
 def test_a_chart_has_a_point_for_each_step(client: FlaskClient, period: Period) -> None:
-    found = client.get(f"/v1/traffic?period={period}").get_json()
-    assert (found["period"], found["step"], len(found["points"])) == (period, period.step, period.points)
-    assert found["total"]["p50"] is None
-    starts = [point["start"] for point in found["points"]]
+    chart = client.get(f"/v1/traffic?period={period}").get_json()
+    assert (chart["period"], chart["step"], len(chart["points"])) == (period, period.step, period.points)
+    assert chart["total"]["p50"] is None
+    starts = [point["start"] for point in chart["points"]]
     assert starts == sorted(starts) and len(set(starts)) == len(starts)
 
 
@@ -194,7 +194,7 @@ def test_a_slow_read_stops_nobody_who_asks_for_something_else(traffic: serving.T
 
 
 def test_callers_who_ask_the_same_share_one_read(traffic: serving.Traffic, callers: Callers, slow: SlowReader) -> None:
-    assert len({id(one.result().points) for one in three(traffic, callers, slow)}) == 1
+    assert len({id(future.result().points) for future in three(traffic, callers, slow)}) == 1
     assert slow.reads == [(Period.MONTH, [None])]
 
 
@@ -202,6 +202,6 @@ def test_a_failed_read_fails_those_who_wait_for_it_and_no_others(
     traffic: serving.Traffic, callers: Callers, slow: SlowReader
 ) -> None:
     slow.fault = RedisTimeoutError("slow")
-    assert all(isinstance(one.exception(), RedisTimeoutError) for one in three(traffic, callers, slow))
+    assert all(isinstance(future.exception(), RedisTimeoutError) for future in three(traffic, callers, slow))
     slow.fault = None
     assert len(traffic.of_all(Period.MONTH).points) == Period.MONTH.points

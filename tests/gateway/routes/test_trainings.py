@@ -286,7 +286,7 @@ def test_a_header_with_the_needed_columns_is_accepted(client: FlaskClient, train
 
 
 @pytest.mark.parametrize(
-    ("recipe", "given", "said"),
+    ("recipe", "parameters", "said"),
     [
         (
             "tabular",
@@ -298,9 +298,9 @@ def test_a_header_with_the_needed_columns_is_accepted(client: FlaskClient, train
     ],
 )
 def test_a_parameter_that_the_recipe_does_not_take_is_refused_at_once(
-    client: FlaskClient, recipe: str, given: dict[str, Any], said: str
+    client: FlaskClient, recipe: str, parameters: dict[str, Any], said: str
 ) -> None:
-    body = {"recipe": recipe, "parameters": given, "target": "y", "data": DATA}
+    body = {"recipe": recipe, "parameters": parameters, "target": "y", "data": DATA}
     for response in (
         client.post("/v1/models/new/train", json=body),
         client.put("/v1/models/new/schedule", json={"cron": "0 3 * * 1", "request": body}),
@@ -653,8 +653,8 @@ def previewing(settings: Settings, spool: Path, trainer_queue: TrainerQueue) -> 
 def test_a_preview_asks_the_trainer_and_trains_nothing(
     previewing: FlaskClient, spool: Path, trainer_queue: TrainerQueue
 ) -> None:
-    found = previewing.post("/v1/models/churn/train?preview=1", **form(kinds='{"a": "string"}'))
-    assert (found.status_code, found.get_json()) == (200, SHOWN.to_json())
+    answer = previewing.post("/v1/models/churn/train?preview=1", **form(kinds='{"a": "string"}'))
+    assert (answer.status_code, answer.get_json()) == (200, SHOWN.to_json())
     (command,) = COMMANDS
     assert (command.action, command.model) == (RepositoryAction.PREVIEW_TRAINING, "churn")
     asked = TrainingRequest.from_json(command.training or {})
@@ -665,15 +665,15 @@ def test_a_preview_asks_the_trainer_and_trains_nothing(
 def test_a_preview_of_a_file_that_cannot_be_used_says_why(previewing: FlaskClient, spool: Path) -> None:
     refusal = refused(previewing.post("/v1/models/churn/train?preview=1", **form(target="z", recipe="tabular")))
     assert refusal["code"] in ("no_data", "invalid_training") and "'z'" in refusal["detail"]
-    found = refused(previewing.post("/v1/models/churn/train?preview=1", json={"data": DATA, "target": "z"}))
-    assert found["code"] == "no_data"
+    refusal = refused(previewing.post("/v1/models/churn/train?preview=1", json={"data": DATA, "target": "z"}))
+    assert refusal["code"] == "no_data"
     assert files(spool) == []
 
 
 def test_a_preview_needs_a_file_and_the_recipe_for_any_file(previewing: FlaskClient) -> None:
     for body, field in (({}, "data"), ({"recipe": "iris"}, "recipe")):
-        found = refused(previewing.post("/v1/models/churn/train?preview=1", json=body))
-        assert [error["field"] for error in found["errors"]] == [field]
+        refusal = refused(previewing.post("/v1/models/churn/train?preview=1", json=body))
+        assert [error["field"] for error in refusal["errors"]] == [field]
 
 
 def test_previews_of_one_owner_leave_the_trainer_free_for_others(
@@ -699,7 +699,7 @@ def test_previews_of_one_owner_leave_the_trainer_free_for_others(
         begin()
         for job_id in begun:
             commands.finish(job_id, SHOWN.to_json())
-        assert [one.result().status_code for one in sent] == [200, 200, 200]
+        assert [future.result().status_code for future in sent] == [200, 200, 200]
         again = pool.submit(client.post, preview, json={"data": DATA})
         begin()
         commands.finish(begun[-1], SHOWN.to_json())
@@ -707,5 +707,5 @@ def test_previews_of_one_owner_leave_the_trainer_free_for_others(
 
 
 def test_preview_is_0_or_1(previewing: FlaskClient) -> None:
-    found = refused(previewing.post("/v1/models/churn/train?preview=yes", json={}), 400)
-    assert found["code"] == "invalid_parameter"
+    refusal = refused(previewing.post("/v1/models/churn/train?preview=yes", json={}), 400)
+    assert refusal["code"] == "invalid_parameter"

@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.sides.gateway import trainer_client
 from broker.state.schedules import Schedules
 from contract.model.repository import Repository
 from contract.settings import Settings
@@ -93,8 +94,8 @@ def test_a_model_stops_to_warn_of_unusual_values(client: FlaskClient, settings: 
 def removed(client: FlaskClient) -> dict[str, Any]:
     answer = client.delete(MODEL, query_string={"confirm": "sum"})
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.get_json()
-    return found
+    version: dict[str, Any] = answer.get_json()
+    return version
 
 
 def test_a_removed_model_is_404_that_says_how_to_restore_it(client: FlaskClient) -> None:
@@ -230,6 +231,7 @@ def test_a_page_of_another_site_changes_nothing(client: FlaskClient, method: str
     assert (response.status_code, response.get_json()["code"]) == (403, "foreign_origin")
 
 
-def test_without_a_trainer_nothing_is_changed(settings: Settings) -> None:
+def test_without_a_trainer_nothing_is_changed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.1)
     response = create_app(settings).test_client().put(f"{MODEL}/aliases/canary", json={"version": 1})
     assert (response.status_code, response.get_json()["code"]) == (503, "no_trainer")

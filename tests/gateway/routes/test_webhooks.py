@@ -131,8 +131,8 @@ def test_a_name_that_is_none_is_refused(client: FlaskClient) -> None:
 def test_there_are_at_most_so_many_webhooks(client: FlaskClient, redis: Redis) -> None:
     webhooks = Webhooks(redis)
     for number in range(MOST):
-        one = Subscription(f"w{number}", URL, EVENTS[:1], "2026-01-01T00:00:00Z")
-        assert webhooks.replace(one.name, None, one)
+        subscription = Subscription(f"w{number}", URL, EVENTS[:1], "2026-01-01T00:00:00Z")
+        assert webhooks.replace(subscription.name, None, subscription)
     assert client.put("/v1/webhooks/w5", json=WANTED).status_code == 200
     assert (
         "delete one first" in problem(client.put("/v1/webhooks/new", json=WANTED), 409, "too_many_webhooks")["detail"]
@@ -147,7 +147,7 @@ def test_the_webhook_of_another_owner_does_not_exist(admin: Caller, redis: Redis
     problem(sales("DELETE", "/v1/webhooks/mine"), 404, "unknown_webhook")
     problem(sales("PUT", "/v1/webhooks/mine", json=WANTED), 409, "name_taken")
     assert sales("GET", "/v1/webhooks").json["items"] == []
-    assert [one["name"] for one in admin("GET", "/v1/webhooks").json["items"]] == ["mine"]
+    assert [webhook["name"] for webhook in admin("GET", "/v1/webhooks").json["items"]] == ["mine"]
     assert admin("DELETE", "/v1/webhooks/mine").status_code == 204
 
 
@@ -164,7 +164,7 @@ def deliver(redis: Redis, job_id: str, *webhooks: str) -> None:
 
 
 def webhooks_of(caller: Caller, job_id: str) -> list[str | None]:
-    return [one["webhook"] for one in caller("GET", f"/v1/jobs/{job_id}/deliveries").json["items"]]
+    return [delivery["webhook"] for delivery in caller("GET", f"/v1/jobs/{job_id}/deliveries").json["items"]]
 
 
 def test_deliveries_show_nobody_the_subscription_of_another_owner(admin: Caller, redis: Redis) -> None:

@@ -5,125 +5,26 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import resource
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 from redis import Redis
 
 from contract.settings import MB, Settings
-from tests.stacks.ports import free_port
-from tests.support import PROJECT, until
+from tests.stacks.gateways import FEW_FILES, Gateway, serving
+from tests.support import PROJECT, InThreads, until
 
 pytestmark = pytest.mark.waits
 
 GOOD = {"a": 1, "b": 2}
-FEW_FILES = 128
-"""The number of open files that a system might allow by default."""
-
-
-@dataclass
-class Server:
-    port: int
-    process: subprocess.Popen[bytes]
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def live(self) -> bool:
-        try:
-            return requests.get(f"{self.address}/health/live", timeout=5).ok
-        except requests.RequestException:
-            return False
-
-    def post(self, data: Any, kind: str = "application/json", **headers: str) -> requests.Response:
-        return requests.post(
-            f"{self.address}/v1/models/sum/predict", data=data, headers={"Content-Type": kind, **headers}, timeout=60
-        )
-
-    def raw(self, data: bytes, *, hang_up: bool = False) -> bytes:
-        """Return the answer to `data` until the connection is closed. `hang_up` closes this side after the data."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
-            connection.sendall(data)
-            if hang_up:
-                connection.shutdown(socket.SHUT_WR)
-            answer = b""
-            while part := connection.recv(65536):
-                answer += part
-        return answer
-
-
-@pytest.fixture(scope="module")
-def server(shared_settings: Settings) -> Iterator[Server]:
-    """A gateway that the tests share."""
-    with serving(shared_settings, "gateway") as server:
-        yield server
-
-
-@pytest.fixture
-def own_server(settings: Settings) -> Iterator[Server]:
-    """A gateway that a test may end."""
-    with serving(settings, "gateway") as server:
-        yield server
-
-
-@contextmanager
-def serving(settings: Settings, module: str, *arguments: str, stop_grace: int = 8, **environ: str) -> Iterator[Server]:
-    """Run `python -m module arguments` as a gateway, with `environ` in its environment."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "PORT": str(port),
-        "REDIS_URL": settings.redis_url,
-        "MODELS_DIR": str(settings.models_dir),
-        "SPOOL_DIR": str(settings.models_dir.with_name("spool")),
-        "STATE_DIR": str(settings.state_dir),
-        "MAX_BODY_MB": "1",
-        "STOP_GRACE": str(stop_grace),
-        "GATEWAY_PROCESSES": "1",
-        **environ,
-    }
-    few = FEW_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        cwd=PROJECT,
-        env=environment,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few),
-    )
-    server = Server(port, process)
-    try:
-        until(server.live, "the gateway serves")
-        yield server
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-
-
-@contextmanager
-def configured(settings: Settings, folder: Path, more: str, **environ: str) -> Iterator[Server]:
-    """Run a gateway under gunicorn with its usual configuration, and `more` of it."""
-    config = folder / "own.conf.py"
-    usual = PROJECT / "gateway" / "server" / "gunicorn.conf.py"
-    config.write_text(f"exec(open({str(usual)!r}).read())\n{more}")
-    with serving(
-        settings, "gunicorn", "--config", str(config), "gateway.server.wsgi:application()", **environ
-    ) as server:
-        yield server
 
 
 def chunks(size: int) -> Iterator[bytes]:
@@ -131,16 +32,16 @@ def chunks(size: int) -> Iterator[bytes]:
         yield b" " * 1000
 
 
-def test_a_body_over_the_limit_is_413_also_without_a_length(server: Server) -> None:
+def test_a_body_over_the_limit_is_413_also_without_a_length(server: Gateway) -> None:
     for body in (b" " * 20_000_000, chunks(5_000_000)):
-        assert server.post(body).status_code == 413
-    assert server.post(chunks(5_000_000), "text/csv").status_code == 413
-    assert server.post(iter([b"a=1&b=2"]), "application/x-www-form-urlencoded").status_code == 411
-    assert server.post(iter([b'{"a": 1,', b' "b": 2}'])).status_code == 202
-    assert server.post(iter([b'{"a": 1, "b": 2}', b" " * (MB - 16)])).status_code == 202
+        assert server.send(body).status_code == 413
+    assert server.send(chunks(5_000_000), "text/csv").status_code == 413
+    assert server.send(iter([b"a=1&b=2"]), "application/x-www-form-urlencoded").status_code == 411
+    assert server.send(iter([b'{"a": 1,', b' "b": 2}'])).status_code == 202
+    assert server.send(iter([b'{"a": 1, "b": 2}', b" " * (MB - 16)])).status_code == 202
 
 
-def test_an_incomplete_body_is_refused(server: Server, redis: Redis) -> None:
+def test_an_incomplete_body_is_refused(server: Gateway, redis: Redis) -> None:
     chunked = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     for rest in (
         b"Content-Type: text/csv\r\nContent-Length: 50\r\n\r\na,b\n1,2\n3,4567",
@@ -159,7 +60,7 @@ def test_an_incomplete_body_is_refused(server: Server, redis: Redis) -> None:
     assert not redis.keys("rq:queue:*")
 
 
-def test_each_header_is_sent_once_and_the_length_is_right(server: Server) -> None:
+def test_each_header_is_sent_once_and_the_length_is_right(server: Gateway) -> None:
     """A proxy such as nginx answers 502 in place of a response that says its length twice."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     for method, path, body in (  # on one connection: a wrong length would show in the next answer
@@ -182,7 +83,7 @@ def test_each_header_is_sent_once_and_the_length_is_right(server: Server) -> Non
     connection.close()
 
 
-def test_invalid_http_is_answered_with_a_problem(server: Server) -> None:
+def test_invalid_http_is_answered_with_a_problem(server: Gateway) -> None:
     for data, status in (
         (b"GARBAGE\r\n\r\n", 400),
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
@@ -198,7 +99,7 @@ def test_invalid_http_is_answered_with_a_problem(server: Server) -> None:
         assert len(re.findall(rb"\r\nX-Request-ID: [0-9a-f]{32}\b", head)) == 1
 
 
-def test_the_door_sees_the_request_as_it_was_sent(server: Server) -> None:
+def test_the_door_sees_the_request_as_it_was_sent(server: Gateway) -> None:
     for head, status in (
         (b"GET /v1/jobs HTTP/1.0\r\n", 400),
         (b"GET /health/live HTTP/1.0\r\n", 200),
@@ -212,27 +113,27 @@ def test_the_door_sees_the_request_as_it_was_sent(server: Server) -> None:
         assert answer.count(b"\r\nX-Content-Type-Options: nosniff\r\n") == 1
 
 
-def test_the_gateway_raises_the_systems_limit_on_connections(server: Server) -> None:
+def test_the_gateway_raises_the_systems_limit_on_connections(server: Gateway) -> None:
     with ExitStack() as open_ones:
         for _ in range(2 * FEW_FILES):
-            open_ones.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            open_ones.enter_context(server.connected())
         assert server.live()
 
 
-def test_many_requests_at_once_are_all_answered(server: Server) -> None:
-    path = server.post('{"a": 1, "b": 2}').headers["Location"]
+def test_many_requests_at_once_are_all_answered(server: Gateway) -> None:
+    path = server.send('{"a": 1, "b": 2}').headers["Location"]
     with ExitStack() as stack:
-        callers = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(300)]
+        callers = [server.connected() for _ in range(300)]
         for caller in callers:
             stack.enter_context(caller).sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert {caller.recv(65536)[:15] for caller in callers} == {b"HTTP/1.1 200 OK"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_the_connection_of_a_client_that_lost_its_network_is_closed(server: Server) -> None:
+def test_the_connection_of_a_client_that_lost_its_network_is_closed(server: Gateway) -> None:
     """The kernel closes it: the connection has a keepalive timer."""
     keepalive = "02"
-    with socket.create_connection(("127.0.0.1", server.port)) as client:
+    with server.connected() as client:
         client.sendall(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[")
         ends = [f"0100007F:{port:04X}" for port in (server.port, client.getsockname()[1])]
 
@@ -244,24 +145,21 @@ def test_the_connection_of_a_client_that_lost_its_network_is_closed(server: Serv
 
 
 def test_a_stop_does_not_wait_for_idle_connections(settings: Settings) -> None:
-    with serving(settings, "gateway", stop_grace=3600) as server, requests.Session() as session:
+    with serving(settings, STOP_GRACE="3600") as server, requests.Session() as session:
         assert session.get(f"{server.address}/health/live").ok
         server.process.terminate()
         assert server.process.wait(60) == 0  # the connection alone would last 75 s, and the grace period an hour
 
 
 @pytest.mark.slow
-def test_a_stopping_gateway_serves_on_until_a_load_balancer_has_turned_away(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STOP_DELAY", "2")
-    with serving(settings, "gateway", stop_grace=3600) as server, requests.Session() as session:
+def test_a_stopping_gateway_serves_on_until_a_load_balancer_has_turned_away(settings: Settings) -> None:
+    with serving(settings, STOP_GRACE="3600", STOP_DELAY="2") as server, requests.Session() as session:
         assert session.get(f"{server.address}/health/live").headers["Connection"] == "keep-alive"
         server.process.terminate()
         until(lambda: requests.get(f"{server.address}/health/live", timeout=5).status_code == 503, "it says so")
         last = session.get(f"{server.address}/v1/models")
         assert (last.status_code, last.headers["Connection"]) == (200, "close")
-        assert server.post('{"a": 1, "b": 2}').status_code == 202
+        assert server.send('{"a": 1, "b": 2}').status_code == 202
         assert server.process.wait(60) == 0
 
 
@@ -293,72 +191,59 @@ assert served
 
 
 @pytest.mark.slow
-def test_a_request_that_waits_when_the_gateway_stops_is_answered_with_its_job(own_server: Server, redis: Redis) -> None:
-    answers: list[requests.Response] = []
-    thread = threading.Thread(target=lambda: answers.append(own_server.post('{"a": 1, "b": 2}', Prefer="wait=60")))
-    thread.start()
-    until(lambda: redis.llen("rq:queue:predict:sum"), "the job is queued")
-    own_server.process.send_signal(signal.SIGTERM)
-    thread.join(30)
-    assert (answers[0].status_code, answers[0].json()["status"]) == (202, "queued")
-    assert own_server.process.wait(30) == 0
+def test_a_request_that_waits_when_the_gateway_stops_is_answered_with_its_job(settings: Settings, redis: Redis) -> None:
+    with serving(settings) as server, ThreadPoolExecutor() as pool:
+        answer = pool.submit(server.send, '{"a": 1, "b": 2}', Prefer="wait=60")
+        until(lambda: redis.llen("rq:queue:predict:sum"), "the job is queued")
+        server.process.send_signal(signal.SIGTERM)
+        assert (answer.result(30).status_code, answer.result().json()["status"]) == (202, "queued")
+        assert server.process.wait(30) == 0
 
 
-def test_no_request_fails_while_the_gateway_is_reloaded(own_server: Server) -> None:
+def test_no_request_fails_while_the_gateway_is_reloaded(server: Gateway) -> None:
     stop, failures, count = threading.Event(), [], [0]
 
     def ask() -> None:
         with requests.Session() as session:
             while not stop.is_set():
                 try:
-                    response = session.post(f"{own_server.address}/v1/models/sum/predict", json=GOOD, timeout=30)
+                    response = session.post(f"{server.address}/v1/models/sum/predict", json=GOOD, timeout=30)
                     if response.status_code not in (202, 503):
                         failures.append(response.text)
                 except requests.RequestException as error:
                     failures.append(str(error))
                 count[0] += 1
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for _ in range(2):
-        before, seen = workers(own_server), count[0]
-        own_server.process.send_signal(signal.SIGHUP)
-        until(lambda b=before: workers(own_server) and not workers(own_server) & b, "other processes serve")
-        until(lambda s=seen: count[0] > s + 50, "they answer")
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with InThreads(*[ask] * 4):
+        for _ in range(2):
+            before, seen = workers(server), count[0]
+            server.process.send_signal(signal.SIGHUP)
+            until(lambda b=before: workers(server) and not workers(server) & b, "other processes serve")
+            until(lambda s=seen: count[0] > s + 50, "they answer")
+        stop.set()
     assert failures == []
 
 
-def test_a_process_that_is_stopped_while_it_starts_does_not_end_the_gateway(own_server: Server) -> None:
-    before = workers(own_server)
-    own_server.process.send_signal(signal.SIGHUP)
-    (pid, *_) = until(lambda: workers(own_server) - before, "a new process starts")
+def test_a_process_that_is_stopped_while_it_starts_does_not_end_the_gateway(server: Gateway) -> None:
+    before = workers(server)
+    server.process.send_signal(signal.SIGHUP)
+    (pid, *_) = until(lambda: workers(server) - before, "a new process starts")
     until(lambda: "orjson" in Path(f"/proc/{pid}/maps").read_text(), "it loads the application")
-    os.kill(int(pid), signal.SIGTERM)
-    until(lambda: pid not in workers(own_server), "it ends")
-    until(lambda: workers(own_server) - before - {pid}, "another one replaces it")
-    until(own_server.live, "it serves")
-    assert own_server.process.poll() is None
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: pid not in workers(server), "it ends")
+    until(lambda: workers(server) - before - {pid}, "another one replaces it")
+    until(server.live, "it serves")
+    assert server.process.poll() is None
 
 
-def workers(server: Server) -> set[str]:
-    children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
-    with open(children) as file:  # noqa: PTH123
-        return set(file.read().split())
+def workers(server: Gateway) -> set[int]:
+    return {process.pid for process in server.processes()}
 
 
-def test_a_job_of_another_protocol_is_cancelled_when_its_client_hangs_up(server: Server) -> None:
+def test_a_job_of_another_protocol_is_cancelled_when_its_client_hangs_up(server: Gateway) -> None:
     body = b'{"instances": [[1, 2]]}'
     head = b"POST /v1/models/sum:predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with server.connected() as connection:
         connection.sendall(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
-        until(lambda: jobs(server, "queued"), "the job waits")
-    until(lambda: jobs(server, "canceled"), "the job is cancelled")
-
-
-def jobs(server: Server, status: str) -> list[Any]:
-    items: list[Any] = requests.get(f"{server.address}/v1/jobs?status={status}", timeout=30).json()["items"]
-    return items
+        until(lambda: server.get("/v1/jobs?status=queued").json()["items"], "the job waits")
+    until(lambda: server.get("/v1/jobs?status=canceled").json()["items"], "the job is cancelled")

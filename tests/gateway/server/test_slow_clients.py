@@ -6,20 +6,20 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import requests
 from gevent.socket import socket as gevent_socket
-from redis import Redis
 
+from broker.link.connection import connect
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope, new_token
 from gateway.door.connections import ClientConnection, ClientTimeouts, Phase, slowest
 from gateway.server.gunicorn_worker import SPARE
 from gateway.serving.marker import Marker
 from tests.gateway.callers import store
-from tests.gateway.server.test_gunicorn import Server, configured
+from tests.stacks.gateways import Gateway, rest_of, serving
 from tests.support import until
 
 pytestmark = pytest.mark.waits
@@ -38,27 +38,22 @@ POST = b"POST /v1/models/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nC
 FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
 
 
-@pytest.fixture
-def spool(models: Path) -> Path:
-    return models.with_name("spool")
-
-
-@pytest.fixture
-def hurried(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def hurried(shared_settings: Settings) -> Iterator[Gateway]:
     """A gateway with short deadlines and few connections, which accepts uploads."""
-    monkeypatch.setenv("ALLOW_UPLOAD", "1")
-    with configured(settings, tmp_path, HURRIED) as server:
+    with serving(shared_settings, HURRIED, ALLOW_UPLOAD="1") as server:
         yield server
 
 
 @pytest.fixture
-def crowded(settings: Settings, tmp_path: Path) -> Iterator[Server]:
-    """A gateway with few connections, and the usual deadlines."""
-    with configured(settings, tmp_path, CROWDED) as server:
+def crowded(settings: Settings) -> Iterator[Gateway]:
+    """A gateway with few connections, and the usual deadlines. It has keys, and `hurried` has none."""
+    with serving(replace(settings, redis_url=f"{settings.redis_url}?db=1"), CROWDED) as server:
         yield server
 
 
-def test_connections_without_progress_are_closed(hurried: Server, spool: Path) -> None:
+def test_connections_without_progress_are_closed(hurried: Gateway) -> None:
+    spool = hurried.models.with_name("spool")
     begun = {
         b"": b"",
         b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: loc": b'"code":"head_too_slow"',
@@ -70,7 +65,7 @@ def test_connections_without_progress_are_closed(hurried: Server, spool: Path) -
     with ExitStack() as stack:
         clients = {}
         for data in begun:
-            clients[data] = stack.enter_context(socket.create_connection(("127.0.0.1", hurried.port), timeout=30))
+            clients[data] = stack.enter_context(hurried.connected())
             clients[data].sendall(data)
         until(lambda: list(spool.glob("*.part")), "a part of the upload is in the spool")
         for data, answer in begun.items():
@@ -96,14 +91,14 @@ def test_a_body_that_keeps_arriving_extends_its_deadline() -> None:
         assert connection.deadline - before < 50
 
 
-def test_a_fast_start_does_not_allow_a_long_silence(hurried: Server) -> None:
+def test_a_fast_start_does_not_allow_a_long_silence(hurried: Gateway) -> None:
     body = b" " * 100_000  # a hundred seconds' worth
-    with socket.create_connection(("127.0.0.1", hurried.port), timeout=30) as client:
+    with hurried.connected() as client:
         client.sendall(POST % (b"sum/predict", b"application/json", len(body) + 1) + body)
         assert b'"code":"body_too_slow"' in rest_of(client)
 
 
-def test_a_client_that_does_not_read_its_answers_is_disconnected(hurried: Server) -> None:
+def test_a_client_that_does_not_read_its_answers_is_disconnected(hurried: Gateway) -> None:
     with socket.socket() as client, suppress(ConnectionError):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(30)
@@ -113,21 +108,21 @@ def test_a_client_that_does_not_read_its_answers_is_disconnected(hurried: Server
             client.sendall(POST % (b"sum/predict", b"application/json", len(body)) + body)
 
 
-def test_idle_connections_are_closed_when_connections_run_out(hurried: Server) -> None:
+def test_idle_connections_are_closed_when_connections_run_out(hurried: Gateway) -> None:
     """Otherwise gunicorn would accept no connection while they are idle, for up to 75 seconds."""
     with ExitStack() as stack:
         for _ in range(SLOTS + 4):
-            client = stack.enter_context(socket.create_connection(("127.0.0.1", hurried.port), timeout=30))
+            client = stack.enter_context(hurried.connected())
             client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(hurried.live, "another is served")
 
 
 def test_the_owner_with_most_waiting_requests_makes_room_when_connections_run_out(
-    crowded: Server, settings: Settings, redis: Redis
+    crowded: Gateway, settings: Settings
 ) -> None:
     """Otherwise one that may only predict could block a gateway for MAX_WAIT, with a single job."""
     Marker(settings.marker).make()
-    with ExitStack() as stack:
+    with ExitStack() as stack, connect(crowded.redis_url) as redis:
 
         def wait_as(owner: str, count: int) -> list[socket.socket]:
             token = new_token()
@@ -138,7 +133,7 @@ def test_the_owner_with_most_waiting_requests_makes_room_when_connections_run_ou
             head = f"GET /v1/jobs/{job}?wait=60 HTTP/1.1\r\nHost: x\r\nX-API-Key: {token}\r\n\r\n"
             clients = []
             for _ in range(count):  # an idle connection would be closed to make room
-                clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", crowded.port), timeout=30)))
+                clients.append(stack.enter_context(crowded.connected()))
                 clients[-1].sendall(head.encode())
             return clients
 
@@ -173,7 +168,7 @@ def test_the_slowest_connections_are_closed_first_and_new_ones_are_not() -> None
         assert slowest(connections, -1) == []
 
 
-def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_not(hurried: Server) -> None:
+def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_not(hurried: Gateway) -> None:
     head = (
         b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n[1, 2]\r\n"
@@ -181,20 +176,12 @@ def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_not(hurried
     small, tiny = b"20\r\n" + b" " * 32 + b"\r\n", b"1\r\n \r\n"
     for chunks in (small * 15_000, tiny * 9_000):
         assert hurried.raw(head + chunks + b"0\r\n\r\n").startswith(b"HTTP/1.1 202 ")
-    with socket.create_connection(("127.0.0.1", hurried.port), timeout=30) as client:
+    with hurried.connected() as client:
         with suppress(ConnectionError):
             client.sendall(head + tiny * 15_000)
         answer = rest_of(client)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"its chunks are too small; send at least 32 bytes in each" in answer
-
-
-def rest_of(client: socket.socket) -> bytes:
-    answer = b""
-    with suppress(ConnectionResetError):
-        while part := client.recv(65536):
-            answer += part
-    return answer
 
 
 def wrapped(client: socket.socket) -> object:

@@ -97,17 +97,17 @@ def test_the_errors_stay_with_the_job(client: FlaskClient, settings: Settings, r
     chances = [{"0": 0.25, "1": 0.75}, {"0": 1.0, "1": 0.0}]
     queue.finish({job["id"]: PredictionOutcome([3, 7], chances, ["late"], 0.5, 2)})
     other = create_app(settings).test_client()
-    found = other.get(f"/v1/jobs/{job['id']}").get_json()
-    assert found["output"] == {**OUTPUT, "probabilities": [chances[0], None, chances[1]]}
-    assert found["warnings"] == [WARNING, "late"]
+    ended = other.get(f"/v1/jobs/{job['id']}").get_json()
+    assert ended["output"] == {**OUTPUT, "probabilities": [chances[0], None, chances[1]]}
+    assert ended["warnings"] == [WARNING, "late"]
     listed = other.get("/v1/jobs?model=sum").get_json()["items"]
     assert [item["id"] for item in listed] == [job["id"]]
 
 
 def test_a_lenient_job_can_be_cancelled(client: FlaskClient) -> None:
     job = client.post(PREDICT, json=ROWS, headers={"Prefer": "handling=lenient"}).get_json()
-    found = client.delete(f"/v1/jobs/{job['id']}").get_json()
-    assert (found["status"], found["output"], found["warnings"]) == ("canceled", None, [WARNING])
+    canceled = client.delete(f"/v1/jobs/{job['id']}").get_json()
+    assert (canceled["status"], canceled["output"], canceled["warnings"]) == ("canceled", None, [WARNING])
 
 
 @pytest.mark.usefixtures("scoring")

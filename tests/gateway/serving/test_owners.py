@@ -140,8 +140,8 @@ def test_a_job_of_another_owner_is_answered_as_one_that_never_existed(
     assert other.status_code == 404
     assert as_sent(other, job_id) == as_sent(sales(method, path.format(UNKNOWN)), UNKNOWN)
     assert redis.hgetall(f"rq:job:{job_id}") == before  # neither cancelled nor subscribed to
-    for own in (risk, admin):
-        assert own("GET", f"/v1/jobs/{job_id}").json["status"] == "queued"
+    for caller in (risk, admin):
+        assert caller("GET", f"/v1/jobs/{job_id}").json["status"] == "queued"
 
 
 def test_another_owners_running_or_ended_job_stays(risk: Caller, sales: Caller, trainer: TrainerQueue) -> None:
@@ -210,8 +210,8 @@ def test_the_schedule_of_another_owner_does_not_exist(
         assert (other.status_code, other.json["code"]) == (404, "no_schedule")
         assert other.text == none.text.replace("iris", "loan")
     assert sales("GET", "/v1/schedules").json == {"items": []}
-    for own in (risk, admin):
-        (shown,) = own("GET", "/v1/schedules").json["items"]
+    for caller in (risk, admin):
+        (shown,) = caller("GET", "/v1/schedules").json["items"]
         assert (shown["model"], shown["owner"]) == ("loan", "risk")
 
 
@@ -264,8 +264,8 @@ def test_one_owner_leaves_places_for_the_schedules_of_others(
 
 def test_only_one_of_several_owners_that_put_a_schedule_at_once_wins(redis: Redis, redis_url: str) -> None:
     def put(owner: str) -> str | None:
-        with connect(redis_url) as own:
-            schedules = Schedules(own, SIGNER, timeout=60, result_ttl=60)
+        with connect(redis_url) as connection:
+            schedules = Schedules(connection, SIGNER, timeout=60, result_ttl=60)
             try:
                 return schedules.put(
                     "loan", "0 3 * * 1", TrainingRequest("loan", "loan"), replace(RISK, owner=owner)
@@ -353,15 +353,15 @@ def test_the_answer_names_the_models_of_the_key_alone(few: Caller) -> None:
     assert answer.json["detail"] == "there is no model 'hidden' that this key may use; there are: sum"
     assert "did you mean" not in few("GET", "/v1/models/hiden").text
     assert "(did you mean 'sum'?)" in few("GET", "/v1/models/summ").text
-    own = few("GET", "/v1/models/new").json
-    assert (own["code"], own["models"]) == ("unknown_model", ["sum"])
+    model = few("GET", "/v1/models/new").json
+    assert (model["code"], model["models"]) == ("unknown_model", ["sum"])
 
 
 def test_lists_show_the_models_of_the_key_alone(
     few: Caller, risk: Caller, admin: Caller, trainer: TrainerQueue
 ) -> None:
-    assert [one["name"] for one in few("GET", "/v1/models").json["items"]] == ["sum"]
-    assert [one["name"] for one in risk("GET", "/v1/models").json["items"]] == ["hidden", "sum"]
+    assert [model["name"] for model in few("GET", "/v1/models").json["items"]] == ["sum"]
+    assert [model["name"] for model in risk("GET", "/v1/models").json["items"]] == ["hidden", "sum"]
     mine, other = predicted(few), predicted(risk, "hidden")
     assert listed(few) == listed(few, "?model=sum") == {mine}
     assert listed(few, "?model=hidden") == set()

@@ -62,8 +62,8 @@ def test_an_upload_beyond_the_allowance_of_the_day_is_refused_before_it_is_read(
     assert "the key 'ci' has only 0.4 MB left of 1 MB a day (upload_mb_per_day)" in refused.json["detail"]
     assert 0 < int(refused.headers["Retry-After"]) <= DAY
     assert refused.headers["RateLimit-Policy"] == f'"uploads";q={MB};w={DAY}'
-    found = re.fullmatch(r'"uploads";r=(\d+);t=(\d+)', refused.headers["RateLimit"])
-    assert found and 423 * KB < int(found[1]) < 424 * KB and found[2] == refused.headers["Retry-After"]
+    limit = re.fullmatch(r'"uploads";r=(\d+);t=(\d+)', refused.headers["RateLimit"])
+    assert limit and 423 * KB < int(limit[1]) < 424 * KB and limit[2] == refused.headers["Retry-After"]
     assert len(list((tmp_path / "spool").glob("*.upload"))) == 1
     assert uploaded(caller, 300).status_code == 202
 
@@ -113,8 +113,8 @@ def test_uploads_at_the_same_time_share_one_allowance(redis: Redis) -> None:
     counts = UploadCounts(redis)
 
     def count(number: int) -> bool:
-        found = counts.count(KEY, f"u{number}", 300 * KB)
-        return found is not None and found[0]
+        counted_upload = counts.count(KEY, f"u{number}", 300 * KB)
+        return counted_upload is not None and counted_upload[0]
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(count, range(16))) == 3
@@ -123,14 +123,14 @@ def test_uploads_at_the_same_time_share_one_allowance(redis: Redis) -> None:
 
 def test_the_same_upload_counts_once(redis: Redis) -> None:
     counts = UploadCounts(redis)
-    left = [found[1].remaining for _ in range(2) if (found := counts.count(KEY, "u1", 400 * KB))]
+    left = [answer[1].remaining for _ in range(2) if (answer := counts.count(KEY, "u1", 400 * KB))]
     assert left == [624 * KB] * 2
 
 
 def test_the_counter_of_a_day_expires_after_it(redis: Redis) -> None:
-    found = UploadCounts(redis).count(KEY, "u1", 1)
+    answer = UploadCounts(redis).count(KEY, "u1", 1)
     (name,) = redis.keys("mg-gateway:uploads:*")  # type: ignore[misc]
-    assert found is not None and math.ceil(found[1].reset) < redis.ttl(name) <= 2 * DAY  # type: ignore[operator]
+    assert answer is not None and math.ceil(answer[1].reset) < redis.ttl(name) <= 2 * DAY  # type: ignore[operator]
     seconds, _ = redis.time()  # type: ignore[misc]
     assert name.decode().rpartition(":")[2] in {str(seconds // DAY), str(seconds // DAY - 1)}
 
