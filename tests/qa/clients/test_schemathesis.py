@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.qa.clients.conftest import PROJECT, started
+from tests.qa.clients.conftest import started
 
-CONFIG = PROJECT / "tests" / "clients" / "schemathesis.toml"
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 ADMIN_KEY = "k" * 40
 LONGEST = 150
 """Seconds of a run."""
