@@ -20,7 +20,8 @@ from contract.errors import Code, Failure, InvalidInstances, ModelgateError
 from contract.files import read_regular
 from contract.work.file_jobs import FileFolder
 from runtime.spool_room import SpoolRoom
-from scoring.files.assemble import assemble, assemble_errors
+from scoring.files.file_codecs import CODECS
+from scoring.files.lines import join_lines
 from scoring.files.plan import FilePlan, NotReadable, Steps
 from scoring.files.planning import plan
 from scoring.files.score import Part, score
@@ -55,7 +56,7 @@ class FileWork:
         task. Raises what `failure_of` takes, and `MemoryError`."""
         folder = FileFolder.of(self._room.folder, task.file)
         if task.stage is Stage.ASSEMBLE:
-            return (yield from self._assemble(folder, task.file_request.escape))
+            return (yield from self._assemble(folder))
         model = self._model(task.file_request.model, task.file_request.version)
         yield 0
         if task.stage is Stage.PLAN:
@@ -75,7 +76,9 @@ class FileWork:
         if folder.plan.exists():  # another one might give other bytes
             file_plan = _plan_at(folder.plan)
         else:
-            steps = plan(folder.input, request.input, request.output, model, method=request.method)
+            steps = plan(
+                folder.input, request.input, request.output, model, method=request.method, escape=request.escape
+            )
             file_plan = yield from _without_rows(steps)
             written = self._new(folder.plan)
             written.write_text(json.dumps(file_plan.to_json()))
@@ -94,22 +97,21 @@ class FileWork:
             written,
             method=request.method,
             lenient=request.lenient,
-            escape=request.escape,
         )
         if written.errors.exists():
             yield from self._keep(folder, written.errors, errors)
         yield from self._keep(folder, written.output, part)
         return {"rows": scored.rows, "refused": scored.refused, "nulls": scored.nulls}
 
-    def _assemble(self, folder: FileFolder, escape: bool) -> Steps[Result]:
+    def _assemble(self, folder: FileFolder) -> Steps[Result]:
         file_plan = _plan_at(folder.plan)
         numbers = range(len(file_plan.chunks))
         yield from self._claim_output(folder, numbers)
         errors, output = self._new(folder.errors), self._new(folder.output)
-        yield from _without_rows(assemble_errors([folder.errors_part(number) for number in numbers], errors))
+        yield from _without_rows(join_lines(filter(Path.exists, map(folder.errors_part, numbers)), errors))
         yield from _keep(errors, folder.errors)
         parts = [folder.part(number) for number in numbers]
-        yield from _without_rows(assemble(file_plan, parts, output, escape=escape))
+        yield from _without_rows(CODECS[file_plan.output].join(file_plan, parts, output))
         yield from _keep(output, folder.output)
         return {"rows": file_plan.rows, "warnings": list(file_plan.warnings)}
 

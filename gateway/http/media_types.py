@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 URLENCODED, MULTIPART, CSV = "application/x-www-form-urlencoded", "multipart/form-data", "text/csv"
 
-NDJSON_NAMES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
-PARQUET_NAMES = ("application/vnd.apache.parquet", "application/parquet", "application/x-parquet")
-
 AS_JSON = "application/json (curl --json)"
 
 _STARTS_AS_JSON = re.compile(rb"\s*[\[{]")

@@ -21,7 +21,7 @@ from contract.work.webhooks import AllowedTargets
 from gateway.http.answers import JobAnswer
 from gateway.http.exchange import caller, current, noted
 from gateway.http.idempotency import note_content
-from gateway.http.media_types import NDJSON_NAMES, PARQUET_NAMES, media_type, unsupported
+from gateway.http.media_types import media_type, unsupported
 from gateway.http.operations import (
     CANCEL_AFTER,
     IDEMPOTENCY_KEY,
@@ -42,11 +42,7 @@ from gateway.protocols.webhooks import webhook_url
 from gateway.serving.file_predictions import FileOptions, FilePredictor
 from gateway.serving.job_access import JobReader
 
-_FORMATS = {
-    "text/csv": FileFormat.CSV,
-    **dict.fromkeys(NDJSON_NAMES, FileFormat.NDJSON),
-    **dict.fromkeys(PARQUET_NAMES, FileFormat.PARQUET),
-}
+_FORMATS = {name: kind for kind in FileFormat for name in kind.media_types}
 _ANY: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
 _FILE = {str(kind): _ANY for kind in FileFormat}
 _NO_FILE = ("404 unknown_job", "404 no_output", "409 not_finished", "416 requested_range_not_satisfiable")
@@ -91,7 +87,6 @@ _ERRORS = Operation(
 )
 _PIECE = 64 * 1024
 """Bytes of a file that are sent at once."""
-_ENDINGS = {FileFormat.CSV: "csv", FileFormat.NDJSON: "ndjson", FileFormat.PARQUET: "parquet"}
 _TAKEN = ", ".join(FileFormat)
 # An output never changes, but may be deleted: caches ask again, and usually get 304.
 _HEADERS = {"Cache-Control": "private, no-cache"}
@@ -125,9 +120,9 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
     @routes.get("/jobs/<job_id>/output", level=Level.OWN, docs=_OUTPUT)
     def output(job_id: str) -> Response:
         job = reader.read(job_id)
-        path, found = files.output(job)
-        _check_accepted(found)
-        return _sent(path, found, f"{job.model}-{job.id}.{_ENDINGS[found]}", job)
+        path, kind = files.output(job)
+        _check_accepted(kind)
+        return _sent(path, kind, f"{job.model}-{job.id}.{kind.suffixes[0]}", job)
 
     @routes.get("/jobs/<job_id>/errors", level=Level.OWN, docs=_ERRORS)
     def errors(job_id: str) -> Response:
@@ -171,15 +166,14 @@ def _asked_for() -> FileFormat | None:
     return next((_FORMATS[kind] for kind in request.accept_mimetypes.values() if kind in _FORMATS), None)
 
 
-def _check_accepted(found: FileFormat) -> None:
+def _check_accepted(kind: FileFormat) -> None:
     """Raise `Problem` if the client does not accept this format."""
     accepted = request.accept_mimetypes
-    names = [name for name, one in _FORMATS.items() if one is found]
-    if accepted and not any(accepted[name] for name in names):
+    if accepted and not any(accepted[name] for name in kind.media_types):
         detail = (
-            f"the output is {found}; leave Accept out, or send the file again with the Accept of the format you want"
+            f"the output is {kind}; leave Accept out, or send the file again with the Accept of the format you want"
         )
-        raise Problem(ProblemCode.NOT_ACCEPTABLE, detail, format=str(found))
+        raise Problem(ProblemCode.NOT_ACCEPTABLE, detail, format=str(kind))
 
 
 def _size() -> int | None:
@@ -192,14 +186,14 @@ def _size() -> int | None:
     return size
 
 
-def _sent(path: Path, found: FileFormat, name: str, job: Job) -> Response:
+def _sent(path: Path, kind: FileFormat, name: str, job: Job) -> Response:
     """Return a file with ranges (RFC 9110, 14) and an ETag; it is sent in pieces."""
     if "," in request.environ.get("HTTP_RANGE", ""):
         del request.environ["HTTP_RANGE"]  # several at once: a server may send the whole file instead
     file = open_regular(path)
     size = os.fstat(file.fileno()).st_size
     headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    response = Response(FileWrapper(file, _PIECE), headers=headers, content_type=str(found), direct_passthrough=True)
+    response = Response(FileWrapper(file, _PIECE), headers=headers, content_type=str(kind), direct_passthrough=True)
     response.content_length = size
     response.set_etag(f"{job.id}-{path.name}")
     response.make_conditional(request, accept_ranges=True, complete_length=size)
@@ -210,5 +204,5 @@ def _terse(file: BinaryIO) -> Iterator[bytes]:
     """Yield the errors of rows as a terse key sees them: row and code."""
     with file:
         for line in file:
-            found = json.loads(line)
-            yield json.dumps({"row": found["row"], "code": found["code"]}).encode() + b"\n"
+            error = json.loads(line)
+            yield json.dumps({"row": error["row"], "code": error["code"]}).encode() + b"\n"

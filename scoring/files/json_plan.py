@@ -21,11 +21,9 @@ _ROWS_TO_CHECK = 100
 """A file is refused at once if the names in so many rows are all wrong."""
 
 
-def plan_json(
-    path: Path, signature: Signature, target: str | None, bounds: RowBounds, *, every_name: bool
-) -> Steps[Contents]:
-    """Plan an NDJSON file. `every_name`: find the names in all rows, not in the first ones. Raises `InvalidInstances`
-    and `NotReadable`, as `scoring.files.planning.plan`."""
+def plan_json(path: Path, signature: Signature, target: str | None, bounds: RowBounds) -> Steps[Contents]:
+    """Plan an NDJSON file. Its names are those in all rows if it is converted, else those in the first ones. Raises
+    `InvalidInstances` and `NotReadable`, as `scoring.files.planning.plan`."""
     names: dict[str, None] = {}
     warnings: list[str] = []
     with path.open("rb") as file:
@@ -34,7 +32,7 @@ def plan_json(
         while block := _block(file, offset):
             is_first = not chunks.rows
             _add_rows(block, offset, chunks)
-            if every_name or is_first:
+            if bounds.converted or is_first:
                 rows = read_lines(rows_in(block))
                 warnings = _check(rows[:_ROWS_TO_CHECK], signature, target) if is_first and rows else warnings
                 names.update(dict.fromkeys(names_of(rows, signature)))
@@ -42,7 +40,7 @@ def plan_json(
                 raise NotReadable(f"its rows have more than {MAX_NAMES} different names")
             offset += len(block)
             yield len(block)
-        if every_name:
+        if bounds.converted:
             bounds.check(chunks.rows, list(names))
             if (most_rows := bounds.chunk_rows(list(names))) < chunks.most_rows:
                 chunks = yield from _chunks(file, most_rows)

@@ -70,7 +70,8 @@ class FilePlan:
     stay as they are. `answers` are the names of the columns that the output adds. `types` are the types in SQL of all
     these columns in a Parquet file. `call_rows` is how many
     rows each call of the model gets: the last bit of a number may depend on it, and a chunk that is scored again has to
-    give the same bytes. `warnings` are sentences for the caller of the job.
+    give the same bytes. `warnings` are sentences for the caller of the job. `escape`: an apostrophe comes before cells
+    that a spreadsheet would run as a formula, where the output is CSV.
     """
 
     input: FileFormat
@@ -83,6 +84,7 @@ class FilePlan:
     call_rows: int
     warnings: Sequence[str]
     csv: CsvLayout | None = None
+    escape: bool = False
 
     def to_json(self) -> dict[str, Any]:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -103,6 +105,7 @@ class FilePlan:
             call_rows=data["call_rows"],
             warnings=data["warnings"],
             csv=csv and CsvLayout(csv["encoding"], csv["separator"], formats),
+            escape=data["escape"],
         )
 
 
@@ -120,13 +123,15 @@ class RowBounds:
     """How many rows of a file are in memory at once, and how many it may have: few bytes may stand for very wide rows.
 
     `size`: bytes of the file. `free`: bytes in memory that a file of any size may take. `inputs`: of the model.
-    `answers`: names of the columns that the output adds. `named`: each row of the output has the names of all columns.
+    `answers`: names of the columns that the output adds. `converted`: the output is in another format. `named`: each of
+    its rows then has the names of all columns.
     """
 
     size: int
     free: int
     inputs: int
     answers: Sequence[str]
+    converted: bool
     named: bool
 
     def row_bytes(self, columns: Sequence[str]) -> int:

@@ -12,36 +12,43 @@ from contract.row import Row
 from contract.rows.answer_columns import answer_names
 from contract.rows.file_formats import FileFormat
 from scoring.files.answers import Scorable, score_rows
-from scoring.files.chunks import rows_of
 from scoring.files.column_types import answer_types, kept_types
-from scoring.files.csv_plan import plan_csv
-from scoring.files.json_plan import plan_json
-from scoring.files.parquet_plan import plan_parquet
-from scoring.files.plan import Contents, FilePlan, RowBounds, Steps
+from scoring.files.file_codecs import CODECS
+from scoring.files.plan import FilePlan, RowBounds, Steps
 
 _MOST_CALL_ROWS = 4096
 _GROWTH = 4
 _TRIES = 3
 _WAITING = 4
-_FREE_OF_TEXT, _FREE_OF_PARQUET = 64 * 2**20, 256 * 2**20
-"""Bytes in memory that a small file may take. Parquet has a million rows of few values in some KB."""
 CALL_MS = 15.0
 """The processor time that one call of a model may take, if it gets more than one row."""
 
 
 def plan(
-    path: Path, input_format: FileFormat, output: FileFormat, model: Scorable, *, method: str = PREDICT.name
+    path: Path,
+    input_format: FileFormat,
+    output: FileFormat,
+    model: Scorable,
+    *,
+    method: str = PREDICT.name,
+    escape: bool = False,
 ) -> Steps[FilePlan]:
-    """Plan the predictions of a file in `input_format`; yields the bytes that each step has read.
+    """Plan the predictions of a file in `input_format`; yields the bytes that each step has read. `escape`: see
+    `FilePlan`.
 
     Raises `contract.errors.InvalidInstances` for a file without rows, or whose columns do not fit the signature;
     `NotReadable` for a file that is not in its format; `OSError`; and as `score` what the model raises.
     """
-    signature = model.manifest.signature
-    named = output is FileFormat.NDJSON and input_format is not output
-    size, free = path.stat().st_size, _FREE_OF_PARQUET if input_format is FileFormat.PARQUET else _FREE_OF_TEXT
-    bounds = RowBounds(size, free, len(signature.inputs), answer_names(signature, method, ()), named)
-    contents = yield from _contents(path, input_format, output, model, bounds)
+    signature, codec, converted = model.manifest.signature, CODECS[input_format], output is not input_format
+    bounds = RowBounds(
+        size=path.stat().st_size,
+        free=codec.free_bytes,
+        inputs=len(signature.inputs),
+        answers=answer_names(signature, method, ()),
+        converted=converted,
+        named=converted and CODECS[output].repeats_names,
+    )
+    contents = yield from codec.plan(path, signature, model.manifest.training_data.target, bounds)
     file_plan = FilePlan(
         input=input_format,
         output=output,
@@ -53,27 +60,15 @@ def plan(
         call_rows=1,
         warnings=contents.warnings,
         csv=contents.csv,
+        escape=escape,
     )
     return dataclasses.replace(file_plan, call_rows=(yield from _call_rows(model, path, file_plan, method)))
-
-
-def _contents(
-    path: Path, input_format: FileFormat, output: FileFormat, model: Scorable, bounds: RowBounds
-) -> Steps[Contents]:
-    manifest = model.manifest
-    target = manifest.training_data.target
-    if input_format is FileFormat.CSV:
-        return (yield from plan_csv(path, manifest.signature, target, bounds))
-    if input_format is FileFormat.NDJSON:
-        every_name = output is not input_format
-        return (yield from plan_json(path, manifest.signature, target, bounds, every_name=every_name))
-    return (yield from plan_parquet(path, manifest.signature, target, bounds))
 
 
 def _call_rows(model: Scorable, path: Path, plan: FilePlan, method: str) -> Steps[int]:
     """Return the rows that each call of the model gets: the most that take at most `CALL_MS`, by trying calls on the
     first valid rows of the file. A size that is a power of four seldom differs from one run to the next."""
-    rows = yield from rows_of(model, path, plan, plan.chunks[0]).read(lenient=True)
+    rows = yield from CODECS[plan.input].reader(path, plan, plan.chunks[0], model).read(lenient=True)
     size = 1
     while size <= min(len(rows.rows), _MOST_CALL_ROWS):
         if not (yield from _is_fast(model, rows.rows[:size], method)):

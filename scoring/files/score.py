@@ -10,9 +10,8 @@ import orjson
 
 from contract.model.signature import PREDICT
 from scoring.files.answers import Scorable, listed, score_rows, spread
-from scoring.files.chunks import rows_of
+from scoring.files.file_codecs import CODECS
 from scoring.files.plan import Chunk, FilePlan, Steps
-from scoring.files.writing import write_rows
 
 
 class Part(NamedTuple):
@@ -42,25 +41,23 @@ def score(
     *,
     method: str = PREDICT.name,
     lenient: bool = True,
-    escape: bool = False,
 ) -> Steps[Scored]:
     """Score a chunk; yields the rows of each call of the model, and 0 after other steps (reading, writing).
 
     Only `part.output` and `part.errors` are written; the same chunk gives the same bytes. The caller passes names of
-    its own and renames the files into place. `escape`: an apostrophe comes before cells that a spreadsheet would run as
-    a formula, where the output is CSV.
+    its own and renames the files into place.
 
     Raises `contract.errors.InvalidInstances` if a row is invalid and not `lenient`, with the numbers that rows have in
     the file; `contract.errors.ModelgateError` (`model_error`) if the model raises; `MemoryError`; `OSError`.
     """
-    reader = rows_of(model, path, plan, chunk)
+    reader = CODECS[plan.input].reader(path, plan, chunk, model)
     chunk_rows = yield from reader.read(lenient=lenient)
     answers = yield from score_rows(model, chunk_rows.rows, method, plan.call_rows)
     if chunk_rows.refused:
         good = sorted(set(range(chunk.rows)).difference(chunk_rows.refused))
         answers = [spread(column, good, chunk.rows) for column in answers]
     nulls = listed(answers[0]).count(None) - len(chunk_rows.refused)
-    yield from write_rows(part.output, plan, reader, answers, escape=escape)
+    yield from CODECS[plan.output].write(part.output, plan, reader, answers)
     if chunk_rows.errors:
         lines = (orjson.dumps(error.to_json(), option=orjson.OPT_APPEND_NEWLINE) for error in chunk_rows.errors)
         part.errors.write_bytes(b"".join(lines))

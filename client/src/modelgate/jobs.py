@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from modelgate.errors import Invalid, ModelgateError, NotFound, TimedOut, failure_of
+from modelgate.file_formats import format_of_name
 from modelgate.files import replacing
 from modelgate.progress import ProgressBar, is_watched
 from modelgate.reports import Report
@@ -179,11 +180,11 @@ class FileJob(Job):
             yield from map(json.loads, lines)
 
     def _check_format(self, target: str | Path | IO[bytes]) -> None:
-        wanted = media_type_of(target) if isinstance(target, str | Path) else None
+        wanted = format_of_name(target) if isinstance(target, str | Path) else None
         media_type = str(self.output["format"])
-        if wanted and wanted != media_type:
+        if wanted and wanted.media_type != media_type:
             raise Invalid(
-                f"the output is {media_type}, and {str(target)!r} is {wanted}; submit the rows with"
+                f"the output is {media_type}, and {str(target)!r} is {wanted.media_type}; submit the rows with"
                 f" output={Path(target).suffix[1:]!r}"  # type: ignore[arg-type]
             )
 
@@ -241,17 +242,3 @@ _KINDS: Mapping[str, type[Job]] = {"file_prediction": FileJob, "training": Train
 def job_of(connection: Connection, facts: Mapping[str, Any]) -> Job:
     """Return the job of its kind."""
     return _KINDS.get(str(facts["kind"]), Job)(connection, facts)
-
-
-MEDIA_TYPES = {
-    "csv": "text/csv",
-    "ndjson": "application/x-ndjson",
-    "jsonl": "application/x-ndjson",
-    "parquet": "application/vnd.apache.parquet",
-}
-"""The formats of files by the ending of their names."""
-
-
-def media_type_of(path: str | Path) -> str | None:
-    """Return the media type of a file by its name, None if it is unknown."""
-    return MEDIA_TYPES.get(Path(path).suffix.lower().removeprefix("."))

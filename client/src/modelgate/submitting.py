@@ -10,8 +10,9 @@ from typing import IO, Any, Protocol
 
 from modelgate.connection import Connected
 from modelgate.errors import Forbidden, Invalid
+from modelgate.file_formats import BY_SUFFIX, RowsFormat, format_of_name
 from modelgate.forms import Pieces
-from modelgate.jobs import MEDIA_TYPES, FileJob, media_type_of
+from modelgate.jobs import FileJob
 from modelgate.progress import OnSent, counting
 from modelgate.rows import AS_RECORDS, Inputs, rows_of
 
@@ -64,14 +65,14 @@ def submit(
     >>> job.rows, job.errors
     (1, 0)
     """
-    kind = _media_type(format) if format else (media_type_of(rows) if isinstance(rows, str | Path) else None)
+    kind = _format(format) if format else (format_of_name(rows) if isinstance(rows, str | Path) else None)
     if kind is None and isinstance(rows, str | Path):
         raise Invalid(f"the name of {str(rows)!r} does not say its format; give format='csv', 'ndjson' or 'parquet'")
     connection, is_file = model._connection, isinstance(rows, str | Path) or hasattr(rows, "read")
     output = output or (None if is_file else "csv")
     headers = {
-        "Content-Type": kind or MEDIA_TYPES["ndjson"],
-        "Accept": f"{_media_type(output)}, application/json;q=0.5" if output else "application/json",
+        "Content-Type": (kind or RowsFormat.NDJSON).media_type,
+        "Accept": f"{_format(output).media_type}, application/json;q=0.5" if output else "application/json",
         **({"Prefer": "handling=strict"} if strict else {}),
     }
     params = {"method": method, **({"escape": "formulas"} if escape_formulas else {})}
@@ -87,10 +88,10 @@ def submit(
     return FileJob(connection, job)
 
 
-def _media_type(name: str) -> str:
-    if name not in MEDIA_TYPES:
-        raise Invalid(f"there is no format {name!r}; there are: {', '.join(MEDIA_TYPES)}")
-    return MEDIA_TYPES[name]
+def _format(name: str) -> RowsFormat:
+    if name not in BY_SUFFIX:
+        raise Invalid(f"there is no format {name!r}; there are: {', '.join(BY_SUFFIX)}")
+    return BY_SUFFIX[name]
 
 
 def _now(model: ServedModel) -> tuple[str, Inputs]:

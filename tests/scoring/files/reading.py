@@ -19,8 +19,8 @@ from contract.rows import csv_table
 from contract.rows.coercion import coerce
 from contract.rows.file_formats import FileFormat
 from contract.rows.instances import Grid, Instances
-from scoring.files.assemble import assemble, assemble_errors
-from scoring.files.chunks import rows_of
+from scoring.files.file_codecs import CODECS
+from scoring.files.lines import join_lines
 from scoring.files.plan import FilePlan, NotReadable, Steps
 from scoring.files.planning import plan
 from scoring.files.score import Part, score
@@ -97,18 +97,19 @@ def scored(
     output: FileFormat | None = None,
     model: Loaded = MODEL,
     method: str = "predict",
+    escape: bool = False,
     **options: Any,
 ) -> tuple[Path, list[dict[str, Any]]]:
     """Score a file, and return the output and the errors."""
     source, whole, errors = folder / "input", folder / "output", folder / "errors"
     source.write_bytes(body)
-    planned = finished(plan(source, input_format, output or input_format, model, method=method))
+    planned = finished(plan(source, input_format, output or input_format, model, method=method, escape=escape))
     file_plan = FilePlan.from_json(json.loads(json.dumps(planned.to_json())))
     parts = [Part(folder / f"{chunk.number}.output", folder / f"{chunk.number}.errors") for chunk in file_plan.chunks]
     for chunk, part in zip(file_plan.chunks, parts, strict=True):
         finished(score(model, source, file_plan, chunk, part, method=method, **options))
-    finished(assemble(file_plan, [part.output for part in parts], whole, escape=options.get("escape", False)))
-    finished(assemble_errors([part.errors for part in parts], errors))
+    finished(CODECS[file_plan.output].join(file_plan, [part.output for part in parts], whole))
+    finished(join_lines((part.errors for part in parts if part.errors.exists()), errors))
     return whole, [json.loads(line) for line in errors.read_text().splitlines()]
 
 
@@ -219,7 +220,7 @@ def as_file(path: Path, input_format: FileFormat, model: Loaded) -> tuple[Read, 
     for chunk in file_plan.chunks:
         assert chunk.first_row == next_row
         next_row += chunk.rows
-        rows = finished(rows_of(model, path, file_plan, chunk).read(lenient=True))
+        rows = finished(CODECS[input_format].reader(path, file_plan, chunk, model).read(lenient=True))
         assert len(rows.rows) + len(rows.refused) == chunk.rows
         read.rows += plain(rows.rows)
         read.refused += [chunk.first_row + number for number in rows.refused]

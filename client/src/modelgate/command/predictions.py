@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated
@@ -21,6 +20,7 @@ from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session
 from modelgate.command.terminal import one_line
 from modelgate.command.verbs import verb
+from modelgate.file_formats import RowsFormat, format_of_name, format_of_start
 from modelgate.jobs import FileJob
 
 PANEL = "Jobs"
@@ -29,14 +29,6 @@ PANEL = "Jobs"
 _HEAD = 1 << 16
 _SHOWN = 10
 """Errors of rows that are shown where there is no file for them."""
-
-
-class RowsFormat(StrEnum):
-    """The formats of files of rows."""
-
-    CSV = "csv"
-    NDJSON = "ndjson"
-    PARQUET = "parquet"
 
 
 def register(app: typer.Typer) -> None:
@@ -75,8 +67,8 @@ def predict(
     if output and not output.parent.is_dir():
         raise Failed(f"{output.parent} is no folder; name a file in one that exists", ExitCode.USAGE)
     with Bar(session.err) as bar, _opened(rows) as file:
-        input_format = format_ or _named(rows) or _sniffed(file)
-        kind = (_named(output) if output else None) or input_format
+        input_format = format_ or format_of_name(rows) or _format_of(file)
+        kind = (format_of_name(output) if output else None) or input_format
         if output is None and kind is RowsFormat.PARQUET and sys.stdout.isatty():
             raise Failed("Parquet is not for a terminal; name a file: -o out.parquet", ExitCode.USAGE)
         job = session.client.model(reference).submit(
@@ -125,23 +117,10 @@ def _copied(stream: IO[bytes]) -> Iterator[IO[bytes]]:
         yield copy
 
 
-def _named(path: Path) -> RowsFormat | None:
-    """Return the format that the name of a file says."""
-    ending = path.suffix.lower().removeprefix(".")
-    return RowsFormat.NDJSON if ending == "jsonl" else RowsFormat(ending) if ending in list(RowsFormat) else None
-
-
-def _sniffed(file: IO[bytes]) -> RowsFormat:
-    """Return the format that the beginning of a file shows."""
-    head = file.read(_HEAD).lstrip()
+def _format_of(file: IO[bytes]) -> RowsFormat:
+    start = file.read(_HEAD)
     file.seek(0)
-    return (
-        RowsFormat.PARQUET
-        if head.startswith(b"PAR1")
-        else RowsFormat.NDJSON
-        if head[:1] in (b"{", b"[")
-        else RowsFormat.CSV
-    )
+    return format_of_start(start)
 
 
 def _show_errors(session: Session, job: FileJob) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from modelgate.command.terminal import count
+from modelgate.file_formats import RowsFormat, format_of_name
 from modelgate.files import replacing
 from modelgate.jobs import FileJob
 
@@ -53,7 +54,7 @@ def print_out(job: FileJob) -> Saved:
 
 def errors_file(output: Path) -> Path:
     """Return `out.errors.csv` for `out.csv` and `out.parquet`, `out.errors.ndjson` for `out.ndjson`."""
-    return output.with_suffix(".errors.ndjson" if output.suffix.lower() in (".ndjson", ".jsonl") else ".errors.csv")
+    return output.with_suffix(".errors.ndjson" if format_of_name(output) is RowsFormat.NDJSON else ".errors.csv")
 
 
 def write_errors(job: FileJob, file: IO[str], *, as_json: bool) -> None:
