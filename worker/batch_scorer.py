@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -14,8 +13,6 @@ from contract.work.jobs import PredictionOutcome
 from scoring.predict import Prediction, join, predict_each
 from worker.model_cache import Model, ModelCache
 from worker.pace import Pace
-
-log = logging.getLogger("worker")
 
 LOAD_TIMEOUT = 300.0
 """Seconds that loading a model may take."""
@@ -82,10 +79,8 @@ class BatchScorer:
             self.out_of_memory = True
             if len(batch.jobs) == 1:
                 outcomes[batch.jobs[0].id] = _out_of_memory(batch)
-            _log_failures(batch, outcomes)
             return outcomes
         self._end()
-        _log_failures(batch, outcomes)
         return outcomes
 
     def _next_jobs(self, waiting: list[list[BatchJob]], batch: Batch) -> list[BatchJob]:
@@ -153,14 +148,6 @@ class BatchScorer:
 def _by_method(jobs: Sequence[BatchJob]) -> list[BatchJob]:
     """Return the jobs with those of one method together, else in their order."""
     return sorted(jobs, key=attrgetter("method"))
-
-
-def _log_failures(batch: Batch, outcomes: Outcomes) -> None:
-    for job in batch.jobs:
-        outcome = outcomes.get(job.id)
-        if isinstance(outcome, Failure):
-            context = {**job.context(), "model": batch.model, "version": batch.version}
-            log.warning("a job failed: %s: %s", outcome.code, outcome.message, extra=context)
 
 
 def _out_of_memory(batch: Batch) -> Failure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,7 @@ from contract.errors import Code, Failure
 from scoring.files.plan import Steps
 from worker.batch_scorer import LOAD_TIMEOUT
 from worker.file_work import FileWork, Result, failure_of
-
-log = logging.getLogger("worker")
+from worker.job_ends import End, Observer
 
 SLICE = 0.01
 """Seconds of work after which a scorer looks for predictions; a single step may take longer."""
@@ -32,11 +30,12 @@ Retrying = Callable[[Callable[[], T]], T | None]
 @dataclass
 class _Held:
     """A task that this scorer owns. `rows`: those of the file that it scores; `done` of them are scored. `loaded`: the
-    model is in memory."""
+    model is in memory. `taken`: Unix time in ns."""
 
     task: FileTask
     steps: Steps[Result]
     rows: range
+    taken: int
     done: int = 0
     loaded: bool = False
     reported: float = float("-inf")
@@ -56,10 +55,12 @@ class BulkLane:
         begin: Callable[[Sequence[str], float], object],
         end: Callable[[], object],
         predicted: Callable[[str, int, int, float], object],
+        ended: Observer,
     ) -> None:
         """Takes tasks of `models` (None: all), but for those in `skip()`. `begin` gets the id of the task that is about
         to be worked on and the seconds that one step may take, `timeout` or that of a load; `end` is called after each
-        slice; `predicted` gets model, version, rows and seconds of each call of a model."""
+        slice; `predicted` gets model, version, rows and seconds of each call of a model; `ended` gets the end of each
+        task."""
         self._tasks = tasks
         self._work = work
         self._models = models
@@ -68,6 +69,7 @@ class BulkLane:
         self._begin = begin
         self._end = end
         self._predicted = predicted
+        self._ended = ended
         self._held: _Held | None = None
         self._look_at = 0.0
         self.out_of_memory = False
@@ -93,9 +95,13 @@ class BulkLane:
         outcome = self._slice(held)
         if outcome is not None:
             self._held = None
-            retrying(lambda: self._tasks.finish(held.task, outcome))
-            self._log(held, outcome)
+            end = End(held.task, {held.task.id: outcome}, held.taken, time.time_ns())
+            retrying(lambda: self._finish(end, held.task, outcome))
         return True
+
+    def _finish(self, end: End, task: FileTask, outcome: Result | Failure) -> None:
+        self._tasks.finish(task, outcome)
+        self._ended(end)
 
     def _take(self, retrying: Retrying[object]) -> _Held | None:
         if time.monotonic() < self._look_at or not self._work.possible:
@@ -104,7 +110,7 @@ class BulkLane:
         if not isinstance(task, FileTask):
             self._look_at = time.monotonic() + _LOOK_EVERY
             return None
-        self._held = _Held(task, self._work.steps(task), self._work.rows_of(task))
+        self._held = _Held(task, self._work.steps(task), self._work.rows_of(task), time.time_ns())
         return self._held
 
     def _report(self, held: _Held, retrying: Retrying[object]) -> bool:
@@ -142,13 +148,6 @@ class BulkLane:
             return failure_of(error)
         finally:
             self._end()
-
-    def _log(self, held: _Held, outcome: Result | Failure) -> None:
-        context = held.task.context()
-        if isinstance(outcome, Failure):
-            log.warning("a file failed: %s: %s", outcome.code, outcome.message, extra=context)
-        elif held.task.stage is Stage.ASSEMBLE:
-            log.info("a file of %s rows is scored", outcome["rows"], extra=context)
 
 
 def _out_of_memory(held: _Held) -> Failure:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from broker.sides.scorer import Batch
+from broker.sides.file_tasks import FileTask
 from contract.errors import Failure
 from contract.work.request_ids import RequestIds
 from runtime.tracing import Tracer
-from worker.batch_scorer import Outcomes
+from worker.job_ends import End
 
 
 class JobSpans:
-    """Makes two spans of each job whose request is traced. Jobs of one batch have scoring spans of the same time."""
+    """Observes ends, and makes two spans of each job whose request is traced. Jobs of one batch have scoring spans of
+    the same time."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def record(self, batch: Batch, outcomes: Outcomes, taken: int, ended: int) -> None:
-        """`taken` and `ended`: when the batch was taken and when it was scored, Unix time in ns."""
+    def record(self, end: End) -> None:
+        batch, taken = end.work, end.taken
+        if isinstance(batch, FileTask):
+            return
         rows = sum(len(job.rows) for job in batch.jobs)
         for job in batch.jobs:
             ids = RequestIds.of_job(job.request, job.id)
@@ -26,11 +29,11 @@ class JobSpans:
             if ids.handed_over is not None:
                 wait = self._tracer.start("queue", ids.traceparent, at=min(ids.handed_over, taken))
                 self._tracer.end(wait, known, at=taken)
-            outcome = outcomes.get(job.id)
+            outcome = end.outcomes.get(job.id)
             scoring = self._tracer.start("predict", ids.traceparent, at=taken)
             self._tracer.end(
                 scoring,
                 {**known, "modelgate.batch.jobs": len(batch.jobs), "modelgate.batch.rows": rows},
                 failed=outcome.code if isinstance(outcome, Failure) else None,
-                at=ended,
+                at=end.done,
             )

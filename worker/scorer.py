@@ -32,6 +32,7 @@ from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
+from worker.job_ends import End, EndObservers, Observer, log_end
 from worker.job_spans import JobSpans
 from worker.model_affinity import ModelAffinity
 from worker.model_cache import Model, ModelCache, ModelLoader, Version
@@ -63,13 +64,13 @@ class Scorer:
         models: Collection[str],
         skip: Callable[[], frozenset[str]],
         homes: Callable[[], Mapping[str, str]],
-        after: Callable[[Batch | None], object],
+        ended: Observer,
+        tidy: Callable[[], object],
         beat: Callable[[], None],
-        spans: JobSpans | None = None,
     ) -> None:
         """It takes jobs of `models` (empty: all), without the models that `skip` returns, and leaves those in `homes()`
-        to other scorers (`BatchLimits`). `after` is called with each finished batch, and with None if there was none.
-        Unless it scores, it calls `beat` at least every few seconds.
+        to other scorers (`BatchLimits`). `ended` gets the end of each batch; `tidy` is called between batches. Unless
+        it scores, it calls `beat` at least every few seconds.
         """
         self._queue = queue
         self._batch_scorer = batch_scorer
@@ -78,9 +79,9 @@ class Scorer:
         self._models = frozenset(models) or None
         self._skip = skip
         self._homes = homes
-        self._after = after
+        self._ended = ended
+        self._tidy = tidy
         self._beat = beat
-        self._spans = spans
         self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self._models)
         self._limits_key: tuple[int, frozenset[str], Mapping[str, str]] = (0, frozenset(), {})
         self._outages = Outages("a scorer", log)
@@ -110,10 +111,12 @@ class Scorer:
         if batch:
             taken = time.time_ns()
             outcomes = self._batch_scorer.score(batch)
-            if self._spans:
-                self._spans.record(batch, outcomes, taken, time.time_ns())
-            self._retrying(lambda: self._queue.finish(outcomes), even_when_stopping=True)
-        self._after(batch)
+            done = time.time_ns()
+            canceled = self._retrying(lambda: self._queue.finish(outcomes), even_when_stopping=True)
+            for job_id in canceled or ():
+                del outcomes[job_id]
+            self._ended(End(batch, outcomes, taken, done))
+        self._tidy()
         return batch is not None or self._lane.step(self._retrying)
 
     def _take(self) -> Batch | None:
@@ -169,11 +172,13 @@ def run_scorer(
     loader.loaded = lambda load: counts.add_load(load.model, load.seconds, worked=load.worked)
     cache = ModelCache(loader, budget, shared, affinity.elsewhere)
 
-    def after(batch: Batch | None) -> None:
-        if batch:
+    def count(end: End) -> None:
+        if isinstance(batch := end.work, Batch):
             use.record(batch.model, len(batch.jobs))
             rows, seconds = sum(len(job.rows) for job in batch.jobs), time.perf_counter() - batch.taken_at
             counts.add_batch(batch.model, rows, batch.left, seconds)
+
+    def tidy() -> None:
         cache.tidy()
         affinity.tell(cache)
 
@@ -200,6 +205,8 @@ def run_scorer(
         counts.add(ROWS, (model,), rows)
         counts.observe(PREDICT_SECONDS, seconds)
 
+    tracer = start_tracing("worker", settings)
+    ends = EndObservers([log_end, count, *([JobSpans(tracer).record] if tracer else [])])
     lane = BulkLane(
         FileTasks(connection, inc, outbox),
         FileWork(SpoolRoom(settings.spool_dir.absolute(), settings.spool_mb), inc, cache.get),
@@ -209,8 +216,8 @@ def run_scorer(
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
         end=lambda: activities.end(slot),
         predicted=predicted,
+        ended=ends.ended,
     )
-    tracer = start_tracing("worker", settings)
     scorer = Scorer(
         queue,
         batch_scorer,
@@ -219,9 +226,9 @@ def run_scorer(
         settings.worker_models,
         slow_models.skipped,
         lambda: affinity.find(cache),
-        after,
+        ends.ended,
+        tidy,
         functools.partial(activities.beat, slot),
-        JobSpans(tracer) if tracer else None,
     )
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
     # A process that a model forks has to end on SIGTERM as usual.

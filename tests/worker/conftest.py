@@ -18,6 +18,7 @@ from contract.work.jobs import Job, PredictionJob
 from scoring.trust import Trust
 from tests.worker.lanes import bulk_lane
 from worker.batch_scorer import BatchScorer
+from worker.job_ends import Observer
 from worker.model_cache import ModelCache, ModelLoader
 from worker.pace import Pace
 from worker.scorer import Scorer
@@ -50,6 +51,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
         skipped: tuple[str, ...] = (),
         begin: Callable[[Sequence[str], float], object] = lambda ids, seconds: None,
         trust: Trust = ALL,
+        ended: Observer = lambda end: None,
     ) -> Scorer:
         Leases(redis).register(inc)
         pace = Pace(inf)
@@ -58,12 +60,13 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
         return Scorer(
             ScorerQueue(redis, inc),
             batches,
-            bulk_lane(redis, models.parent / "spool", inc, cache, pace),
+            bulk_lane(redis, models.parent / "spool", inc, cache, pace, ended=ended),
             pace,
             served,
             lambda: frozenset(skipped),
             dict,
-            lambda batch: None,
+            ended,
+            lambda: None,
             lambda: None,
         )
 

@@ -11,12 +11,19 @@ from broker.sides.file_tasks import FileTasks
 from runtime.spool_room import SpoolRoom
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
+from worker.job_ends import Observer
 from worker.model_cache import ModelCache
 from worker.pace import Pace
 
 
 def bulk_lane(
-    redis: Redis, spool: Path, inc: str, cache: ModelCache, pace: Pace, skip: Callable[[], Collection[str]] = frozenset
+    redis: Redis,
+    spool: Path,
+    inc: str,
+    cache: ModelCache,
+    pace: Pace,
+    skip: Callable[[], Collection[str]] = frozenset,
+    ended: Observer = lambda end: None,
 ) -> BulkLane:
     return BulkLane(
         FileTasks(redis, inc),
@@ -27,4 +34,5 @@ def bulk_lane(
         begin=lambda ids, seconds: None,
         end=lambda: None,
         predicted=lambda model, version, rows, seconds: pace.record(model, version, rows, seconds * 1000),
+        ended=ended,
     )

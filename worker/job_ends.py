@@ -1,0 +1,71 @@
+"""The one place that learns how work of a scorer has ended, once Redis has the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from broker.sides.file_tasks import FileTask, Stage
+from broker.sides.scorer import Batch
+from contract.errors import Failure
+from contract.work.jobs import PredictionOutcome
+from worker.file_work import Result
+
+log = logging.getLogger("worker")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of the jobs of a batch, or of a task of a file.
+
+    `outcomes` has one by id, and none of a job that was cancelled meanwhile. `taken` and `done`: when the scorer took
+    the work and when it had the outcomes, Unix time in ns.
+    """
+
+    work: Batch | FileTask
+    outcomes: Mapping[str, PredictionOutcome | Result | Failure]
+    taken: int
+    done: int
+
+
+Observer = Callable[[End], object]
+"""Gets every end. It runs in the scorer, between two batches, so it only notes what it needs and never waits."""
+
+
+class EndObservers:
+    """Calls the observers of a scorer. One that raises harms neither the scorer nor the others."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+        self._broken: set[Observer] = set()
+
+    def ended(self, end: End) -> None:
+        for observe in self._observers:
+            try:
+                observe(end)
+            except Exception:
+                if observe not in self._broken:  # one line, also while it fails for every batch
+                    log.exception("an observer of ended jobs failed")
+                self._broken.add(observe)
+            else:
+                self._broken.discard(observe)
+
+
+def log_end(end: End) -> None:
+    """Log what has failed, and each file that is scored."""
+    if isinstance(end.work, FileTask):
+        _log_task(end.work, end.outcomes[end.work.id])
+        return
+    for job in end.work.jobs:
+        outcome = end.outcomes.get(job.id)
+        if isinstance(outcome, Failure):
+            context = {**job.context(), "model": end.work.model, "version": end.work.version}
+            log.warning("a job failed: %s: %s", outcome.code, outcome.message, extra=context)
+
+
+def _log_task(task: FileTask, outcome: PredictionOutcome | Result | Failure) -> None:
+    if isinstance(outcome, Failure):
+        log.warning("a file failed: %s: %s", outcome.code, outcome.message, extra=task.context())
+    elif isinstance(outcome, Mapping) and task.stage is Stage.ASSEMBLE:
+        log.info("a file of %s rows is scored", outcome["rows"], extra=task.context())
