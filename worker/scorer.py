@@ -19,7 +19,7 @@ from broker.link.connection import connect
 from broker.link.outbox import Outbox
 from broker.link.scripts import FencedError
 from broker.metrics.counts import Counts
-from broker.metrics.table import PREDICT_SECONDS, ROWS, UNUSUAL
+from broker.metrics.table import PREDICT_SECONDS, UNUSUAL
 from broker.sides.file_tasks import FileTasks
 from broker.sides.scorer import Batch, BatchLimits, ScorerQueue
 from contract.model.repository import Repository
@@ -176,7 +176,8 @@ def run_scorer(
         if isinstance(batch := end.work, Batch):
             use.record(batch.model, len(batch.jobs))
             rows, seconds = sum(len(job.rows) for job in batch.jobs), time.perf_counter() - batch.taken_at
-            counts.add_batch(batch.model, rows, batch.left, seconds)
+            counts.add_rows(batch.model, batch.version, rows)
+            counts.add_batch(rows, batch.left, seconds)
 
     def tidy() -> None:
         cache.tidy()
@@ -202,7 +203,7 @@ def run_scorer(
 
     def predicted(model: str, version: int, rows: int, seconds: float) -> None:
         pace.record(model, version, rows, seconds * 1000)
-        counts.add(ROWS, (model,), rows)
+        counts.add_rows(model, version, rows)
         counts.observe(PREDICT_SECONDS, seconds)
 
     tracer = start_tracing("worker", settings)

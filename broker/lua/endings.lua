@@ -55,7 +55,9 @@ local function count_end(job, status)
     if kind.members then count('jobs', 'trainer_jobs_total|' .. job.q .. '|' .. status) end
     return
   end
-  count('model:' .. string.sub(base, 9), 'jobs_total|' .. status)
+  local model, version = 'model:' .. string.sub(base, 9), whole(job.version)
+  count(model, 'jobs_total|' .. status)
+  if version then count(model, 'jobs_by_version_total|' .. version .. '|' .. status) end
   local since, start = seconds_of(job.enqueued or ''), seconds_of(job.started or '')
   if not (since and start) then return end
   local waited, bucket = (start - since) % 86400, 0

@@ -1,4 +1,5 @@
--- RECORD: adds what has happened since the last call to the rings of some models, and to those of all models together.
+-- RECORD: adds what has happened since the last call to the rings of some models and versions (`loan@3`), and to those of
+-- all models together.
 --
 -- Writes mg:traffic:last[:<model>] (STRING) and mg:traffic:<seconds>[:<model>] (HASH of at most `slots` fields; without
 -- a model: of all together).

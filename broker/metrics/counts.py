@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from broker.link.scripts import Call
 from broker.metrics.table import (
@@ -13,7 +15,7 @@ from broker.metrics.table import (
     BATCHES,
     LOAD_SECONDS,
     LOADS,
-    ROWS,
+    ROWS_BY_VERSION,
     UPLOAD_BYTES,
     UPLOADS,
     Metric,
@@ -23,6 +25,7 @@ _PER_CALL = 1000
 """Most values of one call of the script: Redis does nothing else meanwhile."""
 
 _Labelled = tuple[Metric, tuple[str, ...]]
+T = TypeVar("T")
 
 
 class Counts:
@@ -55,10 +58,13 @@ class Counts:
         if worked:
             self.observe(LOAD_SECONDS, seconds)
 
-    def add_batch(self, model: str, rows: int, left: str, seconds: float) -> None:
+    def add_rows(self, model: str, version: int, rows: int) -> None:
+        """Count scored rows."""
+        self.add(ROWS_BY_VERSION, (model, str(version)), rows)
+
+    def add_batch(self, rows: int, left: str, seconds: float) -> None:
         """Count a batch whose outcomes are in Redis. `left`: what ended it; `seconds`: since it was taken."""
         self.add(BATCHES, (left,))
-        self.add(ROWS, (model,), rows)
         self.observe(BATCH_ROWS, rows)
         self.observe(BATCH_SECONDS, seconds)
 
@@ -76,14 +82,22 @@ class Counts:
         counters, self._counters = self._counters, {}
         histograms, self._histograms = self._histograms, {}
         added: list[tuple[str, str, int]] = []
-        for (metric, labels), amount in counters.items():
-            added.append((metric.key(labels), metric.field(labels), amount))
-        for (metric, labels), values in histograms.items():
-            key = metric.key(labels)
-            added += [(key, metric.field(labels, str(at)), int(count)) for at, count in enumerate(values[:-1]) if count]
-            added.append((key, metric.field(labels, "sum"), round(values[-1] * metric.scale)))
+        for counter, labels, amount in _with_models(counters):
+            added.append((counter.key(labels), counter.field(labels), amount))
+        for histogram, labels, values in _with_models(histograms):
+            key, count_of = histogram.key(labels), functools.partial(histogram.field, labels)
+            added += [(key, count_of(str(at)), int(count)) for at, count in enumerate(values[:-1]) if count]
+            added.append((key, count_of("sum"), round(values[-1] * histogram.scale)))
         return [self._call(added[start : start + _PER_CALL]) for start in range(0, len(added), _PER_CALL)]
 
     def _call(self, added: Sequence[tuple[str, str, int]]) -> Call:
         self._number += 1
         return Call("count", [self._process, self._number, *(part for count in added for part in count)])
+
+
+def _with_models(counted: Mapping[_Labelled, T]) -> Iterator[tuple[Metric, tuple[str, ...], T]]:
+    """Yield what was counted, and what was counted for a version once more for its model."""
+    for (metric, labels), value in counted.items():
+        yield metric, labels, value
+        if metric.of_model:
+            yield metric.of_model, (labels[0], *labels[2:]), value

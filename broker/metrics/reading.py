@@ -32,6 +32,7 @@ _QUEUES_PER_CALL = 50
 _TRAINER_QUEUES = (TRAINING.queue, REPOSITORY_COMMAND.queue)
 _BY_FIELD = {metric.name.removeprefix(PREFIX): metric for metric in METRICS if metric.counted_by}
 _GROUPS, _ENDS = ("scorers", "trainers"), ("succeeded", "failed", "canceled", "expired")
+_BY_VERSION = frozenset(name.encode() for name, metric in _BY_FIELD.items() if "version" in metric.labels)
 _FROM_ZERO: Sequence[tuple[Metric, Labels]] = [
     *((table.TRAINER_JOBS, labels) for labels in product(_TRAINER_QUEUES, _ENDS)),
     *((metric, (group,)) for metric in (table.DEATHS, table.LEASES_LOST) for group in _GROUPS),
@@ -47,6 +48,8 @@ _SENTINELS = "__sentinel__:hello"
 _GAUGES = (table.QUEUE_JOBS, table.RUNNING, table.QUEUE_ROWS)
 _FILE_GAUGES = (table.FILE_QUEUE_JOBS, table.RUNNING_FILES)
 _SEEN = ("unseen", "fetched", "delivered")
+_DIGITS = 16
+"""A worker may write a longer number where a version belongs."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Snapshot:
 
     values: defaultdict[Metric, dict[Labels, float]] = field(default_factory=lambda: defaultdict(dict))
     histograms: defaultdict[Metric, dict[Labels, Buckets]] = field(default_factory=lambda: defaultdict(dict))
+    outdated: dict[str, Sequence[bytes]] = field(default_factory=dict)
+    """Fields by hash that hold counters of too old versions (`table.NEWEST_VERSIONS`); the values have none of them."""
 
     def total(self, metric: Metric) -> float:
         return sum(self.values[metric].values())
@@ -118,7 +123,9 @@ class MetricsReader:
             snapshot.values[metric][labels] = 0
         for key, counted in zip(hashes, islice(answers, len(hashes)), strict=True):
             if isinstance(counted, dict):  # a worker may have made its hash something else
-                _add_counts(snapshot, key, counted)
+                if outdated := _outdated(counted):
+                    snapshot.outdated[key] = outdated
+                _add_counts(snapshot, key, {name: counted[name] for name in counted.keys() - set(outdated)})
         surveys = dict(zip(queues, chain.from_iterable(self._scripts.checked(list(answers))), strict=True))
         shares = _add_queues(snapshot, surveys, now[0] + now[1] / 1_000_000)
         shares["metrics"] = sum(sizes[: len(ours)]) + sum(sizes[len(ours) :]) * len(models)
@@ -194,6 +201,17 @@ def _replicas(replication: Mapping[str, Any]) -> int:
     """Return how many replicas follow this Redis."""
     replicas = [value for name, value in replication.items() if name.startswith("slave") and isinstance(value, dict)]
     return sum(replica.get("state") == "online" and replica.get("lag", 0) <= _SILENT for replica in replicas)
+
+
+def _outdated(counted: Mapping[bytes, bytes]) -> list[bytes]:
+    """Return the fields about other versions than the newest `table.NEWEST_VERSIONS`."""
+    by_version: defaultdict[int, list[bytes]] = defaultdict(list)
+    for name in counted:
+        short, *labels = name.split(b"|", 2)
+        if short in _BY_VERSION:
+            text = labels[0] if labels else b""
+            by_version[int(text) if text.isdigit() and len(text) < _DIGITS else 0].append(name)
+    return [name for version in sorted(by_version)[: -table.NEWEST_VERSIONS] for name in by_version[version]]
 
 
 def _add_counts(snapshot: Snapshot, key: str, counted: Mapping[bytes, bytes]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 PREFIX = "modelgate_"
@@ -16,6 +16,9 @@ TRAFFIC = "mg:traffic:"
 """The prefix of the rings with the traffic of the last 30 days (`broker.metrics.traffic`)."""
 TRAFFIC_STEPS = (60, 900, 21_600)
 """Seconds of a point of each ring."""
+NEWEST_VERSIONS = 5
+"""The newest versions of a model for which counters are kept. With more, the hash of a busy model could have 128
+fields; then Redis stores it as a table."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
@@ -46,7 +49,8 @@ class Metric:
     """One metric.
 
     `counted_by` adds to it in Redis; None: it is read when somebody asks. The values of one with the label `model` are
-    in a hash a model. `buckets` are the upper bounds of a histogram.
+    in a hash a model. `buckets` are the upper bounds of a histogram. A process that counts for a version counts for its
+    model, too: in `of_model`.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Metric:
     unit: str = ""
     counted_by: CountedBy | None = None
     buckets: tuple[float, ...] = ()
+    of_model: Metric | None = None
 
     @functools.cached_property
     def scale(self) -> int:
@@ -74,6 +79,11 @@ class Metric:
         """Return the field of that hash; `part`: the position of a bucket, or `sum`."""
         values = (value for name, value in zip(self.labels, labels, strict=True) if name != "model")
         return "|".join([self.name.removeprefix(PREFIX), *values, *([part] if part else [])])
+
+
+def _by_version(of_model: Metric, name: str, help_text: str) -> Metric:
+    labels = ("model", "version", *of_model.labels[1:])
+    return replace(of_model, name=PREFIX + name, help=help_text, labels=labels, of_model=of_model)
 
 
 def _counter(counted_by: CountedBy, name: str, help_text: str, *labels: str, unit: str = "") -> Metric:
@@ -122,6 +132,14 @@ MODEL_SECONDS = _histogram(
     "model",
     buckets=_OF_A_MODEL,
 )
+REQUESTS_BY_VERSION = _by_version(
+    MODEL_REQUESTS,
+    "model_requests_by_version_total",
+    "Requests for predictions as in modelgate_model_requests_total, by version, too.",
+)
+SECONDS_BY_VERSION = _by_version(
+    MODEL_SECONDS, "model_seconds_by_version", "Time as in modelgate_model_seconds, by version, too."
+)
 REFUSALS = _counter(CountedBy.GATEWAY, "refusals", "Answers with an error, by its code.", "code")
 UPLOADS = _counter(CountedBy.GATEWAY, "uploads", "Files that were received completely.")
 UPLOAD_BYTES = _counter(
@@ -139,6 +157,9 @@ JOBS = _counter(
     "jobs",
     "Ended predictions, by model and status: succeeded, failed, canceled or expired.",
     *("model", "status"),
+)
+JOBS_BY_VERSION = _by_version(
+    JOBS, "jobs_by_version_total", "Ended predictions as in modelgate_jobs_total, by version, too."
 )
 FILES = _counter(
     CountedBy.SCRIPTS,
@@ -177,6 +198,7 @@ PREDICT_SECONDS = _histogram(
     CountedBy.WORKER, "predict_seconds", "Time of one call of the model, for all its rows.", buckets=_SHORT
 )
 ROWS = _counter(CountedBy.WORKER, "rows", "Scored rows, by model.", "model")
+ROWS_BY_VERSION = _by_version(ROWS, "rows_by_version_total", "Scored rows, by model and version.")
 UNUSUAL = _counter(
     CountedBy.WORKER,
     "unusual_values",
@@ -291,7 +313,8 @@ this page.
 
 Counters and histograms are in Redis, so they outlive processes. What a process counts arrives there within about a
 second. Each gateway process reads gauges at most once a second, and with 1,000 models every few seconds. `model` is a
-model of the repository, `route` a declared route or `unknown`, so no request can add a series.
+model of the repository, `route` a declared route or `unknown`, so no request can add a series. Metrics that end with
+`_by_version` have the five newest versions of each model that have had requests.
 While Redis cannot write to its disk, nothing says which scorers, workers and trainers are alive.
 [Monitoring](../how-to/monitor.md) has the dashboard and the alerts.
 

@@ -1,4 +1,4 @@
-"""The traffic of the last 30 days, by model and in all, for charts: rings of fixed size in Redis.
+"""The traffic of the last 30 days, by version, by model and in all, for charts: rings of fixed size in Redis.
 
 Every `RECORD_EVERY` seconds one gateway process, which holds the lease, adds what the counters have gained. A request
 writes nothing but the counters.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,10 +18,10 @@ from typing import Any
 
 from redis import Redis
 
-from broker.link.scripts import Call, Scripts
+from broker.link.scripts import Call, Scripts, Step
 from broker.metrics import table
 from broker.metrics.reading import Snapshot
-from broker.metrics.table import TRAFFIC, TRAFFIC_STEPS
+from broker.metrics.table import TRAFFIC, TRAFFIC_STEPS, Metric
 from runtime.outages import repeat_in_thread
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ _NUMBERS = 6
 _BUCKETS = len(table.MODEL_SECONDS.buckets) + 1
 """A record begins with two gauges (`waiting`, `oldest`), and has six numbers (then `answered`, `refused`, `failed`,
 `rows`) before the counts of the buckets, and after them `refused_rows`. Later releases add at the end only."""
+_LENGTH = _NUMBERS + _BUCKETS + 1
+
+_OF_MODELS = (table.MODEL_REQUESTS, table.MODEL_SECONDS, table.JOBS, table.ROWS)
+_OF_VERSIONS = (table.REQUESTS_BY_VERSION, table.SECONDS_BY_VERSION, table.JOBS_BY_VERSION, table.ROWS_BY_VERSION)
 
 
 class Period(StrEnum):
@@ -118,16 +123,18 @@ class TrafficRecorder:
         `RedisError`."""
         if not self._redis.set(_LEASE, 1, nx=True, px=round(RECORD_EVERY * 900)):
             return False
-        records = _values(self._read(self._models()))
+        snapshot = self._read(self._models())
+        records = _values(snapshot)
         changed = [model for model, values in records.items() if model and self._last.get(model) != values]
         for start in range(0, len(changed), _MODELS_PER_CALL):
             self._add(records, changed[start : start + _MODELS_PER_CALL])
-        self._add(records, [""])
+        self._add(records, [""], [("HDEL", key, *fields) for key, fields in snapshot.outdated.items()])
         self._last = records
         return True
 
-    def _add(self, records: Mapping[str, str], models: Sequence[str]) -> None:
-        self._scripts.send([Call("record", [_GAUGES, *(part for model in models for part in (model, records[model]))])])
+    def _add(self, records: Mapping[str, str], models: Sequence[str], further: Sequence[Step] = ()) -> None:
+        values = [part for model in models for part in (model, records[model])]
+        self._scripts.send([Call("record", [_GAUGES, *values]), *further])
 
     def start(self) -> None:
         """Record from now on, in a thread."""
@@ -147,8 +154,8 @@ class TrafficReader:
         self._scripts = Scripts(connection)
 
     def read(self, period: Period, models: Sequence[str | None]) -> list[list[Point]]:
-        """Return the points of each model (None: of all together), the oldest first; the last one has only begun. One
-        round trip."""
+        """Return the points of each model or version (`loan@3`; None: of all models together), the oldest first; the
+        last one has only begun. One round trip."""
         names = [f"{TRAFFIC}{period.step}" + (f":{model}" if model else "") for model in models]
         (now, _), *rings = self._scripts.send([("TIME",), *(("HGETALL", name) for name in names)])
         newest = now // period.step
@@ -165,33 +172,38 @@ def _points(ring: Iterable[bytes], period: Period, newest: int) -> list[Point]:
 
 
 def _point(start: int, values: Sequence[bytes]) -> Point:
-    numbers = [float(value) for value in values] + [0.0] * (_NUMBERS + _BUCKETS + 1 - len(values))
+    numbers = [float(value) for value in values] + [0.0] * (_LENGTH - len(values))
     oldest = numbers[1]
     waiting, _, answered, refused, failed, rows, *more = map(round, numbers)
     return Point(start, waiting, oldest, answered, refused, failed, rows, more[:_BUCKETS], more[_BUCKETS])
 
 
 def _values(snapshot: Snapshot) -> dict[str, str]:
-    """Return the values of a record by model, and of all together ('')."""
-    by_model: dict[str, list[float]] = {}
-    length = _NUMBERS + _BUCKETS + 1
-
-    def of(model: str) -> list[float]:
-        return by_model.setdefault(model, [0.0] * length)
-
-    positions = [(table.QUEUE_JOBS, 0), (table.QUEUE_AGE, 1), (table.ROWS, 5), (table.REFUSED_ROWS, length - 1)]
-    for metric, index in positions:
+    """Return the values of a record by model, by version (`loan@3`), and of all models together ('')."""
+    by_model = _totals(snapshot, *_OF_MODELS)
+    for metric, index in ((table.QUEUE_JOBS, 0), (table.QUEUE_AGE, 1), (table.REFUSED_ROWS, _LENGTH - 1)):
         for (model,), value in snapshot.values[metric].items():
-            of(model)[index] = value
-    for (model, outcome), count in snapshot.values[table.MODEL_REQUESTS].items():
-        of(model)[2 if outcome == "answered" else 3] += count
-    for (model, status), count in snapshot.values[table.JOBS].items():
-        of(model)[4] += count if status in ("failed", "expired") else 0
-    for (model,), seconds in snapshot.histograms[table.MODEL_SECONDS].items():
-        of(model)[_NUMBERS:-1] = seconds.counts
-    columns = list(zip(*by_model.values(), strict=True)) or [()] * length
+            by_model[model][index] = value
+    columns = list(zip(*by_model.values(), strict=True)) or [()] * _LENGTH
     by_model[""] = [max(column, default=0.0) if at == 1 else sum(column) for at, column in enumerate(columns)]
-    return {model: " ".join(f"{number:.15g}" for number in numbers) for model, numbers in by_model.items()}
+    by_name = {**by_model, **_totals(snapshot, *_OF_VERSIONS)}
+    return {name: " ".join(f"{number:.15g}" for number in numbers) for name, numbers in by_name.items()}
+
+
+def _totals(
+    snapshot: Snapshot, requests: Metric, times: Metric, jobs: Metric, rows: Metric
+) -> defaultdict[str, list[float]]:
+    """Return the totals of a record by model, or by model and version if these metrics are."""
+    totals: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * _LENGTH)
+    for (*name, outcome), count in snapshot.values[requests].items():
+        totals["@".join(name)][2 if outcome == "answered" else 3] += count
+    for (*name, status), count in snapshot.values[jobs].items():
+        totals["@".join(name)][4] += count if status in ("failed", "expired") else 0
+    for labels, count in snapshot.values[rows].items():
+        totals["@".join(labels)][5] = count
+    for labels, seconds in snapshot.histograms[times].items():
+        totals["@".join(labels)][_NUMBERS:-1] = seconds.counts
+    return totals
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[float], share: float) -> float | None:

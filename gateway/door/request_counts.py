@@ -5,11 +5,11 @@ from __future__ import annotations
 from broker.metrics.counts import Counts
 from broker.metrics.table import (
     GATEWAY_SECONDS,
-    MODEL_REQUESTS,
-    MODEL_SECONDS,
     REFUSALS,
     REQUEST_SECONDS,
     REQUESTS,
+    REQUESTS_BY_VERSION,
+    SECONDS_BY_VERSION,
 )
 from gateway.http.exchange import Exchange
 
@@ -42,7 +42,7 @@ class RequestCounts:
             self._counts.add(REFUSALS, (exchange.ignored_key,))
 
     def _count_model(self, exchange: Exchange, model: str) -> None:
-        refused = exchange.status >= 400
-        self._counts.add(MODEL_REQUESTS, (model, "refused" if refused else "answered"))
+        outcome, version = "refused" if exchange.status >= 400 else "answered", str(exchange.version)
+        self._counts.add(REQUESTS_BY_VERSION, (model, version, outcome))
         if exchange.status == 200:  # otherwise the job may not have ended
-            self._counts.observe(MODEL_SECONDS, exchange.seconds, (model,))
+            self._counts.observe(SECONDS_BY_VERSION, exchange.seconds, (model, version))

@@ -141,6 +141,38 @@ def test_each_end_of_a_job_counts_once(redis: Redis) -> None:
     assert 0 < redis.ttl("mg:counts:model:sum") <= 604800
 
 
+def test_the_end_of_a_job_counts_for_its_version(redis: Redis) -> None:
+    jobs, leases = Jobs(redis, max_queue_rows=10, timeout=30, result_ttl=60), Leases(redis)
+    leases.register("w-0-x")
+    queue = ScorerQueue(redis, "w-0-x")
+    jobs.submit([job("a", version=2), job("b", version=2), job("c", version=3), job("d", version=3)])
+    assert queue.take(BatchLimits())
+    queue.finish({"a": outcome(3.0), "b": outcome(3.0)})
+    assert queue.take(BatchLimits())
+    redis.hset("rq:job:d", "version", "a worker wrote this")
+    queue.finish({"c": outcome(3.0), "d": outcome(3.0)})
+    assert MetricsReader(redis).read(["sum"]).values[table.JOBS_BY_VERSION] == {
+        ("sum", "2", "succeeded"): 2,
+        ("sum", "3", "succeeded"): 1,
+    }
+
+
+def test_the_newest_versions_count_and_the_fields_of_others_are_outdated(redis: Redis) -> None:
+    counts, outbox = Counts(), Outbox(redis)
+    outbox.add_source(counts.steps)
+    for version in (10, 9, 3, 12, 8, 11, 100):
+        counts.add_rows("sum", version, 2)
+        counts.observe(table.SECONDS_BY_VERSION, 0.02, ("sum", str(version)))
+    outbox.flush()
+    redis.hset("mg:counts:model:sum", f"rows_by_version_total|{'9' * 5000}", 1)
+    snapshot = MetricsReader(redis).read(["sum"])
+    newest = {("sum", version) for version in ("9", "10", "11", "12", "100")}
+    assert set(snapshot.values[table.ROWS_BY_VERSION]) == set(snapshot.histograms[table.SECONDS_BY_VERSION]) == newest
+    assert snapshot.values[table.ROWS] == {("sum",): 14}
+    (outdated,) = snapshot.outdated.values()
+    assert {name.split(b"|")[1] for name in outdated} == {b"3", b"8", b"9" * 5000}
+
+
 def test_the_wait_of_a_job_is_in_its_bucket(redis: Redis) -> None:
     jobs, leases = Jobs(redis, max_queue_rows=10, timeout=30, result_ttl=60), Leases(redis)
     leases.register("w-0-x")

@@ -9,7 +9,7 @@ from redis import Redis
 
 from broker.link.scripts import Scripts
 from broker.metrics import table
-from broker.metrics.reading import Buckets, Snapshot
+from broker.metrics.reading import Buckets, MetricsReader, Snapshot
 from broker.metrics.traffic import Period, Point, TrafficReader, TrafficRecorder, quantile, together
 
 BOUNDS = table.MODEL_SECONDS.buckets
@@ -88,6 +88,29 @@ def test_refused_rows_of_files_are_no_requests(redis: Redis) -> None:
     total = together(chart(redis, "iris"))
     assert (total.answered, total.refused, total.refused_rows) == (1, 0, 19_808)
     assert sum(total.buckets) == 1
+
+
+def test_versions_have_rings_that_count_once_in_all(redis: Redis) -> None:
+    metrics = snapshot(iris=7)
+    for version, count in (("2", 3), ("3", 4)):
+        metrics.values[table.REQUESTS_BY_VERSION]["iris", version, "answered"] = count
+        metrics.values[table.JOBS_BY_VERSION]["iris", version, "failed"] = 1
+        metrics.values[table.ROWS_BY_VERSION]["iris", version] = count
+        metrics.histograms[table.SECONDS_BY_VERSION]["iris", version] = Buckets([count] + [0] * len(BOUNDS), 0.001)
+    record(redis, snapshot(), metrics)
+    newer = together(chart(redis, "iris@3"))
+    assert (newer.answered, newer.failed, newer.rows, sum(newer.buckets)) == (4, 1, 4, 4)
+    assert together(chart(redis, "iris@2")).answered == 3
+    assert together(chart(redis, "iris")).answered == together(chart(redis)).answered == 7
+
+
+def test_a_record_deletes_the_counters_of_too_old_versions(redis: Redis) -> None:
+    redis.hset("mg:counts:model:iris", mapping={f"rows_by_version_total|{version}": 1 for version in range(1, 9)})
+    redis.hset("mg:counts:model:iris", "rows_total", 8)
+    assert TrafficRecorder(redis, lambda: ["iris"], MetricsReader(redis).read).record()
+    left = {f"rows_by_version_total|{version}".encode() for version in range(4, 9)}
+    fields: Any = redis.hkeys("mg:counts:model:iris")
+    assert set(fields) == {b"rows_total", *left}
 
 
 def test_counters_that_begin_again_count_nothing_twice(redis: Redis) -> None:

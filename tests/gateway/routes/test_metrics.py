@@ -77,6 +77,9 @@ def test_requests_are_counted_by_declared_route_and_status(client: FlaskClient, 
     assert shown.value("request_seconds_bucket", route=PREDICT, le="+Inf") == 4
     assert shown.value("gateway_seconds_count") == 3
     assert shown.value("refusals_total", code="unknown_job") == 1
+    assert shown.value("model_requests_by_version_total", model="sum", version="1", outcome="answered") == 3
+    assert shown.value("model_requests_by_version_total", model="sum", version="1", outcome="refused") == 1
+    assert shown.value("model_seconds_by_version_count", model="sum", version="1") == 3
 
 
 def test_no_request_can_add_a_series(client: FlaskClient) -> None:
