@@ -49,13 +49,13 @@ local function seconds_of(time)
 end
 
 local function count_end(job, status)
-  local kind, base = kind_of(job.q)
-  if kind.staged then return count('model:' .. string.match(job.q, ':([^:]*)'), 'files_total|' .. status) end
+  local kind, model = kind_of(job.q), 'model:' .. model_of(job.q)
+  if kind.staged then return count(model, 'files_total|' .. status) end
   if not kind.batched then
     if kind.members then count('jobs', 'trainer_jobs_total|' .. job.q .. '|' .. status) end
     return
   end
-  local model, version = 'model:' .. string.sub(base, 9), whole(job.version)
+  local version = whole(job.version)
   count(model, 'jobs_total|' .. status)
   if version then count(model, 'jobs_by_version_total|' .. version .. '|' .. status) end
   local since, start = seconds_of(job.enqueued or ''), seconds_of(job.started or '')
@@ -111,7 +111,7 @@ local function file_of(task) return string.match(task.q, ':(.*)') end
 
 -- Notes whose jobs, from the queue q, an incarnation takes: it may still run them when they are cancelled and deleted.
 local function note_model(inc, q)
-  call('HSET', 'rq:worker:' .. inc, 'state', 'busy', 'model', string.match(q, '^[^:]*:([^:]*)'))
+  call('HSET', 'rq:worker:' .. inc, 'state', 'busy', 'model', model_of(q))
 end
 
 -- Forgets the tasks of a file, also those that scorers own, and takes it from the bulk lane.
@@ -144,7 +144,7 @@ local function end_task(task, status, members)
   if f[1] == 'score' then
     call('HINCRBY', file.key, 'rows_done', result.rows - reported)
     call('HINCRBY', file.key, 'rows_refused', result.refused)
-    count('model:' .. string.match(file.q, ':([^:]*)'), 'refused_rows_total', result.refused)
+    count('model:' .. model_of(file.q), 'refused_rows_total', result.refused)
     call('HINCRBY', file.key, 'rows_null', result.nulls)
   end
   if done < (whole(f[2]) or 1) then return end

@@ -19,7 +19,7 @@ local function answer(task, file)
 end
 
 local function eligible(q)
-  local name = ' ' .. string.match(q, ':([^:]*)') .. ' '
+  local name = ' ' .. model_of(q) .. ' '
   return (only == '' or string.find(only, name, 1, true)) and not string.find(skip, name, 1, true)
 end
 

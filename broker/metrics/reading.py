@@ -17,7 +17,7 @@ from redis import Redis
 from broker.link.scripts import Call, Scripts, Step
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
-from broker.records.job_kinds import FILE_PREDICTION, PREDICTION, REPOSITORY_COMMAND, TRAINING
+from broker.records.job_kinds import FILE_PREDICTION, PREDICTION, REPOSITORY_COMMAND, TRAINING, queue_names
 from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
 from broker.state.load_status import WORKERS as WORKER_NAMES
 from broker.state.load_status import failures_key, memory_key, parse_failures
@@ -149,7 +149,7 @@ class MetricsReader:
         """Return the queues of these models, of all owners, and those of the trainer."""
         known, queues = set(models), {PREDICTION.queue_of(model) for model in models}
         (keys,) = self._scripts.send([("SMEMBERS", "rq:queues")])
-        names = [key.decode(errors="replace").removeprefix("rq:queue:") for key in keys]
+        names = queue_names(keys)
         for kind in (PREDICTION, FILE_PREDICTION):
             queues.update(name for name in names if kind.owns(name) and kind.model_of(name) in known)
         return [*sorted(queues), *_TRAINER_QUEUES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -69,11 +69,16 @@ class JobKind:
 
     def model_of(self, queue: str) -> str:
         """Return the model of a queue of this kind, or '' if the queue is for all models."""
-        return queue[len(self.queue) :].partition(":")[0]
+        return self._parts(queue)[0]
 
     def owner_of(self, queue: str) -> str:
         """Return the owner of the jobs in a queue of this kind; '' if they have none, or each job has its own."""
-        return queue[len(self.queue) :].partition(":")[2]
+        return self._parts(queue)[1]
+
+    def _parts(self, queue: str) -> tuple[str, str]:
+        """Return the model and the owner in a name that `queue_of` has made. Scripts read it in `kind_of`."""
+        model, _, owner = queue[len(self.queue) :].partition(":")
+        return model, owner
 
     def may_hold(self, queue: str, model: str | None, owner: str | None) -> bool:
         """Return whether a queue of this kind may hold jobs that the HTTP API shows, of a model and an owner (None:
@@ -156,29 +161,42 @@ def kind_of(queue: str) -> JobKind | None:
     return next((kind for kind in JOB_KINDS.values() if kind.owns(queue)), None)
 
 
+def queue_names(keys: Iterable[bytes]) -> list[str]:
+    """Return the names of the queues with these keys, which RQ has in `rq:queues`."""
+    return [key.decode(errors="replace").removeprefix("rq:queue:") for key in keys]
+
+
 def readable_kinds() -> list[JobKind]:
     """The kinds that the HTTP API shows."""
     return [kind for kind in JOB_KINDS.values() if kind.readable]
 
 
 def lua_table() -> str:
-    """Return the function `kind_of(q)` in Lua: it returns the kind of the jobs in q, and the base of q: the
-    queue that takes turns for it (`predict:<model>` for `predict:<model>:<owner>`, for any other queue itself)."""
+    """Return in Lua what reads the name of a queue (`JobKind.queue_of`): `kind_of(q)` returns the kind of the jobs in
+    q, and the base of q: the queue that takes turns for it (`predict:<model>` for `predict:<model>:<owner>`, for any
+    other queue itself); `model_of(q)` returns the model, or '' if the queue is for all models."""
     lines = [
-        "local queue, kind, base_queue",
+        "local queue, kind, base_queue, queue_model",
         "local function kind_of(q)",
         "  if q == queue then return kind, base_queue end",
+        "  local base",
         "  queue, base_queue = q, q",
+        "  base, queue_model = string.match(q, '^([^:]*:([^:]*))')",
     ]
     for number, kind in enumerate(JOB_KINDS.values()):
         lines.append(f"  {'elseif' if number else 'if'} {_lua_matches(kind.queue)} then kind = {_lua_entry(kind)}")
     # The queue of another program; or a worker has changed the record of a job, which must not fail the script.
     lines.append(f"  else kind = {{ deadlines = '{TRAINERS.deadlines}', data = '{_FOREIGN}' }} end")
     lines += [
-        "  local at = kind.batched and string.find(q, ':', string.find(q, ':', 1, true) + 1, true)",
-        "  if at then base_queue = string.sub(q, 1, at - 1) end",
+        "  if kind.batched then base_queue = base end",
+        "  return kind, base_queue",
+        "end",
+        "local function model_of(q)",
+        "  kind_of(q)",
+        "  return queue_model or ''",
+        "end",
     ]
-    return "\n".join([*lines, "  return kind, base_queue", "end", ""])
+    return "\n".join([*lines, ""])
 
 
 def _lua_matches(queue: str) -> str:

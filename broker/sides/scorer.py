@@ -11,7 +11,7 @@ from redis import Redis
 
 from broker.link.outbox import Outbox
 from broker.link.scripts import Call, Scripts
-from broker.records.job_kinds import PREDICTION
+from broker.records.job_kinds import PREDICTION, queue_names
 from broker.records.job_records import finished, payload_of, plain
 from broker.records.lease_groups import place_of
 from broker.sides.file_tasks import LANE_BELL, spaced
@@ -149,7 +149,7 @@ class ScorerQueue:
 
     def _models(self) -> list[str]:
         def read() -> list[str]:
-            names = (key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
+            names = queue_names(self._redis.smembers("rq:queues"))
             return [PREDICTION.model_of(name) for name in names if PREDICTION.owns(name)]
 
         return self._queued.fetch("", read, _QUEUES_KNOWN_FOR)

@@ -13,7 +13,7 @@ from redis import Redis
 
 from broker.link.scripts import Call, Scripts
 from broker.records.end_indexes import ENDS
-from broker.records.job_kinds import kind_of, readable_kinds
+from broker.records.job_kinds import kind_of, queue_names, readable_kinds
 from broker.records.job_records import dumps
 from broker.state.job_reading import job_fields, job_of
 from contract.work.jobs import Job, Status
@@ -133,8 +133,7 @@ class Listing:
         kinds = [kind for kind in readable_kinds() if wanted.kind in (None, kind.name)]
         if model is not None and owner is not None:
             return sorted(kind.queue_of(model, owner) for kind in kinds)
-        names = (key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
-        queues = ((name, kind_of(name)) for name in names)
+        queues = ((name, kind_of(name)) for name in queue_names(self._redis.smembers("rq:queues")))
         return sorted(name for name, kind in queues if kind in kinds and kind.may_hold(name, model, owner))
 
     def _positions(

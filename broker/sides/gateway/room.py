@@ -10,7 +10,7 @@ from redis import Redis
 
 from broker.link.scripts import Call, Scripts
 from broker.records.end_indexes import Seen
-from broker.records.job_kinds import PREDICTION
+from broker.records.job_kinds import PREDICTION, queue_names
 
 SHARE = 0.7
 """The share of `maxmemory` beyond which results make room."""
@@ -67,8 +67,8 @@ class RoomMaker:
 
     def _queues(self) -> list[Sequence[str]]:
         """Return the queues of predictions, in groups for one call each."""
-        names = sorted(key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
-        owned = [name for name in names if PREDICTION.owns(name)]
+        names = queue_names(self._redis.smembers("rq:queues"))
+        owned = sorted(name for name in names if PREDICTION.owns(name))
         return [owned[i : i + QUEUES_PER_CALL] for i in range(0, len(owned), QUEUES_PER_CALL)]
 
     def _slices(self, seen: Seen, queues: Sequence[Sequence[str]]) -> Iterator[float]:

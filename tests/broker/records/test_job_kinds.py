@@ -10,7 +10,7 @@ from redis import Redis
 
 from broker.link import scripts
 from broker.records import job_kinds
-from broker.records.job_kinds import JOB_KINDS, PREDICTION, TRAINING, JobKind
+from broker.records.job_kinds import FILE_PREDICTION, JOB_KINDS, PREDICTION, TRAINING, JobKind
 from broker.records.job_records import common_parts
 from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.job_client import Jobs
@@ -111,6 +111,16 @@ def test_the_queue_of_a_prediction_names_its_model_and_its_owner(owner: str) -> 
     assert (PREDICTION.model_of(queue), PREDICTION.owner_of(queue)) == ("loan", owner)
     assert PREDICTION.owns(queue)
     assert TRAINING.queue_of("loan", owner) == TRAINING.queue
+
+
+@pytest.mark.parametrize("kind", [PREDICTION, FILE_PREDICTION, TRAINING])
+@pytest.mark.parametrize("owner", ["", "risk"])
+def test_scripts_read_the_name_of_a_queue_as_python_does(redis: Redis, kind: JobKind, owner: str) -> None:
+    queue = kind.queue_of("loan", owner)
+    script = f"{job_kinds.lua_table()} local _, base = kind_of(ARGV[1]) return {{ base, model_of(ARGV[1]) }}"
+    base, model = redis.eval(script, 0, queue)
+    assert model.decode() == kind.model_of(queue)
+    assert base.decode() == (kind.queue_of("loan") if kind.batched else queue)
 
 
 def test_no_two_kinds_share_a_queue_or_a_function() -> None:
