@@ -27,7 +27,7 @@ import sys
 from runtime import logs
 from contract.settings import Settings
 from trainer.jobs import commands, runner, training_process
-from tests.trainer import recipes_of_tests
+from tests.trainer.recipes import recipes_of_tests
 
 commands.HANDLERS.update(recipes_of_tests.ACTIONS)
 training_process.MODULE = "tests.trainer.recipes.recipes_of_tests"
