@@ -31,8 +31,14 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/qa/syst
 # tests/conftest.py orders the files: the slowest first.
 BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
 
-test: lint test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
-	@$(PYTEST) -m "not slow" $(BY_FILE)
+# Without a pipe, whose exit code would hide a broken import contract.
+LINT = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+# Lint runs beside the tests, which often wait, and speaks last.
+test: $(VENV)/dev.stamp test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
+	@{ $(LINT); } >$(VENV)/lint.log 2>&1 & lint=$$!; \
+	  $(PYTEST) -m "not slow" $(BY_FILE); tests=$$?; \
+	  wait $$lint; lint=$$?; cat $(VENV)/lint.log; exit $$((tests | lint))
 
 quick: $(VENV)/dev.stamp  ## run the tests of contract, runtime, broker, and of the gateway in one process: a minute
 	@$(PYTEST) -m "not slow and not waits" $(BY_FILE) tests/contract tests/runtime tests/broker tests/gateway
@@ -51,10 +57,7 @@ bench: $(VENV)/bench.stamp .venv-bench/tried.stamp  ## compare with other server
 	  $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lint: $(VENV)/dev.stamp
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache | tail -n 12
+	@$(LINT)
 
 clients: $(VENV)/dev.stamp .venv-clients/clients.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
 	@timeout -s INT -k 30 $(or $(SECONDS),1440) .venv-clients/bin/python -m pytest tests/qa/clients --confcutdir tests/qa/clients \

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from xdist.scheduler import LoadFileScheduling
 
 from broker.link.connection import connect
 from runtime import logs
@@ -67,10 +68,59 @@ def models(tmp_path: Path) -> Path:
     return folder
 
 
+TESTS = Path(__file__).parent
+
+SHARE_MAKE_UP = ("flow/test_make_up.py", "flow/test_nulls.py", "flow/test_tutorial.py")
+"""The files that use the fixture `modelgate`, whose start takes twenty seconds."""
+
+SLOWEST = (
+    *SHARE_MAKE_UP,
+    "trainer/importing/test_nulls.py",
+    "flow/test_hanging_rows.py",
+    "trainer/jobs/test_runner.py",
+    "flow/test_faults.py",
+    "flow/test_two_trainers.py",
+    "trainer/jobs/test_train_on_start.py",
+    "flow/test_redis_faults.py",
+    "flow/test_health.py",
+    "flow/test_training.py",
+    "client/test_against_a_gateway.py",
+    "client/test_unanswered.py",
+    "flow",
+    "qa",
+    "trainer",
+    "gateway",
+    "scoring",
+    "client",
+    "broker",
+)
+"""Files and folders by the seconds that they take (`--durations=0`), the longest first."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, or one process would run the last of them alone."""
-    slowest = [Path(__file__).parent / name for name in ("flow", "qa", "trainer", "gateway", "scoring", "broker")]
-    items.sort(key=lambda item: next((rank for rank, folder in enumerate(slowest) if folder in item.path.parents), 9))
+    slowest = [TESTS / name for name in SLOWEST]
+
+    def rank(item: pytest.Item) -> int:
+        return next(
+            (rank for rank, path in enumerate(slowest) if path in (item.path, *item.path.parents)), len(slowest)
+        )
+
+    items.sort(key=rank)
+
+
+class _Scheduling(LoadFileScheduling):
+    """Runs the files of `SHARE_MAKE_UP` in one process, and each other file in whichever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "make up" if file.endswith(SHARE_MAKE_UP) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Schedule by file, if that was asked for."""
+    return _Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelgate import Client
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
@@ -20,27 +21,29 @@ from tests.flow.conftest import MakeUp
 
 LABELS = [0, 1, 0, 1, 0, 0]
 COLUMNS: dict[str, Any] = {
-    "texts with None": np.array(["a", None, "b", None, "a", "b"], dtype=object),
-    "texts with NaN": np.array(["a", np.nan, "b", np.nan, "a", "b"], dtype=object),
-    "booleans with None": np.array([True, None, False, None, True, False], dtype=object),
-    "nullable booleans": pd.array([True, None, False, None, True, False], dtype="boolean"),
-    "whole numbers with None": np.array([1, None, 2, None, 1, 2], dtype=object),
+    "texts_with_none": np.array(["a", None, "b", None, "a", "b"], dtype=object),
+    "texts_with_nan": np.array(["a", np.nan, "b", np.nan, "a", "b"], dtype=object),
+    "booleans_with_none": np.array([True, None, False, None, True, False], dtype=object),
+    "nullable_booleans": pd.array([True, None, False, None, True, False], dtype="boolean"),
+    "integers_with_none": np.array([1, None, 2, None, 1, 2], dtype=object),
 }
 
 
-@pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
 @pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder])
 def test_null_is_answered_as_in_the_process_that_fitted_the_model(
-    modelgate: MakeUp, tmp_path: Path, encoder: Any, column: Any
+    modelgate: MakeUp, tmp_path: Path, encoder: Any
 ) -> None:
-    rows = pd.DataFrame({"c": column})
-    encoding = encoder() if encoder is OneHotEncoder else encoder(encoded_missing_value=-1)
-    model = make_pipeline(encoding, LogisticRegression(C=100)).fit(rows, LABELS)
+    rows = pd.DataFrame(COLUMNS)
+    encodings = [(encoder() if encoder is OneHotEncoder else encoder(encoded_missing_value=-1), [c]) for c in rows]
+    model = make_pipeline(make_column_transformer(*encodings), LogisticRegression(C=100)).fit(rows, LABELS)
     expected = model.predict_proba(rows)[:, 1].tolist()
     mg, name = Client(modelgate.address), tmp_path.name.lower()
     mg.publish(name, model, X=rows, y=LABELS)
-    plain = [None if pd.isna(value) else value for value in column.tolist()]
-    answered = modelgate.predict(name, json=[{"c": value} for value in plain])
+    plain = [
+        {column: None if pd.isna(value) else value for column, value in row.items()}
+        for row in rows.astype(object).to_dict("records")
+    ]
+    answered = modelgate.predict(name, json=plain)
     assert [answer["1"] for answer in answered["output"]["probabilities"]] == expected
     assert mg.model(name).predict_proba(rows)[:, 1].tolist() == expected
     for file in (_csv(tmp_path / "rows.csv", plain), _parquet(tmp_path / "rows.parquet", plain)):
@@ -50,16 +53,20 @@ def test_null_is_answered_as_in_the_process_that_fitted_the_model(
         assert [float(line.split(",")[-1]) for line in output.getvalue().decode().splitlines()[1:]] == expected
 
 
-def _csv(file: Path, values: list[Any]) -> Path:
+def _csv(file: Path, rows: list[dict[str, Any]]) -> Path:
     with file.open("w", newline="") as stream:
-        csv.writer(stream).writerows([["c"], *([value] for value in values)])
+        writer = csv.DictWriter(stream, list(COLUMNS))
+        writer.writeheader()
+        writer.writerows(rows)
     return file
 
 
-def _parquet(file: Path, values: list[Any]) -> Path:
-    kind = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT"}[type(values[0])]
+def _parquet(file: Path, rows: list[dict[str, Any]]) -> Path:
+    types = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT"}
     with duckdb.connect() as database:
-        database.execute(f"CREATE TABLE t (c {kind})")
-        database.executemany("INSERT INTO t VALUES (?)", [[value] for value in values])
+        database.execute(f"CREATE TABLE t ({', '.join(f'{c} {types[type(v)]}' for c, v in rows[0].items())})")
+        database.executemany(
+            f"INSERT INTO t VALUES ({', '.join('?' * len(COLUMNS))})", [[*row.values()] for row in rows]
+        )
         database.execute(f"COPY t TO '{file}' (FORMAT parquet)")
     return file
