@@ -36,21 +36,22 @@ from threadpoolctl import threadpool_limits
 
 from bench.tables import TABLES
 from contract.model.manifest import SCHEMA_VERSION, ArtifactFormat, InputFormat, ManifestDraft
-from contract.model.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
+from contract.model.repository import CURRENT, Repository
 from contract.model.signature import Field, Kind
 from contract.row import Value
-from scoring.artifacts import library_versions, pack
+from scoring.artifacts import checked_bytes, library_versions, pack
 from trainer import recipes
 from trainer.importing.trial.examine import examine
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.recipe import Recipe, Run, Table
 from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import TrainingRows, read_table, to_rows
 from trainer.training.fitting import fit_and_measure
 
 SEED = 7
-VERSION = "1"
+VERSION = 1
 SPEED, MEMORY, SLEEP = "speed", "memory", "sleep"
 """The model repositories: the models whose speed is measured, the many of 5 MB, the one that sleeps."""
 
@@ -230,8 +231,8 @@ def _sha256(file: str) -> str:
 
 
 def artifact(repository: Path, name: str) -> Path:
-    manifest = Repository(repository).manifest(name, int(VERSION))
-    return repository / name / VERSIONS_DIR / VERSION / manifest.artifact.file
+    manifest = Repository(repository).manifest(name, VERSION)
+    return Repository(repository).files(name, VERSION).folder / manifest.artifact.file
 
 
 def training_rows(recipe: Recipe) -> TrainingRows:
@@ -272,17 +273,20 @@ def _without_probabilities(draft: ManifestDraft) -> ManifestDraft:
 
 def make_current(root: Path, estimator: Any, draft: ManifestDraft) -> None:
     """Publish a version, and make it the current one."""
-    manifest = publish(root, estimator, draft)
-    move_alias(root, manifest.name, CURRENT, manifest.version)
+    manifest = publish(RepositoryWriter(root), estimator, draft)
+    move_alias(RepositoryWriter(root), manifest.name, CURRENT, manifest.version)
 
 
 def _copy(root: Path, name: str, copy: str) -> None:
     """Copy an artifact under another name; publishing fifty would verify each in a fresh process."""
-    folder = root / copy / VERSIONS_DIR / VERSION
-    shutil.copytree(root / name / VERSIONS_DIR / VERSION, folder)
-    manifest = Repository(root).manifest(name, int(VERSION))
-    (folder / MANIFEST_FILE).write_text(dataclasses.replace(manifest, name=copy).dumps())
-    (root / copy / ALIASES_FILE).write_text(json.dumps({CURRENT: int(VERSION)}) + "\n")
+    repository = RepositoryWriter(root)
+    original = repository.manifest(name, VERSION)
+    data = checked_bytes(original, repository.files(name, VERSION))
+    manifest = dataclasses.replace(original, name=copy)
+    with repository.staged(copy) as staged:
+        staged.write(manifest.dumps().encode(), manifest.artifact.file, data, None)
+        repository.add(staged, copy, VERSION)
+    repository.write_aliases(copy, {CURRENT: VERSION})
 
 
 @functools.cache

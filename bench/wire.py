@@ -63,7 +63,7 @@ def manifest(repository: Path, model: str) -> ModelManifest:
 
 @functools.lru_cache(maxsize=4)  # of fifty models, one after the other
 def estimator(repository: Path, model: str) -> Any:
-    return artifacts.load(manifest(repository, model), Repository(repository).version_dir(model, 1), Trust())
+    return artifacts.load(manifest(repository, model), Repository(repository).files(model, 1), Trust())
 
 
 def truth(repository: Path, model: str, rows: Sequence[Row]) -> list[Any]:

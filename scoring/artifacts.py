@@ -10,15 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial, update_wrapper
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import joblib
 
 from contract.errors import Code
-from contract.files import open_regular
 from contract.model.manifest import ArtifactFormat, ModelManifest
+from contract.model.version_files import VersionFiles
 from scoring import skops_files
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.held_objects import parts_in
@@ -76,16 +75,16 @@ def check_versions(manifest: ModelManifest) -> None:
             )
 
 
-def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
-    """Load the estimator of `manifest` from `folder`, set to use one thread.
+def load(manifest: ModelManifest, files: VersionFiles, trust: Trust) -> Any:
+    """Load the estimator of `manifest` from its `files`, set to use one thread.
 
     Raises `ModelgateError`: `not_trusted`, `version_mismatch` (also if this scikit-learn would misread what another one
     has saved), `artifact_missing`, or `artifact_corrupt` when size or checksum differ or unpickling raises. The bytes
     that are unpickled are the bytes that were checked. Raises `MemoryError`.
     """
-    trust.check(manifest, folder)
+    trust.check(manifest, files)
     check_versions(manifest)
-    data = checked_bytes(manifest, folder)
+    data = checked_bytes(manifest, files)
     try:
         with record_versions() as made_with:
             estimator = unpack(data, manifest.artifact.format)
@@ -122,11 +121,11 @@ def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
     return _READ[artifact_format](data)
 
 
-def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
+def checked_bytes(manifest: ModelManifest, files: VersionFiles) -> bytes:
     """Return the artifact. Raises `ModelgateError` (`artifact_missing`, or `artifact_corrupt`: it is another file)."""
     artifact = manifest.artifact
     try:
-        with open_regular(folder / artifact.file) as file:
+        with files.open_artifact(artifact.file) as file:
             size = os.fstat(file.fileno()).st_size
             # A file of another size may be huge.
             data = file.read() if size == artifact.size else b""

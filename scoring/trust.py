@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from contract.errors import Code
-from contract.files import open_regular, read_regular
 from contract.model.manifest import ArtifactFormat, ModelManifest
-from contract.model.repository import MANIFEST_FILE, SIGNATURE_FILE
+from contract.model.version_files import VersionFiles
 from contract.settings import Settings
-
-SIGNATURE_BYTES = 64
 
 # `cryptography` takes 5 MB of every process: `public_keys` is imported only where there is a key.
 
@@ -46,8 +42,8 @@ class Trust:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         return cls(tuple(map(bytes.fromhex, data["keys"])), data["pickles"])
 
-    def check(self, manifest: ModelManifest, folder: Path) -> None:
-        """Raise `ModelgateError` (`not_trusted`) unless the version of `manifest`, read from `folder`, may be loaded.
+    def check(self, manifest: ModelManifest, files: VersionFiles) -> None:
+        """Raise `ModelgateError` (`not_trusted`) unless the version of `manifest` with these `files` may be loaded.
 
         The manifest has the artifact's size and checksum, so its signature covers the artifact.
         """
@@ -58,14 +54,12 @@ class Trust:
                 " PICKLE=deny",
             )
         if self.keys:
-            self._check_signature(manifest, folder)
+            self._check_signature(manifest, files)
 
-    def _check_signature(self, manifest: ModelManifest, folder: Path) -> None:
+    def _check_signature(self, manifest: ModelManifest, files: VersionFiles) -> None:
         try:
             # Read again here, so that the verified bytes are the parsed ones.
-            text = read_regular(folder / MANIFEST_FILE)
-            with open_regular(folder / SIGNATURE_FILE) as file:
-                signature = file.read(SIGNATURE_BYTES + 1)
+            text, signature = files.manifest(), files.signature()
         except FileNotFoundError:
             raise manifest.error(
                 Code.NOT_TRUSTED,

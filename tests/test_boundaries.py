@@ -72,3 +72,25 @@ def test_modules_import_each_other_in_no_circle(package: str) -> None:
     graph = grimp.build_graph(package, cache_dir=None)
     imported = {module: graph.find_modules_directly_imported_by(module) - {module} for module in graph.modules}
     TopologicalSorter(imported).prepare()  # raises CycleError, which names a circle
+
+
+def test_only_the_reader_and_the_writer_of_the_model_repository_know_where_its_files_are() -> None:
+    """So that a mirror of an object store can stand behind these two."""
+    knowing = [
+        "contract/model/repository.py",
+        "contract/model/version_files.py",
+        "trainer/publishing/repository_writer.py",
+    ]
+    rooms = ("broker", "contract", "events", "gateway", "launcher", "runtime", "scoring", "trainer", "worker")
+    layout = re.compile(
+        r"\b(ALIASES_FILE|VERSIONS_DIR|SETTINGS_FILE|MANIFEST_FILE|SIGNATURE_FILE|REPORT_DIR|REMOVED|STAGING)\b"
+        r"|\.removed/|\.staging/|aliases\.json|settings\.json|manifest\.json"
+        r"|(models_dir|repository\.root|files\.folder) /"
+    )
+    inside = {
+        str(path.relative_to(PROJECT))
+        for room in rooms
+        for path in (PROJECT / room).rglob("*.py")
+        if layout.search(path.read_text())
+    }
+    assert inside - set(knowing) == {"trainer/importing/inbox/inbox.py"}, "the inbox is a folder of this machine"

@@ -27,6 +27,7 @@ from trainer.arguments import parsed
 from trainer.console import print_line
 from trainer.importing.files import signatures
 from trainer.processes import hide_memory
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy, make_keys, read_private_key
 
 log = logging.getLogger("trainer")
@@ -113,7 +114,7 @@ def _sign(settings: Settings, unsigned: bool, model: str | None, version: int | 
     if model is not None and version is not None:
         return _sign_version(settings, key, signing, model, version)
     refused = 0
-    for signed, reason in resign(settings.models_dir, key, signing.trust, unsigned):
+    for signed, reason in resign(RepositoryWriter(settings.models_dir), key, signing.trust, unsigned):
         print_line(f"trainer: {signed}: {f'not signed: {reason}' if reason else 'signed'}")
         refused += reason is not None
     return FAILED if refused else 0
@@ -123,7 +124,7 @@ def _sign_version(settings: Settings, key: Ed25519PrivateKey, signing: SigningPo
     from trainer.publishing.resign import NotSigned, sign_version
 
     try:
-        sign_version(settings.models_dir, key, signing.trust, model, version)
+        sign_version(RepositoryWriter(settings.models_dir), key, signing.trust, model, version)
     except (NotSigned, ModelgateError, OSError) as error:
         print_line(f"trainer: {model}@{version}: not signed: {error}")
         return FAILED
@@ -203,7 +204,7 @@ def _import_now(
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")
     methods = ", ".join(method.name for method in manifest.signature.methods)
     print_line(f"trainer: {manifest.name}: version {manifest.version} {outcome}; it takes {inputs}; it has {methods}")
-    if Repository(settings.models_dir).report_dir(manifest.name, manifest.version).exists():
+    if Repository(settings.models_dir).files(manifest.name, manifest.version).has_report():
         print_line(
             f"trainer: {manifest.name}: its report: /v1/models/{manifest.name}/versions/{manifest.version}/report/"
         )
@@ -212,10 +213,10 @@ def _import_now(
 
 def _swept(root: Path) -> bool:
     """Remove what dead publishers left, and return whether the model repository can be written."""
-    from trainer.publishing.publish import sweep
-
+    repository = RepositoryWriter(root)
     try:
-        sweep(root)
+        repository.check_writable()
+        repository.sweep()
     except OSError as error:
         print_line(
             f"trainer: the model repository {root.resolve()} cannot be written by the uid {os.getuid()}"

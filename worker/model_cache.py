@@ -8,14 +8,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelgate_kernels import ModelKernel
 
 from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
-from contract.model.repository import VERSIONS_DIR, Repository
+from contract.model.repository import Repository
 from scoring.artifacts import load
 from scoring.kernels import kernel_for
 from scoring.trust import Trust
@@ -56,18 +55,6 @@ class Load(NamedTuple):
     worked: bool
 
 
-class WorkerRepository(Repository):
-    """The model repository with the versions of removed models: accepted jobs may still name them, and no other version
-    ever has the same number."""
-
-    def version_dir(self, name: str, version: int) -> Path:
-        folder = super().version_dir(name, version)
-        if folder.exists():
-            return folder
-        kept = (removed.folder for removed in self.removals(name) if version in removed.versions)
-        return next((model / VERSIONS_DIR / str(version) for model in kept), folder)
-
-
 class ModelLoader:
     """Loads models, and remembers how much memory each has taken."""
 
@@ -94,7 +81,7 @@ class ModelLoader:
         measured = (name, version) in self._measured  # which takes a millisecond where much is loaded
         before, modules, began = 0 if measured else memory.allocated(), len(sys.modules), time.perf_counter()
         try:
-            estimator = load(manifest, self._repository.version_dir(name, version), self._trust)
+            estimator = load(manifest, self._repository.files(name, version), self._trust)
             kernel = kernel_for(estimator, manifest, self._compared)
         except (ModelgateError, MemoryError) as error:
             self.loaded(Load(name, time.perf_counter() - began, False))

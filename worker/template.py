@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from broker.state.load_status import NO_ROOM, STARTS_THREADS
 from contract.errors import ModelgateError, SettingsError
-from contract.model.repository import CURRENT
+from contract.model.repository import CURRENT, RepositoryWithRemoved
 from contract.settings import MB, Settings
 from contract.work.jobs import timestamp
 from runtime import logs
@@ -33,7 +33,7 @@ from worker import memory
 from worker.activity import ActivityTable
 from worker.batch_scorer import LOAD_TIMEOUT
 from worker.lifeline import Lifeline
-from worker.model_cache import Load, Model, ModelLoader, Version, WorkerRepository
+from worker.model_cache import Load, Model, ModelLoader, Version
 from worker.processes import STARTED_THREADS
 from worker.scorer import run_scorer
 from worker.sharing import SHARE, Sharing
@@ -63,13 +63,11 @@ that no alias names."""
 _REPLACEMENT_RESERVE = 0.1
 """The part of the memory, besides that of the shared models, for a new version of one until the old one is evicted."""
 
-Files = frozenset[tuple[str, int, int]]
-
 
 class _Unusable(NamedTuple):
     """A version with these files cannot be loaded, for `reason`, `since` a time as RFC 3339."""
 
-    files: Files
+    files: frozenset[tuple[str, int, int]]
     reason: str
     since: str
 
@@ -86,14 +84,14 @@ class Template:
         self._control = control
         self._activities = activities
         # Absolute, since a model may change the working directory.
-        self._repository = WorkerRepository(settings.models_dir.absolute())
+        self._repository = RepositoryWithRemoved(settings.models_dir.absolute())
         self._loader = ModelLoader(self._repository, Trust.from_settings(settings))
         self._loads: list[Load] = []
         self._loader.loaded = self._loads.append
         self._models: dict[Version, Model] = {}
         self._budget = settings.model_cache_mb * MB
         self._sharing = Sharing(self._budget)
-        self._unusable = {text: _Unusable(self._files(_parsed(text)), why, _now()) for text, why in blocked.items()}
+        self._unusable = {text: _Unusable(self._stamps(_parsed(text)), why, _now()) for text, why in blocked.items()}
         self._requested: list[Version] = []
         self._refused: dict[str, str] = {}
         self._failures: dict[str, tuple[str, str]] = {}
@@ -236,7 +234,7 @@ class Template:
         otherwise take more than the part `room` of the memory."""
         if version in self._models:
             return False
-        text, files = _text(version), self._files(version)
+        text, files = _text(version), self._stamps(version)
         unusable = self._unusable.get(text)
         if unusable is None or files != unusable.files:
             try:
@@ -274,14 +272,8 @@ class Template:
             del self._models[other]
         return True
 
-    def _files(self, version: Version) -> Files:
-        """Return what changes when a file of the version changes; empty if there is none."""
-        try:
-            with os.scandir(self._repository.version_dir(*version)) as entries:
-                stats = [(entry.name, entry.stat()) for entry in entries]
-        except OSError:
-            return frozenset()
-        return frozenset((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+    def _stamps(self, version: Version) -> frozenset[tuple[str, int, int]]:
+        return self._repository.files(*version).stamps()
 
     def _load(self, version: Version) -> None:
         slot, text = self._activities.slots - 1, _text(version)

@@ -1,4 +1,7 @@
-"""Reads the model repository: its models, versions, aliases and manifests. The trainer alone writes it."""
+"""Reads the model repository: the only module that knows where what readers see is in it.
+
+`trainer/publishing/repository_writer.py` writes it.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,17 @@ from pathlib import Path
 from contract.errors import Code, ModelgateError, version_error
 from contract.files import read_regular
 from contract.model.manifest import ModelManifest
+from contract.model.version_files import VersionFiles
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 RESERVED = frozenset({"inbox"})
 CURRENT, PREVIOUS = "current", "previous"
-ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR = "aliases.json", "manifest.json", "versions"
+ALIASES_FILE, VERSIONS_DIR = "aliases.json", "versions"
 REMOVED = ".removed"
 """The folder of removed models: `.removed/loan/<milliseconds since 1970>/` is what was `loan/`. It stays, empty, once
 nothing is left to restore."""
 SETTINGS_FILE, WARN_UNUSUAL = "settings.json", "warn_unusual"
 """Beside aliases.json: `{"warn_unusual": false}`. Without the file, answers warn."""
-REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
-SIGNATURE_FILE = "manifest.json.sig"
-"""Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 
 _REMOVAL = re.compile(r"[1-9][0-9]{12}")
 _MAX_MANIFESTS = 2000
@@ -76,12 +77,8 @@ class Repository:
             names = list(self._aliases)
         return sorted(name for name in names if CURRENT in self.aliases(name))
 
-    def version_dir(self, name: str, version: int) -> Path:
-        return self.root / name / VERSIONS_DIR / str(version)
-
-    def report_dir(self, name: str, version: int) -> Path:
-        """Return the folder of a version's report. It does not exist if the version was published without one."""
-        return self.version_dir(name, version) / REPORT_DIR
+    def files(self, name: str, version: int) -> VersionFiles:
+        return VersionFiles(self.root / name / VERSIONS_DIR / str(version))
 
     def versions(self, name: str) -> list[int]:
         """Return the published versions of a model, ascending; empty for an unknown model."""
@@ -159,7 +156,7 @@ class Repository:
         )
 
     def has_version(self, name: str, version: int) -> bool:
-        return valid_name(name) and (self.version_dir(name, version) / MANIFEST_FILE).is_file()
+        return valid_name(name) and self.files(name, version).exist()
 
     def manifest(self, name: str, version: int) -> ModelManifest:
         """Return the manifest from the cache, or read it. The cache keeps versions that have been deleted."""
@@ -173,7 +170,7 @@ class Repository:
     def read_manifest(self, name: str, version: int) -> ModelManifest:
         """Read the manifest. Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""
         try:
-            text = read_regular(self.version_dir(name, version) / MANIFEST_FILE)
+            text = self.files(name, version).manifest()
         except OSError as error:
             raise not_in_repository(name, version) from error
         try:
@@ -184,6 +181,18 @@ class Repository:
             what = f"cannot be used: its manifest is of {manifest.name!r} version {manifest.version}"
             raise version_error(Code.MANIFEST_INVALID, name, version, what)
         return manifest
+
+
+class RepositoryWithRemoved(Repository):
+    """The model repository with the versions of removed models: jobs that were accepted may still name them, and no
+    other version ever has the same number."""
+
+    def files(self, name: str, version: int) -> VersionFiles:
+        files = super().files(name, version)
+        if files.folder.exists():
+            return files
+        kept = (removed.folder for removed in self.removals(name) if version in removed.versions)
+        return next((VersionFiles(model / VERSIONS_DIR / str(version)) for model in kept), files)
 
 
 def not_in_repository(name: str, version: int) -> ModelgateError:
@@ -197,7 +206,7 @@ def _versions_in(folder: Path) -> list[int]:
         entries = [entry for entry in os.listdir(folder / VERSIONS_DIR) if _is_version(entry)]
     except OSError:
         return []
-    return sorted(int(entry) for entry in entries if (folder / VERSIONS_DIR / entry / MANIFEST_FILE).is_file())
+    return sorted(int(entry) for entry in entries if VersionFiles(folder / VERSIONS_DIR / entry).exist())
 
 
 def _is_version(text: str) -> bool:

@@ -5,13 +5,11 @@ Figures of different rows are never put beside each other: the version that was 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract.files import read_regular
-from contract.model.repository import REPORT_JSON, Repository
+from contract.model.repository import Repository
 from contract.model.version_metrics import data_look_wrong, headline_first, lower_is_better
 from gateway.pages.wording import count, number, sentence
 
@@ -66,11 +64,8 @@ class SameRows:
 
 def facts_of(repository: Repository, name: str, version: int) -> dict[str, Any]:
     """Return the facts of a version's report; empty ones for a version without a report."""
-    try:
-        facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
-    except (OSError, ValueError, RecursionError):
-        facts = None
-    return {"verdict": "", "refused": None, "headline": None, **(facts if isinstance(facts, dict) else {})}
+    facts = repository.files(name, version).report_facts()
+    return {"verdict": "", "refused": None, "headline": None, **(facts or {})}
 
 
 def compared_with(repository: Repository, name: str, version: int) -> int | None:

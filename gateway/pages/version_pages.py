@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
-from contract.model.repository import CURRENT, PREVIOUS, REPORT_HTML, Repository
+from contract.model.repository import CURRENT, PREVIOUS, Repository
 from contract.model.signature_changes import SignatureChanges, signature_changes
+from contract.model.version_files import REPORT_HTML
 from contract.model.version_metrics import headline_first
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.exchange import caller, current
@@ -85,7 +86,7 @@ class VersionPages:
                 model=manifest,
                 facts=facts,
                 metrics=headline_first(manifest.metrics, facts.get("headline")),
-                has_report=(repository.report_dir(name, manifest.version) / REPORT_HTML).is_file(),
+                has_report=repository.files(name, manifest.version).has_report(),
                 **self._change(name),
             )
 

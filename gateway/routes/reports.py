@@ -13,7 +13,8 @@ from flask import Blueprint, Response, request, url_for
 from jinja2 import Environment
 
 from contract.model.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
-from contract.model.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
+from contract.model.repository import CURRENT, Repository
+from contract.model.version_files import REPORT_HTML, REPORT_JSON
 from gateway.http.operations import Answer, Operation, Parameter
 from gateway.http.rules import Level
 from gateway.problems.codes import ProblemCode

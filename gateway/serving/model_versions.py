@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from contract.errors import ModelgateError
-from contract.files import read_regular
 from contract.model.manifest import ModelManifest
-from contract.model.repository import NAME, REPORT_HTML, REPORT_JSON, NotInRepository, Repository, valid_name
+from contract.model.repository import NAME, NotInRepository, Repository, valid_name
 from contract.work.api_keys import Key
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem, did_you_mean
@@ -111,14 +110,14 @@ def describe(manifest: ModelManifest) -> dict[str, object]:
 def read_report(repository: Repository, model: str, version: int, file: str) -> bytes:
     """Return a file of the report of a version. Raises `Problem` that says which versions have one."""
     try:
-        return read_regular(repository.report_dir(model, version) / file)
+        return repository.files(model, version).report(file)
     except OSError as error:
         raise _no_report(repository, model, version) from error
 
 
 def reported(repository: Repository, model: str) -> list[int]:
     """Return the versions that have a report, ascending."""
-    return [v for v in repository.versions(model) if (repository.report_dir(model, v) / REPORT_HTML).is_file()]
+    return [version for version in repository.versions(model) if repository.files(model, version).has_report()]
 
 
 def _no_report(repository: Repository, model: str, version: int) -> Problem:
@@ -172,11 +171,7 @@ def _none_is_current(repository: Repository, name: str, versions: list[int]) -> 
 
 def _reason_of_gate(repository: Repository, name: str, version: int) -> str | None:
     """Return why the gate of its training refused a version, or None if the report does not say."""
-    try:
-        facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
-    except (OSError, ValueError, RecursionError):
-        return None
-    reason = facts.get("refused") if isinstance(facts, dict) else None
+    reason = (repository.files(name, version).report_facts() or {}).get("refused")
     return reason[:500] if isinstance(reason, str) else None
 
 

@@ -18,9 +18,9 @@ from contract.model.signature import Output, OutputKind, Signature
 from contract.settings import Settings
 from tests.flow import estimators
 from tests.support import numbers
-from trainer.publishing.disk import STAGING
 from trainer.publishing.promotion import promote, roll_back
 from trainer.publishing.publish import publish
+from trainer.publishing.repository_writer import STAGING, RepositoryWriter
 
 MODEL = "swapped"
 
@@ -53,7 +53,7 @@ def publish_one(root: Path, *, rows: int = 0) -> int:
         example={"a": 1.0},
         golden=Golden(((1.0,), (2.0,)), (2.0 + version, 4.0 + version)),
     )
-    published = publish(root, estimator, draft).version
+    published = publish(RepositoryWriter(root), estimator, draft).version
     assert published == version
     return version
 

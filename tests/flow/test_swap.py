@@ -31,6 +31,7 @@ from tests.support import numbers, redis_server, until, write_version
 from trainer.publishing.aliases import delete_version, move_alias
 from trainer.publishing.promotion import promote, roll_back
 from trainer.publishing.removal import remove
+from trainer.publishing.repository_writer import RepositoryWriter
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_a_deleted_version_is_unknown_to_the_jobs_that_wait_for_it(cluster: Work
     for version in (1, 2):
         write(cluster.models, version)
     waiting = cluster.submit("quick", [1.0], version=2)
-    delete_version(cluster.models, "quick", 2)
+    delete_version(RepositoryWriter(cluster.models), "quick", 2)
     cluster.start().ready()
     (job,) = cluster.ended(waiting)
     assert job.error
@@ -104,7 +105,7 @@ def test_jobs_of_a_model_that_was_removed_meanwhile_end_as_they_would(cluster: W
     """Although no scorer has the version in memory, and another one is published under the name."""
     write(cluster.models, 1)
     waiting = cluster.submit("quick", [1.0])
-    remove(cluster.models, "quick")
+    remove(RepositoryWriter(cluster.models), "quick")
     write(cluster.models, 2)
     waiting += cluster.submit("quick", [1.0], "new", version=2)
     cluster.start().ready()
@@ -210,7 +211,7 @@ def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on
         named = {name: to for name, to in json.loads(aliases.read_bytes()).items() if not name.startswith("_")}
         assert set(named.values()) <= set(repository.versions(MODEL))
         for version in repository.versions(MODEL):
-            load(repository.manifest(MODEL, version), repository.version_dir(MODEL, version), Trust())
+            load(repository.manifest(MODEL, version), repository.files(MODEL, version), Trust())
         (job,) = cluster.ended(cluster.submit(MODEL, [1.0], f"after{kill}-", version=named["current"]))
         assert job.output
         assert job.output["predictions"] == [2.0 + named["current"]]
@@ -229,7 +230,7 @@ def test_no_request_fails_while_versions_come_and_go(tmp_path: Path, models: Pat
         assert figures["versions"] == 2
         for turn in range(10):
             wanted = 1 + turn % 2
-            move_alias(models, MODEL, "current", wanted)
+            move_alias(RepositoryWriter(models), MODEL, "current", wanted)
             # Each on a connection of its own, so that both processes of the gateway are asked.
             versions = {site.gateway.post(MODEL, {"a": 1}).json()["model"]["version"] for _ in range(5)}
             assert versions == {wanted}

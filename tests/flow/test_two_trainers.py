@@ -25,7 +25,7 @@ from tests.stacks.gateways import Gateway
 from tests.stacks.redis_process import RedisProcess
 from tests.support import PROJECT, gone, until
 from tests.trainer.trainers import GATED
-from trainer.publishing.disk import STAGING
+from trainer.publishing.repository_writer import STAGING
 
 CSV = b"x,y\n" + b"".join(b"%d,%d\n" % (number, 3 * number) for number in range(60))
 

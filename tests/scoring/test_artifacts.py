@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from contract.errors import Code, ModelgateError
 from contract.model.manifest import ArtifactFormat, ModelManifest
+from contract.model.version_files import VersionFiles
 from scoring.artifacts import check_versions, library_versions, load, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, record_versions
 from scoring.trust import Trust
@@ -39,7 +40,7 @@ def manifest(models: Path) -> ModelManifest:
 
 def refusal(manifest: ModelManifest, folder: Path) -> tuple[str, str]:
     with pytest.raises(ModelgateError) as refused:
-        load(manifest, folder, Trust())
+        load(manifest, VersionFiles(folder), Trust())
     assert str(refused.value).startswith("version 1 of the model 'tiny' ")
     assert (refused.value.failure.details["model"], refused.value.failure.details["version"]) == ("tiny", 1)
     return refused.value.failure.code, str(refused.value)
@@ -50,7 +51,7 @@ def change(manifest: ModelManifest, **artifact: Any) -> ModelManifest:
 
 
 def test_an_artifact_that_matches_its_manifest_is_loaded(manifest: ModelManifest, folder: Path) -> None:
-    assert load(manifest, folder, Trust()).predict([[2.0]]).tolist() == [1]
+    assert load(manifest, VersionFiles(folder), Trust()).predict([[2.0]]).tolist() == [1]
 
 
 def test_a_missing_artifact_is_refused(manifest: ModelManifest, folder: Path) -> None:
@@ -80,7 +81,7 @@ def test_nothing_is_unpickled_unless_the_checksum_matches(models: Path, tmp_path
     manifest = write_version(models, "tiny", Bomb(tmp_path / "trace"), numbers("a"))
     refusal(change(manifest, sha256="0" * 64), models / "tiny/versions/1")
     assert not (tmp_path / "trace").exists()
-    load(manifest, models / "tiny/versions/1", Trust())
+    load(manifest, VersionFiles(models / "tiny/versions/1"), Trust())
     assert (tmp_path / "trace").exists()
 
 
@@ -145,7 +146,7 @@ def test_a_cloudpickle_is_loaded(models: Path) -> None:
         answer = 42
 
     manifest = write_version(models, "tiny", Local(), numbers("a"), by_value=True)
-    assert load(manifest, models / "tiny/versions/1", Trust()).answer == 42
+    assert load(manifest, VersionFiles(models / "tiny/versions/1"), Trust()).answer == 42
 
 
 class FourThreads:
@@ -173,7 +174,7 @@ def test_all_parts_of_a_model_are_set_to_one_thread(models: Path) -> None:
     search = GridSearchCV(forest, {"max_depth": [1]}, cv=2).fit(X, y)
     voting.n_jobs = search.n_jobs = -1
     manifest = write_version(models, "tiny", {"models": [voting, search]}, numbers("a", "b"))
-    loaded_voting, loaded_search = load(manifest, models / "tiny/versions/1", Trust())["models"]
+    loaded_voting, loaded_search = load(manifest, VersionFiles(models / "tiny/versions/1"), Trust())["models"]
     assert loaded_voting.n_jobs == 1
     assert [loaded_voting.estimators_[0].n_jobs, loaded_voting.estimators_[1][-1].n_jobs] == [1, 1]
     assert [loaded_search.n_jobs, loaded_search.best_estimator_.n_jobs] == [1, 1]
@@ -192,8 +193,8 @@ def test_a_pipe_instead_of_an_artifact_does_not_block(models: Path) -> None:
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(ModelgateError, match=r"no readable artifact model\.joblib \(it is not a regular file\)"):
-        load(manifest, path.parent, Trust())
+        load(manifest, VersionFiles(path.parent), Trust())
     (path.parent / "manifest.json.sig").unlink(missing_ok=True)
     os.mkfifo(path.parent / "manifest.json.sig")
     with pytest.raises(ModelgateError, match="has no readable signature"):
-        load(manifest, path.parent, Trust(keys=(bytes(32),)))
+        load(manifest, VersionFiles(path.parent), Trust(keys=(bytes(32),)))

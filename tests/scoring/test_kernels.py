@@ -35,8 +35,9 @@ from contract.model.manifest import (
     ManifestDraft,
     TrainingData,
 )
-from contract.model.repository import REPORT_HTML, Repository
+from contract.model.repository import Repository
 from contract.model.signature import Output, OutputKind, Signature
+from contract.model.version_files import REPORT_HTML
 from gateway.serving.model_versions import describe
 from modelgate_artifacts import DecodedTarget
 from scoring import kernels as version_kernels
@@ -272,7 +273,7 @@ def test_a_model_is_published_without_kernels_that_differ_says_so_and_answers_ri
     manifest = repository.manifest("blobs", 1)
     assert manifest.artifact.kernels == Kernels(revision(), used=False)
     assert describe(manifest)["warnings"] == list(manifest.warnings) != []
-    page = (repository.report_dir("blobs", 1) / REPORT_HTML).read_text()
+    page = repository.files("blobs", 1).report(REPORT_HTML).decode()
     assert "own kernels answer the golden rows differently" in page
     model = ModelLoader(repository, Trust()).load("blobs", 1)
     assert model.kernel is None

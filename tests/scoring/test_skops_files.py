@@ -27,6 +27,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from sklearn.svm import SVC
 
 from contract.errors import Code, ModelgateError
+from contract.model.version_files import VersionFiles
 from scoring.artifacts import load
 from scoring.skops_audit import Untrusted, UntrustedParameter, UntrustedTypes
 from scoring.skops_files import ALLOWED, dumps, loads, untrusted_types
@@ -115,7 +116,7 @@ def test_a_call_of_anything_else_is_refused_and_not_made(models: Path, tmp_path:
 def test_a_model_with_a_type_that_is_not_on_the_list_is_not_trusted(models: Path, trust: Trust) -> None:
     manifest = write_version(models, "m", Stranger(), numbers("a"), skops=True)
     with pytest.raises(ModelgateError, match="is not loaded: it holds tests") as refused:
-        load(manifest, models / "m/versions/1", trust)
+        load(manifest, VersionFiles(models / "m/versions/1"), trust)
     assert refused.value.failure.code == Code.NOT_TRUSTED
     assert refused.value.failure.details["types"] == ["tests.scoring.test_skops_files.Stranger"]
 
@@ -123,7 +124,7 @@ def test_a_model_with_a_type_that_is_not_on_the_list_is_not_trusted(models: Path
 def test_a_model_from_skops_is_set_to_one_thread_too(models: Path) -> None:
     forest = RandomForestClassifier(2, n_jobs=2).fit([[0.0], [1.0]], [0, 1])
     manifest = write_version(models, "m", make_pipeline(StandardScaler(), forest), numbers("a"), skops=True)
-    loaded = load(manifest, models / "m/versions/1", Trust(pickles=False))
+    loaded = load(manifest, VersionFiles(models / "m/versions/1"), Trust(pickles=False))
     assert loaded[-1].n_jobs == 1
 
 
@@ -146,7 +147,7 @@ def test_a_file_that_is_not_as_skops_writes_it_is_corrupt(models: Path, schema: 
     data = (folder / "model.skops").read_bytes()
     artifact = dataclasses.replace(manifest.artifact, size=len(data), sha256=hashlib.sha256(data).hexdigest())
     with pytest.raises(ModelgateError, match="cannot be unpickled") as refused:
-        load(dataclasses.replace(manifest, artifact=artifact), folder, Trust(pickles=False))
+        load(dataclasses.replace(manifest, artifact=artifact), VersionFiles(folder), Trust(pickles=False))
     assert refused.value.failure.code == Code.ARTIFACT_CORRUPT
 
 
@@ -190,7 +191,7 @@ def test_a_model_that_would_open_what_a_row_names_is_not_trusted(models: Path, t
     with pytest.raises(
         ModelgateError, match="not loaded: its CountVectorizer has input='filename', which opens"
     ) as told:
-        load(manifest, models / "m/versions/1", Trust(pickles=False))
+        load(manifest, VersionFiles(models / "m/versions/1"), Trust(pickles=False))
     assert told.value.failure.code == Code.NOT_TRUSTED
     assert told.value.failure.details["parameter"] == "CountVectorizer.input"
 

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from contract.errors import Code, ModelgateError, SettingsError
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
+from contract.model.version_files import VersionFiles
 from contract.settings import Settings
 from scoring import public_keys
 from scoring.artifacts import load
@@ -44,7 +45,7 @@ def refused(root: Path, trust: Trust, version: int = 1) -> tuple[str, str]:
     """Return the manifest as a process that has just started reads it."""
     repository = Repository(root)
     with pytest.raises(ModelgateError) as error:
-        load(repository.manifest("m", version), repository.version_dir("m", version), trust)
+        load(repository.manifest("m", version), repository.files("m", version), trust)
     return error.value.failure.code, str(error.value)
 
 
@@ -65,10 +66,10 @@ def no_trace(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
 def test_a_signed_version_is_loaded_and_without_keys_any_version_is(models: Path) -> None:
     manifest = write_version(models, "m", Sum(), numbers("a"))
     folder = models / "m/versions/1"
-    load(manifest, folder, Trust())
+    load(manifest, VersionFiles(folder), Trust())
     sign(folder)
-    load(manifest, folder, SIGNED)
-    load(manifest, folder, Trust(keys=(public(OTHER), public(KEY))))
+    load(manifest, VersionFiles(folder), SIGNED)
+    load(manifest, VersionFiles(folder), Trust(keys=(public(OTHER), public(KEY))))
 
 
 def test_an_unsigned_version_is_refused_with_advice(models: Path, folder: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_manifest_that_was_forged_while_it_was_read_is_refused(models: Path, f
     forged = Repository(models).manifest("m", 1)
     (folder / "manifest.json").write_bytes(true)
     with pytest.raises(ModelgateError, match="a different manifest than when this process read it"):
-        load(forged, folder, SIGNED)
+        load(forged, VersionFiles(folder), SIGNED)
 
 
 @pytest.mark.parametrize("by_value", [False, True])

@@ -31,7 +31,7 @@ from scoring.trust import Trust
 repository = Repository(pathlib.Path(sys.argv[1]))
 name, version = repository.resolve(sys.argv[2])
 manifest = repository.manifest(name, version)
-answer = predict(load(manifest, repository.version_dir(name, version), Trust()), manifest, manifest.golden.rows)
+answer = predict(load(manifest, repository.files(name, version), Trust()), manifest, manifest.golden.rows)
 assert tuple(answer.values) == manifest.golden.predictions
 """
 
@@ -112,7 +112,7 @@ def own_template() -> None:
 def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
     """Write no reports, which saves several seconds of drawing."""
     patch.setattr("trainer.training.train.gather", lambda _: {})
-    patch.setattr("trainer.training.train.draw_report", lambda _: lambda *_: None)
+    patch.setattr("trainer.training.train.draw_report", lambda _: lambda _: {})
 
 
 @pytest.fixture

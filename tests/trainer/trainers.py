@@ -20,7 +20,7 @@ from broker.sides.gateway.trainer_client import TrainerClient
 from contract.work.jobs import Job
 from contract.work.training import TrainingRequest
 from tests.support import PROJECT, SIGNER, state_dir, until
-from trainer.jobs.done import FOLDER
+from trainer.publishing.repository_writer import DONE
 
 RUNNER = """
 import sys
@@ -131,7 +131,7 @@ class TrainerHost:
     @property
     def done(self) -> Path:
         """The folder in which trainers record the jobs that have run."""
-        return self.folder / "models" / FOLDER
+        return self.folder / "models" / DONE
 
     def trainer(self, queue: str = "training", **settings: object) -> TrainerProcess:
         environment = {**self.environment, **{name: str(value) for name, value in settings.items()}}

@@ -13,8 +13,7 @@ from broker.access.signatures import Signer
 from broker.records.job_kinds import TRAINING
 from broker.state.schedules import Schedules, TooManySchedules
 from contract.errors import Code, ModelgateError
-from contract.files import read_regular
-from contract.model.repository import CURRENT, Repository
+from contract.model.repository import CURRENT
 from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
@@ -24,13 +23,11 @@ from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.judging import Wish, promote_if_passed
 from trainer.publishing import aliases, promotion, removal
-from trainer.publishing.disk import code_of, write
+from trainer.publishing.disk import code_of
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.recipe import DataError
 from trainer.tables.preview import preview, read_head
 from trainer.tables.training_rows import own_data, requested_file, spelled, to_rows
-
-SCHEDULE_FILE = "schedule.json"
-"""In the folder of a removed model: its schedule, as Redis had it."""
 
 CommandHandler = Callable[[Settings, Redis, RepositoryCommand], dict[str, Any]]
 
@@ -43,7 +40,7 @@ def move_alias(settings: Settings, connection: Redis, command: RepositoryCommand
 
 
 def delete_alias(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.delete_alias(settings.models_dir, command.model, command.alias or "")
+    aliases.delete_alias(RepositoryWriter(settings.models_dir), command.model, command.alias or "")
     return _answer(settings, command)
 
 
@@ -53,39 +50,39 @@ def roll_back(settings: Settings, connection: Redis, command: RepositoryCommand)
 
 
 def delete_version(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.delete_version(settings.models_dir, command.model, _version(command))
+    aliases.delete_version(RepositoryWriter(settings.models_dir), command.model, _version(command))
     return _answer(settings, command)
 
 
 def remove_model(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    repository = RepositoryWriter(settings.models_dir)
     schedules, remark = schedules_of(settings, connection), None
-    exists = Repository(settings.models_dir).versions(command.model)
-    if exists and (entry := schedules.entry(command.model)):
+    if repository.versions(command.model) and (entry := schedules.entry(command.model)):
         # Before it is deleted, so that a command that starts again after a crash loses nothing.
-        write(settings.models_dir / command.model / SCHEDULE_FILE, entry)
+        repository.write_schedule(command.model, entry)
         schedules.delete(command.model)
         remark = "its schedule is removed with it, and comes back if the model is restored"
-    removed_at = removal.remove(settings.models_dir, command.model)
+    removed_at = removal.remove(repository, command.model)
     until = timestamp(removed_at + timedelta(days=settings.keep_days))
     return {**_answer(settings, command, remark), "restorable_until": until}
 
 
 def restore_model(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    file = removal.restore(settings.models_dir, command.model, command.version) / SCHEDULE_FILE
-    remark = None
-    if file.exists():
+    repository, remark = RepositoryWriter(settings.models_dir), None
+    removal.restore(repository, command.model, command.version)
+    if schedule := repository.schedule(command.model):
         try:
-            back = schedules_of(settings, connection).put_back(command.model, read_regular(file))
+            back = schedules_of(settings, connection).put_back(command.model, schedule)
             why = "it has another one, or none that a gateway has signed"
         except TooManySchedules as error:
             back, why = False, str(error)
-        file.unlink()
+        repository.delete_schedule(command.model)
         remark = None if back else f"the model is back without its schedule: {why}"
     return _answer(settings, command, remark)
 
 
 def change_settings(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.change_settings(settings.models_dir, command.model, command.edits or {})
+    aliases.change_settings(RepositoryWriter(settings.models_dir), command.model, command.edits or {})
     return _answer(settings, command)
 
 
@@ -178,7 +175,7 @@ def _version(command: RepositoryCommand) -> int:
 
 def _answer(settings: Settings, command: RepositoryCommand, remark: str | None = None) -> dict[str, Any]:
     """Return the model's aliases and versions after the command."""
-    repository = Repository(settings.models_dir)
+    repository = RepositoryWriter(settings.models_dir)
     return {
         "name": command.model,
         "aliases": repository.aliases(command.model),

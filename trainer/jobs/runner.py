@@ -29,10 +29,10 @@ from runtime.duties import Duties
 from trainer import recipes
 from trainer.jobs import spool
 from trainer.jobs.commands import carry_out
-from trainer.jobs.done import DoneJobs
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
 from trainer.program import Program
+from trainer.publishing.repository_writer import DoneJobs
 
 log = logging.getLogger("trainer")
 

@@ -24,12 +24,10 @@ from contract.work.training import TrainingRequest
 from runtime.duties import Duties
 from trainer.jobs import spool
 from trainer.jobs.commands import schedules_of
-from trainer.jobs.done import DoneJobs
 from trainer.jobs.train_on_start import TrainOnStart
 from trainer.program import Program
-from trainer.publishing.disk import STAGING
-from trainer.publishing.publish import sweep
 from trainer.publishing.removal import forget
+from trainer.publishing.repository_writer import DoneJobs, RepositoryWriter
 from trainer.publishing.signing import SigningPolicy
 
 log = logging.getLogger("trainer")
@@ -52,10 +50,10 @@ class TrainingScheduler:
         self._scheduler = Scheduler(self._redis, TRAINING.queue)
         self._schedules = schedules_of(settings, self._redis)
         self._audit = AuditLog(self._redis, settings.audit_days, of_trainer=True)
+        self._repository = RepositoryWriter(settings.models_dir)
         self._done = DoneJobs(settings.models_dir)
-        self._on_start = TrainOnStart(
-            settings.models_dir, settings.train_on_start, SigningPolicy.from_settings(settings), self._submit
-        )
+        signing = SigningPolicy.from_settings(settings)
+        self._on_start = TrainOnStart(self._repository, settings.train_on_start, signing, self._submit)
         self._unsigned: set[str] = set()
         self._schedules_wait = False
         self._leads = False
@@ -117,15 +115,14 @@ class TrainingScheduler:
     def _sweep_staging(self) -> None:
         """Remove the folders of trainings that were killed."""
         with suppress(OSError):
-            if any(entry.is_dir() for entry in (self._settings.models_dir / STAGING).iterdir()):
-                sweep(self._settings.models_dir)
+            self._repository.sweep()
 
     def _sweep(self) -> None:
         uploads = [payload.get("upload") for payload in unfinished(self._redis, TRAINING)]
         spool.sweep(self._settings.spool_dir, uploads)
-        self._done.sweep()
+        self._done.sweep(SIGNATURE_TTL * 1.1)  # their age counts from the run, and a signature is older
         try:
-            for model in forget(self._settings.models_dir, self._settings.keep_days):
+            for model in forget(self._repository, self._settings.keep_days):
                 log.info("%s was removed more than %d days ago and is deleted", model, self._settings.keep_days)
         except OSError as error:
             log.warning("removed models cannot be deleted: %s: %s", error.filename, error.strerror)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from contract.errors import ModelgateError
-from contract.model.repository import CURRENT, SIGNATURE_FILE, Repository
+from contract.model.repository import CURRENT, Repository
 from scoring.artifacts import check_versions
 from trainer.publishing.signing import SigningPolicy
 
@@ -18,12 +17,11 @@ RETRY = 60.0
 """Seconds after a failed training of a missing model until the next one."""
 
 
-def missing_models(root: Path, names: Sequence[str], signing: SigningPolicy) -> dict[str, str | None]:
+def missing_models(repository: Repository, names: Sequence[str], signing: SigningPolicy) -> dict[str, str | None]:
     """Return those of `names` whose current version cannot be served here, each with the reason; None: it has none.
 
     A model whose newest version waits for its signature is not missing, nor is one that was removed.
     """
-    repository = Repository(root)
     reasons: dict[str, str | None] = {}
     for name in names:
         if repository.was_removed(name):
@@ -35,8 +33,8 @@ def missing_models(root: Path, names: Sequence[str], signing: SigningPolicy) -> 
             reasons[name] = None
             continue
         try:
-            manifest = repository.manifest(name, current)
-            signing.trust.check(manifest, repository.version_dir(name, current))
+            manifest = repository.read_manifest(name, current)
+            signing.trust.check(manifest, repository.files(name, current))
             check_versions(manifest)
         except ModelgateError as error:
             reasons[name] = str(error)
@@ -48,14 +46,14 @@ class TrainOnStart:
 
     def __init__(
         self,
-        root: Path,
+        repository: Repository,
         names: Sequence[str],
         signing: SigningPolicy,
         submit: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`submit` submits a training of a model. `clock` returns seconds."""
-        self._root = root
+        self._repository = repository
         self._names = names
         self._signing = signing
         self._submit = submit
@@ -63,13 +61,13 @@ class TrainOnStart:
         self._retry_at: dict[str, float] = {}
         self.ready = False
         """Whether every missing model has been tried."""
-        for name in filter(Repository(root).was_removed, names):
+        for name in filter(repository.was_removed, names):
             log.info("%s of TRAIN_ON_START is not trained, because it was removed; train or restore it", name)
 
     def look(self, unfinished: Callable[[], Sequence[object]], submits: bool = True) -> None:
         """Submit what is missing and due, if this is the process that `submits`. `unfinished` returns the models that
         wait for a training or are trained."""
-        missing = missing_models(self._root, self._names, self._signing)
+        missing = missing_models(self._repository, self._names, self._signing)
         waiting = set(unfinished()) if missing else set()
         now = self._clock()
         for name, reason in missing.items():
@@ -88,4 +86,4 @@ class TrainOnStart:
 
 def _waits_for_signature(repository: Repository, name: str) -> bool:
     versions = repository.versions(name)
-    return bool(versions) and not (repository.version_dir(name, versions[-1]) / SIGNATURE_FILE).exists()
+    return bool(versions) and not repository.files(name, versions[-1]).is_signed()

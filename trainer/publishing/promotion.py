@@ -16,6 +16,7 @@ from contract.settings import Settings
 from scoring.trust import Trust
 from trainer.publishing import aliases
 from trainer.publishing.aliases import check_move, move_alias, previous
+from trainer.publishing.repository_writer import RepositoryWriter
 
 Promote = Callable[[str, int, str], str | None]
 """Model, version, alias: moves the alias to the version; returns a remark or None. Raises `ModelgateError` if the alias
@@ -43,10 +44,10 @@ def promote(
     Raises `ModelgateError`, and the alias stays: as `trainer.publishing.aliases.move_alias` does; `not_trusted` where
     workers ask for a signature that it lacks, and `not_loaded` where none of them can load it, unless `force`.
     """
-    root = settings.models_dir
-    check_move(root, model, alias, version)
+    repository = RepositoryWriter(settings.models_dir)
+    check_move(repository, model, alias, version)
     return _once_loaded(
-        settings, connection, model, version, force, lambda: move_alias(root, model, alias, version, before)
+        settings, connection, model, version, force, lambda: move_alias(repository, model, alias, version, before)
     )
 
 
@@ -84,18 +85,18 @@ def roll_back(
     Raises `ModelgateError` as `promote` does, `no_previous`, and `alias_moved` if that is not `version` or the current
     one is not `before`, where these are given, or if another one becomes current meanwhile.
     """
-    root = settings.models_dir
-    version = version or previous(root, model)
-    before = before or Repository(root).aliases(model).get(CURRENT)
+    repository = RepositoryWriter(settings.models_dir)
+    version = version or previous(repository, model)
+    before = before or repository.aliases(model).get(CURRENT)
     return _once_loaded(
-        settings, connection, model, version, force, lambda: aliases.roll_back(root, model, version, before)
+        settings, connection, model, version, force, lambda: aliases.roll_back(repository, model, version, before)
     )
 
 
 def check_trust(settings: Settings, model: str, version: int) -> None:
     """Raise `ModelgateError` (`not_trusted`) if workers with these settings would refuse the version."""
     repository = Repository(settings.models_dir)
-    Trust.from_settings(settings).check(repository.manifest(model, version), repository.version_dir(model, version))
+    Trust.from_settings(settings).check(repository.manifest(model, version), repository.files(model, version))
 
 
 def _warm_up(connection: Redis | None, model: str, version: int, seconds: float, force: bool) -> str | None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contract.errors import ModelgateError
-from contract.files import read_regular
 from contract.model.manifest import ModelManifest
-from contract.model.repository import MANIFEST_FILE, SIGNATURE_FILE, Repository, valid_name
+from contract.model.version_files import VersionFiles
 from scoring.artifacts import checked_bytes
 from scoring.trust import Trust
-from trainer.publishing.disk import STAGING, locked, write
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import public_half
 
 
@@ -22,53 +19,52 @@ class NotSigned(Exception):
     """A version that is not signed; the message says why."""
 
 
-def resign(root: Path, key: Ed25519PrivateKey, trust: Trust, unsigned: bool) -> Iterator[tuple[str, str | None]]:
+def resign(
+    repository: RepositoryWriter, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
+) -> Iterator[tuple[str, str | None]]:
     """Sign versions that have no signature of `key`. Yields each one's name, and None or why it is not signed.
 
     Signs versions with a signature that `trust` accepts, and with `unsigned` also those without any: the caller vouches
     for them. Never signs a version that does not match its signature or checksum.
     """
-    repository = Repository(root)
-    for name in sorted(filter(valid_name, os.listdir(root))):
-        with locked(root, name):
+    for name in repository.models_in_any_state():
+        with repository.locked(name):
             for version in repository.versions(name):
                 try:
-                    if _signed_now(root, name, version, key, trust, unsigned):
+                    if _signed_now(repository, name, version, key, trust, unsigned):
                         yield f"{name}@{version}", None
                 except (NotSigned, ModelgateError, OSError) as error:
                     yield f"{name}@{version}", str(error)
 
 
-def sign_version(root: Path, key: Ed25519PrivateKey, trust: Trust, name: str, version: int) -> None:
+def sign_version(repository: RepositoryWriter, key: Ed25519PrivateKey, trust: Trust, name: str, version: int) -> None:
     """Sign one version, for which the caller vouches. Harmless to repeat. Raises `NotSigned`, `ModelgateError` and
     OSError."""
-    if not Repository(root).has_version(name, version):
-        raise NotSigned(f"there is no such version in {root}")
-    with locked(root, name):
-        _signed_now(root, name, version, key, trust, unsigned=True)
+    if not repository.has_version(name, version):
+        raise NotSigned(f"there is no such version in {repository.root}")
+    with repository.locked(name):
+        _signed_now(repository, name, version, key, trust, unsigned=True)
 
 
-def _signed_now(root: Path, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool) -> bool:
+def _signed_now(
+    repository: RepositoryWriter, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
+) -> bool:
     """Sign a version and return True, or return False if it was signed already. The caller holds the model's lock."""
-    folder = Repository(root).version_dir(name, version)
-    text = _to_be_signed(folder, name, version, key, trust, unsigned)
+    text = _to_be_signed(repository.files(name, version), name, version, key, trust, unsigned)
     if text is None:
         return False
-    # Readers see the old signature or the new one, even after a power failure.
-    new = root / STAGING / f"{name}.{SIGNATURE_FILE}"
-    write(new, key.sign(text))
-    new.replace(folder / SIGNATURE_FILE)
+    repository.sign(name, version, key.sign(text))
     return True
 
 
 def _to_be_signed(
-    folder: Path, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
+    files: VersionFiles, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
 ) -> bytes | None:
     """Return the manifest to sign, or None if it is signed already. Raises `NotSigned`, `ModelgateError` and
     OSError."""
-    text = read_regular(folder / MANIFEST_FILE)
+    text = files.manifest()
     try:
-        signature = read_regular(folder / SIGNATURE_FILE)
+        signature = files.signature()
     except FileNotFoundError:
         if not unsigned:
             raise NotSigned("it has no signature: if you know where it comes from, add --unsigned") from None
@@ -80,5 +76,5 @@ def _to_be_signed(
     manifest = ModelManifest.loads(text)
     if (manifest.name, manifest.version) != (name, version):
         raise NotSigned(f"its manifest is of {manifest.name!r} version {manifest.version}")
-    checked_bytes(manifest, folder)
+    checked_bytes(manifest, files)
     return text

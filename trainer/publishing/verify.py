@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from contract.errors import ModelgateError
 from contract.model.manifest import Golden, ModelManifest
-from contract.model.repository import MANIFEST_FILE
+from contract.model.version_files import VersionFiles
 from contract.row import Answer
 from scoring.artifacts import load
 from scoring.kernels import kernel_for
@@ -56,13 +56,13 @@ def _shown(answer: Answer) -> str:
 def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
     """Verify the version in `arguments["folder"]` under `arguments["trust"]`, a `scoring.trust.Trust` as JSON. Write a
     line: empty, or a sentence about a difference or why it does not load."""
-    answer.write(f"{_problem(Path(arguments['folder']), Trust.from_json(arguments['trust'])) or ''}\n")
+    answer.write(f"{_problem(VersionFiles(Path(arguments['folder'])), Trust.from_json(arguments['trust'])) or ''}\n")
 
 
-def _problem(folder: Path, trust: Trust) -> str | None:
+def _problem(files: VersionFiles, trust: Trust) -> str | None:
     try:
-        manifest = ModelManifest.loads((folder / MANIFEST_FILE).read_bytes())
-        estimator = load(manifest, folder, trust)
+        manifest = ModelManifest.loads(files.manifest())
+        estimator = load(manifest, files, trust)
         kernel = kernel_for(estimator, manifest)
         return difference(manifest.golden, predict(estimator, manifest, manifest.golden.rows, kernel))
     except ModelgateError as error:

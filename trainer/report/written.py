@@ -1,13 +1,12 @@
-"""A report as a whole: made from evidence, and written beside its version."""
+"""A report as a whole: drawn from facts, and the files that lie beside its version."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 from contract.model.manifest import ModelManifest
-from contract.model.repository import REPORT_HTML, REPORT_JSON
+from contract.model.version_files import REPORT_HTML, REPORT_JSON
 from trainer.report.facts import published
 from trainer.report.page import render
 from trainer.report.parts import Facts
@@ -16,18 +15,18 @@ from trainer.report.pictures import draw_all
 SCHEMA_VERSION = 2
 
 
-def draw_report(facts: Facts) -> Callable[[Path, ModelManifest], None]:
-    """Draw the pictures of the `facts` of `gather`, which takes seconds. Return the function that writes `report.html`
-    and `report.json` of a version into an existing folder; it raises OSError.
+def draw_report(facts: Facts) -> Callable[[ModelManifest], dict[str, bytes]]:
+    """Draw the pictures of the `facts` of `gather`, which takes seconds. Return the function that makes the files of
+    the report of a version.
 
     Other facts may raise any exception.
     """
     pictures = draw_all(facts)
 
-    def write(folder: Path, manifest: ModelManifest) -> None:
+    def files(manifest: ModelManifest) -> dict[str, bytes]:
         known = {"schema_version": SCHEMA_VERSION, **facts, **published(manifest)}
         text = json.dumps(known, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        (folder / REPORT_JSON).write_text(text + "\n", encoding="utf-8")
-        (folder / REPORT_HTML).write_text(render(known, pictures) + "\n", encoding="utf-8")
+        page = render(known, pictures)
+        return {REPORT_JSON: f"{text}\n".encode(), REPORT_HTML: f"{page}\n".encode()}
 
-    return write
+    return files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from contract.errors import ModelgateError
@@ -28,7 +27,7 @@ from trainer.training.thresholds import thresholds
 
 
 def assess(
-    fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
+    fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, repository: Repository, trust: Trust
 ) -> Evidence:
     """Return the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
     output, inputs = fitted.draft.signature.output, fitted.draft.signature.inputs
@@ -45,7 +44,7 @@ def assess(
     doubt = question(metrics, len(y)) if fitted.held_out else None
     if doubt:
         run.remark(doubt)
-    previous, comparison = _compared(fitted, data, run, request.alias, models, trust)
+    previous, comparison = _compared(fitted, data, run, request.alias, repository, trust)
     summary = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None)
     refused = objection(request.gate, metrics, comparison, request.accept)
     if wrong := _data_look_wrong(comparison):
@@ -69,10 +68,10 @@ def assess(
 
 
 def _compared(
-    fitted: FittedModel, data: TrainingRows, run: Run, alias: str, models: Path, trust: Trust
+    fitted: FittedModel, data: TrainingRows, run: Run, alias: str, repository: Repository, trust: Trust
 ) -> tuple[ModelManifest | None, VersionComparison | None]:
     """Return the manifest of the version that has `alias`, if it can be read, and the comparison with it."""
-    repository, name = Repository(models), fitted.draft.name
+    name = fitted.draft.name
     version = repository.aliases(name).get(alias)
     if version is None:
         return None, None

@@ -82,7 +82,7 @@ def _compared(
         raise CannotCompare(f"version {version} does not predict one value a row, as the new one does")
     output, old_output = new.draft.signature.output, manifest.signature.output
     _check_outputs(version, output, old_output)
-    known = load_hashes(repository.report_dir(manifest.name, version), manifest)
+    known = load_hashes(repository.files(manifest.name, version), manifest)
     if known is None:
         raise CannotCompare(f"version {version} has no record of the rows that it was trained on")
     positions, rows = _unseen(manifest, known, new, data)
@@ -110,7 +110,7 @@ def _compared(
 
 def _answers(repository: Repository, trust: Trust, manifest: ModelManifest, rows: Sequence[Row]) -> VersionAnswers:
     """Return the answers of a version to rows in the order of its signature."""
-    estimator = load(manifest, repository.version_dir(manifest.name, manifest.version), trust)
+    estimator = load(manifest, repository.files(manifest.name, manifest.version), trust)
     artifact, signature = manifest.artifact, manifest.signature
     X = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype)
     return VersionAnswers(*predict_matrix(estimator, X, signature.output.probabilities), signature.output)

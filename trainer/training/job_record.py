@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from pathlib import Path
 
 from contract.model.repository import Repository
 from contract.work.training import TrainingResult
@@ -13,17 +12,16 @@ JOB_FILE = "job.json"
 """The file beside the report: the id of the job, and its result before the alias moves."""
 
 
-def save_result(folder: Path, job: str, result: TrainingResult) -> None:
-    """Raises OSError."""
-    (folder / JOB_FILE).write_text(json.dumps({"job": job, "result": result.to_json()}))
+def job_file(job: str, result: TrainingResult) -> dict[str, bytes]:
+    """Return the file that holds the result."""
+    return {JOB_FILE: json.dumps({"job": job, "result": result.to_json()}).encode()}
 
 
-def result_of(root: Path, model: str, job: str) -> TrainingResult | None:
+def result_of(repository: Repository, model: str, job: str) -> TrainingResult | None:
     """Return the result of the version that `job` has published, or None."""
-    repository = Repository(root)
     for version in reversed(repository.versions(model)):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            record = json.loads((repository.report_dir(model, version) / JOB_FILE).read_bytes())
+            record = json.loads(repository.files(model, version).report(JOB_FILE))
             if record["job"] == job:
                 return TrainingResult(**record["result"])
     return None

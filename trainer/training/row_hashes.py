@@ -14,12 +14,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from contract.model.manifest import ModelManifest
+from contract.model.version_files import VersionFiles
 from contract.row import Row, Value
 
 ROW_HASHES_FILE = "learnt.hashes"
@@ -42,15 +42,15 @@ def are_new(row_hashes: Any, known: Any) -> Any:
     return ~np.isin(row_hashes, known).any(axis=1)
 
 
-def save_hashes(folder: Path, known: Any) -> None:
-    """Raises OSError."""
-    (folder / ROW_HASHES_FILE).write_bytes(np.sort(known, axis=None).astype(_HASH).tobytes())
+def hashes_file(row_hashes: Any) -> dict[str, bytes]:
+    """Return the file that holds the hashes."""
+    return {ROW_HASHES_FILE: np.sort(row_hashes, axis=None).astype(_HASH).tobytes()}
 
 
-def load_hashes(folder: Path, manifest: ModelManifest) -> Any:
+def load_hashes(files: VersionFiles, manifest: ModelManifest) -> Any:
     """Return the hashes of the training rows of the version, or None without a valid record."""
     try:
-        data = (folder / ROW_HASHES_FILE).read_bytes()
+        data = files.report(ROW_HASHES_FILE)
     except OSError:
         return None
     if len(data) % _HASH.itemsize or not 0 < len(data) <= 2 * manifest.training_data.rows * _HASH.itemsize:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from contract.errors import Code, ModelgateError
 from contract.model.manifest import ModelManifest
-from contract.model.repository import valid_name
+from contract.model.repository import Repository, valid_name
 from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
 from scoring.trust import Trust
@@ -22,7 +21,8 @@ from trainer import recipes
 from trainer.publishing.aliases import retain
 from trainer.publishing.disk import code_of
 from trainer.publishing.promotion import Promote
-from trainer.publishing.publish import PublishRefused, publish
+from trainer.publishing.publish import MakeReport, PublishRefused, publish
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy
 from trainer.recipe import DataError, Log, Recipe, RecipeError, Run, Table
 from trainer.report.evidence import Evidence
@@ -34,9 +34,9 @@ from trainer.tables.training_rows import CsvFile, TrainingRows
 from trainer.training.assessment import assess
 from trainer.training.fitting import fit_and_measure, with_cross_validation
 from trainer.training.gate import compared
-from trainer.training.job_record import result_of, save_result
+from trainer.training.job_record import job_file, result_of
 from trainer.training.phases import Phases, ReportProgress
-from trainer.training.row_hashes import hashes, save_hashes
+from trainer.training.row_hashes import hashes, hashes_file
 
 
 def train(
@@ -54,14 +54,14 @@ def train(
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`, `models_full`) and MemoryError.
     """
     phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
-    if job and (result := result_of(settings.models_dir, request.model, job)):
+    if job and (result := result_of(RepositoryWriter(settings.models_dir), request.model, job)):
         log(f"version {result.version} is published already: this job was killed after that")
         return _finished(result, request, settings, phases, log, promote)
     try:
         with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
             evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log)
             phases.enter("reporting")
-            write_report = draw_report(gather(evidence))
+            report_files = draw_report(gather(evidence))
     except (ModelgateError, MemoryError):
         raise
     except Exception as error:
@@ -86,12 +86,10 @@ def train(
             phases.tried,
         )
 
-    def write(folder: Path, manifest: ModelManifest) -> None:
-        save_hashes(folder, row_hashes)
-        save_result(folder, job, unpromoted(manifest))
-        write_report(folder, manifest)
+    def files(manifest: ModelManifest) -> dict[str, bytes]:
+        return {**hashes_file(row_hashes), **job_file(job, unpromoted(manifest)), **report_files(manifest)}
 
-    manifest = _published(settings.models_dir, evidence, write, signing)
+    manifest = _published(settings, evidence, files, signing)
     return _finished(unpromoted(manifest), request, settings, phases, log, promote)
 
 
@@ -104,7 +102,7 @@ def _finished(
         reason, promoted = _promoted(promote, result, request.alias)
         result = dataclasses.replace(result, reason=reason, promoted=promoted)
     phases.end()
-    if removed := retain(settings.models_dir, result.model, settings.keep_versions):
+    if removed := retain(RepositoryWriter(settings.models_dir), result.model, settings.keep_versions):
         log(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
     return result
 
@@ -142,7 +140,7 @@ def _evidence(
     draft = dataclasses.replace(fitted.draft, name=request.model, notes=request.notes)
     fitted = dataclasses.replace(fitted, draft=draft)
     phases.within(0.5)
-    assessed = assess(fitted, rows, run, request, settings.models_dir, trust)
+    assessed = assess(fitted, rows, run, request, Repository(settings.models_dir), trust)
     return assessed, hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
 
 
@@ -177,11 +175,9 @@ def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tupl
     return recipe, table, list(table.remarks)
 
 
-def _published(
-    root: Path, evidence: Evidence, write: Callable[[Path, ModelManifest], None], signing: SigningPolicy
-) -> ModelManifest:
+def _published(settings: Settings, evidence: Evidence, report: MakeReport, signing: SigningPolicy) -> ModelManifest:
     try:
-        return publish(root, evidence.estimator, evidence.draft, signing, write)
+        return publish(RepositoryWriter(settings.models_dir), evidence.estimator, evidence.draft, signing, report)
     except PublishRefused as error:
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
     except OSError as error:

@@ -63,7 +63,7 @@ def browser(settings: Settings, models: Path) -> Browser:
 
 
 def report(models: Path, version: int, facts: dict[str, Any]) -> None:
-    folder = Repository(models).report_dir("sum", version)
+    folder = Repository(models).files("sum", version).folder / "report"
     folder.mkdir(exist_ok=True)
     (folder / "report.json").write_text(json.dumps(facts))
 

@@ -256,7 +256,7 @@ def test_a_current_version_that_cannot_be_read_is_replaced(
 
 
 def facts_of(models: Path, version: int, facts: dict[str, Any]) -> None:
-    (folder := Repository(models).report_dir("sum", version)).mkdir()
+    (folder := Repository(models).files("sum", version).folder / "report").mkdir()
     (folder / "report.json").write_text(json.dumps(facts))
 
 
@@ -326,10 +326,10 @@ def test_a_refused_version_that_became_current_was_promoted_by_hand(browser: Bro
 
 
 def test_a_report_is_framed_by_our_pages_alone_and_runs_nothing(browser: Browser, models: Path) -> None:
-    folder = Repository(models).report_dir("sum", 1)
+    folder = Repository(models).files("sum", 1).folder / "report"
     folder.mkdir()
     write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
-    other = Repository(models).report_dir("sum", 2)
+    other = Repository(models).files("sum", 2).folder / "report"
     other.mkdir()
     for path in (folder, other):
         (path / "report.html").write_text(f"<p>the report</p>{STATUS}")
@@ -346,7 +346,7 @@ def test_a_report_is_framed_by_our_pages_alone_and_runs_nothing(browser: Browser
 def test_a_report_has_a_head_only_outside_the_frame(browser: Browser, models: Path) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
     for version in (1, 2):
-        (folder := Repository(models).report_dir("sum", version)).mkdir()
+        (folder := Repository(models).files("sum", version).folder / "report").mkdir()
         (folder / "report.html").write_text(f"<header><h1>sum</h1>{STATUS}</header>")
     hidden = "header > h1, .live, "
     assert hidden in browser.get("/ui/models/sum/versions/1/report?framed=1").text

@@ -41,8 +41,8 @@ from trainer.importing import Refused
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.imports import import_file, import_upload, imported_before, model_name
 from trainer.jobs.commands import HANDLERS
-from trainer.publishing.disk import STAGING
-from trainer.publishing.publish import PublishRefused, sweep, verify
+from trainer.publishing.publish import PublishRefused, verify
+from trainer.publishing.repository_writer import STAGING, RepositoryWriter, StagedVersion
 
 PICKLES = Path(__file__).parent / "pickles"
 X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
@@ -84,12 +84,12 @@ def test_a_transformer_is_published_once_a_fresh_process_transforms_its_golden_r
     assert (manifest.signature.outputs, manifest.golden.probabilities) == ((), None)
     answers = scaler.transform(np.array(manifest.golden.rows)).tolist()
     assert list(manifest.golden.predictions) == [dict(zip(("x0", "x1"), row, strict=True)) for row in answers]
-    folder = Repository(settings.models_dir).version_dir("scaler", 1)
+    folder = Repository(settings.models_dir).files("scaler", 1).folder
     altered = json.loads((folder / "manifest.json").read_text())
     altered["golden"]["predictions"][0]["x1"] += 0.5
     (folder / "manifest.json").write_text(json.dumps(altered))
     with forks_or_own(None) as forks, pytest.raises(PublishRefused, match=r"golden row 0 gave \{'x0'"):
-        verify(folder, manifest, Trust(), forks)
+        verify(StagedVersion(folder), manifest, Trust(), forks)
 
 
 def with_target(tmp_path: Path, estimator: Any, targets: list[Any], *more: str) -> tuple[Path, Path]:
@@ -104,11 +104,11 @@ def test_a_sample_with_the_target_gives_a_report_that_names_the_sample(settings:
     file, sample = with_target(tmp_path, LogisticRegression(), [0, 1] * 30)
     sample.write_text(sample.read_text().replace(",1\n", ",1.0\n").replace(",0\n", ",\n", 1))
     manifest = import_file(settings, "mine", file, sample)
-    folder = Repository(settings.models_dir).report_dir("mine", 1)
+    folder = Repository(settings.models_dir).files("mine", 1).folder / "report"
     facts = json.loads((folder / "report.json").read_text())
     assert manifest.metrics == {}
     assert facts["tested"] == {"rows": 59, "held_out": False, "sample": True}
-    loaded = load(manifest, Repository(settings.models_dir).version_dir("mine", 1), Trust())
+    loaded = load(manifest, Repository(settings.models_dir).files("mine", 1), Trust())
     rows = pd.read_csv(sample).dropna()
     assert facts["metrics"]["accuracy"] == pytest.approx(loaded.score(rows[["a", "b"]], rows["y"]), abs=1e-5)
     page = (folder / "report.html").read_text()
@@ -122,11 +122,11 @@ def test_a_sample_with_the_target_gives_a_report_that_names_the_sample(settings:
 def test_a_regressor_is_measured_unless_two_columns_could_be_its_target(settings: Settings, tmp_path: Path) -> None:
     file, sample = with_target(tmp_path, LinearRegression(), [n % 7 + 0.5 for n in range(60)])
     import_file(settings, "mine", file, sample)
-    facts = json.loads((Repository(settings.models_dir).report_dir("mine", 1) / "report.json").read_text())
+    facts = json.loads(Repository(settings.models_dir).files("mine", 1).report("report.json"))
     assert (facts["kind"], facts["target"]) == ("regression", "y")
     manifest = import_file(settings, "mine", *with_target(tmp_path, LinearRegression(), [0.5, 1.0] * 30, "z"))
     assert manifest.warnings[-1].startswith("it has no report: 'y', 'z' of the sample could each be")
-    assert not Repository(settings.models_dir).report_dir("mine", 2).exists()
+    assert not Repository(settings.models_dir).files("mine", 2).has_report()
 
 
 @pytest.mark.parametrize("facts", [{"answers": 3}, {"answers": {}, "dependence": []}, {}])
@@ -145,7 +145,7 @@ def test_a_file_is_published_byte_by_byte_and_serves(settings: Settings, file: P
     assert manifest.training_data.source == "not known; imported: a Pipeline, from mine.pkl"
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert (manifest.artifact.sha256, manifest.training_data.fingerprint) == (digest, digest)
-    estimator = load(manifest, repository.version_dir("mine", 1), Trust())
+    estimator = load(manifest, repository.files("mine", 1), Trust())
     assert predict(estimator, manifest, [(1.0, 2.0), (38.0, 39.0)]).values == [0, 1]
     assert leftovers(settings) == []
     assert file.exists()
@@ -159,8 +159,8 @@ def test_only_the_model_in_a_dict_is_published(settings: Settings, tmp_path: Pat
     assert manifest.signature.names == ("a", "b")
     artifact = settings.models_dir / "mine/versions/1" / manifest.artifact.file
     assert isinstance(joblib.load(artifact), LogisticRegression)
-    assert imported_before(settings.models_dir, "mine", tmp_path / "dict.joblib", after=0) == manifest
-    assert imported_before(settings.models_dir, "mine", tmp_path / "dict.joblib", after=1) is None
+    assert imported_before(RepositoryWriter(settings.models_dir), "mine", tmp_path / "dict.joblib", after=0) == manifest
+    assert imported_before(RepositoryWriter(settings.models_dir), "mine", tmp_path / "dict.joblib", after=1) is None
 
 
 class Trap:
@@ -371,12 +371,12 @@ def test_a_file_name_becomes_a_model_name() -> None:
 
 
 def test_sweeping_spares_running_imports(settings: Settings) -> None:
-    with imports.import_folder(settings.models_dir) as folder:
-        sweep(settings.models_dir)
+    with RepositoryWriter(settings.models_dir).import_folder() as folder:
+        RepositoryWriter(settings.models_dir).sweep()
         assert folder.exists()
         abandoned = folder.with_name("inbox-0000")
         abandoned.mkdir()
-    sweep(settings.models_dir)
+    RepositoryWriter(settings.models_dir).sweep()
     assert leftovers(settings) == []
 
 
@@ -453,7 +453,7 @@ def test_a_publisher_that_is_killed_leaves_no_process_that_reads_the_file(
     publisher.kill()
     publisher.wait()
     until(lambda: not psutil.pid_exists(int(reader)), "the reader is gone")
-    sweep(settings.models_dir)
+    RepositoryWriter(settings.models_dir).sweep()
     assert leftovers(settings) == []
 
 

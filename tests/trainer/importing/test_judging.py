@@ -18,6 +18,7 @@ from trainer.forks import Forks
 from trainer.importing.inbox.imports import import_file
 from trainer.importing.inbox.judging import Promotion, Wish, promote_if_passed
 from trainer.publishing.aliases import move_alias
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.training.row_hashes import ROW_HASHES_FILE, hashes
 
 pytestmark = pytest.mark.usefixtures("unverified", "examined_here", "unmeasured")
@@ -54,7 +55,7 @@ def test_an_import_has_the_gate_of_trainings(settings: Settings, tmp_path: Path,
         return promote_if_passed(settings, manifest, sample, Wish(**wish), move, template)
 
     def move(model: str, version: int, alias: str) -> None:
-        move_alias(settings.models_dir, model, alias, version)
+        move_alias(RepositoryWriter(settings.models_dir), model, alias, version)
 
     assert bring(good) == Promotion(True)
     useless = bring(yes)
@@ -88,8 +89,8 @@ def test_an_import_is_compared_on_sample_rows_that_the_other_version_has_not_lea
     def verdict_after(learnt: int) -> Promotion:
         """Import the worse model after a version that has a record of the first rows."""
         manifest = import_file(settings, f"m{learnt}", saved(good, tmp_path), rows, forks=template)
-        move_alias(settings.models_dir, manifest.name, "current", 1)
-        folder = Repository(settings.models_dir).report_dir(manifest.name, 1)
+        move_alias(RepositoryWriter(settings.models_dir), manifest.name, "current", 1)
+        folder = Repository(settings.models_dir).files(manifest.name, 1).folder / "report"
         known = hashes(X.to_numpy().tolist()[:learnt], y.tolist()[:learnt], manifest.training_data.fingerprint)
         folder.mkdir()
         (folder / ROW_HASHES_FILE).write_bytes(np.sort(known, axis=None).astype("<u8").tobytes())

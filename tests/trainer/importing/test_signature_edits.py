@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pickle
 import shutil
@@ -27,7 +28,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from contract.errors import Code, ModelgateError
 from contract.model.manifest import Golden, InputDtype, InputFormat, ModelManifest, Remark
-from contract.model.repository import REPORT_JSON, Repository
+from contract.model.repository import Repository
 from contract.model.signature import AnswerForm, Field, Kind, Method, Null, Output, OutputKind, RowFormat, Signature
 from contract.model.signature_edits import edit_signature
 from contract.settings import Settings
@@ -39,7 +40,7 @@ from trainer.importing.assumptions import remaining, undecided, unknown_kinds, u
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox.imports import import_file
 from trainer.publishing.aliases import move_alias
-from trainer.publishing.disk import STAGING
+from trainer.publishing.repository_writer import STAGING, RepositoryWriter
 from trainer.publishing.signing import make_keys
 from trainer.training.row_hashes import ROW_HASHES_FILE
 
@@ -66,7 +67,7 @@ def imported(settings: Settings, estimator: Any, sample: str | None = None) -> M
 
 def asked(settings: Settings, manifest: ModelManifest, rows: Any, method: str = "predict") -> Prediction:
     """The answers of a version to `rows`, as a worker gets them."""
-    estimator = load(manifest, Repository(settings.models_dir).version_dir("m", manifest.version), Trust())
+    estimator = load(manifest, Repository(settings.models_dir).files("m", manifest.version), Trust())
     (answer,) = predict_each(estimator, manifest, [rows], method)
     assert isinstance(answer, Prediction)
     return answer
@@ -86,7 +87,7 @@ def refusal(settings: Settings, edits: Any, version: int = 1) -> str:
 
 def test_an_edited_version_answers_the_same_numbers_under_the_new_names(settings: Settings) -> None:
     old = imported(settings, LogisticRegression().fit(X, y))
-    folder = Repository(settings.models_dir).version_dir("m", 1)
+    folder = Repository(settings.models_dir).files("m", 1).folder
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     new = publish_edited(settings, "m", 1, {"inputs": {"x0": {"name": "width"}}, **WORDS})
     assert (new.version, new.notes, new.signature.names) == (2, "signature edited from version 1", ("width", "x1"))
@@ -110,7 +111,7 @@ def test_the_same_edit_twice_makes_one_version(settings: Settings) -> None:
     again = publish_edited(settings, "m", 2, {"outputs": [{"labels": {"0": None}}]})
     assert (again.version, again.signature.output.shown_labels) == (3, (0, "versicolor", "virginica"))
     assert again.notes == "signature edited from version 1\nsignature edited from version 2"
-    shutil.rmtree(Repository(settings.models_dir).version_dir("m", 2))
+    shutil.rmtree(Repository(settings.models_dir).files("m", 2).folder)
     assert publish_edited(settings, "m", 1, WORDS).version == 4
 
 
@@ -303,7 +304,7 @@ def test_an_altered_or_unsigned_version_is_not_signed_again(settings: Settings, 
     with pytest.raises(ModelgateError, match="python -m trainer sign --model m --version 1") as refused:
         publish_edited(signing, "m", 1, WORDS)
     assert refused.value.failure.code == Code.NOT_TRUSTED
-    folder = Repository(root).version_dir("m", 1)
+    folder = Repository(root).files("m", 1).folder
     key = signing.signing_key
     assert key
     from trainer.publishing.signing import read_private_key
@@ -311,7 +312,7 @@ def test_an_altered_or_unsigned_version_is_not_signed_again(settings: Settings, 
     text = (folder / "manifest.json").read_bytes()
     (folder / "manifest.json.sig").write_bytes(read_private_key(key).sign(text))
     new = publish_edited(signing, "m", 1, WORDS)
-    Trust.from_settings(signing).check(new, Repository(root).version_dir("m", new.version))
+    Trust.from_settings(signing).check(new, Repository(root).files("m", new.version))
     (folder / "model.joblib").write_bytes(pickle.dumps(LogisticRegression().fit(X, y[::-1])))
     with pytest.raises(ModelgateError) as corrupt:
         publish_edited(signing, "m", 1, {"id_field": "key"})
@@ -342,24 +343,23 @@ def test_an_edited_version_names_the_libraries_that_made_its_artifact(settings: 
 def test_a_report_is_kept_while_it_is_true(settings: Settings) -> None:
     rows = "\n".join(f"{a},{b},{target}" for (a, b), target in zip(X.tolist(), y.tolist(), strict=True))
     imported(settings, LogisticRegression().fit(pd.DataFrame(X, columns=["a", "b"]), y), f"a,b,target\n{rows}\n")
-    folder = Repository(settings.models_dir).report_dir
-    assert (folder("m", 1) / REPORT_JSON).exists()
-    (folder("m", 1) / ROW_HASHES_FILE).write_bytes(b"12345678")
-    before = json.loads((folder("m", 1) / REPORT_JSON).read_bytes())
+    files = functools.partial(Repository(settings.models_dir).files, "m")
+    (files(1).folder / "report" / ROW_HASHES_FILE).write_bytes(b"12345678")
+    before = json.loads(files(1).report("report.json"))
     publish_edited(settings, "m", 1, {"inputs": {"a": {"aliases": ["A"]}}})
-    after = json.loads((folder("m", 2) / REPORT_JSON).read_bytes())
+    after = json.loads(files(2).report("report.json"))
     assert (after["version"], after["notes"]) == (2, "signature edited from version 1")
     assert {name for name in before if before[name] != after[name]} == {"version", "notes", "created_at", "usage"}
-    assert "m@2/predict" in (folder("m", 2) / "report.html").read_text()
+    assert "m@2/predict" in files(2).report("report.html").decode()
     publish_edited(settings, "m", 1, WORDS)
-    assert [path.name for path in folder("m", 3).iterdir()] == [ROW_HASHES_FILE]
+    assert [path.name for path in (files(3).folder / "report").iterdir()] == [ROW_HASHES_FILE]
     publish_edited(settings, "m", 1, {"inputs": {"a": {"kind": "integer"}}})
-    assert not folder("m", 4).exists()
+    assert not (files(4).folder / "report").exists()
 
 
 def test_no_alias_moves_and_old_versions_are_kept_by_need(settings: Settings, root: Path) -> None:
     imported(settings, LogisticRegression().fit(X, y))
-    move_alias(root, "m", "current", 1)
+    move_alias(RepositoryWriter(root), "m", "current", 1)
     few = dataclasses.replace(settings, keep_versions=1)
     for name in ("a", "b"):
         publish_edited(few, "m", 1, {"id_field": name})

@@ -86,7 +86,7 @@ def test_a_signed_file_goes_through_the_inbox_and_workers_load_it(settings: Sett
     inbox.import_files()
     assert promoted == [("loan", 1, "current")]
     repository = Repository(settings.models_dir)
-    load(repository.manifest("loan", 1), repository.version_dir("loan", 1), Trust.from_settings(settings))
+    load(repository.manifest("loan", 1), repository.files("loan", 1), Trust.from_settings(settings))
     assert sorted(os.listdir(settings.models_dir / "inbox/done")) == ["loan@1.csv", "loan@1.pkl", "loan@1.pkl.sig"]
 
 

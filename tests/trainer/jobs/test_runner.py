@@ -17,6 +17,7 @@ from redis import Redis
 
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.trainer import OwnedJob
+from broker.state.trainer_jobs import SIGNATURE_TTL
 from contract.errors import ModelgateError
 from contract.settings import Settings
 from contract.work.jobs import Status
@@ -25,8 +26,8 @@ from tests.stacks.redis_process import RedisProcess
 from tests.support import DEADLINE, SIGNER, gone, state_dir, until
 from tests.trainer.recipes.recipes_of_tests import OUTPUT
 from tests.trainer.trainers import TrainerHost, marked, trainer_host
-from trainer.jobs.done import FOLDER, DoneJobs
 from trainer.jobs.runner import TrainingRunner
+from trainer.publishing.repository_writer import DONE, DoneJobs
 
 
 @pytest.fixture
@@ -245,11 +246,11 @@ def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: Tra
 
 def test_the_record_of_a_job_is_removed_after_its_signature_has_expired(tmp_path: Path) -> None:
     done = DoneJobs(tmp_path)
-    done.sweep()
+    done.sweep(SIGNATURE_TTL * 1.1)
     for name, days in (("a" * 32, 29), ("b" * 32, 34)):
         done.add(name)
-        os.utime(tmp_path / FOLDER / name, (time.time() - days * 86_400,) * 2)
-    done.sweep()
+        os.utime(tmp_path / DONE / name, (time.time() - days * 86_400,) * 2)
+    done.sweep(SIGNATURE_TTL * 1.1)
     assert ["a" * 32 in done, "b" * 32 in done] == [True, False]
 
 

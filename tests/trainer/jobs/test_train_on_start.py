@@ -24,6 +24,7 @@ from trainer import recipes
 from trainer.jobs.train_on_start import RETRY, TrainOnStart, missing_models
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import UNSIGNED
 
 Run = subprocess.Popen[str]
@@ -132,7 +133,7 @@ class Rounds:
         self.submitted: list[tuple[int, str]] = []
         self.ready: list[int] = []
         monkeypatch.setattr("trainer.jobs.train_on_start.missing_models", lambda *_: self._missing())
-        self.on_start = TrainOnStart(root, ["loan", "iris"], UNSIGNED, self._submit, lambda: self.now)
+        self.on_start = TrainOnStart(RepositoryWriter(root), ["loan", "iris"], UNSIGNED, self._submit, lambda: self.now)
 
     def run(self, seconds: int, submits: bool = True) -> Rounds:
         for self.now in range(seconds):
@@ -210,32 +211,36 @@ def test_of_two_trainers_one_trains_a_missing_model(
 @pytest.fixture
 def published(root: Path, unverified: None) -> Path:
     recipe = recipes.get("blobs")
-    publish(root, *fitted(recipe))
-    move_alias(root, "blobs", "current", 1)
+    publish(RepositoryWriter(root), *fitted(recipe))
+    move_alias(RepositoryWriter(root), "blobs", "current", 1)
     return root
 
 
 def test_a_published_model_is_not_missing(published: Path) -> None:
-    assert missing_models(published, ["blobs"], UNSIGNED) == {}
+    assert missing_models(RepositoryWriter(published), ["blobs"], UNSIGNED) == {}
 
 
 def test_a_model_that_was_deleted_is_missing(published: Path) -> None:
     (published / "blobs").rename(published / "elsewhere")
-    assert missing_models(published, ["blobs"], UNSIGNED) == {"blobs": None}
+    assert missing_models(RepositoryWriter(published), ["blobs"], UNSIGNED) == {"blobs": None}
 
 
 def test_a_model_whose_current_version_is_gone_is_missing(published: Path) -> None:
     (published / "blobs/versions/1").rename(published / "elsewhere")
-    assert "not in the model repository" in str(missing_models(published, ["blobs"], UNSIGNED)["blobs"])
+    assert "not in the model repository" in str(
+        missing_models(RepositoryWriter(published), ["blobs"], UNSIGNED)["blobs"]
+    )
 
 
 def test_a_model_whose_manifest_does_not_parse_is_missing(published: Path) -> None:
     (published / "blobs/versions/1/manifest.json").write_text("{")
-    assert "is not JSON" in str(missing_models(published, ["blobs"], UNSIGNED)["blobs"])
+    assert "is not JSON" in str(missing_models(RepositoryWriter(published), ["blobs"], UNSIGNED)["blobs"])
 
 
 def test_a_model_that_this_environment_cannot_load_is_missing(published: Path) -> None:
     manifest = Repository(published).manifest("blobs", 1)
     old = dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": "0.19.0"})
     (published / "blobs/versions/1/manifest.json").write_text(old.dumps())
-    assert "was made with scikit-learn 0.19.0" in str(missing_models(published, ["blobs"], UNSIGNED)["blobs"])
+    assert "was made with scikit-learn 0.19.0" in str(
+        missing_models(RepositoryWriter(published), ["blobs"], UNSIGNED)["blobs"]
+    )

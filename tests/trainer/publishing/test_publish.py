@@ -25,8 +25,10 @@ from tests.trainer.conftest import check_without_trainer
 from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.publishing import publish as publishing
+from trainer.publishing import repository_writer
 from trainer.publishing.aliases import move_alias
-from trainer.publishing.publish import PublishRefused, publish, sweep
+from trainer.publishing.publish import PublishRefused, publish
+from trainer.publishing.repository_writer import STAGING, RepositoryWriter
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def whole_versions(root: Path, name: str = "blobs") -> list[int]:
     repository = Repository(root)
     for version in repository.versions(name):
         manifest = repository.manifest(name, version)
-        estimator = artifacts.load(manifest, repository.version_dir(name, version), Trust())
+        estimator = artifacts.load(manifest, repository.files(name, version), Trust())
         answer = predict(estimator, manifest, manifest.golden.rows)
         assert tuple(answer.values) == manifest.golden.predictions
     for version in repository.aliases(name).values():
@@ -50,7 +52,7 @@ def whole_versions(root: Path, name: str = "blobs") -> list[int]:
 
 
 def leftovers(root: Path) -> list[str]:
-    return [entry.name for entry in (root / publishing.STAGING).iterdir() if entry.is_dir()]
+    return [entry.name for entry in (root / STAGING).iterdir() if entry.is_dir()]
 
 
 def forked(work: Callable[[], object]) -> int:
@@ -67,11 +69,11 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def publish_and_move(root: Path, estimator: Any, draft: ManifestDraft) -> None:
-    move_alias(root, draft.name, "current", publish(root, estimator, draft).version)
+    move_alias(RepositoryWriter(root), draft.name, "current", publish(RepositoryWriter(root), estimator, draft).version)
 
 
 def test_a_published_version_is_whole_and_waits_for_its_alias(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
-    published = publish(root, *blobs)
+    published = publish(RepositoryWriter(root), *blobs)
     assert whole_versions(root) == [1]
     assert Repository(root).aliases("blobs") == {}
     assert Repository(root).resolve("blobs@1") == ("blobs", 1)
@@ -85,34 +87,31 @@ def test_a_published_version_is_whole_and_waits_for_its_alias(root: Path, blobs:
 
 @pytest.mark.usefixtures("unverified")
 def test_a_second_version_leaves_the_aliases_where_they_are(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
-    publish(root, *blobs)
-    move_alias(root, "blobs", "current", 1)
-    assert publish(root, *blobs).version == 2
+    publish(RepositoryWriter(root), *blobs)
+    move_alias(RepositoryWriter(root), "blobs", "current", 1)
+    assert publish(RepositoryWriter(root), *blobs).version == 2
     assert Repository(root).aliases("blobs") == {"current": 1}
     assert whole_versions(root) == [1, 2]
 
 
 @pytest.mark.usefixtures("unverified")
 def test_a_report_is_published_with_its_version(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
-    def report(folder: Path, manifest: ModelManifest) -> None:
-        (folder / "plots").mkdir()
-        (folder / "plots" / "roc.png").write_text("")
-        (folder / "report.html").write_text(f"{manifest.name} {manifest.version}")
+    def report(manifest: ModelManifest) -> dict[str, bytes]:
+        return {"roc.png": b"", "report.html": f"{manifest.name} {manifest.version}".encode()}
 
-    publish(root, *blobs, report=report)
+    publish(RepositoryWriter(root), *blobs, report=report)
     assert (root / "blobs/versions/1/report/report.html").read_text() == "blobs 1"
-    assert (root / "blobs/versions/1/report/plots/roc.png").exists()
+    assert (root / "blobs/versions/1/report/roc.png").exists()
 
 
 @pytest.mark.usefixtures("unverified")
 def test_a_report_that_fails_does_not_stop_the_publication(
     root: Path, blobs: tuple[Any, ManifestDraft], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def report(folder: Path, manifest: ModelManifest) -> None:
-        (folder / "report.html").write_text("half")
+    def report(manifest: ModelManifest) -> dict[str, bytes]:
         raise ZeroDivisionError
 
-    publish(root, *blobs, report=report)
+    publish(RepositoryWriter(root), *blobs, report=report)
     assert whole_versions(root) == [1]
     assert not (root / "blobs/versions/1/report").exists()
     assert "version 1 of blobs is published without a report" in caplog.text
@@ -120,23 +119,23 @@ def test_a_report_that_fails_does_not_stop_the_publication(
 
 @pytest.mark.usefixtures("unverified")
 def test_a_number_is_not_used_again_when_a_model_was_deleted(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
-    publish(root, *blobs)
-    publish(root, *blobs)
+    publish(RepositoryWriter(root), *blobs)
+    publish(RepositoryWriter(root), *blobs)
     (root / "blobs").rename(root / "deleted")
-    assert publish(root, *blobs).version == 3
+    assert publish(RepositoryWriter(root), *blobs).version == 3
 
 
 @pytest.mark.usefixtures("unverified")
 def test_a_number_that_lies_on_disk_is_not_used_again(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     (root / "blobs/versions/7").mkdir(parents=True)
-    assert publish(root, *blobs).version == 8
+    assert publish(RepositoryWriter(root), *blobs).version == 8
 
 
 @pytest.mark.usefixtures("unverified")
 def test_everyone_may_read_what_the_umask_lets_them(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     before = os.umask(0o022)
     try:
-        publish(root, *blobs)
+        publish(RepositoryWriter(root), *blobs)
     finally:
         os.umask(before)
     for path in [root / "blobs", *(root / "blobs").rglob("*")]:
@@ -211,7 +210,7 @@ def test_a_model_that_answers_otherwise_after_loading_is_refused(root: Path, blo
     estimator, draft = blobs
     other = type(estimator)().fit([[0.0, 0.0], [1.0, 1.0]], [1, 0])
     with pytest.raises(PublishRefused, match=r"golden row 0 gave .* when the model was trained"):
-        publish(root, Turncoat(estimator, other), draft)
+        publish(RepositoryWriter(root), Turncoat(estimator, other), draft)
     assert Repository(root).versions("blobs") == []
     assert leftovers(root) == []
 
@@ -219,82 +218,82 @@ def test_a_model_that_answers_otherwise_after_loading_is_refused(root: Path, blo
 def test_an_artifact_that_is_damaged_on_its_way_to_the_disk_is_refused(
     root: Path, blobs: tuple[Any, ManifestDraft], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = publishing.write
+    real = repository_writer.write
 
     def damage(path: Path, data: bytes) -> None:
         real(path, data[:-1] + b"!" if path.suffix == ".joblib" else data)
 
-    monkeypatch.setattr(publishing, "write", damage)
+    monkeypatch.setattr(repository_writer, "write", damage)
     with pytest.raises(PublishRefused, match="wrong checksum"):
-        publish(root, *blobs)
+        publish(RepositoryWriter(root), *blobs)
     assert Repository(root).versions("blobs") == []
 
 
 def test_an_artifact_that_needs_its_recipe_is_refused_with_a_way_out(root: Path) -> None:
     recipe = dataclasses.replace(recipes.get("loan"), artifact_format=ArtifactFormat.JOBLIB)
     with pytest.raises(PublishRefused, match=r"trainer\.recipes.* needs artifact_format=CLOUDPICKLE"):
-        publish(root, *fitted(recipe))
+        publish(RepositoryWriter(root), *fitted(recipe))
     assert Repository(root).versions("loan") == []
 
 
 def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     with pytest.raises(PublishRefused, match="cannot be written as joblib"):
-        publish(root, open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
+        publish(RepositoryWriter(root), open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
 
 
 @pytest.mark.usefixtures("unverified")
 def test_an_artifact_loads_and_predicts_without_the_trainer(root: Path, tmp_path: Path) -> None:
     recipe = recipes.get("loan")
-    manifest = publish(root, *fitted(recipe))
+    manifest = publish(RepositoryWriter(root), *fitted(recipe))
     assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
     check_without_trainer(root, "loan@1", tmp_path)
 
 
 def test_sweeping_removes_folders_of_dead_publishers_only(root: Path) -> None:
-    sweep(root)
+    RepositoryWriter(root).sweep()
     for folder in ("loan-1234", "my-iris-5678"):
-        (root / publishing.STAGING / folder).mkdir()
-    with (root / publishing.STAGING / "my-iris.lock").open("w") as lock:
+        (root / STAGING / folder).mkdir()
+    with (root / STAGING / "my-iris.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        sweep(root)
+        RepositoryWriter(root).sweep()
         assert leftovers(root) == ["my-iris-5678"]
-    sweep(root)
+    RepositoryWriter(root).sweep()
     assert leftovers(root) == []
 
 
 def test_a_link_in_place_of_the_staging_area_leads_to_nothing_being_removed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "home" / "work").mkdir(parents=True)
     root.mkdir(exist_ok=True)
-    (root / publishing.STAGING).symlink_to(tmp_path / "home")
+    (root / STAGING).symlink_to(tmp_path / "home")
     with pytest.raises(OSError, match="Not a directory"):
-        sweep(root)
+        RepositoryWriter(root).sweep()
     assert os.listdir(tmp_path / "home") == ["work"]
 
 
 def test_a_link_in_place_of_a_lock_is_not_written_through(
     root: Path, tmp_path: Path, blobs: tuple[Any, ManifestDraft]
 ) -> None:
-    sweep(root)
+    RepositoryWriter(root).sweep()
     (tmp_path / "key").write_text("as it was")
-    (root / publishing.STAGING / "blobs.lock").symlink_to(tmp_path / "key")
+    (root / STAGING / "blobs.lock").symlink_to(tmp_path / "key")
     with pytest.raises(OSError, match="symbolic link"):
-        publish(root, *blobs)
+        publish(RepositoryWriter(root), *blobs)
     assert (tmp_path / "key").read_text() == "as it was"
 
 
 @pytest.mark.usefixtures("unverified")
 def test_publishing_sweeps_its_own_model_only(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
-    sweep(root)
+    RepositoryWriter(root).sweep()
     for folder in ("blobs-1234", "blobs-two-5678"):
-        (root / publishing.STAGING / folder).mkdir()
-    publish(root, *blobs)
+        (root / STAGING / folder).mkdir()
+    publish(RepositoryWriter(root), *blobs)
     assert leftovers(root) == ["blobs-two-5678"]
 
 
 def test_a_model_repository_that_cannot_be_made_is_an_oserror(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="Not a directory"):
-        sweep(tmp_path / "file" / "models")
+        RepositoryWriter(tmp_path / "file" / "models").sweep()
 
 
 def test_a_model_that_takes_too_long_to_load_is_refused(
@@ -302,12 +301,12 @@ def test_a_model_that_takes_too_long_to_load_is_refused(
 ) -> None:
     monkeypatch.setattr(publishing, "VERIFY_TIMEOUT", 0.01)
     with pytest.raises(PublishRefused, match=r"loading takes over 0\.01 s"):
-        publish(root, *blobs)
+        publish(RepositoryWriter(root), *blobs)
 
 
 def test_numbers_that_json_cannot_hold_are_not_published(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     estimator, draft = blobs
     with pytest.raises(ValueError, match="JSON"):
-        publish(root, estimator, dataclasses.replace(draft, metrics={"r2": float(np.nan)}))
+        publish(RepositoryWriter(root), estimator, dataclasses.replace(draft, metrics={"r2": float(np.nan)}))
     assert Repository(root).versions("blobs") == []
     assert leftovers(root) == []

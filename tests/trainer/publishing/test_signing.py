@@ -24,10 +24,11 @@ from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.__main__ import main
 from trainer.jobs.train_on_start import missing_models
-from trainer.publishing import publish as publishing
+from trainer.publishing import repository_writer
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.promotion import promote
 from trainer.publishing.publish import PublishRefused, publish
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy, make_keys
 from trainer.training.train import train
 
@@ -53,7 +54,7 @@ def loads(root: Path, trust: Trust, name: str = "blobs", version: int = 1) -> bo
     """Return whether a new worker would load the version; False: it is not trusted."""
     repository = Repository(root)
     try:
-        artifacts.load(repository.manifest(name, version), repository.version_dir(name, version), trust)
+        artifacts.load(repository.manifest(name, version), repository.files(name, version), trust)
     except ModelgateError as error:
         if error.failure.code == "not_trusted":
             return False
@@ -91,7 +92,7 @@ def test_a_published_version_is_signed_and_openssl_verifies_it(
     root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path]
 ) -> None:
     signing = seal_of(keys)
-    publish(root, *blobs, signing)
+    publish(RepositoryWriter(root), *blobs, signing)
     assert loads(root, signing.trust)
     if shutil.which("openssl") is None:
         pytest.skip("no openssl here")
@@ -104,14 +105,14 @@ def test_a_published_version_is_signed_and_openssl_verifies_it(
 def test_a_signature_that_does_not_reach_the_disk_is_not_published(
     root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = publishing.write
+    real = repository_writer.write
 
     def damage(path: Path, data: bytes) -> None:
         real(path, data[:-1] if path.suffix == ".sig" else data)
 
-    monkeypatch.setattr(publishing, "write", damage)
+    monkeypatch.setattr(repository_writer, "write", damage)
     with pytest.raises(PublishRefused, match="was altered after it was signed"):
-        publish(root, *blobs, seal_of(keys))
+        publish(RepositoryWriter(root), *blobs, seal_of(keys))
     assert Repository(root).versions("blobs") == []
 
 
@@ -129,7 +130,7 @@ def test_a_version_that_is_signed_elsewhere_gets_no_alias_before_its_signature(
     assert said.startswith("version 1 of the model 'blobs' is not signed")
     assert "`python -m trainer sign --model blobs --version 1`" in said
     assert Repository(root).aliases("blobs") == {}
-    assert missing_models(root, ["blobs"], SigningPolicy.from_settings(settings)) == {}, (
+    assert missing_models(RepositoryWriter(root), ["blobs"], SigningPolicy.from_settings(settings)) == {}, (
         "it is not trained again and again"
     )
     with pytest.raises(ModelgateError, match="is not signed"):
@@ -148,8 +149,8 @@ def test_a_version_that_is_signed_elsewhere_gets_no_alias_before_its_signature(
 def test_only_the_version_that_is_named_is_signed(
     root: Path, blobs: tuple[Any, ManifestDraft], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish(root, *blobs)
-    publish(root, *blobs)
+    publish(RepositoryWriter(root), *blobs)
+    publish(RepositoryWriter(root), *blobs)
     assert main(["sign", "--model", "blobs", "--version", "2"]) == 0
     trust = seal_of(signs).trust
     assert [loads(root, trust), loads(root, trust, version=2)] == [False, True]
@@ -195,8 +196,8 @@ def test_an_unsigned_version_is_signed_on_request(
     root: Path, blobs: tuple[Any, ManifestDraft], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     trust = seal_of(signs).trust
-    publish(root, *blobs)
-    publish(root, *blobs)
+    publish(RepositoryWriter(root), *blobs)
+    publish(RepositoryWriter(root), *blobs)
     assert main(["sign"]) == 1
     assert "trainer: blobs@1: not signed: it has no signature" in capsys.readouterr().out
     assert not loads(root, trust)
@@ -212,7 +213,7 @@ def test_a_version_that_does_not_match_its_checksum_or_signature_is_never_signed
     root: Path, blobs: tuple[Any, ManifestDraft], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
-        publish(root, *blobs)
+        publish(RepositoryWriter(root), *blobs)
     versions = root / "blobs/versions"
     os.truncate(versions / "1/model.joblib", 10)
     (versions / "2/manifest.json.sig").write_bytes(bytes(64))
@@ -234,8 +235,8 @@ def test_a_key_is_replaced_while_versions_of_the_old_one_are_served(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     old = seal_of(signs)
-    publish(root, *blobs, old)
-    publish(root, *blobs)
+    publish(RepositoryWriter(root), *blobs, old)
+    publish(RepositoryWriter(root), *blobs)
     private, public = make_keys(tmp_path / "new")
     both = tmp_path / "both.pem"
     both.write_bytes(signs[1].read_bytes() + public.read_bytes())
@@ -263,20 +264,20 @@ DENY = SigningPolicy(Trust(pickles=False))
 @pytest.mark.parametrize("name", ["blobs", "boston", "iris", "sepals"])
 def test_a_recipe_of_scikit_learns_own_classes_is_published_where_pickles_are_denied(root: Path, name: str) -> None:
     recipe = recipes.get(name)
-    manifest = publish(root, *fitted(recipe), DENY)
+    manifest = publish(RepositoryWriter(root), *fitted(recipe), DENY)
     assert (manifest.artifact.file, manifest.artifact.format) == ("model.skops", ArtifactFormat.SKOPS)
     assert loads(root, DENY.trust, name)
 
 
 def test_a_fresh_process_loads_a_skops_file_under_pickle_deny(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
-    publish(root, *blobs, DENY)
+    publish(RepositoryWriter(root), *blobs, DENY)
     assert loads(root, DENY.trust)
 
 
 def test_a_recipe_with_classes_of_its_own_is_refused_where_pickles_are_denied(root: Path) -> None:
     recipe = recipes.get("loan")
     with pytest.raises(PublishRefused, match=r"it holds trainer\.recipes\.loan\.LoanFeatures.* scikit-learn's own"):
-        publish(root, *fitted(recipe), DENY)
+        publish(RepositoryWriter(root), *fitted(recipe), DENY)
     assert Repository(root).versions("loan") == []
 
 
@@ -284,20 +285,20 @@ def test_a_recipe_with_classes_of_its_own_is_refused_where_pickles_are_denied(ro
 def test_a_model_that_workers_would_refuse_is_missing(
     root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path]
 ) -> None:
-    publish(root, *blobs)
-    move_alias(root, "blobs", "current", 1)
-    assert "is a pickle" in str(missing_models(root, ["blobs"], DENY)["blobs"])
-    assert "is not signed" in str(missing_models(root, ["blobs"], seal_of(keys))["blobs"])
-    publish(root, *blobs, seal_of(keys, pickle="deny"))
-    move_alias(root, "blobs", "current", 2)
-    assert missing_models(root, ["blobs"], seal_of(keys, pickle="deny")) == {}
+    publish(RepositoryWriter(root), *blobs)
+    move_alias(RepositoryWriter(root), "blobs", "current", 1)
+    assert "is a pickle" in str(missing_models(RepositoryWriter(root), ["blobs"], DENY)["blobs"])
+    assert "is not signed" in str(missing_models(RepositoryWriter(root), ["blobs"], seal_of(keys))["blobs"])
+    publish(RepositoryWriter(root), *blobs, seal_of(keys, pickle="deny"))
+    move_alias(RepositoryWriter(root), "blobs", "current", 2)
+    assert missing_models(RepositoryWriter(root), ["blobs"], seal_of(keys, pickle="deny")) == {}
 
 
 @pytest.mark.usefixtures("unverified")
 def test_the_signature_covers_the_version_number(
     root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path]
 ) -> None:
-    publish(root, *blobs, seal_of(keys))
+    publish(RepositoryWriter(root), *blobs, seal_of(keys))
     folder = root / "blobs/versions/1"
     text = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**text, "version": 2}, indent=2) + "\n")

@@ -43,9 +43,7 @@ class Trained:
         self.result: TrainingResult = train(request, settings, lambda _: None, self.log.append, lambda *_: None)
         repository = Repository(models)
         self.manifest: ModelManifest = repository.manifest("m", self.result.version)
-        self.estimator = load(
-            self.manifest, repository.version_dir("m", self.result.version), Trust.from_settings(settings)
-        )
+        self.estimator = load(self.manifest, repository.files("m", self.result.version), Trust.from_settings(settings))
 
     def answer(self, *bodies: dict[str, Any]) -> Prediction:
         with threadpool_limits(1):  # as a worker; many threads that wait for each other take a hundred times longer

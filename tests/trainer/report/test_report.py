@@ -82,7 +82,8 @@ class Page(HTMLParser):
 
 def write(folder: Path, evidence: Evidence) -> None:
     folder.mkdir(exist_ok=True)
-    draw_report(trainer.report.facts.gather(evidence))(folder, published(evidence))
+    for name, data in draw_report(trainer.report.facts.gather(evidence))(published(evidence)).items():
+        (folder / name).write_bytes(data)
 
 
 def reported(evidence: Evidence, folder: Path) -> tuple[Page, dict[str, Any]]:

@@ -19,6 +19,7 @@ from contract.model.repository import Repository
 from contract.settings import Settings
 from contract.work.training import Gate, TrainingRequest, TrainingResult
 from trainer.publishing.aliases import move_alias
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.report.evidence import Evidence
 from trainer.report.facts import comparison
 from trainer.training.comparison import by_chance
@@ -81,7 +82,7 @@ class Trainer:
         return train(request, settings, lambda _: None, self.log.append, self._promote)
 
     def _promote(self, model: str, version: int, alias: str) -> None:
-        move_alias(self.models, model, alias, version)
+        move_alias(RepositoryWriter(self.models), model, alias, version)
 
     @property
     def current(self) -> int | None:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from contract.errors import Code, ModelgateError
-from contract.files import read_regular
 from contract.model.manifest import ManifestDraft, ModelManifest
-from contract.model.repository import REPORT_JSON, Repository
+from contract.model.repository import Repository
 from contract.model.signature import Signature
 from contract.model.signature_edits import InvalidEdit
+from contract.model.version_files import VersionFiles
 from contract.settings import Settings
 from scoring.artifacts import checked_bytes
 from trainer.forks import Forks
 from trainer.importing import Refused
 from trainer.importing.assumptions import remaining
 from trainer.importing.import_process import FILE, ImportTask, SignatureEdit, examine_in_process
-from trainer.importing.inbox.imports import CHECK_TIMEOUT, drawn_report, import_folder
+from trainer.importing.inbox.imports import CHECK_TIMEOUT, drawn_report
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import code_of, locked
-from trainer.publishing.publish import PublishRefused, WriteReport, publish
+from trainer.publishing.disk import code_of
+from trainer.publishing.publish import MakeReport, PublishRefused, publish
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy
 from trainer.training.row_hashes import ROW_HASHES_FILE
 
@@ -35,12 +34,13 @@ def publish_edited(settings: Settings, model: str, version: int, edits: Mapping[
     The same edit of the same version is published once: then this returns the version that it made. Raises
     `ModelgateError`: `model_not_found`, `not_trusted`, and `not_published` with the cause and a remedy.
     """
-    manifest = Repository(settings.models_dir).read_manifest(model, version)
+    repository = RepositoryWriter(settings.models_dir)
+    manifest = repository.read_manifest(model, version)
     edit = SignatureEdit(manifest, edits)
     try:
         draft = _draft(manifest, edit.signature)
-        with locked(settings.models_dir, f"{model}.signatures"):
-            return _published_before(settings.models_dir, manifest, draft) or _publish(settings, edit, draft)
+        with repository.locked(f"{model}.signatures"):
+            return _published_before(repository, manifest, draft) or _publish(settings, repository, edit, draft)
     except InvalidEdit as invalid:
         raise manifest.error(Code.NOT_PUBLISHED, f"cannot be edited so: {invalid}") from None
     except Refused as refused:
@@ -62,9 +62,8 @@ def _draft(manifest: ModelManifest, signature: Signature) -> ManifestDraft:
     )
 
 
-def _published_before(root: Path, source: ModelManifest, draft: ManifestDraft) -> ModelManifest | None:
+def _published_before(repository: Repository, source: ModelManifest, draft: ManifestDraft) -> ModelManifest | None:
     """Return the version that the same edit has made, or None."""
-    repository = Repository(root)
     for version in reversed(repository.versions(source.name)):
         with suppress(ModelgateError):
             manifest = repository.read_manifest(source.name, version)
@@ -78,15 +77,14 @@ def _identity(draft: ManifestDraft) -> tuple[object, ...]:
     return draft.recipe, draft.signature, draft.notes
 
 
-def _publish(settings: Settings, edit: SignatureEdit, draft: ManifestDraft) -> ModelManifest:
-    source, root = edit.manifest, settings.models_dir
-    signing, version_dir = (
-        SigningPolicy.from_settings(settings),
-        Repository(root).version_dir(source.name, source.version),
-    )
-    signing.trust.check(source, version_dir)  # an unsigned version must not get a signature by an edit
-    data = checked_bytes(source, version_dir)
-    with import_folder(root) as folder, Forks() as forks:
+def _publish(
+    settings: Settings, repository: RepositoryWriter, edit: SignatureEdit, draft: ManifestDraft
+) -> ModelManifest:
+    source, signing = edit.manifest, SigningPolicy.from_settings(settings)
+    files = repository.files(source.name, source.version)
+    signing.trust.check(source, files)  # an unsigned version must not get a signature by an edit
+    data = checked_bytes(source, files)
+    with repository.import_folder() as folder, Forks() as forks:
         (folder / FILE).write_bytes(data)
         limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
         task = ImportTask(source.name, source.artifact.sha256, None, None, *limits, edit=edit.to_json())
@@ -100,33 +98,24 @@ def _publish(settings: Settings, edit: SignatureEdit, draft: ManifestDraft) -> M
             example=examined.example,
             remarks=tuple(remaining(examined.remarks, source.signature, draft.signature)),
         )
-        manifest = publish(root, data, draft, signing, _report(root, source, draft), forks, source.libraries)
-    retain(root, source.name, settings.keep_versions)
+        manifest = publish(repository, data, draft, signing, _report(files, source, draft), forks, source.libraries)
+    retain(repository, source.name, settings.keep_versions)
     return manifest
 
 
-def _report(root: Path, source: ModelManifest, draft: ManifestDraft) -> WriteReport | None:
-    """Return the function that writes what remains true of the report: all of it if inputs and outputs have the same
+def _report(files: VersionFiles, source: ModelManifest, draft: ManifestDraft) -> MakeReport | None:
+    """Return the function that makes what remains true of the report: all of it if inputs and outputs have the same
     names and kinds, and the record of the training rows if the values of rows are the same."""
-    folder = Repository(root).report_dir(source.name, source.version)
     old, new = source.signature, draft.signature
-    if [field.kind for field in old.inputs] != [field.kind for field in new.inputs] or not folder.is_dir():
+    if [field.kind for field in old.inputs] != [field.kind for field in new.inputs]:
         return None
-    page = _page(folder, draft.notes) if (old.names, old.outputs) == (new.names, new.outputs) else None
+    facts = files.report_facts() if (old.names, old.outputs) == (new.names, new.outputs) else None
+    page = None if facts is None else drawn_report({**facts, "notes": draft.notes})
 
-    def write(target: Path, manifest: ModelManifest) -> None:
+    def report(manifest: ModelManifest) -> dict[str, bytes]:
+        made = dict(page(manifest)) if page else {}
         with suppress(FileNotFoundError):
-            (target / ROW_HASHES_FILE).write_bytes(read_regular(folder / ROW_HASHES_FILE))
-        if page is not None:
-            page(target, manifest)
+            made[ROW_HASHES_FILE] = files.report(ROW_HASHES_FILE)
+        return made
 
-    return write
-
-
-def _page(folder: Path, notes: str) -> WriteReport | None:
-    """Return the function that writes a report again for another version, or None if there is none that can be read."""
-    try:
-        facts = json.loads(read_regular(folder / REPORT_JSON))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return drawn_report({**facts, "notes": notes}) if isinstance(facts, dict) else None
+    return report

@@ -13,6 +13,7 @@ import numpy as np
 from contract.errors import InvalidInstances, ModelgateError
 from contract.model.manifest import ArtifactDraft, Golden, InputDtype, InputFormat, ManifestDraft
 from contract.model.signature import Field, Kind, RowFormat, Signature
+from contract.model.version_files import VersionFiles
 from contract.row import Row, Value
 from contract.rows.coercion import coerce
 from contract.rows.instances import Records
@@ -41,7 +42,7 @@ def try_edit(file: Path, edit: SignatureEdit) -> Examined:
     manifest = edit.manifest
     artifact = dataclasses.replace(manifest.artifact, file=file.name)
     try:
-        estimator = load(dataclasses.replace(manifest, artifact=artifact), file.parent, Trust())
+        estimator = load(dataclasses.replace(manifest, artifact=artifact), VersionFiles(file.parent), Trust())
     except ModelgateError as error:
         raise Refused(error.what) from None
     trial = _EditTrial(estimator, manifest.draft(), edit.signature)

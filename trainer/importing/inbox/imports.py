@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import logging
 import os
 import platform
-import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,17 +17,18 @@ from typing import Any
 from contract.errors import Code, ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.repository import NAME, Repository, valid_name
+from contract.model.version_files import SIGNATURE_BYTES
 from contract.settings import MB, Settings
 from contract.work.training import RepositoryCommand
-from scoring.trust import SIGNATURE_BYTES
 from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
 from trainer.importing.files.formats import PICKLE, holds_code, recognise, stem
 from trainer.importing.files.signatures import CODE_PART, PART, SAMPLE_PART, ImportNotSigned, check
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import STAGING, code_of, no_link, staging
-from trainer.publishing.publish import PublishRefused, WriteReport, publish
+from trainer.publishing.disk import code_of
+from trainer.publishing.publish import MakeReport, PublishRefused, publish
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy
 
 RECIPE = "imported"
@@ -41,9 +39,6 @@ CHECK_TIMEOUT = 120
 
 MOST_CODE = 1_000_000
 """Largest size of the code beside a file, in bytes."""
-
-_FOLDER_PREFIX = "inbox"
-"""The prefix of import folders in the staging area. No model has this name."""
 
 log = logging.getLogger("trainer")
 
@@ -76,7 +71,8 @@ def import_file(
             raise Refused(
                 f"cannot become the model {name[:64]!r}: a name has up to 64 of a-z, 0-9, _ and - (and is not inbox)"
             )
-        with import_folder(settings.models_dir) as folder, forks_or_own(forks) as own_forks:
+        repository = RepositoryWriter(settings.models_dir)
+        with repository.import_folder() as folder, forks_or_own(forks) as own_forks:
             parts = _copied_parts(settings, folder, file, sample, code)
             check(settings, name, parts, None if signature is None else _signature(signature))
             _check_python(folder / FILE, versions or {})
@@ -86,8 +82,8 @@ def import_file(
             if hashlib.sha256(data).hexdigest() != result.sha256:
                 raise Refused(ALTERED)
             signing, report = SigningPolicy.from_settings(settings), drawn_report(result.facts)
-            manifest = publish(settings.models_dir, data, result.draft, signing, report, own_forks)
-            retain(settings.models_dir, name, settings.keep_versions)
+            manifest = publish(repository, data, result.draft, signing, report, own_forks)
+            retain(repository, name, settings.keep_versions)
             return manifest
     except Refused as refused:
         kind = Code.NOT_SIGNED if isinstance(refused, ImportNotSigned) else Code.NOT_PUBLISHED
@@ -136,9 +132,9 @@ def _made_with(versions: Mapping[str, str]) -> str:
     return f", made with {', '.join(f'{name} {version}' for name, version in versions.items())}" if versions else ""
 
 
-def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManifest | None:
+def imported_before(repository: Repository, name: str, file: Path, after: int) -> ModelManifest | None:
     """Return the version above `after` that was made from this very file, or None. Raises OSError."""
-    repository, fingerprint = Repository(root), _sha256(file)
+    fingerprint = _sha256(file)
     for version in reversed(repository.versions(name)):
         with suppress(ModelgateError):
             manifest = repository.manifest(name, version)
@@ -205,8 +201,8 @@ def _examined(
     return dataclasses.replace(result, draft=draft)
 
 
-def drawn_report(facts: dict[str, Any] | None) -> WriteReport | None:
-    """Return the function that writes the report, or None without facts.
+def drawn_report(facts: dict[str, Any] | None) -> MakeReport | None:
+    """Return the function that makes the report, or None without facts.
 
     The facts are not trusted: a pickle may have changed them in its process. They are escaped like all data, and the
     pictures are drawn here.
@@ -276,19 +272,6 @@ def _opened(path: Path) -> Iterator[int]:
 def _sha256(path: Path) -> str:
     with _opened(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def import_folder(root: Path) -> Iterator[Path]:
-    """Create a folder in the staging area and remove it afterwards. `sweep` leaves it alone while it is in use."""
-    with open(staging(root) / f"{_FOLDER_PREFIX}.lock", "a", opener=no_link) as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        folder = root / STAGING / f"{_FOLDER_PREFIX}-{secrets.token_hex(4)}"
-        folder.mkdir(mode=0o700)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _spooled(settings: Settings, name: str) -> Path:

@@ -234,8 +234,8 @@ class Inbox:
     def _publish(
         self, attempt: ImportAttempt, model: str, path: Path, beside: _Companions, forks: Forks
     ) -> ModelManifest:
-        root = self._settings.models_dir
-        known = imported_before(root, model, path, attempt.after) if attempt.deaths else None
+        repository = Repository(self._settings.models_dir)
+        known = imported_before(repository, model, path, attempt.after) if attempt.deaths else None
         sample, code, signature = (
             self._folder / name if name else None for name in (beside.sample, beside.code, beside.signature)
         )

@@ -18,9 +18,10 @@ from trainer.forks import Forks
 from trainer.importing import Refused
 from trainer.importing.assumptions import undecided
 from trainer.importing.import_process import SAMPLE
-from trainer.importing.inbox.imports import copy_sample, import_folder
+from trainer.importing.inbox.imports import copy_sample
 from trainer.importing.inbox.sample_comparison import compare_on_sample
 from trainer.publishing.promotion import Promote
+from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.report.evidence import VersionComparison
 from trainer.training.gate import objection, verdict
 
@@ -73,11 +74,12 @@ def _compared(
     settings: Settings, manifest: ModelManifest, version: int, sample: Path, forks: Forks
 ) -> tuple[Mapping[str, float], VersionComparison]:
     """Return the metrics on the sample, and the comparison with `version`."""
+    repository = RepositoryWriter(settings.models_dir)
     try:
-        with import_folder(settings.models_dir) as folder:
+        with repository.import_folder() as folder:
             copy_sample(settings, sample, folder / SAMPLE)
             trust = Trust.from_settings(settings)
-            return compare_on_sample(settings.models_dir, manifest, version, folder / SAMPLE, trust, forks)
+            return compare_on_sample(repository, manifest, version, folder / SAMPLE, trust, forks)
     except Refused as refused:
         return {}, VersionComparison(version, missing=f"the import {refused}")
     except OSError as error:

@@ -24,12 +24,12 @@ _FIGURES = (
 
 
 def compare_on_sample(
-    root: Path, manifest: ModelManifest, version: int, rows: Path, trust: Trust, forks: Forks
+    repository: Repository, manifest: ModelManifest, version: int, rows: Path, trust: Trust, forks: Forks
 ) -> tuple[Mapping[str, float], VersionComparison]:
     """Return the metrics of the imported version on the CSV file `rows`, and its comparison with `version`. Raises
     OSError."""
     arguments = {
-        "models": str(root.resolve()),
+        "models": str(repository.root.resolve()),
         "name": manifest.name,
         "new": manifest.version,
         "version": version,
@@ -65,7 +65,7 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
     manifest, version = repository.manifest(arguments["name"], arguments["new"]), arguments["version"]
     with Path(arguments["rows"]).open("rb") as file:
         sample_rows = sample.read(file)
-    estimator = load(manifest, repository.version_dir(manifest.name, manifest.version), trust)
+    estimator = load(manifest, repository.files(manifest.name, manifest.version), trust)
     tested = tested_rows(estimator, manifest.draft(), sample_rows)
     if tested is None:
         metrics: Mapping[str, float] = {}
