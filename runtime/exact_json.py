@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -14,6 +16,34 @@ _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _CONTAINERS = (dict, list)
 _LONG = b"0" * 19
 """The digits of the shortest whole number beyond 64 bits, each as a zero."""
+
+
+class JsonText(Mapping[str, Any]):
+    """A JSON object as text, which is parsed if somebody looks into it. `fragment` has writers pass it on."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    @functools.cached_property
+    def _members(self) -> dict[str, Any]:
+        members: dict[str, Any] = loads(self.text)
+        return members
+
+    def __getitem__(self, name: str) -> Any:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+def fragment(value: object) -> orjson.Fragment:
+    """Write a `JsonText` as it is: the `default` of `orjson.dumps`."""
+    if isinstance(value, JsonText):
+        return orjson.Fragment(value.text)
+    raise TypeError
 
 
 def loads(data: bytes) -> Any:

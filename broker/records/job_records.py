@@ -12,8 +12,8 @@ import orjson
 
 from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
 from contract.errors import Failure
-from contract.work.jobs import Job, PredictionJob, PredictionOutcome, Status
-from runtime.exact_json import loads
+from contract.work.jobs import Job, PredictionJob, Status
+from runtime.exact_json import JsonText, loads
 
 PARTS = tuple(str(number) for number in range(1, 17))
 """The fields of an ended job with its end as JSON, which `endings.lua` cuts into short parts (ADR 26)."""
@@ -135,17 +135,17 @@ def payload_of(text: bytes, function: str) -> Mapping[str, Any]:
 
 
 def read_prediction(data: Mapping[str, Any], kind: str, model: str) -> Job:
-    """Return the job of a hash with the fields `data`, which are parsed; `result` is RQ's return value."""
+    """Return the job of a hash with the fields `data`, which are parsed; `result` is RQ's return value, with
+    the answers in it, or as text, the members of an object, in `answers`."""
     along = data.get("echo") or {"ids": None, "warnings": []}
-    result = data.get("result")
-    outcome = PredictionOutcome.from_json(result) if result and data["status"] == "finished" else None
+    result = data.get("result") if data["status"] == "finished" else None
     return Job(
         kind=kind,
         model=model,
         version=int(data["version"]),
-        output=None if outcome is None else _output(outcome, along),
-        warnings=[*along["warnings"], *(outcome.warnings if outcome else ())],
-        metrics=None if outcome is None else _metrics(outcome, data.get("enqueued_at"), data.get("started_at")),
+        output=_output(result, along) if result else None,
+        warnings=[*along["warnings"], *(result["warnings"] if result else ())],
+        metrics=None if not result else _metrics(result, data.get("enqueued_at"), data.get("started_at")),
         **common_parts(data, SCORERS.crashed),
     )
 
@@ -163,6 +163,7 @@ def read_training(data: Mapping[str, Any], kind: str, _: str) -> Job:
     )
 
 
+_ANSWERS = ("predictions", "probabilities", "scores")
 _PHASES = {"plan": "reading", "score": "scoring", "assemble": "writing"}
 """The stages of a file prediction, and what its progress calls them."""
 
@@ -227,16 +228,20 @@ def _model_in(meta: str) -> str:
         return ""
 
 
-def _output(outcome: PredictionOutcome, along: Mapping[str, Any]) -> dict[str, object]:
+def _output(result: Mapping[str, Any], along: Mapping[str, Any]) -> Mapping[str, object]:
     """Return the output. In that of a lenient request each row that was not scored is null, and `errors` says why."""
-    answers: dict[str, object] = {"predictions": outcome.predictions, "probabilities": outcome.probabilities}
-    if outcome.scores is not None:
-        answers["scores"] = outcome.scores
+    text, ids = result.get("answers"), along["ids"]
+    if not isinstance(text, bytes):  # which no JSON holds
+        answers = {name: result[name] for name in _ANSWERS if name in result}
+    elif "errors" in along:
+        answers = loads(b"{%b}" % text)
+    else:
+        return JsonText(b'{%b,"ids":%b}' % (text, b"null" if ids is None else dumps(ids).encode()))
     if "errors" not in along:
-        return {**answers, "ids": along["ids"]}
+        return {**answers, "ids": ids}
     gaps = frozenset(along["refused"])
     filled = {name: _with_gaps(values, gaps) if values else values for name, values in answers.items()}
-    return {**filled, "ids": along["ids"], "errors": along["errors"]}
+    return {**filled, "ids": ids, "errors": along["errors"]}
 
 
 def _with_gaps(values: Any, gaps: frozenset[int]) -> list[object]:
@@ -245,9 +250,9 @@ def _with_gaps(values: Any, gaps: frozenset[int]) -> list[object]:
     return [None if position in gaps else next(rest) for position in range(len(values) + len(gaps))]
 
 
-def _metrics(outcome: PredictionOutcome, enqueued: str | None, started: str | None) -> dict[str, object]:
+def _metrics(result: Mapping[str, Any], enqueued: str | None, started: str | None) -> dict[str, object]:
     queue_ms = None
     if enqueued and started:
         waited = datetime.fromisoformat(started) - datetime.fromisoformat(enqueued)
         queue_ms = round(max(0.0, waited.total_seconds() * 1000), 3)
-    return {"queue_ms": queue_ms, "predict_ms": outcome.predict_ms, "batch_rows": outcome.batch_rows}
+    return {"queue_ms": queue_ms, "predict_ms": result["predict_ms"], "batch_rows": result["batch_rows"]}

@@ -94,12 +94,13 @@ class PredictionOutcome:
     scores: Sequence[Answer] | None = None
 
     def to_json(self) -> dict[str, object]:
+        """The answers come last: the gateway passes the text from `predictions` on (`broker.state.job_reading`)."""
         data: dict[str, object] = {
-            "predictions": self.predictions,
-            "probabilities": self.probabilities,
             "warnings": self.warnings,
             "predict_ms": self.predict_ms,
             "batch_rows": self.batch_rows,
+            "predictions": self.predictions,
+            "probabilities": self.probabilities,
         }
         return data if self.scores is None else {**data, "scores": self.scores}
 

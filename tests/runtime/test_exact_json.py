@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 
-from runtime.exact_json import loads
+from runtime.exact_json import JsonText, fragment, loads
 
 CASES = [
     b'{"a": [1, -0, 1.5, -0.0, 1e22, true, null, "\\u00fc \\ud83d\\ude00"]}',
@@ -26,3 +27,11 @@ def test_values_and_their_types_are_those_of_the_standard_library(data: bytes) -
 def test_what_is_not_json_raises_a_value_error(data: bytes) -> None:
     with pytest.raises((json.JSONDecodeError, UnicodeDecodeError)):
         loads(data)
+
+
+def test_an_object_that_is_still_text_is_written_as_it_is_and_read_as_a_mapping() -> None:
+    value = JsonText(b'{"a":1.50,"b":%d}' % 2**70)
+    assert orjson.dumps({"output": value}, fragment) == b'{"output":{"a":1.50,"b":%d}}' % 2**70
+    assert value == {"a": 1.5, "b": 2**70}
+    with pytest.raises(TypeError):
+        orjson.dumps({"output": object()}, fragment)

@@ -16,7 +16,8 @@ from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from broker.state.job_reading import parse_reply
 from contract.errors import Failure
-from contract.work.jobs import Status
+from contract.work.jobs import PredictionOutcome, Status
+from runtime.exact_json import JsonText
 from tests.broker.samples import CHANNEL, job, outcome, published, read, scorer, take
 from tests.support import until
 
@@ -117,6 +118,21 @@ def test_a_message_about_a_large_result_has_only_its_id(jobs: Jobs, queue: Score
         queue.finish({"large": outcome(*[0.123456] * 5000), "small": outcome(1.0)})
         message: Any = until(lambda: subscription.get_message(timeout=1), "the end is published")
     assert parse_reply(message["data"]) == [("large", None), ("small", published(jobs, "small"))]
+
+
+def test_the_answers_in_a_message_are_passed_on_as_they_are(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    jobs.submit([job("a", reply_to=CHANNEL, ids=['x,"predictions":'], warnings=['of,"predictions":'])])
+    with redis.pubsub(ignore_subscribe_messages=True) as subscription:
+        subscription.subscribe(CHANNEL)
+        take(queue)
+        queue.finish({"a": PredictionOutcome([1234.5], [{"yes": 0.25}], ['late,"predictions":'], 0.25, 1, [7])})
+        message: Any = until(lambda: subscription.get_message(timeout=1), "the end is published")
+    ((_, told),) = parse_reply(message["data"].replace(b"[1234.5]", b"[1234.500]"))
+    assert told == published(jobs, "a")
+    assert isinstance(told.output, JsonText)
+    assert told.output.text == (
+        b'{"predictions":[1234.500],"probabilities":[{"yes":0.25}],"scores":[7],"ids":["x,\\"predictions\\":"]}'
+    )
 
 
 def test_unreadable_lines_of_a_message_are_skipped() -> None:
