@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,6 +48,16 @@ def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -
             return value
         time.sleep(0.02)
     raise AssertionError(f"not within {deadline} s: {what}")
+
+
+@dataclass
+class Clock:
+    """Shows the time that a test sets."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class InThreads:

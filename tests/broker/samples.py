@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from redis import Redis
+
+from broker.records.job_kinds import TRAINING
+from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
+from broker.sides.trainer import TrainerQueue
 from contract.work.api_keys import Key, Limits, Scope
 from contract.work.jobs import Job, PredictionJob, PredictionOutcome
+from tests.support import SIGNER
 
 CHANNEL = "mg:reply:test"
 
@@ -41,6 +48,20 @@ def take(queue: ScorerQueue, **limits: Any) -> list[str]:
     """Take the next batch and return its ids."""
     batch = queue.take(BatchLimits(**limits))
     return [job.id for job in batch.jobs] if batch else []
+
+
+def trainer(
+    redis: Redis,
+    recipes: Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+    inc: str = "t-0-x",
+    host: str = "",
+) -> TrainerQueue:
+    """Register a trainer that has published its recipes, and return its queue."""
+    Leases(redis, group=TRAINERS).register(inc, host=host, queues=[TRAINING.queue])
+    queue = TrainerQueue(redis, inc, TRAINING, SIGNER)
+    queue.publish_recipes(recipes, parameters or {})
+    return queue
 
 
 def scorer(leases: Leases, connection: Any, inc: str = "w-0-x") -> ScorerQueue:

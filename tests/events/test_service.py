@@ -26,6 +26,7 @@ from broker.sides.supervisor import Leases
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
 from contract.model.repository import Repository
+from contract.work.jobs import PredictionOutcome
 from contract.work.training import TrainingRequest
 from contract.work.webhooks import AllowedTargets, Subscription
 from events import sender
@@ -40,6 +41,7 @@ SECRET = b"s" * 32
 LANE = "mg-events:due: 127.0.0.1"
 """The deliveries of nobody's jobs to loopback."""
 CREATED = "2026-01-02T03:04:05.000006Z"
+SCORED_ROW = outcome(3.0)
 
 
 @pytest.fixture
@@ -77,14 +79,18 @@ def jobs(redis: Redis) -> Jobs:
     return Jobs(redis, max_queue_rows=100, timeout=30, result_ttl=60)
 
 
-def end(redis: Redis, jobs: Jobs, **changes: Any) -> str:
-    """Submit a job and score it, and return its id."""
-    leases = Leases(redis)
-    queue = scorer(leases, redis)
+def end(redis: Redis, jobs: Jobs, result: PredictionOutcome | Failure = SCORED_ROW, **changes: Any) -> None:
+    """Submit the job j1 and let it end with `result`."""
+    queue = scorer(Leases(redis), redis)
     jobs.submit([job("j1", **changes)])
-    (taken,) = take(queue)
-    queue.finish({taken: outcome(3.0)})
-    return taken
+    assert take(queue) == ["j1"]
+    queue.finish({"j1": result})
+
+
+def cancel(jobs: Jobs, job_id: str, **changes: Any) -> None:
+    """Submit a job and cancel it."""
+    jobs.submit([job(job_id, **changes)])
+    jobs.cancel(job_id)
 
 
 def run_until(service: Service, condition: Callable[[], Any], what: str) -> Any:
@@ -170,8 +176,8 @@ def test_a_receiver_can_put_off_the_next_try(redis: Redis, jobs: Jobs, service: 
     assert 900 < wait < 1001
 
 
-def _tried(redis: Redis) -> Any:
-    deliveries = Webhooks(redis).deliveries("j1")
+def _tried(redis: Redis, job_id: str = "j1") -> Any:
+    deliveries = Webhooks(redis).deliveries(job_id)
     return deliveries if deliveries and deliveries[0]["tries"] else None
 
 
@@ -221,10 +227,9 @@ def test_a_host_that_does_not_answer_delays_no_other_whatever_waits_for_it(
         jobs.cancel(name)
     run_until(service, lambda: redis.hget("mg-events:waiting", "") == b"1000", "all are planned")
     with receiver() as other:
-        jobs.submit([job("quick", webhook=other.url.replace("127.0.0.1", "localhost"))])
-        jobs.cancel("quick")
+        cancel(jobs, "quick", webhook=other.url.replace("127.0.0.1", "localhost"))
         service.step()
-        until(lambda: other.received, "the other one is sent in this round", 30)
+        until(lambda: other.received, "the other one is sent in this round")
         assert len(hook.received) <= EACH_HOST
 
 
@@ -236,13 +241,11 @@ def test_an_owner_whose_hosts_do_not_answer_leaves_senders_to_others(
         slow.answers = [None] * 100
         for number, name in enumerate(names):
             url = slow.url.replace("127.0.0.1", f"127.0.0.{2 + number % 20}")
-            jobs.submit([job(name, webhook=url, caller=key("k", "slow"))])
-            jobs.cancel(name)
+            cancel(jobs, name, webhook=url, caller=key("k", "slow"))
         run_until(service, lambda: len(slow.received) == EACH_OWNER, "the slow owner has its share")
-        jobs.submit([job("quick", webhook=hook.url, caller=key("k", "other"))])
-        jobs.cancel("quick")
+        cancel(jobs, "quick", webhook=hook.url, caller=key("k", "other"))
         service.step()
-        until(lambda: hook.received, "the other one is sent in this round", 30)
+        until(lambda: hook.received, "the other one is sent in this round")
         assert len(slow.received) == EACH_OWNER
 
 
@@ -276,8 +279,7 @@ def test_an_owner_has_so_many_waiting_and_the_others_are_given_up(
     monkeypatch.setattr("broker.sides.deliveries.MOST_WAITING", 2)
     hook.answers = [(500, {})] * 2
     for name in ("a", "b", "c"):
-        jobs.submit([job(name, webhook=hook.url)])
-        jobs.cancel(name)
+        cancel(jobs, name, webhook=hook.url)
     run_until(service, lambda: delivered(redis, "c") == ["failed"], "the third is given up")
     (delivery,) = Webhooks(redis).deliveries("c")
     assert "2 webhooks of its owner wait already" in delivery["tries"][0]["error"]
@@ -290,9 +292,7 @@ def test_a_webhook_waits_without_the_output_of_its_job(
     redis: Redis, jobs: Jobs, service: Service, hook: Receiver
 ) -> None:
     hook.answers = [(500, {})]
-    queue = scorer(Leases(redis), redis)
-    jobs.submit([job("j1", webhook=hook.url)])
-    queue.finish({take(queue)[0]: outcome(*[1 / 3] * 2_000)})
+    end(redis, jobs, outcome(*[1 / 3] * 2_000), webhook=hook.url)
     run_until(service, lambda: _tried(redis), "a try has failed")
     assert len(hook.bodies()[0]["data"]["output"]["predictions"]) == 2_000
     assert redis.memory_usage("mg-events:delivery:msg_j1") < 1_500
@@ -301,18 +301,12 @@ def test_a_webhook_waits_without_the_output_of_its_job(
 def test_webhooks_are_gone_with_their_job(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
     hook.answers = [(500, {}), (204, {})]
     for name in ("a", "b"):
-        jobs.submit([job(name, webhook=hook.url)])
-        jobs.cancel(name)
-        run_until(service, lambda name=name: _tries(redis, name), "a try is noted")  # type: ignore[misc]
+        cancel(jobs, name, webhook=hook.url)
+        run_until(service, lambda name=name: _tried(redis, name), "a try is noted")  # type: ignore[misc]
     assert {delivered(redis, name)[0] for name in "ab"} == {"pending", "delivered"}
     assert 0 < redis.ttl("mg-events:delivery:msg_b") <= 60, "its job is kept for a minute"
     assert jobs.delete("a") and jobs.delete("b")
     assert set(redis.keys("mg-events:*")) <= {b"mg-events:models", b"mg-events:alive"}
-
-
-def _tries(redis: Redis, job_id: str) -> Any:
-    deliveries = Webhooks(redis).deliveries(job_id)
-    return deliveries and deliveries[0]["tries"]
 
 
 def test_what_waits_for_an_owner_or_a_host_can_be_deleted(
@@ -324,8 +318,7 @@ def test_what_waits_for_an_owner_or_a_host_can_be_deleted(
         ("b", "risk", "http://localhost:9/"),
         ("c", "sales", "http://127.0.0.1:9/"),
     ):
-        jobs.submit([job(name, webhook=url, caller=key("k", owner))])
-        jobs.cancel(name)
+        cancel(jobs, name, webhook=url, caller=key("k", owner))
     run_until(service, lambda: webhooks.waiting() == {"risk": 2, "sales": 1}, "all wait")
     assert webhooks.delete_waiting("risk", "localhost") == 1 and webhooks.deliveries("b") == []
     assert webhooks.delete_waiting("risk") == 1 and webhooks.delete_waiting("risk") == 0
@@ -338,8 +331,7 @@ def test_a_full_redis_gets_no_deliveries_and_sends_those_that_it_has(
     hook.answers = [(500, {})]
     end(redis, jobs, webhook=hook.url)
     run_until(service, lambda: _tried(redis), "one waits")
-    jobs.submit([job("late", webhook=hook.url)])
-    jobs.cancel("late")
+    cancel(jobs, "late", webhook=hook.url)
     redis.config_set("maxmemory", 1)
     try:
         for _ in range(5):
@@ -390,18 +382,14 @@ def test_a_job_that_is_gone_is_reported_all_the_same(
 
 
 def test_a_long_output_is_a_reference(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
-    queue = scorer(Leases(redis), redis)
-    jobs.submit([job("j1", webhook=hook.url)])
-    queue.finish({take(queue)[0]: outcome(*[1 / 3] * 10_000)})
+    end(redis, jobs, outcome(*[1 / 3] * 10_000), webhook=hook.url)
     run_until(service, lambda: hook.received, "it is reported")
     data = hook.bodies()[0]["data"]
     assert (data["output"], data["status"]) == ({"href": "/v1/jobs/j1"}, "succeeded")
 
 
 def test_why_a_prediction_failed_has_to_be_read(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
-    queue = scorer(Leases(redis), redis)
-    jobs.submit([job("j1", webhook=hook.url)])
-    queue.finish({take(queue)[0]: Failure("model_error", "the field secret_income is negative")})
+    end(redis, jobs, Failure("model_error", "the field secret_income is negative"), webhook=hook.url)
     run_until(service, lambda: hook.received, "it is reported")
     message = hook.bodies()[0]
     assert message["type"] == "prediction.failed" and message["data"]["error"]["code"] == "model_error"

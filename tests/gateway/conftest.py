@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from redis.exceptions import RedisError
 from werkzeug.routing import Rule
 
 from broker.link.connection import connect
+from broker.sides.file_tasks import FileTasks
 from broker.sides.scorer import BatchJob, BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from contract.errors import Failure
@@ -28,6 +30,7 @@ from gateway.door.entrance import Door
 from gateway.http.exchange import Exchange
 from gateway.openapi.document import content, problems
 from gateway.serving.repository_commands import RunCommand
+from tests.gateway.callers import ADMIN_KEY
 from tests.provoked import FILES, PROVOKED
 from tests.stacks.gateways import Gateway, serving
 from tests.support import DEADLINE, Sum, state_dir, write_version
@@ -71,6 +74,12 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.parts.KEYS_TIMEOUT", DEADLINE)
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks for the end of watched jobs often: a gateway that is closed waits for the pause between two looks."""
+    monkeypatch.setattr("gateway.serving.job_events.LOOK_EVERY", 0.02)
+
+
 @pytest.fixture
 def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Settings:
     return settings_in(tmp_path, redis_url)
@@ -104,6 +113,7 @@ def settings_in(folder: Path, redis_url: str) -> Settings:
         max_queue_rows=5,
         max_wait=30,
         state_dir=state_dir(folder),
+        spool_dir=folder / "spool",
     )
 
 
@@ -124,7 +134,7 @@ def scorer(redis: Redis, outcome: Callable[[BatchJob], PredictionOutcome | Failu
         while not stop.is_set():
             batch = queue.take(BatchLimits())
             if batch is None:
-                queue.wait_for_work(BatchLimits(), 0.1)
+                queue.wait_for_work(BatchLimits())
                 continue
             queue.finish({job.id: outcome(job) for job in batch.jobs})
 
@@ -132,12 +142,16 @@ def scorer(redis: Redis, outcome: Callable[[BatchJob], PredictionOutcome | Failu
     thread.start()
     yield
     stop.set()
+    with suppress(RedisError):
+        redis.rpush("mg:bell", "")  # it waits no longer
     thread.join()
 
 
 def without_redis(settings: Settings, run_command: RunCommand | None = None, **changes: Any) -> FlaskClient:
     """A gateway that has learnt from Redis that there are no keys, and whose Redis does not answer any more."""
-    app = create_app(replace(settings, redis_url="redis://127.0.0.1:1", submit_timeout=1, **changes), run_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.parts.connect", partial(connect, resends=0))  # it stays away however often it is asked
+        app = create_app(replace(settings, redis_url="redis://127.0.0.1:1", submit_timeout=1, **changes), run_command)
     app.extensions["door"]._keys._closed._known = True
     app.extensions["listener"]._subscribed.set()  # a first request would wait for it
     return app.test_client()
@@ -146,6 +160,24 @@ def without_redis(settings: Settings, run_command: RunCommand | None = None, **c
 @pytest.fixture
 def client(settings: Settings) -> FlaskClient:
     return create_app(settings).test_client()
+
+
+@pytest.fixture
+def closed(settings: Settings) -> FlaskClient:
+    """A client of a gateway that needs keys."""
+    return create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
+
+
+@pytest.fixture
+def spool(settings: Settings) -> Path:
+    return settings.spool_dir
+
+
+@pytest.fixture
+def lane(redis: Redis) -> FileTasks:
+    """What a scorer has to do for files."""
+    Leases(redis).register("w-0-x")
+    return FileTasks(redis, "w-0-x")
 
 
 @pytest.fixture(autouse=True)

@@ -118,27 +118,18 @@ def test_our_own_redis_refuses_jobs_at_its_limit_and_evicts_none(tmp_path: Path)
     assert (config["maxmemory"], config["maxmemory-policy"]) == (str(64 * 1024 * 1024), "noeviction")
 
 
-def test_no_process_but_the_gateway_and_the_welcome_gets_the_admin_key() -> None:
-    programs = configparser.ConfigParser(interpolation=None)
-    programs.read(PROJECT / "supervisord.conf")
+@pytest.mark.parametrize(
+    ("secret", "programs"), [("ADMIN_KEY", {"gateway", "welcome"}), ("WEBHOOK_SECRET", {"gateway", "events"})]
+)
+def test_a_secret_reaches_the_programs_that_need_it_alone(secret: str, programs: set[str]) -> None:
+    configuration = configparser.ConfigParser(interpolation=None)
+    configuration.read(PROJECT / "supervisord.conf")
     environments = {
-        name.removeprefix("program:"): dict_of_key_value_pairs(programs[name].get("environment", ""))
-        for name in programs.sections()
+        name.removeprefix("program:"): dict_of_key_value_pairs(configuration[name].get("environment", ""))
+        for name in configuration.sections()
         if name.startswith("program:")
     }
-    assert {name for name in environments if environments[name].get("ADMIN_KEY") != ""} == {"gateway", "welcome"}
-
-
-def test_only_gateway_and_events_get_the_secret_of_webhooks() -> None:
-    programs = configparser.ConfigParser(interpolation=None)
-    programs.read(PROJECT / "supervisord.conf")
-    environments = {
-        name.removeprefix("program:"): dict_of_key_value_pairs(programs[name].get("environment", ""))
-        for name in programs.sections()
-        if name.startswith("program:")
-    }
-    kept = {name for name, environment in environments.items() if environment.get("WEBHOOK_SECRET") != ""}
-    assert kept == {"gateway", "events"}
+    assert {name for name in environments if environments[name].get(secret) != ""} == programs
 
 
 def test_the_welcome_takes_another_program_at_its_address_for_no_answer(

@@ -195,19 +195,14 @@ def test_a_flooded_model_delays_another_by_at_most_one_batch(
     assert redis.llen("rq:queue:predict:flood") > 1000
 
 
-def test_a_scorer_takes_only_the_models_it_serves(jobs: Jobs, models: Path, make_scorer: MakeScorer) -> None:
+@pytest.mark.parametrize("limits", [{"served": ("two",)}, {"skipped": ("one",)}], ids=["serves", "skips"])
+def test_a_scorer_takes_the_models_that_it_serves_and_does_not_skip(
+    jobs: Jobs, models: Path, make_scorer: MakeScorer, limits: Any
+) -> None:
     for name in ("one", "two"):
         write_version(models, name, Sum(), numbers("a", "b"))
     jobs.submit([job("a", "one"), job("b", "two")])
-    drain(make_scorer(served=("two",)))
-    assert [read(jobs, i).status for i in "ab"] == [Status.QUEUED, Status.SUCCEEDED]
-
-
-def test_a_scorer_does_not_take_skipped_models(jobs: Jobs, models: Path, make_scorer: MakeScorer) -> None:
-    for name in ("one", "two"):
-        write_version(models, name, Sum(), numbers("a", "b"))
-    jobs.submit([job("a", "one"), job("b", "two")])
-    drain(make_scorer(skipped=("one",)))
+    drain(make_scorer(**limits))
     assert [read(jobs, i).status for i in "ab"] == [Status.QUEUED, Status.SUCCEEDED]
 
 

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from broker.link.connection import connect
 from broker.link.outbox import PAUSE, Outbox
 from broker.link.scripts import Call, Scripts, Step
-from tests.support import until
+from tests.support import Clock, until
 
 NOWHERE = "redis://127.0.0.1:1"
 
@@ -27,13 +27,6 @@ class Notes:
     def __call__(self) -> Sequence[Step]:
         texts, self.texts = self.texts, []
         return [("SADD", "notes", *texts)] if texts else []
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

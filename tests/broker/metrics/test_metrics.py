@@ -118,10 +118,7 @@ def ended(redis: Redis, *models: str) -> dict[tuple[str, ...], float]:
     return MetricsReader(redis).read(models).values[table.JOBS]
 
 
-def test_each_end_of_a_job_counts_once(redis: Redis) -> None:
-    jobs, leases = Jobs(redis, max_queue_rows=10, timeout=30, result_ttl=60), Leases(redis)
-    leases.register("w-0-x")
-    queue = ScorerQueue(redis, "w-0-x")
+def test_each_end_of_a_job_counts_once(redis: Redis, jobs: Jobs, queue: ScorerQueue, leases: Leases) -> None:
     jobs.submit([job("a"), job("b"), job("c"), job("d", expires_after=0)])
     jobs.cancel("c")
     leases.expire()
@@ -173,10 +170,7 @@ def test_the_newest_versions_count_and_the_fields_of_others_are_outdated(redis: 
     assert {name.split(b"|")[1] for name in outdated} == {b"3", b"8", b"9" * 5000}
 
 
-def test_the_wait_of_a_job_is_in_its_bucket(redis: Redis) -> None:
-    jobs, leases = Jobs(redis, max_queue_rows=10, timeout=30, result_ttl=60), Leases(redis)
-    leases.register("w-0-x")
-    queue = ScorerQueue(redis, "w-0-x")
+def test_the_wait_of_a_job_is_in_its_bucket(redis: Redis, jobs: Jobs, queue: ScorerQueue) -> None:
     for number, (enqueued, started) in enumerate(
         [
             ("2026-01-02T10:00:00.000000Z", "2026-01-02T10:00:00.004000Z"),

@@ -14,13 +14,7 @@ from broker.sides.supervisor import LEASE, Leases, incarnation
 from contract.errors import Failure
 from contract.work.jobs import Status
 from tests.broker.samples import job, outcome, read, scorer, take
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support import Clock
 
 
 def patient(redis: Redis, clock: Clock) -> Leases:

@@ -62,6 +62,14 @@ def begin(trainer_queue: TrainerQueue, *known: str) -> OwnedJob:
     return begun
 
 
+@pytest.fixture
+def running(trainings: TrainerClient, trainer_queue: TrainerQueue) -> str:
+    """The id of a training that the trainer has begun."""
+    job_id = trainings.submit(REQUEST).id
+    begin(trainer_queue)
+    return job_id
+
+
 def fetch(redis: Redis, job_id: str) -> RQJob:
     return RQJob.fetch(job_id, connection=redis, serializer=JSONSerializer)
 
@@ -156,15 +164,13 @@ def test_a_training_that_stock_rq_queued_in_its_own_format_does_not_hide_the_oth
 
 
 def test_a_failure_has_its_code_and_details(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs, redis: Redis
+    trainer_queue: TrainerQueue, jobs: Jobs, redis: Redis, running: str
 ) -> None:
-    job_id = trainings.submit(REQUEST).id
-    begin(trainer_queue)
     failure = Failure("timeout", "it took too long", {"seconds": 3})
-    trainer_queue.finish(job_id, failure)
-    ended = read(jobs, job_id)
+    trainer_queue.finish(running, failure)
+    ended = read(jobs, running)
     assert (ended.status, ended.error, ended.output) == (Status.FAILED, failure, None)
-    assert redis.zrange("mg:ended:failed:training", 0, -1) == [job_id.encode()]
+    assert redis.zrange("mg:ended:failed:training", 0, -1) == [running.encode()]
 
 
 def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(
@@ -181,20 +187,18 @@ def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(
 
 
 def test_a_log_keeps_its_end_and_knows_where_it_begins(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
+    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis, running: str
 ) -> None:
-    job_id = trainings.submit(REQUEST).id
-    begin(trainer_queue)
     lines = b"".join(b"%06d %s\n" % (number, b"x" * 92) for number in range(20_000))
     for start in range(0, len(lines), 100_000):
-        trainer_queue.report_progress(job_id, None, lines[start : start + 100_000], start)
-    first, kept = trainings.log(job_id, 0)
+        trainer_queue.report_progress(running, None, lines[start : start + 100_000], start)
+    first, kept = trainings.log(running, 0)
     assert first > 0 and kept == lines[first:] and len(kept) <= 1_048_576
-    assert trainings.log(job_id, len(lines) - 100) == (len(lines) - 100, lines[-100:])
-    assert trainings.log(job_id, -100) == (len(lines) - 100, lines[-100:])
-    assert trainings.log(job_id, -2_000_000) == (first, kept)
-    trainer_queue.finish(job_id, OUTPUT)
-    assert 0 < redis.ttl(f"mg:log:{job_id}") <= 60
+    assert trainings.log(running, len(lines) - 100) == (len(lines) - 100, lines[-100:])
+    assert trainings.log(running, -100) == (len(lines) - 100, lines[-100:])
+    assert trainings.log(running, -2_000_000) == (first, kept)
+    trainer_queue.finish(running, OUTPUT)
+    assert 0 < redis.ttl(f"mg:log:{running}") <= 60
 
 
 def test_a_cancelled_training_never_begins(trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs) -> None:
@@ -205,27 +209,23 @@ def test_a_cancelled_training_never_begins(trainings: TrainerClient, trainer_que
 
 
 def test_a_running_training_that_is_cancelled_ends_at_once_and_its_result_is_dropped(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs
+    trainer_queue: TrainerQueue, jobs: Jobs, running: str
 ) -> None:
-    job_id = trainings.submit(REQUEST).id
-    begin(trainer_queue)
-    jobs.cancel(job_id)
-    assert trainer_queue.report_progress(job_id, {"phase": "late"}, b"late\n", 0) is Ownership.ENDED
-    assert not trainer_queue.finish(job_id, OUTPUT)
-    ended = read(jobs, job_id)
+    jobs.cancel(running)
+    assert trainer_queue.report_progress(running, {"phase": "late"}, b"late\n", 0) is Ownership.ENDED
+    assert not trainer_queue.finish(running, OUTPUT)
+    ended = read(jobs, running)
     assert (ended.status, ended.output, ended.progress) == (Status.CANCELED, None, None)
-    assert jobs.delete(job_id) and jobs.read([job_id]) == [None]
+    assert jobs.delete(running) and jobs.read([running]) == [None]
 
 
 def test_the_training_of_a_stopped_trainer_returns_without_a_death(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, leases: Leases, redis: Redis
+    trainer_queue: TrainerQueue, leases: Leases, redis: Redis, running: str
 ) -> None:
-    job_id = trainings.submit(REQUEST).id
-    begin(trainer_queue)
-    assert leases.give_back("t-0-x") == {job_id: "queued"}
+    assert leases.give_back("t-0-x") == {running: "queued"}
     with pytest.raises(FencedError):
-        trainer_queue.finish(job_id, OUTPUT)
-    assert begin(trainer(redis, leases, "t-0-y")) == OwnedJob(job_id, REQUEST.to_json(), 0, 0)
+        trainer_queue.finish(running, OUTPUT)
+    assert begin(trainer(redis, leases, "t-0-y")) == OwnedJob(running, REQUEST.to_json(), 0, 0)
 
 
 def test_a_training_starts_again_once_and_fails_at_the_second_death(
@@ -243,11 +243,7 @@ def test_a_training_starts_again_once_and_fails_at_the_second_death(
     assert ended.error is not None and ended.error.code == "trainer_crashed"
 
 
-def test_supervisors_of_workers_leave_trainers_alone(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
-) -> None:
-    job_id = trainings.submit(REQUEST).id
-    begin(trainer_queue)
+def test_supervisors_of_workers_leave_trainers_alone(redis: Redis, running: str) -> None:
     redis.delete("mg:lease:t-0-x")
     now = 0.0
     workers = Leases(redis, clock=lambda: now)
@@ -255,7 +251,7 @@ def test_supervisors_of_workers_leave_trainers_alone(
         workers.renew([])
     assert workers.reap() == []
     workers.reconcile()
-    assert fetch(redis, job_id).get_status() == JobStatus.STARTED
+    assert fetch(redis, running).get_status() == JobStatus.STARTED
     assert Jobs(redis, max_queue_rows=1, timeout=1, result_ttl=1).workers() == 0
 
 

@@ -45,6 +45,7 @@ def key(away_from_redis: CommandLine, redis: Redis, redis_url: str, monkeypatch:
     return away_from_redis
 
 
+@pytest.mark.waits
 def test_a_key_is_made_and_printed_once(key: CommandLine, redis: Redis, tmp_path: Path) -> None:
     options = ("--models", "loan,iris", "--owner", "risk", "--limits", "rows_per_second=100, jobs_in_flight=2")
     command = [sys.executable, "-m", "gateway", "key", "add", "--name", "ci", "--scopes", "predict,read"]

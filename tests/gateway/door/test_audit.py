@@ -15,10 +15,6 @@ from redis import Redis
 from broker.access.audit_log import FIELDS, AuditEntry, AuditLog, Outcome, Stream
 from broker.link.connection import connect
 from broker.link.scripts import Scripts
-from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
-from broker.sides.supervisor import Leases
-from broker.sides.trainer import TrainerQueue
 from contract.settings import Settings
 from contract.work.api_keys import Key, Limits, Scope, new_token
 from contract.work.training import RepositoryCommand
@@ -29,13 +25,12 @@ from gateway.door.audit import MOST_GROUPS, SUMMARY_EVERY, Repetitions
 from gateway.http.operations import Operation
 from gateway.http.rules import Level, Route
 from runtime.logs import AUDIT
+from tests.broker import samples
 from tests.docs.test_http_api import PAGE
-from tests.gateway.callers import store
+from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.conftest import without_redis
 from tests.gateway.log_lines import LogLines, recorded
-from tests.support import SIGNER
 
-ADMIN_KEY = "a" * 40
 ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 ROW = {"a": 1, "b": 2}
 MODEL = "/v1/models/sum"
@@ -55,9 +50,8 @@ def answer(command: RepositoryCommand) -> dict[str, Any]:
 @pytest.fixture
 def client(settings: Settings, redis: Redis) -> FlaskClient:
     """A closed gateway that takes uploads, and a trainer that obeys every command."""
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["sum", "tabular"], {})
-    closed = replace(settings, admin_key=ADMIN_KEY, allow_upload="1", spool_dir=settings.models_dir.with_name("spool"))
+    samples.trainer(redis, ["sum", "tabular"])
+    closed = replace(settings, admin_key=ADMIN_KEY, allow_upload="1")
     return create_app(closed, answer).test_client()
 
 

@@ -10,15 +10,12 @@ import pytest
 import requests
 from redis import Redis
 
-from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
-from broker.sides.supervisor import Leases
-from broker.sides.trainer import TrainerQueue
 from contract.settings import Settings
+from tests.broker import samples
 from tests.gateway.door.test_audit import ADMIN, ADMIN_KEY, LESSER, entries
 from tests.gateway.http.test_idempotent_commands import trainer
 from tests.stacks.gateways import Gateway, serving
-from tests.support import SIGNER, until
+from tests.support import until
 
 pytestmark = pytest.mark.waits
 
@@ -28,8 +25,7 @@ SCHEDULE = {"cron": "0 3 * * 1", "request": {"recipe": "tabular", "target": "y",
 @pytest.fixture
 def server(settings: Settings, redis: Redis) -> Iterator[Gateway]:
     """A closed gateway that trusts the proxies of 127.0.0.0/8."""
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["tabular"], {})
+    samples.trainer(redis, ["tabular"])
     with serving(settings, ADMIN_KEY=ADMIN_KEY, TRUSTED_PROXIES="127.0.0.0/8") as server:
         yield server
 

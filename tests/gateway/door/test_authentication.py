@@ -13,17 +13,15 @@ from werkzeug.test import TestResponse
 
 from broker.access.key_store import KEYS, Keys
 from broker.sides.supervisor import Leases
-from contract.settings import Settings
 from contract.work.api_keys import EVERYBODY, NOBODY, TOKEN, Key, Scope, fingerprint, new_token
-from gateway.app import create_app
 from gateway.door import attempts as door_attempts
 from gateway.door import authentication as door_keys
 from gateway.door.attempts import MOST_FAILURES, WINDOW, FailedAttempts
 from gateway.http.rules import Level
-from tests.gateway.callers import store
+from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.problems.test_refusals import problem
+from tests.support import Clock
 
-ADMIN_KEY = "a" * 40
 PATH = "/v1/models/sum/predict"
 ROW = {"a": 1, "b": 2}
 
@@ -37,11 +35,6 @@ REPRESENTATIVES = {
     Level.ADMIN: ("GET", "/v1/keys", 200),
 }
 """A request for each level, and its status once it has passed the door."""
-
-
-@pytest.fixture
-def closed(settings: Settings) -> FlaskClient:
-    return create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
 
 
 @pytest.fixture
@@ -202,48 +195,46 @@ def test_a_revoked_key_is_refused_once_it_has_to_be_read_again(closed: FlaskClie
 
 
 def test_metrics_answer_a_key_in_use_while_redis_is_away(
-    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    closed: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or Prometheus could not tell that Redis is down, however long it is."""
-    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
     used, fresh, other = made(redis, Scope.READ), made(redis, Scope.READ), made(redis, Scope.PREDICT)
     brief = made(redis, Scope.READ, expires_at="2999-01-01T00:00:00Z")
     for token in (used, other, brief):
-        client.get("/metrics", headers=bearer(token))
-    known = known_keys(client)
+        closed.get("/metrics", headers=bearer(token))
+    known = known_keys(closed)
     with monkeypatch.context() as patched:
-        connection = client.application.extensions["door"]._keys._keys._redis
+        connection = closed.application.extensions["door"]._keys._keys._redis
         patched.setattr(connection, "connection_pool", Redis.from_url("redis://127.0.0.1:1").connection_pool)
         for away in (0, 100 * door_keys.RECENT_USE):
             known[fingerprint(used)].expires = time.monotonic() - away
-            assert client.get("/metrics", headers=bearer(used)).status_code == 200
-        problem(client.get("/metrics", headers=bearer(fresh)), 503, "redis_unavailable")
-        make_due(client, other)
-        problem(client.get("/metrics", headers=bearer(other)), 403, "missing_scope")
-        make_due(client, brief)
+            assert closed.get("/metrics", headers=bearer(used)).status_code == 200
+        problem(closed.get("/metrics", headers=bearer(fresh)), 503, "redis_unavailable")
+        make_due(closed, other)
+        problem(closed.get("/metrics", headers=bearer(other)), 403, "missing_scope")
+        make_due(closed, brief)
         entry = known[fingerprint(brief)]
         entry.value = entry.value._replace(expires=time.time())
-        problem(client.get("/metrics", headers=bearer(brief)), 401, "expired_key")
+        problem(closed.get("/metrics", headers=bearer(brief)), 401, "expired_key")
     redis.hdel(KEYS, fingerprint(used))
-    problem(client.get("/metrics", headers=bearer(used)), 401, "invalid_key")
+    problem(closed.get("/metrics", headers=bearer(used)), 401, "invalid_key")
 
 
 def test_a_key_that_has_to_be_read_again_is_refused_while_redis_is_away(
-    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    closed: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
     token = made(redis, Scope.READ)
-    assert client.get("/v1/models", headers=bearer(token)).status_code == 200
-    make_due(client, token)
-    connection = client.application.extensions["door"]._keys._keys._redis
+    assert closed.get("/v1/models", headers=bearer(token)).status_code == 200
+    make_due(closed, token)
+    connection = closed.application.extensions["door"]._keys._keys._redis
     with monkeypatch.context() as patched:
         patched.setattr(connection, "connection_pool", Redis.from_url("redis://127.0.0.1:1").connection_pool)
         for _ in range(2):
-            problem(client.get("/v1/models", headers=bearer(token)), 503, "redis_unavailable")
-        problem(client.post(PATH, json=ROW, headers=bearer(token)), 503, "redis_unavailable")
-        assert client.get("/v1/models", headers=bearer(ADMIN_KEY)).status_code == 200
-        assert client.get("/health/live", headers=bearer(token)).status_code == 200
-    assert client.get("/v1/models", headers=bearer(token)).status_code == 200
+            problem(closed.get("/v1/models", headers=bearer(token)), 503, "redis_unavailable")
+        problem(closed.post(PATH, json=ROW, headers=bearer(token)), 503, "redis_unavailable")
+        assert closed.get("/v1/models", headers=bearer(ADMIN_KEY)).status_code == 200
+        assert closed.get("/health/live", headers=bearer(token)).status_code == 200
+    assert closed.get("/v1/models", headers=bearer(token)).status_code == 200
 
 
 def test_many_keys_and_many_guesses_take_no_memory(closed: FlaskClient, redis: Redis) -> None:
@@ -318,16 +309,9 @@ def test_guesses_at_open_routes_count_as_everywhere(closed: FlaskClient, redis: 
     assert [(entry["client"], entry["route"]) for entry in listed] == [("192.0.2.1", "GET /health/ready")]
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 def fail(attempts: FailedAttempts, address: str, times: int = MOST_FAILURES) -> None:

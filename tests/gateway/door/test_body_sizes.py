@@ -6,26 +6,21 @@ import io
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from redis import Redis
 
-from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
-from broker.sides.supervisor import Leases
-from broker.sides.trainer import TrainerQueue
 from contract.settings import MB, Settings
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingPreview
 from gateway.app import create_app
 from gateway.door.sessions import cookie_of, form_token
 from gateway.http.rules import SMALL_BODY
+from tests.broker import samples
 from tests.gateway.callers import ADMIN_KEY
 from tests.gateway.pages.browsers import TOKEN, Browser
 from tests.stacks.gateways import Gateway, serving
-from tests.support import SIGNER
 
 pytestmark = pytest.mark.waits
 
@@ -107,13 +102,9 @@ def test_a_file_of_rows_may_be_larger_than_a_body(server: Gateway) -> None:
     ("path", "status"),
     [("/v1/models/new/versions", 201), ("/v1/models/new/train", 202), ("/ui/train/preview", 200), ("/ui/train", 303)],
 )
-def test_a_file_in_a_form_may_be_larger_than_a_body(
-    settings: Settings, redis: Redis, tmp_path: Path, path: str, status: int
-) -> None:
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["tabular"], {})
-    allowing = replace(settings, spool_dir=tmp_path / "spool", allow_upload="1")
-    browser = Browser(create_app(allowing, trained).test_client())
+def test_a_file_in_a_form_may_be_larger_than_a_body(settings: Settings, redis: Redis, path: str, status: int) -> None:
+    samples.trainer(redis, ["tabular"])
+    browser = Browser(create_app(replace(settings, allow_upload="1"), trained).test_client())
     data: dict[str, Any] = {"file": (io.BytesIO(b"x,y\n" + b"1,2\n" * MB), "new.csv")}
     if path != "/v1/models/new/versions":
         data |= {"target": "y"}

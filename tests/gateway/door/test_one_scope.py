@@ -12,9 +12,6 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
-from broker.sides.supervisor import Leases
 from broker.sides.trainer import TrainerQueue
 from contract.errors import Code, version_error
 from contract.model.parameters import RecipeParameter
@@ -22,8 +19,8 @@ from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Scope
 from contract.work.training import Progress, RepositoryAction, RepositoryCommand
 from gateway.app import create_app
+from tests.broker import samples
 from tests.gateway.callers import ADMIN_KEY, Caller
-from tests.support import SIGNER
 
 COMMANDS: list[RepositoryCommand] = []
 
@@ -38,7 +35,7 @@ def execute(command: RepositoryCommand) -> dict[str, Any]:
 @pytest.fixture
 def client(settings: Settings, tmp_path: Path) -> FlaskClient:
     COMMANDS.clear()
-    changed = replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool", allow_upload="1")
+    changed = replace(settings, admin_key=ADMIN_KEY, allow_upload="1")
     return create_app(changed, execute).test_client()
 
 
@@ -54,10 +51,7 @@ def holder(client: FlaskClient, redis: Redis) -> Callable[[Scope], Caller]:
 
 @pytest.fixture
 def trainer(redis: Redis) -> TrainerQueue:
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
-    queue.publish_recipes(["loan", "tabular"], {"loan": [RecipeParameter("depth", ["int"], [], None)]})
-    return queue
+    return samples.trainer(redis, ["loan", "tabular"], {"loan": [RecipeParameter("depth", ["int"], [], None)]})
 
 
 def statuses(caller: Caller, *asked: tuple[str, str]) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,17 +10,14 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
 from broker.sides.file_tasks import FileTasks
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases, incarnation
 from broker.sides.trainer import TrainerQueue
-from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Scope
 from contract.work.jobs import PredictionOutcome
-from gateway.app import create_app
-from tests.gateway.callers import ADMIN_KEY, Caller
-from tests.support import SIGNER
+from tests.broker import samples
+from tests.gateway.callers import Caller
 
 pytestmark = pytest.mark.waits
 
@@ -43,16 +39,7 @@ def scorer(redis: Redis) -> ScorerQueue:
 def trainer(redis: Redis) -> TrainerQueue:
     """The trainer of the host gamma-2, as it names itself."""
     inc = incarnation(f"gamma-2-{TRAINING.queue}", 0)
-    Leases(redis, group=TRAINERS).register(inc, host="gamma-2", queues=[TRAINING.queue])
-    queue = TrainerQueue(redis, inc, TRAINING, SIGNER)
-    queue.publish_recipes(["tabular"], {"tabular": []})
-    return queue
-
-
-@pytest.fixture
-def closed(settings: Settings, tmp_path: Path) -> FlaskClient:
-    """A gateway that needs keys."""
-    return create_app(replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool")).test_client()
+    return samples.trainer(redis, ["tabular"], {"tabular": []}, inc, "gamma-2")
 
 
 def taken_by(client: FlaskClient | Caller, job_id: str) -> object:

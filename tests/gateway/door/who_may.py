@@ -17,19 +17,16 @@ from typing import Any
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
-from broker.sides.supervisor import Leases
-from broker.sides.trainer import TrainerQueue
 from contract.settings import Settings
 from contract.work.api_keys import Key, Limits, Scope
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryCommand
 from gateway.app import create_app
 from gateway.http.rules import Route
+from tests.broker import samples
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.stacks.redis_process import RedisProcess
-from tests.support import SIGNER, Sum, numbers, state_dir, write_version
+from tests.support import Sum, numbers, state_dir, write_version
 
 ROW = {"a": 1, "b": 2}
 YES = "yes"
@@ -235,8 +232,7 @@ def gate_with_keys(redis: Redis, url: str, folder: Path) -> Iterator[Gate]:
     models = folder / "models"
     for model in ("sum", "other"):
         write_version(models, model, Sum(), numbers("a", "b"))
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["sum", "tabular"], {})
+    samples.trainer(redis, ["sum", "tabular"])
     settings = Settings(
         redis_url=url,
         models_dir=models,

@@ -146,20 +146,18 @@ def test_a_full_queue_refuses_no_repetition(client: FlaskClient) -> None:
     assert post(client, json=[ROW] * 5).json["id"] == first.json["id"]  # type: ignore[index]
 
 
-def test_a_repetition_is_not_charged_against_the_limits_of_its_key(settings: Settings, redis: Redis) -> None:
-    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
+def test_a_repetition_is_not_charged_against_the_limits_of_its_key(closed: FlaskClient, redis: Redis) -> None:
     limits = Limits(rows_per_second=1, rows_waiting=1, jobs_in_flight=1)
-    caller = Caller.with_key(client, redis, Key("k", "ci", "risk", frozenset({Scope.PREDICT}), limits=limits))
+    caller = Caller.with_key(closed, redis, Key("k", "ci", "risk", frozenset({Scope.PREDICT}), limits=limits))
     answers = [caller("POST", PREDICT, json=ROW, headers={"Idempotency-Key": "x"}) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202] * 3
     assert caller("POST", PREDICT, json=ROW).status_code == 429
 
 
-def test_owners_do_not_share_keys_and_keys_of_one_owner_do(settings: Settings, redis: Redis) -> None:
-    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
+def test_owners_do_not_share_keys_and_keys_of_one_owner_do(closed: FlaskClient, redis: Redis) -> None:
     scopes = frozenset({Scope.PREDICT})
     callers = [
-        Caller.with_key(client, redis, Key(name, name, owner, scopes))
+        Caller.with_key(closed, redis, Key(name, name, owner, scopes))
         for name, owner in (("a", "x"), ("b", "y"), ("c", "x"))
     ]
     answers = [caller("POST", PREDICT, json=ROW, headers={"Idempotency-Key": "same"}) for caller in callers]
@@ -189,9 +187,8 @@ def test_room_for_new_jobs_may_end_a_job_early_and_it_is_gone_then(client: Flask
 # API keys
 
 
-def test_a_key_is_made_once_and_its_secret_is_shown_once(settings: Settings, redis: Redis) -> None:
-    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
-    admin = Caller(client)
+def test_a_key_is_made_once_and_its_secret_is_shown_once(closed: FlaskClient, redis: Redis) -> None:
+    admin = Caller(closed)
     body, headers = {"name": "ci", "scopes": ["predict"]}, {"Idempotency-Key": "k"}
     first = admin("POST", "/v1/keys", json=body, headers=headers)
     second = admin("POST", "/v1/keys", json=body, headers=headers)
@@ -206,15 +203,14 @@ def test_a_key_is_made_once_and_its_secret_is_shown_once(settings: Settings, red
     problem(admin("POST", "/v1/keys", json=body, headers=headers), 410, "job_gone")
 
 
-def test_a_key_is_rotated_once(settings: Settings) -> None:
-    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
-    admin = Caller(client)
+def test_a_key_is_rotated_once(closed: FlaskClient) -> None:
+    admin = Caller(closed)
     made = admin("POST", "/v1/keys", json={"name": "ci", "scopes": ["predict"]}).json
     assert made
     path, headers = f"/v1/keys/{made['id']}/rotate", {"Idempotency-Key": "k"}
     first, second = (admin("POST", path, json={}, headers=headers) for _ in range(2))
     assert first.json and second.json and (second.json["secret"], replayed(second)) == (None, True)
-    assert Caller(client, first.json["secret"])("GET", "/v1/jobs").status_code == 200
+    assert Caller(closed, first.json["secret"])("GET", "/v1/jobs").status_code == 200
 
 
 def test_the_job_of_a_lost_answer_is_found_by_its_key(client: FlaskClient) -> None:
@@ -232,10 +228,9 @@ def test_the_job_of_a_lost_answer_is_found_by_its_key(client: FlaskClient) -> No
     )
 
 
-def test_only_its_owner_finds_a_job_by_its_key(settings: Settings, redis: Redis) -> None:
-    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
+def test_only_its_owner_finds_a_job_by_its_key(closed: FlaskClient, redis: Redis) -> None:
     scopes = frozenset({Scope.PREDICT})
-    owner, other = (Caller.with_key(client, redis, Key(name, name, name, scopes)) for name in ("a", "b"))
+    owner, other = (Caller.with_key(closed, redis, Key(name, name, name, scopes)) for name in ("a", "b"))
     owner("POST", PREDICT, json=ROW, headers={"Idempotency-Key": "same"})
     listed = [caller("GET", "/v1/jobs?idempotency_key=same").json["items"] for caller in (owner, other)]  # type: ignore[index]
     assert list(map(len, listed)) == [1, 0]

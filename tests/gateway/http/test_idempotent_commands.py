@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING
+from broker.records.job_kinds import REPOSITORY_COMMAND
 from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway import trainer_client
 from broker.sides.supervisor import Leases
@@ -23,6 +23,7 @@ from broker.sides.trainer import TrainerQueue
 from contract.errors import Failure
 from contract.settings import Settings
 from gateway.app import create_app
+from tests.broker import samples
 from tests.gateway.http.test_idempotency import replayed
 from tests.gateway.problems.test_refusals import problem
 from tests.support import SIGNER, until
@@ -33,15 +34,9 @@ PUBLISHED = {"name": "sum", "version": 3, "versions": [3], "aliases": {"current"
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def client(settings: Settings, spool: Path, redis: Redis) -> FlaskClient:
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["iris", "tabular"], {"iris": [], "tabular": []})
-    return create_app(replace(settings, spool_dir=spool, spool_mb=1, allow_upload="1")).test_client()
+def client(settings: Settings, redis: Redis) -> FlaskClient:
+    samples.trainer(redis, ["iris", "tabular"], {"iris": [], "tabular": []})
+    return create_app(replace(settings, spool_mb=1, allow_upload="1")).test_client()
 
 
 @contextmanager

@@ -15,8 +15,6 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import TrainerQueue
@@ -44,9 +42,10 @@ from gateway.app import create_app
 from gateway.http.rules import Level, Route
 from gateway.pages.job_pages import shown_output
 from gateway.pages.wording import FILTERS
+from tests.broker import samples
 from tests.gateway.callers import ADMIN_KEY, Caller, store
 from tests.gateway.pages.browsers import Browser, words
-from tests.support import SIGNER, Sum, write_version
+from tests.support import Sum, write_version
 
 ROW = {"a": 1, "b": 2}
 ME = Key("k-me", "ada", "team", frozenset(Scope) - {Scope.ADMIN})
@@ -76,22 +75,19 @@ def answer(command: RepositoryCommand) -> dict[str, Any]:
 
 
 @pytest.fixture
-def closed(settings: Settings, tmp_path: Path) -> Settings:
+def closed_settings(settings: Settings) -> Settings:
     """The settings of a gateway that needs keys."""
-    return replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool")
+    return replace(settings, admin_key=ADMIN_KEY)
 
 
 @pytest.fixture
-def client(closed: Settings) -> FlaskClient:
-    return create_app(closed, answer).test_client()
+def client(closed_settings: Settings) -> FlaskClient:
+    return create_app(closed_settings, answer).test_client()
 
 
 @pytest.fixture
 def trainer(redis: Redis) -> TrainerQueue:
-    Leases(redis, group=TRAINERS).register("t-0-x", host="beta", queues=[TRAINING.queue])
-    queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
-    queue.publish_recipes(["tabular"], {"tabular": []})
-    return queue
+    return samples.trainer(redis, ["tabular"], {"tabular": []}, host="beta")
 
 
 @pytest.fixture
@@ -278,7 +274,7 @@ def test_a_version_that_became_current_unproven_is_not_shown_as_a_success(
     assert (says or "") in shown and '"/ui/train?model=churn"' in shown
 
 
-def test_a_training_that_is_started_twice_trains_once(me: Browser, trainer: TrainerQueue, closed: Settings) -> None:
+def test_a_training_that_is_started_twice_trains_once(me: Browser, trainer: TrainerQueue, spool: Path) -> None:
     (once,) = re.findall(r'name="once" value="([^"]+)"', me.get("/ui/train").text)
     (other,) = re.findall(r'name="once" value="([^"]+)"', me.get("/ui/train").text)
     fields = {"model": "churn", "target": "stays"}
@@ -287,7 +283,7 @@ def test_a_training_that_is_started_twice_trains_once(me: Browser, trainer: Trai
     first, second = (each.result() for each in sent)
     assert first.status_code == second.status_code == 303
     assert first.headers["Location"] == second.headers["Location"]
-    assert len(list(closed.spool_dir.glob("*.upload"))) == 1, "the file of the second is gone"
+    assert len(list(spool.glob("*.upload"))) == 1, "the file of the second is gone"
     for another in ({**fields, "once": other}, {**fields, "target": "months", "once": once}):
         assert form(me, "/ui/train", **another).headers["Location"] != first.headers["Location"]
 
@@ -473,7 +469,7 @@ def test_a_name_that_is_taken_says_what_it_is_and_what_will_happen(
 
 
 def test_training_again_begins_with_target_id_and_kinds_of_the_version(
-    client: FlaskClient, redis: Redis, trainer: TrainerQueue, models: Path, closed: Settings
+    client: FlaskClient, redis: Redis, trainer: TrainerQueue, models: Path, closed_settings: Settings
 ) -> None:
     asked: list[TrainingRequest] = []
 
@@ -481,7 +477,7 @@ def test_training_again_begins_with_target_id_and_kinds_of_the_version(
         asked.append(TrainingRequest.from_json(command.training or {}))
         return answer(command)
 
-    browser = Browser.with_key(create_app(closed, previewed).test_client(), redis, replace(ME, id="k-again"))
+    browser = Browser.with_key(create_app(closed_settings, previewed).test_client(), redis, replace(ME, id="k-again"))
     inputs = [Field("months", Kind.STRING), Field("gone", Kind.NUMBER)]
     data = TrainingData("churn.csv", 40, "f", target="stays")
     write_version(models, "churn", Sum(), inputs, training_data=data)
@@ -563,12 +559,12 @@ def test_a_key_trains_no_model_that_it_may_not_use(client: FlaskClient, redis: R
 # The system
 
 
-def test_the_system_shows_workers_and_what_is_wrong(closed: Settings, redis: Redis, me: Browser) -> None:
+def test_the_system_shows_workers_and_what_is_wrong(closed_settings: Settings, redis: Redis, me: Browser) -> None:
     assert "No worker is alive" in me.get("/ui/system").text
     Leases(redis, lease=60).register("w-0-x", host="alpha")
     failures = {"sum@2": LoadFailure("its <file> is gone", "2026-01-02T03:04:05Z")}
     LoadStatusPublisher(redis, 60).publish("w", LoadStatus(["sum@1"], failures=failures))
-    other = create_app(closed).test_client()  # the first one keeps what it has read for some seconds
+    other = create_app(closed_settings).test_client()  # the first one keeps what it has read for some seconds
     shown = Browser.with_key(other, redis, ME).get("/ui/system").text
     assert all(text in shown for text in ("alpha", "sum@1", "its &lt;file&gt; is gone", "something is wrong"))
 

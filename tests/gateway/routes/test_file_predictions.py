@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from redis import Redis
 from werkzeug.test import TestResponse
 
 from broker.sides.file_tasks import FileTask, FileTasks, Stage
-from broker.sides.supervisor import Leases
 from contract.rows.file_formats import FileFormat
 from contract.settings import Settings
 from contract.work.file_jobs import FileFolder
@@ -27,19 +25,8 @@ PATH = "/v1/models/sum/predict-file"
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def client(settings: Settings, spool: Path) -> FlaskClient:
-    return create_app(replace(settings, spool_dir=spool, spool_mb=16)).test_client()
-
-
-@pytest.fixture
-def lane(redis: Redis) -> FileTasks:
-    Leases(redis).register("w-0-x")
-    return FileTasks(redis, "w-0-x")
+def client(settings: Settings) -> FlaskClient:
+    return create_app(replace(settings, spool_mb=16)).test_client()
 
 
 def send(client: FlaskClient, body: bytes = CSV, path: str = PATH, **options: Any) -> TestResponse:

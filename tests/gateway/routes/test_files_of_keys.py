@@ -6,41 +6,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.sides.file_tasks import FileTasks
-from broker.sides.supervisor import Leases
-from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Limits, Scope
-from gateway.app import create_app
-from tests.gateway.callers import ADMIN_KEY, Caller
+from tests.gateway.callers import Caller
 from tests.gateway.routes.test_file_predictions import CSV, ERRORS, OUTPUT, PATH, score
 
 KEY = Key("k1", "ci", "risk", frozenset({Scope.PREDICT}))
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def client(settings: Settings, spool: Path) -> FlaskClient:
-    return create_app(replace(settings, admin_key=ADMIN_KEY, spool_dir=spool)).test_client()
-
-
-@pytest.fixture
-def lane(redis: Redis) -> FileTasks:
-    Leases(redis).register("w-0-x")
-    return FileTasks(redis, "w-0-x")
-
-
 def test_an_owner_has_as_many_files_in_flight_as_the_key_allows(
-    client: FlaskClient, redis: Redis, lane: FileTasks, spool: Path
+    closed: FlaskClient, redis: Redis, lane: FileTasks, spool: Path
 ) -> None:
-    caller = Caller.with_key(client, redis, replace(KEY, limits=Limits(jobs_in_flight=1)))
+    caller = Caller.with_key(closed, redis, replace(KEY, limits=Limits(jobs_in_flight=1)))
     first = caller("POST", PATH, data=CSV, content_type="text/csv")
     assert first.status_code == 202
     refused = caller("POST", PATH, data=CSV, content_type="text/csv")
@@ -51,18 +31,18 @@ def test_an_owner_has_as_many_files_in_flight_as_the_key_allows(
     assert caller("POST", PATH, data=CSV, content_type="text/csv").status_code == 202
 
 
-def test_the_bytes_of_a_file_count_for_the_uploads_of_the_day(client: FlaskClient, redis: Redis) -> None:
-    caller = Caller.with_key(client, redis, replace(KEY, limits=Limits(upload_mb_per_day=1)))
+def test_the_bytes_of_a_file_count_for_the_uploads_of_the_day(closed: FlaskClient, redis: Redis) -> None:
+    caller = Caller.with_key(closed, redis, replace(KEY, limits=Limits(upload_mb_per_day=1)))
     assert caller("POST", PATH, data=b"x" * 700_000, content_type="text/csv").status_code == 202
     refused = caller("POST", PATH, data=b"x" * 700_000, content_type="text/csv")
     assert (refused.status_code, refused.json["code"]) == (429, "upload_limit")
 
 
 def test_a_terse_key_gets_the_rows_and_codes_of_errors_and_no_warnings(
-    client: FlaskClient, redis: Redis, lane: FileTasks, spool: Path
+    closed: FlaskClient, redis: Redis, lane: FileTasks, spool: Path
 ) -> None:
     full, terse = (
-        Caller.with_key(client, redis, replace(KEY, id=f"k-{detail}", name=f"ci-{detail}", detail=detail))
+        Caller.with_key(closed, redis, replace(KEY, id=f"k-{detail}", name=f"ci-{detail}", detail=detail))
         for detail in Detail
     )
     job_id = full("POST", PATH, data=CSV, content_type="text/csv").json["id"]

@@ -291,9 +291,7 @@ def test_a_full_queue_and_a_model_that_cannot_be_loaded_degrade(client: FlaskCli
         "reason": failure.reason,
     }
     redis.set("mg:loaded:w:failures", "[]")
-    until(
-        lambda: len(client.get("/health/ready").get_json()["reasons"]) == 1, "what a worker garbles counts as none", 5
-    )
+    until(lambda: len(client.get("/health/ready").get_json()["reasons"]) == 1, "what a worker garbles counts as none")
 
 
 def test_webhooks_that_nobody_sends_and_too_many_of_an_owner_degrade(client: FlaskClient, redis: Redis) -> None:

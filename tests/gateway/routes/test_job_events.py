@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,18 +12,14 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
-from broker.sides.supervisor import Leases
 from broker.sides.trainer import TrainerQueue
-from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
 from contract.work.training import Progress
-from gateway.app import create_app
 from gateway.serving import job_events
-from tests.gateway.callers import ADMIN_KEY, Caller
+from tests.broker import samples
+from tests.gateway.callers import Caller
 from tests.gateway.problems.test_refusals import problem
-from tests.support import SIGNER, until
+from tests.support import until
 
 ROW = {"a": 1, "b": 2}
 REQUEST = {"recipe": "tabular", "target": "y", "data": {"path": "loan.csv"}}
@@ -35,10 +30,9 @@ Event = dict[str, str]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Looks often, and ends the streams that a test leaves open."""
+    """Ends the streams that a test leaves open."""
     watchers = set[job_events.JobWatcher]()
     enter = job_events.JobWatcher.enter
-    monkeypatch.setattr(job_events, "LOOK_EVERY", 0.02)
     monkeypatch.setattr(
         job_events.JobWatcher, "enter", lambda self, *arguments: watchers.add(self) or enter(self, *arguments)
     )
@@ -49,10 +43,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def trainer(redis: Redis) -> TrainerQueue:
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
-    queue.publish_recipes(["tabular"], {"tabular": []})
-    return queue
+    return samples.trainer(redis, ["tabular"], {"tabular": []})
+
+
+@pytest.fixture
+def predicted(client: FlaskClient) -> str:
+    """The id of a prediction that waits."""
+    return str(client.post("/v1/models/sum/predict", json=ROW).json["id"])  # type: ignore[index]
 
 
 def watch(client: FlaskClient, job_id: str, last: str | None = None) -> TestResponse:
@@ -139,28 +136,24 @@ def test_a_job_that_has_ended_has_its_whole_log_and_its_end(client: FlaskClient,
 
 
 @pytest.mark.usefixtures("scoring")
-def test_the_end_of_a_prediction_is_its_job(client: FlaskClient) -> None:
-    job = client.post("/v1/models/sum/predict", json=ROW).json
-    assert job
-    (*_, end) = parsed(watch(client, job["id"]))
-    shown = client.get(f"/v1/jobs/{job['id']}").json
+def test_the_end_of_a_prediction_is_its_job(client: FlaskClient, predicted: str) -> None:
+    (*_, end) = parsed(watch(client, predicted))
+    shown = client.get(f"/v1/jobs/{predicted}").json
     assert shown and json.loads(end["data"]) == shown and shown["status"] == "succeeded"
 
 
-def test_a_job_that_is_deleted_ends_its_stream(client: FlaskClient, redis: Redis) -> None:
-    job = client.post("/v1/models/sum/predict", json=ROW).json
-    assert job
-    stream = parsed(watch(client, job["id"]))
+def test_a_job_that_is_deleted_ends_its_stream(client: FlaskClient, redis: Redis, predicted: str) -> None:
+    stream = parsed(watch(client, predicted))
     next(stream)
-    redis.delete(f"rq:job:{job['id']}")
+    redis.delete(f"rq:job:{predicted}")
     assert json.loads(next(stream)["data"])["code"] == "unknown_job"
 
 
-def test_a_silent_stream_says_that_it_is_alive(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_stream_says_that_it_is_alive(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, predicted: str
+) -> None:
     monkeypatch.setattr(job_events, "SILENCE", 0.05)
-    job = client.post("/v1/models/sum/predict", json=ROW).json
-    assert job
-    stream = parsed(watch(client, job["id"]))
+    stream = parsed(watch(client, predicted))
     events = (item["event"] for item in stream if "event" in item)  # slow machines are silent before the first event
     assert next(events) == "progress" and "comment" in next(stream)
 
@@ -189,10 +182,9 @@ def test_an_unknown_job_and_an_invalid_id_are_refused(client: FlaskClient) -> No
     problem(watch(client, "none", "x"), 400, "invalid_parameter")
 
 
-def test_streams_are_limited(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_are_limited(closed: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_events, "MOST_OF_OWNER", 1)
-    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
-    caller = Caller.with_key(client, redis, Key("k", "ci", "risk", frozenset({Scope.PREDICT})))
+    caller = Caller.with_key(closed, redis, Key("k", "ci", "risk", frozenset({Scope.PREDICT})))
     job = caller("POST", "/v1/models/sum/predict", json=ROW).json
     assert job
     path = f"/v1/jobs/{job['id']}/events"
@@ -201,14 +193,12 @@ def test_streams_are_limited(settings: Settings, redis: Redis, monkeypatch: pyte
     assert problem(refused, 429, "too_many_streams") and refused.headers["Retry-After"]
     first.close()
     assert caller("GET", path, buffered=False).status_code == 200
-    other = Caller.with_key(client, redis, Key("l", "other", "other", frozenset({Scope.PREDICT})))
+    other = Caller.with_key(closed, redis, Key("l", "other", "other", frozenset({Scope.PREDICT})))
     problem(other("GET", path), 404, "unknown_job")
 
 
-def test_a_stopping_process_ends_its_streams(client: FlaskClient) -> None:
-    job = client.post("/v1/models/sum/predict", json=ROW).json
-    assert job
-    stream = parsed(watch(client, job["id"]))
+def test_a_stopping_process_ends_its_streams(client: FlaskClient, predicted: str) -> None:
+    stream = parsed(watch(client, predicted))
     next(stream)
     client.application.extensions["watcher"].release()
     assert list(stream) == []
@@ -217,11 +207,9 @@ def test_a_stopping_process_ends_its_streams(client: FlaskClient) -> None:
 # Cancel, and the filters of the list
 
 
-def test_cancel_ends_a_job_and_never_deletes_one(client: FlaskClient) -> None:
-    job = client.post("/v1/models/sum/predict", json=ROW).json
-    assert job
+def test_cancel_ends_a_job_and_never_deletes_one(client: FlaskClient, predicted: str) -> None:
     for _ in range(2):
-        answer = client.post(f"/v1/jobs/{job['id']}/cancel")
+        answer = client.post(f"/v1/jobs/{predicted}/cancel")
         assert (answer.status_code, answer.json["status"]) == (200, "canceled")  # type: ignore[index]
     problem(client.post("/v1/jobs/none/cancel"), 404, "unknown_job")
 

@@ -28,6 +28,7 @@ from contract.work.training import Gate, RepositoryAction, RepositoryCommand, Tr
 from gateway.app import create_app
 from gateway.problems.problem import Problem
 from gateway.protocols.training_requests import check_file
+from tests.broker import samples
 from tests.support import SIGNER, until
 
 RECIPES = ["iris", "loan", "tabular"]
@@ -37,23 +38,15 @@ OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def client(settings: Settings, spool: Path, trainer_queue: TrainerQueue) -> FlaskClient:
-    return create_app(dataclasses.replace(settings, spool_dir=spool, spool_mb=1), lambda _: {}).test_client()
+def client(settings: Settings, trainer_queue: TrainerQueue) -> FlaskClient:
+    return create_app(dataclasses.replace(settings, spool_mb=1), lambda _: {}).test_client()
 
 
 @pytest.fixture
 def trainer_queue(redis: Redis) -> TrainerQueue:
     """A trainer that has published its recipes."""
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    trainer_queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
     depth = RecipeParameter("depth", ["int", "None"], [], None)
-    trainer_queue.publish_recipes(RECIPES, {"tabular": [depth], "iris": []})
-    return trainer_queue
+    return samples.trainer(redis, RECIPES, {"tabular": [depth], "iris": []})
 
 
 def accepted(response: TestResponse, trainer_queue: TrainerQueue) -> TrainingRequest:
@@ -271,7 +264,7 @@ def test_a_header_without_the_needed_columns_is_refused_at_once(
     field: str,
     said: str,
 ) -> None:
-    client = create_app(dataclasses.replace(settings, spool_dir=spool)).test_client()
+    client = create_app(settings).test_client()
     problem = refused(client.post("/v1/models/new/train", **form(content, **{**TABULAR, **fields})))
     assert [error["field"] for error in problem["errors"]] == [field]
     assert said in problem["detail"]
@@ -416,7 +409,7 @@ def test_an_incomplete_form_leaves_no_files(client: FlaskClient, spool: Path) ->
 
 @pytest.mark.usefixtures("trainer_queue")
 def test_a_form_with_a_long_head_is_not_read_to_its_end(settings: Settings, spool: Path) -> None:
-    client = create_app(dataclasses.replace(settings, spool_dir=spool, max_body_mb=8), lambda _: {}).test_client()
+    client = create_app(dataclasses.replace(settings, max_body_mb=8), lambda _: {}).test_client()
     body = b'--x\r\nContent-Disposition: form-data; name="a"' + b";b=1" * 500_000 + b"\r\n\r\n1\r\n--x--\r\n"
     response = client.post("/v1/models/loan/train", data=body, content_type="multipart/form-data; boundary=x")
     assert (response.status_code, response.json["code"]) == (413, "form_too_large")
@@ -647,7 +640,7 @@ def answer(command: RepositoryCommand) -> dict[str, Any]:
 @pytest.fixture
 def previewing(settings: Settings, spool: Path, trainer_queue: TrainerQueue) -> FlaskClient:
     COMMANDS.clear()
-    return create_app(dataclasses.replace(settings, spool_dir=spool), answer).test_client()
+    return create_app(settings, answer).test_client()
 
 
 def test_a_preview_asks_the_trainer_and_trains_nothing(
@@ -679,7 +672,7 @@ def test_a_preview_needs_a_file_and_the_recipe_for_any_file(previewing: FlaskCli
 def test_previews_of_one_owner_leave_the_trainer_free_for_others(
     settings: Settings, spool: Path, trainer_queue: TrainerQueue, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = create_app(dataclasses.replace(settings, spool_dir=spool, spool_mb=1)).test_client()
+    client = create_app(dataclasses.replace(settings, spool_mb=1)).test_client()
     monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 60.0)
     Leases(redis, lease=60.0, group=TRAINERS).register("p-0-x", queues=[REPOSITORY_COMMAND.queue])
     commands = TrainerQueue(redis, "p-0-x", REPOSITORY_COMMAND, SIGNER)

@@ -38,13 +38,8 @@ def trainer() -> Trainer:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def allowing(settings: Settings, spool: Path) -> Settings:
-    return dataclasses.replace(settings, spool_dir=spool, allow_upload="1")
+def allowing(settings: Settings) -> Settings:
+    return dataclasses.replace(settings, allow_upload="1")
 
 
 @pytest.fixture

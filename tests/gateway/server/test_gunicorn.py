@@ -20,7 +20,7 @@ from redis import Redis
 
 from contract.settings import MB, Settings
 from tests.stacks.gateways import FEW_FILES, Gateway, serving
-from tests.support import PROJECT, InThreads, until
+from tests.support import DEADLINE, PROJECT, InThreads, until
 
 pytestmark = pytest.mark.waits
 
@@ -187,7 +187,7 @@ monkey.get_original("time", "sleep")(0.05)
 gevent.joinall(greenlets, raise_error=True)
 assert served
 """
-    subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=True, timeout=DEADLINE)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from broker.sides.gateway.submission import ACCEPTED, Limit, Submission
 from contract.work.jobs import PredictionJob
 from gateway.serving import group_commit
 from gateway.serving.group_commit import GroupCommit, Overloaded
-from tests.support import PROJECT, until
+from tests.support import DEADLINE, PROJECT, until
 
 
 def job(name: str) -> PredictionJob:
@@ -75,7 +75,7 @@ arrivals = [("late", 6), ("d", 3), ("c", 2), ("b", 1), ("a", 0)]
 gevent.joinall([gevent.spawn(arrive, *arrival) for arrival in arrivals], raise_error=True)
 assert redis.groups == [["a", "b", "c", "d"], ["late"]], redis.groups
 """
-    subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=True, timeout=DEADLINE)
 
 
 def test_jobs_that_arrive_during_a_commit_leave_together_and_each_gets_its_own_answer() -> None:

@@ -16,10 +16,8 @@ from werkzeug.test import TestResponse
 
 from broker.link.connection import connect
 from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
-from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, TrainerQueue
 from broker.state.schedules import OthersSchedule, Schedules
 from contract.settings import Settings
@@ -27,6 +25,7 @@ from contract.work.api_keys import Key, Limits, Scope
 from contract.work.jobs import PredictionJob
 from contract.work.training import TrainingRequest
 from gateway.app import create_app
+from tests.broker import samples
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.support import SIGNER, Sum, numbers, write_version
 
@@ -37,8 +36,8 @@ RISK, SALES = (Key(f"k-{owner}", f"{owner}-ci", owner, frozenset(Scope) - {Scope
 
 
 @pytest.fixture
-def client(settings: Settings, tmp_path: Path) -> FlaskClient:
-    return create_app(replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool"), lambda _: {}).test_client()
+def client(settings: Settings) -> FlaskClient:
+    return create_app(replace(settings, admin_key=ADMIN_KEY), lambda _: {}).test_client()
 
 
 @pytest.fixture
@@ -65,10 +64,7 @@ def admin(client: FlaskClient) -> Caller:
 @pytest.fixture
 def trainer(redis: Redis) -> TrainerQueue:
     """A trainer that has published its recipes."""
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
-    queue.publish_recipes(["loan", "sum", "tabular"], {})
-    return queue
+    return samples.trainer(redis, ["loan", "sum", "tabular"])
 
 
 def predicted(caller: Caller, model: str = "sum") -> str:

@@ -17,31 +17,24 @@ from redis import Redis
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import TestResponse
 
-from broker.records.job_kinds import TRAINING
-from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.upload_counts import DAY, UploadCounts
-from broker.sides.supervisor import Leases
-from broker.sides.trainer import TrainerQueue
-from contract.settings import MB, Settings
+from contract.settings import MB
 from contract.work.api_keys import Key, Limits, Scope
-from gateway.app import create_app
 from gateway.problems.problem import Problem
 from gateway.serving.spool import Spool
 from gateway.serving.upload_allowance import UploadAllowance
-from tests.gateway.callers import ADMIN_KEY, Caller
+from tests.broker import samples
+from tests.gateway.callers import Caller
 from tests.gateway.serving.test_spool import receive
-from tests.support import SIGNER
 
 KEY = Key("k1", "ci", "risk", frozenset({Scope.TRAIN}), limits=Limits(upload_mb_per_day=1, trainings_waiting=2))
 KB = 1024
 
 
 @pytest.fixture
-def client(settings: Settings, tmp_path: Path, redis: Redis) -> FlaskClient:
-    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
-    TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["loan", "tabular"], {})
-    changed = replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool")
-    return create_app(changed).test_client()
+def client(closed: FlaskClient, redis: Redis) -> FlaskClient:
+    samples.trainer(redis, ["loan", "tabular"])
+    return closed
 
 
 @pytest.fixture
