@@ -28,6 +28,15 @@ def read_regular(path: Path | str) -> bytes:
         return file.read()
 
 
+def free_share(folder: Path) -> float | None:
+    """Return the free share of the disk of `folder`; None if it cannot be read."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return disk.f_bavail / disk.f_blocks if disk.f_blocks else None
+
+
 def outlasts_container(path: Path) -> bool:
     """Return whether a file would outlast the container that this process is in: it is on a volume, not in memory."""
     folder = next(folder for folder in path.absolute().parents if folder.exists())

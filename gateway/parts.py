@@ -55,7 +55,7 @@ from gateway.serving.predicting import Predictor
 from gateway.serving.readiness import Readiness
 from gateway.serving.replays import Replays
 from gateway.serving.repository_commands import ModelChanges, RunCommand
-from gateway.serving.spool import Spool
+from gateway.serving.spool import GatewaySpool
 from gateway.serving.subscriptions import Subscriptions
 from gateway.serving.system_state import System
 from gateway.serving.traffic import Traffic
@@ -161,7 +161,7 @@ class Parts:
         self.predictor = Predictor(jobs, commit, self.repository, self.listener, self.replays, most)
         take = UploadAllowance(UploadCounts(connection), caller).taken
         largest, owner = max(1, settings.spool_mb // 8), lambda: caller().owner
-        self.spool = Spool(settings.spool_dir, settings.spool_mb, largest, self.counts.add_upload, take, owner)
+        self.spool = GatewaySpool(settings.spool_dir, settings.spool_mb, largest, self.counts.add_upload, take, owner)
         file_jobs = FileJobs(
             connection,
             timeout=settings.predict_timeout,

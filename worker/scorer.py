@@ -26,7 +26,7 @@ from contract.model.repository import Repository
 from contract.settings import MB, Settings
 from runtime.limits import limit_memory, prefer_for_oom_kill
 from runtime.outages import Outages
-from runtime.spool_room import SpoolRoom
+from runtime.spool.store import Spool
 from runtime.tracing import start_tracing
 from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
@@ -210,7 +210,7 @@ def run_scorer(
     ends = EndObservers([log_end, count, *([JobSpans(tracer).record] if tracer else [])])
     lane = BulkLane(
         FileTasks(connection, inc, outbox),
-        FileWork(SpoolRoom(settings.spool_dir.absolute(), settings.spool_mb), inc, cache.get),
+        FileWork(Spool.of(settings), inc, cache.get),
         models=frozenset(settings.worker_models) or None,
         skip=lambda: {*slow_models.skipped(), *affinity.find(cache)},
         timeout=settings.predict_timeout,

@@ -25,6 +25,7 @@ from contract.settings import Settings
 from runtime.duties import Duties
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
+from runtime.spool.store import Spool
 from worker.file_sweep import FileSweep
 from worker.identity import Identity
 from worker.process_pool import STUCK_AFTER, ProcessPool
@@ -83,7 +84,7 @@ class Supervisor:
         self._duties.add(1, self._leases.expire)
         self._duties.add(1, RoomMaker(connection).make)
         self._duties.add(_TICK, self._leases.reconcile_in_parts)
-        self._duties.add(10, FileSweep(connection, settings.spool_dir.absolute()).run)
+        self._duties.add(10, FileSweep(connection, Spool.of(settings)).run)
         self._duties.add(1, self._outbox.flush)
 
     def run(self) -> None:

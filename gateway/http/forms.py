@@ -24,7 +24,8 @@ from gateway.http.media_types import MULTIPART, URLENCODED, check_form, file_in_
 from gateway.http.rules import SMALL_BODY
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import MalformedBody, Problem
-from gateway.serving.spool import IncomingUpload, Spool
+from gateway.serving.spool import GatewaySpool
+from runtime.spool.store import IncomingUpload
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -63,7 +64,7 @@ class Upload:
             detail = f"the fields of the form are larger than {SMALL_BODY.bytes // 1024} KB"
             raise Problem(ProblemCode.BODY_TOO_LARGE, detail)
 
-    def content(self, spool: Spool) -> Iterator[str]:
+    def content(self, spool: GatewaySpool) -> Iterator[str]:
         """Yield what makes two uploads the same: names and texts of the fields, names and digests of the files."""
         for name, text in sorted(self.fields.items()):
             yield from (name, text)
@@ -169,7 +170,7 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
 
 
 @contextmanager
-def received(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Iterator[Upload]:
+def received(environ: WSGIEnvironment, spool: GatewaySpool, max_fields: int) -> Iterator[Upload]:
     """Receive a form as `receive` does; note its key and fingerprint if its route is idempotent. Its files are deleted
     if the block raises, or an earlier request has made what answers this one."""
     upload = receive(environ, spool, max_fields)
@@ -184,7 +185,7 @@ def received(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Iterato
         raise
 
 
-def receive(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Upload:
+def receive(environ: WSGIEnvironment, spool: GatewaySpool, max_fields: int) -> Upload:
     """Receive the form of a multipart request. The caller hands its files to the trainer, or discards them.
 
     `max_fields`: bytes that its fields may take together, which are held in memory. Raises `Problem` without space,

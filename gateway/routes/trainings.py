@@ -43,7 +43,7 @@ from gateway.protocols.webhooks import webhook_url
 from gateway.serving.job_access import JobReader
 from gateway.serving.model_versions import check_new_name
 from gateway.serving.replays import Replays
-from gateway.serving.spool import Spool
+from gateway.serving.spool import GatewaySpool
 from gateway.serving.trainings import ScheduleState, Trainings, default_recipe
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _accepted(job: Job) -> JobAnswer:
 
 
 @contextmanager
-def _body(spool: Spool, fields: BodyLimit) -> Iterator[_Body]:
+def _body(spool: GatewaySpool, fields: BodyLimit) -> Iterator[_Body]:
     """Yield the body. Its file is deleted if the block raises."""
     kind = request.mimetype
     if kind == MULTIPART:

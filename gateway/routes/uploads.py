@@ -29,7 +29,7 @@ from gateway.protocols.signature_edits import check_edits, edit_request
 from gateway.protocols.training_requests import accepted, alias
 from gateway.serving.model_versions import check_model, check_new_name, resolve
 from gateway.serving.repository_commands import RunCommand, run
-from gateway.serving.spool import Spool
+from gateway.serving.spool import GatewaySpool
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -72,7 +72,7 @@ _PUBLISH = Operation(
 
 def blueprint(
     repository: Repository,
-    spool: Spool,
+    spool: GatewaySpool,
     fields: BodyLimit,
     run_command: RunCommand,
     may_upload: Callable[[WSGIEnvironment], bool],

@@ -23,7 +23,7 @@ from gateway.problems.problem import Problem
 from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import unknown_method
 from gateway.serving.replays import Replays
-from gateway.serving.spool import Spool
+from gateway.serving.spool import GatewaySpool
 
 MOST_FILES = 1000
 """Files of one owner that may wait or run for one model, unless the key has a limit."""
@@ -52,7 +52,7 @@ class FilePredictor:
 
     jobs: FileJobs
     repository: Repository
-    spool: Spool
+    spool: GatewaySpool
     replays: Replays
 
     def model(self, reference: str, method: str) -> ModelManifest:
@@ -140,7 +140,7 @@ class FilePredictor:
         if not job.status.final:
             detail = f"the job {job.id} is {job.status}; its {name} is there once it has succeeded"
             raise Problem(ProblemCode.NOT_FINISHED, detail, retry_after=1)
-        path: Path = getattr(self.spool.folder_of(job.id), name)
+        path: Path = getattr(self.spool.job(job.id), name)
         if job.status is not Status.SUCCEEDED or not path.is_file():
             state = "its files are gone from SPOOL_DIR" if job.status is Status.SUCCEEDED else f"it is {job.status}"
             raise Problem(ProblemCode.NO_OUTPUT, f"the job {job.id} has no {name}: {state}")

@@ -16,9 +16,10 @@ from redis.exceptions import RedisError
 from broker.metrics import table
 from broker.metrics.reading import MetricsReader, Snapshot
 from broker.metrics.table import METRICS, Metric, Type
+from contract.files import free_share
 from contract.model.repository import Repository
 from contract.work.api_keys import Key
-from gateway.serving.spool import Spool, free_share
+from gateway.serving.spool import GatewaySpool
 from runtime.ttl_cache import TtlCache
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Metrics:
     """Reads the metrics: those of Redis, and those of the model repository and the spool."""
 
     def __init__(
-        self, reader: MetricsReader, repository: Repository, spool: Spool, expected: Mapping[str, int]
+        self, reader: MetricsReader, repository: Repository, spool: GatewaySpool, expected: Mapping[str, int]
     ) -> None:
         """`expected`: how many processes should be alive, by kind."""
         self._reader = reader

@@ -18,7 +18,7 @@ from gateway.problems.problem import Problem
 from gateway.protocols.training_requests import check_file, check_parameters
 from gateway.serving.model_versions import resolve
 from gateway.serving.repository_commands import RunCommand, run
-from gateway.serving.spool import Spool
+from gateway.serving.spool import GatewaySpool
 from gateway.serving.visibility import shown_to
 
 MAX_WAITING = 100
@@ -48,7 +48,7 @@ class Trainings:
     repository: Repository
     caller: Callable[[], Key]
     run_command: RunCommand
-    spool: Spool
+    spool: GatewaySpool
 
     def recipes(self) -> list[str]:
         """Return the recipes of the trainer. Raises `Problem` if no trainer has ever been ready."""

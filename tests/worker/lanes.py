@@ -8,7 +8,7 @@ from pathlib import Path
 from redis import Redis
 
 from broker.sides.file_tasks import FileTasks
-from runtime.spool_room import SpoolRoom
+from runtime.spool.store import Spool
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
 from worker.job_ends import Observer
@@ -27,7 +27,7 @@ def bulk_lane(
 ) -> BulkLane:
     return BulkLane(
         FileTasks(redis, inc),
-        FileWork(SpoolRoom(spool, 100), inc, cache.get),
+        FileWork(Spool(spool, 100), inc, cache.get),
         models=None,
         skip=skip,
         timeout=30,

@@ -15,7 +15,8 @@ from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.supervisor import Leases
 from contract.model.repository import Repository
 from contract.rows.file_formats import FileFormat
-from contract.work.file_jobs import FileFolder, FileRequest
+from contract.work.file_jobs import FileRequest
+from runtime.spool.names import FileFolder
 from scoring.trust import Trust
 from tests.support import Sum, numbers, write_version
 from tests.worker.lanes import bulk_lane

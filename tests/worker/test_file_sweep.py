@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from contract.work.file_jobs import FileFolder
+from runtime.spool.names import FileFolder
+from runtime.spool.store import Spool
 from worker import file_sweep
 from worker.file_sweep import FileSweep
 
@@ -39,7 +40,9 @@ def test_files_stay_as_long_as_their_job_needs_them(
     (tmp_path / "0123.upload").touch()
     if job:
         redis.hset("rq:job:f", mapping=job)
-    sweep = FileSweep(redis, tmp_path, orphan_for - 1)  # a file that is made now may seem to come from the future
+    sweep = FileSweep(
+        redis, Spool(tmp_path, 1), orphan_for - 1
+    )  # a file that is made now may seem to come from the future
     for _ in range(2):
         sweep.run()
     assert sorted(path.name for path in folder.path.glob("*")) == left
@@ -48,4 +51,4 @@ def test_files_stay_as_long_as_their_job_needs_them(
 
 
 def test_a_worker_without_the_spool_sweeps_nothing(redis: Any, tmp_path: Path) -> None:
-    FileSweep(redis, tmp_path / "none", file_sweep._ORPHAN_FOR).run()
+    FileSweep(redis, Spool(tmp_path / "none", 1), file_sweep._ORPHAN_FOR).run()

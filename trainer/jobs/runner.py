@@ -26,8 +26,8 @@ from broker.sides.trainer import OwnedJob, Ownership, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from runtime.duties import Duties
+from runtime.spool.store import Spool
 from trainer import recipes
-from trainer.jobs import spool
 from trainer.jobs.commands import carry_out
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
@@ -218,8 +218,9 @@ class JobRunner(ABC):
         """Stop running a job that this process no longer owns. If it has `ended`, remove its files."""
         job.execution.kill()
         self._jobs.remove(job)
-        for key in ("upload", "sample", "code", "signature") if ended else ():
-            spool.remove(self._settings.spool_dir, job.owned.payload.get(key))
+        if ended:
+            files = map(job.owned.payload.get, ("upload", "sample", "code", "signature"))
+            Spool.of(self._settings).discard(files)
 
     def _pause(self) -> None:
         """Wait until there may be something to do."""

@@ -22,7 +22,7 @@ from broker.state.trainer_jobs import SIGNATURE_TTL, enqueue, training_job
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from runtime.duties import Duties
-from trainer.jobs import spool
+from runtime.spool.store import Spool
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart
 from trainer.program import Program
@@ -119,7 +119,7 @@ class TrainingScheduler:
 
     def _sweep(self) -> None:
         uploads = [payload.get("upload") for payload in unfinished(self._redis, TRAINING)]
-        spool.sweep(self._settings.spool_dir, uploads)
+        Spool.of(self._settings).sweep_uploads(uploads)
         self._done.sweep(SIGNATURE_TTL * 1.1)  # their age counts from the run, and a signature is older
         try:
             for model in forget(self._repository, self._settings.keep_days):

@@ -17,6 +17,7 @@ from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
+from runtime.spool.store import Spool
 from trainer.recipe import DataError, Recipe, Table
 from trainer.tables.csv_file import read
 
@@ -57,10 +58,12 @@ def requested_file(request: TrainingRequest, settings: Settings) -> CsvFile | No
     """Return the upload or the path that `request` names, else DATA_DIR/<model>.csv if it exists. Raises
     `DataError`."""
     if request.upload is not None:
-        if request.upload != Path(request.upload).name or request.upload.startswith("."):
-            raise DataError(f"the upload {request.upload!r:.80} is not a plain file name")
+        try:
+            path = Spool.of(settings).upload(request.upload)
+        except ValueError as error:
+            raise DataError(f"the upload {error}") from None
         source = f"uploaded CSV file {request.upload_name}" if request.upload_name else "uploaded CSV file"
-        return CsvFile(_within(settings.spool_dir, request.upload, "the upload"), source)
+        return CsvFile(_within(path.parent, path.name, "the upload"), source)
     if request.path is not None:
         if settings.data_dir is None:
             raise DataError(f"data.path is {request.path!r:.80}, but DATA_DIR is not set; set it, or upload the file")

@@ -21,7 +21,7 @@ from broker.sides.gateway.upload_counts import DAY, UploadCounts
 from contract.settings import MB
 from contract.work.api_keys import Key, Limits, Scope
 from gateway.problems.problem import Problem
-from gateway.serving.spool import Spool
+from gateway.serving.spool import GatewaySpool
 from gateway.serving.upload_allowance import UploadAllowance
 from tests.broker import samples
 from tests.gateway.callers import Caller
@@ -84,7 +84,7 @@ def of(redis: Redis, key: Key = KEY) -> UploadAllowance:
 
 
 def test_of_a_broken_upload_only_the_received_bytes_count(redis: Redis, tmp_path: Path) -> None:
-    spool = Spool(tmp_path, 100, 100, take=of(redis).taken)
+    spool = GatewaySpool(tmp_path, 100, 100, take=of(redis).taken)
 
     def hang_up() -> None:
         assert counted(redis) > 600 * KB  # all of it, until the end
@@ -96,7 +96,7 @@ def test_of_a_broken_upload_only_the_received_bytes_count(redis: Redis, tmp_path
 
 
 def test_an_upload_that_the_spool_refuses_does_not_count(redis: Redis, tmp_path: Path) -> None:
-    spool = Spool(tmp_path, 0, 100, take=of(redis).taken)
+    spool = GatewaySpool(tmp_path, 0, 100, take=of(redis).taken)
     with pytest.raises(Problem):
         receive(spool, KB)
     assert counted(redis) == 0
@@ -132,7 +132,9 @@ def test_a_key_without_this_limit_asks_nothing_of_redis(monkeypatch: pytest.Monk
     asks: Callable[..., Any] = pytest.fail
     counts = UploadCounts(Redis(port=1))
     monkeypatch.setattr(counts, "_scripts", asks)
-    receive(Spool(tmp_path, 100, 100, take=UploadAllowance(counts, lambda: replace(KEY, limits=Limits())).taken), KB)
+    receive(
+        GatewaySpool(tmp_path, 100, 100, take=UploadAllowance(counts, lambda: replace(KEY, limits=Limits())).taken), KB
+    )
 
 
 def test_no_request_can_name_an_uploaded_file(client: FlaskClient, caller: Caller, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from contract.model.repository import NAME, Repository, valid_name
 from contract.model.version_files import SIGNATURE_BYTES
 from contract.settings import MB, Settings
 from contract.work.training import RepositoryCommand
+from runtime.spool.store import Spool
 from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
 from trainer.importing.files.formats import PICKLE, holds_code, recognise, stem
@@ -103,18 +104,19 @@ def import_upload(
 ) -> Any:
     """Publish the files in SPOOL_DIR that a command (`RepositoryAction.IMPORT`) names, and remove them. `then` gets the
     manifest and the sample before that; return its answer. Raises as `import_file`."""
-    file = _spooled(settings, command.upload or "")
-    sample = _spooled(settings, command.sample) if command.sample else None
-    signature = _spooled(settings, command.signature) if command.signature else None
-    code = _spooled(settings, command.code) if command.code else None
+    names, spool = (command.upload or "", command.sample, command.signature, command.code), Spool.of(settings)
+    try:
+        file = spool.upload(names[0])
+        sample, signature, code = (spool.upload(name) if name else None for name in names[1:])
+    except ValueError as error:
+        raise ModelgateError(Code.NOT_PUBLISHED, f"the upload {error}") from None
     called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
     try:
         told: dict[str, Any] = {"versions": command.versions, "nulls": command.nulls}
         manifest = import_file(settings, command.model, file, sample, signature, called, code, forks, **told)
         return then(manifest, sample)
     finally:
-        for sent in filter(None, (file, sample, signature, code)):
-            sent.unlink(missing_ok=True)
+        spool.discard(filter(None, names))
 
 
 def _check_python(file: Path, versions: Mapping[str, str]) -> None:
@@ -272,12 +274,6 @@ def _opened(path: Path) -> Iterator[int]:
 def _sha256(path: Path) -> str:
     with _opened(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _spooled(settings: Settings, name: str) -> Path:
-    if not name or Path(name).name != name or name.startswith("."):
-        raise ModelgateError(Code.NOT_PUBLISHED, f"the upload {name[:64]!r} is not a file of SPOOL_DIR")
-    return settings.spool_dir / name
 
 
 def _shown(name: str) -> str:

@@ -17,8 +17,8 @@ from typing import IO
 
 from contract.errors import Code, ModelgateError
 from contract.settings import MB
-from contract.work.file_jobs import SUFFIX, FileFolder, tag_of_upload
 from contract.work.quotas import PER_FREE
+from runtime.spool.names import SUFFIX, FileFolder, tag_of_upload
 
 _PATIENCE, _PAUSE = 1.0, 0.002
 """Seconds that a process waits for the lock at most, and between two tries. One that was stopped while it held the lock
