@@ -102,7 +102,7 @@ class Rule:
 @dataclass(frozen=True)
 class ListOf:
     """A list of `least` to `most` values that pass `item`, none of them twice if they are `distinct`; `message` and
-    `code` refuse another value. `each` is the path of each wrong item; without it the first one is named by the field.
+    `code` refuse another value. `item_path`: that of each wrong item; without it the first one is named by the field.
     """
 
     item: Callable[[str, Any, Errors], Any]
@@ -110,14 +110,14 @@ class ListOf:
     least: int = 0
     most: float = math.inf
     code: str = "not_a_list"
-    each: str = ""
+    item_path: str = ""
     distinct: bool = False
 
     def __call__(self, field: str, value: Any, errors: Errors) -> list[Any]:
         if not isinstance(value, list) or not self.least <= len(value) <= self.most:
             raise WrongValue(self.code, self.message.format(field=field, value=shown(value)))
-        if self.each:
-            paths = (self.each.format(field=field, number=number) for number in range(len(value)))
+        if self.item_path:
+            paths = (self.item_path.format(field=field, number=number) for number in range(len(value)))
             values = [errors.read(path, item, self.item) for path, item in zip(paths, value, strict=True)]
             values = [item for item in values if item is not None]
         else:

@@ -188,9 +188,9 @@ def _add_mapped(app: Gateway, file: Path, parts: Parts) -> None:
     rows = BodyLimit.of_rows(parts.settings.max_body_mb)
     added = mapped.blueprint(read_routes(file), _waiting(parts), rows)
     app.register_blueprint(added)
-    if found := collisions(app.url_map.iter_rules(), added.name):
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise SettingsError(f"ROUTES_FILE={file}: {found[0]}{more}; give one of them another path")
+    if overlaps := collisions(app.url_map.iter_rules(), added.name):
+        more = f" (and {len(overlaps) - 1} more)" if len(overlaps) > 1 else ""
+        raise SettingsError(f"ROUTES_FILE={file}: {overlaps[0]}{more}; give one of them another path")
 
 
 def _pages(parts: Parts) -> list[Blueprint]:

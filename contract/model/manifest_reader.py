@@ -81,7 +81,7 @@ def _reader(kind: Any) -> _Read:
     if origin is tuple:
         needs = "needs {field}, a list; it has {value}"
         plain = _ITEMS.get(of[0])
-        items = ListOf(plain, needs) if plain else ListOf(_reader(of[0]), needs, each="{field}[{number}]")
+        items = ListOf(plain, needs) if plain else ListOf(_reader(of[0]), needs, item_path="{field}[{number}]")
         return lambda field, value, errors: tuple(items(field, value, errors))
     if origin is Sequence:
         return lambda field, value, errors: tuple(_SEQUENCE(field, value, errors))

@@ -95,7 +95,7 @@ _TEXTS = ListOf(
     _TEXT,
     f"{{field}} must be a list of at most {MAX_TEXTS} texts; it is {{value}}",
     most=MAX_TEXTS,
-    each="{field}[{number}]",
+    item_path="{field}[{number}]",
     distinct=True,
 )
 _EDIT = dataclasses.replace(

@@ -141,9 +141,9 @@ def _list(here: _Installation, _: argparse.Namespace) -> int:
 
 
 def _rotate(here: _Installation, options: argparse.Namespace) -> int:
-    asked = rotation_request({"overlap": options.overlap, "expires": options.expires})
+    rotation = rotation_request({"overlap": options.overlap, "expires": options.expires})
     key = here.admin.named(options.name).key
-    issued, secret = here.admin.rotate(key.id, asked.overlap, asked.expires_at)
+    issued, secret = here.admin.rotate(key.id, rotation.overlap, rotation.expires_at)
     until = issued.previous and issued.previous.key.expires_at
     _print_secret(issued, secret, f"the old secret works until {_minute(until, '')}" if until else None)
     here.note("rotate_key", key)

@@ -114,17 +114,17 @@ class Repetitions:
         """Report or count the entry of a request that was refused or has failed."""
         groups = self._without_key if entry.key_id is None else self._with_key
         group: tuple[str | None, ...] = (entry.client, entry.key_id, entry.action, entry.code)
-        found = groups.get(group)
-        if found is None and len(groups) >= MOST_GROUPS:
+        similar = groups.get(group)
+        if similar is None and len(groups) >= MOST_GROUPS:
             group = (entry.key_id,)
             entry = AuditEntry(REQUEST, entry.actor, entry.outcome, owner=entry.owner, key_id=entry.key_id)
-            found = groups.get(group)
-        if found is None:
+            similar = groups.get(group)
+        if similar is None:
             groups[group] = _Group(entry, self._clock() + SUMMARY_EVERY)
             self._report(entry)
         else:
-            found.latest = entry
-            found.count += 1
+            similar.latest = entry
+            similar.count += 1
 
     def close(self) -> None:
         """Report all counts with the next steps, which are the last ones of this process."""

@@ -173,10 +173,10 @@ def _sent_in(environ: WSGIEnvironment) -> tuple[str, str]:
 
 
 @lru_cache(REMEMBERED)
-def _in_headers(authorization: str, own: str) -> tuple[str, str]:
+def _in_headers(authorization: str, api_key: str) -> tuple[str, str]:
     """As `_sent_in`, from Authorization and X-API-Key. Clients repeat their headers."""
     scheme, _, bearer = authorization.partition(" ")
-    bearer, token = bearer.strip() if scheme.lower() == "bearer" else "", own.strip()
+    bearer, token = bearer.strip() if scheme.lower() == "bearer" else "", api_key.strip()
     if bearer and token and bearer != token:
         raise Problem(
             ProblemCode.MALFORMED_REQUEST, "Authorization and X-API-Key have different keys; send one of them"

@@ -63,8 +63,8 @@ class Guard:
 
     def _refuse_host(self, host: str) -> NoReturn:
         if self._is_ours(host) is None:
-            given = f"the Host {host[:80]!r}" if host else "no Host"
-            detail = f"the request has {given}; send the name or address of this gateway, and its port"
+            subject = f"the Host {host[:80]!r}" if host else "no Host"
+            detail = f"the request has {subject}; send the name or address of this gateway, and its port"
             raise Problem(ProblemCode.MALFORMED_REQUEST, detail)
         detail = f"the Host {host[:80]!r} is not a name of this gateway; add it to ALLOWED_HOSTS"
         raise Problem(ProblemCode.FOREIGN_HOST, detail)
@@ -81,25 +81,25 @@ class Guard:
             )
 
 
-def _check_origin(origin: str | None, site: str | None, own: str) -> None:
-    """Raise `Problem` unless a page of `own`, the origin that the request is for, has sent it, or no page.
+def _check_origin(origin: str | None, site: str | None, address: str) -> None:
+    """Raise `Problem` unless a page of `address`, the origin that the request is for, has sent it, or no page.
 
-    Behind a proxy that is not trusted, `own` may lack the scheme of TLS; the browser still says `same-origin`.
+    Behind a proxy that is not trusted, `address` may lack the scheme of TLS; the browser still says `same-origin`.
     """
-    if site in FROM_HERE and (origin is None or site == _SAME_ORIGIN or _is_same(origin, own)):
+    if site in FROM_HERE and (origin is None or site == _SAME_ORIGIN or _is_same(origin, address)):
         return
     page = "a page that hides its origin" if origin is None else f"a page of {origin[:80]!r}"
     detail = (
-        f"{page} may neither write nor make jobs at {own[:80]!r}; add its origin to CORS_ORIGINS, or, if both are this"
-        " gateway behind a proxy, name the proxy in TRUSTED_PROXIES"
+        f"{page} may neither write nor make jobs at {address[:80]!r}; add its origin to CORS_ORIGINS, or, if both are"
+        " this gateway behind a proxy, name the proxy in TRUSTED_PROXIES"
     )
     raise Problem(ProblemCode.FOREIGN_ORIGIN, detail)
 
 
 @functools.lru_cache(_CACHED_VALUES)
-def _is_same(origin: str, own: str) -> bool:
+def _is_same(origin: str, address: str) -> bool:
     parts = _parts(_ORIGIN.fullmatch(origin))
-    return parts is not None and parts == _parts(_ORIGIN.fullmatch(own.lower()))
+    return parts is not None and parts == _parts(_ORIGIN.fullmatch(address.lower()))
 
 
 def _parts(matched: re.Match[str] | None) -> tuple[str, str, int] | None:

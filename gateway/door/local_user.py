@@ -46,5 +46,5 @@ def is_own_user(environ: WSGIEnvironment) -> bool:
 def _as_the_kernel_writes(address: tuple[Any, ...]) -> str:
     """Return address and port as in /proc/net/tcp: words of 32 bits in the order of this machine's bytes."""
     packed = ipaddress.ip_address(address[0]).packed
-    words = [int.from_bytes(packed[place : place + 4], sys.byteorder) for place in range(0, len(packed), 4)]
+    words = [int.from_bytes(packed[start : start + 4], sys.byteorder) for start in range(0, len(packed), 4)]
     return f"{''.join(f'{word:08X}' for word in words)}:{address[1]:04X}"

@@ -48,8 +48,8 @@ def id_in(environ: WSGIEnvironment) -> str | None:
     if "HTTP_COOKIE" not in environ:
         return None
     # Read as Latin-1: `werkzeug.http.parse_cookie` raises for any cookie of this host that is not UTF-8.
-    found = parse_cookie(environ["HTTP_COOKIE"]).get(cookie_of(environ), "")
-    return found if _ID.fullmatch(found) else None
+    session = parse_cookie(environ["HTTP_COOKIE"]).get(cookie_of(environ), "")
+    return session if _ID.fullmatch(session) else None
 
 
 def form_token(session: str) -> str:

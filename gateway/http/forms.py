@@ -122,13 +122,13 @@ def _unescaped(text: bytes) -> str:
 def _check_heads(body: bytes, boundary: bytes) -> None:
     """Raise `RequestEntityTooLarge` if the heads of the parts have more bytes than `_MAX_HEADS`, or more lines and
     parameters than `_MAX_MARKS`."""
-    place = size = marks = 0
-    while (place := body.find(b"--" + boundary, place)) >= 0 and (end := _BLANK_LINE.search(body, place)):
-        size += end.start() - place
-        marks += len(_MARK.findall(body, place, end.start())) if size <= _MAX_HEADS else 0
+    start = size = marks = 0
+    while (start := body.find(b"--" + boundary, start)) >= 0 and (end := _BLANK_LINE.search(body, start)):
+        size += end.start() - start
+        marks += len(_MARK.findall(body, start, end.start())) if size <= _MAX_HEADS else 0
         if size > _MAX_HEADS or marks > _MAX_MARKS:
             raise RequestEntityTooLarge
-        place = end.end()
+        start = end.end()
 
 
 class FormRequest(Request):
@@ -232,7 +232,7 @@ class _UploadBody(LimitedStream):
         return super().read(size)
 
 
-def _file_name(given: str) -> str:
+def _file_name(client_name: str) -> str:
     """Return the name of a file for people: without folders and unprintable characters, and of limited length."""
-    name = given.replace("\\", "/").rpartition("/")[2][:_MAX_NAME]
+    name = client_name.replace("\\", "/").rpartition("/")[2][:_MAX_NAME]
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)

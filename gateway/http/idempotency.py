@@ -50,17 +50,17 @@ def note_form_of_page(exchange: Exchange, content: Iterable[str]) -> str:
 
 def _note(exchange: Exchange, key: str, content: Iterable[str | bytes]) -> str:
     environ = exchange.environ
-    asked = [environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", "")]
+    target = [environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", "")]
     options = (environ.get(name, "") for name in _OPTIONS)
-    parts = [*asked, *options, preferences(environ.get("HTTP_PREFER"), 0).handling or "", *content]
+    parts = [*target, *options, preferences(environ.get("HTTP_PREFER"), 0).handling or "", *content]
     exchange.idempotency = idempotency(key, exchange.caller.owner, parts)
     return exchange.idempotency
 
 
 def _content(environ: WSGIEnvironment, body: bytes) -> tuple[str, bytes]:
     """Return the media type and the body. Clients choose another boundary when they send the same form again."""
-    given: str = environ.get("CONTENT_TYPE", "")
-    kind, options = parse_options_header(given)
+    content_type: str = environ.get("CONTENT_TYPE", "")
+    kind, options = parse_options_header(content_type)
     if kind.lower() == MULTIPART and (boundary := options.get("boundary")):
         return kind, body.replace(boundary.encode(), b"")
-    return given, body
+    return content_type, body

@@ -24,8 +24,8 @@ _STARTS_AS_CSV = re.compile(rb"[^=\r\n]*[,;\t\r\n]")
 
 def media_type(environ: WSGIEnvironment) -> str:
     """Return the media type in lower case, without parameters; empty if there is none."""
-    given: str = environ.get("CONTENT_TYPE", "")
-    return given if given == "application/json" else parse_options_header(given)[0].lower()
+    content_type: str = environ.get("CONTENT_TYPE", "")
+    return content_type if content_type == "application/json" else parse_options_header(content_type)[0].lower()
 
 
 def check_coding(environ: WSGIEnvironment) -> None:

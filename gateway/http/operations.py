@@ -15,12 +15,12 @@ name of one in `gateway.openapi.schemas`."""
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the query, or with `place="header"` a header of the request."""
+    """A parameter of the query, or with `location="header"` a header of the request."""
 
     name: str
     description: str
     schema: Schema = field(default_factory=lambda: TEXT)
-    place: str = "query"
+    location: str = "query"
     required: bool = False
     example: str | None = None
 
@@ -60,12 +60,12 @@ class Operation:
 
 def listed(problems: tuple[str, ...]) -> Mapping[int, list[str]]:
     """Return the codes by status."""
-    found: dict[int, list[str]] = {}
+    codes: dict[int, list[str]] = {}
     for problem in problems:
         status, code = problem.split()
-        if code not in found.setdefault(int(status), []):
-            found[int(status)].append(code)
-    return found
+        if code not in codes.setdefault(int(status), []):
+            codes[int(status)].append(code)
+    return codes
 
 
 TEXT: Schema = {"type": "string"}
@@ -77,7 +77,7 @@ WAIT = Parameter("wait", "Seconds to wait for the end of the job, at most MAX_WA
 PREFER = Parameter(
     "Prefer",
     "`wait=5` waits up to 5 s for the result. `handling=lenient` leaves out invalid rows instead of refusing all.",
-    place="header",
+    location="header",
     example="wait=5",
 )
 CANCEL_AFTER = Parameter("Cancel-After", "Seconds after which the job expires unless it has started.", NUMBER, "header")

@@ -129,7 +129,7 @@ class Route(Rule):
         self.page = page
         strict = path.startswith("/v1/") and not (any_query or page or errors)
         # The names that its query may have; None: any.
-        self.query = frozenset(each.name for each in docs.parameters if each.place == "query") if strict else None
+        self.query = frozenset(p.name for p in docs.parameters if p.location == "query") if strict else None
 
 
 def listed(rules: Iterable[Rule]) -> list[str]:

@@ -38,26 +38,26 @@ KEY_SCHEMES: Mapping[str, Schema] = {
 
 def problems(route: Route, method: str) -> tuple[str, ...]:
     """Return every problem that the route answers: `404 unknown_job` and so on."""
-    found = list(route.docs.problems)
+    codes = list(route.docs.problems)
     if route.level is not Level.OPEN:
-        found += _OF_KEYS
+        codes += _OF_KEYS
         if not route.any_host:
-            found.append("403 foreign_host")
+            codes.append("403 foreign_host")
         if route.level is not Level.OWN:
-            found.append("403 missing_scope")
+            codes.append("403 missing_scope")
         if method not in READING or route.level is Level.PREDICT:
-            found.append("403 foreign_origin")
+            codes.append("403 foreign_origin")
     if route.query is not None:
-        found.append("400 invalid_parameter")
+        codes.append("400 invalid_parameter")
     if route.idempotent:
-        found += _OF_REPEATED
+        codes += _OF_REPEATED
     if route.docs.body is not None and not route.docs.streamed:
-        found += _OF_BODIES
+        codes += _OF_BODIES
     if {"name", "reference"} & route.arguments:
-        found.append("404 unknown_model")
+        codes.append("404 unknown_model")
     if _VARIABLE.search(route.rule):
-        found.append("404 not_found")
-    return tuple(sorted({_with_status(problem, route.statuses) for problem in found}))
+        codes.append("404 not_found")
+    return tuple(sorted({_with_status(problem, route.statuses) for problem in codes}))
 
 
 def _with_status(problem: str, statuses: Mapping[str, int]) -> str:
@@ -94,7 +94,7 @@ def document(rules: Iterable[Rule], *, keys: bool) -> dict[str, Any]:
 
 def operation(route: Route, method: str) -> dict[str, Any]:
     docs = route.docs
-    found: dict[str, Any] = {
+    described: dict[str, Any] = {
         "operationId": docs.id,
         "summary": docs.summary,
         "tags": [docs.tag or route.endpoint.partition(".")[0]],
@@ -103,10 +103,10 @@ def operation(route: Route, method: str) -> dict[str, Any]:
         "responses": responses(route, method),
     }
     if docs.body is not None:
-        found["requestBody"] = {"content": content(docs.body), "required": docs.body_required}
+        described["requestBody"] = {"content": content(docs.body), "required": docs.body_required}
     if route.level is Level.OPEN:
-        found["security"] = []
-    return found
+        described["security"] = []
+    return described
 
 
 def path_of(route: Route) -> str:
@@ -114,31 +114,31 @@ def path_of(route: Route) -> str:
 
 
 def parameters(docs: Operation) -> list[Schema]:
-    return [_parameter(one) for one in docs.parameters]
+    return [_parameter(parameter) for parameter in docs.parameters]
 
 
 def responses(route: Route, method: str) -> dict[str, Any]:
     """Return the answers by status; problems are in the components, under the id of the operation."""
-    found: dict[str, Any] = {str(status): answer(one) for status, one in route.docs.answers.items()}
+    described: dict[str, Any] = {str(status): answer(success) for status, success in route.docs.answers.items()}
     for status in listed(problems(route, method)):
-        found[str(status)] = {"$ref": f"#/components/responses/{_answer_id(route, status)}"}
-    return found
+        described[str(status)] = {"$ref": f"#/components/responses/{_answer_id(route, status)}"}
+    return described
 
 
-def answer(one: Answer) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": one.description}
-    if one.content:
-        found["content"] = content(one.content)
-    if one.headers:
-        found["headers"] = {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in one.headers.items()
+def answer(declared: Answer) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": declared.description}
+    if declared.content:
+        described["content"] = content(declared.content)
+    if declared.headers:
+        described["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in declared.headers.items()
         }
-    return found
+    return described
 
 
-def content(given: Content) -> dict[str, Any]:
-    by_type = {"application/json": given} if isinstance(given, str) else given
-    return {kind: {"schema": ref(one) if isinstance(one, str) else one} for kind, one in by_type.items()}
+def content(declared: Content) -> dict[str, Any]:
+    by_type = {"application/json": declared} if isinstance(declared, str) else declared
+    return {kind: {"schema": ref(schema) if isinstance(schema, str) else schema} for kind, schema in by_type.items()}
 
 
 def problem_answers(route: Route, method: str) -> dict[str, Schema]:
@@ -151,12 +151,12 @@ def problem_answers(route: Route, method: str) -> dict[str, Schema]:
 
 def _problem_answer(docs: Operation, status: int, codes: Sequence[str]) -> Schema:
     problem = {**ref("Problem"), "properties": {"code": {"enum": list(codes)}}}
-    found: dict[str, Schema] = {"application/problem+json": {"schema": problem}}
+    bodies: dict[str, Schema] = {"application/problem+json": {"schema": problem}}
     if docs.error is not None:
-        found |= content({"application/json": docs.error})
+        bodies |= content({"application/json": docs.error})
     return {
         "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in codes)}.",
-        "content": found,
+        "content": bodies,
     }
 
 
@@ -185,12 +185,12 @@ def _path_parameter(variable: str) -> tuple[str, str, Schema]:
     return PATH_PARAMETERS.get(variable) or (variable, "The value of this input.", {"type": "string"})
 
 
-def _parameter(one: Parameter) -> Schema:
+def _parameter(parameter: Parameter) -> Schema:
     return {
-        "name": one.name,
-        "in": one.place,
-        "description": one.description,
-        "required": one.required,
-        "schema": one.schema,
-        **({} if one.example is None else {"example": one.example}),
+        "name": parameter.name,
+        "in": parameter.location,
+        "description": parameter.description,
+        "required": parameter.required,
+        "schema": parameter.schema,
+        **({} if parameter.example is None else {"example": parameter.example}),
     }

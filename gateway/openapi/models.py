@@ -53,7 +53,7 @@ def named(shared: Mapping[str, Any], name: str, method: str) -> dict[str, Any]:
         "operationId": f"{method}_{name}",
         "summary": f"{shared['summary']}: {name}",
         "tags": [name],
-        "parameters": [one for one in shared["parameters"] if one["in"] != "path"],
+        "parameters": [parameter for parameter in shared["parameters"] if parameter["in"] != "path"],
     }
 
 
@@ -75,7 +75,7 @@ def operation_of(shared: Mapping[str, Any], manifest: ModelManifest, method: Met
 
 def query_of(shared: Mapping[str, Any], manifest: ModelManifest) -> dict[str, Any]:
     """Return the prediction of one row in a query, with a parameter for each input."""
-    found = named(shared, manifest.name, QUERY)
+    operation = named(shared, manifest.name, QUERY)
     row = _row(manifest.signature)
     inputs = row["properties"] if len(row["properties"]) <= MOST_PARAMETERS else {}
     parameters = [
@@ -89,9 +89,9 @@ def query_of(shared: Mapping[str, Any], manifest: ModelManifest) -> dict[str, An
         for name, schema in inputs.items()
     ]
     return {
-        **found,
+        **operation,
         "description": f"{_about(manifest)} {shared['description']}",
-        "parameters": [*parameters, *found["parameters"]],
+        "parameters": [*parameters, *operation["parameters"]],
         "responses": _answers(shared, manifest, PREDICT),
     }
 
@@ -99,8 +99,8 @@ def query_of(shared: Mapping[str, Any], manifest: ModelManifest) -> dict[str, An
 def _answers(shared: Mapping[str, Any], manifest: ModelManifest, method: Method) -> dict[str, Any]:
     content = {"application/json": {"schema": ref(_job_of(manifest.name, method))}}
     return {
-        status: {**found, "content": content} if status in ("200", "202") else found
-        for status, found in shared["responses"].items()
+        status: {**answer, "content": content} if status in ("200", "202") else answer
+        for status, answer in shared["responses"].items()
     }
 
 
@@ -127,11 +127,11 @@ def _about(manifest: ModelManifest) -> str:
 
 def _row(signature: Signature) -> Schema:
     inputs = {field.name: _field(field) for field in signature.inputs}
-    own = {signature.id_field: _ID} if signature.id_field else {}
+    id_field = {signature.id_field: _ID} if signature.id_field else {}
     if signature.format is RowFormat.RECORDS:
         known = dict(list(inputs.items())[:MOST_VALUES])
-        return record({}, {**known, **own}, additionalProperties=_IN_A_RECORD)
-    return record(inputs, own)
+        return record({}, {**known, **id_field}, additionalProperties=_IN_A_RECORD)
+    return record(inputs, id_field)
 
 
 def _field(field: Field) -> Schema:
@@ -161,13 +161,13 @@ def _output(signature: Signature, method: Method) -> Schema:
     of_rows = method.name == PREDICT.name
     has_probabilities = of_rows and all(output.probabilities for output in signature.outputs)
     probabilities = nullable(array(nullable(_by_label(signature)))) if has_probabilities else {"type": "null"}
-    found = {
+    members = {
         "predictions": array(nullable(_item(signature, method))),
         "probabilities": probabilities,
         "ids": nullable(array(_ID)),
     }
     scores = {"scores": array(nullable(NUMBER))} if any(output.scores for output in signature.outputs) else {}
-    return record(found, {**(scores if of_rows else {}), "errors": array(ref("FieldError"))})
+    return record(members, {**(scores if of_rows else {}), "errors": array(ref("FieldError"))})
 
 
 def _item(signature: Signature, method: Method) -> Schema:
@@ -193,8 +193,8 @@ def _by_label(signature: Signature) -> Schema:
 
 def _by_output(signature: Signature, schema: Any) -> Schema:
     if len(signature.outputs) == 1 and signature.output.name is None:
-        found: Schema = schema(signature.output)
-        return found
+        of_output: Schema = schema(signature.output)
+        return of_output
     return record({str(output.name): nullable(schema(output)) for output in signature.outputs})
 
 

@@ -51,11 +51,11 @@ class ApiDocument:
         versions = ((name, self._repository.aliases(name).get(CURRENT, 0)) for name in names)
         state = (caller is not EVERYBODY, terse, tuple((name, 0 if terse else version) for name, version in versions))
         with self._making:
-            found = self._kept.pop(state, None) or self._make(state)
-            self._kept[state] = found
+            published = self._kept.pop(state, None) or self._make(state)
+            self._kept[state] = published
             if len(self._kept) > MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
-        return found
+        return published
 
     def _make(self, state: _State) -> Published:
         keys, terse, versions = state
@@ -65,8 +65,8 @@ class ApiDocument:
             if terse:
                 shared = made["paths"][_SHARED[PREDICT.name]]
                 ids = {"get": models.QUERY, "post": PREDICT.name}
-                own = {method: models.named(shared[method], name, begin) for method, begin in ids.items()}
-                made["paths"][f"/v1/models/{name}/predict"] = own
+                operations = {method: models.named(shared[method], name, begin) for method, begin in ids.items()}
+                made["paths"][f"/v1/models/{name}/predict"] = operations
             else:
                 self._add(made, name, version)
         body = native.to_json(made)
@@ -81,10 +81,10 @@ class ApiDocument:
         made["components"]["schemas"] |= models.schemas_of(manifest)
         for method in manifest.signature.methods:
             shared = made["paths"][_SHARED[method.name]]
-            own = {"post": models.operation_of(shared["post"], manifest, method)}
+            operations = {"post": models.operation_of(shared["post"], manifest, method)}
             if method.name == PREDICT.name:
-                own["get"] = models.query_of(shared["get"], manifest)
-            made["paths"][models.path_of(manifest, method)] = own
+                operations["get"] = models.query_of(shared["get"], manifest)
+            made["paths"][models.path_of(manifest, method)] = operations
 
 
 _SHARED = {

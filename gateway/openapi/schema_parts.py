@@ -11,8 +11,8 @@ from gateway.http.operations import TEXT, Schema
 
 def record(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, **members: Any) -> Schema:
     """Return the schema of an object, which may have other members, too."""
-    found = {"type": "object", "properties": {**required, **(optional or {})}, **members}
-    return {**found, "required": list(required)} if required else found
+    schema = {"type": "object", "properties": {**required, **(optional or {})}, **members}
+    return {**schema, "required": list(required)} if required else schema
 
 
 def array(items: Schema, **members: Any) -> Schema:

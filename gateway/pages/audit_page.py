@@ -56,16 +56,16 @@ class AuditPages:
         @routes.get("/audit", level=Level.ADMIN, page=True)
         def index() -> Response:
             chosen = {name: request.args.get(name, "").strip() for name in _FILTERS}
-            given = {name: value for name, value in chosen.items() if value}
+            filters = {name: value for name, value in chosen.items() if value}
             try:
-                found = self.log.page(given, _PER_PAGE, request.args.get("cursor") or None)
+                entries = self.log.page(filters, _PER_PAGE, request.args.get("cursor") or None)
             except ValueError as error:
                 raise Problem(ProblemCode.INVALID_PARAMETER, f"{error}; begin at the first page again") from error
-            older = urlencode({**given, "cursor": found.next_cursor}) if found.next_cursor else None
+            older = urlencode({**filters, "cursor": entries.next_cursor}) if entries.next_cursor else None
             return page(
                 "audit.html",
                 title="Audit log",
-                entries=found.items,
+                entries=entries.items,
                 chosen=chosen,
                 older=older,
                 outcomes=OUTCOMES,

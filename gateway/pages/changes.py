@@ -90,14 +90,14 @@ def source_of(signature: Signature) -> str:
 
 
 def _described(model: ModelManifest, facts: Mapping[str, Any]) -> dict[str, str]:
-    found = {
+    described = {
         "predicts": " · ".join(filter(None, (model.training_data.target, answer_of(model.signature)))),
         "recipe": model.recipe,
         "estimator": _estimator(facts),
         "trained on": trained_on(model.training_data),
         "column of ids": model.signature.id_field,
     }
-    return {what: text for what, text in found.items() if text}
+    return {what: text for what, text in described.items() if text}
 
 
 def _estimator(facts: Mapping[str, Any]) -> str:

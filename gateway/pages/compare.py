@@ -82,7 +82,7 @@ class ComparePages:
         one, other = (repository.manifest(*resolve(repository, f"{name}@{version}")) for version in (a, b))
         return one, other
 
-    def _page(self, name: str, one: ModelManifest, other: ModelManifest, found: Differences) -> Response:
+    def _page(self, name: str, one: ModelManifest, other: ModelManifest, differences: Differences) -> Response:
         repository, key = self.predictor.repository, caller()
         facts = {version: facts_of(repository, name, version) for version in (one.version, other.version)}
         same_rows = SameRows.of(repository, name, one.version, other.version) if one.version != other.version else None
@@ -98,7 +98,7 @@ class ComparePages:
             changes=changes(one, other, facts),
             curves=curves_of(same_rows, request.args.get("class", "")) if same_rows else Curves(),
             facts=facts,
-            found=found,
+            differences=differences,
             names=names,
             columns=_strongest_first(names, facts[other.version]),
         )
@@ -106,25 +106,25 @@ class ComparePages:
     def _differences(self, one: ModelManifest, other: ModelManifest) -> Differences:
         """Send the golden rows of both versions to both, and return where the answers differ, by the size of the
         difference if they are numbers."""
-        asked = _asked(one, other)
-        if asked.reason:
-            return asked
+        differences = _asked(one, other)
+        if differences.reason:
+            return differences
         contexts = (request_context(request.environ), further_context(request.environ))
         answers: list[Any] = []
         for model, context in zip((one, other), contexts, strict=True):
             options, size = PredictionOptions(wait=WAIT), request.content_length or 0
-            job = self.predictor.predict(model, Grid(None, asked.rows), size, options, context)
+            job = self.predictor.predict(model, Grid(None, differences.rows), size, options, context)
             if job.status is not Status.SUCCEEDED or job.output is None:
                 why = job.error.message if job.error else f"it is {job.status} after {WAIT:g} s"
-                return replace(asked, reason=f"Version {model.version} did not answer: {why}.")
+                return replace(differences, reason=f"Version {model.version} did not answer: {why}.")
             answers.append(job.output["predictions"])
         numeric = _estimates(one) and _estimates(other)
         items = [
             Difference(row, before, now, now - before if numeric else None)
-            for row, before, now in zip(asked.rows, answers[0], answers[1], strict=True)
+            for row, before, now in zip(differences.rows, answers[0], answers[1], strict=True)
             if before != now
         ]
-        return replace(asked, items=sorted(items, key=lambda item: -abs(item.by or 0)))
+        return replace(differences, items=sorted(items, key=lambda item: -abs(item.by or 0)))
 
 
 def _asked(one: ModelManifest, other: ModelManifest) -> Differences:

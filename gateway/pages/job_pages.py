@@ -73,16 +73,16 @@ class JobsPages:
     def _list(self) -> dict[str, object]:
         chosen = {name: request.args.get(name, "") for name in ("status", "kind", "model")}
         try:
-            found = self.reader.list(_filter(chosen), _PER_PAGE, request.args.get("cursor") or None)
+            listed = self.reader.list(_filter(chosen), _PER_PAGE, request.args.get("cursor") or None)
         except ValueError as error:
             raise Problem(ProblemCode.INVALID_PARAMETER, f"{error}; begin at the first page again") from error
-        given = {name: value for name, value in chosen.items() if value}
+        filters = {name: value for name, value in chosen.items() if value}
         return {
             "title": "Jobs",
-            "jobs": found.items,
+            "jobs": listed.items,
             "chosen": chosen,
             "again": request.full_path.rstrip("?"),
-            "older": urlencode({**given, "cursor": found.next_cursor}) if found.next_cursor else None,
+            "older": urlencode({**filters, "cursor": listed.next_cursor}) if listed.next_cursor else None,
             "first": "cursor" not in request.args,
             "statuses": list(Status),
             "kinds": KINDS,
@@ -121,7 +121,7 @@ class JobsPages:
 def _filter(chosen: Mapping[str, str]) -> JobFilter:
     """Return the filter. Unknown statuses and kinds are ignored."""
     status = Status(chosen["status"]) if chosen["status"] in list(Status) else None
-    kind = chosen["kind"] if chosen["kind"] in {one.name for one in readable_kinds()} else None
+    kind = chosen["kind"] if chosen["kind"] in {readable.name for readable in readable_kinds()} else None
     return JobFilter(chosen["model"] or None, status, kind=kind)
 
 
@@ -157,10 +157,14 @@ def _candidates(job: Job) -> Mapping[str, Any] | None:
     less is better; `decimals` suit the best one."""
     if job.kind != TRAINING.name:
         return None
-    found: Any = (job.output or {}).get("candidates") or (job.progress or {}).get("candidates")
-    if not found:
+    candidates: Any = (job.output or {}).get("candidates") or (job.progress or {}).get("candidates")
+    if not candidates:
         return None
-    return {**found, "lower": lower_is_better(found["metric"]), "decimals": decimals_of(found["items"][0]["mean"])}
+    return {
+        **candidates,
+        "lower": lower_is_better(candidates["metric"]),
+        "decimals": decimals_of(candidates["items"][0]["mean"]),
+    }
 
 
 def _caveat(job: Job) -> str:

@@ -51,8 +51,8 @@ class KeysPages:
         @routes.post("/keys/<key_id>/rotate", level=Level.ADMIN, page=True, audit="rotate_key")
         def rotate(key_id: str) -> Response:
             overlap = request.form.get("overlap")
-            given = {"overlap": overlap} if overlap else {}
-            return self._shown(*self.keys.rotate(key_id, rotation_request(given).overlap), "rotated")
+            body = {"overlap": overlap} if overlap else {}
+            return self._shown(*self.keys.rotate(key_id, rotation_request(body).overlap), "rotated")
 
         @routes.post("/keys/<key_id>/revoke", level=Level.ADMIN, page=True, audit="revoke_key")
         def revoke(key_id: str) -> Response:
@@ -63,19 +63,19 @@ class KeysPages:
 
     def _page(self, problem: Problem | None = None) -> Response:
         """Return the page, with what was entered if there is a problem with it."""
-        found = self.keys.all()
+        keys = self.keys.all()
         if problem:
             note_problem(problem.code)
             entered = {**request.form, "scopes": request.form.getlist("scopes")}
         else:
             is_open = caller() is NOBODY
-            scope = Scope.ADMIN if is_open and not found else Scope.PREDICT
+            scope = Scope.ADMIN if is_open and not keys else Scope.PREDICT
             entered = {"expires": "" if is_open else "90d", "scopes": [scope]}
         return page(
             "keys.html",
             problem.status if problem else 200,
             title="Keys",
-            keys=found,
+            keys=keys,
             scopes=SCOPES,
             expiries=EXPIRIES,
             overlaps=OVERLAPS,
@@ -100,6 +100,6 @@ def _entered_key() -> Key:
 def _body() -> dict[str, Any]:
     """Return the form as the JSON of `POST /v1/keys`."""
     form = request.form
-    given: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "owner", "expires")}
-    given |= {"models": form.get("models", "").replace(",", " ").split(), "scopes": form.getlist("scopes")}
-    return {name: value for name, value in given.items() if value}
+    body: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "owner", "expires")}
+    body |= {"models": form.get("models", "").replace(",", " ").split(), "scopes": form.getlist("scopes")}
+    return {name: value for name, value in body.items() if value}

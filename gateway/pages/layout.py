@@ -162,10 +162,10 @@ def _to_login() -> Response:
     environ = current().environ
     if asked_by_open_page(environ):
         try:
-            asked = urlsplit(environ.get("HTTP_REFERER", ""))
+            referer = urlsplit(environ.get("HTTP_REFERER", ""))
         except ValueError:  # no browser sends such an address
             return see(LOGIN)
-        return lead(_login_and(asked.path, asked.query))
+        return lead(_login_and(referer.path, referer.query))
     if environ["REQUEST_METHOD"] not in READING:
         return see(LOGIN)
     path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
@@ -199,7 +199,7 @@ def _shared(caller: Key, session: str) -> Mapping[str, object]:
     return {
         **_of_rights(caller),
         "caller": caller if caller.id else None,
-        "sections": [] if caller is NOBODY else [one for one in SECTIONS if one.is_shown(caller)],
+        "sections": [] if caller is NOBODY else [section for section in SECTIONS if section.is_shown(caller)],
         "token": token,
         "token_field": Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token),
     }

@@ -31,12 +31,12 @@ class ModelHeader:
 
     @classmethod
     def of(cls, repository: Repository, name: str, caller: Key) -> ModelHeader:
-        found = repository.aliases(name)
+        aliases = repository.aliases(name)
         by_version: dict[int, list[str]] = {}
-        for alias, version in sorted(found.items(), key=lambda item: (item[0] != CURRENT, item)):
+        for alias, version in sorted(aliases.items(), key=lambda item: (item[0] != CURRENT, item)):
             by_version.setdefault(version, []).append(alias)
         tabs = [(label, f"/ui/models/{name}{path}") for label, path, scope in _TABS if caller.allows(scope)]
-        current = found.get(CURRENT)
+        current = aliases.get(CURRENT)
         prediction = ModelPurpose.of(repository, name, current) if sees_inputs(caller) else None
         return cls(name, current, by_version, tabs, prediction)
 

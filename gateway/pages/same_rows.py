@@ -44,19 +44,19 @@ class SameRows:
         """Return the comparison that the report of the later version has with the earlier one."""
         earlier, later = sorted((one, other))
         facts = facts_of(repository, name, later)
-        found = _comparison(facts)
-        metrics = {item["name"]: item for item in found.get("metrics") or () if isinstance(item, Mapping)}
-        if found.get("version") != earlier or not metrics or not found.get("rows"):
-            return cls(_cannot(earlier, later, found))
+        comparison = _comparison(facts)
+        metrics = {item["name"]: item for item in comparison.get("metrics") or () if isinstance(item, Mapping)}
+        if comparison.get("version") != earlier or not metrics or not comparison.get("rows"):
+            return cls(_cannot(earlier, later, comparison))
         side = {later: "now", earlier: "before"}
-        values = {version: {each: item.get(side[version]) for each, item in metrics.items()} for version in side}
-        curves = found.get("curves") or {}
+        values = {version: {metric: item.get(side[version]) for metric, item in metrics.items()} for version in side}
+        curves = comparison.get("curves") or {}
         return cls(
-            _result(earlier, later, found, values),
-            found["rows"],
+            _result(earlier, later, comparison, values),
+            comparison["rows"],
             [
-                _compared(each, values[one][each], values[other][each])
-                for each in headline_first(metrics, facts["headline"])
+                _compared(metric, values[one][metric], values[other][metric])
+                for metric in headline_first(metrics, facts["headline"])
             ],
             {version: curves[side[version]] for version in (one, other) if side[version] in curves},
         )
@@ -75,31 +75,33 @@ def compared_with(repository: Repository, name: str, version: int) -> int | None
 
 
 def _comparison(facts: Facts) -> Facts:
-    found = facts.get("comparison")
-    return found if isinstance(found, Mapping) else {}
+    comparison = facts.get("comparison")
+    return comparison if isinstance(comparison, Mapping) else {}
 
 
-def _result(earlier: int, later: int, found: Facts, values: Mapping[int, Mapping[str, float | None]]) -> str:
+def _result(earlier: int, later: int, comparison: Facts, values: Mapping[int, Mapping[str, float | None]]) -> str:
     """Return which version is better; `values` are the metrics of both."""
-    outcome, loss = found.get("outcome"), found.get("loss")
+    outcome, loss = comparison.get("outcome"), comparison.get("loss")
     if not outcome:
-        return _cannot(earlier, later, found)
+        return _cannot(earlier, later, comparison)
     than, chance = ("as", ", which chance explains") if outcome == "as good" else ("than", "")
-    figures = f": {loss} {number(found.get('loss_now'))} against {number(found.get('loss_before'))}" if loss else ""
+    figures = (
+        f": {loss} {number(comparison.get('loss_now'))} against {number(comparison.get('loss_before'))}" if loss else ""
+    )
     now, before = ({k: v for k, v in values[version].items() if v is not None} for version in (later, earlier))
-    wrong = data_look_wrong(now, before, found["rows"])
+    wrong = data_look_wrong(now, before, comparison["rows"])
     return (
-        f"{f'{sentence(wrong)} ' if wrong else ''}On the same {count(found['rows'], 'row')}, which neither learnt from,"
-        f" version {later} is {outcome} {than} version {earlier}{figures}{chance}."
+        f"{f'{sentence(wrong)} ' if wrong else ''}On the same {count(comparison['rows'], 'row')}, which neither"
+        f" learnt from, version {later} is {outcome} {than} version {earlier}{figures}{chance}."
     )
 
 
-def _cannot(earlier: int, later: int, found: Facts) -> str:
+def _cannot(earlier: int, later: int, comparison: Facts) -> str:
     """Return why two versions cannot be compared, and what would change that."""
-    if found.get("version") == earlier:
-        why = str(found.get("reason") or f"the report of version {later} has no figures of both").rstrip(".")
+    if comparison.get("version") == earlier:
+        why = str(comparison.get("reason") or f"the report of version {later} has no figures of both").rstrip(".")
     else:
-        other = found.get("version")
+        other = comparison.get("version")
         why = (
             "no training has tested both on rows that neither learnt from. When version"
             f" {later} was made, it was compared with {'no other one' if other is None else f'version {other}'}. Make"

@@ -28,7 +28,7 @@ def snippets(model: str, row: object, address: str) -> list[Snippet]:
     address = address if _SAFE_ADDRESS.fullmatch(address) else "http://127.0.0.1:8080"
     body = _escaped(json.dumps([row], ensure_ascii=False))
     value = _escaped(pprint.pformat([row], sort_dicts=False, width=88))
-    found = [
+    snippets = [
         Snippet(
             "curl",
             f"curl -s {address}/v1/models/{model}/predict \\\n"
@@ -47,8 +47,8 @@ def snippets(model: str, row: object, address: str) -> list[Snippet]:
         while end in table:  # a line of the row must not end the CSV, or a shell would run the next one
             end += "_"
         command = f"export MODELGATE_URL={address}\nmodelgate predict {model} <<'{end}'\n{table}{end}"
-        found.append(Snippet("modelgate", command))
-    return found
+        snippets.append(Snippet("modelgate", command))
+    return snippets
 
 
 def _csv(row: Mapping[str, object]) -> str:
@@ -60,4 +60,4 @@ def _csv(row: Mapping[str, object]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _UNSHOWN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
+    return _UNSHOWN.sub(lambda matched: matched[0] if matched[0] == "\n" else f"\\u{ord(matched[0]):04x}", text)

@@ -55,14 +55,14 @@ class TrainingPages:
         @routes.post("/train/preview", level=Level.TRAIN, page=True, audit="preview_training", streams=True)
         def preview() -> Response:
             with self._received() as upload:
-                given = {name: upload.fields.get(name, "").strip() for name in ("model", "again", "suggested")}
-                if given["model"] in ("", given["suggested"]):
-                    given["model"] = given["suggested"] = self._free(_name_of(upload.client_names.get("file", "")))
-                model = given["model"] if valid_name(given["model"]) else "preview"
+                entered = {name: upload.fields.get(name, "").strip() for name in ("model", "again", "suggested")}
+                if entered["model"] in ("", entered["suggested"]):
+                    entered["model"] = entered["suggested"] = self._free(_name_of(upload.client_names.get("file", "")))
+                model = entered["model"] if valid_name(entered["model"]) else "preview"
                 _note_model(model)
-                begun = replace(upload, fields={**self._choices_before(upload, given["again"]), **upload.fields})
-                asked = self._asked(begun, model, preview=True)
-                return self._form(given, self.trainings.preview(asked), asked)
+                begun = replace(upload, fields={**self._choices_before(upload, entered["again"]), **upload.fields})
+                training = self._requested(begun, model, preview=True)
+                return self._form(entered, self.trainings.preview(training), training)
 
         @routes.post("/train", level=Level.TRAIN, page=True, audit="train", streams=True)
         def train() -> Response:
@@ -72,10 +72,10 @@ class TrainingPages:
                 if not caller().may_use(model):
                     raise Problem(ProblemCode.MISSING_SCOPE, f"this key may not train a model named {model!r}")
                 _note_model(model)
-                asked = self._asked(upload, model)
+                training = self._requested(upload, model)
                 if upload.fields.get("once"):
                     note_form_of_page(current(), upload.content(self.trainings.spool))
-                job = self.trainings.submit(asked)
+                job = self.trainings.submit(training)
             current().job_id = job.id
             target = f"{PATH}/jobs/{job.id}"
             return lead(target) if asked_by_open_page(request.environ) else see(target)
@@ -83,19 +83,22 @@ class TrainingPages:
         return routes
 
     def _form(
-        self, given: Mapping[str, str], preview: TrainingPreview | None = None, asked: TrainingRequest | None = None
+        self,
+        entered: Mapping[str, str],
+        preview: TrainingPreview | None = None,
+        training: TrainingRequest | None = None,
     ) -> Response:
-        again = self._known(given.get("again", ""))
+        again = self._known(entered.get("again", ""))
         return page(
             "train.html",
             title=f"Train {again.name} again" if again else "Train a model",
-            given={"suggested": "", **given},
+            entered={"suggested": "", **entered},
             once=secrets.token_urlsafe(12),
             again=again,
-            known=self._known(given["model"]),
+            known=self._known(entered["model"]),
             preview=preview,
-            asked=asked,
-            others=_not_shown(preview, asked) if preview and asked else None,
+            training=training,
+            others=_not_shown(preview, training) if preview and training else None,
             most_shown=MOST_SHOWN,
             kinds=list(KINDS),
             uses=ColumnUse,
@@ -117,7 +120,7 @@ class TrainingPages:
     def _free(self, name: str) -> str:
         """Return `name`, or `name-2` and so on if the name is taken; `name` if the key may use no other one."""
         names = (name, *(f"{name[:60]}-{number}" for number in range(2, 100)))
-        return next((one for one in names if caller().may_use(one) and not self._is_taken(one)), name)
+        return next((free for free in names if caller().may_use(free) and not self._is_taken(free)), name)
 
     def _is_taken(self, name: str) -> bool:
         return valid_name(name) and bool(self.trainings.repository.versions(name))
@@ -146,12 +149,12 @@ class TrainingPages:
             upload.check_fields()
             yield upload
 
-    def _asked(self, upload: Upload, model: str, *, preview: bool = False) -> TrainingRequest:
-        given = {name: text for name in _OPTIONAL if (text := upload.fields.get(name, "").strip())}
+    def _requested(self, upload: Upload, model: str, *, preview: bool = False) -> TrainingRequest:
+        entered = {name: text for name in _OPTIONAL if (text := upload.fields.get(name, "").strip())}
         file = upload.files.get("file")
         if file is None or not upload.client_names.get("file"):
             raise Problem(ProblemCode.INVALID_TRAINING, "choose a CSV file to learn from")
-        body, names = {"recipe": GENERIC_RECIPE, **fields_of_form(given)}, (file, upload.client_names["file"])
+        body, names = {"recipe": GENERIC_RECIPE, **fields_of_form(entered)}, (file, upload.client_names["file"])
         return training_request(model, body, self.trainings.recipes(), GENERIC_RECIPE, *names, preview=preview)
 
 
@@ -166,12 +169,12 @@ def _choices(manifest: ModelManifest, columns: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _not_shown(preview: TrainingPreview, asked: TrainingRequest) -> dict[str, Any]:
+def _not_shown(preview: TrainingPreview, training: TrainingRequest) -> dict[str, Any]:
     """Return what was inferred of the columns that the page does not show, so that a change to the others keeps it."""
     columns = preview.columns[MOST_SHOWN:]
     return {
         "features": [column.name for column in columns if column.use is ColumnUse.FEATURE],
-        "kinds": {column.name: asked.kinds[column.name] for column in columns if column.name in asked.kinds},
+        "kinds": {column.name: training.kinds[column.name] for column in columns if column.name in training.kinds},
     }
 
 

@@ -152,10 +152,10 @@ class VersionPages:
     def _callers(self, name: str, before: int, now: int) -> SignatureChanges | None:
         """Return what callers have to change; None if the current version has become unreadable."""
         try:
-            one, other = (self.repository.manifest(name, version) for version in (before, now))
+            earlier, later = (self.repository.manifest(name, version) for version in (before, now))
         except ModelgateError:
             return None
-        return signature_changes(one.signature, other.signature)
+        return signature_changes(earlier.signature, later.signature)
 
     def _make_current(
         self, name: str, version: str, action: RepositoryAction = RepositoryAction.MOVE_ALIAS

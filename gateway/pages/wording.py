@@ -115,9 +115,9 @@ def share(value: float) -> str:
     return f"{percent:.{0 if percent in (0, 100) else 1 if percent >= 0.1 else 2}f} %"
 
 
-def count(amount: int, one: str, many: str | None = None) -> str:
+def count(amount: int, noun: str, many: str | None = None) -> str:
     """Return `1 row` or `3 rows`."""
-    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+    return f"{amount:,} {noun if amount == 1 else many or noun + 's'}"
 
 
 def trained_on(data: TrainingData) -> str:

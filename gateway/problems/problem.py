@@ -91,5 +91,5 @@ def invalid(code: ProblemCode, errors: Errors) -> Problem:
 def did_you_mean(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str:
     """Return ` (did you mean 'iris'?)`, or nothing if no name is similar. `suggestions` is shared by all names of a
     request."""
-    found = (suggestions or Suggestions()).closest(name, names, 0.6)
-    return f" (did you mean {found!r}?)" if found else ""
+    closest = (suggestions or Suggestions()).closest(name, names, 0.6)
+    return f" (did you mean {closest!r}?)" if closest else ""

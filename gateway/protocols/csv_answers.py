@@ -25,7 +25,7 @@ def is_wanted(accept: str) -> bool:
     """Return whether a client that sends this `Accept` wants CSV: it names it, and JSON not before it."""
     weights = dict.fromkeys(_TYPES, 0.0)
     for part in accept.lower().split(","):
-        kind, *parameters = (each.strip() for each in part.split(";"))
+        kind, *parameters = (word.strip() for word in part.split(";"))
         if kind in weights:
             weights[kind] = _weight(parameters)
     csv, json = weights.values()
@@ -33,9 +33,9 @@ def is_wanted(accept: str) -> bool:
 
 
 def _weight(parameters: Sequence[str]) -> float:
-    found = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+    weight = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
     try:
-        return float(found)
+        return float(weight)
     except ValueError:
         return 0.0
 

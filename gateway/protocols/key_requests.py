@@ -36,9 +36,9 @@ class Rotation:
 
 def key_request(body: object) -> Key:
     """Return the new key that `body` asks for. Raises `Problem` with every error."""
-    given, errors = read_body(body, _KEY, ProblemCode.INVALID_KEY_REQUEST)
-    scopes = frozenset(map(Scope, given.get("scopes", ())))
-    models = given.get("models")
+    members, errors = read_body(body, _KEY, ProblemCode.INVALID_KEY_REQUEST)
+    scopes = frozenset(map(Scope, members.get("scopes", ())))
+    models = members.get("models")
     if models and Scope.ADMIN in scopes:
         message = "models cannot limit a key with the scope admin, which can make any key"
         errors.add("models", "not_taken", message)
@@ -47,21 +47,21 @@ def key_request(body: object) -> Key:
     reads = not scopes.isdisjoint({Scope.READ, Scope.ADMIN})
     return Key(
         id=new_id(),
-        name=given["name"],
-        owner=given.get("owner", given["name"]),
+        name=members["name"],
+        owner=members.get("owner", members["name"]),
         scopes=scopes,
         models=models and frozenset(models),
-        limits=Limits.from_json(given.get("limits", {})),
-        detail=Detail(given.get("detail", Detail.FULL if reads else Detail.TERSE)),
+        limits=Limits.from_json(members.get("limits", {})),
+        detail=Detail(members.get("detail", Detail.FULL if reads else Detail.TERSE)),
         created_at=timestamp(datetime.now(UTC)),
-        expires_at=given.get("expires"),
+        expires_at=members.get("expires"),
     )
 
 
 def rotation_request(body: object) -> Rotation:
     """Return the rotation that `body` asks for. Raises `Problem` with every error."""
-    given = read_valid(body, _ROTATION, ProblemCode.INVALID_KEY_REQUEST)
-    return Rotation(given.get("overlap", 0), given.get("expires"))
+    members = read_valid(body, _ROTATION, ProblemCode.INVALID_KEY_REQUEST)
+    return Rotation(members.get("overlap", 0), members.get("expires"))
 
 
 def _expires(value: object) -> str:

@@ -88,11 +88,11 @@ class JsonAnswer:
         return any(isinstance(member, AnswerColumn) for member in self.members.values())
 
     def write(self, rows: Mapping[AnswerColumn, Sequence[Any]]) -> bytes:
-        found = {
+        members = {
             name: member.write(rows) if isinstance(member, RowsAsText) else rows[member][0]
             for name, member in self.members.items()
         }
-        return native.line(found)
+        return native.line(members)
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ class MappedRoute:
         prediction that the answer cannot hold."""
         output: Mapping[str, Any] = job.output or {}
         rows: dict[AnswerColumn, Sequence[Any]] = {
-            AnswerColumn.PREDICTION: [self._number(one) for one in output["predictions"]]
+            AnswerColumn.PREDICTION: [self._number(prediction) for prediction in output["predictions"]]
         }
         if AnswerColumn.PROBABILITIES in self.answer.columns:
-            rows[AnswerColumn.PROBABILITIES] = [one and [*one.values()] for one in output["probabilities"]]
+            rows[AnswerColumn.PROBABILITIES] = [row and [*row.values()] for row in output["probabilities"]]
         if AnswerColumn.ID in self.answer.columns:
             rows[AnswerColumn.ID] = output["ids"] or _without_ids(signature.id_field)
         return self.answer.write(rows)
@@ -165,7 +165,7 @@ class MappedRoute:
     def _check_inputs(self, signature: Signature) -> None:
         if self.method != "GET" or signature.format is not RowFormat.TABLE:
             return
-        spellings = {word: one.name for one in signature.inputs for word in (one.name, *one.aliases)}
+        spellings = {word: field.name for field in signature.inputs for word in (field.name, *field.aliases)}
         for name in self.variables:
             if name not in spellings and name != signature.id_field:
                 raise unfit(f"has no input {name!r}, which the path names")

@@ -38,11 +38,11 @@ _CODES = {
 def read(body: bytes, signature: Signature) -> tuple[Instances, str]:
     """Return the rows in a JSON body, and the method in its `params`. Raises `MalformedBody` and `InvalidInstances`."""
     value = native.python_json(body)
-    given = [shape for shape in _SHAPES if shape in value] if isinstance(value, dict) else []
-    if not isinstance(value, dict) or len(given) != 1:
-        found = listed(given) if given else shown(value)
-        raise MalformedBody(f"the body must be an object with exactly one of {listed(_SHAPES)}; it has {found}")
-    return _rows(value, given[0], signature), _method(value.get("params"))
+    shapes = [shape for shape in _SHAPES if shape in value] if isinstance(value, dict) else []
+    if not isinstance(value, dict) or len(shapes) != 1:
+        content = listed(shapes) if shapes else shown(value)
+        raise MalformedBody(f"the body must be an object with exactly one of {listed(_SHAPES)}; it has {content}")
+    return _rows(value, shapes[0], signature), _method(value.get("params"))
 
 
 def by_position(instances: Instances, signature: Signature) -> Instances:

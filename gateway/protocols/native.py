@@ -42,8 +42,8 @@ def read(body: bytes, signature: Signature) -> Instances:
     if not wrappers or not _known(signature).isdisjoint(value):
         return _object(value)
     if len(wrappers) > 1 or wrappers[0] in _repeated(value):
-        given = f"{listed(wrappers)} in one body" if len(wrappers) > 1 else f"{wrappers[0]!r} twice"
-        _refuse("ambiguous_body", f"the body has {given}; send the rows once")
+        doubled = f"{listed(wrappers)} in one body" if len(wrappers) > 1 else f"{wrappers[0]!r} twice"
+        _refuse("ambiguous_body", f"the body has {doubled}; send the rows once")
     return unwrapped(value, wrappers[0], signature)
 
 
@@ -58,10 +58,10 @@ def unwrapped(value: dict[str, Any], key: str, signature: Signature) -> Instance
 def _text_or_json(text: str) -> object:
     """Return the rows that a JSON string holds as JSON, or the text itself as the only row."""
     try:
-        found = _parsed(text, "")
+        rows = _parsed(text, "")
     except MalformedBody:
         return [text]
-    return found if isinstance(found, list | dict) else [found if isinstance(found, str) else text]
+    return rows if isinstance(rows, list | dict) else [rows if isinstance(rows, str) else text]
 
 
 def write(job: Job) -> bytes:
@@ -72,10 +72,10 @@ def write(job: Job) -> bytes:
 def line(value: object) -> bytes:
     """Return a line of JSON in ASCII. Raises `ValueError` for a number that is not finite and orjson cannot write."""
     try:
-        found = orjson.dumps(value, fragment, option=orjson.OPT_APPEND_NEWLINE)  # saves a request 2 % of its time
+        encoded = orjson.dumps(value, fragment, option=orjson.OPT_APPEND_NEWLINE)  # saves a request 2 % of its time
     except TypeError:  # half of a surrogate pair in an id, or a whole number beyond 64 bits
         return to_json(value).encode()
-    return found if found.isascii() else to_json(value).encode()
+    return encoded if encoded.isascii() else to_json(value).encode()
 
 
 def to_json(value: object) -> str:

@@ -97,8 +97,8 @@ def read(body: bytes, header_length: str | None) -> InferRequest:
     all_binary = parameters.get("binary_data_output") is True
     outputs, as_bytes = _requested(value.get("outputs"), all_binary)
     by_column = tensors.content_type(parameters, "the request") == "pd"
-    found = tensors.read(value["inputs"], binary)
-    return InferRequest(request_id, found, outputs, None if outputs is None and all_binary else as_bytes, by_column)
+    inputs = tensors.read(value["inputs"], binary)
+    return InferRequest(request_id, inputs, outputs, None if outputs is None and all_binary else as_bytes, by_column)
 
 
 def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
@@ -136,13 +136,13 @@ def _requested(outputs: object, all_binary: bool) -> tuple[list[str] | None, set
 
 def write(request: InferRequest, method: str, job: Job) -> tuple[bytes, dict[str, str]]:
     """Return the body, and its headers. Raises `Problem` for an output that is no tensor."""
-    found = _answers(method, job.output or {})
+    answers = _answers(method, job.output or {})
     described, binary = [], []
-    for name in request.outputs or found:
-        if name not in found:
+    for name in request.outputs or answers:
+        if name not in answers:
             raise Problem(ProblemCode.NOT_SUPPORTED, f"the model has not answered with {name}")
         try:
-            output, data = tensors.write(name, found[name], request.binary is None or name in request.binary)
+            output, data = tensors.write(name, answers[name], request.binary is None or name in request.binary)
         except ValueError as error:
             if request.outputs is None and name != method:
                 continue
@@ -185,7 +185,7 @@ def model_metadata(model: ModelManifest, versions: Sequence[int]) -> dict[str, o
 
 def index(repository: Repository) -> list[dict[str, object]]:
     """Return the current version of each model, as the repository extension lists them."""
-    found: list[dict[str, object]] = []
+    described: list[dict[str, object]] = []
     for name in repository.names():
         version = repository.aliases(name)["current"]
         try:
@@ -193,8 +193,8 @@ def index(repository: Repository) -> list[dict[str, object]]:
             state, reason = "READY", ""
         except ModelgateError as error:
             state, reason = "UNAVAILABLE", error.failure.message
-        found.append({"name": name, "version": str(version), "state": state, "reason": reason})
-    return found
+        described.append({"name": name, "version": str(version), "state": state, "reason": reason})
+    return described
 
 
 def _described_outputs(signature: Signature) -> list[dict[str, object]]:
@@ -209,12 +209,12 @@ def _described_outputs(signature: Signature) -> list[dict[str, object]]:
     for name in _outputs_of_predict(signature)[1:]:
         labels: list[Value] = list(outputs[0].shown_labels)
         wide = name == PROBABILITIES and not several
-        one: dict[str, object] = {"name": name, "datatype": "FP64", "shape": [-1, len(labels) if wide else width]}
+        tensor: dict[str, object] = {"name": name, "datatype": "FP64", "shape": [-1, len(labels) if wide else width]}
         if wide:
-            one["parameters"] = {"labels": [str(label) for label in labels]}
+            tensor["parameters"] = {"labels": [str(label) for label in labels]}
         elif several:
-            one["shape"] = [-1, width, -1] if name == PROBABILITIES else [-1, width]
-        described.append(one)
+            tensor["shape"] = [-1, width, -1] if name == PROBABILITIES else [-1, width]
+        described.append(tensor)
     return described
 
 

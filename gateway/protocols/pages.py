@@ -18,13 +18,13 @@ def moment(name: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
+        time = None
+    if time is None or time.tzinfo is None:
         detail = f"{name}={text[:64]!r} is not a time with its zone, such as 2026-01-02T03:04:05Z"
         raise Problem(ProblemCode.INVALID_PARAMETER, detail)
-    return found
+    return time
 
 
 def limit(text: str | None) -> int:

@@ -25,8 +25,8 @@ class Preferences:
     @cached_property
     def applied(self) -> str | None:
         """The value of `Preference-Applied`."""
-        asked = {"handling": self.handling, "wait": self.wait}
-        return ", ".join(f"{name}={value}" for name, value in asked.items() if value is not None) or None
+        applied = {"handling": self.handling, "wait": self.wait}
+        return ", ".join(f"{name}={value}" for name, value in applied.items() if value is not None) or None
 
 
 @lru_cache(256)  # clients repeat the same header

@@ -169,11 +169,11 @@ class _Table:
 
     def _statuses(self) -> Mapping[str, int]:
         """Return the statuses of problems by code. A model that is not there yet is 503: the address exists."""
-        found: dict[str, int] = dict.fromkeys(map(str, _NO_MODEL), 503)
+        statuses: dict[str, int] = dict.fromkeys(map(str, _NO_MODEL), 503)
         for name, codes in (("invalid", _INVALID), ("failed", _FAILED), ("expired", _EXPIRED)):
             if (status := self._status(name, 400, 599)) is not None:
-                found |= dict.fromkeys(map(str, codes), status)
-        return found
+                statuses |= dict.fromkeys(map(str, codes), status)
+        return statuses
 
     def _status(self, name: str, least: int, most: int) -> int | None:
         status = self.data.get(name)

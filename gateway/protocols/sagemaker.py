@@ -57,7 +57,7 @@ def read_csv(body: bytes, signature: Signature, most_rows: int) -> Instances:
 def read_lines(body: bytes, signature: Signature, most_rows: int) -> Instances:
     """Return the rows of a body that has each as a line of JSON, at most the first `most_rows`. Raises `MalformedBody`
     and `InvalidInstances`."""
-    lines = (found[0] for found in _LINE.finditer(body))
+    lines = (matched[0] for matched in _LINE.finditer(body))
     values = [native.json_value(line) for line in islice(filter(bytes.strip, lines), most_rows)]
     return native.unwrapped({"instances": values}, "instances", signature)
 
@@ -74,7 +74,7 @@ def write(job: Job, accept: str | None) -> tuple[bytes, Mapping[str, str]]:
     predictions, probabilities = output["predictions"], output.get("probabilities")
     if kind == CSV:
         rows = zip(predictions, probabilities if verbose and probabilities else [None] * len(predictions), strict=True)
-        body = "".join(_line([*_cells(prediction), *_cells(found, ())]) for prediction, found in rows).encode()
+        body = "".join(_line([*_cells(prediction), *_cells(scores, ())]) for prediction, scores in rows).encode()
     else:
         beside = {} if probabilities is None else {"probabilities": probabilities}
         body = native.line({"predictions": predictions, **beside})
@@ -83,8 +83,8 @@ def write(job: Job, accept: str | None) -> tuple[bytes, Mapping[str, str]]:
 
 def _accepted(accept: str | None) -> tuple[str, bool]:
     """Return the type of the answer, '' for no type of ours, and whether `verbose=true` asks for probabilities."""
-    for one in (accept or "*/*").lower().split(","):
-        kind, *options = (part.strip() for part in one.split(";"))
+    for choice in (accept or "*/*").lower().split(","):
+        kind, *options = (part.strip() for part in choice.split(";"))
         if kind in (JSON, CSV):
             return kind, "verbose=true" in options
         if kind in ("*/*", "application/*", ""):

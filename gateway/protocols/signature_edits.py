@@ -42,9 +42,9 @@ class EditRequest:
 
 def edit_request(body: object) -> EditRequest:
     """Return the request in `body`. Raises `Problem` with every error."""
-    given = read_valid(body, _BODY, ProblemCode.INVALID_SIGNATURE)
-    source = given["from"]
-    return EditRequest(shown(source) if isinstance(source, int) else source, given["signature"])
+    members = read_valid(body, _BODY, ProblemCode.INVALID_SIGNATURE)
+    source = members["from"]
+    return EditRequest(shown(source) if isinstance(source, int) else source, members["signature"])
 
 
 def check_edits(manifest: ModelManifest, edits: Mapping[str, Any]) -> None:

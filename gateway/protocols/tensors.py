@@ -67,21 +67,21 @@ class Tensor:
 
     def _numbers(self, data: bytes) -> Sequence[Any]:
         letter = _FORMATS[self.datatype]
-        found = struct.unpack(f"<{self.count}{letter}", data)
-        if letter in "efd" and math.isnan(sum(found)):
-            return [None if value != value else value for value in found]
-        return found
+        numbers = struct.unpack(f"<{self.count}{letter}", data)
+        if letter in "efd" and math.isnan(sum(numbers)):
+            return [None if value != value else value for value in numbers]
+        return numbers
 
     def _texts(self, data: bytes) -> list[str]:
         texts: list[str] = []
-        place = 0
-        while place < len(data):
-            begin = place + _LENGTH.size
-            end = begin + _LENGTH.unpack_from(data, place)[0] if begin <= len(data) else begin
+        start = 0
+        while start < len(data):
+            begin = start + _LENGTH.size
+            end = begin + _LENGTH.unpack_from(data, start)[0] if begin <= len(data) else begin
             if end > len(data):
                 raise MalformedBody(f"the input {shown(self.name)} ends within element {len(texts)}")
             texts.append(self._text(data[begin:end], len(texts)))
-            place = end
+            start = end
         if len(texts) != self.count:
             raise MalformedBody(f"the input {shown(self.name)} has {len(texts)} elements, its shape {self.count}")
         return texts
@@ -101,17 +101,17 @@ class Tensor:
 
 def read(described: Sequence[object], binary: bytes) -> list[Tensor]:
     """Return the tensors of `inputs`. `binary` follows the JSON. Raises `MalformedBody`."""
-    tensors, place = [], 0
-    for number, one in enumerate(described):
-        tensor, taken = _tensor(one, f"inputs[{number}]", binary, place)
+    tensors, start = [], 0
+    for number, item in enumerate(described):
+        tensor, taken = _tensor(item, f"inputs[{number}]", binary, start)
         tensors.append(tensor)
-        place += taken
-    if place != len(binary):
-        raise MalformedBody(f"{len(binary)} bytes follow the JSON, and the inputs take {place} of them")
+        start += taken
+    if start != len(binary):
+        raise MalformedBody(f"{len(binary)} bytes follow the JSON, and the inputs take {start} of them")
     return tensors
 
 
-def _tensor(described: object, where: str, binary: bytes, place: int) -> tuple[Tensor, int]:
+def _tensor(described: object, where: str, binary: bytes, start: int) -> tuple[Tensor, int]:
     """Return a tensor, and how many of the bytes are its own, beginning at `place`."""
     if not isinstance(described, dict):
         raise MalformedBody(f"{where} must be an object; it is {shown(described)}")
@@ -132,12 +132,12 @@ def _tensor(described: object, where: str, binary: bytes, place: int) -> tuple[T
         if len(flat) != rows * columns:
             raise MalformedBody(f"{where}.data has {len(flat)} values, its shape {rows * columns}")
         return Tensor(name, datatype, rows, columns, flat, coded), 0
-    if type(size) is not int or not 0 <= size <= len(binary) - place:
-        most = len(binary) - place
+    if type(size) is not int or not 0 <= size <= len(binary) - start:
+        most = len(binary) - start
         raise MalformedBody(f"{where} has the binary_data_size {shown(size)}, and {most} bytes follow; send all")
     if datatype in _FORMATS and size != (taken := rows * columns * struct.calcsize("<" + _FORMATS[datatype])):
         raise MalformedBody(f"{where} has the binary_data_size {size}, its shape takes {shown(taken)} bytes")
-    return Tensor(name, datatype, rows, columns, binary[place : place + size], coded), size
+    return Tensor(name, datatype, rows, columns, binary[start : start + size], coded), size
 
 
 def _shape(shape: object, where: str) -> tuple[int, int]:
@@ -150,21 +150,21 @@ def _shape(shape: object, where: str) -> tuple[int, int]:
 
 def parameters_of(described: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """Return the object `parameters`, which may be missing. Raises `MalformedBody`."""
-    found = described.get("parameters")
-    if found is None:
+    parameters = described.get("parameters")
+    if parameters is None:
         return {}
-    if not isinstance(found, dict):
-        raise MalformedBody(f"{where}.parameters must be an object; it is {shown(found)}")
-    return found
+    if not isinstance(parameters, dict):
+        raise MalformedBody(f"{where}.parameters must be an object; it is {shown(parameters)}")
+    return parameters
 
 
 def content_type(parameters: Mapping[str, Any], where: str) -> str | None:
     """Return MLServer's content type. Raises `MalformedBody` for one that is not read."""
-    found = parameters.get("content_type")
-    if found is not None and found not in _CONTENT_TYPES:
+    kind = parameters.get("content_type")
+    if kind is not None and kind not in _CONTENT_TYPES:
         allowed = ", ".join(_CONTENT_TYPES)
-        raise MalformedBody(f"{where} has the content_type {shown(found)}; send one of {allowed}, or none")
-    return found
+        raise MalformedBody(f"{where} has the content_type {shown(kind)}; send one of {allowed}, or none")
+    return kind
 
 
 def write(name: str, answers: Sequence[Any], binary: bool) -> tuple[dict[str, object], bytes]:

@@ -68,23 +68,23 @@ def training_request(
     `default`: the recipe if the body names none; `upload` and `upload_name`: the names of the uploaded file, in
     SPOOL_DIR and at the client. `preview`: it is for a preview, which needs no target, and the recipe tabular.
     """
-    given, errors = read_body(body, _request(recipes, default), ProblemCode.INVALID_TRAINING)
-    path = given.get("data")
+    members, errors = read_body(body, _request(recipes, default), ProblemCode.INVALID_TRAINING)
+    path = members.get("data")
     request = TrainingRequest(
         model=model,
-        recipe=given.get("recipe", ""),
-        parameters=given.get("parameters", {}),
-        target=given.get("target"),
-        features=given.get("features"),
-        id_field=given.get("id_field"),
-        alias=given.get("alias", "current"),
-        gate=Gate(**given.get("gate", {})),
-        accept=given.get("accept", []),
-        notes=given.get("notes", ""),
+        recipe=members.get("recipe", ""),
+        parameters=members.get("parameters", {}),
+        target=members.get("target"),
+        features=members.get("features"),
+        id_field=members.get("id_field"),
+        alias=members.get("alias", "current"),
+        gate=Gate(**members.get("gate", {})),
+        accept=members.get("accept", []),
+        notes=members.get("notes", ""),
         upload=upload,
         upload_name=upload_name or None,
         path=path,
-        kinds=given.get("kinds", {}),
+        kinds=members.get("kinds", {}),
     )
     if path and upload:
         errors.add("data", "ambiguous_data", "send the data as a file or as a path under DATA_DIR, not both")
@@ -114,8 +114,8 @@ def shown_request(request: TrainingRequest) -> dict[str, Any]:
     """Return the request as a body that asks for the same."""
     body = request.to_json()
     path = body.pop("path")
-    for own in ("model", "upload", "upload_name"):
-        del body[own]
+    for name in ("model", "upload", "upload_name"):
+        del body[name]
     return {**body, "data": None if path is None else {"path": path}}
 
 
@@ -276,8 +276,8 @@ _MEMBERS: Mapping[str, Callable[[str, Any, Errors], Any]] = {
 
 def _generic(request: TrainingRequest, errors: Errors, needed: Sequence[str]) -> None:
     named: dict[str, Callable[[TrainingRequest], object]] = {
-        "target": lambda asked: asked.target,
-        "data": lambda asked: asked.upload or asked.path,
+        "target": lambda training: training.target,
+        "data": lambda training: training.upload or training.path,
     }
     for key in needed:
         if not named[key](request) and not any(error.field and error.field.startswith(key) for error in errors.first):

@@ -46,16 +46,16 @@ def subscription(name: str, body: object, caller: Key, allowed: AllowedTargets) 
             f"events must be a list of some of {listed(EVENTS)}",
             least=1,
             code="missing_member",
-            each="{field}",
+            item_path="{field}",
         ),
     }
     unknown = ("unknown_member", "{name} is no part of a webhook{hint}")
-    given = read_valid(body, Object(members, unknown, required=members), ProblemCode.INVALID_WEBHOOK)
+    values = read_valid(body, Object(members, unknown, required=members), ProblemCode.INVALID_WEBHOOK)
     sees_all = caller.allows(Scope.ADMIN)
     models = None if caller.models is None else tuple(sorted(caller.models))
     owner = "" if sees_all else caller.owner
-    wanted = tuple(event for event in EVENTS if event in given["events"])
-    return Subscription(name, given["url"], wanted, timestamp(datetime.now(UTC)), owner, models)
+    wanted = tuple(event for event in EVENTS if event in values["events"])
+    return Subscription(name, values["url"], wanted, timestamp(datetime.now(UTC)), owner, models)
 
 
 def _allowed_url(url: object, allowed: AllowedTargets) -> str:

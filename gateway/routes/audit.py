@@ -32,13 +32,13 @@ def blueprint(log: AuditLog) -> Blueprint:
 
     @routes.get("/audit", level=Level.ADMIN, docs=_INDEX)
     def index() -> Response:
-        given = request.args.to_dict()
-        limit, cursor, since, until = (given.pop(name, None) for name in ("limit", "cursor", "since", "until"))
-        if (outcome := given.get("outcome", Outcome.DONE)) not in list(Outcome):
+        filters = request.args.to_dict()
+        limit, cursor, since, until = (filters.pop(name, None) for name in ("limit", "cursor", "since", "until"))
+        if (outcome := filters.get("outcome", Outcome.DONE)) not in list(Outcome):
             raise Problem(ProblemCode.INVALID_PARAMETER, f"outcome={outcome[:64]!r} is none of {', '.join(Outcome)}")
         times = pages.moment("since", since), pages.moment("until", until)
         try:
-            page = log.page(given, pages.limit(limit), cursor, *times)
+            page = log.page(filters, pages.limit(limit), cursor, *times)
         except ValueError as error:
             detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
             raise Problem(ProblemCode.INVALID_PARAMETER, detail) from error

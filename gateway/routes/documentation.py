@@ -57,9 +57,9 @@ def blueprint(document: ApiDocument) -> Blueprint:
 
     @routes.get("/openapi.json", level=Level.OWN, docs=_DOCUMENT)
     def openapi() -> Response:
-        found = document.of(caller())
-        response = Response(found.body, headers=HEADERS, content_type="application/json")
-        response.set_etag(found.tag)
+        published = document.of(caller())
+        response = Response(published.body, headers=HEADERS, content_type="application/json")
+        response.set_etag(published.tag)
         response.make_conditional(request)
         return response
 

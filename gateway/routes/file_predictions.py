@@ -60,8 +60,8 @@ _POST = Operation(
     parameters=(
         Parameter("method", "The method of the model that gets the rows; by default predict."),
         Parameter("escape", "`formulas`: cells that a spreadsheet would run get an apostrophe."),
-        Parameter("Accept", "The format of the output; by default that of the file.", place="header"),
-        Parameter("Prefer", "`handling=strict` fails the file at the first invalid rows.", place="header"),
+        Parameter("Accept", "The format of the output; by default that of the file.", location="header"),
+        Parameter("Prefer", "`handling=strict` fails the file at the first invalid rows.", location="header"),
         CANCEL_AFTER,
         IDEMPOTENCY_KEY,
         WEBHOOK_URL,

@@ -35,7 +35,7 @@ _INDEX = Operation(
         Parameter("model", "Only jobs of this model."),
         Parameter("status", "Only jobs with this status.", {"type": "string", "enum": list(Status)}),
         Parameter(
-            "kind", "Only jobs of this kind.", {"type": "string", "enum": [one.name for one in readable_kinds()]}
+            "kind", "Only jobs of this kind.", {"type": "string", "enum": [kind.name for kind in readable_kinds()]}
         ),
         Parameter("created_after", "Only jobs of this time and later ones.", MOMENT),
         Parameter("created_before", "Only jobs of this time and earlier ones.", MOMENT),
@@ -61,7 +61,7 @@ _EVENTS = Operation(
         204: Answer("The client has seen the end of the job."),
     },
     problems=("400 invalid_parameter", "404 unknown_job", "429 too_many_streams"),
-    parameters=(Parameter("Last-Event-ID", "The id of the last event that the client has.", place="header"),),
+    parameters=(Parameter("Last-Event-ID", "The id of the last event that the client has.", location="header"),),
 )
 _CANCEL = Operation(
     "cancel_job",

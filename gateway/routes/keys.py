@@ -77,8 +77,8 @@ def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
         idempotency = current().idempotency
         if earlier := replays.find(idempotency):
             return _again(earlier, 200)
-        asked = rotation_request(native.json_value(_body() or b"{}"))
-        return _with_secret(*keys.rotate(key_id, asked.overlap, asked.expires_at, idempotency), 200)
+        rotation = rotation_request(native.json_value(_body() or b"{}"))
+        return _with_secret(*keys.rotate(key_id, rotation.overlap, rotation.expires_at, idempotency), 200)
 
     @routes.delete("/<key_id>", level=Level.ADMIN, docs=_REVOKE, audit="revoke_key")
     def revoke(key_id: str) -> Response:
@@ -87,10 +87,10 @@ def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
 
     def _again(earlier: str, status: int) -> Response:
         note_replay()
-        found = keys.found(earlier.removeprefix("key:"))
-        if found is None:
+        stored = keys.found(earlier.removeprefix("key:"))
+        if stored is None:
             raise IdempotencyConflict(ConflictReason.GONE)
-        return _with_secret(found, None, status)
+        return _with_secret(stored, None, status)
 
     def _with_secret(issued: IssuedKey, secret: str | None, status: int) -> Response:
         current().on_key = issued.key.id

@@ -132,11 +132,13 @@ def blueprint(
             raise unsupported(kind, f"application/json, or {protocol.BINARY} with binary tensors", accepted)
         manifest = predictions.model(_referred(reference, version))
         body = body_of(request.environ)
-        asked = protocol.read(body, request.headers.get(protocol.HEADER_LENGTH))
-        predictions.check_rows(asked.most_rows)
-        method = asked.method(manifest.signature)
-        job = predictions.predict(request.environ, manifest, asked.instances(manifest.signature), len(body), method)
-        return predictions.answer(request.environ, job, *protocol.write(asked, method, job))
+        infer_request = protocol.read(body, request.headers.get(protocol.HEADER_LENGTH))
+        predictions.check_rows(infer_request.most_rows)
+        method = infer_request.method(manifest.signature)
+        job = predictions.predict(
+            request.environ, manifest, infer_request.instances(manifest.signature), len(body), method
+        )
+        return predictions.answer(request.environ, job, *protocol.write(infer_request, method, job))
 
     @routes.post("/repository/index", level=Level.READ, docs=_INDEX, **_SHAPE)
     def index() -> Response:

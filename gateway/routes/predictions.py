@@ -130,22 +130,22 @@ class Predictions:
             return self._csv(answers, job, preferred, context.gone)
         return self._answer(job, preferred, context.gone)
 
-    def query(self, asked: Request, reference: str) -> JobAnswer | Response:
+    def query(self, query_request: Request, reference: str) -> JobAnswer | Response:
         """Predict the row in the query."""
-        if asked.method == "HEAD":
+        if query_request.method == "HEAD":
             resolve(self.predictor.repository, reference)
             return Response(headers=FRESH, content_type="application/json")
-        preferred = preferences(asked.environ.get("HTTP_PREFER"), self.max_wait)
+        preferred = preferences(query_request.environ.get("HTTP_PREFER"), self.max_wait)
         if preferred.wait is None:
             preferred = replace(preferred, wait=min(DEFAULT_WAIT, self.max_wait))
         options = PredictionOptions(
             wait=preferred.wait,
             lenient=preferred.handling == "lenient",
-            expires_after=seconds("Cancel-After", asked.environ.get("HTTP_CANCEL_AFTER")),
+            expires_after=seconds("Cancel-After", query_request.environ.get("HTTP_CANCEL_AFTER")),
         )
-        model, row = noted(self.predictor.model(reference)), form.read(asked.args.items(multi=True))
-        context = request_context(asked.environ)
-        job = self.predictor.predict(model, row, len(asked.query_string), options, context)
+        model, row = noted(self.predictor.model(reference)), form.read(query_request.args.items(multi=True))
+        context = request_context(query_request.environ)
+        job = self.predictor.predict(model, row, len(query_request.query_string), options, context)
         return self._answer(job, preferred, context.gone, FRESH)
 
     def _csv(self, body: bytes, job: Job, preferred: Preferences, gone: Callable[[], bool]) -> PredictionAnswer:

@@ -29,7 +29,7 @@ _INVOKE = Operation(
     problems=("406 not_acceptable", *PROBLEMS),
     parameters=(
         IDEMPOTENCY_KEY,
-        Parameter("X-Amzn-SageMaker-Target-Variant", "A version or an alias of the model.", place="header"),
+        Parameter("X-Amzn-SageMaker-Target-Variant", "A version or an alias of the model.", location="header"),
     ),
     body={protocol.CSV: "Text", protocol.JSON: "Instances", protocol.JSON_LINES: "Text"},
     error="SageMakerError",

@@ -49,9 +49,9 @@ def blueprint(traffic: Traffic) -> Blueprint:
 
 def asked_period() -> Period:
     """Return the period that the query names. Raises `Problem` (400)."""
-    given = request.args.get("period", Period.HOURS)
+    period = request.args.get("period", Period.HOURS)
     try:
-        return Period(given)
+        return Period(period)
     except ValueError:
-        detail = f"period={given[:64]!r} is not one of {', '.join(Period)}"
+        detail = f"period={period[:64]!r} is not one of {', '.join(Period)}"
         raise Problem(ProblemCode.INVALID_PARAMETER, detail) from None

@@ -134,22 +134,22 @@ def blueprint(
         check_new_name(name)
         recipes = trainings.recipes()
         if _is_preview(request.args.get("preview", "0")):
-            with _body(trainings.spool, fields) as given:
-                asked = training_request(name, given.request, recipes, GENERIC_RECIPE, *given.file, preview=True)
-                return json_response(trainings.preview(asked).to_json(), headers=FRESH)
-        with _body(trainings.spool, fields) as given:
+            with _body(trainings.spool, fields) as body:
+                training = training_request(name, body.request, recipes, GENERIC_RECIPE, *body.file, preview=True)
+                return json_response(trainings.preview(training).to_json(), headers=FRESH)
+        with _body(trainings.spool, fields) as body:
             if job := replays.job_of(current().idempotency, caller()):
                 return _accepted(job)
-            asked = training_request(name, given.request, recipes, default_recipe(name, recipes), *given.file)
-            return _accepted(trainings.submit(asked, webhook_url(request.environ, webhooks)))
+            training = training_request(name, body.request, recipes, default_recipe(name, recipes), *body.file)
+            return _accepted(trainings.submit(training, webhook_url(request.environ, webhooks)))
 
     @routes.post("/models/<name>/reset", level=Level.TRAIN, docs=_RESET, audit="train")
     def reset(name: str) -> JobAnswer:
         if job := replays.job_of(current().idempotency, caller()):
             return _accepted(job)
         recipes = trainings.recipes()
-        asked = training_request(name, {}, recipes, trainings.recipe_of(name, recipes))
-        return _accepted(trainings.submit(asked, webhook_url(request.environ, webhooks)))
+        training = training_request(name, {}, recipes, trainings.recipe_of(name, recipes))
+        return _accepted(trainings.submit(training, webhook_url(request.environ, webhooks)))
 
     @routes.get("/jobs/<job_id>/log", level=Level.OWN, docs=_LOG)
     def log(job_id: str) -> Response:
@@ -176,9 +176,9 @@ def blueprint(
             message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training'
             raise invalid_training(FieldError(None, None, "not_a_schedule", message))
         recipes = trainings.recipes()
-        asked = training_request(name, body.get("request", {}), recipes, default_recipe(name, recipes))
+        training = training_request(name, body.get("request", {}), recipes, default_recipe(name, recipes))
         try:
-            schedule = trainings.put_schedule(name, body["cron"], asked)
+            schedule = trainings.put_schedule(name, body["cron"], training)
         except ValueError as error:
             raise invalid_training(FieldError(None, "cron", "not_a_cron_expression", str(error))) from error
         return json_response(_shown(schedule), headers=FRESH)
@@ -195,10 +195,10 @@ def _action(environ: WSGIEnvironment) -> str:
     return "preview_training" if parse_qs(environ.get("QUERY_STRING", "")).get("preview") == ["1"] else "train"
 
 
-def _is_preview(given: str) -> bool:
-    if given not in ("0", "1"):
-        raise Problem(ProblemCode.INVALID_PARAMETER, f"preview={given[:64]!r} is neither 0 nor 1")
-    return given == "1"
+def _is_preview(preview: str) -> bool:
+    if preview not in ("0", "1"):
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"preview={preview[:64]!r} is neither 0 nor 1")
+    return preview == "1"
 
 
 @dataclass(frozen=True)
@@ -244,14 +244,14 @@ def _request_in(form: Upload) -> object:
 
 def _shown(state: ScheduleState) -> Mapping[str, object]:
     schedule, last = state.schedule, state.last_run
-    found: dict[str, object] = {
+    shown: dict[str, object] = {
         "model": schedule.model,
         "cron": schedule.cron,
         "request": shown_request(schedule.request),
         "next_run": schedule.next_run,
         "last_run": last and _run(last),
     }
-    return {**found, "owner": schedule.owner} if schedule.owner else found
+    return {**shown, "owner": schedule.owner} if schedule.owner else shown
 
 
 def _run(job: Job) -> Mapping[str, object]:

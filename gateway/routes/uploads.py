@@ -104,11 +104,11 @@ def blueprint(
 
     def edit(name: str) -> dict[str, Any]:
         check_model(repository, name)
-        asked = edit_request(native.json_value(request.environ["wsgi.input"].read()))
-        _, version = resolve(repository, f"{name}@{asked.source}")
-        check_edits(repository.manifest(name, version), asked.edits)
+        edit_of = edit_request(native.json_value(request.environ["wsgi.input"].read()))
+        _, version = resolve(repository, f"{name}@{edit_of.source}")
+        check_edits(repository.manifest(name, version), edit_of.edits)
         return run(
-            run_command, RepositoryCommand(RepositoryAction.EDIT_SIGNATURE, name, version=version, edits=asked.edits)
+            run_command, RepositoryCommand(RepositoryAction.EDIT_SIGNATURE, name, version=version, edits=edit_of.edits)
         )
 
     return routes
@@ -156,22 +156,22 @@ def _promotion(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _nulls(text: str) -> dict[str, list[str]]:
-    found = native.json_value(text.encode(errors="replace"))
-    lists = [*found.values()] if isinstance(found, dict) else [None]
+    words = native.json_value(text.encode(errors="replace"))
+    lists = [*words.values()] if isinstance(words, dict) else [None]
     valid = all(isinstance(held, list) and all(map(_NULL_WORDS.count, held)) for held in lists)
-    if not isinstance(found, dict) or not valid:
+    if not isinstance(words, dict) or not valid:
         detail = f'nulls must be an object of lists of {", ".join(Null)} by column, such as {{"city": ["none"]}}'
         raise Problem(ProblemCode.INVALID_PARAMETER, detail)
-    return dict(found)
+    return dict(words)
 
 
 def _versions(text: str) -> dict[str, str]:
-    found = native.json_value(text.encode(errors="replace"))
-    texts = [*found, *found.values()] if isinstance(found, dict) else [None]
+    versions = native.json_value(text.encode(errors="replace"))
+    texts = [*versions, *versions.values()] if isinstance(versions, dict) else [None]
     short = len(texts) <= 2 * _MOST_VERSIONS and all(
-        isinstance(one, str) and len(one) <= _LONGEST_VERSION for one in texts
+        isinstance(word, str) and len(word) <= _LONGEST_VERSION for word in texts
     )
-    if not isinstance(found, dict) or not short:
+    if not isinstance(versions, dict) or not short:
         detail = f'versions must be an object of up to {_MOST_VERSIONS} short texts, such as {{"python": "3.11.7"}}'
         raise Problem(ProblemCode.INVALID_PARAMETER, detail)
-    return dict(found)
+    return dict(versions)

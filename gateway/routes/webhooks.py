@@ -65,7 +65,7 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
 
     @routes.get("/webhooks", level=Level.PUBLISH, docs=_INDEX)
     def index() -> Response:
-        return json_response({"items": [_shown(*found) for found in subscriptions.all()]}, headers=FRESH)
+        return json_response({"items": [_shown(*stored) for stored in subscriptions.all()]}, headers=FRESH)
 
     @routes.get("/webhooks/<webhook>", level=Level.PUBLISH, docs=_SHOW)
     def show(webhook: str) -> Response:
@@ -103,6 +103,6 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
     return routes
 
 
-def _shown(one: Subscription, last_try: Mapping[str, object] | None) -> Mapping[str, object]:
-    found = one.to_json()
-    return {**{name: value for name, value in found.items() if name != "owner" or value}, "last_try": last_try}
+def _shown(subscription: Subscription, last_try: Mapping[str, object] | None) -> Mapping[str, object]:
+    members = subscription.to_json()
+    return {**{name: value for name, value in members.items() if name != "owner" or value}, "last_try": last_try}

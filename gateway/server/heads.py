@@ -75,8 +75,8 @@ def create(req: Any, sock: Any, client: Any, server: Any, cfg: Any, *response: A
         made: tuple[Any, dict[str, Any]] = _create(req, sock, client, server, cfg, *response)
         return made
     address, port = client[:2]
-    own = {"wsgi.input": req.body, "gunicorn.socket": sock, "REMOTE_ADDR": address, "REMOTE_PORT": str(port)}
-    return wsgi.Response(req, sock, cfg), {**_environ(cfg, server, req.start), **req.fields, **own}
+    connection = {"wsgi.input": req.body, "gunicorn.socket": sock, "REMOTE_ADDR": address, "REMOTE_PORT": str(port)}
+    return wsgi.Response(req, sock, cfg), {**_environ(cfg, server, req.start), **req.fields, **connection}
 
 
 def _body(unreader: Any, rest: bytes, length: int) -> Any:

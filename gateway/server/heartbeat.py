@@ -29,7 +29,7 @@ class Heartbeat(WorkerTmp):
 
 def stuck() -> list[str]:
     """Name the processes of this gateway that make no progress; none if gunicorn does not run."""
-    looked, found = _signs
+    looked, stuck_at = _signs
     now = time.monotonic()
     first = ["the first process"] if looked and now - looked > STUCK_AFTER else []
-    return first + (["a process"] if found and now - found < STUCK_AFTER / 2 else [])
+    return first + (["a process"] if stuck_at and now - stuck_at < STUCK_AFTER / 2 else [])

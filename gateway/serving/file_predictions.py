@@ -94,7 +94,7 @@ class FilePredictor:
             if size is not None and file.size < size:
                 raise Problem(ProblemCode.MALFORMED_BODY, f"the body ends after {file.size} of {size} bytes")
             idempotency = idempotency_of(digest.hexdigest()) if idempotency_of else ""
-        asked = FileRequest(
+        file_request = FileRequest(
             model.name,
             model.version,
             options.input,
@@ -106,7 +106,7 @@ class FilePredictor:
         created = timestamp(datetime.now(UTC))
         allowed = caller.limits.jobs_in_flight
         job = FileSubmission(
-            job_id, created, asked, caller.owner, request, options.expires_after, options.webhook, idempotency
+            job_id, created, file_request, caller.owner, request, options.expires_after, options.webhook, idempotency
         )
         # After an error the job may be in Redis, so its file stays; a worker removes it if there is no such job.
         try:

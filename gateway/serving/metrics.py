@@ -118,7 +118,7 @@ class _Collector(Collector):
 
     def _histogram(self, metric: Metric) -> HistogramMetricFamily:
         family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-        for labels, found in self._snapshot.histograms[metric].items():
+        for labels, histogram in self._snapshot.histograms[metric].items():
             bounds = [*(f"{bound:g}" for bound in metric.buckets), "+Inf"]
-            family.add_metric(labels, list(zip(bounds, accumulate(found.counts), strict=True)), found.sum)
+            family.add_metric(labels, list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.sum)
         return family

@@ -247,7 +247,7 @@ class Predictor:
 
 def unknown_method(model: ModelManifest, method: str) -> Problem:
     """Return the refusal for a method that the version lacks."""
-    methods = [one.name for one in model.signature.methods]
+    methods = [offered.name for offered in model.signature.methods]
     detail = (
         f"version {model.version} of the model {model.name!r} has no {method}; it has {listed(methods)}:"
         f" send the rows to /v1/models/{model.name}/{methods[0]}"
@@ -256,11 +256,11 @@ def unknown_method(model: ModelManifest, method: str) -> Problem:
 
 
 def _timed_out_twice(job: PredictionJob) -> Problem:
-    one = len(job.rows) == 1
+    only = len(job.rows) == 1
     detail = (
-        f"{'this row' if one else 'these rows together'} took longer than PREDICT_TIMEOUT with version {job.version} of"
-        f" {job.model!r}, twice, so {'it is' if one else 'they are'} refused until {TIMEOUT_COUNTS / 60:g} minutes have"
-        f" passed since; {'send other values' if one else 'find the row that hangs, one at a time'}, or ask for a"
+        f"{'this row' if only else 'these rows together'} took longer than PREDICT_TIMEOUT with version {job.version}"
+        f" of {job.model!r}, twice, so {'it is' if only else 'they are'} refused until {TIMEOUT_COUNTS / 60:g} minutes"
+        f" have passed since; {'send other values' if only else 'find the row that hangs, one at a time'}, or ask for a"
         " version that answers"
     )
     return Problem(ProblemCode.TIMED_OUT_TWICE, detail)

@@ -134,9 +134,9 @@ class Readiness:
 
     def _note(self, report: ReadinessReport) -> None:
         """Log what has changed: probes come every few seconds, and a line for each would hide the others."""
-        found = report.state, [reason.code for reason in report.reasons]
+        state = report.state, [reason.code for reason in report.reasons]
         with self._lock:
-            changed, self._noted = found != self._noted, found
+            changed, self._noted = state != self._noted, state
         if not changed:
             return
         if report.state is State.OK:

@@ -24,13 +24,17 @@ class Subscriptions:
     def all(self) -> list[tuple[Subscription, Mapping[str, object] | None]]:
         """Return the caller's subscriptions by name, each with its last try."""
         tries = self.webhooks.last_tries()
-        return [(one, tries.get(one.name)) for one in self.webhooks.all() if self._exists(one)]
+        return [
+            (subscription, tries.get(subscription.name))
+            for subscription in self.webhooks.all()
+            if self._exists(subscription)
+        ]
 
     def get(self, name: str) -> tuple[Subscription, Mapping[str, object] | None]:
-        found = self.webhooks.get(name)
-        if found is None or not self._exists(found):
+        subscription = self.webhooks.get(name)
+        if subscription is None or not self._exists(subscription):
             raise _unknown(name)
-        return found, self.webhooks.last_tries().get(name)
+        return subscription, self.webhooks.last_tries().get(name)
 
     def put(self, wanted: Subscription) -> tuple[Subscription, bool]:
         """Store the subscription. Returns it, and whether there was none of its name."""
@@ -54,22 +58,22 @@ class Subscriptions:
 
     def deliveries(self, job_id: str) -> list[Mapping[str, Any]]:
         """Return the deliveries of a job to its own URL, and to the subscriptions that the caller may list."""
-        caller, found = self.caller(), self.webhooks.deliveries(job_id)
+        caller, deliveries = self.caller(), self.webhooks.deliveries(job_id)
         if caller.allows(Scope.ADMIN):
-            return found
+            return deliveries
         listed = self.webhooks.all() if caller.allows(Scope.PUBLISH) else []
         # A delivery from before the subscription went to another one of the same name, which was deleted.
-        since = {one.name: one.created_at for one in listed if self._exists(one)}
+        since = {item.name: item.created_at for item in listed if self._exists(item)}
         return [
-            one
-            for one in found
-            if (name := one["webhook"]) is None or (name in since and since[name] <= one["created_at"])
+            delivery
+            for delivery in deliveries
+            if (name := delivery["webhook"]) is None or (name in since and since[name] <= delivery["created_at"])
         ]
 
     def waiting(self) -> list[Mapping[str, object]]:
         """Return how many deliveries of each owner wait, the most first."""
-        found = sorted(self.webhooks.waiting().items(), key=lambda one: (-one[1], one[0]))
-        return [{"owner": owner, "waiting": count} for owner, count in found]
+        waiting = sorted(self.webhooks.waiting().items(), key=lambda item: (-item[1], item[0]))
+        return [{"owner": owner, "waiting": count} for owner, count in waiting]
 
     def delete_waiting(self, owner: str | None, host: str) -> int:
         """Delete the deliveries of an owner that wait, to `host` or to all (''). Returns how many."""
@@ -78,9 +82,9 @@ class Subscriptions:
             raise Problem(ProblemCode.INVALID_PARAMETER, detail)
         return self.webhooks.delete_waiting(owner, host.lower())
 
-    def _exists(self, one: Subscription) -> bool:
+    def _exists(self, subscription: Subscription) -> bool:
         caller = self.caller()
-        return caller.allows(Scope.ADMIN) or (one.owner == caller.owner)
+        return caller.allows(Scope.ADMIN) or (subscription.owner == caller.owner)
 
 
 def _unknown(name: str) -> Problem:

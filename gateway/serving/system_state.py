@@ -179,7 +179,7 @@ def _queues(snapshot: Snapshot) -> list[Queue]:
     def of(metric: Metric, model: str) -> float:
         return values[metric].get((model,), 0)
 
-    found = [
+    queues = [
         Queue(
             model,
             waiting=round(of(table.QUEUE_JOBS, model)),
@@ -191,7 +191,7 @@ def _queues(snapshot: Snapshot) -> list[Queue]:
         )
         for model in models
     ]
-    return [queue for queue in found if not queue.empty]
+    return [queue for queue in queues if not queue.empty]
 
 
 def _trainer_queues(snapshot: Snapshot) -> list[TrainerQueueState]:

@@ -57,10 +57,10 @@ class Traffic:
         if self._caller().models is None:
             return Chart(period, self._points(period, [None])[0])
         names = self._repository.names()
-        found = self._points(period, names or [None])
+        points = self._points(period, names or [None])
         if not names:
-            return Chart(period, [Point(point.start) for point in found[0]])
-        return Chart(period, [together(same) for same in zip(*found, strict=True)])
+            return Chart(period, [Point(point.start) for point in points[0]])
+        return Chart(period, [together(same) for same in zip(*points, strict=True)])
 
     def of_model(self, model: str, period: Period) -> Chart:
         """Return the chart of a model. Raises `Problem` if there is none."""

@@ -88,13 +88,13 @@ class Trainings:
             RepositoryAction.PREVIEW_TRAINING, request.model, upload=request.upload, training=request.to_json()
         )
         try:
-            found = TrainingPreview.from_json(run(self.run_command, command))
+            preview = TrainingPreview.from_json(run(self.run_command, command))
         except TooManyWaiting as error:
             detail = "the trainer is busy with previews and changes of your owner; try again when one has ended"
             raise Problem(ProblemCode.PREVIEWS_LIMIT, detail, retry_after=1) from error
         if request.upload:
             self.spool.discard([request.upload])
-        return found
+        return preview
 
     def recipe_of(self, model: str, recipes: list[str]) -> str:
         """Return the recipe of the current version, else the recipe with the model's name."""
@@ -118,10 +118,10 @@ class Trainings:
 
     def schedule_of(self, model: str) -> ScheduleState:
         """Return the schedule. Raises `Problem` without one."""
-        found = self.find_schedule(model)
-        if found is None:
+        schedule = self.find_schedule(model)
+        if schedule is None:
             raise _no_schedule(model)
-        return found
+        return schedule
 
     def find_schedule(self, model: str) -> ScheduleState | None:
         schedule = self.schedules.get(model) if valid_name(model) else None

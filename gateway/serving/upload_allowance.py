@@ -30,9 +30,9 @@ class UploadAllowance:
         """Take `size` bytes of the allowance before the block receives them. If the block raises, only the bytes that
         it has `received` stay taken. Raises `Problem` if too few are left."""
         key, upload = self.caller(), uuid.uuid4().hex
-        found = self.counts.count(key, upload, size)
-        if found is not None:
-            allowed, quota = found
+        counted = self.counts.count(key, upload, size)
+        if counted is not None:
+            allowed, quota = counted
             if not allowed:
                 raise _refusal(key, size, quota)
         try:

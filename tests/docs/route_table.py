@@ -28,7 +28,7 @@ def _rows() -> Iterator[str]:
 
 
 def _query(docs: Operation) -> str:
-    names = [parameter.name for parameter in docs.parameters if parameter.place == "query"]
+    names = [parameter.name for parameter in docs.parameters if parameter.location == "query"]
     return "?" + "&".join(f"{name}=" for name in names) if names else ""
 
 

@@ -68,12 +68,12 @@ def _why(curves: Facts) -> str:
 
 
 def _of_classes(curves: Mapping[int, Facts], wanted: str) -> Curves:
-    found = {version: _by_class(parts) for version, parts in curves.items()}
-    (first, one), (second, other) = found.items()
+    by_version = {version: _by_class(parts) for version, parts in curves.items()}
+    (first, before), (second, after) = by_version.items()
     notes = []
-    shared = [label for label in one if label in other]
-    for version, own, others in ((first, one, other), (second, other, one)):
-        if alone := [label for label in own if label not in others]:
+    shared = [label for label in before if label in after]
+    for version, labels, others in ((first, before, after), (second, after, before)):
+        if alone := [label for label in labels if label not in others]:
             notes.append(f"Only version {version} has curves for {listed(alone)}.")
     for version, parts in curves.items():
         if left_out := parts["roc"].get("classes_left_out"):
@@ -84,7 +84,7 @@ def _of_classes(curves: Mapping[int, Facts], wanted: str) -> Curves:
     chosen = wanted if wanted in shared else shared[0]
     charts = []
     for kind, title, axes, measure in _OF_CLASSES:
-        pair = [each[chosen][kind] for each in (one, other) if kind in each[chosen]]
+        pair = [curves_by_class[chosen][kind] for curves_by_class in (before, after) if kind in curves_by_class[chosen]]
         if len(pair) == 2:
             x, y, lines = scaled([_points(curve["x"], curve["y"]) for curve in pair], axes, (0, 1), (0, 1))
             note = "Guessing gives the dotted line." if kind == "roc" else ""
@@ -96,23 +96,25 @@ def _of_classes(curves: Mapping[int, Facts], wanted: str) -> Curves:
 
 def _by_class(answers: Facts) -> dict[str, dict[str, Any]]:
     """Return the curves of each class by kind."""
-    found: dict[str, dict[str, Any]] = {}
+    by_class: dict[str, dict[str, Any]] = {}
     for kind, *_ in _OF_CLASSES:
         for curve in answers[kind].get("curves", ()):
-            found.setdefault(curve["label"], {})[kind] = curve
-    return found
+            by_class.setdefault(curve["label"], {})[kind] = curve
+    return by_class
 
 
 def _of_numbers(curves: Sequence[Facts], same_rows: SameRows) -> list[CurveChart]:
     charts = []
-    errors = [_points(one["error_curve"]["x"], one["error_curve"]["y"]) for one in curves]
+    errors = [_points(part["error_curve"]["x"], part["error_curve"]["y"]) for part in curves]
     if all(errors):
         end = max(next((x for x, y in points if y >= SHOWN_SHARE), points[-1][0]) for points in errors)
         x, y, lines = scaled(errors, ("absolute error", "share of the rows"), (0, end), (0, 1))
         note = "The rows with an error up to x: the higher curve is better. The largest errors are beyond the axis."
         mean = next(((m.one, m.other) for m in same_rows.metrics if m.name == "mean_absolute_error"), (None, None))
         charts.append(CurveChart("Errors", x, y, lines, note, "mean absolute error", mean))
-    means = [_points(one["actual_by_predicted"]["predicted"], one["actual_by_predicted"]["actual"]) for one in curves]
+    means = [
+        _points(part["actual_by_predicted"]["predicted"], part["actual_by_predicted"]["actual"]) for part in curves
+    ]
     every = [value for points in means for point in points for value in point]
     if all(means) and math.isfinite(max(every) - min(every)):
         span = (min(every), max(every))

@@ -49,11 +49,11 @@ def answer_to_row(job: Job) -> ShownAnswer:
     if job.status is not Status.SUCCEEDED or job.output is None:
         return ShownAnswer(job)
     output: Mapping[str, Any] = job.output
-    given = (output.get("probabilities") or [None])[0]
-    found: list[ClassProbability] = []
-    if isinstance(given, dict) and all(isinstance(value, (int, float)) for value in given.values()):
-        found = sorted((ClassProbability(*item) for item in given.items()), key=lambda one: -one.value)
-    return ShownAnswer(job, _shown(output["predictions"][0]), found[:MOST_CLASSES])
+    probabilities = (output.get("probabilities") or [None])[0]
+    shares: list[ClassProbability] = []
+    if isinstance(probabilities, dict) and all(isinstance(value, (int, float)) for value in probabilities.values()):
+        shares = sorted((ClassProbability(*item) for item in probabilities.items()), key=lambda share: -share.value)
+    return ShownAnswer(job, _shown(output["predictions"][0]), shares[:MOST_CLASSES])
 
 
 def answer_to_csv(job: Job, rows: Instances, model: ModelManifest) -> ShownAnswer:
@@ -66,9 +66,9 @@ def answer_to_csv(job: Job, rows: Instances, model: ModelManifest) -> ShownAnswe
     order = [*range(len(columns) - added, len(columns)), *range(len(columns) - added)]  # the answers come first
     return ShownAnswer(
         job,
-        columns=[columns[place] for place in order],
+        columns=[columns[at] for at in order],
         rows=[
-            [_shortened(row[place]) if place >= len(columns) - added else _shown(row[place]) for place in order]
+            [_shortened(row[at]) if at >= len(columns) - added else _shown(row[at]) for at in order]
             for row in cast(Any, lines.rows)
         ],
         csv=base64.b64encode(written).decode() if len(written) <= _MOST_BYTES else "",

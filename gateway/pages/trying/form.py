@@ -33,12 +33,12 @@ class FormField:
 
 
 def form_fields(model: ModelManifest, values: Mapping[str, str]) -> list[FormField]:
-    return [FormField(one, _name(one), values.get(one.name, "")) for one in model.signature.inputs]
+    return [FormField(field, _name(field), values.get(field.name, "")) for field in model.signature.inputs]
 
 
-def _name(one: Field) -> str:
+def _name(field: Field) -> str:
     """Return the name of an input in the form. Quoted: browsers change the line ends in the name of a field."""
-    return _PREFIX + quote(one.name, safe="")
+    return _PREFIX + quote(field.name, safe="")
 
 
 def entry_mode(model: ModelManifest) -> str:
@@ -74,7 +74,7 @@ def sent_values(model: ModelManifest) -> dict[str, str]:
     """Return what was sent with the form of this version: a text for each input, or the whole row under ''."""
     if "row" in request.form or not sees_inputs(caller()):
         return {"": request.form.get("row", "")}
-    return {one.name: request.form.get(_name(one), "") for one in model.signature.inputs}
+    return {field.name: request.form.get(_name(field), "") for field in model.signature.inputs}
 
 
 def kept_values(model: ModelManifest) -> dict[str, str]:
@@ -82,8 +82,12 @@ def kept_values(model: ModelManifest) -> dict[str, str]:
     if "row" in request.form:
         return {**example(model), "": request.form["row"]}
     sent = {unquote(name.removeprefix(_PREFIX)): text for name, text in request.form.items()}
-    known = [one for one in model.signature.inputs if one.name in sent]
-    kept = {one.name: sent[one.name] for one in known if one.categories is None or sent[one.name] in one.categories}
+    known = [field for field in model.signature.inputs if field.name in sent]
+    kept = {
+        field.name: sent[field.name]
+        for field in known
+        if field.categories is None or sent[field.name] in field.categories
+    }
     return {**example(model), **kept}
 
 
@@ -105,15 +109,15 @@ def row_to_copy(model: ModelManifest, values: Mapping[str, str]) -> object:
         if len(values[""]) > MOST_SENT:
             raise ValueError(f"the row has more than {MOST_SENT} characters")
         return json.loads(values[""])
-    return {one.name: _typed(one, values.get(one.name, "")) for one in model.signature.inputs}
+    return {field.name: _typed(field, values.get(field.name, "")) for field in model.signature.inputs}
 
 
-def _typed(one: Field, text: str) -> object:
+def _typed(field: Field, text: str) -> object:
     if not text.strip():
         return None
     try:
-        if one.kind in (Kind.NUMBER, Kind.INTEGER):
+        if field.kind in (Kind.NUMBER, Kind.INTEGER):
             return json.loads(text)
     except ValueError:
         return text
-    return text == "true" if one.kind is Kind.BOOLEAN and text in ("true", "false") else text
+    return text == "true" if field.kind is Kind.BOOLEAN and text in ("true", "false") else text
