@@ -101,7 +101,7 @@ def test_ctrl_c_while_a_file_is_sent_ends_at_once_and_makes_no_job(server: Gatew
 
     mg = Client(server.address)
     canceled: list[str] = []
-    mg._connection.cancel_made_with = canceled.append  # type: ignore[method-assign]
+    mg.cancel_made_with = canceled.append  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         mg.model("sum").submit(io.BytesIO(CSV * 1000), format="csv", on_sent=interrupt)
     assert canceled == [] and list(mg.jobs()) == []

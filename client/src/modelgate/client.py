@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-import requests
-
 from modelgate import profiles, publishing, training
-from modelgate.connection import Body, Connection
+from modelgate.connection import Connection
 from modelgate.jobs import Job, job_of
 from modelgate.models import Model
 
 
-class Client:
+class Client(Connection):
     """A Modelgate: its models, trainings and jobs. It may be used by many threads.
 
     >>> mg = Client()
@@ -38,17 +36,7 @@ class Client:
         False to trust any.
         """
         chosen = profiles.resolve(url, api_key, profile)
-        self._connection = Connection(chosen.url, chosen.api_key, timeout, verify)
-
-    @property
-    def url(self) -> str:
-        """The address of the Modelgate."""
-        return self._connection.url
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that a request may take with its retries."""
-        return self._connection.timeout
+        super().__init__(chosen.url, chosen.api_key, timeout, verify)
 
     def models(self) -> list[dict[str, Any]]:
         """Return the served models, by name: `name`, `version`, `aliases`, `metrics`, …"""
@@ -63,7 +51,7 @@ class Client:
         >>> Client().model("iris").predict([[5.1, 3.5, 1.4, 0.2], [5.9, 3.0, 5.1, 1.8]])
         array([0, 2])
         """
-        return Model(self._connection, reference)
+        return Model(self, reference)
 
     def remove(self, name: str) -> dict[str, Any]:
         """Remove a model with all its versions. `restore` brings it back until `restorable_until`.
@@ -93,7 +81,7 @@ class Client:
 
     def job(self, job_id: str) -> Job:
         """Return a job. Raises `NotFound`."""
-        return job_of(self._connection, self.request("GET", f"/v1/jobs/{job_id}"))
+        return job_of(self, self.request("GET", f"/v1/jobs/{job_id}"))
 
     def jobs(
         self,
@@ -114,50 +102,10 @@ class Client:
         while True:
             page = self.request("GET", "/v1/jobs", params=params)
             for item in page["items"]:
-                yield job_of(self._connection, item)
+                yield job_of(self, item)
             if page["next_cursor"] is None:
                 return
             params["cursor"] = page["next_cursor"]
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        data: Body | None = None,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> Any:
-        """Return the JSON of any request of the HTTP interface; None if the answer has none.
-
-        It is repeated like all requests, and raises the same errors.
-        """
-        return self._connection.request(
-            method, path, json=json, data=data, params=params, headers=headers, timeout=timeout
-        )
-
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        data: Body | None = None,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> requests.Response:
-        """Return the answer itself, with its headers, as `request` returns its JSON."""
-        return self._connection.send(method, path, data=data, params=params, headers=headers, timeout=timeout)
-
-    def stream(self, path: str, *, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
-        """Yield the bytes of an answer as they arrive."""
-        return self._connection.stream(path, headers=headers)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._connection.close()
 
     def __enter__(self) -> Client:
         return self
@@ -166,4 +114,4 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Client of {self._connection.shown_url}>"
+        return f"<Client of {self.shown_url}>"

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -87,7 +87,7 @@ class Connection:
         timeout: float | None = None,
         upload: bool = False,
     ) -> Any:
-        """Return the JSON of the answer; None if it has none. `json` or `data` is the body.
+        """Return the JSON of any request of the HTTP interface; None if it answers without. `json` or `data`: the body.
 
         A request whose answer is lost, or that is refused for now, is repeated until `timeout` seconds are over, by
         default those of the connection. An `upload` may take an hour, and is repeated for `timeout` seconds after the
@@ -244,12 +244,6 @@ class Connection:
             problem = {"detail": f"{answered}, and not as Modelgate does; is it the right address?"}
         after = response.headers.get("Retry-After", "")
         return error_of(status, problem, float(after) if after.isascii() and after.isdigit() else None, request_id)
-
-
-class Connected(Protocol):
-    """What has a connection: a client, or a model of it."""
-
-    _connection: Connection
 
 
 def _json(response: requests.Response) -> Any:

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from modelgate.connection import Connected
+from modelgate.connection import Connection
 from modelgate.errors import ModelgateError, ModelgateWarning
 from modelgate.forms import Form
 from modelgate.progress import OnSent, counting
@@ -38,7 +38,7 @@ Parts = dict[str, tuple[str, bytes | Path]]
 
 
 def publish(
-    client: Connected,
+    client: Connection,
     name: str,
     model: Any,
     *,
@@ -95,7 +95,7 @@ def publish(
         fields["nulls"] = json.dumps(nulls)
     form = Form(fields, parts)
     with counting(progress, on_sent) as count:
-        published: dict[str, Any] = client._connection.request(
+        published: dict[str, Any] = client.request(
             "POST",
             f"/v1/models/{name}/versions",
             data=lambda: form.open(count),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from modelgate.connection import Connected
+from modelgate.connection import Connection
 from modelgate.errors import Forbidden, Invalid
 from modelgate.file_formats import BY_SUFFIX, RowsFormat, format_of_name
 from modelgate.forms import Pieces
@@ -23,9 +23,10 @@ Submittable = str | Path | IO[bytes] | Any
 """The name of a file, an open file, or a DataFrame."""
 
 
-class ServedModel(Connected, Protocol):
+class ServedModel(Protocol):
     """The model that a reference names."""
 
+    _connection: Connection
     reference: str
 
     @property

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelgate.connection import Connected
+from modelgate.connection import Connection
 from modelgate.forms import Form
 from modelgate.jobs import TrainingRun
 from modelgate.progress import OnSent, counting
 
 
 def train(
-    client: Connected,
+    client: Connection,
     model: str,
     data: Any = None,
     *,
@@ -60,16 +60,16 @@ def train(
     request = {name: value for name, value in options.items() if value is not None}
     path = f"/v1/models/{model}/train"
     if data is None:
-        return TrainingRun(client._connection, client._connection.start(path, json=request))
+        return TrainingRun(client, client.start(path, json=request))
     form = Form({"request": json.dumps(request)}, {"file": csv_part(data)})
     with counting(progress, on_sent) as count:
-        job = client._connection.start(
+        job = client.start(
             path,
             data=lambda: form.open(count),
             headers=form.headers,
             upload=True,
         )
-    return TrainingRun(client._connection, job)
+    return TrainingRun(client, job)
 
 
 def csv_part(data: Any) -> tuple[str, bytes | Path]:

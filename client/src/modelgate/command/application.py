@@ -14,6 +14,7 @@ from modelgate.command import audit, doctor, jobs, keys, models, predictions, pr
 from modelgate.command.exits import ExitCode, Failed, exit_code
 from modelgate.command.session import without_none
 from modelgate.command.terminal import one_line
+from modelgate.command.verbs import flag, option
 from modelgate.errors import ModelgateError
 
 app = typer.Typer(
@@ -40,16 +41,10 @@ def _print_version(requested: bool) -> None:
 @app.callback()
 def _options(
     context: typer.Context,
-    url: Annotated[
-        str | None, typer.Option(metavar="URL", help="The address of Modelgate. It may also follow the verb.")
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The profile to use. It may also follow the verb.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.", show_default=False)] = False,
-    _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
+    url: Annotated[str | None, option("The address of Modelgate. It may also follow the verb.", metavar="URL")] = None,
+    profile: Annotated[str | None, option("The profile to use. It may also follow the verb.", metavar="NAME")] = None,
+    as_json: Annotated[bool, flag("Print the answer as JSON.", "--json")] = False,
+    _: Annotated[bool, option("Print the version.", "--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Serve scikit-learn models: predict, train, publish, promote, roll back."""
     context.default_map = _defaults(

@@ -12,7 +12,7 @@ import typer
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.session import Session
 from modelgate.command.terminal import moment, table
-from modelgate.command.verbs import verb
+from modelgate.command.verbs import option, verb
 
 PANEL = "Keys and access"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -25,13 +25,13 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     session: Session,
-    actor: Annotated[str | None, typer.Option(metavar="KEY", help="Only entries of this key.")] = None,
-    action: Annotated[str | None, typer.Option(help="Only this action, such as train or move_alias.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only entries about this model.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="Only this outcome: done, refused or failed.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only later ones: 2h, 7d, or a time.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only earlier ones: 2h, 7d, or a time.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many entries at most.")] = 50,
+    actor: Annotated[str | None, option("Only entries of this key.", metavar="KEY")] = None,
+    action: Annotated[str | None, option("Only this action, such as train or move_alias.")] = None,
+    model: Annotated[str | None, option("Only entries about this model.", metavar="NAME")] = None,
+    outcome: Annotated[str | None, option("Only this outcome: done, refused or failed.")] = None,
+    since: Annotated[str | None, option("Only later ones: 2h, 7d, or a time.", metavar="TIME")] = None,
+    until: Annotated[str | None, option("Only earlier ones: 2h, 7d, or a time.", metavar="TIME")] = None,
+    limit: Annotated[int, option("How many entries at most.", "--limit", "-n", min=1)] = 50,
 ) -> None:
     """Show who did what, newest first. Needs a key with the scope admin."""
     filters = {"actor": actor, "action": action, "model": model, "outcome": outcome}

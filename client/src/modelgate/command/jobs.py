@@ -17,7 +17,7 @@ from modelgate.command.exits import Failed
 from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
-from modelgate.command.verbs import verb
+from modelgate.command.verbs import flag, option, verb
 from modelgate.jobs import FileJob
 
 Id = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
@@ -37,15 +37,13 @@ def register(app: typer.Typer) -> None:
 
 def jobs(
     session: Session,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only jobs of this model.")] = None,
+    model: Annotated[str | None, option("Only jobs of this model.", metavar="NAME")] = None,
     status: Annotated[
-        str | None, typer.Option(help="Only this status: queued, running, succeeded, failed, canceled or expired.")
+        str | None, option("Only this status: queued, running, succeeded, failed, canceled or expired.")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Only this kind: prediction, file_prediction or training.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many jobs at most.")] = 20,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Keep the list up to date until Ctrl-C.", show_default=False)
-    ] = False,
+    kind: Annotated[str | None, option("Only this kind: prediction, file_prediction or training.")] = None,
+    limit: Annotated[int, option("How many jobs at most.", "--limit", "-n", min=1)] = 20,
+    watch: Annotated[bool, flag("Keep the list up to date until Ctrl-C.", "--watch", "-w")] = False,
 ) -> None:
     """List your jobs, newest first."""
 
@@ -78,9 +76,7 @@ def cancel(session: Session, job_id: Id) -> None:
 def log(
     session: Session,
     job_id: Id,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the training has ended.", show_default=False)
-    ] = False,
+    follow: Annotated[bool, flag("Go on until the training has ended.", "--follow", "-f")] = False,
 ) -> None:
     """Print the log of a training."""
     training, offset = session.client.job(job_id), 0
@@ -97,9 +93,7 @@ def log(
 def download(
     session: Session,
     job_id: Id,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to save it; - is standard output.")
-    ],
+    output: Annotated[Path, option("Where to save it; - is standard output.", "--output", "-o", metavar="FILE")],
 ) -> None:
     """Save the scored file of a job that has ended."""
     job = session.client.job(job_id)

@@ -11,12 +11,10 @@ from modelgate.command.audit import PANEL
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.session import Session, segment, without_none
 from modelgate.command.terminal import moment, table
-from modelgate.command.verbs import verb
+from modelgate.command.verbs import option, verb
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The name or the id of a key.")]
-Expires = Annotated[
-    str | None, typer.Option(metavar="90d", help="When it expires: 90d, 12h, or a time; by default never.")
-]
+Expires = Annotated[str | None, option("When it expires: 90d, 12h, or a time; by default never.", metavar="90d")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,18 +29,16 @@ def register(app: typer.Typer) -> None:
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that no other key has.")],
-    scope: Annotated[
-        list[str], typer.Option(help="What it may do: predict, read, train, publish or admin. May be repeated.")
-    ],
+    scope: Annotated[list[str], option("What it may do: predict, read, train, publish or admin. May be repeated.")],
     model: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A model that it may use; by default all. May be repeated.")
+        list[str] | None, option("A model that it may use; by default all. May be repeated.", metavar="NAME")
     ] = None,
     expires: Expires = None,
-    owner: Annotated[str | None, typer.Option(help="Who owns its jobs; by default the name of the key.")] = None,
+    owner: Annotated[str | None, option("Who owns its jobs; by default the name of the key.")] = None,
     limit: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=N", help="A limit, such as rows_per_second=100. May be repeated.")
+        list[str] | None, option("A limit, such as rows_per_second=100. May be repeated.", metavar="NAME=N")
     ] = None,
-    detail: Annotated[str | None, typer.Option(help="terse: its errors reveal nothing of a model; or full.")] = None,
+    detail: Annotated[str | None, option("terse: its errors reveal nothing of a model; or full.")] = None,
 ) -> None:
     """Create a key and print its secret, which is shown only now."""
     body = {
@@ -69,7 +65,7 @@ def rotate(
     session: Session,
     key: Key,
     overlap: Annotated[
-        str | None, typer.Option(metavar="1h", help="How long the old secret still works; by default not at all.")
+        str | None, option("How long the old secret still works; by default not at all.", metavar="1h")
     ] = None,
     expires: Expires = None,
 ) -> None:

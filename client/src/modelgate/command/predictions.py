@@ -19,7 +19,7 @@ from modelgate.command.models import Reference
 from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session
 from modelgate.command.terminal import one_line
-from modelgate.command.verbs import verb
+from modelgate.command.verbs import flag, option, verb
 from modelgate.file_formats import RowsFormat, format_of_name, format_of_start
 from modelgate.jobs import FileJob
 
@@ -43,20 +43,14 @@ def predict(
         typer.Argument(metavar="FILE", show_default=False, help="CSV, NDJSON or Parquet; by default standard input."),
     ] = Path("-"),
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where the answers go; by default standard output."),
+        Path | None, option("Where the answers go; by default standard output.", "--output", "-o", metavar="FILE")
     ] = None,
     format_: Annotated[
-        RowsFormat | None, typer.Option("--format", help="The format of the rows, unless the file's name says it.")
+        RowsFormat | None, option("The format of the rows, unless the file's name says it.", "--format")
     ] = None,
-    method: Annotated[str, typer.Option(help="Another method, such as decision_function or transform.")] = "predict",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail at the first rows that cannot be used.", show_default=False)
-    ] = False,
-    escape: Annotated[
-        bool,
-        typer.Option("--escape-formulas", help="Keep a spreadsheet from running cells of the CSV.", show_default=False),
-    ] = False,
+    method: Annotated[str, option("Another method, such as decision_function or transform.")] = "predict",
+    strict: Annotated[bool, flag("Fail at the first rows that cannot be used.", "--strict")] = False,
+    escape: Annotated[bool, flag("Keep a spreadsheet from running cells of the CSV.", "--escape-formulas")] = False,
 ) -> None:
     """Score a file of any size. Ctrl-C cancels the job.
 

@@ -11,7 +11,7 @@ from modelgate import Client, profiles
 from modelgate.command.audit import PANEL
 from modelgate.command.session import Session
 from modelgate.command.terminal import table
-from modelgate.command.verbs import verb
+from modelgate.command.verbs import option, verb
 from modelgate.text import without_password
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the profile.")]
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 def add(
     session: Session,
     name: Name,
-    check: Annotated[bool, typer.Option(help="Try the address and the key first.")] = True,
+    check: Annotated[bool, option("Try the address and the key first.")] = True,
 ) -> None:
     """Add a profile with the address of `--url`, and the key that is typed or comes on standard input.
 

@@ -16,14 +16,11 @@ from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.models import PANEL, Name, split
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment
-from modelgate.command.verbs import verb
+from modelgate.command.verbs import flag, option, verb
 from modelgate.errors import Forbidden, ModelgateWarning, NotFound
 from modelgate.text import visible
 
-Force = Annotated[
-    bool,
-    typer.Option("--force", help="Even if its gate refused it or no worker can load it.", show_default=False),
-]
+Force = Annotated[bool, flag("Even if its gate refused it or no worker can load it.", "--force")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,32 +34,21 @@ def register(app: typer.Typer) -> None:
 def publish(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A pickle, joblib, cloudpickle or skops file.")],
-    name: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The name of the model; by default that of the file.")
-    ] = None,
-    code: Annotated[
-        Path | None, typer.Option(metavar="PY", help="The script or module that defines the model's classes.")
-    ] = None,
+    name: Annotated[str | None, option("The name of the model; by default that of the file.", metavar="MODEL")] = None,
+    code: Annotated[Path | None, option("The script or module that defines the model's classes.", metavar="PY")] = None,
     sample: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Rows to try it with; with the target, it gets a report.")
+        Path | None, option("Rows to try it with; with the target, it gets a report.", metavar="CSV")
     ] = None,
     signature: Annotated[
-        Path | None, typer.Option(metavar="SIG", help="Its signature, where imports are signed; by default FILE.sig.")
+        Path | None, option("Its signature, where imports are signed; by default FILE.sig.", metavar="SIG")
     ] = None,
     signing_key: Annotated[
-        Path | None, typer.Option(metavar="PEM", help="The private key to sign it with; else MODELGATE_SIGNING_KEY.")
+        Path | None, option("The private key to sign it with; else MODELGATE_SIGNING_KEY.", metavar="PEM")
     ] = None,
-    alias: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The alias that the version gets; by default current.")
-    ] = None,
-    no_promote: Annotated[
-        bool, typer.Option("--no-promote", help="Publish it under no alias.", show_default=False)
-    ] = False,
+    alias: Annotated[str | None, option("The alias that the version gets; by default current.", metavar="NAME")] = None,
+    no_promote: Annotated[bool, flag("Publish it under no alias.", "--no-promote")] = False,
     accept_signature: Annotated[
-        bool,
-        typer.Option(
-            "--accept-signature", help="Promote it even if callers have to change something.", show_default=False
-        ),
+        bool, flag("Promote it even if callers have to change something.", "--accept-signature")
     ] = False,
 ) -> None:
     """Publish a saved model, and make it current once the workers have loaded it, if it passes the gate.
@@ -108,7 +94,7 @@ def likely_name(file: Path) -> str:
 def promote(
     session: Session,
     reference: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="The version, such as churn@4.")],
-    alias: Annotated[str, typer.Option(metavar="NAME", help="The alias to move.")] = "current",
+    alias: Annotated[str, option("The alias to move.", metavar="NAME")] = "current",
     force: Force = False,
 ) -> None:
     """Move `current`, or another alias, to a version. Requests get that version from now on."""
@@ -131,7 +117,7 @@ def rollback(session: Session, name: Name, force: Force = False) -> None:
 def remove(
     session: Session,
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the name once more.", show_default=False)] = False,
+    yes: Annotated[bool, flag("Do not ask for the name once more.", "--yes")] = False,
 ) -> None:
     """Remove a model with all its versions and its schedule. `restore` brings it back for some weeks."""
     if not yes:
@@ -149,8 +135,7 @@ def restore(
     session: Session,
     name: Name,
     version: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="The model that was removed with this version; by default the last one."),
+        int | None, option("The model that was removed with this version; by default the last one.", metavar="N")
     ] = None,
 ) -> None:
     """Restore a removed model with its versions, aliases and schedule."""

@@ -15,7 +15,7 @@ from rich.console import RenderableType
 from modelgate.command.models import PANEL, Reference, split, words
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, table
-from modelgate.command.verbs import verb
+from modelgate.command.verbs import flag, option, verb
 from modelgate.files import replacing
 
 
@@ -26,10 +26,9 @@ def register(app: typer.Typer) -> None:
 def report(
     session: Session,
     reference: Reference,
-    opens: Annotated[bool, typer.Option("--open", help="Open the page in a browser.", show_default=False)] = False,
+    opens: Annotated[bool, flag("Open the page in a browser.", "--open")] = False,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Save the page to this file; - is standard output."),
+        Path | None, option("Save the page to this file; - is standard output.", "--output", "-o", metavar="FILE")
     ] = None,
 ) -> None:
     """Show the report of a version: how good it is, and beside which one it was compared."""

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import typer
 from rich.console import Console, RenderableType
 
 from modelgate import Client
 from modelgate.command.terminal import console, print_json
+from modelgate.command.verbs import flag, option
 from modelgate.text import visible
 
 PANEL = "Every command"
@@ -23,16 +23,12 @@ _PAGE = 100
 class Session:
     """The options of every verb, and what follows from them."""
 
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the answer as JSON.", rich_help_panel=PANEL, show_default=False)
-    ] = False
+    as_json: Annotated[bool, flag("Print the answer as JSON.", "--json", rich_help_panel=PANEL)] = False
     profile: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The profile to use; see `modelgate profile`.", rich_help_panel=PANEL),
+        str | None, option("The profile to use; see `modelgate profile`.", metavar="NAME", rich_help_panel=PANEL)
     ] = None
     url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="The address of Modelgate, instead of a profile.", rich_help_panel=PANEL),
+        str | None, option("The address of Modelgate, instead of a profile.", metavar="URL", rich_help_panel=PANEL)
     ] = None
     out: Console = field(default_factory=console, init=False)
     err: Console = field(default_factory=lambda: console(stderr=True), init=False)

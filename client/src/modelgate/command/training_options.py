@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import typer
-
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.session import without_none
+from modelgate.command.verbs import option
 
 
-def _option(help_: str, metavar: str | None = None, *names: str) -> Any:
-    return typer.Option(*names, metavar=metavar, help=help_, rich_help_panel="The training")
+def _option(text: str, metavar: str | None = None, *names: str) -> Any:
+    return option(text, *names, metavar=metavar, rich_help_panel="The training")
 
 
 @dataclass

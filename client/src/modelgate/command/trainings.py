@@ -15,7 +15,7 @@ from modelgate.command.models import PANEL, Name, words
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
 from modelgate.command.training_options import TrainingOptions
-from modelgate.command.verbs import verb
+from modelgate.command.verbs import flag, verb
 from modelgate.jobs import TrainingRun
 
 _FEWEST, _MOST = 2, 4
@@ -59,7 +59,7 @@ def schedule(
     cron: Annotated[
         str | None, typer.Argument(metavar="CRON", help="When, in UTC: '0 3 * * 1' is every Monday at three.")
     ] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete the schedule.", show_default=False)] = False,
+    delete: Annotated[bool, flag("Delete the schedule.", "--delete")] = False,
     *,
     options: TrainingOptions,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Registers verbs. A parameter whose type is a dataclass of options, such as `Session`, stands for all its options."""
+"""Registers verbs and their options. A parameter whose type is a dataclass, such as `Session`, stands for its options."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ from typing import Any, TypeVar, get_type_hints
 import typer
 
 Verb = TypeVar("Verb", bound=Callable[..., None])
+
+
+def option(text: str, *names: str, **settings: Any) -> Any:
+    """Return an option with this help; by default its name is that of the parameter."""
+    return typer.Option(*names, help=text, **settings)
+
+
+def flag(text: str, *names: str, **settings: Any) -> Any:
+    """Return an option without a value, which is off by default."""
+    return option(text, *names, show_default=False, **settings)
 
 
 def verb(app: typer.Typer, name: str | None = None, *, panel: str | None = None) -> Callable[[Verb], Verb]:
