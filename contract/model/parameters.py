@@ -3,6 +3,7 @@ waits."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -46,12 +47,7 @@ class RecipeParameter:
         return f"{self.name}, {self.allowed} (default {shown(self.default)})"
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "types": list(self.types),
-            "values": list(self.values),
-            "default": self.default,
-        }
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RecipeParameter:

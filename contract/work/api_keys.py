@@ -7,9 +7,11 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
+
+from contract.release import known
 
 PREFIX = "mg_"
 TOKEN = re.compile(f"{PREFIX}[A-Za-z0-9_-]{{43}}", re.ASCII)
@@ -51,8 +53,7 @@ class Limits:
     upload_mb_per_day: int | None = None
 
     def to_json(self) -> dict[str, int]:
-        limits = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {name: value for name, value in limits.items() if value is not None}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Limits:
@@ -85,32 +86,16 @@ class Key:
         return self.models is None or model in self.models
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "name": self.name,
-            "owner": self.owner,
-            "scopes": sorted(self.scopes),
-            "models": None if self.models is None else sorted(self.models),
-            "limits": self.limits.to_json(),
-            "detail": str(self.detail),
-            "created_at": self.created_at,
-            "expires_at": self.expires_at,
-        }
+        members = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        models = None if self.models is None else sorted(self.models)
+        return {**members, "scopes": sorted(self.scopes), "models": models, "limits": self.limits.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Key:
-        models = data["models"]
-        return cls(
-            id=data["id"],
-            name=data["name"],
-            owner=data["owner"],
-            scopes=frozenset(map(Scope, data["scopes"])),
-            models=None if models is None else frozenset(models),
-            limits=Limits.from_json(data["limits"]),
-            detail=Detail(data["detail"]),
-            created_at=data["created_at"],
-            expires_at=data["expires_at"],
-        )
+        models = None if data["models"] is None else frozenset(data["models"])
+        limits, detail = Limits.from_json(data["limits"]), Detail(data["detail"])
+        scopes = frozenset(map(Scope, data["scopes"]))
+        return cls(**{**known(cls, data), "scopes": scopes, "models": models, "limits": limits, "detail": detail})
 
 
 EVERYBODY = Key(id="", name="", owner="", scopes=frozenset(Scope))

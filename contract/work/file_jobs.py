@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,15 +28,7 @@ class FileRequest:
     escape: bool = False
 
     def to_json(self) -> dict[str, object]:
-        return {
-            "model": self.model,
-            "version": self.version,
-            "input": self.input,
-            "output": self.output,
-            "method": self.method,
-            "lenient": self.lenient,
-            "escape": self.escape,
-        }
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FileRequest:

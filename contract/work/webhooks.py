@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import hashlib
 import hmac
 import ipaddress
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+from contract.release import known
 
 MODEL_EVENTS = ("model.published", "model.promoted", "model.removed")
 JOB_EVENTS = tuple(
@@ -196,23 +199,10 @@ class Subscription:
         return owner is None or self.owner in ("", owner)
 
     def to_json(self) -> dict[str, object]:
-        return {
-            "name": self.name,
-            "url": self.url,
-            "events": list(self.events),
-            "created_at": self.created_at,
-            "owner": self.owner,
-            "models": None if self.models is None else list(self.models),
-        }
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Subscription:
         models = data["models"]
-        return cls(
-            name=data["name"],
-            url=data["url"],
-            events=tuple(data["events"]),
-            created_at=data["created_at"],
-            owner=data["owner"],
-            models=None if models is None else tuple(models),
-        )
+        parts = {"events": tuple(data["events"]), "models": None if models is None else tuple(models)}
+        return cls(**{**known(cls, data), **parts})

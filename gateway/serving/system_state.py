@@ -43,9 +43,6 @@ class Alert:
     severity: str
     detail: str
 
-    def to_json(self) -> dict[str, Any]:
-        return {"code": self.code, "severity": self.severity, "detail": self.detail}
-
 
 @dataclass(frozen=True)
 class Queue:
@@ -108,7 +105,7 @@ class SystemState:
         redis = self.redis
         return {
             "status": self.status,
-            "alerts": [alert.to_json() for alert in self.alerts],
+            "alerts": [vars(alert) for alert in self.alerts],
             "workers": [_worker_json(worker) for worker in self.workers],
             "trainers": [vars(process) for process in self.trainers],
             "queues": [vars(queue) for queue in self.queues],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
-from contract.env_example import COMPOSE
-from contract.settings import Settings
+from contract.env_example import example
 from tests.support import PROJECT
 
 DOCS = PROJECT / "docs"
@@ -130,9 +128,7 @@ def test_a_file_that_a_page_names_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", CURRENT, ids=relative)
 def test_a_setting_that_a_page_names_exists(page: Path) -> None:
-    fields = dataclasses.fields(Settings)
-    settings = {field.name.upper() for field in fields} | {name for name, _, _ in COMPOSE}
-    settings |= {f"{field.name.upper()}_FILE" for field in fields if field.metadata["secret"]}
+    settings = set(re.findall(r"(?m)^# ([A-Z_]+)=", example()))
     settings |= {"HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "XDG_CONFIG_HOME"}  # the client's
     settings |= {f"MODELGATE_{name}" for name in ("URL", "API_KEY", "PROFILE", "SIGNING_KEY")}
     named = set(re.findall(r"\b(?!DAC_|OTEL_TRACES_|RECIPE_|SCHED_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))

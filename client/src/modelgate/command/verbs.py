@@ -1,4 +1,4 @@
-"""Registers verbs and their options. A parameter whose type is a dataclass, such as `Session`, stands for its options."""
+"""Registers verbs and their options. A parameter whose type is a dataclass, such as `Session`, is its options."""
 
 from __future__ import annotations
 
