@@ -16,35 +16,6 @@ from gateway.problems.problem import Problem
 _PER_PAGE = 50
 _FILTERS = ("action", "actor", "model", "outcome")
 
-ACTIONS = {
-    "train": "train",
-    "preview_training": "read the columns of a file",
-    "move_alias": "promote or name a version",
-    "delete_alias": "delete an alias",
-    "roll_back": "roll back",
-    "edit_signature": "edit a signature",
-    "upload": "upload a model",
-    "import": "import a model",
-    "delete_version": "delete a version",
-    "change_settings": "change the settings of a model",
-    "remove_model": "remove a model",
-    "restore_model": "restore a model",
-    "set_schedule": "set a schedule",
-    "delete_schedule": "delete a schedule",
-    "set_webhook": "set a webhook",
-    "delete_webhook": "delete a webhook",
-    "cancel_job": "cancel a job",
-    "delete_job": "delete a job",
-    "make_key": "make a key",
-    "rotate_key": "rotate a key",
-    "revoke_key": "revoke a key",
-    "sign_in": "sign in",
-    "request": "another request",
-}
-"""The actions of the log in words."""
-
-OUTCOMES = {"done": "good", "refused": "warn", "failed": "bad"}
-
 
 @dataclass(frozen=True)
 class AuditPages:
@@ -68,8 +39,6 @@ class AuditPages:
                 entries=entries.items,
                 chosen=chosen,
                 older=older,
-                outcomes=OUTCOMES,
-                actions=ACTIONS,
             )
 
         return routes

@@ -26,8 +26,6 @@ SCOPES = {
     Scope.PUBLISH: "move aliases, roll back, import and delete versions",
     Scope.ADMIN: "all of these, manage keys, and read the audit log",
 }
-EXPIRIES = {"": "never", "7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "365d": "in a year"}
-OVERLAPS = {"": "stops working at once", "1h": "works for another hour", "1d": "works for another day"}
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,6 @@ class KeysPages:
             title="Keys",
             keys=keys,
             scopes=SCOPES,
-            expiries=EXPIRIES,
-            overlaps=OVERLAPS,
             entered={"name": "", "owner": "", "models": "", "expires": "", **entered},
             problem=problem,
         )
