@@ -120,21 +120,12 @@ def _status(code: str) -> int:
     return STATUSES.get(code, 503)
 
 
-def _trainer_unavailable(error: TrainerUnavailable) -> Problem:
-    return Problem(ProblemCode.NO_TRAINER, str(error), retry_after=1)
-
-
 def _idempotency_conflict(error: IdempotencyConflict) -> Problem:
     if error.conflict is ConflictReason.GONE:
         detail = "what this request has made does not exist any more; send a new Idempotency-Key to make it again"
         return Problem(ProblemCode.JOB_GONE, detail)
     detail = "this Idempotency-Key was sent with another path, option or body; send a new key with each new request"
     return Problem(ProblemCode.IDEMPOTENCY_KEY_REUSED, detail)
-
-
-def _in_flight(_: InFlight) -> Problem:
-    detail = "an earlier request with this Idempotency-Key is still being carried out; try again"
-    return Problem(ProblemCode.REQUEST_IN_FLIGHT, detail, retry_after=1)
 
 
 def _redis_fault(error: RedisError) -> Problem:
@@ -149,20 +140,18 @@ def _http_error(error: HTTPException) -> Problem:
     return Problem(name, error.description or name, status=status, headers=headers)
 
 
-def _internal_error(_: Exception) -> Problem:
-    return Problem(ProblemCode.INTERNAL_ERROR, "something went wrong in the gateway; its log says what")
-
-
+_IN_FLIGHT = "an earlier request with this Idempotency-Key is still being carried out; try again"
+_INTERNAL_ERROR = "something went wrong in the gateway; its log says what"
 _PROBLEMS: Mapping[type[BaseException], Callable[[Any], Problem]] = {
     Problem: lambda problem: problem,
     InvalidInstances: _invalid_instances,
     ModelgateError: _unusable_model,
     CommandFailed: _command_failed,
     PredictionFailed: _prediction_failed,
-    TrainerUnavailable: _trainer_unavailable,
+    TrainerUnavailable: lambda error: Problem(ProblemCode.NO_TRAINER, str(error), retry_after=1),
     IdempotencyConflict: _idempotency_conflict,
-    InFlight: _in_flight,
+    InFlight: lambda _: Problem(ProblemCode.REQUEST_IN_FLIGHT, _IN_FLIGHT, retry_after=1),
     RedisError: _redis_fault,
     HTTPException: _http_error,
-    Exception: _internal_error,
+    Exception: lambda _: Problem(ProblemCode.INTERNAL_ERROR, _INTERNAL_ERROR),
 }

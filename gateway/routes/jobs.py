@@ -34,9 +34,7 @@ _INDEX = Operation(
     parameters=(
         Parameter("model", "Only jobs of this model."),
         Parameter("status", "Only jobs with this status.", {"type": "string", "enum": list(Status)}),
-        Parameter(
-            "kind", "Only jobs of this kind.", {"type": "string", "enum": [kind.name for kind in readable_kinds()]}
-        ),
+        Parameter("kind", "Only jobs of this kind.", {"type": "string", "enum": _KINDS}),
         Parameter("created_after", "Only jobs of this time and later ones.", MOMENT),
         Parameter("created_before", "Only jobs of this time and earlier ones.", MOMENT),
         Parameter(

@@ -79,13 +79,11 @@ _POST = Operation(
     parameters=(_ESCAPE, PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY, WEBHOOK_URL),
     body=_ROWS,
 )
-_CALL = Operation(
-    "call_method",
-    "Send rows to another method of the model",
-    {200: _ENDED_OR_CSV, 202: JOB_ACCEPTED},
+_CALL = replace(
+    _POST,
+    id="call_method",
+    summary="Send rows to another method of the model",
     problems=("404 unknown_method", *_BODY_REFUSED),
-    parameters=(_ESCAPE, PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY, WEBHOOK_URL),
-    body=_ROWS,
 )
 _QUERY = Operation(
     "predict_query",

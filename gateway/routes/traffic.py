@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Blueprint, Response, request
 
 from broker.metrics.traffic import Period
@@ -24,13 +26,7 @@ _ALL = Operation(
     problems=("400 invalid_parameter",),
     parameters=(_PERIOD,),
 )
-_ONE = Operation(
-    "get_model_traffic",
-    "Requests, errors, rows and latency of a model over time",
-    {200: Answer("The sums, and a point a step, the oldest first.", "Traffic")},
-    problems=("400 invalid_parameter",),
-    parameters=(_PERIOD,),
-)
+_ONE = replace(_ALL, id="get_model_traffic", summary="Requests, errors, rows and latency of a model over time")
 
 
 def blueprint(traffic: Traffic) -> Blueprint:
