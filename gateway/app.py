@@ -29,14 +29,12 @@ from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
 from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.published import ApiDocument
-from gateway.pages import api, assets, sign_in
-from gateway.pages.audit_page import AuditPages
+from gateway.pages import api, assets, audit_page, removal, sign_in
 from gateway.pages.compare import ComparePages
 from gateway.pages.job_pages import JobsPages
 from gateway.pages.key_page import KeysPages
 from gateway.pages.layout import error_page
 from gateway.pages.live_parts import LiveParts
-from gateway.pages.removal import RemovalPages
 from gateway.pages.system_page import SystemPages
 from gateway.pages.traffic_page import TrafficPages
 from gateway.pages.training_page import TrainingPages
@@ -201,14 +199,14 @@ def _pages(parts: Parts) -> list[Blueprint]:
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
         VersionPages(parts.repository, parts.model_changes, parts.trainings.find_schedule).blueprint(),
-        RemovalPages(parts.model_changes, parts.settings.keep_days).blueprint(),
+        removal.blueprint(parts.model_changes, parts.settings.keep_days),
         ComparePages(parts.predictor).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),
         TrainingPages(parts.trainings, _FIELDS).blueprint(),
         SystemPages(parts.system, parts.traffic, parts.reader).blueprint(),
         KeysPages(parts.key_admin).blueprint(),
-        AuditPages(parts.audit_log).blueprint(),
+        audit_page.blueprint(parts.audit_log),
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -17,28 +16,24 @@ _PER_PAGE = 50
 _FILTERS = ("action", "actor", "model", "outcome")
 
 
-@dataclass(frozen=True)
-class AuditPages:
-    log: AuditLog
+def blueprint(log: AuditLog) -> Blueprint:
+    routes = blueprint_of_pages("audit")
 
-    def blueprint(self) -> Blueprint:
-        routes = blueprint_of_pages("audit")
+    @routes.get("/audit", level=Level.ADMIN, page=True)
+    def index() -> Response:
+        chosen = {name: request.args.get(name, "").strip() for name in _FILTERS}
+        filters = {name: value for name, value in chosen.items() if value}
+        try:
+            entries = log.page(filters, _PER_PAGE, request.args.get("cursor") or None)
+        except ValueError as error:
+            raise Problem(ProblemCode.INVALID_PARAMETER, f"{error}; begin at the first page again") from error
+        older = urlencode({**filters, "cursor": entries.next_cursor}) if entries.next_cursor else None
+        return page(
+            "audit.html",
+            title="Audit log",
+            entries=entries.items,
+            chosen=chosen,
+            older=older,
+        )
 
-        @routes.get("/audit", level=Level.ADMIN, page=True)
-        def index() -> Response:
-            chosen = {name: request.args.get(name, "").strip() for name in _FILTERS}
-            filters = {name: value for name, value in chosen.items() if value}
-            try:
-                entries = self.log.page(filters, _PER_PAGE, request.args.get("cursor") or None)
-            except ValueError as error:
-                raise Problem(ProblemCode.INVALID_PARAMETER, f"{error}; begin at the first page again") from error
-            older = urlencode({**filters, "cursor": entries.next_cursor}) if entries.next_cursor else None
-            return page(
-                "audit.html",
-                title="Audit log",
-                entries=entries.items,
-                chosen=chosen,
-                older=older,
-            )
-
-        return routes
+    return routes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flask import Blueprint, Response, request
 
 from gateway.http.exchange import caller
@@ -14,42 +12,36 @@ from gateway.serving.model_versions import check_model, check_removed
 from gateway.serving.repository_commands import ModelChanges
 
 
-@dataclass(frozen=True)
-class RemovalPages:
+def blueprint(changes: ModelChanges, days: int) -> Blueprint:
     """`days`: how long a removed model is kept."""
+    routes = blueprint_of_pages("removal")
+    repository = changes.repository
 
-    changes: ModelChanges
-    days: int
+    @routes.get("/models/<name>/remove", level=Level.PUBLISH, page=True)
+    def ask_remove(name: str) -> Response:
+        check_model(repository, name)
+        return page(
+            "remove.html",
+            title=f"Remove {name}",
+            header=ModelHeader.of(repository, name, caller()),
+            versions=len(repository.versions(name)),
+            days=days,
+        )
 
-    def blueprint(self) -> Blueprint:
-        routes = blueprint_of_pages("removal")
-        repository = self.changes.repository
+    @routes.post("/models/<name>/remove", level=Level.PUBLISH, page=True, audit="remove_model")
+    def remove(name: str) -> Response:
+        changes.remove(name, request.form.get("confirm", "").strip())
+        return see(f"/ui/models/{name}/restore")
 
-        @routes.get("/models/<name>/remove", level=Level.PUBLISH, page=True)
-        def ask_remove(name: str) -> Response:
-            check_model(repository, name)
-            return page(
-                "remove.html",
-                title=f"Remove {name}",
-                header=ModelHeader.of(repository, name, caller()),
-                versions=len(repository.versions(name)),
-                days=self.days,
-            )
+    @routes.get("/models/<name>/restore", level=Level.PUBLISH, page=True)
+    def ask_restore(name: str) -> Response:
+        check_removed(repository, name)
+        title, removed = f"Restore {name}", repository.removals(name)[0]
+        return page("restore.html", title=title, name=name, removed=removed, days=days)
 
-        @routes.post("/models/<name>/remove", level=Level.PUBLISH, page=True, audit="remove_model")
-        def remove(name: str) -> Response:
-            self.changes.remove(name, request.form.get("confirm", "").strip())
-            return see(f"/ui/models/{name}/restore")
+    @routes.post("/models/<name>/restore", level=Level.PUBLISH, page=True, audit="restore_model")
+    def restore(name: str) -> Response:
+        changes.restore(name)
+        return see(f"/ui/models/{name}/versions")
 
-        @routes.get("/models/<name>/restore", level=Level.PUBLISH, page=True)
-        def ask_restore(name: str) -> Response:
-            check_removed(repository, name)
-            title, removed = f"Restore {name}", repository.removals(name)[0]
-            return page("restore.html", title=title, name=name, removed=removed, days=self.days)
-
-        @routes.post("/models/<name>/restore", level=Level.PUBLISH, page=True, audit="restore_model")
-        def restore(name: str) -> Response:
-            self.changes.restore(name)
-            return see(f"/ui/models/{name}/versions")
-
-        return routes
+    return routes
