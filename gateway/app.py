@@ -218,7 +218,7 @@ def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: Acces
         observers.append(spans.end)
     return Door(
         app.wsgi_app,
-        app.url_map,
+        app.url_map.bind("localhost"),  # matching ignores the host
         FastPath(_route(app, "predictions.post"), predicting.post, response_to),
         Guard(settings.allowed_hosts, settings.cors_origins),
         parts.key_check,

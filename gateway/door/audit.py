@@ -30,13 +30,13 @@ TRIM_EVERY = 3600.0
 _REFUSED = frozenset({401, 403, 429})
 
 
+@dataclass(frozen=True)
 class Audit:
     """Writes an entry for each audited action that succeeded, before its answer leaves. Refused and failed requests go
     to `Repetitions`. A request that is not audited costs two comparisons."""
 
-    def __init__(self, log: AuditLog, repetitions: Repetitions) -> None:
-        self._log = log
-        self._repetitions = repetitions
+    log: AuditLog
+    repetitions: Repetitions
 
     def __call__(self, exchange: Exchange) -> None:
         route, status = exchange.route, exchange.status
@@ -49,9 +49,9 @@ class Audit:
             return
         entry = _entry(exchange, action if isinstance(action, str) else action(exchange.environ))
         if entry.outcome is Outcome.DONE:
-            self._log.write(entry, privileged=route is not None and route.level in PRIVILEGED)
+            self.log.write(entry, privileged=route is not None and route.level in PRIVILEGED)
         else:
-            self._repetitions.add(entry)
+            self.repetitions.add(entry)
 
 
 def _entry(exchange: Exchange, action: str) -> AuditEntry:

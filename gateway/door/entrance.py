@@ -7,12 +7,13 @@ What holds for all requests belongs here: the guard, the size of bodies, and who
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn
 
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map
+from werkzeug.routing import MapAdapter
 
 from contract.work.api_keys import EVERYBODY, Key, Scope
 from gateway.door.authentication import KeyCheck
@@ -44,46 +45,34 @@ Observer = Callable[[Exchange], object]
 """Gets each request once its answer is known. It costs every request its time, so it must take a few µs at most."""
 
 
+@dataclass(frozen=True)
 class Door:
-    """WSGI middleware that finds the route of a request and lets it pass if the guard does not object."""
+    """WSGI middleware that finds the route of a request and lets it pass if the guard does not object.
 
-    def __init__(
-        self,
-        flask: WSGIApplication,
-        urls: Map,
-        fast_path: FastPath,
-        guard: Guard,
-        keys: KeyCheck,
-        refuse_model: Callable[[str], Problem],
-        observers: Sequence[Observer] = (),
-        on_begin: Observer | None = None,
-        audit: Observer | None = None,
-        error_page: Callable[[Exception], WSGIApplication] = response_to,
-        proxies: TrustedProxies | None = None,
-        cors: Cors | None = None,
-    ) -> None:
-        """`urls`: the routes of `flask`. `refuse_model` returns the refusal for a reference to a model that the key may
-        not use. `on_begin` gets each request before anything else is done. `audit` gets it before its answer leaves,
-        and may take the time of a round trip. `error_page` answers for a failed request to a page."""
-        self._flask = flask
-        self._urls = urls.bind("localhost")  # matching ignores the host
-        self._fast_path = fast_path
-        self._guard = guard
-        self._keys = keys
-        self._refuse_model = refuse_model
-        self._observers = observers
-        self._on_begin = on_begin
-        self._audit = audit
-        self._error_page = error_page
-        self._proxies = proxies
-        self._cors = cors
+    `urls`: the routes of `flask`. `refuse_model` returns the refusal for a reference to a model that the key may not
+    use. `on_begin` gets each request before anything else is done. `audit` gets it before its answer leaves, and may
+    take the time of a round trip. `error_page` answers for a failed request to a page.
+    """
+
+    flask: WSGIApplication
+    urls: MapAdapter
+    fast_path: FastPath
+    guard: Guard
+    keys: KeyCheck
+    refuse_model: Callable[[str], Problem]
+    observers: Sequence[Observer] = ()
+    on_begin: Observer | None = None
+    audit: Observer | None = None
+    error_page: Callable[[Exception], WSGIApplication] = response_to
+    proxies: TrustedProxies | None = None
+    cors: Cors | None = None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if self._proxies:
-            self._proxies.apply(environ)
+        if self.proxies:
+            self.proxies.apply(environ)
         exchange = Exchange(environ, start_response)
-        if self._on_begin:
-            self._on_begin(exchange)
+        if self.on_begin:
+            self.on_begin(exchange)
         try:
             return self._answer(environ, exchange)
         except TooSlow as error:
@@ -101,41 +90,41 @@ class Door:
         return exchange
 
     def _ended(self, exchange: Exchange) -> None:
-        if self._audit:
-            self._audit(exchange)
+        if self.audit:
+            self.audit(exchange)
         exchange.end()
-        for observer in self._observers:
+        for observer in self.observers:
             observer(exchange)
 
     def _answer(self, environ: WSGIEnvironment, exchange: Exchange) -> Iterable[bytes]:
-        if self._cors:
-            exchange.own_headers = self._cors.headers(environ)
-            if preflight := self._cors.preflight(environ):
+        if self.cors:
+            exchange.own_headers = self.cors.headers(environ)
+            if preflight := self.cors.preflight(environ):
                 return preflight(environ, exchange.start_response)
-        reference = self._fast_path.reference_in(environ)
+        reference = self.fast_path.reference_in(environ)
         try:
             if reference is None:
                 exchange.route, exchange.arguments = self._route(environ)
             else:
-                exchange.route, exchange.arguments = self._fast_path.route, {"reference": reference}
+                exchange.route, exchange.arguments = self.fast_path.route, {"reference": reference}
             route = exchange.route or _NO_ROUTE
-            caller = exchange.caller = self._keys.caller(environ, route)
+            caller = exchange.caller = self.keys.caller(environ, route)
             if caller is not EVERYBODY:
                 self._check_key(caller, route.level, exchange.arguments)
             # A page of another site can send neither a key nor the token of a form, but it can use a default key.
             if (caller is EVERYBODY or route.key is not None) and not route.any_host:
-                self._guard.check(environ, route.level)
+                self.guard.check(environ, route.level)
             if route.query is not None and (query := environ.get("QUERY_STRING")):
                 check_query(query, route.query)
             environ["wsgi.input"] = Body(environ, route.body, streams=route.streams)
             if route.idempotent and "HTTP_IDEMPOTENCY_KEY" in environ:
                 note_request(exchange, route)
         except (Problem, RedisError) as error:
-            answer = self._error_page if exchange.route is not None and exchange.route.page else response_to
+            answer = self.error_page if exchange.route is not None and exchange.route.page else response_to
             return answer(error)(environ, exchange.start_response)
         if reference is None:
-            return self._flask(environ, exchange.start_response)
-        return self._fast_path.answer(environ, reference)(environ, exchange.start_response)
+            return self.flask(environ, exchange.start_response)
+        return self.fast_path.answer(environ, reference)(environ, exchange.start_response)
 
     def _check_key(self, key: Key, level: Level, arguments: Mapping[str, str]) -> None:
         """Raise `Problem` unless the key opens routes of this level, and the model that the path names."""
@@ -146,14 +135,14 @@ class Door:
             return
         model = arguments.get("reference", arguments.get("name"))
         if model is not None and not key.may_use(model.partition("@")[0]):
-            raise self._refuse_model(model)
+            raise self.refuse_model(model)
 
     def _route(self, environ: WSGIEnvironment) -> tuple[Route | None, Mapping[str, str]]:
         """Return the declared route, or None if Flask will not find one either, and the parts of the path that it
         names; of a path that holds a row, only the model. Raises `Problem` without a level."""
         path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
         try:
-            rule, arguments = self._urls.match(path, environ["REQUEST_METHOD"], return_rule=True)
+            rule, arguments = self.urls.match(path, environ["REQUEST_METHOD"], return_rule=True)
         except HTTPException:  # no such route, or no such method
             return None, {}
         if not isinstance(rule, Route):

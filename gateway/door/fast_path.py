@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.http.rules import Route
@@ -14,19 +15,14 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"/v1/models/([^/]+)/predict", re.ASCII)
 
 
+@dataclass(frozen=True)
 class FastPath:
-    """Serves the canonical path of one route. Flask serves its other spellings."""
+    """Serves the canonical path of one route. Flask serves its other spellings. `predict` takes the model's reference;
+    `response_to` answers for its exceptions."""
 
-    def __init__(
-        self,
-        route: Route,
-        predict: Callable[[WSGIEnvironment, str], WSGIApplication],
-        response_to: Callable[[Exception], WSGIApplication],
-    ) -> None:
-        """`predict` takes the model's reference; `response_to` answers for its exceptions."""
-        self.route = route
-        self._predict = predict
-        self._response_to = response_to
+    route: Route
+    predict: Callable[[WSGIEnvironment, str], WSGIApplication]
+    response_to: Callable[[Exception], WSGIApplication]
 
     def reference_in(self, environ: WSGIEnvironment) -> str | None:
         """Return the model's reference in the path, or None for another request."""
@@ -35,6 +31,6 @@ class FastPath:
 
     def answer(self, environ: WSGIEnvironment, reference: str) -> WSGIApplication:
         try:
-            return self._predict(environ, reference)
+            return self.predict(environ, reference)
         except Exception as error:
-            return self._response_to(error)
+            return self.response_to(error)

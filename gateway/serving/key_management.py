@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from broker.access.key_store import IssuedKey, Keys, NameTaken, TooManyKeys, has_expired
 from contract.model.repository import Repository
@@ -13,30 +13,30 @@ from gateway.problems.problem import Problem, did_you_mean
 from gateway.serving.marker import Marker
 
 
+@dataclass(frozen=True)
 class KeyAdmin:
     """The operations of admins on keys. Raises `Problem` and `redis.exceptions.RedisError`."""
 
-    def __init__(self, keys: Keys, marker: Marker, repository: Repository) -> None:
-        self._keys = keys
-        self._marker = marker
-        self._repository = repository
+    keys: Keys
+    marker: Marker
+    repository: Repository
 
     def all(self) -> list[IssuedKey]:
         """Return the keys by name."""
-        return self._keys.all()
+        return self.keys.all()
 
     def found(self, key_id: str) -> IssuedKey | None:
-        return self._keys.get(key_id)
+        return self.keys.get(key_id)
 
     def get(self, key_id: str) -> IssuedKey:
-        issued = self._keys.get(key_id)
+        issued = self.keys.get(key_id)
         if issued is None:
             raise _unknown(key_id)
         return issued
 
     def named(self, name: str) -> IssuedKey:
         """Return the key with this name or id."""
-        for issued in self._keys.all():
+        for issued in self.keys.all():
             if name in (issued.key.name, issued.key.id):
                 return issued
         raise _unknown(name)
@@ -44,11 +44,11 @@ class KeyAdmin:
     def make(self, key: Key, idempotency: str = "") -> tuple[IssuedKey, str]:
         """Add `key`, and return it with its secret. From the first key on, no request passes without one. Raises
         `InFlight` and `IdempotencyConflict` as `Keys` does."""
-        self._keys.exist()  # raises without Redis: no key can be made then, so there must be no marker either
+        self.keys.exist()  # raises without Redis: no key can be made then, so there must be no marker either
         self._close()
         token = new_token()
         try:
-            issued = self._keys.add(fingerprint(token), key, idempotency)
+            issued = self.keys.add(fingerprint(token), key, idempotency)
         except NameTaken as error:
             raise Problem(ProblemCode.NAME_TAKEN, str(error)) from error
         except TooManyKeys as error:
@@ -59,9 +59,9 @@ class KeyAdmin:
         """Return a sentence for each model of `key` that does not exist. It may come later, so a key can name it."""
         suggestions = Suggestions()
         return [
-            f"there is no model {name!r} yet{did_you_mean(name, self._repository.names(), suggestions)}"
+            f"there is no model {name!r} yet{did_you_mean(name, self.repository.names(), suggestions)}"
             for name in sorted(key.models or ())
-            if not self._repository.versions(name)
+            if not self.repository.versions(name)
         ]
 
     def rotate(
@@ -76,21 +76,21 @@ class KeyAdmin:
             detail = f"the key {key.name!r} has expired ({key.expires_at}); give expires as well, such as 90d"
             raise Problem(ProblemCode.KEY_EXPIRED, detail)
         token = new_token()
-        if not self._keys.rotate(key, fingerprint(token), overlap, idempotency):
+        if not self.keys.rotate(key, fingerprint(token), overlap, idempotency):
             raise _unknown(key_id)
         return self.get(key_id), token
 
     def revoke(self, key_id: str) -> None:
         """Remove a key. Processes refuse it within seconds, once they have read their keys from Redis again."""
-        if not self._keys.revoke(key_id):
+        if not self.keys.revoke(key_id):
             raise _unknown(key_id)
 
     def _close(self) -> None:
         try:
-            self._marker.make()
+            self.marker.make()
         except OSError as error:
             detail = (
-                f"the gateway cannot write {self._marker.path} ({error.strerror}), which keeps it closed if"
+                f"the gateway cannot write {self.marker.path} ({error.strerror}), which keeps it closed if"
                 " Redis loses the keys, so it makes no key; make STATE_DIR writable for the gateway"
             )
             raise Problem(ProblemCode.NO_MARKER, detail) from error

@@ -152,7 +152,7 @@ def without_redis(settings: Settings, run_command: RunCommand | None = None, **c
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gateway.parts.connect", partial(connect, resends=0))  # it stays away however often it is asked
         app = create_app(replace(settings, redis_url="redis://127.0.0.1:1", submit_timeout=1, **changes), run_command)
-    app.extensions["door"]._keys._closed._known = True
+    app.extensions["door"].keys._closed._known = True
     app.extensions["listener"]._subscribed.set()  # a first request would wait for it
     return app.test_client()
 

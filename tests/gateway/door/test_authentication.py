@@ -176,7 +176,7 @@ def test_a_key_is_read_once_in_two_seconds(closed: FlaskClient, redis: Redis, mo
 
 def known_keys(client: FlaskClient) -> Any:
     """Return the entries of the process's cache of keys."""
-    return client.application.extensions["door"]._keys._known._entries
+    return client.application.extensions["door"].keys._known._entries
 
 
 def make_due(client: FlaskClient, token: str) -> None:
@@ -204,7 +204,7 @@ def test_metrics_answer_a_key_in_use_while_redis_is_away(
         closed.get("/metrics", headers=bearer(token))
     known = known_keys(closed)
     with monkeypatch.context() as patched:
-        connection = closed.application.extensions["door"]._keys._keys._redis
+        connection = closed.application.extensions["door"].keys._keys._redis
         patched.setattr(connection, "connection_pool", Redis.from_url("redis://127.0.0.1:1").connection_pool)
         for away in (0, 100 * door_keys.RECENT_USE):
             known[fingerprint(used)].expires = time.monotonic() - away
@@ -226,7 +226,7 @@ def test_a_key_that_has_to_be_read_again_is_refused_while_redis_is_away(
     token = made(redis, Scope.READ)
     assert closed.get("/v1/models", headers=bearer(token)).status_code == 200
     make_due(closed, token)
-    connection = closed.application.extensions["door"]._keys._keys._redis
+    connection = closed.application.extensions["door"].keys._keys._redis
     with monkeypatch.context() as patched:
         patched.setattr(connection, "connection_pool", Redis.from_url("redis://127.0.0.1:1").connection_pool)
         for _ in range(2):
@@ -238,7 +238,7 @@ def test_a_key_that_has_to_be_read_again_is_refused_while_redis_is_away(
 
 
 def test_many_keys_and_many_guesses_take_no_memory(closed: FlaskClient, redis: Redis) -> None:
-    check = closed.application.extensions["door"]._keys
+    check = closed.application.extensions["door"].keys
     for number in range(2 * door_keys.MOST + 50):
         check._known.put(f"f{number}", check._used(f"f{number}", EVERYBODY), door_keys.CACHED)
     assert len(check._known) == 2 * door_keys.MOST

@@ -52,7 +52,14 @@ def door(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Door:
     closed = ClosedState(keys, Marker(folder / "closed"), always=False, admin_key=False)
     sessions = BrowserSessions(Sessions(connection))
     check = KeyCheck(keys, closed, "", FailedAttempts(), lambda fingerprint: None, sessions)
-    return Door(Response(), app.url_map, fast_path, guard, check, functools.partial(refuse_model, Repository(folder)))
+    return Door(
+        Response(),
+        app.url_map.bind("localhost"),
+        fast_path,
+        guard,
+        check,
+        functools.partial(refuse_model, Repository(folder)),
+    )
 
 
 @pytest.fixture
