@@ -69,22 +69,10 @@ def training_request(
     SPOOL_DIR and at the client. `preview`: it is for a preview, which needs no target, and the recipe tabular.
     """
     members, errors = read_body(body, _request(recipes, default), ProblemCode.INVALID_TRAINING)
-    path = members.get("data")
+    path, gate = members.pop("data", None), Gate(**members.pop("gate", {}))
+    members.setdefault("recipe", "")
     request = TrainingRequest(
-        model=model,
-        recipe=members.get("recipe", ""),
-        parameters=members.get("parameters", {}),
-        target=members.get("target"),
-        features=members.get("features"),
-        id_field=members.get("id_field"),
-        alias=members.get("alias", "current"),
-        gate=Gate(**members.get("gate", {})),
-        accept=members.get("accept", []),
-        notes=members.get("notes", ""),
-        upload=upload,
-        upload_name=upload_name or None,
-        path=path,
-        kinds=members.get("kinds", {}),
+        model=model, **members, gate=gate, upload=upload, upload_name=upload_name or None, path=path
     )
     if path and upload:
         errors.add("data", "ambiguous_data", "send the data as a file or as a path under DATA_DIR, not both")
