@@ -17,7 +17,6 @@ _INDEX = Operation(
     "list_audit_entries",
     "Who did what, newest first",
     {200: Answer("A page of the audit log.", "AuditPage")},
-    problems=("400 invalid_parameter",),
     parameters=(
         *(Parameter(name, f"Only entries with exactly this `{name}`.", _SCHEMAS.get(name, TEXT)) for name in FILTERS),
         Parameter("since", "Only entries of this time and later ones.", MOMENT),

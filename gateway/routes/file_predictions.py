@@ -51,7 +51,7 @@ _POST = Operation(
     "Score a file of rows",
     {202: JOB_ACCEPTED},
     problems=(
-        *("400 invalid_parameter", "400 malformed_body", "403 no_webhooks", "404 unknown_method"),
+        *("400 malformed_body", "403 no_webhooks", "404 unknown_method"),
         *("411 length_required", "413 upload_too_large"),
         *("415 unsupported_media_type", "415 unsupported_content_encoding"),
         *("429 jobs_in_flight_limit", "429 upload_limit", "503 queue_full", "503 redis_disk_slow"),

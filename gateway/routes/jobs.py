@@ -30,7 +30,6 @@ _INDEX = Operation(
     "list_jobs",
     "The jobs of the caller, newest first",
     {200: Answer("A page of jobs.", "JobPage")},
-    problems=("400 invalid_parameter",),
     parameters=(
         Parameter("model", "Only jobs of this model."),
         Parameter("status", "Only jobs with this status.", {"type": "string", "enum": list(Status)}),
@@ -48,7 +47,7 @@ _SHOW = Operation(
     "get_job",
     "A job, with its result once it has ended",
     {200: Answer("The job.", "Job")},
-    problems=("400 invalid_parameter", "404 unknown_job", *KEPT),
+    problems=("404 unknown_job", *KEPT),
     parameters=(WAIT,),
 )
 _EVENTS = Operation(
@@ -58,7 +57,7 @@ _EVENTS = Operation(
         200: Answer("The events, until the job has ended.", {"text/event-stream": "JobEvent"}),
         204: Answer("The client has seen the end of the job."),
     },
-    problems=("400 invalid_parameter", "404 unknown_job", "429 too_many_streams"),
+    problems=("404 unknown_job", "429 too_many_streams"),
     parameters=(Parameter("Last-Event-ID", "The id of the last event that the client has.", location="header"),),
 )
 _CANCEL = Operation(

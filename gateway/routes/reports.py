@@ -52,7 +52,7 @@ _REPORT = Operation(
     "get_report",
     "The report of a version: a page, or its facts as JSON",
     {200: Answer("The report.", {"text/html": "Text", "application/json": "Report"}), 304: Answer("As it was.")},
-    problems=("400 invalid_parameter", "404 no_report"),
+    problems=("404 no_report",),
     parameters=(Parameter("format", "By default what `Accept` prefers.", {"type": "string", "enum": list(FORMATS)}),),
 )
 

@@ -23,7 +23,6 @@ _ALL = Operation(
     "get_traffic",
     "Requests, errors, rows and latency of all models over time",
     {200: Answer("The sums, and a point a step, the oldest first.", "Traffic")},
-    problems=("400 invalid_parameter",),
     parameters=(_PERIOD,),
 )
 _ONE = replace(_ALL, id="get_model_traffic", summary="Requests, errors, rows and latency of a model over time")

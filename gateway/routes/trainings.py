@@ -53,7 +53,7 @@ SCHEDULE_BODY = BodyLimit.of_request(16)
 """All schedules with their requests are read every second."""
 
 _SUBMITTED = (
-    *("400 invalid_parameter", "403 no_webhooks", "422 invalid_training", "429 trainings_waiting_limit"),
+    *("403 no_webhooks", "422 invalid_training", "429 trainings_waiting_limit"),
     *("503 no_trainer", "503 queue_full", *KEPT),
 )
 _TRAIN = Operation(
@@ -99,7 +99,7 @@ _LOG = Operation(
             {"Log-From": "The byte at which this answer begins.", "Log-Next": "The next `from`."},
         )
     },
-    problems=("400 invalid_parameter", "404 unknown_job", "404 no_log"),
+    problems=("404 unknown_job", "404 no_log"),
     parameters=(Parameter("from", "The first byte.", {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}),),
 )
 _INDEX = Operation("list_schedules", "The schedules of the caller", {200: Answer("By model.", "ScheduleList")})

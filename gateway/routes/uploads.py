@@ -59,7 +59,7 @@ _PUBLISH = Operation(
     {201: Answer("The new version.", "NewVersion", LOCATION)},
     problems=(
         "409 request_in_flight",
-        *("400 invalid_parameter", "403 uploads_off", "403 not_signed", "404 no_current_version"),
+        *("403 uploads_off", "403 not_signed", "404 no_current_version"),
         *("409 not_trusted", "411 length_required", "413 form_too_large", "413 upload_too_large"),
         *("415 unsupported_media_type", "422 invalid_name", "422 invalid_signature", "422 not_published"),
         *("422 repeated_field", "429 upload_limit", "507 spool_full"),

@@ -86,7 +86,7 @@ _REMOVE = Operation(
     "remove_model",
     "Remove a model with all its versions",
     {200: Answer("The model is removed, and can be restored for a while.", "ModelState")},
-    problems=("400 invalid_parameter", "404 model_not_found", *COMMANDED),
+    problems=("404 model_not_found", *COMMANDED),
     parameters=(Parameter("confirm", "The name of the model once more.", required=True),),
 )
 _RESTORE = Operation(

@@ -51,7 +51,6 @@ _DELETE_WAITING = Operation(
     "delete_deliveries",
     "Delete the webhooks of an owner that wait",
     {200: Answer("How many were deleted.", "DeletedDeliveries")},
-    problems=("400 invalid_parameter",),
     parameters=(
         Parameter("owner", "Their owner; empty for jobs without one.", TEXT),
         Parameter("host", "Only those to this host.", TEXT),
