@@ -142,7 +142,7 @@ class Settings:
         least=1,
     )
     train_timeout: int = _setting(3600, "Longest training, in seconds; beyond, it fails.", least=1)
-    train_memory_mb: int = _setting(4096, "Memory a training may take, in MB; 0: no limit.", least=0)
+    train_memory_mb: int = _setting(4096, "Memory a training may take, in MB; 0: no limit.")
     keep_days: int = _setting(
         30,
         "Days for which an ended training with its log can be read, and a removed model can be restored. The audit log"
@@ -186,7 +186,7 @@ class Settings:
     max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
     submit_timeout: int = _setting(5, "Seconds the gateway tries to hand a job to Redis; then 503.", least=1)
-    max_wait: int = _setting(60, "Longest wait for a result within one request, in seconds.", least=0)
+    max_wait: int = _setting(60, "Longest wait for a result within one request, in seconds.")
     batch_ms: int = _setting(50, "Time that scoring one batch may take, in milliseconds.", least=1)
     predict_timeout: int = _setting(30, "Longest scoring of one job, in seconds; beyond, it fails.", least=1)
     stop_grace: int = _setting(20, "Seconds a stopping process has to finish what it holds.", least=1)
@@ -208,7 +208,6 @@ class Settings:
         4096,
         "Memory a scorer may take beyond the models it starts with, in MB; 0: no limit. Models that it loads itself"
         " take at most half of it.",
-        least=0,
     )
     log_format: str = _setting(
         LOG_FORMATS[0], "Lines of the log: text, for people, or json, one object a line.", choices=LOG_FORMATS
