@@ -14,7 +14,7 @@ from modelgate.command import audit, doctor, jobs, keys, models, predictions, pr
 from modelgate.command.exits import ExitCode, Failed, exit_code
 from modelgate.command.session import without_none
 from modelgate.command.terminal import one_line
-from modelgate.command.verbs import flag, option
+from modelgate.command.verbs import flag, option, verb
 from modelgate.errors import ModelgateError
 
 app = typer.Typer(
@@ -28,8 +28,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for part in (models, predictions, publishing, trainings, jobs, reports, profile, keys, audit, doctor):
-    part.register(app)
+_MODELS = (
+    *(models.models, models.model, models.versions),
+    *(publishing.publish, publishing.promote, publishing.rollback, publishing.remove, publishing.restore),
+    *(trainings.train, trainings.schedule, reports.report),
+)
+_JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
+_ACCESS = "Keys and access"
+for panel, functions in {"Models": _MODELS, "Jobs": _JOBS, _ACCESS: (audit.audit, doctor.doctor)}.items():
+    for function in functions:
+        verb(app, panel=panel)(function)
+for group in (profile.group, keys.group):
+    app.add_typer(group, rich_help_panel=_ACCESS)
 
 
 def _print_version(requested: bool) -> None:

@@ -7,20 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import typer
-
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.session import Session
 from modelgate.command.terminal import moment, table
-from modelgate.command.verbs import option, verb
+from modelgate.command.verbs import option
 
-PANEL = "Keys and access"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
-
-
-def register(app: typer.Typer) -> None:
-    verb(app, "audit", panel=PANEL)(audit)
 
 
 def audit(

@@ -17,22 +17,13 @@ from modelgate.command.exits import Failed
 from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
-from modelgate.command.verbs import flag, option, verb
+from modelgate.command.verbs import flag, option
 from modelgate.jobs import FileJob
 
 Id = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
-PANEL = "Jobs"
 _PAUSE = 1.0
 """Seconds between two looks at what is watched."""
 _HEADS = ("JOB", "KIND", "MODEL", "STATUS", "PROGRESS", "CREATED", "TOOK")
-
-
-def register(app: typer.Typer) -> None:
-    verb(app, "jobs", panel=PANEL)(jobs)
-    verb(app, "job", panel=PANEL)(job)
-    verb(app, "cancel", panel=PANEL)(cancel)
-    verb(app, "log", panel=PANEL)(log)
-    verb(app, "download", panel=PANEL)(download)
 
 
 def jobs(

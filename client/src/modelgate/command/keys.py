@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from modelgate.command.audit import PANEL
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.session import Session, segment, without_none
 from modelgate.command.terminal import moment, table
@@ -17,15 +16,10 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="The name or the id of a
 Expires = Annotated[str | None, option("When it expires: 90d, 12h, or a time; by default never.", metavar="90d")]
 
 
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Create, list, rotate and revoke API keys. Needs a key with the scope admin.")
-    app.add_typer(group, name="keys", rich_help_panel=PANEL)
-    verb(group, "create")(create)
-    verb(group, "list")(list_keys)
-    verb(group, "rotate")(rotate)
-    verb(group, "revoke")(revoke)
+group = typer.Typer(name="keys", help="Create, list, rotate and revoke API keys. Needs a key with the scope admin.")
 
 
+@verb(group)
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that no other key has.")],
@@ -54,6 +48,7 @@ def create(
     _show_secret(session, made)
 
 
+@verb(group, "list")
 def list_keys(session: Session) -> None:
     """List the keys, without their secrets."""
     keys = session.get("/v1/keys")["items"]
@@ -61,6 +56,7 @@ def list_keys(session: Session) -> None:
     session.show(keys, lambda: [table(heads, map(_row, keys))] if keys else ["There are no keys."])
 
 
+@verb(group)
 def rotate(
     session: Session,
     key: Key,
@@ -77,6 +73,7 @@ def rotate(
         session.note(f"the old secret works until {moment(old['expires_at'])}")
 
 
+@verb(group)
 def revoke(session: Session, key: Key) -> None:
     """Remove a key. Within seconds no gateway accepts it."""
     entry = _named(session, key)

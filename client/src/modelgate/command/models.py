@@ -13,7 +13,6 @@ from rich.console import RenderableType
 from modelgate import Client
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import moment, table
-from modelgate.command.verbs import verb
 from modelgate.errors import ModelgateError
 
 
@@ -31,13 +30,6 @@ Reference = Annotated[
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="The name of a model.", autocompletion=complete)]
 _PATIENCE = 1
 """Seconds that a completion may take."""
-PANEL = "Models"
-
-
-def register(app: typer.Typer) -> None:
-    verb(app, "models", panel=PANEL)(models)
-    verb(app, "model", panel=PANEL)(model)
-    verb(app, "versions", panel=PANEL)(versions)
 
 
 def models(session: Session) -> None:

@@ -19,20 +19,13 @@ from modelgate.command.models import Reference
 from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session
 from modelgate.command.terminal import one_line
-from modelgate.command.verbs import flag, option, verb
+from modelgate.command.verbs import flag, option
 from modelgate.file_formats import RowsFormat, format_of_name, format_of_start
 from modelgate.jobs import FileJob
-
-PANEL = "Jobs"
-
 
 _HEAD = 1 << 16
 _SHOWN = 10
 """Errors of rows that are shown where there is no file for them."""
-
-
-def register(app: typer.Typer) -> None:
-    verb(app, "predict", panel=PANEL)(predict)
 
 
 def predict(

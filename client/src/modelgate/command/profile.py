@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from modelgate import Client, profiles
-from modelgate.command.audit import PANEL
 from modelgate.command.session import Session
 from modelgate.command.terminal import table
 from modelgate.command.verbs import option, verb
@@ -17,15 +16,10 @@ from modelgate.text import without_password
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the profile.")]
 
 
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Keep the addresses of Modelgates, and the keys for them.")
-    app.add_typer(group, name="profile", rich_help_panel=PANEL)
-    verb(group, "add")(add)
-    verb(group, "use")(use)
-    verb(group, "list")(list_profiles)
-    verb(group, "remove")(remove)
+group = typer.Typer(name="profile", help="Keep the addresses of Modelgates, and the keys for them.")
 
 
+@verb(group)
 def add(
     session: Session,
     name: Name,
@@ -47,12 +41,14 @@ def add(
     session.show(data, lambda: [f"{name}: {shown}{remarks}"])
 
 
+@verb(group)
 def use(session: Session, name: Name) -> None:
     """Use a profile wherever none is named."""
     profiles.use(name)
     session.show({"default": name}, lambda: [f"{name} is the default"])
 
 
+@verb(group, "list")
 def list_profiles(session: Session) -> None:
     """List the profiles, without their keys."""
     chosen = profiles.default()
@@ -69,6 +65,7 @@ def list_profiles(session: Session) -> None:
     session.show(listed, lambda: [table(("NAME", "ADDRESS", "KEY", "DEFAULT"), rows)] if listed else [_NONE])
 
 
+@verb(group)
 def remove(session: Session, name: Name) -> None:
     """Remove a profile and its key."""
     profiles.remove(name)

@@ -13,22 +13,14 @@ import typer
 
 from modelgate.command.bar import Bar
 from modelgate.command.exits import ExitCode, Failed
-from modelgate.command.models import PANEL, Name, split
+from modelgate.command.models import Name, split
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment
-from modelgate.command.verbs import flag, option, verb
+from modelgate.command.verbs import flag, option
 from modelgate.errors import Forbidden, ModelgateWarning, NotFound
 from modelgate.text import visible
 
 Force = Annotated[bool, flag("Even if its gate refused it or no worker can load it.", "--force")]
-
-
-def register(app: typer.Typer) -> None:
-    verb(app, "publish", panel=PANEL)(publish)
-    verb(app, "promote", panel=PANEL)(promote)
-    verb(app, "rollback", panel=PANEL)(rollback)
-    verb(app, "remove", panel=PANEL)(remove)
-    verb(app, "restore", panel=PANEL)(restore)
 
 
 def publish(

@@ -9,18 +9,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.console import RenderableType
 
-from modelgate.command.models import PANEL, Reference, split, words
+from modelgate.command.models import Reference, split, words
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, table
-from modelgate.command.verbs import flag, option, verb
+from modelgate.command.verbs import flag, option
 from modelgate.files import replacing
-
-
-def register(app: typer.Typer) -> None:
-    verb(app, "report", panel=PANEL)(report)
 
 
 def report(

@@ -11,20 +11,15 @@ from rich.console import RenderableType
 
 from modelgate.command.bar import Bar, follow
 from modelgate.command.exits import ExitCode, Failed
-from modelgate.command.models import PANEL, Name, words
+from modelgate.command.models import Name, words
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
 from modelgate.command.training_options import TrainingOptions
-from modelgate.command.verbs import flag, verb
+from modelgate.command.verbs import flag
 from modelgate.jobs import TrainingRun
 
 _FEWEST, _MOST = 2, 4
 """Digits of a figure after the point: as few as tell two of them apart."""
-
-
-def register(app: typer.Typer) -> None:
-    verb(app, "train", panel=PANEL)(train)
-    verb(app, "schedule", panel=PANEL)(schedule)
 
 
 def train(

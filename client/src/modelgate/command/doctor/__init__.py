@@ -13,14 +13,9 @@ from modelgate.command.doctor import address, service
 from modelgate.command.doctor.findings import Finding, Severity, Stop
 from modelgate.command.exits import ExitCode
 from modelgate.command.session import Session
-from modelgate.command.verbs import verb
 from modelgate.text import visible
 
 _MARKS = {Severity.GOOD: ("✓", "green"), Severity.DOUBT: ("!", "yellow"), Severity.BAD: ("✗", "red")}
-
-
-def register(app: typer.Typer) -> None:
-    verb(app, "doctor", panel="Keys and access")(doctor)
 
 
 def doctor(session: Session) -> None:
