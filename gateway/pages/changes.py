@@ -61,11 +61,11 @@ class Changes:
     inputs_left_out: int
 
 
-def changes(one: ModelManifest, other: ModelManifest, facts: Mapping[int, Mapping[str, Any]]) -> Changes:
+def changes(first: ModelManifest, second: ModelManifest, facts: Mapping[int, Mapping[str, Any]]) -> Changes:
     """Return what differs. `facts`: those of the reports, by version."""
-    inputs = list(_inputs(one.signature, other.signature))
-    parameters = list(_differing("", *({n: str(v) for n, v in m.parameters.items()} for m in (one, other))))
-    described = (_described(model, facts[model.version]) for model in (one, other))
+    inputs = list(_inputs(first.signature, second.signature))
+    parameters = list(_differing("", *({n: str(v) for n, v in m.parameters.items()} for m in (first, second))))
+    described = (_described(model, facts[model.version]) for model in (first, second))
     shared = [change for change in parameters if NOTHING not in (change.before, change.now)]
     main = [*_differing("", *described), *inputs[:_MOST_INPUTS], *shared]
     return Changes(main, [p for p in parameters if p not in shared], max(0, len(inputs) - _MOST_INPUTS))
@@ -107,8 +107,8 @@ def _estimator(facts: Mapping[str, Any]) -> str:
     return next((str(item["name"]) for item in items if item.get("chosen")), "")
 
 
-def _inputs(one: Signature, other: Signature) -> Iterator[Change]:
-    yield from _differing("input ", *({f.name: _holds(f) for f in signature.inputs} for signature in (one, other)))
+def _inputs(first: Signature, second: Signature) -> Iterator[Change]:
+    yield from _differing("input ", *({f.name: _holds(f) for f in signature.inputs} for signature in (first, second)))
 
 
 def _holds(field: Field) -> str:

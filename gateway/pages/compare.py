@@ -61,64 +61,65 @@ class ComparePages:
 
         @routes.get("/models/<name>/compare", level=Level.READ, page=True)
         def compare(name: str) -> Response:
-            one, other = self._versions(name)
-            return self._page(name, one, other, _asked(one, other))
+            first, second = self._versions(name)
+            return self._page(name, first, second, _asked(first, second))
 
         # A form, because it makes jobs.
         @routes.post("/models/<name>/compare", level=Level.PREDICT, page=True)
         def differ(name: str) -> Response:
             if not caller().allows(Scope.READ):
                 raise Problem(ProblemCode.MISSING_SCOPE, "comparing versions needs the scope read besides predict")
-            one, other = self._versions(name)
-            return self._page(name, one, other, self._differences(one, other))
+            first, second = self._versions(name)
+            return self._page(name, first, second, self._differences(first, second))
 
         return routes
 
     def _versions(self, name: str) -> tuple[ModelManifest, ModelManifest]:
         repository = self.predictor.repository
         check_model(repository, name)
-        first, second = offered(repository, name)
-        a, b = request.args.get("a") or str(first), request.args.get("b") or str(second)
-        one, other = (repository.manifest(*resolve(repository, f"{name}@{version}")) for version in (a, b))
-        return one, other
+        older, newer = offered(repository, name)
+        a, b = request.args.get("a") or str(older), request.args.get("b") or str(newer)
+        first, second = (repository.manifest(*resolve(repository, f"{name}@{version}")) for version in (a, b))
+        return first, second
 
-    def _page(self, name: str, one: ModelManifest, other: ModelManifest, differences: Differences) -> Response:
+    def _page(self, name: str, first: ModelManifest, second: ModelManifest, differences: Differences) -> Response:
         repository, key = self.predictor.repository, caller()
-        facts = {version: facts_of(repository, name, version) for version in (one.version, other.version)}
-        same_rows = SameRows.of(repository, name, one.version, other.version) if one.version != other.version else None
-        names = list(one.signature.names)
+        a, b = first.version, second.version
+        facts = {version: facts_of(repository, name, version) for version in (a, b)}
+        same_rows = SameRows.of(repository, name, a, b) if a != b else None
+        names = list(first.signature.names)
         return page(
             "compare.html",
-            title=f"{name}: versions {one.version} and {other.version}",
+            title=f"{name}: versions {a} and {b}",
             header=ModelHeader.of(repository, name, key),
-            one=one,
-            other=other,
+            first=first,
+            second=second,
             versions=repository.versions(name)[::-1],
             same_rows=same_rows,
-            changes=changes(one, other, facts),
+            changes=changes(first, second, facts),
             curves=curves_of(same_rows, request.args.get("class", "")) if same_rows else Curves(),
             facts=facts,
             differences=differences,
             names=names,
-            columns=_strongest_first(names, facts[other.version]),
+            columns=_strongest_first(names, facts[b]),
         )
 
-    def _differences(self, one: ModelManifest, other: ModelManifest) -> Differences:
+    def _differences(self, first: ModelManifest, second: ModelManifest) -> Differences:
         """Send the golden rows of both versions to both, and return where the answers differ, by the size of the
         difference if they are numbers."""
-        differences = _asked(one, other)
+        differences = _asked(first, second)
         if differences.reason:
             return differences
         contexts = (request_context(request.environ), further_context(request.environ))
         answers: list[Any] = []
-        for model, context in zip((one, other), contexts, strict=True):
+        for model, context in zip((first, second), contexts, strict=True):
             options, size = PredictionOptions(wait=WAIT), request.content_length or 0
             job = self.predictor.predict(model, Grid(None, differences.rows), size, options, context)
             if job.status is not Status.SUCCEEDED or job.output is None:
                 why = job.error.message if job.error else f"it is {job.status} after {WAIT:g} s"
                 return replace(differences, reason=f"Version {model.version} did not answer: {why}.")
             answers.append(job.output["predictions"])
-        numeric = _estimates(one) and _estimates(other)
+        numeric = _estimates(first) and _estimates(second)
         items = [
             Difference(row, before, now, now - before if numeric else None)
             for row, before, now in zip(differences.rows, answers[0], answers[1], strict=True)
@@ -127,13 +128,13 @@ class ComparePages:
         return replace(differences, items=sorted(items, key=lambda item: -abs(item.by or 0)))
 
 
-def _asked(one: ModelManifest, other: ModelManifest) -> Differences:
+def _asked(first: ModelManifest, second: ModelManifest) -> Differences:
     """Return the rows that both versions can be asked: the golden ones of both."""
-    if one.signature.names != other.signature.names or one.signature.format is not other.signature.format:
+    if first.signature.names != second.signature.names or first.signature.format is not second.signature.format:
         return Differences(reason="They take different inputs, so no row can be sent to both.")
-    if one.signature.format is RowFormat.RECORDS:
+    if first.signature.format is RowFormat.RECORDS:
         return Differences(reason="Models that take records cannot be compared row by row here.")
-    rows = [list(row) for row in dict.fromkeys(map(tuple, (*one.golden.rows, *other.golden.rows)))]
+    rows = [list(row) for row in dict.fromkeys(map(tuple, (*first.golden.rows, *second.golden.rows)))]
     return Differences(rows, reason="" if rows else "Neither was published with rows to try.")
 
 

@@ -18,11 +18,11 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """A metric of the versions `one` and `other`; `better` is the name of the better one, or ''."""
+    """A metric of the versions `first` and `second`; `better` is the name of the better one, or ''."""
 
     name: str
-    one: float | None
-    other: float | None
+    first: float | None
+    second: float | None
     better: str
 
 
@@ -40,9 +40,9 @@ class SameRows:
     curves: Mapping[int, Facts] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, repository: Repository, name: str, one: int, other: int) -> SameRows:
+    def of(cls, repository: Repository, name: str, first: int, second: int) -> SameRows:
         """Return the comparison that the report of the later version has with the earlier one."""
-        earlier, later = sorted((one, other))
+        earlier, later = sorted((first, second))
         facts = facts_of(repository, name, later)
         comparison = _comparison(facts)
         metrics = {item["name"]: item for item in comparison.get("metrics") or () if isinstance(item, Mapping)}
@@ -55,10 +55,10 @@ class SameRows:
             _result(earlier, later, comparison, values),
             comparison["rows"],
             [
-                _compared(metric, values[one][metric], values[other][metric])
+                _compared(metric, values[first][metric], values[second][metric])
                 for metric in headline_first(metrics, facts["headline"])
             ],
-            {version: curves[side[version]] for version in (one, other) if side[version] in curves},
+            {version: curves[side[version]] for version in (first, second) if side[version] in curves},
         )
 
 
@@ -110,7 +110,7 @@ def _cannot(earlier: int, later: int, comparison: Facts) -> str:
     return f"Versions {earlier} and {later} cannot be compared: {why}."
 
 
-def _compared(name: str, one: float | None, other: float | None) -> ComparedMetric:
-    if one is None or other is None or one == other:
-        return ComparedMetric(name, one, other, "")
-    return ComparedMetric(name, one, other, "other" if (other < one) is lower_is_better(name) else "one")
+def _compared(name: str, first: float | None, second: float | None) -> ComparedMetric:
+    if first is None or second is None or first == second:
+        return ComparedMetric(name, first, second, "")
+    return ComparedMetric(name, first, second, "second" if (second < first) is lower_is_better(name) else "first")

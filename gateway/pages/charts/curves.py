@@ -110,7 +110,7 @@ def _of_numbers(curves: Sequence[Facts], same_rows: SameRows) -> list[CurveChart
         end = max(next((x for x, y in points if y >= SHOWN_SHARE), points[-1][0]) for points in errors)
         x, y, lines = scaled(errors, ("absolute error", "share of the rows"), (0, end), (0, 1))
         note = "The rows with an error up to x: the higher curve is better. The largest errors are beyond the axis."
-        mean = next(((m.one, m.other) for m in same_rows.metrics if m.name == "mean_absolute_error"), (None, None))
+        mean = next(((m.first, m.second) for m in same_rows.metrics if m.name == "mean_absolute_error"), (None, None))
         charts.append(CurveChart("Errors", x, y, lines, note, "mean absolute error", mean))
     means = [
         _points(part["actual_by_predicted"]["predicted"], part["actual_by_predicted"]["actual"]) for part in curves

@@ -69,7 +69,7 @@ def report(models: Path, version: int, facts: dict[str, Any]) -> None:
 
 
 def pair(before: dict[str, Any], now: dict[str, Any]) -> SameRows:
-    return SameRows("", 154, [ComparedMetric("r2", 0.1, 0.2, "other")], {2: before, 3: now})
+    return SameRows("", 154, [ComparedMetric("r2", 0.1, 0.2, "second")], {2: before, 3: now})
 
 
 def notes(before: dict[str, Any], now: dict[str, Any]) -> str:
