@@ -36,20 +36,10 @@ def of_job(ended: Ended, subscriptions: Sequence[Subscription]) -> list[Planned]
 def of_model(event: str, at: str, data: Mapping[str, object], subscriptions: Sequence[Subscription]) -> list[Planned]:
     """Return the deliveries for an event of the model `data["name"]`."""
     body, message, model = _body(event, at, data), f"msg_{secrets.token_hex(16)}", str(data["name"])
+    wanted = [subscription for subscription in subscriptions if subscription.wants(event, model)]
     return [
-        Planned(
-            f"{message}_{subscription.name}",
-            subscription.url,
-            subscription.name,
-            event,
-            subscription.owner,
-            _host(subscription.url),
-            at,
-            model,
-            body,
-        )
-        for subscription in subscriptions
-        if subscription.wants(event, model)
+        Planned(f"{message}_{to.name}", to.url, to.name, event, to.owner, _host(to.url), at, model, body)
+        for to in wanted
     ]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from contract.errors import Code, Failure, ModelgateError
 
@@ -14,30 +15,31 @@ log = logging.getLogger("trainer")
 Outcome = Mapping[str, Any] | Failure
 
 
-class Execution(Protocol):
-    """One run of a job."""
+class Execution(ABC):
+    """One run of a job. Without further methods it has no output and cannot be killed."""
 
-    progress: Mapping[str, Any] | None
+    progress: Mapping[str, Any] | None = None
     """The latest progress that has not been sent to Redis."""
 
+    @abstractmethod
     def poll(self) -> Outcome | None:
         """Return the outcome, or None while the job runs."""
 
     def log_lines(self) -> bytes:
         """Return the whole lines of output that `discard` has not removed."""
+        return b""
 
-    def discard(self, size: int) -> None:
+    def discard(self, size: int) -> None:  # noqa: B027
         """Forget the first `size` bytes of `log_lines`: they are stored."""
 
-    def kill(self) -> None:
+    def kill(self) -> None:  # noqa: B027
         """Kill the job if that is possible. Harmless to repeat."""
 
 
-class ThreadExecution:
-    """A quick job in a thread, without output. It cannot be killed."""
+class ThreadExecution(Execution):
+    """A quick job in a thread."""
 
     def __init__(self, run: Callable[[], Mapping[str, Any]]) -> None:
-        self.progress: Mapping[str, Any] | None = None
         self._outcome: Outcome | None = None
         self._job = run
         threading.Thread(target=self._run, daemon=True).start()
@@ -53,12 +55,3 @@ class ThreadExecution:
 
     def poll(self) -> Outcome | None:
         return self._outcome
-
-    def log_lines(self) -> bytes:
-        return b""
-
-    def discard(self, size: int) -> None:
-        pass
-
-    def kill(self) -> None:
-        pass

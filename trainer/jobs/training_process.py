@@ -13,7 +13,7 @@ from typing import Any
 
 from contract.errors import Code, Failure
 from contract.settings import Settings
-from trainer.jobs.execution import Outcome
+from trainer.jobs.execution import Execution, Outcome
 from trainer.processes import RECIPE_PREFIX, ContainedProcess, environment
 
 MODULE = "trainer.jobs.training_main"
@@ -32,7 +32,7 @@ MOST_UNSENT = 1_000_000
 """Bytes of a training's output that wait for Redis; beyond, the oldest lines are dropped."""
 
 
-class TrainingProcess:
+class TrainingProcess(Execution):
     """Runs `python -m trainer.jobs.training_main` with the payload of one job, as a `ContainedProcess`.
 
     It gets the settings through stdin, so a recipe finds none of them in its environment.
@@ -40,8 +40,6 @@ class TrainingProcess:
 
     def __init__(self, payload: Mapping[str, Any], job_id: str, timeout: float, log: str = "") -> None:
         """`timeout` in seconds from now. `log`: whole lines that come before its output. Raises OSError."""
-        self.progress: Mapping[str, Any] | None = None
-        """The latest progress that has not been sent to Redis."""
         self._timeout = timeout
         self._end = time.monotonic() + timeout
         self._outcome: Outcome | None = None

@@ -67,16 +67,10 @@ class VersionComparison:
 
 @dataclass(frozen=True)
 class Leak:
-    """One or two `columns` that by themselves predict nearly all of the target.
-
-    `how` is "alone", "sum", "product", "quotient", "together". `score` is their cross-validated `metric` ("accuracy" or
-    "r2") without any other column. `sentence` says all of that, and what to do.
-    """
+    """One or two `columns` that by themselves predict nearly all of the target. `sentence` says how well, and what to
+    do."""
 
     columns: Sequence[str]
-    how: str
-    metric: str
-    score: float
     sentence: str
 
 

@@ -150,13 +150,12 @@ def _leak(columns: Sequence[str], best: tuple[float, str], y: Any, target: str, 
     which = " and ".join(map(shown, columns))
     if how in ("sum", "product", "quotient"):
         which = f"the {'sum or difference' if how == 'sum' else how} of {which}"
-    score, measured = share, f"with an R² of {share:.3f}"
+    measured = f"with an R² of {share:.3f}"
     if classes:
-        score = 1 - (1 - share) * (1 - np.unique(y, return_counts=True)[1].max() / len(y))
-        measured = f"in {percent(score)}"
+        measured = f"in {percent(1 - (1 - share) * (1 - np.unique(y, return_counts=True)[1].max() / len(y)))}"
     alone = " alone predicts" if how == "alone" else " predict" if how == "together" else " predicts"
     sentence = (
         f"{which}{alone} {shown(target)} {measured} of {len(y):,} rows: if it is only known afterwards, leave it out of"
         " `features`"
     )
-    return Leak(columns, how, "accuracy" if classes else "r2", score, sentence)
+    return Leak(columns, sentence)

@@ -404,7 +404,7 @@ def test_data_in_a_report_is_always_escaped(kind: str, tmp_path: Path) -> None:
     compared = VersionComparison(
         2, 60, figures, figures, HOSTILE[0], 0.1, 0.2, 0.3, 0.4, ComparisonOutcome.SAME, HOSTILE[1]
     )
-    leak = Leak(HOSTILE[:1], "alone", "accuracy", 1.0, HOSTILE[2])
+    leak = Leak(HOSTILE[:1], HOSTILE[2])
     evidence = dataclasses.replace(evidence, comparison=compared, previous=published(evidence), leaks=[leak])
     page, facts = reported(
         dataclasses.replace(evidence, verdict=HOSTILE[0], refused=HOSTILE[1], ids=HOSTILE * 20), tmp_path
@@ -448,7 +448,7 @@ def test_versions_that_cannot_be_compared_are_reported_as_such(tmp_path: Path) -
 
 
 def test_leaks_and_a_refusal_by_the_gate_come_first_on_the_page(tmp_path: Path) -> None:
-    leak = Leak(["x0"], "alone", "accuracy", 1.0, "x0 alone tells the target.")
+    leak = Leak(["x0"], "x0 alone tells the target.")
     page, facts = reported(
         two_classes(leaks=[leak], remarks=[leak.sentence, "other"], refused="it is <worse>"), tmp_path
     )

@@ -130,7 +130,7 @@ def test_the_verdict_is_a_sentence() -> None:
     assert verdict(metrics, WORSE) == f"Worse than version 1: {figures} (p = 0.004)."
     assert verdict(metrics, PREVIOUS) == f"No significant difference from version 1: {figures} (p = 0.2)."
     assert verdict({"training_r2": 0.9}, None).startswith("R² 0.9000 on the rows it was trained on; ")
-    leak = Leak(["alive"], "alone", "accuracy", 1.0, "")
+    leak = Leak(["alive"], "")
     assert verdict(metrics, None, [leak]) == f"{plain} Nearly all of that comes from 'alive': is it known beforehand?"
     questioned = f"{plain} That is nearly perfect: is every input known beforehand?"
     assert verdict(metrics, None, doubted=True) == questioned

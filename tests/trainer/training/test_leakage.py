@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def names(leaks: Sequence[Leak]) -> list[tuple[str, ...]]:
 )
 def test_the_class_itself_is_recognised_in_any_encoding(kind: Kind, column: Any) -> None:
     (leak,) = found({"a": A, "copy": column}, CLASS, {"copy": kind})
-    assert (leak.columns, leak.how, leak.metric, leak.score) == (["copy"], "alone", "accuracy", 1.0)
+    assert leak.columns == ["copy"]
     assert leak.sentence == (
         "'copy' alone predicts 'z' in 100.0 % of 400 rows: if it is only known afterwards, leave it out of `features`"
     )
@@ -60,14 +61,14 @@ def test_a_number_is_recognised_in_another_unit_or_scale(column: Any) -> None:
 )
 def test_two_columns_that_make_the_target_together_are_named(how: str, target: Any) -> None:
     (leak,) = found({"a": A, "noise": NOISE, "b": B}, target)
-    assert (tuple(leak.columns), leak.how, leak.metric) == (("a", "b"), how, "r2")
-    assert leak.score == pytest.approx(1.0)
+    assert tuple(leak.columns) == ("a", "b")
+    assert re.match(rf"the {how}( or difference)? of 'a' and 'b' predicts 'z' with an R² of 1.000 of", leak.sentence)
 
 
 def test_two_columns_whose_difference_decides_are_named() -> None:
     paid, due = np.random.default_rng(1).integers(1, 20, (2, 1000)) * 1.0
     (leak,) = found({"paid": paid, "due": due}, np.where(paid >= due, "settled", "open"))
-    assert (tuple(leak.columns), leak.how) == (("paid", "due"), "together")
+    assert tuple(leak.columns) == ("paid", "due")
 
 
 def test_rare_classes_are_examined_too() -> None:
