@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from contract.model.signature import Kind, Null
 from contract.row import Value
@@ -35,19 +35,14 @@ class Hint:
 
     def completed_by(self, other: Hint) -> Hint:
         """Return `self` with unknown parts from `other`, the hint of a later step of the pipeline."""
-        return Hint(
-            self.kind or other.kind,
-            self.nullable or other.nullable,
-            other.categories if self.categories is None else self.categories,
+        known = {field.name: getattr(self, field.name) or getattr(other, field.name) for field in fields(self)}
+        return replace(
+            Hint(**known),
+            categories=other.categories if self.categories is None else self.categories,
             # Prefer categories, which are many values, to a statistic, which is one.
-            max(self.values, other.values, key=len),
-            other.whole if self.whole is None else self.whole,
-            self.aliases or other.aliases,
-            self.binary or other.binary,
-            self.nulls | other.nulls,
-            self.not_nulls | (other.not_nulls - self.imputed),
-            self.imputed | other.imputed,
-            self.fill or other.fill,
-            self.aware or other.aware,
-            self.unsendable or other.unsendable,
+            values=max(self.values, other.values, key=len),
+            whole=other.whole if self.whole is None else self.whole,
+            nulls=self.nulls | other.nulls,
+            not_nulls=self.not_nulls | (other.not_nulls - self.imputed),
+            imputed=self.imputed | other.imputed,
         )

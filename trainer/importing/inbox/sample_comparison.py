@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,10 +18,8 @@ from trainer.report.evidence import ComparisonOutcome, VersionComparison
 SECONDS = 120
 """Most seconds for loading and asking both versions."""
 
-_FIGURES = (
-    *("version", "rows", "metrics", "previous", "loss", "loss_now", "loss_before", "p_worse", "p_better"),
-    *("outcome", "missing", "one_answer", "sample"),
-)
+_OF_ROWS = ("actual", "now", "before")
+"""What a comparison has of each row: the trainer gets figures."""
 
 
 def compare_on_sample(
@@ -76,5 +75,7 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
         new = FittedModel(estimator, tested.draft, tested.X, tested.y, positions[:0], positions, True, 0.0, sample=True)
         data = TrainingRows("", tested.rows, tested.targets, None, "")
         comparison = compare(repository, trust, version, new, data)
-    json.dump([metrics, {name: getattr(comparison, name) for name in _FIGURES}], answer)
+    json.dump(
+        [metrics, {f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name not in _OF_ROWS}], answer
+    )
     answer.write("\n")
