@@ -19,6 +19,7 @@ from trainer.importing.files.packages import not_served
 from trainer.importing.files.reasons import of_other_library
 from trainer.importing.inputs.outputs import answers_rows, only_fits
 from trainer.importing.other_libraries import as_estimator
+from trainer.importing.other_libraries.described import exact_kind
 
 
 @dataclass(frozen=True)
@@ -153,19 +154,9 @@ def _kinds(parts: Iterable[Any]) -> dict[str, Kind]:
         if any(isinstance(dtype, np.ndarray | np.generic) for dtype in pairs.values()):
             continue  # arrays have a dtype, but are not dtypes
         try:
-            kinds = {str(name): _kind(pd.api.types.pandas_dtype(dtype)) for name, dtype in pairs.items()}
+            kinds = {str(name): exact_kind(pd.api.types.pandas_dtype(dtype)) for name, dtype in pairs.items()}
         except (TypeError, ValueError):
             continue
         if all(isinstance(name, str) for name in pairs):
             return kinds
     return {}
-
-
-def _kind(dtype: Any) -> Kind:
-    if pd.api.types.is_bool_dtype(dtype):
-        return Kind.BOOLEAN
-    if pd.api.types.is_integer_dtype(dtype):
-        return Kind.INTEGER
-    if pd.api.types.is_numeric_dtype(dtype):
-        return Kind.NUMBER
-    return Kind.DATETIME if pd.api.types.is_datetime64_any_dtype(dtype) else Kind.STRING

@@ -60,6 +60,11 @@ def finite_ends(numbers: Sequence[float]) -> tuple[float, ...]:
     return (min(finite), max(finite)) if finite else ()
 
 
+def exact_kind(dtype: Any) -> Kind:
+    """Return the kind of a column with this dtype of pandas, which tells integers from other numbers."""
+    return Kind.INTEGER if pd.api.types.is_integer_dtype(dtype) else kind_of(dtype)
+
+
 def kind_of(dtype: Any) -> Kind:
     """Return the kind of a column with this dtype of pandas; None: it held words."""
     if dtype is not None:
