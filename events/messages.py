@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from broker.records.job_kinds import FILE_PREDICTION, PREDICTION
+from broker.records.job_kinds import JOB_KINDS
 from broker.sides.deliveries import Delivery, Ended, Planned
 from contract.errors import Failure
 from contract.work.jobs import Job
@@ -69,11 +69,11 @@ def _host(url: str) -> str:
 
 
 def _shown(job: Job) -> Job:
-    """Return the job as a webhook gets it. Who took it, why a prediction or a file failed, and the warnings of a file,
-    which name columns, may tell more than the key that asked for it may know (scopes, `detail: terse`). So the job has
-    to be read for that."""
-    job = replace(job, worker="", warnings=() if job.kind == FILE_PREDICTION.name else job.warnings)
-    if job.kind not in (PREDICTION.name, FILE_PREDICTION.name) or job.error is None:
+    """Return the job as a webhook gets it. Who took it, why a version failed, and warnings that name columns may tell
+    more than the key that asked for it may know (scopes, `detail: terse`). So the job has to be read for that."""
+    kind = JOB_KINDS[job.kind]
+    job = replace(job, worker="", warnings=() if kind.private_warnings else job.warnings)
+    if not kind.pinned or job.error is None:
         return job
     return replace(job, error=Failure(job.error.code, f"GET /v1/jobs/{job.id} has the reason"))
 

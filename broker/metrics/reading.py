@@ -17,7 +17,7 @@ from redis import Redis
 from broker.link.scripts import Call, Scripts, Step
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
-from broker.records.job_kinds import FILE_PREDICTION, PREDICTION, REPOSITORY_COMMAND, TRAINING, queue_names
+from broker.records.job_kinds import PREDICTION, kind_of, queue_names, readable_kinds, trainer_queues
 from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
 from broker.state.load_status import WORKERS as WORKER_NAMES
 from broker.state.load_status import failures_key, memory_key, parse_failures
@@ -29,7 +29,7 @@ from broker.state.webhook_store import DUE, ENDED, WAITING, seconds_late
 Labels = tuple[str, ...]
 
 _QUEUES_PER_CALL = 50
-_TRAINER_QUEUES = (TRAINING.queue, REPOSITORY_COMMAND.queue)
+_TRAINER_QUEUES = trainer_queues()
 _BY_FIELD = {metric.name.removeprefix(PREFIX): metric for metric in METRICS if metric.counted_by}
 _GROUPS, _ENDS = ("scorers", "trainers"), ("succeeded", "failed", "canceled", "expired")
 _BY_VERSION = frozenset(name.encode() for name, metric in _BY_FIELD.items() if "version" in metric.labels)
@@ -150,7 +150,7 @@ class MetricsReader:
         known, queues = set(models), {PREDICTION.queue_of(model) for model in models}
         (keys,) = self._scripts.send([("SMEMBERS", "rq:queues")])
         names = queue_names(keys)
-        for kind in (PREDICTION, FILE_PREDICTION):
+        for kind in readable_kinds():
             queues.update(name for name in names if kind.owns(name) and kind.model_of(name) in known)
         return [*sorted(queues), *_TRAINER_QUEUES]
 
@@ -250,8 +250,8 @@ def _add_queues(snapshot: Snapshot, surveys: Mapping[str, Sequence[Any]], now: f
             values[table.TRAINER_QUEUE_AGE][queue,] = age
             shares["trainings"] += sum(sizes)
             continue
-        files = FILE_PREDICTION.owns(queue)
-        model = (FILE_PREDICTION if files else PREDICTION).model_of(queue)
+        kind = kind_of(queue) or PREDICTION
+        files, model = kind.staged, kind.model_of(queue)
         gauges = _FILE_GAUGES if files else _GAUGES
         for metric, amount in zip(gauges, (waiting, running, rows), strict=False):
             values[metric][model,] = values[metric].get((model,), 0) + amount

@@ -12,7 +12,8 @@ from typing import Any
 from broker.records.job_records import job_data, read_file_prediction, read_prediction, read_training
 from broker.records.lease_groups import SCORERS, TRAINERS, LeaseGroup
 from contract.settings import Settings
-from contract.work.jobs import Job
+from contract.work.api_keys import Scope
+from contract.work.jobs import Job, Status
 
 READ_OF_ALL = frozenset({"version", "echo"})
 """Fields of a kind that every script reads of a job; those of the kind's `fields` that it does not, an end keeps."""
@@ -36,6 +37,8 @@ class JobKind:
     `running_count`: running jobs count for the most jobs of an owner, too, not only those that wait.
     `ttl`: returns the seconds that such a job is kept after its end, under these settings.
     `published`: the message that a job has ended holds the whole job; otherwise it has to be read.
+    `scope`: a key needs it to make such a job, or to cancel one.
+    `private_warnings`: they name columns, which neither a terse key nor a webhook gets.
     `fields`: the fields of its hash that `read` needs beside those of every kind, each with its parser.
     `read`: makes a `Job` of parsed fields, `name` and the model of its queue. None: the HTTP API does not show this
     kind.
@@ -53,6 +56,8 @@ class JobKind:
     logged: bool = False
     running_count: bool = False
     published: bool = False
+    scope: Scope = Scope.PREDICT
+    private_warnings: bool = False
     fields: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
     read: Callable[[Mapping[str, Any], str, str], Job] | None = None
 
@@ -61,9 +66,26 @@ class JobKind:
         """Whether the HTTP API shows jobs of this kind."""
         return self.read is not None
 
+    @property
+    def per_model(self) -> bool:
+        """Whether it has a queue for each model and owner; otherwise one."""
+        return self.queue.endswith(":")
+
+    @property
+    def title(self) -> str:
+        """What a page calls such a job."""
+        return self.name.replace("_", " ").capitalize()
+
+    @property
+    def events(self) -> Sequence[str]:
+        """The events of webhooks: one for each end. Those of a kind in batches are reported only to the URL in the
+        request."""
+        reported = self.readable and not self.batched
+        return [f"{self.name}.{status}" for status in Status if status.final] if reported else ()
+
     def queue_of(self, model: str, owner: str = "") -> str:
         """Return the queue of the jobs of `model` and `owner` ('': jobs without an owner)."""
-        if not self.queue.endswith(":"):
+        if not self.per_model:
             return self.queue
         return f"{self.queue}{model}:{owner}" if owner else self.queue + model
 
@@ -83,7 +105,7 @@ class JobKind:
     def may_hold(self, queue: str, model: str | None, owner: str | None) -> bool:
         """Return whether a queue of this kind may hold jobs that the HTTP API shows, of a model and an owner (None:
         any)."""
-        if not self.queue.endswith(":"):
+        if not self.per_model:
             return self.readable
         return self.readable and model in (None, self.model_of(queue)) and owner in (None, self.owner_of(queue))
 
@@ -93,7 +115,7 @@ class JobKind:
 
     def owns(self, queue: str) -> bool:
         """Return whether jobs of this kind wait in this queue of RQ."""
-        return queue == self.queue or (self.queue.endswith(":") and queue.startswith(self.queue))
+        return queue == self.queue or (self.per_model and queue.startswith(self.queue))
 
 
 COMMAND_TTL = 60
@@ -117,6 +139,7 @@ TRAINING = JobKind(
     TRAINERS,
     ttl=lambda settings: settings.keep_days * 86_400,
     logged=True,
+    scope=Scope.TRAIN,
     fields={"meta": str, "progress": json.loads, "owner": str},
     read=read_training,
 )
@@ -136,6 +159,7 @@ FILE_PREDICTION = JobKind(
     SCORERS,
     staged=True,
     pinned=True,
+    private_warnings=True,
     fields={
         "version": int,
         "format": str,
@@ -169,6 +193,16 @@ def queue_names(keys: Iterable[bytes]) -> list[str]:
 def readable_kinds() -> list[JobKind]:
     """The kinds that the HTTP API shows."""
     return [kind for kind in JOB_KINDS.values() if kind.readable]
+
+
+def trainer_queues() -> list[str]:
+    """The queues whose jobs trainers take."""
+    return [kind.queue for kind in JOB_KINDS.values() if kind.group is TRAINERS]
+
+
+def job_events() -> list[str]:
+    """The events of jobs that a subscription of webhooks can ask for."""
+    return [event for kind in JOB_KINDS.values() for event in kind.events]
 
 
 def lua_table() -> str:

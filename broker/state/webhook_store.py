@@ -12,9 +12,10 @@ from redis import Redis
 
 from broker.link.durability import Durability
 from broker.link.scripts import Call, Scripts
+from broker.records.job_kinds import job_events
 from broker.records.job_records import dumps
 from contract.work.jobs import timestamp
-from contract.work.webhooks import Subscription
+from contract.work.webhooks import MODEL_EVENTS, Subscription
 
 SUBSCRIPTIONS = "mg-gateway:webhooks"
 """The hash of all subscriptions. A process that runs models or recipes cannot write it (`broker/acl`): it could have
@@ -27,6 +28,9 @@ WAITING = "mg-events:waiting"
 """The hash of how many deliveries of each owner wait."""
 LAST_TRIES = "mg-events:last"
 """The hash of each subscription's last try, as JSON."""
+
+EVENTS = (*job_events(), *MODEL_EVENTS)
+"""What a subscription can ask for."""
 
 MOST = 100
 """Most subscriptions."""

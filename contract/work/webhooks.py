@@ -17,13 +17,7 @@ from urllib.parse import urlsplit
 from contract.release import known
 
 MODEL_EVENTS = ("model.published", "model.promoted", "model.removed")
-JOB_EVENTS = tuple(
-    f"{kind}.{status}"
-    for kind in ("training", "file_prediction")
-    for status in ("succeeded", "failed", "canceled", "expired")
-)
-EVENTS = (*JOB_EVENTS, *MODEL_EVENTS)
-"""What a subscription can ask for. A prediction is reported only to the URL in its own request."""
+"""Those that concern no job."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 """The name of a subscription."""

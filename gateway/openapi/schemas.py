@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from broker.access.audit_log import FIELDS as AUDIT_FIELDS
 from broker.access.audit_log import Outcome
+from broker.records.job_kinds import readable_kinds
+from broker.state.webhook_store import EVENTS
 from contract.model.signature import AnswerForm, Kind, OutputKind, RowFormat
 from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
 from contract.work.training import ACCEPTABLE, KINDS, ColumnUse, Task
-from contract.work.webhooks import EVENTS
 from gateway.http.operations import TEXT, Schema
 from gateway.openapi.schema_parts import (
     ANYTHING,
@@ -41,9 +42,10 @@ PROBLEM = record(
     description="A problem of RFC 9457. `code` never changes its meaning; `detail` says what to do.",
 )
 
+_JOB_KINDS = [f"`{kind.name}`" for kind in readable_kinds()]
 JOB_MEMBERS: Mapping[str, Schema] = {
     "id": TEXT,
-    "kind": {**TEXT, "description": "`prediction`, `training` or `file_prediction`."},
+    "kind": {**TEXT, "description": f"{', '.join(_JOB_KINDS[:-1])} or {_JOB_KINDS[-1]}."},
     "status": {**TEXT, "enum": list(Status)},
     "model": record({"name": TEXT, "version": nullable(INTEGER)}),
     "created_at": nullable(TIME),

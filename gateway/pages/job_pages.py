@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
-from broker.records.job_kinds import FILE_PREDICTION, TRAINING, readable_kinds
+from broker.records.job_kinds import readable_kinds
+from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.listing import JobFilter
 from contract.model.repository import CURRENT, PREVIOUS
 from contract.model.version_metrics import lower_is_better, missed_baselines
@@ -33,7 +34,7 @@ _PER_PAGE = 20
 _MOST_OUTPUT, _MOST_LOG = 20_000, 64_000
 """The most that a page shows: characters of an output, and bytes of a log."""
 
-KINDS: Mapping[str, str] = {"prediction": "Prediction", "training": "Training", "file_prediction": "File prediction"}
+_KINDS = {kind.name: kind for kind in readable_kinds()}
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,20 @@ class JobsPages:
             "older": urlencode({**filters, "cursor": listed.next_cursor}) if listed.next_cursor else None,
             "first": "cursor" not in request.args,
             "statuses": list(Status),
-            "kinds": KINDS,
+            "kinds": _KINDS,
         }
 
     def _show(self, job_id: str) -> dict[str, object]:
         job = self.reader.wait(job_id, 0, lambda: False)
-        kind = KINDS.get(job.kind, job.kind)
+        kind = _KINDS[job.kind]
         return {
-            "title": f"{kind} {'of' if job.kind == 'training' else 'with'} {job.model}",
+            "title": f"{kind.title} {'with' if kind.pinned else 'of'} {job.model}",
             "job": job,
-            "kind": kind,
+            "what": kind.title.lower(),
+            "of_trainer": kind.group is TRAINERS,
             "steps": list(_steps(job)),
             "candidates": _candidates(job),
-            "log": self._log(job) if job.kind == "training" else None,
+            "log": self._log(job) if kind.logged else None,
             "output": shown_output(job),
             "caveat": _caveat(job),
             "anyway": ANYWAY,
@@ -121,7 +123,7 @@ class JobsPages:
 def _filter(chosen: Mapping[str, str]) -> JobFilter:
     """Return the filter. Unknown statuses and kinds are ignored."""
     status = Status(chosen["status"]) if chosen["status"] in list(Status) else None
-    kind = chosen["kind"] if chosen["kind"] in {readable.name for readable in readable_kinds()} else None
+    kind = chosen["kind"] if chosen["kind"] in _KINDS else None
     return JobFilter(chosen["model"] or None, status, kind=kind)
 
 
@@ -145,7 +147,7 @@ def _taken(job: Job) -> str:
     metrics = job.metrics or {}
     rows = metrics.get("batch_rows")
     notes = [f"waited {_span(job.created_at, job.started_at)}"] if job.started_at else []
-    if job.kind == FILE_PREDICTION.name and job.started_at:
+    if _KINDS[job.kind].staged and job.started_at:
         notes.append("in tasks, each by any worker")
     if isinstance(rows, int):
         notes.append(f"in a batch of {rows:,} row{'' if rows == 1 else 's'}")
@@ -155,8 +157,6 @@ def _taken(job: Job) -> str:
 def _candidates(job: Job) -> Mapping[str, Any] | None:
     """Return the candidates of a training, or those so far, as `contract.work.training.Progress` has them. `lower`:
     less is better; `decimals` suit the best one."""
-    if job.kind != TRAINING.name:
-        return None
     candidates: Any = (job.output or {}).get("candidates") or (job.progress or {}).get("candidates")
     if not candidates:
         return None
@@ -170,7 +170,7 @@ def _candidates(job: Job) -> Mapping[str, Any] | None:
 def _caveat(job: Job) -> str:
     """Return why a version needs a look although its training made it current; '' if nothing speaks against it."""
     output: Mapping[str, Any] = job.output or {}
-    if job.kind != TRAINING.name or not output.get("promoted"):
+    if not output.get("promoted"):
         return ""
     notes = []
     if output["version"] > 1 and not output.get("comparison"):
@@ -195,8 +195,8 @@ def _span(begin: str | None, end: str | None) -> str:
 
 
 def shown_output(job: Job) -> str | None:
-    """Return the output as text; that of a training has its own form."""
-    if job.output is None or job.kind == "training":
+    """Return the output as text, as far as a page shows it."""
+    if job.output is None:
         return None
     text = io.StringIO()
     for piece in json.JSONEncoder(indent=2, ensure_ascii=False, default=str).iterencode(job.output):

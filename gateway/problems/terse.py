@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from broker.records.job_kinds import FILE_PREDICTION, TRAINING
+from broker.records.job_kinds import JOB_KINDS
 from contract.errors import Code, Failure, FieldError
 from contract.wording import shown
 from contract.work.jobs import Job
@@ -71,12 +71,14 @@ def terse_errors(errors: Sequence[FieldError]) -> list[FieldError]:
 
 
 def terse_job(job: Job) -> Job:
-    """Return a job as a terse key sees it. The failure of a training stays: it is about what its owner has sent."""
+    """Return a job as a terse key sees it. The failure of one without a version, such as a training, stays: it is about
+    what its owner has sent."""
+    kind = JOB_KINDS[job.kind]
     if job.worker:
         job = job.without_worker()
-    if job.kind == FILE_PREDICTION.name:
-        job = replace(job, warnings=())  # they name columns
-    if job.kind == TRAINING.name or job.error is None or job.error.code not in TERSE_SENTENCES:
+    if kind.private_warnings:
+        job = replace(job, warnings=())
+    if not kind.pinned or job.error is None or job.error.code not in TERSE_SENTENCES:
         return job
     return replace(job, error=Failure(job.error.code, TERSE_SENTENCES[job.error.code]))
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from broker.state.webhook_store import EVENTS
 from contract.json_objects import Errors, ListOf, Object, WrongValue, made_by, one_of
 from contract.wording import listed, shown
 from contract.work.api_keys import Key, Scope
 from contract.work.jobs import timestamp
-from contract.work.webhooks import EVENTS, AllowedTargets, Subscription, target
+from contract.work.webhooks import AllowedTargets, Subscription, target
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem, read_valid
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from broker.link.idempotency import IdempotencyRecords
-from broker.records.job_kinds import TRAINING
+from broker.records.job_kinds import JOB_KINDS, TRAINING
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.listing import LARGEST_PAGE, JobFilter, Page
 from contract.work.api_keys import Key, Scope
@@ -24,7 +24,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 def scope_for(job: Job) -> Scope:
     """Return the scope that making such a job needs, and so does cancelling it."""
-    return Scope.TRAIN if job.kind == TRAINING.name else Scope.PREDICT
+    return JOB_KINDS[job.kind].scope
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,11 @@ class JobReader:
         return canceled, self._existing(job_id, job)
 
     def _with_queue_position(self, job: Job) -> Job:
-        """Return a queued training with the number of trainings before it as its progress."""
-        if job.kind == TRAINING.name and job.status is Status.QUEUED and (ahead := self.jobs.ahead(job.id)) is not None:
-            return replace(job, progress=Progress("waiting", 0.0, 0, ahead, "trainings before it").to_json())
-        return job
+        """Return a job that waits in the queue for all models with the number of jobs before it as its progress."""
+        kind = JOB_KINDS[job.kind]
+        if kind.per_model or job.status is not Status.QUEUED or (ahead := self.jobs.ahead(kind, job.id)) is None:
+            return job
+        return replace(job, progress=Progress("waiting", 0.0, 0, ahead, f"{kind.name}s before it").to_json())
 
     def _existing(self, job_id: str, job: Job | None) -> Job:
         if job is None or not self._exists(job):

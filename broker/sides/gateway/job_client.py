@@ -16,7 +16,7 @@ from broker.link.durability import Durability
 from broker.link.outbox import Outbox
 from broker.link.scripts import Call, Scripts, Step
 from broker.records.end_indexes import indexes_of
-from broker.records.job_kinds import PREDICTION, TRAINING
+from broker.records.job_kinds import PREDICTION, JobKind
 from broker.records.job_records import echo, further_fields, job_data
 from broker.sides.gateway.listing import ALL_JOBS, JobFilter, Listing, Page
 from broker.sides.gateway.room import RoomMaker
@@ -115,13 +115,11 @@ class Jobs:
         """Return the jobs with these ids, None for one that does not exist. One round trip; see `read_jobs`."""
         return read_jobs(self._scripts, ids)
 
-    def ahead(self, training_id: str) -> int | None:
-        """Return the number of trainings queued before this one, or None if it does not wait. One round trip."""
+    def ahead(self, kind: JobKind, job_id: str) -> int | None:
+        """Return the number of jobs before this one in the only queue of its kind, or None if it does not wait. One
+        round trip."""
         waiting, running = self._scripts.send(
-            [
-                ("LPOS", f"rq:queue:{TRAINING.queue}", training_id),
-                ("ZCOUNT", f"rq:wip:{TRAINING.queue}", "-inf", "+inf"),
-            ]
+            [("LPOS", f"rq:queue:{kind.queue}", job_id), ("ZCOUNT", f"rq:wip:{kind.queue}", "-inf", "+inf")]
         )
         return None if waiting is None else waiting + running
 

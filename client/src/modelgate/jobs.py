@@ -236,9 +236,10 @@ class TrainingRun(Job):
         super()._show(bar)
 
 
-_KINDS: Mapping[str, type[Job]] = {"file_prediction": FileJob, "training": TrainingRun}
+KINDS: Mapping[str, type[Job]] = {"prediction": Job, "file_prediction": FileJob, "training": TrainingRun}
+"""What the client returns for each kind of job; a `Job` for one that it does not know."""
 
 
 def job_of(connection: Connection, facts: Mapping[str, Any]) -> Job:
     """Return the job of its kind."""
-    return _KINDS.get(str(facts["kind"]), Job)(connection, facts)
+    return KINDS.get(str(facts["kind"]), Job)(connection, facts)

@@ -211,7 +211,7 @@ def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
     assert trainings.recipes() == ["sum"] and trainings.parameters("sum") == [] and trainings.waiting() == 0
     for end in ("finish", "give back", "cancel"):
         job_id = trainings.submit(REQUEST).id
-        assert jobs.ahead(job_id) == 0
+        assert jobs.ahead(TRAINING, job_id) == 0
         assert trainer_queue.begin([])
         keep(leases, "t-training-x")
         trainer_queue.report_progress(job_id, {"fraction": 0.5}, b"x\n" * 700_000, 0)

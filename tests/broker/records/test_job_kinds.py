@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,7 +25,7 @@ from broker.state.trainer_jobs import enqueue, make_job
 from contract.errors import Failure
 from contract.work.jobs import Job, Status, reply_channel
 from tests.broker.samples import read
-from tests.support import SIGNER, until
+from tests.support import PROJECT, SIGNER, until
 
 
 def read_export(data: Mapping[str, Any], kind: str, _: str) -> Job:
@@ -103,6 +105,43 @@ def test_a_new_kind_survives_the_death_of_its_process(redis: Redis, jobs: Jobs, 
         assert TrainerQueue(redis, "t-0-x", export, SIGNER).begin([])
         assert leases.give_back("t-0-x", scored=None) == {job_id: became}
     assert read(jobs, job_id).error == TRAINERS.crashed
+
+
+_WITH_EXPORT = """
+from broker.records import job_kinds
+from broker.records.lease_groups import TRAINERS
+from contract.work.api_keys import Scope
+export = job_kinds.JobKind(
+    "table_export", "export", "modelgate.export", TRAINERS, scope=Scope.PUBLISH, private_warnings=True, read=print
+)
+job_kinds.JOB_KINDS[export.name] = export
+
+from broker.metrics import reading
+from broker.state.webhook_store import EVENTS
+from contract.work.jobs import Job, Status
+from events.messages import _shown
+from gateway.openapi.schemas import JOB_MEMBERS
+from gateway.pages import job_pages
+from gateway.problems.terse import terse_job
+from gateway.routes.jobs import _INDEX
+from gateway.serving.job_access import scope_for
+
+assert [event for event in EVENTS if event.startswith("table_export.")] == [
+    f"table_export.{end}" for end in ("succeeded", "failed", "canceled", "expired")
+]
+assert JOB_MEMBERS["kind"]["description"].endswith(", `file_prediction` or `table_export`.")
+assert "table_export" in next(each for each in _INDEX.parameters if each.name == "kind").schema["enum"]
+assert reading._TRAINER_QUEUES[-1] == "export"
+job = Job("j", Status.SUCCEEDED, "loan", None, None, kind="table_export", warnings=["'income' has gaps"])
+assert scope_for(job) is Scope.PUBLISH
+assert terse_job(job).warnings == _shown(job).warnings == ()
+assert job_pages._filter({"status": "", "kind": "table_export", "model": ""}).kind == "table_export"
+assert job_pages._KINDS["table_export"].title == "Table export"
+"""
+
+
+def test_webhooks_openapi_pages_and_metrics_follow_the_entry_of_a_new_kind() -> None:
+    subprocess.run([sys.executable, "-c", _WITH_EXPORT], cwd=PROJECT, check=True, timeout=60)
 
 
 @pytest.mark.parametrize("owner", ["", "risk", "a.b-c_d"])

@@ -12,10 +12,10 @@ from redis import Redis
 from broker.link.outbox import Outbox
 from broker.sides.deliveries import Deliveries, Planned
 from broker.sides.gateway.job_client import Jobs
-from broker.state.webhook_store import MOST, Webhooks
+from broker.state.webhook_store import EVENTS, MOST, Webhooks
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
-from contract.work.webhooks import EVENTS, Subscription
+from contract.work.webhooks import Subscription
 from gateway.app import create_app
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.gateway.problems.test_refusals import problem

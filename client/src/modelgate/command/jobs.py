@@ -18,7 +18,7 @@ from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
 from modelgate.command.verbs import flag, option
-from modelgate.jobs import FileJob
+from modelgate.jobs import KINDS, FileJob
 
 Id = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
 _PAUSE = 1.0
@@ -32,7 +32,7 @@ def jobs(
     status: Annotated[
         str | None, option("Only this status: queued, running, succeeded, failed, canceled or expired.")
     ] = None,
-    kind: Annotated[str | None, option("Only this kind: prediction, file_prediction or training.")] = None,
+    kind: Annotated[str | None, option(f"Only this kind: {', '.join(KINDS)}.")] = None,
     limit: Annotated[int, option("How many jobs at most.", "--limit", "-n", min=1)] = 20,
     watch: Annotated[bool, flag("Keep the list up to date until Ctrl-C.", "--watch", "-w")] = False,
 ) -> None:
@@ -171,4 +171,4 @@ def _output(kind: str, output: Mapping[str, Any]) -> Iterable[str]:
     elif kind == "file_prediction":
         yield f"{count(output['rows'], 'row')}, {count(output['errors'], 'error')}"
     else:
-        yield f"predictions: {str(output['predictions'])[:1000]}"
+        yield f"predictions: {str(output.get('predictions', output))[:1000]}"
