@@ -21,13 +21,22 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 
 
 class Scope(StrEnum):
-    """What a key may do. No scope includes another one, except `admin`, which includes all."""
+    """What a key may do, in the words of the page Keys, and whether changes with it are audited. No scope includes
+    another one, except `admin`, which includes all."""
 
-    READ = "read"
-    PREDICT = "predict"
-    TRAIN = "train"
-    PUBLISH = "publish"
-    ADMIN = "admin"
+    def __new__(cls, name: str, words: str = "", audited: bool = False) -> Scope:
+        scope = str.__new__(cls, name)
+        scope._value_ = name
+        scope.words, scope.audited = words, audited
+        return scope
+
+    words: str
+    audited: bool
+    READ = "read", "see models, versions, reports and metrics"
+    PREDICT = "predict", "ask models for predictions"
+    TRAIN = "train", "train models, and set schedules", True
+    PUBLISH = "publish", "move aliases, roll back, import and delete versions", True
+    ADMIN = "admin", "all of these, manage keys, and read the audit log", True
 
 
 class Detail(StrEnum):

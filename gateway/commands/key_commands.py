@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="add | list | rotate | revoke")
     add = commands.add_parser("add", help="make a key and print it, once")
     add.add_argument("--name", required=True, help="the name of the key, which no other has")
-    add.add_argument("--scopes", required=True, metavar="A,B", help="read, predict, train, publish, admin")
+    add.add_argument("--scopes", required=True, metavar="A,B", help=", ".join(Scope))
     add.add_argument("--models", metavar="A,B", help="the models that it may use (default: all)")
     add.add_argument("--owner", help="who owns its jobs (default: its name)")
     add.add_argument("--limits", metavar="rows_per_second=100,…", help="what it may take (default: no limits)")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from broker.access.audit_log import ANONYMOUS, AuditEntry, AuditLog, Outcome, Stream, log_entry
 from broker.link.scripts import Call
 from gateway.http.exchange import Exchange
-from gateway.http.rules import PRIVILEGED, READING
+from gateway.http.rules import READING
 
 TIMEOUT = 1.0
 """Seconds that Redis has to take an entry. The answer to a privileged action waits for it."""
@@ -49,7 +49,7 @@ class Audit:
             return
         entry = _entry(exchange, action if isinstance(action, str) else action(exchange.environ))
         if entry.outcome is Outcome.DONE:
-            self.log.write(entry, privileged=route is not None and route.level in PRIVILEGED)
+            self.log.write(entry, privileged=route is not None and route.audited)
         else:
             self.repetitions.add(entry)
 

@@ -28,15 +28,13 @@ from gateway.http.exchange import Exchange
 from gateway.http.idempotency import note_request
 from gateway.http.operations import Operation
 from gateway.http.problem_answers import response_to
-from gateway.http.rules import Level, Route
+from gateway.http.rules import Level, Route, RouteLevel
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem, missing_scope
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-
-_SCOPES: Mapping[Level, Scope] = {level: Scope(level) for level in Level if level not in (Level.OPEN, Level.OWN)}
 
 _NO_ROUTE = Route("/", level=Level.OWN, docs=Operation("none", "No route", {}))
 """For a request without a route, which must pass the checks of `own`. Then Flask answers it with 404."""
@@ -126,11 +124,10 @@ class Door:
             return self.flask(environ, exchange.start_response)
         return self.fast_path.answer(environ, reference)(environ, exchange.start_response)
 
-    def _check_key(self, key: Key, level: Level, arguments: Mapping[str, str]) -> None:
+    def _check_key(self, key: Key, level: RouteLevel, arguments: Mapping[str, str]) -> None:
         """Raise `Problem` unless the key opens routes of this level, and the model that the path names."""
-        scope = _SCOPES.get(level)
-        if scope is not None and not key.allows(scope):
-            raise missing_scope(key, scope)
+        if isinstance(level, Scope) and not key.allows(level):
+            raise missing_scope(key, level)
         if key.models is None:
             return
         model = arguments.get("reference", arguments.get("name"))

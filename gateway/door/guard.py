@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NoReturn
 
 from contract.settings import is_loopback
-from gateway.http.rules import READING, Level
+from contract.work.api_keys import Scope
+from gateway.http.rules import READING, Level, RouteLevel
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 
@@ -44,7 +45,7 @@ class Guard:
         self._is_ours = _host_check(allowed_hosts)
         self._origins = frozenset(origins)
 
-    def check(self, environ: WSGIEnvironment, level: Level) -> None:
+    def check(self, environ: WSGIEnvironment, level: RouteLevel) -> None:
         """Raise `Problem`: 403, or 400 for an invalid host or target. A route of level `open` is open to all."""
         if level is Level.OPEN:
             return
@@ -56,7 +57,7 @@ class Guard:
             self._check_target(target)
         method = environ["REQUEST_METHOD"]
         # A GET of level `predict` makes a job.
-        if method not in READING or (method == "GET" and level is Level.PREDICT):
+        if method not in READING or (method == "GET" and level is Scope.PREDICT):
             origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
             if (origin is not None or site is not None) and origin not in self._origins:
                 _check_origin(origin, site, f"{environ['wsgi.url_scheme']}://{host}")

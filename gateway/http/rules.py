@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.routing import Rule
 
 from contract.settings import MB
+from contract.work.api_keys import Scope
 from gateway.http.operations import IDEMPOTENCY_KEY, Operation
 
 if TYPE_CHECKING:
@@ -21,18 +22,17 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Level(StrEnum):
-    """Who may use a route: keys with the scope of that name. In an installation without keys, any program on an allowed
-    host may use every route."""
+    """Who may use a route that asks for no scope."""
 
     OPEN = "open"
     """Everybody, under any `Host`: health checks know the address of the gateway, not its name."""
     OWN = "own"
     """Any key, for what belongs to its owner."""
-    READ = "read"
-    PREDICT = "predict"
-    TRAIN = "train"
-    PUBLISH = "publish"
-    ADMIN = "admin"
+
+
+RouteLevel = Level | Scope
+"""Who may use a route: keys with this scope, or those of a `Level`. In an installation without keys, any program on an
+allowed host may use every route."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,6 @@ class BodyLimit:
 SMALL_BODY = BodyLimit.of_request(256)
 
 
-PRIVILEGED = frozenset({Level.TRAIN, Level.PUBLISH, Level.ADMIN})
-"""Levels whose changes are audited."""
-
 Action = str | Callable[["WSGIEnvironment"], str]
 """The action of a route in the audit log, or a function that returns it for a request."""
 
@@ -72,15 +69,15 @@ _PAGE = Operation("page", "A page for browsers", {})
 
 
 class Route(Rule):
-    """A rule of Flask's that declares its level and its documentation: `@routes.get("/jobs", level=Level.READ,
-    docs=Operation(…))`. A route of a privileged level that changes something also declares its action:
+    """A rule of Flask's that declares its level and its documentation: `@routes.get("/jobs", level=Scope.READ,
+    docs=Operation(…))`. A route of an audited scope that changes something also declares its action:
     `audit="move_alias"`. One of the web pages needs no documentation: `page=True`."""
 
     def __init__(
         self,
         path: str,
         *,
-        level: Level | None = None,
+        level: RouteLevel | None = None,
         docs: Operation | None = None,
         audit: Action | None = None,
         body: BodyLimit = SMALL_BODY,
@@ -105,13 +102,14 @@ class Route(Rule):
         HTTP interface. Raises `TypeError` if the level is missing, or the documentation, or the action of a route that
         has to be audited; then the gateway does not start."""
         if level is None:
-            levels = ", ".join(f"Level.{level.name}" for level in Level)
+            levels = ", ".join(f"{type(level).__name__}.{level.name}" for level in (*Level, *Scope))
             raise TypeError(f"the route {path} declares no level; add level=, one of {levels}")
         if docs is None and page:
             docs = _PAGE
         if docs is None:
             raise TypeError(f"the route {path} is not documented; add docs=Operation(…), see gateway.http.operations")
-        if audit is None and level in PRIVILEGED and set(options.get("methods") or ()) - READING:
+        self.audited = isinstance(level, Scope) and level.audited
+        if audit is None and self.audited and set(options.get("methods") or ()) - READING:
             raise TypeError(f"the route {path} of level {level} declares no action; add audit=, such as 'move_alias'")
         super().__init__(path, **options)
         self.level = level

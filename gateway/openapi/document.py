@@ -10,6 +10,7 @@ from typing import Any
 from werkzeug.routing import Rule
 
 from contract.release import VERSION
+from contract.work.api_keys import Scope
 from gateway.http.operations import Answer, Content, Operation, Parameter, Schema, listed
 from gateway.http.rules import READING, Level, Route
 from gateway.openapi.schema_parts import ref
@@ -45,7 +46,7 @@ def problems(route: Route, method: str) -> tuple[str, ...]:
             codes.append("403 foreign_host")
         if route.level is not Level.OWN:
             codes.append("403 missing_scope")
-        if method not in READING or route.level is Level.PREDICT:
+        if method not in READING or route.level is Scope.PREDICT:
             codes.append("403 foreign_origin")
     if route.query is not None:
         codes.append("400 invalid_parameter")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from contract.model.repository import Repository
+from contract.work.api_keys import Scope
 from gateway.http.exchange import caller
-from gateway.http.rules import Level
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader, sees_inputs
 from gateway.pages.snippets import snippets
@@ -17,7 +17,7 @@ def blueprint(repository: Repository) -> Blueprint:
     """`repository`: that of the caller."""
     routes = blueprint_of_pages("api")
 
-    @routes.get("/models/<name>/api", level=Level.PREDICT, page=True)
+    @routes.get("/models/<name>/api", level=Scope.PREDICT, page=True)
     def api(name: str) -> Response:
         model = repository.manifest(*resolve(repository, name))
         shown = sees_inputs(caller())

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 
 from broker.access.audit_log import AuditLog
-from gateway.http.rules import Level
+from contract.work.api_keys import Scope
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
@@ -19,7 +19,7 @@ _FILTERS = ("action", "actor", "model", "outcome")
 def blueprint(log: AuditLog) -> Blueprint:
     routes = blueprint_of_pages("audit")
 
-    @routes.get("/audit", level=Level.ADMIN, page=True)
+    @routes.get("/audit", level=Scope.ADMIN, page=True)
     def index() -> Response:
         chosen = {name: request.args.get(name, "").strip() for name in _FILTERS}
         filters = {name: value for name, value in chosen.items() if value}

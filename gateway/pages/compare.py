@@ -15,7 +15,6 @@ from contract.work.api_keys import Scope
 from contract.work.jobs import Status
 from gateway.http.clients import further_context, request_context
 from gateway.http.exchange import caller
-from gateway.http.rules import Level
 from gateway.pages.changes import changes
 from gateway.pages.charts.curves import Curves, curves_of
 from gateway.pages.layout import blueprint_of_pages, page
@@ -59,13 +58,13 @@ class ComparePages:
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("compare")
 
-        @routes.get("/models/<name>/compare", level=Level.READ, page=True)
+        @routes.get("/models/<name>/compare", level=Scope.READ, page=True)
         def compare(name: str) -> Response:
             first, second = self._versions(name)
             return self._page(name, first, second, _asked(first, second))
 
         # A form, because it makes jobs.
-        @routes.post("/models/<name>/compare", level=Level.PREDICT, page=True)
+        @routes.post("/models/<name>/compare", level=Scope.PREDICT, page=True)
         def differ(name: str) -> Response:
             if not caller().allows(Scope.READ):
                 raise Problem(ProblemCode.MISSING_SCOPE, "comparing versions needs the scope read besides predict")

@@ -12,20 +12,11 @@ from contract.work.api_keys import NOBODY, Key, Scope
 from gateway.door.sessions import PATH
 from gateway.http.exchange import caller, current, note_problem
 from gateway.http.problem_answers import problem_of
-from gateway.http.rules import Level
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from gateway.protocols.key_requests import key_request, rotation_request
 from gateway.serving.key_management import KeyAdmin
-
-SCOPES = {
-    Scope.PREDICT: "ask models for predictions",
-    Scope.READ: "see models, versions, reports and metrics",
-    Scope.TRAIN: "train models, and set schedules",
-    Scope.PUBLISH: "move aliases, roll back, import and delete versions",
-    Scope.ADMIN: "all of these, manage keys, and read the audit log",
-}
 
 
 @dataclass(frozen=True)
@@ -35,24 +26,24 @@ class KeysPages:
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("keys")
 
-        @routes.get("/keys", level=Level.ADMIN, page=True)
+        @routes.get("/keys", level=Scope.ADMIN, page=True)
         def index() -> Response:
             return self._page()
 
-        @routes.post("/keys", level=Level.ADMIN, page=True, audit="make_key")
+        @routes.post("/keys", level=Scope.ADMIN, page=True, audit="make_key")
         def make() -> Response:
             try:
                 return self._shown(*self.keys.make(_entered_key()), "made")
             except Problem as error:
                 return self._page(problem_of(error))
 
-        @routes.post("/keys/<key_id>/rotate", level=Level.ADMIN, page=True, audit="rotate_key")
+        @routes.post("/keys/<key_id>/rotate", level=Scope.ADMIN, page=True, audit="rotate_key")
         def rotate(key_id: str) -> Response:
             overlap = request.form.get("overlap")
             body = {"overlap": overlap} if overlap else {}
             return self._shown(*self.keys.rotate(key_id, rotation_request(body).overlap), "rotated")
 
-        @routes.post("/keys/<key_id>/revoke", level=Level.ADMIN, page=True, audit="revoke_key")
+        @routes.post("/keys/<key_id>/revoke", level=Scope.ADMIN, page=True, audit="revoke_key")
         def revoke(key_id: str) -> Response:
             self.keys.revoke(key_id)
             return see(f"{PATH}/keys")
@@ -74,7 +65,7 @@ class KeysPages:
             problem.status if problem else 200,
             title="Keys",
             keys=keys,
-            scopes=SCOPES,
+            scopes=list(Scope),
             entered={"name": "", "owner": "", "models": "", "expires": "", **entered},
             problem=problem,
         )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from broker.metrics.traffic import Period
+from contract.work.api_keys import Scope
 from gateway.http.exchange import caller
-from gateway.http.rules import Level
 from gateway.pages.layout import blueprint_of_pages, live_page
 from gateway.serving.job_access import JobReader
 from gateway.serving.system_state import System
@@ -24,7 +24,7 @@ class SystemPages:
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("system")
 
-        @routes.get("/system", level=Level.READ, page=True, without_redis=True)
+        @routes.get("/system", level=Scope.READ, page=True, without_redis=True)
         def show() -> Response:
             return live_page("system.html", self._read)
 

@@ -62,7 +62,7 @@ class TrafficPages:
                 return page("welcome.html", title="Welcome")
             return live_page("models.html", self._list)
 
-        @routes.get("/models/<name>/traffic", level=Level.READ, page=True)
+        @routes.get("/models/<name>/traffic", level=Scope.READ, page=True)
         def traffic(name: str) -> Response:
             check_model(self.repository, name)
             return live_page("traffic.html", lambda: self._show(name))

@@ -23,7 +23,7 @@ from gateway.http.exchange import caller, current
 from gateway.http.forms import Upload, received
 from gateway.http.idempotency import note_form_of_page
 from gateway.http.media_types import MULTIPART
-from gateway.http.rules import BodyLimit, Level
+from gateway.http.rules import BodyLimit
 from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, lead, page, see
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
@@ -46,13 +46,13 @@ class TrainingPages:
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("training")
 
-        @routes.get("/train", level=Level.TRAIN, page=True)
+        @routes.get("/train", level=Scope.TRAIN, page=True)
         def form() -> Response:
             self.trainings.recipes()  # without a trainer, the visitor learns it before choosing a file
             model = request.args.get("model", "").strip()
             return self._form({"model": model, "again": model if self._known(model) else ""})
 
-        @routes.post("/train/preview", level=Level.TRAIN, page=True, audit="preview_training", streams=True)
+        @routes.post("/train/preview", level=Scope.TRAIN, page=True, audit="preview_training", streams=True)
         def preview() -> Response:
             with self._received() as upload:
                 entered = {name: upload.fields.get(name, "").strip() for name in ("model", "again", "suggested")}
@@ -64,7 +64,7 @@ class TrainingPages:
                 training = self._requested(begun, model, preview=True)
                 return self._form(entered, self.trainings.preview(training), training)
 
-        @routes.post("/train", level=Level.TRAIN, page=True, audit="train", streams=True)
+        @routes.post("/train", level=Scope.TRAIN, page=True, audit="train", streams=True)
         def train() -> Response:
             with self._received() as upload:
                 model = upload.fields.get("model", "").strip()

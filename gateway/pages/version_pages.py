@@ -17,9 +17,9 @@ from contract.model.repository import CURRENT, PREVIOUS, Repository
 from contract.model.signature_changes import SignatureChanges, signature_changes
 from contract.model.version_files import REPORT_HTML
 from contract.model.version_metrics import headline_first
+from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.exchange import caller, current
-from gateway.http.rules import Level
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, compared_with, facts_of
@@ -59,7 +59,7 @@ class VersionPages:
         routes = blueprint_of_pages("versions")
         repository = self.repository
 
-        @routes.get("/models/<name>/versions", level=Level.READ, page=True)
+        @routes.get("/models/<name>/versions", level=Scope.READ, page=True)
         def index(name: str) -> Response:
             check_model(repository, name)
             versions = repository.versions(name)[::-1]
@@ -75,7 +75,7 @@ class VersionPages:
                 **self._change(name),
             )
 
-        @routes.get("/models/<name>/versions/<version>", level=Level.READ, page=True)
+        @routes.get("/models/<name>/versions/<version>", level=Scope.READ, page=True)
         def show(name: str, version: str) -> Response:
             manifest = self._manifest(name, version)
             facts = facts_of(repository, name, manifest.version)
@@ -90,7 +90,7 @@ class VersionPages:
                 **self._change(name),
             )
 
-        @routes.get("/models/<name>/versions/<version>/report", level=Level.READ, page=True)
+        @routes.get("/models/<name>/versions/<version>/report", level=Scope.READ, page=True)
         def report(name: str, version: str) -> Response:
             number = self._manifest(name, version).version
             body = read_report(repository, name, number, REPORT_HTML)
@@ -100,15 +100,15 @@ class VersionPages:
             return Response(body + _FRAME_STYLE * framed, headers=headers, content_type="text/html; charset=utf-8")
 
         # A page says what will happen, so that it can be read before the change, even without scripts.
-        @routes.get("/models/<name>/versions/<version>/promote", level=Level.PUBLISH, page=True)
+        @routes.get("/models/<name>/versions/<version>/promote", level=Scope.PUBLISH, page=True)
         def ask_promote(name: str, version: str) -> Response:
             return self._ask(name, self._manifest(name, version).version, rolls_back=False)
 
-        @routes.post("/models/<name>/versions/<version>/promote", level=Level.PUBLISH, page=True, audit="move_alias")
+        @routes.post("/models/<name>/versions/<version>/promote", level=Scope.PUBLISH, page=True, audit="move_alias")
         def promote(name: str, version: str) -> Response:
             return self._make_current(name, version)
 
-        @routes.get("/models/<name>/rollback", level=Level.PUBLISH, page=True)
+        @routes.get("/models/<name>/rollback", level=Scope.PUBLISH, page=True)
         def ask_roll_back(name: str) -> Response:
             check_model(repository, name)
             previous = repository.aliases(name).get(PREVIOUS)
@@ -117,7 +117,7 @@ class VersionPages:
                 raise Problem(ProblemCode.NO_PREVIOUS, detail)
             return self._ask(name, previous, rolls_back=True)
 
-        @routes.post("/models/<name>/rollback", level=Level.PUBLISH, page=True, audit="roll_back")
+        @routes.post("/models/<name>/rollback", level=Scope.PUBLISH, page=True, audit="roll_back")
         def roll_back(name: str) -> Response:
             return self._make_current(name, request.form.get("version", ""), RepositoryAction.ROLL_BACK)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from broker.access.audit_log import FILTERS, LARGEST_PAGE, AuditLog, Outcome
+from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.operations import MOMENT, PAGE, TEXT, Answer, Operation, Parameter
-from gateway.http.rules import Level
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from gateway.protocols import pages
@@ -29,7 +29,7 @@ _INDEX = Operation(
 def blueprint(log: AuditLog) -> Blueprint:
     routes = Blueprint("audit", __name__, url_prefix="/v1")
 
-    @routes.get("/audit", level=Level.ADMIN, docs=_INDEX)
+    @routes.get("/audit", level=Scope.ADMIN, docs=_INDEX)
     def index() -> Response:
         filters = request.args.to_dict()
         limit, cursor, since, until = (filters.pop(name, None) for name in ("limit", "cursor", "since", "until"))

@@ -15,7 +15,7 @@ from werkzeug.wsgi import FileWrapper, get_content_length
 from contract.files import open_regular
 from contract.model.signature import PREDICT
 from contract.rows.file_formats import FileFormat
-from contract.work.api_keys import Detail
+from contract.work.api_keys import Detail, Scope
 from contract.work.jobs import Job
 from contract.work.webhooks import AllowedTargets
 from gateway.http.answers import JobAnswer
@@ -96,7 +96,7 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
     """`webhooks`: where they may go; None: there are none."""
     routes = Blueprint("files", __name__, url_prefix="/v1")
 
-    @routes.post("/models/<reference>/predict-file", level=Level.PREDICT, docs=_POST, streams=True)
+    @routes.post("/models/<reference>/predict-file", level=Scope.PREDICT, docs=_POST, streams=True)
     def post(reference: str) -> JobAnswer:
         options, size, exchange = _options(webhooks), _size(), current()
         model = noted(files.model(reference, options.method))

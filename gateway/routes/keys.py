@@ -6,10 +6,11 @@ from flask import Blueprint, Response, request
 
 from broker.access.key_store import IssuedKey
 from broker.link.idempotency import ConflictReason, IdempotencyConflict
+from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import current, note_replay
 from gateway.http.operations import DELETED, IDEMPOTENCY_KEY, KEPT, LOCATION, Answer, Operation
-from gateway.http.rules import BodyLimit, Level
+from gateway.http.rules import BodyLimit
 from gateway.protocols import native
 from gateway.protocols.key_requests import key_request, rotation_request
 from gateway.serving.key_management import KeyAdmin
@@ -57,22 +58,22 @@ _REVOKE = Operation("revoke_key", "Revoke a key", {204: DELETED}, problems=("404
 def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
     routes = Blueprint("keys", __name__, url_prefix="/v1/keys")
 
-    @routes.get("", level=Level.ADMIN, docs=_INDEX)
+    @routes.get("", level=Scope.ADMIN, docs=_INDEX)
     def index() -> Response:
         return json_response({"items": [issued.to_json() for issued in keys.all()]}, headers=FRESH)
 
-    @routes.post("", level=Level.ADMIN, docs=_MAKE, audit="make_key", body=_BODY)
+    @routes.post("", level=Scope.ADMIN, docs=_MAKE, audit="make_key", body=_BODY)
     def make() -> Response:
         idempotency = current().idempotency
         if earlier := replays.find(idempotency):
             return _again(earlier, 201)
         return _with_secret(*keys.make(key_request(native.json_value(_body())), idempotency), 201)
 
-    @routes.get("/<key_id>", level=Level.ADMIN, docs=_SHOW)
+    @routes.get("/<key_id>", level=Scope.ADMIN, docs=_SHOW)
     def show(key_id: str) -> Response:
         return json_response(keys.get(key_id).to_json(), headers=FRESH)
 
-    @routes.post("/<key_id>/rotate", level=Level.ADMIN, docs=_ROTATE, audit="rotate_key")
+    @routes.post("/<key_id>/rotate", level=Scope.ADMIN, docs=_ROTATE, audit="rotate_key")
     def rotate(key_id: str) -> Response:
         idempotency = current().idempotency
         if earlier := replays.find(idempotency):
@@ -80,7 +81,7 @@ def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
         rotation = rotation_request(native.json_value(_body() or b"{}"))
         return _with_secret(*keys.rotate(key_id, rotation.overlap, rotation.expires_at, idempotency), 200)
 
-    @routes.delete("/<key_id>", level=Level.ADMIN, docs=_REVOKE, audit="revoke_key")
+    @routes.delete("/<key_id>", level=Scope.ADMIN, docs=_REVOKE, audit="revoke_key")
     def revoke(key_id: str) -> Response:
         keys.revoke(key_id)
         return Response(status=204)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, request
 
+from contract.work.api_keys import Scope
 from gateway.http.answers import PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
-from gateway.http.rules import BodyLimit, Level
+from gateway.http.rules import BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
 from gateway.protocols import kserve as protocol
 from gateway.protocols import native
@@ -27,7 +28,7 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
     """`rows`: the limit of bodies with rows."""
     routes = Blueprint("kserve", __name__, url_prefix="/v1/models")
 
-    @routes.post("/<reference>:predict", level=Level.PREDICT, docs=_PREDICT, body=rows, errors=protocol.error)
+    @routes.post("/<reference>:predict", level=Scope.PREDICT, docs=_PREDICT, body=rows, errors=protocol.error)
     def predict(reference: str) -> PredictionAnswer:
         if not is_json(kind := media_type(request.environ)):
             raise unsupported(kind, "application/json", "application/json")

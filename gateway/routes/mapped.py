@@ -8,10 +8,11 @@ from functools import partial
 
 from flask import Blueprint, Response, request
 
+from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
-from gateway.http.rules import SMALL_BODY, BodyLimit, Level
+from gateway.http.rules import SMALL_BODY, BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
 from gateway.protocols.mapped import MappedRoute, TextAnswer
 from gateway.protocols.routes_file import REFERENCE
@@ -30,7 +31,7 @@ def blueprint(mapped: Sequence[MappedRoute], predictions: SynchronousPredictions
             partial(view, predictions, route),
             methods=[route.method],
             defaults={REFERENCE: route.model},  # the door asks whether the key may use it
-            level=Level.PREDICT,
+            level=Scope.PREDICT,
             docs=_operation(number, route),
             body=rows if route.method == "POST" else SMALL_BODY,
             errors=route.write_error if route.error else None,

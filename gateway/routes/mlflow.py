@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from contract.model.manifest import ModelManifest
 from contract.model.signature import PREDICT
+from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import CSV, is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
@@ -66,11 +67,11 @@ def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: B
     def version() -> Response:
         return Response(protocol.VERSION, content_type="text/plain")
 
-    @routes.post("/invocations", level=Level.PREDICT, docs=_INVOKE_ONLY, body=rows, **_SHAPE)
+    @routes.post("/invocations", level=Scope.PREDICT, docs=_INVOKE_ONLY, body=rows, **_SHAPE)
     def only_model() -> PredictionAnswer:
         return invoke(predictions.only_model())
 
-    @routes.post("/v1/models/<reference>/invocations", level=Level.PREDICT, docs=_INVOKE, body=rows, **_SHAPE)
+    @routes.post("/v1/models/<reference>/invocations", level=Scope.PREDICT, docs=_INVOKE, body=rows, **_SHAPE)
     def one_model(reference: str) -> PredictionAnswer:
         return invoke(predictions.model(reference))
 

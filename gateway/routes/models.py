@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from contract.model.repository import WARN_UNUSUAL, Repository
+from contract.work.api_keys import Scope
 from gateway.http.answers import json_response
 from gateway.http.operations import Answer, Operation
-from gateway.http.rules import Level
 from gateway.serving.model_versions import describe, model_summary, resolve
 
 _INDEX = Operation("list_models", "The served models", {200: Answer("The models, by name.", "ModelList")})
@@ -22,13 +22,13 @@ _SHOW = Operation(
 def blueprint(repository: Repository) -> Blueprint:
     routes = Blueprint("models", __name__, url_prefix="/v1/models")
 
-    @routes.get("", level=Level.READ, docs=_INDEX)
+    @routes.get("", level=Scope.READ, docs=_INDEX)
     def index() -> Response:
         names = repository.names()
         # KServe's clients look for `models` here, and for `ready` below.
         return json_response({"items": [model_summary(repository, name) for name in names], "models": names})
 
-    @routes.get("/<reference>", level=Level.READ, docs=_SHOW)
+    @routes.get("/<reference>", level=Scope.READ, docs=_SHOW)
     def show(reference: str) -> Response:
         name, version = resolve(repository, reference)
         manifest = repository.manifest(name, version)

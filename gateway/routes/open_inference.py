@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
+from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer, json_response
 from gateway.http.clients import hung_up
 from gateway.http.media_types import is_json, media_type, unsupported
@@ -99,28 +100,28 @@ def blueprint(
             return problem_response(Problem(ProblemCode.NOT_READY, detail, retry_after=1, headers=FRESH))
         return json_response({"ready": True}, headers=FRESH)
 
-    @routes.get("/models", level=Level.READ, docs=_MODELS, **_SHAPE)
+    @routes.get("/models", level=Scope.READ, docs=_MODELS, **_SHAPE)
     def models() -> Response:
         return json_response({"models": repository.names()})
 
-    @routes.get("/models/<reference>", level=Level.READ, docs=_MODEL, **_SHAPE)
-    @routes.get("/models/<reference>/versions/<version>", level=Level.READ, docs=_of_version(_MODEL), **_SHAPE)
+    @routes.get("/models/<reference>", level=Scope.READ, docs=_MODEL, **_SHAPE)
+    @routes.get("/models/<reference>/versions/<version>", level=Scope.READ, docs=_of_version(_MODEL), **_SHAPE)
     def model(reference: str, version: str | None = None) -> Response:
         manifest = predictions.model(_referred(reference, version))
         return json_response(protocol.model_metadata(manifest, repository.versions(manifest.name)))
 
-    @routes.get("/models/<reference>/ready", level=Level.READ, docs=_MODEL_READY, **_SHAPE)
+    @routes.get("/models/<reference>/ready", level=Scope.READ, docs=_MODEL_READY, **_SHAPE)
     @routes.get(
-        "/models/<reference>/versions/<version>/ready", level=Level.READ, docs=_of_version(_MODEL_READY), **_SHAPE
+        "/models/<reference>/versions/<version>/ready", level=Scope.READ, docs=_of_version(_MODEL_READY), **_SHAPE
     )
     def model_ready(reference: str, version: str | None = None) -> Response:
         manifest = predictions.model(_referred(reference, version))
         return json_response({"name": manifest.name, "ready": True}, headers=FRESH)
 
-    @routes.post("/models/<reference>/infer", level=Level.PREDICT, docs=_INFER, body=rows, **_SHAPE)
+    @routes.post("/models/<reference>/infer", level=Scope.PREDICT, docs=_INFER, body=rows, **_SHAPE)
     @routes.post(
         "/models/<reference>/versions/<version>/infer",
-        level=Level.PREDICT,
+        level=Scope.PREDICT,
         docs=_of_version(_INFER),
         body=rows,
         **_SHAPE,
@@ -140,17 +141,17 @@ def blueprint(
         )
         return predictions.answer(request.environ, job, *protocol.write(infer_request, method, job))
 
-    @routes.post("/repository/index", level=Level.READ, docs=_INDEX, **_SHAPE)
+    @routes.post("/repository/index", level=Scope.READ, docs=_INDEX, **_SHAPE)
     def index() -> Response:
         return json_response(protocol.index(repository))
 
-    @routes.post("/repository/models/<name>/load", level=Level.PREDICT, docs=_LOAD, **_SHAPE)
+    @routes.post("/repository/models/<name>/load", level=Scope.PREDICT, docs=_LOAD, **_SHAPE)
     def load(name: str) -> Response:
         manifest = predictions.model(name)
         loader.load(manifest.name, manifest.version, hung_up(request.environ))
         return json_response({"name": manifest.name, "load": True})
 
-    @routes.post("/repository/models/<name>/unload", level=Level.PREDICT, docs=_UNLOAD, **_SHAPE)
+    @routes.post("/repository/models/<name>/unload", level=Scope.PREDICT, docs=_UNLOAD, **_SHAPE)
     def unload(name: str) -> Response:
         check_model(repository, name)
         raise Problem(ProblemCode.NOT_UNLOADED, _UNLOADED)

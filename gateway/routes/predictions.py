@@ -12,6 +12,7 @@ from flask import Blueprint, Request, Response, request
 from broker.sides.gateway.receipts import Receipts
 from contract.model.signature import OTHER_METHODS, PREDICT, Signature
 from contract.rows.instances import Instances
+from contract.work.api_keys import Scope
 from contract.work.jobs import Job, Status
 from contract.work.webhooks import AllowedTargets
 from gateway.http.answers import FRESH, NO_HEADERS, JobAnswer, PredictionAnswer, quota_headers
@@ -30,7 +31,7 @@ from gateway.http.operations import (
     Operation,
     Parameter,
 )
-from gateway.http.rules import BodyLimit, Level
+from gateway.http.rules import BodyLimit
 from gateway.protocols import csv_answers, csv_rows, form, native
 from gateway.protocols.preferences import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
@@ -179,15 +180,15 @@ class Predictions:
 def blueprint(predictions: Predictions, limit: BodyLimit) -> Blueprint:
     routes = Blueprint("predictions", __name__, url_prefix="/v1/models")
 
-    @routes.post("/<reference>/predict", level=Level.PREDICT, docs=_POST, body=limit)
+    @routes.post("/<reference>/predict", level=Scope.PREDICT, docs=_POST, body=limit)
     def post(reference: str) -> PredictionAnswer:
         return predictions.post(request.environ, reference)
 
-    @routes.post(f"/<reference>/<any({', '.join(OTHER_METHODS)}):method>", level=Level.PREDICT, docs=_CALL, body=limit)
+    @routes.post(f"/<reference>/<any({', '.join(OTHER_METHODS)}):method>", level=Scope.PREDICT, docs=_CALL, body=limit)
     def call(reference: str, method: str) -> PredictionAnswer:
         return predictions.post(request.environ, reference, method)
 
-    @routes.get("/<reference>/predict", level=Level.PREDICT, docs=_QUERY, any_query=True)
+    @routes.get("/<reference>/predict", level=Scope.PREDICT, docs=_QUERY, any_query=True)
     def query(reference: str) -> JobAnswer | Response:
         return predictions.query(request, reference)
 

@@ -15,8 +15,8 @@ from jinja2 import Environment
 from contract.model.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.model.repository import CURRENT, Repository
 from contract.model.version_files import REPORT_HTML, REPORT_JSON
+from contract.work.api_keys import Scope
 from gateway.http.operations import Answer, Operation, Parameter
-from gateway.http.rules import Level
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from gateway.serving.model_versions import read_report, reported, resolve
@@ -60,7 +60,7 @@ _REPORT = Operation(
 def blueprint(repository: Repository) -> Blueprint:
     routes = Blueprint("reports", __name__, url_prefix="/v1/models")
 
-    @routes.get("/<name>/versions/<version>/report", level=Level.READ, docs=_REPORT)
+    @routes.get("/<name>/versions/<version>/report", level=Scope.READ, docs=_REPORT)
     def report(name: str, version: str) -> Response:
         model, number = resolve(repository, f"{name}@{version}")
         wanted = _wanted()

@@ -6,10 +6,11 @@ from flask import Blueprint, request
 
 from contract.model.signature import Signature
 from contract.rows.instances import Instances
+from contract.work.api_keys import Scope
 from gateway.http.answers import PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation, Parameter
-from gateway.http.rules import BodyLimit, Level
+from gateway.http.rules import BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
@@ -41,7 +42,7 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
     """`rows`: the limit of bodies with rows."""
     routes = Blueprint("sagemaker", __name__, url_prefix="/endpoints")
 
-    @routes.post("/<reference>/invocations", level=Level.PREDICT, docs=_INVOKE, body=rows, errors=protocol.error)
+    @routes.post("/<reference>/invocations", level=Scope.PREDICT, docs=_INVOKE, body=rows, errors=protocol.error)
     def invoke(reference: str) -> PredictionAnswer:
         variant = request.headers.get("X-Amzn-SageMaker-Target-Variant")
         model = predictions.model(f"{reference}@{variant}" if variant else reference)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import caller
 from gateway.http.operations import Answer, Operation
-from gateway.http.rules import Level
 from gateway.serving.system_state import System
 
 _SHOW = Operation(
@@ -20,7 +20,7 @@ _SHOW = Operation(
 def blueprint(system: System) -> Blueprint:
     routes = Blueprint("system", __name__, url_prefix="/v1")
 
-    @routes.get("/system", level=Level.READ, docs=_SHOW, without_redis=True)
+    @routes.get("/system", level=Scope.READ, docs=_SHOW, without_redis=True)
     def show() -> Response:
         return json_response(system.state(caller()).to_json(), headers=FRESH)
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from flask import Blueprint, Response, request
 
 from broker.metrics.traffic import Period
+from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.operations import Answer, Operation, Parameter
-from gateway.http.rules import Level
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from gateway.serving.traffic import Traffic
@@ -31,11 +31,11 @@ _ONE = replace(_ALL, id="get_model_traffic", summary="Requests, errors, rows and
 def blueprint(traffic: Traffic) -> Blueprint:
     routes = Blueprint("traffic", __name__, url_prefix="/v1")
 
-    @routes.get("/traffic", level=Level.READ, docs=_ALL)
+    @routes.get("/traffic", level=Scope.READ, docs=_ALL)
     def index() -> Response:
         return json_response(traffic.of_all(asked_period()).to_json(), headers=FRESH)
 
-    @routes.get("/models/<name>/traffic", level=Level.READ, docs=_ONE)
+    @routes.get("/models/<name>/traffic", level=Scope.READ, docs=_ONE)
     def show(name: str) -> Response:
         return json_response(traffic.of_model(name, asked_period()).to_json(), headers=FRESH)
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from flask import Blueprint, Response, request
 
 from contract.errors import FieldError
+from contract.work.api_keys import Scope
 from contract.work.jobs import Job
 from contract.work.training import GENERIC_RECIPE
 from contract.work.webhooks import AllowedTargets
@@ -129,7 +130,7 @@ def blueprint(
     """`fields`: the limit of a form's fields. `webhooks`: where they may go; None: there are none."""
     routes = Blueprint("trainings", __name__, url_prefix="/v1")
 
-    @routes.post("/models/<name>/train", level=Level.TRAIN, docs=_TRAIN, audit=_action, streams=True)
+    @routes.post("/models/<name>/train", level=Scope.TRAIN, docs=_TRAIN, audit=_action, streams=True)
     def train(name: str) -> JobAnswer | Response:
         check_new_name(name)
         recipes = trainings.recipes()
@@ -143,7 +144,7 @@ def blueprint(
             training = training_request(name, body.request, recipes, default_recipe(name, recipes), *body.file)
             return _accepted(trainings.submit(training, webhook_url(request.environ, webhooks)))
 
-    @routes.post("/models/<name>/reset", level=Level.TRAIN, docs=_RESET, audit="train")
+    @routes.post("/models/<name>/reset", level=Scope.TRAIN, docs=_RESET, audit="train")
     def reset(name: str) -> JobAnswer:
         if job := replays.job_of(current().idempotency, caller()):
             return _accepted(job)
@@ -168,7 +169,7 @@ def blueprint(
     def show(name: str) -> Response:
         return json_response(_shown(trainings.schedule_of(name)), headers=FRESH)
 
-    @routes.put("/models/<name>/schedule", level=Level.TRAIN, docs=_PUT, audit="set_schedule", body=SCHEDULE_BODY)
+    @routes.put("/models/<name>/schedule", level=Scope.TRAIN, docs=_PUT, audit="set_schedule", body=SCHEDULE_BODY)
     def put(name: str) -> Response:
         check_new_name(name)
         body = native.json_value(request.environ["wsgi.input"].read())
@@ -183,7 +184,7 @@ def blueprint(
             raise invalid_training(FieldError(None, "cron", "not_a_cron_expression", str(error))) from error
         return json_response(_shown(schedule), headers=FRESH)
 
-    @routes.delete("/models/<name>/schedule", level=Level.TRAIN, docs=_DELETE, audit="delete_schedule")
+    @routes.delete("/models/<name>/schedule", level=Scope.TRAIN, docs=_DELETE, audit="delete_schedule")
     def delete(name: str) -> Response:
         trainings.delete_schedule(name)
         return Response(status=204)

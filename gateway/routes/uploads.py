@@ -15,13 +15,14 @@ from contract.json_objects import WrongValue
 from contract.model.repository import Repository
 from contract.model.signature import Null
 from contract.wording import shown
+from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.answers import json_response
 from gateway.http.exchange import current
 from gateway.http.forms import Upload, received
 from gateway.http.media_types import AS_JSON, MULTIPART, is_json, media_type, unsupported
 from gateway.http.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, Answer, Operation
-from gateway.http.rules import BodyLimit, Level
+from gateway.http.rules import BodyLimit
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from gateway.protocols import native
@@ -81,7 +82,7 @@ def blueprint(
     deleted after the command."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
 
-    @routes.post("/<name>/versions", level=Level.PUBLISH, docs=_PUBLISH, audit=_action, body=EDIT_BODY, streams=True)
+    @routes.post("/<name>/versions", level=Scope.PUBLISH, docs=_PUBLISH, audit=_action, body=EDIT_BODY, streams=True)
     def publish(name: str) -> Response:
         if request.mimetype == MULTIPART:
             answer = upload(name)

@@ -8,11 +8,11 @@ from flask import Blueprint, Response, request
 
 from contract.json_objects import BOOLEAN, Object, Rule
 from contract.model.repository import CURRENT, WARN_UNUSUAL
+from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.answers import json_response
 from gateway.http.exchange import current
 from gateway.http.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
-from gateway.http.rules import Level
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem, read_valid
 from gateway.protocols import native
@@ -107,33 +107,33 @@ def blueprint(changes: ModelChanges) -> Blueprint:
     repository = changes.repository
     routes = Blueprint("versions", __name__, url_prefix="/v1/models/<name>")
 
-    @routes.get("/versions", level=Level.READ, docs=_INDEX)
+    @routes.get("/versions", level=Scope.READ, docs=_INDEX)
     def index(name: str) -> Response:
         check_model(repository, name)
         return json_response({"items": [version_summary(repository, name, v) for v in repository.versions(name)]})
 
-    @routes.get("/versions/<version>", level=Level.READ, docs=_SHOW)
+    @routes.get("/versions/<version>", level=Scope.READ, docs=_SHOW)
     def show(name: str, version: str) -> Response:
         check_model(repository, name)
         return json_response(describe(repository.manifest(*resolve(repository, f"{name}@{version}"))))
 
-    @routes.put("/aliases/<alias>", level=Level.PUBLISH, docs=_MOVE, audit="move_alias")
+    @routes.put("/aliases/<alias>", level=Scope.PUBLISH, docs=_MOVE, audit="move_alias")
     def move(name: str, alias: str) -> Response:
         body = _body(_MOVE_BODY)
         current().version = body["version"]
         return run(RepositoryAction.MOVE_ALIAS, name, alias=alias, **body)
 
-    @routes.delete("/aliases/<alias>", level=Level.PUBLISH, docs=_DELETE_ALIAS, audit="delete_alias")
+    @routes.delete("/aliases/<alias>", level=Scope.PUBLISH, docs=_DELETE_ALIAS, audit="delete_alias")
     def delete_alias(name: str, alias: str) -> Response:
         return run(RepositoryAction.DELETE_ALIAS, name, alias=alias)
 
-    @routes.post("/rollback", level=Level.PUBLISH, docs=_ROLL_BACK, audit="roll_back")
+    @routes.post("/rollback", level=Scope.PUBLISH, docs=_ROLL_BACK, audit="roll_back")
     def roll_back(name: str) -> Response:
         answer = changes.run(RepositoryCommand(RepositoryAction.ROLL_BACK, name, **_body(_ROLL_BACK_BODY)))
         current().version = answer.get("aliases", {}).get(CURRENT)
         return json_response(answer)
 
-    @routes.delete("/versions/<version>", level=Level.PUBLISH, docs=_DELETE, audit="delete_version")
+    @routes.delete("/versions/<version>", level=Scope.PUBLISH, docs=_DELETE, audit="delete_version")
     def delete(name: str, version: str) -> Response:
         check_model(repository, name)
         _, number = resolve(repository, f"{name}@{version}")
@@ -144,15 +144,15 @@ def blueprint(changes: ModelChanges) -> Blueprint:
             )
         return run(RepositoryAction.DELETE_VERSION, name, version=number)
 
-    @routes.put("/settings", level=Level.PUBLISH, docs=_SETTINGS, audit="change_settings")
+    @routes.put("/settings", level=Scope.PUBLISH, docs=_SETTINGS, audit="change_settings")
     def change_settings(name: str) -> Response:
         return run(RepositoryAction.CHANGE_SETTINGS, name, edits=_body(_SETTINGS_BODY))
 
-    @routes.delete("", level=Level.PUBLISH, docs=_REMOVE, audit="remove_model")
+    @routes.delete("", level=Scope.PUBLISH, docs=_REMOVE, audit="remove_model")
     def remove(name: str) -> Response:
         return json_response(changes.remove(name, request.args.get("confirm", "")))
 
-    @routes.post("/restore", level=Level.PUBLISH, docs=_RESTORE, audit="restore_model")
+    @routes.post("/restore", level=Scope.PUBLISH, docs=_RESTORE, audit="restore_model")
     def restore(name: str) -> Response:
         return json_response(changes.restore(name, _body(_RESTORE_BODY).get("version")))
 

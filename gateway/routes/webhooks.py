@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response, request
 
+from contract.work.api_keys import Scope
 from contract.work.webhooks import NAME, AllowedTargets, Subscription
 from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import caller
@@ -62,15 +63,15 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
     """`allowed`: where webhooks may go; None: there are none."""
     routes = Blueprint("webhooks", __name__, url_prefix="/v1")
 
-    @routes.get("/webhooks", level=Level.PUBLISH, docs=_INDEX)
+    @routes.get("/webhooks", level=Scope.PUBLISH, docs=_INDEX)
     def index() -> Response:
         return json_response({"items": [_shown(*stored) for stored in subscriptions.all()]}, headers=FRESH)
 
-    @routes.get("/webhooks/<webhook>", level=Level.PUBLISH, docs=_SHOW)
+    @routes.get("/webhooks/<webhook>", level=Scope.PUBLISH, docs=_SHOW)
     def show(webhook: str) -> Response:
         return json_response(_shown(*subscriptions.get(webhook)), headers=FRESH)
 
-    @routes.put("/webhooks/<webhook>", level=Level.PUBLISH, docs=_PUT, audit="set_webhook", body=_BODY)
+    @routes.put("/webhooks/<webhook>", level=Scope.PUBLISH, docs=_PUT, audit="set_webhook", body=_BODY)
     def put(webhook: str) -> Response:
         require(allowed)
         if not NAME.fullmatch(webhook):
@@ -80,7 +81,7 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
         stored, new = subscriptions.put(subscription(webhook, body, caller(), allowed or AllowedTargets()))
         return json_response(_shown(stored, None), 201 if new else 200, FRESH)
 
-    @routes.delete("/webhooks/<webhook>", level=Level.PUBLISH, docs=_DELETE, audit="delete_webhook")
+    @routes.delete("/webhooks/<webhook>", level=Scope.PUBLISH, docs=_DELETE, audit="delete_webhook")
     def delete(webhook: str) -> Response:
         subscriptions.delete(webhook)
         return Response(status=204)
@@ -90,11 +91,11 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
         job = reader.read(job_id)
         return json_response({"items": subscriptions.deliveries(job.id)}, headers=FRESH)
 
-    @routes.get("/deliveries", level=Level.ADMIN, docs=_WAITING)
+    @routes.get("/deliveries", level=Scope.ADMIN, docs=_WAITING)
     def waiting() -> Response:
         return json_response({"items": subscriptions.waiting()}, headers=FRESH)
 
-    @routes.delete("/deliveries", level=Level.ADMIN, docs=_DELETE_WAITING, audit="delete_deliveries")
+    @routes.delete("/deliveries", level=Scope.ADMIN, docs=_DELETE_WAITING, audit="delete_deliveries")
     def delete_waiting() -> Response:
         deleted = subscriptions.delete_waiting(request.args.get("owner"), request.args.get("host", ""))
         return json_response({"deleted": deleted})

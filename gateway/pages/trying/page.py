@@ -67,7 +67,7 @@ class TryPages:
             model = self._model(name, request.args.get("version", ""))
             return self._page(model, Attempt(try_form.example(model)))
 
-        @routes.post("/models/<name>/try", level=Level.PREDICT, page=True)
+        @routes.post("/models/<name>/try", level=Scope.PREDICT, page=True)
         def try_row(name: str) -> Response:
             model = self._model(name, request.form.get("version", ""))
             if not try_form.is_form_of(model):
@@ -81,7 +81,7 @@ class TryPages:
                 _note(attempt, model, problem_of(error))
             return self._page(model, attempt)
 
-        @routes.post("/models/<name>/try-file", level=Level.PREDICT, page=True, body=self.rows)
+        @routes.post("/models/<name>/try-file", level=Scope.PREDICT, page=True, body=self.rows)
         def try_file(name: str) -> Response:
             model = self._model(name, request.args.get("version", ""))
             upload = CsvAttempt()

@@ -23,7 +23,7 @@ from gateway.door import audit as door_audit
 from gateway.door.attempts import MOST_FAILURES
 from gateway.door.audit import MOST_GROUPS, SUMMARY_EVERY, Repetitions
 from gateway.http.operations import Operation
-from gateway.http.rules import Level, Route
+from gateway.http.rules import Route
 from runtime.logs import AUDIT
 from tests.broker import samples
 from tests.docs.test_http_api import PAGE
@@ -498,8 +498,8 @@ def test_entries_that_anybody_can_make_push_out_no_refusals_of_keys(
     assert len(listed) == len(written) + 1
 
 
-@pytest.mark.parametrize("level", [Level.TRAIN, Level.PUBLISH, Level.ADMIN])
-def test_a_privileged_route_that_changes_something_declares_its_action(level: Level) -> None:
+@pytest.mark.parametrize("level", [scope for scope in Scope if scope.audited])
+def test_a_privileged_route_that_changes_something_declares_its_action(level: Scope) -> None:
     docs = Operation("x", "Does x", {})
     Route("/v1/x", level=level, docs=docs, methods=["GET"])
     Route("/v1/x", level=level, docs=docs, methods=["POST"], audit="train")

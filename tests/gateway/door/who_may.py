@@ -98,15 +98,12 @@ LATER, EARLIER = (timestamp(datetime.now(UTC) + timedelta(hours=hours)) for hour
 
 KEYS: Mapping[str, Key | str | None] = {
     "no key": None,
-    "`read`": replace(TEAM, id="k-1", scopes=frozenset({Scope.READ})),
-    "`predict`": replace(TEAM, id="k-2", scopes=frozenset({Scope.PREDICT})),
-    "`train`": replace(TEAM, id="k-3", scopes=frozenset({Scope.TRAIN})),
-    "`publish`": replace(TEAM, id="k-4", scopes=frozenset({Scope.PUBLISH})),
-    "these four, another owner": replace(TEAM, id="k-5", owner="other"),
-    "these four, another model": replace(TEAM, id="k-6", models=frozenset({"other"})),
-    "`admin`": replace(TEAM, id="k-7", owner="other", scopes=frozenset({Scope.ADMIN})),
+    **{f"`{scope}`": replace(TEAM, id=f"k-{scope}", scopes=frozenset({scope})) for scope in Scope if scope in ANY},
+    "all of these, another owner": replace(TEAM, id="k-owner", owner="other"),
+    "all of these, another model": replace(TEAM, id="k-model", models=frozenset({"other"})),
+    "`admin`": replace(TEAM, id="k-admin", owner="other", scopes=frozenset({Scope.ADMIN})),
     "`ADMIN_KEY`": ADMIN_KEY,
-    "expired": replace(TEAM, id="k-8", expires_at=EARLIER),
+    "expired": replace(TEAM, id="k-expired", expires_at=EARLIER),
     "revoked": "mg_" + "r" * 43,
 }
 """The kinds of keys: what is stored of one, or the token of one that is not stored. None: no key."""

@@ -18,7 +18,6 @@ from contract.release import VERSION
 from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Scope
 from gateway.app import Gateway, create_app
-from gateway.http.rules import Level
 from gateway.openapi import published
 from gateway.openapi.document import document as document_of
 from gateway.openapi.document import operations
@@ -41,7 +40,7 @@ def of_models(paths: dict[str, Any]) -> set[str]:
 
 def test_a_route_without_documentation_stops_the_start() -> None:
     with pytest.raises(TypeError, match="/things is not documented"):
-        Gateway("test", static_folder=None).add_url_rule("/things", "things", level=Level.READ)
+        Gateway("test", static_folder=None).add_url_rule("/things", "things", level=Scope.READ)
 
 
 def test_the_document_has_every_route(client: FlaskClient) -> None:

@@ -21,11 +21,11 @@ from broker.sides.supervisor import Leases
 from contract.errors import Code, Failure
 from contract.model.signature import Field, Kind
 from contract.settings import MB, Settings
+from contract.work.api_keys import Scope
 from gateway.app import create_app
 from gateway.http import forms
 from gateway.http.forms import fields_in
 from gateway.http.operations import Operation
-from gateway.http.rules import Level
 from gateway.serving.group_commit import GroupCommit
 from tests.gateway.conftest import without_redis
 from tests.support import Sum, numbers, write_version
@@ -245,7 +245,7 @@ def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: FlaskClient
 def test_an_error_of_our_own_is_500_without_its_traceback(settings: Settings) -> None:
     app: Flask = create_app(settings)
 
-    @app.get("/broken", level=Level.READ, docs=Operation("break", "Breaks", {}))
+    @app.get("/broken", level=Scope.READ, docs=Operation("break", "Breaks", {}))
     def broken() -> str:
         raise ZeroDivisionError("secret")
 
