@@ -15,6 +15,7 @@ from typing import Any
 from contract.errors import SettingsError
 from contract.files import outlasts_container
 from contract.redis_url import SentinelUrl
+from contract.retention import Retention
 from contract.setting_checks import (
     check_admin_key,
     check_networks,
@@ -277,9 +278,9 @@ class Settings:
         return self.state_dir / "shared" / "trainer.secret"
 
     @property
-    def audit_days(self) -> int:
-        """The days for which the audit log keeps an entry."""
-        return 3 * self.keep_days
+    def retention(self) -> Retention:
+        """How long everything is kept that nobody deletes."""
+        return Retention.of(self.result_ttl, self.keep_days)
 
     @property
     def expected(self) -> dict[str, int]:

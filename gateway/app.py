@@ -199,7 +199,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
         VersionPages(parts.repository, parts.model_changes, parts.trainings.find_schedule).blueprint(),
-        removal.blueprint(parts.model_changes, parts.settings.keep_days),
+        removal.blueprint(parts.model_changes, parts.settings.retention.removed_model_days),
         ComparePages(parts.predictor).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),

@@ -20,7 +20,7 @@ from broker.link.outbox import Outbox
 from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
 from broker.metrics.traffic import TrafficReader, TrafficRecorder
-from broker.records.job_kinds import COMMAND_TTL, FILE_PREDICTION, PREDICTION, TRAINING
+from broker.records.job_kinds import FILE_PREDICTION, PREDICTION, TRAINING
 from broker.sides.gateway.file_submission import FileJobs
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.processes import ProcessReader
@@ -134,23 +134,25 @@ class Parts:
         self.key_check = KeyCheck(
             asking, self.closed, admin_key, self.attempts, self._key_uses.note, self.browser_sessions
         )
-        keys = Keys(self.connection, self.durability, settings.result_ttl)
+        keys = Keys(self.connection, self.durability, settings.retention.results)
         self.key_admin = KeyAdmin(keys, marker, self.repository)
         durability = Durability(settings.redis_replicas, door_audit.TIMEOUT)
-        self.audit_log = AuditLog(self._connect(door_audit.TIMEOUT, resends=1), settings.audit_days, durability)
+        self.audit_log = AuditLog(
+            self._connect(door_audit.TIMEOUT, resends=1), settings.retention.audit_days, durability
+        )
         self.repetitions = door_audit.Repetitions(self.audit_log)
 
     def _make_jobs(self) -> None:
         """Make what submits predictions and files, and what reads jobs and waits for them."""
         settings, connection = self.settings, self.connection
-        self.receipts = Receipts(max(1, PREDICTION.ttl(settings) // 60))
+        self.receipts = Receipts(settings.retention.delivered_results)
         self.outbox = Outbox(connection)
         presence = Presence(GATEWAYS, f"{socket.gethostname()}:{settings.port}")
         for source in (self.receipts, self.counts.steps, self.repetitions.steps, self._key_uses, presence.steps):
             self.outbox.add_source(source)
         most = settings.max_queue_rows
         make_jobs = functools.partial(
-            Jobs, max_queue_rows=most, timeout=settings.predict_timeout, result_ttl=PREDICTION.ttl(settings)
+            Jobs, max_queue_rows=most, timeout=settings.predict_timeout, result_ttl=PREDICTION.kept(settings.retention)
         )
         jobs, committing = make_jobs(connection), self._connect(self._patience, own=True, resends=0)
         submit = make_jobs(committing, outbox=self.outbox, durability=self.durability).submit
@@ -165,7 +167,7 @@ class Parts:
         file_jobs = FileJobs(
             connection,
             timeout=settings.predict_timeout,
-            result_ttl=FILE_PREDICTION.ttl(settings),
+            result_ttl=FILE_PREDICTION.kept(settings.retention),
             durability=self.durability,
         )
         self.files = FilePredictor(file_jobs, self.repository, self.spool, self.replays)
@@ -175,13 +177,13 @@ class Parts:
     def _make_trainings(self) -> None:
         """Make what sends jobs and commands to the trainer."""
         signer = Signer.from_settings(self.settings)
-        ttls = {"timeout": self.settings.train_timeout, "result_ttl": TRAINING.ttl(self.settings)}
+        ttls = {"timeout": self.settings.train_timeout, "result_ttl": TRAINING.kept(self.settings.retention)}
         self.trainer = TrainerClient(
             self.connection,
             signer,
             **ttls,
             durability=self.durability,
-            command_ttl=max(COMMAND_TTL, self.settings.result_ttl),
+            command_ttl=self.settings.retention.keyed_commands,
             request_ids=travelling_ids,
             owner=lambda: caller().owner,
             idempotency=current_idempotency,

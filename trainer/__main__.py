@@ -233,7 +233,7 @@ def _audit(settings: Settings, action: str, model: str, version: int, alias: str
 
     if settings.redis_url:
         connection = connect(settings.redis_url, socket_timeout=1)
-        log_of_redis = AuditLog(connection, settings.audit_days, of_trainer=True)
+        log_of_redis = AuditLog(connection, settings.retention.audit_days, of_trainer=True)
         entry = AuditEntry(action, COMMAND_LINE, model=model, version=version, alias=alias or None)
         if missing := log_of_redis.add(entry):
             print_line(f"trainer: {model}: the audit log does not have this {action}: {missing}")

@@ -14,8 +14,10 @@ from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from broker.link.faults import specific
 from broker.records.job_kinds import lua_table
+from contract.retention import Retention
 
 _FOLDER = Path(__file__).parents[1] / "lua"
+_AGES = "".join(f"local KEEP_{name.upper()} = {age}\n" for name, age in Retention.fixed().items())
 _SHARED = ("prelude", "endings", "earlier", "deliveries")
 
 _DEFINITION = re.compile(r"^(?=local |function )", re.MULTILINE)
@@ -131,7 +133,7 @@ def linked(texts: Mapping[str, str]) -> str:
     its time for a prediction on definitions.
     """
     *shared, script = texts.values()
-    definitions = [definition for text in (lua_table(), *shared) for definition in _DEFINITION.split(text)[1:]]
+    definitions = [definition for text in (lua_table(), _AGES, *shared) for definition in _DEFINITION.split(text)[1:]]
     defined = [_words(_NAMES.match(definition)[1]) for definition in definitions]  # type: ignore[index]
     needed, new = set[int](), _words(script)
     while new:

@@ -6,7 +6,7 @@
 --
 -- A process that is gone leaves one number for an hour. The counters of a model expire after a week without traffic, as
 -- do those of a deleted model.
-local REMEMBERED, KEPT = 3600, 604800
+local REMEMBERED = 3600
 allow_when_full()
 local last = 'mg:counted:' .. ARGV[1]
 local number = tonumber(ARGV[2])
@@ -17,5 +17,5 @@ for i = 3, #ARGV, 3 do
   call('HINCRBY', ARGV[i], ARGV[i + 1], ARGV[i + 2])
   if string.sub(ARGV[i], 1, 16) == 'mg:counts:model:' then models[ARGV[i]] = true end
 end
-for key in pairs(models) do call('EXPIRE', key, KEPT) end
+for key in pairs(models) do call('EXPIRE', key, KEEP_COUNTERS) end
 return 1

@@ -3,7 +3,6 @@
 --   mg:idempotency:<owner>:<SHA-256 of the key>  STRING "<what the request made> <its fingerprint>": the id of a job, or
 --     'key:' and the id of an API key. It expires with the job, and a month after a job that never ends.
 -- A script gets an idempotency as "<owner>:<SHA-256 of the key> <fingerprint>".
-local MONTH = 2592000
 
 -- Returns what an earlier request with this key has made, or nil; then 'other_request' if that was another request.
 local function recall(idempotency)

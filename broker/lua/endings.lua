@@ -72,7 +72,7 @@ local function write_counts()
     local key = 'mg:counts:' .. part
     for field, amount in pairs(fields) do
       local total = redis.pcall('HINCRBY', key, field, string.format('%.0f', amount))
-      if total == amount and part ~= 'jobs' then call('EXPIRE', key, 604800) end -- as COUNT does
+      if total == amount and part ~= 'jobs' then call('EXPIRE', key, KEEP_COUNTERS) end -- as COUNT does
     end
   end
 end

@@ -55,7 +55,7 @@ if type(stored) == 'table' then -- an error
   call('HSET', key, unpack(ARGV, FIRST))
 end
 if owner ~= '' then call('HSET', key, 'owner', owner) end
-if idempotency then remember(idempotency, id, MONTH) end
+if idempotency then remember(idempotency, id, KEEP_UNENDED_JOBS) end
 call('HSET', key, 'origin', q, 'status', 'queued', 'enqueued_at', stamp())
 if expires ~= '' then
   local deadline = now_ms() + expires

@@ -1,6 +1,6 @@
 -- Shared by all scripts: the loader (broker/link/scripts.py) puts before each the definitions that it needs. `kind_of` and
 -- `model_of`, which read the name of a queue and come first, are generated from the table of job kinds
--- (broker/records/job_kinds.py).
+-- (broker/records/job_kinds.py); the ages KEEP_… are those of contract/retention.py.
 --
 -- Keys. q is a queue, such as `predict:<model>`, `predict:<model>:<owner>` or `training`; base is the queue that takes
 -- turns for it, `predict:<model>`; inc is the incarnation of a scorer or trainer.

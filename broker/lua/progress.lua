@@ -4,7 +4,7 @@
 -- ARGV: id, inc, progress (JSON or ''), whole lines for the log (or ''), bytes that the log had before them.
 -- Returns 'mine'; or 'lost' (it was given back) or 'ended' (it was cancelled), and then writes nothing.
 -- Lines that the log has already are not written again: the reply was lost. A log keeps about its last megabyte.
-local LARGEST, KEPT, WEEK = 1048576, 786432, 604800
+local LARGEST, KEPT = 1048576, 786432
 local id, key, log = ARGV[1], 'rq:job:' .. ARGV[1], 'mg:log:' .. ARGV[1]
 allow_when_full()
 local f = fields_of(id, 'status', 'worker_name', 'log_start')
@@ -21,5 +21,5 @@ if length > LARGEST then
   call('HSET', key, 'log_start', (whole(f[3]) or 0) + length - #rest)
   call('SET', log, rest)
 end
-call('EXPIRE', log, WEEK) -- in case stock RQ deletes the job; its end gives both the same TTL
+call('EXPIRE', log, KEEP_UNENDED_LOGS) -- in case stock RQ deletes the job; its end gives both the same TTL
 return 'mine'

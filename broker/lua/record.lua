@@ -11,7 +11,6 @@
 -- each gauge, and the sum of the differences of each total. A slot in which nothing happened has no field. Every ring
 -- stays below the 128 fields up to which Redis stores a hash without overhead.
 local RINGS = { { seconds = 60, slots = 120 }, { seconds = 900, slots = 96 }, { seconds = 21600, slots = 120 } }
-local KEPT = 30 * 86400
 local gauges = tonumber(ARGV[1])
 
 local function numbers_in(values)
@@ -55,7 +54,7 @@ local added = 0
 for i = 2, #ARGV, 2 do
   local of = ARGV[i] == '' and '' or ':' .. ARGV[i]
   local last = call('GET', 'mg:traffic:last' .. of) or (first and ARGV[i + 1] or '')
-  call('SET', 'mg:traffic:last' .. of, ARGV[i + 1], 'EX', KEPT)
+  call('SET', 'mg:traffic:last' .. of, ARGV[i + 1], 'EX', KEEP_TRAFFIC)
   local values = grown(numbers_in(last), numbers_in(ARGV[i + 1]))
   if values then
     for _, ring in ipairs(RINGS) do add('mg:traffic:' .. ring.seconds .. of, ring, values) end

@@ -70,7 +70,7 @@ for at = FIRST, #ARGV, EACH do
     if echo ~= '' then call('HSET', key, 'echo', echo) end
     if request ~= '' then call('HSET', key, 'request', request) end
     for name, value in pairs(fields) do call('HSET', key, name, value) end
-    if fields.idempotency then remember(fields.idempotency, id, MONTH) end
+    if fields.idempotency then remember(fields.idempotency, id, KEEP_UNENDED_JOBS) end
     if expires ~= '' then
       local deadline = now_ms() + expires
       call('HSET', key, 'deadline', deadline)

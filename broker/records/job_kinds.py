@@ -11,7 +11,7 @@ from typing import Any
 
 from broker.records.job_records import job_data, read_file_prediction, read_prediction, read_training
 from broker.records.lease_groups import SCORERS, TRAINERS, LeaseGroup
-from contract.settings import Settings
+from contract.retention import Retention
 from contract.work.api_keys import Scope
 from contract.work.jobs import Job, Status
 
@@ -35,7 +35,7 @@ class JobKind:
     `pinned`: a job has a field `version`, and one without it belongs to another program.
     `logged`: a job has a log.
     `running_count`: running jobs count for the most jobs of an owner, too, not only those that wait.
-    `ttl`: returns the seconds that such a job is kept after its end, under these settings.
+    `kept`: returns the seconds that such a job is kept after its end.
     `published`: the message that a job has ended holds the whole job; otherwise it has to be read.
     `scope`: a key needs it to make such a job, or to cancel one.
     `private_warnings`: they name columns, which neither a terse key nor a webhook gets.
@@ -48,7 +48,7 @@ class JobKind:
     queue: str
     function: str
     group: LeaseGroup
-    ttl: Callable[[Settings], int] = attrgetter("result_ttl")
+    kept: Callable[[Retention], int] = attrgetter("results")
     batched: bool = False
     staged: bool = False
     task: bool = False
@@ -118,9 +118,6 @@ class JobKind:
         return queue == self.queue or (self.per_model and queue.startswith(self.queue))
 
 
-COMMAND_TTL = 60
-"""Seconds that the result of a repository command is kept."""
-
 PREDICTION = JobKind(
     "prediction",
     "predict:",
@@ -137,7 +134,7 @@ TRAINING = JobKind(
     "training",
     "modelgate.training",
     TRAINERS,
-    ttl=lambda settings: settings.keep_days * 86_400,
+    kept=attrgetter("trainings"),
     logged=True,
     scope=Scope.TRAIN,
     fields={"meta": str, "progress": json.loads, "owner": str},
@@ -149,7 +146,7 @@ REPOSITORY_COMMAND = JobKind(
     "modelgate.repository_command",
     TRAINERS,
     running_count=True,
-    ttl=lambda _: COMMAND_TTL,
+    kept=attrgetter("commands"),
 )
 
 FILE_PREDICTION = JobKind(

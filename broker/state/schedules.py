@@ -28,8 +28,9 @@ from broker.access.signatures import Signer
 from broker.link.scripts import Scripts
 from broker.records.job_kinds import TRAINING
 from broker.records.job_records import dumps
-from broker.state.trainer_jobs import SIGNATURE_TTL, TooManyWaiting, training_job
+from broker.state.trainer_jobs import TooManyWaiting, training_job
 from contract.errors import ModelgateError
+from contract.retention import Retention
 from contract.work.api_keys import EVERYBODY, Key
 from contract.work.jobs import timestamp
 from contract.work.quotas import most_of_one_owner
@@ -232,7 +233,7 @@ class Schedules:
         job.created_at = run_at
         job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
         job.save(pipeline=pipeline)
-        until = run_at.timestamp() + SIGNATURE_TTL
+        until = run_at.timestamp() + Retention.unended_jobs
         signature = self._signer.sign_job(TRAINING.queue, job.id, job.data, until)
         pipeline.hset(job.key, mapping={"signature": signature, **({"owner": owner} if owner else {})})
         pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})

@@ -24,9 +24,6 @@ RECIPES = "mg:trainer:recipes"
 PARAMETERS = "mg:trainer:parameters"
 """The key of the parameters of those recipes, as JSON: lists of `Parameter` by recipe."""
 
-SIGNATURE_TTL = 30 * 86_400.0
-"""Seconds within which a training must begin, even after stock RQ has requeued it: then its signature expires."""
-
 
 class TrainerUnavailable(Exception):
     """No trainer is alive, has time, or would accept the job."""

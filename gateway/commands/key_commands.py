@@ -71,7 +71,7 @@ class _Installation:
         connection = connect(settings.redis_url, TIMEOUT)
         durability = Durability(settings.redis_replicas, TIMEOUT)
         marker = Marker(settings.marker)
-        audit = AuditLog(connection, settings.audit_days, durability)
+        audit = AuditLog(connection, settings.retention.audit_days, durability)
         admin = KeyAdmin(Keys(connection, durability), marker, Repository(settings.models_dir))
         return cls(admin, marker, audit, not settings.admin_key and settings.allow_anonymous is not False)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from werkzeug.sansio.http import parse_cookie
 
 from broker.access.sessions import Sessions
+from contract.retention import Retention
 from runtime.ttl_cache import TtlCache
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 _COOKIE = "modelgate_session"
 PATH = "/ui"
 """Browsers send the cookie to these addresses only, and only pages take it."""
-LASTS = 12 * 3600
-"""Seconds from signing in to the end of a session: a working day."""
-
 CACHED = 2.0
 """Seconds for which a process caches which key a session stands for."""
 _MOST_CACHED = 2_000
@@ -68,7 +66,7 @@ class BrowserSessions:
     def open(self, fingerprint: str) -> str:
         """Return the id of a new session of the key with this fingerprint."""
         session = new_id()
-        self._sessions.open(session, fingerprint, LASTS)
+        self._sessions.open(session, fingerprint, Retention.sessions)
         return session
 
     def end(self, session: str) -> None:

@@ -15,6 +15,7 @@ from typing import IO
 
 from contract.errors import Code, ModelgateError
 from contract.files import free_share
+from contract.retention import Retention
 from contract.settings import Settings
 from runtime.spool.names import FileFolder, upload_name
 from runtime.spool.room import Room, SpoolRoom
@@ -23,8 +24,6 @@ _PART = ".part"
 """The end of the name of a file that is still being received."""
 _FIRST_CLAIM, _LARGEST_CLAIM = 64 * 1024, 1024 * 1024
 """Bytes that a file claims at first, and at most, beyond the received ones. In between it claims as many again."""
-_ORPHAN_FOR = 3600.0
-"""Seconds without a change after which an upload without a job is removed: the gateway that received it has died."""
 
 
 class UploadTooLarge(Exception):
@@ -62,7 +61,7 @@ class Spool:
             with suppress(OSError, ValueError):
                 self.upload(name).unlink()
 
-    def sweep_uploads(self, keep: Collection[object], orphan_for: float = _ORPHAN_FOR) -> None:
+    def sweep_uploads(self, keep: Collection[object], orphan_for: float = Retention.unused_uploads) -> None:
         """Remove uploads that have not changed for `orphan_for` seconds, except those in `keep`."""
         with suppress(OSError):
             for path in self.folder.iterdir():

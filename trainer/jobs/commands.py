@@ -63,7 +63,7 @@ def remove_model(settings: Settings, connection: Redis, command: RepositoryComma
         schedules.delete(command.model)
         remark = "its schedule is removed with it, and comes back if the model is restored"
     removed_at = removal.remove(repository, command.model)
-    until = timestamp(removed_at + timedelta(days=settings.keep_days))
+    until = timestamp(removed_at + timedelta(days=settings.retention.removed_model_days))
     return {**_answer(settings, command, remark), "restorable_until": until}
 
 
@@ -163,7 +163,7 @@ def carry_out(payload: Mapping[str, Any], settings: Settings, connection: Redis)
 
 
 def schedules_of(settings: Settings, connection: Redis) -> Schedules:
-    ttls = {"timeout": settings.train_timeout, "result_ttl": TRAINING.ttl(settings)}
+    ttls = {"timeout": settings.train_timeout, "result_ttl": TRAINING.kept(settings.retention)}
     return Schedules(connection, Signer.from_settings(settings), **ttls)
 
 

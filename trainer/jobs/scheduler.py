@@ -18,7 +18,8 @@ from broker.link.connection import connect
 from broker.records.job_kinds import TRAINING
 from broker.sides.trainer import Scheduler, unfinished
 from broker.state.schedules import Schedule
-from broker.state.trainer_jobs import SIGNATURE_TTL, enqueue, training_job
+from broker.state.trainer_jobs import enqueue, training_job
+from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from runtime.duties import Duties
@@ -49,7 +50,7 @@ class TrainingScheduler:
         self._signer = Signer.from_settings(settings)
         self._scheduler = Scheduler(self._redis, TRAINING.queue)
         self._schedules = schedules_of(settings, self._redis)
-        self._audit = AuditLog(self._redis, settings.audit_days, of_trainer=True)
+        self._audit = AuditLog(self._redis, settings.retention.audit_days, of_trainer=True)
         self._repository = RepositoryWriter(settings.models_dir)
         self._done = DoneJobs(settings.models_dir)
         signing = SigningPolicy.from_settings(settings)
@@ -108,9 +109,9 @@ class TrainingScheduler:
         self._on_start.look(models, self._leads)
 
     def _submit(self, model: str) -> None:
-        ttls = {"timeout": self._settings.train_timeout, "result_ttl": TRAINING.ttl(self._settings)}
+        ttls = {"timeout": self._settings.train_timeout, "result_ttl": TRAINING.kept(self._settings.retention)}
         job = training_job(self._redis, TrainingRequest(model, model), **ttls)
-        enqueue(self._redis, self._signer, TRAINING, job, ttl=SIGNATURE_TTL)
+        enqueue(self._redis, self._signer, TRAINING, job, ttl=Retention.unended_jobs)
 
     def _sweep_staging(self) -> None:
         """Remove the folders of trainings that were killed."""
@@ -120,10 +121,11 @@ class TrainingScheduler:
     def _sweep(self) -> None:
         uploads = [payload.get("upload") for payload in unfinished(self._redis, TRAINING)]
         Spool.of(self._settings).sweep_uploads(uploads)
-        self._done.sweep(SIGNATURE_TTL * 1.1)  # their age counts from the run, and a signature is older
+        self._done.sweep(Retention.done_jobs)  # their age counts from the run, and a signature is older
         try:
-            for model in forget(self._repository, self._settings.keep_days):
-                log.info("%s was removed more than %d days ago and is deleted", model, self._settings.keep_days)
+            days = self._settings.retention.removed_model_days
+            for model in forget(self._repository, days):
+                log.info("%s was removed more than %d days ago and is deleted", model, days)
         except OSError as error:
             log.warning("removed models cannot be deleted: %s: %s", error.filename, error.strerror)
 

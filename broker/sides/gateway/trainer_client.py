@@ -13,12 +13,11 @@ from broker.access.signatures import Signer
 from broker.link.durability import Durability
 from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFlight
 from broker.link.scripts import Scripts
-from broker.records.job_kinds import COMMAND_TTL, REPOSITORY_COMMAND, TRAINING
+from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING
 from broker.state.job_reading import read_end, read_jobs
 from broker.state.trainer_jobs import (
     PARAMETERS,
     RECIPES,
-    SIGNATURE_TTL,
     TrainerUnavailable,
     enqueue,
     make_job,
@@ -26,6 +25,7 @@ from broker.state.trainer_jobs import (
 )
 from contract.errors import Failure, ModelgateError
 from contract.model.parameters import RecipeParameter
+from contract.retention import Retention
 from contract.work.api_keys import EVERYBODY, Key
 from contract.work.jobs import Job, Status, reply_channel, timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
@@ -53,7 +53,7 @@ class TrainerClient:
         timeout: int,
         result_ttl: int,
         durability: Durability | None = None,
-        command_ttl: int = COMMAND_TTL,
+        command_ttl: int = Retention.commands,
         request_ids: Callable[[], str] = str,
         owner: Callable[[], str] = str,
         idempotency: Callable[[], str] = str,
@@ -87,7 +87,7 @@ class TrainerClient:
             self._signer,
             TRAINING,
             job,
-            ttl=SIGNATURE_TTL,
+            ttl=Retention.unended_jobs,
             durability=self._durability,
             request=self._request_ids(),
             owner=caller.owner,
@@ -120,7 +120,7 @@ class TrainerClient:
             command.to_json(),
             f"{command.action} {command.model}",
             timeout=max(1, round(wait)),
-            result_ttl=self._command_ttl if idempotency else COMMAND_TTL,
+            result_ttl=self._command_ttl if idempotency else Retention.commands,
         )
         most = COMMAND_START_TIMEOUT + wait
         job_id = enqueue(

@@ -15,11 +15,12 @@ from werkzeug.serving import make_server
 
 from broker.access.key_store import KEYS
 from broker.access.sessions import MOST, Sessions
+from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope, fingerprint, new_token
 from gateway.app import Gateway, create_app
 from gateway.door import authentication, sessions
-from gateway.door.sessions import LASTS, cookie_of
+from gateway.door.sessions import cookie_of
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.pages.browsers import TOKEN, Browser
 from tests.support import InThreads, until
@@ -146,10 +147,10 @@ def test_sessions_end_after_a_working_day_and_are_limited(client: FlaskClient, r
     session = browser.client.get_cookie(COOKIE, path="/ui")
     assert session is not None
     (stored,) = redis.keys("mg-gateway:session:*")
-    assert session.value not in stored.decode() and LASTS - 60 < redis.ttl(stored) <= LASTS
+    assert session.value not in stored.decode() and Retention.sessions - 60 < redis.ttl(stored) <= Retention.sessions
     store_of_sessions = Sessions(redis)
     for number in range(MOST):
-        store_of_sessions.open(f"s{number}", fingerprint(token), LASTS)
+        store_of_sessions.open(f"s{number}", fingerprint(token), Retention.sessions)
     assert store_of_sessions.find(session.value) is None and store_of_sessions.find("s0") is not None
     assert len(redis.keys("mg-gateway:session:*")) == MOST
 

@@ -17,8 +17,8 @@ from redis import Redis
 
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.trainer import OwnedJob
-from broker.state.trainer_jobs import SIGNATURE_TTL
 from contract.errors import ModelgateError
+from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.jobs import Status
 from contract.work.training import RepositoryAction, RepositoryCommand
@@ -246,11 +246,11 @@ def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: Tra
 
 def test_the_record_of_a_job_is_removed_after_its_signature_has_expired(tmp_path: Path) -> None:
     done = DoneJobs(tmp_path)
-    done.sweep(SIGNATURE_TTL * 1.1)
+    done.sweep(Retention.done_jobs)
     for name, days in (("a" * 32, 29), ("b" * 32, 34)):
         done.add(name)
         os.utime(tmp_path / DONE / name, (time.time() - days * 86_400,) * 2)
-    done.sweep(SIGNATURE_TTL * 1.1)
+    done.sweep(Retention.done_jobs)
     assert ["a" * 32 in done, "b" * 32 in done] == [True, False]
 
 

@@ -343,7 +343,7 @@ def main() -> None:
         time.sleep(seconds)
         return False
 
-    audit = AuditLog(connection, settings.audit_days, of_trainer=True).write
+    audit = AuditLog(connection, settings.retention.audit_days, of_trainer=True).write
     watch(Inbox(settings, promote, log, request_loads, audit), stop_requested, log)
 
 
