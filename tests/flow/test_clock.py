@@ -104,6 +104,7 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
         ("gateway/pages/wording.py", "datetime.now(UTC)"),  # how long ago something was
         ("gateway/http/exchange.py", "time.time_ns()"),  # spans of OpenTelemetry, here and in the scorer
         ("worker/scorer.py", "time.time_ns()"),
+        ("worker/bulk_lane.py", "time.time_ns()"),
         ("gateway/server/responses.py", "time.time()"),  # the header Date
         ("worker/template.py", "datetime.now(UTC)"),  # since when a model cannot be loaded
     }
