@@ -14,7 +14,18 @@ RECIPES = re.findall(r"^### (an? [^\n]+), such as `(\w+)`\n\n((?:(?:\d\.|  ) [^\
 
 def test_each_addition_has_a_recipe() -> None:
     added = [what.split(" ", 1)[1] for what, _, _ in RECIPES]
-    assert added == ["metric", "setting", "job kind", "scope", "protocol", "file format", "kernel", "page", "service"]
+    assert added == [
+        "metric",
+        "setting",
+        "job kind",
+        "scope",
+        "option of a request",
+        "protocol",
+        "file format",
+        "kernel",
+        "page",
+        "service",
+    ]
 
 
 @pytest.mark.parametrize(("what", "example", "steps"), RECIPES, ids=[what for what, _, _ in RECIPES])
