@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -107,6 +108,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep modules and tests, a million objects, out of each later garbage collection: it took a third of all time."""
+    gc.collect()
+    gc.freeze()
 
 
 class _Scheduling(LoadFileScheduling):
