@@ -13,12 +13,12 @@ import typer
 from rich.console import RenderableType
 from rich.live import Live
 
-from modelgate.command.exits import Failed
+from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
 from modelgate.command.verbs import flag, option
-from modelgate.jobs import KINDS, FileJob
+from modelgate.jobs import KINDS, FileJob, Job
 
 Id = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
 _PAUSE = 1.0
@@ -95,6 +95,14 @@ def download(
         return
     saved = save(job, output)
     session.show({**job.json, "files": [str(path) for path in saved.files]}, lambda: [saved.sentence])
+
+
+def wait_for(job: Job) -> None:
+    """Wait until a job has succeeded. Raises `Failed` after Ctrl-C, which cancels it, and `JobFailed`."""
+    try:
+        job.wait()
+    except KeyboardInterrupt:
+        raise Failed(f"the {job.kind.replace('_', ' ')} {job.id} is {job.status}", ExitCode.INTERRUPTED) from None
 
 
 def _watch(session: Session, look: Callable[[], list[dict[str, Any]]]) -> None:

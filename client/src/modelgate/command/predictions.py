@@ -13,8 +13,8 @@ from typing import IO, Annotated
 
 import typer
 
-from modelgate.command.bar import Bar, follow
 from modelgate.command.exits import ExitCode, Failed
+from modelgate.command.jobs import wait_for
 from modelgate.command.models import Reference
 from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session
@@ -53,7 +53,7 @@ def predict(
     output = None if str(output) == "-" else output
     if output and not output.parent.is_dir():
         raise Failed(f"{output.parent} is no folder; name a file in one that exists", ExitCode.USAGE)
-    with Bar(session.err) as bar, _opened(rows) as file:
+    with _opened(rows) as file:
         input_format = format_ or format_of_name(rows) or _format_of(file)
         kind = (format_of_name(output) if output else None) or input_format
         if output is None and kind is RowsFormat.PARQUET and sys.stdout.isatty():
@@ -65,12 +65,9 @@ def predict(
             method=method,
             strict=strict,
             escape_formulas=escape,
-            progress=False,
-            on_sent=bar.sending,
         )
-        follow(job, bar)
-        bar.say("saving")
-        saved = save(job, output) if output else print_out(job)
+    wait_for(job)
+    saved = save(job, output) if output else print_out(job)
     session.notes(job.json["warnings"])
     if output is None:
         session.note(saved.sentence)

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from modelgate.command.bar import Bar
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.models import Name, split
 from modelgate.command.session import Session, segment
@@ -47,7 +46,7 @@ def publish(
 
     A pickle is a program that Modelgate runs: publish only what you would run.
     """
-    with Bar(session.err) as bar, warnings.catch_warnings(action="ignore", category=ModelgateWarning):
+    with warnings.catch_warnings(action="ignore", category=ModelgateWarning):
         state = session.client.publish(
             name or likely_name(file),
             file,
@@ -58,8 +57,6 @@ def publish(
             alias=alias,
             promote=not no_promote,
             accept=["signature"] if accept_signature else [],
-            progress=False,
-            on_sent=bar.sending,
         )
     session.notes(state["warnings"])
     made = f"{state['name']}@{state['version']}"

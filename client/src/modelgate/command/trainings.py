@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
 
-from modelgate.command.bar import Bar, follow
 from modelgate.command.exits import ExitCode, Failed
+from modelgate.command.jobs import wait_for
 from modelgate.command.models import Name, words
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
@@ -37,9 +37,8 @@ def train(
     """
     if rows is not None and options.path is not None:
         raise Failed(f"{rows} and --path both name the rows; give one of them", ExitCode.USAGE)
-    with Bar(session.err) as bar:
-        run = _submitted(session, name, rows, options.to_json(), bar)
-        follow(run, bar)
+    run = _submitted(session, name, rows, options.to_json())
+    wait_for(run)
     session.notes(run.output["remarks"])
     session.show(run.json, lambda: outcome(run.output))
     if not run.promoted:
@@ -105,11 +104,11 @@ def _measured(output: Mapping[str, Any]) -> str:
     return f"{words(name)} {value:,.2f}" if isinstance(value, int | float) else "nothing was measured"
 
 
-def _submitted(session: Session, name: str, rows: Path | None, request: dict[str, Any], bar: Bar) -> TrainingRun:
+def _submitted(session: Session, name: str, rows: Path | None, request: dict[str, Any]) -> TrainingRun:
     if rows is not None:
-        return session.client.train(name, rows, **request, progress=False, on_sent=bar.sending)
+        return session.client.train(name, rows, **request)
     made = session.client.request("POST", f"/v1/models/{segment(name)}/train", json=request)
-    return cast(TrainingRun, session.client.job(made["id"]))
+    return TrainingRun(session.client, made)
 
 
 def _schedules(schedules: Iterable[Mapping[str, Any]]) -> Iterable[RenderableType]:
