@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from modelgate.command.exits import ExitCode, Failed
-from modelgate.command.saving import print_out, save
+from modelgate.command.saving import deliver
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
 from modelgate.command.verbs import flag, option
@@ -90,11 +90,7 @@ def download(
     job = session.client.job(job_id)
     if not isinstance(job, FileJob):
         raise Failed(f"{job_id} is a {job.kind}, which has no file; see `modelgate job {job_id}`")
-    if str(output) == "-":
-        session.note(print_out(job).sentence)
-        return
-    saved = save(job, output)
-    session.show({**job.json, "files": [str(path) for path in saved.files]}, lambda: [saved.sentence])
+    deliver(session, job, None if str(output) == "-" else output)
 
 
 def wait_for(job: Job) -> None:

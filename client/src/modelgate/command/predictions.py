@@ -16,7 +16,7 @@ import typer
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.jobs import wait_for
 from modelgate.command.models import Reference
-from modelgate.command.saving import print_out, save
+from modelgate.command.saving import deliver
 from modelgate.command.session import Session
 from modelgate.command.terminal import one_line
 from modelgate.command.verbs import flag, option
@@ -67,13 +67,10 @@ def predict(
             escape_formulas=escape,
         )
     wait_for(job)
-    saved = save(job, output) if output else print_out(job)
     session.notes(job.json["warnings"])
+    deliver(session, job, output)
     if output is None:
-        session.note(saved.sentence)
         _show_errors(session, job)
-    else:
-        session.show({**job.json, "files": [str(path) for path in saved.files]}, lambda: [saved.sentence])
 
 
 @contextmanager

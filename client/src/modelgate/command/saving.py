@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO
 
+from modelgate.command.session import Session
 from modelgate.command.terminal import count
 from modelgate.file_formats import RowsFormat, format_of_name
 from modelgate.files import replacing
@@ -18,38 +18,29 @@ from modelgate.jobs import FileJob
 _FIELDS = ("row", "field", "code", "message")
 
 
-@dataclass(frozen=True)
-class Saved:
-    """The files that the answers to `rows` rows are in; `errors` rows have none."""
-
-    rows: int
-    errors: int
-    files: tuple[Path, ...] = ()
-
-    @property
-    def sentence(self) -> str:
-        """Such as `100,000 rows, 3 errors → out.csv, out.errors.csv`."""
-        counts = count(self.rows, "row") + (f", {count(self.errors, 'error')}" if self.errors else "")
-        return f"{counts} → {', '.join(map(str, self.files))}" if self.files else counts
+def deliver(session: Session, job: FileJob, output: Path | None) -> None:
+    """Save the answers of a job that has succeeded, or write them to standard output, and print a line such as
+    `100,000 rows, 3 errors → out.csv, out.errors.csv`."""
+    counts = count(job.rows, "row") + (f", {count(job.errors, 'error')}" if job.errors else "")
+    if output is None:
+        job.download(sys.stdout.buffer)
+        sys.stdout.flush()
+        session.note(counts)
+        return
+    files = [str(path) for path in save(job, output)]
+    session.show({**job.json, "files": files}, lambda: [f"{counts} → {', '.join(files)}"])
 
 
-def save(job: FileJob, output: Path) -> Saved:
-    """Save the answers of a job that has succeeded. Raises `ModelgateError` and OSError."""
+def save(job: FileJob, output: Path) -> list[Path]:
+    """Save the answers of a job that has succeeded, and return the files. Raises `ModelgateError` and OSError."""
     errors = errors_file(output)
     job.download(output)
     if not job.errors:
         errors.unlink(missing_ok=True)  # those of an earlier run are not true any more
-        return Saved(job.rows, 0, (output,))
+        return [output]
     with replacing(errors) as binary, TextIOWrapper(binary, encoding="utf-8", newline="") as file:
         write_errors(job, file, as_json=errors.suffix == ".ndjson")
-    return Saved(job.rows, job.errors, (output, errors))
-
-
-def print_out(job: FileJob) -> Saved:
-    """Write the answers of a job that has succeeded to standard output."""
-    job.download(sys.stdout.buffer)
-    sys.stdout.flush()
-    return Saved(job.rows, job.errors)
+    return [output, errors]
 
 
 def errors_file(output: Path) -> Path:
