@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from modelgate.command import audit, doctor, jobs, keys, models, predictions, profile, publishing, reports, trainings
+from modelgate.command import audit, doctor, jobs, keys, models, predictions, profile, publishing, trainings
 from modelgate.command.exits import ExitCode, Failed, exit_code
 from modelgate.command.session import without_none
 from modelgate.command.terminal import one_line
@@ -31,7 +31,7 @@ app = typer.Typer(
 _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.remove, publishing.restore),
-    *(trainings.train, trainings.schedule, reports.report),
+    *(trainings.train, trainings.schedule, models.report),
 )
 _JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _ACCESS = "Keys and access"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +13,72 @@ from rich.console import RenderableType
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.jobs import wait_for
 from modelgate.command.models import Name, words
-from modelgate.command.session import Session, segment
+from modelgate.command.session import Session, segment, without_none
 from modelgate.command.terminal import count, moment, table
-from modelgate.command.training_options import TrainingOptions
-from modelgate.command.verbs import flag
+from modelgate.command.verbs import flag, option
 from modelgate.jobs import TrainingRun
 
 _FEWEST, _MOST = 2, 4
 """Digits of a figure after the point: as few as tell two of them apart."""
+
+
+def _option(text: str, metavar: str | None = None, *names: str) -> Any:
+    return option(text, *names, metavar=metavar, rich_help_panel="The training")
+
+
+@dataclass
+class TrainingOptions:
+    """The options of a training."""
+
+    target: Annotated[str | None, _option("The column to predict.", "COLUMN")] = None
+    id_: Annotated[str | None, _option("The column that identifies a row.", "COLUMN", "--id")] = None
+    feature: Annotated[
+        list[str] | None, _option("A column to learn from; by default all others. May be repeated.", "COLUMN")
+    ] = None
+    kind: Annotated[
+        list[str] | None, _option("The kind of a column, such as zip=string. May be repeated.", "COLUMN=KIND")
+    ] = None
+    estimator: Annotated[str | None, _option("linear, boosting, forest or blend; by default the best.")] = None
+    recipe: Annotated[
+        str | None, _option("The recipe; by default the one with the name of the model, else tabular.", "NAME")
+    ] = None
+    path: Annotated[str | None, _option("A file below DATA_DIR of the server to learn from.", "FILE")] = None
+    floor: Annotated[float | None, _option("The gate: the least value of the metric.")] = None
+    margin: Annotated[float | None, _option("The gate: by how much the metric may be worse than now.")] = None
+    metric: Annotated[str | None, _option("The metric of the gate; by default the most telling one.")] = None
+    require_comparison: Annotated[
+        bool, _option("The gate: the version can be compared with the one it replaces.", None, "--require-comparison")
+    ] = False
+    accept_signature: Annotated[
+        bool, _option("Promote it even if callers have to change something.", None, "--accept-signature")
+    ] = False
+    alias: Annotated[str | None, _option("The alias that the version gets; by default current.", "NAME")] = None
+    notes: Annotated[str | None, _option("A remark that the version keeps.", "TEXT")] = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the training request. Raises `Failed`."""
+        request = {
+            "target": self.target,
+            "id_field": self.id_,
+            "features": self.feature or None,
+            "kinds": dict(map(_kind, self.kind or ())) or None,
+            "parameters": {"estimator": self.estimator} if self.estimator else None,
+            "recipe": self.recipe,
+            "data": {"path": self.path} if self.path else None,
+            "gate": without_none(
+                {
+                    "floor": self.floor,
+                    "margin": self.margin,
+                    "metric": self.metric,
+                    "require_comparison": self.require_comparison or None,
+                }
+            )
+            or None,
+            "accept": ["signature"] if self.accept_signature else None,
+            "alias": self.alias,
+            "notes": self.notes,
+        }
+        return without_none(request)
 
 
 def train(
@@ -102,6 +161,13 @@ def _compared(comparison: Mapping[str, Any], other: str) -> str:
 def _measured(output: Mapping[str, Any]) -> str:
     name, value = output["headline"], output["metrics"].get(output["headline"])
     return f"{words(name)} {value:,.2f}" if isinstance(value, int | float) else "nothing was measured"
+
+
+def _kind(text: str) -> tuple[str, str]:
+    column, _, kind = text.rpartition("=")
+    if not column:
+        raise Failed(f"--kind {text!r} is not COLUMN=KIND, such as zip=string", ExitCode.USAGE)
+    return column, kind
 
 
 def _submitted(session: Session, name: str, rows: Path | None, request: dict[str, Any]) -> TrainingRun:
