@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -111,10 +111,8 @@ def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that a model depends on."""
     installed = {"python": platform.python_version()}
     for name in _LIBRARIES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return installed
 
 
@@ -148,10 +146,8 @@ def _dumps(pickler: Any, model: Any) -> bytes:
 
 def _pickler() -> Any:
     for name in _PICKLERS:
-        try:
+        with suppress(ImportError):
             return importlib.import_module(name)
-        except ImportError:
-            continue
     raise ModelgateError("publishing a model needs cloudpickle: pip install cloudpickle; or publish a file")
 
 

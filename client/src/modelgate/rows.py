@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import numbers
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -203,9 +203,7 @@ def pandas() -> Any:
 
 
 def _library(name: str) -> Any:
-    if name not in sys.modules:
-        try:
-            __import__(name)
-        except ImportError:
-            return None
-    return sys.modules[name]
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
