@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import FieldError, InvalidInstances
-from contract.json_objects import RepeatedKeys
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from contract.rows.coercion import coerce
-from contract.rows.instances import MAX_NAMES, Coerced, Grid, Instances, Records
+from contract.rows.instances import MAX_NAMES, Coerced, Grid, Records
 from contract.rows.record_rows import MAX_LIST
+from tests.contract.rows.test_coercion import MANY, deterministic, marks, one_error, refused, repeating
 
 OUTPUTS = (Output(OutputKind.CLASS),)
 MAILS = Signature((Field("text", Kind.STRING, aliases=("message",)),), OUTPUTS, format=RowFormat.TEXTS)
@@ -30,20 +30,10 @@ VISITS = Signature(
     format=RowFormat.RECORDS,
 )
 HASHED = Signature((), OUTPUTS, format=RowFormat.RECORDS)
-MANY = 50
-"""Enough rows for texts to be converted in bulk."""
 
 
-def refused(instances: Instances, by: Signature) -> InvalidInstances:
-    with pytest.raises(InvalidInstances) as caught:
-        coerce(instances, by)
-    return caught.value
-
-
-def one_error(row: Any, by: Signature = VISITS) -> FieldError:
-    invalid = refused(Records([row]), by)
-    assert invalid.total == 1
-    return invalid.errors[0]
+def error_of(row: Any, by: Signature = VISITS) -> FieldError:
+    return one_error(Records([row]), by)
 
 
 def record(row: Any, by: Signature = VISITS) -> Any:
@@ -66,7 +56,7 @@ def test_a_text_is_taken_as_it_is(text: str) -> None:
 def test_what_is_no_text_is_refused_with_its_row(wrong: Any, before: int) -> None:
     invalid = refused(Grid(None, [*[["buy now"]] * before, [wrong]]), MAILS)
     code = "null_not_allowed" if wrong is None else "not_a_string"
-    assert [(error.row, error.field, error.code) for error in invalid.errors] == [(before, "text", code)]
+    assert marks(invalid) == [(before, "text", code)]
     assert invalid.errors[0].message.startswith("'text' must be text; it is ")
 
 
@@ -82,15 +72,14 @@ def test_the_only_column_of_a_csv_is_the_text_whatever_its_name_is() -> None:
         assert coerce(Grid([name], [["buy"]], ","), MAILS) == Coerced([("buy",)], None, [])
     remark = "the only column, 'mail', was taken as 'text'"
     assert coerce(Grid(["mail"], [["buy"], ["5"]], ","), MAILS) == Coerced([("buy",), ("5",)], None, [remark])
-    (error,) = refused(Grid(["mail", "id"], [["buy", "1"]], ","), MAILS).errors
-    assert (error.row, error.field, error.code) == (None, "text", "missing_field")
+    assert marks(refused(Grid(["mail", "id"], [["buy", "1"]], ","), MAILS)) == [(None, "text", "missing_field")]
     # In JSON a wrong name may be a mistake, as in a table.
     assert refused(Records([{"mail": "buy"}]), MAILS).errors[0].message == "'text' is missing"
 
 
 def test_lists_of_another_width_than_one_text_are_refused() -> None:
     invalid = refused(Grid(None, [["buy"], ["buy", "now"], []]), MAILS)
-    assert [(error.row, error.code) for error in invalid.errors] == [(1, "wrong_length"), (2, "wrong_length")]
+    assert marks(invalid) == [(1, None, "wrong_length"), (2, None, "wrong_length")]
 
 
 def test_a_lenient_request_keeps_the_texts() -> None:
@@ -155,7 +144,7 @@ def test_a_value_is_read_as_the_model_knows_its_name(name: str, value: Any, expe
     ],
 )
 def test_a_value_that_the_model_cannot_take_is_refused_with_its_name(name: str, value: Any, code: str) -> None:
-    error = one_error({"city": "Rome", name: value})
+    error = error_of({"city": "Rome", name: value})
     assert (error.row, error.field, error.code) == (0, name, code)
     assert len(error.message.encode(errors="backslashreplace")) < 300
 
@@ -169,7 +158,7 @@ def test_hashed_records_take_any_names_and_no_lists() -> None:
     row = {"a": 1, "b": "x", "c": False, "d": 2.5}
     coerced = coerce(Records([row]), HASHED)
     assert (coerced.rows, coerced.ids, coerced.warnings) == ([(row,)], None, [])
-    assert one_error({"a": ["x"]}, HASHED).message == (
+    assert error_of({"a": ["x"]}, HASHED).message == (
         "'a' must be a number, a text, true or false; it is a list of 1 value"
     )
 
@@ -183,23 +172,21 @@ def test_ids_are_checked_and_kept_out_of_the_record() -> None:
     coerced = coerce(Records([{"key": "k1", "visits": 1}, {"key": None}, {"visits": 2}]), VISITS)
     assert coerced.rows == [({"visits": 1.0},), ({},), ({"visits": 2.0},)]
     assert coerced.ids == ["k1", None, None]
-    assert one_error({"key": ["k1"]}).code == "not_an_id"
+    assert error_of({"key": ["k1"]}).code == "not_an_id"
 
 
 def test_a_row_that_is_no_record_is_refused() -> None:
     for row in ([1, 2], "Rome", 5, None):
-        assert one_error(row).message.startswith("row 0 must be an object of names and values; it is ")
+        assert error_of(row).message.startswith("row 0 must be an object of names and values; it is ")
     assert refused(Grid(None, [["Rome", 3]]), VISITS).errors[0].code == "not_a_row"
-    wide = one_error({str(number): 1 for number in range(MAX_NAMES + 1)})
+    wide = error_of({str(number): 1 for number in range(MAX_NAMES + 1)})
     assert (wide.code, wide.message) == ("too_many_names", "row 0 has 10001 names, and at most 10000 are read")
 
 
 def test_a_repeated_name_is_refused() -> None:
-    twice = RepeatedKeys({"city": "Rome"})
-    twice.repeated = ("city",)
-    assert one_error(twice).code == "repeated_field"
-    (error,) = refused(Grid(["city", "city"], [["Rome", "Oslo"]]), VISITS).errors
-    assert (error.row, error.field, error.code) == (0, "city", "repeated_field")
+    assert error_of(repeating({"city": "Rome"}, "city")).code == "repeated_field"
+    grid = Grid(["city", "city"], [["Rome", "Oslo"]])
+    assert marks(refused(grid, VISITS)) == [(0, "city", "repeated_field")]
 
 
 def test_every_error_of_every_row_is_found() -> None:
@@ -233,8 +220,8 @@ def test_a_csv_of_records_has_numbers_texts_and_blank_cells() -> None:
 
 def test_a_ragged_row_is_refused() -> None:
     for separator in (None, ","):
-        invalid = refused(Grid(["city", "visits"], [["Rome", "1"], ["Rome"]], separator), VISITS)
-        assert [(error.row, error.code) for error in invalid.errors] == [(1, "not_a_row")]
+        grid = Grid(["city", "visits"], [["Rome", "1"], ["Rome"]], separator)
+        assert marks(refused(grid, VISITS)) == [(1, None, "not_a_row")]
 
 
 values = st.recursive(
@@ -244,7 +231,7 @@ values = st.recursive(
 names = st.sampled_from(["city", "visits", "age", "plan", "key"]) | st.text(max_size=3)
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@deterministic
 @given(st.lists(st.dictionaries(names, values, max_size=5) | values, max_size=4), st.sampled_from([VISITS, HASHED]))
 def test_whatever_is_taken_can_be_written_as_json_and_hashed(rows: list[Any], by: Signature) -> None:
     try:
