@@ -31,24 +31,9 @@ def test_another_request_id_is_replaced(request_id: str) -> None:
 @pytest.mark.parametrize(
     "traceparent",
     [
-        *(
-            "",
-            "00",
-            PARENT.upper(),
-            f"{PARENT}-",
-            f"{PARENT} ",
-            f" {PARENT}",
-            f"{PARENT}\n",
-            PARENT[:-1],
-            f"{PARENT},{PARENT}",
-        ),
-        *(
-            f"ff{PARENT[2:]}",
-            f"01{PARENT[2:]}",
-            f"00-{'0' * 32}-{SPAN}-01",
-            f"00-{TRACE}-{'0' * 16}-01",
-            f"00-{TRACE}-{SPAN}-0g",
-        ),
+        *("", "00", PARENT.upper(), f"{PARENT}-", f"{PARENT} ", f" {PARENT}", f"{PARENT}\n", PARENT[:-1]),
+        *(f"{PARENT},{PARENT}", f"ff{PARENT[2:]}", f"01{PARENT[2:]}"),
+        *(f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01", f"00-{TRACE}-{SPAN}-0g"),
     ],
 )
 def test_an_invalid_traceparent_is_ignored(traceparent: str) -> None:

@@ -30,20 +30,9 @@ def test_a_url_has_its_parts(url: str, host: str, port: int, path: str) -> None:
     "url",
     [
         *("", "example.org", "ftp://example.org", "https://", "https:///x", "https://user:word@example.org/"),
-        *(
-            "https://example.org:0/",
-            "https://example.org:99999/",
-            "https://exa mple.org/",
-            "https://example.org/\r\nX: 1",
-        ),
-        *(
-            "http://127.1/",
-            "http://0x7f000001/",
-            "http://2130706433/",
-            "http://127.0.0.1.1/",
-            "https://ex\u00e4mple.org/",
-        ),
-        *("https://[::1/", "https://-x.org/", "https://" + "a" * 2050),
+        *("https://example.org:0/", "https://example.org:99999/", "https://exa mple.org/", "https://ex\u00e4mple.org/"),
+        *("http://127.1/", "http://0x7f000001/", "http://2130706433/", "http://127.0.0.1.1/"),
+        *("https://[::1/", "https://-x.org/", "https://example.org/\r\nX: 1", "https://" + "a" * 2050),
     ],
 )
 def test_what_is_no_url_of_a_webhook_is_refused(url: str) -> None:
@@ -54,30 +43,10 @@ def test_what_is_no_url_of_a_webhook_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        *(
-            "127.0.0.1",
-            "127.8.8.8",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-        ),
-        *(
-            "169.254.169.254",
-            "224.0.0.1",
-            "255.255.255.255",
-            "240.0.0.1",
-            "192.0.2.1",
-            "198.18.0.1",
-            "::1",
-            "::",
-            "fe80::1",
-            "fd00::1",
-        ),
+        *("127.0.0.1", "127.8.8.8", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"),
+        *("224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fd00::1"),
         *("192.0.0.8", "192.0.0.10", "192.88.99.1", "fec0::1", "3fff::1", "3fff:fff::1", "5f00::1", "64:ff9b:1::1"),
-        *("::ffff:192.0.0.8", "64:ff9b::c058:6301", "2002:c000:8::"),
+        *("0.0.0.0", "::ffff:192.0.0.8", "64:ff9b::c058:6301", "2002:c000:8::"),
         *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1", "ff02::1"),
     ],
 )
@@ -98,12 +67,8 @@ def test_an_operator_can_allow_hosts_addresses_and_networks() -> None:
     allowed = AllowedTargets(["hooks.internal", "10.1.0.0/16", "::1"])
     private = ipaddress.ip_address("192.168.0.7")
     assert allowed.allow("hooks.internal", private) and not allowed.allow("other.internal", private)
-    assert allowed.allow("x", ipaddress.ip_address("10.1.2.3")) and not allowed.allow(
-        "x", ipaddress.ip_address("10.2.0.1")
-    )
-    assert allowed.allow("x", ipaddress.ip_address("::ffff:10.1.2.3")) and allowed.allow(
-        "x", ipaddress.ip_address("::1")
-    )
+    for address, is_allowed in (("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("::1", True), ("10.2.0.1", False)):
+        assert allowed.allow("x", ipaddress.ip_address(address)) is is_allowed
     with pytest.raises(ValueError, match="localhost is not a public address"):
         allowed.check(target("http://localhost:9/"))
 
