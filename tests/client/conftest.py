@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from modelgate import Client
 
+from contract.settings import Settings
 from tests.flow.conftest import MakeUp
+from tests.gateway.conftest import scoring, settings  # noqa: F401
+from tests.stacks.gateways import Gateway, serving
+from tests.support import InThreads, until
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +36,25 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeUp]:
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[Gateway]:  # noqa: F811
+    with serving(settings) as running:
+        yield running
+
+
+@contextmanager
+def interrupted(condition: Callable[[], Any], what: str) -> Iterator[None]:
+    """Press Ctrl-C once `condition` is true, and fail unless it ends what is done here."""
+    main = threading.get_ident()
+
+    def press() -> None:
+        until(condition, what)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with InThreads(press), pytest.raises(KeyboardInterrupt):
+        yield
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,17 +15,12 @@ from redis import Redis
 from contract.model.manifest import InputFormat
 from contract.settings import Settings
 from contract.work.jobs import PredictionOutcome
-from tests.gateway.conftest import scorer, scoring, settings  # noqa: F401
+from tests.client.conftest import interrupted
+from tests.gateway.conftest import scorer
 from tests.stacks.gateways import Gateway, serving
-from tests.support import Sum, numbers, until, write_version
+from tests.support import Sum, numbers, write_version
 
 KEY = "k" * 40
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Gateway]:  # noqa: F811
-    with serving(settings) as running:
-        yield running
 
 
 @pytest.mark.usefixtures("scoring")
@@ -59,7 +52,7 @@ def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_serv
 
 
 @pytest.mark.usefixtures("scoring")
-def test_an_error_has_the_number_of_its_row_also_if_the_rows_go_in_parts(settings: Settings) -> None:  # noqa: F811
+def test_an_error_has_the_number_of_its_row_also_if_the_rows_go_in_parts(settings: Settings) -> None:
     rows: list[Any] = [[1, 2]] * 10_003
     with serving(settings) as server:
         total = Client(server.address, timeout=60).model("sum")
@@ -81,8 +74,7 @@ def weighing(redis: Redis) -> Iterator[None]:
 
 @pytest.mark.usefixtures("weighing")
 def test_columns_reach_the_inputs_of_their_names_also_after_the_current_version_has_changed(
-    settings: Settings,  # noqa: F811
-    server: Gateway,
+    settings: Settings, server: Gateway
 ) -> None:
     frame = pd.DataFrame({"b": [2.0], "a": [1.0]})
     by_position, by_name = numbers("x0", "x1"), numbers("a", "b")
@@ -106,24 +98,14 @@ def test_a_wait_ends_with_its_time_out_and_ctrl_c_cancels_the_job(server: Gatewa
     with pytest.raises(modelgate.TimedOut, match="did not answer within 1 s"):
         waiting.predict([[1, 2]])
     assert [job.status for job in mg.jobs()] == ["canceled"]
-
-    main = threading.get_ident()
-
-    def interrupt() -> None:
-        until(lambda: next(mg.jobs(status="queued"), None), "a queued job")
-        signal.pthread_kill(main, signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(lambda: next(mg.jobs(status="queued"), None), "a queued job"):
         total.predict([[3, 4]])
-    thread.join()
     assert [job.status for job in mg.jobs()] == ["canceled", "canceled"]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("scoring")
-def test_a_key_that_may_only_predict_gets_plain_types(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_key_that_may_only_predict_gets_plain_types(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(settings, ADMIN_KEY=KEY) as server:
         with pytest.raises(modelgate.Unauthorized, match="the request has no key; set MODELGATE_API_KEY"):
             Client(server.address).models()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,10 +12,8 @@ import pandas as pd
 import pytest
 from modelgate import Client
 
-from contract.settings import Settings
-from tests.gateway.conftest import settings  # noqa: F401
-from tests.stacks.gateways import Gateway, serving
-from tests.support import until
+from tests.client.conftest import interrupted
+from tests.stacks.gateways import Gateway
 
 CSV = b"a,b\n" + b"1,2\n" * 1000
 
@@ -57,12 +54,6 @@ class LosesAnswers:
 
 
 @pytest.fixture
-def server(settings: Settings) -> Iterator[Gateway]:  # noqa: F811
-    with serving(settings) as running:
-        yield running
-
-
-@pytest.fixture
 def lossy(server: Gateway) -> Iterator[LosesAnswers]:
     proxy = LosesAnswers(server.port)
     yield proxy
@@ -80,18 +71,9 @@ REQUESTS: dict[str, Callable[[Client], object]] = {
 def test_ctrl_c_cancels_a_job_whose_answer_is_outstanding(
     server: Gateway, lossy: LosesAnswers, ask: Callable[[Client], object]
 ) -> None:
-    main = threading.get_ident()
-
-    def interrupt() -> None:
-        until(lambda: next(direct.jobs(status="queued"), None), "a job whose answer is lost")
-        signal.pthread_kill(main, signal.SIGINT)
-
     with Client(lossy.address, timeout=60) as mg, Client(server.address) as direct:
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        with pytest.raises(KeyboardInterrupt):
+        with interrupted(lambda: next(direct.jobs(status="queued"), None), "a job whose answer is lost"):
             ask(mg)
-        thread.join()
         assert [job.status for job in direct.jobs()] == ["canceled"]
 
 
