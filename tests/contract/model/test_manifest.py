@@ -34,20 +34,17 @@ def test_a_written_manifest_is_read_unchanged(manifest: ModelManifest) -> None:
     assert ModelManifest.loads(manifest.dumps()) == manifest
 
 
-def _without(*path: str | int) -> Callable[[dict[str, Any]], None]:
-    def change(data: Any) -> None:
-        for part in path[:-1]:
-            data = data[part]
-        del data[path[-1]]
-
-    return change
+ABSENT = object()
 
 
 def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
     def change(data: Any) -> None:
         for part in path[:-1]:
             data = data[part]
-        data[path[-1]] = value
+        if value is ABSENT:
+            del data[path[-1]]
+        else:
+            data[path[-1]] = value
 
     return change
 
@@ -55,8 +52,8 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (_without("artifact", "sha256"), "artifact.sha256"),
-        (_without("signature", "outputs", 0, "kind"), "signature.outputs[0].kind"),
+        (_with(ABSENT, "artifact", "sha256"), "artifact.sha256"),
+        (_with(ABSENT, "signature", "outputs", 0, "kind"), "signature.outputs[0].kind"),
         (_with(99, "schema_version"), "has schema_version 99; this release reads 3: upgrade Modelgate"),
         (_with(2, "schema_version"), "was written before release 1.0.0, which does not read it; train or import"),
         (_with("float16", "artifact", "input_dtype"), "artifact.input_dtype, one of float64, float32, int64"),
