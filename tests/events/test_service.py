@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,6 @@ SCORED_ROW = outcome(3.0)
 
 
 @pytest.fixture
-def hook() -> Iterator[Receiver]:
-    with receiver() as server:
-        yield server
-
-
-@pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failed tries are repeated at once."""
     monkeypatch.setattr(sender, "PAUSES", (0.01,) * 3)
@@ -69,30 +64,6 @@ def make(redis: Redis, models: Path) -> Iterator[Callable[..., Service]]:
         service.close(lambda: 0)
 
 
-@pytest.fixture
-def service(make: Callable[..., Service]) -> Service:
-    return make("127.0.0.0/8")
-
-
-@pytest.fixture
-def jobs(redis: Redis) -> Jobs:
-    return Jobs(redis, max_queue_rows=100, timeout=30, result_ttl=60)
-
-
-def end(redis: Redis, jobs: Jobs, result: PredictionOutcome | Failure = SCORED_ROW, **changes: Any) -> None:
-    """Submit the job j1 and let it end with `result`."""
-    queue = scorer(Leases(redis), redis)
-    jobs.submit([job("j1", **changes)])
-    assert take(queue) == ["j1"]
-    queue.finish({"j1": result})
-
-
-def cancel(jobs: Jobs, job_id: str, **changes: Any) -> None:
-    """Submit a job and cancel it."""
-    jobs.submit([job(job_id, **changes)])
-    jobs.cancel(job_id)
-
-
 def run_until(service: Service, condition: Callable[[], Any], what: str) -> Any:
     def step() -> Any:
         service.step()
@@ -101,19 +72,61 @@ def run_until(service: Service, condition: Callable[[], Any], what: str) -> Any:
     return until(step, what)
 
 
-def subscribe(redis: Redis, name: str, url: str, *events: str, owner: str = "", models: Any = None) -> None:
-    assert Webhooks(redis).replace(name, None, Subscription(name, url, events, CREATED, owner, models))
+@dataclass(frozen=True)
+class Events:
+    """Jobs whose ends `service` reports to `hook`, unless a test names another URL."""
+
+    redis: Redis
+    jobs: Jobs
+    service: Service
+    hook: Receiver
+
+    def end(self, result: PredictionOutcome | Failure = SCORED_ROW, **changes: Any) -> None:
+        """Submit the job j1 and let it end with `result`."""
+        queue = scorer(Leases(self.redis), self.redis)
+        self.jobs.submit([job("j1", **{"webhook": self.hook.url, **changes})])
+        assert take(queue) == ["j1"]
+        queue.finish({"j1": result})
+
+    def cancel(self, job_id: str, **changes: Any) -> None:
+        """Submit a job and cancel it."""
+        self.jobs.submit([job(job_id, **{"webhook": self.hook.url, **changes})])
+        self.jobs.cancel(job_id)
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        return run_until(self.service, condition, what)
+
+    def deliveries(self, job_id: str = "j1") -> Any:
+        return Webhooks(self.redis).deliveries(job_id)
+
+    def tried(self, job_id: str = "j1") -> Any:
+        """Return the deliveries of a job once one of them was tried."""
+        deliveries = self.deliveries(job_id)
+        return deliveries if deliveries and deliveries[0]["tries"] else None
+
+    def statuses(self, job_id: str = "j1") -> list[str]:
+        return [delivery["status"] for delivery in self.deliveries(job_id)]
+
+    def subscribe(self, name: str, *events: str, owner: str = "", models: Any = None) -> None:
+        subscription = Subscription(name, self.hook.url, events, CREATED, owner, models)
+        assert Webhooks(self.redis).replace(name, None, subscription)
+
+    def metrics(self) -> Any:
+        return MetricsReader(self.redis).read([]).values
 
 
-def delivered(redis: Redis, job_id: str) -> list[Any]:
-    return [delivery["status"] for delivery in Webhooks(redis).deliveries(job_id)]
+@pytest.fixture
+def events(redis: Redis, make: Callable[..., Service]) -> Iterator[Events]:
+    jobs = Jobs(redis, max_queue_rows=100, timeout=30, result_ttl=60)
+    with receiver() as hook:
+        yield Events(redis, jobs, make("127.0.0.0/8"), hook)
 
 
-def test_the_url_of_a_job_gets_its_end_signed(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
-    end(redis, jobs, webhook=hook.url)
-    run_until(service, lambda: delivered(redis, "j1") == ["delivered"], "the webhook is delivered")
-    (got,) = hook.received
-    assert got.path == "/hook?token=1" and got.headers["Host"] == f"127.0.0.1:{hook.port}"
+def test_the_url_of_a_job_gets_its_end_signed(events: Events) -> None:
+    events.end()
+    events.until(lambda: events.statuses() == ["delivered"], "the webhook is delivered")
+    (got,) = events.hook.received
+    assert got.path == "/hook?token=1" and got.headers["Host"] == f"127.0.0.1:{events.hook.port}"
     assert got.id == "msg_j1" and got.headers["Content-Type"] == "application/json"
     signed = f"msg_j1.{got.headers['webhook-timestamp']}.".encode() + got.body
     digest = base64.b64encode(hmac.new(SECRET, signed, hashlib.sha256).digest()).decode()
@@ -123,25 +136,25 @@ def test_the_url_of_a_job_gets_its_end_signed(redis: Redis, jobs: Jobs, service:
     assert message["type"] == "prediction.succeeded" and message["timestamp"] == message["data"]["completed_at"]
     assert message["data"]["id"] == "j1" and message["data"]["output"]["predictions"] == [3.0]
     assert "worker" not in message["data"]
-    (delivery,) = Webhooks(redis).deliveries("j1")
-    assert (delivery["webhook"], delivery["url"], len(delivery["tries"])) == (None, hook.url, 1)  # type: ignore[arg-type]
+    (delivery,) = events.deliveries()
+    assert (delivery["webhook"], delivery["url"], len(delivery["tries"])) == (None, events.hook.url, 1)
 
 
-def test_a_job_without_a_url_is_not_reported(redis: Redis, jobs: Jobs, service: Service) -> None:
-    end(redis, jobs)
-    service.step()
-    assert redis.llen("mg:webhooks:ended") == 0 and redis.zcard("mg-events:due") == 0
+def test_a_job_without_a_url_is_not_reported(events: Events) -> None:
+    events.end(webhook="")
+    events.service.step()
+    assert events.redis.llen("mg:webhooks:ended") == 0 and events.redis.zcard("mg-events:due") == 0
 
 
 @pytest.mark.usefixtures("quickly")
-def test_a_failed_try_is_repeated_under_the_same_id(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
-    hook.answers = [(500, {}), (302, {"Location": "/elsewhere"})]
-    end(redis, jobs, webhook=hook.url)
-    run_until(service, lambda: delivered(redis, "j1") == ["delivered"], "the third try succeeds")
-    assert [message.id for message in hook.received] == ["msg_j1"] * 3
-    assert {message.path for message in hook.received} == {"/hook?token=1"}, "no redirect is followed"
-    (delivery,) = Webhooks(redis).deliveries("j1")
-    assert [(attempt["status"], attempt["error"]) for attempt in delivery["tries"]] == [  # type: ignore[attr-defined]
+def test_a_failed_try_is_repeated_under_the_same_id(events: Events) -> None:
+    events.hook.answers = [(500, {}), (302, {"Location": "/elsewhere"})]
+    events.end()
+    events.until(lambda: events.statuses() == ["delivered"], "the third try succeeds")
+    assert [message.id for message in events.hook.received] == ["msg_j1"] * 3
+    assert {message.path for message in events.hook.received} == {"/hook?token=1"}, "no redirect is followed"
+    (delivery,) = events.deliveries()
+    assert [(attempt["status"], attempt["error"]) for attempt in delivery["tries"]] == [
         (500, None),
         (302, "redirects are not followed"),
         (204, None),
@@ -149,114 +162,97 @@ def test_a_failed_try_is_repeated_under_the_same_id(redis: Redis, jobs: Jobs, se
 
 
 @pytest.mark.usefixtures("quickly")
-def test_what_fails_too_often_or_is_gone_is_given_up(
-    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
-) -> None:
-    hook.answers = [(410, {})]
-    end(redis, jobs, webhook=hook.url)
-    run_until(service, lambda: delivered(redis, "j1") == ["failed"], "410 ends it")
-    assert len(hook.received) == 1
-    hook.answers = [(503, {})] * 9
-    jobs.delete("j1")
-    redis.delete("mg-events:delivery:msg_j1")
-    end(redis, jobs, webhook=hook.url)
-    run_until(service, lambda: delivered(redis, "j1") == ["failed"], "four tries end it")
-    assert len(hook.received) == 5
-    counted = MetricsReader(redis).read([]).values
-    run_until(service, lambda: MetricsReader(redis).read([]).values[WEBHOOK_TRIES]["failed",] == 5, "they are counted")
+def test_what_fails_too_often_or_is_gone_is_given_up(events: Events) -> None:
+    events.hook.answers = [(410, {})]
+    events.end()
+    events.until(lambda: events.statuses() == ["failed"], "410 ends it")
+    assert len(events.hook.received) == 1
+    events.hook.answers = [(503, {})] * 9
+    events.jobs.delete("j1")
+    events.redis.delete("mg-events:delivery:msg_j1")
+    events.end()
+    events.until(lambda: events.statuses() == ["failed"], "four tries end it")
+    assert len(events.hook.received) == 5
+    counted = events.metrics()
+    events.until(lambda: events.metrics()[WEBHOOK_TRIES]["failed",] == 5, "they are counted")
     assert counted[WEBHOOKS_WAITING][()] == 0
 
 
-def test_a_receiver_can_put_off_the_next_try(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
-    hook.answers = [(429, {"Retry-After": "1000"})]
-    end(redis, jobs, webhook=hook.url)
-    (delivery,) = run_until(service, lambda: hook.received and _tried(redis), "a try is noted")
+def test_a_receiver_can_put_off_the_next_try(events: Events) -> None:
+    events.hook.answers = [(429, {"Retry-After": "1000"})]
+    events.end()
+    (delivery,) = events.until(lambda: events.hook.received and events.tried(), "a try is noted")
     assert delivery["status"] == "pending"
-    wait = redis.zscore(LANE, "msg_j1") / 1000 - time.time()  # type: ignore[operator]
+    wait = events.redis.zscore(LANE, "msg_j1") / 1000 - time.time()  # type: ignore[operator]
     assert 900 < wait < 1001
 
 
-def _tried(redis: Redis, job_id: str = "j1") -> Any:
-    deliveries = Webhooks(redis).deliveries(job_id)
-    return deliveries if deliveries and deliveries[0]["tries"] else None
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_an_address_that_is_not_public_gets_nothing(
-    redis: Redis, jobs: Jobs, make: Callable[..., Service], hook: Receiver, host: str
-) -> None:
-    end(redis, jobs, webhook=f"http://{host}:{hook.port}/")
-    (delivery,) = run_until(make(), lambda: _tried(redis), "a try is noted")
+def test_an_address_that_is_not_public_gets_nothing(events: Events, make: Callable[..., Service], host: str) -> None:
+    events.end(webhook=f"http://{host}:{events.hook.port}/")
+    (delivery,) = run_until(make(), events.tried, "a try is noted")
     assert "which is not public (WEBHOOK_ALLOW)" in delivery["tries"][0]["error"]
-    assert hook.received == []
+    assert events.hook.received == []
 
 
-def test_a_host_can_be_allowed_by_its_name(
-    redis: Redis, jobs: Jobs, make: Callable[..., Service], hook: Receiver
-) -> None:
-    end(redis, jobs, webhook=f"http://localhost:{hook.port}/")
-    run_until(make("localhost"), lambda: delivered(redis, "j1") == ["delivered"], "it is delivered")
-    assert hook.received[0].headers["Host"] == f"localhost:{hook.port}"
+def test_a_host_can_be_allowed_by_its_name(events: Events, make: Callable[..., Service]) -> None:
+    events.end(webhook=f"http://localhost:{events.hook.port}/")
+    run_until(make("localhost"), lambda: events.statuses() == ["delivered"], "it is delivered")
+    assert events.hook.received[0].headers["Host"] == f"localhost:{events.hook.port}"
 
 
-def test_a_receiver_that_does_not_answer_holds_up_no_other(
-    redis: Redis, jobs: Jobs, service: Service, hook: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_receiver_that_does_not_answer_holds_up_no_other(events: Events, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "TIMEOUT", 0.5)
-    hook.answers = [None] * 10
+    events.hook.answers = [None] * 10
     with receiver() as other:
-        jobs.submit([job(f"s{n}", webhook=hook.url) for n in range(10)])
-        jobs.submit([job("quick", webhook=other.url.replace("127.0.0.1", "localhost"))])
+        events.jobs.submit([job(f"s{n}", webhook=events.hook.url) for n in range(10)])
+        events.jobs.submit([job("quick", webhook=other.url.replace("127.0.0.1", "localhost"))])
         for name in (*(f"s{n}" for n in range(10)), "quick"):
-            jobs.cancel(name)
-        run_until(service, lambda: other.received, "the other one is delivered")
+            events.jobs.cancel(name)
+        events.until(lambda: other.received, "the other one is delivered")
         assert other.bodies()[0]["type"] == "prediction.canceled"
-        assert len(hook.received) <= 5
-    (tries,) = run_until(service, lambda: [d["tries"] for d in Webhooks(redis).deliveries("s0") if d["tries"]], "over")
+        assert len(events.hook.received) <= 5
+    (tries,) = events.until(lambda: [d["tries"] for d in events.deliveries("s0") if d["tries"]], "over")
     assert tries[0]["error"] == "no answer within 0.5 s"
 
 
-def test_a_host_that_does_not_answer_delays_no_other_whatever_waits_for_it(
-    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
-) -> None:
-    hook.answers = [None] * 40
-    many = Jobs(redis, max_queue_rows=2000, timeout=30, result_ttl=60)
+def test_a_host_that_does_not_answer_delays_no_other_whatever_waits_for_it(events: Events) -> None:
+    events.hook.answers = [None] * 40
+    many = Jobs(events.redis, max_queue_rows=2000, timeout=30, result_ttl=60)
     names = [f"s{n}" for n in range(1000)]
-    many.submit([job(name, webhook=hook.url) for name in names])
+    many.submit([job(name, webhook=events.hook.url) for name in names])
     for name in names:
-        jobs.cancel(name)
-    run_until(service, lambda: redis.hget("mg-events:waiting", "") == b"1000", "all are planned")
+        events.jobs.cancel(name)
+    events.until(lambda: events.redis.hget("mg-events:waiting", "") == b"1000", "all are planned")
     with receiver() as other:
-        cancel(jobs, "quick", webhook=other.url.replace("127.0.0.1", "localhost"))
-        service.step()
+        events.cancel("quick", webhook=other.url.replace("127.0.0.1", "localhost"))
+        events.service.step()
         until(lambda: other.received, "the other one is sent in this round")
-        assert len(hook.received) <= EACH_HOST
+        assert len(events.hook.received) <= EACH_HOST
 
 
-def test_an_owner_whose_hosts_do_not_answer_leaves_senders_to_others(
-    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
-) -> None:
+def test_an_owner_whose_hosts_do_not_answer_leaves_senders_to_others(events: Events) -> None:
     names = [f"s{n}" for n in range(100)]
     with receiver(address="") as slow:
         slow.answers = [None] * 100
         for number, name in enumerate(names):
             url = slow.url.replace("127.0.0.1", f"127.0.0.{2 + number % 20}")
-            cancel(jobs, name, webhook=url, caller=key("k", "slow"))
-        run_until(service, lambda: len(slow.received) == EACH_OWNER, "the slow owner has its share")
-        cancel(jobs, "quick", webhook=hook.url, caller=key("k", "other"))
-        service.step()
-        until(lambda: hook.received, "the other one is sent in this round")
+            events.cancel(name, webhook=url, caller=key("k", "slow"))
+        events.until(lambda: len(slow.received) == EACH_OWNER, "the slow owner has its share")
+        events.cancel("quick", caller=key("k", "other"))
+        events.service.step()
+        until(lambda: events.hook.received, "the other one is sent in this round")
         assert len(slow.received) == EACH_OWNER
 
 
-def test_a_flood_of_ends_is_planned_without_pauses(redis: Redis, jobs: Jobs, service: Service) -> None:
+def test_a_flood_of_ends_is_planned_without_pauses(events: Events) -> None:
     """Ends have one list for all owners."""
-    end(redis, jobs, webhook="https://example.org/")
-    (entry,) = redis.lrange("mg:webhooks:ended", 0, -1)
+    events.end(webhook="https://example.org/")
+    (entry,) = events.redis.lrange("mg:webhooks:ended", 0, -1)
     for number in range(2 * PER_ROUND):
-        redis.rpush("mg:webhooks:ended", json.dumps({**json.loads(entry), "id": f"j{number + 2}"}))
-    assert [service.step() for _ in range(3)] == [True, True, False]
-    assert not redis.exists("mg:webhooks:ended")
+        events.redis.rpush("mg:webhooks:ended", json.dumps({**json.loads(entry), "id": f"j{number + 2}"}))
+    assert [events.service.step() for _ in range(3)] == [True, True, False]
+    assert not events.redis.exists("mg:webhooks:ended")
 
 
 def test_hosts_of_an_owner_and_owners_take_turns(redis: Redis) -> None:
@@ -273,77 +269,69 @@ def test_hosts_of_an_owner_and_owners_take_turns(redis: Redis) -> None:
     assert redis.hgetall("mg-events:waiting") == {b"a": b"4", b"b": b"1", b"c": b"1"}
 
 
-def test_an_owner_has_so_many_waiting_and_the_others_are_given_up(
-    redis: Redis, jobs: Jobs, service: Service, hook: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_owner_has_so_many_waiting_and_others_are_given_up(events: Events, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("broker.sides.deliveries.MOST_WAITING", 2)
-    hook.answers = [(500, {})] * 2
+    events.hook.answers = [(500, {})] * 2
     for name in ("a", "b", "c"):
-        cancel(jobs, name, webhook=hook.url)
-    run_until(service, lambda: delivered(redis, "c") == ["failed"], "the third is given up")
-    (delivery,) = Webhooks(redis).deliveries("c")
+        events.cancel(name)
+    events.until(lambda: events.statuses("c") == ["failed"], "the third is given up")
+    (delivery,) = events.deliveries("c")
     assert "2 webhooks of its owner wait already" in delivery["tries"][0]["error"]
-    assert delivered(redis, "a") == delivered(redis, "b") == ["pending"]
-    run_until(service, lambda: MetricsReader(redis).read([]).values[WEBHOOKS]["failed",] == 1, "it is counted")
-    assert MetricsReader(redis).read([]).values[WEBHOOKS_WAITING][()] == 2
+    assert events.statuses("a") == events.statuses("b") == ["pending"]
+    events.until(lambda: events.metrics()[WEBHOOKS]["failed",] == 1, "it is counted")
+    assert events.metrics()[WEBHOOKS_WAITING][()] == 2
 
 
-def test_a_webhook_waits_without_the_output_of_its_job(
-    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
-) -> None:
-    hook.answers = [(500, {})]
-    end(redis, jobs, outcome(*[1 / 3] * 2_000), webhook=hook.url)
-    run_until(service, lambda: _tried(redis), "a try has failed")
-    assert len(hook.bodies()[0]["data"]["output"]["predictions"]) == 2_000
-    assert redis.memory_usage("mg-events:delivery:msg_j1") < 1_500
+def test_a_webhook_waits_without_the_output_of_its_job(events: Events) -> None:
+    events.hook.answers = [(500, {})]
+    events.end(outcome(*[1 / 3] * 2_000))
+    events.until(events.tried, "a try has failed")
+    assert len(events.hook.bodies()[0]["data"]["output"]["predictions"]) == 2_000
+    assert events.redis.memory_usage("mg-events:delivery:msg_j1") < 1_500
 
 
-def test_webhooks_are_gone_with_their_job(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
-    hook.answers = [(500, {}), (204, {})]
+def test_webhooks_are_gone_with_their_job(events: Events) -> None:
+    events.hook.answers = [(500, {}), (204, {})]
     for name in ("a", "b"):
-        cancel(jobs, name, webhook=hook.url)
-        run_until(service, lambda name=name: _tried(redis, name), "a try is noted")  # type: ignore[misc]
-    assert {delivered(redis, name)[0] for name in "ab"} == {"pending", "delivered"}
-    assert 0 < redis.ttl("mg-events:delivery:msg_b") <= 60, "its job is kept for a minute"
-    assert jobs.delete("a") and jobs.delete("b")
-    assert set(redis.keys("mg-events:*")) <= {b"mg-events:models", b"mg-events:alive"}
+        events.cancel(name)
+        events.until(lambda name=name: events.tried(name), "a try is noted")  # type: ignore[misc]
+    assert {events.statuses(name)[0] for name in "ab"} == {"pending", "delivered"}
+    assert 0 < events.redis.ttl("mg-events:delivery:msg_b") <= 60, "its job is kept for a minute"
+    assert events.jobs.delete("a") and events.jobs.delete("b")
+    assert set(events.redis.keys("mg-events:*")) <= {b"mg-events:models", b"mg-events:alive"}
 
 
-def test_what_waits_for_an_owner_or_a_host_can_be_deleted(
-    redis: Redis, jobs: Jobs, make: Callable[..., Service]
-) -> None:
-    webhooks, service = Webhooks(redis), make()
+def test_what_waits_for_an_owner_or_a_host_can_be_deleted(events: Events, make: Callable[..., Service]) -> None:
+    webhooks, service = Webhooks(events.redis), make()
     for name, owner, url in (
         ("a", "risk", "http://127.0.0.1:9/"),
         ("b", "risk", "http://localhost:9/"),
         ("c", "sales", "http://127.0.0.1:9/"),
     ):
-        cancel(jobs, name, webhook=url, caller=key("k", owner))
+        events.cancel(name, webhook=url, caller=key("k", owner))
     run_until(service, lambda: webhooks.waiting() == {"risk": 2, "sales": 1}, "all wait")
     assert webhooks.delete_waiting("risk", "localhost") == 1 and webhooks.deliveries("b") == []
     assert webhooks.delete_waiting("risk") == 1 and webhooks.delete_waiting("risk") == 0
     assert webhooks.waiting() == {"sales": 1}
 
 
-def test_a_full_redis_gets_no_deliveries_and_sends_those_that_it_has(
-    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
-) -> None:
-    hook.answers = [(500, {})]
-    end(redis, jobs, webhook=hook.url)
-    run_until(service, lambda: _tried(redis), "one waits")
-    cancel(jobs, "late", webhook=hook.url)
-    redis.config_set("maxmemory", 1)
+def test_a_full_redis_gets_no_deliveries_and_sends_those_that_it_has(events: Events) -> None:
+    events.hook.answers = [(500, {})]
+    events.end()
+    events.until(events.tried, "one waits")
+    events.cancel("late")
+    events.redis.config_set("maxmemory", 1)
     try:
         for _ in range(5):
-            service.step()
-        assert Webhooks(redis).deliveries("late") == [] and redis.llen("mg:webhooks:ended") == 1
-        redis.config_set("maxmemory", 0)
-        due_now(redis)
-        redis.config_set("maxmemory", 1)
-        run_until(service, lambda: delivered(redis, "j1") == ["delivered"], "what waited before is sent")
+            events.service.step()
+        assert events.deliveries("late") == [] and events.redis.llen("mg:webhooks:ended") == 1
+        events.redis.config_set("maxmemory", 0)
+        due_now(events.redis)
+        events.redis.config_set("maxmemory", 1)
+        events.until(lambda: events.statuses() == ["delivered"], "what waited before is sent")
     finally:
-        redis.config_set("maxmemory", 0)
-    run_until(service, lambda: delivered(redis, "late") == ["delivered"], "with room it is sent")
+        events.redis.config_set("maxmemory", 0)
+    events.until(lambda: events.statuses("late") == ["delivered"], "with room it is sent")
 
 
 def due_now(redis: Redis) -> None:
@@ -352,28 +340,24 @@ def due_now(redis: Redis) -> None:
         redis.zadd(turns, {member: 0})
 
 
-def test_a_sender_that_dies_leaves_its_deliveries_to_another(
-    redis: Redis, jobs: Jobs, make: Callable[..., Service], hook: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    end(redis, jobs, webhook=hook.url)
-    hook.answers = [None]
+def test_a_sender_that_dies_leaves_its_deliveries_to_another(events: Events, make: Callable[..., Service]) -> None:
+    events.end()
+    events.hook.answers = [None]
     first = make("127.0.0.1")
-    run_until(first, lambda: hook.received, "the first one has sent it, and gets no answer")
+    run_until(first, lambda: events.hook.received, "the first one has sent it, and gets no answer")
     second = make("127.0.0.1")
     second.step()
-    assert len(hook.received) == 1, "the delivery is claimed"
-    due_now(redis)
-    run_until(second, lambda: delivered(redis, "j1") == ["delivered"], "the second one delivers it")
-    assert [message.id for message in hook.received] == ["msg_j1"] * 2
+    assert len(events.hook.received) == 1, "the delivery is claimed"
+    due_now(events.redis)
+    run_until(second, lambda: events.statuses() == ["delivered"], "the second one delivers it")
+    assert [message.id for message in events.hook.received] == ["msg_j1"] * 2
 
 
-def test_a_job_that_is_gone_is_reported_all_the_same(
-    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
-) -> None:
-    end(redis, jobs, webhook=hook.url, caller=key("k", "risk"))
-    jobs.delete("j1")
-    run_until(service, lambda: hook.received, "it is reported")
-    assert hook.bodies()[0]["data"] == {
+def test_a_job_that_is_gone_is_reported_all_the_same(events: Events) -> None:
+    events.end(caller=key("k", "risk"))
+    events.jobs.delete("j1")
+    events.until(lambda: events.hook.received, "it is reported")
+    assert events.hook.bodies()[0]["data"] == {
         "id": "j1",
         "kind": "prediction",
         "status": "succeeded",
@@ -381,17 +365,17 @@ def test_a_job_that_is_gone_is_reported_all_the_same(
     }
 
 
-def test_a_long_output_is_a_reference(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
-    end(redis, jobs, outcome(*[1 / 3] * 10_000), webhook=hook.url)
-    run_until(service, lambda: hook.received, "it is reported")
-    data = hook.bodies()[0]["data"]
+def test_a_long_output_is_a_reference(events: Events) -> None:
+    events.end(outcome(*[1 / 3] * 10_000))
+    events.until(lambda: events.hook.received, "it is reported")
+    data = events.hook.bodies()[0]["data"]
     assert (data["output"], data["status"]) == ({"href": "/v1/jobs/j1"}, "succeeded")
 
 
-def test_why_a_prediction_failed_has_to_be_read(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
-    end(redis, jobs, Failure("model_error", "the field secret_income is negative"), webhook=hook.url)
-    run_until(service, lambda: hook.received, "it is reported")
-    message = hook.bodies()[0]
+def test_why_a_prediction_failed_has_to_be_read(events: Events) -> None:
+    events.end(Failure("model_error", "the field secret_income is negative"))
+    events.until(lambda: events.hook.received, "it is reported")
+    message = events.hook.bodies()[0]
     assert message["type"] == "prediction.failed" and message["data"]["error"]["code"] == "model_error"
     assert "secret_income" not in json.dumps(message)
 
@@ -407,54 +391,43 @@ def files(redis: Redis) -> FileJobs:
     return FileJobs(redis, timeout=30, result_ttl=60)
 
 
-def test_why_a_file_failed_has_to_be_read(
-    redis: Redis, files: FileJobs, lane: FileTasks, service: Service, hook: Receiver
-) -> None:
-    subscribe(redis, "ops", hook.url, "file_prediction.failed")
-    assert files.submit(file_job("f", webhook=hook.url), 10)
+def test_why_a_file_failed_has_to_be_read(events: Events, files: FileJobs, lane: FileTasks) -> None:
+    events.subscribe("ops", "file_prediction.failed")
+    assert files.submit(file_job("f", webhook=events.hook.url), 10)
     errors = [{"row": 0, "field": "secret_income", "code": "missing_field", "message": "secret_income is missing"}]
     lane.finish(taken(lane), Failure("invalid_instances", "row 0: secret_income is missing", {"errors": errors}))
-    run_until(service, lambda: len(hook.received) == 2, "it is reported to its URL and to the subscription")
-    for message in hook.bodies():
+    events.until(lambda: len(events.hook.received) == 2, "it is reported to its URL and to the subscription")
+    for message in events.hook.bodies():
         assert message["type"] == "file_prediction.failed" and message["data"]["error"]["code"] == "invalid_instances"
         assert message["data"]["error"]["message"] == "GET /v1/jobs/f has the reason"
         assert "secret_income" not in json.dumps(message)
 
 
-def test_the_warnings_of_a_file_have_to_be_read(
-    redis: Redis, files: FileJobs, lane: FileTasks, service: Service, hook: Receiver
-) -> None:
-    planned(files, lane, "f", 1, webhook=hook.url)
+def test_the_warnings_of_a_file_have_to_be_read(events: Events, files: FileJobs, lane: FileTasks) -> None:
+    planned(files, lane, "f", 1, webhook=events.hook.url)
     lane.finish(taken(lane), SCORED)
     lane.finish(taken(lane), {"warnings": ["the column 'default' is the target of the model"]})
-    run_until(service, lambda: hook.received, "it is reported")
-    message = hook.bodies()[0]
+    events.until(lambda: events.hook.received, "it is reported")
+    message = events.hook.bodies()[0]
     assert message["type"] == "file_prediction.succeeded" and message["data"]["output"]["rows"] == 10
     assert message["data"]["warnings"] == []
 
 
-def test_a_subscription_gets_the_events_of_its_owner_and_models(
-    redis: Redis, service: Service, hook: Receiver, trained: Callable[..., str]
-) -> None:
+def test_a_subscription_gets_the_events_of_its_owner_and_models(events: Events, trained: Callable[..., str]) -> None:
     for name, owner, models in (
         ("all", "", None),
         ("risk", "risk", None),
         ("other", "sales", None),
         ("x", "", ("iris",)),
     ):
-        subscribe(redis, name, hook.url, "training.canceled", owner=owner, models=models)
-    subscribe(redis, "never", hook.url, "training.succeeded")
+        events.subscribe(name, "training.canceled", owner=owner, models=models)
+    events.subscribe("never", "training.succeeded")
     job_id = trained(owner="risk")
-    run_until(service, lambda: len(hook.received) == 2, "two subscriptions get it")
-    assert {message.id for message in hook.received} == {f"msg_{job_id}_all", f"msg_{job_id}_risk"}
-    assert {body["type"] for body in hook.bodies()} == {"training.canceled"}
-    service.step()
-    until(lambda: _noted(service, redis), "their last tries are noted")
-
-
-def _noted(service: Service, redis: Redis) -> bool:
-    service.step()
-    return set(Webhooks(redis).last_tries()) == {"all", "risk"}
+    events.until(lambda: len(events.hook.received) == 2, "two subscriptions get it")
+    assert {message.id for message in events.hook.received} == {f"msg_{job_id}_all", f"msg_{job_id}_risk"}
+    assert {body["type"] for body in events.hook.bodies()} == {"training.canceled"}
+    events.service.step()
+    events.until(lambda: set(Webhooks(events.redis).last_tries()) == {"all", "risk"}, "their last tries are noted")
 
 
 @pytest.fixture
@@ -471,65 +444,65 @@ def trained(redis: Redis) -> Callable[..., str]:
 
 
 def test_models_that_are_published_or_promoted_are_reported_once(
-    redis: Redis, make: Callable[..., Service], hook: Receiver, models: Path
+    events: Events, make: Callable[..., Service], models: Path
 ) -> None:
-    subscribe(redis, "ops", hook.url, "model.published", "model.promoted")
+    events.subscribe("ops", "model.published", "model.promoted")
     write_version(models, "sum", None, numbers("a"))
     service = make("127.0.0.1")
     service.step()
     service.step()
-    assert hook.received == [], "what was there before is no event"
+    assert events.hook.received == [], "what was there before is no event"
     write_version(models, "sum", None, numbers("a"), version=2)
     write_version(models, "new", None, numbers("a"))
-    run_until(service, lambda: len(hook.received) == 4, "both models are reported")
+    events.until(lambda: len(events.hook.received) == 4, "both models are reported")
     make("127.0.0.1").step()
-    events = sorted((body["type"], body["data"]["name"], body["data"]["version"]) for body in hook.bodies())
-    assert events == [
+    reported = sorted((body["type"], body["data"]["name"], body["data"]["version"]) for body in events.hook.bodies())
+    assert reported == [
         ("model.promoted", "new", 1),
         ("model.promoted", "sum", 2),
         ("model.published", "new", 1),
         ("model.published", "sum", 2),
     ]
     promoted = next(
-        body for body in hook.bodies() if body["type"] == "model.promoted" and body["data"]["name"] == "sum"
+        body for body in events.hook.bodies() if body["type"] == "model.promoted" and body["data"]["name"] == "sum"
     )
     assert promoted["data"]["previous_version"] == 1
-    assert len({message.id for message in hook.received}) == 4
+    assert len({message.id for message in events.hook.received}) == 4
 
 
 def test_a_model_that_is_removed_is_reported_once_and_not_one_whose_aliases_cannot_be_read(
-    redis: Redis, make: Callable[..., Service], hook: Receiver, models: Path
+    events: Events, make: Callable[..., Service], models: Path
 ) -> None:
-    subscribe(redis, "ops", hook.url, "model.removed")
+    events.subscribe("ops", "model.removed")
     for name in ("sum", "torn"):
         write_version(models, name, None, numbers("a"))
     service = make("127.0.0.1")
     service.step()
     (models / "torn" / "aliases.json").write_text("{")
     (models / "sum").rename(models / ".sum")
-    run_until(service, lambda: hook.received, "the model is reported")
+    events.until(lambda: events.hook.received, "the model is reported")
     service.step()
-    assert [(body["type"], body["data"]) for body in hook.bodies()] == [
+    assert [(body["type"], body["data"]) for body in events.hook.bodies()] == [
         ("model.removed", {"name": "sum", "version": 1})
     ]
 
 
-def test_a_sender_of_webhooks_says_that_it_is_alive(redis: Redis, service: Service) -> None:
+def test_a_sender_of_webhooks_says_that_it_is_alive(events: Events) -> None:
     def alive() -> float:
-        return MetricsReader(redis).read([]).values[ALIVE]["senders",]
+        return events.metrics()[ALIVE]["senders",]
 
     assert alive() == 0
-    service.step()
+    events.service.step()
     assert alive() == 1
 
 
-def test_what_waits_is_measured(redis: Redis, jobs: Jobs) -> None:
-    end(redis, jobs, webhook="https://example.org/")
-    values = MetricsReader(redis).read([]).values
+def test_what_waits_is_measured(events: Events) -> None:
+    events.end(webhook="https://example.org/")
+    values = events.metrics()
     assert values[WEBHOOKS_WAITING][()] == 1 and values[WEBHOOKS_AGE][()] >= 0
     assert values[WEBHOOKS] == {("delivered",): 0, ("failed",): 0}
-    redis.delete("mg:webhooks:ended")
-    redis.set("mg:webhooks:ended", "not a list")
-    jobs.delete("j1")
-    end(redis, jobs, webhook="https://example.org/")
-    assert MetricsReader(redis).read([]).values[WEBHOOKS_WAITING][()] == 0, "a job ends whatever a worker wrote there"
+    events.redis.delete("mg:webhooks:ended")
+    events.redis.set("mg:webhooks:ended", "not a list")
+    events.jobs.delete("j1")
+    events.end(webhook="https://example.org/")
+    assert events.metrics()[WEBHOOKS_WAITING][()] == 0, "a job ends whatever a worker wrote there"
