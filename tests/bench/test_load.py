@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,6 +12,7 @@ import pytest
 from bench import wire
 from bench.measures import Measure, Measures
 from bench.results import BenchRun, page
+from tests.support import InThreads
 
 ANSWERS = {
     "/good": (200, b'{"predictions":[1]}'),
@@ -48,12 +48,9 @@ def port() -> Iterator[int]:
     if not shutil.which("cc") and not shutil.which("gcc") and not os.environ.get("CI"):
         pytest.skip("there is no C compiler")
     wire.compile_generator()
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_address[1]
+    with _Server(("127.0.0.1", 0), _Handler) as server, InThreads(server.serve_forever):
+        yield server.server_port
         server.shutdown()
-        thread.join()
 
 
 def _wire(*paths: str) -> bytes:

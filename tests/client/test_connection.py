@@ -22,6 +22,7 @@ from modelgate.jobs import job_of
 from sklearn.linear_model import LinearRegression
 
 from tests.client.certificates import with_own_certificate
+from tests.support import InThreads
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -65,12 +66,9 @@ class Scripted:
 @pytest.fixture
 def script() -> Iterator[Scripted]:
     scripted = Scripted()
-    thread = threading.Thread(target=scripted.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield scripted
-    scripted.server.shutdown()
-    scripted.server.server_close()
-    thread.join()
+    with scripted.server, InThreads(lambda: scripted.server.serve_forever(0.01)):
+        yield scripted
+        scripted.server.shutdown()
 
 
 def problem(status: int, code: str, **headers: str) -> Answer:
@@ -273,11 +271,8 @@ def test_an_open_file_that_cannot_be_sent_is_refused_with_what_to_do(script: Scr
 def test_threads_and_a_forked_process_share_a_connection(script: Scripted) -> None:
     connection = Connection(script.url)
     script.answers = [OK] * 41
-    threads = [threading.Thread(target=connection.request, args=("GET", "/")) for _ in range(40)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with InThreads(*[lambda: connection.request("GET", "/")] * 40):
+        pass
     adapter = connection._adapter
     child = os.fork()
     if child == 0:

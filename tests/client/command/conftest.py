@@ -15,17 +15,9 @@ import pytest
 from modelgate.command.application import run
 
 from tests.stacks.gateways import Site, start_site
-from tests.support import PROJECT, numbers, write_version
+from tests.support import PROJECT, Sum, numbers, write_version
 
 ADMIN_KEY = "a" * 40
-SUM = numbers("a", "b")
-
-
-class Model:
-    """Answers the sum of a row. An instance of each test process, which is pickled by value."""
-
-    def predict(self, matrix: Any) -> Any:
-        return matrix.sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ def modelgate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Ca
 def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with the model `sum`, which adds its inputs `a` and `b`."""
     folder = tmp_path_factory.mktemp("sums")
-    write_version(folder, "sum", Model(), SUM, by_value=True)
+    write_version(folder, "sum", Sum(), numbers("a", "b"), by_value=True)
     return folder
 
 

@@ -23,11 +23,11 @@ from modelgate import Client
 from modelgate.command.predictions import _opened
 
 from contract.model.manifest import InputFormat
-from tests.client.command.conftest import SUM, Model, Modelgate
+from tests.client.command.conftest import Modelgate
 from tests.client.command.conftest import process as in_a_process
 from tests.flow import estimators
 from tests.stacks.gateways import Site, start_site
-from tests.support import numbers, until, write_version
+from tests.support import Sum, numbers, until, write_version
 
 ROWS = 100_000
 
@@ -45,7 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     0.03 ms a row."""
     folder = tmp_path_factory.mktemp("site")
     (models := folder / "models").mkdir()
-    write_version(models, "sum", Model(), SUM, by_value=True)
+    write_version(models, "sum", Sum(), numbers("a", "b"), by_value=True)
     write_version(models, "weighs", Weighs(), numbers("x0", "x1"), by_value=True)
     write_version(models, "slow", estimators.Slow(0.0003), numbers("a"), by_value=True)
     write_version(models, "steady", estimators.Slow(0.00003), numbers("a"), by_value=True)
