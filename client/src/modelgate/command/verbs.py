@@ -32,12 +32,14 @@ def verb(app: typer.Typer, name: str | None = None, *, panel: str | None = None)
         @functools.wraps(function)
         def run(**arguments: Any) -> None:
             for parameter, options in groups.items():
-                names = [field.name for field in dataclasses.fields(options) if field.init]
-                arguments[parameter] = options(**{option: arguments.pop(option) for option in names})
+                names = inspect.signature(options).parameters
+                arguments[parameter] = options(**{name: arguments.pop(name) for name in names})
             function(**arguments)
 
-        run.__signature__ = _with_options(function, groups)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in inspect.signature(run).parameters.values()}
+        parameters = [parameter for parameter in _keywords(function) if parameter.name not in groups]
+        parameters += [option for options in reversed(groups.values()) for option in _keywords(options)]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         app.command(name, rich_help_panel=panel)(run)
         return function
 
@@ -49,25 +51,10 @@ def _groups(function: Callable[..., None]) -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(function).items() if dataclasses.is_dataclass(hint)}
 
 
-def _with_options(function: Callable[..., None], groups: dict[str, Any]) -> inspect.Signature:
-    """Return the signature with options in the place of their groups; they come last in the help."""
+def _keywords(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a function, or of a dataclass, with their types. All have to be named."""
     hints = get_type_hints(function, include_extras=True)
-    parameters = [
+    return [
         parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(function).parameters.items()
-        if name not in groups
-    ]
-    return inspect.Signature(
-        [*parameters, *(option for group in reversed(groups.values()) for option in _options(group))]
-    )
-
-
-def _options(group: Any) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-        )
-        for field in dataclasses.fields(group)
-        if field.init
     ]
