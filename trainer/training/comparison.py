@@ -75,7 +75,7 @@ def compare(
 def _compared(
     repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows
 ) -> VersionComparison:
-    if not new.held_out:
+    if not new.held_out and not new.sample:
         raise CannotCompare("the recipe holds no rows out")
     manifest = repository.manifest(new.draft.name, version)
     if len(manifest.signature.outputs) != 1:

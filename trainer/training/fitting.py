@@ -61,6 +61,7 @@ class FittedModel:
             y_test=self.y[self.tested_on],
             held_out=self.held_out,
             tested_on=self.tested_on.tolist(),
+            sample=self.sample,
             ids=data.ids,
             candidates=tuple(run.candidates),
             chosen=run.chosen,

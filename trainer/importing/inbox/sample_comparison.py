@@ -51,14 +51,10 @@ def compare_on_sample(
 def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
     """Write the metrics and the figures of the comparison as JSON."""
     # Only the fork needs these modules, which import scikit-learn.
-    import numpy as np
-
     from scoring.artifacts import load
     from trainer.importing.inputs import sample
     from trainer.importing.trial.sample_report import tested_rows
-    from trainer.tables.training_rows import TrainingRows
     from trainer.training.comparison import compare
-    from trainer.training.fitting import FittedModel
 
     repository, trust = Repository(Path(arguments["models"])), Trust.from_json(arguments["trust"])
     manifest, version = repository.manifest(arguments["name"], arguments["new"]), arguments["version"]
@@ -70,10 +66,8 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
         metrics: Mapping[str, float] = {}
         comparison = VersionComparison(version, missing="its sample has no column with the target")
     else:
-        metrics = tested.draft.metrics
-        positions = np.arange(len(tested.rows))
-        new = FittedModel(estimator, tested.draft, tested.X, tested.y, positions[:0], positions, True, 0.0, sample=True)
-        data = TrainingRows("", tested.rows, tested.targets, None, "")
+        new, data = tested
+        metrics = new.draft.metrics
         comparison = compare(repository, trust, version, new, data)
     json.dump(
         [metrics, {f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name not in _OF_ROWS}], answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from contract.model.manifest import ManifestDraft
 from contract.model.profile import DataProfile
 from contract.model.signature import Field, Kind, Output, OutputKind
 from contract.model.version_metrics import baseline_of
-from contract.row import Row, Value
+from contract.row import Value
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from contract.rows.values import Conversion, Refusal
@@ -23,7 +23,12 @@ from scoring.estimators import predict_matrix
 from scoring.predict import predict
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.sample import Sample
+from trainer.recipe import Run
+from trainer.report.facts import gather
 from trainer.tables.row_profile import profile_of
+from trainer.tables.training_rows import TrainingRows
+from trainer.training.evaluate import measure
+from trainer.training.fitting import FittedModel
 
 FEWEST_ROWS = 10
 """Fewest rows with a target for a report."""
@@ -105,26 +110,16 @@ def _spelled(label: object) -> str:
         return text.lower() if text.lower() in ("true", "false") else text
 
 
-@dataclasses.dataclass(frozen=True)
-class Tested:
-    """The rows of a sample that have a target, coerced; X (a matrix) and y hold the same. `draft` has the metrics."""
-
-    draft: ManifestDraft
-    rows: Sequence[Row]
-    targets: Sequence[Value]
-    X: Any
-    y: Any
-
-
-def tested_rows(estimator: Any, draft: ManifestDraft, sample: Sample) -> Tested | None:
-    """Return the rows on which the estimator can be measured, or None without one target in the sample."""
+def tested_rows(estimator: Any, draft: ManifestDraft, sample: Sample) -> tuple[FittedModel, TrainingRows] | None:
+    """Return the estimator, measured on the rows of the sample that have a target, and these rows; None without one
+    target in the sample."""
     targets = _targets(estimator, draft, sample)
     return _tested(estimator, draft, sample, *targets.values()) if len(targets) == 1 else None
 
 
-def _tested(estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequence[Value]) -> Tested:
-    from trainer.training.evaluate import measure  # slow
-
+def _tested(
+    estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequence[Value]
+) -> tuple[FittedModel, TrainingRows]:
     signature, output = draft.signature, draft.signature.output
     refused = [
         sample.columns.index(field.name)
@@ -140,38 +135,23 @@ def _tested(estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequen
     targets = [values[index] for index in known]
     artifact = draft.artifact
     X, y = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype), np.array(targets)
-    metrics = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
-    return Tested(dataclasses.replace(draft, metrics=metrics), rows, targets, X, y)
+    draft = dataclasses.replace(draft, metrics=measure(y, *predict_matrix(estimator, X, output.probabilities), output))
+    positions = np.arange(len(rows))
+    fitted = FittedModel(estimator, draft, X, y, positions[:0], positions, held_out=False, seconds=0.0, sample=True)
+    return fitted, TrainingRows("", rows, targets, None, "")
 
 
 def _facts(
     estimator: Any, draft: ManifestDraft, sample: Sample, target: str, values: Sequence[Value]
 ) -> dict[str, Any]:
-    # The modules of reports take a second to import, and most files need none.
-    from trainer.report.evidence import Evidence
-    from trainer.report.facts import gather
-
-    tested = _tested(estimator, draft, sample, values)
-    metrics = dict(tested.draft.metrics)
-    return gather(
-        Evidence(
-            draft=tested.draft,
-            estimator=estimator,
-            rows=tested.rows,
-            targets=tested.targets,
-            X_test=tested.X,
-            y_test=tested.y,
-            held_out=False,
-            tested_on=range(len(tested.rows)),
-            sample=True,
-            target=target,
-            headline=next(iter(metrics), ""),
-            verdict=_verdict(metrics, len(tested.rows), target),
-        )
-    )
+    fitted, data = _tested(estimator, draft, sample, values)
+    metrics = fitted.draft.metrics
+    run = Run(draft.signature.inputs, Field(target, Kind.STRING))
+    verdict = _verdict(metrics, len(data.rows), target)
+    return gather(fitted.evidence(data, run, headline=next(iter(metrics), ""), verdict=verdict))
 
 
-def _verdict(metrics: dict[str, float], rows: int, target: str) -> str:
+def _verdict(metrics: Mapping[str, float], rows: int, target: str) -> str:
     name = next(iter(metrics), None)
     if name is None:
         return ""
