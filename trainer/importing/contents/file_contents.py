@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import FixedThresholdClassifier
 
 from contract.model.signature import Kind
-from contract.wording import listed
+from contract.wording import listed, shown
 from trainer.importing import Refused
-from trainer.importing.contents import containers
-from trainer.importing.contents.thresholds import thresholds, with_threshold
+from trainer.importing.contents.containers import compose, flattened, labels_of
 from trainer.importing.files.packages import not_served
 from trainer.importing.files.reasons import of_other_library
 from trainer.importing.inputs.outputs import answers_rows, only_fits
 from trainer.importing.other_libraries import as_estimator
 from trainer.importing.other_libraries.described import exact_kind
+
+_THRESHOLD = re.compile(
+    r"((best|optimal|opt|decision|class|classification|prob|proba|probability|model|final|chosen|tuned|custom)_)*"
+    r"(thresholds?|thresh|thr|cut_?offs?)(_(value|best|optimal|opt))?"
+)
+_REMEDY = "put the model into a class whose predict applies it, or save the model without it"
 
 
 @dataclass(frozen=True)
@@ -81,11 +88,11 @@ def _no_model(thing: Any) -> str:
 
 
 def _from_container(parts: Mapping[str, Any], what: str) -> FileContents:
-    parts = {key: as_estimator(part) for key, part in containers.flattened(parts).items()}
+    parts = {key: as_estimator(part) for key, part in flattened(parts).items()}
     for part in parts.values():
         _refuse_other_libraries(part)
     kinds, columns = _kinds(parts.values()), _columns(parts)
-    made = containers.compose(parts, columns)
+    made = compose(parts, columns)
     if made is None:
         inside = listed([f"{key}: {type(part).__name__}" for key, part in parts.items()]) or "nothing"
         raise Refused(f"holds a {what} without a model ({inside}); save the fitted model itself with joblib.dump")
@@ -98,9 +105,9 @@ def _from_container(parts: Mapping[str, Any], what: str) -> FileContents:
         )
     estimator, warnings = made.estimator, made.warnings
     unused = [key for key, part in rest.items() if not _is_known(part, estimator, columns)]
-    candidates = thresholds(rest)
+    candidates = dict(_thresholds(rest))
     if candidates:
-        estimator, decides = with_threshold(estimator, candidates)
+        estimator, decides = _with_threshold(estimator, candidates)
         warnings.append(decides)
         unused = [key for key in unused if key not in candidates]
     if unused:
@@ -121,7 +128,7 @@ def _is_known(part: Any, model: Any, columns: Sequence[str]) -> bool:
     """Return whether `part` is used, repeats what `model` has, or cannot change an answer."""
     if part is None or isinstance(part, str | bytes | bool | date | type) or _kinds([part]):
         return True
-    labels = containers.labels_of(model)
+    labels = labels_of(model)
     values = part.tolist() if isinstance(part, np.ndarray) else part
     plain = isinstance(values, list | tuple) and all(isinstance(value, str | int | float) for value in values)
     return (plain and bool(labels) and list(values) == labels) or (bool(columns) and _words(part) == tuple(columns))
@@ -160,3 +167,49 @@ def _kinds(parts: Iterable[Any]) -> dict[str, Kind]:
         if all(isinstance(name, str) for name in pairs):
             return kinds
     return {}
+
+
+# Thresholds beside a model: they are applied or refused, never ignored
+
+
+def _thresholds(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the thresholds among `parts`, or in a dict among them, by name."""
+    for key, part in parts.items():
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])|[ .-]", "_", str(key)).lower()
+        if _THRESHOLD.fullmatch(words) and part is not None:
+            yield str(key), part
+        elif isinstance(part, Mapping):
+            yield from _thresholds(part)
+
+
+def _with_threshold(model: Any, candidates: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return `model` with the threshold among `candidates` applied, and a warning about it. Raises `Refused`."""
+    names, values = listed(list(candidates)), list(candidates.values())
+    if len(values) > 1:
+        raise Refused(f"holds a model with several thresholds ({names}); keep the one that counts")
+    threshold = _number(values[0])
+    if threshold is None:
+        raise Refused(f"holds a model with {names}, which is not a number from 0 to 1 ({shown(values[0])}); {_REMEDY}")
+    labels = labels_of(model)
+    if len(labels) != 2:
+        what = f"of {len(labels)} classes" if labels else "without classes"
+        raise Refused(f"holds a model {what} with {names}, and a threshold needs exactly two classes; {_REMEDY}")
+    if not hasattr(model, "predict_proba"):
+        raise Refused(
+            f"holds a {type(model).__name__} with {names}, but the model gives no probabilities to compare"
+            " with it; wrap the model in a CalibratedClassifierCV"
+        )
+    otherwise, positive = labels
+    deciding = FixedThresholdClassifier(model, threshold=threshold, pos_label=positive, response_method="predict_proba")
+    deciding.estimator_ = model  # as fit() would leave it
+    return deciding, (
+        f"it predicts {shown(positive)} if its probability is at least {threshold:g}, and otherwise"
+        f" {shown(otherwise)}: the file has {names} beside the model"
+    )
+
+
+def _number(value: object) -> float | None:
+    value = value.item() if isinstance(value, np.generic | np.ndarray) and value.size == 1 else value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        return None
+    return float(value)
