@@ -28,7 +28,7 @@ from trainer.importing.edits.edited_rows import EditedRows
 from trainer.importing.files.reasons import explained
 from trainer.importing.import_process import SignatureEdit
 from trainer.importing.inputs import fitted_inputs as inputs
-from trainer.importing.inputs.whole_numbers import may_matter
+from trainer.importing.inputs.number_types import may_matter
 from trainer.importing.trial.examine import Examined
 from trainer.publishing.verify import difference
 

@@ -21,7 +21,7 @@ from trainer.importing import Refused
 from trainer.importing.assumptions import mixed_nulls, unknown_nulls
 from trainer.importing.hints import Hint
 from trainer.importing.inputs.fitted_inputs import takes_nan
-from trainer.importing.inputs.whole_numbers import as_requested, with_integers
+from trainer.importing.inputs.number_types import as_requested, with_integers
 
 _MOST_TRIALS = 50
 _MOST_COMPARISONS = 64

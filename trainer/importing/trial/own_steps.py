@@ -1,4 +1,5 @@
-"""Finds out by trying what code of the user's own reads in columns of unknown kind: numbers, words or dates."""
+"""Guesses what columns of unknown kind hold, and finds out by trying what code of the user's own reads in them:
+numbers, words or dates."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from modelgate_kernels.matrix import to_matrix
 
 from contract.model.manifest import ArtifactDraft, ArtifactFormat, InputFormat
 from contract.model.signature import Kind, Signature
@@ -18,8 +20,8 @@ from contract.row import Row, Value
 from scoring.estimators import prepare
 from scoring.held_objects import objects_in
 from scoring.methods import has_method
-from trainer.importing.trial.columns import InputColumn, assumed
-from trainer.importing.trial.guesses import other_guesses
+from trainer.importing.inputs import fitted_inputs as inputs
+from trainer.importing.trial.columns import MADE_UP, InputColumn, assumed
 
 MOST_COLUMNS = 100
 """Most columns of unknown kind that are tried, one by one."""
@@ -34,8 +36,51 @@ _DATES: tuple[Value, ...] = tuple(f"{2019 + n}-{2 + 2 * n:02}-{5 + 3 * n:02}T{4 
 _DAYS = tuple(str(moment)[:10] for moment in _DATES)
 _MOST_WORDS = 100
 
+_GUESSES = (
+    *((kind, MADE_UP[kind]) for kind in (Kind.NUMBER, Kind.DATETIME, Kind.STRING)),
+    (Kind.STRING, ("2026-01-02", "2026-02-03")),
+)
+
 _Outcomes = Mapping[Value, str]
 """What the last step gets for each value of a column, without those for which a step raises."""
+
+
+def other_guesses(estimator: Any, columns: Sequence[InputColumn]) -> Iterator[list[InputColumn]]:
+    """Yield the columns with other numbers than 0 and 1, by which a model may divide; then with other kinds for those
+    of unknown kind. The parts of a ColumnTransformer are tried one by one, all other columns together."""
+    if not any(column.guessed for column in columns):
+        return
+    yield [
+        dataclasses.replace(column, values=tuple(float(position + number) for number in (2, 5, 11)))
+        if column.guessed
+        else column
+        for position, column in enumerate(columns)
+    ]
+    parts = [part for outer in inputs.outermost_parts(estimator) for part in inputs.by_columns(outer)]
+    if parts:
+        guessed = list(columns)
+        for transformer, positions in parts:
+            for position, column in zip(
+                positions, _taken_by(transformer, [columns[p] for p in positions]), strict=True
+            ):
+                guessed[position] = column
+        yield guessed
+        return
+    for kind, values in _GUESSES[1:]:
+        yield [assumed(column, kind, values) if column.guessed else column for column in columns]
+
+
+def _taken_by(transformer: Any, columns: Sequence[InputColumn]) -> Sequence[InputColumn]:
+    """Return the columns with the first guess that a part of a ColumnTransformer takes for the unknown ones."""
+    if hasattr(transformer, "transform") and any(column.guessed for column in columns):
+        for kind, values in _GUESSES:
+            guess = [assumed(column, kind, values) if column.guessed else column for column in columns]
+            rows = [tuple(column.values[number % len(column.values)] for column in guess) for number in range(2)]
+            signature = Signature(tuple(column.field for column in guess), ())
+            with suppress(Exception):  # code of users may raise anything
+                transformer.transform(to_matrix(rows, signature.inputs, InputFormat.DATAFRAME))
+                return guess if kind is not Kind.NUMBER else columns
+    return columns
 
 
 def with_tried_kinds(estimator: Any, columns: Sequence[InputColumn], unused: Collection[str]) -> list[InputColumn]:

@@ -17,8 +17,8 @@ from trainer.importing import Refused
 from trainer.importing.contents.file_contents import FileContents
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs import words
+from trainer.importing.inputs.number_types import may_matter
 from trainer.importing.inputs.sample import Sample
-from trainer.importing.inputs.whole_numbers import may_matter
 from trainer.importing.other_libraries import described
 from trainer.importing.trial.columns import (
     InputColumn,
@@ -29,9 +29,8 @@ from trainer.importing.trial.columns import (
     unknown_kind_remarks,
     without_target,
 )
-from trainer.importing.trial.guesses import other_guesses
 from trainer.importing.trial.nulls import PossibleNulls
-from trainer.importing.trial.own_steps import with_tried_kinds
+from trainer.importing.trial.own_steps import other_guesses, with_tried_kinds
 
 GOLDEN_ROWS = 20
 

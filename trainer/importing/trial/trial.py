@@ -13,10 +13,9 @@ from contract.row import Row
 from scoring.kernels import compared
 from scoring.predict import Prediction, predict
 from trainer.importing.contents.file_contents import FileContents
-from trainer.importing.inputs.float32 import with_float32
+from trainer.importing.inputs.number_types import as_requested, choose_integers, may_matter, with_float32, with_integers
 from trainer.importing.inputs.outputs import DoesNotPredict, with_methods
 from trainer.importing.inputs.sample import Sample
-from trainer.importing.inputs.whole_numbers import as_requested, choose_integers, may_matter, with_integers
 from trainer.importing.trial.nulls import choose_nulls, with_nulls_that_work
 from trainer.importing.trial.readings import GOLDEN_ROWS, Reading, readings
 from trainer.publishing.verify import difference
