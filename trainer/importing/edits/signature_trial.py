@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from contract.model.version_files import VersionFiles
 from contract.row import Row, Value
 from contract.rows.coercion import coerce
 from contract.rows.instances import Records
+from contract.rows.values import Conversion, Refusal
 from contract.wording import listed
 from scoring.artifacts import load
 from scoring.estimators import call_method
@@ -24,16 +25,20 @@ from scoring.kernels import compared
 from scoring.predict import Prediction, predict
 from scoring.trust import Trust
 from trainer.importing import Refused
-from trainer.importing.edits.edited_rows import EditedRows
 from trainer.importing.files.reasons import explained
 from trainer.importing.import_process import SignatureEdit
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.number_types import may_matter
+from trainer.importing.other_libraries.described import Hint
+from trainer.importing.trial.columns import MADE_UP
 from trainer.importing.trial.examine import Examined
 from trainer.publishing.verify import difference
 
 _MOST_ROWS = 1000
 """Most rows of one call."""
+
+_LIKE_NUMBERS = frozenset({Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN})
+_UNSEEN = "a text that no category has"
 
 
 def try_edit(file: Path, edit: SignatureEdit) -> Examined:
@@ -61,7 +66,7 @@ class _EditTrial:
             names = fitted  # the model drops some columns, which are no inputs
         hints = dict(zip(names, inputs.hints(estimator, len(names)), strict=True))
         self._is_records = new.format is RowFormat.RECORDS
-        self._rows = None if self._is_records else EditedRows(old.golden.rows, old.signature, new, hints)
+        self._rows = None if self._is_records else _EditedRows(old.golden.rows, old.signature, new, hints)
 
     def edited(self) -> ManifestDraft:
         """Return the edited manifest, if the model works under it. Raises `Refused`."""
@@ -90,7 +95,7 @@ class _EditTrial:
 
     # Inputs
 
-    def _check_inputs(self, rows: EditedRows) -> None:
+    def _check_inputs(self, rows: _EditedRows) -> None:
         """Raise `Refused` for a change of an input with which the model does not work."""
         positions = rows.changed()
         wrong = self._wrong_with(positions, rows) if positions else None
@@ -100,7 +105,7 @@ class _EditTrial:
                 next((reason for position in positions if (reason := self._wrong_with([position], rows))), wrong)
             )
 
-    def _wrong_with(self, positions: Sequence[int], rows: EditedRows) -> str | None:
+    def _wrong_with(self, positions: Sequence[int], rows: _EditedRows) -> str | None:
         """Return why the model does not work if the inputs at `positions` alone change, or None if it does."""
         fields = rows.fields(positions)
         draft = self._under(dataclasses.replace(self._old.signature, inputs=tuple(fields)))
@@ -222,3 +227,110 @@ def _with_dtype(estimator: Any, artifact: ArtifactDraft, old: Sequence[Field], n
 def _text(value: object) -> str:
     """Return a value as text that differs for 1, 1.0 and true."""
     return json.dumps(value)
+
+
+# Rows under an edited signature
+
+
+class _EditedRows:
+    """The golden rows of one version before and after its signature is edited. Old values that no longer fit are
+    replaced. `hints` are by the name of an input."""
+
+    def __init__(self, golden: Sequence[Row], old: Signature, new: Signature, hints: Mapping[str, Hint]) -> None:
+        self._hints = hints
+        self._fields = list(zip(old.inputs, new.inputs, strict=True))
+        self.golden = list(golden) or [self._made_up_row(old.inputs, number) for number in range(2)]
+
+    def changed(self) -> list[int]:
+        """Return the positions of the inputs that take other values than before."""
+        return [position for position, (old, new) in enumerate(self._fields) if _takes(old) != _takes(new)]
+
+    def fields(self, positions: Collection[int]) -> list[Field]:
+        """Return the inputs under their old names, those at `positions` taking what they take after the edit."""
+        return [
+            dataclasses.replace(new, name=old.name, aliases=old.aliases) if position in positions else old
+            for position, (old, new) in enumerate(self._fields)
+        ]
+
+    def adapted(self, positions: Collection[int]) -> list[Row]:
+        """Return the golden rows, valid with the changes of the inputs at `positions`."""
+        columns = {position: self._column(position) for position in positions}
+        return [
+            tuple(columns[position][number] if position in positions else value for position, value in enumerate(row))
+            for number, row in enumerate(self.golden)
+        ]
+
+    def with_nulls(self, positions: Collection[int]) -> list[Row]:
+        """Return rows with null in all inputs at `positions` that become nullable, or whose null becomes another; none
+        if there are none."""
+        nulls = {
+            position for position in positions if self._fields[position][1].nullable and self._changes_null(position)
+        }
+        return self._with(positions, dict.fromkeys(nulls)) if nulls else []
+
+    def has_other_null(self, row: Row) -> bool:
+        """Return whether a null in it is another to the estimator after the edit."""
+        return any(value is None and self._changes_null(position) for position, value in enumerate(row))
+
+    def _changes_null(self, position: int) -> bool:
+        old, new = self._fields[position]
+        return (old.nullable, old.null) != (new.nullable, new.null)
+
+    def with_unseen(self, positions: Collection[int]) -> list[Row]:
+        """Return rows with an unknown text in all inputs at `positions` that take any text from now on."""
+        opened = [
+            position
+            for position in positions
+            if (old := self._fields[position][0]).categories is not None
+            and (new := self._fields[position][1]).categories is None
+            and old.kind is new.kind is Kind.STRING
+        ]
+        return self._with(positions, dict.fromkeys(opened, _UNSEEN)) if opened else []
+
+    def with_new_categories(self, positions: Collection[int]) -> Iterator[Row]:
+        """Yield a row for each category that an input at `positions` gets."""
+        for position in positions:
+            old, new = self._fields[position]
+            for category in new.categories or ():
+                if category not in (old.categories or ()):
+                    yield self._with(positions, {position: category})[0]
+
+    def _with(self, positions: Collection[int], values: Mapping[int, Value]) -> list[Row]:
+        """Return two adapted rows, the first with these values."""
+        first, *others = self.adapted(positions)
+        return [tuple(values.get(position, value) for position, value in enumerate(first)), *others[:1]]
+
+    def _column(self, position: int) -> list[Value]:
+        """Return the values of an input in the golden rows after the edit."""
+        old, new = self._fields[position]
+        kept = [_converted(row[position], old, new) for row in self.golden]
+        others: Sequence[Value] = [v for v in kept if v is not None and not isinstance(v, Refusal)]
+        others = others or self._values(new, old.name)
+        return [
+            others[number % len(others)] if isinstance(value, Refusal) else value for number, value in enumerate(kept)
+        ]
+
+    def _made_up_row(self, fields: Sequence[Field], number: int) -> Row:
+        values = [self._values(field, field.name) for field in fields]
+        return tuple(some[number % len(some)] for some in values)
+
+    def _values(self, field: Field, name: str) -> Sequence[Value]:
+        """Return some values for an input: what the estimator has seen, if it shows that; otherwise made-up ones."""
+        hint = self._hints.get(name)
+        seen = hint.values if hint is not None and hint.kind is field.kind else ()
+        return field.categories or seen or MADE_UP[field.kind]
+
+
+def _takes(field: Field) -> tuple[object, ...]:
+    return field.kind, field.nullable, field.categories, field.naive, field.null
+
+
+def _converted(value: Value, old: Field, new: Field) -> Value | Refusal:
+    """Return a value of a golden row as the edited input takes it. Texts and dates do not become another kind: that a
+    text looks like a number does not mean that the model reads it as one."""
+    conversion = Conversion.for_field(new)
+    if value is None:
+        return conversion.null
+    if old.kind is not new.kind and not {old.kind, new.kind} <= _LIKE_NUMBERS:
+        return Refusal("another_kind", f"a {new.kind}")
+    return conversion.convert(value)

@@ -18,9 +18,9 @@ from sklearn.utils import get_tags
 
 from contract.model.signature import Kind, Null
 from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT
-from trainer.importing.hints import Hint
 from trainer.importing.inputs.words import hints_by_name, reads_records, reads_texts, texts_to_try
 from trainer.importing.other_libraries import described
+from trainer.importing.other_libraries.described import Hint
 
 _INSIDE = (
     "best_estimator_",

@@ -13,7 +13,7 @@ from contract.rows.instances import MAX_NAMES
 from contract.wording import shown
 from scoring.held_objects import parts_in
 from trainer.importing import Refused
-from trainer.importing.hints import Hint
+from trainer.importing.other_libraries.described import Hint
 
 TEXT = Field("text", Kind.STRING)
 """The input of a model whose rows are texts."""

@@ -13,7 +13,7 @@ from modelgate_artifacts import WithCategories, WithConstant, XGBoostModel
 from trainer.importing import Refused
 from trainer.importing.files.packages import forecasts
 from trainer.importing.files.reasons import of_time_series
-from trainer.importing.other_libraries import boosted_trees, encoders, regressions, stacks
+from trainer.importing.other_libraries import boosted_trees, smaller_libraries
 from trainer.importing.other_libraries.boosted_trees import is_booster, libraries
 from trainer.importing.other_libraries.described import Described
 
@@ -74,9 +74,9 @@ _DESCRIBE: Mapping[str, Callable[[Any], Described | None]] = {
     "xgboost": boosted_trees.xgboost,
     "lightgbm": boosted_trees.lightgbm,
     "catboost": boosted_trees.catboost,
-    "statsmodels": regressions.statsmodels,
-    "category_encoders": encoders.category_encoders,
-    "feature_engine": encoders.feature_engine,
-    "mlxtend": stacks.mlxtend,
+    "statsmodels": smaller_libraries.statsmodels,
+    "category_encoders": smaller_libraries.category_encoders,
+    "feature_engine": smaller_libraries.feature_engine,
+    "mlxtend": smaller_libraries.mlxtend,
 }
 """How to ask an object, by the package of its class."""

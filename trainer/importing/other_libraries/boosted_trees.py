@@ -15,8 +15,7 @@ from contract.model.manifest import InputFormat
 from contract.model.signature import Kind
 from contract.wording import listed
 from trainer.importing import Refused
-from trainer.importing.hints import Hint
-from trainer.importing.other_libraries.described import Described, finite_ends, of_pandas_categories
+from trainer.importing.other_libraries.described import Described, Hint, finite_ends, of_pandas_categories
 
 
 def libraries(thing: Any) -> Iterator[str]:

@@ -15,11 +15,11 @@ from contract.wording import counted, listed, shown
 from trainer.importing import Refused
 from trainer.importing.assumptions import unknown_kinds
 from trainer.importing.contents.file_contents import FileContents
-from trainer.importing.hints import Hint
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.outputs import classes_of
 from trainer.importing.inputs.sample import Sample
 from trainer.importing.inputs.words import TEXT
+from trainer.importing.other_libraries.described import Hint
 from trainer.importing.trial.nulls import PossibleNulls
 
 MADE_UP: dict[Kind, tuple[Value, ...]] = {

@@ -19,9 +19,9 @@ from scoring.methods import has_method
 from scoring.predict import predict
 from trainer.importing import Refused
 from trainer.importing.assumptions import mixed_nulls, unknown_nulls
-from trainer.importing.hints import Hint
 from trainer.importing.inputs.fitted_inputs import takes_nan
 from trainer.importing.inputs.number_types import as_requested, with_integers
+from trainer.importing.other_libraries.described import Hint
 
 _MOST_TRIALS = 50
 _MOST_COMPARISONS = 64

@@ -1,28 +1,185 @@
-"""Tries an estimator with rows, and drafts the manifest under which it predicts."""
+"""Tries the ways in which an estimator may take rows, and drafts the manifest under which it predicts."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from contract.errors import ModelgateError
-from contract.model.manifest import ArtifactDraft, ArtifactFormat, Golden, ManifestDraft, Remark, TrainingData
-from contract.model.signature import Output, OutputKind, RowFormat, Signature
+from contract.errors import InvalidInstances, ModelgateError
+from contract.model.manifest import (
+    ArtifactDraft,
+    ArtifactFormat,
+    Golden,
+    InputFormat,
+    ManifestDraft,
+    Remark,
+    TrainingData,
+)
+from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from contract.row import Row
+from contract.rows.coercion import coerce
+from contract.rows.instances import Grid
 from scoring.kernels import compared
 from scoring.predict import Prediction, predict
+from trainer.importing import Refused
 from trainer.importing.contents.file_contents import FileContents
+from trainer.importing.inputs import fitted_inputs as inputs
+from trainer.importing.inputs import words
 from trainer.importing.inputs.number_types import as_requested, choose_integers, may_matter, with_float32, with_integers
 from trainer.importing.inputs.outputs import DoesNotPredict, with_methods
 from trainer.importing.inputs.sample import Sample
-from trainer.importing.trial.nulls import choose_nulls, with_nulls_that_work
-from trainer.importing.trial.readings import GOLDEN_ROWS, Reading, readings
+from trainer.importing.other_libraries import described
+from trainer.importing.trial.columns import (
+    InputColumn,
+    borrowed_columns_remarks,
+    columns_of,
+    leading_blank_remarks,
+    text_column,
+    unknown_kind_remarks,
+    without_target,
+)
+from trainer.importing.trial.nulls import PossibleNulls, choose_nulls, with_nulls_that_work
+from trainer.importing.trial.own_steps import other_guesses, with_tried_kinds
 from trainer.publishing.verify import difference
+
+GOLDEN_ROWS = 20
 
 GOLDEN_NUMBERS = 20_000
 """Most numbers in the answers to golden rows, if that leaves two rows: every process that uses the manifest reads them.
 """
+
+
+# Ways to take rows
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way in which an estimator may take rows. `rows` are some to try it with.
+
+    `doubtful` columns may have been fitted on integers; `shown` has the kinds of numbers that the estimator shows,
+    `nulls` what a null of each column may be.
+    """
+
+    format: RowFormat
+    fields: Sequence[Field]
+    input_format: InputFormat
+    rows: Sequence[Row]
+    doubtful: Collection[str] = ()
+    shown: dict[str, Kind] = field(default_factory=dict)
+    remarks: Sequence[Remark] = ()
+    nulls: dict[str, PossibleNulls] = field(default_factory=dict)
+
+
+def readings(contents: FileContents, sample: Sample | None) -> Iterator[Reading]:
+    """Yield the possible readings, the most likely first. Raises `Refused`."""
+    words.refuse_unservable(contents.estimator)
+    sample = sample and sample.spelt_as(inputs.names(contents.estimator) or ())
+    vectorizers = inputs.vectorizers(contents.estimator)
+    if not vectorizers:
+        yield from _of_table(contents, sample)
+    elif words.reads_texts(vectorizers[0]):
+        yield from _of_texts(contents, sample, vectorizers)
+    else:
+        yield _of_records(contents, sample, vectorizers)
+
+
+def _of_texts(contents: FileContents, sample: Sample | None, vectorizers: Sequence[Any]) -> Iterator[Reading]:
+    text = words.TEXT
+    rows: list[Row] = [(text,) for text in words.texts_to_try(vectorizers, GOLDEN_ROWS)]
+    column = text_column(contents.estimator, sample) if sample else None
+    if sample and column:
+        text = dataclasses.replace(text, aliases=(column,) if column != text.name else ())
+        rows = _rows_of_sample(Signature((text,), (), format=RowFormat.TEXTS), sample)
+    if not sample or column:
+        formats = [InputFormat.TEXTS, InputFormat.SERIES]
+        if not inputs.reads_texts_first(contents.estimator):
+            formats.reverse()  # a function may do more with a Series, on which most models are fitted
+        for input_format in formats:
+            yield Reading(RowFormat.TEXTS, (text,), input_format, rows)
+    if sample:  # a step of one's own may take its columns by their names
+        yield from _of_table(contents, sample)
+
+
+def _of_records(contents: FileContents, sample: Sample | None, vectorizers: Sequence[Any]) -> Reading:
+    fields = words.record_fields(vectorizers)
+    rows: list[Row] = [(record,) for record in words.records_to_try(vectorizers, GOLDEN_ROWS)]
+    if sample:
+        kept = without_target(contents.estimator, sample)
+        rows = _rows_of_sample(Signature(fields, (), format=RowFormat.RECORDS), sample.only(kept))
+    return Reading(RowFormat.RECORDS, fields, InputFormat.RECORDS, rows)
+
+
+def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading]:
+    """Yield the possible kinds of the columns; doubtful ones may be integers."""
+    estimator = contents.estimator
+    columns, unused, formats = columns_of(contents, sample), inputs.unused(estimator), _formats(estimator)
+    if sample is None and formats[0] is InputFormat.DATAFRAME and may_matter(estimator):
+        columns = with_tried_kinds(estimator, columns, unused)
+    doubtful = {column.field.name for column in columns if column.doubtful} if may_matter(estimator) else set()
+    shown = {column.field.name: column.whole for column in columns if column.whole}
+    nulls = {column.field.name: column.nulls for column in columns}
+    borrowed = [] if sample or contents.columns else borrowed_columns_remarks(estimator)
+    of_columns = [*borrowed, *leading_blank_remarks(columns)]
+    used = [column for column in columns if column.field.name not in unused]
+    # Another member of an ensemble may use columns that the first one drops.
+    for some in (used, columns) if used and unused else (columns,):
+        fields = [column.field for column in some]
+        in_utc = [dataclasses.replace(f, naive=False) for f in fields]
+        as_text = [dataclasses.replace(f, kind=Kind.STRING) if f.kind is Kind.DATETIME else f for f in in_utc]
+        as_integers = [dataclasses.replace(f, kind=Kind.INTEGER) if f.name in doubtful else f for f in fields]
+        others = [kinds for kinds in (in_utc, as_text, as_integers) if kinds != fields]
+        for input_format in formats:
+            for kinds in (fields, *others):
+                rows = _rows_of_columns(kinds, some, sample)
+                remarks = [*of_columns, *unknown_kind_remarks(estimator, some)]
+                yield Reading(RowFormat.TABLE, kinds, input_format, rows, doubtful, shown, remarks, nulls)
+    if sample is None:
+        for guess in other_guesses(estimator, columns):
+            fields, rows = [column.field for column in guess], _rows_of_columns((), guess, None)
+            numbers = doubtful & {column.field.name for column in guess if column.doubtful}
+            remarks = [*of_columns, *unknown_kind_remarks(estimator, guess)]
+            yield Reading(RowFormat.TABLE, fields, formats[0], rows, numbers, shown, remarks, nulls)
+
+
+def _formats(estimator: Any) -> list[InputFormat]:
+    """Return the formats in which the estimator may take a table, the most likely first."""
+    if known := described(estimator):
+        return list(dict.fromkeys((known.takes, InputFormat.DATAFRAME if known.names else known.takes)))
+    if inputs.names(estimator):
+        return [InputFormat.DATAFRAME]
+    if inputs.count(estimator) is None:
+        return [InputFormat.DATAFRAME, InputFormat.ARRAY]
+    return [InputFormat.ARRAY, InputFormat.NUMBERED] if may_matter(estimator) else [InputFormat.ARRAY]
+
+
+def _rows_of_columns(fields: Sequence[Field], columns: Sequence[InputColumn], sample: Sample | None) -> Sequence[Row]:
+    if sample:
+        return _rows_of_sample(Signature(tuple(fields), ()), sample)
+    most = max(3, *(len(column.values) for column in columns))
+    # Columns advance at different speeds, so that the rows do not lie on a diagonal.
+    return [
+        tuple(column.values[number * (index % 2 + 1) % len(column.values)] for index, column in enumerate(columns))
+        for number in range(min(most, GOLDEN_ROWS))
+    ]
+
+
+def _rows_of_sample(signature: Signature, sample: Sample) -> list[Row]:
+    """Return at least two rows: an estimator that misreads a table may not show it with one row."""
+    separator = None if signature.format is RowFormat.TABLE else ","
+    try:
+        coerced = coerce(Grid(sample.columns, sample.rows, separator), signature)
+    except InvalidInstances as invalid:
+        first, others = invalid.errors[0], invalid.total - 1
+        where = "" if first.row is None else f" in row {first.row + 1}"
+        more = f" (and {others} more errors)" if others else ""
+        raise Refused(f"has a sample that does not fit the model{where}: {first.message}{more}") from None
+    rows = list(coerced.rows)
+    return rows * 2 if len(rows) == 1 else rows
+
+
+# The trial
 
 
 def try_model(
