@@ -4,17 +4,84 @@ calibration."""
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import (
+    auc,
+    average_precision_score,
+    precision_recall_curve,
+    precision_recall_fscore_support,
+    roc_curve,
+)
 
-from trainer.report.answers import Classes
-from trainer.report.curves import precision_recall, roc
-from trainer.report.parts import Facts, NotShown, clean, equal_bins, most_frequent, number, numbers, part
+from contract.row import Value
+from scoring.estimators import predict_matrix
+from trainer.report.evidence import Evidence, VersionAnswers
+from trainer.report.parts import MOST_CLASSES, Facts, NotShown, clean, equal_bins, most_frequent, number, numbers, part
 
 RECALLS = (0.95, 0.9, 0.75, 0.5, 0.25)
 """The report shows thresholds that reach these recalls."""
+
+
+TOLERANCE = 0.002
+"""Largest distance of a shown curve from the full one, on axes from 0 to 1: a pixel of the picture."""
+
+Curve = Callable[[Any, Any], Facts]
+"""Returns the facts of one curve, given which rows are of the class (booleans) and their probabilities."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Predicted and actual classes, as positions in `labels`: the estimator's, then those that only test rows have.
+    `probabilities` is rows × the estimator's classes, or None. `interesting` are the classes to look at closely."""
+
+    labels: Sequence[Value]
+    actual: Any
+    predicted: Any
+    probabilities: Any
+    interesting: Sequence[int]
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Classes:
+        output = evidence.draft.signature.output
+        answers = VersionAnswers(*predict_matrix(evidence.estimator, evidence.X_test, output.probabilities), output)
+        return cls.beside(evidence.y_test, answers, evidence.targets)
+
+    @classmethod
+    def beside(cls, y: Any, answers: VersionAnswers, targets: Sequence[Value]) -> Classes:
+        """Return the `answers` to rows with the targets `y`. `targets`: those of all rows."""
+        actual, predicted = np.asarray(y).tolist(), np.asarray(answers.predicted).tolist()
+        known = list(answers.output.labels or ())
+        code_of = {label: index for index, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}
+        return cls(
+            list(code_of),
+            np.array([code_of[label] for label in actual]),
+            np.array([code_of[label] for label in predicted]),
+            answers.table,
+            interesting(known, targets),
+        )
+
+    @property
+    def scored(self) -> Sequence[int]:
+        """Return the interesting classes that have probabilities. Raises `NotShown` if none has."""
+        if self.probabilities is None:
+            raise NotShown("The model gives no probabilities.")
+        if not np.isfinite(self.probabilities).all():
+            raise NotShown("The model gave probabilities that are not finite numbers.")
+        return self.interesting
+
+
+def interesting(labels: Sequence[Value], targets: Sequence[Value]) -> Sequence[int]:
+    """Return the positions of the classes to show: of two the rarer one (the second if equal), else the most
+    frequent."""
+    counts = Counter(targets)
+    if len(labels) == 2:
+        return [0 if counts[labels[0]] < counts[labels[1]] else 1]
+    return most_frequent(labels, [counts[label] for label in labels])
 
 
 def classification(answers: Classes, recommended: float | None = None) -> Facts:
@@ -169,3 +236,84 @@ def _wilson(share: Any, rows: Any) -> tuple[Any, Any]:
     middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
     return np.maximum(0, middle - half), np.minimum(1, middle + half)
+
+
+# ROC and precision-recall curves of each class, reduced to as few points as each line needs
+
+
+def roc(answers: Classes) -> Facts:
+    """Return a ROC curve for each class: `x` the false positive rate, `y` the true positive rate, `area` under it."""
+
+    def curve(positive: Any, scores: Any) -> Facts:
+        false, true, _ = roc_curve(positive, scores)
+        return {"area": number(auc(false, true)), **_points(false, true)}
+
+    return _one_against_the_rest(answers, curve)
+
+
+def precision_recall(answers: Classes) -> Facts:
+    """Return a curve for each class: `x` recall, `y` precision, `area` the average precision, `share` the precision of
+    guessing.
+
+    The curve has steps, as scikit-learn draws it: the area under them is the average precision, and no threshold gives
+    the values on a straight line between two points.
+    """
+
+    def curve(positive: Any, scores: Any) -> Facts:
+        precision, recall, _ = precision_recall_curve(positive, scores)
+        x, y = np.repeat(recall, 2)[1:], np.repeat(precision, 2)[:-1]
+        area = average_precision_score(positive, scores)
+        return {"area": number(area), "share": number(positive.mean()), **_points(x, y)}
+
+    return _one_against_the_rest(answers, curve)
+
+
+def simplified(x: Any, y: Any, tolerance: float = TOLERANCE) -> Any:
+    """Return the positions of the points that a line through (x, y) needs to stay within `tolerance` of the full
+    one.
+
+    The algorithm of Douglas and Peucker: keep the point that is farthest from the straight line unless it is near
+    enough, and repeat on both sides of it. So points are kept where the curve bends.
+    """
+    needed = np.zeros(len(x), dtype=bool)
+    needed[[0, -1]] = True
+    stretches = [(0, len(x) - 1)]
+    while stretches:
+        first, last = stretches.pop()
+        if last - first < 2:
+            continue
+        distances = _distances(x[first : last + 1], y[first : last + 1])
+        if distances.max() > tolerance:
+            farthest = first + int(distances.argmax())
+            needed[farthest] = True
+            stretches += [(first, farthest), (farthest, last)]
+    return np.flatnonzero(needed)
+
+
+def _distances(x: Any, y: Any) -> Any:
+    """Return the distance of each point from the line segment between the first and the last point."""
+    dx, dy = x[-1] - x[0], y[-1] - y[0]
+    squared = dx * dx + dy * dy
+    along = np.clip(((x - x[0]) * dx + (y - y[0]) * dy) / squared, 0, 1) if squared else np.zeros(len(x))
+    return np.hypot(x - x[0] - along * dx, y - y[0] - along * dy)
+
+
+def _points(x: Any, y: Any) -> Facts:
+    shown = simplified(x, y)
+    return {"x": numbers(x[shown]), "y": numbers(y[shown])}
+
+
+def _one_against_the_rest(answers: Classes, curve: Curve) -> Facts:
+    curves, one_sided = [], []
+    for column in answers.scored:
+        positive, label = answers.actual == column, clean(answers.labels[column])
+        if positive.all() or not positive.any():
+            one_sided.append(label)
+        else:
+            curves.append(
+                {"label": label, "rows": int(positive.sum()), **curve(positive, answers.probabilities[:, column])}
+            )
+    if not curves:
+        raise NotShown("All test rows are of one class.")
+    classes = answers.probabilities.shape[1]
+    return {"curves": curves, "one_sided": one_sided, "classes_left_out": max(0, classes - MOST_CLASSES)}

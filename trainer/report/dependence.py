@@ -17,7 +17,7 @@ from modelgate_kernels.matrix import to_matrix
 from contract.model.signature import Field, Kind
 from contract.row import Row, Value
 from scoring.estimators import predict_matrix
-from trainer.report.answers import interesting
+from trainer.report.classification import interesting
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, clean, number, numbers
 

@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+import json
+import pprint
+import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from contract.model.manifest import ManifestDraft, ModelManifest
+from contract.model.report_placeholders import ADDRESS
 from contract.model.signature import OutputKind, Signature
-from trainer.report.answers import Classes, Numbers
 from trainer.report.candidates import candidates
-from trainer.report.classification import classification
+from trainer.report.classification import Classes, classification
 from trainer.report.classification import curves as curves_of_classes
 from trainer.report.dependence import dependence
 from trainer.report.evidence import Evidence, VersionAnswers, VersionComparison
 from trainer.report.importance import importance
-from trainer.report.parts import MISSING, PARAGRAPH, Facts, NotShown, clean, number, part
+from trainer.report.parts import MISSING, PARAGRAPH, UNSHOWN, Facts, NotShown, clean, number, part
 from trainer.report.profile import profile
+from trainer.report.regression import Numbers, regression
 from trainer.report.regression import curves as curves_of_numbers
-from trainer.report.regression import regression
-from trainer.report.usage import usage
 from trainer.report.worst import worst
 
 MOST_REMARKS, MOST_PARAMETERS, MOST_LIBRARIES, MOST_METRICS, MOST_LEAKS = 50, 80, 80, 40, 10
 SENTENCE = 500
+
+
+LONGEST = 16_000
+"""Most characters of an example in a report."""
+
+_PYTHON = """\
+import json
+import urllib.request
+
+gateway = "{address}"
+rows = [
+{row}
+]
+request = urllib.request.Request(
+    f"{{gateway}}{path}",
+    json.dumps(rows).encode(),
+    {{"Content-Type": "application/json", "Prefer": "wait=10"}},
+)
+with urllib.request.urlopen(request) as answer:
+    print(json.load(answer)["output"])
+"""
 
 
 def gather(evidence: Evidence) -> Facts:
@@ -171,3 +195,28 @@ def _parameters(draft: ManifestDraft) -> Facts:
         "values": {clean(name): plain(value) for name, value in items[:MOST_PARAMETERS]},
         "left_out": max(0, len(items) - MOST_PARAMETERS),
     }
+
+
+# How to use the version: a request with its own example, to paste into a shell or into Python
+
+
+def usage(manifest: ModelManifest) -> Facts:
+    """Return requests for `curl` and `python` that name this very version."""
+    if not manifest.example:
+        raise NotShown("The version has no example of a request.")
+    path = f"/v1/models/{manifest.name}@{manifest.version}/predict"
+    # Characters that are unsafe on a page or in a shell are written as escapes of JSON and Python.
+    body = UNSHOWN.sub(_escaped, json.dumps(manifest.example, ensure_ascii=False, allow_nan=False))
+    if len(body) > LONGEST:
+        raise NotShown(f"The example is too long for a report; GET /v1/models/{manifest.name} shows it.")
+    row = pprint.pformat(dict(manifest.example), sort_dicts=False, width=100)
+    return {
+        "curl": f"curl -s {ADDRESS}{path} \\\n"
+        "  -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\\n"
+        f"  -d {shlex.quote(body)}",
+        "python": _PYTHON.format(row=re.sub(r"^", "    ", row, flags=re.MULTILINE), address=ADDRESS, path=path),
+    }
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

@@ -1,25 +1,49 @@
-"""Renders facts and pictures as the page: one self-contained file, escaped throughout."""
+"""Makes the files of a report from its facts: `report.json`, and the page with the pictures, one self-contained file,
+escaped throughout."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from contract.model.manifest import ModelManifest
 from contract.model.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.model.version_files import REPORT_HTML, REPORT_JSON
 from contract.model.version_metrics import CROSS_VALIDATED, TRAINING, baseline_of, headline_first, lower_is_better
 from contract.wording import kind_in_words, percent, six_digits
+from trainer.report.facts import published
 from trainer.report.parts import MISSING, Facts, part
-from trainer.report.pictures import DASHES
+from trainer.report.pictures import DASHES, draw_all
 
 TEMPLATE = "page.html"
 _MIDNIGHT = "T00:00:00+00:00"
 WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1"}
+
+SCHEMA_VERSION = 2
+
+
+def draw_report(facts: Facts) -> Callable[[ModelManifest], dict[str, bytes]]:
+    """Draw the pictures of the `facts` of `gather`, which takes seconds. Return the function that makes the files of
+    the report of a version.
+
+    Other facts may raise any exception.
+    """
+    pictures = draw_all(facts)
+
+    def files(manifest: ModelManifest) -> dict[str, bytes]:
+        known = {"schema_version": SCHEMA_VERSION, **facts, **published(manifest)}
+        text = json.dumps(known, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        page = render(known, pictures)
+        return {REPORT_JSON: f"{text}\n".encode(), REPORT_HTML: f"{page}\n".encode()}
+
+    return files
 
 
 def render(facts: Facts, pictures: Facts) -> str:

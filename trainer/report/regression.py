@@ -3,14 +3,41 @@ be drawn over those of another version."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
-from trainer.report.answers import Numbers
-from trainer.report.parts import Facts, equal_bins, histogram, number, numbers
+from scoring.estimators import predict_matrix
+from trainer.report.evidence import Evidence
+from trainer.report.parts import Facts, NotShown, equal_bins, histogram, number, numbers
 
 POINTS, SEED = 500, 0
 STEPS = 100
 """The error curve has a point for each hundredth of the rows, so it is at most 0.01 from the full one."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Actual and predicted numbers of the test rows at `positions`, where the prediction is finite."""
+
+    actual: Any
+    predicted: Any
+    positions: Any
+    not_finite: int
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Numbers:
+        return cls.beside(evidence.y_test, predict_matrix(evidence.estimator, evidence.X_test, False)[0])
+
+    @classmethod
+    def beside(cls, y: Any, values: Any) -> Numbers:
+        """Return the predictions `values` of rows with the targets `y`. Raises `NotShown` if none is finite."""
+        actual, predicted = np.asarray(y, dtype=float), np.asarray(values, dtype=float)
+        finite = np.isfinite(predicted)
+        if not finite.any():
+            raise NotShown("None of the model's predictions is a finite number.")
+        return cls(actual[finite], predicted[finite], np.flatnonzero(finite), int((~finite).sum()))
 
 
 def regression(answers: Numbers) -> Facts:

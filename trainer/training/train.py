@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -27,16 +28,18 @@ from trainer.publishing.signing import SigningPolicy
 from trainer.recipe import DataError, Log, Recipe, RecipeError, Run, Table
 from trainer.report.evidence import Evidence
 from trainer.report.facts import gather
-from trainer.report.written import draw_report
+from trainer.report.page import draw_report
 from trainer.tables import training_rows
 from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import CsvFile, TrainingRows
 from trainer.training.assessment import assess
 from trainer.training.fitting import fit_and_measure, with_cross_validation
 from trainer.training.gate import compared
-from trainer.training.job_record import job_file, result_of
 from trainer.training.phases import Phases, ReportProgress
 from trainer.training.row_hashes import hashes, hashes_file
+
+JOB_FILE = "job.json"
+"""The file beside the report: the id of the job, and its result before the alias moves."""
 
 
 def train(
@@ -54,7 +57,7 @@ def train(
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`, `models_full`) and MemoryError.
     """
     phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
-    if job and (result := result_of(RepositoryWriter(settings.models_dir), request.model, job)):
+    if job and (result := _result_of(RepositoryWriter(settings.models_dir), request.model, job)):
         log(f"version {result.version} is published already: this job was killed after that")
         return _finished(result, request, settings, phases, log, promote)
     try:
@@ -87,7 +90,7 @@ def train(
         )
 
     def files(manifest: ModelManifest) -> dict[str, bytes]:
-        return {**hashes_file(row_hashes), **job_file(job, unpromoted(manifest)), **report_files(manifest)}
+        return {**hashes_file(row_hashes), **_job_file(job, unpromoted(manifest)), **report_files(manifest)}
 
     manifest = _published(settings, evidence, files, signing)
     return _finished(unpromoted(manifest), request, settings, phases, log, promote)
@@ -215,3 +218,21 @@ def _warnings_to(log: Log) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
+
+
+# The record in each version of the job that has trained it: a job that runs again after a crash finds its version
+
+
+def _job_file(job: str, result: TrainingResult) -> dict[str, bytes]:
+    """Return the file that holds the result."""
+    return {JOB_FILE: json.dumps({"job": job, "result": result.to_json()}).encode()}
+
+
+def _result_of(repository: Repository, model: str, job: str) -> TrainingResult | None:
+    """Return the result of the version that `job` has published, or None."""
+    for version in reversed(repository.versions(model)):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            record = json.loads(repository.files(model, version).report(JOB_FILE))
+            if record["job"] == job:
+                return TrainingResult(**record["result"])
+    return None

@@ -36,7 +36,7 @@ from tests.trainer.report.evidences import evidence_of, published
 from trainer.recipe import Candidate
 from trainer.report.evidence import ComparisonOutcome, Evidence, Leak, VersionComparison
 from trainer.report.importance import importance
-from trainer.report.written import draw_report
+from trainer.report.page import draw_report
 
 VOID = {"meta", "br"}
 

@@ -27,17 +27,15 @@ from contract.model.manifest import InputFormat
 from contract.model.report_placeholders import ADDRESS
 from contract.model.signature import Field, Kind
 from tests.trainer.report.evidences import evidence_of, published
-from trainer.report.answers import Classes, Numbers
-from trainer.report.classification import by_class, confusion, thresholds
-from trainer.report.curves import TOLERANCE, precision_recall, roc
+from trainer.report.classification import TOLERANCE, Classes, by_class, confusion, precision_recall, roc, thresholds
 from trainer.report.dependence import dependence
 from trainer.report.evidence import Evidence
+from trainer.report.facts import usage
 from trainer.report.importance import importance
 from trainer.report.page import _value
 from trainer.report.parts import NotShown
 from trainer.report.pictures import draw_all
-from trainer.report.regression import actual_by_predicted, error_curve
-from trainer.report.usage import usage
+from trainer.report.regression import Numbers, actual_by_predicted, error_curve
 from trainer.report.worst import worst
 
 ROUNDED = 1e-4

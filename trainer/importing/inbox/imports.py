@@ -211,7 +211,7 @@ def drawn_report(facts: dict[str, Any] | None) -> MakeReport | None:
     """
     if facts is None:
         return None
-    from trainer.report.written import draw_report  # slow: it imports matplotlib, which few imports need
+    from trainer.report.page import draw_report  # slow: it imports matplotlib, which few imports need
 
     try:
         return draw_report(facts)
