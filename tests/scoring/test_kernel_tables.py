@@ -19,7 +19,7 @@ from contract.row import ColumnarRows, Row
 from kernels.tests.test_columns import assert_same_matrix
 from scoring.estimators import prediction_methods
 from scoring.kernels import find_version_kernel
-from trainer.tables.preprocessing import preprocessor
+from trainer.recipes.tabular import preprocessor
 
 ARTIFACT = Artifact("", ArtifactFormat.JOBLIB, InputFormat.DATAFRAME, size=0, sha256="")
 FIELDS = (

@@ -14,7 +14,7 @@ from sklearn.preprocessing import LabelEncoder
 
 import modelgate_artifacts
 from contract.model.signature import Field, Kind
-from trainer.tables.preprocessing import preprocessor
+from trainer.recipes.tabular import preprocessor
 
 INPUTS = [Field("rooms", Kind.NUMBER), Field("kind", Kind.STRING), Field("built", Kind.DATETIME)]
 TABLE = pd.DataFrame(

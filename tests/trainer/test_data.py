@@ -13,9 +13,9 @@ from contract.model.signature import Field, Kind
 from tests.trainer.fitting import rows_of
 from trainer import recipes
 from trainer.recipe import DataError, Recipe, Table
-from trainer.tables.csv_file import read as read_csv
 from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import TrainingRows, to_rows
+from trainer.tables.training_rows import read as read_csv
 
 RECIPE = Recipe(
     name="wine",

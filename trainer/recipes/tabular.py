@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -22,18 +24,21 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from contract.model.manifest import InputFormat
-from contract.model.signature import Kind
+from contract.model.signature import Field, Kind
 from contract.wording import listed, percent, shown
+from modelgate_artifacts import days, flat, floats, remainder
 from trainer.recipe import Candidate, OutOfFold, RecipeError, Run, recipe
 from trainer.tables.balance import average_precision, out_of_balance, rarest
 from trainer.tables.field_inference import FEW_VALUES
-from trainer.tables.preprocessing import high_cardinality, preprocessor
 
 SEED = 0
 FOLDS = 5
@@ -47,6 +52,12 @@ RARE_L2 = 10.0
 BLEND = "blend"
 LOG_LOSS = "neg_log_loss"
 """Compares candidates by how sure they were of each row, even if they are right equally often. Higher is better."""
+
+
+MOST_CATEGORIES = 50
+"""A text column with more different values is hashed: one-hot encoding would make too many columns."""
+HASHES = 64
+YEAR = 365.2425
 
 
 @recipe(test_size=0.25, input_format=InputFormat.DATAFRAME)
@@ -64,7 +75,7 @@ def fit(
     y = y if classes else y.astype(float)
     if classes:
         _check_classes(y, run)
-    prepared = preprocessor(X, run.inputs, high_cardinality(X, run))
+    prepared = preprocessor(X, run.inputs, _high_cardinality(X, run))
     candidates = {
         name: make_pipeline(clone(prepared), model)
         for name, model in _models(y, classes).items()
@@ -229,3 +240,60 @@ def _sample(X: Any, y: Any, classes: bool, run: Run) -> tuple[Any, Any]:
         f"candidates are compared on {len(chosen)} of {len(y)} rows, drawn at random; the chosen one is fitted on all"
     )
     return X.iloc[chosen], y[chosen]
+
+
+# Preprocessing: turns columns of any kind into numbers
+
+
+def _high_cardinality(X: Any, run: Run) -> frozenset[str]:
+    """Return the text columns to hash, and add a remark on each."""
+    counts = {f.name: X[f.name].nunique() for f in run.inputs if f.kind is Kind.STRING}
+    hashed = {name: count for name, count in counts.items() if count > MOST_CATEGORIES}
+    for name, count in hashed.items():
+        run.remark(
+            f"{name} has {count:,} different texts in the {len(X):,} rows for training: their words are hashed into"
+            f" {HASHES} columns"
+        )
+    return frozenset(hashed)
+
+
+def preprocessor(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any:
+    """Return a transformer from a DataFrame with the columns `inputs` to a float64 matrix (rows × features) without
+    nulls."""
+    numbers = [f.name for f in inputs if f.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)]
+    words = [f.name for f in inputs if f.kind is Kind.STRING and f.name not in hashed]
+    dates = [f.name for f in inputs if f.kind is Kind.DATETIME]
+    parts = [
+        ("numbers", make_pipeline(FunctionTransformer(floats), *_imputed_and_scaled()), numbers),
+        # Null becomes a category.
+        ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
+        *((f"text_{number}", _hashing(), [name]) for number, name in enumerate(sorted(hashed))),
+    ]
+    if dates:
+        parts.append(("dates", make_pipeline(*_date_steps(X[dates]), *_imputed_and_scaled()), dates))
+    used = [part for part in parts if part[2]]
+    # A ColumnTransformer takes most of the time of a row, and is not needed if all columns are numbers.
+    return used[0][1] if numbers == list(X) else ColumnTransformer(used, sparse_threshold=0)
+
+
+def _imputed_and_scaled() -> list[Any]:
+    return [SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()]
+
+
+def _date_steps(dates: Any) -> list[Any]:
+    """Return steps that turn dates into days since 1970, and positions in the day, week and year if the data span
+    more than one."""
+    frame = pd.DataFrame(days(dates))
+    span = (frame.max() - frame.min()).max()
+    periods = [("day", 1.0)] if (frame % 1).fillna(0).to_numpy().any() else []
+    periods += [(name, length) for name, length in (("week", 7.0), ("year", YEAR)) if span > length]
+    cycles = [(n, FunctionTransformer(remainder, kw_args={"of": length})) for n, length in periods]
+    return [FunctionTransformer(days), FeatureUnion([("since_1970", "passthrough"), *cycles])]
+
+
+def _hashing() -> Any:
+    return make_pipeline(
+        SimpleImputer(strategy="constant", fill_value=""),
+        FunctionTransformer(flat),
+        HashingVectorizer(n_features=HASHES, token_pattern=r"\S+"),  # noqa: S106
+    )

@@ -18,9 +18,8 @@ from contract.work.training_columns import MAX_ERRORS, resolve_columns
 from gateway.protocols import csv_rows
 from tests.support import write_version
 from trainer import recipes
-from trainer.tables.csv_file import read
 from trainer.tables.field_inference import infer_fields
-from trainer.tables.training_rows import to_rows
+from trainer.tables.training_rows import read, to_rows
 
 ROWS = 40
 
