@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 from contract.model.signature import Output, OutputKind
 from trainer.recipe import OutOfFold
 from trainer.tables.balance import average_precision, out_of_balance, rarest
+from trainer.training.assessment import thresholds
 from trainer.training.evaluate import headline, measure
-from trainer.training.thresholds import thresholds
 
 OUTPUT = Output(OutputKind.CLASS, ("no", "yes"), True)
 DRAW = np.random.default_rng(0)
