@@ -31,8 +31,7 @@ from scoring.estimators import predict_matrix
 from scoring.trust import Trust
 from trainer.report.evidence import ComparisonOutcome, VersionAnswers, VersionComparison
 from trainer.tables.training_rows import TrainingRows, take_rows
-from trainer.training.evaluate import measure
-from trainer.training.fitting import FittedModel
+from trainer.training.fitting import FittedModel, measure
 from trainer.training.row_hashes import are_new, hashes, load_hashes
 
 LEVEL = 0.05

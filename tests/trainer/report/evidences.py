@@ -25,7 +25,7 @@ from scoring.artifacts import library_versions
 from tests.support import numbers
 from trainer.report.evidence import Evidence
 from trainer.tables.training_rows import take_rows
-from trainer.training.evaluate import evaluate
+from trainer.training.fitting import evaluate
 
 
 def evidence_of(

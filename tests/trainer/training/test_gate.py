@@ -11,7 +11,7 @@ from contract.model.signature import Output, OutputKind
 from contract.work.training import DERIVED_METRICS, ComparedFigures, Gate
 from contract.work.training import METRICS as MEASURED
 from trainer.report.evidence import ComparisonOutcome, Leak, VersionComparison
-from trainer.training.evaluate import measure
+from trainer.training.fitting import measure
 from trainer.training.gate import compared, objection, verdict
 
 METRICS = {"accuracy": 0.9, "log_loss": 0.3, "training_r2": 0.8}

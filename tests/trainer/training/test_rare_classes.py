@@ -10,7 +10,7 @@ from contract.model.signature import Output, OutputKind
 from trainer.recipe import OutOfFold
 from trainer.tables.balance import average_precision, out_of_balance, rarest
 from trainer.training.assessment import thresholds
-from trainer.training.evaluate import headline, measure
+from trainer.training.fitting import headline, measure
 
 OUTPUT = Output(OutputKind.CLASS, ("no", "yes"), True)
 DRAW = np.random.default_rng(0)

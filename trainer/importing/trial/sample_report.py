@@ -27,8 +27,7 @@ from trainer.recipe import Run
 from trainer.report.facts import gather
 from trainer.tables.row_profile import profile_of
 from trainer.tables.training_rows import TrainingRows
-from trainer.training.evaluate import measure
-from trainer.training.fitting import FittedModel
+from trainer.training.fitting import FittedModel, measure
 
 FEWEST_ROWS = 10
 """Fewest rows with a target for a report."""
