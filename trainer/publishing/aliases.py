@@ -7,7 +7,8 @@ aliases. It is separate from the lock of publishing, so an alias can move while 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ MOST_KEPT = 20
 """Most versions in the history of a model."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Names:
     """The aliases of a model, and its history: the versions that were current before `previous`, the oldest first,
     without those that were rolled back from."""
@@ -36,7 +37,17 @@ def move_alias(
     Raises `model_not_found`, `invalid_alias`, and `alias_moved` unless the alias names `before`, if that is given.
     """
     check_move(repository, model, alias, version)
-    return _change(repository, model, lambda names: _moved(repository, model, names, alias, version, before))
+    with _changing(repository, model) as names:
+        _check_version(repository, model, version)  # another process may have deleted it while we waited for the lock
+        aliases, old = names.aliases, names.aliases.get(alias)
+        if before is not None:
+            _check_unmoved(model, aliases, alias, before)
+        if alias == CURRENT and old is not None and old != version:
+            further = [*names.history, *([aliases[PREVIOUS]] if PREVIOUS in aliases else [])]
+            names.history = [number for number in further if number not in (old, version)][-MOST_KEPT:]
+            aliases[PREVIOUS] = old
+        aliases[alias] = version
+    return aliases
 
 
 def check_move(repository: RepositoryWriter, model: str, alias: str, version: int) -> None:
@@ -57,7 +68,16 @@ def delete_alias(repository: RepositoryWriter, model: str, alias: str) -> dict[s
             Code.CURRENT_REQUIRED,
             f"{model!r} needs the alias {CURRENT!r}, which requests without a version use; move it instead",
         )
-    return _change(repository, model, lambda aliases: _without(model, aliases, alias))
+    with _changing(repository, model) as names:
+        aliases = names.aliases
+        if alias not in aliases:
+            raise ModelgateError(
+                Code.ALIAS_NOT_FOUND,
+                f"{model!r} has no alias {alias[:64]!r}; it has {', '.join(sorted(aliases)) or 'none'}",
+                model=model,
+            )
+        del aliases[alias]
+    return aliases
 
 
 def change_settings(repository: RepositoryWriter, model: str, settings: Mapping[str, Any]) -> None:
@@ -79,16 +99,16 @@ def roll_back(repository: RepositoryWriter, model: str, version: int, before: in
 
     Raises `no_previous`, and `alias_moved` unless they name `before` and `version`.
     """
-
-    def change(names: _Names) -> _Names:
-        previous = _previous(model, names.aliases)
-        _check_unmoved(model, names.aliases, CURRENT, before)
-        _check_unmoved(model, names.aliases, PREVIOUS, version)
+    with _changing(repository, model) as names:
+        aliases, previous = names.aliases, _previous(model, names.aliases)
+        _check_unmoved(model, aliases, CURRENT, before)
+        _check_unmoved(model, aliases, PREVIOUS, version)
         kept = [number for number in names.history if number != before and repository.has_version(model, number)]
-        aliases = {name: number for name, number in names.aliases.items() if name != PREVIOUS}
-        return _Names(aliases | ({PREVIOUS: kept.pop()} if kept else {}) | {CURRENT: previous}, kept)
-
-    return _change(repository, model, change)
+        del aliases[PREVIOUS]
+        if kept:
+            aliases[PREVIOUS] = kept.pop()
+        aliases[CURRENT], names.history = previous, kept
+    return aliases
 
 
 def delete_version(repository: RepositoryWriter, model: str, version: int) -> None:
@@ -130,20 +150,6 @@ def _check_version(repository: RepositoryWriter, model: str, version: int) -> No
         raise not_in_repository(model, version)
 
 
-def _moved(
-    repository: RepositoryWriter, model: str, names: _Names, alias: str, version: int, before: int | None
-) -> _Names:
-    _check_version(repository, model, version)  # another process may have deleted it while we waited for the lock
-    aliases, old = names.aliases, names.aliases.get(alias)
-    if before is not None:
-        _check_unmoved(model, aliases, alias, before)
-    if alias != CURRENT or old is None or old == version:
-        return _Names({**aliases, alias: version}, names.history)
-    further = [*names.history, *([aliases[PREVIOUS]] if PREVIOUS in aliases else [])]
-    history = [number for number in further if number not in (old, version)][-MOST_KEPT:]
-    return _Names({**aliases, PREVIOUS: old, alias: version}, history)
-
-
 def _check_unmoved(model: str, aliases: dict[str, int], alias: str, version: int | None) -> None:
     if (now := aliases.get(alias)) != version:
         detail = f"{alias!r} of {model!r} names {'no version' if now is None else f'version {now}'} by now"
@@ -157,21 +163,12 @@ def _previous(model: str, aliases: dict[str, int]) -> int:
     return aliases[PREVIOUS]
 
 
-def _without(model: str, names: _Names, alias: str) -> _Names:
-    aliases = names.aliases
-    if alias not in aliases:
-        raise ModelgateError(
-            Code.ALIAS_NOT_FOUND,
-            f"{model!r} has no alias {alias[:64]!r}; it has {', '.join(sorted(aliases)) or 'none'}",
-            model=model,
-        )
-    return _Names({name: version for name, version in aliases.items() if name != alias}, names.history)
-
-
-def _change(repository: RepositoryWriter, model: str, change: Callable[[_Names], _Names]) -> dict[str, int]:
+@contextmanager
+def _changing(repository: RepositoryWriter, model: str) -> Iterator[_Names]:
+    """Hold the lock of a model's aliases, and yield them to be changed. They are written unless the block raises."""
     with repository.aliases_locked(model):
-        old = _Names(repository.aliases(model), repository.history(model))
-        new = change(old)
-        if new != old:
-            repository.write_aliases(model, new.aliases, new.history)
-    return new.aliases
+        aliases, history = repository.aliases(model), repository.history(model)
+        names = _Names({**aliases}, [*history])
+        yield names
+        if names != _Names(aliases, history):
+            repository.write_aliases(model, names.aliases, names.history)

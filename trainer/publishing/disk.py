@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from contract.errors import Code
 
@@ -32,6 +34,15 @@ def opened_folder(path: Path) -> Iterator[int]:
 def no_link(path: str, flags: int) -> int:
     """Open a file as `open` does. Raises OSError for a symbolic link, and for a pipe that nobody reads."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+
+@contextmanager
+def locked_file(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[IO[str]]:
+    """Lock a file, which is made if it is missing, and yield it. Raises BlockingIOError if another process holds the
+    lock and `how` (of `flock`) does not wait."""
+    with open(path, "a+", opener=no_link) as file:
+        fcntl.flock(file, how)
+        yield file
 
 
 def write(path: Path, data: bytes) -> None:

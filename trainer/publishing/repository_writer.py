@@ -32,7 +32,7 @@ from contract.model.repository import (
     valid_name,
 )
 from contract.model.version_files import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VersionFiles
-from trainer.publishing.disk import no_link, opened_folder, sync, write
+from trainer.publishing.disk import locked_file, opened_folder, sync, write
 
 STAGING, DONE = ".staging", ".done"
 SCHEDULE_FILE = "schedule.json"
@@ -74,12 +74,10 @@ class StagedVersion(VersionFiles):
 class RepositoryWriter(Repository):
     """Reads and writes the model repository `root`. Methods that write raise OSError if it cannot be written."""
 
-    @contextmanager
-    def locked(self, name: str) -> Iterator[IO[str]]:
-        """Hold the lock `name`, after waiting for other processes. Yields its file, whose content persists."""
-        with open(self._staging() / f"{name}.lock", "a+", opener=no_link) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
+    def locked(self, name: str, how: int = fcntl.LOCK_EX) -> AbstractContextManager[IO[str]]:
+        """Hold the lock `name`, after waiting for other processes. Yields its file, whose content persists. Raises what
+        `locked_file` raises."""
+        return locked_file(self._staging() / f"{name}.lock", how)
 
     def aliases_locked(self, model: str) -> AbstractContextManager[IO[str]]:
         """Hold the lock of a model's aliases. Raises `model_not_found` for an invalid name."""
@@ -97,21 +95,15 @@ class RepositoryWriter(Repository):
         """Remove the staging folders of publishers that died. Folders in use stay."""
         for folder in self._staging().iterdir():
             if folder.is_dir():
-                with self._locked_if_free(folder.name.rpartition("-")[0]) as free:
-                    if free:
-                        shutil.rmtree(folder, ignore_errors=True)
+                name = folder.name.rpartition("-")[0]
+                with suppress(BlockingIOError), self.locked(name, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def import_folder(self) -> Iterator[Path]:
         """Create a folder in the staging area and remove it afterwards. `sweep` leaves it alone while it is in use."""
-        with open(self._staging() / f"{_IMPORTS}.lock", "a", opener=no_link) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            folder = self._hidden(_IMPORTS)
-            folder.mkdir(mode=0o700)
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+        with self.locked(_IMPORTS, fcntl.LOCK_SH), self._new_folder(_IMPORTS, 0o700) as folder:
+            yield folder
 
     def models_in_any_state(self) -> list[str]:
         """Return the models, also those without a `current` version, sorted."""
@@ -132,13 +124,8 @@ class RepositoryWriter(Repository):
         for old in (self.root / STAGING).glob(f"{model}-*/"):
             if old.name.rpartition("-")[0] == model:
                 shutil.rmtree(old, ignore_errors=True)
-        # Not mkdtemp: its folders are readable only by their owner.
-        folder = self._hidden(model)
-        folder.mkdir()
-        try:
+        with self._new_folder(model) as folder:
             yield StagedVersion(folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def add(self, staged: StagedVersion, model: str, version: int) -> None:
         """Let readers see a staged version."""
@@ -252,15 +239,15 @@ class RepositoryWriter(Repository):
         return self.root / STAGING / f"{name}-{secrets.token_hex(4)}"
 
     @contextmanager
-    def _locked_if_free(self, name: str) -> Iterator[bool]:
-        """Hold the lock `name` and yield True, or yield False while another process holds it."""
-        with open(self._staging() / f"{name}.lock", "a+", opener=no_link) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+    def _new_folder(self, name: str, mode: int = 0o777) -> Iterator[Path]:
+        """Make a folder in the staging area, and remove it afterwards unless it was moved."""
+        # Not mkdtemp: its folders are readable only by their owner.
+        folder = self._hidden(name)
+        folder.mkdir(mode)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class DoneJobs:

@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
-from contract.model.version_files import VersionFiles
 from scoring.artifacts import checked_bytes
 from scoring.trust import Trust
 from trainer.publishing.repository_writer import RepositoryWriter
@@ -49,19 +48,9 @@ def sign_version(repository: RepositoryWriter, key: Ed25519PrivateKey, trust: Tr
 def _signed_now(
     repository: RepositoryWriter, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
 ) -> bool:
-    """Sign a version and return True, or return False if it was signed already. The caller holds the model's lock."""
-    text = _to_be_signed(repository.files(name, version), name, version, key, trust, unsigned)
-    if text is None:
-        return False
-    repository.sign(name, version, key.sign(text))
-    return True
-
-
-def _to_be_signed(
-    files: VersionFiles, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
-) -> bytes | None:
-    """Return the manifest to sign, or None if it is signed already. Raises `NotSigned`, `ModelgateError` and
-    OSError."""
+    """Sign a version and return True, or return False if it was signed already. The caller holds the model's lock.
+    Raises `NotSigned`, `ModelgateError` and OSError."""
+    files = repository.files(name, version)
     text = files.manifest()
     try:
         signature = files.signature()
@@ -70,11 +59,12 @@ def _to_be_signed(
             raise NotSigned("it has no signature: if you know where it comes from, add --unsigned") from None
     else:
         if Trust((public_half(key),)).is_signed(text, signature):
-            return None
+            return False
         if not trust.is_signed(text, signature):
             raise NotSigned("it was altered, or VERIFY_KEY lacks the key that signed it: restore it from a backup")
     manifest = ModelManifest.loads(text)
     if (manifest.name, manifest.version) != (name, version):
         raise NotSigned(f"its manifest is of {manifest.name!r} version {manifest.version}")
     checked_bytes(manifest, files)
-    return text
+    repository.sign(name, version, key.sign(text))
+    return True

@@ -43,7 +43,7 @@ from trainer.importing.inbox.imports import import_file, imported_before, model_
 from trainer.importing.inbox.judging import Promotion, Wish, promote_if_passed
 from trainer.program import Program
 from trainer.publishing import promotion
-from trainer.publishing.disk import no_link, opened_folder
+from trainer.publishing.disk import locked_file, opened_folder
 
 STUCK_AFTER = 3600.0
 """Seconds without a check after which the process ends: it waits for each import."""
@@ -126,9 +126,8 @@ class Inbox:
         """Import all files that are complete; between two of them, end if `stop_requested(0)`. Raises OSError if the
         inbox cannot be read or created."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._locked() as locked:
-            if not locked:
-                return
+        lock = locked_file(self._folder / ".lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(BlockingIOError), lock:  # otherwise another process imports
             names = self._complete_files()
             if names and self._import_all(names, stop_requested):
                 self._attempts.keep(self._last_seen.keys() - names)
@@ -167,16 +166,6 @@ class Inbox:
 
     def _say(self, line: str) -> None:
         self._log(f"inbox: {self._position}{line}")
-
-    @contextmanager
-    def _locked(self) -> Iterator[bool]:
-        with open(self._folder / ".lock", "a", opener=no_link) as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
 
     def _complete_files(self) -> list[str]:
         """Return the model files that have not changed since the last check; those of interrupted imports come
