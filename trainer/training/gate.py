@@ -26,12 +26,16 @@ def objection(
     can be compared, the new one must be better than always giving the same answer and not significantly worse than the
     other one. A `floor` replaces the first condition, a `margin` the second.
     """
-    figures = _alone(gate, metrics, comparison) or _beside_the_other(gate, metrics, comparison)
+    alone = _cannot_apply(gate, metrics) or _below_floor(gate, metrics)
+    if comparison is None:
+        return alone
+    baseline = _below_baseline(metrics, comparison) if gate.floor is None else None
+    figures = alone or baseline or _not_compared(gate, comparison) or _worse(gate, metrics, comparison)
     return "; ".join(filter(None, (_breaks_callers(comparison, accept), figures))) or None
 
 
-def _breaks_callers(comparison: VersionComparison | None, accept: Collection[str]) -> str | None:
-    if comparison is None or not comparison.changes or SIGNATURE in accept:
+def _breaks_callers(comparison: VersionComparison, accept: Collection[str]) -> str | None:
+    if not comparison.changes or SIGNATURE in accept:
         return None
     return (
         f"callers of version {comparison.version} have to change something: {some(comparison.changes)}"
@@ -39,20 +43,16 @@ def _breaks_callers(comparison: VersionComparison | None, accept: Collection[str
     )
 
 
-def _alone(gate: Gate, metrics: Metrics, comparison: VersionComparison | None) -> str | None:
-    """Return the objection that needs no other version."""
-    return _cannot_apply(gate, metrics) or (
-        _below_floor(gate, metrics) if gate.floor is not None else _below_baseline(metrics, comparison)
+def _worse(gate: Gate, metrics: Metrics, comparison: VersionComparison) -> str | None:
+    """Return the objection that the version is worse than the one that it would replace."""
+    if gate.margin is not None:
+        return _beyond_margin(gate.margin, _metric(gate, metrics), comparison)
+    if comparison.outcome is not ComparisonOutcome.WORSE:
+        return None
+    return (
+        f"it is significantly worse than version {comparison.version}"
+        f" (p = {comparison.p_worse:.2g}): {_figures(comparison)}"
     )
-
-
-def _beside_the_other(gate: Gate, metrics: Metrics, comparison: VersionComparison | None) -> str | None:
-    """Return the objection that the version is worse than the one that it would replace, or not compared with it."""
-    return _not_compared(gate, comparison) or _worse(gate, metrics, comparison)
-
-
-def _worse(gate: Gate, metrics: Metrics, comparison: VersionComparison | None) -> str | None:
-    return _beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison)
 
 
 def compared(
@@ -141,15 +141,17 @@ def _cannot_apply(gate: Gate, metrics: Metrics) -> str | None:
 
 def _below_floor(gate: Gate, metrics: Metrics) -> str | None:
     name, floor = _metric(gate, metrics), gate.floor
+    if floor is None:
+        return None
     value, lower = metrics[name], lower_is_better(name)
-    if floor is None or (value <= floor if lower else value >= floor):
+    if value <= floor if lower else value >= floor:
         return None
     return f"{name} is {value:.4g}, but the gate requires at {'most' if lower else 'least'} {floor:.4g}"
 
 
-def _below_baseline(metrics: Metrics, comparison: VersionComparison | None) -> str | None:
+def _below_baseline(metrics: Metrics, comparison: VersionComparison) -> str | None:
     """Return an objection if the version is no better than always giving the same answer."""
-    if comparison is None or (comparison.outcome is None and not comparison.one_answer):
+    if comparison.outcome is None and not comparison.one_answer:
         return None
     missed = missed_baselines(metrics)
     figures = " and ".join(
@@ -158,8 +160,8 @@ def _below_baseline(metrics: Metrics, comparison: VersionComparison | None) -> s
     return f"it is no better than always giving the same answer: {figures}" if missed else None
 
 
-def _not_compared(gate: Gate, comparison: VersionComparison | None) -> str | None:
-    if not gate.require_comparison or comparison is None or comparison.outcome is not None:
+def _not_compared(gate: Gate, comparison: VersionComparison) -> str | None:
+    if not gate.require_comparison or comparison.outcome is not None:
         return None
     return (
         f"it cannot be compared with version {comparison.version}: {comparison.missing}; the gate requires a comparison"
@@ -171,15 +173,6 @@ def unknown(gate: Gate, comparison: VersionComparison) -> bool:
     return comparison.outcome is None and (gate.margin is None or comparison.previous is None)
 
 
-def _beyond_chance(comparison: VersionComparison | None) -> str | None:
-    if comparison is None or comparison.outcome is not ComparisonOutcome.WORSE:
-        return None
-    return (
-        f"it is significantly worse than version {comparison.version}"
-        f" (p = {comparison.p_worse:.2g}): {_figures(comparison)}"
-    )
-
-
 def _figures(comparison: VersionComparison) -> str:
     new_to = f"version {comparison.version}" if comparison.sample else "both"
     return (
@@ -188,20 +181,18 @@ def _figures(comparison: VersionComparison) -> str:
     )
 
 
-def _beyond_margin(gate: Gate, metrics: Metrics, comparison: VersionComparison | None) -> str | None:
-    if gate.margin is None or comparison is None:
-        return None
-    name, version = _metric(gate, metrics), f"version {comparison.version}"
+def _beyond_margin(margin: float, name: str, comparison: VersionComparison) -> str | None:
+    version = f"version {comparison.version}"
     now, before = (figures.get(name) for figures in (comparison.metrics or {}, comparison.previous or {}))
     if now is None or before is None:
         why = f"it has no {name}" if comparison.previous else comparison.missing
         return f"{version} cannot be compared on the held-out rows: {why}; promote the new one by hand if it is right"
     worse = now - before if lower_is_better(name) else before - now
-    if worse <= gate.margin + ROUNDING:
+    if worse <= margin + ROUNDING:
         return None
     return (
         f"{name} is {now:.4g}, and {version} has {before:.4g} on the same held-out rows: worse by {worse:.4g} on"
-        f" {comparison.rows:,} rows that are new to both; the gate allows {gate.margin:.4g}"
+        f" {comparison.rows:,} rows that are new to both; the gate allows {margin:.4g}"
     )
 
 

@@ -59,22 +59,16 @@ def load_hashes(files: VersionFiles, manifest: ModelManifest) -> Any:
 
 
 def _digests(texts: Iterable[bytes], fingerprint: str) -> Any:
+    # Slow to import, and processes that compare no versions use only the name of the file.
+    import pandas as pd
+
     key = fingerprint.encode()[: blake2b.MAX_KEY_SIZE]
     digests = (blake2b(text, digest_size=_HASH.itemsize, key=key).digest() for text in texts)
     numbers = np.frombuffer(b"".join(digests), dtype=_HASH).astype(np.uint64)
-    return numbers + _occurrences(numbers) * _SPREAD  # modulo 2**64
+    earlier = pd.Series(numbers).groupby(numbers).cumcount()  # equal ones before each
+    return numbers + earlier.to_numpy(np.uint64) * _SPREAD  # modulo 2**64
 
 
 def _plain(target: Value) -> Value:
     """Return an integer target as a float: the same target may be 3 in one file and 3.0 in another."""
     return float(target) if isinstance(target, int) and not isinstance(target, bool) else target
-
-
-def _occurrences(values: Any) -> Any:
-    """Return for each of `values` how many equal ones come before it."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    counts = np.empty(len(values), dtype=np.uint64)
-    counts[order] = np.arange(len(values)) - np.repeat(starts, np.diff(np.r_[starts, len(values)]))
-    return counts
