@@ -14,37 +14,24 @@ from contract.model.manifest import InputFormat
 from contract.model.signature import Field, Kind
 from trainer.recipe import Table, recipe
 
-WORDS = {
-    "Gender": ("Female", "Male"),
-    "Married": ("No", "Yes"),
-    "Dependents": ("0", "1", "2", "3+"),
-    "Education": ("Graduate", "Not Graduate"),
-    "Self_Employed": ("No", "Yes"),
-    "Property_Area": ("Rural", "Urban", "Semiurban"),
+COLUMNS: dict[str, tuple[tuple[str, ...], int]] = {
+    "Gender": (("Female", "Male"), 13),
+    "Married": (("No", "Yes"), 3),
+    "Dependents": (("0", "1", "2", "3+"), 15),
+    "Education": (("Graduate", "Not Graduate"), 0),
+    "Self_Employed": (("No", "Yes"), 32),
+    "ApplicantIncome": ((), 0),
+    "CoapplicantIncome": ((), 0),
+    "LoanAmount": ((), 22),
+    "Loan_Amount_Term": ((), 14),
+    "Credit_History": ((), 50),
+    "Property_Area": (("Rural", "Urban", "Semiurban"), 0),
 }
+"""The words of each input, none if it is a number, and in how many of the rows it is null."""
+INPUTS = tuple(COLUMNS)
+WORDS = {name: words for name, (words, _) in COLUMNS.items() if words}
+NULLS = {name: nulls for name, (_, nulls) in COLUMNS.items() if nulls}
 AMOUNTS = ("ApplicantIncome", "CoapplicantIncome", "LoanAmount", "Loan_Amount_Term")
-NULLS = {
-    "Gender": 13,
-    "Married": 3,
-    "Dependents": 15,
-    "Self_Employed": 32,
-    "LoanAmount": 22,
-    "Loan_Amount_Term": 14,
-    "Credit_History": 50,
-}
-INPUTS = (
-    "Gender",
-    "Married",
-    "Dependents",
-    "Education",
-    "Self_Employed",
-    "ApplicantIncome",
-    "CoapplicantIncome",
-    "LoanAmount",
-    "Loan_Amount_Term",
-    "Credit_History",
-    "Property_Area",
-)
 
 
 class LoanFeatures(TransformerMixin, BaseEstimator):

@@ -259,35 +259,26 @@ class Inbox:
         alias = CURRENT if promotion.promoted else None
         self._audit(AuditEntry("import", BY_INBOX, model=manifest.name, version=manifest.version, alias=alias))
         if list(_stamp(self._folder / attempt.file)) == list(attempt.stamp):
-            called = f"{manifest.name}@{manifest.version}"
-            stored_name = self._move(attempt.file, DONE, called + attempt.file[len(stem(attempt.file) or "") :])
-            if reason:
-                self._give_reason(DONE, stored_name, "\n".join((reason, *manifest.warnings)))
-            if beside.signature:
-                self._move(beside.signature, DONE, f"{stored_name}{SUFFIX}")
-            if beside.sample:
-                self._move_shared(beside.sample, DONE, called + _SAMPLE)
-            if beside.code:
-                self._move_shared(beside.code, DONE, called + _CODE)
+            text = "\n".join((reason, *manifest.warnings)) if reason else ""
+            self._put_away(attempt.file, beside, DONE, text, called=f"{manifest.name}@{manifest.version}")
 
     def _reject(self, name: str, beside: _Companions, reason: str) -> None:
         self._say(f"rejected: {reason}")
-        stored_name = self._move(name, REJECTED, name)
-        self._give_reason(REJECTED, stored_name, reason)
+        self._put_away(name, beside, REJECTED, reason)
+
+    def _put_away(self, name: str, beside: _Companions, folder: str, reason: str, called: str = "") -> None:
+        """Move a file away with those beside it, and write the reason, if any. `called`: their names without suffixes,
+        if these change."""
+        stored_name = self._move(name, folder, called + name[len(stem(name) or "") :] if called else name)
+        if reason:
+            with opened_folder(self._folder / folder) as target:
+                os.replace(temporary_file(self._folder, f"{reason}\n"), f"{stored_name}{REASON}", dst_dir_fd=target)
         if beside.signature:
-            self._move(beside.signature, REJECTED, f"{stored_name}{SUFFIX}")
-        for shared in filter(None, (beside.sample, beside.code)):
-            self._move_shared(shared, REJECTED, shared)
-
-    def _give_reason(self, folder: str, stored_name: str, reason: str) -> None:
-        """Write the reason beside the file `stored_name`."""
-        with opened_folder(self._folder / folder) as target:
-            os.replace(temporary_file(self._folder, f"{reason}\n"), f"{stored_name}{REASON}", dst_dir_fd=target)
-
-    def _move_shared(self, companion: str, folder: str, wanted: str) -> None:
-        """Move a sample or code away, unless another model of that name still waits for its import."""
-        if not any(companion in self._companions(name).names() for name in os.listdir(self._folder)):
-            self._move(companion, folder, wanted)
+            self._move(beside.signature, folder, f"{stored_name}{SUFFIX}")
+        for shared, suffix in ((beside.sample, _SAMPLE), (beside.code, _CODE)):
+            # Another model of that name may still wait for its import.
+            if shared and not any(shared in self._companions(other).names() for other in os.listdir(self._folder)):
+                self._move(shared, folder, called + suffix if called else shared)
 
     def _move(self, name: str, folder: str, wanted: str) -> str:
         """Move a file and return its new name: `wanted` with a number if that name is taken. Never overwrites a
