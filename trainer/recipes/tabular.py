@@ -13,17 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn import ensemble
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-    VotingClassifier,
-    VotingRegressor,
-)
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -136,17 +129,17 @@ def _models(y: Any, classes: bool) -> dict[str, Any]:
         models = {
             "baseline": DummyClassifier(strategy="prior"),
             "linear": LogisticRegression(max_iter=1000),
-            "boosting": HistGradientBoostingClassifier(**boosting),
-            "forest": RandomForestClassifier(100, **forest),
+            "boosting": ensemble.HistGradientBoostingClassifier(**boosting),
+            "forest": ensemble.RandomForestClassifier(100, **forest),
         }
-        return {**models, BLEND: VotingClassifier(list(models.items())[1:], voting="soft")}
+        return {**models, BLEND: ensemble.VotingClassifier(list(models.items())[1:], voting="soft")}
     models = {
         "baseline": DummyRegressor(),
         "linear": RidgeCV(np.logspace(-3, 3, 13)),
-        "boosting": HistGradientBoostingRegressor(**boosting),
-        "forest": RandomForestRegressor(100, max_features=0.5, **forest),
+        "boosting": ensemble.HistGradientBoostingRegressor(**boosting),
+        "forest": ensemble.RandomForestRegressor(100, max_features=0.5, **forest),
     }
-    return {**models, BLEND: VotingRegressor(list(models.items())[1:])}
+    return {**models, BLEND: ensemble.VotingRegressor(list(models.items())[1:])}
 
 
 def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds: int, run: Run) -> str:

@@ -23,27 +23,7 @@ from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versi
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused
 from trainer.importing.contents.file_contents import FileContents, find_model
-from trainer.importing.files import own_code
-from trainer.importing.files.formats import (
-    SKOPS,
-    decompress,
-    holds_code,
-    made_by_dill,
-    recognise,
-    sklearn_versions,
-    unreadable,
-)
-from trainer.importing.files.reasons import (
-    UNFITTED,
-    damaged,
-    explained,
-    fit_again,
-    joined,
-    left_out_by_dill,
-    no_probabilities,
-    why_not_loaded,
-    why_not_predicting,
-)
+from trainer.importing.files import formats, own_code, reasons
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs import sample
 from trainer.importing.inputs.outputs import DoesNotPredict, NoProbabilities
@@ -82,7 +62,7 @@ def examine(
     artifact_format, plain = _format(file, data)
     thing, made_with, code_module = _read(plain, artifact_format, source)
     contents = _adapted(_found(thing))
-    if code_module or made_by_dill(plain):
+    if code_module or formats.made_by_dill(plain):
         artifact_format = ArtifactFormat.CLOUDPICKLE
         contents = dataclasses.replace(contents, alone=False)
     elif source is not None:
@@ -98,11 +78,11 @@ def examine(
             warnings.simplefilter("ignore")
             draft = try_model(name, contents, sample_rows, artifact_format)
     except DoesNotPredict as failed:
-        if made_by_dill(plain) and isinstance(failed.cause, NameError):
-            raise Refused(left_out_by_dill(failed.cause)) from None
-        raise Refused(why_not_predicting(failed.cause, made_with, sample_rows is not None)) from None
+        if formats.made_by_dill(plain) and isinstance(failed.cause, NameError):
+            raise Refused(reasons.left_out_by_dill(failed.cause)) from None
+        raise Refused(reasons.why_not_predicting(failed.cause, made_with, sample_rows is not None)) from None
     except NoProbabilities as failed:
-        raise Refused(no_probabilities(str(failed), made_with)) from None
+        raise Refused(reasons.no_probabilities(str(failed), made_with)) from None
     facts, of_sample = measure_on_sample(contents.estimator, draft, sample_rows)
     with own_code.by_value(code_module):
         artifact = _artifact(contents, data, plain, artifact_format)
@@ -148,10 +128,10 @@ def _bytes(path: Path, sha256: str | None) -> bytes:
 
 def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
     """Return the artifact format of the file, and its bytes without compression."""
-    if recognise(file) is SKOPS:
+    if formats.recognise(file) is formats.SKOPS:
         return ArtifactFormat.SKOPS, data
-    plain = decompress(data)
-    by_value = holds_code(plain) or made_by_dill(plain)  # what dill has stored becomes a cloudpickle
+    plain = formats.decompress(data)
+    by_value = formats.holds_code(plain) or formats.made_by_dill(plain)  # what dill has stored becomes a cloudpickle
     return ArtifactFormat.CLOUDPICKLE if by_value else ArtifactFormat.JOBLIB, plain
 
 
@@ -180,8 +160,8 @@ def _unpacked(data: bytes) -> Any:
         raise Refused(f"is a skops file that is not loaded: {error}") from None
     except Exception as error:
         raise Refused(
-            f"is a skops file that cannot be read ({explained(error)}); save the model again with skops.io.dump, under"
-            f" scikit-learn {SKLEARN_VERSION}"
+            f"is a skops file that cannot be read ({reasons.explained(error)}); save the model again with"
+            f" skops.io.dump, under scikit-learn {SKLEARN_VERSION}"
         ) from None
 
 
@@ -190,7 +170,7 @@ def _unpickled(plain: bytes, code: bytes | None) -> tuple[Any, ModuleType | None
     def read() -> Any:
         """Return the object in the file, or a list of those that were dumped one after the other."""
         # Functions refer to the dict of dill's own `__main__`, which no other unpickler knows.
-        load = importlib.import_module("dill").load if made_by_dill(plain) else joblib.load
+        load = importlib.import_module("dill").load if formats.made_by_dill(plain) else joblib.load
         things, start = _Dumped(), 0
         while not things or plain[start : start + 1] == b"\x80":
             if len(things) == _MOST_DUMPED:
@@ -206,11 +186,11 @@ def _unpickled(plain: bytes, code: bytes | None) -> tuple[Any, ModuleType | None
         raise
     except MemoryError:
         # Damaged bytes may ask for any amount of memory.
-        if sklearn_versions(plain) or plain.startswith(b"\x80"):
+        if formats.sklearn_versions(plain) or plain.startswith(b"\x80"):
             raise
-        raise Refused(damaged(plain)) from None
+        raise Refused(reasons.damaged(plain)) from None
     except Exception as error:
-        raise Refused(why_not_loaded(error, plain)) from None
+        raise Refused(reasons.why_not_loaded(error, plain)) from None
     return thing, module
 
 
@@ -220,7 +200,7 @@ def _refuse_unfitted(estimator: Any) -> None:
         try:
             check_is_fitted(estimator)
         except NotFittedError:
-            raise Refused(UNFITTED) from None
+            raise Refused(reasons.UNFITTED) from None
         except Exception:
             return  # an estimator of another release may fail in any way
 
@@ -230,10 +210,10 @@ def _labelled(draft: ManifestDraft, contents: FileContents, made_with: Sequence[
     source = f"a {type(contents.estimator).__name__}{' with the code beside it' if with_code else ''}"
     if not made_with:
         return dataclasses.replace(draft, training_data=dataclasses.replace(draft.training_data, source=source))
-    versions = joined(made_with)
+    versions = reasons.joined(made_with)
     remark = Remark(
         f"it was made with scikit-learn {versions}, and {SKLEARN_VERSION} serves it: it loads and predicts, but its"
-        f" answers may differ from those under {versions}; compare some, or {fit_again()}"
+        f" answers may differ from those under {versions}; compare some, or {reasons.fit_again()}"
     )
     return dataclasses.replace(
         draft,
@@ -246,9 +226,11 @@ def _artifact(contents: FileContents, data: bytes, plain: bytes, artifact_format
     """Return the bytes to publish, or None if the file itself can be published."""
     if contents.alone:
         # joblib looks into compressed files by itself, cloudpickle does not, and workers may lack the package.
-        other = artifact_format is ArtifactFormat.CLOUDPICKLE or unreadable(data)
+        other = artifact_format is ArtifactFormat.CLOUDPICKLE or formats.unreadable(data)
         return plain if other and plain is not data else None
     try:
         return pack(contents.estimator, artifact_format)
     except Exception as error:
-        raise Refused(f"holds a model that cannot be saved separately ({explained(error)}); save it alone") from None
+        raise Refused(
+            f"holds a model that cannot be saved separately ({reasons.explained(error)}); save it alone"
+        ) from None
