@@ -109,29 +109,17 @@ class _EditTrial:
         """Return why the model does not work if the inputs at `positions` alone change, or None if it does."""
         fields = rows.fields(positions)
         draft = self._under(dataclasses.replace(self._old.signature, inputs=tuple(fields)))
-        names, kinds = (
-            listed([fields[position].name for position in positions]),
-            {str(fields[position].kind) for position in positions},
-        )
-        with_nulls = rows.with_nulls(positions)
+        names = listed([fields[position].name for position in positions])
+        kinds = " and ".join(sorted({str(fields[position].kind) for position in positions}))
+        with_nulls, more = rows.with_nulls(positions), list(rows.with_new_categories(positions))
         trials: list[tuple[str, str, Sequence[Row]]] = [
-            (
-                f"{names} as {' and '.join(sorted(kinds))}",
-                "leave kind and categories as they are",
-                rows.adapted(positions),
-            ),
+            (f"{names} as {kinds}", "leave kind and categories as they are", rows.adapted(positions)),
             (f"null in {names}", "leave nullable and null as they are", with_nulls),
             (f"a new text in {names}", "leave categories as they are", rows.with_unseen(positions)),
         ]
-        more = list(rows.with_new_categories(positions))
-        trials += [
-            (
-                f"the new categories of {names}",
-                "leave out those that it does not know",
-                more[start : start + _MOST_ROWS],
-            )
-            for start in range(0, len(more), _MOST_ROWS)
-        ]
+        for start in range(0, len(more), _MOST_ROWS):
+            part = more[start : start + _MOST_ROWS]
+            trials.append((f"the new categories of {names}", "leave out those that it does not know", part))
         for what, remedy, some in trials:
             if some and (why := self._why_not(draft, some, finite=some is with_nulls)):
                 return f"does not work with {what} ({why}); {remedy}"

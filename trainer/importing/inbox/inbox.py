@@ -22,7 +22,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,17 +72,9 @@ scorers once for all of them."""
 
 _Stamp = tuple[int, int, int]
 
-
-@dataclass(frozen=True)
-class _Companions:
-    """The names of the files beside a model file: rows to try it with, the code of its classes, its signature."""
-
-    sample: str | None
-    code: str | None
-    signature: str | None
-
-    def names(self) -> set[str]:
-        return {name for name in (self.sample, self.code, self.signature) if name}
+_Companions = Mapping[str, str]
+"""The names of the files beside a model file: rows to try it with, the code of its classes, its signature; by suffix.
+"""
 
 
 @dataclass(frozen=True)
@@ -178,7 +170,7 @@ class Inbox:
         complete = [
             name
             for name in same - self._failed.keys()
-            if not _is_companion(name) and self._companions(name).names() <= same
+            if not _is_companion(name) and {*self._companions(name).values()} <= same
         ]
         attempts = self._attempts.under_way()
         return sorted(complete, key=lambda name: (name not in attempts, name))
@@ -194,13 +186,12 @@ class Inbox:
 
     def _companions(self, name: str) -> _Companions:
         """Return the files that lie beside a model file."""
-        signature = f"{name}{SUFFIX}"
-        signed = signature if signature in self._last_seen else None
-        return _Companions(self._beside(name, _SAMPLE), self._beside(name, _CODE), signed)
-
-    def _beside(self, name: str, suffix: str) -> str | None:
-        wanted = f"{stem(name)}{suffix}".lower()
-        return next((other for other in self._last_seen if other.lower() == wanted), None)
+        beside = {SUFFIX: f"{name}{SUFFIX}"} if f"{name}{SUFFIX}" in self._last_seen else {}
+        for suffix in (_SAMPLE, _CODE):
+            wanted = f"{stem(name)}{suffix}".lower()
+            if found := next((other for other in self._last_seen if other.lower() == wanted), None):
+                beside[suffix] = found
+        return beside
 
     def _publish_or_reject(self, name: str, forks: Forks) -> list[_Published]:
         """Return the version that a file has become, or reject the file. Raises OSError."""
@@ -225,9 +216,8 @@ class Inbox:
     ) -> ModelManifest:
         repository = Repository(self._settings.models_dir)
         known = imported_before(repository, model, path, attempt.after) if attempt.deaths else None
-        sample, code, signature = (
-            self._folder / name if name else None for name in (beside.sample, beside.code, beside.signature)
-        )
+        paths = {suffix: self._folder / name for suffix, name in beside.items()}
+        sample, code, signature = paths.get(_SAMPLE), paths.get(_CODE), paths.get(SUFFIX)
         return known or import_file(self._settings, model, path, sample, signature, code=code, forks=forks)
 
     def _promote_all(self, waiting: Sequence[_Published], forks: Forks) -> None:
@@ -245,7 +235,7 @@ class Inbox:
         for warning in manifest.warnings:
             self._say(f"{attempt.file!r}: {warning}")
         try:
-            sample = self._folder / beside.sample if beside.sample else None
+            sample = self._folder / beside[_SAMPLE] if _SAMPLE in beside else None
             promotion = promote_if_passed(self._settings, manifest, sample, Wish(), self._promote, forks)
         except Exception as error:  # such as a file system that is read-only
             promotion = Promotion(False, str(error))
@@ -273,12 +263,12 @@ class Inbox:
         if reason:
             with opened_folder(self._folder / folder) as target:
                 os.replace(temporary_file(self._folder, f"{reason}\n"), f"{stored_name}{REASON}", dst_dir_fd=target)
-        if beside.signature:
-            self._move(beside.signature, folder, f"{stored_name}{SUFFIX}")
-        for shared, suffix in ((beside.sample, _SAMPLE), (beside.code, _CODE)):
-            # Another model of that name may still wait for its import.
-            if shared and not any(shared in self._companions(other).names() for other in os.listdir(self._folder)):
-                self._move(shared, folder, called + suffix if called else shared)
+        for suffix, companion in beside.items():
+            if suffix == SUFFIX:
+                self._move(companion, folder, f"{stored_name}{SUFFIX}")
+            # Another model of that name may still wait for its import, with the same sample or code.
+            elif not any(companion in self._companions(other).values() for other in os.listdir(self._folder)):
+                self._move(companion, folder, called + suffix if called else companion)
 
     def _move(self, name: str, folder: str, wanted: str) -> str:
         """Move a file and return its new name: `wanted` with a number if that name is taken. Never overwrites a
