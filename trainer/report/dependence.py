@@ -89,20 +89,15 @@ def _affordable(evidence: Evidence, answers: Callable[[Sequence[Row]], Any], sec
 def _values(field: Field, column: Sequence[Value]) -> list[Value]:
     """Return some values of the column: of numbers and times from the 2nd to the 98th percentile, else the most
     frequent."""
-    present = [value for value in column if value is not None]
+    present: list[Any] = [value for value in column if value is not None]  # of one kind, so they compare
     tally = Counter(present)
     if field.kind in (Kind.STRING, Kind.BOOLEAN):
-        return sorted((value for value, _ in tally.most_common(MOST_CATEGORIES)), key=_order)
+        return sorted((value for value, _ in tally.most_common(MOST_CATEGORIES)))
     if len(tally) <= VALUES:
-        return sorted(tally, key=_order)
-    ordered = sorted(present, key=_order)
+        return sorted(tally)
+    ordered = sorted(present)
     positions = np.linspace(0.02, 0.98, VALUES) * (len(ordered) - 1)
     return list(dict.fromkeys(ordered[round(position)] for position in positions))
-
-
-def _order(value: Value) -> Any:
-    """Return a sort key: values of one kind compare with each other, and times as text do too."""
-    return value
 
 
 def _shown(value: Value) -> Value:

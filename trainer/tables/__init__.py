@@ -1,1 +1,1 @@
-"""Training rows: reading them, inferring their fields, and turning columns into numbers."""
+"""Training rows: reading them, and inferring their fields."""

@@ -37,15 +37,6 @@ class InferredColumn:
     remarks: Sequence[str] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class _InferredKind:
-    """The inferred kind of a column; `guess` is a sentence about a decision in doubt."""
-
-    kind: Kind
-    format: Format | None = None
-    guess: str | None = None
-
-
 def infer_fields(
     recipe: Recipe,
     table: Table,
@@ -124,8 +115,8 @@ def infer_target(table: Table, name: str, counts: Counts, kinds: Mapping[str, st
         if words:
             raise DataError(f"the target {shown(name)} holds {listed(sorted(map(str, words)))}; correct the file")
         return field
-    inferred = _infer_kind(counts, table.separator)
-    kind = inferred.kind
+    field, _ = _infer_kind(name, counts, table.separator)
+    kind = field.kind
     if kind is Kind.DATETIME:
         raise DataError(f"the target {shown(name)} is a date; a recipe learns numbers and classes: give it as a number")
     if kind is Kind.STRING and len(counts) > sum(counts.values()) / 2:
@@ -133,7 +124,6 @@ def infer_target(table: Table, name: str, counts: Counts, kinds: Mapping[str, st
             f"the target {shown(name)} has {len(counts)} different words in {_rows(sum(counts.values()))}:"
             " most occur in one row only, so they cannot be classes"
         )
-    field = Field(name, kind, format=inferred.format)
     if kind is Kind.NUMBER and len(counts) <= FEW_VALUES:
         whole = dataclasses.replace(field, kind=Kind.INTEGER)
         return (
@@ -177,18 +167,18 @@ _Found = tuple[Field, frozenset[object], list[str]]
 
 def _infer_field(name: str, values: Counts, separator: str | None) -> _Found:
     """Infer the field of the values, and the words among them that mean null."""
-    inferred, nulls = _infer_kind(values, separator), frozenset[object]()
+    (field, guess), nulls = _infer_kind(name, values, separator), frozenset[object]()
     remarks: list[str] = []
-    if inferred.kind is Kind.STRING:
+    if field.kind is Kind.STRING:
         words, rest = _without_null_words(values)
-        without = _infer_kind(rest, separator) if words and rest else inferred
+        without, other_guess = _infer_kind(name, rest, separator) if words and rest else (field, guess)
         if without.kind is Kind.STRING:
             remarks = _text_remarks(name, values)
         else:
-            inferred, nulls, remarks = without, words, [_null_remark(name, words, without.kind)]
-    if inferred.guess:
-        remarks.append(f"{name} {inferred.guess}")
-    return Field(name, inferred.kind, format=inferred.format), nulls, remarks
+            field, guess, nulls, remarks = without, other_guess, words, [_null_remark(name, words, without.kind)]
+    if guess:
+        remarks.append(f"{name} {guess}")
+    return field, nulls, remarks
 
 
 def _requested_field(name: str, values: Counts, separator: str | None, wanted: str) -> _Found:
@@ -218,25 +208,26 @@ def _null_remark(name: str, words: frozenset[object], kind: Kind) -> str:
     return f"{name} holds {listed(sorted(map(str, words)))}, taken for null: otherwise it is a {kind}"
 
 
-def _infer_kind(values: Counts, separator: str | None) -> _InferredKind:
-    """Infer the narrowest kind that fits all values, by the rules of serving.
+def _infer_kind(name: str, values: Counts, separator: str | None) -> tuple[Field, str | None]:
+    """Infer the narrowest kind that fits all values, by the rules of serving. Return a sentence, too, about a decision
+    in doubt.
 
     Whole numbers with many different values are numbers: after 1200 there may be 1200.5.
     """
     texts = [str(value) for value in values]
     if {text.strip().lower() for text in texts} <= {"true", "false"}:
-        return _InferredKind(Kind.BOOLEAN)
+        return Field(name, Kind.BOOLEAN), None
     if any(_CODE.fullmatch(text) for text in texts):
-        return _InferredKind(Kind.STRING)  # 01234 is a code; as a number it would lose a digit
+        return Field(name, Kind.STRING), None  # 01234 is a code; as a number it would lose a digit
     written = number_format(values, separator) if separator else None
     if not _unfit_values(values, Field("", Kind.NUMBER, format=written)):
         whole = len(values) <= FEW_VALUES and not any(set(".,eE") & set(text) for text in texts)
         fits = whole and not _unfit_values(values, Field("", Kind.INTEGER))
-        return _InferredKind(Kind.INTEGER if fits else Kind.NUMBER, written)
+        return Field(name, Kind.INTEGER if fits else Kind.NUMBER, format=written), None
     dates, guess = _dates(values)
     if _unfit_values(values, Field("", Kind.DATETIME, format=dates)):
-        return _InferredKind(Kind.STRING)
-    return _InferredKind(Kind.DATETIME, dates, guess)
+        return Field(name, Kind.STRING), None
+    return Field(name, Kind.DATETIME, format=dates), guess
 
 
 def _dates(values: Counts) -> tuple[Format | None, str | None]:

@@ -3,9 +3,9 @@ it has seen: a scaler of columns with the mean 40 did not follow another scaler.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from itertools import pairwise, permutations
+from itertools import pairwise, permutations, starmap
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,9 @@ def in_order(steps: Mapping[str, Any], model: Any | None) -> list[str] | None:
         if all(_fits(step, other) for step, other in pairwise([*(steps[name] for name in order), *counted]))
     ]
     fitting = orders
-    orders = [order for order in orders if not any(map(_contradicts, *_pairs([*map(steps.get, order), *last])))]
+    orders = [order for order in orders if not any(starmap(_contradicts, pairwise([*map(steps.get, order), *last])))]
     if len(orders) > 1:
-        orders = [order for order in orders if not any(map(_contradicts_names, *_pairs([*map(steps.get, order)])))]
+        orders = [order for order in orders if not any(starmap(_contradicts_names, pairwise(map(steps.get, order))))]
     if fitting and not orders:
         parts = {**steps, **({} if model is None else {"the model": model})}
         described = listed([f"{name}: {type(step).__name__}" for name, step in parts.items()])
@@ -97,11 +97,6 @@ def _fits(step: Any, other: Any) -> bool:
         return False
     names = names_in(other)
     return names is None or not keeps_names(step) or names == names_out(step)
-
-
-def _pairs(chain: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Return each part but the last, and the one that follows it."""
-    return chain[:-1], chain[1:]
 
 
 def _contradicts_names(step: Any, other: Any) -> bool:
