@@ -10,9 +10,9 @@ from broker.sides.scorer import Batch, BatchJob
 from contract.errors import Code, Failure, ModelgateError
 from contract.row import Row
 from contract.work.jobs import PredictionOutcome
+from scoring.pace import Pace
 from scoring.predict import Prediction, join, predict_each
 from worker.model_cache import Model, ModelCache
-from worker.pace import Pace
 
 LOAD_TIMEOUT = 300.0
 """Seconds that loading a model may take."""

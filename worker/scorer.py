@@ -28,6 +28,7 @@ from runtime.limits import limit_memory, prefer_for_oom_kill
 from runtime.outages import Outages
 from runtime.spool.store import Spool
 from runtime.tracing import start_tracing
+from scoring.pace import Pace
 from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane
@@ -37,7 +38,6 @@ from worker.job_spans import JobSpans
 from worker.model_affinity import ModelAffinity
 from worker.model_cache import Model, ModelCache, ModelLoader, Version
 from worker.model_use import ModelUse
-from worker.pace import Pace
 from worker.slow_models import SlowModels
 
 log = logging.getLogger("worker")

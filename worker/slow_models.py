@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from scoring.pace import Pace
 from worker.activity import ActivityTable
-from worker.pace import Pace
 
 
 class SlowModels:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from contract.model.signature import PREDICT
-from contract.row import Row
 from contract.rows.answer_columns import answer_names
 from contract.rows.file_formats import FileFormat
 from scoring.files.answers import Scorable, score_rows
 from scoring.files.column_types import answer_types, kept_types
 from scoring.files.file_codecs import CODECS
 from scoring.files.plan import FilePlan, RowBounds, Steps
-
-_MOST_CALL_ROWS = 4096
-_GROWTH = 4
-_TRIES = 3
-_WAITING = 4
-CALL_MS = 15.0
-"""The processor time that one call of a model may take, if it gets more than one row."""
+from scoring.pace import find_call_rows
 
 
 def plan(
@@ -66,25 +57,6 @@ def plan(
 
 
 def _call_rows(model: Scorable, path: Path, plan: FilePlan, method: str) -> Steps[int]:
-    """Return the rows that each call of the model gets: the most that take at most `CALL_MS`, by trying calls on the
-    first valid rows of the file. A size that is a power of four seldom differs from one run to the next."""
-    rows = yield from CODECS[plan.input].reader(path, plan, plan.chunks[0], model).read(lenient=True)
-    size = 1
-    while size <= min(len(rows.rows), _MOST_CALL_ROWS):
-        if not (yield from _is_fast(model, rows.rows[:size], method)):
-            break
-        size *= _GROWTH
-    return max(1, size // _GROWTH)
-
-
-def _is_fast(model: Scorable, rows: Sequence[Row], method: str) -> Steps[bool]:
-    """Return whether one of some calls takes at most `CALL_MS` of a processor: a first call is slow. The time on the
-    clock, which is longer where others use the processors, only limits models that wait."""
-    for _ in range(_TRIES):
-        began, used = time.perf_counter(), time.thread_time()
-        next(score_rows(model, rows, method, len(rows)))
-        used, took = time.thread_time() - used, time.perf_counter() - began
-        if used * 1000 <= CALL_MS and took * 1000 <= _WAITING * CALL_MS:
-            return True
-        yield 0
-    return False
+    """Return the rows that each call of the model gets, found with the first valid rows of the file."""
+    chunk = yield from CODECS[plan.input].reader(path, plan, plan.chunks[0], model).read(lenient=True)
+    return (yield from find_call_rows(lambda size: next(score_rows(model, chunk.rows, method, size)), len(chunk.rows)))

@@ -15,12 +15,12 @@ from broker.sides.scorer import ScorerQueue
 from broker.sides.supervisor import Leases
 from contract.model.repository import Repository
 from contract.work.jobs import Job, PredictionJob
+from scoring.pace import Pace
 from scoring.trust import Trust
 from tests.worker.lanes import bulk_lane
 from worker.batch_scorer import BatchScorer
 from worker.job_ends import Observer
 from worker.model_cache import ModelCache, ModelLoader
-from worker.pace import Pace
 from worker.scorer import Scorer
 
 ALL = Trust()

@@ -9,11 +9,11 @@ from redis import Redis
 
 from broker.sides.file_tasks import FileTasks
 from runtime.spool.store import Spool
+from scoring.pace import Pace
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
 from worker.job_ends import Observer
 from worker.model_cache import ModelCache
-from worker.pace import Pace
 
 
 def bulk_lane(

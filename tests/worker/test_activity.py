@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from scoring.pace import Pace
 from worker.activity import ActivityTable
-from worker.pace import Pace
 from worker.slow_models import SlowModels
 
 

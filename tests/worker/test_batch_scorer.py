@@ -16,12 +16,12 @@ from contract.errors import Failure
 from contract.model.repository import Repository
 from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.work.jobs import PredictionOutcome
+from scoring.pace import Pace
 from scoring.trust import Trust
 from tests.support import numbers, write_version
 from trainer.tables.row_profile import profile_of
 from worker.batch_scorer import BatchScorer
 from worker.model_cache import ModelCache, ModelLoader
-from worker.pace import Pace
 
 BAD, HUGE, WRONG = 13.0, 14.0, 15.0
 

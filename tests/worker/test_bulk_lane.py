@@ -17,6 +17,7 @@ from contract.model.repository import Repository
 from contract.rows.file_formats import FileFormat
 from contract.work.file_jobs import FileRequest
 from runtime.spool.names import FileFolder
+from scoring.pace import Pace
 from scoring.trust import Trust
 from tests.support import Sum, numbers, write_version
 from tests.worker.lanes import bulk_lane
@@ -24,7 +25,6 @@ from worker.activity import ActivityTable
 from worker.bulk_lane import BulkLane
 from worker.model_affinity import ModelAffinity
 from worker.model_cache import ModelCache, ModelLoader
-from worker.pace import Pace
 
 FILE = "f"
 

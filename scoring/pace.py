@@ -1,11 +1,23 @@
-"""How many rows of a model one `predict` may score, from measurements of earlier calls."""
+"""How many rows one call of a model may score: of jobs, from all earlier calls; of a file, from calls that try it.
+
+A new model starts with one row, and a call gets at most four times the rows of the largest one so far: a model that
+needs a second per row must not get a thousand rows.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 MAX_ROWS = 1024
+"""The most rows of jobs in a batch."""
+_MOST_FILE_ROWS = 4096
 _GROWTH = 4
+_TRIES = 3
+_WAITING = 4
+CALL_MS = 15.0
+"""The processor time that one call of a model may take for a file, if it gets more than one row."""
 
 
 @dataclass(slots=True)
@@ -22,8 +34,7 @@ class Pace:
     """Limits batches so that the rows beyond the first take at most `batch_ms`.
 
     The time of one row says little about many: a forest takes 3.3 ms for one row and 3.6 for 32. So the two are
-    measured apart. An unknown model starts with one row, and a batch is at most four times as large as the largest so
-    far: a model that needs a second per row must not get a thousand rows.
+    measured apart.
     """
 
     batch_ms: float
@@ -64,3 +75,25 @@ class Pace:
     def _rounded(self, ms_a_row: float, most: int) -> int:
         rows = min(self.batch_ms / max(ms_a_row, 1e-6), MAX_ROWS, most)
         return 1 << (max(1, int(rows)).bit_length() - 1)
+
+
+def find_call_rows(call: Callable[[int], object], available: int) -> Generator[int, None, int]:
+    """Return the most rows with which a call takes at most `CALL_MS`. `call` makes one with so many rows, at most
+    `available`; yields 0 between calls. A size that is a power of four seldom differs from one run to the next."""
+    size = 1
+    while size <= min(available, _MOST_FILE_ROWS) and (yield from _is_fast(call, size)):
+        size *= _GROWTH
+    return max(1, size // _GROWTH)
+
+
+def _is_fast(call: Callable[[int], object], rows: int) -> Generator[int, None, bool]:
+    """Return whether one of some calls takes at most `CALL_MS` of a processor: a first call is slow. The time on the
+    clock, which is longer where others use the processors, only limits models that wait."""
+    for _ in range(_TRIES):
+        began, used = time.perf_counter(), time.thread_time()
+        call(rows)
+        used, took = time.thread_time() - used, time.perf_counter() - began
+        if used * 1000 <= CALL_MS and took * 1000 <= _WAITING * CALL_MS:
+            return True
+        yield 0
+    return False

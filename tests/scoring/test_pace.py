@@ -1,4 +1,4 @@
-"""The number of rows per predict follows from measured times."""
+"""The number of rows per call of a model follows from measured times."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from worker.pace import MAX_ROWS, Pace
+from scoring import pace as pace_module
+from scoring.pace import CALL_MS, MAX_ROWS, Pace, find_call_rows
+from tests.scoring.files.reading import finished
 
 
 def settled(ms: Callable[[int], float], batches: int = 12, batch_ms: float = 50) -> tuple[Pace, list[int]]:
@@ -71,3 +73,41 @@ def test_the_revision_changes_only_with_the_limits() -> None:
     for rows in (1, 5, 100, 64):
         pace.record("m", 1, rows, 3.4 + 0.01 * rows)
     assert pace.revision == before
+
+
+class Clock:
+    """Stands in for `time`: calls take `ms(rows)` of a processor, of which the first is ten times slower."""
+
+    def __init__(self, ms: Callable[[int], float]) -> None:
+        self._ms = ms
+        self._now = 0.0
+        self.calls: list[int] = []
+
+    def perf_counter(self) -> float:
+        return self._now
+
+    thread_time = perf_counter
+
+    def call(self, rows: int) -> None:
+        self._now += self._ms(rows) / 1000 * (1 if self.calls else 10)
+        self.calls.append(rows)
+
+
+@pytest.mark.parametrize(
+    ("ms", "available", "expected"),
+    [
+        (lambda rows: 0.1 + 0.001 * rows, 10_000, 4096),
+        (lambda rows: 0.1 + 0.001 * rows, 300, 256),
+        (lambda rows: 3.3 + 0.1 * rows, 10_000, 64),
+        (lambda rows: CALL_MS - 1, 10_000, 4096),
+        (lambda rows: CALL_MS + 1, 10_000, 1),
+        (lambda rows: 1.0, 0, 1),
+    ],
+)
+def test_a_call_for_a_file_takes_at_most_call_ms(
+    ms: Callable[[int], float], available: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(ms)
+    monkeypatch.setattr(pace_module, "time", clock)
+    assert finished(find_call_rows(clock.call, available)) == expected
+    assert all(after <= 4 * before for before, after in pairwise([1, *clock.calls]))
