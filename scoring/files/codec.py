@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from contract.model.signature import Signature
+from modelgate_kernels.matrix import are_numbers
+
+from contract.model.manifest import InputFormat
+from contract.model.signature import Kind, Signature
 from scoring.files.answers import Column, Scorable
 from scoring.files.plan import Chunk, Contents, FilePlan, RowBounds, Steps
 from scoring.files.rows import ChunkRows
 
 
-class ChunkReader(Protocol):
-    """Reads the rows of one chunk; `read` comes first."""
+@dataclass
+class ChunkReader(ABC):
+    """Reads the rows of one chunk of the file at `path`; `read` comes first."""
 
+    path: Path
+    plan: FilePlan
+    chunk: Chunk
+    model: Scorable
+
+    @property
+    def signature(self) -> Signature:
+        return self.model.manifest.signature
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether a column of floats may be an array, with NaN for null: objects are kept as they are given."""
+        if self.model.manifest.artifact.input_format is InputFormat.ARRAY:
+            return are_numbers(self.signature.inputs)
+        return not any(field.kind is Kind.NUMBER and field.holds_objects for field in self.signature.inputs)
+
+    @abstractmethod
     def read(self, *, lenient: bool) -> Steps[ChunkRows]:
         """Return the rows as the inputs of the model. Raises `InvalidInstances` unless `lenient`."""
 
+    @abstractmethod
     def columns(self) -> Sequence[Sequence[Any]]:
-        """Return the values of each column that the plan keeps."""
+        """Return the values of each column that the plan keeps; None where a row lacks it."""
 
 
 class Codec(Protocol):

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from contract.errors import FieldError, InvalidInstances
 from contract.model.signature import Kind, Signature
 from contract.rows import csv_table
 from contract.rows.coercion import check_columns
@@ -78,10 +77,8 @@ class _Planner:
         chunks = yield from self._chunks()
         if chunks is None:
             chunks = yield from self._chunks(every_cell=True)
-        if not chunks:
-            raise InvalidInstances([FieldError(None, None, "no_rows", "the file has no rows; send at least one")])
         formats = {name: numbers.format for name, (_, numbers) in self._formats.items()}
-        return Contents(chunks, self._header, warnings, CsvLayout(self._encoding, self._separator, formats))
+        return Contents(chunks or (), self._header, warnings, CsvLayout(self._encoding, self._separator, formats))
 
     def _chunks(self, every_cell: bool = False) -> Steps[Sequence[Chunk] | None]:
         """Find the chunks, and the formats of numbers. Return None if these need `every_cell`."""

@@ -1,17 +1,164 @@
-"""NDJSON files. The rows of one keep their lines as they are."""
+"""NDJSON files: a row a line, an object or a list. Their rows keep their lines as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import codecs
+import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import IO, Any
 
+from contract.errors import InvalidInstances
+from contract.json_objects import RepeatedKeys
+from contract.model.signature import RowFormat, Signature
+from contract.rows.coercion import check_columns
+from contract.rows.instances import MAX_NAMES, Grid
 from runtime.exact_json import dumps
 from scoring.files.answers import Column, listed
 from scoring.files.codec import ChunkReader, unlike
-from scoring.files.json_chunk import JsonChunk
-from scoring.files.json_plan import plan_json
+from scoring.files.json_lines import named, names_of, read_lines, rows_in, runs_of
 from scoring.files.lines import FREE_BYTES, join_lines, write_lines
-from scoring.files.plan import FilePlan, Steps
+from scoring.files.plan import (
+    BLOCK_BYTES,
+    MAX_ROW_BYTES,
+    ChunkBuilder,
+    Contents,
+    FilePlan,
+    NotReadable,
+    RowBounds,
+    Steps,
+)
+from scoring.files.rows import ChunkRows, coerce_chunk
+
+_BLANK = re.compile(rb"(^|\n)[ \t\v\f\r]+(\n|$)")
+_ROWS_TO_CHECK = 100
+"""A file is refused at once if the names in so many rows are all wrong."""
+
+
+def plan_json(path: Path, signature: Signature, target: str | None, bounds: RowBounds) -> Steps[Contents]:
+    """Plan an NDJSON file. Its names are those in all rows if it is converted, else those in the first ones. Raises
+    `InvalidInstances` and `NotReadable`, as `scoring.files.planning.plan`."""
+    names: dict[str, None] = {}
+    warnings: list[str] = []
+    with path.open("rb") as file:
+        offset = _start_of(file)
+        chunks = ChunkBuilder(offset, bounds.chunk_rows(()))
+        while block := _block(file, offset):
+            is_first = not chunks.rows
+            _add_rows(block, offset, chunks)
+            if bounds.converted or is_first:
+                rows = read_lines(rows_in(block))
+                warnings = _check(rows[:_ROWS_TO_CHECK], signature, target) if is_first and rows else warnings
+                names.update(dict.fromkeys(names_of(rows, signature)))
+            if len(names) > MAX_NAMES:
+                raise NotReadable(f"its rows have more than {MAX_NAMES} different names")
+            offset += len(block)
+            yield len(block)
+        if bounds.converted:
+            bounds.check(chunks.rows, list(names))
+            if (most_rows := bounds.chunk_rows(list(names))) < chunks.most_rows:
+                chunks = yield from _chunks(file, most_rows)
+    chunks.close()
+    return Contents(chunks.chunks, list(names), warnings)
+
+
+def _chunks(file: IO[bytes], most_rows: int) -> Steps[ChunkBuilder]:
+    """Find the chunks of a file, each of few rows, because they have many names."""
+    offset = _start_of(file)
+    chunks = ChunkBuilder(offset, most_rows)
+    while block := _block(file, offset):
+        _add_rows(block, offset, chunks)
+        offset += len(block)
+        yield len(block)
+    return chunks
+
+
+def _start_of(file: IO[bytes]) -> int:
+    file.seek(0)
+    return len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
+
+
+def _block(file: IO[bytes], offset: int) -> bytes:
+    """Return the next lines, about `BLOCK_BYTES` of them. Raises `NotReadable`."""
+    file.seek(offset)
+    block = file.read(BLOCK_BYTES)
+    if len(block) < BLOCK_BYTES:
+        return _text(block)
+    if b"\n" not in block:
+        block += file.readline(MAX_ROW_BYTES)
+        if not block.endswith(b"\n") and file.read(1):
+            raise NotReadable(f"it is not NDJSON: a line is longer than {MAX_ROW_BYTES >> 20} MB")
+        return _text(block)
+    return _text(block[: block.rfind(b"\n") + 1])
+
+
+def _text(block: bytes) -> bytes:
+    if b"\0" in block:
+        raise NotReadable("it is not NDJSON in UTF-8")
+    return block
+
+
+def _add_rows(block: bytes, offset: int, chunks: ChunkBuilder) -> None:
+    if not _BLANK.search(block):
+        chunks.add_lines(block, offset)
+        return
+    end = offset
+    for line in block.split(b"\n"):
+        end += len(line) + 1
+        if line and not line.isspace():
+            chunks.add(1, min(end, offset + len(block)))
+
+
+def _check(rows: Iterable[object], signature: Signature, target: str | None) -> list[str]:
+    """Return the warnings about the names of the first rows. Raises `InvalidInstances` if they are wrong in all."""
+    first: InvalidInstances | None = None
+    for row in rows:
+        if not isinstance(row, dict):
+            return []
+        repeated: Sequence[str] = row.repeated if isinstance(row, RepeatedKeys) else ()
+        try:
+            return check_columns(Grid([*row, *repeated], []), signature, target)
+        except InvalidInstances as error:
+            first = first or error
+    if first and signature.format is not RowFormat.RECORDS:
+        raise first
+    return []
+
+
+_LINES_AT_ONCE = 4096
+
+
+class JsonChunk(ChunkReader):
+    """The rows of one chunk of an NDJSON file."""
+
+    def read(self, *, lenient: bool) -> Steps[ChunkRows]:
+        with self.path.open("rb") as file:
+            file.seek(self.chunk.start)
+            self._lines = rows_in(file.read(self.chunk.end - self.chunk.start))
+        yield 0
+        self._rows: list[Any] = []
+        for start in range(0, len(self._lines), _LINES_AT_ONCE):
+            self._rows += read_lines(self._lines[start : start + _LINES_AT_ONCE])
+            yield 0
+        runs = runs_of(self._rows, self.signature)
+        return (yield from coerce_chunk(runs, self.signature, self.chunk.first_row, lenient=lenient))
+
+    def lines(self, answers: Collection[str]) -> list[bytes]:
+        """Return the rows as objects in JSON, without what has the name of an answer. A list gets the names of the
+        inputs; what is neither object nor list becomes {}."""
+        taken = set(answers)
+        return [
+            line.strip() if isinstance(row, dict) and taken.isdisjoint(row) else self._object(row, taken)
+            for line, row in zip(self._lines, self._rows, strict=True)
+        ]
+
+    def _object(self, row: Any, taken: set[str]) -> bytes:
+        values = named(row, self.signature)
+        return dumps({name: value for name, value in values.items() if name not in taken})
+
+    def columns(self) -> list[Sequence[Any]]:
+        rows = [named(row, self.signature) for row in self._rows]
+        return [[row.get(name) for row in rows] for name in self.plan.columns]
 
 
 class NdjsonCodec:

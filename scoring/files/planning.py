@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
-from contract.model.signature import PREDICT
+from contract.errors import FieldError, InvalidInstances
+from contract.model.signature import PREDICT, AnswerForm, Kind, Output, OutputKind, Signature
 from contract.rows.answer_columns import answer_names
 from contract.rows.file_formats import FileFormat
+from contract.rows.row_plan import plan_of
 from scoring.files.answers import Scorable, score_rows
-from scoring.files.column_types import answer_types, kept_types
 from scoring.files.file_codecs import CODECS
 from scoring.files.plan import FilePlan, RowBounds, Steps
 from scoring.pace import find_call_rows
+
+_DOUBLE, _TEXT = "DOUBLE", "VARCHAR"
+_KINDS = {
+    Kind.NUMBER: _DOUBLE,
+    Kind.INTEGER: "BIGINT",
+    Kind.BOOLEAN: "BOOLEAN",
+    Kind.STRING: _TEXT,
+    Kind.DATETIME: "TIMESTAMP WITH TIME ZONE",
+}
+_LABELS = {bool: "BOOLEAN", int: "BIGINT", float: _DOUBLE, str: _TEXT}
 
 
 def plan(
@@ -40,10 +52,13 @@ def plan(
         named=converted and CODECS[output].repeats_names,
     )
     contents = yield from codec.plan(path, signature, model.manifest.training_data.target, bounds)
+    rows = sum(chunk.rows for chunk in contents.chunks)
+    if not rows:
+        raise InvalidInstances([FieldError(None, None, "no_rows", "the file has no rows; send at least one")])
     file_plan = FilePlan(
         input=input_format,
         output=output,
-        rows=sum(chunk.rows for chunk in contents.chunks),
+        rows=rows,
         chunks=contents.chunks,
         columns=contents.columns,
         answers=answer_names(signature, method, contents.columns),
@@ -60,3 +75,38 @@ def _call_rows(model: Scorable, path: Path, plan: FilePlan, method: str) -> Step
     """Return the rows that each call of the model gets, found with the first valid rows of the file."""
     chunk = yield from CODECS[plan.input].reader(path, plan, plan.chunks[0], model).read(lenient=True)
     return (yield from find_call_rows(lambda size: next(score_rows(model, chunk.rows, method, size)), len(chunk.rows)))
+
+
+def kept_types(signature: Signature, columns: Sequence[str]) -> list[str]:
+    """Return the types of the columns of a file that is no Parquet: inputs by their kind, others as text."""
+    plan = plan_of(signature)
+    if not plan.is_table:
+        return [_TEXT] * len(columns)
+    places = plan.lay_out(plan.match_case(columns), range(len(columns))).places
+    kinds = {
+        column: _KINDS[signature.inputs[position].kind] for position, column in places.items() if position < plan.width
+    }
+    return [kinds.get(column, _TEXT) for column in range(len(columns))]
+
+
+def answer_types(signature: Signature, method: str) -> list[str]:
+    """Return the types of the columns that a method adds, in the order of `answer_names`."""
+    if method == PREDICT.name:
+        first = signature.outputs[0]
+        labels = sum(len(output.shown_labels) for output in signature.outputs) if first.probabilities else 0
+        return [*map(_type_of, signature.outputs), *[_DOUBLE] * (labels + first.scores)]
+    described = signature.method(method)
+    form = described.answer if described else None
+    if form is AnswerForm.LABELS:
+        return [_DOUBLE] * sum(len(output.shown_labels) for output in signature.outputs)
+    if form is AnswerForm.NAMED and described:
+        # What a transformer gives may be words.
+        return [_TEXT if method == "transform" else _DOUBLE] * len(described.names or signature.outputs)
+    return [_DOUBLE if form is AnswerForm.NUMBER else _TEXT]
+
+
+def _type_of(output: Output) -> str:
+    if output.kind is OutputKind.NUMBER:
+        return _DOUBLE
+    types = set(map(type, output.shown_labels))
+    return _LABELS[types.pop()] if len(types) == 1 else _TEXT

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from modelgate_kernels.matrix import are_numbers, by_column
+from modelgate_kernels.matrix import by_column
 
 from contract.errors import FieldError, InvalidInstances
-from contract.model.manifest import InputFormat
-from contract.model.signature import Field, Kind, RowFormat, Signature
+from contract.model.signature import Field, RowFormat, Signature
 from contract.row import ColumnarRows, Row
 from contract.rows.coercion import coerce
 from contract.rows.instances import Instances, Records
@@ -109,13 +108,6 @@ def _slice(instances: Instances, start: int, end: int) -> Instances:
     if isinstance(instances, Records):
         return Records(instances.rows[start:end])
     return dataclasses.replace(instances, rows=instances.rows[start:end])
-
-
-def takes_arrays(signature: Signature, input_format: InputFormat) -> bool:
-    """Return whether a column of floats may be an array, with NaN for null: objects are kept as they are given."""
-    if input_format is InputFormat.ARRAY:
-        return are_numbers(signature.inputs)
-    return not any(field.kind is Kind.NUMBER and field.holds_objects for field in signature.inputs)
 
 
 def are_valid(floats: Any, field: Field) -> bool:
