@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from broker.sides.scorer import Batch, BatchJob
@@ -23,33 +24,25 @@ _BATCHES_PER_PIECE = 20
 Outcomes = dict[str, PredictionOutcome | Failure]
 
 
+@dataclass
 class BatchScorer:
-    """Scores batches with the models of a cache."""
+    """Scores batches with the models of a cache.
 
-    def __init__(
-        self,
-        cache: ModelCache,
-        pace: Pace,
-        *,
-        timeout: float,
-        begin: Callable[[Sequence[str], float], object],
-        end: Callable[[], object],
-        predicted: Callable[[float], object] = lambda _: None,
-        warned: Callable[[str, int], bool] = lambda _model, _count: True,
-    ) -> None:
-        """`begin` gets the ids of the jobs that are about to be scored and the seconds that this may take; `end` is
-        called when nothing is being scored. `timeout` is that of one `predict`, in seconds; `predicted` gets
-        the seconds that each took. `warned` gets a model and the number of its inputs with unusual values in a job, and
-        returns whether the job says so."""
-        self._cache = cache
-        self._pace = pace
-        self._timeout = timeout
-        self._begin = begin
-        self._end = end
-        self._predicted = predicted
-        self._warned = warned
-        self.out_of_memory = False
-        """Whether memory ran out: this process is no longer reliable and has to end."""
+    `begin` gets the ids of the jobs that are about to be scored and the seconds that this may take; `end` is called
+    when nothing is being scored. `timeout` is that of one `predict`, in seconds; `predicted` gets the seconds that each
+    took. `warned` gets a model and the number of its inputs with unusual values in a job, and returns whether the job
+    says so.
+    """
+
+    cache: ModelCache
+    pace: Pace
+    timeout: float
+    begin: Callable[[Sequence[str], float], object]
+    end: Callable[[], object]
+    predicted: Callable[[float], object] = lambda _: None
+    warned: Callable[[str, int], bool] = lambda _model, _count: True
+    out_of_memory: bool = field(default=False, init=False)
+    """Whether memory ran out: this process is no longer reliable and has to end."""
 
     def score(self, batch: Batch) -> Outcomes:
         """Return the outcomes of the batch's jobs by id; when memory runs out, only those of finished jobs.
@@ -60,12 +53,12 @@ class BatchScorer:
         outcomes: Outcomes = {}
         waiting = [_by_method(batch.jobs)]
         try:
-            self._begin([job.id for job in batch.jobs], LOAD_TIMEOUT)
-            model = self._cache.get(batch.model, batch.version)
+            self.begin([job.id for job in batch.jobs], LOAD_TIMEOUT)
+            model = self.cache.get(batch.model, batch.version)
             while waiting:
                 jobs = self._next_jobs(waiting, batch)
                 try:
-                    self._begin([job.id for job in jobs], self._timeout)
+                    self.begin([job.id for job in jobs], self.timeout)
                     outcomes.update(self._predict(model, jobs))
                 except ModelgateError as error:
                     if len(jobs) == 1:
@@ -80,13 +73,13 @@ class BatchScorer:
             if len(batch.jobs) == 1:
                 outcomes[batch.jobs[0].id] = _out_of_memory(batch)
             return outcomes
-        self._end()
+        self.end()
         return outcomes
 
     def _next_jobs(self, waiting: list[list[BatchJob]], batch: Batch) -> list[BatchJob]:
         """Take the next jobs off `waiting`: of one method, as many as one call may score, and at least one."""
         jobs = waiting.pop()
-        rows, most = 0, self._pace.limit(batch.model, batch.version)
+        rows, most = 0, self.pace.limit(batch.model, batch.version)
         for count, job in enumerate(jobs):
             rows += len(job.rows)
             if count and (rows > most or job.method != jobs[0].method):
@@ -110,8 +103,8 @@ class BatchScorer:
         total, done = 0.0, 0
         while not parts or done < len(job.rows):
             if parts:
-                self._begin([job.id], self._timeout)
-            size = _BATCHES_PER_PIECE * self._pace.limit(model.manifest.name, model.manifest.version)
+                self.begin([job.id], self.timeout)
+            size = _BATCHES_PER_PIECE * self.pace.limit(model.manifest.name, model.manifest.version)
             (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
             if isinstance(answer, Failure):
                 return answer
@@ -122,7 +115,7 @@ class BatchScorer:
 
     def _outcome(self, model: Model, job: BatchJob, answer: Prediction, ms: float, rows: int) -> PredictionOutcome:
         warnings = answer.warnings
-        if (unusual := model.unusual.find(job.rows)) and self._warned(model.manifest.name, len(unusual)):
+        if (unusual := model.unusual.find(job.rows)) and self.warned(model.manifest.name, len(unusual)):
             warnings = [*warnings, *unusual]
         return PredictionOutcome(
             predictions=answer.values,
@@ -139,9 +132,9 @@ class BatchScorer:
         began = time.perf_counter()
         answers = predict_each(model.estimator, model.manifest, parts, method, model.kernel)
         took = time.perf_counter() - began
-        self._predicted(took)
+        self.predicted(took)
         ms = took * 1000
-        self._pace.record(model.manifest.name, model.manifest.version, sum(map(len, parts)), ms)
+        self.pace.record(model.manifest.name, model.manifest.version, sum(map(len, parts)), ms)
         return answers, ms
 
 

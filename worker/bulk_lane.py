@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from broker.sides.file_tasks import FileTask, FileTasks, Stage
@@ -41,39 +41,28 @@ class _Held:
     reported: float = float("-inf")
 
 
+@dataclass
 class BulkLane:
-    """Does one slice at a time."""
+    """Does one slice at a time.
 
-    def __init__(
-        self,
-        tasks: FileTasks,
-        work: FileWork,
-        *,
-        models: Collection[str] | None,
-        skip: Callable[[], Collection[str]],
-        timeout: float,
-        begin: Callable[[Sequence[str], float], object],
-        end: Callable[[], object],
-        predicted: Callable[[str, int, int, float], object],
-        ended: Observer,
-    ) -> None:
-        """Takes tasks of `models` (None: all), but for those in `skip()`. `begin` gets the id of the task that is about
-        to be worked on and the seconds that one step may take, `timeout` or that of a load; `end` is called after each
-        slice; `predicted` gets model, version, rows and seconds of each call of a model; `ended` gets the end of each
-        task."""
-        self._tasks = tasks
-        self._work = work
-        self._models = models
-        self._skip = skip
-        self._timeout = timeout
-        self._begin = begin
-        self._end = end
-        self._predicted = predicted
-        self._ended = ended
-        self._held: _Held | None = None
-        self._look_at = 0.0
-        self.out_of_memory = False
-        """Whether memory ran out: this process is no longer reliable and has to end."""
+    It takes tasks of `models` (None: all), but for those in `skip()`. `begin` gets the id of the task that is about to
+    be worked on and the seconds that one step may take, `timeout` or that of a load; `end` is called after each slice;
+    `predicted` gets model, version, rows and seconds of each call of a model; `ended` gets the end of each task.
+    """
+
+    tasks: FileTasks
+    work: FileWork
+    models: Collection[str] | None
+    skip: Callable[[], Collection[str]]
+    timeout: float
+    begin: Callable[[Sequence[str], float], object]
+    end: Callable[[], object]
+    predicted: Callable[[str, int, int, float], object]
+    ended: Observer
+    out_of_memory: bool = field(default=False, init=False)
+    """Whether memory ran out: this process is no longer reliable and has to end."""
+    _held: _Held | None = field(default=None, init=False)
+    _look_at: float = field(default=0.0, init=False)
 
     def rang(self) -> None:
         """Look for a task the next time."""
@@ -85,9 +74,9 @@ class BulkLane:
         held = self._held or self._take(retrying)
         if held is None:
             return False
-        if held.task.file_request.model in self._skip():
+        if held.task.file_request.model in self.skip():
             self._held = None
-            retrying(lambda: self._tasks.release(held.task))
+            retrying(lambda: self.tasks.release(held.task))
             return True
         due = time.monotonic() - held.reported > _REPORT_EVERY
         if (due or held.task.deaths) and not self._report(held, retrying):
@@ -100,24 +89,24 @@ class BulkLane:
         return True
 
     def _finish(self, end: End, task: FileTask, outcome: Result | Failure) -> None:
-        self._tasks.finish(task, outcome)
-        self._ended(end)
+        self.tasks.finish(task, outcome)
+        self.ended(end)
 
     def _take(self, retrying: Retrying[object]) -> _Held | None:
-        if time.monotonic() < self._look_at or not self._work.possible:
+        if time.monotonic() < self._look_at or not self.work.possible:
             return None
-        task = retrying(lambda: self._tasks.take(self._models, self._skip()))
+        task = retrying(lambda: self.tasks.take(self.models, self.skip()))
         if not isinstance(task, FileTask):
             self._look_at = time.monotonic() + _LOOK_EVERY
             return None
-        self._held = _Held(task, self._work.steps(task), self._work.rows_of(task), time.time_ns())
+        self._held = _Held(task, self.work.steps(task), self.work.rows_of(task), time.time_ns())
         return self._held
 
     def _report(self, held: _Held, retrying: Retrying[object]) -> bool:
         """Report a task; returns False, and drops it, if its file has ended."""
         held.reported = time.monotonic()
         following = held.rows[min(held.done, max(0, len(held.rows) - 1)) :]
-        if retrying(lambda: self._tasks.report(held.task, held.done, following)) is not False:
+        if retrying(lambda: self.tasks.report(held.task, held.done, following)) is not False:
             return True
         held.steps.close()
         self._held = None
@@ -128,14 +117,14 @@ class BulkLane:
         task, until = held.task, time.perf_counter() + SLICE
         try:
             while True:
-                self._begin([task.id], self._timeout if held.loaded else LOAD_TIMEOUT)
+                self.begin([task.id], self.timeout if held.loaded else LOAD_TIMEOUT)
                 before = time.perf_counter()
                 rows = next(held.steps)
                 now = time.perf_counter()
                 held.loaded = True
                 if rows:
                     held.done += rows
-                    self._predicted(task.file_request.model, task.file_request.version, rows, now - before)
+                    self.predicted(task.file_request.model, task.file_request.version, rows, now - before)
                 if now >= until or task.deaths:
                     return None
         except StopIteration as end:
@@ -147,7 +136,7 @@ class BulkLane:
         except Exception as error:
             return failure_of(error)
         finally:
-            self._end()
+            self.end()
 
 
 def _out_of_memory(held: _Held) -> Failure:

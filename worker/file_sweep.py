@@ -19,27 +19,18 @@ _ORPHAN_FOR = 600.0
 its job long before."""
 
 
-class FileSweep:
-    """Looks through SPOOL_DIR. All supervisors may do so at once."""
-
-    def __init__(self, connection: Redis, spool: Spool, orphan_for: float = _ORPHAN_FOR) -> None:
-        """`orphan_for` is in seconds."""
-        self._redis = connection
-        self._spool = spool
-        self._orphan_for = orphan_for
-
-    def run(self) -> None:
-        """Remove the folders of jobs that have expired or ended without an output, and of the others that have ended
-        all but `output`, `errors` and `owner`. Raises `RedisError`."""
-        folders = FileFolder.all(self._spool.folder)
-        if not folders:
-            return
-        for folder, end in zip(folders, ended_files(self._redis, [folder.job_id for folder in folders]), strict=True):
-            if end is False:
-                if time.time() - folder.changed() > self._orphan_for:
-                    folder.remove()
-            elif end is not None and end.seconds > _ENDED_FOR:
-                if end.succeeded:
-                    folder.keep_results()
-                else:
-                    folder.remove()
+def sweep_files(connection: Redis, spool: Spool, orphan_for: float = _ORPHAN_FOR) -> None:
+    """Remove the folders of jobs that have expired or ended without an output, and of the others that have ended all
+    but `output`, `errors` and `owner`. All supervisors may do so at once. Raises `RedisError`."""
+    folders = FileFolder.all(spool.folder)
+    if not folders:
+        return
+    for folder, end in zip(folders, ended_files(connection, [folder.job_id for folder in folders]), strict=True):
+        if end is False:
+            if time.time() - folder.changed() > orphan_for:
+                folder.remove()
+        elif end is not None and end.seconds > _ENDED_FOR:
+            if end.succeeded:
+                folder.keep_results()
+            else:
+                folder.remove()

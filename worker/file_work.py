@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,27 +38,27 @@ _PAUSE = 0.01
 """Seconds that a step waits for the disk."""
 
 
+@dataclass
 class FileWork:
-    """Does tasks. `scorer` is a name that no other process has."""
+    """Does tasks. All that is written claims room in `spool`. `scorer` is a name that no other process has. `model`
+    returns a version, loaded."""
 
-    def __init__(self, spool: Spool, scorer: str, model: Callable[[str, int], Model]) -> None:
-        """All that is written claims room in `spool`. `model` returns a version, loaded."""
-        self._spool = spool
-        self._scorer = scorer
-        self._model = model
+    spool: Spool
+    scorer: str
+    model: Callable[[str, int], Model]
 
     @property
     def possible(self) -> bool:
         """Whether this worker has a SPOOL_DIR."""
-        return self._spool.folder.is_dir()
+        return self.spool.folder.is_dir()
 
     def steps(self, task: FileTask) -> Steps[Result]:
         """Do a task; yields the rows of each call of the model, and 0 after other steps. Returns the outcome of the
         task. Raises what `failure_of` takes, and `MemoryError`."""
-        folder = self._spool.job(task.file)
+        folder = self.spool.job(task.file)
         if task.stage is Stage.ASSEMBLE:
             return (yield from self._assemble(folder))
-        model = self._model(task.file_request.model, task.file_request.version)
+        model = self.model(task.file_request.model, task.file_request.version)
         yield 0
         if task.stage is Stage.PLAN:
             return (yield from self._plan(task, folder, model))
@@ -67,7 +68,7 @@ class FileWork:
         """Return the rows of the file that a task scores; none if it does not score, or the plan cannot be read."""
         if task.stage is Stage.SCORE:
             with suppress(OSError):
-                chunk = _plan_at(self._spool.job(task.file).plan).chunks[task.number]
+                chunk = _plan_at(self.spool.job(task.file).plan).chunks[task.number]
                 return range(chunk.first_row, chunk.first_row + chunk.rows)
         return range(0)
 
@@ -80,7 +81,7 @@ class FileWork:
                 folder.input, request.input, request.output, model, method=request.method, escape=request.escape
             )
             file_plan = yield from _without_rows(steps)
-            written = folder.draft(folder.plan, self._scorer)
+            written = folder.draft(folder.plan, self.scorer)
             written.write_text(json.dumps(file_plan.to_json()))
             yield from self._keep(folder, written, folder.plan)
         return {"tasks": len(file_plan.chunks), "rows": file_plan.rows}
@@ -88,7 +89,7 @@ class FileWork:
     def _score(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
         request, file_plan = task.file_request, _plan_at(folder.plan)
         part, errors = folder.part(task.number), folder.errors_part(task.number)
-        written = Part(folder.draft(part, self._scorer), folder.draft(errors, self._scorer))
+        written = Part(folder.draft(part, self.scorer), folder.draft(errors, self.scorer))
         scored = yield from score(
             model,
             folder.input,
@@ -107,7 +108,7 @@ class FileWork:
         file_plan = _plan_at(folder.plan)
         numbers = range(len(file_plan.chunks))
         yield from self._claim_output(folder, numbers)
-        errors, output = (folder.draft(final, self._scorer) for final in (folder.errors, folder.output))
+        errors, output = (folder.draft(final, self.scorer) for final in (folder.errors, folder.output))
         yield from _without_rows(join_lines(filter(Path.exists, map(folder.errors_part, numbers)), errors))
         yield from _keep(errors, folder.errors)
         parts = [folder.part(number) for number in numbers]
@@ -123,13 +124,13 @@ class FileWork:
                 with suppress(FileNotFoundError):  # a chunk without errors
                     size += path.stat().st_size
             yield 0
-        self._spool.room.claim(folder, size, beyond=size)
+        self.spool.room.claim(folder, size, beyond=size)
 
     def _keep(self, folder: FileFolder, written: Path, final: Path) -> Steps[None]:
         """Claim the room of a file, and give it its final name."""
         if not final.exists():  # a task that was done before has claimed it
             try:
-                self._spool.room.claim(folder, written.stat().st_size)
+                self.spool.room.claim(folder, written.stat().st_size)
             except ModelgateError:
                 written.unlink()
                 raise

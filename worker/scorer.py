@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -52,37 +53,28 @@ class _Stopped(Exception):
     """The scorer was stopped while it waited for work."""
 
 
+@dataclass
 class Scorer:
-    """Processes one batch after the other."""
+    """Processes one batch after the other.
 
-    def __init__(
-        self,
-        queue: ScorerQueue,
-        batch_scorer: BatchScorer,
-        lane: BulkLane,
-        pace: Pace,
-        models: Collection[str],
-        skip: Callable[[], frozenset[str]],
-        homes: Callable[[], Mapping[str, str]],
-        ended: Observer,
-        tidy: Callable[[], object],
-        beat: Callable[[], None],
-    ) -> None:
-        """It takes jobs of `models` (empty: all), without the models that `skip` returns, and leaves those in `homes()`
-        to other scorers (`BatchLimits`). `ended` gets the end of each batch; `tidy` is called between batches. Unless
-        it scores, it calls `beat` at least every few seconds.
-        """
-        self._queue = queue
-        self._batch_scorer = batch_scorer
-        self._lane = lane
-        self._pace = pace
-        self._models = frozenset(models) or None
-        self._skip = skip
-        self._homes = homes
-        self._ended = ended
-        self._tidy = tidy
-        self._beat = beat
-        self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self._models)
+    It takes jobs of `models` (None: all), without the models that `skip` returns, and leaves those in `homes()` to
+    other scorers (`BatchLimits`). `ended` gets the end of each batch; `tidy` is called between batches. Unless it
+    scores, it calls `beat` at least every few seconds.
+    """
+
+    queue: ScorerQueue
+    batch_scorer: BatchScorer
+    lane: BulkLane
+    pace: Pace
+    models: Collection[str] | None
+    skip: Callable[[], frozenset[str]]
+    homes: Callable[[], Mapping[str, str]]
+    ended: Observer
+    tidy: Callable[[], object]
+    beat: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self.models)
         self._limits_key: tuple[int, frozenset[str], Mapping[str, str]] = (0, frozenset(), {})
         self._outages = Outages("a scorer", log)
         self._stopping = False
@@ -97,42 +89,42 @@ class Scorer:
     def run(self) -> None:
         """Process batches until it is stopped or memory runs out. Raises `FencedError` if its lease is gone."""
         with suppress(_Stopped):
-            while not (self._stopping or self._batch_scorer.out_of_memory or self._lane.out_of_memory):
+            while not (self._stopping or self.batch_scorer.out_of_memory or self.lane.out_of_memory):
                 if not self.step():
                     self._waiting = True
-                    rang = self._retrying(lambda: self._queue.wait_for_work(self._limits))
+                    rang = self._retrying(lambda: self.queue.wait_for_work(self._limits))
                     self._waiting = False
                     if rang:
-                        self._lane.rang()
+                        self.lane.rang()
 
     def step(self) -> bool:
         """Process one batch, or if there is none a slice of a file; return False if there was neither."""
         batch = self._retrying(self._take)
         if batch:
             taken = time.time_ns()
-            outcomes = self._batch_scorer.score(batch)
+            outcomes = self.batch_scorer.score(batch)
             done = time.time_ns()
-            canceled = self._retrying(lambda: self._queue.finish(outcomes), even_when_stopping=True)
+            canceled = self._retrying(lambda: self.queue.finish(outcomes), even_when_stopping=True)
             for job_id in canceled or ():
                 del outcomes[job_id]
-            self._ended(End(batch, outcomes, taken, done))
-        self._tidy()
-        return batch is not None or self._lane.step(self._retrying)
+            self.ended(End(batch, outcomes, taken, done))
+        self.tidy()
+        return batch is not None or self.lane.step(self._retrying)
 
     def _take(self) -> Batch | None:
-        now = (self._pace.revision, self._skip(), self._homes())
+        now = (self.pace.revision, self.skip(), self.homes())
         if now != self._limits_key:
             self._limits_key = now
-            rows = dict(self._pace.rows)
+            rows = dict(self.pace.rows)
             self._limits = BatchLimits(
-                rows=1, jobs=MAX_JOBS, model_rows=rows, models=self._models, skip=now[1], homes=now[2]
+                rows=1, jobs=MAX_JOBS, model_rows=rows, models=self.models, skip=now[1], homes=now[2]
             )
-        return self._queue.take(self._limits)
+        return self.queue.take(self._limits)
 
     def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """Return the result of `call`, repeated until Redis answers; None if the scorer is stopped meanwhile."""
         while even_when_stopping or not self._stopping:
-            self._beat()
+            self.beat()
             try:
                 result = call()
             except RedisError as error:
@@ -159,7 +151,7 @@ def run_scorer(
     np.random.seed()  # all scorers have inherited the state of the template
     # LightGBM gets arrays, which take less time, and would warn of each.
     warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-    pace = Pace(settings.batch_ms)
+    pace, models = Pace(settings.batch_ms), frozenset(settings.worker_models) or None
     slow_models = SlowModels(activities, slot, pace, lambda: settings.worker_models or repository.names())
     affinity = ModelAffinity(activities, slot, settings.workers, inc)
     use = ModelUse(activities, slot)
@@ -211,7 +203,7 @@ def run_scorer(
     lane = BulkLane(
         FileTasks(connection, inc, outbox),
         FileWork(Spool.of(settings), inc, cache.get),
-        models=frozenset(settings.worker_models) or None,
+        models=models,
         skip=lambda: {*slow_models.skipped(), *affinity.find(cache)},
         timeout=settings.predict_timeout,
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
@@ -224,7 +216,7 @@ def run_scorer(
         batch_scorer,
         lane,
         pace,
-        settings.worker_models,
+        models,
         slow_models.skipped,
         lambda: affinity.find(cache),
         ends.ended,

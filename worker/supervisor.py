@@ -10,27 +10,29 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from broker.link.connection import connect
 from broker.link.outbox import Outbox
+from broker.link.scripts import Step
+from broker.metrics.counts import Counts
 from broker.records.job_kinds import PREDICTION
 from broker.records.lease_groups import SCORERS
 from broker.sides.gateway.room import RoomMaker
 from broker.sides.supervisor import LEASE, Leases, incarnation
-from broker.state.load_status import LoadStatus, LoadStatusPublisher
+from broker.state.load_status import LoadStatus, LoadStatusPublisher, memory_key
 from broker.state.presence import StuckProcesses
 from contract.settings import Settings
 from runtime.duties import Duties
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
 from runtime.spool.store import Spool
-from worker.file_sweep import FileSweep
+from worker.file_sweep import sweep_files
 from worker.identity import Identity
 from worker.process_pool import STUCK_AFTER, ProcessPool
 from worker.processes import ScorerExit
-from worker.worker_counts import WorkerCounts
 
 log = logging.getLogger("worker")
 
@@ -39,6 +41,9 @@ _TICK = 0.1
 
 _LONG = 1.0
 """Seconds of one step of a job after which its model counts as slow."""
+
+_MEMORY_TTL = 10
+"""Seconds after which the memory of a dead worker is forgotten."""
 
 _LOOP_TIMEOUT = 120.0
 """Seconds that one turn of the loop may take: more than Redis can delay it."""
@@ -69,8 +74,9 @@ class Supervisor:
         self._identity = Identity(self._leases, name, lease)
         self._selector = selectors.DefaultSelector()
         self._pool = ProcessPool(settings.workers, self._selector, stuck_after)
+        self._counts = Counts()
         self._outbox = Outbox(connection)
-        self._outbox.add_source(WorkerCounts(self._pool, lambda: self._identity.name).steps)
+        self._outbox.add_source(self._counted)
         self._outbox.add_source(StuckProcesses(self._stuck).steps)
         self._stop_by: float | None = None
         self._duties = Duties("the supervisor", log)
@@ -84,7 +90,7 @@ class Supervisor:
         self._duties.add(1, self._leases.expire)
         self._duties.add(1, RoomMaker(connection).make)
         self._duties.add(_TICK, self._leases.reconcile_in_parts)
-        self._duties.add(10, FileSweep(connection, Spool.of(settings)).run)
+        self._duties.add(10, partial(sweep_files, connection, Spool.of(settings)))
         self._duties.add(1, self._outbox.flush)
 
     def run(self) -> None:
@@ -103,6 +109,16 @@ class Supervisor:
 
     def _stuck(self) -> list[str]:
         return [f"{process} of the worker {self._identity.name!r}" for process in self._pool.stuck]
+
+    def _counted(self) -> Sequence[Step]:
+        """Return the steps that report the loads of the template, and the memory of models."""
+        for model, seconds, worked in self._pool.take_loads():
+            self._counts.add_load(model, seconds, worked=worked)
+        steps: list[Step] = [*self._counts.steps()]
+        if name := self._identity.name:
+            shared, private = self._pool.model_bytes()
+            steps.append(("SET", memory_key(name), f"{shared} {private}", "EX", _MEMORY_TTL))
+        return steps
 
     def _new_incarnation(self, slot: int) -> str:
         return incarnation(self._identity.name or "", slot)

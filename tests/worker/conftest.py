@@ -62,7 +62,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
             batches,
             bulk_lane(redis, models.parent / "spool", inc, cache, pace, ended=ended),
             pace,
-            served,
+            served or None,
             lambda: frozenset(skipped),
             dict,
             ended,

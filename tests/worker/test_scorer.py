@@ -240,8 +240,8 @@ def test_a_stopped_scorer_takes_no_more_jobs(jobs: Jobs, models: Path, scorer: S
 
 def test_a_scorer_that_waits_for_work_stops_at_once(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its successor shares a new version, so it should come soon."""
-    wait, waited_to_the_end = scorer._queue.wait_for_work, []
-    monkeypatch.setattr(scorer._queue, "wait_for_work", lambda limits: waited_to_the_end.append(wait(limits)))
+    wait, waited_to_the_end = scorer.queue.wait_for_work, []
+    monkeypatch.setattr(scorer.queue, "wait_for_work", lambda limits: waited_to_the_end.append(wait(limits)))
     before = signal.signal(signal.SIGALRM, lambda *_: scorer.stop())
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
@@ -262,7 +262,7 @@ def test_a_busy_batch_takes_two_round_trips_and_an_idle_one_three(
     assert _round_trips(redis, scorer.step) == 2
     assert not scorer.step()
     jobs.submit([job("idle")])
-    waited = _round_trips(redis, lambda: scorer._queue.wait_for_work(scorer._limits))
+    waited = _round_trips(redis, lambda: scorer.queue.wait_for_work(scorer._limits))
     assert waited + _round_trips(redis, scorer.step) == 3
 
 
