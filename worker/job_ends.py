@@ -10,6 +10,8 @@ from broker.sides.file_tasks import FileTask, Stage
 from broker.sides.scorer import Batch
 from contract.errors import Failure
 from contract.work.jobs import PredictionOutcome
+from contract.work.request_ids import RequestIds
+from runtime.tracing import Tracer
 from worker.file_work import Result
 
 log = logging.getLogger("worker")
@@ -69,3 +71,33 @@ def _log_task(task: FileTask, outcome: PredictionOutcome | Result | Failure) -> 
         log.warning("a file failed: %s: %s", outcome.code, outcome.message, extra=task.context())
     elif isinstance(outcome, Mapping) and task.stage is Stage.ASSEMBLE:
         log.info("a file of %s rows is scored", outcome["rows"], extra=task.context())
+
+
+class JobSpans:
+    """Observes ends, and makes two spans for OpenTelemetry of each job whose request is traced: the wait in the queue,
+    and the scoring, which jobs of one batch have at the same time."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def record(self, end: End) -> None:
+        batch, taken = end.work, end.taken
+        if isinstance(batch, FileTask):
+            return
+        rows = sum(len(job.rows) for job in batch.jobs)
+        for job in batch.jobs:
+            ids = RequestIds.of_job(job.request, job.id)
+            if ids.traceparent is None:
+                continue
+            known = {"modelgate.job_id": job.id, "modelgate.model": batch.model, "modelgate.version": batch.version}
+            if ids.handed_over is not None:
+                wait = self._tracer.start("queue", ids.traceparent, at=min(ids.handed_over, taken))
+                self._tracer.end(wait, known, at=taken)
+            outcome = end.outcomes.get(job.id)
+            scoring = self._tracer.start("predict", ids.traceparent, at=taken)
+            self._tracer.end(
+                scoring,
+                {**known, "modelgate.batch.jobs": len(batch.jobs), "modelgate.batch.rows": rows},
+                failed=outcome.code if isinstance(outcome, Failure) else None,
+                at=end.done,
+            )

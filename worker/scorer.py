@@ -34,12 +34,9 @@ from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
-from worker.job_ends import End, EndObservers, Observer, log_end
-from worker.job_spans import JobSpans
-from worker.model_affinity import ModelAffinity
+from worker.job_ends import End, EndObservers, JobSpans, Observer, log_end
 from worker.model_cache import Model, ModelCache, ModelLoader, Version
-from worker.model_use import ModelUse
-from worker.slow_models import SlowModels
+from worker.model_reports import ModelAffinity, ModelUse, SlowModels
 
 log = logging.getLogger("worker")
 

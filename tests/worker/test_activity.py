@@ -8,7 +8,7 @@ import pytest
 
 from scoring.pace import Pace
 from worker.activity import ActivityTable
-from worker.slow_models import SlowModels
+from worker.model_reports import SlowModels
 
 
 @pytest.fixture

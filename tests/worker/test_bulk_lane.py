@@ -23,8 +23,8 @@ from tests.support import Sum, numbers, write_version
 from tests.worker.lanes import bulk_lane
 from worker.activity import ActivityTable
 from worker.bulk_lane import BulkLane
-from worker.model_affinity import ModelAffinity
 from worker.model_cache import ModelCache, ModelLoader
+from worker.model_reports import ModelAffinity
 
 FILE = "f"
 

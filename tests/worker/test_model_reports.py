@@ -10,9 +10,8 @@ from contract.model.repository import Repository
 from scoring.trust import Trust
 from tests.support import Sum, numbers, write_version
 from worker.activity import ActivityTable
-from worker.model_affinity import ModelAffinity
 from worker.model_cache import ModelCache, ModelLoader
-from worker.model_use import ModelUse
+from worker.model_reports import ModelAffinity, ModelUse
 
 
 class Place:
@@ -95,7 +94,7 @@ def test_the_successor_of_a_scorer_is_no_home_until_it_has_loaded_the_model(
 def test_use_is_counted_only_while_not_all_models_fit_and_outlives_the_scorer(
     activities: ActivityTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.model_use._PUBLISHED_EVERY", 0.0)
+    monkeypatch.setattr("worker.model_reports._PUBLISHED_EVERY", 0.0)
     use = ModelUse(activities, 1)
     use.record("a", 5)
     assert activities.use(1) == {}
