@@ -21,11 +21,9 @@ from contract.errors import Code, Failure, InvalidInstances, ModelgateError
 from contract.files import read_regular
 from runtime.spool.names import FileFolder
 from runtime.spool.store import Spool
-from scoring.files.file_codecs import CODECS
-from scoring.files.lines import join_lines
+from scoring.files.codec import join_lines
 from scoring.files.plan import FilePlan, NotReadable, Steps
-from scoring.files.planning import plan
-from scoring.files.score import Part, score
+from scoring.files.stages import CODECS, Part, plan, score
 from worker.model_cache import Model
 
 _MOST_ERRORS = 100

@@ -1,4 +1,4 @@
-"""The formats of files of rows. `scoring.files.file_codecs` has what plans, reads and writes each."""
+"""The formats of files of rows. `scoring.files.stages` has what plans, reads and writes each."""
 
 from __future__ import annotations
 

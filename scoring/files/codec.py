@@ -1,9 +1,11 @@
-"""What each format of files offers: a codec plans, reads and writes its files."""
+"""What each format of files offers: a codec plans, reads and writes its files. Those of lines of text share how they
+are written and joined, in short steps.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,3 +81,32 @@ def unlike(names: Sequence[str]) -> list[str]:
             free, number = f"{name}_{number}", number + 1
         names_used[free.lower()] = free
     return list(names_used.values())
+
+
+FREE_BYTES = 64 * 2**20
+"""Bytes in memory that the rows of a small file of text may take."""
+_CELLS_AT_ONCE, _ROWS_AT_ONCE = 8192, 16
+"""Cells that are written in one step, and the fewest rows, because each column of a step takes some time as well."""
+_STEP = 8 * 2**20
+"""Bytes of one step."""
+
+
+def write_lines(path: Path, plan: FilePlan, answers: Sequence[Column], lines: Callable[[slice], bytes]) -> Steps[None]:
+    """Write all rows. `lines` returns some of them as lines of the output."""
+    yield 0
+    count = max(_ROWS_AT_ONCE, _CELLS_AT_ONCE // (len(plan.columns) + len(plan.answers)))
+    with path.open("wb") as file:
+        for start in range(0, len(answers[0]), count):
+            file.write(lines(slice(start, start + count)))
+            yield 0
+
+
+def join_lines(parts: Iterable[Path], target: Path, header: bytes = b"") -> Steps[None]:
+    """Write a header and the parts, in their order, as one file; yields the bytes of each step."""
+    with target.open("wb") as file:
+        file.write(header)
+        for part in parts:
+            with part.open("rb") as source:
+                while some := source.read(_STEP):
+                    file.write(some)
+                    yield len(some)

@@ -21,9 +21,8 @@ from contract.rows.instances import Grid
 from contract.rows.row_plan import plan_of
 from contract.rows.values import Refusal
 from scoring.files.answers import Column, joined, listed
-from scoring.files.codec import ChunkReader
+from scoring.files.codec import FREE_BYTES, ChunkReader, join_lines, write_lines
 from scoring.files.csv_plan import plan_csv
-from scoring.files.lines import FREE_BYTES, join_lines, write_lines
 from scoring.files.plan import FilePlan, Steps
 from scoring.files.rows import ChunkRows, are_valid, coerce_chunk
 

@@ -34,7 +34,7 @@ _STARTS = {"utf-8-sig": ("utf-8", 3), "utf-16": ("utf-16-le", 2)}
 
 
 def plan_csv(path: Path, signature: Signature, target: str | None, bounds: RowBounds) -> Steps[Contents]:
-    """Plan a CSV file. Raises `InvalidInstances` and `NotReadable`, as `scoring.files.planning.plan`."""
+    """Plan a CSV file. Raises `InvalidInstances` and `NotReadable`, as `scoring.files.stages.plan`."""
     with path.open("rb") as file:
         try:
             for encoding in csv_table.encodings_of(file):

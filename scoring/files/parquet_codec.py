@@ -52,7 +52,7 @@ TEXTS = re.compile(r'("NULL"|VARCHAR|UUID|ENUM\(.*\)|DATE|TIMESTAMP.*)$', re.DOT
 
 
 def plan_parquet(path: Path, signature: Signature, target: str | None, bounds: RowBounds) -> Steps[Contents]:
-    """Plan a Parquet file. Raises `InvalidInstances` and `NotReadable`, as `scoring.files.planning.plan`."""
+    """Plan a Parquet file. Raises `InvalidInstances` and `NotReadable`, as `scoring.files.stages.plan`."""
     types = yield from in_background(lambda: columns_of(path))
     names = list(types)
     warnings = check_columns(Grid(names, []), signature, target)

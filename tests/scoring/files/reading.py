@@ -19,11 +19,9 @@ from contract.rows import csv_table
 from contract.rows.coercion import coerce
 from contract.rows.file_formats import FileFormat
 from contract.rows.instances import Grid, Instances
-from scoring.files.file_codecs import CODECS
-from scoring.files.lines import join_lines
+from scoring.files.codec import join_lines
 from scoring.files.plan import FilePlan, NotReadable, Steps
-from scoring.files.planning import plan
-from scoring.files.score import Part, score
+from scoring.files.stages import CODECS, Part, plan, score
 from tests.support import numbers
 
 JUNK = [

@@ -17,8 +17,7 @@ from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.rows.file_formats import FileFormat
 from scoring.files import plan as plans
 from scoring.files.plan import FilePlan, NotReadable
-from scoring.files.planning import plan
-from scoring.files.score import Part, score
+from scoring.files.stages import Part, plan, score
 from tests.scoring.files.forged import I64, Struct, columns_of, forge
 from tests.scoring.files.reading import MODEL, Lengths, Loaded, finished, scored, scored_text
 from tests.support import numbers

@@ -18,7 +18,7 @@ from contract.model.manifest import InputFormat
 from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.rows.file_formats import FileFormat
 from scoring.files.plan import NotReadable
-from scoring.files.planning import plan
+from scoring.files.stages import plan
 from tests.scoring.files.reading import MODEL, Lengths, Loaded, as_file, as_request, finished, random_csv
 from tests.scoring.files.reading import scored_text as scored
 from tests.support import numbers

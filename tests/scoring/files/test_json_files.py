@@ -15,7 +15,7 @@ from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat,
 from contract.rows.file_formats import FileFormat
 from gateway.protocols import native
 from scoring.files.plan import NotReadable
-from scoring.files.planning import plan
+from scoring.files.stages import plan
 from tests.scoring.files.reading import (
     MODEL,
     Lengths,

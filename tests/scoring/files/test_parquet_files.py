@@ -22,7 +22,7 @@ from contract.rows.file_formats import FileFormat
 from contract.rows.instances import Grid
 from scoring.files.parquet import connection, in_background
 from scoring.files.plan import NotReadable
-from scoring.files.planning import plan
+from scoring.files.stages import plan
 from tests.scoring.files.reading import MODEL, Lengths, Loaded, as_file, coerced, finished, scored, scored_text
 
 NUMBER = (Output(OutputKind.NUMBER),)
@@ -185,7 +185,7 @@ def test_what_is_not_parquet_is_refused(tmp_path: Path, body: bytes) -> None:
 
 
 def test_the_library_is_not_imported_before_the_first_file() -> None:
-    code = "import sys, scoring.files.planning, scoring.files.score; print('duckdb' in sys.modules)"
+    code = "import sys, scoring.files.stages; print('duckdb' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert run.stdout == "False\n"
 
