@@ -15,8 +15,8 @@ from pathlib import Path
 from contract.errors import SettingsError
 from contract.settings import Settings
 from launcher import redis_server
-from launcher.address import remember
 from launcher.port import CannotStartError, check_port
+from launcher.welcome import remember
 from runtime import logs
 
 log = logging.getLogger("launcher")

@@ -22,7 +22,7 @@ from scoring import skops_files
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.held_objects import parts_in
 from scoring.sklearn_internals import THREAD_COUNT
-from scoring.skops_audit import Untrusted
+from scoring.skops_files import Untrusted
 from scoring.trust import Trust
 
 

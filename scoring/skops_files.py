@@ -1,12 +1,146 @@
-"""Saves estimators in the skops format, which holds no code, and loads those whose types are all on a list."""
+"""Saves estimators in the skops format, which holds no code, and loads those whose types are all on a list and that
+pass further checks.
+
+The list limits the types, not their attributes. A vectorizer with `input="filename"` opens the files that a row names,
+and an object with numpy's `__array_interface__` makes numpy read any address as an array.
+"""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator, Mapping
+from encodings.aliases import aliases
 from io import BytesIO
 from typing import Any
 
-from scoring.skops_audit import UntrustedTypes, check_estimator, check_nodes
+from scoring.held_objects import objects_in
+
+_SHOWN = 10
+_CONTAINERS = frozenset(
+    {"builtins.dict", "builtins.list", "builtins.set", "collections.OrderedDict", "sklearn.utils._bunch.Bunch"}
+)
+"""The types that skops may call with the items of a dictionary, list or set. It would call every type and function on
+the list."""
+_ENCODINGS = frozenset({*aliases, *aliases.values()})
+
+# skops and its nodes are imported only where there is something to do with them: they import all of scikit-learn.
+
+
+class Untrusted(Exception):
+    """The message says what the file holds, and what to do. `details` are for programs."""
+
+    def __init__(self, message: str, details: Mapping[str, object]) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class UntrustedTypes(Untrusted):
+    """`names` are the first types in a file that are not on the list; none of them has been imported."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names[:_SHOWN]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        message = f"it holds {', '.join(self.names)}{more}, which skops artifacts must not hold"
+        super().__init__(message, {"types": self.names})
+
+
+class UntrustedParameter(Untrusted):
+    def __init__(self, owner: str, name: str, what: str) -> None:
+        super().__init__(f"its {owner} {what}", {"parameter": f"{owner}.{name}"})
+
+
+def check_nodes(tree: Any) -> None:
+    """Raise `Untrusted` if constructing skops' `tree` would do more than create objects and set their attributes.
+
+    Special methods are attributes of types. As attributes of an object numpy finds and calls them while it makes an
+    array.
+    """
+    from skops.io import _general as nodes
+    from skops.io._audit import CachedNode
+
+    for node in _all_nodes(tree):
+        if isinstance(node, nodes.ConstructorFromReduceNode):
+            raise UntrustedTypes([_type_name(node)])
+        if isinstance(node, nodes.DictNode | nodes.ListNode | nodes.SetNode) and _type_name(node) not in _CONTAINERS:
+            raise _not_as_written(node)
+        if isinstance(node, nodes.JsonNode) and str(node.content).lstrip()[:1] in ("{", "["):
+            raise _not_as_written(node)
+        if isinstance(node, nodes.DictNode):
+            if special := next((key for key in node.content if key.startswith("__") and key.endswith("__")), None):
+                what = f"has the attribute {special[:64]}, which only types have; save it as scikit-learn has fitted it"
+                raise UntrustedParameter("object", special[:64], what)
+            kinds = node.key_types
+            kinds = kinds.cached if isinstance(kinds, CachedNode) else kinds
+            if not isinstance(kinds, nodes.ListNode) or any(not isinstance(k, nodes.TypeNode) for k in kinds.content):
+                raise _not_as_written(node)
+        if isinstance(node, nodes.ObjectNode | nodes.PartialNode):
+            state = node.attrs if isinstance(node, nodes.ObjectNode) else node.namespace
+            state = state.cached if isinstance(state, CachedNode) else state
+            if state is not None and not isinstance(state, nodes.DictNode | nodes.JsonNode):
+                raise _not_as_written(node)
+
+
+def _all_nodes(tree: Any) -> Iterator[Any]:
+    from skops.io._audit import Node
+
+    seen = set()
+    waiting = [tree]
+    while waiting:
+        thing = waiting.pop()
+        if isinstance(thing, dict):
+            waiting.extend(thing.values())
+        elif isinstance(thing, list):
+            waiting.extend(thing)
+        elif isinstance(thing, Node) and thing not in seen:
+            seen.add(thing)
+            yield thing
+            waiting.extend(thing.children.values())
+
+
+def _type_name(node: Any) -> str:
+    return f"{node.module_name}.{node.class_name}"
+
+
+def _not_as_written(node: Any) -> Untrusted:
+    name = _type_name(node)[:200]
+    return Untrusted(f"its {name} is not as skops writes it; save the estimator again", {"types": [name]})
+
+
+def check_estimator(estimator: Any) -> None:
+    """Raise `Untrusted` if `estimator`, or any object in it, would open files or import modules when it is used, or has
+    methods replaced. Calls no method of these objects."""
+    from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+
+    for thing in objects_in(estimator):
+        if not hasattr(thing, "__dict__"):
+            continue
+        owner, attributes = type(thing).__name__, vars(thing)
+        for name in attributes:
+            if callable(getattr(type(thing), name, None)):
+                what = f"has an attribute in place of its method {name}; save it as scikit-learn has fitted it"
+                raise UntrustedParameter(owner, name, what)
+        if attributes.get("memory") is not None:
+            what = f"has memory={_named(attributes['memory'])}, a folder to read from; set memory=None"
+            raise UntrustedParameter(owner, "memory", what)
+        if isinstance(thing, CountVectorizer | HashingVectorizer):
+            _check_vectorizer(owner, attributes)
+
+
+def _check_vectorizer(owner: str, attributes: Mapping[str, Any]) -> None:
+    source = attributes.get("input")
+    if source != "content":
+        what = f"has input={_named(source)}, which opens the files that a row names; set input='content'"
+        raise UntrustedParameter(owner, "input", what)
+    encoding = attributes.get("encoding")
+    if not isinstance(encoding, str) or encoding.lower().replace("-", "_") not in _ENCODINGS:
+        what = f"has encoding={_named(encoding)}, which Python would look for as a module; set encoding='utf-8'"
+        raise UntrustedParameter(owner, "encoding", what)
+
+
+def _named(value: object) -> str:
+    """Return a value as text, without calling `repr` of an object of the file."""
+    return repr(value[:80]) if isinstance(value, str) else type(value).__name__
+
 
 _KERNELS = "sklearn.gaussian_process.kernels"
 
@@ -37,8 +171,6 @@ numpy's and scipy's element-wise functions. None of them runs code that a file b
 
 _TIMES_LARGER = 100
 """How many times larger a file may be unpacked. Its text repeats itself, but that of a zip bomb far more."""
-
-# skops imports all of scikit-learn: only where there is something to do with it.
 
 
 def dumps(estimator: Any) -> bytes:

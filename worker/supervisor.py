@@ -6,6 +6,8 @@ It unpickles nothing and imports neither numpy nor scikit-learn, so no model can
 from __future__ import annotations
 
 import logging
+import re
+import secrets
 import selectors
 import signal
 import socket
@@ -25,14 +27,47 @@ from broker.sides.supervisor import LEASE, Leases, incarnation
 from broker.state.load_status import LoadStatus, LoadStatusPublisher, memory_key
 from broker.state.presence import StuckProcesses
 from contract.settings import Settings
-from runtime.duties import Duties
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
+from runtime.outages import Duties
 from runtime.spool.store import Spool
 from worker.file_sweep import sweep_files
-from worker.identity import Identity
 from worker.process_pool import STUCK_AFTER, ProcessPool
 from worker.processes import ScorerExit
+
+_MISSED_RENEWALS = 0.2
+"""Part of a lease after which a worker that has not renewed is dead. Workers renew after a tenth."""
+
+
+class Identity:
+    """Claims the name of a worker, or a variation of it while another worker uses it."""
+
+    def __init__(self, leases: Leases, wanted: str, lease: float) -> None:
+        """`wanted` is the preferred name, `lease` in seconds."""
+        self._leases = leases
+        self._wanted = re.sub(r"[^A-Za-z0-9_.-]", "_", wanted) or "worker"
+        self._longest_left = lease * (1 - _MISSED_RENEWALS)
+        self._left: dict[str, float] = {}
+        self.name: str | None = None
+        """The claimed name; None until `claim` has succeeded."""
+
+    def claim(self) -> list[str]:
+        """Try to claim the name. Call it again until there is a `name`. Returns its former incarnations, whose jobs
+        have to be given back.
+
+        A lease that is renewed between two calls means that another worker uses the name, so this one takes a
+        variation. Raises `redis.exceptions.RedisError`.
+        """
+        left = self._leases.remaining(self._wanted)
+        if any(seconds > self._left.get(inc, seconds) for inc, seconds in left.items()):
+            self.name = f"{self._wanted}.{secrets.token_hex(2)}"
+            return []
+        if all(seconds <= self._longest_left for seconds in left.values()):
+            self.name = self._wanted
+            return list(left)
+        self._left = left
+        return []
+
 
 log = logging.getLogger("worker")
 

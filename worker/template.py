@@ -32,9 +32,8 @@ from scoring.trust import Trust
 from worker import memory
 from worker.activity import ActivityTable
 from worker.batch_scorer import LOAD_TIMEOUT
-from worker.lifeline import Lifeline
 from worker.model_cache import Load, Model, ModelLoader, Version
-from worker.processes import STARTED_THREADS
+from worker.processes import STARTED_THREADS, Lifeline
 from worker.scorer import run_scorer
 from worker.sharing import SHARE, Sharing
 

@@ -1,1 +1,1 @@
-"""SPOOL_DIR, where files of users wait: `store` has its uploads and file predictions, `room` its quota."""
+"""SPOOL_DIR, where files of users wait: `store` has its uploads, file predictions and quota, `names` where they are."""

@@ -20,8 +20,8 @@ from supervisor.datatypes import dict_of_key_value_pairs
 from contract.settings import Settings
 from launcher import welcome
 from launcher.__main__ import check_routes, lock_state, main, prepare
-from launcher.address import remember, url
 from launcher.port import CannotStartError, check_port
+from launcher.welcome import remember, url
 from tests.support import PROJECT, answers, until
 
 

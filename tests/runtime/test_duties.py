@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from broker.link.connection import connect
-from runtime.duties import Duties
+from runtime.outages import Duties
 from tests.stacks.redis_process import RedisProcess
 from tests.support import until
 

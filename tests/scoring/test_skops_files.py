@@ -29,8 +29,7 @@ from sklearn.svm import SVC
 from contract.errors import Code, ModelgateError
 from contract.model.version_files import VersionFiles
 from scoring.artifacts import load
-from scoring.skops_audit import Untrusted, UntrustedParameter, UntrustedTypes
-from scoring.skops_files import ALLOWED, dumps, loads, untrusted_types
+from scoring.skops_files import ALLOWED, Untrusted, UntrustedParameter, UntrustedTypes, dumps, loads, untrusted_types
 from scoring.trust import Trust
 from tests.scoring import reach
 from tests.support import numbers, write_version

@@ -16,9 +16,8 @@ from contract.settings import Settings
 from tests.support import until
 from worker import process_pool
 from worker.activity import ActivityTable
-from worker.lifeline import Lifeline
 from worker.process_pool import ProcessPool
-from worker.processes import TemplateProcess
+from worker.processes import Lifeline, TemplateProcess
 from worker.template import Template
 
 

@@ -25,7 +25,7 @@ from broker.sides.supervisor import LEASE, Leases, incarnation
 from broker.sides.trainer import OwnedJob, Ownership, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from runtime.duties import Duties
+from runtime.outages import Duties
 from runtime.spool.store import Spool
 from trainer import recipes
 from trainer.jobs.commands import carry_out

@@ -22,7 +22,7 @@ from broker.state.trainer_jobs import enqueue, training_job
 from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
-from runtime.duties import Duties
+from runtime.outages import Duties
 from runtime.spool.store import Spool
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart

@@ -19,7 +19,7 @@ from typing import IO, Any
 from contract.model.manifest import Artifact, ArtifactFormat, ManifestDraft, ModelManifest
 from contract.work.jobs import timestamp
 from scoring.artifacts import library_versions, pack
-from scoring.skops_audit import Untrusted, UntrustedTypes
+from scoring.skops_files import Untrusted, UntrustedTypes
 from scoring.trust import Trust
 from trainer.forks import Forks, ForkTask, forks_or_own
 from trainer.publishing.repository_writer import RepositoryWriter, StagedVersion

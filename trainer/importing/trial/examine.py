@@ -20,7 +20,7 @@ from contract.model.manifest import ArtifactFormat, ManifestDraft, Remark
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
-from scoring.skops_audit import Untrusted, UntrustedTypes
+from scoring.skops_files import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused
 from trainer.importing.contents.file_contents import FileContents, find_model
 from trainer.importing.files import formats, own_code, reasons
