@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from contract.errors import MAX_ERRORS, FieldError
-from contract.suggestions import Suggestions
-from contract.wording import shown
+from contract.wording import Suggestions, shown
 
 MAX_NAME = 256
 """Most characters of a name, and of a field in an error."""

@@ -10,8 +10,7 @@ from typing import Any
 from redis import Redis
 
 from broker.access.audit_log import AuditLog
-from broker.access.key_store import Keys, KeyUses
-from broker.access.sessions import Sessions
+from broker.access.key_store import Keys, KeyUses, Sessions
 from broker.access.signatures import Signer
 from broker.link.connection import connect
 from broker.link.durability import Durability
@@ -22,13 +21,11 @@ from broker.metrics.reading import MetricsReader
 from broker.metrics.traffic import TrafficReader, TrafficRecorder
 from broker.records.job_kinds import FILE_PREDICTION, PREDICTION, TRAINING
 from broker.sides.gateway.file_submission import FileJobs
-from broker.sides.gateway.job_client import Jobs
-from broker.sides.gateway.processes import ProcessReader
+from broker.sides.gateway.job_client import Jobs, JobWatch
 from broker.sides.gateway.receipts import Receipts
-from broker.sides.gateway.system_health import HealthCheck
+from broker.sides.gateway.system_health import HealthCheck, ProcessReader
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
-from broker.sides.gateway.watching import JobWatch
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
 from broker.state.webhook_store import Webhooks

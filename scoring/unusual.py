@@ -7,8 +7,7 @@ from typing import Any
 
 from modelgate_kernels.matrix import by_column
 
-from contract.model.manifest import ModelManifest
-from contract.model.profile import ColumnProfile
+from contract.model.manifest import ColumnProfile, ModelManifest
 from contract.model.signature import Field, Kind
 from contract.row import Row, Value
 from contract.wording import listed, shown

@@ -1,4 +1,5 @@
-"""The API keys in Redis: a hash of fingerprint to key as JSON. The secrets are stored nowhere.
+"""The API keys in Redis, a hash of fingerprint to key as JSON; and the sessions of browsers, each of which stands for
+an API key until it ends. The secrets are stored nowhere.
 
 A rotated key can have two entries for a while: one of its new secret, and one of the previous secret, which is marked
 as replaced and expires earlier.
@@ -6,6 +7,7 @@ as replaced and expires earlier.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -249,3 +251,37 @@ def _issued(secrets: Sequence[Secret]) -> list[IssuedKey]:
 
 def _time(seconds: bytes | None) -> str | None:
     return None if seconds is None else timestamp(datetime.fromtimestamp(int(seconds), UTC))
+
+
+SESSION = "mg-gateway:session:"
+"""The prefix of the key of a session. The hash of its id follows, so nobody can use a session by reading Redis."""
+SESSIONS = "mg-gateway:sessions:"
+"""The prefix of the key of the list with the sessions of an API key."""
+
+MOST_SESSIONS = 100
+"""The most sessions of an API key. A further one ends the oldest."""
+
+
+class Sessions:
+    """Opens, finds and ends sessions. Raises `redis.exceptions.RedisError`."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+
+    def open(self, session: str, fingerprint: str, seconds: int) -> None:
+        """Let the session with this id stand for the key with this fingerprint. One round trip."""
+        self._scripts.run("open_session", _hashed(session), fingerprint, seconds, MOST_SESSIONS)
+
+    def find(self, session: str) -> str | None:
+        """Return the fingerprint of the session's key; None if there is no such session. One round trip."""
+        fingerprint: bytes | None = self._redis.get(SESSION + _hashed(session))
+        return None if fingerprint is None else fingerprint.decode()
+
+    def end(self, session: str) -> None:
+        """End the session, if there is one. One round trip."""
+        self._redis.delete(SESSION + _hashed(session))
+
+
+def _hashed(session: str) -> str:
+    return hashlib.sha256(session.encode()).hexdigest()

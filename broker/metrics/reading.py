@@ -21,9 +21,8 @@ from broker.records.job_kinds import PREDICTION, kind_of, queue_names, readable_
 from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
 from broker.state.load_status import WORKERS as WORKER_NAMES
 from broker.state.load_status import failures_key, memory_key, parse_failures
-from broker.state.presence import GATEWAYS, SENDERS, STUCK, stuck_at
+from broker.state.presence import GATEWAYS, SENDERS, STUCK, TIMEOUTS, stuck_at, timed_out
 from broker.state.schedules import KEY as SCHEDULES
-from broker.state.timeouts import TIMEOUTS, timed_out
 from broker.state.webhook_store import DUE, ENDED, WAITING, seconds_late
 
 Labels = tuple[str, ...]

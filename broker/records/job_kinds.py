@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
@@ -242,3 +243,28 @@ def _lua_entry(kind: JobKind) -> str:
     names += f", kept = {{ {', '.join(map(repr, kept))} }}" if kept else ""
     data = job_data(kind.function).decode()
     return f"{{ deadlines = '{kind.group.deadlines}', members = '{kind.group.members}', data = '{data}'{names} }}"
+
+
+# The indexes of ended jobs: sorted sets of ids by the time of the end, `mg:<seen>:<status>:<queue>` (ADR 26)
+
+
+class Seen(StrEnum):
+    """Who has seen a job that has ended: nobody, the client of the request that made it, or one that asked later."""
+
+    BY_NOBODY = "ended"
+    DELIVERED = "delivered"
+    FETCHED = "fetched"
+
+
+ENDS = ("finished", "failed", "canceled")
+"""RQ's statuses of jobs that have ended."""
+
+
+def index_of(seen: Seen, status: str, queue: str) -> str:
+    """Return the key of one index."""
+    return f"mg:{seen}:{status}:{queue}"
+
+
+def indexes_of(queue: str, *statuses: str) -> list[str]:
+    """Return the keys of the indexes that hold the jobs of a queue with one of RQ's `statuses`."""
+    return [index_of(seen, status, queue) for status in statuses for seen in Seen]

@@ -16,7 +16,7 @@ from broker.link.scripts import Call, Scripts
 from broker.records.job_kinds import FILE_PREDICTION, FILE_TASK
 from broker.records.job_records import dumps, failed, payload_of, plain
 from contract.errors import Code, Failure
-from contract.work.file_jobs import FileRequest
+from contract.work.jobs import FileRequest
 from contract.work.request_ids import RequestIds
 
 _ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")

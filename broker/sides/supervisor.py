@@ -15,7 +15,7 @@ from broker.link.scripts import Scripts
 from broker.records.job_kinds import PREDICTION, kind_of
 from broker.records.job_records import failed
 from broker.records.lease_groups import SCORERS, LeaseGroup, place_of, worker_of
-from broker.state.timeouts import TIMEOUT_COUNTS
+from broker.state.presence import TIMEOUT_COUNTS
 from contract.errors import Failure
 
 LEASE = 10.0

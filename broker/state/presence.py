@@ -1,5 +1,7 @@
 """Gateways and senders of webhooks say every few seconds that they are alive, so that it is known when one is gone.
-Gateways and workers report their processes that are stuck."""
+Gateways and workers report their processes that are stuck, and supervisors the models whose rows have timed out: these
+count as slow for a while, and rows with a second time-out are refused (SUBMIT).
+"""
 
 from __future__ import annotations
 
@@ -57,3 +59,18 @@ def stuck_at(reports: Any, now: float) -> list[str]:
     if not isinstance(reports, list):
         return []
     return sorted(process.decode(errors="replace") for process, at in reports if now - at / 1000 <= _STUCK_FOR)
+
+
+TIMEOUT_COUNTS = 600.0
+"""Seconds for which a time-out is remembered."""
+
+TIMEOUTS = "mg:timeouts"
+"""The key of the models, each with the time until which its last time-out counts (ms)."""
+
+
+def timed_out(members: Any, now: float) -> list[str]:
+    """Return the models in the members of `TIMEOUTS` with their scores, at `now` in seconds. A worker may have made the
+    key something else: an error is none."""
+    if not isinstance(members, list):
+        return []
+    return sorted(model.decode(errors="replace") for model, until in members if until > now * 1000)

@@ -10,9 +10,36 @@ from typing import Any, TypeVar
 
 from contract.errors import ModelgateError, version_error
 from contract.model.manifest_reader import check_signature, invalid, parse, read
-from contract.model.profile import DataProfile
 from contract.model.signature import Signature
-from contract.row import Answer, Row
+from contract.row import Answer, Row, Value
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column of a profile; `nulls` is its number of nulls.
+
+    Numbers, and times as seconds since 1970, have `edges`: up to 11 quantiles from the least to the greatest value, and
+    `counts` has the rows between each two. Other columns have their most frequent `values`, `counts` has the rows of
+    each, and `others` is the number of rows with another value.
+    """
+
+    nulls: int
+    edges: tuple[float, ...] = ()
+    values: tuple[Value, ...] = ()
+    counts: tuple[int, ...] = ()
+    others: int = 0
+
+
+@dataclass(frozen=True)
+class DataProfile:
+    """`inputs` are in the order of the signature, without those beyond a limit; `outputs` are what the model answered
+    for such rows. `sample`: they are those of an import's sample, and not the training rows."""
+
+    rows: int
+    inputs: tuple[ColumnProfile, ...]
+    outputs: tuple[ColumnProfile, ...]
+    sample: bool = False
+
 
 M = TypeVar("M", "ManifestDraft", "ModelManifest")
 

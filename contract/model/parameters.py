@@ -12,8 +12,7 @@ from typing import Any
 from contract.errors import MAX_ERRORS, FieldError
 from contract.release import known
 from contract.row import Value
-from contract.suggestions import Suggestions
-from contract.wording import shown
+from contract.wording import Suggestions, shown
 
 TYPES = {
     "bool": "true or false",

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 from contract.model.signature import Field, Format, Kind, Method, Output, RowFormat, Signature
 from contract.row import Value
-from contract.suggestions import Suggestions
-from contract.wording import counted, listed, shown
+from contract.wording import Suggestions, counted, listed, shown
 
 _SHOWN = 5
 _NEAR = 0.6

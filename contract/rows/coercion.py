@@ -14,8 +14,7 @@ from contract.row import ColumnarRows, Row
 from contract.rows.csv_cells import as_json_cells, is_null_word
 from contract.rows.instances import Coerced, Grid, Instances, Records, check_width
 from contract.rows.record_rows import coerce_records
-from contract.rows.row_errors import ALL_ROWS, WHOLE_ROW, RowErrors
-from contract.rows.row_plan import RowGroup, RowLayout, RowPlan, plan_of
+from contract.rows.row_plan import ALL_ROWS, WHOLE_ROW, RowErrors, RowGroup, RowLayout, RowPlan, plan_of
 from contract.rows.values import Refusal
 from contract.wording import counted, listed, shown
 

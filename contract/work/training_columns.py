@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.errors import MAX_ERRORS, FieldError
-from contract.suggestions import Suggestions
-from contract.wording import listed, shown
+from contract.wording import Suggestions, listed, shown
 from contract.work.training import KINDS
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
-from contract.suggestions import Suggestions
-from contract.wording import listed, shown
+from contract.wording import Suggestions, listed, shown
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 

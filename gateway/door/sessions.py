@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.sansio.http import parse_cookie
 
-from broker.access.sessions import Sessions
+from broker.access.key_store import Sessions
 from contract.retention import Retention
 from runtime.ttl_cache import TtlCache
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from redis.exceptions import RedisError
 
-from broker.sides.gateway.watching import JobState
+from broker.sides.gateway.job_client import JobState
 from contract.work.jobs import Job
 from gateway.problems.problem import Problem
 from gateway.protocols import event_stream

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contract.json_objects import Errors, Object
-from contract.suggestions import Suggestions
+from contract.wording import Suggestions
 from contract.work.api_keys import Key, Scope
 from contract.work.quotas import Quota
 from gateway.problems.codes import STATUSES, ProblemCode

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from contract.model.signature import Signature
 from contract.rows.answer_columns import answer_columns, answer_names
-from contract.rows.csv_writer import csv_lines
+from contract.rows.csv_cells import csv_lines
 from contract.rows.instances import Grid, Instances
 from contract.work.jobs import Job
 from gateway.problems.codes import ProblemCode

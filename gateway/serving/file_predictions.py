@@ -16,8 +16,7 @@ from contract.model.repository import Repository
 from contract.model.signature import PREDICT
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import Key
-from contract.work.file_jobs import FileRequest
-from contract.work.jobs import Job, Status, timestamp
+from contract.work.jobs import FileRequest, Job, Status, timestamp
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from gateway.serving.model_versions import resolve
@@ -34,7 +33,7 @@ RETRY_FILE = 10
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How a file is scored; see `contract.work.file_jobs.FileRequest`. `expires_after`: seconds within which it has to
+    """How a file is scored; see `contract.work.jobs.FileRequest`. `expires_after`: seconds within which it has to
     start. `webhook`: the URL to which its end is reported."""
 
     input: FileFormat

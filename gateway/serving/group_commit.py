@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from broker.link.faults import DiskError
-from broker.sides.gateway.submission import Submission
+from broker.sides.gateway.job_client import Submission
 from contract.work.jobs import PredictionJob
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from broker.sides.gateway.watching import JobState, JobWatch
+from broker.sides.gateway.job_client import JobState, JobWatch
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from runtime.outages import repeat_in_thread

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from broker.access.key_store import IssuedKey, Keys, NameTaken, TooManyKeys, has_expired
 from contract.model.repository import Repository
-from contract.suggestions import Suggestions
+from contract.wording import Suggestions
 from contract.work.api_keys import Key, fingerprint, new_token
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem, did_you_mean

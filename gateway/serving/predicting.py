@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from redis.exceptions import OutOfMemoryError
 
 from broker.link.idempotency import ConflictReason, IdempotencyConflict
-from broker.sides.gateway.job_client import Jobs
-from broker.sides.gateway.submission import Limit, Submission
-from broker.state.timeouts import TIMEOUT_COUNTS
+from broker.sides.gateway.job_client import Jobs, Limit, Submission
+from broker.state.presence import TIMEOUT_COUNTS
 from contract.errors import Failure
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from broker.link.faults import UNAVAILABLE
 from broker.sides.gateway.system_health import SystemHealth
-from broker.state.timeouts import TIMEOUT_COUNTS
+from broker.state.presence import TIMEOUT_COUNTS
 from broker.state.webhook_store import MOST_WAITING
 from contract.model.repository import Repository
 

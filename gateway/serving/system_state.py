@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from broker.metrics import table
 from broker.metrics.reading import Snapshot
 from broker.metrics.table import Metric
-from broker.sides.gateway.processes import ProcessReader, TrainerProcess, Worker
+from broker.sides.gateway.system_health import ProcessReader, TrainerProcess, Worker
 from contract.work.api_keys import Key, Scope
 from gateway.serving.metrics import Metrics, ttl_of_cost
 from gateway.serving.readiness import Readiness, ReadinessReport, State

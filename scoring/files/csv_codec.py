@@ -16,7 +16,7 @@ from contract.model.signature import Kind
 from contract.row import ColumnarRows
 from contract.rows import csv_table
 from contract.rows.coercion import convert_column
-from contract.rows.csv_writer import csv_lines
+from contract.rows.csv_cells import csv_lines
 from contract.rows.instances import Grid
 from contract.rows.row_plan import plan_of
 from contract.rows.values import Refusal

@@ -17,7 +17,7 @@ from contract.errors import FieldError, InvalidInstances
 from contract.model.signature import Kind, Signature
 from contract.row import ColumnarRows
 from contract.rows.coercion import check_columns, convert_column
-from contract.rows.csv_writer import cells
+from contract.rows.csv_cells import cells
 from contract.rows.instances import Grid
 from contract.rows.row_plan import plan_of
 from contract.rows.values import Refusal

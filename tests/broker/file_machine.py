@@ -20,7 +20,7 @@ from broker.sides.gateway.job_client import Jobs
 from broker.sides.supervisor import Leases
 from contract.errors import Code, Failure
 from contract.rows.file_formats import FileFormat
-from contract.work.file_jobs import FileRequest
+from contract.work.jobs import FileRequest
 
 MODELS = ("a", "b")
 SCORERS_COUNT = 3

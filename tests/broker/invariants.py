@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from broker.records.end_indexes import ENDS, indexes_of
-from broker.records.job_kinds import PREDICTION
+from broker.records.job_kinds import ENDS, PREDICTION, indexes_of
 from tests.broker.reference import OPEN
 
 IN_FLIGHT = {b"rows", b"reply", b"deadline", b"deaths", b"echo", b"timeout", b"description"}

@@ -22,8 +22,7 @@ from rq.serializers import JSONSerializer
 from broker.link.idempotency import ConflictReason, IdempotencyConflict, IdempotencyRecords
 from broker.link.scripts import FencedError, Scripts
 from broker.records import lease_groups
-from broker.records.end_indexes import ENDS, Seen, indexes_of
-from broker.records.job_kinds import PREDICTION
+from broker.records.job_kinds import ENDS, PREDICTION, Seen, indexes_of
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.room import RoomMaker

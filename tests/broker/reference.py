@@ -11,7 +11,7 @@ from math import ceil, inf
 from broker.link.idempotency import ConflictReason
 from broker.records.job_kinds import PREDICTION
 from broker.records.lease_groups import SCORERS
-from broker.sides.gateway.submission import Limit
+from broker.sides.gateway.job_client import Limit
 from broker.sides.scorer import BatchLimits
 from contract.errors import Code, Failure
 from contract.work.jobs import PredictionJob, PredictionOutcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.suggestions import Suggestions
+from contract.wording import Suggestions
 
 
 def test_the_most_similar_name_is_suggested() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.records.end_indexes import Seen
+from broker.records.job_kinds import Seen
 
 OPEN = ("queued", "started")
 _QUEUE = "rq:queue:predict:"

@@ -14,8 +14,7 @@ import requests
 
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from contract.rows.file_formats import FileFormat
-from contract.work.file_jobs import FileRequest
-from contract.work.jobs import Job, Status
+from contract.work.jobs import FileRequest, Job, Status
 from runtime.spool.names import FileFolder
 from tests.flow import estimators
 from tests.stacks.gateways import Gateway, start_site

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from broker.sides.gateway.submission import ACCEPTED
+from broker.sides.gateway.job_client import ACCEPTED
 from contract.work.jobs import PredictionJob, Status
 from tests.flow import estimators
 from tests.stacks.gateways import Gateway

@@ -16,8 +16,7 @@ import psutil
 from redis import Redis
 
 from broker.link.connection import connect
-from broker.records.end_indexes import indexes_of
-from broker.records.job_kinds import PREDICTION
+from broker.records.job_kinds import PREDICTION, indexes_of
 from broker.sides.gateway.job_client import Jobs
 from contract.work.jobs import Job, PredictionJob, Status
 from tests.support import DEADLINE, PROJECT, alive, command_line, until

@@ -15,7 +15,7 @@ from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.supervisor import Leases
 from contract.model.repository import Repository
 from contract.rows.file_formats import FileFormat
-from contract.work.file_jobs import FileRequest
+from contract.work.jobs import FileRequest
 from runtime.spool.names import FileFolder
 from scoring.pace import Pace
 from scoring.trust import Trust

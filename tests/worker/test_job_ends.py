@@ -15,8 +15,7 @@ from broker.sides.gateway.job_client import Jobs
 from broker.sides.scorer import Batch
 from contract.errors import Failure
 from contract.rows.file_formats import FileFormat
-from contract.work.file_jobs import FileRequest
-from contract.work.jobs import PredictionOutcome, Status
+from contract.work.jobs import FileRequest, PredictionOutcome, Status
 from runtime.spool.names import FileFolder
 from tests.support import Raises, Sum, numbers, write_version
 from tests.worker.conftest import MakeScorer, drain, job, read

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.model.profile import ColumnProfile, DataProfile
+from contract.model.manifest import ColumnProfile, DataProfile
 from contract.model.signature import Kind, OutputKind, RowFormat, Signature
 from contract.row import Row, Value
 

@@ -11,7 +11,7 @@ from broker.link.idempotency import made_in
 from broker.link.scripts import Call, Scripts
 from broker.records.job_kinds import FILE_PREDICTION
 from broker.records.job_records import job_data
-from contract.work.file_jobs import FileRequest
+from contract.work.jobs import FileRequest
 
 
 @dataclass(frozen=True)

@@ -5,28 +5,110 @@ from __future__ import annotations
 import functools
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
 from broker.link.durability import Durability
+from broker.link.idempotency import ConflictReason, IdempotencyConflict, made_in
 from broker.link.outbox import Outbox
 from broker.link.scripts import Call, Scripts, Step
-from broker.records.end_indexes import indexes_of
-from broker.records.job_kinds import PREDICTION, JobKind
-from broker.records.job_records import echo, further_fields, job_data
+from broker.records.job_kinds import PREDICTION, JobKind, indexes_of
+from broker.records.job_records import STATUSES, echo, further_fields, job_data
 from broker.sides.gateway.listing import ALL_JOBS, JobFilter, Listing, Page
 from broker.sides.gateway.room import RoomMaker
-from broker.sides.gateway.submission import ACCEPTED, Submission
 from broker.state.job_reading import job_of, read_jobs, read_step
 from contract.model.signature import PREDICT
 from contract.row import ColumnarRows
+from contract.work.api_keys import Limits
 from contract.work.jobs import Job, PredictionJob
-from contract.work.quotas import PER_FREE
+from contract.work.quotas import PER_FREE, Quota
 from runtime.ttl_cache import TtlCache
+
+_MICROSECONDS = 1_000_000
+
+
+class Limit(StrEnum):
+    """What refuses a job: its rows, which have timed out twice lately; the rows that may wait for a model; or a limit
+    of its key (`contract.work.api_keys.Limits`)."""
+
+    TIMED_OUT = "timed_out"
+    QUEUE = "queue"
+    ROWS_WAITING = "rows_waiting"
+    JOBS_IN_FLIGHT = "jobs_in_flight"
+    ROWS_PER_SECOND = "rows_per_second"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The outcome of submitting a job. `refused_by`: what refuses it. `earlier`: the id of the job that an earlier
+    request has made instead. Both None: it was accepted. `rate`: the state of `rows_per_second` if the key has this
+    limit. `retry_after`: the seconds until that limit allows the job."""
+
+    refused_by: Limit | ConflictReason | None = None
+    rate: Quota | None = None
+    retry_after: float = 0.0
+    earlier: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return self.refused_by is None and self.earlier is None
+
+    @classmethod
+    def of_answer(cls, answer: Any, limits: Limits) -> Submission:
+        """Read the answer of SUBMIT. `limits`: of the job's key."""
+        if answer == 1:
+            return ACCEPTED
+        if isinstance(answer, bytes):
+            return cls._refused_or_earlier(answer)
+        first, remaining, reset, wait = answer
+        rate = Quota("rows", limits.rows_per_second or 0, 1, remaining, reset / _MICROSECONDS)
+        submission = ACCEPTED if first == 1 else cls._refused_or_earlier(first)
+        return cls(submission.refused_by, rate, wait / _MICROSECONDS, submission.earlier)
+
+    @classmethod
+    def _refused_or_earlier(cls, answer: bytes) -> Submission:
+        try:
+            earlier = made_in(answer)
+        except IdempotencyConflict as error:
+            return cls(error.conflict)
+        return cls(None if earlier else Limit(answer.decode()), earlier=earlier)
+
+
+ACCEPTED = Submission()
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """How far a job is. `over`: it has ended or is gone. `progress`: JSON, or empty. `log`: bytes of its log so far."""
+
+    over: bool
+    status: str
+    progress: bytes
+    log: int
+
+
+class JobWatch:
+    """Looks at jobs. Raises `redis.exceptions.RedisError`."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._scripts = Scripts(connection)
+
+    def look(self, ids: Sequence[str]) -> Mapping[str, JobState]:
+        """Return how far these jobs are. One round trip."""
+        calls = [Call("watch", ids[i : i + _PER_CALL]) for i in range(0, len(ids), _PER_CALL)]
+        answers = (answer for part in self._scripts.send(calls) for answer in part)
+        return {job_id: _state(*answer) for job_id, answer in zip(ids, answers, strict=True)}
+
+
+def _state(status: bytes, progress: bytes, log: int) -> JobState:
+    known = STATUSES.get(status.decode())
+    return JobState(known is None or known.final, str(known or ""), progress, log)
+
 
 _PER_CALL = 500
 """Most jobs or ids of one call of a script: Redis does nothing else meanwhile."""

@@ -12,8 +12,7 @@ from typing import Any
 from redis import Redis
 
 from broker.link.scripts import Call, Scripts
-from broker.records.end_indexes import ENDS
-from broker.records.job_kinds import kind_of, queue_names, readable_kinds
+from broker.records.job_kinds import ENDS, kind_of, queue_names, readable_kinds
 from broker.records.job_records import dumps
 from broker.state.job_reading import job_fields, job_of
 from contract.work.jobs import Job, Status

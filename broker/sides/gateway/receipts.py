@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from broker.link.scripts import Call, Step
-from broker.records.end_indexes import Seen
+from broker.records.job_kinds import Seen
 
 MOST = 20_000
 """Most ids that are kept while Redis is away. The oldest are dropped; their jobs expire as unseen ones do."""

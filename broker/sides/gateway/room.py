@@ -9,8 +9,7 @@ from typing import Any
 from redis import Redis
 
 from broker.link.scripts import Call, Scripts
-from broker.records.end_indexes import Seen
-from broker.records.job_kinds import PREDICTION, queue_names
+from broker.records.job_kinds import PREDICTION, Seen, queue_names
 
 SHARE = 0.7
 """The share of `maxmemory` beyond which results make room."""

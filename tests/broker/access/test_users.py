@@ -25,9 +25,8 @@ from broker.metrics.table import METRICS, PREFIX, QUEUE_JOBS, WEBHOOK_TRIES, WEB
 from broker.metrics.traffic import Period, TrafficReader, TrafficRecorder
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.records.lease_groups import TRAINERS
-from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.job_client import Jobs, Limit
 from broker.sides.gateway.listing import JobFilter
-from broker.sides.gateway.submission import Limit
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases

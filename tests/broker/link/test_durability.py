@@ -10,8 +10,7 @@ from redis import Redis
 
 from broker.link.durability import Durability
 from broker.link.faults import SlowDiskError
-from broker.sides.gateway.job_client import Jobs
-from broker.sides.gateway.submission import ACCEPTED
+from broker.sides.gateway.job_client import ACCEPTED, Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
 from contract.work.training import TrainingRequest
 from tests.broker.samples import job

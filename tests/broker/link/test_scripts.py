@@ -17,8 +17,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from broker.link.connection import connect
 from broker.link.scripts import Scripts, linked, parts
-from broker.sides.gateway.job_client import Jobs
-from broker.sides.gateway.submission import ACCEPTED
+from broker.sides.gateway.job_client import ACCEPTED, Jobs
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import LEASE, Leases
 from contract.errors import Failure

@@ -17,8 +17,7 @@ from broker.sides.scorer import ScorerQueue
 from broker.sides.supervisor import Leases
 from contract.errors import Code, Failure
 from contract.rows.file_formats import FileFormat
-from contract.work.file_jobs import FileRequest
-from contract.work.jobs import Status
+from contract.work.jobs import FileRequest, Status
 from tests.broker.file_machine import FileMachine
 from tests.broker.samples import job, outcome, read, take
 from tests.broker.test_invariants import SOAK, walks

@@ -10,8 +10,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from broker.link.connection import connect
-from broker.sides.gateway.job_client import Backlog, Jobs
-from broker.sides.gateway.submission import ACCEPTED, Limit, Submission
+from broker.sides.gateway.job_client import ACCEPTED, Backlog, Jobs, Limit, Submission
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from broker.state.job_reading import parse_reply

@@ -12,9 +12,8 @@ from redis import Redis
 from broker.link.durability import Durability
 from broker.metrics.reading import MetricsReader
 from broker.metrics.table import QUEUE_AGE, QUEUE_JOBS, QUEUE_ROWS
-from broker.sides.gateway.job_client import Backlog, Jobs
+from broker.sides.gateway.job_client import ACCEPTED, Backlog, Jobs, Limit
 from broker.sides.gateway.listing import JobFilter
-from broker.sides.gateway.submission import ACCEPTED, Limit
 from broker.sides.gateway.system_health import HealthCheck
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases

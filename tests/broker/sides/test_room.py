@@ -11,12 +11,11 @@ from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
 from broker.link.scripts import Scripts
-from broker.records.end_indexes import Seen
+from broker.records.job_kinds import Seen
 from broker.records.lease_groups import TRAINERS
-from broker.sides.gateway.job_client import Jobs
+from broker.sides.gateway.job_client import ACCEPTED, Jobs
 from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.room import RoomMaker
-from broker.sides.gateway.submission import ACCEPTED
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.scorer import ScorerQueue
 from broker.sides.supervisor import Leases

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from broker.sides.gateway.job_client import Jobs
-from broker.sides.gateway.submission import Limit
+from broker.sides.gateway.job_client import Jobs, Limit
 from broker.sides.supervisor import Leases, Spared
-from broker.state.timeouts import TIMEOUTS, timed_out
+from broker.state.presence import TIMEOUTS, timed_out
 from contract.errors import Failure
 from contract.row import ColumnarRows
 from contract.work.jobs import PredictionJob

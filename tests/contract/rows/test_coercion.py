@@ -392,7 +392,7 @@ def test_hints_for_many_long_names_take_a_bounded_number_of_comparisons(monkeypa
             compared.append(len(self.a) * len(self.b))
             return super().ratio()
 
-    monkeypatch.setattr("contract.suggestions.SequenceMatcher", Counted)
+    monkeypatch.setattr("contract.wording.SequenceMatcher", Counted)
     wide = signature(*(Field(f"{'ab' * 25}{n:04}_x", Kind.NUMBER) for n in range(50)))
     error = refused(Records([{f"{'ba' * 25}{n:04}_y": 1 for n in range(200)}]), wide).errors[0]
     assert "did you mean" in error.message

@@ -14,8 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from broker.access.key_store import Keys
-from broker.access.sessions import Sessions
+from broker.access.key_store import Keys, Sessions
 from broker.link.connection import connect
 from contract.model.repository import Repository
 from contract.settings import Settings

@@ -13,8 +13,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.serving import make_server
 
-from broker.access.key_store import KEYS
-from broker.access.sessions import MOST, Sessions
+from broker.access.key_store import KEYS, MOST_SESSIONS, Sessions
 from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope, fingerprint, new_token
@@ -149,10 +148,10 @@ def test_sessions_end_after_a_working_day_and_are_limited(client: FlaskClient, r
     (stored,) = redis.keys("mg-gateway:session:*")
     assert session.value not in stored.decode() and Retention.sessions - 60 < redis.ttl(stored) <= Retention.sessions
     store_of_sessions = Sessions(redis)
-    for number in range(MOST):
+    for number in range(MOST_SESSIONS):
         store_of_sessions.open(f"s{number}", fingerprint(token), Retention.sessions)
     assert store_of_sessions.find(session.value) is None and store_of_sessions.find("s0") is not None
-    assert len(redis.keys("mg-gateway:session:*")) == MOST
+    assert len(redis.keys("mg-gateway:session:*")) == MOST_SESSIONS
 
 
 def test_wrong_keys_are_limited_and_audited(client: FlaskClient, redis: Redis, token: str) -> None:

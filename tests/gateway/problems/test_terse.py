@@ -153,7 +153,7 @@ def test_a_terse_error_does_not_reveal_how_many_inputs_are_missing(callers: tupl
 
 
 def test_every_code_of_an_error_in_rows_is_compared() -> None:
-    modules = ("coercion", "instances", "record_rows", "row_errors", "row_plan", "values")
+    modules = ("coercion", "instances", "record_rows", "row_plan", "values")
     sources = [f"contract/rows/{module}.py" for module in modules]
     sources += ["gateway/protocols/native.py", "gateway/protocols/csv_rows.py"]
     text = "".join((PROJECT / source).read_text() for source in sources)

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from contract.model.signature import AnswerForm, Method, Output, OutputKind, Signature
 from contract.rows.answer_columns import answer_names
-from contract.rows.csv_writer import csv_lines
+from contract.rows.csv_cells import csv_lines
 from contract.rows.instances import Grid
 from contract.work.jobs import Job, Status
 from gateway.protocols import csv_answers

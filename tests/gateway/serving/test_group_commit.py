@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
-from broker.sides.gateway.submission import ACCEPTED, Limit, Submission
+from broker.sides.gateway.job_client import ACCEPTED, Limit, Submission
 from contract.work.jobs import PredictionJob
 from gateway.serving import group_commit
 from gateway.serving.group_commit import GroupCommit, Overloaded

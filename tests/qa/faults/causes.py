@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from broker.state.timeouts import TIMEOUTS
+from broker.state.presence import TIMEOUTS
 from tests.flow.estimators import HANGS, POISON
 from tests.qa.faults.stage import Stage
 from tests.support import until

@@ -16,7 +16,7 @@ from typing import Any
 
 import requests
 
-from broker.records.end_indexes import Seen
+from broker.records.job_kinds import Seen
 from tests.flow.audit import audit
 from tests.flow.clients import Clients
 from tests.qa.soak.events import Events

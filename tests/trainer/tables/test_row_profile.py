@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from contract.model.profile import ColumnProfile
+from contract.model.manifest import ColumnProfile
 from contract.model.signature import Kind
 from tests.trainer.fitting import fitted
 from trainer import recipes

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from modelgate_kernels.matrix import to_matrix
 
-from contract.model.manifest import ManifestDraft
-from contract.model.profile import DataProfile
+from contract.model.manifest import DataProfile, ManifestDraft
 from contract.model.signature import Field, Kind, Output, OutputKind
 from contract.model.version_metrics import baseline_of
 from contract.row import Value
