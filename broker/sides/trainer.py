@@ -53,32 +53,24 @@ class OwnedJob:
         return {**ids.context(), "job_id": self.id, "model": self.payload.get("model")}
 
 
+@dataclass
 class TrainerQueue:
     """The queue of one kind of job, as a trainer sees it.
 
     All methods are harmless to repeat and raise `redis.exceptions.RedisError`. `incarnation` must be registered
-    (`broker.sides.supervisor`, `TRAINERS`).
+    (`broker.sides.supervisor`, `TRAINERS`). `signer` checks jobs, `done` has the ids of jobs that must not run again,
+    and refused jobs are reported to `on_refused`.
     """
 
-    def __init__(
-        self,
-        connection: Redis,
-        incarnation: str,
-        kind: JobKind,
-        signer: Signer,
-        *,
-        done: Container[str] = (),
-        on_refused: Callable[[str, Failure], None] = lambda _, __: None,
-    ) -> None:
-        """`signer` checks jobs, `done` has the ids of jobs that must not run again, and refused jobs are reported to
-        `on_refused`."""
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
-        self._incarnation = incarnation
-        self._kind = kind
-        self._signer = signer
-        self._done = done
-        self._on_refused = on_refused
+    connection: Any
+    incarnation: str
+    kind: JobKind
+    signer: Signer
+    done: Container[str] = ()
+    on_refused: Callable[[str, Failure], None] = lambda _, __: None
+
+    def __post_init__(self) -> None:
+        self._scripts = Scripts(self.connection)
 
     def begin(self, known: Collection[str]) -> OwnedJob | None:
         """Take the next job, which this incarnation then owns. Returns None if no job waits.
@@ -86,7 +78,7 @@ class TrainerQueue:
         `known` are the ids that it owns already. Jobs that are not signed fail with `not_trusted`, unreadable ones with
         `job_refused`; they are not returned. Raises `FencedError` without a lease.
         """
-        while answer := self._scripts.run("begin", self._incarnation, self._kind.queue, *known):
+        while answer := self._scripts.run("begin", self.incarnation, self.kind.queue, *known):
             raw_id, data, deaths, log_bytes, signature, request = answer
             job_id = raw_id.decode(errors="replace")
             try:
@@ -96,18 +88,18 @@ class TrainerQueue:
                 refusal = error.failure
             except ValueError as error:
                 refusal = Failure(Code.JOB_REFUSED, str(error))
-            self._on_refused(job_id, refusal)
+            self.on_refused(job_id, refusal)
             self.finish(raw_id, refusal)
         return None
 
     def _payload(self, job_id: str, data: bytes, signature: str) -> Mapping[str, Any]:
         """Raises `ModelgateError` and `ValueError`."""
         text = plain(data, _LARGEST_DATA)
-        self._signer.check_job(self._kind.queue, job_id, text, signature)
-        if job_id in self._done:
+        self.signer.check_job(self.kind.queue, job_id, text, signature)
+        if job_id in self.done:
             message = "the job is refused: it has run already; send it again, as a new job"
             raise ModelgateError(Code.NOT_TRUSTED, message)
-        return payload_of(text, self._kind.function)
+        return payload_of(text, self.kind.function)
 
     def report_progress(
         self, job_id: str, progress: Mapping[str, object] | None, lines: bytes, log_bytes: int
@@ -117,7 +109,7 @@ class TrainerQueue:
         Stop the job unless the answer is `Ownership.MINE`; nothing is written then.
         """
         shown = "" if progress is None else dumps(progress)
-        return Ownership(self._scripts.run("progress", job_id, self._incarnation, shown, lines, log_bytes).decode())
+        return Ownership(self._scripts.run("progress", job_id, self.incarnation, shown, lines, log_bytes).decode())
 
     def finish(self, job_id: str | bytes, outcome: Mapping[str, Any] | Failure) -> bool:
         """End a job and wake the requests that wait for it. Returns False if it was cancelled meanwhile; then the
@@ -126,12 +118,12 @@ class TrainerQueue:
         Raises `FencedError` if the incarnation was given back, and `ValueError` for an outcome that JSON cannot hold.
         """
         args = finished(outcome)
-        return bool(self._scripts.run("finish", self._kind.group.members, self._incarnation, job_id, *args)[0])
+        return bool(self._scripts.run("finish", self.kind.group.members, self.incarnation, job_id, *args)[0])
 
     def wait_for_work(self, seconds: float) -> None:
         """Return when there may be a job, at the latest after `seconds`, which must be less than the connection's
         `socket_timeout`."""
-        self._redis.blpop([f"mg:bell:{self._kind.queue}"], timeout=seconds)
+        self.connection.blpop([f"mg:bell:{self.kind.queue}"], timeout=seconds)
 
     def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[RecipeParameter]]) -> None:
         """Publish the recipes and their parameters for the gateway."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
-
-from redis import Redis
 
 from broker.access.signatures import Signer
 from broker.link.durability import Durability
@@ -42,61 +41,53 @@ _COMMAND_CHECK = 1.0
 _DEADLINES_PER_CALL = 100
 
 
+@dataclass
 class TrainerClient:
-    """What the gateway asks of the trainer. Raises `redis.exceptions.RedisError`."""
+    """What the gateway asks of the trainer. Raises `redis.exceptions.RedisError`.
 
-    def __init__(
-        self,
-        connection: Redis,
-        signer: Signer,
-        *,
-        timeout: int,
-        result_ttl: int,
-        durability: Durability | None = None,
-        command_ttl: int = Retention.commands,
-        request_ids: Callable[[], str] = str,
-        owner: Callable[[], str] = str,
-        idempotency: Callable[[], str] = str,
-        on_replay: Callable[[], object] = lambda: None,
-    ) -> None:
-        """`timeout` of a training and `result_ttl` of one that has ended are in seconds, and so is `command_ttl` of a
-        repository command that may be repeated. `durability` decides when a training is accepted. `request_ids` returns
-        the ids of the request for which the caller acts (`contract.work.request_ids`), `owner` the owner for whom
-        commands run, and `idempotency` the request's key and fingerprint, or ''. `on_replay` is called when the job of
-        an earlier request answers it."""
-        self._durability = durability
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
-        self._signer = signer
-        self._timeout = timeout
-        self._result_ttl = result_ttl
-        self._command_ttl = command_ttl
-        self._request_ids = request_ids
-        self._owner = owner
-        self._idempotency = idempotency
-        self._on_replay = on_replay
+    `timeout` of a training and `result_ttl` of one that has ended are in seconds, and so is `command_ttl` of a
+    repository command that may be repeated. `durability` decides when a training is accepted. `request_ids` returns the
+    ids of the request for which the caller acts (`contract.work.request_ids`), `owner` the owner for whom commands run,
+    and `idempotency` the request's key and fingerprint, or ''. `on_replay` is called when the job of an earlier request
+    answers it.
+    """
+
+    connection: Any
+    signer: Signer
+    _: KW_ONLY
+    timeout: int
+    result_ttl: int
+    durability: Durability | None = None
+    command_ttl: int = Retention.commands
+    request_ids: Callable[[], str] = str
+    owner: Callable[[], str] = str
+    idempotency: Callable[[], str] = str
+    on_replay: Callable[[], object] = lambda: None
+
+    def __post_init__(self) -> None:
+        self._scripts = Scripts(self.connection)
 
     def submit(self, request: TrainingRequest, caller: Key = EVERYBODY, webhook: str = "") -> Job:
         """Submit a training for the owner of `caller`, and return its job, whose end the URL `webhook` gets; or the job
         of an earlier request.
 
         Raises `TrainerUnavailable` without a signer, `TooManyWaiting` and `IdempotencyConflict`."""
-        job = training_job(self._redis, request, timeout=self._timeout, result_ttl=self._result_ttl)
+        job = training_job(self.connection, request, timeout=self.timeout, result_ttl=self.result_ttl)
         job_id = enqueue(
-            self._redis,
-            self._signer,
+            self.connection,
+            self.signer,
             TRAINING,
             job,
             ttl=Retention.unended_jobs,
-            durability=self._durability,
-            request=self._request_ids(),
+            durability=self.durability,
+            request=self.request_ids(),
             owner=caller.owner,
             most_waiting=caller.limits.trainings_waiting,
-            idempotency=self._idempotency(),
+            idempotency=self.idempotency(),
             webhook=webhook,
         )
         if job_id != job.id:
-            self._on_replay()
+            self.on_replay()
             (earlier,) = read_jobs(self._scripts, [job_id])
             if earlier is None:
                 raise IdempotencyConflict(ConflictReason.GONE)
@@ -113,32 +104,32 @@ class TrainerClient:
         `IdempotencyConflict`, `InFlight` while the command of an earlier request has not ended, and `TooManyWaiting`
         for a preview if `MOST_PREVIEWS` commands of its owner wait or run.
         """
-        idempotency = self._idempotency()
+        idempotency = self.idempotency()
         job = make_job(
-            self._redis,
+            self.connection,
             REPOSITORY_COMMAND,
             command.to_json(),
             f"{command.action} {command.model}",
             timeout=max(1, round(wait)),
-            result_ttl=self._command_ttl if idempotency else Retention.commands,
+            result_ttl=self.command_ttl if idempotency else Retention.commands,
         )
         most = COMMAND_START_TIMEOUT + wait
         job_id = enqueue(
-            self._redis,
-            self._signer,
+            self.connection,
+            self.signer,
             REPOSITORY_COMMAND,
             job,
             ttl=most,
             start_timeout=COMMAND_START_TIMEOUT,
-            request=self._request_ids(),
-            owner=self._owner(),
+            request=self.request_ids(),
+            owner=self.owner(),
             most_waiting=MOST_PREVIEWS if command.action is RepositoryAction.PREVIEW_TRAINING else None,
             idempotency=idempotency,
         )
         if job_id == job.id:
             self._wait_for_end(job_id, time.monotonic() + most)
         else:
-            self._on_replay()
+            self.on_replay()
             self._expire_commands()
         status, end = read_end(self._scripts, job_id)
         if job_id != job.id and status in ("queued", "started"):
@@ -156,7 +147,7 @@ class TrainerClient:
     def _wait_for_end(self, job_id: str, deadline: float) -> None:
         """Return when the job has ended or is gone, at the latest at the `deadline` of the monotonic clock."""
         channel = reply_channel(job_id)
-        with self._redis.pubsub() as subscription:
+        with self.connection.pubsub() as subscription:
             subscription.subscribe(channel)
             while (left := deadline - time.monotonic()) > 0:
                 self._expire_commands()
@@ -170,7 +161,7 @@ class TrainerClient:
 
     def waiting(self) -> int:
         """Return the number of trainings that no trainer has begun."""
-        return int(self._redis.llen(f"rq:queue:{TRAINING.queue}"))
+        return int(self.connection.llen(f"rq:queue:{TRAINING.queue}"))
 
     def jobs(self, ids: Sequence[str]) -> list[Job | None]:
         """Return the jobs with these ids, None for one that does not exist."""
@@ -178,12 +169,12 @@ class TrainerClient:
 
     def recipes(self) -> list[str] | None:
         """Return the trainer's recipes, or None before the first trainer has started."""
-        names = self._redis.get(RECIPES)
+        names = self.connection.get(RECIPES)
         return None if names is None else list(json.loads(names))
 
     def parameters(self, recipe: str) -> list[RecipeParameter] | None:
         """Return the parameters of the recipe, or None if they are not published."""
-        parameters = json.loads(self._redis.get(PARAMETERS) or "{}").get(recipe)
+        parameters = json.loads(self.connection.get(PARAMETERS) or "{}").get(recipe)
         return None if parameters is None else [RecipeParameter.from_json(data) for data in parameters]
 
     def log(self, job_id: str, start: int) -> tuple[int, bytes]:
