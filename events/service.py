@@ -1,30 +1,100 @@
-"""The service: turns events into deliveries, and tries these until they succeed."""
+"""The service: turns events into deliveries, makes what each sends, and tries these until they succeed."""
 
 from __future__ import annotations
 
 import logging
+import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
+import orjson
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from broker.link.outbox import Outbox
 from broker.metrics.counts import Counts
 from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS
-from broker.sides.deliveries import Deliveries, Delivery
+from broker.records.job_kinds import JOB_KINDS
+from broker.sides.deliveries import Deliveries, Delivery, Ended, Planned
 from broker.state.presence import SENDERS, Presence
 from broker.state.webhook_store import Webhooks
+from contract.errors import Failure
 from contract.model.repository import CURRENT, Repository
-from contract.work.jobs import timestamp
-from contract.work.webhooks import Subscription
-from events.messages import body_of, of_job, of_model
+from contract.work.jobs import Job, timestamp
+from contract.work.webhooks import Subscription, target
 from events.sender import GONE, Sender, Try, pause_after
 from runtime.outages import Duties
+
+LARGEST_BODY = 64 * 1024
+"""Bytes of a body. Receivers refuse large ones."""
+
+
+def of_job(ended: Ended, subscriptions: Sequence[Subscription]) -> list[Planned]:
+    """Return the deliveries for the end of a job: to its own URL, and to the subscriptions that ask for it."""
+    targets = [(f"msg_{ended.id}", ended.url, "", ended.owner)] if ended.url else []
+    targets += [
+        (f"msg_{ended.id}_{subscription.name}", subscription.url, subscription.name, subscription.owner)
+        for subscription in subscriptions
+        if subscription.wants(ended.event, ended.model, ended.owner)
+    ]
+    return [
+        Planned(message, url, name, ended.event, owner, _host(url), ended.at, ended.model)
+        for message, url, name, owner in targets
+    ]
+
+
+def of_model(event: str, at: str, data: Mapping[str, object], subscriptions: Sequence[Subscription]) -> list[Planned]:
+    """Return the deliveries for an event of the model `data["name"]`."""
+    body, message, model = _body(event, at, data), f"msg_{secrets.token_hex(16)}", str(data["name"])
+    wanted = [subscription for subscription in subscriptions if subscription.wants(event, model)]
+    return [
+        Planned(f"{message}_{to.name}", to.url, to.name, event, to.owner, _host(to.url), at, model, body)
+        for to in wanted
+    ]
+
+
+def body_of(delivery: Delivery) -> bytes:
+    """Return the body of a try. That of a job is made of the job as it is now, so that its output is stored once and is
+    gone with it; then only its id, kind, status and model are known. A large output is a reference to it."""
+    if delivery.body:
+        return delivery.body
+    job = delivery.job
+    if job is None:
+        kind, _, status = delivery.event.rpartition(".")
+        model = {"name": delivery.model, "version": None}
+        data = {"id": delivery.job_id, "kind": kind, "status": status, "model": model}
+        return _body(delivery.event, delivery.at, data)
+    body = _body(delivery.event, delivery.at, _shown(job).to_json())
+    if len(body) > LARGEST_BODY:
+        short = replace(_shown(job), output={"href": f"/v1/jobs/{job.id}"})
+        body = _body(delivery.event, delivery.at, short.to_json())
+    return body
+
+
+def _host(url: str) -> str:
+    try:
+        return target(url).host
+    except ValueError:
+        return ""
+
+
+def _shown(job: Job) -> Job:
+    """Return the job as a webhook gets it. Who took it, why a version failed, and warnings that name columns may tell
+    more than the key that asked for it may know (scopes, `detail: terse`). So the job has to be read for that."""
+    kind = JOB_KINDS[job.kind]
+    job = replace(job, worker="", warnings=() if kind.private_warnings else job.warnings)
+    if not kind.pinned or job.error is None:
+        return job
+    return replace(job, error=Failure(job.error.code, f"GET /v1/jobs/{job.id} has the reason"))
+
+
+def _body(event: str, at: str, data: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({"type": event, "timestamp": at, "data": data})
 
 
 @dataclass(frozen=True)

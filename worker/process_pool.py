@@ -8,11 +8,11 @@ import selectors
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from broker.sides.supervisor import Spared
-from broker.state.load_status import STARTS_THREADS, LoadFailure
+from broker.state.load_status import STARTS_THREADS, LoadStatus
 from contract.errors import Code, Failure
 from contract.settings import MB
 from runtime.backoff import Backoff
@@ -123,21 +123,14 @@ class ProcessPool:
             if self._template:
                 self._template.request_versions(versions)
 
-    @property
-    def loaded(self) -> frozenset[str]:
-        """The versions that all scorers have that may still take jobs; empty while there is no such scorer."""
+    def load_status(self, models: Collection[str] | None) -> LoadStatus:
+        """Return which versions all scorers have that may still take jobs, none while there is no such scorer; and what
+        the template does not load. `models`: those that the worker serves (None: all)."""
         serving = [scorer.versions for scorer in self.scorers.values() if scorer.registered and not scorer.retiring]
-        return frozenset.intersection(*serving) if serving else frozenset()
-
-    @property
-    def refused(self) -> Mapping[str, str]:
-        """The requested versions that the template does not load, each with the reason."""
-        return self._template.refused if self._template else {}
-
-    @property
-    def failures(self) -> Mapping[str, LoadFailure]:
-        """The versions that the template cannot load, requested or named by an alias."""
-        return self._template.failures if self._template else {}
+        loaded = frozenset.intersection(*serving) if serving else frozenset()
+        if self._template is None:
+            return LoadStatus(loaded, models=models)
+        return LoadStatus(loaded, self._template.refused, models, self._template.failures)
 
     def take_loads(self) -> Sequence[tuple[str, float, bool]]:
         """Return what the template has loaded since the last call: model, seconds, whether it worked."""

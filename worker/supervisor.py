@@ -24,7 +24,7 @@ from broker.records.job_kinds import PREDICTION
 from broker.records.lease_groups import SCORERS
 from broker.sides.gateway.room import RoomMaker
 from broker.sides.supervisor import LEASE, Leases, incarnation
-from broker.state.load_status import LoadStatus, LoadStatusPublisher, memory_key
+from broker.state.load_status import LoadStatusPublisher, memory_key
 from broker.state.presence import StuckProcesses
 from contract.settings import Settings
 from runtime.health import serve_health
@@ -226,12 +226,7 @@ class Supervisor:
             self._load_status.withdraw(name)
             return
         self._pool.request_versions(self._load_status.requested())
-        self._load_status.publish(
-            name,
-            LoadStatus(
-                self._pool.loaded, self._pool.refused, self._settings.worker_models or None, self._pool.failures
-            ),
-        )
+        self._load_status.publish(name, self._pool.load_status(self._settings.worker_models or None))
 
     def _reap(self) -> None:
         for inc in self._leases.reap():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from contract.errors import Failure, FieldError
@@ -107,17 +108,6 @@ class PredictionOutcome:
         }
         return data if self.scores is None else {**data, "scores": self.scores}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> PredictionOutcome:
-        return cls(
-            predictions=data["predictions"],
-            probabilities=data["probabilities"],
-            warnings=data["warnings"],
-            predict_ms=data["predict_ms"],
-            batch_rows=data["batch_rows"],
-            scores=data.get("scores"),
-        )
-
 
 @dataclass(slots=True)
 class Job:
@@ -144,22 +134,7 @@ class Job:
     def without_worker(self) -> Job:
         """Return a copy that does not say who took the job. Each request with a key needs one, and `replace` takes
         three times as long."""
-        return Job(
-            self.id,
-            self.status,
-            self.model,
-            self.version,
-            self.created_at,
-            self.kind,
-            self.started_at,
-            self.completed_at,
-            self.progress,
-            self.output,
-            self.error,
-            self.warnings,
-            self.metrics,
-            self.owner,
-        )
+        return Job(*_without_worker(self))
 
     def to_json(self) -> dict[str, object]:
         data: dict[str, object] = {
@@ -181,6 +156,10 @@ class Job:
         if self.worker:
             data["worker"] = self.worker
         return data
+
+
+_without_worker = attrgetter(*(entry.name for entry in dataclasses.fields(Job) if entry.name != "worker"))
+"""The values of a job in the order of its fields, of which `worker` is the last."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from broker.state.schedules import Schedule
 from contract.errors import Failure
 from contract.model.parameters import RecipeParameter
 from contract.work.api_keys import Key, Limits, Scope
-from contract.work.jobs import PredictionOutcome
 from contract.work.training import (
     ColumnPreview,
     ColumnUse,
@@ -47,7 +46,6 @@ AT = "2026-11-24T12:00:00Z"
         (Subscription("n", "https://a", ("training.failed",), AT, "o", ("loan",)), Subscription.from_json),
         (Schedule("loan", "0 3 * * *", REQUEST, AT, "j", "s"), lambda data: Schedule.from_json("loan", data)),
         (Failure("invalid_row", "a"), Failure.from_json),
-        (PredictionOutcome([1.0], None, [], 1.0, 1), PredictionOutcome.from_json),
     ],
     ids=lambda value: type(value).__name__ if dataclasses.is_dataclass(value) else "",
 )

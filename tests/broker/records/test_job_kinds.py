@@ -119,7 +119,7 @@ job_kinds.JOB_KINDS[export.name] = export
 from broker.metrics import reading
 from broker.state.webhook_store import EVENTS
 from contract.work.jobs import Job, Status
-from events.messages import _shown
+from events.service import _shown
 from gateway.openapi.schemas import JOB_MEMBERS
 from gateway.pages import job_pages
 from gateway.problems.terse import terse_job
