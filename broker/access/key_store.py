@@ -17,9 +17,9 @@ from typing import Any
 
 from redis import Redis
 
-from broker.link.durability import Durability
+from broker.link.durability import Durability, Durable
 from broker.link.idempotency import InFlight, made_in
-from broker.link.scripts import Call, Scripts
+from broker.link.scripts import Call, Connected
 from broker.records.job_records import dumps
 from contract.work.api_keys import Key
 from contract.work.jobs import timestamp
@@ -79,7 +79,7 @@ class IssuedKey:
         return {**self.key.to_json(), "last_used_at": self.current.last_used_at, "previous_secret": previous}
 
 
-class Keys:
+class Keys(Durable):
     """The keys in Redis. Several admins may change them at the same time. Raises `redis.exceptions.RedisError`.
 
     A change with the `idempotency` of an earlier request changes nothing, and raises
@@ -89,10 +89,8 @@ class Keys:
     def __init__(self, connection: Redis, durability: Durability | None = None, record_ttl: int = 3600) -> None:
         """`durability` decides when a change counts as written. `record_ttl`: the seconds for which a request is
         remembered, so that it can be repeated."""
+        super().__init__(connection, durability)
         self._record_ttl = record_ttl
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
-        self._durability = durability or Durability()
 
     def find(self, fingerprint: str) -> Key | None:
         """Return the key with this fingerprint (`contract.work.api_keys.fingerprint`), even an expired one. One round
@@ -179,8 +177,8 @@ class Keys:
             entries = {**over, **change(secrets)}
             if not entries:
                 return
-            call = Call("change_keys", [revision, *header, *(part for entry in entries.items() for part in entry)])
-            (answer,) = self._durability.send(self._scripts.send, [call])
+            changed = [part for entry in entries.items() for part in entry]
+            answer = self._write("change_keys", [revision, *header, *changed])
             if made_in(answer):
                 raise InFlight(key_id)
             if answer:
@@ -262,12 +260,8 @@ MOST_SESSIONS = 100
 """The most sessions of an API key. A further one ends the oldest."""
 
 
-class Sessions:
+class Sessions(Connected):
     """Opens, finds and ends sessions. Raises `redis.exceptions.RedisError`."""
-
-    def __init__(self, connection: Redis) -> None:
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
 
     def open(self, session: str, fingerprint: str, seconds: int) -> None:
         """Let the session with this id stand for the key with this fingerprint. One round trip."""

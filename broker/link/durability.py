@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from redis import Redis
+
 from broker.link.faults import SlowDiskError, TooFewReplicas
-from broker.link.scripts import Call, Step
+from broker.link.scripts import Arguments, Call, Connected, Step
 
 _CHANNEL = "mg:reply:"
 """A channel without subscribers."""
@@ -55,3 +57,17 @@ class Durability:
         if confirmed < self._replicas:
             raise TooFewReplicas(f"{confirmed} of {self._replicas} replicas have confirmed in time")
         return answers
+
+
+class Durable(Connected):
+    """Sends scripts that count once they are written."""
+
+    def __init__(self, connection: Redis, durability: Durability | None = None) -> None:
+        """`durability` says when something counts as written."""
+        super().__init__(connection)
+        self._durability = durability or Durability()
+
+    def _write(self, name: str, args: Arguments) -> Any:
+        """Run a script and return its answer, once what it has written counts."""
+        (answer,) = self._durability.send(self._scripts.send, [Call(name, args)])
+        return answer

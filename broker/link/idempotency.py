@@ -5,10 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from redis import Redis
-
-from broker.link.durability import Durability
-from broker.link.scripts import Call, Scripts
+from broker.link.durability import Durable
 
 _SAME = b"same "
 
@@ -33,25 +30,18 @@ class InFlight(Exception):
     """An earlier request with the same key is still being carried out."""
 
 
-class IdempotencyRecords:
+class IdempotencyRecords(Durable):
     """The records of requests with an idempotency key. Raises `redis.exceptions.RedisError`."""
-
-    def __init__(self, connection: Redis, durability: Durability | None = None) -> None:
-        """`durability` says when what an earlier request has made is accepted."""
-        self._connection = connection
-        self._scripts = Scripts(connection)
-        self._durability = durability or Durability()
 
     def find(self, idempotency: str) -> str | None:
         """Return what an earlier request has made: the id of a job, or `key:` and that of an API key; None if there was
         no such request. Raises `IdempotencyConflict`. One round trip."""
-        (answer,) = self._durability.send(self._scripts.send, [Call("recall", [idempotency])])
-        return made_in(answer)
+        return made_in(self._write("recall", [idempotency]))
 
     def made_with(self, record: str) -> str | None:
         """Return what a request has made, as `find` does, whatever else it said. `record`: what comes before the
         fingerprint in `find`. One round trip."""
-        entry = self._connection.get(f"mg:idempotency:{record}")
+        entry = self._redis.get(f"mg:idempotency:{record}")
         return entry.decode().partition(" ")[0] if isinstance(entry, bytes) else None
 
 

@@ -119,6 +119,14 @@ class Scripts:
             self._redis.connection.disconnect()
 
 
+class Connected:
+    """Sends commands and scripts over one connection."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+
+
 @functools.cache
 def source(name: str) -> tuple[str, str]:
     """Return the text of the script `name`, with what it needs of the shared parts, and its SHA-1."""

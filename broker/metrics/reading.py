@@ -12,9 +12,7 @@ from datetime import UTC, datetime
 from itertools import chain, islice, product
 from typing import Any
 
-from redis import Redis
-
-from broker.link.scripts import Call, Scripts, Step
+from broker.link.scripts import Call, Connected, Step
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
 from broker.records.job_kinds import PREDICTION, kind_of, queue_names, readable_kinds, trainer_queues
@@ -72,12 +70,9 @@ class Snapshot:
         return sum(self.values[metric].values())
 
 
-class MetricsReader:
+class MetricsReader(Connected):
     """Reads a snapshot: at most four round trips, and work that grows with the number of queues, not with that of
     jobs."""
-
-    def __init__(self, connection: Redis) -> None:
-        self._scripts = Scripts(connection)
 
     def read(self, models: Sequence[str]) -> Snapshot:
         """Return what Redis knows, about these models. Raises `RedisError`."""

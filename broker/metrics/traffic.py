@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
-from typing import Any
 
 from redis import Redis
 
-from broker.link.scripts import Call, Scripts, Step
+from broker.link.scripts import Call, Connected, Step
 from broker.metrics import table
 from broker.metrics.reading import Snapshot
 from broker.metrics.table import TRAFFIC, TRAFFIC_STEPS, Metric
@@ -107,13 +106,12 @@ def together(points: Sequence[Point]) -> Point:
     )
 
 
-class TrafficRecorder:
+class TrafficRecorder(Connected):
     """Adds to the rings what the counters have gained."""
 
     def __init__(self, connection: Redis, models: Callable[[], Sequence[str]], read: _Read) -> None:
         """`read` returns the metrics of these models (`broker.metrics.reading.MetricsReader.read`)."""
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
+        super().__init__(connection)
         self._models = models
         self._read = read
         self._last: Mapping[str, str] = {}
@@ -147,11 +145,8 @@ class TrafficRecorder:
         time.sleep(max(0.0, pause - RECORD_EVERY))
 
 
-class TrafficReader:
+class TrafficReader(Connected):
     """Reads the rings. Raises `RedisError`."""
-
-    def __init__(self, connection: Redis) -> None:
-        self._scripts = Scripts(connection)
 
     def read(self, period: Period, models: Sequence[str | None]) -> list[list[Point]]:
         """Return the points of each model or version (`loan@3`; None: of all models together), the oldest first; the

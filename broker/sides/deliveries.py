@@ -11,7 +11,7 @@ from typing import Any
 from redis import Redis
 
 from broker.link.outbox import Outbox
-from broker.link.scripts import Call, Scripts
+from broker.link.scripts import Call, Connected
 from broker.records.job_kinds import kind_of
 from broker.records.job_records import dumps
 from broker.state.job_reading import read_jobs
@@ -73,13 +73,12 @@ class Delivery(Planned):
     job: Job | None = None
 
 
-class Deliveries:
+class Deliveries(Connected):
     """All deliveries. Several senders may use them at once. Every method is harmless to repeat and raises
     `redis.exceptions.RedisError`. What they send also has what is in `outbox`."""
 
     def __init__(self, connection: Redis, outbox: Outbox) -> None:
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
+        super().__init__(connection)
         self._outbox = outbox
 
     def ended(self, most: int) -> list[Ended]:

@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 
 from broker.link.outbox import Outbox
-from broker.link.scripts import Call, Scripts
+from broker.link.scripts import Call, Connected
 from broker.records.job_kinds import PREDICTION, queue_names
 from broker.records.job_records import finished, payload_of, plain
 from broker.records.lease_groups import place_of
@@ -76,7 +76,7 @@ class Batch:
     taken_at: float = field(default_factory=time.perf_counter)
 
 
-class ScorerQueue:
+class ScorerQueue(Connected):
     """The prediction jobs, as one scorer sees them. All methods raise `redis.exceptions.RedisError`.
 
     `incarnation` must be registered (`broker.sides.supervisor`), by this process or another. What it sends also has
@@ -84,8 +84,7 @@ class ScorerQueue:
     """
 
     def __init__(self, connection: Redis, incarnation: str, outbox: Outbox | None = None) -> None:
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
+        super().__init__(connection)
         self._outbox = outbox or Outbox(connection)
         self._incarnation = incarnation
         self._own_bell = f"{_BELL}:scorer:{place_of(incarnation)}"

@@ -7,11 +7,10 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from redis import Redis
 
-from broker.link.scripts import Scripts
+from broker.link.scripts import Connected
 from broker.records.job_kinds import PREDICTION, kind_of
 from broker.records.job_records import failed
 from broker.records.lease_groups import SCORERS, LeaseGroup, place_of, worker_of
@@ -52,7 +51,7 @@ class Spared:
         return self.models if self.slot in ("*", place_of(inc)) else frozenset()
 
 
-class Leases:
+class Leases(Connected):
     """The leases of one group. All methods are harmless to repeat and raise `redis.exceptions.RedisError`."""
 
     def __init__(
@@ -65,8 +64,7 @@ class Leases:
     ) -> None:
         """`lease` is in seconds, and so is what `clock` returns."""
         self._group = group
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
+        super().__init__(connection)
         self._lease_ms = round(lease * 1000)
         self._lease = lease
         self._clock = clock

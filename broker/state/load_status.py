@@ -15,7 +15,7 @@ from typing import Any
 
 from redis import Redis
 
-from broker.link.scripts import Scripts
+from broker.link.scripts import Connected, Scripts
 from contract.model.repository import NAME
 
 WORKERS = "mg:workers"
@@ -67,14 +67,13 @@ class LoadStatus:
         return json.dumps(failures, sort_keys=True) if failures else ""
 
 
-class LoadStatusPublisher:
+class LoadStatusPublisher(Connected):
     """Reports the load status of one worker. The methods are harmless to repeat and raise
     `redis.exceptions.RedisError`."""
 
     def __init__(self, connection: Redis, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         """A status expires after `ttl` seconds; `clock` returns seconds."""
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
+        super().__init__(connection)
         self._ttl = ttl
         self._clock = clock
         self._published: tuple[str, str] | None = None

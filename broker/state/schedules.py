@@ -25,7 +25,7 @@ from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 
 from broker.access.signatures import Signer
-from broker.link.scripts import Scripts
+from broker.link.scripts import Connected
 from broker.records.job_kinds import TRAINING
 from broker.records.job_records import dumps
 from broker.state.trainer_jobs import TooManyWaiting, training_job
@@ -105,13 +105,12 @@ def next_run(cron: str, after: datetime) -> datetime:
     return run_at
 
 
-class Schedules:
+class Schedules(Connected):
     """All schedules, at most one a model. Raises `redis.exceptions.RedisError`."""
 
     def __init__(self, connection: Redis, signer: Signer, *, timeout: int, result_ttl: int) -> None:
         """`timeout` of a training and `result_ttl` of one that has ended are in seconds."""
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
+        super().__init__(connection)
         self._signer = signer
         self._registry: Any = ScheduledJobRegistry(TRAINING.queue, connection=connection, serializer=JSONSerializer)
         self._ttls = {"timeout": timeout, "result_ttl": result_ttl}

@@ -8,10 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from redis import Redis
-
-from broker.link.durability import Durability
-from broker.link.scripts import Call, Scripts
+from broker.link.durability import Durable
 from broker.records.job_kinds import job_events
 from broker.records.job_records import dumps
 from contract.work.jobs import timestamp
@@ -46,14 +43,8 @@ class TooManyWebhooks(Exception):
     """The limit is reached; the message says what to do."""
 
 
-class Webhooks:
+class Webhooks(Durable):
     """All subscriptions. Raises `redis.exceptions.RedisError`."""
-
-    def __init__(self, connection: Redis, durability: Durability | None = None) -> None:
-        """`durability` says when a change is made."""
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
-        self._durability = durability or Durability()
 
     def all(self) -> list[Subscription]:
         """Return the subscriptions by name. One round trip."""
@@ -73,8 +64,7 @@ class Webhooks:
         if readable(present) != before:
             return False
         entry = "" if after is None else dumps(after.to_json())
-        call = Call("change_webhooks", [name, entry, present, MOST])
-        (answer,) = self._durability.send(self._scripts.send, [call])
+        answer = self._write("change_webhooks", [name, entry, present, MOST])
         if answer == -1:
             raise TooManyWebhooks(f"there are {MOST} webhooks already; delete one first")
         return bool(answer)

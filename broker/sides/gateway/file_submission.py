@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from broker.link.durability import Durability
+from broker.link.durability import Durability, Durable
 from broker.link.idempotency import made_in
-from broker.link.scripts import Call, Scripts
 from broker.records.job_kinds import FILE_PREDICTION
 from broker.records.job_records import job_data
 from contract.work.jobs import FileRequest
@@ -30,7 +29,7 @@ class FileSubmission:
     idempotency: str = ""
 
 
-class FileJobs:
+class FileJobs(Durable):
     """Submits file predictions. Raises `redis.exceptions.RedisError`."""
 
     def __init__(
@@ -38,10 +37,9 @@ class FileJobs:
     ) -> None:
         """`timeout`, of one step, and `result_ttl`, of one that has ended, are in seconds. `durability` says when a job
         is accepted."""
-        self._scripts = Scripts(connection)
+        super().__init__(connection, durability)
         self._timeout = timeout
         self._result_ttl = result_ttl
-        self._durability = durability or Durability()
 
     def submit(self, job: FileSubmission, most: int) -> str | None:
         """Submit a job whose file is in its folder, and return its id, or that of an earlier request with the same
@@ -66,6 +64,5 @@ class FileJobs:
         fields |= {name: text for name, text in further.items() if text}
         queue = FILE_PREDICTION.queue_of(file_request.model, job.owner)
         flat = [part for field in fields.items() for part in field]
-        call = Call("enqueue", [queue, job.id, expires, "", most, *flat])
-        (answer,) = self._durability.send(self._scripts.send, [call])
+        answer = self._write("enqueue", [queue, job.id, expires, "", most, *flat])
         return (made_in(answer) or job.id) if answer else None

@@ -13,10 +13,10 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from broker.link.durability import Durability
+from broker.link.durability import Durability, Durable
 from broker.link.idempotency import ConflictReason, IdempotencyConflict, made_in
 from broker.link.outbox import Outbox
-from broker.link.scripts import Call, Scripts, Step
+from broker.link.scripts import Call, Connected, Step
 from broker.records.job_kinds import PREDICTION, JobKind, indexes_of
 from broker.records.job_records import STATUSES, echo, further_fields, job_data
 from broker.sides.gateway.listing import ALL_JOBS, JobFilter, Listing, Page
@@ -92,11 +92,8 @@ class JobState:
     log: int
 
 
-class JobWatch:
+class JobWatch(Connected):
     """Looks at jobs. Raises `redis.exceptions.RedisError`."""
-
-    def __init__(self, connection: Redis) -> None:
-        self._scripts = Scripts(connection)
 
     def look(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         """Return how far these jobs are. One round trip."""
@@ -130,7 +127,7 @@ class Backlog:
     seconds: float | None
 
 
-class Jobs:
+class Jobs(Durable):
     """All jobs. Every method is harmless to repeat and raises `redis.exceptions.RedisError`."""
 
     def __init__(
@@ -145,10 +142,8 @@ class Jobs:
     ) -> None:
         """`timeout`, for scoring one job, and `result_ttl`, of one that has ended, are in seconds. `outbox` leaves with
         the jobs that are submitted; `durability` decides when they are accepted."""
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
+        super().__init__(connection, durability)
         self._outbox = outbox or Outbox(connection)
-        self._durability = durability or Durability()
         self._room = RoomMaker(connection)
         self._first_expiry: TtlCache[str, float | None] = TtlCache(1)
         self._listing = Listing(connection, self._scripts)

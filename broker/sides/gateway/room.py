@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from redis import Redis
 
-from broker.link.scripts import Call, Scripts
+from broker.link.scripts import Call, Connected
 from broker.records.job_kinds import PREDICTION, Seen, queue_names
 
 SHARE = 0.7
@@ -24,13 +23,12 @@ _REST = 1.0
 """Seconds until the next look, after one that found nothing to delete."""
 
 
-class RoomMaker:
+class RoomMaker(Connected):
     """Makes room among finished predictions. Every method is harmless to repeat and raises `RedisError`."""
 
     def __init__(self, connection: Redis, *, share: float = SHARE, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` returns seconds."""
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
+        super().__init__(connection)
         self._share = share
         self._clock = clock
         self._not_before = float("-inf")

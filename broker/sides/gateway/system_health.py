@@ -15,9 +15,9 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from broker.access.key_store import KEYS
-from broker.link.durability import Durability
+from broker.link.durability import Durability, Durable
 from broker.link.faults import FULL, SlowDiskError, fault_of
-from broker.link.scripts import Call, Scripts, Step
+from broker.link.scripts import Call, Connected, Step
 from broker.records.job_kinds import PREDICTION
 from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
 from broker.state.load_status import (
@@ -64,15 +64,13 @@ class SystemHealth:
     lost: bool = False
 
 
-class HealthCheck:
+class HealthCheck(Durable):
     """Tries a write as a repair does it, and another as a prediction does it."""
 
     def __init__(self, connection: Redis, max_queue_rows: int, durability: Durability) -> None:
         """`connection` needs a short timeout and should not retry. `durability` decides when a job is accepted."""
-        self._redis: Any = connection
-        self._scripts = Scripts(connection)
+        super().__init__(connection, durability)
         self._max_queue_rows = max_queue_rows
-        self._durability = durability
         self._full = False
 
     def run(self) -> SystemHealth:
@@ -142,7 +140,7 @@ class HealthCheck:
     def _waits_for_the_disk(self) -> bool:
         """Write as a prediction does."""
         try:
-            self._durability.send(self._scripts.send, [Call("try_write", ["job"])])
+            self._write("try_write", ["job"])
         except SlowDiskError:
             return True
         return False
@@ -184,11 +182,8 @@ class TrainerProcess:
     job: str | None
 
 
-class ProcessReader:
+class ProcessReader(Connected):
     """Reads the processes. Raises `RedisError`."""
-
-    def __init__(self, connection: Redis) -> None:
-        self._scripts = Scripts(connection)
 
     def read(self) -> tuple[list[Worker], list[TrainerProcess]]:
         """Return the workers by name, and the trainer's processes by queue. Two round trips."""

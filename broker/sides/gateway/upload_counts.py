@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from redis import Redis
-
-from broker.link.scripts import Scripts
+from broker.link.scripts import Connected
 from contract.settings import MB
 from contract.work.api_keys import Key
 from contract.work.quotas import Quota
@@ -12,11 +10,8 @@ from contract.work.quotas import Quota
 DAY = 86_400
 
 
-class UploadCounts:
+class UploadCounts(Connected):
     """Counts uploads. Raises `redis.exceptions.RedisError`."""
-
-    def __init__(self, connection: Redis) -> None:
-        self._scripts = Scripts(connection)
 
     def count(self, key: Key, upload: str, size: int) -> tuple[bool, Quota] | None:
         """Count `size` bytes of the upload with the id `upload`. Returns whether the allowance of today suffices, and
