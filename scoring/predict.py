@@ -12,7 +12,7 @@ from modelgate_kernels import ModelKernel
 
 from contract.errors import Code, Failure
 from contract.model.manifest import ManifestDraft, ModelManifest
-from contract.model.signature import PREDICT, Method, Output, OutputKind
+from contract.model.signature import PREDICT, Output, OutputKind
 from contract.row import Answer, Row
 from scoring.answers import (
     InvalidAnswer,
@@ -82,32 +82,29 @@ def predict_each(
 
 
 def _each(
-    estimator: Any,
-    manifest: Manifest,
-    parts: Sequence[Sequence[Row]],
-    method: str,
-    kernel: ModelKernel | None,
+    estimator: Any, manifest: Manifest, parts: Sequence[Sequence[Row]], method: str, kernel: ModelKernel | None
 ) -> Sequence[Prediction | InvalidAnswer]:
     rows = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
+    signature, artifact = manifest.signature, manifest.artifact
     try:
-        if method == PREDICT.name and manifest.signature.outputs:
-            return _predicted(estimator, manifest, rows, _spans(parts), kernel)
-        described = manifest.signature.method(method)
+        if method == PREDICT.name and signature.outputs:
+            values, tables, scores = _returned(manifest, predict_rows, estimator, rows, signature, artifact, kernel)
+            return _predicted(values, tables, scores, signature.outputs, len(rows), _spans(parts))
+        described = signature.method(method)
         if described is None:
             raise InvalidAnswer(f"has no {method[:64]!r}")
-        return _called(estimator, manifest, rows, _spans(parts), described, kernel)
+        values = _returned(manifest, call_method, estimator, rows, signature, artifact, method, kernel)
+        answers = answers_of(values, described, signature, len(rows))
+        return [Prediction(part := answers[span], None, _warnings(part)) for span in _spans(parts)]
     except InvalidAnswer as error:
         raise manifest.error(Code.MODEL_ERROR, str(error)) from error
 
 
 def _predicted(
-    estimator: Any, manifest: Manifest, rows: Sequence[Row], spans: Sequence[slice], kernel: ModelKernel | None
+    values: Any, tables: Any, scores: Any, outputs: Sequence[Output], rows: int, spans: Sequence[slice]
 ) -> Sequence[Prediction | InvalidAnswer]:
-    outputs = manifest.signature.outputs
-    values, tables, scores = _returned(
-        manifest, predict_rows, estimator, rows, manifest.signature, manifest.artifact, kernel
-    )
-    columns = columns_of(values, outputs, len(rows))
+    """Return the predictions of each part in what `predict_rows` has returned."""
+    columns = columns_of(values, outputs, rows)
     converted = (all_plain(column, output) for column, output in zip(columns, outputs, strict=True))
     plain = [values for values in converted if values is not None]
     valid = len(plain) == len(outputs)
@@ -118,7 +115,7 @@ def _predicted(
         answers = [_checked(columns, span, outputs) for span in spans]
     if all(isinstance(answer, InvalidAnswer) for answer in answers):
         return [answer for answer in answers if isinstance(answer, InvalidAnswer)]
-    by_label = None if tables is None else probabilities_by_label(tables, outputs, len(rows))
+    by_label = None if tables is None else probabilities_by_label(tables, outputs, rows)
     score = None if scores is None else each_plain(scores.tolist(), _SCORE)
     return [
         answer
@@ -149,20 +146,6 @@ def predict_columns(
     if scores is not None:
         added.append(np.where(np.isfinite(scores), scores, np.nan))
     return [*map(with_label_names, plain, outputs), *added]
-
-
-def _called(
-    estimator: Any,
-    manifest: Manifest,
-    rows: Sequence[Row],
-    spans: Sequence[slice],
-    method: Method,
-    kernel: ModelKernel | None,
-) -> Sequence[Prediction]:
-    signature = manifest.signature
-    values = _returned(manifest, call_method, estimator, rows, signature, manifest.artifact, method.name, kernel)
-    answers = answers_of(values, method, signature, len(rows))
-    return [Prediction(part := answers[span], None, _warnings(part)) for span in spans]
 
 
 def _returned(manifest: Manifest, function: Callable[..., Any], *arguments: Any) -> Any:
