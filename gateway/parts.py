@@ -13,9 +13,9 @@ from broker.access.audit_log import AuditLog
 from broker.access.key_store import Keys, KeyUses, Sessions
 from broker.access.signatures import Signer
 from broker.link.connection import connect
-from broker.link.durability import Durability
 from broker.link.idempotency import IdempotencyRecords
 from broker.link.outbox import Outbox
+from broker.link.scripts import Durability
 from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
 from broker.metrics.traffic import TrafficReader, TrafficRecorder

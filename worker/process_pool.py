@@ -17,10 +17,9 @@ from contract.errors import Code, Failure
 from contract.settings import MB
 from runtime.backoff import Backoff
 from runtime.liveness import Silence
-from runtime.output import PrintedLines
 from worker import memory
 from worker.activity import ActivityTable
-from worker.processes import ScorerExit, ScorerProcess, TemplateProcess
+from worker.processes import PrintedLines, ScorerExit, ScorerProcess, TemplateProcess
 
 log = logging.getLogger("worker")
 

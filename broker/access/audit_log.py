@@ -15,8 +15,7 @@ import orjson
 from redis import Redis
 from redis.exceptions import RedisError
 
-from broker.link.durability import Durability
-from broker.link.scripts import Call, Scripts
+from broker.link.scripts import Call, Durability, Scripts
 from broker.records.job_records import dumps
 from contract.work.api_keys import without_keys
 from contract.work.jobs import timestamp

@@ -17,9 +17,8 @@ from typing import Any
 
 from redis import Redis
 
-from broker.link.durability import Durability, Durable
 from broker.link.idempotency import InFlight, made_in
-from broker.link.scripts import Call, Connected
+from broker.link.scripts import Call, Connected, Durability, Durable
 from broker.records.job_records import dumps
 from contract.work.api_keys import Key
 from contract.work.jobs import timestamp

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from broker.link.durability import Durable
+from broker.link.scripts import Durable
 
 _SAME = b"same "
 

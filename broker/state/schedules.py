@@ -31,9 +31,8 @@ from broker.records.job_records import dumps
 from broker.state.trainer_jobs import TooManyWaiting, training_job
 from contract.errors import ModelgateError
 from contract.retention import Retention
-from contract.work.api_keys import EVERYBODY, Key
+from contract.work.api_keys import EVERYBODY, Key, most_of_one_owner
 from contract.work.jobs import timestamp
-from contract.work.quotas import most_of_one_owner
 from contract.work.training import TrainingRequest
 
 KEY = "mg:schedules"

@@ -12,9 +12,8 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
 from broker.access.signatures import Signer
-from broker.link.durability import Durability
 from broker.link.idempotency import made_in
-from broker.link.scripts import Call, Scripts
+from broker.link.scripts import Call, Durability, Scripts
 from broker.records.job_kinds import TRAINING, JobKind
 from contract.work.training import TrainingRequest
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from broker.link.durability import Durable
+from broker.link.scripts import Durable
 from broker.records.job_kinds import job_events
 from broker.records.job_records import dumps
 from contract.work.jobs import timestamp

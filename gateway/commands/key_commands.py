@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 from broker.access.audit_log import COMMAND_LINE, AuditEntry, AuditLog
 from broker.access.key_store import IssuedKey, Keys
 from broker.link.connection import connect
-from broker.link.durability import Durability
 from broker.link.faults import fault_of
+from broker.link.scripts import Durability
 from contract.errors import SettingsError
 from contract.model.repository import Repository
 from contract.redis_url import own_redis, without_passwords

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from flask import Response
 
+from contract.work.api_keys import Quota
 from contract.work.jobs import Job
-from contract.work.quotas import Quota
 from gateway.protocols import native
 
 if TYPE_CHECKING:

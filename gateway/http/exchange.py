@@ -10,8 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from contract.work.api_keys import EVERYBODY, Key
-from contract.work.quotas import Quota
+from contract.work.api_keys import EVERYBODY, Key, Quota
 from contract.work.request_ids import RequestIds
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import Any
 
 from contract.json_objects import Errors, Object
 from contract.wording import Suggestions
-from contract.work.api_keys import Key, Scope
-from contract.work.quotas import Quota
+from contract.work.api_keys import Key, Quota, Scope
 from gateway.problems.codes import STATUSES, ProblemCode
 
 _SENTENCES = 5

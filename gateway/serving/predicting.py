@@ -20,9 +20,8 @@ from contract.model.signature import PREDICT
 from contract.rows.coercion import coerce
 from contract.rows.instances import Instances
 from contract.wording import listed
-from contract.work.api_keys import EVERYBODY, Detail, Key
+from contract.work.api_keys import EVERYBODY, Detail, Key, Quota, most_of_one_owner
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
-from contract.work.quotas import Quota, most_of_one_owner
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from gateway.problems.terse import terse_errors

@@ -12,8 +12,7 @@ from redis.exceptions import RedisError
 
 from broker.sides.gateway.upload_counts import UploadCounts
 from contract.settings import MB
-from contract.work.api_keys import Key
-from contract.work.quotas import Quota
+from contract.work.api_keys import Key, Quota
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 

@@ -21,7 +21,7 @@ from contract.errors import Code, ModelgateError
 from contract.files import free_share
 from contract.retention import Retention
 from contract.settings import MB, Settings
-from contract.work.quotas import PER_FREE
+from contract.work.api_keys import PER_FREE
 from runtime.spool.names import SUFFIX, FileFolder, tag_of_upload, upload_name
 
 _PATIENCE, _PAUSE = 1.0, 0.002

@@ -14,8 +14,8 @@ from broker.records.lease_groups import SCORERS
 from broker.sides.gateway.job_client import Limit
 from broker.sides.scorer import BatchLimits
 from contract.errors import Code, Failure
+from contract.work.api_keys import PER_FREE
 from contract.work.jobs import PredictionJob, PredictionOutcome
-from contract.work.quotas import PER_FREE
 
 OPEN = ("queued", "started")
 SEVERAL = "+"

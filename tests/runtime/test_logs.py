@@ -218,7 +218,7 @@ say(True)
 def test_printed_lines_become_events() -> None:
     program = """
 import os
-from runtime.output import PrintedLines
+from worker.processes import PrintedLines
 printed = PrintedLines(lambda line: log.info("prints: %s", line))
 os.write(printed.write_end, b"a\\xff\\n\\nb" + b"c" * 5000 + b"\\nd\\nhalf")
 printed.read()

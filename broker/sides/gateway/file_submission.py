@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from broker.link.durability import Durability, Durable
 from broker.link.idempotency import made_in
+from broker.link.scripts import Durability, Durable
 from broker.records.job_kinds import FILE_PREDICTION
 from broker.records.job_records import job_data
 from contract.work.jobs import FileRequest

@@ -13,10 +13,9 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from broker.link.durability import Durability, Durable
 from broker.link.idempotency import ConflictReason, IdempotencyConflict, made_in
 from broker.link.outbox import Outbox
-from broker.link.scripts import Call, Connected, Step
+from broker.link.scripts import Call, Connected, Durability, Durable, Step
 from broker.records.job_kinds import PREDICTION, JobKind, indexes_of
 from broker.records.job_records import STATUSES, echo, further_fields, job_data
 from broker.sides.gateway.listing import ALL_JOBS, JobFilter, Listing, Page
@@ -24,9 +23,8 @@ from broker.sides.gateway.room import RoomMaker
 from broker.state.job_reading import job_of, read_jobs, read_step
 from contract.model.signature import PREDICT
 from contract.row import ColumnarRows
-from contract.work.api_keys import Limits
+from contract.work.api_keys import PER_FREE, Limits, Quota
 from contract.work.jobs import Job, PredictionJob
-from contract.work.quotas import PER_FREE, Quota
 from runtime.ttl_cache import TtlCache
 
 _MICROSECONDS = 1_000_000

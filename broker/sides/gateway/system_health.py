@@ -15,9 +15,8 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from broker.access.key_store import KEYS
-from broker.link.durability import Durability, Durable
 from broker.link.faults import FULL, SlowDiskError, fault_of
-from broker.link.scripts import Call, Connected, Step
+from broker.link.scripts import Call, Connected, Durability, Durable, Step
 from broker.records.job_kinds import PREDICTION
 from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
 from broker.state.load_status import (

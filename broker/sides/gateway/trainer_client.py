@@ -9,9 +9,8 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from broker.access.signatures import Signer
-from broker.link.durability import Durability
 from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFlight
-from broker.link.scripts import Scripts
+from broker.link.scripts import Durability, Scripts
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING
 from broker.state.job_reading import read_end, read_jobs
 from broker.state.trainer_jobs import (

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from broker.link.scripts import Connected
 from contract.settings import MB
-from contract.work.api_keys import Key
-from contract.work.quotas import Quota
+from contract.work.api_keys import Key, Quota
 
 DAY = 86_400
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
-from broker.link.durability import Durability
 from broker.link.faults import SlowDiskError
+from broker.link.scripts import Durability
 from broker.sides.gateway.job_client import ACCEPTED, Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
 from contract.work.training import TrainingRequest

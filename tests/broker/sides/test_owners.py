@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from redis import Redis
 
-from broker.link.durability import Durability
+from broker.link.scripts import Durability
 from broker.metrics.reading import MetricsReader
 from broker.metrics.table import QUEUE_AGE, QUEUE_JOBS, QUEUE_ROWS
 from broker.sides.gateway.job_client import ACCEPTED, Backlog, Jobs, Limit

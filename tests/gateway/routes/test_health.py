@@ -18,9 +18,8 @@ from redis import Redis
 
 from broker.access.key_store import KEYS
 from broker.link.connection import connect
-from broker.link.durability import Durability
 from broker.link.faults import FULL
-from broker.link.scripts import Scripts
+from broker.link.scripts import Durability, Scripts
 from broker.sides.gateway.system_health import HealthCheck, SystemHealth
 from broker.sides.supervisor import Leases
 from broker.state.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
