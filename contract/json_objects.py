@@ -194,6 +194,16 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
+def as_sent(_field: str, value: Any, _errors: Errors) -> Any:
+    """Return the value: any is allowed."""
+    return value
+
+
+def or_null(read: Callable[[str, Any, Errors], Any]) -> Callable[[str, Any, Errors], Any]:
+    """Return the reader of a value that may be null."""
+    return lambda field, value, errors: None if value is None else read(field, value, errors)
+
+
 def made_by(read: Callable[[Any], T]) -> Callable[[str, Any, Errors], T]:
     """Return the reader of a value whose field needs no name; `read` may raise `WrongValue`."""
     return lambda _field, value, _errors: read(value)

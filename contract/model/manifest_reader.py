@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from contract.errors import Code, ModelgateError
-from contract.json_objects import Errors, ListOf, Object, Rule, is_number, one_of, repeated
+from contract.json_objects import Errors, ListOf, Object, Rule, as_sent, is_number, one_of, or_null, repeated
 from contract.model.signature import PREDICT, Kind, RowFormat, Signature
 from contract.row import Value
 
@@ -77,7 +77,7 @@ def _reader(kind: Any) -> _Read:
     if is_dataclass(kind):
         return _dataclass(cast("type", kind))
     if origin in (Union, types.UnionType) and len(of) == 2 and of[1] is type(None):
-        return _optional(_reader(of[0]))
+        return or_null(_reader(of[0]))
     if origin is tuple:
         needs = "needs {field}, a list; it has {value}"
         plain = _ITEMS.get(of[0])
@@ -85,15 +85,7 @@ def _reader(kind: Any) -> _Read:
         return lambda field, value, errors: tuple(items(field, value, errors))
     if origin is Sequence:
         return lambda field, value, errors: tuple(_SEQUENCE(field, value, errors))
-    return _mapping(_reader(of[1])) if origin is Mapping else _any
-
-
-def _any(_field: str, value: Any, _errors: Errors) -> Any:
-    return value
-
-
-def _optional(read_value: _Read) -> _Read:
-    return lambda field, value, errors: None if value is None else read_value(field, value, errors)
+    return _mapping(_reader(of[1])) if origin is Mapping else as_sent
 
 
 def _enum(kind: type[StrEnum]) -> _Read:

@@ -15,9 +15,11 @@ from contract.json_objects import (
     ListOf,
     Object,
     Rule,
+    as_sent,
     is_encodable,
     is_text,
     one_of,
+    or_null,
     repeated,
     text,
 )
@@ -72,14 +74,6 @@ def edit_signature(signature: Signature, input_format: InputFormat, edits: objec
     return changed
 
 
-def _as_sent(_field: str, value: Any, _errors: Errors) -> Any:
-    return value
-
-
-def _or_null(read: Callable[[str, Any, Errors], Any]) -> Callable[[str, Any, Errors], Any]:
-    return lambda field, value, errors: None if value is None else read(field, value, errors)
-
-
 def _part(**members: Callable[[str, Any, Errors], Any]) -> Object:
     has = "{what} has {name} more than once"
     return Object(members, _UNKNOWN, repeated=("{field}", has), nullable=members)
@@ -99,26 +93,26 @@ _TEXTS = ListOf(
     distinct=True,
 )
 _EDIT = dataclasses.replace(
-    _part(inputs=_as_sent, outputs=_as_sent, methods=_as_sent, id_field=_or_null(_TEXT), format=_as_sent),
+    _part(inputs=as_sent, outputs=as_sent, methods=as_sent, id_field=or_null(_TEXT), format=as_sent),
     repeated=("", "signature has {name} more than once"),
     what="a signature",
     body="signature must be an object",
 )
-_RECORD_INPUT = _part(name=_TEXT, kind=_choice(list(Kind)), guessed=_as_sent)
+_RECORD_INPUT = _part(name=_TEXT, kind=_choice(list(Kind)), guessed=as_sent)
 _INPUT = _part(
     name=_TEXT,
     kind=_choice(list(Kind)),
     nullable=BOOLEAN,
-    categories=_or_null(_TEXTS),
+    categories=or_null(_TEXTS),
     aliases=_TEXTS,
-    format=_as_sent,
-    guessed=_as_sent,
+    format=as_sent,
+    guessed=as_sent,
     naive=BOOLEAN,
     null=_choice(list(Null)),
 )
 _OUTPUT_SAME = ("kind", "probabilities", "scores", "label_names")
-_OUTPUT = _part(**dict.fromkeys(("name", "labels", *_OUTPUT_SAME), _as_sent))
-_METHOD = _part(**dict.fromkeys(("name", "answer", "returned", "names"), _as_sent))
+_OUTPUT = _part(**dict.fromkeys(("name", "labels", *_OUTPUT_SAME), as_sent))
+_METHOD = _part(**dict.fromkeys(("name", "answer", "returned", "names"), as_sent))
 
 
 def _changes(
@@ -290,7 +284,7 @@ def _method(old: Method, change: Mapping[str, Any], where: str, errors: Errors) 
         what = "needs names" if old.answer in _NAMED_FORMS else "answers no list of numbers"
         errors.add(f"{where}.names", "cannot_change", f"{old.name} {what}; leave names out")
         return old
-    names = errors.read(f"{where}.names", edits["names"], _or_null(_TEXTS))
+    names = errors.read(f"{where}.names", edits["names"], or_null(_TEXTS))
     if names is not None and old.names is not None and len(names) != len(old.names):
         count = f"{len(old.names)} numbers a row, and names has {len(names)}"
         errors.add(f"{where}.names", "wrong_length", f"{old.name} answers {count}; give each number one")

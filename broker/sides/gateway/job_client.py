@@ -144,7 +144,7 @@ class Jobs(Durable):
         self._outbox = outbox or Outbox(connection)
         self._room = RoomMaker(connection)
         self._first_expiry: TtlCache[str, float | None] = TtlCache(1)
-        self._listing = Listing(connection, self._scripts)
+        self._listing = Listing(connection)
         self._result_ttl = result_ttl
         self._header = (timeout, result_ttl, max_queue_rows, PER_FREE)
 

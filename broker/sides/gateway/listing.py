@@ -7,11 +7,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
-from redis import Redis
-
-from broker.link.scripts import Call, Scripts
+from broker.link.scripts import Call, Connected
 from broker.records.job_kinds import ENDS, kind_of, queue_names, readable_kinds
 from broker.records.job_records import dumps
 from broker.state.job_reading import job_fields, job_of
@@ -94,12 +91,8 @@ class _Position:
         return cls(section, within, job_id)
 
 
-class Listing:
+class Listing(Connected):
     """Pages of jobs, read from the queues and indexes alone."""
-
-    def __init__(self, connection: Redis, scripts: Scripts) -> None:
-        self._redis: Any = connection
-        self._scripts = scripts
 
     def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> Page:
         """Return at most `limit` (1 to `LARGEST_PAGE`) of the wanted jobs.
