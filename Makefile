@@ -77,7 +77,7 @@ slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; half an h
 	@$(PYTEST) -m slow
 
 system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
-	@$(BIN)/python -m pytest tests/qa/system -rs
+	@$(BIN)/python -m pytest tests/qa/system -rs -n 2 --dist loadfile --no-loadscope-reorder
 
 lock: $(VENV)/dev.stamp  ## compile the locks in requirements/
 	@requirements/compile

@@ -1,7 +1,8 @@
-"""One compose stack for all tests of this folder."""
+"""One compose stack for all tests that a process runs."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 
@@ -24,7 +25,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         os.chown(models_dir, owner, owner)
     stack = Stack(models_dir, owner)
     try:
-        stack.compose("build", timeout=900)
+        with (tmp_path_factory.getbasetemp().parent / "build.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the next process finds all in the cache
+            stack.compose("build", timeout=900)
         stack.up()
         yield stack
     finally:
