@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Flask
 from werkzeug.routing import Rule
@@ -72,9 +72,6 @@ from gateway.routes.predictions import Predictions
 from gateway.serving.model_versions import refuse_model
 from gateway.serving.repository_commands import RunCommand
 from runtime.tracing import start_tracing
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _FIELDS = BodyLimit.of_request(1024)
 """What the fields and the heads beside a file may take: heads of more take seconds to read."""

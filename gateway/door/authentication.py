@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
+from wsgiref.types import WSGIEnvironment
 
 from redis.exceptions import RedisError
 
@@ -23,9 +24,6 @@ from gateway.http.rules import Level, Route
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from runtime.ttl_cache import TtlCache
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 CACHED = 2.0
 """Seconds for which a process caches a key. A revoked key is refused after at most twice that time: while one request

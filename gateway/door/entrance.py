@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
@@ -31,10 +32,6 @@ from gateway.http.problem_answers import response_to
 from gateway.http.rules import Level, Route, RouteLevel
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem, missing_scope
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
 
 _NO_ROUTE = Route("/", level=Level.OWN, docs=Operation("none", "No route", {}))
 """For a request without a route, which must pass the checks of `own`. Then Flask answers it with 404."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from gateway.http.rules import Route
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 _PATH = re.compile(r"/v1/models/([^/]+)/predict", re.ASCII)
 

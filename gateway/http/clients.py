@@ -6,13 +6,11 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from gateway.http.exchange import current, travelling_ids
 from gateway.serving.predicting import RequestContext
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _ESTABLISHED = 1
 _TCP_INFO = getattr(socket, "TCP_INFO", None)  # Linux has it

@@ -9,14 +9,13 @@ from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from contract.work.api_keys import EVERYBODY, Key
 from contract.work.quotas import Quota
 from contract.work.request_ids import RequestIds
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
     from contract.model.manifest import ModelManifest
     from gateway.http.rules import Route
 

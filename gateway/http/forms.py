@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
+from wsgiref.types import WSGIEnvironment
 
 from flask import Request
 from werkzeug.datastructures import MultiDict
@@ -26,9 +27,6 @@ from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import MalformedBody, Problem
 from gateway.serving.spool import GatewaySpool
 from runtime.spool.store import IncomingUpload
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _MAX_PARTS, _MAX_PARTS_OF_UPLOAD = 1000, 50
 """Fields and files of one form."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from io import BytesIO
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from werkzeug.http import parse_options_header
 
@@ -15,9 +15,6 @@ from gateway.http.media_types import MULTIPART, is_json, media_type
 from gateway.http.rules import Route
 from gateway.protocols.idempotency import idempotency
 from gateway.protocols.preferences import preferences
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _OPTIONS = ("HTTP_CANCEL_AFTER", "HTTP_WEBHOOK_URL", "HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT")
 """The headers that change a job; `Prefer` has one more."""

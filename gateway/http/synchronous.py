@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from broker.sides.gateway.receipts import Receipts
 from contract.model.manifest import ModelManifest
@@ -20,10 +20,6 @@ from gateway.http.operations import KEPT
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from gateway.serving.predicting import PredictionOptions, Predictor
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
 
 PROBLEMS = (
     *("404 no_current_version", "404 unknown_method", "413 too_many_rows"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from broker.state.webhook_store import EVENTS
 from contract.json_objects import Errors, ListOf, Object, WrongValue, made_by, one_of
@@ -14,9 +15,6 @@ from contract.work.jobs import timestamp
 from contract.work.webhooks import AllowedTargets, Subscription, target
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem, read_valid
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 
 def webhook_url(environ: WSGIEnvironment, allowed: AllowedTargets | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Request, Response, request
 
@@ -37,9 +37,6 @@ from gateway.protocols.preferences import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import PredictionOptions, Predictor
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 DEFAULT_WAIT = 10
 """Seconds that a prediction waits by default if it is in a query, or asks for CSV."""

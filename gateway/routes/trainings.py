@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Response, request
 
@@ -46,9 +46,6 @@ from gateway.serving.model_versions import check_new_name
 from gateway.serving.replays import Replays
 from gateway.serving.spool import GatewaySpool
 from gateway.serving.trainings import ScheduleState, Trainings, default_recipe
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 SCHEDULE_BODY = BodyLimit.of_request(16)
 """All schedules with their requests are read every second."""

@@ -7,7 +7,8 @@ user who runs the gateway.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Response, request
 
@@ -31,9 +32,6 @@ from gateway.protocols.training_requests import accepted, alias
 from gateway.serving.model_versions import check_model, check_new_name, resolve
 from gateway.serving.repository_commands import RunCommand, run
 from gateway.serving.spool import GatewaySpool
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _OFF = (
     "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"
