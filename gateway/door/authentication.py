@@ -21,8 +21,7 @@ from gateway.door.default_keys import DefaultKeys
 from gateway.door.sessions import BrowserSessions
 from gateway.http.exchange import current
 from gateway.http.rules import Level, Route
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from runtime.ttl_cache import TtlCache
 
 CACHED = 2.0

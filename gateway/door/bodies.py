@@ -7,8 +7,7 @@ from wsgiref.types import WSGIEnvironment
 from werkzeug.sansio.utils import get_content_length
 
 from gateway.http.rules import BodyLimit
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import MalformedBody, Problem
+from gateway.problems import MalformedBody, Problem, ProblemCode
 
 
 class Body:

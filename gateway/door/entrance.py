@@ -30,8 +30,7 @@ from gateway.http.idempotency import note_request
 from gateway.http.operations import Operation
 from gateway.http.problem_answers import response_to
 from gateway.http.rules import Level, Route, RouteLevel
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, missing_scope
+from gateway.problems import Problem, ProblemCode, missing_scope
 
 _NO_ROUTE = Route("/", level=Level.OWN, docs=Operation("none", "No route", {}))
 """For a request without a route, which must pass the checks of `own`. Then Flask answers it with 404."""

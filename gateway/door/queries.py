@@ -6,8 +6,7 @@ from urllib.parse import parse_qs
 
 from contract.suggestions import Suggestions
 from contract.wording import listed, shown
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 
 def check_query(query: str, known: frozenset[str]) -> None:

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from broker.sides.gateway.watching import JobState
 from contract.work.jobs import Job
-from gateway.problems.problem import Problem
+from gateway.problems import Problem
 from gateway.protocols import event_stream
 from gateway.serving.job_events import Watcher
 from runtime.exact_json import loads

@@ -23,8 +23,7 @@ from gateway.http.exchange import current
 from gateway.http.idempotency import note_content
 from gateway.http.media_types import MULTIPART, URLENCODED, check_form, file_in_form
 from gateway.http.rules import SMALL_BODY
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import MalformedBody, Problem
+from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.serving.spool import GatewaySpool
 from runtime.spool.store import IncomingUpload
 

@@ -7,8 +7,7 @@ from wsgiref.types import WSGIEnvironment
 
 from werkzeug.http import parse_options_header
 
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols.csv_rows import AS_CSV
 
 URLENCODED, MULTIPART, CSV = "application/x-www-form-urlencoded", "multipart/form-data", "text/csv"

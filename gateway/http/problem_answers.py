@@ -18,8 +18,8 @@ from contract.errors import InvalidInstances, ModelgateError
 from contract.work.api_keys import Detail
 from gateway.http.answers import json_response, quota_headers
 from gateway.http.exchange import caller, current_route, note_problem
-from gateway.problems.codes import STATUSES, ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.codes import STATUSES
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
 from gateway.serving.predicting import PredictionFailed
 from gateway.serving.repository_commands import CommandFailed

@@ -17,8 +17,7 @@ from gateway.http.clients import hung_up, request_context
 from gateway.http.exchange import caller, current, noted
 from gateway.http.media_types import check_coding
 from gateway.http.operations import KEPT
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.predicting import PredictionOptions, Predictor
 
 PROBLEMS = (

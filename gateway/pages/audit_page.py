@@ -9,8 +9,7 @@ from flask import Blueprint, Response, request
 from broker.access.audit_log import AuditLog
 from contract.work.api_keys import Scope
 from gateway.pages.layout import blueprint_of_pages, page
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 _PER_PAGE = 50
 _FILTERS = ("action", "actor", "model", "outcome")

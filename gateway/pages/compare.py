@@ -21,8 +21,7 @@ from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, facts_of
 from gateway.pages.version_pages import offered
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.model_versions import check_model, resolve
 from gateway.serving.predicting import PredictionOptions, Predictor
 

@@ -25,8 +25,7 @@ from gateway.http.exchange import caller
 from gateway.http.rules import Level
 from gateway.pages.layout import blueprint_of_pages, live_page, see
 from gateway.pages.wording import decimals_of, seconds
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.job_access import JobReader, scope_for
 from gateway.serving.trainings import Trainings
 

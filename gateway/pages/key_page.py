@@ -13,8 +13,7 @@ from gateway.door.sessions import PATH
 from gateway.http.exchange import caller, current, note_problem
 from gateway.http.problem_answers import problem_of
 from gateway.pages.layout import blueprint_of_pages, page, see
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols.key_requests import key_request, rotation_request
 from gateway.serving.key_management import KeyAdmin
 

@@ -24,8 +24,7 @@ from gateway.pages import pace, wording
 from gateway.pages.assets import STYLE, STYLE_DIGEST, address_of
 from gateway.pages.charts.sparklines import sparkline
 from gateway.pages.live_parts import LiveParts
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 HEADERS: Mapping[str, str] = {
     # Pages show user-supplied text. Even unescaped text could run no script and send nothing to other sites.

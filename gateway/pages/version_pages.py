@@ -23,8 +23,7 @@ from gateway.http.exchange import caller, current
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, compared_with, facts_of
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
 from gateway.serving.model_versions import check_model, read_report, resolve, version_summary

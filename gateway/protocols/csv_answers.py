@@ -12,8 +12,7 @@ from contract.rows.answer_columns import answer_columns, answer_names
 from contract.rows.csv_writer import csv_lines
 from contract.rows.instances import Grid, Instances
 from contract.work.jobs import Job
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 CONTENT_TYPE = "text/csv; charset=utf-8"
 

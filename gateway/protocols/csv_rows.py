@@ -7,7 +7,7 @@ import io
 from contract.errors import FieldError, InvalidInstances
 from contract.rows import csv_table
 from contract.rows.instances import Grid, Instances
-from gateway.problems.problem import MalformedBody
+from gateway.problems import MalformedBody
 from gateway.protocols.native import EMPTY
 
 _MOST_BLANKS = 1_000_000

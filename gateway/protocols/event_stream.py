@@ -9,8 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 COMMENT = b": \n\n"
 """Says to client and proxies that the stream is alive."""

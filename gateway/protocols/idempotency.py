@@ -6,8 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 _BARE = re.compile(r"[!#-~][!-~]{0,254}", re.ASCII)
 _QUOTED = re.compile(r'"((?:[!#-\[\]-~]|\\["\\]){1,255})"', re.ASCII)

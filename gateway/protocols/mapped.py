@@ -13,8 +13,7 @@ from contract.row import Value
 from contract.rows.instances import Instances
 from contract.wording import shown
 from contract.work.jobs import Job
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import form, native
 
 Numbers = Mapping[str, int | float]

@@ -11,7 +11,7 @@ from contract.model.signature import PREDICT, Signature
 from contract.rows.instances import Grid, Instances
 from contract.wording import listed, shown
 from contract.work.jobs import Job
-from gateway.problems.problem import MalformedBody
+from gateway.problems import MalformedBody
 from gateway.protocols import native
 
 VERSION = "2.0.0"

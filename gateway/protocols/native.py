@@ -14,7 +14,7 @@ from contract.model.signature import RowFormat, Signature
 from contract.rows.instances import Grid, Instances, Records, check_width
 from contract.wording import counted, listed, shown
 from contract.work.jobs import Job
-from gateway.problems.problem import MalformedBody
+from gateway.problems import MalformedBody
 from runtime.exact_json import fragment, is_exact, with_repeats_marked
 
 _TEXTS = RowFormat.TEXTS  # looked up once: finding a member of an Enum is slow, and every request compares with it

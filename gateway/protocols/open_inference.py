@@ -19,8 +19,7 @@ from contract.row import Value
 from contract.rows.instances import Grid, Instances
 from contract.wording import listed, shown
 from contract.work.jobs import Job
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import MalformedBody, Problem
+from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols import native, tensors
 from gateway.protocols.tensors import Tensor
 

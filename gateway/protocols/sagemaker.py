@@ -18,8 +18,7 @@ from contract.errors import Code
 from contract.model.signature import Signature
 from contract.rows.instances import Instances
 from contract.work.jobs import Job
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import MalformedBody
+from gateway.problems import MalformedBody, ProblemCode
 from gateway.protocols import csv_rows, native
 
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"

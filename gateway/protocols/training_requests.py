@@ -43,8 +43,7 @@ from contract.work.training import (
     TrainingRequest,
 )
 from contract.work.training_columns import resolve_columns
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, invalid, read_body
+from gateway.problems import Problem, ProblemCode, invalid, read_body
 from gateway.protocols import native
 
 _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 4000, 1024, 10_000, 20

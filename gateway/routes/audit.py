@@ -8,8 +8,7 @@ from broker.access.audit_log import FILTERS, LARGEST_PAGE, AuditLog, Outcome
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.operations import MOMENT, PAGE, TEXT, Answer, Operation, Parameter
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import pages
 
 _SCHEMAS = {"outcome": {**TEXT, "enum": list(Outcome)}}

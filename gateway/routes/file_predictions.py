@@ -34,8 +34,7 @@ from gateway.http.operations import (
     Schema,
 )
 from gateway.http.rules import Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols.csv_rows import AS_CSV
 from gateway.protocols.preferences import preferences, seconds
 from gateway.protocols.webhooks import webhook_url

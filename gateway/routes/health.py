@@ -13,8 +13,7 @@ from gateway.http.exchange import caller
 from gateway.http.operations import Answer, Operation
 from gateway.http.problem_answers import problem_response
 from gateway.http.rules import Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.readiness import SHOWN, Readiness, State
 
 _LIVE = Operation(

@@ -18,8 +18,7 @@ from gateway.http.event_streams import events
 from gateway.http.exchange import caller
 from gateway.http.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
 from gateway.http.rules import Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import event_stream, idempotency, pages
 from gateway.protocols.preferences import seconds
 from gateway.serving.job_access import JobReader

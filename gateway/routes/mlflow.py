@@ -15,8 +15,7 @@ from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.problem_answers import problem_response
 from gateway.http.rules import BodyLimit, ErrorShape, Level
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import csv_rows
 from gateway.protocols import mlflow as protocol
 from gateway.serving.readiness import Readiness, State

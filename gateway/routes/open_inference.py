@@ -15,8 +15,7 @@ from gateway.http.operations import COUNT, IDEMPOTENCY_KEY, KEPT, Answer, Operat
 from gateway.http.problem_answers import problem_response
 from gateway.http.rules import BodyLimit, ErrorShape, Level
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import open_inference as protocol
 from gateway.serving.loading import Loader
 from gateway.serving.model_versions import check_model

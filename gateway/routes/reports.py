@@ -17,8 +17,7 @@ from contract.model.repository import CURRENT, Repository
 from contract.model.version_files import REPORT_HTML, REPORT_JSON
 from contract.work.api_keys import Scope
 from gateway.http.operations import Answer, Operation, Parameter
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.model_versions import read_report, reported, resolve
 
 FORMATS = {"html": ("text/html; charset=utf-8", REPORT_HTML), "json": ("application/json", REPORT_JSON)}

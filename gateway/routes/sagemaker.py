@@ -12,8 +12,7 @@ from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols import sagemaker as protocol
 

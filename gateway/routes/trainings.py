@@ -31,8 +31,7 @@ from gateway.http.operations import (
     Parameter,
 )
 from gateway.http.rules import BodyLimit, Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols.training_requests import (
     fields_of_form,

@@ -24,8 +24,7 @@ from gateway.http.forms import Upload, received
 from gateway.http.media_types import AS_JSON, MULTIPART, is_json, media_type, unsupported
 from gateway.http.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, Answer, Operation
 from gateway.http.rules import BodyLimit
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
 from gateway.protocols.training_requests import accepted, alias

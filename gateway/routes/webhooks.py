@@ -12,8 +12,7 @@ from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import caller
 from gateway.http.operations import DELETED, KEPT, TEXT, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit, Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols.webhooks import require, subscription
 from gateway.serving.job_access import JobReader

@@ -18,8 +18,7 @@ from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import Key
 from contract.work.file_jobs import FileRequest
 from contract.work.jobs import Job, Status, timestamp
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import unknown_method
 from gateway.serving.replays import Replays

@@ -13,8 +13,7 @@ from broker.sides.gateway.listing import LARGEST_PAGE, JobFilter, Page
 from contract.work.api_keys import Key, Scope
 from contract.work.jobs import Job, Status
 from contract.work.training import Progress
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, missing_scope
+from gateway.problems import Problem, ProblemCode, missing_scope
 from gateway.serving.listener import Listener
 from gateway.serving.visibility import shown_to
 from gateway.serving.waiting import ended_within

@@ -13,8 +13,7 @@ from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.repository import NAME, NotInRepository, Repository, valid_name
 from contract.work.api_keys import Key
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, did_you_mean
+from gateway.problems import Problem, ProblemCode, did_you_mean
 
 _MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
 """Models and versions that a refusal lists."""

@@ -24,8 +24,7 @@ from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
 from contract.work.quotas import Quota, most_of_one_owner
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import terse_errors
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.listener import Listener

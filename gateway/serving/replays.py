@@ -9,8 +9,7 @@ from broker.link.idempotency import ConflictReason, IdempotencyConflict, Idempot
 from broker.sides.gateway.job_client import Jobs
 from contract.work.api_keys import Key
 from contract.work.jobs import Job
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.listener import Listener
 from gateway.serving.visibility import shown_to
 from gateway.serving.waiting import ended_within

@@ -9,8 +9,7 @@ from typing import Any
 from contract.errors import Failure, ModelgateError
 from contract.model.repository import Repository
 from contract.work.training import RepositoryAction, RepositoryCommand
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.model_versions import check_model, check_removed
 
 RunCommand = Callable[[RepositoryCommand], dict[str, Any]]

@@ -15,8 +15,7 @@ from gevent import get_hub
 
 from contract.errors import Code, ModelgateError
 from contract.settings import MB
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from runtime.spool.names import tag_of
 from runtime.spool.store import IncomingFile, IncomingUpload, Spool, UploadTooLarge
 

@@ -13,8 +13,7 @@ from contract.model.repository import Repository, valid_name
 from contract.work.api_keys import Key
 from contract.work.jobs import Job
 from contract.work.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols.training_requests import check_file, check_parameters
 from gateway.serving.model_versions import resolve
 from gateway.serving.repository_commands import RunCommand, run

@@ -14,8 +14,7 @@ from broker.sides.gateway.upload_counts import UploadCounts
 from contract.settings import MB
 from contract.work.api_keys import Key
 from contract.work.quotas import Quota
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from werkzeug.http import parse_options_header
 from contract.model.manifest import ModelManifest
 from gateway.http.forms import length_of
 from gateway.pages.trying.answers import MOST_ROWS, ShownAnswer
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 _MOST_NAMES = 20
 """Missing inputs that a page names."""
