@@ -16,14 +16,12 @@ from contract.work.api_keys import hide
 from gateway.door import audit as door_audit
 from gateway.door.access_log import AccessLog
 from gateway.door.cors import Cors
-from gateway.door.entrance import Door, Observer
-from gateway.door.fast_path import FastPath
+from gateway.door.entrance import Door, FastPath, Observer
 from gateway.door.guard import Guard
 from gateway.door.local_user import is_own_user
 from gateway.door.proxies import TrustedProxies
 from gateway.door.request_counts import RequestCounts
 from gateway.door.spans import RequestSpans
-from gateway.http.collisions import collisions
 from gateway.http.forms import FormRequest
 from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
@@ -68,6 +66,7 @@ from gateway.routes import (
 from gateway.routes import (
     file_predictions as files,
 )
+from gateway.routes.mapped import collisions
 from gateway.routes.predictions import Predictions
 from gateway.serving.model_versions import refuse_model
 from gateway.serving.repository_commands import RunCommand
@@ -216,7 +215,7 @@ def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: Acces
     return Door(
         app.wsgi_app,
         app.url_map.bind("localhost"),  # matching ignores the host
-        FastPath(_route(app, "predictions.post"), predicting.post, response_to),
+        FastPath(_route(app, "predictions.post"), predicting.post),
         Guard(settings.allowed_hosts, settings.cors_origins),
         parts.key_check,
         functools.partial(refuse_model, parts.repository),

@@ -40,7 +40,7 @@ class Exchange:
     arguments: Mapping[str, str] = MappingProxyType({})
     """The named parts of the path."""
     idempotency = ""
-    """Key and fingerprint of a request that may be repeated (`gateway.protocols.idempotency`)."""
+    """Key and fingerprint of a request that may be repeated (`gateway.http.idempotency`)."""
     replayed = False
     """Whether the answer is what an earlier request has made."""
     job_id: str | None = None

@@ -12,14 +12,15 @@ from broker.sides.gateway.listing import LARGEST_PAGE, JobFilter
 from broker.sides.gateway.receipts import Receipts
 from contract.model.repository import valid_name
 from contract.work.jobs import Job, Status, timestamp
+from gateway.http import idempotency
 from gateway.http.answers import FRESH, JobAnswer, json_response
 from gateway.http.clients import hung_up
-from gateway.http.event_streams import events
+from gateway.http.event_streams import events, position_of
 from gateway.http.exchange import caller
 from gateway.http.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
 from gateway.http.rules import Level
 from gateway.problems import Problem, ProblemCode
-from gateway.protocols import event_stream, idempotency, pages
+from gateway.protocols import pages
 from gateway.protocols.preferences import seconds
 from gateway.serving.job_access import JobReader
 from gateway.serving.job_events import JobWatcher
@@ -106,7 +107,7 @@ def blueprint(
 
     @routes.get("/<job_id>/events", level=Level.OWN, docs=_EVENTS)
     def watch(job_id: str) -> Response:
-        position = event_stream.position(request.headers.get("Last-Event-ID"))
+        position = position_of(request.headers.get("Last-Event-ID"))
         reader.read(job_id)
         if position is None:  # otherwise a browser would connect again and again
             return Response(status=204)

@@ -13,8 +13,8 @@ from gateway.http.operations import DELETED, IDEMPOTENCY_KEY, KEPT, LOCATION, An
 from gateway.http.rules import BodyLimit
 from gateway.protocols import native
 from gateway.protocols.key_requests import key_request, rotation_request
+from gateway.serving.job_access import Replays
 from gateway.serving.key_management import KeyAdmin
-from gateway.serving.replays import Replays
 
 _BODY = BodyLimit.of_request(128)
 

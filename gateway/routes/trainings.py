@@ -40,9 +40,8 @@ from gateway.protocols.training_requests import (
     training_request,
 )
 from gateway.protocols.webhooks import webhook_url
-from gateway.serving.job_access import JobReader
+from gateway.serving.job_access import JobReader, Replays
 from gateway.serving.model_versions import check_new_name
-from gateway.serving.replays import Replays
 from gateway.serving.spool import GatewaySpool
 from gateway.serving.trainings import ScheduleState, Trainings, default_recipe
 

@@ -19,9 +19,9 @@ from contract.work.api_keys import Key
 from contract.work.file_jobs import FileRequest
 from contract.work.jobs import Job, Status, timestamp
 from gateway.problems import Problem, ProblemCode
+from gateway.serving.job_access import Replays
 from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import unknown_method
-from gateway.serving.replays import Replays
 from gateway.serving.spool import GatewaySpool
 
 MOST_FILES = 1000

@@ -27,10 +27,9 @@ from contract.work.quotas import Quota, most_of_one_owner
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import terse_errors
 from gateway.serving.group_commit import GroupCommit
+from gateway.serving.job_access import Replays, shown_to
 from gateway.serving.listener import Listener
 from gateway.serving.model_versions import resolve
-from gateway.serving.replays import Replays
-from gateway.serving.visibility import shown_to
 
 _TERSE = Detail.TERSE  # looked up once: finding a member of an Enum is slow
 _REASONS = {
@@ -75,7 +74,7 @@ class RequestContext:
 
     `job_id`: the id for its job. `caller`: whose limits hold, and to whose owner the job belongs. `request_ids`: its
     ids (`contract.work.request_ids`), unless the id of the job is that of the request. `idempotency`: see
-    `gateway.protocols.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
+    `gateway.http.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
     a second, if it has this limit. `gone`: returns whether the client has left, which ends the wait.
     """
 

@@ -15,10 +15,10 @@ from contract.work.jobs import Job
 from contract.work.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols.training_requests import check_file, check_parameters
+from gateway.serving.job_access import shown_to
 from gateway.serving.model_versions import resolve
 from gateway.serving.repository_commands import RunCommand, run
 from gateway.serving.spool import GatewaySpool
-from gateway.serving.visibility import shown_to
 
 MAX_WAITING = 100
 """Trainings that may wait; beyond, they are refused."""
