@@ -108,7 +108,7 @@ class ComparePages:
         differences = _asked(first, second)
         if differences.reason:
             return differences
-        contexts = (request_context(request.environ), further_context(request.environ))
+        contexts = (request_context(), further_context())
         answers: list[Any] = []
         for model, context in zip((first, second), contexts, strict=True):
             options, size = PredictionOptions(wait=WAIT), request.content_length or 0

@@ -102,7 +102,7 @@ def blueprint(
     @routes.get("/<job_id>", level=Level.OWN, docs=_SHOW)
     def show(job_id: str) -> JobAnswer:
         wait = min(seconds("wait", request.args.get("wait")) or 0, max_wait)
-        gone = hung_up(request.environ)
+        gone = hung_up()
         return JobAnswer(reader.wait(job_id, wait, gone), headers=FRESH, note=receipts.fetched, gone=gone)
 
     @routes.get("/<job_id>/events", level=Level.OWN, docs=_EVENTS)
@@ -111,7 +111,7 @@ def blueprint(
         reader.read(job_id)
         if position is None:  # otherwise a browser would connect again and again
             return Response(status=204)
-        watcher = watchers.enter(job_id, caller().owner, hung_up(request.environ))
+        watcher = watchers.enter(job_id, caller().owner, hung_up())
         stream = events(watcher, partial(log, job_id), partial(reader.read, job_id), position)
         response = Response(stream, headers={**FRESH, "X-Accel-Buffering": "no"}, content_type="text/event-stream")
         response.call_on_close(partial(watchers.leave, watcher))

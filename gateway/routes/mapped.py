@@ -15,7 +15,7 @@ from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.rules import SMALL_BODY, BodyLimit
-from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.protocols.mapped import MappedRoute, TextAnswer
 from gateway.protocols.routes_file import REFERENCE
 
@@ -57,8 +57,8 @@ def _row_in_path(
     headers = {**FRESH, "Content-Type": route.answer.content_type}
     if request.method == "HEAD":  # makes no job
         return Response(status=route.status, headers=headers)
-    job = predictions.predict(request.environ, model, route.read_path(values), len(request.path))
-    return predictions.answer(request.environ, job, route.write(job, model.signature), headers, route.status)
+    job = predictions.predict(model, route.read_path(values), len(request.path))
+    return predictions.answer(job, route.write(job, model.signature), headers, route.status)
 
 
 def _rows_in_body(predictions: SynchronousPredictions, route: MappedRoute, /, reference: str) -> PredictionAnswer:
@@ -66,10 +66,10 @@ def _rows_in_body(predictions: SynchronousPredictions, route: MappedRoute, /, re
         raise unsupported(kind, "application/json", "application/json")
     model = predictions.model(reference)
     route.check_fit(model.signature)
-    body = body_of(request.environ)
-    job = predictions.predict(request.environ, model, route.read_body(body, model.signature), len(body))
+    body = received_body()
+    job = predictions.predict(model, route.read_body(body, model.signature), len(body))
     headers = {"Content-Type": route.answer.content_type}
-    return predictions.answer(request.environ, job, route.write(job, model.signature), headers, route.status)
+    return predictions.answer(job, route.write(job, model.signature), headers, route.status)
 
 
 def _operation(number: int, route: MappedRoute) -> Operation:

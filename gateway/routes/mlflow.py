@@ -14,7 +14,7 @@ from gateway.http.media_types import CSV, is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.problem_answers import problem_response
 from gateway.http.rules import BodyLimit, ErrorShape, Level
-from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols import csv_rows
 from gateway.protocols import mlflow as protocol
@@ -78,13 +78,13 @@ def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: B
         kind = media_type(request.environ)
         if not is_json(kind) and kind != CSV:
             raise unsupported(kind, "application/json or text/csv", "application/json, text/csv")
-        body = body_of(request.environ)
+        body = received_body()
         if kind == CSV:
             table = csv_rows.read(body, predictions.predictor.max_rows + 1)
             instances, method = protocol.by_position(table, model.signature), PREDICT.name
         else:
             instances, method = protocol.read(body, model.signature)
-        job = predictions.predict(request.environ, model, instances, len(body), method)
-        return predictions.answer(request.environ, job, *protocol.write(job))
+        job = predictions.predict(model, instances, len(body), method)
+        return predictions.answer(job, *protocol.write(job))
 
     return routes

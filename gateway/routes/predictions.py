@@ -119,7 +119,7 @@ class Predictions:
         )
         model = noted(self.predictor.model(reference))
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
-        context = request_context(environ)
+        context = request_context()
         job = self.predictor.predict(model, rows, size, options, context)
         if as_csv and job.status is Status.SUCCEEDED:
             answers = csv_answers.write(job, rows, model.signature, method, escape=escape)
@@ -140,7 +140,7 @@ class Predictions:
             expires_after=seconds("Cancel-After", query_request.environ.get("HTTP_CANCEL_AFTER")),
         )
         model, row = noted(self.predictor.model(reference)), form.read(query_request.args.items(multi=True))
-        context = request_context(query_request.environ)
+        context = request_context()
         job = self.predictor.predict(model, row, len(query_request.query_string), options, context)
         return self._answer(job, preferred, context.gone, FRESH)
 

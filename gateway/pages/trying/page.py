@@ -100,7 +100,7 @@ class TryPages:
         return self.predictor.model(f"{name}@{version}" if version else name)
 
     def _predict(self, model: ModelManifest, rows: Instances) -> Job:
-        options, context = PredictionOptions(wait=WAIT), request_context(request.environ)
+        options, context = PredictionOptions(wait=WAIT), request_context()
         job = self.predictor.predict(model, rows, length_of(request.environ), options, context)
         current().job_id = job.id
         return job
