@@ -14,20 +14,18 @@ from contract.errors import SettingsError
 from contract.settings import Settings
 from contract.work.api_keys import hide
 from gateway.door import audit as door_audit
-from gateway.door.access_log import AccessLog
 from gateway.door.cors import Cors
 from gateway.door.entrance import Door, FastPath, Observer
 from gateway.door.guard import Guard
 from gateway.door.local_user import is_own_user
+from gateway.door.observers import AccessLog, RequestCounts, RequestSpans
 from gateway.door.proxies import TrustedProxies
-from gateway.door.request_counts import RequestCounts
-from gateway.door.spans import RequestSpans
 from gateway.http.forms import FormRequest
 from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
 from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.published import ApiDocument
-from gateway.pages import api, assets, audit_page, removal, sign_in
+from gateway.pages import api, assets, audit_page, sign_in
 from gateway.pages.compare import ComparePages
 from gateway.pages.job_pages import JobsPages
 from gateway.pages.key_page import KeysPages
@@ -188,14 +186,14 @@ def _add_mapped(app: Gateway, file: Path, parts: Parts) -> None:
 
 
 def _pages(parts: Parts) -> list[Blueprint]:
+    removed_days = parts.settings.retention.removed_model_days
     return [
         assets.blueprint(),
         sign_in.root(),
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
-        VersionPages(parts.repository, parts.model_changes, parts.trainings.find_schedule).blueprint(),
-        removal.blueprint(parts.model_changes, parts.settings.retention.removed_model_days),
+        VersionPages(parts.model_changes, parts.trainings.find_schedule, removed_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),

@@ -32,7 +32,7 @@ class Exchange:
     ids: RequestIds | None = None
     """The ids from the client or from our trace; None: there is only `request_id`, made here."""
     span: Any = None
-    """The span of the request, if it is traced (`gateway.door.spans`)."""
+    """The span of the request, if it is traced (`gateway.door.observers`)."""
     ignored_key: str | None = None
     """Why the key of a request to an open route does not count: the code with which other routes refuse it."""
     route: Route | None = None

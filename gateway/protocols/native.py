@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import orjson
@@ -45,6 +45,11 @@ def read(body: bytes, signature: Signature) -> Instances:
         doubled = f"{listed(wrappers)} in one body" if len(wrappers) > 1 else f"{wrappers[0]!r} twice"
         _refuse("ambiguous_body", f"the body has {doubled}; send the rows once")
     return unwrapped(value, wrappers[0], signature)
+
+
+def read_fields(fields: Iterable[tuple[str, str]]) -> Instances:
+    """Return the row in the fields of an HTML form or the query of a URL; a blank one is null, as text has no null."""
+    return Records([with_repeats_marked([(name, value if value.strip() else None) for name, value in fields])])
 
 
 def unwrapped(value: dict[str, Any], key: str, signature: Signature) -> Instances:

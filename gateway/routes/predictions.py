@@ -32,7 +32,7 @@ from gateway.http.operations import (
     Parameter,
 )
 from gateway.http.rules import BodyLimit
-from gateway.protocols import csv_answers, csv_rows, form, native
+from gateway.protocols import csv_answers, csv_rows, native
 from gateway.protocols.preferences import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.model_versions import resolve
@@ -139,7 +139,7 @@ class Predictions:
             lenient=preferred.handling == "lenient",
             expires_after=seconds("Cancel-After", query_request.environ.get("HTTP_CANCEL_AFTER")),
         )
-        model, row = noted(self.predictor.model(reference)), form.read(query_request.args.items(multi=True))
+        model, row = noted(self.predictor.model(reference)), native.read_fields(query_request.args.items(multi=True))
         context = request_context()
         job = self.predictor.predict(model, row, len(query_request.query_string), options, context)
         return self._answer(job, preferred, context.gone, FRESH)
@@ -209,7 +209,7 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
     if kind in (URLENCODED, MULTIPART):
         length_of(environ)
         body = environ["wsgi.input"].read()
-        return form.read(fields_in(environ, body).items(multi=True)), len(body)
+        return native.read_fields(fields_in(environ, body).items(multi=True)), len(body)
     if kind == CSV:
         body = environ["wsgi.input"].read()
         return csv_rows.read(body, max_rows + 1), len(body)

@@ -24,8 +24,7 @@ from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader, sees_inputs
 from gateway.pages.snippets import Snippet, snippets
 from gateway.pages.trying import form as try_form
-from gateway.pages.trying.answers import MOST_ROWS, ShownAnswer, answer_to_csv, answer_to_row
-from gateway.pages.trying.csv import CsvAttempt, uploaded_csv
+from gateway.pages.trying.answers import MOST_ROWS, CsvAttempt, ShownAnswer, answer_to_csv, answer_to_row, uploaded_csv
 from gateway.problems import Problem
 from gateway.protocols import csv_rows
 from gateway.serving.predicting import PredictionOptions, Predictor
