@@ -24,7 +24,7 @@ from gateway.http.forms import FormRequest
 from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
 from gateway.http.synchronous import SynchronousPredictions
-from gateway.openapi.published import ApiDocument
+from gateway.openapi.document import ApiDocument
 from gateway.pages import api, assets, audit_page, sign_in
 from gateway.pages.compare import ComparePages
 from gateway.pages.job_pages import JobsPages
@@ -66,8 +66,7 @@ from gateway.routes import (
 )
 from gateway.routes.mapped import collisions
 from gateway.routes.predictions import Predictions
-from gateway.serving.model_versions import refuse_model
-from gateway.serving.repository_commands import RunCommand
+from gateway.serving.model_versions import RunCommand, refuse_model
 from runtime.tracing import start_tracing
 
 _FIELDS = BodyLimit.of_request(1024)

@@ -50,10 +50,9 @@ from gateway.serving.listener import Listener
 from gateway.serving.loading import Loader
 from gateway.serving.marker import Marker
 from gateway.serving.metrics import Metrics
-from gateway.serving.model_versions import CallersRepository
+from gateway.serving.model_versions import CallersRepository, ModelChanges, RunCommand
 from gateway.serving.predicting import Predictor
 from gateway.serving.readiness import Readiness
-from gateway.serving.repository_commands import ModelChanges, RunCommand
 from gateway.serving.spool import GatewaySpool, UploadAllowance
 from gateway.serving.subscriptions import Subscriptions
 from gateway.serving.system_state import System

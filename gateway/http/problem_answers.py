@@ -21,8 +21,8 @@ from gateway.http.exchange import caller, current_route, note_problem
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.codes import STATUSES
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
+from gateway.serving.model_versions import CommandFailed
 from gateway.serving.predicting import PredictionFailed
-from gateway.serving.repository_commands import CommandFailed
 
 log = logging.getLogger(__name__)
 

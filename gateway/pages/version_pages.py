@@ -27,8 +27,14 @@ from gateway.pages.same_rows import SameRows, compared_with, facts_of
 from gateway.problems import Problem, ProblemCode
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
-from gateway.serving.model_versions import check_model, check_removed, read_report, resolve, version_summary
-from gateway.serving.repository_commands import ModelChanges
+from gateway.serving.model_versions import (
+    ModelChanges,
+    check_model,
+    check_removed,
+    read_report,
+    resolve,
+    version_summary,
+)
 from gateway.serving.trainings import ScheduleState
 
 _REPORT_HEADERS = {**REPORT_HEADERS, "Cache-Control": "no-store"}

@@ -11,7 +11,7 @@ import gateway
 from gateway.http.exchange import caller
 from gateway.http.operations import Answer, Operation
 from gateway.http.rules import Level
-from gateway.openapi.published import ApiDocument
+from gateway.openapi.document import ApiDocument
 from gateway.problems import Problem, ProblemCode
 
 HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization, X-API-Key"}

@@ -32,7 +32,7 @@ from gateway.http.operations import (
     Parameter,
 )
 from gateway.http.rules import BodyLimit
-from gateway.protocols import csv_answers, csv_rows, native
+from gateway.protocols import csv_rows, native
 from gateway.protocols.preferences import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.model_versions import resolve
@@ -106,8 +106,8 @@ class Predictions:
         """Send the rows in the body to a method. The fast path calls this, too, so it needs nothing of Flask's
         context."""
         preferred = preferences(environ.get("HTTP_PREFER"), self.max_wait)
-        as_csv = "text/csv" in (accept := environ.get("HTTP_ACCEPT", "")) and csv_answers.is_wanted(accept)
-        escape = as_csv and csv_answers.is_escaped(environ["QUERY_STRING"])
+        as_csv = "text/csv" in (accept := environ.get("HTTP_ACCEPT", "")) and csv_rows.is_wanted(accept)
+        escape = as_csv and csv_rows.is_escaped(environ["QUERY_STRING"])
         if as_csv and preferred.wait is None:
             preferred = replace(preferred, wait=min(DEFAULT_WAIT, self.max_wait))
         options = PredictionOptions(
@@ -122,7 +122,7 @@ class Predictions:
         context = request_context()
         job = self.predictor.predict(model, rows, size, options, context)
         if as_csv and job.status is Status.SUCCEEDED:
-            answers = csv_answers.write(job, rows, model.signature, method, escape=escape)
+            answers = csv_rows.write(job, rows, model.signature, method, escape=escape)
             return self._csv(answers, job, preferred, context.gone)
         return self._answer(job, preferred, context.gone)
 
@@ -145,7 +145,7 @@ class Predictions:
         return self._answer(job, preferred, context.gone, FRESH)
 
     def _csv(self, body: bytes, job: Job, preferred: Preferences, gone: Callable[[], bool]) -> PredictionAnswer:
-        headers = {**self._headers(job, preferred), "Content-Type": csv_answers.CONTENT_TYPE, "Vary": "Accept"}
+        headers = {**self._headers(job, preferred), "Content-Type": csv_rows.CONTENT_TYPE, "Vary": "Accept"}
         # The job has what the CSV lacks: warnings, and the errors of invalid rows.
         return PredictionAnswer(body, headers, partial(self.receipts.fetched, job.id), gone)
 

@@ -28,8 +28,7 @@ from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
 from gateway.protocols.training_requests import accepted, alias
-from gateway.serving.model_versions import check_model, check_new_name, resolve
-from gateway.serving.repository_commands import RunCommand, run
+from gateway.serving.model_versions import RunCommand, check_model, check_new_name, resolve, run
 from gateway.serving.spool import GatewaySpool
 
 _OFF = (

@@ -15,8 +15,7 @@ from gateway.http.exchange import current
 from gateway.http.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.problems import Problem, ProblemCode, read_valid
 from gateway.protocols import native
-from gateway.serving.model_versions import check_model, describe, resolve, version_summary
-from gateway.serving.repository_commands import ModelChanges
+from gateway.serving.model_versions import ModelChanges, check_model, describe, resolve, version_summary
 
 _INDEX = Operation(
     "list_versions",

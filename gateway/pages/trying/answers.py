@@ -24,7 +24,7 @@ from contract.wording import six_digits
 from contract.work.jobs import Job, Status
 from gateway.http.forms import length_of
 from gateway.problems import Problem, ProblemCode
-from gateway.protocols import csv_answers, csv_rows
+from gateway.protocols import csv_rows
 
 MOST_ROWS, MOST_CLASSES = 50, 20
 """Rows and classes that a page shows."""
@@ -70,7 +70,7 @@ def answer_to_row(job: Job) -> ShownAnswer:
 def answer_to_csv(job: Job, rows: Instances, model: ModelManifest) -> ShownAnswer:
     if job.status is not Status.SUCCEEDED:
         return ShownAnswer(job)
-    written = csv_answers.write(job, rows, model.signature, PREDICT.name, escape=True)
+    written = csv_rows.write(job, rows, model.signature, PREDICT.name, escape=True)
     lines = csv_rows.read(written, MOST_ROWS)
     columns = list(getattr(lines, "columns", None) or ())
     added = len(answer_names(model.signature, PREDICT.name, ()))

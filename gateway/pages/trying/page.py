@@ -20,9 +20,9 @@ from gateway.http.exchange import caller, current, noted
 from gateway.http.forms import length_of
 from gateway.http.problem_answers import problem_of
 from gateway.http.rules import BodyLimit, Level
+from gateway.pages.api import Snippet, snippets
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader, sees_inputs
-from gateway.pages.snippets import Snippet, snippets
 from gateway.pages.trying import form as try_form
 from gateway.pages.trying.answers import MOST_ROWS, CsvAttempt, ShownAnswer, answer_to_csv, answer_to_row, uploaded_csv
 from gateway.problems import Problem
