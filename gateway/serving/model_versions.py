@@ -19,6 +19,7 @@ from contract.model.repository import NAME, NotInRepository, Repository, valid_n
 from contract.work.api_keys import Key
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.problems import Problem, ProblemCode, did_you_mean
+from gateway.problems.problem import status_of
 
 _MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
 """Models and versions that a refusal lists."""
@@ -189,12 +190,11 @@ RunCommand = Callable[[RepositoryCommand], dict[str, Any]]
 `TrainerUnavailable`."""
 
 
-class CommandFailed(Exception):
+class CommandFailed(Problem):
     """The trainer has refused a command, or failed."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+        super().__init__(failure.code, failure.message, status=status_of(failure), details=dict(failure.details))
 
 
 def run(run_command: RunCommand, command: RepositoryCommand) -> dict[str, Any]:

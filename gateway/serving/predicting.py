@@ -25,6 +25,7 @@ from contract.work.api_keys import EVERYBODY, Detail, Key
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
 from contract.work.quotas import Quota, most_of_one_owner
 from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import status_of
 from gateway.problems.terse import terse_errors
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import Replays, shown_to
@@ -44,12 +45,13 @@ LONGEST_RETRY = 300
 """Most seconds after which a client is asked to try again."""
 
 
-class PredictionFailed(Exception):
+class PredictionFailed(Problem):
     """A prediction that ended without an answer."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+        status = status_of(failure)
+        # That the model cannot be used is no fault of a request for a prediction.
+        super().__init__(failure.code, failure.message, status=503 if status in (404, 409) else status)
 
 
 @dataclass(slots=True)
