@@ -32,7 +32,8 @@ from gateway.http.idempotency import note_request
 from gateway.http.operations import Operation
 from gateway.http.problem_answers import response_to
 from gateway.http.rules import Level, Route, RouteLevel
-from gateway.problems import Problem, ProblemCode, missing_scope
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import missing_scope
 
 _PATH = re.compile(r"/v1/models/([^/]+)/predict", re.ASCII)
 

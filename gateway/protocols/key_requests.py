@@ -14,7 +14,8 @@ from contract.model.repository import valid_name
 from contract.wording import shown
 from contract.work.api_keys import NAME, Detail, Key, Limits, Scope, new_id
 from contract.work.jobs import timestamp
-from gateway.problems import ProblemCode, invalid, read_body, read_valid
+from gateway.problems import ProblemCode
+from gateway.problems.problem import invalid, read_body, read_valid
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

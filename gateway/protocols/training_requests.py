@@ -43,7 +43,8 @@ from contract.work.training import (
     TrainingRequest,
 )
 from contract.work.training_columns import resolve_columns
-from gateway.problems import Problem, ProblemCode, invalid, read_body
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import invalid, read_body
 from gateway.protocols import native
 
 _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 4000, 1024, 10_000, 20

@@ -13,7 +13,8 @@ from contract.wording import listed, shown
 from contract.work.api_keys import Key, Scope
 from contract.work.jobs import timestamp
 from contract.work.webhooks import AllowedTargets, Subscription, target
-from gateway.problems import Problem, ProblemCode, read_valid
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import read_valid
 
 
 def webhook_url(environ: WSGIEnvironment, allowed: AllowedTargets | None) -> str:

@@ -14,7 +14,8 @@ from broker.sides.gateway.listing import LARGEST_PAGE, JobFilter, Page
 from contract.work.api_keys import Detail, Key, Scope
 from contract.work.jobs import Job, Status
 from contract.work.training import Progress
-from gateway.problems import Problem, ProblemCode, missing_scope
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import missing_scope
 from gateway.problems.terse import terse_job
 from gateway.serving.listener import Listener
 

@@ -18,8 +18,8 @@ from contract.model.manifest import ModelManifest
 from contract.model.repository import NAME, NotInRepository, Repository, valid_name
 from contract.work.api_keys import Key
 from contract.work.training import RepositoryAction, RepositoryCommand
-from gateway.problems import Problem, ProblemCode, did_you_mean
-from gateway.problems.problem import status_of
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import did_you_mean, status_of
 
 _MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
 """Models and versions that a refusal lists."""
