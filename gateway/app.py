@@ -42,6 +42,7 @@ from gateway.protocols.mapped import MappedRoute
 from gateway.routes import (
     audit,
     documentation,
+    file_predictions,
     health,
     jobs,
     keys,
@@ -60,9 +61,6 @@ from gateway.routes import (
     uploads,
     versions,
     webhooks,
-)
-from gateway.routes import (
-    file_predictions as files,
 )
 from gateway.routes.mapped import collisions
 from gateway.routes.predictions import Predictions
@@ -135,7 +133,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         jobs.blueprint(parts.reader, parts.watcher, parts.trainer.log, settings.max_wait, parts.receipts),
         trainings.blueprint(parts.trainings, parts.replays, parts.reader, _FIELDS, targets),
         predictions.blueprint(predicting, rows),
-        files.blueprint(parts.files, parts.reader, targets),
+        file_predictions.blueprint(parts.files, parts.reader, targets),
         webhooks.blueprint(parts.subscriptions, parts.reader, targets),
         keys.blueprint(parts.key_admin, parts.replays),
         audit.blueprint(parts.audit_log),

@@ -54,7 +54,7 @@ def events(
     """
     shown: tuple[str, bytes] | None = None
     until = time.monotonic() + LONGEST
-    yield _retry(RETRY)
+    yield f"retry: {round(RETRY * 1000)}\n\n".encode()
     while time.monotonic() < until:
         state = watcher.next()
         if watcher.closed:
@@ -87,11 +87,6 @@ def _end(read_job: Callable[[], Job]) -> Mapping[str, object]:
         return read_job().to_json()
     except Problem as refusal:
         return {"code": str(refusal.code), "detail": refusal.detail}
-
-
-def _retry(seconds: float) -> bytes:
-    """Return the text that tells a client how long to wait before it connects again."""
-    return f"retry: {round(seconds * 1000)}\n\n".encode()
 
 
 def _event(name: str, data: str | Mapping[str, object], event_id: int | str) -> bytes:

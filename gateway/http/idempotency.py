@@ -15,7 +15,7 @@ from gateway.http.exchange import Exchange
 from gateway.http.media_types import MULTIPART, is_json, media_type
 from gateway.http.rules import Route
 from gateway.problems import Problem, ProblemCode
-from gateway.protocols.preferences import preferences
+from gateway.protocols.parameters import preferences
 
 _OPTIONS = ("HTTP_CANCEL_AFTER", "HTTP_WEBHOOK_URL", "HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT")
 """The headers that change a job; `Prefer` has one more."""

@@ -16,11 +16,12 @@ from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFligh
 from broker.state.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.work.api_keys import Detail
-from gateway.http.answers import json_response, quota_headers
+from gateway.http.answers import FRESH, json_response, quota_headers
 from gateway.http.exchange import caller, current_route, note_problem
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
 from gateway.serving.model_versions import CommandFailed
+from gateway.serving.readiness import ReadinessReport
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,12 @@ def problem_response(problem: Problem) -> Response:
         **problem.members,
     }
     return json_response(body, status, headers, "application/problem+json")
+
+
+def not_ready(report: ReadinessReport, **members: Any) -> Response:
+    """Return the answer that no prediction is accepted. Not raised, which would log it: the log has each change of
+    readiness once."""
+    return problem_response(Problem(ProblemCode.NOT_READY, report.detail, retry_after=1, headers=FRESH, **members))
 
 
 def problem_headers(problem: Problem) -> dict[str, str]:

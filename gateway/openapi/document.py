@@ -5,6 +5,7 @@ A caller sees it with the models that it may use, made once for each state of th
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import threading
@@ -231,7 +232,7 @@ class ApiDocument:
         """`rules` returns the routes. `repository` lists the models of the current caller."""
         self._rules = rules
         self._repository = repository
-        self._kept: dict[_State, Published] = {}
+        self._kept = functools.lru_cache(MOST_KEPT)(self._make)
         self._making = threading.Lock()
 
     def of(self, caller: Key) -> Published:
@@ -240,11 +241,7 @@ class ApiDocument:
         versions = ((name, self._repository.aliases(name).get(CURRENT, 0)) for name in names)
         state = (caller is not EVERYBODY, terse, tuple((name, 0 if terse else version) for name, version in versions))
         with self._making:
-            published = self._kept.pop(state, None) or self._make(state)
-            self._kept[state] = published
-            if len(self._kept) > MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
-        return published
+            return self._kept(state)
 
     def _make(self, state: _State) -> Published:
         keys, terse, versions = state

@@ -118,10 +118,6 @@ class MappedRoute:
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
-    def read_path(self, values: Mapping[str, str]) -> Instances:
-        """Return the row in the variables of the path."""
-        return native.read_fields(values.items())
-
     def read_body(self, body: bytes, signature: Signature) -> Instances:
         """Return the rows in a body of JSON. Raises `MalformedBody`, and `InvalidInstances` also for several rows, if
         the answer is about one."""

@@ -20,8 +20,7 @@ from gateway.http.exchange import caller
 from gateway.http.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
 from gateway.http.rules import Level
 from gateway.problems import Problem, ProblemCode
-from gateway.protocols import pages
-from gateway.protocols.preferences import seconds
+from gateway.protocols.parameters import limit, moment, refusing, seconds
 from gateway.serving.job_access import JobReader
 from gateway.serving.job_events import JobWatcher
 
@@ -91,12 +90,8 @@ def blueprint(
             key = _only("idempotency_key", request.args)
             return _listed(reader.made_with(idempotency.record(key, caller().owner)), None)
         wanted = _filter_in(request.args)
-        try:
-            limit = pages.limit(request.args.get("limit"))
-            page = reader.list(wanted, limit, request.args.get("cursor"))
-        except ValueError as error:
-            detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
-            raise Problem(ProblemCode.INVALID_PARAMETER, detail) from error
+        with refusing(f"limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"):
+            page = reader.list(wanted, limit(request.args.get("limit")), request.args.get("cursor"))
         return _listed(page.items, page.next_cursor)
 
     @routes.get("/<job_id>", level=Level.OWN, docs=_SHOW)
@@ -149,7 +144,7 @@ def _filter_in(arguments: Mapping[str, str]) -> JobFilter:
         raise Problem(ProblemCode.INVALID_PARAMETER, f"status={status[:64]!r} is none of {', '.join(Status)}")
     if kind is not None and kind not in _KINDS:
         raise Problem(ProblemCode.INVALID_PARAMETER, f"kind={kind[:64]!r} is none of {', '.join(_KINDS)}")
-    after, before = (pages.moment(name, arguments.get(name)) for name in ("created_after", "created_before"))
+    after, before = (moment(name, arguments.get(name)) for name in ("created_after", "created_before"))
     return JobFilter(
         model,
         Status(status) if status else None,

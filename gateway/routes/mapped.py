@@ -16,6 +16,7 @@ from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.rules import SMALL_BODY, BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
+from gateway.protocols import native
 from gateway.protocols.mapped import MappedRoute, TextAnswer
 from gateway.protocols.routes_file import REFERENCE
 
@@ -57,7 +58,7 @@ def _row_in_path(
     headers = {**FRESH, "Content-Type": route.answer.content_type}
     if request.method == "HEAD":  # makes no job
         return Response(status=route.status, headers=headers)
-    job = predictions.predict(model, route.read_path(values), len(request.path))
+    job = predictions.predict(model, native.read_fields(values.items()), len(request.path))
     return predictions.answer(job, route.write(job, model.signature), headers, route.status)
 
 

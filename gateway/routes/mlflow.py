@@ -12,10 +12,9 @@ from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import CSV, is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
-from gateway.http.problem_answers import problem_response
+from gateway.http.problem_answers import not_ready
 from gateway.http.rules import BodyLimit, ErrorShape, Level
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
-from gateway.problems import Problem, ProblemCode
 from gateway.protocols import csv_rows
 from gateway.protocols import mlflow as protocol
 from gateway.serving.readiness import Readiness, State
@@ -58,8 +57,7 @@ def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: B
     def ping() -> Response:
         report = readiness.report()
         if report.state is State.NOT_READY:
-            detail = report.without_names().detail
-            return problem_response(Problem(ProblemCode.NOT_READY, detail, retry_after=1, headers=FRESH))
+            return not_ready(report.without_names())
         return Response("\n", headers=FRESH, content_type="text/plain; charset=utf-8")
 
     @routes.get("/version", level=Level.OPEN, docs=_VERSION, **_SHAPE)

@@ -12,7 +12,7 @@ from gateway.http.answers import FRESH, PredictionAnswer, json_response
 from gateway.http.clients import hung_up
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import COUNT, IDEMPOTENCY_KEY, KEPT, Answer, Operation, Parameter
-from gateway.http.problem_answers import problem_response
+from gateway.http.problem_answers import not_ready
 from gateway.http.rules import BodyLimit, ErrorShape, Level
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.problems import Problem, ProblemCode
@@ -95,8 +95,7 @@ def blueprint(
     def ready() -> Response:
         report = readiness.report()
         if report.state is State.NOT_READY:
-            detail = report.without_names().detail
-            return problem_response(Problem(ProblemCode.NOT_READY, detail, retry_after=1, headers=FRESH))
+            return not_ready(report.without_names())
         return json_response({"ready": True}, headers=FRESH)
 
     @routes.get("/models", level=Scope.READ, docs=_MODELS, **_SHAPE)

@@ -33,7 +33,7 @@ from gateway.http.operations import (
 )
 from gateway.http.rules import BodyLimit
 from gateway.protocols import csv_rows, native
-from gateway.protocols.preferences import Preferences, preferences, seconds
+from gateway.protocols.parameters import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import PredictionOptions, Predictor
