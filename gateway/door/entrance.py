@@ -112,7 +112,7 @@ class Door:
     def _ended(self, exchange: Exchange) -> None:
         if self.audit:
             self.audit(exchange)
-        exchange.end()
+        exchange.seconds = exchange.elapsed()
         for observer in self.observers:
             observer(exchange)
 

@@ -87,9 +87,6 @@ class Exchange:
         """Return the seconds since the end of the request's head."""
         return time.perf_counter() - self._began
 
-    def end(self) -> None:
-        self.seconds = self.elapsed()
-
     def job_accepted(self, quota: Quota | None) -> None:
         """Note that the job of this prediction is in Redis."""
         self.accepted_after = self.elapsed()

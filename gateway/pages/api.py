@@ -18,10 +18,9 @@ from contract.work.api_keys import Scope
 from gateway.http.exchange import caller
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader, sees_inputs
+from gateway.routes.reports import SAFE_ADDRESS
 from gateway.serving.model_versions import resolve
 
-_SAFE_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/\[\]_-]+")
-"""Addresses that are safe in a command that people paste into a shell."""
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 """Characters that a terminal or an editor does not show as they are."""
 
@@ -34,7 +33,7 @@ class Snippet:
 
 def snippets(model: str, row: object, address: str) -> list[Snippet]:
     """Return requests with one row to a model: `loan` for its current version, or `loan@3`."""
-    address = address if _SAFE_ADDRESS.fullmatch(address) else "http://127.0.0.1:8080"
+    address = address if SAFE_ADDRESS.fullmatch(address) else "http://127.0.0.1:8080"
     body = _escaped(json.dumps([row], ensure_ascii=False))
     value = _escaped(pprint.pformat([row], sort_dicts=False, width=88))
     snippets = [

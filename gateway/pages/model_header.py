@@ -10,6 +10,7 @@ from contract.model.repository import CURRENT, Repository
 from contract.model.signature import RowFormat, Signature
 from contract.wording import counted
 from contract.work.api_keys import Detail, Key, Scope
+from gateway.serving.model_versions import aliases_by_version
 
 _TABS = (
     ("Try", "", Scope.PREDICT),
@@ -58,14 +59,10 @@ class ModelHeader:
 
     @classmethod
     def of(cls, repository: Repository, name: str, caller: Key) -> ModelHeader:
-        aliases = repository.aliases(name)
-        by_version: dict[int, list[str]] = {}
-        for alias, version in sorted(aliases.items(), key=lambda item: (item[0] != CURRENT, item)):
-            by_version.setdefault(version, []).append(alias)
         tabs = [(label, f"/ui/models/{name}{path}") for label, path, scope in _TABS if caller.allows(scope)]
-        current = aliases.get(CURRENT)
+        current = repository.aliases(name).get(CURRENT)
         prediction = ModelPurpose.of(repository, name, current) if sees_inputs(caller) else None
-        return cls(name, current, by_version, tabs, prediction)
+        return cls(name, current, aliases_by_version(repository, name), tabs, prediction)
 
 
 def sees_inputs(caller: Key) -> bool:

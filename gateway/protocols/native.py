@@ -39,7 +39,7 @@ def read(body: bytes, signature: Signature) -> Instances:
     for names in (value, *(value[key] for key in wrappers)):
         if isinstance(names, dict):
             check_width(len(names), signature)
-    if not wrappers or not _known(signature).isdisjoint(value):
+    if not wrappers or not {signature.id_field, *spellings(signature)}.isdisjoint(value):
         return _object(value)
     if len(wrappers) > 1 or wrappers[0] in _repeated(value):
         doubled = f"{listed(wrappers)} in one body" if len(wrappers) > 1 else f"{wrappers[0]!r} twice"
@@ -74,6 +74,13 @@ def write(job: Job) -> bytes:
     return line(job.to_json())
 
 
+def predictions(job: Job) -> dict[str, Any]:
+    """Return the answer of protocols without jobs: predictions, with probabilities where the model has them."""
+    output = job.output or {}
+    beside = {name: output[name] for name in ("probabilities",) if output.get(name) is not None}
+    return {"predictions": output["predictions"], **beside}
+
+
 def line(value: object) -> bytes:
     """Return a line of JSON in ASCII. Raises `ValueError` for a number that is not finite and orjson cannot write."""
     try:
@@ -99,8 +106,9 @@ def python_json(body: bytes) -> object:
     return _parsed(body, "the body", _PYTHON_DECODER)
 
 
-def _known(signature: Signature) -> set[str | None]:
-    return {signature.id_field, *(word for f in signature.inputs for word in (f.name, *f.aliases))}
+def spellings(signature: Signature) -> set[str | None]:
+    """Return the names and aliases of the inputs."""
+    return {word for field in signature.inputs for word in (field.name, *field.aliases)}
 
 
 def _text(body: bytes) -> str:

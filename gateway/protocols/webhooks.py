@@ -23,16 +23,21 @@ def webhook_url(environ: WSGIEnvironment, allowed: AllowedTargets | None) -> str
     url: str | None = environ.get("HTTP_WEBHOOK_URL")
     if url is None:
         return ""
-    require(allowed)
-    return _checked("Webhook-Url", url.strip(), allowed)
+    targets, url = require(allowed), url.strip()
+    try:
+        targets.check(target(url))
+    except ValueError as error:
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"Webhook-Url {shown(url)}: {error}") from None
+    return url
 
 
-def require(allowed: AllowedTargets | None) -> None:
-    """Raise `Problem` if there are no webhooks."""
+def require(allowed: AllowedTargets | None) -> AllowedTargets:
+    """Return where webhooks may go. Raises `Problem` if there are none."""
     if allowed is None:
         raise Problem(
             ProblemCode.NO_WEBHOOKS, "there are no webhooks here; an operator turns them on with WEBHOOK_SECRET"
         )
+    return allowed
 
 
 def subscription(name: str, body: object, caller: Key, allowed: AllowedTargets) -> Subscription:
@@ -64,14 +69,4 @@ def _allowed_url(url: object, allowed: AllowedTargets) -> str:
         allowed.check(target(url))
     except ValueError as error:
         raise WrongValue("not_a_url", f"url {shown(url)}: {error}") from error
-    return url
-
-
-def _checked(name: str, url: str, allowed: AllowedTargets | None) -> str:
-    try:
-        wanted = target(url)
-        if allowed:
-            allowed.check(wanted)
-    except ValueError as error:
-        raise Problem(ProblemCode.INVALID_PARAMETER, f"{name} {shown(url)}: {error}") from None
     return url

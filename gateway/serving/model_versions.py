@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from contract.errors import Failure, ModelgateError
 from contract.model.manifest import ModelManifest
-from contract.model.repository import NAME, NotInRepository, Repository, valid_name
+from contract.model.repository import CURRENT, NAME, NotInRepository, Repository, valid_name
 from contract.work.api_keys import Key
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.problems import Problem, ProblemCode
@@ -85,6 +85,14 @@ def model_summary(repository: Repository, name: str) -> dict[str, object]:
     """Return what a list shows of a model."""
     aliases = repository.aliases(name)
     return {"name": name, "aliases": aliases, **version_summary(repository, name, aliases["current"])}
+
+
+def aliases_by_version(repository: Repository, name: str) -> dict[int, list[str]]:
+    """Return the aliases of each version that has some, `current` first."""
+    by_version: dict[int, list[str]] = {}
+    for alias, version in sorted(repository.aliases(name).items(), key=lambda item: (item[0] != CURRENT, item)):
+        by_version.setdefault(version, []).append(alias)
+    return by_version
 
 
 def version_summary(repository: Repository, name: str, version: int) -> dict[str, object]:
