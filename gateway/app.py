@@ -25,13 +25,11 @@ from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
 from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.document import ApiDocument
-from gateway.pages import api, assets, audit_page, sign_in
+from gateway.pages import api, assets, audit_page, key_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
 from gateway.pages.job_pages import JobsPages
-from gateway.pages.key_page import KeysPages
 from gateway.pages.layout import error_page
 from gateway.pages.live_parts import LiveParts
-from gateway.pages.system_page import SystemPages
 from gateway.pages.traffic_page import TrafficPages
 from gateway.pages.training_page import TrainingPages
 from gateway.pages.trying.page import TryPages
@@ -195,8 +193,8 @@ def _pages(parts: Parts) -> list[Blueprint]:
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),
         TrainingPages(parts.trainings, _FIELDS).blueprint(),
-        SystemPages(parts.system, parts.traffic, parts.reader).blueprint(),
-        KeysPages(parts.key_admin).blueprint(),
+        system_page.blueprint(parts.system, parts.traffic, parts.reader),
+        key_page.blueprint(parts.key_admin),
         audit_page.blueprint(parts.audit_log),
     ]
 

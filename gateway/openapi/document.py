@@ -116,7 +116,7 @@ def operation(route: Route, method: str) -> dict[str, Any]:
         "operationId": docs.id,
         "summary": docs.summary,
         "tags": [docs.tag or route.endpoint.partition(".")[0]],
-        "description": " ".join(filter(None, (docs.description, _level_of(route)))),
+        "description": _level_of(route),
         "parameters": [*_path_parameters(route), *parameters(docs)],
         "responses": responses(route, method),
     }
