@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Flask
 from werkzeug.routing import Rule
@@ -14,28 +14,22 @@ from contract.errors import SettingsError
 from contract.settings import Settings
 from contract.work.api_keys import hide
 from gateway.door import audit as door_audit
-from gateway.door.access_log import AccessLog
 from gateway.door.cors import Cors
-from gateway.door.entrance import Door, Observer
-from gateway.door.fast_path import FastPath
+from gateway.door.entrance import Door, FastPath, Observer
 from gateway.door.guard import Guard
 from gateway.door.local_user import is_own_user
+from gateway.door.observers import AccessLog, RequestCounts, RequestSpans
 from gateway.door.proxies import TrustedProxies
-from gateway.door.request_counts import RequestCounts
-from gateway.door.spans import RequestSpans
-from gateway.http.collisions import collisions
 from gateway.http.forms import FormRequest
 from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
 from gateway.http.synchronous import SynchronousPredictions
-from gateway.openapi.published import ApiDocument
-from gateway.pages import api, assets, audit_page, removal, sign_in
+from gateway.openapi.document import ApiDocument
+from gateway.pages import api, assets, audit_page, key_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
 from gateway.pages.job_pages import JobsPages
-from gateway.pages.key_page import KeysPages
 from gateway.pages.layout import error_page
 from gateway.pages.live_parts import LiveParts
-from gateway.pages.system_page import SystemPages
 from gateway.pages.traffic_page import TrafficPages
 from gateway.pages.training_page import TrainingPages
 from gateway.pages.trying.page import TryPages
@@ -46,6 +40,7 @@ from gateway.protocols.mapped import MappedRoute
 from gateway.routes import (
     audit,
     documentation,
+    file_predictions,
     health,
     jobs,
     keys,
@@ -65,16 +60,10 @@ from gateway.routes import (
     versions,
     webhooks,
 )
-from gateway.routes import (
-    file_predictions as files,
-)
+from gateway.routes.mapped import collisions
 from gateway.routes.predictions import Predictions
-from gateway.serving.model_versions import refuse_model
-from gateway.serving.repository_commands import RunCommand
+from gateway.serving.model_versions import RunCommand, refuse_model
 from runtime.tracing import start_tracing
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _FIELDS = BodyLimit.of_request(1024)
 """What the fields and the heads beside a file may take: heads of more take seconds to read."""
@@ -142,7 +131,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         jobs.blueprint(parts.reader, parts.watcher, parts.trainer.log, settings.max_wait, parts.receipts),
         trainings.blueprint(parts.trainings, parts.replays, parts.reader, _FIELDS, targets),
         predictions.blueprint(predicting, rows),
-        files.blueprint(parts.files, parts.reader, targets),
+        file_predictions.blueprint(parts.files, parts.reader, targets),
         webhooks.blueprint(parts.subscriptions, parts.reader, targets),
         keys.blueprint(parts.key_admin, parts.replays),
         audit.blueprint(parts.audit_log),
@@ -192,20 +181,20 @@ def _add_mapped(app: Gateway, file: Path, parts: Parts) -> None:
 
 
 def _pages(parts: Parts) -> list[Blueprint]:
+    removed_days = parts.settings.retention.removed_model_days
     return [
         assets.blueprint(),
         sign_in.root(),
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
-        VersionPages(parts.repository, parts.model_changes, parts.trainings.find_schedule).blueprint(),
-        removal.blueprint(parts.model_changes, parts.settings.retention.removed_model_days),
+        VersionPages(parts.model_changes, parts.trainings.find_schedule, removed_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),
         TrainingPages(parts.trainings, _FIELDS).blueprint(),
-        SystemPages(parts.system, parts.traffic, parts.reader).blueprint(),
-        KeysPages(parts.key_admin).blueprint(),
+        system_page.blueprint(parts.system, parts.traffic, parts.reader),
+        key_page.blueprint(parts.key_admin),
         audit_page.blueprint(parts.audit_log),
     ]
 
@@ -219,7 +208,7 @@ def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: Acces
     return Door(
         app.wsgi_app,
         app.url_map.bind("localhost"),  # matching ignores the host
-        FastPath(_route(app, "predictions.post"), predicting.post, response_to),
+        FastPath(_route(app, "predictions.post"), predicting.post),
         Guard(settings.allowed_hosts, settings.cors_origins),
         parts.key_check,
         functools.partial(refuse_model, parts.repository),

@@ -40,24 +40,21 @@ from gateway.door.sessions import BrowserSessions
 from gateway.http.exchange import caller, current_idempotency, note_replay, travelling_ids
 from gateway.serving.file_predictions import FilePredictor
 from gateway.serving.group_commit import GroupCommit
-from gateway.serving.job_access import JobReader
+from gateway.serving.job_access import JobReader, Replays
 from gateway.serving.job_events import JobWatcher
 from gateway.serving.key_management import KeyAdmin
 from gateway.serving.listener import Listener
 from gateway.serving.loading import Loader
 from gateway.serving.marker import Marker
 from gateway.serving.metrics import Metrics
-from gateway.serving.model_versions import CallersRepository
+from gateway.serving.model_versions import CallersRepository, ModelChanges, RunCommand
 from gateway.serving.predicting import Predictor
 from gateway.serving.readiness import Readiness
-from gateway.serving.replays import Replays
-from gateway.serving.repository_commands import ModelChanges, RunCommand
-from gateway.serving.spool import GatewaySpool
+from gateway.serving.spool import GatewaySpool, UploadAllowance
 from gateway.serving.subscriptions import Subscriptions
 from gateway.serving.system_state import System
 from gateway.serving.traffic import Traffic
 from gateway.serving.trainings import Trainings
-from gateway.serving.upload_allowance import UploadAllowance
 
 HEALTH_TIMEOUT = 0.5
 """Seconds that Redis has for each answer to the health check."""

@@ -20,7 +20,7 @@ from contract.model.repository import Repository
 from contract.redis_url import own_redis, without_passwords
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
-from gateway.problems.problem import Problem
+from gateway.problems import Problem
 from gateway.protocols.key_requests import key_request, rotation_request
 from gateway.serving.key_management import KeyAdmin
 from gateway.serving.marker import Marker

@@ -20,7 +20,7 @@ from contract.settings import Settings
 from contract.wording import counted
 from gateway.app import create_app, read_routes
 from gateway.http.rules import listed
-from gateway.problems.problem import Problem
+from gateway.problems import Problem
 from gateway.protocols.mapped import MappedRoute
 from gateway.serving.model_versions import resolve
 

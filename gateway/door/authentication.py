@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import math
 import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
+from wsgiref.types import WSGIEnvironment
 
 from redis.exceptions import RedisError
 
@@ -16,16 +18,13 @@ from broker.access.key_store import MOST, Keys
 from contract.work.api_keys import EVERYBODY, NOBODY, TOKEN, Key, Scope, fingerprint
 from gateway.door.attempts import FailedAttempts
 from gateway.door.closed import ClosedState
-from gateway.door.default_keys import DefaultKeys
 from gateway.door.sessions import BrowserSessions
 from gateway.http.exchange import current
 from gateway.http.rules import Level, Route
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from runtime.ttl_cache import TtlCache
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+log = logging.getLogger(__name__)
 
 CACHED = 2.0
 """Seconds for which a process caches a key. A revoked key is refused after at most twice that time: while one request
@@ -34,10 +33,42 @@ asks Redis again, the others still use the cached key."""
 RECENT_USE = 600.0
 """Seconds after its last use for which a cached key still works from an address with too many failed attempts."""
 
+_MOST_DEFAULT = 1_000
+"""Default keys that a process caches."""
+
 REMEMBERED = 1024
 """Pairs of headers whose key a process remembers, as it remembers the lines of heads."""
 
 _ADMIN = Key(id="admin", name="ADMIN_KEY", owner="admin", scopes=frozenset({Scope.ADMIN}))
+
+
+class DefaultKeys:
+    """Reads the keys that ROUTES_FILE names for old clients, which send none. One that expires may open its routes for
+    `CACHED` seconds more."""
+
+    def __init__(self, keys: Keys, on_used: Callable[[str], object]) -> None:
+        """`on_used` gets the fingerprint of a key every few seconds of its use."""
+        self._keys = keys
+        self._on_used = on_used
+        self._known: TtlCache[str, Key | None] = TtlCache(_MOST_DEFAULT, keep_stale=math.inf)
+        self._missing: set[str] = set()
+
+    def key(self, name: str) -> Key | None:
+        """Return the key with this name; None if there is none, or if it has expired. Raises `RedisError` if Redis has
+        to be asked and does not answer."""
+        return self._known.refresh(name, lambda: self._read(name), CACHED)
+
+    def _read(self, name: str) -> Key | None:
+        issued = self._keys.named(name)
+        if issued is None or issued.current.expired:
+            if name not in self._missing:
+                state = "does not exist" if issued is None else "has expired"
+                log.warning("ROUTES_FILE lends the key %r, which %s: callers without a key get 401", name, state)
+            self._missing.add(name)
+            return None
+        self._missing.discard(name)
+        self._on_used(issued.current.fingerprint)
+        return issued.key
 
 
 class _KnownKey(NamedTuple):

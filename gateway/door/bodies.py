@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from werkzeug.sansio.utils import get_content_length
 
 from gateway.http.rules import BodyLimit
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import MalformedBody, Problem
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from gateway.problems import MalformedBody, Problem, ProblemCode
 
 
 class Body:

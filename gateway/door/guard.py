@@ -10,16 +10,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+from wsgiref.types import WSGIEnvironment
 
 from contract.settings import is_loopback
 from contract.work.api_keys import Scope
 from gateway.http.rules import READING, Level, RouteLevel
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from gateway.problems import Problem, ProblemCode
 
 _AUTHORITY = r"(?P<name>[a-z0-9._-]{1,255}|\[[0-9a-f.]*:[0-9a-f:.]*\])(?::(?P<port>[0-9]{0,5}))?"
 _HOST = re.compile(_AUTHORITY, re.ASCII | re.IGNORECASE)

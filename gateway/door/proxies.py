@@ -6,10 +6,7 @@ import functools
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from wsgiref.types import WSGIEnvironment
 
 _MOST_HOPS = 16
 """Most addresses of `X-Forwarded-For` that are read, from the right."""

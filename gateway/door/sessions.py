@@ -7,16 +7,13 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from werkzeug.sansio.http import parse_cookie
 
 from broker.access.key_store import Sessions
 from contract.retention import Retention
 from runtime.ttl_cache import TtlCache
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _COOKIE = "modelgate_session"
 PATH = "/ui"

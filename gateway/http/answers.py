@@ -7,16 +7,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Response
 
 from contract.work.api_keys import Quota
 from contract.work.jobs import Job
 from gateway.protocols import native
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 FRESH = {"Cache-Control": "no-store"}
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})

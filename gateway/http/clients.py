@@ -6,19 +6,16 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway.http.exchange import current, travelling_ids
 from gateway.serving.predicting import RequestContext
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _ESTABLISHED = 1
 _TCP_INFO = getattr(socket, "TCP_INFO", None)  # Linux has it
 
 
-def request_context(environ: WSGIEnvironment) -> RequestContext:
+def request_context() -> RequestContext:
     """Return the context of a prediction that answers the current request."""
     exchange = current()
     return RequestContext(
@@ -27,24 +24,24 @@ def request_context(environ: WSGIEnvironment) -> RequestContext:
         exchange.travelling_ids(),
         exchange.idempotency,
         exchange.job_accepted,
-        hung_up(environ),
+        hung_up(),
     )
 
 
-def further_context(environ: WSGIEnvironment) -> RequestContext:
+def further_context() -> RequestContext:
     """Return the context of one more prediction for the current request. Its job has an id of its own and the id of the
     request. An idempotency key belongs to the first job alone."""
     job_id = os.urandom(16).hex()
-    return replace(request_context(environ), job_id=job_id, request_ids=travelling_ids(), idempotency="")
+    return replace(request_context(), job_id=job_id, request_ids=travelling_ids(), idempotency="")
 
 
-def hung_up(environ: WSGIEnvironment) -> Callable[[], bool]:
-    """Return a function that says whether the client has closed its connection by now.
+def hung_up() -> Callable[[], bool]:
+    """Return a function that says whether the client of the current request has closed its connection by now.
 
     It asks the kernel for the state of the connection: a read could take bytes of the next request. Where that state is
     unknown, it always says no.
     """
-    connection: Any = environ.get("gunicorn.socket")
+    connection: Any = current().environ.get("gunicorn.socket")
     if connection is None or _TCP_INFO is None:
         return lambda: False
 

@@ -1,7 +1,12 @@
-"""Streams of what happens to a job: its progress, its log, its end."""
+"""Streams of what happens to a job, its progress, its log, its end, as server-sent events (HTML Living Standard, 9.2).
+
+The id of an event is the number of bytes of the log that the client has, or `end`.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -9,8 +14,7 @@ from redis.exceptions import RedisError
 
 from broker.sides.gateway.job_client import JobState
 from contract.work.jobs import Job
-from gateway.problems.problem import Problem
-from gateway.protocols import event_stream
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.job_events import Watcher
 from runtime.exact_json import loads
 
@@ -18,6 +22,26 @@ LONGEST = 600.0
 """Seconds after which a stream breaks off, so that its key is checked again and gateways share the streams."""
 RETRY = 1.0
 """Seconds that clients wait before they connect again."""
+
+_COMMENT = b": \n\n"
+"""Says to client and proxies that the stream is alive."""
+_END = "end"
+
+_POSITION = re.compile(r"[0-9]{1,15}", re.ASCII)
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def position_of(last_event_id: str | None) -> int | None:
+    """Return the bytes of the log that a client with this `Last-Event-ID` has, None if it has seen the end. Raises
+    `Problem` for another id."""
+    if last_event_id == _END:
+        return None
+    if not last_event_id:
+        return 0
+    if not _POSITION.fullmatch(last_event_id):
+        detail = f"Last-Event-ID {last_event_id[:64]!r} is not the id of an event of this stream; leave it out"
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
+    return int(last_event_id)
 
 
 def events(
@@ -30,24 +54,24 @@ def events(
     """
     shown: tuple[str, bytes] | None = None
     until = time.monotonic() + LONGEST
-    yield event_stream.retry(RETRY)
+    yield f"retry: {round(RETRY * 1000)}\n\n".encode()
     while time.monotonic() < until:
         state = watcher.next()
         if watcher.closed:
             return
         if state is None:
-            yield event_stream.COMMENT
+            yield _COMMENT
             continue
         if not state.over and shown != (state.status, state.progress):
             shown = (state.status, state.progress)
-            yield event_stream.event("progress", _progress(state), position)
+            yield _event("progress", _progress(state), position)
         try:
             if state.log > position:
                 first, text = read_log(position)
                 position = first + len(text)
-                yield event_stream.event("log", text.decode(errors="replace").removesuffix("\n"), position)
+                yield _event("log", text.decode(errors="replace").removesuffix("\n"), position)
             if state.over:
-                yield event_stream.event("end", _end(read_job), event_stream.END)
+                yield _event("end", _end(read_job), _END)
                 return
         except RedisError:
             watcher.state = None  # so that the next look finds a change
@@ -63,3 +87,10 @@ def _end(read_job: Callable[[], Job]) -> Mapping[str, object]:
         return read_job().to_json()
     except Problem as refusal:
         return {"code": str(refusal.code), "detail": refusal.detail}
+
+
+def _event(name: str, data: str | Mapping[str, object], event_id: int | str) -> bytes:
+    """Return an event. A text has a `data` for each of its lines; a mapping is JSON."""
+    text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"), allow_nan=False)
+    lines = "".join(f"data: {line}\n" for line in _LINE_END.split(text))
+    return f"event: {name}\nid: {event_id}\n{lines}\n".encode(errors="replace")

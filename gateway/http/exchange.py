@@ -9,13 +9,12 @@ from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from contract.work.api_keys import EVERYBODY, Key, Quota
 from contract.work.request_ids import RequestIds
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
     from contract.model.manifest import ModelManifest
     from gateway.http.rules import Route
 
@@ -32,7 +31,7 @@ class Exchange:
     ids: RequestIds | None = None
     """The ids from the client or from our trace; None: there is only `request_id`, made here."""
     span: Any = None
-    """The span of the request, if it is traced (`gateway.door.spans`)."""
+    """The span of the request, if it is traced (`gateway.door.observers`)."""
     ignored_key: str | None = None
     """Why the key of a request to an open route does not count: the code with which other routes refuse it."""
     route: Route | None = None
@@ -40,7 +39,7 @@ class Exchange:
     arguments: Mapping[str, str] = MappingProxyType({})
     """The named parts of the path."""
     idempotency = ""
-    """Key and fingerprint of a request that may be repeated (`gateway.protocols.idempotency`)."""
+    """Key and fingerprint of a request that may be repeated (`gateway.http.idempotency`)."""
     replayed = False
     """Whether the answer is what an earlier request has made."""
     job_id: str | None = None
@@ -86,9 +85,6 @@ class Exchange:
     def elapsed(self) -> float:
         """Return the seconds since the end of the request's head."""
         return time.perf_counter() - self._began
-
-    def end(self) -> None:
-        self.seconds = self.elapsed()
 
     def job_accepted(self, quota: Quota | None) -> None:
         """Note that the job of this prediction is in Redis."""

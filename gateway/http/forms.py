@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
+from wsgiref.types import WSGIEnvironment
 
 from flask import Request
 from werkzeug.datastructures import MultiDict
@@ -22,13 +23,9 @@ from gateway.http.exchange import current
 from gateway.http.idempotency import note_content
 from gateway.http.media_types import MULTIPART, URLENCODED, check_form, file_in_form
 from gateway.http.rules import SMALL_BODY
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import MalformedBody, Problem
+from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.serving.spool import GatewaySpool
 from runtime.spool.store import IncomingUpload
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _MAX_PARTS, _MAX_PARTS_OF_UPLOAD = 1000, 50
 """Fields and files of one form."""

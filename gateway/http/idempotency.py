@@ -1,26 +1,28 @@
-"""The parts of a request that have to be the same when it is repeated with the same `Idempotency-Key`."""
+"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): which requests count as the same one."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from io import BytesIO
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from werkzeug.http import parse_options_header
 
 from gateway.http.exchange import Exchange
 from gateway.http.media_types import MULTIPART, is_json, media_type
 from gateway.http.rules import Route
-from gateway.protocols.idempotency import idempotency
-from gateway.protocols.preferences import preferences
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from gateway.problems import Problem, ProblemCode
+from gateway.protocols.parameters import preferences
 
 _OPTIONS = ("HTTP_CANCEL_AFTER", "HTTP_WEBHOOK_URL", "HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT")
 """The headers that change a job; `Prefer` has one more."""
+
+_BARE = re.compile(r"[!#-~][!-~]{0,254}", re.ASCII)
+_QUOTED = re.compile(r'"((?:[!#-\[\]-~]|\\["\\]){1,255})"', re.ASCII)
+_ESCAPED = re.compile(r'\\(["\\])')
 
 
 def note_request(exchange: Exchange, route: Route) -> None:
@@ -49,11 +51,13 @@ def note_form_of_page(exchange: Exchange, content: Iterable[str]) -> str:
 
 
 def _note(exchange: Exchange, key: str, content: Iterable[str | bytes]) -> str:
+    """Note key and fingerprint as the scripts take them: `<owner>:<SHA-256 of the key> <SHA-256 of the parts>`. The
+    parts are all of the request that changes what it makes. The same key quoted or bare is the same."""
     environ = exchange.environ
     target = [environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", "")]
     options = (environ.get(name, "") for name in _OPTIONS)
     parts = [*target, *options, preferences(environ.get("HTTP_PREFER"), 0).handling or "", *content]
-    exchange.idempotency = idempotency(key, exchange.caller.owner, parts)
+    exchange.idempotency = f"{record(key, exchange.caller.owner)} {_digest(parts)}"
     return exchange.idempotency
 
 
@@ -64,3 +68,28 @@ def _content(environ: WSGIEnvironment, body: bytes) -> tuple[str, bytes]:
     if kind.lower() == MULTIPART and (boundary := options.get("boundary")):
         return kind, body.replace(boundary.encode(), b"")
     return content_type, body
+
+
+def record(header: str, owner: str) -> str:
+    """Return where what a request of `owner` has made is noted: `<owner>:<SHA-256 of the key>`. Raises `Problem` for an
+    invalid key."""
+    return f"{owner}:{hashlib.sha256(_key_in(header).encode()).hexdigest()}"
+
+
+def _key_in(header: str) -> str:
+    text = header.strip(" \t")
+    if quoted := _QUOTED.fullmatch(text):
+        return _ESCAPED.sub(r"\1", quoted[1])
+    if _BARE.fullmatch(text):
+        return text
+    detail = "Idempotency-Key must be 1 to 255 visible ASCII characters, bare or in double quotes; send a new UUID"
+    raise Problem(ProblemCode.INVALID_PARAMETER, f"{detail} for each request, and the same one when you repeat it")
+
+
+def _digest(parts: Iterable[str | bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode(errors="surrogateescape") if isinstance(part, str) else part
+        digest.update(b"%d:" % len(data))  # so that no two lists of parts are the same bytes
+        digest.update(data)
+    return digest.hexdigest()

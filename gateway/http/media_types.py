@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from werkzeug.http import parse_options_header
 
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols.csv_rows import AS_CSV
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 URLENCODED, MULTIPART, CSV = "application/x-www-form-urlencoded", "multipart/form-data", "text/csv"
 

@@ -53,7 +53,6 @@ class Operation:
     body: Content | None = None
     body_required: bool = True
     streamed: bool = False
-    description: str = ""
     error: str | Schema | None = None
     tag: str | None = None
 

@@ -16,13 +16,12 @@ from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFligh
 from broker.state.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.work.api_keys import Detail
-from gateway.http.answers import json_response, quota_headers
+from gateway.http.answers import FRESH, json_response, quota_headers
 from gateway.http.exchange import caller, current_route, note_problem
-from gateway.problems.codes import STATUSES, ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
-from gateway.serving.predicting import PredictionFailed
-from gateway.serving.repository_commands import CommandFailed
+from gateway.serving.model_versions import CommandFailed
+from gateway.serving.readiness import ReadinessReport
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +51,12 @@ def problem_response(problem: Problem) -> Response:
         **problem.members,
     }
     return json_response(body, status, headers, "application/problem+json")
+
+
+def not_ready(report: ReadinessReport, **members: Any) -> Response:
+    """Return the answer that no prediction is accepted. Not raised, which would log it: the log has each change of
+    readiness once."""
+    return problem_response(Problem(ProblemCode.NOT_READY, report.detail, retry_after=1, headers=FRESH, **members))
 
 
 def problem_headers(problem: Problem) -> dict[str, str]:
@@ -103,23 +108,6 @@ def _unusable_model(error: ModelgateError) -> Problem:
     return Problem(failure.code, failure.message, status=503, details=dict(failure.details))
 
 
-def _command_failed(error: CommandFailed) -> Problem:
-    failure = error.failure
-    return Problem(failure.code, failure.message, status=_status(failure.code), details=dict(failure.details))
-
-
-def _prediction_failed(error: PredictionFailed) -> Problem:
-    failure = error.failure
-    status = _status(failure.code)
-    # That the model cannot be used is no fault of a request for a prediction.
-    return Problem(failure.code, failure.message, status=503 if status in (404, 409) else status)
-
-
-def _status(code: str) -> int:
-    """Return the status of a failure of another process, which may be of another release."""
-    return STATUSES.get(code, 503)
-
-
 def _idempotency_conflict(error: IdempotencyConflict) -> Problem:
     if error.conflict is ConflictReason.GONE:
         detail = "what this request has made does not exist any more; send a new Idempotency-Key to make it again"
@@ -146,8 +134,6 @@ _PROBLEMS: Mapping[type[BaseException], Callable[[Any], Problem]] = {
     Problem: lambda problem: problem,
     InvalidInstances: _invalid_instances,
     ModelgateError: _unusable_model,
-    CommandFailed: _command_failed,
-    PredictionFailed: _prediction_failed,
     TrainerUnavailable: lambda error: Problem(ProblemCode.NO_TRAINER, str(error), retry_after=1),
     IdempotencyConflict: _idempotency_conflict,
     InFlight: lambda _: Problem(ProblemCode.REQUEST_IN_FLIGHT, _IN_FLIGHT, retry_after=1),

@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from werkzeug.routing import Rule
 
 from contract.settings import MB
 from contract.work.api_keys import Scope
 from gateway.http.operations import IDEMPOTENCY_KEY, Operation
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
@@ -56,7 +54,7 @@ class BodyLimit:
 SMALL_BODY = BodyLimit.of_request(256)
 
 
-Action = str | Callable[["WSGIEnvironment"], str]
+Action = str | Callable[[WSGIEnvironment], str]
 """The action of a route in the audit log, or a function that returns it for a request."""
 
 

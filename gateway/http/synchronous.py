@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from broker.sides.gateway.receipts import Receipts
 from contract.model.manifest import ModelManifest
@@ -17,13 +16,8 @@ from gateway.http.clients import hung_up, request_context
 from gateway.http.exchange import caller, current, noted
 from gateway.http.media_types import check_coding
 from gateway.http.operations import KEPT
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.predicting import PredictionOptions, Predictor
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
 
 PROBLEMS = (
     *("404 no_current_version", "404 unknown_method", "413 too_many_rows"),
@@ -66,31 +60,28 @@ class SynchronousPredictions:
         """Raise `Problem` for more rows than may wait, before they are made."""
         self.predictor.check_size(count, caller())
 
-    def predict(
-        self, environ: WSGIEnvironment, model: ModelManifest, rows: Instances, size: int, method: str = PREDICT.name
-    ) -> Job:
+    def predict(self, model: ModelManifest, rows: Instances, size: int, method: str = PREDICT.name) -> Job:
         """Return the job of the rows once it has succeeded. `size`: bytes of the request.
 
         Raises as `Predictor.predict` and `Predictor.succeeded`.
         """
         options = PredictionOptions(method, wait=self.max_wait)
-        job = self.predictor.predict(model, rows, size, options, request_context(environ))
+        job = self.predictor.predict(model, rows, size, options, request_context())
         exchange = current()
         exchange.job_id = job.id
         return self.predictor.succeeded(job, self.max_wait, repeatable=bool(exchange.idempotency))
 
-    def answer(
-        self, environ: WSGIEnvironment, job: Job, body: bytes, headers: Mapping[str, str], status: int = 200
-    ) -> PredictionAnswer:
+    def answer(self, job: Job, body: bytes, headers: Mapping[str, str], status: int = 200) -> PredictionAnswer:
         """Return the answer with what the protocol has written of the job."""
         exchange = current()
         headers = {**headers, **quota_headers(exchange.quota)} if exchange.quota else headers
         note = self.receipts.fetched if exchange.idempotency else self.receipts.delivered
-        return PredictionAnswer(body, headers, functools.partial(note, job.id), hung_up(environ), status)
+        return PredictionAnswer(body, headers, functools.partial(note, job.id), hung_up(), status)
 
 
-def body_of(environ: WSGIEnvironment) -> bytes:
-    """Return the whole body. Raises `Problem` (413, 415)."""
+def received_body() -> bytes:
+    """Return the whole body of the current request. Raises `Problem` (413, 415)."""
+    environ = current().environ
     check_coding(environ)
     body: bytes = environ["wsgi.input"].read()
     return body

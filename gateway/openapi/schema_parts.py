@@ -36,7 +36,6 @@ NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
 OBJECT: Schema = {"type": "object"}
 ANYTHING: Schema = {}
-TIME: Schema = {"type": "string", "format": "date-time"}
 VERSION: Schema = {"type": "integer", "minimum": 1, "maximum": 10**9 - 1}
 SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
 MODEL_NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}

@@ -12,7 +12,7 @@ from contract.model.signature import AnswerForm, Kind, OutputKind, RowFormat
 from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
 from contract.work.training import ACCEPTABLE, KINDS, ColumnUse, Task
-from gateway.http.operations import TEXT, Schema
+from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.schema_parts import (
     ANYTHING,
     BOOLEAN,
@@ -22,7 +22,6 @@ from gateway.openapi.schema_parts import (
     NUMBER,
     OBJECT,
     SCALAR,
-    TIME,
     VERSION,
     array,
     map_of,
@@ -48,9 +47,9 @@ JOB_MEMBERS: Mapping[str, Schema] = {
     "kind": {**TEXT, "description": f"{', '.join(_JOB_KINDS[:-1])} or {_JOB_KINDS[-1]}."},
     "status": {**TEXT, "enum": list(Status)},
     "model": record({"name": TEXT, "version": nullable(INTEGER)}),
-    "created_at": nullable(TIME),
-    "started_at": nullable(TIME),
-    "completed_at": {**nullable(TIME), "description": "Null until the job has ended."},
+    "created_at": nullable(MOMENT),
+    "started_at": nullable(MOMENT),
+    "completed_at": {**nullable(MOMENT), "description": "Null until the job has ended."},
     "progress": {**nullable(OBJECT), "description": "Of a training with the `candidates` so far."},
     "output": {**nullable(OBJECT), "description": "Null unless it has succeeded."},
     "error": nullable(ref("Failure")),
@@ -79,8 +78,8 @@ _KEY = {
     "limits": ref("Limits"),
     "detail": {**TEXT, "enum": list(Detail)},
     "created_at": TEXT,
-    "expires_at": nullable(TIME),
-    "last_used_at": nullable(TIME),
+    "expires_at": nullable(MOMENT),
+    "last_used_at": nullable(MOMENT),
     "previous_secret": nullable(OBJECT),
 }
 _INPUT = record(
@@ -110,7 +109,7 @@ _VERSION_ITEM = record({"version": INTEGER}, {"created_at": TEXT, "recipe": TEXT
 _ALIASES = map_of(INTEGER)
 _STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": _ALIASES, "warnings": array(TEXT)}
 _RUN = {"job": TEXT, **{name: JOB_MEMBERS[name] for name in ("status", "started_at", "completed_at", "error")}}
-_NEXT_AND_LAST = {"next_run": nullable(TIME), "last_run": nullable(record(_RUN))}
+_NEXT_AND_LAST = {"next_run": nullable(MOMENT), "last_run": nullable(record(_RUN))}
 _TRAINING: Mapping[str, Schema] = {
     "recipe": TEXT,
     "parameters": OBJECT,
@@ -131,12 +130,12 @@ _FILE: Schema = {"type": "string", "format": "binary"}
 _FORCE = {"force": {**BOOLEAN, "default": False, "description": "Move it even if no worker can load the version."}}
 
 _EVENTS = array({**TEXT, "enum": list(EVENTS)}, minItems=1)
-_TRY = record({"at": TIME, "status": nullable(INTEGER), "error": nullable(TEXT), "ms": NUMBER})
+_TRY = record({"at": MOMENT, "status": nullable(INTEGER), "error": nullable(TEXT), "ms": NUMBER})
 _WEBHOOK: dict[str, Schema] = {
     "name": TEXT,
     "url": TEXT,
     "events": _EVENTS,
-    "created_at": TIME,
+    "created_at": MOMENT,
     "models": nullable(array(TEXT)),
     "last_try": nullable(_TRY),
 }
@@ -147,8 +146,8 @@ _DELIVERY = record(
         "url": TEXT,
         "webhook": nullable(TEXT),
         "status": {**TEXT, "enum": ["pending", "delivered", "failed"]},
-        "created_at": TIME,
-        "next_try_at": nullable(TIME),
+        "created_at": MOMENT,
+        "next_try_at": nullable(MOMENT),
         "tries": array(_TRY),
     }
 )
@@ -223,7 +222,9 @@ SCHEMAS: Mapping[str, Schema] = {
     "AliasMove": record({"version": VERSION}, _FORCE, additionalProperties=False),
     "Alive": record({"status": TEXT}),
     "AuditPage": page_of(
-        record({"id": TEXT, "time": TIME}, dict.fromkeys(AUDIT_FIELDS, ANYTHING) | {"outcome": {"enum": list(Outcome)}})
+        record(
+            {"id": TEXT, "time": MOMENT}, dict.fromkeys(AUDIT_FIELDS, ANYTHING) | {"outcome": {"enum": list(Outcome)}}
+        )
     ),
     "Bytes": {**TEXT, "description": "JSON, and the bytes of the tensors after it."},
     "Csv": {**TEXT, "description": "Rows with a header line, as in a training file."},
@@ -280,7 +281,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "ModelList": record(
         {"items": array(record({"name": TEXT, "aliases": _ALIASES, "version": INTEGER})), "models": array(TEXT)}
     ),
-    "ModelState": record(_STATE, {"restorable_until": TIME}),
+    "ModelState": record(_STATE, {"restorable_until": MOMENT}),
     "ModelUpload": record(
         {"file": _FILE},
         {
@@ -336,7 +337,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "period": TEXT,
             "step": {**INTEGER, "description": "The seconds of a point."},
             "total": record(_POINT),
-            "points": array(record({"start": TIME, **_POINT})),
+            "points": array(record({"start": MOMENT, **_POINT})),
         }
     ),
     "TrainingForm": record({}, {"file": _FILE, "request": {**TEXT, "description": "The other keys as JSON."}}),

@@ -12,8 +12,7 @@ from flask import Blueprint, Response, request
 from markupsafe import Markup
 
 from gateway.http.rules import Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 _FOLDER = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}

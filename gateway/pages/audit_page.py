@@ -9,8 +9,7 @@ from flask import Blueprint, Response, request
 from broker.access.audit_log import AuditLog
 from contract.work.api_keys import Scope
 from gateway.pages.layout import blueprint_of_pages, page
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.protocols.parameters import refusing
 
 _PER_PAGE = 50
 _FILTERS = ("action", "actor", "model", "outcome")
@@ -23,10 +22,8 @@ def blueprint(log: AuditLog) -> Blueprint:
     def index() -> Response:
         chosen = {name: request.args.get(name, "").strip() for name in _FILTERS}
         filters = {name: value for name, value in chosen.items() if value}
-        try:
+        with refusing("begin at the first page again"):
             entries = log.page(filters, _PER_PAGE, request.args.get("cursor") or None)
-        except ValueError as error:
-            raise Problem(ProblemCode.INVALID_PARAMETER, f"{error}; begin at the first page again") from error
         older = urlencode({**filters, "cursor": entries.next_cursor}) if entries.next_cursor else None
         return page(
             "audit.html",

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, request
 
 from contract.model.manifest import ModelManifest
-from contract.model.signature import OutputKind, RowFormat
+from contract.model.signature import Field, OutputKind, RowFormat, Signature
 from contract.rows.instances import Grid
+from contract.wording import kind_in_words, listed
 from contract.work.api_keys import Scope
 from contract.work.jobs import Status
 from gateway.http.clients import further_context, request_context
 from gateway.http.exchange import caller
-from gateway.pages.changes import changes
 from gateway.pages.charts.curves import Curves, curves_of
 from gateway.pages.layout import blueprint_of_pages, page
-from gateway.pages.model_header import ModelHeader
+from gateway.pages.model_header import ModelHeader, answer_of
 from gateway.pages.same_rows import SameRows, facts_of
 from gateway.pages.version_pages import offered
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.pages.wording import trained_on
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.model_versions import check_model, resolve
 from gateway.serving.predicting import PredictionOptions, Predictor
 
+NOTHING = "–"
+_MOST_INPUTS = 30
+"""Changed inputs that the page shows."""
+
 WAIT = 20.0
 """Seconds that a page waits for the answer of each version: a worker may have to load it first."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """`what` is `before` in one version and `now` in the other; `NOTHING` where a version has none."""
+
+    what: str
+    before: str
+    now: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """`main`: what they predict and from which inputs, the estimator, the rows, and parameters that both have.
+
+    `one_sided`: parameters that only one version has, mostly because its estimator is another one. `inputs_left_out`:
+    how many changed inputs `main` leaves out.
+    """
+
+    main: list[Change]
+    one_sided: list[Change]
+    inputs_left_out: int
 
 
 @dataclass(frozen=True)
@@ -109,7 +135,7 @@ class ComparePages:
         differences = _asked(first, second)
         if differences.reason:
             return differences
-        contexts = (request_context(request.environ), further_context(request.environ))
+        contexts = (request_context(), further_context())
         answers: list[Any] = []
         for model, context in zip((first, second), contexts, strict=True):
             options, size = PredictionOptions(wait=WAIT), request.content_length or 0
@@ -147,3 +173,47 @@ def _strongest_first(names: Sequence[str], facts: Mapping[str, Any]) -> list[str
     measured = [column["name"] for column in facts.get("importance", {}).get("columns", ())]
     strongest = [name for name in measured if name in names]
     return [*strongest, *(name for name in names if name not in strongest)]
+
+
+def changes(first: ModelManifest, second: ModelManifest, facts: Mapping[int, Mapping[str, Any]]) -> Changes:
+    """Return what differs. `facts`: those of the reports, by version."""
+    inputs = list(_inputs(first.signature, second.signature))
+    parameters = list(_differing("", *({n: str(v) for n, v in m.parameters.items()} for m in (first, second))))
+    described = (_described(model, facts[model.version]) for model in (first, second))
+    shared = [change for change in parameters if NOTHING not in (change.before, change.now)]
+    main = [*_differing("", *described), *inputs[:_MOST_INPUTS], *shared]
+    return Changes(main, [p for p in parameters if p not in shared], max(0, len(inputs) - _MOST_INPUTS))
+
+
+def _described(model: ModelManifest, facts: Mapping[str, Any]) -> dict[str, str]:
+    described = {
+        "predicts": " · ".join(filter(None, (model.training_data.target, answer_of(model.signature)))),
+        "recipe": model.recipe,
+        "estimator": _estimator(facts),
+        "trained on": trained_on(model.training_data),
+        "column of ids": model.signature.id_field,
+    }
+    return {what: text for what, text in described.items() if text}
+
+
+def _estimator(facts: Mapping[str, Any]) -> str:
+    """Return the candidate that the training chose, or '' if the report does not say."""
+    candidates = facts.get("candidates")
+    items = candidates.get("items", ()) if isinstance(candidates, Mapping) else ()
+    return next((str(item["name"]) for item in items if item.get("chosen")), "")
+
+
+def _inputs(first: Signature, second: Signature) -> Iterator[Change]:
+    yield from _differing("input ", *({f.name: _holds(f) for f in signature.inputs} for signature in (first, second)))
+
+
+def _holds(field: Field) -> str:
+    """Return what an input holds, in words."""
+    values = "" if field.categories is None else f": {listed(field.categories, 5)}"
+    return f"{kind_in_words(field.kind)}{values}{', may be empty' if field.nullable else ''}"
+
+
+def _differing(prefix: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Change]:
+    for name in dict.fromkeys((*before, *now)):
+        if before.get(name) != now.get(name):
+            yield Change(prefix + name, before.get(name, NOTHING), now.get(name, NOTHING))

@@ -25,8 +25,7 @@ from gateway.http.exchange import caller
 from gateway.http.rules import Level
 from gateway.pages.layout import blueprint_of_pages, live_page, see
 from gateway.pages.wording import decimals_of, seconds
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.protocols.parameters import refusing
 from gateway.serving.job_access import JobReader, scope_for
 from gateway.serving.trainings import Trainings
 
@@ -73,10 +72,8 @@ class JobsPages:
 
     def _list(self) -> dict[str, object]:
         chosen = {name: request.args.get(name, "") for name in ("status", "kind", "model")}
-        try:
+        with refusing("begin at the first page again"):
             listed = self.reader.list(_filter(chosen), _PER_PAGE, request.args.get("cursor") or None)
-        except ValueError as error:
-            raise Problem(ProblemCode.INVALID_PARAMETER, f"{error}; begin at the first page again") from error
         filters = {name: value for name, value in chosen.items() if value}
         return {
             "title": "Jobs",

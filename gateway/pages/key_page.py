@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -13,68 +12,63 @@ from gateway.door.sessions import PATH
 from gateway.http.exchange import caller, current, note_problem
 from gateway.http.problem_answers import problem_of
 from gateway.pages.layout import blueprint_of_pages, page, see
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols.key_requests import key_request, rotation_request
 from gateway.serving.key_management import KeyAdmin
 
 
-@dataclass(frozen=True)
-class KeysPages:
-    keys: KeyAdmin
+def blueprint(keys: KeyAdmin) -> Blueprint:
+    routes = blueprint_of_pages("keys")
 
-    def blueprint(self) -> Blueprint:
-        routes = blueprint_of_pages("keys")
+    @routes.get("/keys", level=Scope.ADMIN, page=True)
+    def index() -> Response:
+        return show()
 
-        @routes.get("/keys", level=Scope.ADMIN, page=True)
-        def index() -> Response:
-            return self._page()
+    @routes.post("/keys", level=Scope.ADMIN, page=True, audit="make_key")
+    def make() -> Response:
+        try:
+            return reveal(*keys.make(_entered_key()), "made")
+        except Problem as error:
+            return show(problem_of(error))
 
-        @routes.post("/keys", level=Scope.ADMIN, page=True, audit="make_key")
-        def make() -> Response:
-            try:
-                return self._shown(*self.keys.make(_entered_key()), "made")
-            except Problem as error:
-                return self._page(problem_of(error))
+    @routes.post("/keys/<key_id>/rotate", level=Scope.ADMIN, page=True, audit="rotate_key")
+    def rotate(key_id: str) -> Response:
+        overlap = request.form.get("overlap")
+        body = {"overlap": overlap} if overlap else {}
+        return reveal(*keys.rotate(key_id, rotation_request(body).overlap), "rotated")
 
-        @routes.post("/keys/<key_id>/rotate", level=Scope.ADMIN, page=True, audit="rotate_key")
-        def rotate(key_id: str) -> Response:
-            overlap = request.form.get("overlap")
-            body = {"overlap": overlap} if overlap else {}
-            return self._shown(*self.keys.rotate(key_id, rotation_request(body).overlap), "rotated")
+    @routes.post("/keys/<key_id>/revoke", level=Scope.ADMIN, page=True, audit="revoke_key")
+    def revoke(key_id: str) -> Response:
+        keys.revoke(key_id)
+        return see(f"{PATH}/keys")
 
-        @routes.post("/keys/<key_id>/revoke", level=Scope.ADMIN, page=True, audit="revoke_key")
-        def revoke(key_id: str) -> Response:
-            self.keys.revoke(key_id)
-            return see(f"{PATH}/keys")
-
-        return routes
-
-    def _page(self, problem: Problem | None = None) -> Response:
+    def show(problem: Problem | None = None) -> Response:
         """Return the page, with what was entered if there is a problem with it."""
-        keys = self.keys.all()
+        issued = keys.all()
         if problem:
             note_problem(problem.code)
             entered = {**request.form, "scopes": request.form.getlist("scopes")}
         else:
             is_open = caller() is NOBODY
-            scope = Scope.ADMIN if is_open and not keys else Scope.PREDICT
+            scope = Scope.ADMIN if is_open and not issued else Scope.PREDICT
             entered = {"expires": "" if is_open else "90d", "scopes": [scope]}
         return page(
             "keys.html",
             problem.status if problem else 200,
             title="Keys",
-            keys=keys,
+            keys=issued,
             scopes=list(Scope),
             entered={"name": "", "owner": "", "models": "", "expires": "", **entered},
             problem=problem,
         )
 
-    def _shown(self, issued: IssuedKey, secret: str, what: str) -> Response:
+    def reveal(issued: IssuedKey, secret: str, what: str) -> Response:
         current().on_key = issued.key.id
-        warnings = self.keys.warnings(issued.key)
+        warnings = keys.warnings(issued.key)
         title = f"The key {issued.key.name}"
         return page("secret.html", title=title, issued=issued, secret=secret, what=what, warnings=warnings)
+
+    return routes
 
 
 def _entered_key() -> Key:

@@ -20,12 +20,11 @@ from gateway.door.sessions import PATH, cookie_of, form_token, id_in, new_id
 from gateway.http.exchange import current, note_problem
 from gateway.http.problem_answers import problem_headers, problem_of
 from gateway.http.rules import READING
-from gateway.pages import pace, wording
+from gateway.pages import wording
 from gateway.pages.assets import STYLE, STYLE_DIGEST, address_of
 from gateway.pages.charts.sparklines import sparkline
-from gateway.pages.live_parts import LiveParts
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.pages.live_parts import LIVE_EVERY, LiveParts, RefreshPace
+from gateway.problems import Problem, ProblemCode
 
 HEADERS: Mapping[str, str] = {
     # Pages show user-supplied text. Even unescaped text could run no script and send nothing to other sites.
@@ -109,14 +108,14 @@ def live_page(template: str, read: Callable[[], Mapping[str, Any]]) -> Response:
     parts: LiveParts = current_app.extensions["live_parts"]
     html = parts.get(f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}", caller, make)
     every = _LIVE.note(id_in(environ) or new_id(), environ["PATH_INFO"])
-    return Response(html, headers={**HEADERS, pace.HEADER: f"{every:g}"}, content_type="text/html; charset=utf-8")
+    return Response(html, headers={**HEADERS, LIVE_EVERY: f"{every:g}"}, content_type="text/html; charset=utf-8")
 
 
 def still_here() -> Response:
     """Answer a page that asks only whether its server is there, and its visitor still signed in."""
     environ = current().environ
     every = _STILL.note(id_in(environ) or new_id(), environ.get("HTTP_REFERER", ""))
-    return Response(status=204, headers={"Cache-Control": "no-store", pace.HEADER: f"{every:g}"})
+    return Response(status=204, headers={"Cache-Control": "no-store", LIVE_EVERY: f"{every:g}"})
 
 
 def asked_by_open_page(environ: Mapping[str, Any]) -> bool:
@@ -235,5 +234,5 @@ def _environment() -> Environment:
 
 
 _ENVIRONMENT = _environment()
-_LIVE, _STILL = pace.RefreshPace(), pace.RefreshPace()
+_LIVE, _STILL = RefreshPace(), RefreshPace()
 """Of pages with a live part, and of the others. These ask for less, so they do not slow those."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from contract.errors import ModelgateError
 from contract.model.repository import CURRENT, Repository
+from contract.model.signature import RowFormat, Signature
+from contract.wording import counted
 from contract.work.api_keys import Detail, Key, Scope
-from gateway.pages.changes import ModelPurpose
+from gateway.serving.model_versions import aliases_by_version
 
 _TABS = (
     ("Try", "", Scope.PREDICT),
@@ -15,6 +18,31 @@ _TABS = (
     ("Traffic", "/traffic", Scope.READ),
     ("API", "/api", Scope.PREDICT),
 )
+
+
+_MOST_CLASSES = 5
+
+
+@dataclass(frozen=True)
+class ModelPurpose:
+    """What a model predicts, for its head and for the list of models: `target` is the column, `answer` its classes or
+    `a number`, `source` what it predicts from. Each may be ''."""
+
+    target: str
+    answer: str
+    source: str
+
+    @classmethod
+    def of(cls, repository: Repository, name: str, version: int | None) -> ModelPurpose | None:
+        """Return that of a version, or None if the version cannot be read or predicts nothing."""
+        try:
+            model = repository.manifest(name, version) if version is not None else None
+        except ModelgateError:  # the version's own page says why
+            return None
+        if model is None or not model.signature.outputs:
+            return None
+        signature = model.signature
+        return cls(model.training_data.target or "", answer_of(signature), source_of(signature))
 
 
 @dataclass(frozen=True)
@@ -31,16 +59,30 @@ class ModelHeader:
 
     @classmethod
     def of(cls, repository: Repository, name: str, caller: Key) -> ModelHeader:
-        aliases = repository.aliases(name)
-        by_version: dict[int, list[str]] = {}
-        for alias, version in sorted(aliases.items(), key=lambda item: (item[0] != CURRENT, item)):
-            by_version.setdefault(version, []).append(alias)
         tabs = [(label, f"/ui/models/{name}{path}") for label, path, scope in _TABS if caller.allows(scope)]
-        current = aliases.get(CURRENT)
+        current = repository.aliases(name).get(CURRENT)
         prediction = ModelPurpose.of(repository, name, current) if sees_inputs(caller) else None
-        return cls(name, current, by_version, tabs, prediction)
+        return cls(name, current, aliases_by_version(repository, name), tabs, prediction)
 
 
 def sees_inputs(caller: Key) -> bool:
     """Return whether the caller may learn the inputs of a model. A terse key needs the scope `read` for it."""
     return caller.detail is Detail.FULL or caller.allows(Scope.READ)
+
+
+def answer_of(signature: Signature) -> str:
+    """Return what `predict` answers, such as `a number` or `0, 1`; '' if the model has no `predict`."""
+    if not signature.outputs:
+        return ""
+    if len(signature.outputs) > 1:
+        return counted(len(signature.outputs), "value")
+    if (labels := signature.output.shown_labels) and len(labels) <= _MOST_CLASSES:
+        return ", ".join(str(label)[:40] for label in labels)
+    return f"{len(labels)} classes" if labels else f"a {signature.output.kind}"
+
+
+def source_of(signature: Signature) -> str:
+    """Return what the model predicts from: `11 inputs`, `a text` or `records`."""
+    if signature.format is RowFormat.TABLE:
+        return counted(len(signature.inputs), "input")
+    return "a text" if signature.format is RowFormat.TEXTS else "records"

@@ -15,8 +15,7 @@ from gateway.door.sessions import PATH, BrowserSessions, cookie_of, id_in
 from gateway.http.exchange import current, note_problem
 from gateway.http.rules import Level
 from gateway.pages.layout import LOGIN, blueprint_of_pages, page, remember, see, still_here
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 _OWN_PAGE = re.compile(rf"{PATH}(?:[/?][!-\[\]-~]*)?", re.ASCII)
 """An address of a page. A sign-in leads to nothing else, so no link can use it to send a visitor to another site."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flask import Blueprint, Response
 
 from broker.metrics.traffic import Period
@@ -15,30 +13,24 @@ from gateway.serving.system_state import System
 from gateway.serving.traffic import Traffic
 
 
-@dataclass(frozen=True)
-class SystemPages:
-    system: System
-    traffic: Traffic
-    jobs: JobReader
+def blueprint(system: System, traffic: Traffic, jobs: JobReader) -> Blueprint:
+    routes = blueprint_of_pages("system")
 
-    def blueprint(self) -> Blueprint:
-        routes = blueprint_of_pages("system")
+    @routes.get("/system", level=Scope.READ, page=True, without_redis=True)
+    def show() -> Response:
+        return live_page("system.html", read)
 
-        @routes.get("/system", level=Scope.READ, page=True, without_redis=True)
-        def show() -> Response:
-            return live_page("system.html", self._read)
-
-        return routes
-
-    def _read(self) -> dict[str, object]:
-        state = self.system.state(caller())
-        chart = self.traffic.of_all(Period.HOURS) if state.redis else None
+    def read() -> dict[str, object]:
+        state = system.state(caller())
+        chart = traffic.of_all(Period.HOURS) if state.redis else None
         points = chart.points if chart else ()
         return {
             "title": "System",
             "state": state,
             "chart": chart,
-            "trainings": self.jobs.running_trainings() if state.redis else (),
+            "trainings": jobs.running_trainings() if state.redis else (),
             "requests": [point.answered + point.refused for point in points],
             "errors": [point.refused + point.failed for point in points],
         }
+
+    return routes

@@ -14,11 +14,10 @@ from contract.model.repository import CURRENT, Repository
 from contract.work.api_keys import Scope
 from gateway.http.exchange import caller
 from gateway.http.rules import Level
-from gateway.pages.changes import ModelPurpose
 from gateway.pages.charts.sparklines import halved
 from gateway.pages.charts.traffic_charts import charts_of, table_of
 from gateway.pages.layout import blueprint_of_pages, live_page, page
-from gateway.pages.model_header import ModelHeader
+from gateway.pages.model_header import ModelHeader, ModelPurpose
 from gateway.routes.traffic import asked_period
 from gateway.serving.job_access import JobReader
 from gateway.serving.model_versions import check_model, model_summary

@@ -25,8 +25,7 @@ from gateway.http.idempotency import note_form_of_page
 from gateway.http.media_types import MULTIPART
 from gateway.http.rules import BodyLimit
 from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, lead, page, see
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols.training_requests import fields_of_form, training_request
 from gateway.serving.model_versions import check_new_name
 from gateway.serving.trainings import Trainings

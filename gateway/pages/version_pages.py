@@ -1,4 +1,5 @@
-"""The versions of a model: their verdicts and reports, promoting, and rolling back."""
+"""The versions of a model: verdicts and reports, promoting, and rolling back. The model: removed, after its name is
+entered once more, and restored."""
 
 from __future__ import annotations
 
@@ -23,12 +24,17 @@ from gateway.http.exchange import caller, current
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, compared_with, facts_of
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
-from gateway.serving.model_versions import check_model, read_report, resolve, version_summary
-from gateway.serving.repository_commands import ModelChanges
+from gateway.serving.model_versions import (
+    ModelChanges,
+    check_model,
+    check_removed,
+    read_report,
+    resolve,
+    version_summary,
+)
 from gateway.serving.trainings import ScheduleState
 
 _REPORT_HEADERS = {**REPORT_HEADERS, "Cache-Control": "no-store"}
@@ -49,11 +55,17 @@ pre { max-height: none; }
 
 @dataclass(frozen=True)
 class VersionPages:
-    """`repository`: that of the caller. `schedule_of` returns the schedule of a model as they see it, or None."""
+    """`schedule_of` returns the schedule of a model as the caller sees it, or None. `removed_days`: how long a removed
+    model is kept."""
 
-    repository: Repository
     changes: ModelChanges
     schedule_of: Callable[[str], ScheduleState | None]
+    removed_days: int
+
+    @property
+    def repository(self) -> Repository:
+        """That of the caller."""
+        return self.changes.repository
 
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("versions")
@@ -120,6 +132,33 @@ class VersionPages:
         @routes.post("/models/<name>/rollback", level=Scope.PUBLISH, page=True, audit="roll_back")
         def roll_back(name: str) -> Response:
             return self._make_current(name, request.form.get("version", ""), RepositoryAction.ROLL_BACK)
+
+        @routes.get("/models/<name>/remove", level=Scope.PUBLISH, page=True)
+        def ask_remove(name: str) -> Response:
+            check_model(repository, name)
+            return page(
+                "remove.html",
+                title=f"Remove {name}",
+                header=ModelHeader.of(repository, name, caller()),
+                versions=len(repository.versions(name)),
+                days=self.removed_days,
+            )
+
+        @routes.post("/models/<name>/remove", level=Scope.PUBLISH, page=True, audit="remove_model")
+        def remove(name: str) -> Response:
+            self.changes.remove(name, request.form.get("confirm", "").strip())
+            return see(f"/ui/models/{name}/restore")
+
+        @routes.get("/models/<name>/restore", level=Scope.PUBLISH, page=True)
+        def ask_restore(name: str) -> Response:
+            check_removed(repository, name)
+            title, removed = f"Restore {name}", repository.removals(name)[0]
+            return page("restore.html", title=title, name=name, removed=removed, days=self.removed_days)
+
+        @routes.post("/models/<name>/restore", level=Scope.PUBLISH, page=True, audit="restore_model")
+        def restore(name: str) -> Response:
+            self.changes.restore(name)
+            return see(f"/ui/models/{name}/versions")
 
         return routes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from contract.errors import Failure
 from contract.json_objects import Errors, Object
 from contract.wording import Suggestions
 from contract.work.api_keys import Key, Quota, Scope
@@ -59,6 +60,11 @@ class MalformedBody(Problem):
 
     def __init__(self, detail: str) -> None:
         super().__init__(ProblemCode.MALFORMED_BODY, detail)
+
+
+def status_of(failure: Failure) -> int:
+    """Return the status of a failure of another process, which may be of another release."""
+    return STATUSES.get(failure.code, 503)
 
 
 def missing_scope(key: Key, scope: Scope) -> Problem:

@@ -1,14 +1,28 @@
-"""Rows as CSV with a header, read as a training file is read. The answer is the job as JSON."""
+"""Rows as CSV with a header, read as a training file is read, and a finished prediction as CSV.
+
+The CSV of a prediction has the columns of the request, if that was CSV, and those of the answers.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qs
 
 from contract.errors import FieldError, InvalidInstances
+from contract.model.signature import Signature
 from contract.rows import csv_table
+from contract.rows.answer_columns import answer_columns, answer_names
+from contract.rows.csv_cells import csv_lines
 from contract.rows.instances import Grid, Instances
-from gateway.problems.problem import MalformedBody
+from contract.work.jobs import Job
+from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols.native import EMPTY
+
+CONTENT_TYPE = "text/csv; charset=utf-8"
+_TYPES = ("text/csv", "application/json")
 
 _MOST_BLANKS = 1_000_000
 """Cells that all rows together may have fewer than the header asks for. An answer in CSV has each, as a blank one."""
@@ -37,3 +51,54 @@ def read(body: bytes, most_rows: int | None = None) -> Instances:
     letters = "check its accented letters"
     remarks = [f"the CSV is not in UTF-8 and was read as {table.guessed}; {letters}"] if table.guessed else []
     return Grid(table.columns, table.rows, table.separator, remarks)
+
+
+@lru_cache(256)  # clients repeat the same header
+def is_wanted(accept: str) -> bool:
+    """Return whether a client that sends this `Accept` wants CSV: it names it, and JSON not before it."""
+    weights = dict.fromkeys(_TYPES, 0.0)
+    for part in accept.lower().split(","):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        if kind in weights:
+            weights[kind] = _weight(parameters)
+    csv, json = weights.values()
+    return csv > 0 and csv >= json
+
+
+def _weight(parameters: Sequence[str]) -> float:
+    weight = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
+    try:
+        return float(weight)
+    except ValueError:
+        return 0.0
+
+
+def is_escaped(query: str) -> bool:
+    """Return whether the query asks for cells that no spreadsheet runs. Raises `Problem` for any other `escape`."""
+    values = parse_qs(query, keep_blank_values=True).get("escape", [])
+    if values and values != ["formulas"]:
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"escape={values[-1][:64]!r} is not escape=formulas")
+    return bool(values)
+
+
+def write(job: Job, instances: Instances, signature: Signature, method: str, *, escape: bool) -> bytes:
+    """Return the answers to the `instances` of a request, a row each; that of an invalid one is blank."""
+    output: Mapping[str, Any] = job.output or {}
+    names, columns, separator = _kept(instances, signature, output.get("ids"))
+    answers = answer_columns(
+        output["predictions"], output.get("probabilities"), output.get("scores"), signature, method
+    )
+    header = csv_lines([[name] for name in [*names, *answer_names(signature, method, names)]], separator, escape=escape)
+    lines = csv_lines([*columns, *answers], separator, escape=escape)
+    return "\n".join([*header, *lines, ""]).encode()
+
+
+def _kept(
+    instances: Instances, signature: Signature, ids: Sequence[object] | None
+) -> tuple[Sequence[str], list[list[object]], str]:
+    """Return the columns that are not answers, by name and values, and the separator."""
+    if isinstance(instances, Grid) and instances.separator and instances.columns is not None:
+        names, blank = instances.columns, [None] * len(instances.columns)
+        rows = [[*row, *blank][: len(names)] for row in instances.rows]
+        return names, [list(column) for column in zip(*rows, strict=True)], instances.separator
+    return ([signature.id_field or "id"], [list(ids)], ",") if ids else ([], [], ",")

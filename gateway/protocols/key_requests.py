@@ -14,7 +14,7 @@ from contract.model.repository import valid_name
 from contract.wording import shown
 from contract.work.api_keys import NAME, Detail, Key, Limits, Scope, new_id
 from contract.work.jobs import timestamp
-from gateway.problems.codes import ProblemCode
+from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_body, read_valid
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([smhdw])", re.ASCII)

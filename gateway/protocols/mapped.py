@@ -13,9 +13,8 @@ from contract.row import Value
 from contract.rows.instances import Instances
 from contract.wording import shown
 from contract.work.jobs import Job
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
-from gateway.protocols import form, native
+from gateway.problems import Problem, ProblemCode
+from gateway.protocols import native
 
 Numbers = Mapping[str, int | float]
 """The number that stands for each label in the answers of an old service."""
@@ -118,10 +117,6 @@ class MappedRoute:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
-
-    def read_path(self, values: Mapping[str, str]) -> Instances:
-        """Return the row in the variables of the path."""
-        return form.read(values.items())
 
     def read_body(self, body: bytes, signature: Signature) -> Instances:
         """Return the rows in a body of JSON. Raises `MalformedBody`, and `InvalidInstances` also for several rows, if

@@ -11,7 +11,7 @@ from contract.model.signature import PREDICT, Signature
 from contract.rows.instances import Grid, Instances
 from contract.wording import listed, shown
 from contract.work.jobs import Job
-from gateway.problems.problem import MalformedBody
+from gateway.problems import MalformedBody
 from gateway.protocols import native
 
 VERSION = "2.0.0"
@@ -51,7 +51,7 @@ def by_position(instances: Instances, signature: Signature) -> Instances:
     if not isinstance(instances, Grid) or not instances.columns or not signature.nameless:
         return instances
     names, inputs = instances.columns, signature.names
-    known = {signature.id_field, *inputs, *(alias for field in signature.inputs for alias in field.aliases)}
+    known = {signature.id_field, *native.spellings(signature)}
     if len({*names}) != len(inputs) or len(names) != len(inputs) or not known.isdisjoint(names):
         return instances
     numbered = tuple(f"x{name}" for name in names)
@@ -91,10 +91,8 @@ def _method(params: object) -> str:
 
 def write(job: Job) -> tuple[bytes, Mapping[str, str]]:
     """Return the body, and its headers. Probabilities and warnings stand beside the predictions, if there are any."""
-    output = job.output or {}
-    beside = {name: output[name] for name in ("probabilities",) if output.get(name) is not None}
-    beside |= {"warnings": job.warnings} if job.warnings else {}
-    return native.line({"predictions": output["predictions"], **beside}), {"Content-Type": "application/json"}
+    warnings = {"warnings": job.warnings} if job.warnings else {}
+    return native.line({**native.predictions(job), **warnings}), {"Content-Type": "application/json"}
 
 
 def error(status: int, code: str, sentence: str) -> tuple[object, Mapping[str, str]]:

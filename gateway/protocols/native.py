@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import orjson
@@ -14,7 +14,7 @@ from contract.model.signature import RowFormat, Signature
 from contract.rows.instances import Grid, Instances, Records, check_width
 from contract.wording import counted, listed, shown
 from contract.work.jobs import Job
-from gateway.problems.problem import MalformedBody
+from gateway.problems import MalformedBody
 from runtime.exact_json import fragment, is_exact, with_repeats_marked
 
 _TEXTS = RowFormat.TEXTS  # looked up once: finding a member of an Enum is slow, and every request compares with it
@@ -39,12 +39,17 @@ def read(body: bytes, signature: Signature) -> Instances:
     for names in (value, *(value[key] for key in wrappers)):
         if isinstance(names, dict):
             check_width(len(names), signature)
-    if not wrappers or not _known(signature).isdisjoint(value):
+    if not wrappers or not {signature.id_field, *spellings(signature)}.isdisjoint(value):
         return _object(value)
     if len(wrappers) > 1 or wrappers[0] in _repeated(value):
         doubled = f"{listed(wrappers)} in one body" if len(wrappers) > 1 else f"{wrappers[0]!r} twice"
         _refuse("ambiguous_body", f"the body has {doubled}; send the rows once")
     return unwrapped(value, wrappers[0], signature)
+
+
+def read_fields(fields: Iterable[tuple[str, str]]) -> Instances:
+    """Return the row in the fields of an HTML form or the query of a URL; a blank one is null, as text has no null."""
+    return Records([with_repeats_marked([(name, value if value.strip() else None) for name, value in fields])])
 
 
 def unwrapped(value: dict[str, Any], key: str, signature: Signature) -> Instances:
@@ -67,6 +72,13 @@ def _text_or_json(text: str) -> object:
 def write(job: Job) -> bytes:
     """Return the job as a line of JSON in ASCII."""
     return line(job.to_json())
+
+
+def predictions(job: Job) -> dict[str, Any]:
+    """Return the answer of protocols without jobs: predictions, with probabilities where the model has them."""
+    output = job.output or {}
+    beside = {name: output[name] for name in ("probabilities",) if output.get(name) is not None}
+    return {"predictions": output["predictions"], **beside}
 
 
 def line(value: object) -> bytes:
@@ -94,8 +106,9 @@ def python_json(body: bytes) -> object:
     return _parsed(body, "the body", _PYTHON_DECODER)
 
 
-def _known(signature: Signature) -> set[str | None]:
-    return {signature.id_field, *(word for f in signature.inputs for word in (f.name, *f.aliases))}
+def spellings(signature: Signature) -> set[str | None]:
+    """Return the names and aliases of the inputs."""
+    return {word for field in signature.inputs for word in (field.name, *field.aliases)}
 
 
 def _text(body: bytes) -> str:

@@ -19,8 +19,7 @@ from contract.row import Value
 from contract.rows.instances import Grid, Instances
 from contract.wording import listed, shown
 from contract.work.jobs import Job
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import MalformedBody, Problem
+from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols import native, tensors
 from gateway.protocols.tensors import Tensor
 
@@ -59,7 +58,7 @@ class InferRequest:
         else of one tensor a column. Raises `MalformedBody`."""
         first = self.tensors[0]
         alone = len(self.tensors) == 1 and not self.by_column
-        if alone and (first.columns != 1 or first.name not in _spellings(signature)):
+        if alone and (first.columns != 1 or first.name not in native.spellings(signature)):
             return Grid(None, list(zip(*[iter(first.values())] * first.columns, strict=True)))
         for tensor in self.tensors:
             if tensor.columns != 1 or tensor.rows != first.rows:
@@ -232,10 +231,6 @@ def _datatype_of(output: Output) -> str:
         return "FP64"
     types = {type(label) for label in output.shown_labels}
     return {bool: "BOOL", int: "INT64", float: "FP64"}.get(types.pop(), "BYTES") if len(types) == 1 else "BYTES"
-
-
-def _spellings(signature: Signature) -> set[str]:
-    return {word for field in signature.inputs for word in (field.name, *field.aliases)}
 
 
 def error(status: int, code: str, sentence: str) -> tuple[object, Mapping[str, str]]:

@@ -14,7 +14,7 @@ from contract.errors import Code
 from contract.model.repository import valid_name
 from contract.wording import listed, shown
 from contract.work.api_keys import NAME as KEY_NAME
-from gateway.problems.codes import ProblemCode
+from gateway.problems import ProblemCode
 from gateway.problems.problem import did_you_mean
 from gateway.protocols.mapped import AnswerColumn, JsonAnswer, MappedRoute, Numbers, RowsAsText, TextAnswer
 

@@ -18,8 +18,7 @@ from contract.errors import Code
 from contract.model.signature import Signature
 from contract.rows.instances import Instances
 from contract.work.jobs import Job
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import MalformedBody
+from gateway.problems import MalformedBody, ProblemCode
 from gateway.protocols import csv_rows, native
 
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
@@ -44,12 +43,11 @@ def read_csv(body: bytes, signature: Signature, most_rows: int) -> Instances:
     if not body.strip():
         raise MalformedBody("the body is empty; send rows as CSV, the values in the order of the model's inputs")
     first = body.splitlines()[0].decode(errors="replace")
-    known = {word for field in signature.inputs for word in (field.name, *field.aliases)}
     try:
         cells = [cell.strip() for cell in next(csv.reader([first]), [])]
     except csv.Error:  # a cell of more than 128 KB is no name
         cells = [first]
-    if not known.issuperset(cells):
+    if not native.spellings(signature).issuperset(cells):
         body = _line(signature.names).encode() + body
     return csv_rows.read(body, most_rows)
 
@@ -76,8 +74,7 @@ def write(job: Job, accept: str | None) -> tuple[bytes, Mapping[str, str]]:
         rows = zip(predictions, probabilities if verbose and probabilities else [None] * len(predictions), strict=True)
         body = "".join(_line([*_cells(prediction), *_cells(scores, ())]) for prediction, scores in rows).encode()
     else:
-        beside = {} if probabilities is None else {"probabilities": probabilities}
-        body = native.line({"predictions": predictions, **beside})
+        body = native.line(native.predictions(job))
     return body, {"Content-Type": kind, "x-Amzn-Invoked-Production-Variant": f"{job.model}@{job.version}"}
 
 

@@ -10,7 +10,7 @@ from contract.json_objects import Object, Rule
 from contract.model.manifest import ModelManifest
 from contract.model.signature_edits import InvalidEdit, edit_signature
 from contract.wording import shown
-from gateway.problems.codes import ProblemCode
+from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_valid
 
 _BODY = Object(

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from contract.wording import shown
-from gateway.problems.problem import MalformedBody
+from gateway.problems import MalformedBody
 
 _FORMATS: Mapping[str, str] = {
     "BOOL": "?",

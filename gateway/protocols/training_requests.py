@@ -43,8 +43,8 @@ from contract.work.training import (
     TrainingRequest,
 )
 from contract.work.training_columns import resolve_columns
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, invalid, read_body
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import invalid, read_body
 from gateway.protocols import native
 
 _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 4000, 1024, 10_000, 20
@@ -263,11 +263,8 @@ _MEMBERS: Mapping[str, Callable[[str, Any, Errors], Any]] = {
 
 
 def _generic(request: TrainingRequest, errors: Errors, needed: Sequence[str]) -> None:
-    named: dict[str, Callable[[TrainingRequest], object]] = {
-        "target": lambda training: training.target,
-        "data": lambda training: training.upload or training.path,
-    }
+    named = {"target": request.target, "data": request.upload or request.path}
     for key in needed:
-        if not named[key](request) and not any(error.field and error.field.startswith(key) for error in errors.first):
+        if not named[key] and not any(error.field and error.field.startswith(key) for error in errors.first):
             what = "the column to predict" if key == "target" else 'a CSV file, or {"path": "…"} under DATA_DIR'
             errors.add(key, "missing_field", f"the recipe {GENERIC_RECIPE} needs {key}: {what}")

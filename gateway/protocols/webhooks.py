@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from broker.state.webhook_store import EVENTS
 from contract.json_objects import Errors, ListOf, Object, WrongValue, made_by, one_of
@@ -12,11 +13,8 @@ from contract.wording import listed, shown
 from contract.work.api_keys import Key, Scope
 from contract.work.jobs import timestamp
 from contract.work.webhooks import AllowedTargets, Subscription, target
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, read_valid
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import read_valid
 
 
 def webhook_url(environ: WSGIEnvironment, allowed: AllowedTargets | None) -> str:
@@ -25,16 +23,21 @@ def webhook_url(environ: WSGIEnvironment, allowed: AllowedTargets | None) -> str
     url: str | None = environ.get("HTTP_WEBHOOK_URL")
     if url is None:
         return ""
-    require(allowed)
-    return _checked("Webhook-Url", url.strip(), allowed)
+    targets, url = require(allowed), url.strip()
+    try:
+        targets.check(target(url))
+    except ValueError as error:
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"Webhook-Url {shown(url)}: {error}") from None
+    return url
 
 
-def require(allowed: AllowedTargets | None) -> None:
-    """Raise `Problem` if there are no webhooks."""
+def require(allowed: AllowedTargets | None) -> AllowedTargets:
+    """Return where webhooks may go. Raises `Problem` if there are none."""
     if allowed is None:
         raise Problem(
             ProblemCode.NO_WEBHOOKS, "there are no webhooks here; an operator turns them on with WEBHOOK_SECRET"
         )
+    return allowed
 
 
 def subscription(name: str, body: object, caller: Key, allowed: AllowedTargets) -> Subscription:
@@ -66,14 +69,4 @@ def _allowed_url(url: object, allowed: AllowedTargets) -> str:
         allowed.check(target(url))
     except ValueError as error:
         raise WrongValue("not_a_url", f"url {shown(url)}: {error}") from error
-    return url
-
-
-def _checked(name: str, url: str, allowed: AllowedTargets | None) -> str:
-    try:
-        wanted = target(url)
-        if allowed:
-            allowed.check(wanted)
-    except ValueError as error:
-        raise Problem(ProblemCode.INVALID_PARAMETER, f"{name} {shown(url)}: {error}") from None
     return url

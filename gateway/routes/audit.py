@@ -8,9 +8,8 @@ from broker.access.audit_log import FILTERS, LARGEST_PAGE, AuditLog, Outcome
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.operations import MOMENT, PAGE, TEXT, Answer, Operation, Parameter
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
-from gateway.protocols import pages
+from gateway.problems import Problem, ProblemCode
+from gateway.protocols import parameters
 
 _SCHEMAS = {"outcome": {**TEXT, "enum": list(Outcome)}}
 _INDEX = Operation(
@@ -35,12 +34,9 @@ def blueprint(log: AuditLog) -> Blueprint:
         limit, cursor, since, until = (filters.pop(name, None) for name in ("limit", "cursor", "since", "until"))
         if (outcome := filters.get("outcome", Outcome.DONE)) not in list(Outcome):
             raise Problem(ProblemCode.INVALID_PARAMETER, f"outcome={outcome[:64]!r} is none of {', '.join(Outcome)}")
-        times = pages.moment("since", since), pages.moment("until", until)
-        try:
-            page = log.page(filters, pages.limit(limit), cursor, *times)
-        except ValueError as error:
-            detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
-            raise Problem(ProblemCode.INVALID_PARAMETER, detail) from error
+        times = parameters.moment("since", since), parameters.moment("until", until)
+        with parameters.refusing(f"limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"):
+            page = log.page(filters, parameters.limit(limit), cursor, *times)
         return json_response({"items": page.items, "next_cursor": page.next_cursor}, headers=FRESH)
 
     return routes

@@ -11,9 +11,8 @@ import gateway
 from gateway.http.exchange import caller
 from gateway.http.operations import Answer, Operation
 from gateway.http.rules import Level
-from gateway.openapi.published import ApiDocument
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.openapi.document import ApiDocument
+from gateway.problems import Problem, ProblemCode
 
 HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization, X-API-Key"}
 """It changes with the repository and differs by key, so clients ask again and usually get 304."""

@@ -34,10 +34,9 @@ from gateway.http.operations import (
     Schema,
 )
 from gateway.http.rules import Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols.csv_rows import AS_CSV
-from gateway.protocols.preferences import preferences, seconds
+from gateway.protocols.parameters import preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.file_predictions import FileOptions, FilePredictor
 from gateway.serving.job_access import JobReader

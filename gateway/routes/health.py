@@ -11,10 +11,9 @@ from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import caller
 from gateway.http.operations import Answer, Operation
-from gateway.http.problem_answers import problem_response
+from gateway.http.problem_answers import not_ready
 from gateway.http.rules import Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.readiness import SHOWN, Readiness, State
 
 _LIVE = Operation(
@@ -49,9 +48,7 @@ def blueprint(readiness: Readiness, stopping: threading.Event) -> Blueprint:
         reasons = [reason.to_json() for reason in report.reasons[:SHOWN]]
         members: dict[str, Any] = {**counts, "reasons": reasons, "repairs": report.repairs}
         if report.state is State.NOT_READY:
-            # Not raised, which would log it: the log has each change of readiness once.
-            problem = Problem(ProblemCode.NOT_READY, report.detail, retry_after=1, headers=FRESH, **members)
-            return problem_response(problem)
+            return not_ready(report, **members)
         return json_response({"status": report.state, "detail": report.detail, **members}, headers=FRESH)
 
     return routes

@@ -12,16 +12,15 @@ from broker.sides.gateway.listing import LARGEST_PAGE, JobFilter
 from broker.sides.gateway.receipts import Receipts
 from contract.model.repository import valid_name
 from contract.work.jobs import Job, Status, timestamp
+from gateway.http import idempotency
 from gateway.http.answers import FRESH, JobAnswer, json_response
 from gateway.http.clients import hung_up
-from gateway.http.event_streams import events
+from gateway.http.event_streams import events, position_of
 from gateway.http.exchange import caller
 from gateway.http.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
 from gateway.http.rules import Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
-from gateway.protocols import event_stream, idempotency, pages
-from gateway.protocols.preferences import seconds
+from gateway.problems import Problem, ProblemCode
+from gateway.protocols.parameters import limit, moment, refusing, seconds
 from gateway.serving.job_access import JobReader
 from gateway.serving.job_events import JobWatcher
 
@@ -91,27 +90,23 @@ def blueprint(
             key = _only("idempotency_key", request.args)
             return _listed(reader.made_with(idempotency.record(key, caller().owner)), None)
         wanted = _filter_in(request.args)
-        try:
-            limit = pages.limit(request.args.get("limit"))
-            page = reader.list(wanted, limit, request.args.get("cursor"))
-        except ValueError as error:
-            detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
-            raise Problem(ProblemCode.INVALID_PARAMETER, detail) from error
+        with refusing(f"limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"):
+            page = reader.list(wanted, limit(request.args.get("limit")), request.args.get("cursor"))
         return _listed(page.items, page.next_cursor)
 
     @routes.get("/<job_id>", level=Level.OWN, docs=_SHOW)
     def show(job_id: str) -> JobAnswer:
         wait = min(seconds("wait", request.args.get("wait")) or 0, max_wait)
-        gone = hung_up(request.environ)
+        gone = hung_up()
         return JobAnswer(reader.wait(job_id, wait, gone), headers=FRESH, note=receipts.fetched, gone=gone)
 
     @routes.get("/<job_id>/events", level=Level.OWN, docs=_EVENTS)
     def watch(job_id: str) -> Response:
-        position = event_stream.position(request.headers.get("Last-Event-ID"))
+        position = position_of(request.headers.get("Last-Event-ID"))
         reader.read(job_id)
         if position is None:  # otherwise a browser would connect again and again
             return Response(status=204)
-        watcher = watchers.enter(job_id, caller().owner, hung_up(request.environ))
+        watcher = watchers.enter(job_id, caller().owner, hung_up())
         stream = events(watcher, partial(log, job_id), partial(reader.read, job_id), position)
         response = Response(stream, headers={**FRESH, "X-Accel-Buffering": "no"}, content_type="text/event-stream")
         response.call_on_close(partial(watchers.leave, watcher))
@@ -149,7 +144,7 @@ def _filter_in(arguments: Mapping[str, str]) -> JobFilter:
         raise Problem(ProblemCode.INVALID_PARAMETER, f"status={status[:64]!r} is none of {', '.join(Status)}")
     if kind is not None and kind not in _KINDS:
         raise Problem(ProblemCode.INVALID_PARAMETER, f"kind={kind[:64]!r} is none of {', '.join(_KINDS)}")
-    after, before = (pages.moment(name, arguments.get(name)) for name in ("created_after", "created_before"))
+    after, before = (moment(name, arguments.get(name)) for name in ("created_after", "created_before"))
     return JobFilter(
         model,
         Status(status) if status else None,

@@ -13,8 +13,8 @@ from gateway.http.operations import DELETED, IDEMPOTENCY_KEY, KEPT, LOCATION, An
 from gateway.http.rules import BodyLimit
 from gateway.protocols import native
 from gateway.protocols.key_requests import key_request, rotation_request
+from gateway.serving.job_access import Replays
 from gateway.serving.key_management import KeyAdmin
-from gateway.serving.replays import Replays
 
 _BODY = BodyLimit.of_request(128)
 
@@ -26,12 +26,8 @@ _MAKE = Operation(
     "Make a key; no other answer shows its secret",
     {201: Answer("The key, with its secret.", "NewKey", LOCATION)},
     problems=(
-        "409 request_in_flight",
-        "409 name_taken",
-        "409 too_many_keys",
-        "422 invalid_key_request",
-        "503 no_marker",
-        *_CHANGED,
+        *("409 request_in_flight", "409 name_taken", "409 too_many_keys", "422 invalid_key_request"),
+        *("503 no_marker", *_CHANGED),
     ),
     body="KeyRequest",
     parameters=(IDEMPOTENCY_KEY,),
@@ -41,13 +37,7 @@ _ROTATE = Operation(
     "rotate_key",
     "Give a key a new secret",
     {200: Answer("The key, with its new secret.", "NewKey", LOCATION)},
-    problems=(
-        "409 request_in_flight",
-        "404 unknown_key",
-        "409 key_expired",
-        "422 invalid_key_request",
-        *_CHANGED,
-    ),
+    problems=("409 request_in_flight", "404 unknown_key", "409 key_expired", "422 invalid_key_request", *_CHANGED),
     body="RotationRequest",
     body_required=False,
     parameters=(IDEMPOTENCY_KEY,),

@@ -9,7 +9,7 @@ from gateway.http.answers import PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.rules import BodyLimit
-from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.protocols import kserve as protocol
 from gateway.protocols import native
 
@@ -33,8 +33,8 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
         if not is_json(kind := media_type(request.environ)):
             raise unsupported(kind, "application/json", "application/json")
         model = predictions.model(reference)
-        body = body_of(request.environ)
-        job = predictions.predict(request.environ, model, native.read(body, model.signature), len(body))
-        return predictions.answer(request.environ, job, *protocol.write(job))
+        body = received_body()
+        job = predictions.predict(model, native.read(body, model.signature), len(body))
+        return predictions.answer(job, *protocol.write(job))
 
     return routes

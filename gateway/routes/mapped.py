@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import combinations
 
 from flask import Blueprint, Response, request
+from werkzeug.routing import Rule
 
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.rules import SMALL_BODY, BodyLimit
-from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
+from gateway.protocols import native
 from gateway.protocols.mapped import MappedRoute, TextAnswer
 from gateway.protocols.routes_file import REFERENCE
+
+_VARIABLE = re.compile(r"<[^<>]+>")
+_SPANNING = "<path:"
+"""Begins a variable that stands for all segments that follow."""
 
 _View = Callable[..., PredictionAnswer | Response]
 
@@ -51,8 +58,8 @@ def _row_in_path(
     headers = {**FRESH, "Content-Type": route.answer.content_type}
     if request.method == "HEAD":  # makes no job
         return Response(status=route.status, headers=headers)
-    job = predictions.predict(request.environ, model, route.read_path(values), len(request.path))
-    return predictions.answer(request.environ, job, route.write(job, model.signature), headers, route.status)
+    job = predictions.predict(model, native.read_fields(values.items()), len(request.path))
+    return predictions.answer(job, route.write(job, model.signature), headers, route.status)
 
 
 def _rows_in_body(predictions: SynchronousPredictions, route: MappedRoute, /, reference: str) -> PredictionAnswer:
@@ -60,10 +67,10 @@ def _rows_in_body(predictions: SynchronousPredictions, route: MappedRoute, /, re
         raise unsupported(kind, "application/json", "application/json")
     model = predictions.model(reference)
     route.check_fit(model.signature)
-    body = body_of(request.environ)
-    job = predictions.predict(request.environ, model, route.read_body(body, model.signature), len(body))
+    body = received_body()
+    job = predictions.predict(model, route.read_body(body, model.signature), len(body))
     headers = {"Content-Type": route.answer.content_type}
-    return predictions.answer(request.environ, job, route.write(job, model.signature), headers, route.status)
+    return predictions.answer(job, route.write(job, model.signature), headers, route.status)
 
 
 def _operation(number: int, route: MappedRoute) -> Operation:
@@ -81,3 +88,44 @@ def _operation(number: int, route: MappedRoute) -> Operation:
         error={"type": "object"} if route.error else None,
         tag="ROUTES_FILE",
     )
+
+
+def collisions(rules: Iterable[Rule], mapped: str) -> list[str]:
+    """Return a sentence for each two routes that share a method and an address, at least one of them in the blueprint
+    `mapped`."""
+    return [
+        f"{method} {mapped_rule.rule} collides with {whose} {method} {other.rule}"
+        for mapped_rule, other in combinations(sorted(rules, key=lambda rule: not _is_of(rule, mapped)), 2)
+        if _is_of(mapped_rule, mapped) and _overlap(mapped_rule.rule, other.rule)
+        for whose in ["another" if _is_of(other, mapped) else "Modelgate's own"]
+        for method in sorted((mapped_rule.methods or set()) & (other.methods or set()) - {"HEAD", "OPTIONS"})
+    ]
+
+
+def _is_of(rule: Rule, blueprint: str) -> bool:
+    return str(rule.endpoint).startswith(f"{blueprint}.")
+
+
+def _overlap(path: str, other: str) -> bool:
+    """Return whether some path fits both. Two segments with variables are taken to overlap."""
+    segments, others = _segments(path), _segments(other)
+    for a, b in zip(segments, others, strict=False):
+        if _SPANNING in (a[: len(_SPANNING)], b[: len(_SPANNING)]):
+            return True
+        if not _alike(a, b):
+            return False
+    return len(segments) == len(others)
+
+
+def _segments(path: str) -> Sequence[str]:
+    return path.strip("/").split("/")
+
+
+def _alike(segment: str, other: str) -> bool:
+    if "<" in segment and "<" in other:
+        return True
+    return any(re.fullmatch(_pattern(a), b) for a, b in ((segment, other), (other, segment)))
+
+
+def _pattern(segment: str) -> str:
+    return "[^/]+".join(map(re.escape, _VARIABLE.split(segment)))

@@ -12,11 +12,9 @@ from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import CSV, is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
-from gateway.http.problem_answers import problem_response
+from gateway.http.problem_answers import not_ready
 from gateway.http.rules import BodyLimit, ErrorShape, Level
-from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.protocols import csv_rows
 from gateway.protocols import mlflow as protocol
 from gateway.serving.readiness import Readiness, State
@@ -59,8 +57,7 @@ def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: B
     def ping() -> Response:
         report = readiness.report()
         if report.state is State.NOT_READY:
-            detail = report.without_names().detail
-            return problem_response(Problem(ProblemCode.NOT_READY, detail, retry_after=1, headers=FRESH))
+            return not_ready(report.without_names())
         return Response("\n", headers=FRESH, content_type="text/plain; charset=utf-8")
 
     @routes.get("/version", level=Level.OPEN, docs=_VERSION, **_SHAPE)
@@ -79,13 +76,13 @@ def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: B
         kind = media_type(request.environ)
         if not is_json(kind) and kind != CSV:
             raise unsupported(kind, "application/json or text/csv", "application/json, text/csv")
-        body = body_of(request.environ)
+        body = received_body()
         if kind == CSV:
             table = csv_rows.read(body, predictions.predictor.max_rows + 1)
             instances, method = protocol.by_position(table, model.signature), PREDICT.name
         else:
             instances, method = protocol.read(body, model.signature)
-        job = predictions.predict(request.environ, model, instances, len(body), method)
-        return predictions.answer(request.environ, job, *protocol.write(job))
+        job = predictions.predict(model, instances, len(body), method)
+        return predictions.answer(job, *protocol.write(job))
 
     return routes

@@ -12,11 +12,10 @@ from gateway.http.answers import FRESH, PredictionAnswer, json_response
 from gateway.http.clients import hung_up
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import COUNT, IDEMPOTENCY_KEY, KEPT, Answer, Operation, Parameter
-from gateway.http.problem_answers import problem_response
+from gateway.http.problem_answers import not_ready
 from gateway.http.rules import BodyLimit, ErrorShape, Level
-from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import open_inference as protocol
 from gateway.serving.loading import Loader
 from gateway.serving.model_versions import check_model
@@ -96,8 +95,7 @@ def blueprint(
     def ready() -> Response:
         report = readiness.report()
         if report.state is State.NOT_READY:
-            detail = report.without_names().detail
-            return problem_response(Problem(ProblemCode.NOT_READY, detail, retry_after=1, headers=FRESH))
+            return not_ready(report.without_names())
         return json_response({"ready": True}, headers=FRESH)
 
     @routes.get("/models", level=Scope.READ, docs=_MODELS, **_SHAPE)
@@ -132,14 +130,12 @@ def blueprint(
             accepted = f"application/json, {protocol.BINARY}"
             raise unsupported(kind, f"application/json, or {protocol.BINARY} with binary tensors", accepted)
         manifest = predictions.model(_referred(reference, version))
-        body = body_of(request.environ)
+        body = received_body()
         infer_request = protocol.read(body, request.headers.get(protocol.HEADER_LENGTH))
         predictions.check_rows(infer_request.most_rows)
         method = infer_request.method(manifest.signature)
-        job = predictions.predict(
-            request.environ, manifest, infer_request.instances(manifest.signature), len(body), method
-        )
-        return predictions.answer(request.environ, job, *protocol.write(infer_request, method, job))
+        job = predictions.predict(manifest, infer_request.instances(manifest.signature), len(body), method)
+        return predictions.answer(job, *protocol.write(infer_request, method, job))
 
     @routes.post("/repository/index", level=Scope.READ, docs=_INDEX, **_SHAPE)
     def index() -> Response:
@@ -148,7 +144,7 @@ def blueprint(
     @routes.post("/repository/models/<name>/load", level=Scope.PREDICT, docs=_LOAD, **_SHAPE)
     def load(name: str) -> Response:
         manifest = predictions.model(name)
-        loader.load(manifest.name, manifest.version, hung_up(request.environ))
+        loader.load(manifest.name, manifest.version, hung_up())
         return json_response({"name": manifest.name, "load": True})
 
     @routes.post("/repository/models/<name>/unload", level=Scope.PREDICT, docs=_UNLOAD, **_SHAPE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Request, Response, request
 
@@ -32,14 +32,11 @@ from gateway.http.operations import (
     Parameter,
 )
 from gateway.http.rules import BodyLimit
-from gateway.protocols import csv_answers, csv_rows, form, native
-from gateway.protocols.preferences import Preferences, preferences, seconds
+from gateway.protocols import csv_rows, native
+from gateway.protocols.parameters import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import PredictionOptions, Predictor
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 DEFAULT_WAIT = 10
 """Seconds that a prediction waits by default if it is in a query, or asks for CSV."""
@@ -109,8 +106,8 @@ class Predictions:
         """Send the rows in the body to a method. The fast path calls this, too, so it needs nothing of Flask's
         context."""
         preferred = preferences(environ.get("HTTP_PREFER"), self.max_wait)
-        as_csv = "text/csv" in (accept := environ.get("HTTP_ACCEPT", "")) and csv_answers.is_wanted(accept)
-        escape = as_csv and csv_answers.is_escaped(environ["QUERY_STRING"])
+        as_csv = "text/csv" in (accept := environ.get("HTTP_ACCEPT", "")) and csv_rows.is_wanted(accept)
+        escape = as_csv and csv_rows.is_escaped(environ["QUERY_STRING"])
         if as_csv and preferred.wait is None:
             preferred = replace(preferred, wait=min(DEFAULT_WAIT, self.max_wait))
         options = PredictionOptions(
@@ -122,10 +119,10 @@ class Predictions:
         )
         model = noted(self.predictor.model(reference))
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
-        context = request_context(environ)
+        context = request_context()
         job = self.predictor.predict(model, rows, size, options, context)
         if as_csv and job.status is Status.SUCCEEDED:
-            answers = csv_answers.write(job, rows, model.signature, method, escape=escape)
+            answers = csv_rows.write(job, rows, model.signature, method, escape=escape)
             return self._csv(answers, job, preferred, context.gone)
         return self._answer(job, preferred, context.gone)
 
@@ -142,13 +139,13 @@ class Predictions:
             lenient=preferred.handling == "lenient",
             expires_after=seconds("Cancel-After", query_request.environ.get("HTTP_CANCEL_AFTER")),
         )
-        model, row = noted(self.predictor.model(reference)), form.read(query_request.args.items(multi=True))
-        context = request_context(query_request.environ)
+        model, row = noted(self.predictor.model(reference)), native.read_fields(query_request.args.items(multi=True))
+        context = request_context()
         job = self.predictor.predict(model, row, len(query_request.query_string), options, context)
         return self._answer(job, preferred, context.gone, FRESH)
 
     def _csv(self, body: bytes, job: Job, preferred: Preferences, gone: Callable[[], bool]) -> PredictionAnswer:
-        headers = {**self._headers(job, preferred), "Content-Type": csv_answers.CONTENT_TYPE, "Vary": "Accept"}
+        headers = {**self._headers(job, preferred), "Content-Type": csv_rows.CONTENT_TYPE, "Vary": "Accept"}
         # The job has what the CSV lacks: warnings, and the errors of invalid rows.
         return PredictionAnswer(body, headers, partial(self.receipts.fetched, job.id), gone)
 
@@ -212,7 +209,7 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
     if kind in (URLENCODED, MULTIPART):
         length_of(environ)
         body = environ["wsgi.input"].read()
-        return form.read(fields_in(environ, body).items(multi=True)), len(body)
+        return native.read_fields(fields_in(environ, body).items(multi=True)), len(body)
     if kind == CSV:
         body = environ["wsgi.input"].read()
         return csv_rows.read(body, max_rows + 1), len(body)

@@ -13,13 +13,12 @@ from flask import Blueprint, Response, request, url_for
 from jinja2 import Environment
 
 from contract.model.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
-from contract.model.repository import CURRENT, Repository
+from contract.model.repository import Repository
 from contract.model.version_files import REPORT_HTML, REPORT_JSON
 from contract.work.api_keys import Scope
 from gateway.http.operations import Answer, Operation, Parameter
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
-from gateway.serving.model_versions import read_report, reported, resolve
+from gateway.problems import Problem, ProblemCode
+from gateway.serving.model_versions import aliases_by_version, read_report, reported, resolve
 
 FORMATS = {"html": ("text/html; charset=utf-8", REPORT_HTML), "json": ("application/json", REPORT_JSON)}
 HEADERS = {
@@ -44,7 +43,7 @@ _STATUS = Environment(autoescape=True, trim_blocks=True).from_string("""\
 {% if other in aliases %} ({{ aliases[other]|join(', ') }}){% endif %}</a>
 {% endfor %}
 </div>""")
-_SAFE_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/\[\]_-]+")
+SAFE_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/\[\]_-]+")
 """Addresses that are safe in a command that people paste into a shell."""
 
 
@@ -78,15 +77,13 @@ def blueprint(repository: Repository) -> Blueprint:
 
 def filled_in(page: bytes, repository: Repository, model: str, version: int, endpoint: str = "reports.report") -> bytes:
     """Fill in the placeholders of the page. `endpoint`: the route of reports that it links to."""
-    aliases: dict[int, list[str]] = {}
-    for alias, number in sorted(repository.aliases(model).items(), key=lambda item: (item[0] != CURRENT, item)):
-        aliases.setdefault(number, []).append(alias)
+    aliases = aliases_by_version(repository, model)
     others = [number for number in reported(repository, model) if number != version][-MAX_VERSIONS:]
     link = functools.partial(url_for, endpoint)
     status = _STATUS.render(model=model, version=version, aliases=aliases, others=others[::-1], link=link)
     page = page.replace(STATUS.encode(), status.encode(), 1)
     address = request.url_root.rstrip("/")
-    if _SAFE_ADDRESS.fullmatch(address):
+    if SAFE_ADDRESS.fullmatch(address):
         page = page.replace(ADDRESS_ELEMENT.encode(), ADDRESS_ELEMENT.replace(ADDRESS, address).encode())
     return page
 

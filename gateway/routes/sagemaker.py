@@ -11,9 +11,8 @@ from gateway.http.answers import PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit
-from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, body_of
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols import sagemaker as protocol
 
@@ -49,9 +48,9 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
         accept = request.headers.get("Accept")
         if not protocol.accepts(accept):
             raise Problem(ProblemCode.NOT_ACCEPTABLE, f"Accept must be {protocol.JSON} or {protocol.CSV}")
-        body = body_of(request.environ)
-        job = predictions.predict(request.environ, model, _rows(body, model.signature), len(body))
-        return predictions.answer(request.environ, job, *protocol.write(job, accept))
+        body = received_body()
+        job = predictions.predict(model, _rows(body, model.signature), len(body))
+        return predictions.answer(job, *protocol.write(job, accept))
 
     def _rows(body: bytes, signature: Signature) -> Instances:
         kind, most_rows = media_type(request.environ), predictions.predictor.max_rows + 1

@@ -10,8 +10,7 @@ from broker.metrics.traffic import Period
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.operations import Answer, Operation, Parameter
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.serving.traffic import Traffic
 
 _PERIOD = Parameter(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Response, request
 
@@ -31,8 +31,7 @@ from gateway.http.operations import (
     Parameter,
 )
 from gateway.http.rules import BodyLimit, Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols.training_requests import (
     fields_of_form,
@@ -41,14 +40,10 @@ from gateway.protocols.training_requests import (
     training_request,
 )
 from gateway.protocols.webhooks import webhook_url
-from gateway.serving.job_access import JobReader
+from gateway.serving.job_access import JobReader, Replays
 from gateway.serving.model_versions import check_new_name
-from gateway.serving.replays import Replays
 from gateway.serving.spool import GatewaySpool
 from gateway.serving.trainings import ScheduleState, Trainings, default_recipe
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 SCHEDULE_BODY = BodyLimit.of_request(16)
 """All schedules with their requests are read every second."""

@@ -7,7 +7,8 @@ user who runs the gateway.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Response, request
 
@@ -23,17 +24,12 @@ from gateway.http.forms import Upload, received
 from gateway.http.media_types import AS_JSON, MULTIPART, is_json, media_type, unsupported
 from gateway.http.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, Answer, Operation
 from gateway.http.rules import BodyLimit
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
 from gateway.protocols.training_requests import accepted, alias
-from gateway.serving.model_versions import check_model, check_new_name, resolve
-from gateway.serving.repository_commands import RunCommand, run
+from gateway.serving.model_versions import RunCommand, check_model, check_new_name, resolve, run
 from gateway.serving.spool import GatewaySpool
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _OFF = (
     "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"

@@ -13,11 +13,10 @@ from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.answers import json_response
 from gateway.http.exchange import current
 from gateway.http.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, read_valid
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import read_valid
 from gateway.protocols import native
-from gateway.serving.model_versions import check_model, describe, resolve, version_summary
-from gateway.serving.repository_commands import ModelChanges
+from gateway.serving.model_versions import ModelChanges, check_model, describe, resolve, version_summary
 
 _INDEX = Operation(
     "list_versions",

@@ -12,8 +12,7 @@ from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import caller
 from gateway.http.operations import DELETED, KEPT, TEXT, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit, Level
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols.webhooks import require, subscription
 from gateway.serving.job_access import JobReader
@@ -73,12 +72,12 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
 
     @routes.put("/webhooks/<webhook>", level=Scope.PUBLISH, docs=_PUT, audit="set_webhook", body=_BODY)
     def put(webhook: str) -> Response:
-        require(allowed)
+        targets = require(allowed)
         if not NAME.fullmatch(webhook):
             detail = f"{webhook[:64]!r} cannot be the name of a webhook; use 1 to 64 of a-z, 0-9, _, . and -"
             raise Problem(ProblemCode.INVALID_NAME, detail)
         body = native.json_value(request.environ["wsgi.input"].read())
-        stored, new = subscriptions.put(subscription(webhook, body, caller(), allowed or AllowedTargets()))
+        stored, new = subscriptions.put(subscription(webhook, body, caller(), targets))
         return json_response(_shown(stored, None), 201 if new else 200, FRESH)
 
     @routes.delete("/webhooks/<webhook>", level=Scope.PUBLISH, docs=_DELETE, audit="delete_webhook")

@@ -15,9 +15,8 @@ from gunicorn.workers.ggevent import GeventWorker
 from gateway.door.connections import ClientConnection, ClientTimeouts, NextRequest, Phase, TooSlow, slowest
 from gateway.http.exchange import Exchange, current
 from gateway.server import heads
-from gateway.server.chunks import Chunks
 from gateway.server.heartbeat import Heartbeat
-from gateway.server.responses import NOSNIFF, OneWrite
+from gateway.server.responses import NOSNIFF, Chunks, OneWrite
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,10 @@ from contract.model.signature import PREDICT
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import Key
 from contract.work.jobs import FileRequest, Job, Status, timestamp
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
+from gateway.serving.job_access import Replays
 from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import unknown_method
-from gateway.serving.replays import Replays
 from gateway.serving.spool import GatewaySpool
 
 MOST_FILES = 1000

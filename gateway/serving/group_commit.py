@@ -13,8 +13,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from broker.link.faults import DiskError
 from broker.sides.gateway.job_client import Submission
 from contract.work.jobs import PredictionJob
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 MAX_JOBS, MAX_BYTES = 128, 1_000_000
 """Size of a group."""

@@ -1,4 +1,5 @@
-"""Lists, reads, awaits, cancels and deletes jobs, and decides which of them a caller sees."""
+"""Lists, reads, awaits, cancels and deletes jobs, and decides which of them a caller sees, and what of each. Jobs of
+earlier requests answer repeated ones."""
 
 from __future__ import annotations
 
@@ -6,20 +7,28 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from broker.link.idempotency import IdempotencyRecords
+from broker.link.idempotency import ConflictReason, IdempotencyConflict, IdempotencyRecords
 from broker.records.job_kinds import JOB_KINDS, TRAINING
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.listing import LARGEST_PAGE, JobFilter, Page
-from contract.work.api_keys import Key, Scope
+from contract.work.api_keys import Detail, Key, Scope
 from contract.work.jobs import Job, Status
 from contract.work.training import Progress
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, missing_scope
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import missing_scope
+from gateway.problems.terse import terse_job
 from gateway.serving.listener import Listener
-from gateway.serving.visibility import shown_to
-from gateway.serving.waiting import ended_within
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TERSE = Detail.TERSE  # looked up once: finding a member of an Enum is slow
+
+
+def shown_to(caller: Key, job: Job) -> Job:
+    """Return the job without what the caller may not know: for a terse key what a model tells, and without the scope
+    `read`, which `/v1/system` asks for, who took it."""
+    if caller.detail is _TERSE:
+        return terse_job(job)
+    return job.without_worker() if job.worker and not caller.allows(Scope.READ) else job
 
 
 def scope_for(job: Job) -> Scope:
@@ -50,7 +59,7 @@ class JobReader:
 
     def made_with(self, record: str) -> Sequence[Job]:
         """Return the job that a request with an `Idempotency-Key` has made, if there is one. `record`: see
-        `gateway.protocols.idempotency`."""
+        `gateway.http.idempotency`."""
         caller, made = self.caller(), self.records.made_with(record)
         job = self.jobs.read([made])[0] if made and _ID.fullmatch(made) else None
         return [shown_to(caller, job)] if job and self._exists(job) else []
@@ -66,7 +75,7 @@ class JobReader:
         """Return the job once it is final, or its state after `seconds`. The wait ends when `gone`, called each second,
         returns True."""
         job = self.read(job_id)
-        ended = ended_within(self.jobs, self.listener, job, self.caller().owner, seconds, gone)
+        ended = self.listener.ended_within(job, self.caller().owner, seconds, gone)
         return self._with_queue_position(self._existing(job_id, ended))
 
     def cancel(self, job_id: str) -> Job:
@@ -110,3 +119,40 @@ class JobReader:
     def _exists(self, job: Job) -> bool:
         caller = self.caller()
         return caller.sees(job.owner) and caller.may_use(job.model)
+
+
+@dataclass(frozen=True)
+class Replays:
+    """Finds what earlier requests have made. `on_replay` is called when a job of one answers a request."""
+
+    records: IdempotencyRecords
+    jobs: Jobs
+    listener: Listener
+    on_replay: Callable[[], object]
+
+    def find(self, idempotency: str) -> str | None:
+        """Return what an earlier request has made, as `IdempotencyRecords.find` does; None without a key."""
+        return self.records.find(idempotency) if idempotency else None
+
+    def job_of(
+        self, idempotency: str, caller: Key, wait: float = 0, gone: Callable[[], bool] = lambda: False
+    ) -> Job | None:
+        """Return the job of an earlier request as `job` does; None if there was none."""
+        made = self.find(idempotency)
+        return self.job(made, caller, wait, gone) if made else None
+
+    def job(self, job_id: str, caller: Key, wait: float = 0, gone: Callable[[], bool] = lambda: False) -> Job:
+        """Return the job of an earlier request as `caller` sees it, final if it ends within `wait` seconds.
+
+        Raises `IdempotencyConflict` if it is gone, and `Problem` if the key may not use its model: another key of the
+        owner has sent the request to an address that names no model.
+        """
+        job = self.jobs.read([job_id])[0]
+        if job and not caller.may_use(job.model):
+            detail = "an earlier request with this Idempotency-Key used a model that this key may not; send a new one"
+            raise Problem(ProblemCode.UNKNOWN_MODEL, detail, models=[])
+        self.on_replay()
+        ended = job and self.listener.ended_within(job, caller.owner, wait, gone)
+        if ended is None:
+            raise IdempotencyConflict(ConflictReason.GONE)
+        return shown_to(caller, ended)

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from broker.sides.gateway.job_client import JobState, JobWatch
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from runtime.outages import repeat_in_thread
 
 log = logging.getLogger(__name__)

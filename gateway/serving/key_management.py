@@ -8,8 +8,8 @@ from broker.access.key_store import IssuedKey, Keys, NameTaken, TooManyKeys, has
 from contract.model.repository import Repository
 from contract.wording import Suggestions
 from contract.work.api_keys import Key, fingerprint, new_token
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, did_you_mean
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import did_you_mean
 from gateway.serving.marker import Marker
 
 

@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from broker.link.faults import DiskError
 from broker.sides.gateway.job_client import Jobs
 from broker.state.job_reading import parse_reply
 from contract.work.jobs import Job, reply_channel
@@ -106,6 +107,20 @@ class Listener:
         with self._lock:
             self._waiting.setdefault(job_id, []).append(waiter)
         return waiter
+
+    def ended_within(self, job: Job, owner: str, seconds: float, gone: Callable[[], bool]) -> Job | None:
+        """Return a job that exists already once it is final, or its state after `seconds`; None if it no longer exists.
+        `owner` and `gone`: as for `expect`."""
+        if not seconds or job.status.final:
+            return job
+        with self.expect(job.id, owner, gone) as waiter:
+            try:
+                ended = self._jobs.wait([job.id], self.channel).get(job.id, job)
+            except DiskError:
+                ended = job  # it takes no subscription, but the listener also reads the job each second
+            if ended is None or ended.status.final:
+                return ended
+            return waiter.wait(seconds) or self._jobs.read([job.id])[0]
 
     def release(self) -> None:
         """Wake all waiting requests, without a job: this process is about to end."""

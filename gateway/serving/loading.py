@@ -10,8 +10,7 @@ from redis import Redis
 
 from broker.state.load_status import warm_up
 from contract.wording import counted
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 _KEPT = 60.0
 """Seconds for which workers keep a version that no alias names."""

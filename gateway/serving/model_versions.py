@@ -1,20 +1,25 @@
-"""Models in the repository: the version behind a reference, what callers see of a version, and hints for misses."""
+"""Models in the repository: the version behind a reference, what callers see of it, hints for misses, and changes.
+
+Only the trainer writes to the repository, so the gateway sends it commands.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from contract.errors import ModelgateError
+from contract.errors import Failure, ModelgateError
 from contract.model.manifest import ModelManifest
-from contract.model.repository import NAME, NotInRepository, Repository, valid_name
+from contract.model.repository import CURRENT, NAME, NotInRepository, Repository, valid_name
 from contract.work.api_keys import Key
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem, did_you_mean
+from contract.work.training import RepositoryAction, RepositoryCommand
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import did_you_mean, status_of
 
 _MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
 """Models and versions that a refusal lists."""
@@ -80,6 +85,14 @@ def model_summary(repository: Repository, name: str) -> dict[str, object]:
     """Return what a list shows of a model."""
     aliases = repository.aliases(name)
     return {"name": name, "aliases": aliases, **version_summary(repository, name, aliases["current"])}
+
+
+def aliases_by_version(repository: Repository, name: str) -> dict[int, list[str]]:
+    """Return the aliases of each version that has some, `current` first."""
+    by_version: dict[int, list[str]] = {}
+    for alias, version in sorted(repository.aliases(name).items(), key=lambda item: (item[0] != CURRENT, item)):
+        by_version.setdefault(version, []).append(alias)
+    return by_version
 
 
 def version_summary(repository: Repository, name: str, version: int) -> dict[str, object]:
@@ -178,3 +191,50 @@ def _reason_of_gate(repository: Repository, name: str, version: int) -> str | No
 def _as_name(text: str) -> str:
     """Return the likely name: `My%20Loan` → `my-loan`."""
     return re.sub(r"[^a-z0-9_-]+", "-", unquote(text).lower()).strip("-")
+
+
+RunCommand = Callable[[RepositoryCommand], dict[str, Any]]
+"""Has the trainer run a command, and returns its answer. Raises `ModelgateError` with the trainer's reason, and
+`TrainerUnavailable`."""
+
+
+class CommandFailed(Problem):
+    """The trainer has refused a command, or failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code, failure.message, status=status_of(failure), details=dict(failure.details))
+
+
+def run(run_command: RunCommand, command: RepositoryCommand) -> dict[str, Any]:
+    """Return the trainer's answer. Raises `CommandFailed`, `TrainerUnavailable`, `IdempotencyConflict` and
+    `InFlight`."""
+    try:
+        return run_command(command)
+    except ModelgateError as error:
+        raise CommandFailed(error.failure) from error
+
+
+@dataclass(frozen=True)
+class ModelChanges:
+    """Changes of the models in `repository`, that of the caller. Each returns the state after it, and raises `Problem`
+    without such a model and as `run` does."""
+
+    repository: Repository
+    run_command: RunCommand
+
+    def run(self, command: RepositoryCommand) -> dict[str, Any]:
+        check_model(self.repository, command.model)
+        return run(self.run_command, command)
+
+    def remove(self, name: str, confirm: str) -> dict[str, Any]:
+        """Raises `Problem` unless `confirm` is the name of the model."""
+        check_model(self.repository, name)
+        if confirm != name:
+            detail = f"confirm={confirm[:64]!r} is not the name of the model; to remove it, send confirm={name}"
+            raise Problem(ProblemCode.INVALID_PARAMETER, detail)
+        return run(self.run_command, RepositoryCommand(RepositoryAction.REMOVE_MODEL, name))
+
+    def restore(self, name: str, version: int | None = None) -> dict[str, Any]:
+        """Restore what was removed last, or what was removed with `version`."""
+        check_removed(self.repository, name)
+        return run(self.run_command, RepositoryCommand(RepositoryAction.RESTORE_MODEL, name, version=version))

@@ -22,14 +22,13 @@ from contract.rows.instances import Instances
 from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key, Quota, most_of_one_owner
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import status_of
 from gateway.problems.terse import terse_errors
 from gateway.serving.group_commit import GroupCommit
+from gateway.serving.job_access import Replays, shown_to
 from gateway.serving.listener import Listener
 from gateway.serving.model_versions import resolve
-from gateway.serving.replays import Replays
-from gateway.serving.visibility import shown_to
 
 _TERSE = Detail.TERSE  # looked up once: finding a member of an Enum is slow
 _REASONS = {
@@ -44,12 +43,13 @@ LONGEST_RETRY = 300
 """Most seconds after which a client is asked to try again."""
 
 
-class PredictionFailed(Exception):
+class PredictionFailed(Problem):
     """A prediction that ended without an answer."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+        status = status_of(failure)
+        # That the model cannot be used is no fault of a request for a prediction.
+        super().__init__(failure.code, failure.message, status=503 if status in (404, 409) else status)
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class RequestContext:
 
     `job_id`: the id for its job. `caller`: whose limits hold, and to whose owner the job belongs. `request_ids`: its
     ids (`contract.work.request_ids`), unless the id of the job is that of the request. `idempotency`: see
-    `gateway.protocols.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
+    `gateway.http.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
     a second, if it has this limit. `gone`: returns whether the client has left, which ends the wait.
     """
 

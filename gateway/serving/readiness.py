@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -146,63 +146,58 @@ class Readiness:
 
     def _make_report(self, health: SystemHealth) -> ReadinessReport:
         models = len(self._repository.names())
-        reasons, state = self._why_refused(health, models), State.NOT_READY
+        reasons, state = list(self._why_refused(health, models)), State.NOT_READY
         if not reasons:
-            reasons = self._why_locked(health) + _why_degraded(health)
+            reasons = [*self._why_locked(health), *_why_degraded(health)]
             state = State.DEGRADED if reasons else State.OK
         return ReadinessReport(state, models, health.workers, health.repairs, reasons)
 
-    def _why_refused(self, health: SystemHealth, models: int) -> list[Reason]:
-        reasons = []
+    def _why_refused(self, health: SystemHealth, models: int) -> Iterator[Reason]:
         if health.fault:
-            reasons.append(Reason(health.fault.code, health.fault.message))
+            yield Reason(health.fault.code, health.fault.message)
         if not models:
-            reasons.append(Reason("no_model", f"the model repository {self._repository.root} holds no model"))
-        return reasons
+            yield Reason("no_model", f"the model repository {self._repository.root} holds no model")
 
-    def _why_locked(self, health: SystemHealth) -> list[Reason]:
-        if health.keys or not self._needs_key():
-            return []
-        detail = (
-            "requests need a key, and Redis has none, so each gets 401: make one (python -m gateway key add --name me"
-            " --scopes admin)"
-        )
-        return [Reason("no_key", detail)]
+    def _why_locked(self, health: SystemHealth) -> Iterator[Reason]:
+        if not health.keys and self._needs_key():
+            detail = (
+                "requests need a key, and Redis has none, so each gets 401: make one (python -m gateway key add --name"
+                " me --scopes admin)"
+            )
+            yield Reason("no_key", detail)
 
 
-def _why_degraded(health: SystemHealth) -> list[Reason]:
-    reasons = []
+def _why_degraded(health: SystemHealth) -> Iterator[Reason]:
     if not health.workers:
-        reasons.append(Reason("no_worker", "no worker is alive: requests are accepted and wait"))
+        yield Reason("no_worker", "no worker is alive: requests are accepted and wait")
     if health.slow_disk:
         detail = "the disk of Redis is slow: jobs wait for it before they are accepted, and some may be refused"
-        reasons.append(Reason("redis_disk_slow", detail))
+        yield Reason("redis_disk_slow", detail)
     for worker in health.silent:
         detail = f"the worker {worker!r} has reported nothing for some seconds: its jobs may wait"
-        reasons.append(Reason("worker_silent", detail, {"worker": worker}))
+        yield Reason("worker_silent", detail, {"worker": worker})
     for process in health.stuck:
         detail = f"{process} has made no progress for some seconds: requests or jobs of it may wait"
-        reasons.append(Reason("process_stuck", detail, {"process": process}))
+        yield Reason("process_stuck", detail, {"process": process})
     for model in health.full_queues:
         detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS), so predictions with this model are refused"
-        reasons.append(Reason("queue_full", detail, {"model": model}))
+        yield Reason("queue_full", detail, {"model": model})
     for model in health.timed_out:
         detail = (
             f"rows of {model!r} took longer than PREDICT_TIMEOUT in the last {TIMEOUT_COUNTS / 60:g} minutes: one"
             " scorer takes none of them"
         )
-        reasons.append(Reason("model_times_out", detail, {"model": model}))
+        yield Reason("model_times_out", detail, {"model": model})
     if health.webhooks_late > WEBHOOKS_LATE:
         late = f"{health.webhooks_late:.0f} s ago"
         detail = f"a webhook should have been sent {late}: the service events is away or behind, or Redis is full"
-        reasons.append(Reason("webhooks_late", detail))
+        yield Reason("webhooks_late", detail)
     for owner in health.webhooks_full:
         whose = f"the owner {owner!r}" if owner else "callers without a key"
         detail = f"{MOST_WAITING} webhooks of {whose} wait, so further ones are given up"
-        reasons.append(Reason("webhooks_full", detail, {"owner": owner}))
+        yield Reason("webhooks_full", detail, {"owner": owner})
     for version, failure in sorted(health.failures.items()):
         model, _, number = version.partition("@")
         detail = f"{version} cannot be loaded since {failure.since}: {failure.reason}"
         members = {"model": model, "version": int(number), "since": failure.since, "reason": failure.reason}
-        reasons.append(Reason("model_not_loaded", detail, members))
-    return reasons
+        yield Reason("model_not_loaded", detail, members)

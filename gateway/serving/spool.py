@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from gevent import get_hub
+from redis.exceptions import RedisError
 
+from broker.sides.gateway.upload_counts import UploadCounts
 from contract.errors import Code, ModelgateError
 from contract.settings import MB
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from contract.work.api_keys import Key, Quota
+from gateway.problems import Problem, ProblemCode
 from runtime.spool.names import tag_of
 from runtime.spool.store import IncomingFile, IncomingUpload, Spool, UploadTooLarge
 
@@ -24,6 +29,32 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errn
 
 _PIECE = 256 * 1024
 """Bytes of a file that are hashed before other requests run."""
+
+
+@dataclass(frozen=True)
+class UploadAllowance:
+    """The upload allowance of a key: bytes a day. Counts uploads for the key of the current request, which `caller`
+    returns."""
+
+    counts: UploadCounts
+    caller: Callable[[], Key]
+
+    @contextmanager
+    def taken(self, size: int, received: Callable[[], int]) -> Iterator[None]:
+        """Take `size` bytes of the allowance before the block receives them. If the block raises, only the bytes that
+        it has `received` stay taken. Raises `Problem` if too few are left."""
+        key, upload = self.caller(), uuid.uuid4().hex
+        counted = self.counts.count(key, upload, size)
+        if counted is not None:
+            allowed, quota = counted
+            if not allowed:
+                raise _refusal(key, size, quota)
+        try:
+            yield
+        except BaseException:
+            with suppress(RedisError):  # all of it stays taken then
+                self.counts.count(key, upload, received())
+            raise
 
 
 class GatewaySpool(Spool):
@@ -39,7 +70,7 @@ class GatewaySpool(Spool):
         owner: Callable[[], str] = str,
     ) -> None:
         """`received` is called with the size of each complete file. `take` takes the bytes of an upload from the
-        caller's allowance (`gateway.serving.upload_allowance`). `owner` returns that of the caller, "" without keys."""
+        caller's allowance (`UploadAllowance.taken`). `owner` returns that of the caller, "" without keys."""
         super().__init__(folder, megabytes)
         self._owner = owner
         self._largest = megabytes_each * MB
@@ -101,3 +132,16 @@ class GatewaySpool(Spool):
     def flush(self, descriptor: int) -> None:
         """Wait until a file is on disk; other requests go on meanwhile."""
         get_hub().threadpool.apply(os.fsync, (descriptor,))
+
+
+def _refusal(key: Key, size: int, quota: Quota) -> Problem:
+    a_day = f"{quota.limit // MB} MB a day (upload_mb_per_day)"
+    if size > quota.limit:
+        detail = f"the upload has {size / MB:.1f} MB, but the key {key.name!r} may upload at most {a_day}"
+        return Problem(ProblemCode.UPLOAD_TOO_LARGE, detail)
+    left = f"{quota.remaining / MB:.1f} MB"
+    detail = (
+        f"the upload has {size / MB:.1f} MB, but the key {key.name!r} has only {left} left of {a_day}; try again after"
+        " midnight UTC"
+    )
+    return Problem(ProblemCode.UPLOAD_LIMIT, detail, retry_after=math.ceil(quota.reset), quota=quota)

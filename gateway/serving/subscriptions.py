@@ -9,8 +9,7 @@ from typing import Any
 from broker.state.webhook_store import TooManyWebhooks, Webhooks
 from contract.work.api_keys import Key, Scope
 from contract.work.webhooks import Subscription
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -102,18 +102,7 @@ class SystemState:
     webhooks_waiting: int
 
     def to_json(self) -> dict[str, Any]:
-        redis = self.redis
-        return {
-            "status": self.status,
-            "alerts": [vars(alert) for alert in self.alerts],
-            "workers": [_worker_json(worker) for worker in self.workers],
-            "trainers": [vars(process) for process in self.trainers],
-            "queues": [vars(queue) for queue in self.queues],
-            "trainer_queues": [vars(queue) for queue in self.trainer_queues],
-            "redis": None if redis is None else dict(vars(redis)),
-            "spool_bytes": self.spool_bytes,
-            "webhooks_waiting": self.webhooks_waiting,
-        }
+        return {**asdict(self), "workers": [_worker_json(worker) for worker in self.workers]}
 
 
 class System:

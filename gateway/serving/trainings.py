@@ -13,13 +13,11 @@ from contract.model.repository import Repository, valid_name
 from contract.work.api_keys import Key
 from contract.work.jobs import Job
 from contract.work.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 from gateway.protocols.training_requests import check_file, check_parameters
-from gateway.serving.model_versions import resolve
-from gateway.serving.repository_commands import RunCommand, run
+from gateway.serving.job_access import shown_to
+from gateway.serving.model_versions import RunCommand, resolve, run
 from gateway.serving.spool import GatewaySpool
-from gateway.serving.visibility import shown_to
 
 MAX_WAITING = 100
 """Trainings that may wait; beyond, they are refused."""
@@ -82,7 +80,7 @@ class Trainings:
 
     def preview(self, request: TrainingRequest) -> TrainingPreview:
         """Return how a training would understand its file, which is deleted then. Raises `Problem` for an unusable file
-        and if the owner has too many at the trainer, and as `gateway.serving.repository_commands.run`."""
+        and if the owner has too many at the trainer, and as `gateway.serving.model_versions.run`."""
         self._check_file(request)
         command = RepositoryCommand(
             RepositoryAction.PREVIEW_TRAINING, request.model, upload=request.upload, training=request.to_json()
@@ -135,7 +133,7 @@ class Trainings:
     def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> ScheduleState:
         """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, `Problem` if there are too many
         schedules, of all owners, of this one or for this key, another owner has the schedule of this model, or its
-        recipe does not take its parameters; and as `gateway.serving.repository_commands.run` if its training could not
+        recipe does not take its parameters; and as `gateway.serving.model_versions.run` if its training could not
         begin now.
         """
         self._check_parameters(request)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.door.access_log import AccessLog
+from gateway.door.observers import AccessLog
 from gateway.http.exchange import Exchange
 from runtime.logs import ACCESS, JsonLines, TextLines
 from tests.support import PROJECT

@@ -29,7 +29,7 @@ from gateway.app import create_app
 from gateway.door.entrance import Door
 from gateway.http.exchange import Exchange
 from gateway.openapi.document import content, problems
-from gateway.serving.repository_commands import RunCommand
+from gateway.serving.model_versions import RunCommand
 from tests.gateway.callers import ADMIN_KEY
 from tests.provoked import FILES, PROVOKED
 from tests.stacks.gateways import Gateway, serving

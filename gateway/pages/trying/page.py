@@ -20,13 +20,12 @@ from gateway.http.exchange import caller, current, noted
 from gateway.http.forms import length_of
 from gateway.http.problem_answers import problem_of
 from gateway.http.rules import BodyLimit, Level
+from gateway.pages.api import Snippet, snippets
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader, sees_inputs
-from gateway.pages.snippets import Snippet, snippets
 from gateway.pages.trying import form as try_form
-from gateway.pages.trying.answers import MOST_ROWS, ShownAnswer, answer_to_csv, answer_to_row
-from gateway.pages.trying.csv import CsvAttempt, uploaded_csv
-from gateway.problems.problem import Problem
+from gateway.pages.trying.answers import MOST_ROWS, CsvAttempt, ShownAnswer, answer_to_csv, answer_to_row, uploaded_csv
+from gateway.problems import Problem
 from gateway.protocols import csv_rows
 from gateway.serving.predicting import PredictionOptions, Predictor
 
@@ -100,7 +99,7 @@ class TryPages:
         return self.predictor.model(f"{name}@{version}" if version else name)
 
     def _predict(self, model: ModelManifest, rows: Instances) -> Job:
-        options, context = PredictionOptions(wait=WAIT), request_context(request.environ)
+        options, context = PredictionOptions(wait=WAIT), request_context()
         job = self.predictor.predict(model, rows, length_of(request.environ), options, context)
         current().job_id = job.id
         return job

@@ -22,11 +22,9 @@ from gateway.app import create_app
 from gateway.door.attempts import FailedAttempts
 from gateway.door.authentication import KeyCheck
 from gateway.door.closed import ClosedState
-from gateway.door.entrance import Door
-from gateway.door.fast_path import FastPath
+from gateway.door.entrance import Door, FastPath
 from gateway.door.guard import Guard
 from gateway.door.sessions import BrowserSessions
-from gateway.http.problem_answers import response_to
 from gateway.http.rules import Level, Route
 from gateway.serving.marker import Marker
 from gateway.serving.model_versions import refuse_model
@@ -43,7 +41,7 @@ def door(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Door:
     folder = tmp_path_factory.mktemp("models")
     app = create_app(Settings(redis_url="redis://127.0.0.1:1", models_dir=folder))
     route = next(rule for rule in app.url_map.iter_rules("predictions.post") if isinstance(rule, Route))
-    fast_path = FastPath(route, lambda environ, reference: Response(), response_to)
+    fast_path = FastPath(route, lambda environ, reference: Response())
     guard = Guard(("Models.example", "[fd00::8]:80"))
     connection = connect(redis_url)
     connection.flushall()

@@ -16,7 +16,7 @@ from contract.settings import Settings
 from contract.work.jobs import Job, Status
 from gateway.app import create_app
 from gateway.protocols import native
-from gateway.protocols.preferences import preferences
+from gateway.protocols.parameters import preferences
 from tests.support import until
 
 PREDICT = "/v1/models/sum/predict"

@@ -18,7 +18,7 @@ from contract.release import VERSION
 from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Scope
 from gateway.app import Gateway, create_app
-from gateway.openapi import published
+from gateway.openapi import document as openapi
 from gateway.openapi.document import document as document_of
 from gateway.openapi.document import operations
 from tests.gateway.callers import Caller
@@ -102,7 +102,7 @@ def test_a_model_whose_manifest_is_broken_hides_no_other(client: FlaskClient, mo
 
 def test_a_document_is_made_once_for_each_state(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    monkeypatch.setattr(published, "document", lambda *args, **named: made.append(1) or document_of(*args, **named))
+    monkeypatch.setattr(openapi, "document", lambda *args, **named: made.append(1) or document_of(*args, **named))
     assert client.get("/openapi.json").data == client.get("/openapi.json").data
     assert made == [1]
 

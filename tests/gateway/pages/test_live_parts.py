@@ -12,8 +12,7 @@ from redis import Redis
 from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Scope, new_token
 from gateway.app import create_app
-from gateway.pages.live_parts import _MOST, KEEP, LiveParts
-from gateway.pages.pace import SHORTEST
+from gateway.pages.live_parts import _MOST_PARTS, KEEP, SHORTEST, LiveParts
 from tests.gateway.callers import ADMIN_KEY, Caller, store
 from tests.gateway.pages.browsers import Browser
 
@@ -69,9 +68,9 @@ def test_other_rights_have_another_part(parts: LiveParts, other: Key) -> None:
 
 def test_other_pages_have_another_part_and_only_so_many_are_kept(parts: LiveParts) -> None:
     made = counted()
-    addresses = [f"/ui/jobs?model={number}" for number in range(_MOST + 1)]
-    assert len({parts.get(address, ADA, made.__next__) for address in addresses}) == _MOST + 1
-    assert parts.get(addresses[-1], ADA, made.__next__) == str(_MOST)
+    addresses = [f"/ui/jobs?model={number}" for number in range(_MOST_PARTS + 1)]
+    assert len({parts.get(address, ADA, made.__next__) for address in addresses}) == _MOST_PARTS + 1
+    assert parts.get(addresses[-1], ADA, made.__next__) == str(_MOST_PARTS)
     assert parts.get(addresses[0], ADA, made.__next__) != "0"  # the oldest has left
 
 

@@ -28,8 +28,8 @@ from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat,
 from contract.settings import Settings
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.app import create_app
+from gateway.pages.api import snippets
 from gateway.pages.charts.traffic_charts import charts_of
-from gateway.pages.snippets import snippets
 from gateway.pages.traffic_page import drawn
 from tests.gateway.conftest import without_redis
 from tests.gateway.pages.browsers import Browser, words

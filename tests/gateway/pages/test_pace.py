@@ -6,7 +6,7 @@ import pytest
 
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.pages.pace import LONGEST, MOST_PER_SECOND, SHORTEST, RefreshPace
+from gateway.pages.live_parts import LONGEST, MOST_PER_SECOND, SHORTEST, RefreshPace
 from tests.gateway.pages.browsers import Browser
 from tests.gateway.pages.test_sessions import client as client
 from tests.gateway.pages.test_sessions import token as token

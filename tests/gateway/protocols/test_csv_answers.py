@@ -15,7 +15,7 @@ from contract.rows.answer_columns import answer_names
 from contract.rows.csv_cells import csv_lines
 from contract.rows.instances import Grid
 from contract.work.jobs import Job, Status
-from gateway.protocols import csv_answers
+from gateway.protocols import csv_rows
 from tests.support import numbers
 
 PREDICT = "/v1/models/sum/predict"
@@ -80,12 +80,12 @@ def test_a_job_that_has_not_ended_is_json(client: FlaskClient) -> None:
     ],
 )
 def test_csv_is_only_sent_to_clients_that_name_it(accept: str, wanted: bool) -> None:
-    assert csv_answers.is_wanted(accept) == wanted
+    assert csv_rows.is_wanted(accept) == wanted
 
 
 def written(signature: Signature, method: str = "predict", **output: Any) -> list[list[str]]:
     job = Job("j", Status.SUCCEEDED, "m", 1, None, output=output)
-    text = csv_answers.write(job, Grid(["a"], [["1"]], ","), signature, method, escape=False).decode()
+    text = csv_rows.write(job, Grid(["a"], [["1"]], ","), signature, method, escape=False).decode()
     return list(csv.reader(io.StringIO(text)))
 
 

@@ -21,7 +21,7 @@ from contract.rows.coercion import coerce
 from contract.rows.csv_cells import NULLS
 from contract.rows.instances import Coerced, Grid, Instances, Records
 from gateway.problems.problem import MalformedBody
-from gateway.protocols import csv_rows, form, native
+from gateway.protocols import csv_rows, native
 from runtime.exact_json import with_repeats_marked
 
 pytestmark = pytest.mark.waits
@@ -153,7 +153,7 @@ def test_csv_is_read_as_the_same_table(table: Table, names: list[str]) -> None:
 @given(tables)
 def test_a_form_is_read_as_the_same_row(table: Table) -> None:
     pairs = [(name, "" if value is None else str(value)) for name, value in table[0].items()]
-    assert coerce(form.read(pairs), SHOP) == coerce(Records(table[:1]), SHOP)
+    assert coerce(native.read_fields(pairs), SHOP) == coerce(Records(table[:1]), SHOP)
 
 
 PANDAS: dict[str, Callable[[pd.DataFrame], str]] = {
@@ -289,7 +289,7 @@ def test_an_input_given_twice_is_a_repeated_field_in_a_form_and_in_csv() -> None
     twice = [("price", "1"), ("price", ""), ("count", "1"), ("town", "x"), ("open", "1")]
     names, values = zip(*twice, strict=True)
     text = f"{','.join(names)}\n{','.join(values)}\n"
-    for instances in (form.read(twice), csv_rows.read(text.encode())):
+    for instances in (native.read_fields(twice), csv_rows.read(text.encode())):
         (error,) = refused(instances)
         assert (error.field, error.code) == ("price", "repeated_field")
 
@@ -376,7 +376,7 @@ def test_a_header_alone_has_no_rows() -> None:
     assert [error.code for error in refused(csv_rows.read(b"price,count,town,open\n"))] == ["no_rows"]
 
 
-@pytest.mark.parametrize("instances", [Records([{}]), form.read([]), native.read(b"{}", SHOP)])
+@pytest.mark.parametrize("instances", [Records([{}]), native.read_fields([]), native.read(b"{}", SHOP)])
 def test_an_empty_row_lacks_every_input(instances: Instances) -> None:
     assert [(e.row, e.field, e.code) for e in refused(instances)] == [(0, name, "missing_field") for name in NAMES]
 
@@ -441,7 +441,7 @@ def test_a_ragged_csv_row_is_refused_with_its_number() -> None:
 
 
 def test_a_blank_form_value_is_null() -> None:
-    assert form.read([("a", ""), ("b", "  "), ("c", " x ")]) == Records([{"a": None, "b": None, "c": " x "}])
+    assert native.read_fields([("a", ""), ("b", "  "), ("c", " x ")]) == Records([{"a": None, "b": None, "c": " x "}])
 
 
 def test_a_number_that_is_too_large_for_json_is_refused_as_a_value() -> None:
@@ -527,7 +527,7 @@ def test_any_bytes_become_rows_or_a_refusal(body: bytes, data: st.DataObject) ->
 @deterministic
 @given(st.lists(st.tuples(keys, st.text(max_size=5))))
 def test_any_form_becomes_rows_or_a_refusal(pairs: list[tuple[str, str]]) -> None:
-    ends_well(lambda: form.read(pairs))
+    ends_well(lambda: native.read_fields(pairs))
 
 
 CORRUPT: Mapping[str, tuple[Any, str]] = {

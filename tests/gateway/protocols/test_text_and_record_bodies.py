@@ -18,7 +18,7 @@ from contract.rows.coercion import coerce
 from contract.settings import Settings
 from gateway.app import create_app
 from gateway.problems.problem import MalformedBody
-from gateway.protocols import csv_rows, form, native
+from gateway.protocols import csv_rows, native
 from tests.support import Sum, write_version
 
 TEXT = (Field("text", Kind.STRING),)
@@ -95,7 +95,7 @@ def test_texts_come_in_a_csv_and_in_a_form() -> None:
     for header in ("text", "mail"):
         rows = csv_rows.read(f'{header}\nbuy now\n"see, you"\n'.encode())
         assert coerce(rows, MAILS).rows == [("buy now",), ("see, you",)]
-    assert coerce(form.read([("text", "buy now")]), MAILS).rows == [("buy now",)]
+    assert coerce(native.read_fields([("text", "buy now")]), MAILS).rows == [("buy now",)]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_records_come_alone_in_columns_in_a_csv_and_in_a_form() -> None:
     for columns in ({"columns": {"city": ["Rome"], "visits": [3]}}, {"city": {"0": "Rome"}, "visits": {"0": 3}}):
         assert texts_in(columns, VISITS) == ROWS[:1]
     assert [row[0] for row in coerce(csv_rows.read(b"city,visits\nRome,3\n,1\n"), VISITS).rows] == ROWS
-    assert coerce(form.read([("city", "Rome"), ("visits", "3")]), VISITS).rows == [(ROWS[0],)]
+    assert coerce(native.read_fields([("city", "Rome"), ("visits", "3")]), VISITS).rows == [(ROWS[0],)]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Limits, Scope, fingerprint, new_token
 from contract.work.jobs import PredictionOutcome
 from gateway.app import create_app
-from gateway.door import default_keys
+from gateway.door import authentication
 from runtime.logs import ACCESS
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.conftest import scorer, without_redis
@@ -236,7 +236,7 @@ def issue_default_key(redis: Redis, **changes: Any) -> str:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every request reads the default key again."""
-    monkeypatch.setattr(default_keys, "CACHED", 0)
+    monkeypatch.setattr(authentication, "CACHED", 0)
 
 
 @pytest.mark.usefixtures("scoring")

@@ -21,9 +21,9 @@ from contract.work.jobs import Status
 from gateway.problems.codes import ProblemCode
 from gateway.problems.problem import Problem
 from gateway.serving.group_commit import GroupCommit
+from gateway.serving.job_access import Replays
 from gateway.serving.listener import Listener
 from gateway.serving.predicting import PredictionOptions, Predictor, RequestContext
-from gateway.serving.replays import Replays
 from tests.support import PROJECT
 
 ROWS = Records([{"key": "k", "a": 1, "b": 2}])

@@ -21,8 +21,7 @@ from broker.sides.gateway.upload_counts import DAY, UploadCounts
 from contract.settings import MB
 from contract.work.api_keys import Key, Limits, Scope
 from gateway.problems.problem import Problem
-from gateway.serving.spool import GatewaySpool
-from gateway.serving.upload_allowance import UploadAllowance
+from gateway.serving.spool import GatewaySpool, UploadAllowance
 from tests.broker import samples
 from tests.gateway.callers import Caller
 from tests.gateway.serving.test_spool import receive

@@ -1,14 +1,20 @@
-"""Options of a request in its headers: `Prefer`, and numbers of seconds."""
+"""Parameters of a request in its query and its headers: `Prefer`, seconds, times, and those of lists in pages."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property, lru_cache
 
-from gateway.problems.codes import ProblemCode
-from gateway.problems.problem import Problem
+from gateway.problems import Problem, ProblemCode
 
+DEFAULT_LIMIT = 50
+"""Items of a page."""
+
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HANDLING = re.compile(r"""\s*handling\s*=\s*"?(strict|lenient)"?\s*""", re.IGNORECASE)
 _WAIT = re.compile(r"""\s*wait\s*=\s*"?(\d{1,9})"?\s*""", re.IGNORECASE | re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
@@ -52,3 +58,35 @@ def seconds(name: str, text: str | None) -> float | None:
     if not _SECONDS.fullmatch(text):
         raise Problem(ProblemCode.INVALID_PARAMETER, f"{name} {text[:64]!r} is not a number of seconds, such as 5")
     return float(text)
+
+
+def moment(name: str, text: str | None) -> datetime | None:
+    """Return the time in the parameter `name`. Raises `Problem` unless it has a zone."""
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        detail = f"{name}={text[:64]!r} is not a time with its zone, such as 2026-01-02T03:04:05Z"
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
+    return time
+
+
+def limit(text: str | None) -> int:
+    """Return the number of items of a page. Raises `ValueError`."""
+    if text is None:
+        return DEFAULT_LIMIT
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"limit={text[:64]!r} is not a number")
+    return int(text)
+
+
+@contextmanager
+def refusing(advice: str) -> Iterator[None]:
+    """Raise `Problem` for a page that cannot be read: the `ValueError` of the block, and what to send instead."""
+    try:
+        yield
+    except ValueError as error:
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"{error}; {advice}") from error
