@@ -287,7 +287,8 @@ def test_a_webhook_waits_without_the_output_of_its_job(events: Events) -> None:
     events.end(outcome(*[1 / 3] * 2_000))
     events.until(events.tried, "a try has failed")
     assert len(events.hook.bodies()[0]["data"]["output"]["predictions"]) == 2_000
-    assert events.redis.memory_usage("mg-events:delivery:msg_j1") < 1_500
+    stored = b"".join(events.redis.hgetall("mg-events:delivery:msg_j1").values())
+    assert b"0.333" not in stored and len(stored) < 500  # what they take in Redis depends on its allocator
 
 
 def test_webhooks_are_gone_with_their_job(events: Events) -> None:

@@ -53,7 +53,7 @@ def quick_ones_are_answered(cluster: WorkerCluster, prefix: str) -> None:
         assert job.status is Status.SUCCEEDED
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_rows_that_hang_leave_a_scorer_to_other_models(cluster: WorkerCluster, workers: int) -> None:
     for number in range(workers):
         cluster.start(f"w{number}", workers=2 // workers, predict_timeout=1000).ready(2 // workers)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support import DEADLINE, PROJECT, outside_of_make
 
 FAILED = 2
@@ -32,6 +34,7 @@ def test_a_refusal_to_start_is_one_sentence() -> None:
     assert ended.returncode == FAILED
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = made("up", f"VENV={tmp_path}/v", PORT=str(taken.getsockname()[1]))

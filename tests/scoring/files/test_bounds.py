@@ -70,6 +70,7 @@ def test_a_text_that_is_repeated_counts_as_often_as_it_is_read(tmp_path: Path, o
     assert "MB, and a file of its size may take 256 MB; leave out columns" in said
 
 
+@pytest.mark.slow
 def test_repeated_lists_count_as_text(tmp_path: Path) -> None:
     query = "SELECT 1.0 AS a, 2.0 AS b, [0 FOR x IN range(1000)] AS note FROM range(150000)"
     assert "take 290 MB" in refused(tmp_path, parquet(tmp_path, query, ", COMPRESSION zstd"), PARQUET, CSV)

@@ -270,7 +270,7 @@ def test_a_date_that_stands_for_never_is_a_date(tmp_path: Path) -> None:
     ("name", "metric", "least", "parameters"),
     [
         ("wine", "accuracy", 0.95, {}),
-        ("breast_cancer", "accuracy", 0.95, {}),
+        pytest.param("breast_cancer", "accuracy", 0.95, {}, marks=pytest.mark.slow),
         ("diabetes", "r2", 0.45, {}),
         ("digits", "accuracy", 0.95, {"estimator": "linear"}),
     ],
