@@ -88,7 +88,7 @@ SLOWEST = (
     "client/test_against_a_gateway.py",
     "client/test_unanswered.py",
     "flow",
-    "qa/system/test_scale.py",
+    "qa/system/test_upgrades.py",
     "qa",
     "trainer",
     "gateway",

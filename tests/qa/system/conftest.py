@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.qa.system.stack import Stack, why_no_docker
+from tests.qa.system.stack import TWO_GATEWAYS, Stack, why_no_docker
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +32,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         stack.down("--volumes", "--rmi", "local")
+
+
+@pytest.fixture(scope="module")
+def two_gateways(stack: Stack) -> Iterator[None]:
+    """Lets the stack have two gateways behind HAProxy."""
+    with stack.settings(COMPOSE_FILE=TWO_GATEWAYS):
+        stack.up("--build")
+        yield
+        stack.down()  # the network of the proxy as well, whose addresses the next stack needs

@@ -19,6 +19,8 @@ from tests.stacks.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 FINAL = {"succeeded", "failed", "canceled", "expired"}
+TWO_GATEWAYS = "docker-compose.yml:compose.scale.yml"
+GATEWAYS = ("gateway", "gateway-2")
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
@@ -39,6 +41,7 @@ class Stack:
             "GID": str(owner),
             "REDIS_IMAGE": os.environ.get("REDIS_IMAGE", ""),
             "EXTRA_PACKAGES": "lightgbm",
+            "PROXY_NETWORK": f"10.203.{10 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}",
         }
         project = f"modelgate-test-{uuid.uuid4().hex[:8]}"
         self._compose = ["docker", "compose", "--ansi", "never", "--env-file", "/dev/null"]

@@ -18,8 +18,7 @@ import requests
 
 from broker.access.key_store import KEYS
 from contract.work.api_keys import Key, Scope, fingerprint, new_token
-from tests.qa.system.stack import IRIS, ROOT, Stack, until, why_no_docker
-from tests.qa.system.test_scale import TWO_GATEWAYS
+from tests.qa.system.stack import IRIS, ROOT, TWO_GATEWAYS, Stack, until, why_no_docker
 
 ADMIN_KEY = "0123456789abcdef" * 4
 HOST = "models.example.org"
