@@ -117,6 +117,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Let libraries free at the end what they report as leaked otherwise."""
+    gc.unfreeze()
+
+
 class _Scheduling(LoadFileScheduling):
     """Runs the files of `SHARE_MAKE_UP` in one process, and each other file in whichever is free."""
 
