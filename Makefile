@@ -73,8 +73,8 @@ soak: $(VENV)/dev.stamp  ## kill everything under load and account for all jobs:
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.qa.zoo.releases $(filter-out all,$(RELEASES)),tests.qa.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
-slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; half an hour on two cores
-	@$(PYTEST) -m slow
+slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; eighteen minutes on two cores
+	@$(PYTEST) -m slow $(BY_FILE)
 
 system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
 	@$(BIN)/python -m pytest tests/qa/system -rs -n 2 --dist loadfile --no-loadscope-reorder

@@ -39,7 +39,6 @@ BUGS = [
     ("take", "one.start = one.start + math.max(size, 1)", ""),
     ("endings", "call('EXPIRE', job.key, job.ttl)", ""),
     ("give_back", "if call('ZSCORE', key, rows) then", "if true then"),
-    ("submit", "elseif timed_out and took_too_long(ARGV[at + 3], ARGV[at + 4]) then", "elseif false then"),
     ("earlier", "return made == id and 1 or 'same ' .. made", "return nil"),
 ]
 FILE_BUGS = [
@@ -70,6 +69,7 @@ RARER = [
     ("endings", "call('PERSIST', key)", ""),
     ("endings", "local counts = not scored or scored[id]", "local counts = true"),
     ("submit", "settle(q, added)", "settle(q, added + 1)"),
+    ("submit", "elseif timed_out and took_too_long(ARGV[at + 3], ARGV[at + 4]) then", "elseif false then"),
     ("submit", "q ~= base and waiting > math.max(1, per_free * left)", "false"),
     ("submit", "q ~= base and waiting > math", "q ~= base and waiting > rows and waiting > math"),
     ("submit", "math.max(1, per_free * left)", "per_free * left"),

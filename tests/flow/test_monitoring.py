@@ -123,6 +123,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredSite]:
     folder = tmp_path_factory.mktemp("monitored")
     (models := folder / "models").mkdir()
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
+    write_version(models, "faulty", estimators.Faulty(), numbers("a"), by_value=True)
     settings = {
         "SPOOL_DIR": str(folder / "spool"),
         "STATE_DIR": str(folder),
@@ -144,7 +145,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredSite]:
 
 @contextmanager
 def load(site: MonitoredSite) -> Iterator[None]:
-    """Send predictions, of which some are refused or unusual, and files."""
+    """Send predictions, of which some are refused or unusual or fail, and files."""
     stop = threading.Event()
 
     def send() -> None:
@@ -152,6 +153,7 @@ def load(site: MonitoredSite) -> Iterator[None]:
             site.gateway.post("quick", [{"a": 1}, {"a": 2}], wait=10)
             site.gateway.post("quick", {"wrong": 1})
             site.gateway.post("churn", {"a": 1e6}, wait=10)
+            site.gateway.post("faulty", {"a": estimators.RAISES}, wait=10)
 
     def send_files() -> None:
         address, headers = f"{site.gateway.address}/v1/models/quick/predict-file", {"Content-Type": "text/csv"}

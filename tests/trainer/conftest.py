@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import contract
+import modelgate_artifacts
 import scoring
 from tests.leftovers import belonging_to
 from trainer.forks import Forks
@@ -40,7 +41,7 @@ def check_without_trainer(models: Path, reference: str, folder: Path) -> None:
     """Check that a process without the trainer predicts the golden rows without a warning."""
     worker = folder / "worker"
     worker.mkdir()
-    for package in (contract, scoring):
+    for package in (contract, scoring, modelgate_artifacts):
         (worker / package.__name__).symlink_to(Path(package.__path__[0]))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     command = [sys.executable, "-c", GOLDEN, str(models), reference]
