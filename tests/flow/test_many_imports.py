@@ -52,12 +52,13 @@ def test_all_files_of_many_end_and_a_served_model_goes_on(site: Site, tmp_path: 
     environment = {**outside_of_make(), "MODELS_DIR": str(models), "REDIS_URL": site.server.url}
     command = [sys.executable, "-m", "trainer.importing.inbox.inbox"]
     with (tmp_path / "log").open("wb") as log, Clients(site.gateway.address, ["quick"]) as clients:
-        trainer = subprocess.Popen(command, cwd=PROJECT, env=environment, stdin=subprocess.PIPE, stdout=log)
+        trainer = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log)
         try:
             until(lambda: not list(inbox.glob("*.pkl")), "all files have left the inbox", 240)
             clients.until_more(20, "the model still serves")
         finally:
-            trainer.communicate(timeout=30)
+            trainer.terminate()
+            trainer.wait(30)
     assert trainer.returncode == 0
     assert all(answer.right for answer in clients.answers), clients.statuses()
 

@@ -152,9 +152,7 @@ def test_the_spam_filter_of_the_documentation_is_served_as_pasted(site: Site, tm
     models = site.gateway.models
     environment = {
         **outside_of_make(),
-        "MODELS_DIR": str(models),
-        "STATE_DIR": str(tmp_path / "state"),
-        "PORT": str(site.gateway.port),
+        "MODELGATE_URL": site.gateway.address,
         "PYTHONPATH": f"{PROJECT}:{PROJECT / 'client/src'}",
     }
     commands = steps(page)
