@@ -29,7 +29,7 @@ option = $(if $($(2)),$(1)=$(call quoted,$($(2))))
 # Each test starts processes, so what they compile is kept, whatever the environment says.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/qa/system
 # tests/conftest.py orders the files: the slowest first.
-BY_FILE = -n 5 --dist loadfile --no-loadscope-reorder
+BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
 
 # Without a pipe, whose exit code would hide a broken import contract.
 LINT = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
@@ -73,7 +73,7 @@ soak: $(VENV)/dev.stamp  ## kill everything under load and account for all jobs:
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.qa.zoo.releases $(filter-out all,$(RELEASES)),tests.qa.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
-slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; eighteen minutes on two cores
+slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
 	@$(PYTEST) -m slow $(BY_FILE)
 
 system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
