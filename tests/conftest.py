@@ -112,7 +112,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Keep modules and tests, a million objects, out of each later garbage collection: it took a third of all time."""
+    """Keep modules and tests out of each later garbage collection: going through them takes a sixth of the processor
+    time."""
     gc.collect()
     gc.freeze()
 

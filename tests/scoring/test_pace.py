@@ -76,7 +76,7 @@ def test_the_revision_changes_only_with_the_limits() -> None:
 
 
 class Clock:
-    """Stands in for `time`: calls take `ms(rows)` of a processor, of which the first is ten times slower."""
+    """A fake `time`: a call takes `ms(rows)` of a processor, and the first call ten times as long."""
 
     def __init__(self, ms: Callable[[int], float]) -> None:
         self._ms = ms
