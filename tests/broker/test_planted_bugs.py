@@ -69,6 +69,7 @@ RARER = [
     ("endings", "call('PERSIST', key)", ""),
     ("endings", "local counts = not scored or scored[id]", "local counts = true"),
     ("submit", "settle(q, added)", "settle(q, added + 1)"),
+    ("submit", "elseif timed_out and took_too_long(ARGV[at + 3], ARGV[at + 4]) then", "elseif false then"),
     ("submit", "q ~= base and waiting > math.max(1, per_free * left)", "false"),
     ("submit", "q ~= base and waiting > math", "q ~= base and waiting > rows and waiting > math"),
     ("submit", "math.max(1, per_free * left)", "per_free * left"),
@@ -108,8 +109,7 @@ CHANGES_NOTHING = {"list_ended", "oldest", "page", "read", "read_log", "recall",
 OF_OTHERS = {"audit", "change_keys", "change_webhooks", "count", "count_upload", "note_key_uses", "record"}
 OF_OTHERS |= {"claim_deliveries", "delete_deliveries", "deliveries", "note_delivery", "open_session", "plan_deliveries"}
 OF_OTHERS |= {"report_alive", "report_stuck", "spare"}
-"""They touch no job; test_metrics.py, tests/gateway and tests/events test them. What SUBMIT answers to rows that timed
-out twice, which hardly any walk submits again, is found by state/test_timeouts.py."""
+"""They touch no job; test_metrics.py, tests/gateway and tests/events test them."""
 EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - CHANGES_NOTHING - OF_TRAINERS - OF_OTHERS
 
 
