@@ -64,7 +64,7 @@ def well(root: Path, name: str = "scheduler") -> bool:
 
 def test_the_first_start_trains_missing_models_and_then_waits(root: Path, redis: Redis, redis_url: str) -> None:
     with trainer(root, redis_url, TRAIN_ON_START="blobs") as process:
-        until(lambda: well(root), "every missing model has been tried")
+        until(lambda: well(root), "every missing model has been tried", deadline=60)
         assert Repository(root).aliases("blobs") == {"current": 1}
         assert all(well(root, name) for name in ("training", "publishing", "inbox"))
         process.send_signal(signal.SIGTERM)
@@ -204,7 +204,7 @@ def test_of_two_trainers_one_trains_a_missing_model(
                 kill(first)
                 assert said(second, "at the gate")
             (tmp_path / "gate").touch()
-            until(lambda: ask(tmp_path / "recipes" / "scheduler.health") == "", "the second is ready")
+            until(lambda: ask(tmp_path / "recipes" / "scheduler.health") == "", "the second is ready", deadline=60)
     assert Repository(root).versions("gated") == [1]
 
 
