@@ -116,9 +116,12 @@ class ListOf:
         if not isinstance(value, list) or not self.least <= len(value) <= self.most:
             raise WrongValue(self.code, self.message.format(field=field, value=shown(value)))
         if self.item_path:
-            paths = (self.item_path.format(field=field, number=number) for number in range(len(value)))
-            values = [errors.read(path, item, self.item) for path, item in zip(paths, value, strict=True)]
-            values = [item for item in values if item is not None]
+            values = []
+            for number, item in enumerate(value):
+                before = errors.total
+                read = errors.read(self.item_path.format(field=field, number=number), item, self.item)
+                if errors.total == before:
+                    values.append(read)
         else:
             values = [self.item(field, item, errors) for item in value]
         if self.distinct and (twice := repeated(values)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,12 @@ def manifest(models: Path) -> ModelManifest:
 
 def test_a_written_manifest_is_read_unchanged(manifest: ModelManifest) -> None:
     assert ModelManifest.loads(manifest.dumps()) == manifest
+
+
+def test_an_answer_that_is_null_keeps_its_place(manifest: ModelManifest) -> None:
+    golden = Golden(((1.0, "x"), (2.0, "x"), (3.0, "y")), (None, 1.5, None), ({"0": None}, {"0": 1.0}, {"0": 0.5}))
+    changed = dataclasses.replace(manifest, golden=golden)
+    assert ModelManifest.loads(changed.dumps()).golden == golden
 
 
 ABSENT = object()
