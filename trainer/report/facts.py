@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import pprint
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from contract.model.manifest import ManifestDraft, ModelManifest
 from contract.model.report_placeholders import ADDRESS
 from contract.model.signature import OutputKind, Signature
-from contract.model.version_metrics import lower_is_better
-from trainer.recipe import Candidate
+from trainer.report.candidates import candidates
 from trainer.report.classification import Classes, classification
 from trainer.report.classification import curves as curves_of_classes
 from trainer.report.dependence import dependence
@@ -49,11 +47,6 @@ request = urllib.request.Request(
 with urllib.request.urlopen(request) as answer:
     print(json.load(answer)["output"])
 """
-
-
-MOST_CANDIDATES = 20
-NEGATED = "neg_"
-"""scikit-learn's scorers of errors are negative, so that more is better; their names begin with `neg_`."""
 
 
 def gather(evidence: Evidence) -> Facts:
@@ -127,30 +120,6 @@ def published(manifest: ModelManifest) -> Facts:
         },
         "usage": part("usage", lambda: usage(manifest)),
     }
-
-
-def candidates(tried: Sequence[Candidate], chosen: Candidate | None) -> Facts:
-    """Return the candidates, the best cross-validated mean first; means that are not finite are null and last.
-
-    Raises `NotShown` without any.
-    """
-    if not tried:
-        raise NotShown("This recipe fits one estimator and chose it without cross-validation.")
-    metric = tried[0].metric.removeprefix(NEGATED)
-    sign = -1 if metric != tried[0].metric else 1
-    order = 1 if lower_is_better(metric) else -1
-    ordered = sorted(tried, key=lambda c: order * sign * c.mean if math.isfinite(c.mean) else math.inf)
-    items = [
-        {
-            "name": clean(c.name),
-            "mean": number(sign * c.mean),
-            "spread": number(c.spread),
-            "seconds": number(c.seconds, 3),
-            "chosen": chosen is not None and c.name == chosen.name,
-        }
-        for c in ordered[:MOST_CANDIDATES]
-    ]
-    return {"metric": clean(metric), "items": items, "left_out": max(0, len(tried) - MOST_CANDIDATES)}
 
 
 def comparison(evidence: Evidence) -> Facts:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from contract.work.training import Progress
 from trainer.recipe import Run
-from trainer.report.facts import candidates
+from trainer.report.candidates import candidates
 from trainer.report.parts import MISSING, Facts, part
 
 ReportProgress = Callable[[Progress], None]
