@@ -12,7 +12,6 @@ from pathlib import Path
 from broker.access.signatures import Signer
 from contract.errors import SettingsError
 from contract.settings import Settings
-from gateway.commands import key_commands, route_commands
 from runtime import logs
 from runtime.tracing import check_tracing
 
@@ -23,9 +22,14 @@ OPEN_FILES = 8_192
 
 
 def main() -> int:
+    # Not at the top: gunicorn imports the application itself, and takes half a second for it.
     if sys.argv[1:2] == ["routes"]:
+        from gateway.commands import route_commands
+
         return route_commands.main(sys.argv[2:])
     if sys.argv[1:2] == ["key"]:
+        from gateway.commands import key_commands
+
         return key_commands.main(sys.argv[2:])
     logs.configure("gateway")
     try:
@@ -35,8 +39,11 @@ def main() -> int:
         settings.check_host()
         check_tracing(settings)
         Signer.from_settings(settings)
-        for concern in route_commands.check(settings):
-            log.warning("ROUTES_FILE: %s", concern)
+        if settings.routes_file:
+            from gateway.commands.route_commands import check
+
+            for concern in check(settings.routes_file, settings):
+                log.warning("ROUTES_FILE: %s", concern)
     except SettingsError as error:
         log.error("%s", error)
         return 1

@@ -46,24 +46,20 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def check(settings: Settings) -> list[str]:
-    """Return a sentence for each route of ROUTES_FILE that cannot answer as long as the models are what they are.
-    Raises `SettingsError` for a file with which the gateway cannot start."""
-    if settings.routes_file is None:
-        return []
+def check(file: Path, settings: Settings) -> list[str]:
+    """Return a sentence for each route of the ROUTES_FILE `file` that cannot answer as long as the models are what they
+    are. Raises `SettingsError` for a file with which the gateway cannot start."""
     create_app(replace(settings, redis_url=settings.redis_url or "redis://localhost"))
     repository = Repository(settings.models_dir)
     return [
-        f"{route} answers 503: {reason}"
-        for route in read_routes(settings.routes_file)
-        if (reason := _without_model(route, repository))
+        f"{route} answers 503: {reason}" for route in read_routes(file) if (reason := _without_model(route, repository))
     ]
 
 
 def _check(settings: Settings) -> int:
     if settings.routes_file is None:
         return _fail("there is nothing to check; set ROUTES_FILE, or name a file")
-    concerns = check(settings)
+    concerns = check(settings.routes_file, settings)
     routes = read_routes(settings.routes_file)
     concerns += _without_key(routes, settings.redis_url or own_redis(settings.state_dir))
     for route in routes:

@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from modelgate_kernels.comparison import revision
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
@@ -26,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from contract.model.manifest import InputFormat, ManifestDraft
+from contract.model.manifest import InputFormat, Kernels, ManifestDraft
 from contract.model.signature import Field, Kind, Output, OutputKind
 from scoring.predict import predict
 from tests.trainer.importing.imported import FRAME, TARGET, Average, X, mixed, refusal, tried, y
@@ -42,6 +43,13 @@ def test_a_bare_array_gives_numbers_without_names(tmp_path: Path) -> None:
     assert draft.golden.rows[:2] == ((0.0, 0.0), (1.0, 0.0))
     assert len(draft.golden.predictions) == len(draft.golden.rows)
     assert draft.example == {"x0": 0.0, "x1": 0.0}
+
+
+@pytest.mark.usefixtures("compares_kernels")
+def test_a_version_says_which_kernels_answered_as_its_model_does(tmp_path: Path) -> None:
+    draft = tried(tmp_path, LogisticRegression().fit(X, y))
+    assert draft.artifact.kernels == Kernels(revision(), used=True)
+    assert tried(tmp_path, GaussianMixture(2).fit(X)).artifact.kernels is None
 
 
 def test_a_data_frame_gives_names_kinds_nulls_and_closed_categories(tmp_path: Path) -> None:

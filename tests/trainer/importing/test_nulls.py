@@ -26,7 +26,6 @@ from scoring.predict import predict
 from trainer.importing import Refused
 from trainer.importing.contents.file_contents import FileContents
 from trainer.importing.inputs import sample
-from trainer.importing.trial import trial
 from trainer.importing.trial.trial import try_model
 
 nan, NA, DAY = float("nan"), pd.NA, pd.Timestamp("2024-02-03")
@@ -150,13 +149,6 @@ def nulls_by_kind(X: pd.DataFrame) -> dict[str, list[int]]:
     return numbers_by_kind
 
 
-@pytest.fixture
-def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comparing the kernels of a version takes ten times as long as the rest of an import; other tests do it."""
-    monkeypatch.setattr(trial, "compared", lambda draft, _: draft)
-
-
-@pytest.mark.usefixtures("without_kernels")
 @pytest.mark.parametrize("told", [True, False], ids=["with the client's rows", "with a CSV file"])
 @pytest.mark.parametrize("kind", COLUMNS)
 def test_a_null_is_answered_as_in_ones_own_process_or_refused_with_the_reason(kind: str, told: bool) -> None:
@@ -191,7 +183,6 @@ def test_a_null_is_answered_as_in_ones_own_process_or_refused_with_the_reason(ki
     assert right > 1
 
 
-@pytest.mark.usefixtures("without_kernels")
 @pytest.mark.parametrize("kind", [kind for kind in COLUMNS if kind.startswith("dates") and kind != "dates and NA"])
 def test_an_encoder_of_dates_shows_without_a_sample_that_they_are_dates(kind: str) -> None:
     right = 0
@@ -215,7 +206,6 @@ def test_dates_in_nanoseconds_are_dates_to_an_encoder_and_no_integers() -> None:
     np.testing.assert_allclose(served(model, draft, X[:2]), model.predict_proba(X[:2]), rtol=1e-9)
 
 
-@pytest.mark.usefixtures("without_kernels")
 @pytest.mark.parametrize("encoder", [OneHotEncoder, _hot, lambda: TargetEncoder(cv=2)])
 @pytest.mark.parametrize("word", ["None", "NA", "nan", ""])
 def test_a_word_in_the_clients_rows_that_would_be_a_null_in_a_csv_stays_a_word(word: str, encoder: Any) -> None:

@@ -85,6 +85,7 @@ def refusal(settings: Settings, edits: Any, version: int = 1) -> str:
     return str(refused.value)
 
 
+@pytest.mark.usefixtures("compares_kernels")
 def test_an_edited_version_answers_the_same_numbers_under_the_new_names(settings: Settings) -> None:
     old = imported(settings, LogisticRegression().fit(X, y))
     folder = Repository(settings.models_dir).files("m", 1).folder
