@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
@@ -101,14 +102,13 @@ SLOWEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, or one process would run the last of them alone."""
-    slowest = [TESTS / name for name in SLOWEST]
+    slowest = {TESTS / name: rank for rank, name in enumerate(SLOWEST)}
 
-    def rank(item: pytest.Item) -> int:
-        return next(
-            (rank for rank, path in enumerate(slowest) if path in (item.path, *item.path.parents)), len(slowest)
-        )
+    @functools.cache
+    def rank(file: Path) -> int:
+        return min(slowest.get(path, len(slowest)) for path in (file, *file.parents))
 
-    items.sort(key=rank)
+    items.sort(key=lambda item: rank(item.path))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -11,13 +11,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from tempfile import TemporaryFile
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self
 
 from trainer.processes import PROJECT, ContainedProcess, environment
+
+FILES, TRAININGS = "trainer.template", "trainer.template.trainings"
+"""The modules of templates: for files and versions, and for trainings."""
 
 MOST_ANSWER = 64_000_000
 """Most bytes of an answer that are read."""
@@ -32,6 +35,8 @@ class ForkTask(StrEnum):
     """An imported version with another one: `trainer.importing.inbox.sample_comparison`."""
     VERIFY = "verify"
     """A staged version: `trainer.publishing.verify`."""
+    TRAIN = "train"
+    """A job: `trainer.jobs.training_main`."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,42 @@ class EndedTask:
     lines: list[str]
 
 
+class Fork:
+    """A task that runs in a fork."""
+
+    def __init__(self, template: Template, files: Sequence[int]) -> None:
+        """Start it with these descriptors as its input, answer and output. Raises OSError."""
+        self._template = template
+        template.begin(files)
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs. Not to be repeated after the end."""
+        return self._template.code(0.0)
+
+    def wait(self, seconds: float) -> int:
+        """Return its exit code. Raises `subprocess.TimeoutExpired` with the template killed."""
+        code = self._template.code(seconds)
+        if code is None:
+            self.kill()
+            raise subprocess.TimeoutExpired("a fork", seconds)
+        return code
+
+    def kill(self) -> int:
+        """Kill the template with all its processes, and return its exit code. Harmless to repeat."""
+        return self._template.kill()
+
+
 class Forks:
     """Runs tasks one at a time. Templates start when they are needed and end with `close`."""
 
-    def __init__(self) -> None:
-        self._templates: dict[bool, _Template] = {}
+    def __init__(
+        self, module: str = FILES, env: Mapping[str, str] | None = None, template: Template | None = None
+    ) -> None:
+        """`module` and `env`: those of the templates; by default `trainer.processes.environment`. `template`: one that
+        runs already."""
+        self._module = module
+        self._env = env
+        self._templates = {False: template} if template else {}
 
     def __enter__(self) -> Self:
         return self
@@ -64,17 +100,31 @@ class Forks:
 
         Raises `subprocess.TimeoutExpired` after `seconds`, and OSError.
         """
-        # Task and answer have no file names, so no other process can write them.
-        with TemporaryFile() as stdin, TemporaryFile() as answer, TemporaryFile() as output:
-            stdin.write(json.dumps({"task": task, "arguments": arguments}).encode())
-            stdin.seek(0)
-            code = self._template(another_hash_seed).fork((stdin, answer, output), seconds)
+        # The answer has no file name, so no other process can write it.
+        with TemporaryFile() as answer, TemporaryFile() as output:
+            fork = self.start(task, arguments, answer.fileno(), output.fileno(), another_hash_seed=another_hash_seed)
+            code = fork.wait(seconds)
             return EndedTask(code, _content(answer, MOST_ANSWER + 1), _lines(output))
 
-    def _template(self, another_hash_seed: bool) -> _Template:
+    def start(
+        self,
+        task: ForkTask,
+        arguments: Mapping[str, Any],
+        answer: int,
+        output: int,
+        *,
+        another_hash_seed: bool = False,
+    ) -> Fork:
+        """Start a task that writes to the descriptors `answer` and `output`. Raises OSError."""
+        with TemporaryFile() as stdin:
+            stdin.write(json.dumps({"task": task, "arguments": arguments}).encode())
+            stdin.seek(0)
+            return Fork(self._template(another_hash_seed), (stdin.fileno(), answer, output))
+
+    def _template(self, another_hash_seed: bool) -> Template:
         template = self._templates.get(another_hash_seed)
         if template is None or not template.alive:
-            template = self._templates[another_hash_seed] = _Template()
+            template = self._templates[another_hash_seed] = _started(self._module, self._env or environment())
         return template
 
     def close(self) -> None:
@@ -93,34 +143,40 @@ def forks_or_own(forks: Forks | None) -> Iterator[Forks]:
             yield started
 
 
-class _Template:
-    def __init__(self) -> None:
-        """Raises OSError."""
-        self._control, theirs = socket.socketpair()
-        with theirs:
-            self._process = ContainedProcess(
-                [sys.executable, "-m", "trainer.template", str(theirs.fileno())],
-                env=environment(),
-                pass_fds=(theirs.fileno(),),
-                cwd=PROJECT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+class TemplateProcess(Protocol):
+    """The process of a template."""
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+
+    def kill(self) -> int:
+        """Kill it with all its processes and return its exit code. Harmless to repeat."""
+
+
+class Template:
+    """A process that forks another for each task, and the socket over which it is told."""
+
+    def __init__(self, control: socket.socket, process: TemplateProcess) -> None:
+        self._control = control
+        self._process = process
 
     @property
     def alive(self) -> bool:
         return self._control.fileno() >= 0 and self._process.poll() is None
 
-    def fork(self, files: Sequence[IO[bytes]], seconds: float) -> int:
-        """Run a task with these files as its input, answer and output, and return its exit code; if the template dies,
-        that of the template. Raises `subprocess.TimeoutExpired` with the template killed, and OSError."""
+    def begin(self, files: Sequence[int]) -> None:
+        """Start a task. Raises OSError."""
+        with suppress(ConnectionError):  # the template has died, which `code` notices
+            socket.send_fds(self._control, [b"\n"], files)
+
+    def code(self, seconds: float) -> int | None:
+        """Return the exit code of the task, or None if it runs longer than these seconds. If the template dies, it is
+        that of the template."""
         self._control.settimeout(seconds)
         try:
-            socket.send_fds(self._control, [b"\n"], [file.fileno() for file in files])
             code = self._control.recv(16)
-        except TimeoutError:
-            self.kill()
-            raise subprocess.TimeoutExpired("trainer.template", seconds) from None
+        except (TimeoutError, BlockingIOError):
+            return None
         except ConnectionError:
             code = b""
         return int(code) if code else self.kill()
@@ -129,6 +185,21 @@ class _Template:
         """Kill it with all its processes and return its exit code. Harmless to repeat."""
         self._control.close()
         return self._process.kill()
+
+
+def _started(module: str, env: Mapping[str, str]) -> Template:
+    """Raises OSError."""
+    control, theirs = socket.socketpair()
+    with theirs:
+        process = ContainedProcess(
+            [sys.executable, "-m", module, str(theirs.fileno())],
+            env=env,
+            pass_fds=(theirs.fileno(),),
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+    return Template(control, process)
 
 
 def _content(file: IO[bytes], most: int) -> bytes:

@@ -96,17 +96,9 @@ class ContainedProcess:
         finally:
             os.close(lifeline)
 
-    @property
-    def returncode(self) -> int | None:
-        return self._process.returncode
-
     def poll(self) -> int | None:
         """Return the exit code as subprocess has it, or None while the command runs."""
         return self._process.poll()
-
-    def wait(self, seconds: float) -> int:
-        """Raises `subprocess.TimeoutExpired`."""
-        return self._process.wait(seconds)
 
     def kill(self) -> int:
         """Kill all of them and return the exit code. Harmless to repeat."""

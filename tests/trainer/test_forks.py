@@ -15,13 +15,16 @@ import psutil
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from contract.errors import ModelgateError
+from contract.errors import Failure, ModelgateError
 from contract.settings import Settings
-from tests.support import command_line
+from contract.work.training import TrainingRequest
+from tests.support import command_line, until
 from tests.trainer.conftest import SharedForks
-from trainer.forks import Forks
+from trainer.forks import FILES, TRAININGS, Forks
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.imports import import_file
+from trainer.jobs.training_process import TrainingProcess
+from trainer.processes import RECIPE_PREFIX, environment
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def imported(folder: Path, forks: Forks) -> int:
 
 def templates() -> set[psutil.Process]:
     children = psutil.Process().children(recursive=True)
-    return {process for process in children if command_line(process)[1:3] == ["-m", "trainer.template"]}
+    return {process for process in children if command_line(process)[1:3] in (["-m", FILES], ["-m", TRAININGS])}
 
 
 def test_a_file_sees_nothing_of_the_one_before(tmp_path: Path, forks: Forks) -> None:
@@ -155,3 +158,42 @@ def test_the_template_ends_with_its_owner(tmp_path: Path) -> None:
         imported(tmp_path, forks)
         assert templates() > before
     assert templates() == before
+
+
+RECIPE = """
+import os
+from sklearn.linear_model import LinearRegression
+from contract.model.signature import Field, Kind
+from trainer.recipe import Table, recipe
+
+class Own(LinearRegression):
+    pass
+
+def data() -> Table:
+    return Table("made up", ("x", "y"), [[float(number), 2.0 * number] for number in range(60)])
+
+@recipe(inputs=(Field("x", Kind.NUMBER),), target=Field("y", Kind.NUMBER), data=data)
+def fit(X, y):
+    print(os.environ["RECIPE_WORD"])
+    return {estimator}().fit(X, y)
+"""
+
+
+@pytest.mark.parametrize("estimator", ["LinearRegression", "Own"])
+def test_a_training_and_the_verification_of_its_version_run_in_forks(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, estimator: str
+) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "own.py").write_text(RECIPE.replace("{estimator}", estimator))
+    monkeypatch.chdir(tmp_path)  # the paths of the settings are relative
+    monkeypatch.setenv("RECIPE_WORD", "abracadabra")
+    for name, value in {"REDIS_URL": redis_url, "MODELS_DIR": "models", "RECIPES_DIR": "recipes"}.items():
+        monkeypatch.setenv(name, value)
+    others = templates()
+    with Forks(TRAININGS, environment(RECIPE_PREFIX)) as forks:
+        training = TrainingProcess(forks, TrainingRequest("own", "own").to_json(), "0" * 32, 60.0)
+        outcome = until(training.poll, "it ends")
+        assert "abracadabra" in training.log_lines().decode()
+        assert len(templates() - others) == 1
+    assert not isinstance(outcome, Failure), outcome
+    assert [outcome["version"], outcome["promoted"]] == [1, True]

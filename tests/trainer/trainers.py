@@ -23,14 +23,15 @@ from tests.support import PROJECT, SIGNER, state_dir, until
 from trainer.publishing.repository_writer import DONE
 
 RUNNER = """
-import sys
+import os, sys
 from runtime import logs
 from contract.settings import Settings
-from trainer.jobs import commands, runner, training_process
+from trainer.jobs import commands, runner
 from tests.trainer.recipes import recipes_of_tests
 
 commands.HANDLERS.update(recipes_of_tests.ACTIONS)
-training_process.MODULE = "tests.trainer.recipes.recipes_of_tests"
+runner.TEMPLATE = "tests.trainer.recipes.recipes_of_tests"
+runner.KEEP_TEMPLATE = float(os.environ.get("KEEP_TEMPLATE", 60))
 logs.configure("trainer", sys.stdout)
 runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """

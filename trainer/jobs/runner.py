@@ -28,9 +28,11 @@ from contract.settings import Settings
 from runtime.outages import Duties
 from runtime.spool.store import Spool
 from trainer import recipes
+from trainer.forks import TRAININGS, Forks
 from trainer.jobs.commands import carry_out
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
+from trainer.processes import RECIPE_PREFIX, environment
 from trainer.program import Program
 from trainer.publishing.repository_writer import DoneJobs
 
@@ -44,6 +46,12 @@ TICK = 0.02
 
 REPORT_EVERY = 0.25
 """Seconds between two reports of a running job's progress, whose answers say whether it was cancelled."""
+
+TEMPLATE = TRAININGS
+"""The template of trainings."""
+
+KEEP_TEMPLATE = 60.0
+"""Seconds that the template of trainings is kept, at least, for the next one."""
 
 
 @dataclass
@@ -234,13 +242,26 @@ class JobRunner(ABC):
 
 
 class TrainingRunner(JobRunner):
-    """Runs trainings one at a time, each in its own process group."""
+    """Runs trainings one at a time, each in a fork of its own."""
 
     kind, most_jobs, stop_grace = TRAINING, 1, 0.0
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
+        self._forks = Forks(TEMPLATE, {**environment(RECIPE_PREFIX), "PYTHONUNBUFFERED": "1"})
+        self._has_trained = False
         self._duties.add(10, self._publish_recipes)
+        self._duties.add(KEEP_TEMPLATE, self._end_unused_template)
+
+    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        with self._forks:
+            super().run(beat)
+
+    def _end_unused_template(self) -> None:
+        """Free the memory of the template if there was no training since the last call."""
+        if not self._has_trained:
+            self._forks.close()
+        self._has_trained = bool(self._jobs)
 
     def _publish_recipes(self) -> None:
         folder = self._settings.recipes_dir
@@ -248,8 +269,9 @@ class TrainingRunner(JobRunner):
 
     def start(self, owned: OwnedJob) -> Execution:
         first_line = "the trainer died during this training, which now starts again\n" if owned.deaths else ""
+        self._has_trained = True
         try:
-            return TrainingProcess(owned.payload, owned.id, self._settings.train_timeout, first_line)
+            return TrainingProcess(self._forks, owned.payload, owned.id, self._settings.train_timeout, first_line)
         except OSError as error:
             return ThreadExecution(functools.partial(_not_started, error))
 

@@ -1,18 +1,18 @@
-"""`python -m trainer.jobs.training_main REPORTS`: the process of one training.
+"""The process of one training, a fork of the template.
 
-It reads the job's payload and the settings from stdin. REPORTS is a file descriptor: it writes a line of JSON there for
-each progress, and a last one with the output or the failure.
+It gets the job's payload and the settings, so a recipe finds none of them in its environment. Its answer is a pipe: it
+writes a line of JSON there for each progress, and a last one with the output or the failure.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
-import sys
 import traceback
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import IO, Any
 
 from broker.link.connection import connect
 from contract.errors import Code, Failure, ModelgateError
@@ -20,14 +20,12 @@ from contract.settings import Settings
 from contract.work.training import Progress, TrainingRequest
 from runtime.limits import limit_memory
 from trainer.console import print_line
+from trainer.forks import Forks
 from trainer.processes import hide_memory
 from trainer.publishing import promotion
 from trainer.publishing.promotion import Promote
 from trainer.recipe import Log
 from trainer.training.phases import ReportProgress
-
-NICE = 15
-"""The niceness of a training: serving goes first on a shared machine."""
 
 
 def train(
@@ -37,15 +35,16 @@ def train(
     log: Log,
     promote: Promote,
     job: str,
+    forks: Forks,
 ) -> dict[str, Any]:
     """Return the output of a training job. Raises what `trainer.training.train` raises."""
-    from trainer.training.train import train  # after the limits are set: scikit-learn takes memory, too
+    from trainer.training.train import train  # this module alone needs no scikit-learn
 
     request = TrainingRequest.from_json(payload)
-    return train(request, settings, report_progress, log, promote, job=job).to_json()
+    return train(request, settings, report_progress, log, promote, job=job, forks=forks).to_json()
 
 
-def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: int) -> Mapping[str, Any]:
+def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: int, forks: Forks) -> Mapping[str, Any]:
     """Return the last report: `output` or `failure`. A traceback goes into the log."""
     connection = connect(settings.redis_url)
     promote = functools.partial(promotion.promote, settings, connection)
@@ -54,7 +53,7 @@ def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: i
         report(reports, {"progress": progress.to_json()})
 
     try:
-        return {"output": train(payload, settings, report_progress, print_line, promote, job)}
+        return {"output": train(payload, settings, report_progress, print_line, promote, job, forks)}
     except MemoryError:
         code, message = Code.OUT_OF_MEMORY, f"the training needs more than {settings.train_memory_mb} MB"
         return _failure(code, f"{message} (TRAIN_MEMORY_MB); give it fewer rows or columns, or more memory")
@@ -76,18 +75,17 @@ def report(descriptor: int, message: Mapping[str, Any]) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def main(reports: int) -> None:
+def main(answer: IO[str], job: Mapping[str, Any], fork_template: Callable[[], Forks]) -> None:
+    """Run the training of `job`, which has an `id`, a `payload`, `settings`, and the `folder` in which their relative
+    paths begin. `fork_template` returns forks of this process as it is before it has seen the recipe."""
     hide_memory()
-    os.nice(NICE)
-    os.set_inheritable(reports, False)
-    job = json.load(sys.stdin)
+    os.chdir(job["folder"])
+    os.set_inheritable(answer.fileno(), False)
     settings = Settings.from_environ(job["settings"])
     limit_memory(settings.train_memory_mb)
-    last = outcome(job["payload"], job["id"], settings, reports)
-    report(reports, last)
+    with fork_template() as forks:
+        last = outcome(job["payload"], job["id"], settings, answer.fileno(), forks)
+        report(answer.fileno(), last)
     if "failure" in last:
         print_line(f"failed: {last['failure']['message']}")
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    atexit._run_exitfuncs()  # a fork has no end of its own, and joblib removes its files there

@@ -1,23 +1,19 @@
-"""The process group of a training, as the trainer sees it: its progress, its output and its end."""
+"""A training in a fork, as the trainer sees it: its progress, its output and its end."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from contract.errors import Code, Failure
 from contract.settings import Settings
+from trainer.forks import Forks, ForkTask
 from trainer.jobs.execution import Execution, Outcome
-from trainer.processes import RECIPE_PREFIX, ContainedProcess, environment
-
-MODULE = "trainer.jobs.training_main"
-"""The module that runs in the process of a training."""
 
 LONGEST_LINE = 16_384
 """Bytes of output without a line end after which one is added."""
@@ -33,52 +29,44 @@ MOST_UNSENT = 1_000_000
 
 
 class TrainingProcess(Execution):
-    """Runs `python -m trainer.jobs.training_main` with the payload of one job, as a `ContainedProcess`.
+    """Runs `trainer.jobs.training_main` for one job."""
 
-    It gets the settings through stdin, so a recipe finds none of them in its environment.
-    """
-
-    def __init__(self, payload: Mapping[str, Any], job_id: str, timeout: float, log: str = "") -> None:
+    def __init__(self, forks: Forks, payload: Mapping[str, Any], job_id: str, timeout: float, log: str = "") -> None:
         """`timeout` in seconds from now. `log`: whole lines that come before its output. Raises OSError."""
         self._timeout = timeout
         self._end = time.monotonic() + timeout
         self._outcome: Outcome | None = None
         self._log, self._partial_report = log.encode(), b""
+        self._code: int | None = None
         self._closed = False
         self._reports, report = os.pipe()
         self._output, output = os.pipe()
-        with tempfile.TemporaryFile() as stdin:
-            stdin.write(json.dumps({"id": job_id, "payload": payload, "settings": Settings.variables()}).encode())
-            stdin.seek(0)
-            self._process = ContainedProcess(
-                [sys.executable, "-m", MODULE, str(report)],
-                env={**environment(RECIPE_PREFIX), "PYTHONUNBUFFERED": "1"},
-                pass_fds=(report,),
-                stdin=stdin,
-                stdout=output,
-                stderr=output,
-            )
-        for theirs in (report, output):
-            os.close(theirs)
+        job = {"id": job_id, "payload": payload, "settings": Settings.variables(), "folder": str(Path.cwd())}
+        try:
+            self._fork = forks.start(ForkTask.TRAIN, job, report, output)
+        finally:
+            for theirs in (report, output):
+                os.close(theirs)
         for ours in (self._reports, self._output):
             os.set_blocking(ours, False)
 
     def poll(self) -> Outcome | None:
         """Read output and reports. Return the outcome, or None while the training runs."""
-        code = self._process.poll()
+        if self._code is None:
+            self._code = self._fork.poll()
         self._read_pipes()
-        if code is None:
+        if self._code is None:
             if time.monotonic() <= self._end:
                 return None
             late = f"the training took longer than {self._timeout:g} s (TRAIN_TIMEOUT)"
             self._outcome = self._outcome or Failure(Code.TIMEOUT, late)
-        self.kill()
-        return self._outcome or _crash(self._process.kill())
+        code = self._ended()
+        return self._outcome or _crash(code)
 
     def log_lines(self) -> bytes:
         """Return the whole lines of output that `discard` has not removed; after the end also the last, partial one."""
         end = self._log.rfind(b"\n") + 1
-        if self._process.returncode is not None and end < len(self._log):
+        if self._code is not None and end < len(self._log):
             self._log += b"\n"
             end = len(self._log)
         return self._log[:end]
@@ -89,12 +77,17 @@ class TrainingProcess(Execution):
 
     def kill(self) -> None:
         """Kill the training and every process that it started. Harmless to repeat."""
-        self._process.kill()
+        self._ended()
+
+    def _ended(self) -> int:
+        """Kill it unless it has ended, and return its exit code."""
+        code = self._code = self._fork.kill() if self._code is None else self._code
         if not self._closed:
             self._read_pipes()
             for descriptor in (self._reports, self._output):
                 os.close(descriptor)
             self._closed = True
+        return code
 
     def _read_pipes(self) -> None:
         if self._closed:

@@ -6,52 +6,90 @@ import functools
 import gc
 import json
 import os
+import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any, NoReturn
 
 import numpy as np
 
 from trainer import reaper
-from trainer.forks import ForkTask
-from trainer.importing import import_main
-from trainer.importing.inbox import sample_comparison
-from trainer.processes import hide_memory, show_memory
-from trainer.publishing import verify
+from trainer.forks import Forks, ForkTask, Template
+from trainer.processes import RECIPE_PREFIX, hide_memory, show_memory
+
+Task = Callable[[IO[str], Mapping[str, Any]], None]
+"""What a fork does. It gets an open file for the answer, and the arguments."""
 
 _NICE = 15
 """Niceness of the template and its forks. Scorers have 10: where processors are scarce, predictions go first."""
 
-_TASKS: Mapping[ForkTask, Callable[[IO[str], Mapping[str, Any]], None]] = {
-    ForkTask.EXAMINE: import_main.main,
-    ForkTask.COMPARE: sample_comparison.main,
-    ForkTask.VERIFY: verify.main,
-}
-"""They get an open file for the answer, and the task's arguments."""
 
-
-def main() -> None:
+def main(tasks: Mapping[ForkTask, Task]) -> None:
+    """Fork a process for each task that is sent over the socket whose descriptor is the only argument."""
     os.nice(_NICE)
-    # A worker has no recipes, so a file that needs one must not load here either.
-    sys.modules[verify.RECIPES] = None  # type: ignore[assignment]
     hide_memory()
-    reaper.adopt_orphans()
     gc.freeze()
-    control = socket.socket(fileno=int(sys.argv[1]))
+    _serve(socket.socket(fileno=int(sys.argv[1])), tasks)
+
+
+def fork_template(tasks: Mapping[ForkTask, Task], closed: Sequence[int]) -> Forks:
+    """Return forks of this process as it is now. Their template has these descriptors closed, and no variables for
+    recipes."""
+    control, theirs = socket.socketpair()
+
+    def run() -> None:
+        control.close()
+        for descriptor in closed:
+            os.close(descriptor)
+        for name in [name for name in os.environ if name.startswith(RECIPE_PREFIX)]:
+            del os.environ[name]
+        _serve(theirs, tasks)
+
+    with theirs:
+        return Forks(template=Template(control, _ForkedTemplate(reaper.start(run))))
+
+
+class _ForkedTemplate:
+    """A child of this process."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        return self._wait(os.WNOHANG)
+
+    def kill(self) -> int:
+        if self._code is None:
+            os.kill(self._pid, signal.SIGKILL)
+        return self._wait(0) or 0
+
+    def _wait(self, options: int) -> int | None:
+        if self._code is None:
+            try:
+                pid, status = os.waitpid(self._pid, options)
+            except ChildProcessError:  # a recipe has waited for all children
+                pid, status = self._pid, 0
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
+
+
+def _serve(control: socket.socket, tasks: Mapping[ForkTask, Task]) -> None:
+    reaper.adopt_orphans()
     control.set_inheritable(False)
     with suppress(ConnectionError):  # the trainer is gone
         while files := socket.recv_fds(control, 1, 3)[1]:
-            child = reaper.start(functools.partial(_run, control, *files))
+            child = reaper.start(functools.partial(_run, tasks, control, *files))
             for file in files:
                 os.close(file)
             code = os.waitstatus_to_exitcode(reaper.wait(child))
             control.sendall(str(code).encode())
 
 
-def _run(control: socket.socket, stdin: int, answer: int, output: int) -> NoReturn:
+def _run(tasks: Mapping[ForkTask, Task], control: socket.socket, stdin: int, answer: int, output: int) -> NoReturn:
     """Run one task in this fork, and exit without the clean-up of the template."""
     code = 1
     try:
@@ -64,15 +102,16 @@ def _run(control: socket.socket, stdin: int, answer: int, output: int) -> NoRetu
             os.close(descriptor)
         # Forks have the state of the template. Each Python has its own.
         np.random.seed()
-        code = _exit_code_of(json.load(sys.stdin), os.fdopen(answer, "w"))
+        wanted = json.load(sys.stdin)
+        code = _exit_code_of(tasks[ForkTask(wanted["task"])], wanted["arguments"], os.fdopen(answer, "w"))
     finally:
         os._exit(code)
 
 
-def _exit_code_of(wanted: Mapping[str, Any], answer: IO[str]) -> int:
+def _exit_code_of(task: Task, arguments: Mapping[str, Any], answer: IO[str]) -> int:
     try:
         with answer:
-            _TASKS[ForkTask(wanted["task"])](answer, wanted["arguments"])
+            task(answer, arguments)
     except SystemExit as ended:
         if not isinstance(ended.code, str):
             return ended.code or 0

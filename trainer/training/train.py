@@ -19,6 +19,7 @@ from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
 from scoring.trust import Trust
 from trainer import recipes
+from trainer.forks import Forks
 from trainer.publishing.aliases import retain
 from trainer.publishing.disk import code_of
 from trainer.publishing.promotion import Promote
@@ -49,10 +50,12 @@ def train(
     log: Log,
     promote: Promote,
     job: str = "",
+    forks: Forks | None = None,
 ) -> TrainingResult:
     """Train, publish and, if the version passes the gate, promote it.
 
     `log` gets the lines of its log. `promote(model, version, alias)` moves the alias and returns None or a remark.
+    `forks` verify the version; None: new ones.
     A `job` that was killed after it had published does not train again: its version is promoted.
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`, `models_full`) and MemoryError.
     """
@@ -92,7 +95,7 @@ def train(
     def files(manifest: ModelManifest) -> dict[str, bytes]:
         return {**hashes_file(row_hashes), **_job_file(job, unpromoted(manifest)), **report_files(manifest)}
 
-    manifest = _published(settings, evidence, files, signing)
+    manifest = _published(settings, evidence, files, signing, forks)
     return _finished(unpromoted(manifest), request, settings, phases, log, promote)
 
 
@@ -178,9 +181,13 @@ def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tupl
     return recipe, table, list(table.remarks)
 
 
-def _published(settings: Settings, evidence: Evidence, report: MakeReport, signing: SigningPolicy) -> ModelManifest:
+def _published(
+    settings: Settings, evidence: Evidence, report: MakeReport, signing: SigningPolicy, forks: Forks | None
+) -> ModelManifest:
     try:
-        return publish(RepositoryWriter(settings.models_dir), evidence.estimator, evidence.draft, signing, report)
+        return publish(
+            RepositoryWriter(settings.models_dir), evidence.estimator, evidence.draft, signing, report, forks
+        )
     except PublishRefused as error:
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
     except OSError as error:

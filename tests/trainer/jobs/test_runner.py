@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from redis import Redis
 
@@ -63,7 +64,7 @@ def test_a_running_training_is_cancelled_with_its_children(here: TrainerHost, se
     (here.folder / "spool" / "data.upload").touch()
     training.says("sleeps beside")
     family = trainer.family()
-    assert len(family) == 3  # the training, its reaper, its child
+    assert len(family) == 4  # the reaper, the template, the training, its child
     training.jobs.cancel(training.id)
     until(lambda: gone(family), "all of it is gone", seconds)
     until(lambda: not (here.folder / "spool" / "data.upload").exists(), "its file is gone")
@@ -81,6 +82,18 @@ def test_a_training_leaves_no_process_behind_and_finds_no_secret_in_its_environm
     environment = json.loads(training.log())
     assert environment["RECIPE_STORE"] == "/data"
     assert not environment.keys() & {"PASSWORD", "REDIS_URL", "MODELS_DIR"}
+
+
+def test_trainings_share_a_template_that_ends_when_there_are_none(here: TrainerHost) -> None:
+    trainer = here.trainer(KEEP_TEMPLATE=3)
+    begun = here.train("count", deaths=0), here.train("scatter", mark="none")
+    kept = []
+    for training in begun:
+        assert training.ended().status is Status.SUCCEEDED
+        kept.append(psutil.Process(trainer.process.pid).children())  # the reapers of templates
+    assert kept[0] == kept[1] and len(kept[0]) == 1
+    until(lambda: gone(kept[0]), "the template ends")
+    assert here.train("count", deaths=0).ended().status is Status.SUCCEEDED
 
 
 def test_a_training_that_hangs_in_c_code_fails_after_its_time(here: TrainerHost) -> None:
@@ -129,7 +142,7 @@ def test_a_training_that_cannot_be_started_fails_with_the_cause(
     def no_room(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("trainer.jobs.training_process.tempfile.TemporaryFile", no_room)
+    monkeypatch.setattr("trainer.forks.TemporaryFile", no_room)
     execution = TrainingRunner(Settings(redis_url=redis_url, state_dir=state_dir(tmp_path))).start(
         OwnedJob("1", {}, 0, 0)
     )

@@ -1,4 +1,4 @@
-"""Trainings that behave as a test needs, run like real ones: `python -m tests.trainer.recipes.recipes_of_tests`."""
+"""Trainings that behave as a test needs, run by a template like real ones."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import ctypes
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from contract.errors import Code, ModelgateError
 from contract.settings import Settings
 from contract.work.training import Progress, RepositoryAction, TrainingRequest
+from trainer.forks import Forks, ForkTask
 from trainer.jobs import training_main
 from trainer.publishing.promotion import Promote
 from trainer.recipe import DataError, Log
+from trainer.template import process
 from trainer.training.phases import ReportProgress
 
 OUTPUT = {"model": "m", "version": 1, "metrics": {}, "promoted": True, "reason": None}
@@ -72,10 +76,17 @@ def fail(request: TrainingRequest, settings: Settings, report_progress: ReportPr
     raise errors.get(request.parameters["how"], ValueError("it hurts"))
 
 
+def _is_pipe(descriptor: int) -> bool:
+    with suppress(OSError):
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    return False
+
+
 def scribble(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     """Write to the pipe of the reports, as a recipe can, and sleep for ever."""
     text = request.parameters["text"].encode("latin-1")
-    os.write(int(sys.argv[1]), text * request.parameters["times"])
+    (reports,) = [number for number in range(3, 20) if _is_pipe(number)]
+    os.write(reports, text * request.parameters["times"])
     time.sleep(1000)
 
 
@@ -121,6 +132,7 @@ def train(
     log: Log,
     promote: Promote,
     job: str,
+    forks: Forks,
 ) -> dict[str, Any]:
     request = TrainingRequest.from_json(payload)
     BEHAVIOURS[request.recipe](request, settings, report_progress, log)
@@ -144,4 +156,4 @@ ACTIONS = {RepositoryAction.ROLL_BACK: answer, RepositoryAction.MOVE_ALIAS: slow
 
 if __name__ == "__main__":
     training_main.train = train  # type: ignore[assignment]
-    training_main.main(*map(int, sys.argv[1:]))
+    process.main({ForkTask.TRAIN: lambda answer, job: training_main.main(answer, job, Forks)})
