@@ -29,7 +29,7 @@ option = $(if $($(2)),$(1)=$(call quoted,$($(2))))
 # Each test starts processes, so what they compile is kept, whatever the environment says.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/qa/system
 # tests/conftest.py orders the files: the slowest first.
-BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
+BY_FILE = -n 4 --dist loadfile --no-loadscope-reorder
 
 # Without a pipe, whose exit code would hide a broken import contract.
 LINT = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

@@ -45,7 +45,8 @@ def adopt_orphans() -> None:
 
 
 def start(run: Callable[[], object]) -> int:
-    """Run `run`, which does not return, in a fork and return its process id.
+    """Run `run`, which does not return, in a fork and return its process id. If it raises SystemExit, the fork ends as
+    Python does: threads are joined, and functions for the exit called.
 
     The fork is in a group of its own: a command that kills its group does not kill this process."""
     this = os.getpid()
@@ -56,8 +57,11 @@ def start(run: Callable[[], object]) -> int:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() == this:
                 run()
-        finally:
-            os._exit(127)
+        except SystemExit:
+            raise
+        except BaseException:  # noqa: S110 - there is nobody to tell
+            pass
+        os._exit(127)
     return child
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,6 +163,8 @@ def test_the_template_ends_with_its_owner(tmp_path: Path) -> None:
 
 RECIPE = """
 import os
+import numpy as np
+from joblib import Parallel, delayed
 from sklearn.linear_model import LinearRegression
 from contract.model.signature import Field, Kind
 from trainer.recipe import Table, recipe
@@ -174,7 +177,8 @@ def data() -> Table:
 
 @recipe(inputs=(Field("x", Kind.NUMBER),), target=Field("y", Kind.NUMBER), data=data)
 def fit(X, y):
-    print(os.environ["RECIPE_WORD"])
+    Parallel(n_jobs=2)(delayed(np.sum)(np.ones(200_000)) for _ in range(2))
+    print(os.environ["RECIPE_WORD"], os.getpid())
     return {estimator}().fit(X, y)
 """
 
@@ -193,7 +197,9 @@ def test_a_training_and_the_verification_of_its_version_run_in_forks(
     with Forks(TRAININGS, environment(RECIPE_PREFIX)) as forks:
         training = TrainingProcess(forks, TrainingRequest("own", "own").to_json(), "0" * 32, 60.0)
         outcome = until(training.poll, "it ends")
-        assert "abracadabra" in training.log_lines().decode()
+        said = re.search(r"^abracadabra (\d+)$", training.log_lines().decode(), re.MULTILINE)
+        assert said
+        assert list(Path("/dev/shm").glob(f"*{said[1]}*")) == []  # files and semaphores of joblib
         assert len(templates() - others) == 1
     assert not isinstance(outcome, Failure), outcome
     assert [outcome["version"], outcome["promoted"]] == [1, True]

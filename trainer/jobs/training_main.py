@@ -6,7 +6,6 @@ writes a line of JSON there for each progress, and a last one with the output or
 
 from __future__ import annotations
 
-import atexit
 import functools
 import json
 import os
@@ -88,4 +87,3 @@ def main(answer: IO[str], job: Mapping[str, Any], fork_template: Callable[[], Fo
         report(answer.fileno(), last)
     if "failure" in last:
         print_line(f"failed: {last['failure']['message']}")
-    atexit._run_exitfuncs()  # a fork has no end of its own, and joblib removes its files there

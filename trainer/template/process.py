@@ -90,22 +90,21 @@ def _serve(control: socket.socket, tasks: Mapping[ForkTask, Task]) -> None:
 
 
 def _run(tasks: Mapping[ForkTask, Task], control: socket.socket, stdin: int, answer: int, output: int) -> NoReturn:
-    """Run one task in this fork, and exit without the clean-up of the template."""
-    code = 1
-    try:
-        control.close()
-        show_memory()
-        os.dup2(stdin, 0)
-        for descriptor in (1, 2):
-            os.dup2(output, descriptor)
-        for descriptor in (stdin, output):
-            os.close(descriptor)
-        # Forks have the state of the template. Each Python has its own.
-        np.random.seed()
-        wanted = json.load(sys.stdin)
-        code = _exit_code_of(tasks[ForkTask(wanted["task"])], wanted["arguments"], os.fdopen(answer, "w"))
-    finally:
-        os._exit(code)
+    """Run one task in this fork and end it."""
+    control.close()
+    show_memory()
+    os.dup2(stdin, 0)
+    for descriptor in (1, 2):
+        os.dup2(output, descriptor)
+    for descriptor in (stdin, output):
+        os.close(descriptor)
+    # Forks have the state of the template. Each Python has its own.
+    np.random.seed()
+    wanted = json.load(sys.stdin)
+    code = _exit_code_of(tasks[ForkTask(wanted["task"])], wanted["arguments"], os.fdopen(answer, "w"))
+    if wanted["task"] == ForkTask.TRAIN:
+        sys.exit(code)  # joblib ends its processes and removes its files at the exit of Python
+    os._exit(code)
 
 
 def _exit_code_of(task: Task, arguments: Mapping[str, Any], answer: IO[str]) -> int:
