@@ -103,6 +103,8 @@ class Parts:
     def close(self) -> None:
         """End the threads, send what is left for Redis, and close the connections. Raises `RedisError` if Redis has
         not got all of it."""
+        self.closed.stop()
+        self.traffic_recorder.stop()
         self.watcher.close()
         self.listener.close()
         self.repetitions.close()

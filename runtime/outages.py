@@ -45,7 +45,8 @@ def repeat_in_thread(
 ) -> threading.Thread:
     """Start a thread that calls `step` every `pause` seconds until it returns False or `stopped` is set.
 
-    The thread goes on after any exception. It logs no `RedisError`, because requests report an outage.
+    The thread goes on after any exception. It logs no `RedisError`, because requests report an outage, and none that is
+    raised once `stopped` is set: what `step` uses may be closed by then.
     """
     stop = stopped or threading.Event()
 
@@ -57,7 +58,8 @@ def repeat_in_thread(
             except RedisError:
                 pass
             except Exception:
-                log.exception("the thread %r failed and tries again", name)
+                if not stop.is_set():
+                    log.exception("the thread %r failed and tries again", name)
             if stop.wait(pause):
                 return
 

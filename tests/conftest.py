@@ -73,7 +73,7 @@ def models(tmp_path: Path) -> Path:
 TESTS = Path(__file__).parent
 
 SHARE_MAKE_UP = ("flow/test_make_up.py", "flow/test_nulls.py", "flow/test_tutorial.py")
-"""The files that use the fixture `modelgate`, whose start takes twenty seconds."""
+"""The files that use the fixture `modelgate`, whose start takes many seconds."""
 
 SLOWEST = (
     *SHARE_MAKE_UP,

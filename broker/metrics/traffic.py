@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -115,6 +116,7 @@ class TrafficRecorder(Connected):
         self._models = models
         self._read = read
         self._last: Mapping[str, str] = {}
+        self._stopped = threading.Event()
 
     def record(self) -> bool:
         """Record, unless another process has done so within the last seconds. Return whether this one did. Raises
@@ -136,13 +138,17 @@ class TrafficRecorder(Connected):
 
     def start(self) -> None:
         """Record from now on, in a thread."""
-        repeat_in_thread("traffic", self._record_and_rest, RECORD_EVERY, log)
+        repeat_in_thread("traffic", self._record_and_rest, RECORD_EVERY, log, self._stopped)
+
+    def stop(self) -> None:
+        """End the thread of `start`."""
+        self._stopped.set()
 
     def _record_and_rest(self) -> None:
         began = time.monotonic()
         self.record()
         pause = min(_COST_FACTOR * (time.monotonic() - began), _LONGEST_PAUSE)
-        time.sleep(max(0.0, pause - RECORD_EVERY))
+        self._stopped.wait(max(0.0, pause - RECORD_EVERY))
 
 
 class TrafficReader(Connected):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 from broker.access.key_store import Keys
@@ -29,6 +30,7 @@ class ClosedState:
         self._closed = always
         self._known = always
         self._warned = False
+        self._stopped = threading.Event()
 
     def is_closed(self) -> bool:
         """Return whether requests need a key. Raises `RedisError` while neither Redis nor a marker has answered
@@ -66,7 +68,11 @@ class ClosedState:
             each_second()
             self.look()
 
-        repeat_in_thread("keys", step, LOOK_EVERY, log)
+        repeat_in_thread("keys", step, LOOK_EVERY, log, self._stopped)
+
+    def stop(self) -> None:
+        """End the thread of `watch`."""
+        self._stopped.set()
 
     def _make_marker(self) -> None:
         try:

@@ -54,7 +54,7 @@ RARER_FILE_BUGS = [
     ("take_task", "call('ZADD', 'rq:wip:' .. q, '+inf', id .. ':' .. inc)", ""),
     ("report_task", "f[2] ~= inc", "false"),
     ("endings", "if done < (whole(f[2]) or 1) then return end", "if done < 1 then return end"),
-    ("endings", "number('rows') - reported", "number('rows')"),
+    ("endings", "result.rows - reported", "result.rows"),
     ("endings", "'rows_done', 0 - reported)", "'rows_done', 0)"),
     ("endings", "call('ZREM', 'mg:held:' .. inc, task)", ""),
     ("endings", "call('HDEL', job.key, 'reported')", ""),
@@ -127,6 +127,11 @@ def with_bug(script: str, right: str, wrong: str) -> Callable[[str], tuple[str, 
         return text, hashlib.sha1(text.encode()).hexdigest()
 
     return source
+
+
+def test_what_a_bug_replaces_is_in_its_script() -> None:
+    for bug in (*BUGS, *RARER, *FILE_BUGS, *RARER_FILE_BUGS):
+        with_bug(*bug)
 
 
 @pytest.mark.slow

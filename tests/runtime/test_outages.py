@@ -34,3 +34,14 @@ def test_a_thread_ends_when_it_is_stopped() -> None:
     stopped.set()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_what_a_step_raises_once_it_is_stopped_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    stopped = threading.Event()
+
+    def step() -> None:
+        stopped.set()
+        raise ValueError("its connection is closed")
+
+    repeat_in_thread("some", step, 0.001, log, stopped).join(20)
+    assert caplog.records == []
