@@ -49,31 +49,6 @@ class EndedTask:
     lines: list[str]
 
 
-class Fork:
-    """A task that runs in a fork."""
-
-    def __init__(self, template: Template, files: Sequence[int]) -> None:
-        """Start it with these descriptors as its input, answer and output. Raises OSError."""
-        self._template = template
-        template.begin(files)
-
-    def poll(self) -> int | None:
-        """Return its exit code, or None while it runs. Not to be repeated after the end."""
-        return self._template.code(0.0)
-
-    def wait(self, seconds: float) -> int:
-        """Return its exit code. Raises `subprocess.TimeoutExpired` with the template killed."""
-        code = self._template.code(seconds)
-        if code is None:
-            self.kill()
-            raise subprocess.TimeoutExpired("a fork", seconds)
-        return code
-
-    def kill(self) -> int:
-        """Kill the template with all its processes, and return its exit code. Harmless to repeat."""
-        return self._template.kill()
-
-
 class Forks:
     """Runs tasks one at a time. Templates start when they are needed and end with `close`."""
 
@@ -102,8 +77,8 @@ class Forks:
         """
         # The answer has no file name, so no other process can write it.
         with TemporaryFile() as answer, TemporaryFile() as output:
-            fork = self.start(task, arguments, answer.fileno(), output.fileno(), another_hash_seed=another_hash_seed)
-            code = fork.wait(seconds)
+            files = answer.fileno(), output.fileno()
+            code = self.start(task, arguments, *files, another_hash_seed=another_hash_seed).wait(seconds)
             return EndedTask(code, _content(answer, MOST_ANSWER + 1), _lines(output))
 
     def start(
@@ -114,12 +89,15 @@ class Forks:
         output: int,
         *,
         another_hash_seed: bool = False,
-    ) -> Fork:
-        """Start a task that writes to the descriptors `answer` and `output`. Raises OSError."""
+    ) -> Template:
+        """Start a task that writes to the descriptors `answer` and `output`, and return the template whose fork it is.
+        Raises OSError."""
         with TemporaryFile() as stdin:
             stdin.write(json.dumps({"task": task, "arguments": arguments}).encode())
             stdin.seek(0)
-            return Fork(self._template(another_hash_seed), (stdin.fileno(), answer, output))
+            template = self._template(another_hash_seed)
+            template.begin((stdin.fileno(), answer, output))
+            return template
 
     def _template(self, another_hash_seed: bool) -> Template:
         template = self._templates.get(another_hash_seed)
@@ -154,9 +132,10 @@ class TemplateProcess(Protocol):
 
 
 class Template:
-    """A process that forks another for each task, and the socket over which it is told."""
+    """A process that forks itself for each task. It gets the tasks through a socket."""
 
     def __init__(self, control: socket.socket, process: TemplateProcess) -> None:
+        """`control`: our end of the socket."""
         self._control = control
         self._process = process
 
@@ -165,13 +144,24 @@ class Template:
         return self._control.fileno() >= 0 and self._process.poll() is None
 
     def begin(self, files: Sequence[int]) -> None:
-        """Start a task. Raises OSError."""
-        with suppress(ConnectionError):  # the template has died, which `code` notices
+        """Start a task with these descriptors as its input, answer and output. Raises OSError."""
+        with suppress(ConnectionError):  # the template has died, which `poll` and `wait` notice
             socket.send_fds(self._control, [b"\n"], files)
 
-    def code(self, seconds: float) -> int | None:
-        """Return the exit code of the task, or None if it runs longer than these seconds. If the template dies, it is
-        that of the template."""
+    def poll(self) -> int | None:
+        """Return the exit code of the task, once; None while it runs. If the template dies, it is that of the
+        template."""
+        return self._code(0.0)
+
+    def wait(self, seconds: float) -> int:
+        """Return what `poll` does at the end. Raises `subprocess.TimeoutExpired` with the template killed."""
+        code = self._code(seconds)
+        if code is None:
+            self.kill()
+            raise subprocess.TimeoutExpired("a fork", seconds)
+        return code
+
+    def _code(self, seconds: float) -> int | None:
         self._control.settimeout(seconds)
         try:
             code = self._control.recv(16)

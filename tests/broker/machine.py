@@ -158,13 +158,6 @@ class ProtocolMachine(RuleBasedStateMachine):
         for idempotency in {job.idempotency for job in jobs if job.idempotency}:
             assert self.earlier_job(idempotency) == self.reference.earlier(idempotency)
 
-    @precondition(lambda self: self.reference.timed_out_twice())
-    @rule(number=pick)
-    def submit_what_timed_out_twice(self, number: int) -> None:
-        jobs = self.reference.timed_out_twice()
-        job = jobs[number % len(jobs)]
-        self.submit([(job.model, job.version, len(job.rows), job.ids is not None, False, 0, "")], again=False)
-
     def earlier_job(self, idempotency: str) -> ConflictReason | str | None:
         try:
             return IdempotencyRecords(self.redis).find(idempotency)

@@ -87,10 +87,6 @@ class Reference:
     ended: list[str] = field(default_factory=list)
     """Ids whose end should have been published since the last check."""
 
-    def timed_out_twice(self) -> list[PredictionJob]:
-        """Return the jobs whose rows have timed out alone twice, or more often."""
-        return [life.job for life in self.lives.values() if self.timeouts[_sent(life.job)] > 1]
-
     def join(self, model: str, queue: str) -> None:
         served = self.served[model]
         if self.starts[model]:

@@ -30,7 +30,7 @@ from trainer.jobs import commands, runner
 from tests.trainer.recipes import recipes_of_tests
 
 commands.HANDLERS.update(recipes_of_tests.ACTIONS)
-runner.TEMPLATE = "tests.trainer.recipes.recipes_of_tests"
+runner.TRAININGS = "tests.trainer.recipes.recipes_of_tests"
 runner.KEEP_TEMPLATE = float(os.environ.get("KEEP_TEMPLATE", 60))
 logs.configure("trainer", sys.stdout)
 runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=2).run()

@@ -47,9 +47,6 @@ TICK = 0.02
 REPORT_EVERY = 0.25
 """Seconds between two reports of a running job's progress, whose answers say whether it was cancelled."""
 
-TEMPLATE = TRAININGS
-"""The template of trainings."""
-
 KEEP_TEMPLATE = 60.0
 """Seconds that the template of trainings is kept, at least, for the next one."""
 
@@ -248,7 +245,7 @@ class TrainingRunner(JobRunner):
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
-        self._forks = Forks(TEMPLATE, {**environment(RECIPE_PREFIX), "PYTHONUNBUFFERED": "1"})
+        self._forks = Forks(TRAININGS, {**environment(RECIPE_PREFIX), "PYTHONUNBUFFERED": "1"})
         self._has_trained = False
         self._duties.add(10, self._publish_recipes)
         self._duties.add(KEEP_TEMPLATE, self._end_unused_template)

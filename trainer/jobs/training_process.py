@@ -43,7 +43,7 @@ class TrainingProcess(Execution):
         self._output, output = os.pipe()
         job = {"id": job_id, "payload": payload, "settings": Settings.variables(), "folder": str(Path.cwd())}
         try:
-            self._fork = forks.start(ForkTask.TRAIN, job, report, output)
+            self._template = forks.start(ForkTask.TRAIN, job, report, output)
         finally:
             for theirs in (report, output):
                 os.close(theirs)
@@ -53,7 +53,7 @@ class TrainingProcess(Execution):
     def poll(self) -> Outcome | None:
         """Read output and reports. Return the outcome, or None while the training runs."""
         if self._code is None:
-            self._code = self._fork.poll()
+            self._code = self._template.poll()
         self._read_pipes()
         if self._code is None:
             if time.monotonic() <= self._end:
@@ -81,7 +81,7 @@ class TrainingProcess(Execution):
 
     def _ended(self) -> int:
         """Kill it unless it has ended, and return its exit code."""
-        code = self._code = self._fork.kill() if self._code is None else self._code
+        code = self._code = self._template.kill() if self._code is None else self._code
         if not self._closed:
             self._read_pipes()
             for descriptor in (self._reports, self._output):

@@ -63,7 +63,7 @@ class _ForkedTemplate:
         return self._wait(os.WNOHANG)
 
     def kill(self) -> int:
-        if self._code is None:
+        if self.poll() is None:
             os.kill(self._pid, signal.SIGKILL)
         return self._wait(0) or 0
 
