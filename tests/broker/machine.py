@@ -158,6 +158,12 @@ class ProtocolMachine(RuleBasedStateMachine):
         for idempotency in {job.idempotency for job in jobs if job.idempotency}:
             assert self.earlier_job(idempotency) == self.reference.earlier(idempotency)
 
+    @precondition(lambda self: self.reference.timed_out_twice())
+    @rule(number=pick)
+    def submit_what_timed_out_twice(self, number: int) -> None:
+        rows_sent = self.reference.timed_out_twice()
+        self.submit([(*rows_sent[number % len(rows_sent)], False, False, 0, "")], again=False)
+
     def earlier_job(self, idempotency: str) -> ConflictReason | str | None:
         try:
             return IdempotencyRecords(self.redis).find(idempotency)
@@ -294,11 +300,20 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.start_scorer()
 
     @precondition(lambda self: self.reference.leases != self.reference.incs or any(self.reference.held.values()))
-    @rule(number=pick, scored=st.sets(st.integers(0, 4)), killed=sometimes, again=sometimes)
-    def give_back(self, number: int, scored: set[int], killed: bool, again: bool) -> None:
+    @rule(number=pick, scored=st.sets(st.integers(0, 4)), again=sometimes)
+    def give_back(self, number: int, scored: set[int], again: bool) -> None:
         inc = self.scorer(number)
         ids = [job_id for position, job_id in enumerate(self.reference.held[inc]) if position in scored]
-        failure = Failure("timeout", "too long") if killed else None
+        self._give_back(inc, ids, None, again)
+
+    @precondition(lambda self: any(self.reference.held.values()))
+    @rule(number=pick, scored=st.sampled_from((1, 1, 1, 2)), again=sometimes)
+    def time_out(self, number: int, scored: int, again: bool) -> None:
+        busy = sorted(inc for inc, ids in self.reference.held.items() if ids)
+        inc = busy[number % len(busy)]
+        self._give_back(inc, self.reference.held[inc][:scored], Failure("timeout", "too long"), again)
+
+    def _give_back(self, inc: str, ids: list[str], failure: Failure | None, again: bool) -> None:
         if failure and len(ids) == 1:
             expected = self.reference.give_back(inc, ids, failure, most_deaths=1)
         else:

@@ -56,8 +56,8 @@ class Life:
             self.holder = self.outcome = None
 
 
-def _sent(job: PredictionJob) -> tuple[str, int, str]:
-    return job.model, job.version, repr(job.rows)
+def _sent(job: PredictionJob) -> tuple[str, int, int]:
+    return job.model, job.version, len(job.rows)
 
 
 @dataclass
@@ -82,8 +82,8 @@ class Reference:
     held: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     incs: set[str] = field(default_factory=set)
     leases: set[str] = field(default_factory=set)
-    timeouts: Counter[tuple[str, int, str]] = field(default_factory=Counter)
-    """Time-outs of single jobs by what they were sent: model, version and rows."""
+    timeouts: Counter[tuple[str, int, int]] = field(default_factory=Counter)
+    """Time-outs of single jobs by what they were sent: model, version and number of rows, which are all the same."""
     ended: list[str] = field(default_factory=list)
     """Ids whose end should have been published since the last check."""
 
@@ -128,7 +128,7 @@ class Reference:
         for job in sorted(jobs, key=lambda job: groups.index((job.model, job.caller.id))):
             life = Life(job, told=job.reply_to is not None, deadline=job.expires_after is not None)
             known = job.id in self.lives and self.lives[job.id].status not in ("vanished", "deleted")
-            twice = Limit.TIMED_OUT if self.timeouts[_sent(job)] > 1 else None
+            twice = Limit.TIMED_OUT if _sent(job) in self.timed_out_twice() else None
             limit = None if known else self.earlier(job.idempotency) or twice or self._refusal(life)
             if not known and limit is None:
                 self.lives[job.id] = life
@@ -141,6 +141,10 @@ class Reference:
                     self.exhausted.add((job.caller.id, job.model))
             answers[job.id] = limit
         return [answers[job.id] for job in jobs]
+
+    def timed_out_twice(self) -> list[tuple[str, int, int]]:
+        """Return what is refused because it has timed out twice."""
+        return sorted(sent for sent, count in self.timeouts.items() if count > 1)
 
     def earlier(self, idempotency: str) -> ConflictReason | str | None:
         """Return the id of the job that an earlier request has made, or why there is none for this one."""
