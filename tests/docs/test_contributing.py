@@ -21,6 +21,7 @@ def test_each_addition_has_a_recipe() -> None:
         "scope",
         "option of a request",
         "protocol",
+        "media type of rows",
         "file format",
         "kernel",
         "page",
