@@ -53,7 +53,7 @@ class Forks:
     """Runs tasks one at a time. Templates start when they are needed and end with `close`."""
 
     def __init__(
-        self, module: str = FILES, env: Mapping[str, str] | None = None, template: Template | None = None
+        self, module: str = FILES, env: Mapping[str, str] | None = None, template: TaskTemplate | None = None
     ) -> None:
         """`module` and `env`: those of the templates; by default `trainer.processes.environment`. `template`: one that
         runs already."""
@@ -89,7 +89,7 @@ class Forks:
         output: int,
         *,
         another_hash_seed: bool = False,
-    ) -> Template:
+    ) -> TaskTemplate:
         """Start a task that writes to the descriptors `answer` and `output`, and return the template whose fork it is.
         Raises OSError."""
         with TemporaryFile() as stdin:
@@ -99,7 +99,7 @@ class Forks:
             template.begin((stdin.fileno(), answer, output))
             return template
 
-    def _template(self, another_hash_seed: bool) -> Template:
+    def _template(self, another_hash_seed: bool) -> TaskTemplate:
         template = self._templates.get(another_hash_seed)
         if template is None or not template.alive:
             template = self._templates[another_hash_seed] = _started(self._module, self._env or environment())
@@ -131,7 +131,7 @@ class TemplateProcess(Protocol):
         """Kill it with all its processes and return its exit code. Harmless to repeat."""
 
 
-class Template:
+class TaskTemplate:
     """A process that forks itself for each task. It gets the tasks through a socket."""
 
     def __init__(self, control: socket.socket, process: TemplateProcess) -> None:
@@ -177,7 +177,7 @@ class Template:
         return self._process.kill()
 
 
-def _started(module: str, env: Mapping[str, str]) -> Template:
+def _started(module: str, env: Mapping[str, str]) -> TaskTemplate:
     """Raises OSError."""
     control, theirs = socket.socketpair()
     with theirs:
@@ -189,7 +189,7 @@ def _started(module: str, env: Mapping[str, str]) -> Template:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-    return Template(control, process)
+    return TaskTemplate(control, process)
 
 
 def _content(file: IO[bytes], most: int) -> bytes:

@@ -17,7 +17,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from trainer import reaper
-from trainer.forks import Forks, ForkTask, Template
+from trainer.forks import Forks, ForkTask, TaskTemplate
 from trainer.processes import RECIPE_PREFIX, hide_memory, show_memory
 
 Task = Callable[[IO[str], Mapping[str, Any]], None]
@@ -49,7 +49,7 @@ def fork_template(tasks: Mapping[ForkTask, Task], closed: Sequence[int]) -> Fork
         _serve(theirs, tasks)
 
     with theirs:
-        return Forks(template=Template(control, _ForkedTemplate(reaper.start(run))))
+        return Forks(template=TaskTemplate(control, _ForkedTemplate(reaper.start(run))))
 
 
 class _ForkedTemplate:
