@@ -127,8 +127,9 @@ $(VENV)/bench.stamp: requirements/bench.txt launcher/install.py | $(BIN)/python
 	  || { rm -f .venv-bench/bin/mlserver; echo "modelgate: MLServer and LitServe cannot be installed here and are left out" >&2; }
 	@touch $@
 
-# Clients of other projects pin what we do not; they meet Modelgate over HTTP only.
+# Clients of other projects pin what we do not; they meet Modelgate over HTTP only. Compiling all of it would take half
+# of the time, and most is never imported.
 .venv-clients/clients.stamp: requirements/clients.txt | $(BIN)/python
 	@$(BIN)/python -m venv .venv-clients
-	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/clients.txt
+	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/clients.txt
 	@touch $@
