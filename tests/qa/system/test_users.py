@@ -37,7 +37,7 @@ def test_after_a_busy_minute_every_service_has_counted_and_no_log_has_a_refusal_
         url, end = f"{stack.url}/v1/models/iris/predict", time.monotonic() + 60
         training = requests.post(f"{stack.url}/v1/models/iris/train", headers=hook, timeout=60)
         assert training.status_code == 202, training.text
-        with Load(stack):
+        with Load(stack, clients=2):
             while time.monotonic() < end:
                 assert requests.post(url, json=IRIS, headers=hook, timeout=60).status_code == 202
                 time.sleep(0.5)
