@@ -190,7 +190,7 @@ def test_a_training_that_writes_rubbish_to_its_report_pipe_fails_alone(
 
 
 @pytest.mark.slow
-def test_a_thread_that_a_training_leaves_does_not_delay_its_end(here: TrainerHost) -> None:
+def test_a_thread_that_a_training_leaves_delays_its_end_by_seconds_only(here: TrainerHost) -> None:
     here.trainer()
     assert here.train("linger").ended().status is Status.SUCCEEDED
 
