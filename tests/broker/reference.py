@@ -108,7 +108,8 @@ class Reference:
                 for other in [other for other, left_off in served.items() if left_off < served[""]]:
                     del served[other]
             return
-        self.rows[queue] = self.rows.get(queue, 0) + rows
+        if rows:
+            self.rows[queue] = self.rows.get(queue, 0) + rows
         if PREDICTION.owner_of(queue) and queue not in starts:
             self.join(model, queue)
         if model not in self.ready:

@@ -61,12 +61,10 @@ RARER_FILE_BUGS = [
 ]
 """Bugs that the machine of files finds."""
 RARER = [
-    ("endings", "forget(id, q)", ""),
     ("endings", "call('DEL', job.key)", ""),
     ("receipt", "    ended_at = place and call('ZSCORE', 'mg:ended' .. place, id)", "    ended_at = '1'"),
     ("receipt", "call('EXPIRE', 'rq:job:' .. id, kept)", ""),
     ("prelude", "call('HDEL', 'mg:rows', q)", ""),
-    ("endings", "call('PERSIST', key)", ""),
     ("endings", "local counts = not scored or scored[id]", "local counts = true"),
     ("submit", "settle(q, added)", "settle(q, added + 1)"),
     ("submit", "elseif timed_out and took_too_long(ARGV[at + 3], ARGV[at + 4]) then", "elseif false then"),
@@ -141,7 +139,7 @@ def test_a_planted_bug_is_found(
 ) -> None:
     monkeypatch.setattr(scripts, "source", with_bug(script, right, wrong))
     with pytest.raises(FOUND):
-        run_state_machine_as_test(lambda: ProtocolMachine(redis), settings=settings(walks, max_examples=1000))
+        run_state_machine_as_test(lambda: ProtocolMachine(redis), settings=settings(walks, max_examples=5000))
 
 
 @pytest.mark.slow
@@ -151,7 +149,7 @@ def test_a_planted_bug_of_files_is_found(
 ) -> None:
     monkeypatch.setattr(scripts, "source", with_bug(script, right, wrong))
     with pytest.raises(FOUND):
-        run_state_machine_as_test(lambda: FileMachine(redis), settings=settings(walks, max_examples=1000))
+        run_state_machine_as_test(lambda: FileMachine(redis), settings=settings(walks, max_examples=5000))
 
 
 def test_every_script_that_writes_has_a_planted_bug() -> None:
