@@ -139,8 +139,9 @@ def unfinished(connection: Redis, kind: JobKind) -> list[Mapping[str, Any]]:
     Raises `RedisError`."""
     redis: Any = connection
     queue = kind.queue
-    running = redis.zrange(f"rq:wip:{queue}", 0, -1)
-    ids = [*redis.lrange(f"rq:queue:{queue}", 0, -1), *(entry.partition(b":")[0] for entry in running)]
+    with redis.pipeline(transaction=True) as pipeline:  # a job that begins meanwhile is in one of the two
+        waiting, running = pipeline.lrange(f"rq:queue:{queue}", 0, -1).zrange(f"rq:wip:{queue}", 0, -1).execute()
+    ids = [*waiting, *(entry.partition(b":")[0] for entry in running)]
     payloads = []
     for data in Scripts(connection).send([("HGET", b"rq:job:" + job_id, "data") for job_id in ids]) if ids else ():
         with suppress(ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +27,7 @@ from broker.sides.gateway.listing import JobFilter
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
+from broker.sides.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue, unfinished
 from broker.state.job_reading import parse_reply
 from broker.state.schedules import KEY, Schedule, Schedules, next_run
 from broker.state.trainer_jobs import TooManyWaiting, TrainerUnavailable, enqueue, training_job
@@ -111,6 +112,23 @@ def test_the_waiting_trainings_of_an_owner_are_limited(redis: Redis, trainer_que
     submitted(redis, "d", owner="sales", most_waiting=1)
     begin(trainer_queue)
     submitted(redis, "c", owner="risk", most_waiting=2)
+
+
+def test_a_training_is_unfinished_also_while_it_begins_and_is_given_back(redis: Redis, leases: Leases) -> None:
+    submitted(redis, "a")
+
+    def move() -> None:
+        for _ in range(200):
+            begin(queue := trainer(redis, leases))
+            leases.give_back(queue.incarnation)
+
+    with ThreadPoolExecutor() as threads:
+        moving = threads.submit(move)
+        seen = {len(unfinished(redis, TRAINING))}
+        while not moving.done():
+            seen.add(len(unfinished(redis, TRAINING)))
+        moving.result()
+    assert seen == {1}
 
 
 def submitted(redis: Redis, job_id: str, **options: Any) -> None:

@@ -15,6 +15,8 @@ import psutil
 import pytest
 from redis import Redis
 
+from broker.records.job_kinds import TRAINING
+from broker.sides.trainer import unfinished
 from contract.model.repository import Repository
 from runtime.health import ask
 from tests.support import PROJECT, command_line, gone, until
@@ -47,6 +49,8 @@ def trainer(root: Path, redis_url: str, *arguments: str, cwd: Path = PROJECT, **
         yield process
     finally:
         kill(process)
+        if process.stdout and not process.stdout.closed:
+            sys.stdout.write(process.stdout.read())  # pytest shows it if the test fails
 
 
 def kill(process: Run) -> None:
@@ -67,6 +71,7 @@ def test_the_first_start_trains_missing_models_and_then_waits(root: Path, redis:
         until(lambda: well(root), "every missing model has been tried", deadline=60)
         assert Repository(root).aliases("blobs") == {"current": 1}
         assert all(well(root, name) for name in ("training", "publishing", "inbox"))
+        until(lambda: not unfinished(redis, TRAINING), "the end of the training, which comes after its alias")
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 0
