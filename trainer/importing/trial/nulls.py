@@ -122,8 +122,6 @@ def with_nulls_that_work(
     """Make inputs nullable if something shows that they may be, or the estimator says that it takes NaN, and it has
     predicted a row with a null in it. Those that are `refused` are not."""
     signature = draft.signature
-    if signature.format is RowFormat.TEXTS:
-        return draft
     is_table = signature.format is RowFormat.TABLE
     seen = {position for row in rows for position, value in enumerate(row) if value is None}
     may_be = {position for position, field in enumerate(signature.inputs) if field.nullable}
