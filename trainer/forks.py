@@ -121,7 +121,7 @@ def forks_or_own(forks: Forks | None) -> Iterator[Forks]:
             yield started
 
 
-class TemplateProcess(Protocol):
+class KillableProcess(Protocol):
     """The process of a template."""
 
     def poll(self) -> int | None:
@@ -134,7 +134,7 @@ class TemplateProcess(Protocol):
 class TaskTemplate:
     """A process that forks itself for each task. It gets the tasks through a socket."""
 
-    def __init__(self, control: socket.socket, process: TemplateProcess) -> None:
+    def __init__(self, control: socket.socket, process: KillableProcess) -> None:
         """`control`: our end of the socket."""
         self._control = control
         self._process = process
