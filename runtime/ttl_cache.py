@@ -60,6 +60,9 @@ class TtlCache(Generic[K, V]):
 
     def fetch(self, key: K, read: Callable[[], V], ttl: Ttl[V]) -> V:
         """Return the fresh value, else what `read` returns; see `fetch_many`."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.expires > self._clock():  # a lock and a future would take ten times as long
+            return entry.value
         return self.fetch_many([key], lambda _: [read()], ttl)[0]
 
     def fetch_many(self, keys: Sequence[K], read: Callable[[Sequence[K]], Sequence[V]], ttl: Ttl[V]) -> list[V]:
