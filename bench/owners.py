@@ -65,7 +65,7 @@ def connected(model: str) -> Iterator[tuple[Running, Redis]]:
         body = {"name": "timed", "scopes": ["predict"]}
         secret = run.answer("/v1/keys", body, {"Authorization": f"Bearer {admin}"})["secret"]
         server = replace(server, headers={**server.headers, "Authorization": f"Bearer {secret}"})
-        socket = (run.deployment.state / "redis" / "redis.sock").resolve()
+        socket = (run.deployment.state / "redis.sock").resolve()
         with Redis.from_url(f"unix://{socket}") as redis:
             yield replace(run, server=server), redis
 

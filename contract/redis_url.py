@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 SENTINEL_PORT = 26379
 
-OWN_SOCKET = Path("redis", "redis.sock")
+OWN_SOCKET = Path("redis.sock")
 """The socket under STATE_DIR of the Redis of `make up`; a symbolic link to it if the path is too long for a socket."""
 
 _SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}

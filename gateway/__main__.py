@@ -49,7 +49,7 @@ def main() -> int:
         return 1
     _allow_open_files()
     config = Path(__file__).parent / "server" / "gunicorn.conf.py"
-    command = [sys.executable, "-m", "gunicorn", "--config", str(config), "gateway.server.wsgi:application()"]
+    command = [sys.executable, "-m", "gateway.server", "--config", str(config), "gateway.server.wsgi:application()"]
     os.execv(sys.executable, command)
 
 

@@ -1,4 +1,4 @@
-"""`make up` checks that Modelgate can start here, then becomes its process manager."""
+"""`make up` and `modelgate up` check that Modelgate can start here; then this process becomes its process manager."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,9 @@ from runtime import logs
 
 log = logging.getLogger("launcher")
 
+LONGEST_STATE_DIR = 80
+"""Bytes of the path of a folder for sockets: with their names, macOS takes 103."""
+
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Check, and without `--check` become the process manager. Returns 1 if Modelgate cannot start.
@@ -28,9 +32,14 @@ def main(arguments: Sequence[str] = ()) -> int:
     `make up` checks first, since make adds a line of its own to a command that fails; the process manager then
     replaces make's shell, so that a signal to make ends it.
     """
-    parser = argparse.ArgumentParser(prog="python -m launcher", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m modelgate_server launcher", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only check")
-    only_check = parser.parse_args(arguments).check
+    parser.add_argument("--quiet", action="store_true", help="do not print a first request once all is ready")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append to this file instead of the terminal")
+    parser.add_argument("--until-eof", action="store_true", help="stop at the end of standard input: with its parent")
+    options = parser.parse_args(arguments)
+    if options.log:
+        _write_to(options.log)
     logs.configure("modelgate", command=True)
     try:
         settings = Settings.from_environ()
@@ -45,9 +54,12 @@ def main(arguments: Sequence[str] = ()) -> int:
     except (SettingsError, CannotStartError, redis_server.RedisUnavailableError) as error:
         log.error("%s", error)
         return 1
-    if only_check:
+    if options.check:
         return 0
-    command = [sys.executable, "-m", "runtime.process_manager", "modelgate", "-c", "supervisord.conf"]
+    environment |= {"WELCOME": "false" if options.quiet else "true", "UNTIL_EOF": "1" if options.until_eof else ""}
+    environment |= {"LOG_FILE": str(options.log.resolve()) if options.log else ""}
+    configuration = Path(__file__).with_name("supervisord.conf")
+    command = [sys.executable, "-m", "runtime.process_manager", "modelgate", "-c", str(configuration)]
     if os.getuid() == 0:
         command += ["-u", "root"]  # or supervisor warns that it runs as root
     # Each process reopens a redirected output and appends to it; without O_APPEND our own line would overwrite theirs.
@@ -55,6 +67,13 @@ def main(arguments: Sequence[str] = ()) -> int:
         fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
     log.info("starting; Ctrl-C stops everything")
     os.execve(sys.executable, command, environment)
+
+
+def _write_to(file: Path) -> None:
+    log_file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for output in (1, 2):
+        os.dup2(log_file, output)
+    os.close(log_file)
 
 
 def lock_state(folder: Path) -> None:
@@ -77,7 +96,9 @@ def lock_state(folder: Path) -> None:
 
 def prepare(settings: Settings) -> dict[str, str]:
     """Make the folders and check Redis; return the environment of the process manager."""
-    state = settings.state_dir.resolve()
+    state = sockets = settings.state_dir.resolve()
+    if len(os.fsencode(state)) > LONGEST_STATE_DIR:
+        sockets = Path(tempfile.mkdtemp(prefix="modelgate-", dir="/tmp"))  # TMPDIR may be as long
     try:
         settings.models_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -89,18 +110,20 @@ def prepare(settings: Settings) -> dict[str, str]:
         redis_server.check(settings.redis_url)
         redis_command, url = "true", os.environ["REDIS_URL"]
     else:
-        redis_command, url = redis_server.command(state, settings.redis_fsync, settings.redis_maxmemory)
+        redis_command, url = redis_server.command(state, sockets, settings.redis_fsync, settings.redis_maxmemory)
     return {
         **os.environ,
         "PYTHON": sys.executable,
         "STATE_DIR": str(state),
-        "HEALTH_DIR": str(state),
+        "HEALTH_DIR": str(sockets),
+        "REMOVED_AT_END": "" if sockets == state else str(sockets),
         "SUPERVISOR_PID": str(os.getpid()),
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
         "SPOOL_DIR": os.environ.get("SPOOL_DIR") or str(state / "spool"),
         "REDIS_COMMAND": redis_command,
         "REDIS_AUTOSTART": "false" if settings.redis_url else "true",
+        "EVENTS": "true" if settings.webhook_secret else "false",
         # Gateway, trainer and caller are one user's: what they publish, they could run themselves.
         "ALLOW_UPLOAD": os.environ.get("ALLOW_UPLOAD") or "local",
     }

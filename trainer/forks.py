@@ -10,6 +10,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -109,6 +110,46 @@ class Forks:
         """Kill the templates. Harmless to repeat."""
         while self._templates:
             self._templates.popitem()[1].kill()
+
+
+class KeptForks:
+    """Forks whose templates wait for the next command, which then need not import the libraries again.
+
+    Used by several threads. A command has its forks for itself; those of the last one are kept.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: Forks | None = None
+        self._unused = False
+
+    @contextmanager
+    def lend(self) -> Iterator[Forks]:
+        """Yield forks that no other command uses meanwhile."""
+        with self._lock:
+            forks, self._kept = self._kept or Forks(), None
+        try:
+            yield forks
+        finally:
+            self._keep(forks)
+
+    def end_unused(self) -> None:
+        """End the kept templates if no command has used them since the last call: they hold 150 MB each."""
+        with self._lock:
+            ended = self._kept if self._unused else None
+            self._kept, self._unused = (None if ended else self._kept), True
+        if ended:
+            ended.close()
+
+    def _keep(self, forks: Forks | None) -> None:
+        with self._lock:
+            before, self._kept, self._unused = self._kept, forks, False
+        if before:
+            before.close()
+
+    def close(self) -> None:
+        """End the kept templates."""
+        self._keep(None)
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def test_any_name_and_key_of_a_profile_can_be_read_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "allowed"), [("*.py", {"requests"}), ("command/**/*.py", {"requests", "rich", "typer"})]
+    ("files", "allowed"), [("*.py", {"platformdirs", "requests"}), ("command/**/*.py", {"requests", "rich", "typer"})]
 )
 def test_the_client_imports_what_its_wheel_asks_for_and_nothing_of_the_server(files: str, allowed: set[str]) -> None:
     """Inside of functions it uses what the caller has: numpy, pandas, scipy, cloudpickle, cryptography."""

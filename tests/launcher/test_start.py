@@ -28,7 +28,7 @@ from tests.support import PROJECT, answers, until
 def test_a_taken_port_is_refused_with_another_suggested() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(CannotStartError, match=rf"choose another port: PORT={port + 1} make up"):
+        with pytest.raises(CannotStartError, match=rf"set another port, such as PORT={port + 1}$"):
             check_port("127.0.0.1", port)
 
 
@@ -123,7 +123,7 @@ def test_our_own_redis_refuses_jobs_at_its_limit_and_evicts_none(tmp_path: Path)
 )
 def test_a_secret_reaches_the_programs_that_need_it_alone(secret: str, programs: set[str]) -> None:
     configuration = configparser.ConfigParser(interpolation=None)
-    configuration.read(PROJECT / "supervisord.conf")
+    configuration.read(PROJECT / "launcher" / "supervisord.conf")
     environments = {
         name.removeprefix("program:"): dict_of_key_value_pairs(configuration[name].get("environment", ""))
         for name in configuration.sections()
@@ -144,8 +144,8 @@ def test_the_welcome_takes_another_program_at_its_address_for_no_answer(
 
     monkeypatch.setattr(welcome, "READY_TIMEOUT", 0.1)
     monkeypatch.setattr(welcome.logs, "configure", lambda *_, **__: None)
-    monkeypatch.setenv("STATE_DIR", str(tmp_path))
-    (tmp_path / "trainer.ready").touch()
+    for name in ("STATE_DIR", "HEALTH_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("PORT", str(server.server_port))

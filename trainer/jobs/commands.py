@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from trainer import recipes
-from trainer.forks import Forks
+from trainer.forks import KeptForks
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.judging import Wish, promote_if_passed
@@ -29,80 +30,98 @@ from trainer.recipe import DataError
 from trainer.tables.preview import preview, read_head
 from trainer.tables.training_rows import own_data, requested_file, spelled, to_rows
 
-CommandHandler = Callable[[Settings, Redis, RepositoryCommand], dict[str, Any]]
+
+@dataclass(frozen=True)
+class CommandParts:
+    """What the commands of one process share."""
+
+    settings: Settings
+    redis: Redis
+    forks: KeptForks
 
 
-def move_alias(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
+CommandHandler = Callable[[CommandParts, RepositoryCommand], dict[str, Any]]
+
+
+def move_alias(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
     remark = promotion.promote(
-        settings, connection, command.model, _version(command), command.alias or CURRENT, command.force, command.before
+        parts.settings,
+        parts.redis,
+        command.model,
+        _version(command),
+        command.alias or CURRENT,
+        command.force,
+        command.before,
     )
-    return _answer(settings, command, remark)
+    return _answer(parts, command, remark)
 
 
-def delete_alias(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.delete_alias(RepositoryWriter(settings.models_dir), command.model, command.alias or "")
-    return _answer(settings, command)
+def delete_alias(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    aliases.delete_alias(RepositoryWriter(parts.settings.models_dir), command.model, command.alias or "")
+    return _answer(parts, command)
 
 
-def roll_back(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    remark = promotion.roll_back(settings, connection, command.model, command.force, command.version, command.before)
-    return _answer(settings, command, remark)
+def roll_back(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    remark = promotion.roll_back(
+        parts.settings, parts.redis, command.model, command.force, command.version, command.before
+    )
+    return _answer(parts, command, remark)
 
 
-def delete_version(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.delete_version(RepositoryWriter(settings.models_dir), command.model, _version(command))
-    return _answer(settings, command)
+def delete_version(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    aliases.delete_version(RepositoryWriter(parts.settings.models_dir), command.model, _version(command))
+    return _answer(parts, command)
 
 
-def remove_model(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    repository = RepositoryWriter(settings.models_dir)
-    schedules, remark = schedules_of(settings, connection), None
+def remove_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    repository = RepositoryWriter(parts.settings.models_dir)
+    schedules, remark = schedules_of(parts.settings, parts.redis), None
     if repository.versions(command.model) and (entry := schedules.entry(command.model)):
         # Before it is deleted, so that a command that starts again after a crash loses nothing.
         repository.write_schedule(command.model, entry)
         schedules.delete(command.model)
         remark = "its schedule is removed with it, and comes back if the model is restored"
     removed_at = removal.remove(repository, command.model)
-    until = timestamp(removed_at + timedelta(days=settings.retention.removed_model_days))
-    return {**_answer(settings, command, remark), "restorable_until": until}
+    until = timestamp(removed_at + timedelta(days=parts.settings.retention.removed_model_days))
+    return {**_answer(parts, command, remark), "restorable_until": until}
 
 
-def restore_model(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    repository, remark = RepositoryWriter(settings.models_dir), None
+def restore_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    repository, remark = RepositoryWriter(parts.settings.models_dir), None
     removal.restore(repository, command.model, command.version)
     if schedule := repository.schedule(command.model):
         try:
-            back = schedules_of(settings, connection).put_back(command.model, schedule)
+            back = schedules_of(parts.settings, parts.redis).put_back(command.model, schedule)
             why = "it has another one, or none that a gateway has signed"
         except TooManySchedules as error:
             back, why = False, str(error)
         repository.delete_schedule(command.model)
         remark = None if back else f"the model is back without its schedule: {why}"
-    return _answer(settings, command, remark)
+    return _answer(parts, command, remark)
 
 
-def change_settings(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.change_settings(RepositoryWriter(settings.models_dir), command.model, command.edits or {})
-    return _answer(settings, command)
+def change_settings(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    aliases.change_settings(RepositoryWriter(parts.settings.models_dir), command.model, command.edits or {})
+    return _answer(parts, command)
 
 
-def import_version(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    if settings.allow_upload == "0":  # the gateway checks too, but may have other settings
+def import_version(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    if parts.settings.allow_upload == "0":  # the gateway checks too, but may have other settings
         raise ModelgateError(
             Code.NOT_PUBLISHED,
             "the trainer does not import uploads, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
         )
     wish = Wish(command.alias or CURRENT, not command.no_promote, command.accept or ())
-    promote = partial(promotion.promote, settings, connection)
-    with Forks() as forks:
+    promote = partial(promotion.promote, parts.settings, parts.redis)
+    with parts.forks.lend() as forks:
         manifest, outcome = imports.import_upload(
-            settings,
+            parts.settings,
             command,
             forks,
-            lambda manifest, rows: (manifest, promote_if_passed(settings, manifest, rows, wish, promote, forks)),
+            lambda manifest, rows: (manifest, promote_if_passed(parts.settings, manifest, rows, wish, promote, forks)),
         )
     remark = f"it is published, but not {wish.alias}: {outcome.reason}" if outcome.reason else outcome.remark
-    answer = _answer(settings, command, remark)
+    answer = _answer(parts, command, remark)
     return {
         **answer,
         "version": manifest.version,
@@ -113,23 +132,23 @@ def import_version(settings: Settings, connection: Redis, command: RepositoryCom
     }
 
 
-def edit_signature(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    manifest = publish_edited(settings, command.model, _version(command), command.edits or {})
-    return {**_answer(settings, command), "version": manifest.version, "warnings": list(manifest.warnings)}
+def edit_signature(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    manifest = publish_edited(parts.settings, command.model, _version(command), command.edits or {})
+    return {**_answer(parts, command), "version": manifest.version, "warnings": list(manifest.warnings)}
 
 
-def preview_training(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    return preview(TrainingRequest.from_json(command.training or {}), settings).to_json()
+def preview_training(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    return preview(TrainingRequest.from_json(command.training or {}), parts.settings).to_json()
 
 
-def check_training(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
+def check_training(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
     request = TrainingRequest.from_json(command.training or {})
-    recipe = recipes.get(request.recipe, settings.recipes_dir)
-    if (file := requested_file(request, settings)) is None:
+    recipe = recipes.get(request.recipe, parts.settings.recipes_dir)
+    if (file := requested_file(request, parts.settings)) is None:
         own_data(recipe)
     elif recipe.inputs is not None:
         to_rows(recipe, spelled(recipe, read_head(file)[0]))
-    elif problems := preview(request, settings).problems:
+    elif problems := preview(request, parts.settings).problems:
         raise DataError(f"{file.source}: {problems[0]}")
     return {}
 
@@ -149,12 +168,12 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
 }
 
 
-def carry_out(payload: Mapping[str, Any], settings: Settings, connection: Redis) -> Mapping[str, Any]:
+def carry_out(payload: Mapping[str, Any], parts: CommandParts) -> Mapping[str, Any]:
     """Run the command in a job's payload and return its answer. Raises `ModelgateError`; its code is
     `models_full` where the model repository cannot be written."""
     command = RepositoryCommand.from_json(payload)
     try:
-        return HANDLERS[command.action](settings, connection, command)
+        return HANDLERS[command.action](parts, command)
     except OSError as error:
         if code_of(error) is not Code.MODELS_FULL:
             raise
@@ -173,9 +192,9 @@ def _version(command: RepositoryCommand) -> int:
     return command.version
 
 
-def _answer(settings: Settings, command: RepositoryCommand, remark: str | None = None) -> dict[str, Any]:
+def _answer(parts: CommandParts, command: RepositoryCommand, remark: str | None = None) -> dict[str, Any]:
     """Return the model's aliases and versions after the command."""
-    repository = RepositoryWriter(settings.models_dir)
+    repository = RepositoryWriter(parts.settings.models_dir)
     return {
         "name": command.model,
         "aliases": repository.aliases(command.model),

@@ -10,6 +10,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
@@ -28,8 +29,8 @@ from contract.settings import Settings
 from runtime.outages import Duties
 from runtime.spool.store import Spool
 from trainer import recipes
-from trainer.forks import TRAININGS, Forks
-from trainer.jobs.commands import carry_out
+from trainer.forks import TRAININGS, Forks, KeptForks
+from trainer.jobs.commands import CommandParts, carry_out
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
 from trainer.processes import RECIPE_PREFIX, environment
@@ -48,7 +49,7 @@ REPORT_EVERY = 0.25
 """Seconds between two reports of a running job's progress, whose answers say whether it was cancelled."""
 
 KEEP_TEMPLATE = 60.0
-"""Seconds that the template of trainings is kept, at least, for the next one."""
+"""Seconds that a template is kept, at least, for the next training or command."""
 
 
 @dataclass
@@ -299,12 +300,21 @@ class PublishingRunner(JobRunner):
     # Eight, so that a command that waits for workers does not delay those of other models.
     kind, most_jobs = REPOSITORY_COMMAND, 8
 
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        super().__init__(settings, lease=lease)
+        self._parts = CommandParts(settings, self._redis, KeptForks())
+        self._duties.add(KEEP_TEMPLATE, self._parts.forks.end_unused)
+
+    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        with closing(self._parts.forks):
+            super().run(beat)
+
     @property
     def stop_grace(self) -> float:
         return max(0, self._settings.stop_grace - 2)
 
     def start(self, owned: OwnedJob) -> Execution:
-        return ThreadExecution(functools.partial(carry_out, owned.payload, self._settings, self._redis))
+        return ThreadExecution(functools.partial(carry_out, owned.payload, self._parts))
 
 
 RUNNERS: Mapping[str, type[JobRunner]] = {runner.kind.queue: runner for runner in (TrainingRunner, PublishingRunner)}

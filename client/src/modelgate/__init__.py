@@ -28,6 +28,7 @@ from modelgate.jobs import FileJob, Job, TrainingRun
 from modelgate.models import Model
 from modelgate.profiles import Profile
 from modelgate.reports import Report
+from modelgate.serving import SessionClient, serve
 
 __all__ = [
     "Client",
@@ -45,10 +46,12 @@ __all__ = [
     "NotFound",
     "Profile",
     "Report",
+    "SessionClient",
     "TimedOut",
     "TrainingRun",
     "Unauthorized",
     "Unavailable",
     "UnknownMethod",
     "Unreachable",
+    "serve",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelgate import local
 from modelgate.errors import ModelgateError
 from modelgate.text import without_password
 
@@ -75,7 +76,7 @@ def remove(name: str) -> None:
 
 def resolve(url: str | None = None, api_key: str | None = None, profile: str | None = None) -> Profile:
     """Return the address and the key to use: those given, else `MODELGATE_URL` and `MODELGATE_API_KEY`, else the
-    profile's, else the Modelgate that `make up` has started in this folder, else the one at `LOCAL`.
+    profile's, else the Modelgate that was started in this folder or with `modelgate up`, else the one at `LOCAL`.
 
     An empty `api_key` means none. The key of a profile only goes to the address of that profile. Raises
     `ModelgateError` if the profile does not exist, and for both an address and a profile.
@@ -94,14 +95,10 @@ def resolve(url: str | None = None, api_key: str | None = None, profile: str | N
 
 
 def _started_here() -> str | None:
-    """Return the address that `make up` has left in the current folder, or None. A file of another user could have a
-    key sent anywhere, so only one of our own counts."""
-    file = Path(".modelgate", "address")
-    try:
-        is_own = not hasattr(os, "getuid") or file.stat().st_uid == os.getuid()
-        return file.read_text(encoding="utf-8").strip() or None if is_own else None
-    except (OSError, UnicodeDecodeError):
-        return None
+    """Return the address of the server that was started last in this folder, or that runs as `modelgate up` has started
+    it; None if there is none."""
+    here, home = Path.cwd(), local.default_home()
+    return local.address_of(here) or (local.address_of(home) if local.process_of(home) else None)
 
 
 def _named(profiles: Mapping[str, Profile], name: str) -> Profile:

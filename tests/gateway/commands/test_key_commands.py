@@ -137,7 +137,7 @@ def test_it_finds_the_redis_of_make_up(
     away_from_redis: CommandLine, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "redis").mkdir()
-    (tmp_path / "redis" / "redis.sock").symlink_to(redis_url.removeprefix("unix://"))
+    (tmp_path / "redis.sock").symlink_to(redis_url.removeprefix("unix://"))
     made = away_from_redis(*ADD)
     assert TOKEN.fullmatch(made.stdout.strip()), made
     assert (tmp_path / "closed").exists()

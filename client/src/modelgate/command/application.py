@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from modelgate.command import audit, doctor, jobs, keys, models, predictions, profile, publishing, trainings
+from modelgate.command import audit, doctor, jobs, keys, models, predictions, profile, publishing, server, trainings
 from modelgate.command.exits import ExitCode, Failed, exit_code
 from modelgate.command.session import without_none
 from modelgate.command.terminal import one_line
@@ -21,13 +21,14 @@ app = typer.Typer(
     name="modelgate",
     help="Serve scikit-learn models: predict, train, publish, promote, roll back.",
     epilog="Without --url or --profile the command uses MODELGATE_URL and MODELGATE_API_KEY, else the default profile,"
-    " else the Modelgate that `make up` has started in this folder, else http://127.0.0.1:8080.",
+    " else the Modelgate that was started in this folder or with `modelgate up`, else http://127.0.0.1:8080.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_SERVER = (server.serve, server.up, server.status, server.logs, server.down)
 _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.remove, publishing.restore),
@@ -35,7 +36,12 @@ _MODELS = (
 )
 _JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _ACCESS = "Keys and access"
-for panel, functions in {"Models": _MODELS, "Jobs": _JOBS, _ACCESS: (audit.audit, doctor.doctor)}.items():
+for panel, functions in {
+    "Server": _SERVER,
+    "Models": _MODELS,
+    "Jobs": _JOBS,
+    _ACCESS: (audit.audit, doctor.doctor),
+}.items():
     for function in functions:
         verb(app, panel=panel)(function)
 for group in (profile.group, keys.group):

@@ -1,0 +1,233 @@
+"""A Modelgate on this machine: started, found and stopped by the client, where the server is installed, too."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from modelgate.errors import ModelgateError, TimedOut, Unreachable
+
+STATE = ".modelgate"
+"""The folder of the server's state below its home; `models` beside it holds the models."""
+ADDRESS, LOG, PID = "address", "modelgate.log", "supervisord.pid"
+"""Files in that folder: where the server listens, what it said if it was detached, its first process."""
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_USUAL_PORT = 8080
+_START, _STOP = 60.0, 120.0
+"""Seconds that a server may take to answer, and to end."""
+_PAUSE = 0.05
+
+
+def default_home(folder: str | Path | None = None) -> Path:
+    """Return the folder that a server keeps everything in: `folder`, else `MODELGATE_HOME`, else the current folder
+    if a server was started in it, else the folder for data of this user's programs."""
+    chosen = folder or os.environ.get("MODELGATE_HOME")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    here = Path.cwd()
+    return here if (here / STATE).is_dir() else platformdirs.user_data_path("modelgate")
+
+
+def check_server() -> None:
+    """Raise `ModelgateError` if no server can be started by this Python."""
+    if os.name != "posix":
+        raise ModelgateError(
+            "the server does not run on Windows itself; run it in containers or in WSL, and the client here"
+        )
+    if find_spec("modelgate_server") is None:
+        raise ModelgateError("this is the client alone; the server comes with: pip install modelgate")
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return the usual port of a Modelgate if nothing listens there, else any free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in (_USUAL_PORT, 0):
+        with socket.socket(family) as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    raise ModelgateError(f"cannot listen on {host}; name an address of this machine")
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A server that this process has started."""
+
+    url: str
+    api_key: str | None
+    home: Path
+    process: subprocess.Popen[bytes]
+
+    def check(self) -> None:
+        """Raise `Unreachable` if it has ended."""
+        if self.process.poll() is not None:
+            raise Unreachable(f"the server has ended, with the code {self.process.returncode}; see what it said before")
+
+    def stop(self) -> None:
+        """Stop it and wait for its end. Harmless to repeat."""
+        self.process.terminate()
+        self.process.wait(_STOP)
+
+
+@contextmanager
+def running_server(
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    home: str | Path | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[LocalServer]:
+    """Start a server and stop it at the end; it also ends if this process is killed.
+
+    Without `home` everything is in a folder that is removed at the end. `port`: by default a free one. `settings`:
+    further environment variables. It takes pickles from programs of this user alone, or from the holder of its key: it
+    has one if other machines can connect, or if this system cannot tell the users of a connection. Raises
+    `ModelgateError`, after what the server itself has said on standard error.
+    """
+    check_server()
+    port = port or free_port(host)
+    api_key = None if host in _LOOPBACK and sys.platform == "linux" else secrets.token_hex(32)
+    with ExitStack() as at_the_end:
+        folder = Path(home or at_the_end.enter_context(_removed_folder()))
+        own = {"HOST": host, "PORT": str(port), "ADMIN_KEY": api_key or "", "ALLOW_UPLOAD": "1" if api_key else "local"}
+        own |= {"TRAIN_ON_START": "none", "REDIS_URL": "", "SPOOL_DIR": "", "LOG_LEVEL": "error"}
+        own |= {"GATEWAY_PROCESSES": "1"}  # a second one would take the processor that the models need now
+        process = _started(folder, {**own, **(settings or {})})
+        server = LocalServer(_url(host, port), api_key, folder, process)
+        at_the_end.callback(server.stop)
+        _wait_until_it_answers(server)
+        yield server
+
+
+@contextmanager
+def _removed_folder() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="modelgate-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(home: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C is for this process, which stops the server in order.
+    return subprocess.Popen(  # noqa: S603
+        command("--quiet", "--until-eof"),
+        env=environment(home, settings),
+        stdin=subprocess.PIPE,
+        stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
+        start_new_session=True,
+    )
+
+
+def command(*options: str) -> list[str]:
+    """Return the command line that starts a server."""
+    return [sys.executable, "-m", "modelgate_server", "launcher", *options]
+
+
+def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a server with everything in `home`; those of this process that `settings` lacks stay."""
+    return {**os.environ, "STATE_DIR": str(home / STATE), "MODELS_DIR": str(home / "models"), **settings}
+
+
+def _has_descriptor(stream: Any) -> bool:
+    with suppress(OSError, AttributeError):  # a notebook replaces its streams
+        return bool(stream.fileno())
+    return False
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def _wait_until_it_answers(server: LocalServer) -> None:
+    from modelgate.client import Client
+
+    deadline = time.monotonic() + _START
+    with Client(server.url, server.api_key or "", timeout=1) as client:
+        while time.monotonic() < deadline:
+            server.check()
+            with suppress(ModelgateError):
+                client.send("GET", "/health/live")
+                return
+            time.sleep(_PAUSE)
+    raise TimedOut(f"the server at {server.url} has not answered within {_START:.0f} s")
+
+
+# Servers that others have started
+
+
+def address_of(home: Path) -> str | None:
+    """Return the address of the server that was started last in `home`, or None. A file of another user could have a
+    key sent anywhere, so only one of our own counts."""
+    file = home / STATE / ADDRESS
+    try:
+        is_own = not hasattr(os, "getuid") or file.stat().st_uid == os.getuid()
+        return file.read_text(encoding="utf-8").strip() or None if is_own else None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def process_of(home: Path) -> int | None:
+    """Return the process id of the server that runs in `home`, or None."""
+    with suppress(OSError, ValueError):
+        process = int((home / STATE / PID).read_text())
+        return process if _is_locked(home) else None
+    return None
+
+
+def _is_locked(home: Path) -> bool:
+    """Whether a server uses the state in `home`: it holds a lock for as long as it lives."""
+    import fcntl  # not on Windows
+
+    with (home / STATE / "lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def stop(home: Path) -> bool:
+    """Stop the server that runs in `home` and wait for its end; return whether there was one. Raises `TimedOut`."""
+    process = process_of(home)
+    if process is None:
+        return False
+    os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP
+    while _is_locked(home):
+        if time.monotonic() > deadline:
+            raise TimedOut(f"the server in {home} has not ended within {_STOP:.0f} s; its process is {process}")
+        time.sleep(_PAUSE)
+    return True
+
+
+def detached_server(home: Path, settings: Mapping[str, str]) -> str:
+    """Start a server that outlives this process and writes to its own log; return its address once it answers. Raises
+    `ModelgateError`, after what the server itself has said on standard error."""
+    check_server()
+    variables = environment(home, settings)
+    if subprocess.run(command("--check"), env=variables, stdout=subprocess.DEVNULL).returncode:  # noqa: S603
+        raise ModelgateError("the server cannot start; see the line above")
+    log = home / STATE / LOG
+    process = subprocess.Popen(  # noqa: S603
+        command("--quiet", "--log", str(log)), env=variables, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    url = str(address_of(home))
+    _wait_until_it_answers(LocalServer(url, variables.get("ADMIN_KEY"), home, process))
+    return url

@@ -1,0 +1,264 @@
+"""The wheels in an environment of their own: from a pickle to an answer in one command, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shlex
+import signal
+import subprocess
+import tomllib
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import psutil
+import pytest
+import requests
+from modelgate import Client
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from contract.release import VERSION
+from tests.stacks.ports import free_port
+from tests.stacks.wheels import build_wheels, environment_with
+from tests.support import DEADLINE, PROJECT, gone, until
+
+pytestmark = pytest.mark.waits
+
+OWN_CLASS = """
+from sklearn.base import BaseEstimator, TransformerMixin
+
+class Double(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X * 2
+"""
+MAKE_OWN = """
+import joblib
+from features import Double
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+X, y = load_iris(return_X_y=True, as_frame=True)
+joblib.dump(make_pipeline(StandardScaler(), Double(), LogisticRegression()).fit(X, y), "own.pkl")
+"""
+TEXTS = ["win money now", "cheap pills", "hello friend", "see you tomorrow"] * 5
+IN_A_SESSION = """
+import modelgate, time
+from sklearn.linear_model import LinearRegression
+mg = modelgate.serve(LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0]), "line", X=[[0.0], [1.0]], y=[1.0, 3.0])
+assert modelgate.serve(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), "same") is mg
+print(mg.model("line").predict([[2.0]]), mg.model("same").predict([[2.0]]), flush=True)
+print(mg._repr_html_().count("<a "), mg.url, flush=True)
+time.sleep(600)
+"""
+
+
+@dataclass
+class Installed:
+    """An environment with the wheels, and a user who runs commands in it."""
+
+    bin: Path
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command with its output in the file `said`."""
+        with (self.folder / "said").open("w") as said:
+            return subprocess.Popen(
+                [self.bin / command[0], *command[1:]],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+    def run(self, *command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.bin / command[0], *command[1:]],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            input=stdin,
+            timeout=DEADLINE,
+        )
+
+    @contextmanager
+    def running(self, *command: str, until_it_says: str) -> Iterator[tuple[psutil.Process, list[psutil.Process]]]:
+        """Run a command; yields its process and all that it has started once it says what is waited for."""
+        process = self.start(*command)
+        try:
+            until(lambda: until_it_says in self.said or process.poll() is not None, f"{until_it_says!r}")
+            assert until_it_says in self.said, self.said
+            started = psutil.Process(process.pid)
+            yield started, started.children(True)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.wait(DEADLINE)
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return build_wheels(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture
+def installed(wheels: list[Path], tmp_path: Path) -> Installed:
+    """A user without a home, in a folder with blanks, umlauts, and modules named like ours."""
+    folder = tmp_path / "Meine Modelle – schön"
+    (folder / "gateway").mkdir(parents=True)
+    for name in ("worker.py", "contract.py", "runtime.py", "gateway/__init__.py"):
+        (folder / name).write_text("raise SystemExit('a module of the user was taken for one of ours')")
+    state = tmp_path / "state"
+    state.mkdir()
+    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(state), "XDG_DATA_HOME": str(tmp_path / "data")}
+    return Installed(environment_with(wheels, tmp_path / "venv"), folder, environment)
+
+
+def metadata_of(wheels: Sequence[Path]) -> dict[str, Any]:
+    made = {}
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            metadata = HeaderParser().parsestr(archive.read(name).decode())
+            made[metadata["Name"]] = metadata
+    return made
+
+
+def test_no_wheel_has_a_module_with_a_name_that_a_user_may_have(wheels: list[Path]) -> None:
+    modules = {
+        name.partition("/")[0]
+        for wheel in wheels
+        for name in zipfile.ZipFile(wheel).namelist()
+        if ".dist-info/" not in name
+    }
+    assert modules == {"modelgate", "modelgate_server", "modelgate_artifacts", "modelgate_kernels"}
+    assert all(wheel.name.endswith("-py3-none-any.whl") for wheel in wheels)
+
+
+def test_all_wheels_are_of_one_release_and_ask_for_what_the_groups_name(wheels: list[Path]) -> None:
+    metadata = metadata_of(wheels)
+    assert {name: entry["Version"] for name, entry in metadata.items()} == dict.fromkeys(
+        ("modelgate", "modelgate-client", "modelgate-kernels", "modelgate-server"), VERSION
+    )
+    groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
+    asked = {re.split(r"[<>=\[; ]", line)[0] for line in metadata["modelgate-server"].get_all("Requires-Dist")}
+    for group in ("broker", "gateway", "scoring", "events", "worker", "trainer", "own-redis"):
+        assert {re.split(r"[<>=\[; ]", name)[0] for name in groups[group] if isinstance(name, str)} <= asked, group
+    pinned = metadata["modelgate"].get_all("Requires-Dist")
+    assert {f"modelgate-client=={VERSION}", f"modelgate-server=={VERSION}"} <= set(pinned)
+
+
+def test_five_pickles_are_served_by_one_command_which_leaves_nothing_behind(installed: Installed) -> None:
+    folder = installed.folder
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    table, text = LogisticRegression(max_iter=1000).fit(X, y), make_pipeline(TfidfVectorizer(), LogisticRegression())
+    text.fit(TEXTS, [1, 1, 0, 0] * 5)
+    several = RandomForestRegressor(5, random_state=0).fit(X, np.c_[y, y * 2])
+    for name, model in {"Blüte 1.joblib": table, "spam.pkl": text, "two.pkl": several}.items():
+        joblib.dump(model, folder / name)
+    (folder / "features.py").write_text(OWN_CLASS)
+    make = f"import sys; sys.path.insert(0, '.'); {MAKE_OWN}"
+    assert installed.run("python", "-c", make).returncode == 0
+    (folder / "bad.pkl").write_text("not a pickle")
+    files = ["Blüte 1.joblib", "spam.pkl", "two.pkl", "own.pkl", "bad.pkl"]
+    port = str(free_port())
+    with installed.running("modelgate", "serve", *files, "--watch", "--port", port, until_it_says="/docs") as (
+        serve,
+        server,
+    ):
+        said = installed.said
+        assert "bl_te_1@1 is published and current" in said
+        assert "own.pkl needs the module 'features'" in said and "--code" in said
+        assert "bad.pkl is not a pickle" in said
+        (line,) = re.findall(r"^  (curl .*)$", said, re.MULTILINE)
+        answer = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=DEADLINE)
+        assert '"status":"succeeded"' in answer.stdout, answer
+        mg = Client(f"http://127.0.0.1:{port}")
+        assert (mg.model("bl_te_1").predict_proba(X) == table.predict_proba(X)).all()
+        assert (mg.model("spam").predict(TEXTS) == text.predict(TEXTS)).all()
+        assert (mg.model("two").predict(X) == several.predict(X)).all()
+        for address in re.findall(r"^  (http\S+)$", said, re.MULTILINE):
+            assert requests.get(address, timeout=60).status_code == 200, address
+        code = installed.run("modelgate", "publish", "own.pkl", "--code", "features.py", "--url", mg.url)
+        assert code.returncode == 0, code.stderr
+        text.fit(TEXTS, [0, 0, 1, 1] * 5)
+        (folder / "new.pkl").write_bytes(pickle.dumps(text))
+        (folder / "new.pkl").replace(folder / "spam.pkl")
+        until(lambda: "spam@2 is published and current" in installed.said, "a changed file is published")
+        assert (mg.model("spam").predict(TEXTS) == text.predict(TEXTS)).all()
+        assert any("redis" in process.name() or "valkey" in process.name() for process in server)
+        serve.send_signal(signal.SIGINT)
+        assert serve.wait(DEADLINE) == 0
+    assert gone(server)
+    assert "Traceback" not in installed.said and "SIGTERM" not in installed.said
+    assert list(Path(installed.environment["TMPDIR"]).iterdir()) == []
+    assert not (installed.folder.parent / "data").exists()
+
+
+def test_a_server_ends_with_the_session_that_has_started_it_even_if_that_is_killed(installed: Installed) -> None:
+    with installed.running("python", "-c", IN_A_SESSION, until_it_says="http") as (session, server):
+        assert "[5.] [2.]\n3 http" in installed.said
+        session.kill()
+        until(lambda: gone(server), "the server has ended")
+
+
+def test_a_server_in_the_background_is_found_by_status_logs_and_down(installed: Installed, tmp_path: Path) -> None:
+    environment = installed.environment | {"PORT": str(free_port()), "MODELGATE_HOME": str(tmp_path / "homé")}
+    installed.environment = environment
+    assert installed.run("modelgate", "status").returncode == 3
+    up = installed.run("modelgate", "up", "--detach")
+    try:
+        assert up.returncode == 0, up.stderr
+        assert f"http://127.0.0.1:{environment['PORT']}" in up.stdout
+        second = installed.run("modelgate", "up", "--port", str(free_port()))
+        assert (second.returncode, second.stderr.count("\n")) == (1, 1)
+        assert "another Modelgate uses" in second.stderr
+        taken = installed.run("modelgate", "up", str(tmp_path / "other"))
+        assert "set another port, such as PORT=" in taken.stderr
+        assert installed.run("modelgate", "models").stdout == "There are no models yet.\n"  # the one in MODELGATE_HOME
+        status = installed.run("modelgate", "status")
+        assert status.returncode == 3 and "holds no model" in status.stdout
+        assert "gateway: listening on" in installed.run("modelgate", "logs").stdout
+        first = psutil.Process(int((tmp_path / "homé/.modelgate/supervisord.pid").read_text()))
+        server = [first, *first.children(True)]
+    finally:
+        down = installed.run("modelgate", "down")
+    assert down.stdout == f"the server in {tmp_path}/homé has stopped\n"
+    assert gone(server)
+    assert "no server runs in" in installed.run("modelgate", "down").stdout
+
+
+def test_the_client_alone_says_where_the_server_comes_from(wheels: list[Path], tmp_path: Path) -> None:
+    alone = [wheel for wheel in wheels if wheel.name.startswith("modelgate_client")]
+    user = Installed(environment_with(alone, tmp_path / "venv"), tmp_path, {"PATH": os.environ["PATH"]})
+    (tmp_path / "any.pkl").touch()
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "hidden.pth").write_text("import sys; sys.modules['modelgate_server'] = None\n")  # that of this checkout
+    ended = user.run("modelgate", "serve", "any.pkl")
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "modelgate: this is the client alone; the server comes with: pip install modelgate\n",
+    )
