@@ -6,9 +6,9 @@ import argparse
 import fcntl
 import logging
 import os
+import secrets
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] = ()) -> int:
     # Each process reopens a redirected output and appends to it; without O_APPEND our own line would overwrite theirs.
     for output in (1, 2):
         fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
+    if folder := environment["REMOVED_AT_END"]:
+        Path(folder).mkdir(mode=0o700)
     log.info("starting; Ctrl-C stops everything")
     os.execve(sys.executable, command, environment)
 
@@ -98,7 +100,7 @@ def prepare(settings: Settings) -> dict[str, str]:
     """Make the folders and check Redis; return the environment of the process manager."""
     state = sockets = settings.state_dir.resolve()
     if len(os.fsencode(state)) > LONGEST_STATE_DIR:
-        sockets = Path(tempfile.mkdtemp(prefix="modelgate-", dir="/tmp"))  # TMPDIR may be as long
+        sockets = Path("/tmp", f"modelgate-{secrets.token_hex(4)}")  # noqa: S108  # TMPDIR may be as long
     try:
         settings.models_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
