@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test lock clean
+.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test wheels wheels-test lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -78,6 +78,12 @@ slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; twenty mi
 
 system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
 	@$(BIN)/python -m pytest tests/qa/system -rs -n 2 --dist loadfile --no-loadscope-reorder
+
+wheels: $(VENV)/dev.stamp  ## build the wheels and sdists of modelgate, its server, client and kernels into dist/
+	@for folder in client kernels . bundle; do $(BIN)/python -m build --no-isolation --outdir dist $$folder || exit; done
+
+wheels-test: $(VENV)/dev.stamp  ## install the wheels with the newest and the lowest libraries, and ask each for an answer
+	@$(BIN)/python -m tests.qa.wheels
 
 lock: $(VENV)/dev.stamp  ## compile the locks in requirements/
 	@requirements/compile

@@ -46,7 +46,6 @@ def main(arguments: Sequence[str] = ()) -> int:
         replace(settings, publish_address="").check_host()  # that one is for containers
         check_port(settings.host, settings.port)
         lock_state(settings.state_dir)
-        remember(settings)
         environment = prepare(settings)
         if settings.routes_file:
             check_routes()
@@ -56,6 +55,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         return 1
     if options.check:
         return 0
+    remember(settings)
     environment |= {"WELCOME": "false" if options.quiet else "true", "UNTIL_EOF": "1" if options.until_eof else ""}
     environment |= {"LOG_FILE": str(options.log.resolve()) if options.log else ""}
     configuration = Path(__file__).with_name("supervisord.conf")

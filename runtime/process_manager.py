@@ -48,22 +48,23 @@ class _Poller(poller.Poller):
     """
 
     def initialize(self) -> None:
+        self._stdin = sys.stdin.fileno() if os.environ.get("UNTIL_EOF") else None
         super().initialize()  # type: ignore[no-untyped-call]
         self._signals, written = os.pipe()
         os.set_blocking(self._signals, False)
         os.set_blocking(written, False)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         self.register_readable(self._signals)  # type: ignore[no-untyped-call]
-        if os.environ.get("UNTIL_EOF"):
-            self.register_readable(sys.stdin.fileno())  # type: ignore[no-untyped-call]
+        if self._stdin is not None:
+            self.register_readable(self._stdin)  # type: ignore[no-untyped-call]
 
     def poll(self, timeout: float) -> tuple[list[int], list[int]]:
         readable, writable = super().poll(timeout)  # type: ignore[no-untyped-call]
         if self._signals in readable:
             os.read(self._signals, 4096)
             readable.remove(self._signals)
-        if sys.stdin.fileno() in readable and not os.read(sys.stdin.fileno(), 4096):
-            self.unregister_readable(sys.stdin.fileno())  # type: ignore[no-untyped-call]
+        if self._stdin is not None and self._stdin in readable and not os.read(self._stdin, 4096):
+            self.unregister_readable(self._stdin)  # type: ignore[no-untyped-call]
             os.kill(os.getpid(), signal.SIGTERM)
         if file := os.environ.get("LOG_FILE"):
             _shorten(file)

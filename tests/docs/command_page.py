@@ -15,13 +15,15 @@ from modelgate.command.session import PANEL
 
 HEAD = """# The command
 
-`modelgate` has the verbs of [HTTP](http-api.md) for a terminal. `pip install ./client` installs it, and `make up`
-puts it into `.venv/bin`. [How to use it](../how-to/use-the-command.md).
+`modelgate` has the verbs of [HTTP](http-api.md) for a terminal, and starts servers on this machine. `pip install
+modelgate` installs it, `pip install modelgate-client` without the server, and `make up` puts it into `.venv/bin`.
+[How to use it](../how-to/use-the-command.md).
 
 <!-- python -m tests.docs.command_page >docs/reference/command.md -->
 
 It asks the address of `--url` or `--profile`, else `MODELGATE_URL` with `MODELGATE_API_KEY`, else the profile that
-`MODELGATE_PROFILE` names or that was chosen, else `http://127.0.0.1:8080`. Results go to standard output. Progress,
+`MODELGATE_PROFILE` names or that was chosen, else the Modelgate that was started in this folder or with `modelgate up`,
+else `http://127.0.0.1:8080`. Results go to standard output. Progress,
 remarks and errors go to standard error; an error is one line. A terminal shows progress and colours; a file or another
 program gets neither.
 

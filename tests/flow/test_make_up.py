@@ -162,7 +162,7 @@ def test_a_redis_at_redis_url_is_used_and_not_stopped(own_modelgate: MakeUp, tmp
     with redis_server(folder) as url:
         own_modelgate.settings |= {"REDIS_URL": url, "WORKERS": "1"}
         own_modelgate.start()
-        assert own_modelgate.children("redis-server") == []
+        assert own_modelgate.children("redis.sock") == []
         job = own_modelgate.predict("iris", json=IRIS)
         own_modelgate.stop()
         with Redis.from_url(url) as connection:
@@ -170,7 +170,7 @@ def test_a_redis_at_redis_url_is_used_and_not_stopped(own_modelgate: MakeUp, tmp
 
 
 def test_our_own_redis_accepts_only_this_user(modelgate: MakeUp) -> None:
-    (redis_process,) = modelgate.children("redis-server")
+    (redis_process,) = modelgate.children("redis.sock")
     assert not [c for c in redis_process.net_connections("inet") if c.status == "LISTEN"]
     sockets = list((modelgate.folder / "state").rglob("redis.sock"))
     assert [oct(path.stat().st_mode & 0o777) for path in sockets] == ["0o700"], shlex.join(map(str, sockets))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -37,7 +37,7 @@ class CommandParts:
 
     settings: Settings
     redis: Redis
-    forks: KeptForks
+    forks: KeptForks = field(default_factory=KeptForks)
 
 
 CommandHandler = Callable[[CommandParts, RepositoryCommand], dict[str, Any]]

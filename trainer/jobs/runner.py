@@ -29,7 +29,7 @@ from contract.settings import Settings
 from runtime.outages import Duties
 from runtime.spool.store import Spool
 from trainer import recipes
-from trainer.forks import TRAININGS, Forks, KeptForks
+from trainer.forks import TRAININGS, Forks
 from trainer.jobs.commands import CommandParts, carry_out
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
@@ -302,7 +302,7 @@ class PublishingRunner(JobRunner):
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
-        self._parts = CommandParts(settings, self._redis, KeptForks())
+        self._parts = CommandParts(settings, self._redis)
         self._duties.add(KEEP_TEMPLATE, self._parts.forks.end_unused)
 
     def run(self, beat: Callable[[], None] = lambda: None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,18 @@ def advice(ended: Ended, text: str) -> str:
 
 def test_nothing_listens(modelgate: Modelgate) -> None:
     ended = modelgate("doctor", "--url", f"http://127.0.0.1:{free_port()}")
-    assert ended.code == 1 and "`make up`, or `docker compose up`" in advice(ended, "nothing listens at 127.0.0.1:")
+    said = advice(ended, "nothing listens at 127.0.0.1:")
+    assert ended.code == 1 and "`modelgate up`, `make up`, or `docker compose up`" in said
+    assert "✓ a server can start here" in ended.out
+
+
+def test_a_machine_on_which_no_server_can_start(modelgate: Modelgate) -> None:
+    nothing = f"http://127.0.0.1:{free_port()}"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = advice(modelgate("doctor", "--url", nothing, PORT=str(port)), "no server can start here: cannot listen")
+    assert f"such as PORT={port + 1}" in said
+    assert advice(modelgate("doctor", "--url", nothing, WORKERS="many"), "WORKERS='many' is not a whole number")
 
 
 def test_a_host_that_does_not_exist(modelgate: Modelgate) -> None:

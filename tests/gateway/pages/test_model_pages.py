@@ -35,7 +35,7 @@ from tests.gateway.conftest import without_redis
 from tests.gateway.pages.browsers import Browser, words
 from tests.gateway.routes.test_traffic import record
 from tests.support import PROJECT, Sum, numbers, write_version
-from trainer.jobs.commands import HANDLERS
+from trainer.jobs.commands import HANDLERS, CommandParts
 
 COMMANDS: list[RepositoryCommand] = []
 COMPARISON = {"version": 1, "rows": 154, "outcome": "better", "metrics": [{"name": "r2", "before": 0.7, "now": 0.8}]}
@@ -223,7 +223,7 @@ def test_a_form_that_is_sent_again_changes_nothing(settings: Settings, models: P
     for version in (2, 3):
         write_version(models, "sum", Sum(), numbers("a", "b"), version=version)
     (models / "sum" / "aliases.json").write_text('{"current": 3, "previous": 2, "_history": [1]}')
-    app = create_app(settings, lambda command: HANDLERS[command.action](settings, redis, command))
+    app = create_app(settings, lambda command: HANDLERS[command.action](CommandParts(settings, redis), command))
     browser, repository = Browser(app.test_client()), Repository(models)
 
     def sent(path: str, **fields: str) -> int:
@@ -439,7 +439,9 @@ def test_a_model_is_removed_once_its_name_is_entered_and_restored_from_the_next_
     settings: Settings, redis: Redis
 ) -> None:
     browser = Browser(
-        create_app(settings, lambda command: HANDLERS[command.action](settings, redis, command)).test_client()
+        create_app(
+            settings, lambda command: HANDLERS[command.action](CommandParts(settings, redis), command)
+        ).test_client()
     )
     assert 'href="/ui/models/sum/remove"' in browser.get("/ui/models/sum/versions").text
     page = "/ui/models/sum/remove"

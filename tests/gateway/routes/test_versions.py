@@ -18,7 +18,7 @@ from contract.work.api_keys import EVERYBODY, Scope
 from contract.work.training import TrainingRequest
 from gateway.app import create_app
 from tests.support import SIGNER, Sum, numbers, write_version
-from trainer.jobs.commands import HANDLERS
+from trainer.jobs.commands import HANDLERS, CommandParts
 
 pytestmark = pytest.mark.waits
 
@@ -33,7 +33,9 @@ def client(settings: Settings, redis: Redis) -> FlaskClient:
         if version not in Repository(root).versions("sum"):
             write_version(root, "sum", Sum(), numbers("a", "b"), version=version)
     (settings.models_dir / "sum/aliases.json").write_text('{"current": 1}')
-    return create_app(settings, lambda command: HANDLERS[command.action](settings, redis, command)).test_client()
+    return create_app(
+        settings, lambda command: HANDLERS[command.action](CommandParts(settings, redis), command)
+    ).test_client()
 
 
 def move(client: FlaskClient, alias: str, body: Any) -> tuple[int, dict[str, Any]]:

@@ -40,7 +40,7 @@ from trainer.forks import forks_or_own
 from trainer.importing import Refused
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.imports import import_file, import_upload, imported_before, model_name
-from trainer.jobs.commands import HANDLERS
+from trainer.jobs.commands import HANDLERS, CommandParts
 from trainer.publishing.publish import PublishRefused, verify
 from trainer.publishing.repository_writer import STAGING, RepositoryWriter, StagedVersion
 
@@ -386,7 +386,8 @@ def test_a_command_publishes_promotes_and_removes_the_upload(settings: Settings,
     upload.write_bytes((PICKLES / "logistic-1.6.1.pkl").read_bytes())
     sample.write_text("a,b\n1,2\n")
     answer = HANDLERS[RepositoryAction.IMPORT](
-        settings, redis, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1", sample="u2")
+        CommandParts(settings, redis),
+        RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1", sample="u2"),
     )
     assert json.dumps(answer)
     warning, remark = answer.pop("warnings")
@@ -405,7 +406,7 @@ def test_a_command_publishes_a_guess_at_inputs_of_ones_own_code_without_an_alias
     lengths = FunctionTransformer(lambda table: np.c_[table["city"].astype(str).str.len()])
     (tmp_path / "u1").write_bytes(cloudpickle.dumps(make_pipeline(lengths, LogisticRegression()).fit(frame, y)))
     answer = HANDLERS[RepositoryAction.IMPORT](
-        settings, redis, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1")
+        CommandParts(settings, redis), RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1")
     )
     assert (answer["version"], answer["aliases"]) == (1, {})
     assert answer["warnings"][-1].startswith("it is published, but not current: the kinds that its own code reads are")
@@ -416,7 +417,7 @@ def test_a_command_imports_nothing_while_uploads_are_off(settings: Settings, fil
     off = dataclasses.replace(settings, allow_upload="0")
     with pytest.raises(ModelgateError, match="its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer"):
         HANDLERS[RepositoryAction.IMPORT](
-            off, redis, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload=file.name)
+            CommandParts(off, redis), RepositoryCommand(RepositoryAction.IMPORT, "mine", upload=file.name)
         )
     assert leftovers(settings) == [] and Repository(settings.models_dir).versions("mine") == []
 

@@ -22,7 +22,7 @@ from tests.support import Bomb
 from trainer.__main__ import main
 from trainer.importing.inbox.imports import import_file
 from trainer.importing.inbox.inbox import Inbox
-from trainer.jobs.commands import HANDLERS
+from trainer.jobs.commands import HANDLERS, CommandParts
 from trainer.publishing.signing import make_keys
 
 MODEL = pickle.dumps(LogisticRegression().fit(np.arange(40.0).reshape(20, 2), np.arange(20) // 10))
@@ -158,10 +158,10 @@ def test_an_upload_brings_its_signature(settings: Settings, signed_files: Path, 
 
     sent()
     with pytest.raises(ModelgateError, match="the file that was sent is not signed") as refused:
-        HANDLERS[RepositoryAction.IMPORT](settings, redis, dataclasses.replace(command, signature=None))
+        HANDLERS[RepositoryAction.IMPORT](CommandParts(settings, redis), dataclasses.replace(command, signature=None))
     assert refused.value.failure.code == Code.NOT_SIGNED
     sent()
-    assert HANDLERS[RepositoryAction.IMPORT](settings, redis, command)["aliases"] == {"current": 1}
+    assert HANDLERS[RepositoryAction.IMPORT](CommandParts(settings, redis), command)["aliases"] == {"current": 1}
     assert not any((settings.spool_dir / name).exists() for name in ("u1", "u2", "u3"))
 
 

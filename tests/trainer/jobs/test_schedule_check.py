@@ -11,7 +11,7 @@ import pytest
 from contract.settings import Settings
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from tests.support import PROJECT
-from trainer.jobs.commands import HANDLERS
+from trainer.jobs.commands import HANDLERS, CommandParts
 from trainer.recipe import DataError
 
 CHURN = PROJECT / "docs/tutorial/churn.csv"
@@ -29,7 +29,7 @@ def settings(tmp_path: Path) -> Settings:
 def check(settings: Settings, model: str = "churn", recipe: str = "tabular", **options: Any) -> dict[str, Any]:
     request = TrainingRequest(model, recipe, **options)
     command = RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json())
-    return HANDLERS[command.action](settings, None, command)  # type: ignore[arg-type]
+    return HANDLERS[command.action](CommandParts(settings, None), command)  # type: ignore[arg-type]
 
 
 def test_a_training_that_could_begin_is_not_refused(settings: Settings) -> None:

@@ -18,7 +18,6 @@ from contract.model.repository import Repository
 from contract.settings import Settings
 from gateway.app import create_app
 from tests.support import Sum, numbers, until, write_version
-from trainer.forks import KeptForks
 from trainer.jobs.commands import HANDLERS, CommandParts
 from trainer.publishing.promotion import promote, roll_back
 
@@ -60,9 +59,7 @@ def settings(redis: Redis, redis_url: str, models: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings, redis: Redis) -> Iterator[FlaskClient]:
-    app = create_app(
-        settings, lambda command: HANDLERS[command.action](CommandParts(settings, redis, KeptForks()), command)
-    )
+    app = create_app(settings, lambda command: HANDLERS[command.action](CommandParts(settings, redis), command))
     yield app.test_client()
     app.extensions["close"]()
 

@@ -139,16 +139,16 @@ def train(
     return OUTPUT
 
 
-def answer(settings: Settings, connection: object, command: object) -> Mapping[str, Any]:
+def answer(parts: object, command: object) -> Mapping[str, Any]:
     return {"done": True}
 
 
-def slow(settings: Settings, connection: object, command: object) -> Mapping[str, Any]:
+def slow(parts: object, command: object) -> Mapping[str, Any]:
     time.sleep(1)
     return {"slow": True}
 
 
-def refuse(settings: Settings, connection: object, command: object) -> Mapping[str, Any]:
+def refuse(parts: object, command: object) -> Mapping[str, Any]:
     raise ModelgateError(Code.NOT_PUBLISHED, "never", why="because")
 
 

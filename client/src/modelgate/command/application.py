@@ -57,7 +57,9 @@ def _print_version(requested: bool) -> None:
 @app.callback()
 def _options(
     context: typer.Context,
-    url: Annotated[str | None, option("The address of Modelgate. It may also follow the verb.", metavar="URL")] = None,
+    url: Annotated[
+        str | None, option("The address of Modelgate. It may also follow the verb.", "--url", metavar="URL")
+    ] = None,
     profile: Annotated[str | None, option("The profile to use. It may also follow the verb.", metavar="NAME")] = None,
     as_json: Annotated[bool, flag("Print the answer as JSON.", "--json")] = False,
     _: Annotated[bool, option("Print the version.", "--version", callback=_print_version, is_eager=True)] = False,
@@ -81,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         ended = app(args=list(arguments) or ["--help"], prog_name="modelgate", standalone_mode=False)
         return ended if isinstance(ended, int) else ExitCode.DONE
-    except typer.TyperException as error:
+    except _WRONG_USE as error:
         return _fail(f"{error.format_message().rstrip('.')}; see `{_verb_of(error)} --help`", ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", ExitCode.INTERRUPTED)
@@ -94,6 +96,9 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), ExitCode.USAGE)
 
 
+_WRONG_USE: Any = typer.BadParameter.__mro__[2]
+"""What all errors of arguments are: a class of click, of typer's copy of it, or typer's own, as its release is."""
+
 _WITHOUT_KEY = (
     "this Modelgate needs a key: set MODELGATE_API_KEY, or store one with `modelgate profile add NAME --url URL`"
 )
@@ -104,7 +109,7 @@ def _fail(message: str, code: ExitCode) -> ExitCode:
     return code
 
 
-def _verb_of(error: typer.TyperException) -> str:
+def _verb_of(error: Exception) -> str:
     """Return the verb that was used wrongly, such as `modelgate predict`."""
     context = getattr(error, "ctx", None)
     return context.command_path if context else "modelgate"

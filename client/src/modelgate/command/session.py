@@ -28,7 +28,9 @@ class Session:
         str | None, option("The profile to use; see `modelgate profile`.", metavar="NAME", rich_help_panel=PANEL)
     ] = None
     url: Annotated[
-        str | None, option("The address of Modelgate, instead of a profile.", metavar="URL", rich_help_panel=PANEL)
+        str | None,
+        # Its name, because typer 0.27 takes it from a metavar that differs in case alone.
+        option("The address of Modelgate, instead of a profile.", "--url", metavar="URL", rich_help_panel=PANEL),
     ] = None
     out: Console = field(default_factory=console, init=False)
     err: Console = field(default_factory=lambda: console(stderr=True), init=False)

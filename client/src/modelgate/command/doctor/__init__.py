@@ -1,4 +1,4 @@
-"""The verb `doctor`: what is wrong with an installation or a connection, and what to do."""
+"""The verb `doctor`: what is wrong with an installation, a connection or this machine, and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from modelgate import profiles
-from modelgate.command.doctor import address, service
+from modelgate.command.doctor import address, machine, service
 from modelgate.command.doctor.findings import Finding, Severity, Stop
 from modelgate.command.exits import ExitCode
 from modelgate.command.session import Session
@@ -19,7 +19,7 @@ _MARKS = {Severity.GOOD: ("✓", "green"), Severity.DOUBT: ("!", "yellow"), Seve
 
 
 def doctor(session: Session) -> None:
-    """Find out what is wrong with the connection or with Modelgate, and what to do."""
+    """Find out what is wrong with the connection, with Modelgate, or with this machine before a start."""
     findings = []
     for finding in _examine(session):
         findings.append(finding)
@@ -35,10 +35,14 @@ def doctor(session: Session) -> None:
 
 
 def _examine(session: Session) -> Iterator[Finding]:
-    """Yield findings from the outside to the inside, until nothing more can be found out."""
+    """Yield findings from the outside to the inside, until nothing more can be found out. Where nothing listens on this
+    machine, the next question is whether a server could start."""
     try:
         profile = profiles.resolve(session.url, profile=session.profile)
         yield from address.examine(session, profile)
         yield from service.examine(profile)
+    except address.NotStarted as stop:
+        yield stop.finding
+        yield from machine.examine()
     except Stop as stop:
         yield stop.finding

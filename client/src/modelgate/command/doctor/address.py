@@ -24,6 +24,10 @@ _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNE
 """How OpenSSL calls an answer that is not TLS."""
 
 
+class NotStarted(Stop):
+    """Nothing listens on this machine, at least at this port."""
+
+
 def examine(session: Session, profile: Profile) -> Iterator[Finding]:
     """Yield what there is to say about the way to the server. Raises `Stop` where it ends."""
     yield _source(session, profile)
@@ -75,7 +79,8 @@ def _connects(parts: SplitResult) -> Finding:
     try:
         socket.create_connection((host, port), _TIMEOUT).close()
     except ConnectionRefusedError:
-        raise Stop(f"nothing listens at {host}:{port}", _start(host, port)) from None
+        refused = NotStarted if host in _LOOPBACK else Stop
+        raise refused(f"nothing listens at {host}:{port}", _start(host, port)) from None
     except OSError as error:
         why = "no answer" if isinstance(error, TimeoutError) else error.strerror
         raise Stop(f"{host}:{port} cannot be reached ({why})", "check the address, and the firewall between") from None
@@ -86,7 +91,7 @@ def _start(host: str, port: int) -> str:
     if host not in _LOOPBACK:
         return "check the port, and whether Modelgate runs there; by default it serves its own machine alone (HOST)"
     other = "" if port == urlsplit(LOCAL).port else f"; this port is not the usual one, which is {LOCAL}"
-    return f"start it there: `make up`, or `docker compose up`{other}"
+    return f"start it: `modelgate up`, `make up`, or `docker compose up`{other}"
 
 
 def _certificate(parts: SplitResult) -> Finding:

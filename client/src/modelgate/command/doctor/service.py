@@ -29,7 +29,7 @@ _ADVICE: Mapping[str, str] = {
 }
 """What to do about a refusal, by its code."""
 _REPAIRS: Mapping[str, str] = {
-    "redis_unavailable": "start Redis, or correct REDIS_URL; with `make up` see redis.log in STATE_DIR",
+    "redis_unavailable": "start Redis, or correct REDIS_URL; on one machine see redis.log in STATE_DIR",
     "redis_loading": "wait: Redis reads its data",
     "redis_full": "raise REDIS_MAXMEMORY, lower RESULT_TTL, or delete jobs that nobody needs",
     "redis_disk_full": "free space on the disk of Redis",
@@ -39,7 +39,7 @@ _REPAIRS: Mapping[str, str] = {
     "too_few_replicas": "start the missing replicas, or lower REDIS_REPLICAS",
     "no_model": "publish or train one: `modelgate publish FILE`, `modelgate train NAME rows.csv --target COLUMN`",
     "no_key": "make one beside the server: python -m gateway key add --name me --scopes admin",
-    "no_worker": "start one: `make up` does, or `docker compose up -d worker`; if it ends again, read its log",
+    "no_worker": "start one: `modelgate up` does, or `docker compose up -d worker`; if it ends again, read its log",
     "worker_silent": "read the log of the worker; it goes on once the machine is less busy, or is replaced",
     "process_stuck": "wait half a minute: it is replaced; restart the gateway if it is its first process",
     "queue_full": "wait, start more workers, or raise MAX_QUEUE_ROWS",
@@ -143,7 +143,7 @@ def _trainer(client: Client) -> Iterator[Finding]:
     if any(map(float, counts)):
         yield good("a trainer runs")
     else:
-        advice = "start it: `make up` does, or `docker compose up -d trainer`; if it ends again, read its log"
+        advice = "start it: `modelgate up` does, or `docker compose up -d trainer`; if it ends again, read its log"
         yield bad("no trainer runs: trainings wait, and no version is published, promoted or rolled back", advice)
 
 
