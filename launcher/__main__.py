@@ -78,8 +78,9 @@ def _write_to(file: Path) -> None:
     os.close(log_file)
 
 
-def lock_state(folder: Path) -> None:
-    """Restrict `folder` to this user, and lock it for as long as this process or its process manager lives."""
+def lock_state(folder: Path) -> int:
+    """Restrict `folder` to this user, and lock it for as long as this process or its process manager lives, or until
+    the returned descriptor is closed. Raises `CannotStartError`."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)  # the folder may have existed, readable for others
@@ -94,6 +95,7 @@ def lock_state(folder: Path) -> None:
             f"cannot write to {folder} ({error.strerror}); set STATE_DIR to a folder that you may write to"
         ) from error
     os.set_inheritable(lock, True)
+    return lock
 
 
 def prepare(settings: Settings) -> dict[str, str]:

@@ -1,49 +1,57 @@
-"""The commands of docs/how-to/back-up-and-restore.md back up a running Modelgate and restore it elsewhere."""
+"""`modelgate backup` saves a running server under load, and `modelgate restore` makes another go on from there."""
 
 from __future__ import annotations
 
+import io
 import os
-import re
-import shutil
 import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from broker.link.connection import connect
 from contract.model.repository import Repository
-from launcher.redis_server import executable
+from contract.settings import Settings
+from launcher import backup
 from tests.flow import estimators
 from tests.stacks.gateways import Site, start_site
-from tests.support import PROJECT, numbers, until, write_version
-
-PAGE = (PROJECT / "docs" / "how-to" / "back-up-and-restore.md").read_text()
-
-
-def commands(heading: str) -> list[list[str]]:
-    """The blocks of commands under a heading."""
-    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
-    assert section
-    blocks = re.findall(r"```console\n(.*?)```", section[1], re.DOTALL)
-    return [re.findall(r"^\$ (.*)$", block, re.MULTILINE) for block in blocks]
+from tests.support import DEADLINE, numbers, until, write_version
+from trainer.publishing.signing import make_keys
 
 
-def run(lines: list[str], folder: Path) -> None:
-    tools = Path(executable()).parent
-    if not (tools / "redis-cli").exists():
-        assert shutil.which("redis-cli"), "redis-cli is not installed"
-    script = "\n".join(["set -e", *lines])
-    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
-    done = subprocess.run(["sh", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+def modelgate(*arguments: object, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "modelgate.command", *map(str, arguments), str(folder)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
 
 
-def redis_folder(folder: Path) -> Path:
-    """Create the folder of a Redis as `make up` does."""
-    redis = folder / ".modelgate/redis"
-    redis.mkdir(parents=True, exist_ok=True)
-    (redis / "redis.sock").symlink_to("r.sock")
-    return redis
+@contextmanager
+def served(folder: Path) -> Iterator[Site]:
+    """Serve the models in `folder` as `modelgate up` does: with Redis' data and its socket below the state."""
+    state = folder / ".modelgate"
+    (state / "redis").mkdir(parents=True, exist_ok=True)
+    (state / "redis.sock").symlink_to("redis/r.sock")
+    held = (
+        f"import fcntl, time; file = open({str(state / 'lock')!r}, 'w'); fcntl.flock(file, 2); print(); time.sleep(9e3)"
+    )
+    holder = subprocess.Popen([sys.executable, "-uc", held], stdout=subprocess.PIPE)
+    assert holder.stdout and holder.stdout.readline()
+    try:
+        with start_site(state / "redis", folder / "models") as site:
+            yield site
+    finally:
+        holder.kill()
+        holder.wait()
+        (state / "redis.sock").unlink()
 
 
 def job(site: Site, model: str, value: float, wait: int | None = None) -> str:
@@ -58,26 +66,26 @@ def result(site: Site, job_id: str) -> object:
 
 
 @pytest.mark.slow
-def test_a_backup_of_a_running_modelgate_continues_elsewhere(tmp_path: Path) -> None:
-    first, second = tmp_path / "1", tmp_path / "2"
-    (back_up,), (restore, *_) = commands("Back up while it runs"), commands("Restore")
+def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) -> None:
+    first, second, file = tmp_path / "1", tmp_path / "2", tmp_path / "saved.tar.gz"
     models = first / "models"
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
     write_version(models, "slow", estimators.Slow(0.3), numbers("a"), by_value=True)
-    with start_site(redis_folder(first), models) as site:
+    with served(first) as site:
         site.cluster.start(workers=1).ready(1)
         done = job(site, "quick", 1.0, wait=20)
         waiting = [job(site, "slow", float(value)) for value in range(4)]
         until(lambda: site.gateway.get(f"/v1/jobs/{waiting[0]}").json()["status"] == "running", "one is being scored")
-        run(back_up, first)
+        saved = modelgate("backup", file, folder=first)
+        assert saved.stdout.startswith(f"{file}: 2 models, jobs and keys, "), saved
         write_version(models, "quick", estimators.Versioned(2, 0), numbers("a"), version=2, by_value=True)
         later = job(site, "quick", 1.0, wait=20)
         with connect(site.server.url) as redis:
             assert redis.config_get("auto-aof-rewrite-percentage")["auto-aof-rewrite-percentage"] == "100"
-    second.mkdir()
-    (first / "backup").rename(second / "backup")
-    run(restore, second)
-    with start_site(redis_folder(second), second / "models") as site:
+    assert file.stat().st_mode & 0o777 == 0o600
+    restored = modelgate("restore", file, folder=second)
+    assert restored.stdout == "2 models, jobs and keys restored; start it: modelgate up\n", restored
+    with served(second) as site:
         site.cluster.start("another", workers=1).ready(1)
         assert result(site, done) == [2.0]
         assert [result(site, job_id) for job_id in waiting] == [[2.0 * value] for value in range(4)]
@@ -86,15 +94,90 @@ def test_a_backup_of_a_running_modelgate_continues_elsewhere(tmp_path: Path) -> 
         assert [model["name"] for model in site.gateway.get("/v1/models").json()["items"]] == ["quick", "slow"]
 
 
+@pytest.fixture
+def stopped(tmp_path: Path) -> Settings:
+    """The settings of a server that does not run, with a model and a file of Redis."""
+    models, state = tmp_path / "models", tmp_path / ".modelgate"
+    write_version(models, "quick", estimators.Slow(0), numbers("a"), by_value=True)
+    (state / "redis").mkdir(parents=True)
+    (state / "redis" / "appendonly.aof").write_bytes(b"*1\r\n$4\r\nPING\r\n")
+    (state / "closed").touch()
+    return Settings(models_dir=models, state_dir=state)
+
+
+def elsewhere(folder: Path, **settings: Path) -> Settings:
+    return Settings(models_dir=folder / "models", state_dir=folder / ".modelgate", **settings)  # type: ignore[arg-type]
+
+
 def test_a_version_published_during_a_backup_leaves_no_alias_without_its_version(
-    tmp_path: Path,
+    stopped: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), by_value=True)
-    first, second = [line for line in commands("Back up while it runs")[0] if line.startswith("tar")]
-    run(["mkdir -p backup/models", first], tmp_path)
-    write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
-    write_version(tmp_path / "models", "later", estimators.Slow(0), numbers("a"), by_value=True)
-    run([second], tmp_path)
-    copy = Repository(tmp_path / "backup/models")
-    assert (copy.resolve("quick"), copy.versions("quick")) == (("quick", 1), [1, 2])
-    assert (copy.names(), copy.versions("later")) == (["quick"], [1])
+    added = backup._add
+
+    def publish_meanwhile(archive: tarfile.TarFile, name: str, path: Path) -> dict[str, object]:
+        entry = added(archive, name, path)
+        if name == "models/quick/aliases.json":
+            write_version(stopped.models_dir, "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
+            write_version(stopped.models_dir, "later", estimators.Slow(0), numbers("a"), by_value=True)
+        return entry
+
+    monkeypatch.setattr(backup, "_add", publish_meanwhile)
+    backup.save(stopped, tmp_path / "b.tar.gz")
+    other = elsewhere(tmp_path / "other")
+    backup.restore(other, tmp_path / "b.tar.gz")
+    copy = Repository(other.models_dir)
+    assert (copy.resolve("quick"), copy.versions("quick"), copy.names()) == (("quick", 1), [1], ["quick"])
+    assert other.marker.exists() and (other.state_dir / "redis" / "appendonly.aof").exists()
+
+
+def test_nothing_is_restored_over_models_or_jobs(stopped: Settings, tmp_path: Path) -> None:
+    backup.save(stopped, tmp_path / "b.tar.gz")
+    refused = modelgate("restore", tmp_path / "b.tar.gz", folder=tmp_path)
+    assert refused.returncode == 1 and "is not empty" in refused.stderr
+    other = elsewhere(tmp_path / "other")
+    write_version(other.models_dir, "mine", estimators.Slow(0), numbers("a"), by_value=True)
+    with pytest.raises(backup.BackupError, match="is not empty"):
+        backup.restore(other, tmp_path / "b.tar.gz")
+
+
+def rewritten(file: Path, change: str, data: bytes) -> None:
+    """Replace the content of one member of a backup, as whoever can write the file could."""
+    with tarfile.open(file) as archive:
+        members = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    members[change] = data
+    with tarfile.open(file, "w:gz") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def test_a_backup_that_is_damaged_changed_or_not_signed_is_refused_whole(stopped: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "b.tar.gz"
+    private, public = make_keys(tmp_path / "keys")
+    other_private, _ = make_keys(tmp_path / "others")
+    backup.save(Settings(models_dir=stopped.models_dir, state_dir=stopped.state_dir, signing_key=private), file)
+    whole, target = file.read_bytes(), elsewhere(tmp_path / "t", verify_key=public)
+
+    def refusal() -> str:
+        with pytest.raises(backup.BackupError) as refused:
+            backup.restore(target, file)
+        assert not target.models_dir.exists()
+        return str(refused.value)
+
+    file.write_bytes(whole[:-2000])
+    assert "no whole backup" in refusal()
+    file.write_bytes(whole)
+    rewritten(file, "models/quick/aliases.json", b'{"current": 2}')
+    assert "is damaged" in refusal()
+    file.write_bytes(whole)
+    rewritten(file, "models/../../evil", b"")
+    assert "is damaged" in refusal()
+    with tarfile.open(file, "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("backup.json"))
+    assert "no whole backup" in refusal()
+    backup.save(Settings(models_dir=stopped.models_dir, state_dir=tmp_path / "s", signing_key=other_private), file)
+    assert "not signed with a key of VERIFY_KEY" in refusal()
+    file.write_bytes(whole)
+    backup.restore(target, file)
+    assert Repository(target.models_dir).names() == ["quick"]

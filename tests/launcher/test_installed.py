@@ -242,6 +242,8 @@ def test_a_server_in_the_background_is_found_by_status_logs_and_down(installed: 
         status = installed.run("modelgate", "status")
         assert status.returncode == 3 and "holds no model" in status.stdout
         assert "gateway: listening on" in installed.run("modelgate", "logs").stdout
+        saved = installed.run("modelgate", "backup", "backup.tar.gz")
+        assert re.fullmatch(r"backup.tar.gz: 0 models, jobs and keys, 0.\d MB\n", saved.stdout), saved
         first = psutil.Process(int((tmp_path / "homé/.modelgate/supervisord.pid").read_text()))
         server = [first, *first.children(True)]
     finally:

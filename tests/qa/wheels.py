@@ -22,7 +22,7 @@ from tests.stacks.wheels import build_wheels
 from tests.support import PROJECT, until
 
 PYTHONS, RESOLUTIONS = ("3.11", "3.12", "3.13"), ("highest", "lowest-direct")
-PANDAS = ("1.5.3", "2.0.3", "2.3.3", "3.0.0")
+PANDAS = (("1.5.3", "numpy<2"), ("2.0.3", "numpy<2"), ("2.3.3", "numpy"), ("3.0.0", "numpy"))
 SHOWN = ("numpy", "pandas", "scikit-learn", "flask", "gunicorn", "redis", "rq", "typer")
 (REQUEST,) = re.findall(r"^\$ (curl .*iris/predict.*wait=5.*)$", (PROJECT / "README.md").read_text(), re.MULTILINE)
 ASK = """
@@ -64,8 +64,9 @@ def _reported(title: str, folder: Path, dist: Path, python: str, resolution: str
             assert '"predictions":[0]' in answer, answer
             answered = time.monotonic()
             if (python, resolution) == (PYTHONS[0], RESOLUTIONS[0]):
-                for pandas in PANDAS:
-                    client = _environment(home / pandas, dist, python, ["modelgate-client", f"pandas=={pandas}"])
+                for pandas, numpy in PANDAS:  # wheels of old pandas do not say that they need an old numpy
+                    packages = ["modelgate-client", f"pandas=={pandas}", numpy]
+                    client = _environment(home / pandas, dist, python, packages)
                     _say(f"  client beside pandas {_run(client / 'python', '-c', ASK, MODELGATE_URL=url).strip()}")
     except (AssertionError, subprocess.SubprocessError) as error:
         _say(f"{title}: FAILED: {getattr(error, 'stderr', None) or error}")
@@ -73,6 +74,11 @@ def _reported(title: str, folder: Path, dist: Path, python: str, resolution: str
     seconds = f"installed in {installed - began:.0f} s, answered after {answered - installed:.0f} s more"
     _say(f"{title}: {seconds}; {_versions(environment)}")
     return True
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _environment(folder: Path, dist: Path, python: str, packages: list[str], resolution: str = RESOLUTIONS[0]) -> Path:

@@ -228,6 +228,6 @@ def detached_server(home: Path, settings: Mapping[str, str]) -> str:
     process = subprocess.Popen(  # noqa: S603
         command("--quiet", "--log", str(log)), env=variables, stdin=subprocess.DEVNULL, start_new_session=True
     )
-    url = str(address_of(home))
+    url = _url(variables.get("HOST") or "127.0.0.1", int(variables.get("PORT") or _USUAL_PORT))
     _wait_until_it_answers(LocalServer(url, variables.get("ADMIN_KEY"), home, process))
     return url

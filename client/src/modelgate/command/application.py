@@ -10,7 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from modelgate.command import audit, doctor, jobs, keys, models, predictions, profile, publishing, server, trainings
+from modelgate.command import (
+    audit,
+    backup,
+    doctor,
+    jobs,
+    keys,
+    models,
+    predictions,
+    profile,
+    publishing,
+    server,
+    trainings,
+)
 from modelgate.command.exits import ExitCode, Failed, exit_code
 from modelgate.command.session import without_none
 from modelgate.command.terminal import one_line
@@ -28,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SERVER = (server.serve, server.up, server.status, server.logs, server.down)
+_SERVER = (server.serve, server.up, server.status, server.logs, server.down, backup.backup)
 _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.remove, publishing.restore),

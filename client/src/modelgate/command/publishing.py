@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from modelgate.command.backup import Folder, save_or_restore
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.models import Name, split
 from modelgate.command.session import Session, segment
@@ -122,12 +123,25 @@ def remove(
 
 def restore(
     session: Session,
-    name: Name,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|FILE", help="The name of a removed model; or a backup, such as backup.tar.gz or ./backup."
+        ),
+    ],
+    folder: Folder = None,
     version: Annotated[
         int | None, option("The model that was removed with this version; by default the last one.", metavar="N")
     ] = None,
 ) -> None:
-    """Restore a removed model with its versions, aliases and schedule."""
+    """Restore a removed model with its versions, aliases and schedule; or a whole backup on this machine.
+
+    A backup is unpacked where there is neither a model nor a job yet; `modelgate up` then goes on from there. Where
+    VERIFY_KEY names a key, the backup has to be signed with it.
+    """
+    if "." in name or "/" in name:  # no name of a model
+        save_or_restore("restore", Path(name), folder)
+        return
     state = session.client.restore(name, version)
     session.notes(state["warnings"])
     session.show(state, lambda: [f"{name} is restored with {count(len(state['versions']), 'version')}"])

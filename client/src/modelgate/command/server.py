@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from modelgate import Client, local
+from modelgate.command.backup import Folder
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.publishing import likely_name, publish
 from modelgate.command.session import Session, segment
@@ -24,10 +25,6 @@ from modelgate.command.terminal import count, one_line
 from modelgate.command.verbs import flag, option
 from modelgate.errors import ModelgateError, Unavailable
 
-Folder = Annotated[
-    Path | None,
-    typer.Argument(metavar="FOLDER", show_default=False, help="Where it keeps everything; see `modelgate up`."),
-]
 Host = Annotated[
     str | None, option("The address to listen on; by default this machine's own, 127.0.0.1.", metavar="ADDRESS")
 ]

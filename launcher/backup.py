@@ -1,0 +1,257 @@
+"""`python -m modelgate_server launcher.backup save|restore FILE`: models, jobs and keys of a server in one file.
+
+The file is a compressed tar. Its last members are `backup.json`, with the size and the SHA-256 of each member, and
+where there is a SIGNING_KEY, `backup.sig`: its ed25519 signature of `backup.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import logging
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from redis.exceptions import RedisError
+
+from broker.link.connection import connect
+from contract.errors import SettingsError
+from contract.model.repository import ALIASES_FILE, REMOVED
+from contract.redis_url import own_redis
+from contract.release import VERSION
+from contract.settings import MB, Settings
+from launcher.__main__ import lock_state
+from launcher.port import CannotStartError
+from runtime import logs
+from scoring import public_keys
+
+log = logging.getLogger("launcher")
+
+INDEX, SIGNATURE = "backup.json", "backup.sig"
+_REWRITES = "auto-aof-rewrite-percentage"
+_TRIES = 3
+
+
+class BackupError(Exception):
+    """Nothing was saved or restored; the message says why, and what to do."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m modelgate_server launcher.backup", description=__doc__)
+    parser.add_argument("action", choices=("save", "restore"))
+    parser.add_argument("file", type=Path)
+    options = parser.parse_args(arguments)
+    logs.configure("modelgate", command=True)
+    try:
+        settings = Settings.from_environ()
+        if settings.redis_url:
+            raise BackupError("REDIS_URL names a Redis of your own: back up that one as its own manual says")
+        (save if options.action == "save" else restore)(settings, options.file)
+    except (BackupError, CannotStartError, SettingsError, RedisError) as error:
+        log.error("%s", error)
+        return 1
+    except OSError as error:
+        log.error("%s: %s", error.filename or options.file, error.strerror or error)
+        return 1
+    return 0
+
+
+# Saving
+
+
+def save(settings: Settings, file: Path) -> None:
+    """Write the backup of a server, which may run meanwhile. An existing file is replaced once the new one is whole."""
+    key = _private_key(settings.signing_key)
+    part = file.with_name(f"{file.name}.part")
+    for patience in range(_TRIES):
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:  # noqa: PTH123
+            try:
+                index = _write(settings, stream, key)
+                break
+            except FileNotFoundError:  # a version was deleted meanwhile
+                if patience == _TRIES - 1:
+                    raise
+    part.replace(file)
+    signed = ", signed" if key else ""
+    sys.stdout.write(f"{file}: {_summary(index)}, {file.stat().st_size / MB:.1f} MB{signed}\n")
+
+
+def _write(settings: Settings, stream: IO[bytes], key: Ed25519PrivateKey | None) -> Mapping[str, Any]:
+    """Write all files and return their index."""
+    with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
+        index = {name: _add(archive, name, path) for name, path in _members(settings)}
+        text = json.dumps({"backup": 1, "release": VERSION, "made_at": time.time(), "files": index}).encode()
+        _add_bytes(archive, INDEX, text)
+        if key:
+            _add_bytes(archive, SIGNATURE, key.sign(text))
+    stream.flush()
+    os.fsync(stream.fileno())
+    return index
+
+
+def _members(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the names and paths of all files: jobs first, because they name versions, and aliases before versions."""
+    state, models = settings.state_dir, settings.models_dir
+    with _unchanged_files(state):
+        yield from ((f"redis/{path.relative_to(state / 'redis')}", path) for path in _files(state / "redis"))
+    for path in (settings.marker, settings.trainer_secret):
+        if path.exists():
+            yield str(path.relative_to(state)), path
+    named = [*models.glob(f"*/{ALIASES_FILE}"), *models.glob(f"{REMOVED}/*/*/{ALIASES_FILE}")]
+    later = (path for folder in sorted({path.parent for path in named}) for path in _files(folder))
+    for path in (*named, *(path for path in later if path.name != ALIASES_FILE)):
+        yield f"models/{path.relative_to(models)}", path
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+@contextmanager
+def _unchanged_files(state: Path) -> Iterator[None]:
+    """Keep the files of Redis from changing, but for what it appends. A server that does not run cannot start now."""
+    with ExitStack() as kept:
+        try:
+            kept.enter_context(_locked(state))
+        except CannotStartError:  # it runs
+            kept.enter_context(_without_rewrites(own_redis(state) or ""))
+        yield
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    lock = lock_state(state)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _without_rewrites(url: str) -> Iterator[None]:
+    with connect(url) as redis:
+        before = redis.config_get(_REWRITES)[_REWRITES]
+        redis.config_set(_REWRITES, 0)
+        try:
+            while redis.info("persistence")["aof_rewrite_in_progress"]:
+                time.sleep(0.1)
+            yield
+        finally:
+            redis.config_set(_REWRITES, before)
+
+
+class _Hashed:
+    """A file whose hash grows as it is read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.hash = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.hash.update(data)
+        return data
+
+
+def _add(archive: tarfile.TarFile, name: str, path: Path) -> dict[str, Any]:
+    """Add a file, of which only the bytes count that it has now; return its entry in the index."""
+    with path.open("rb") as file:
+        member = tarfile.TarInfo(name)
+        member.size, member.mtime = os.fstat(file.fileno()).st_size, path.stat().st_mtime
+        hashed: Any = _Hashed(file)
+        archive.addfile(member, hashed)
+    return {"size": member.size, "sha256": hashed.hash.hexdigest()}
+
+
+def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    archive.addfile(member, io.BytesIO(data))
+
+
+def _private_key(file: Path | None) -> Ed25519PrivateKey | None:
+    if file is None:
+        return None
+    with suppress(ValueError, TypeError):
+        key = load_pem_private_key(file.read_bytes(), password=None)
+        if isinstance(key, Ed25519PrivateKey):
+            return key
+    raise SettingsError(f"SIGNING_KEY={file} does not hold a private ed25519 key in PEM, without a password")
+
+
+# Restoring
+
+
+def restore(settings: Settings, file: Path) -> None:
+    """Unpack a backup where there is neither a model nor a job yet. Nothing of it is unpacked before all of it is
+    checked, against VERIFY_KEY too if there is one."""
+    with _locked(settings.state_dir):
+        for folder in (settings.state_dir / "redis", settings.models_dir):
+            if any(path.is_file() for path in folder.glob("*/*")) or any(folder.glob("*.aof*")):
+                raise BackupError(f"{folder} is not empty; restore into another folder, or move it away")
+        index = _checked(settings, file)
+        _unpack(file, settings.state_dir, settings.models_dir)
+    sys.stdout.write(f"{_summary(index)} restored; start it: modelgate up\n")
+
+
+def _unpack(file: Path, state: Path, models: Path) -> None:
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=models, prefix=".restoring-") as name, tarfile.open(file) as archive:
+        unpacked = Path(name)
+        archive.extractall(unpacked, filter="data")
+        for path in (unpacked / "models").glob("*"):
+            path.replace(models / path.name)
+        for path in (unpacked / "closed", unpacked / "shared", unpacked / "redis"):
+            if path.is_dir():
+                shutil.copytree(path, state / path.name, dirs_exist_ok=True)
+            elif path.exists():
+                shutil.copy(path, state)
+
+
+def _checked(settings: Settings, file: Path) -> Mapping[str, Any]:
+    """Return the index of a backup that is whole and, if there is a VERIFY_KEY, signed. Raises `BackupError`."""
+    read: dict[str, dict[str, Any]] = {}
+    kept = {INDEX: b"", SIGNATURE: b""}
+    try:
+        with tarfile.open(file, "r|gz") as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                if content is None:
+                    raise BackupError(f"{file} is no backup of Modelgate: it has {member.name!r}, which is no file")
+                if member.name in kept:
+                    kept[member.name] = content.read()
+                else:
+                    digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+                    read[member.name] = {"size": member.size, "sha256": digest}
+        index = json.loads(kept[INDEX])["files"]
+    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise BackupError(f"{file} is no whole backup of Modelgate ({error})") from error
+    if read != index:
+        raise BackupError(f"{file} is damaged: what it holds is not what was saved; take another backup")
+    if settings.verify_key:
+        keys = public_keys.read(settings.verify_key)
+        if not any(public_keys.verifies(key, kept[INDEX], kept[SIGNATURE]) for key in keys):
+            raise BackupError(f"{file} is not signed with a key of VERIFY_KEY={settings.verify_key}")
+    files: Mapping[str, Any] = index
+    return files
+
+
+def _summary(index: Mapping[str, Any]) -> str:
+    models = {name.split("/")[1] for name in index if name.startswith("models/")} - {REMOVED}
+    return f"{len(models)} model{'' if len(models) == 1 else 's'}, jobs and keys"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
