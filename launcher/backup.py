@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 
 from broker.link.connection import connect
 from contract.errors import SettingsError
-from contract.model.repository import ALIASES_FILE, REMOVED
+from contract.model.repository import Repository, valid_name
 from contract.redis_url import own_redis
 from contract.release import VERSION
 from contract.settings import MB, Settings
@@ -109,9 +109,7 @@ def _members(settings: Settings) -> Iterator[tuple[str, Path]]:
     for path in (settings.marker, settings.trainer_secret):
         if path.exists():
             yield str(path.relative_to(state)), path
-    named = [*models.glob(f"*/{ALIASES_FILE}"), *models.glob(f"{REMOVED}/*/*/{ALIASES_FILE}")]
-    later = (path for folder in sorted({path.parent for path in named}) for path in _files(folder))
-    for path in (*named, *(path for path in later if path.name != ALIASES_FILE)):
+    for path in Repository(models).all_files():
         yield f"models/{path.relative_to(models)}", path
 
 
@@ -198,8 +196,9 @@ def restore(settings: Settings, file: Path) -> None:
     """Unpack a backup where there is neither a model nor a job yet. Nothing of it is unpacked before all of it is
     checked, against VERIFY_KEY too if there is one."""
     with _locked(settings.state_dir):
-        for folder in (settings.state_dir / "redis", settings.models_dir):
-            if any(path.is_file() for path in folder.glob("*/*")) or any(folder.glob("*.aof*")):
+        redis, repository = settings.state_dir / "redis", Repository(settings.models_dir)
+        for folder, files in {redis: _files(redis), repository.root: repository.all_files()}.items():
+            if files:
                 raise BackupError(f"{folder} is not empty; restore into another folder, or move it away")
         index = _checked(settings, file)
         _unpack(file, settings.state_dir, settings.models_dir)
@@ -249,8 +248,9 @@ def _checked(settings: Settings, file: Path) -> Mapping[str, Any]:
 
 
 def _summary(index: Mapping[str, Any]) -> str:
-    models = {name.split("/")[1] for name in index if name.startswith("models/")} - {REMOVED}
-    return f"{len(models)} model{'' if len(models) == 1 else 's'}, jobs and keys"
+    folders = {name.split("/")[1] for name in index if name.startswith("models/")}
+    models = len(list(filter(valid_name, folders)))
+    return f"{models} model{'' if models == 1 else 's'}, jobs and keys"
 
 
 if __name__ == "__main__":

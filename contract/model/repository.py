@@ -80,6 +80,13 @@ class Repository:
     def files(self, name: str, version: int) -> VersionFiles:
         return VersionFiles(self.root / name / VERSIONS_DIR / str(version))
 
+    def all_files(self) -> list[Path]:
+        """Return the files of all models, of removed ones too, with the aliases before the versions: in a copy that is
+        made in this order while models are published, no alias names a version that is missing."""
+        aliases = [*self.root.glob(f"*/{ALIASES_FILE}"), *self.root.glob(f"{REMOVED}/*/*/{ALIASES_FILE}")]
+        others = [path for file in aliases for path in file.parent.rglob("*") if path.is_file() and path != file]
+        return [*aliases, *others]
+
     def versions(self, name: str) -> list[int]:
         """Return the published versions of a model, ascending; empty for an unknown model."""
         return _versions_in(self.root / name) if valid_name(name) else []

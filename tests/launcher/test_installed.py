@@ -10,12 +10,10 @@ import signal
 import subprocess
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.parser import HeaderParser
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
@@ -31,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 
 from contract.release import VERSION
 from tests.stacks.ports import free_port
-from tests.stacks.wheels import build_wheels, environment_with
+from tests.stacks.wheels import build_wheels, environment_with, metadata_of
 from tests.support import DEADLINE, PROJECT, gone, until
 
 pytestmark = pytest.mark.waits
@@ -135,16 +133,6 @@ def installed(wheels: list[Path], tmp_path: Path) -> Installed:
     state.mkdir()
     environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(state), "XDG_DATA_HOME": str(tmp_path / "data")}
     return Installed(environment_with(wheels, tmp_path / "venv"), folder, environment)
-
-
-def metadata_of(wheels: Sequence[Path]) -> dict[str, Any]:
-    made = {}
-    for wheel in wheels:
-        with zipfile.ZipFile(wheel) as archive:
-            (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-            metadata = HeaderParser().parsestr(archive.read(name).decode())
-            made[metadata["Name"]] = metadata
-    return made
 
 
 def test_no_wheel_has_a_module_with_a_name_that_a_user_may_have(wheels: list[Path]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -18,10 +19,10 @@ from tempfile import TemporaryDirectory
 
 from contract.release import VERSION
 from tests.stacks.ports import free_port
-from tests.stacks.wheels import build_wheels
+from tests.stacks.wheels import build_wheels, metadata_of
 from tests.support import PROJECT, until
 
-PYTHONS, RESOLUTIONS = ("3.11", "3.12", "3.13"), ("highest", "lowest-direct")
+PYTHONS, RESOLUTIONS = ("3.11", "3.12", "3.13", "3.14"), ("highest", "lowest-direct")
 PANDAS = (("1.5.3", "numpy<2"), ("2.0.3", "numpy<2"), ("2.3.3", "numpy"), ("3.0.0", "numpy"))
 SHOWN = ("numpy", "pandas", "scikit-learn", "flask", "gunicorn", "redis", "rq", "typer")
 (REQUEST,) = re.findall(r"^\$ (curl .*iris/predict.*wait=5.*)$", (PROJECT / "README.md").read_text(), re.MULTILINE)
@@ -47,23 +48,36 @@ def main() -> int:
         dist = folder / "dist"
         build_wheels(dist)
         for python in PYTHONS:
+            if (interpreter := _interpreter(python)) is None:
+                _say(f"Python {python}: not here")
+                continue
             for resolution in RESOLUTIONS:
-                failed += not _reported(f"Python {python}, {resolution}", folder, dist, python, resolution)
+                failed += not _reported(f"Python {python}, {resolution}", folder, dist, interpreter, resolution)
     return 1 if failed else 0
+
+
+def _interpreter(version: str) -> str | None:
+    """Return the path of a Python that runs: a shim of pyenv may be on PATH without one behind it."""
+    named = f"python{version}"
+    for path in (shutil.which(named), *sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/{named}"))):
+        if path and subprocess.run([path, "-V"], capture_output=True).returncode == 0:
+            return str(path)
+    return None
 
 
 def _reported(title: str, folder: Path, dist: Path, python: str, resolution: str) -> bool:
     """Try one environment and print how that ended; return whether all went well."""
     try:
         began = time.monotonic()
-        home = folder / f"{python}-{resolution}"
-        environment = _environment(home, dist, python, [f"modelgate=={VERSION}"], resolution)
+        home = folder / title.replace(", ", "-")
+        packages = [f"modelgate=={VERSION}", *(_asked(dist) if resolution == "lowest-direct" else [])]
+        environment = _environment(home, dist, python, packages, resolution)
         installed = time.monotonic()
         with _serving(environment, home) as url:
             answer = _run("sh", "-c", REQUEST.replace("http://127.0.0.1:8080", url))
             assert '"predictions":[0]' in answer, answer
             answered = time.monotonic()
-            if (python, resolution) == (PYTHONS[0], RESOLUTIONS[0]):
+            if title == f"Python {PYTHONS[0]}, {RESOLUTIONS[0]}":
                 for pandas, numpy in PANDAS:  # wheels of old pandas do not say that they need an old numpy
                     packages = ["modelgate-client", f"pandas=={pandas}", numpy]
                     client = _environment(home / pandas, dist, python, packages)
@@ -74,6 +88,16 @@ def _reported(title: str, folder: Path, dist: Path, python: str, resolution: str
     seconds = f"installed in {installed - began:.0f} s, answered after {answered - installed:.0f} s more"
     _say(f"{title}: {seconds}; {_versions(environment)}")
     return True
+
+
+def _asked(dist: Path) -> list[str]:
+    """Return what the wheels ask for besides each other: the packages whose lowest versions count."""
+    return [
+        line
+        for metadata in metadata_of(sorted(dist.glob("*.whl"))).values()
+        for line in metadata.get_all("Requires-Dist") or ()
+        if "extra ==" not in line and not line.startswith("modelgate")
+    ]
 
 
 def _say(line: str) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Sequence
+from email.parser import HeaderParser
 from pathlib import Path
+from typing import Any
 
 from tests.support import DEADLINE, PROJECT
 
@@ -31,3 +34,14 @@ def environment_with(wheels: Sequence[Path], folder: Path) -> Path:
     # A folder that a .pth file names comes last, and its own .pth files do not count: nothing of the checkout is found.
     (site / "libraries.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n")
     return python.parent
+
+
+def metadata_of(wheels: Sequence[Path]) -> dict[str, Any]:
+    """Return the metadata of each wheel by the name of its distribution."""
+    made = {}
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            metadata = HeaderParser().parsestr(archive.read(name).decode())
+            made[metadata["Name"]] = metadata
+    return made
