@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 import venv
 import zipfile
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from tests.client.test_readme_of_the_client import EXAMPLE
 from tests.flow.conftest import MakeUp
+from tests.stacks.wheels import build_wheels
 from tests.support import PROJECT
 
 pytestmark = pytest.mark.slow
@@ -30,12 +29,8 @@ print(iris.predict([[5.1, 3.5, 1.4, 0.2]]), iris.classes_)
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(PROJECT / "client", folder / "client")
-    build = [*PIP, "wheel", "--no-deps", "--wheel-dir", str(folder), str(folder / "client")]
-    subprocess.run([sys.executable, *build], check=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    built = build_wheels(tmp_path_factory.mktemp("dist"), ["client"])
+    return built[0]
 
 
 def test_the_wheel_has_types_and_nothing_of_the_server(wheel: Path) -> None:

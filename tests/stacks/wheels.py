@@ -16,9 +16,9 @@ from tests.support import DEADLINE, PROJECT
 FOLDERS = ("client", "kernels", ".", "bundle")
 
 
-def build_wheels(folder: Path) -> list[Path]:
-    """Build all wheels into `folder`."""
-    for name in FOLDERS:
+def build_wheels(folder: Path, names: Sequence[str] = FOLDERS) -> list[Path]:
+    """Build the wheels of these folders of the project into `folder`."""
+    for name in names:
         command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(folder)]
         subprocess.run([*command, str(PROJECT / name)], check=True, capture_output=True, timeout=DEADLINE)
     return sorted(folder.glob("*.whl"))
