@@ -138,7 +138,7 @@ def _uv(*arguments: str | Path) -> str:
 def _run(*command: str | Path, **environment: str) -> str:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MODELGATE_")}
     ended = subprocess.run(
-        command, env={**inherited, **environment}, check=True, capture_output=True, text=True, timeout=900
+        command, env={**inherited, **environment}, cwd="/", check=True, capture_output=True, text=True, timeout=900
     )
     return ended.stdout
 

@@ -137,7 +137,12 @@ def _started(home: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]
 
 def command(*options: str) -> list[str]:
     """Return the command line that starts a server."""
-    return [sys.executable, "-m", "modelgate_server", "launcher", *options]
+    return program("launcher", *options)
+
+
+def program(*arguments: str) -> list[str]:
+    """Return the command line of a program of the server, whatever lies in the current folder."""
+    return [sys.executable, "-P", "-m", "modelgate_server", *arguments]
 
 
 def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +32,7 @@ def backup(
 def save_or_restore(action: str, file: Path, folder: Path | None) -> None:
     """Have the server's own program do it, which says how it ended."""
     local.check_server()
-    command = [sys.executable, "-m", "modelgate_server", "launcher.backup", action, str(file)]
+    command = local.program("launcher.backup", action, str(file))
     variables = local.environment(local.default_home(folder), {"REDIS_URL": ""})
     if subprocess.run(command, env=variables).returncode:  # noqa: S603
         raise typer.Exit(ExitCode.FAILED)
