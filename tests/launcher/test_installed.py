@@ -127,7 +127,7 @@ def installed(wheels: list[Path], tmp_path: Path) -> Installed:
     """A user without a home, in a folder with blanks, umlauts, and modules named like ours."""
     folder = tmp_path / "Meine Modelle – schön"
     (folder / "gateway").mkdir(parents=True)
-    for name in ("worker.py", "contract.py", "runtime.py", "gateway/__init__.py"):
+    for name in ("worker.py", "contract.py", "runtime.py", "modelgate_server.py", "gateway/__init__.py"):
         (folder / name).write_text("raise SystemExit('a module of the user was taken for one of ours')")
     state = tmp_path / "state"
     state.mkdir()
