@@ -27,7 +27,7 @@ from bench.wire import Exchanges, LoadResult, compile_generator
 HERE, THERE = "here", "there"
 COST = ", processor"
 """After the name of a row: the processor time of gateways, Redis and workers for a request, in µs."""
-PARTS = ("-m gunicorn", "redis-server", "-m worker")
+PARTS = ("gunicorn.conf", "redis.sock", "-m worker")
 """Parts of the command lines of gateway, Redis and worker, not of the trainer, which works at its start."""
 
 DEFAULT = [prefix + name for name in models.TABULAR for prefix in ("", "one-")]

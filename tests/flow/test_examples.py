@@ -1,4 +1,4 @@
-"""The examples with Flask and cron run against `make up`. That with a notebook is run by tests/qa/clients."""
+"""The examples with Flask and cron run against `make up`. FastAPI and the notebook are in tests/qa/clients."""
 
 from __future__ import annotations
 

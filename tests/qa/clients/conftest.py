@@ -105,7 +105,7 @@ def until_ready(running: Modelgate, process: subprocess.Popen[bytes], log: Path)
 def redis_stopped(modelgate: Modelgate) -> Iterator[None]:
     """Keep Redis from answering."""
     children = Path(f"/proc/{modelgate.process}/task/{modelgate.process}/children").read_text().split()
-    (redis,) = [int(pid) for pid in children if "redis-server" in Path(f"/proc/{pid}/cmdline").read_text()]
+    (redis,) = [int(pid) for pid in children if "redis.sock" in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(redis, signal.SIGSTOP)
     try:
         yield
