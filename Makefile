@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test wheels wheels-test lock clean
+.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test wheels wheels-test release lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -81,6 +81,14 @@ system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; nee
 
 wheels: $(VENV)/dev.stamp  ## build the wheels and sdists of modelgate, its server, client and kernels into dist/
 	@for folder in client kernels . bundle; do $(BIN)/python -m build --no-isolation --outdir dist $$folder || exit; done
+
+release: .venv-release/release.stamp  ## make all that a release publishes in dist/, from a clean tag; needs RELEASE_KEY
+	@.venv-release/bin/python -m deploy.release
+
+.venv-release/release.stamp: requirements/release.txt | $(BIN)/python
+	@$(BIN)/python -m venv .venv-release
+	@.venv-release/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/release.txt
+	@touch $@
 
 wheels-test: $(VENV)/dev.stamp  ## install the wheels with the newest and the lowest libraries, and ask each for an answer
 	@$(BIN)/python -m tests.qa.wheels

@@ -1,0 +1,1 @@
+"""What a release and a deployment are made of."""
