@@ -213,6 +213,22 @@ def test_a_server_ends_with_the_session_that_has_started_it_even_if_that_is_kill
         until(lambda: gone(server), "the server has ended")
 
 
+def test_other_machines_need_the_key_that_is_printed(installed: Installed) -> None:
+    joblib.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), installed.folder / "one.joblib")
+    port = str(free_port())
+    command = ["modelgate", "serve", "one.joblib", "--host", "0.0.0.0", "--port", port]
+    with installed.running(*command, until_it_says="/docs"):
+        (export,) = re.findall(r"^  export (.*)$", installed.said, re.MULTILINE)
+        variables = dict(part.split("=", 1) for part in export.split())
+        url = f"http://127.0.0.1:{port}"
+        assert requests.get(f"{url}/v1/models", timeout=60).status_code == 401
+        mg = Client(variables["MODELGATE_URL"], variables["MODELGATE_API_KEY"])
+        assert mg.model("one").predict([[0.0], [1.0]]).tolist() == [0, 1]
+        (line,) = re.findall(r"^  (curl .*)$", installed.said, re.MULTILINE)
+        answer = subprocess.run(["sh", "-c", line], env=variables, capture_output=True, text=True, timeout=DEADLINE)
+        assert '"status":"succeeded"' in answer.stdout, answer
+
+
 def test_a_server_in_the_background_is_found_by_status_logs_and_down(installed: Installed, tmp_path: Path) -> None:
     environment = installed.environment | {"PORT": str(free_port()), "MODELGATE_HOME": str(tmp_path / "homé")}
     installed.environment = environment

@@ -72,7 +72,6 @@ class LocalServer:
 
     url: str
     api_key: str | None
-    home: Path
     process: subprocess.Popen[bytes]
 
     def check(self) -> None:
@@ -83,33 +82,38 @@ class LocalServer:
     def stop(self) -> None:
         """Stop it and wait for its end. Harmless to repeat."""
         self.process.terminate()
-        self.process.wait(_STOP)
+        try:
+            self.process.wait(_STOP)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 @contextmanager
-def running_server(
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    home: str | Path | None = None,
-    settings: Mapping[str, str] | None = None,
-) -> Iterator[LocalServer]:
+def running_server(host: str = "127.0.0.1", port: int | None = None) -> Iterator[LocalServer]:
     """Start a server and stop it at the end; it also ends if this process is killed.
 
-    Without `home` everything is in a folder that is removed at the end. `port`: by default a free one. `settings`:
-    further environment variables. It takes pickles from programs of this user alone, or from the holder of its key: it
-    has one if other machines can connect, or if this system cannot tell the users of a connection. Raises
-    `ModelgateError`, after what the server itself has said on standard error.
+    All that it keeps is in a folder that is removed at the end. `port`: by default a free one. It takes pickles from
+    programs of this user alone, or from the holder of its key: it has one if other machines can connect, or if this
+    system cannot tell the users of a connection. Raises `ModelgateError`, after what the server itself has said on
+    standard error.
     """
     check_server()
     port = port or free_port(host)
     api_key = None if host in _LOOPBACK and sys.platform == "linux" else secrets.token_hex(32)
+    settings = {
+        "HOST": host,
+        "PORT": str(port),
+        "ADMIN_KEY": api_key or "",
+        "ALLOW_UPLOAD": "1" if api_key else "local",
+        "GATEWAY_PROCESSES": "1",  # a second one would take the processor that the models need now
+        "LOG_LEVEL": "error",
+        "REDIS_URL": "",
+        "SPOOL_DIR": "",
+        "TRAIN_ON_START": "none",
+    }
     with ExitStack() as at_the_end:
-        folder = Path(home or at_the_end.enter_context(_removed_folder()))
-        own = {"HOST": host, "PORT": str(port), "ADMIN_KEY": api_key or "", "ALLOW_UPLOAD": "1" if api_key else "local"}
-        own |= {"TRAIN_ON_START": "none", "REDIS_URL": "", "SPOOL_DIR": "", "LOG_LEVEL": "error"}
-        own |= {"GATEWAY_PROCESSES": "1"}  # a second one would take the processor that the models need now
-        process = _started(folder, {**own, **(settings or {})})
-        server = LocalServer(_url(host, port), api_key, folder, process)
+        folder = Path(at_the_end.enter_context(_removed_folder()))
+        server = LocalServer(url_of(host, port), api_key, _started(environment(folder, settings)))
         at_the_end.callback(server.stop)
         _wait_until_it_answers(server)
         yield server
@@ -124,11 +128,11 @@ def _removed_folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _started(home: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _started(variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C is for this process, which stops the server in order.
     return subprocess.Popen(  # noqa: S603
         command("--quiet", "--until-eof"),
-        env=environment(home, settings),
+        env=variables,
         stdin=subprocess.PIPE,
         stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
         start_new_session=True,
@@ -156,7 +160,8 @@ def _has_descriptor(stream: Any) -> bool:
     return False
 
 
-def _url(host: str, port: int) -> str:
+def url_of(host: str, port: int) -> str:
+    """Return the address on this machine of a server that listens on `host`."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
@@ -233,6 +238,6 @@ def detached_server(home: Path, settings: Mapping[str, str]) -> str:
     process = subprocess.Popen(  # noqa: S603
         command("--quiet", "--log", str(log)), env=variables, stdin=subprocess.DEVNULL, start_new_session=True
     )
-    url = _url(variables.get("HOST") or "127.0.0.1", int(variables.get("PORT") or _USUAL_PORT))
-    _wait_until_it_answers(LocalServer(url, variables.get("ADMIN_KEY"), home, process))
+    url = url_of(variables.get("HOST") or "127.0.0.1", int(variables.get("PORT") or _USUAL_PORT))
+    _wait_until_it_answers(LocalServer(url, None, process))
     return url

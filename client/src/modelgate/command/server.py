@@ -117,6 +117,7 @@ def _invitation(session: Session, server: local.LocalServer, models: Sequence[st
     """Yield what to do with the models now."""
     yield f"Modelgate is ready at {server.url}, after {time.monotonic() - began:.1f} s. Ctrl-C stops it."
     if server.api_key:
+        yield "It needs this key. From other machines, write the name of this one for the address:"
         yield f"\n  export MODELGATE_URL={server.url} MODELGATE_API_KEY={server.api_key}"
     for model in models[:1]:
         yield f"\n  {first_request(session, server.url, model, needs_key=bool(server.api_key))}\n"
