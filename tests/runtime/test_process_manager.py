@@ -1,16 +1,20 @@
-"""The process manager notices signals at once."""
+"""The process manager notices signals at once, and keeps its log small."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from types import FrameType
 
 import pytest
 from supervisor import poller
 
-from runtime.process_manager import _Poller
+from runtime.process_manager import LOG_BYTES, _Poller
+from tests.support import DEADLINE, PROJECT
 
 
 @pytest.fixture
@@ -41,3 +45,16 @@ def test_a_poll_of_supervisord_goes_on_after_a_signal() -> None:
     plain = poller.Poller(options=None)
     with pytest.raises(AssertionError, match="a hundred signals"):
         plain.poll(3600)
+
+
+def test_a_log_beyond_its_size_moves_to_a_second_file(tmp_path: Path) -> None:
+    file = tmp_path / "modelgate.log"
+    code = f"""
+from runtime import process_manager
+for text in ("a" * process_manager.LOG_BYTES, "b", "c"):
+    print(text, flush=True)
+    process_manager._shorten({str(file)!r})
+"""
+    with file.open("ab") as log:
+        subprocess.run([sys.executable, "-c", code], stdout=log, check=True, timeout=DEADLINE, cwd=PROJECT)
+    assert (file.read_text(), len(file.with_name("modelgate.log.1").read_text())) == ("b\nc\n", LOG_BYTES + 1)

@@ -21,7 +21,7 @@ from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from tests.support import command_line, until
 from tests.trainer.conftest import SharedForks
-from trainer.forks import FILES, TRAININGS, Forks
+from trainer.forks import FILES, TRAININGS, Forks, KeptForks
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.imports import import_file
 from trainer.jobs.training_process import TrainingProcess
@@ -208,3 +208,31 @@ def test_a_training_and_the_verification_of_its_version_run_in_forks(
         assert list(Path("/dev/shm").glob(f"*{said[1]}*")) == []  # files and semaphores of joblib
         assert len(templates() - others) == 1
     assert [outcome["version"], outcome["promoted"]] == [1, True]
+
+
+def test_the_template_of_a_command_is_kept_for_the_next_until_none_has_used_it_for_a_while(tmp_path: Path) -> None:
+    others = templates()
+
+    def own() -> set[psutil.Process]:
+        return templates() - others
+
+    kept = KeptForks()
+    with kept.lend() as first:
+        imported(tmp_path, first)
+        (template,) = own()
+        with kept.lend() as second:
+            assert second is not first  # a command has its forks for itself
+    with kept.lend() as again:
+        assert again is first
+        imported(tmp_path, again)
+        kept.end_unused()
+    assert own() == {template}
+    kept.end_unused()  # it was used since the last call
+    assert own() == {template}
+    kept.end_unused()
+    assert own() == set()
+    with kept.lend() as later:
+        imported(tmp_path, later)
+        assert own() and template not in own()
+    kept.close()
+    assert own() == set()
