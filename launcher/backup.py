@@ -40,6 +40,7 @@ from scoring import public_keys
 log = logging.getLogger("launcher")
 
 INDEX, SIGNATURE = "backup.json", "backup.sig"
+FORMAT = 1
 _REWRITES = "auto-aof-rewrite-percentage"
 _TRIES = 3
 
@@ -92,7 +93,7 @@ def _write(settings: Settings, stream: IO[bytes], key: Ed25519PrivateKey | None)
     """Write all files and return their index."""
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
         index = {name: _add(archive, name, path) for name, path in _members(settings)}
-        text = json.dumps({"backup": 1, "release": VERSION, "made_at": time.time(), "files": index}).encode()
+        text = json.dumps({"backup": FORMAT, "release": VERSION, "made_at": time.time(), "files": index}).encode()
         _add_bytes(archive, INDEX, text)
         if key:
             _add_bytes(archive, SIGNATURE, key.sign(text))
@@ -234,9 +235,12 @@ def _checked(settings: Settings, file: Path) -> Mapping[str, Any]:
                 else:
                     digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
                     read[member.name] = {"size": member.size, "sha256": digest}
-        index = json.loads(kept[INDEX])["files"]
+        about = json.loads(kept[INDEX])
+        index, made_as, release = about["files"], about["backup"], about["release"]
     except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{file} is no whole backup of Modelgate ({error})") from error
+    if made_as != FORMAT:
+        raise BackupError(f"{file} has the format of the release {release}; restore it with that one")
     if read != index:
         raise BackupError(f"{file} is damaged: what it holds is not what was saved; take another backup")
     if settings.verify_key:

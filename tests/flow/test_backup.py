@@ -173,6 +173,8 @@ def test_a_backup_that_is_damaged_changed_or_not_signed_is_refused_whole(stopped
     file.write_bytes(whole)
     rewritten(file, "models/../../evil", b"")
     assert "is damaged" in refusal()
+    rewritten(file, "backup.json", b'{"backup": 2, "release": "9.0.0", "files": {}}')
+    assert "the format of the release 9.0.0" in refusal()
     with tarfile.open(file, "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("backup.json"))
     assert "no whole backup" in refusal()
