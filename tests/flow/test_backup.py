@@ -141,7 +141,7 @@ def test_nothing_is_restored_over_models_or_jobs(stopped: Settings, tmp_path: Pa
 
 
 def rewritten(file: Path, change: str, data: bytes) -> None:
-    """Replace the content of one member of a backup, as whoever can write the file could."""
+    """Replace the content of one member of a backup, as an attacker with access to the file would."""
     with tarfile.open(file) as archive:
         members = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
     members[change] = data

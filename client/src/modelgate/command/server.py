@@ -120,13 +120,13 @@ def _invitation(session: Session, server: local.LocalServer, models: Sequence[st
         yield "It needs this key. From other machines, write the name of this one for the address:"
         yield f"\n  export MODELGATE_URL={server.url} MODELGATE_API_KEY={server.api_key}"
     for model in models[:1]:
-        yield f"\n  {first_request(session, server.url, model, needs_key=bool(server.api_key))}\n"
+        yield f"\n  {_first_request(session, server.url, model, needs_key=bool(server.api_key))}\n"
     for model in models:
         yield f"  {server.url}/ui/models/{model}"
     yield f"  {server.url}/docs"
 
 
-def first_request(session: Session, url: str, model: str, *, needs_key: bool) -> str:
+def _first_request(session: Session, url: str, model: str, *, needs_key: bool) -> str:
     """Return a line of curl with the example of a model."""
     version = session.get(f"/v1/models/{segment(model)}")
     method, body = version["signature"]["methods"][0]["name"], json.dumps(version["example"], ensure_ascii=False)
