@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import selectors
 import signal
@@ -77,7 +78,8 @@ class ProcessPool:
         self._template_silence = Silence()
         self._template_beats = 0
         self._stuck_after = stuck_after
-        self._incomplete_since: float | None = None
+        # The grace is for restarts. Docker's own for a slow start ends as soon as a worker says that it is well.
+        self._incomplete_since: float | None = -math.inf
         self._backoffs = [Backoff(longest=_MAX_FORK_PAUSE) for _ in range(scorers)]
         self._crashes: Counter[str] = Counter()
         self._starts_threads: set[str] = set()
@@ -95,7 +97,7 @@ class ProcessPool:
         self._reap_zombies()
         self._kill_overdue()
         self._kill_stuck()
-        if self._draining or new_incarnation is None or self._complete:
+        if self._draining or self._is_complete(with_scorers=new_incarnation is not None):
             self._incomplete_since = None
         elif self._incomplete_since is None:
             self._incomplete_since = time.monotonic()
@@ -166,10 +168,12 @@ class ProcessPool:
         template = "runs" if self._template else "does not run"
         return [f"{alive} of {len(self._backoffs)} scorers run, and the template {template}"]
 
-    @property
-    def _complete(self) -> bool:
-        scorers = [scorer for scorer in self.scorers.values() if scorer.pid]
-        return self._template is not None and len(scorers) == len(self._backoffs)
+    def _is_complete(self, *, with_scorers: bool) -> bool:
+        if self._template is None:
+            return False
+        if not with_scorers:
+            return self._template.generation is not None
+        return sum(scorer.pid is not None for scorer in self.scorers.values()) == len(self._backoffs)
 
     def drain(self) -> None:
         """Let the scorers finish their jobs and end, and start no more processes."""

@@ -140,6 +140,13 @@ def test_a_stuck_template_is_replaced_and_loads_the_next_version(site: Site, mod
     worker.kill()
 
 
+def test_a_worker_is_well_once_its_first_scorers_run(site: Site) -> None:
+    worker = site.cluster.start("fresh")
+    until(lambda: well(worker), "it is well")
+    assert len(worker.scorers()) == 2
+    worker.kill()
+
+
 # Gateway
 
 STUCK_APP = """
