@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test wheels wheels-test release lock clean
+.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test wheels wheels-test images images-test release lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -20,14 +20,14 @@ port: | $(BIN)/python  # asked before two minutes of installing
 	@$(BIN)/python -m launcher.port
 
 upgrade:  ## replace the containers of docker compose by those of this release, one after the other
-	@launcher/upgrade
+	@sh client/src/modelgate/command/upgrade.sh
 
 # An argument in single quotes, whatever it holds.
 quoted = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1)=$(call quoted,$($(2))))
 
 # Each test starts processes, so what they compile is kept, whatever the environment says.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/qa/system
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/qa/system --ignore tests/qa/images
 # tests/conftest.py orders the files: the slowest first.
 BY_FILE = -n 4 --dist loadfile --no-loadscope-reorder
 
@@ -81,6 +81,12 @@ system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; nee
 
 wheels: $(VENV)/dev.stamp  ## build the wheels and sdists of modelgate, its server, client and kernels into dist/
 	@for folder in client kernels . bundle; do $(BIN)/python -m build --no-isolation --outdir dist $$folder || exit; done
+
+images:  ## build the images of this version, and dist/compose.release.yml: make images [EXTRA_PACKAGES=lightgbm] [MODELGATE_IMAGES=registry/team] [ONLY="gateway worker"]
+	@$(PYTHON) -m deploy.images $(ONLY)
+
+images-test: $(VENV)/dev.stamp  ## build the images of two releases and change between them under load; needs a Docker engine
+	@$(BIN)/python -m pytest tests/qa/images -rs
 
 release: .venv-release/release.stamp  ## make all that a release publishes in dist/, from a clean tag; needs RELEASE_KEY
 	@.venv-release/bin/python -m deploy.release

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -20,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from contract.release import VERSION
+from deploy.images import bake_file, compose_file
 
 PROJECT = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = ("client", "kernels", ".", "bundle")
@@ -30,7 +33,7 @@ KEY = "RELEASE_KEY"
 
 def main() -> int:
     """Return 1, and say all that is missing, if this cannot be a release."""
-    missing = list(problems(PROJECT, os.environ))
+    missing = [*problems(PROJECT, os.environ), *_missing_programs()]
     if missing:
         _say("this cannot be a release:")
         for problem in missing:
@@ -43,6 +46,8 @@ def main() -> int:
     for name in LOCKS:
         sbom, lock = folder / f"modelgate-{VERSION}-{name}.cdx.json", PROJECT / "requirements" / f"{name}.txt"
         _run(sys.executable, "-m", "cyclonedx_py", "requirements", str(lock), "--output-reproducible", "-o", str(sbom))
+    (folder / f"modelgate-{VERSION}-images.json").write_text(json.dumps(bake_file(published=True), indent=2) + "\n")
+    (folder / "compose.release.yml").write_text(compose_file())
     (folder / "NOTES.md").write_text(notes((PROJECT / "CHANGELOG.md").read_text(), VERSION) or "")
     sign(folder, _key(os.environ))
     _say(f"{folder} holds the release. Now publish it:")
@@ -54,6 +59,7 @@ def main() -> int:
 _NEXT = (
     f"git push origin v{VERSION}",
     f"twine upload dist/{VERSION}/*.whl dist/{VERSION}/*.tar.gz",
+    f"docker buildx bake --push --file dist/{VERSION}/modelgate-{VERSION}-images.json",
     f"and put the files of dist/{VERSION}, with the text of NOTES.md, beside the tag",
 )
 
@@ -78,6 +84,12 @@ def problems(project: Path, environ: Mapping[str, str]) -> Iterator[str]:
         yield f"dist/{VERSION} exists already; remove it"
     if _key(environ) is None:
         yield f"{KEY} names no private ed25519 key (PEM) to sign the checksums with; `python -m trainer keys` makes one"
+
+
+def _missing_programs() -> Iterator[str]:
+    for plugin in ("compose", "buildx"):
+        if not shutil.which("docker") or subprocess.run(["docker", plugin, "version"], capture_output=True).returncode:  # noqa: S603, S607
+            yield f"`docker {plugin}` does not work here; install it"
 
 
 def notes(changelog: str, version: str) -> str | None:

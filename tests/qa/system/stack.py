@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,8 @@ IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_wid
 class Stack:
     """One compose project of its own: other names, another port and another model repository than the user's."""
 
-    def __init__(self, models_dir: Path, owner: int) -> None:
+    def __init__(self, models_dir: Path, owner: int, folder: Path = ROOT) -> None:
+        self._folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.models_dir, self.owner = models_dir, owner
@@ -81,8 +83,8 @@ class Stack:
             self.up("--remove-orphans")
 
     def upgrade(self) -> str:
-        """What `make upgrade` prints, once it has replaced the containers."""
-        return self._run(["launcher/upgrade"], 600)
+        """What `modelgate upgrade` prints, once it has replaced the containers."""
+        return self._run([sys.executable, "-m", "modelgate.command", "upgrade"], 600)
 
     def down(self, *arguments: str) -> None:
         self.compose("down", "--remove-orphans", *arguments)
@@ -150,7 +152,7 @@ class Stack:
     def _run(self, command: Sequence[str], timeout: float = 300) -> str:
         result = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=self._folder,
             env=self._environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,

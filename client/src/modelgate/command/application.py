@@ -22,6 +22,7 @@ from modelgate.command import (
     publishing,
     server,
     trainings,
+    upgrade,
 )
 from modelgate.command.exits import ExitCode, Failed, exit_code
 from modelgate.command.session import without_none
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SERVER = (server.serve, server.up, server.status, server.logs, server.down, backup.backup)
+_SERVER = (server.serve, server.up, server.status, server.logs, server.down, backup.backup, upgrade.upgrade)
 _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.remove, publishing.restore),

@@ -1,13 +1,14 @@
 #!/bin/sh
-# upgrade: replace the containers of docker compose by those of this release, one service after the other. A container
-# stays if neither its image nor its settings have changed.
+# Replaces the containers of docker compose by those of another release, one service after the other. A container stays if
+# neither its image nor its settings have changed.
 set -eu
 
 say() { echo "modelgate: $*"; }
 
 all=$(docker compose config --services)
 [ -n "$(docker compose ps --quiet)" ] || { say "nothing runs here; start it: docker compose up --detach --wait" >&2; exit 1; }
-say "building the images"
+say "building the images, or getting them"
+docker compose pull --quiet --ignore-buildable --policy missing
 docker compose build --quiet
 
 # outdated SERVICE CONTAINER: whether its settings or its image have changed, so that `up` replaces it.

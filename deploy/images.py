@@ -1,0 +1,144 @@
+"""`make images`: the images of this version, built for this machine, and dist/compose.release.yml, which starts them
+without a checkout.
+
+Our own images have the version as tag. Those of other programs with our configuration have its digest, so that
+an upgrade replaces only those that have changed, and going back to the release before needs no older Redis.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from contract.release import VERSION
+
+PROJECT = Path(__file__).resolve().parents[1]
+SERVICES = ("gateway", "worker", "trainer", "events")
+_CONFIGURED: Mapping[str, Mapping[str, str]] = {
+    "haproxy": {"gateway/haproxy": "/usr/local/etc/haproxy"},
+    "prometheus": {
+        "monitoring/prometheus.yml": "/etc/prometheus/prometheus.yml",
+        "monitoring/alerts.yml": "/etc/prometheus/alerts.yml",
+        "monitoring/targets": "/etc/prometheus/targets",
+    },
+    "alertmanager": {"monitoring/alertmanager.yml": "/etc/alertmanager/alertmanager.yml"},
+    "grafana": {
+        "monitoring/grafana/provisioning": "/etc/grafana/provisioning",
+        "monitoring/grafana/dashboards": "/etc/grafana/dashboards",
+    },
+}
+"""What each image of another program gets: from where in the project, to where in the image."""
+_BASES = {
+    "haproxy": "haproxy:3.0",
+    "prometheus": "prom/prometheus",
+    "alertmanager": "prom/alertmanager",
+    "grafana": "grafana/grafana",
+}
+_REDIS = "broker/acl"
+
+
+def bake_file(version: str = VERSION, *, published: bool) -> dict[str, Any]:
+    """Return the targets of `docker buildx bake`; `published`: for both architectures, with SBOM and provenance, which
+    only a registry can hold.
+
+    `MODELGATE_IMAGES` is where they lie, such as registry.example.org/team/modelgate; `EXTRA_PACKAGES` is what models
+    need besides. Format: https://docs.docker.com/build/bake/reference.
+    """
+    extra = os.environ.get("EXTRA_PACKAGES", "")
+    revision = _output("git", "rev-parse", "HEAD")
+    targets: dict[str, dict[str, Any]] = {
+        service: {
+            "dockerfile": f"{service}/Dockerfile",
+            "args": {"OPENTELEMETRY": "1", "EXTRA_PACKAGES": extra},
+            "labels": {
+                "org.opencontainers.image.title": f"Modelgate {service}",
+                "org.opencontainers.image.version": version,
+                "org.opencontainers.image.revision": revision,
+            },
+        }
+        for service in SERVICES
+    }
+    redis = os.environ.get("REDIS_IMAGE") or "redis:8"
+    targets["redis"] = {"dockerfile": f"{_REDIS}/Dockerfile", "args": {"REDIS_IMAGE": redis}}
+    for name, files in _CONFIGURED.items():
+        lines = [f"FROM {_BASES[name]}", *(f"COPY {source} {target}" for source, target in files.items())]
+        targets[name] = {"dockerfile-inline": "\n".join(lines)}
+    for name, image in images(os.environ.get("MODELGATE_IMAGES") or "modelgate", version).items():
+        targets[name] |= {"context": ".", "tags": [image]}
+        if published:
+            targets[name] |= {"platforms": ["linux/amd64", "linux/arm64"], "attest": _ATTESTED}
+    return {"group": {"default": {"targets": list(targets)}}, "target": targets}
+
+
+_ATTESTED = ["type=provenance,mode=max", "type=sbom"]
+
+
+def images(prefix: str, version: str) -> dict[str, str]:
+    """Return the image of each target, with its tag."""
+    tags = dict.fromkeys(SERVICES, version) | {"redis": _digest([_REDIS])}
+    tags |= {name: _digest([*files]) for name, files in _CONFIGURED.items()}
+    return {name: f"{prefix}/{name}:{tag}" for name, tag in tags.items()}
+
+
+def compose_file(version: str = VERSION) -> str:
+    """Return the text of compose.release.yml."""
+    changes = (PROJECT / "deploy" / "compose.images.yml").read_text()
+    for name, image in images("${MODELGATE_IMAGES:-modelgate}", "${MODELGATE_VERSION:-" + version + "}").items():
+        changes = changes.replace(f"@{name}@", image)
+    files = ["--file", "docker-compose.yml", "--file", "compose.scale.yml", "--file", "-"]
+    merged = ["config", "--no-interpolate", "--no-path-resolution", "--no-normalize"]
+    text = _output("docker", "compose", *files, "--profile", "monitoring", *merged, given=changes)
+    used, _, _ = text.partition("\nx-")
+    return _HEAD + _MODELS.sub(_models, used) + "\n"
+
+
+# Only the short form takes the name of a volume or a folder. `config` reads it only where its variables are replaced.
+_MODELS = re.compile(r"- (read_only: true\n +)?source: models\n +target: /models\n +type: volume\n")
+
+
+def _models(mount: re.Match[str]) -> str:
+    return "- ${MODELS_DIR:-models}:/models" + (":ro\n" if mount[1] else "\n")
+
+
+_HEAD = f"""\
+# Modelgate {VERSION} with two gateways behind HAProxy, from images, without a checkout:
+#   docker compose --file compose.release.yml up --detach --wait
+# Settings are in .env. Monitoring: --profile monitoring. Models are in the volume `models`, or in the folder that
+# MODELS_DIR names (./models).
+"""
+
+
+def _digest(sources: Sequence[str]) -> str:
+    """Return twelve hexadecimal digits of the tracked files below `sources`, with their names and modes."""
+    return hashlib.sha256(_output("git", "ls-files", "--stage", "--", *sources).encode()).hexdigest()[:12]
+
+
+def _output(*command: str, given: str | None = None) -> str:
+    return subprocess.run(  # noqa: S603
+        command, cwd=PROJECT, input=given, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+
+
+def main() -> int:
+    """Build the images; return the exit code of the build."""
+    targets = json.dumps(bake_file(published=False))
+    command = ["docker", "buildx", "bake", "--file", "-", "--load", *sys.argv[1:]]
+    if code := subprocess.run(command, cwd=PROJECT, input=targets, text=True, check=False).returncode:  # noqa: S603
+        return code
+    folder = PROJECT / "dist"
+    folder.mkdir(exist_ok=True)
+    (folder / "compose.release.yml").write_text(compose_file())
+    sys.stdout.write(f"built for {platform.machine()}; start them: docker compose --file dist/compose.release.yml up\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
