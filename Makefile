@@ -60,7 +60,7 @@ lint: $(VENV)/dev.stamp
 	@$(LINT)
 
 clients: $(VENV)/dev.stamp .venv-clients/clients.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
-	@timeout -s INT -k 30 $(or $(SECONDS),1440) .venv-clients/bin/python -m pytest tests/qa/clients --confcutdir tests/qa/clients \
+	@timeout -s INT -k 30 $(or $(SECONDS),2100) .venv-clients/bin/python -m pytest tests/qa/clients --confcutdir tests/qa/clients \
 	  -p no:cacheprovider $(call option,-k,ONLY)
 
 soak: $(VENV)/dev.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
