@@ -13,7 +13,6 @@ from importlib import metadata
 from typing import Any
 
 import cloudpickle
-import joblib
 
 from contract.errors import Code
 from contract.model.manifest import ArtifactFormat, ModelManifest
@@ -25,11 +24,21 @@ from scoring.sklearn_internals import THREAD_COUNT
 from scoring.skops_files import Untrusted
 from scoring.trust import Trust
 
+# Imported late: joblib brings numpy, and the trainer's long-lived processes need neither.
+
 
 def _dumped_by_joblib(estimator: Any) -> bytes:
+    import joblib
+
     buffer = io.BytesIO()
     joblib.dump(estimator, buffer)
     return buffer.getvalue()
+
+
+def _loaded_by_joblib(data: bytes) -> Any:
+    import joblib
+
+    return joblib.load(io.BytesIO(data))
 
 
 _WRITE: dict[ArtifactFormat, Callable[[Any], bytes]] = {
@@ -38,7 +47,7 @@ _WRITE: dict[ArtifactFormat, Callable[[Any], bytes]] = {
     ArtifactFormat.SKOPS: skops_files.dumps,
 }
 _READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
-    ArtifactFormat.JOBLIB: lambda data: joblib.load(io.BytesIO(data)),
+    ArtifactFormat.JOBLIB: _loaded_by_joblib,
     ArtifactFormat.CLOUDPICKLE: cloudpickle.loads,
     ArtifactFormat.SKOPS: skops_files.loads,
 }

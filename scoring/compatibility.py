@@ -10,12 +10,10 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
-import numpy as np
-
 from scoring.held_objects import parts_in
 from scoring.sklearn_internals import pls_coefficients
 
-# Nothing of scikit-learn is imported here: the trainer's processes that never load a model import this module, too.
+# Neither scikit-learn nor numpy is imported here: processes that never load a model import this module, too.
 
 SKLEARN_VERSION = metadata.version("scikit-learn")
 
@@ -60,9 +58,15 @@ def _misread(part: Any) -> str | None:
     if _is(part, "sklearn.ensemble", "AdaBoostClassifier") and getattr(part, "algorithm", None) == "SAMME.R":
         return f"its trees were boosted by an algorithm (SAMME.R) that {SKLEARN_VERSION} does not have"
     is_pls = any(_is(part, "sklearn.cross_decomposition", name) for name in ("PLSRegression", "PLSCanonical", "CCA"))
-    if is_pls and hasattr(part, "coef_") and not np.allclose(part.coef_, pls_coefficients(part)):
+    if is_pls and hasattr(part, "coef_") and not _same(part.coef_, pls_coefficients(part)):
         return f"its coefficients are those of scaled columns, which {SKLEARN_VERSION} does not scale"
     return None
+
+
+def _same(coefficients: Any, others: Any) -> bool:
+    import numpy as np
+
+    return np.allclose(coefficients, others)
 
 
 def _is(thing: Any, module: str, name: str) -> bool:
@@ -77,4 +81,4 @@ def _holds_counts(classifier: Any) -> bool:
     Every node is checked: in the root of a boosted tree the sample weights add up to 1 in any release.
     """
     tree = getattr(classifier, "tree_", None)
-    return tree is not None and bool((np.abs(tree.value.sum(axis=2) - 1) > _ROUNDING).any())
+    return tree is not None and bool((abs(tree.value.sum(axis=2) - 1) > _ROUNDING).any())

@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-_PLAIN = str | bytes | int | float | type | np.generic
+_PLAIN = str | bytes | int | float | type
 _METHODS = ("get_params", "predict", "transform")
 
 
 def objects_in(estimator: Any) -> Iterator[Any]:
     """Yield `estimator` and all objects that it holds, each once: in containers, arrays of objects, partial functions,
     and attributes of objects that affect its answers. Leaves out numbers, texts and types."""
+    import numpy as np  # late: the trainer's long-lived processes need none
+
+    plain = _PLAIN | np.generic
     seen: dict[int, Any] = {}  # by id; it keeps the objects, so no other object gets the same id
     waiting = [estimator]
     while waiting:
         thing = waiting.pop()
-        if isinstance(thing, _PLAIN) or id(thing) in seen:
+        if isinstance(thing, plain) or id(thing) in seen:
             continue
         seen[id(thing)] = thing
         yield thing
-        waiting.extend(_held(thing))
+        waiting.extend(_elements(thing) if isinstance(thing, np.ndarray) else _held(thing))
 
 
 def parts_in(estimator: Any) -> Iterator[Any]:
@@ -33,9 +37,11 @@ def parts_in(estimator: Any) -> Iterator[Any]:
     return filter(_affects_answers, objects_in(estimator))
 
 
+def _elements(array: np.ndarray[Any, Any]) -> Iterable[Any]:
+    return list(array.flat) if array.dtype.hasobject else ()
+
+
 def _held(thing: Any) -> Iterable[Any]:
-    if isinstance(thing, np.ndarray):
-        return list(thing.flat) if thing.dtype.hasobject else ()
     if isinstance(thing, dict):
         return chain(thing.keys(), thing.values())
     if isinstance(thing, list | tuple | set | frozenset):

@@ -8,9 +8,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
-# Nothing of scikit-learn is imported here: processes that never load a model import this module, too.
+# Neither scikit-learn nor numpy is imported here: processes that never load a model import this module, too.
 
 THREAD_COUNT = "_n_threads"
 """How many threads KMeans uses, from when it was fitted."""
@@ -31,6 +29,8 @@ def pls_coefficients(pls: Any) -> Any:
 
 def _measured_pls_coefficients(pls: Any) -> Any:
     """How the components change with each column, times how each target changes with the components."""
+    import numpy as np
+
     columns, components = pls.x_rotations_.shape
     with warnings.catch_warnings(action="ignore"):  # an array has no names of columns
         by_column = pls.transform(np.eye(columns)) - pls.transform(np.zeros((1, columns)))

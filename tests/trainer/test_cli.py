@@ -60,6 +60,13 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize("program", ["jobs.runner", "jobs.scheduler", "importing.inbox.inbox"])
+def test_processes_that_load_no_model_import_nothing_heavy(program: str) -> None:
+    code = f"import sys, trainer.{program}; print({{'numpy', 'joblib', 'pandas'}} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_a_broken_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PORT", "x")
     assert main([]) == 2

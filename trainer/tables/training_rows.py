@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from contract.errors import InvalidInstances
 from contract.row import Row, Value
 from contract.rows import csv_table
@@ -191,4 +189,4 @@ def take_rows(matrix: Any, positions: Any) -> Any:
     """Return the rows of a matrix at these places: an array of integers."""
     if isinstance(matrix, list):
         return [matrix[position] for position in positions]
-    return matrix[positions] if isinstance(matrix, np.ndarray) else matrix.iloc[positions]
+    return matrix.iloc[positions] if hasattr(matrix, "iloc") else matrix[positions]

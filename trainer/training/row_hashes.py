@@ -17,13 +17,12 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from contract.model.manifest import ModelManifest
 from contract.model.version_files import VersionFiles
 from contract.row import Row, Value
-
-ROW_HASHES_FILE = "learnt.hashes"
-"""The file beside a version's report: sorted little-endian 64-bit numbers, two for each training row."""
+from trainer.training import ROW_HASHES_FILE
 
 _HASH = np.dtype("<u8")
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -59,9 +58,6 @@ def load_hashes(files: VersionFiles, manifest: ModelManifest) -> Any:
 
 
 def _digests(texts: Iterable[bytes], fingerprint: str) -> Any:
-    # Slow to import, and processes that compare no versions use only the name of the file.
-    import pandas as pd
-
     key = fingerprint.encode()[: blake2b.MAX_KEY_SIZE]
     digests = (blake2b(text, digest_size=_HASH.itemsize, key=key).digest() for text in texts)
     numbers = np.frombuffer(b"".join(digests), dtype=_HASH).astype(np.uint64)

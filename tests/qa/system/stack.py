@@ -115,7 +115,7 @@ class Stack:
         return requests.post(f"{self.url}/v1/models/{model}/predict", json=body, headers=headers, timeout=60)
 
     def prediction(self, model: str, body: object) -> dict[str, Any]:
-        """The `output` of a job that must succeed. A worker that has just started may take minutes on a busy machine."""
+        """The `output` of a job that must succeed. A worker that has just started may take minutes."""
         response = self.predict(model, body, wait=30)
         assert response.status_code in (200, 202), response.text
         (job,) = self.finished([response.json()["id"]])

@@ -19,7 +19,8 @@ from trainer.importing.inbox.imports import import_file
 from trainer.importing.inbox.judging import Promotion, Wish, promote_if_passed
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.repository_writer import RepositoryWriter
-from trainer.training.row_hashes import ROW_HASHES_FILE, hashes
+from trainer.training import ROW_HASHES_FILE
+from trainer.training.row_hashes import hashes
 
 pytestmark = pytest.mark.usefixtures("unverified", "examined_here", "unmeasured")
 

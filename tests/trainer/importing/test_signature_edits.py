@@ -42,7 +42,7 @@ from trainer.importing.inbox.imports import import_file
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.repository_writer import STAGING, RepositoryWriter
 from trainer.publishing.signing import make_keys
-from trainer.training.row_hashes import ROW_HASHES_FILE
+from trainer.training import ROW_HASHES_FILE
 
 pytestmark = pytest.mark.usefixtures("examined_here", "unverified")
 

@@ -22,8 +22,9 @@ from trainer.publishing.aliases import move_alias
 from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.report.evidence import Evidence
 from trainer.report.facts import comparison
+from trainer.training import ROW_HASHES_FILE
 from trainer.training.comparison import by_chance
-from trainer.training.row_hashes import ROW_HASHES_FILE, hashes
+from trainer.training.row_hashes import hashes
 from trainer.training.train import train
 
 pytestmark = pytest.mark.usefixtures("unverified", "unreported")

@@ -25,7 +25,7 @@ from trainer.publishing.disk import code_of
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
 from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy
-from trainer.training.row_hashes import ROW_HASHES_FILE
+from trainer.training import ROW_HASHES_FILE
 
 
 def publish_edited(settings: Settings, model: str, version: int, edits: Mapping[str, Any]) -> ModelManifest:

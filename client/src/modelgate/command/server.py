@@ -74,7 +74,8 @@ def serve(
             except typer.Exit:
                 pass  # published, but not promoted, which `publish` has said
             except (ModelgateError, OSError) as error:
-                print(f"modelgate: {file}: {one_line(error)}", file=sys.stderr)
+                reason = one_line(error)  # most begin with the name of the file
+                print(f"modelgate: {reason if reason.startswith(file.name) else f'{file}: {reason}'}", file=sys.stderr)
                 return None
             return model
 
