@@ -77,7 +77,7 @@ def test_the_next_release_and_back_under_load_fail_nothing(release: Stack) -> No
 
 def test_images_are_no_larger_than_the_documentation_says(release: Stack) -> None:
     (page,) = re.findall(r"## Images\n(.*?)\n## ", (ROOT / "docs/how-to/scale.md").read_text() + "\n## ", re.S)
-    documented = {name: int(size) for name, size in re.findall(r"(\w+) (\d+) MB", page)}
+    documented = {name: int(size) for name, size in re.findall(rf"({'|'.join(SERVICES)}) (\d+) MB", page)}
     images = release.inspect(*(f"modelgate/{name}:{VERSION}" for name in SERVICES), "python:3.13-slim")
     base = images.pop()["Size"]
     sizes = {name: round((image["Size"] - base) / 1e6) for name, image in zip(SERVICES, images, strict=True)}
