@@ -19,10 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from contract.errors import SettingsError
 from contract.release import VERSION
 from deploy.images import bake_file, compose_file
+from scoring.key_files import private_key
 
 PROJECT = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = ("client", "kernels", ".", "bundle")
@@ -108,10 +109,8 @@ def sign(folder: Path, key: Ed25519PrivateKey | None) -> None:
 
 
 def _key(environ: Mapping[str, str]) -> Ed25519PrivateKey | None:
-    with suppress(OSError, ValueError, TypeError):
-        key = load_pem_private_key(Path(environ.get(KEY, "")).read_bytes(), password=None)
-        if isinstance(key, Ed25519PrivateKey):
-            return key
+    with suppress(SettingsError):
+        return private_key(Path(environ.get(KEY, "")), KEY)
     return None
 
 

@@ -18,12 +18,11 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from redis.exceptions import RedisError
 
 from broker.link.connection import connect
@@ -35,7 +34,7 @@ from contract.settings import MB, Settings
 from launcher.__main__ import lock_state
 from launcher.port import CannotStartError
 from runtime import logs
-from scoring import public_keys
+from scoring.key_files import private_key, public_keys, verifies
 
 log = logging.getLogger("launcher")
 
@@ -74,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def save(settings: Settings, file: Path) -> None:
     """Write the backup of a server, which may run meanwhile. An existing file is replaced once the new one is whole."""
-    key = _private_key(settings.signing_key)
+    key = private_key(settings.signing_key) if settings.signing_key else None
     part = file.with_name(f"{file.name}.part")
     for patience in range(_TRIES):
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:  # noqa: PTH123
@@ -180,16 +179,6 @@ def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     archive.addfile(member, io.BytesIO(data))
 
 
-def _private_key(file: Path | None) -> Ed25519PrivateKey | None:
-    if file is None:
-        return None
-    with suppress(ValueError, TypeError):
-        key = load_pem_private_key(file.read_bytes(), password=None)
-        if isinstance(key, Ed25519PrivateKey):
-            return key
-    raise SettingsError(f"SIGNING_KEY={file} does not hold a private ed25519 key in PEM, without a password")
-
-
 # Restoring
 
 
@@ -244,8 +233,8 @@ def _checked(settings: Settings, file: Path) -> Mapping[str, Any]:
     if read != index:
         raise BackupError(f"{file} is damaged: what it holds is not what was saved; take another backup")
     if settings.verify_key:
-        keys = public_keys.read(settings.verify_key)
-        if not any(public_keys.verifies(key, kept[INDEX], kept[SIGNATURE]) for key in keys):
+        keys = public_keys(settings.verify_key)
+        if not any(verifies(key, kept[INDEX], kept[SIGNATURE]) for key in keys):
             raise BackupError(f"{file} is not signed with a key of VERIFY_KEY={settings.verify_key}")
     files: Mapping[str, Any] = index
     return files

@@ -11,7 +11,7 @@ from contract.model.manifest import ArtifactFormat, ModelManifest
 from contract.model.version_files import VersionFiles
 from contract.settings import Settings
 
-# `cryptography` takes 5 MB of every process: `public_keys` is imported only where there is a key.
+# `cryptography` takes 5 MB of every process: `key_files` is imported only where there is a key.
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Trust:
         pickles = settings.pickle == "allow"
         if settings.verify_key is None:
             return cls((), pickles)
-        from scoring.public_keys import read
+        from scoring.key_files import public_keys
 
-        return cls(read(settings.verify_key), pickles)
+        return cls(public_keys(settings.verify_key), pickles)
 
     def to_json(self) -> dict[str, Any]:
         return {"keys": [key.hex() for key in self.keys], "pickles": self.pickles}
@@ -82,6 +82,6 @@ class Trust:
 
     def is_signed(self, text: bytes, signature: bytes) -> bool:
         """Return whether one of the keys has made `signature` of `text`."""
-        from scoring.public_keys import verifies
+        from scoring.key_files import verifies
 
         return any(verifies(key, text, signature) for key in self.keys)

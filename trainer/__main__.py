@@ -22,13 +22,14 @@ from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
 from contract.work.training import SIGNATURE
 from runtime import logs
+from scoring.key_files import private_key
 from trainer import recipes
 from trainer.arguments import parsed
 from trainer.console import print_line
 from trainer.importing.files import signatures
 from trainer.processes import hide_memory
 from trainer.publishing.repository_writer import RepositoryWriter
-from trainer.publishing.signing import SigningPolicy, make_keys, read_private_key
+from trainer.publishing.signing import SigningPolicy, make_keys
 
 log = logging.getLogger("trainer")
 
@@ -158,7 +159,7 @@ def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | 
 def _signing_key(settings: Settings) -> Ed25519PrivateKey:
     if settings.signing_key is None:
         raise SettingsError("SIGNING_KEY is not set; `python -m trainer keys` makes one")
-    return read_private_key(settings.signing_key)
+    return private_key(settings.signing_key)
 
 
 def _import_now(

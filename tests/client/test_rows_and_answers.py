@@ -24,8 +24,9 @@ from modelgate.publishing import sample_of, signature_of
 from modelgate.rows import Inputs, rows_of
 from scipy import sparse
 
+from scoring.key_files import private_key
 from trainer.importing.files import signatures
-from trainer.publishing.signing import make_keys, read_private_key
+from trainer.publishing.signing import make_keys
 
 TABLE = Inputs(("a", "b"), ("number", "string"), "dataframe", "table")
 ARRAY = Inputs(("x0", "x1"), ("number", "number"), "array", "table")
@@ -121,7 +122,7 @@ def test_a_signature_is_the_one_that_make_sign_makes(tmp_path: Path) -> None:
     private, _ = make_keys(tmp_path / "keys")
     (tmp_path / "loan.pkl").write_bytes(b"a pickle")
     (tmp_path / "rows.csv").write_bytes(b"a,b")
-    beside = signatures.sign(read_private_key(private), "loan", tmp_path / "loan.pkl", tmp_path / "rows.csv")
+    beside = signatures.sign(private_key(private), "loan", tmp_path / "loan.pkl", tmp_path / "rows.csv")
     parts: dict[str, tuple[str, bytes | Path]] = {"file": ("x", b"a pickle"), "sample": ("y", tmp_path / "rows.csv")}
     assert signature_of("loan", parts, private) == beside.read_bytes()
     with pytest.raises(modelgate.ModelgateError, match=r"the signing key .* cannot be read"):

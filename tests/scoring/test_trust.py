@@ -22,8 +22,8 @@ from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.model.version_files import VersionFiles
 from contract.settings import Settings
-from scoring import public_keys
 from scoring.artifacts import load
+from scoring.key_files import public_keys
 from scoring.trust import Trust
 from tests.support import Bomb, Sum, numbers, write_version
 
@@ -193,9 +193,9 @@ def test_a_file_may_hold_several_keys(tmp_path: Path) -> None:
 def test_a_file_without_public_keys_is_refused_by_name(tmp_path: Path, text: bytes, said: str) -> None:
     (tmp_path / "keys").write_bytes(text)
     with pytest.raises(SettingsError, match=f"VERIFY_KEY={tmp_path}/keys .*{said}"):
-        public_keys.read(tmp_path / "keys")
+        public_keys(tmp_path / "keys")
 
 
 def test_a_missing_file_of_keys_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"VERIFY_KEY=.*/keys cannot be read \(No such file or directory\)"):
-        public_keys.read(tmp_path / "keys")
+        public_keys(tmp_path / "keys")

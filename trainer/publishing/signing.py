@@ -7,18 +7,17 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
 )
 
 from contract.errors import SettingsError
 from contract.settings import Settings
+from scoring.key_files import private_key
 from scoring.trust import Trust
 
 PRIVATE_FILE, PUBLIC_FILE = "signing.pem", "verify.pem"
@@ -36,7 +35,7 @@ class SigningPolicy:
     def from_settings(cls, settings: Settings) -> SigningPolicy:
         """Raises `SettingsError` if SIGNING_KEY or VERIFY_KEY cannot be used, or do not match."""
         trust = Trust.from_settings(settings)
-        key = read_private_key(settings.signing_key) if settings.signing_key else None
+        key = private_key(settings.signing_key) if settings.signing_key else None
         if key and trust.keys and public_half(key) not in trust.keys:
             raise SettingsError(
                 f"VERIFY_KEY={settings.verify_key} does not hold the public half of SIGNING_KEY={settings.signing_key}:"
@@ -70,24 +69,6 @@ def make_keys(folder: Path) -> tuple[Path, Path]:
     _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     _write_new(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
     return private, public
-
-
-def read_private_key(path: Path) -> Ed25519PrivateKey:
-    """Raises `SettingsError`."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"SIGNING_KEY={path} cannot be read ({error.strerror})") from error
-    try:
-        key = load_pem_private_key(text, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(
-            f"SIGNING_KEY={path} does not hold a private ed25519 key in PEM, without a password; `python -m trainer"
-            " keys` makes one"
-        )
-    return key
 
 
 def public_half(key: Ed25519PrivateKey) -> bytes:

@@ -308,10 +308,10 @@ def test_an_altered_or_unsigned_version_is_not_signed_again(settings: Settings, 
     folder = Repository(root).files("m", 1).folder
     key = signing.signing_key
     assert key
-    from trainer.publishing.signing import read_private_key
+    from scoring.key_files import private_key
 
     text = (folder / "manifest.json").read_bytes()
-    (folder / "manifest.json.sig").write_bytes(read_private_key(key).sign(text))
+    (folder / "manifest.json.sig").write_bytes(private_key(key).sign(text))
     new = publish_edited(signing, "m", 1, WORDS)
     Trust.from_settings(signing).check(new, Repository(root).files("m", new.version))
     (folder / "model.joblib").write_bytes(pickle.dumps(LogisticRegression().fit(X, y[::-1])))

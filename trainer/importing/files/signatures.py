@@ -18,7 +18,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contract.settings import Settings
-from scoring import public_keys
+from scoring.key_files import public_keys
 from scoring.trust import Trust
 from trainer.importing import Refused
 
@@ -38,7 +38,7 @@ def keys(settings: Settings) -> tuple[bytes, ...]:
     `SettingsError`."""
     if settings.import_keys is None:
         return Trust.from_settings(settings).keys
-    return public_keys.read(settings.import_keys, "IMPORT_KEYS")
+    return public_keys(settings.import_keys, "IMPORT_KEYS")
 
 
 def check(settings: Settings, model: str, parts: Mapping[str, str], signature: bytes | None) -> None:

@@ -1,4 +1,4 @@
-"""The public ed25519 keys of VERIFY_KEY and IMPORT_KEYS."""
+"""The ed25519 keys in the PEM files that settings name."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from contract.errors import SettingsError
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----\n?", re.DOTALL)
 
 
-def read(path: Path, setting: str = "VERIFY_KEY") -> tuple[bytes, ...]:
+def public_keys(path: Path, setting: str = "VERIFY_KEY") -> tuple[bytes, ...]:
     """Return all keys of the PEM file that `setting` names. Raises `SettingsError`."""
     try:
         blocks = list(_PEM.finditer(path.read_bytes()))
@@ -36,6 +36,24 @@ def read(path: Path, setting: str = "VERIFY_KEY") -> tuple[bytes, ...]:
     if not keys:
         raise SettingsError(f"{setting}={path} holds no public key in PEM; `python -m trainer keys` makes a pair")
     return tuple(keys)
+
+
+def private_key(path: Path, setting: str = "SIGNING_KEY") -> Ed25519PrivateKey:
+    """Return the key of the PEM file that `setting` names. Raises `SettingsError`."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{setting}={path} cannot be read ({error.strerror})") from error
+    try:
+        key = load_pem_private_key(text, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(
+            f"{setting}={path} does not hold a private ed25519 key in PEM, without a password; `python -m trainer"
+            " keys` makes one"
+        )
+    return key
 
 
 def verifies(key: bytes, text: bytes, signature: bytes) -> bool:
