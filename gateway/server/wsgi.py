@@ -11,7 +11,6 @@ from broker.state.presence import StuckProcesses
 from contract.settings import Settings
 from gateway.app import create_app
 from gateway.http.exchange import log_context
-from gateway.pages.layout import compile_templates
 from gateway.server import heartbeat
 from runtime import logs
 
@@ -29,7 +28,6 @@ def application() -> Flask:
     app.extensions["outbox"].start()
     app.extensions["traffic_recorder"].start()
     app.extensions["watch_keys"]()
-    compile_templates()
     # The objects that exist now stay; without this the collector would visit them every few hundred requests.
     gc.collect()
     gc.freeze()
