@@ -30,7 +30,7 @@ ADDRESS, LOG, PID = "address", "modelgate.log", "supervisord.pid"
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _USUAL_PORT = 8080
-_START, _STOP = 60.0, 120.0
+_START, _STOP = 180.0, 120.0
 """Seconds that a server may take to answer, and to end."""
 _PAUSE = 0.05
 

@@ -62,6 +62,7 @@ def serve(
     for missing in (file for file in files if not file.is_file()):
         raise Failed(f"{missing}: there is no such file", ExitCode.USAGE)
     began = time.monotonic()
+    print("modelgate: starting a server; the first time takes longer", file=sys.stderr)
     # Ctrl-C is how it ends, and no failure.
     with suppress(KeyboardInterrupt), local.running_server(host or "127.0.0.1", port) as server:
         session.client = Client(server.url, server.api_key or "")
