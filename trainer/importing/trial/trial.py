@@ -36,6 +36,7 @@ from trainer.importing.trial.columns import (
     borrowed_columns_remarks,
     columns_of,
     leading_blank_remarks,
+    other_kind_remarks,
     text_column,
     unknown_kind_remarks,
     without_target,
@@ -88,9 +89,11 @@ def readings(contents: FileContents, sample: Sample | None) -> Iterator[Reading]
 def _of_texts(contents: FileContents, sample: Sample | None, vectorizers: Sequence[Any]) -> Iterator[Reading]:
     text = words.TEXT
     rows: list[Row] = [(text,) for text in words.texts_to_try(vectorizers, GOLDEN_ROWS)]
-    column = text_column(contents.estimator, sample) if sample else None
-    if sample and column:
+    known = contents.columns or ()
+    column = text_column(contents.estimator, sample) if sample else known[0] if len(known) == 1 else None
+    if column:
         text = dataclasses.replace(text, aliases=(column,) if column != text.name else ())
+    if sample and column:
         rows = _rows_of_sample(Signature((text,), (), format=RowFormat.TEXTS), sample)
     if not sample or column:
         formats = [InputFormat.TEXTS, InputFormat.SERIES]
@@ -121,7 +124,7 @@ def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading
     shown = {column.field.name: column.whole for column in columns if column.whole}
     nulls = {column.field.name: column.nulls for column in columns}
     borrowed = [] if sample or contents.columns else borrowed_columns_remarks(estimator)
-    of_columns = [*borrowed, *leading_blank_remarks(columns)]
+    of_columns = [*borrowed, *other_kind_remarks(columns, contents.kinds), *leading_blank_remarks(columns)]
     used = [column for column in columns if column.field.name not in unused]
     # Another member of an ensemble may use columns that the first one drops.
     for some in (used, columns) if used and unused else (columns,):
