@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def _from_skops(data: bytes) -> Any:
     return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
 
 
-_READ = {
+_READ: Mapping[str, Callable[[bytes], Any]] = {
     "joblib": lambda data: joblib.load(io.BytesIO(data)),
     "cloudpickle": cloudpickle.loads,
     "skops": _from_skops,
@@ -99,7 +99,7 @@ def matrix(X: Any, manifest: Manifest) -> Any:
 
 def _records(X: Any) -> list[dict[str, Any]]:
     """Return rows of any names as dicts, without what is null."""
-    rows = X.to_dict("records") if isinstance(X, pd.DataFrame) else X
+    rows: Any = X.to_dict("records") if isinstance(X, pd.DataFrame) else X
     return [{name: value for name, value in row.items() if not _is_null(value)} for row in rows]
 
 
@@ -122,7 +122,7 @@ def _series(values: list[Any], column: Manifest, dtype: str) -> Any:
     """Return a column of a DataFrame."""
     kind, null = column["kind"], _NULLS[column["null"]]
     if kind == "datetime":
-        moments = pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="ISO8601")
+        moments: Any = pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="ISO8601")
         moments = moments.dt.tz_localize(None) if column["naive"] else moments
         objects = _holds_objects(column)
         return pd.Series([null if m is pd.NaT else m for m in moments], dtype=object) if objects else moments

@@ -79,8 +79,8 @@ def _signature(manifest: ModelManifest) -> dict[str, Any]:
     if _takes_array(manifest):
         inputs = [_tensor(manifest.artifact.input_dtype, len(signature.inputs))]
     elif signature.format is RowFormat.TEXTS:  # without a name, MLflow takes a list of texts, too
-        aliases = signature.inputs[0].aliases
-        inputs = [{"type": "string", **({"name": aliases[0]} if aliases else {}), "required": True}]
+        name = _text_name(manifest)
+        inputs = [{"type": "string", **({"name": name} if name else {}), "required": True}]
     else:
         floats = "float" if manifest.artifact.input_dtype is InputDtype.FLOAT32 else "double"
         types = {**_TYPES, Kind.NUMBER: floats}
@@ -89,6 +89,12 @@ def _signature(manifest: ModelManifest) -> dict[str, Any]:
             for field in signature.inputs
         ]
     return {"signature": {"inputs": json.dumps(inputs), "outputs": _outputs(manifest), "params": None}}
+
+
+def _text_name(manifest: ModelManifest) -> str | None:
+    """Return the name that the texts had where the model comes from."""
+    is_text = manifest.signature.format is RowFormat.TEXTS
+    return next(iter(manifest.signature.inputs[0].aliases), None) if is_text else None
 
 
 def _outputs(manifest: ModelManifest) -> str | None:
@@ -117,13 +123,15 @@ def _example(manifest: ModelManifest) -> Any:
     example: Mapping[str, Any] = manifest.example
     if manifest.signature.format is RowFormat.RECORDS:
         return [example]
-    row = [example.get(name) for name in manifest.signature.names]
-    return {"inputs": [row]} if _takes_array(manifest) else {"columns": manifest.signature.names, "data": [row]}
+    inputs = manifest.signature.inputs
+    row = [example.get(field.name) for field in inputs]
+    names = [_text_name(manifest) or field.name for field in inputs]
+    return [row] if _takes_array(manifest) else {"columns": names, "data": [row]}
 
 
 def _form_of_example(manifest: ModelManifest) -> dict[str, str]:
     if manifest.signature.format is RowFormat.RECORDS:
         return {"type": "json_object"}
     if _takes_array(manifest):
-        return {"type": "ndarray", "format": "tf-serving"}
+        return {"type": "ndarray"}
     return {"type": "dataframe", "pandas_orient": "split"}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
@@ -35,7 +36,7 @@ COLUMNS = {"age": "integer", "member": "boolean", "city": "string", "km": "numbe
 
 def declared(columns: dict[str, str], **nullable: bool) -> list[dict[str, Any]]:
     return [
-        {"name": name, "kind": kind, **({"nullable": True} if nullable.get(name) else {})}
+        {"name": name, "kind": kind, **({"nullable": nullable[name]} if name in nullable else {})}
         for name, kind in columns.items()
     ]
 
@@ -72,6 +73,21 @@ def test_a_declared_kind_is_that_of_a_step_that_tells_nothing(tmp_path: Path) ->
     assert kinds(tried(tmp_path, model.fit(frame, y), declared({"code": "string"}), sample)) == {"code": "string"}
 
 
+class Total(BaseEstimator):
+    """Takes columns by their names, and was fitted on nothing that has some."""
+
+    n_features_in_ = 2
+
+    def predict(self, X: Any) -> Any:
+        return X["a"].to_numpy() + 2 * X["b"].to_numpy()
+
+
+def test_code_of_the_users_own_gets_the_declared_columns_by_their_names(tmp_path: Path) -> None:
+    draft = tried(tmp_path, Total(), declared({"b": "number", "a": "integer"}))
+    assert draft.artifact.input_format is InputFormat.DATAFRAME
+    assert kinds(draft) == {"b": "number", "a": "integer"}
+
+
 def test_null_is_taken_where_it_is_declared_and_the_model_answers_it(tmp_path: Path) -> None:
     forest = RandomForestClassifier(3).fit(pd.DataFrame(X, columns=["a", "b"]), y)
     draft = tried(tmp_path, forest, declared({"a": "number", "b": "number"}, a=True))
@@ -79,6 +95,15 @@ def test_null_is_taken_where_it_is_declared_and_the_model_answers_it(tmp_path: P
     linear = LogisticRegression().fit(pd.DataFrame(X, columns=["a", "b"]), y)
     draft = tried(tmp_path, linear, declared({"a": "number", "b": "number"}, a=True))
     assert not draft.signature.inputs[0].nullable
+
+
+def test_null_is_refused_where_that_is_declared_although_the_model_takes_nan(tmp_path: Path) -> None:
+    forest = RandomForestClassifier(3).fit(pd.DataFrame(X, columns=["a", "b"]), y)
+    draft = tried(tmp_path, forest, declared({"a": "number", "b": "number"}, a=False))
+    assert [field.nullable for field in draft.signature.inputs] == [False, True]
+    sample = "a,b\n1,2\n,3\n"  # rows of the model show more
+    draft = tried(tmp_path, forest, declared({"a": "number", "b": "number"}, a=False), sample)
+    assert [field.nullable for field in draft.signature.inputs] == [True, True]
 
 
 def test_columns_that_the_model_was_not_fitted_on_are_refused(tmp_path: Path) -> None:

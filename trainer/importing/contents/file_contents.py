@@ -32,15 +32,15 @@ _REMEDY = "put the model into a class whose predict applies it, or save the mode
 
 @dataclass(frozen=True)
 class FileContents:
-    """`alone`: the file holds only the estimator. `kinds` are the known kinds of columns, `nullable` those declared to
-    be; `warnings` are about objects beside the model."""
+    """`alone`: the file holds only the estimator. `kinds` are the known kinds of columns, `nullable` says which may be
+    null, as far as that is declared; `warnings` are about objects beside the model."""
 
     estimator: Any
     alone: bool = True
     columns: tuple[str, ...] | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    nullable: frozenset[str] = frozenset()
+    nullable: Mapping[str, bool] = field(default_factory=dict)
 
 
 def find_model(thing: Any) -> FileContents:
@@ -71,7 +71,7 @@ def with_declared_columns(contents: FileContents, columns: Sequence[Mapping[str,
         contents,
         columns=names,
         kinds={column["name"]: Kind(column["kind"]) for column in columns},
-        nullable=frozenset(column["name"] for column in columns if column.get("nullable")),
+        nullable={column["name"]: column["nullable"] for column in columns if "nullable" in column},
     )
 
 

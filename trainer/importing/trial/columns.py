@@ -44,7 +44,8 @@ class InputColumn:
     """Whether all its numbers are whole, so that it may have been fitted on integers."""
     whole: Kind | None
     """INTEGER or NUMBER if the estimator shows which it was fitted on."""
-    nulls: PossibleNulls
+    nulls: PossibleNulls | None
+    """None: it may not be null."""
     undecided: bool = False
     """Whether the estimator takes several kinds in it and answers differently."""
 
@@ -75,7 +76,8 @@ def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None
     shown_kind = told if {hint.kind, told} <= _NUMERIC else hint.kind  # a scaler takes integers and booleans, too
     known = shown_kind or told or (sample and sample.kind(name)) or hint.fill
     kind = known or Kind.NUMBER
-    nullable = hint.nullable or name in contents.nullable or bool(sample and sample.nullable(name))
+    has_nulls = bool(sample and sample.nullable(name))
+    nullable = has_nulls or contents.nullable.get(name, hint.nullable)
     sampled = {*sample.nulls.get(name, ())} if sample else set()
     values = hint.values if hint.kind is kind or (hint.kind is None and kind is Kind.NUMBER) else ()
     values = values or MADE_UP[kind]
@@ -99,7 +101,7 @@ def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None
         and name not in contents.kinds
         and (sample.whole(name) if sample else all(float(str(value)).is_integer() for value in values)),
         whole=None if hint.whole is None else Kind.INTEGER if hint.whole else Kind.NUMBER,
-        nulls=PossibleNulls.of(kind, hint, sampled),
+        nulls=PossibleNulls.of(kind, hint, sampled) if nullable or contents.nullable.get(name, True) else None,
     )
 
 

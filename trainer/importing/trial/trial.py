@@ -60,7 +60,7 @@ class Reading:
     """One way in which an estimator may take rows. `rows` are some to try it with.
 
     `doubtful` columns may have been fitted on integers; `shown` has the kinds of numbers that the estimator shows,
-    `nulls` what a null of each column may be.
+    `nulls` what a null of each column may be, None if it may not be null.
     """
 
     format: RowFormat
@@ -70,7 +70,7 @@ class Reading:
     doubtful: Collection[str] = ()
     shown: dict[str, Kind] = field(default_factory=dict)
     remarks: Sequence[Remark] = ()
-    nulls: dict[str, PossibleNulls] = field(default_factory=dict)
+    nulls: dict[str, PossibleNulls | None] = field(default_factory=dict)
 
 
 def readings(contents: FileContents, sample: Sample | None) -> Iterator[Reading]:
@@ -118,6 +118,8 @@ def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading
     """Yield the possible kinds of the columns; doubtful ones may be integers."""
     estimator = contents.estimator
     columns, unused, formats = columns_of(contents, sample), inputs.unused(estimator), _formats(estimator)
+    if contents.columns and may_matter(estimator):  # code of the user's own may take them by their names
+        formats = [*dict.fromkeys((*formats, InputFormat.DATAFRAME))]
     if sample is None and formats[0] is InputFormat.DATAFRAME and may_matter(estimator):
         columns = with_tried_kinds(estimator, columns, unused)
     doubtful = {column.field.name for column in columns if column.doubtful} if may_matter(estimator) else set()
