@@ -87,5 +87,6 @@ def _code() -> Mapping[str, str]:
     """Return the sources of what artifacts name and of the loader; this process only copies them."""
     package = mlflow_model.LOADER.partition(".")[0]
     spec = find_spec(package)
-    (folder,) = (spec and spec.submodule_search_locations) or [package]
-    return {f"code/{package}/{file.name}": file.read_text() for file in sorted(Path(folder).glob("*.py"))}
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{package} is not beside the gateway")
+    return {f"code/{package}/{file.name}": file.read_text() for file in sorted(Path(spec.origin).parent.glob("*.py"))}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,11 +121,12 @@ def test_a_key_that_may_only_predict_gets_plain_types(settings: Settings, monkey
 
 
 def test_a_version_is_exported_into_a_new_folder(server: Gateway, tmp_path: Path) -> None:
-    mg, folder = Client(server.address, timeout=60), tmp_path / "out"
+    (tmp_path / "here").mkdir()
+    mg, folder = Client(server.address, timeout=60), tmp_path / "here/out"
     assert mg.export("sum@1", folder) == folder
     manifest = json.loads((folder / "data/manifest.json").read_text())
     assert (manifest["name"], manifest["version"]) == ("sum", 1)
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in folder.parent.iterdir()] == ["out"]
     with pytest.raises(modelgate.ModelgateError, match="out is there, and not an empty folder; name a new one"):
         mg.export("sum", folder)
     (tmp_path / "empty").mkdir()
@@ -135,24 +134,6 @@ def test_a_version_is_exported_into_a_new_folder(server: Gateway, tmp_path: Path
     with pytest.raises(modelgate.NotFound, match="no version or alias '7'"):
         mg.export("sum@7", tmp_path / "none")
     assert not (tmp_path / "none").exists()
-
-
-def test_an_export_that_breaks_off_leaves_nothing_and_no_member_leads_out_of_the_folder(
-    server: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mg, whole = Client(server.address, timeout=60), io.BytesIO()
-    with zipfile.ZipFile(whole, "w") as archive:
-        archive.writestr("../../outside", "x")
-        archive.writestr("/absolute", "x")
-    (tmp_path / "here").mkdir()
-    monkeypatch.setattr(mg, "stream", lambda _: iter([whole.getvalue()[:-30]]))
-    with pytest.raises(modelgate.Unreachable, match="the export of sum arrived incomplete"):
-        mg.export("sum", tmp_path / "here/out")
-    assert list((tmp_path / "here").iterdir()) == []
-    monkeypatch.setattr(mg, "stream", lambda _: iter([whole.getvalue()]))
-    mg.export("sum", tmp_path / "here/out")
-    assert sorted(path.name for path in (tmp_path / "here/out").iterdir()) == ["absolute", "outside"]
-    assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
 def test_a_model_of_mlflow_needs_its_library(tmp_path: Path) -> None:
