@@ -32,6 +32,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tests.qa.clients.conftest import PROJECT, Modelgate, answered, started
 from tests.stacks.ports import free_port
 
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Keeps what a process compiles: the environment has nothing compiled, and compiling MLflow takes ten seconds."""
 RANDOM = np.random.default_rng(0)
 TABLE = pd.DataFrame(
     {
@@ -67,7 +69,7 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
     store = ("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files"))
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *store]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**os.environ, **COMPILED, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     address, end = f"http://127.0.0.1:{port}", time.monotonic() + 300
     with (
         (folder / "log").open("wb") as log,
@@ -96,6 +98,7 @@ def run(modelgate: Modelgate, tracking: str, *arguments: object) -> subprocess.C
     """Run Python with the client, and with MLflow."""
     environment = {
         **os.environ,
+        **COMPILED,
         "PYTHONPATH": str(PROJECT / "client/src"),
         "MODELGATE_URL": modelgate.address,
         "MLFLOW_TRACKING_URI": tracking,
