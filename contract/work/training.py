@@ -229,8 +229,9 @@ class RepositoryCommand:
     (`contract.model.signature_edits`). RESTORE_MODEL restores what was removed last, or what was removed with
     `version`. CHANGE_SETTINGS makes `edits` the settings of the model.
     `versions`: those of Python and the libraries of the sender, if it says so. `nulls`: what they were
-    (`contract.model.signature.Null`) in columns of the sample, by their names. `before`: the version that the
-    alias must still name, and `version` of ROLL_BACK the one that must be the previous one, if they are given.
+    (`contract.model.signature.Null`) in columns of the sample, by their names. `columns`: those that the model takes,
+    in order, each with `name`, `kind` and `nullable`. `before`: the version that the alias must still name, and
+    `version` of ROLL_BACK the one that must be the previous one, if they are given.
     IMPORT gives the new version `alias` if it passes the gate, which objects to nothing in `accept`, and unless
     `no_promote`.
     PREVIEW_TRAINING changes nothing: `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING,
@@ -254,6 +255,7 @@ class RepositoryCommand:
     training: Mapping[str, Any] | None = None
     accept: Sequence[str] | None = None
     no_promote: bool = False
+    columns: Sequence[Mapping[str, Any]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: a trainer refuses a field that it does not know."""

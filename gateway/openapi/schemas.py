@@ -286,7 +286,7 @@ SCHEMAS: Mapping[str, Schema] = {
         {"file": _FILE},
         {
             **dict.fromkeys(("sample", "code", "signature"), _FILE),
-            **dict.fromkeys(("versions", "nulls", "alias", "promote", "accept"), TEXT),
+            **dict.fromkeys(("versions", "nulls", "columns", "alias", "promote", "accept"), TEXT),
         },
     ),
     "ModelVersion": record(_VERSION),

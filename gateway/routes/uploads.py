@@ -12,9 +12,10 @@ from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Response, request
 
-from contract.json_objects import WrongValue
+from contract.json_objects import BOOLEAN, MAX_NAME, ListOf, Object, WrongValue, one_of, repeated, text
 from contract.model.repository import Repository
-from contract.model.signature import Null
+from contract.model.signature import Kind, Null
+from contract.rows.instances import MAX_NAMES
 from contract.wording import shown
 from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
@@ -25,6 +26,7 @@ from gateway.http.media_types import AS_JSON, MULTIPART, is_json, media_type, un
 from gateway.http.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, Answer, Operation
 from gateway.http.rules import BodyLimit
 from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import read_valid
 from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
 from gateway.protocols.training_requests import accepted, alias
@@ -43,7 +45,9 @@ _MOST_VERSIONS, _LONGEST_VERSION = 20, 64
 _NULLS = "nulls"
 """The field with what the nulls in columns of the sample were, as an object of lists."""
 _NULL_WORDS = list(map(str, Null))
-_FIELDS = (_VERSIONS, _NULLS, "alias", "promote", "accept")
+_COLUMNS = "columns"
+"""The field with the columns that the model takes, as a list of objects."""
+_FIELDS = (_VERSIONS, _NULLS, _COLUMNS, "alias", "promote", "accept")
 
 
 EDIT_BODY = BodyLimit.of_request(1024)
@@ -135,6 +139,7 @@ def _command(model: str, form: Upload) -> RepositoryCommand:
         upload_name=form.client_names["file"] or None,
         versions=_versions(form.fields[_VERSIONS]) if _VERSIONS in form.fields else None,
         nulls=_nulls(form.fields[_NULLS]) if _NULLS in form.fields else None,
+        columns=_columns(form.fields[_COLUMNS]) if _COLUMNS in form.fields else None,
         **_promotion(form.fields),
     )
 
@@ -152,8 +157,8 @@ def _promotion(fields: Mapping[str, str]) -> dict[str, Any]:
     return {"alias": named, "no_promote": promote == "false", "accept": accept or None}
 
 
-def _nulls(text: str) -> dict[str, list[str]]:
-    words = native.json_value(text.encode(errors="replace"))
+def _nulls(written: str) -> dict[str, list[str]]:
+    words = native.json_value(written.encode(errors="replace"))
     lists = [*words.values()] if isinstance(words, dict) else [None]
     valid = all(isinstance(held, list) and all(map(_NULL_WORDS.count, held)) for held in lists)
     if not isinstance(words, dict) or not valid:
@@ -162,8 +167,34 @@ def _nulls(text: str) -> dict[str, list[str]]:
     return dict(words)
 
 
-def _versions(text: str) -> dict[str, str]:
-    versions = native.json_value(text.encode(errors="replace"))
+_COLUMN = Object(
+    {
+        "name": text(MAX_NAME),
+        "kind": one_of(list(Kind), "unknown_kind", "{field} must be one of {known}; it is {value}{near}"),
+        "nullable": BOOLEAN,
+    },
+    unknown=("unknown_field", "{what} has the member {name}{near}"),
+    required=("name", "kind"),
+)
+_LIST_OF_COLUMNS = ListOf(
+    _COLUMN, 'columns must be a list such as [{{"name": "age", "kind": "number"}}]; it is {value}', 1, MAX_NAMES
+)
+
+
+def _columns(written: str) -> list[dict[str, Any]]:
+    """Return the columns that the sender declares. Raises `Problem`."""
+    declared = {_COLUMNS: native.json_value(written.encode(errors="replace"))}
+    read = read_valid(
+        declared, Object({_COLUMNS: _LIST_OF_COLUMNS}, required=[_COLUMNS]), ProblemCode.INVALID_PARAMETER
+    )
+    columns: list[dict[str, Any]] = read[_COLUMNS]
+    if (twice := repeated([column["name"] for column in columns])) is not None:
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"columns names {shown(twice)} more than once")
+    return columns
+
+
+def _versions(written: str) -> dict[str, str]:
+    versions = native.json_value(written.encode(errors="replace"))
     texts = [*versions, *versions.values()] if isinstance(versions, dict) else [None]
     short = len(texts) <= 2 * _MOST_VERSIONS and all(
         isinstance(word, str) and len(word) <= _LONGEST_VERSION for word in texts

@@ -10,12 +10,13 @@ from contract.json_objects import BOOLEAN, Object, Rule
 from contract.model.repository import CURRENT, WARN_UNUSUAL
 from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
-from gateway.http.answers import json_response
+from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import current
 from gateway.http.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import native
+from gateway.serving.model_export import open_artifact, zipped
 from gateway.serving.model_versions import ModelChanges, check_model, describe, resolve, version_summary
 
 _INDEX = Operation(
@@ -29,6 +30,13 @@ _SHOW = Operation(
     "A version of a model",
     {200: Answer("The version.", "ModelVersion")},
     problems=("503 manifest_invalid", "503 model_not_found"),
+)
+_ZIP = {"application/zip": {"type": "string", "contentMediaType": "application/octet-stream"}}
+_EXPORT = Operation(
+    "export_version",
+    "Export a version as a folder that MLflow reads",
+    {200: Answer("The folder, with its `MLmodel`, as a zip.", _ZIP)},
+    problems=("503 manifest_invalid", "503 model_not_found", "503 artifact_missing", "503 artifact_corrupt"),
 )
 _CHANGED = Answer("The state after the change.", "ModelState")
 _NOT_LOADED = ("409 not_loaded", "409 not_trusted", "503 manifest_invalid")
@@ -115,6 +123,17 @@ def blueprint(changes: ModelChanges) -> Blueprint:
     def show(name: str, version: str) -> Response:
         check_model(repository, name)
         return json_response(describe(repository.manifest(*resolve(repository, f"{name}@{version}"))))
+
+    @routes.get("/versions/<version>/export", level=Scope.PUBLISH, docs=_EXPORT)
+    def export(name: str, version: str) -> Response:
+        check_model(repository, name)
+        manifest = repository.manifest(*resolve(repository, f"{name}@{version}"))
+        artifact, is_pickle = open_artifact(repository, manifest)
+        attached = {"Content-Disposition": f'attachment; filename="{name}-{manifest.version}.zip"'}
+        pieces = zipped(manifest, artifact, is_pickle)
+        response = Response(pieces, headers={**FRESH, **attached}, content_type="application/zip")
+        response.call_on_close(artifact.close)
+        return response
 
     @routes.put("/aliases/<alias>", level=Scope.PUBLISH, docs=_MOVE, audit="move_alias")
     def move(name: str, alias: str) -> Response:

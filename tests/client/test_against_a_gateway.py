@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import modelgate
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelgate import Client
+from modelgate.mlflow_models import name_of
 from redis import Redis
 
 from contract.model.manifest import InputFormat
@@ -115,3 +118,35 @@ def test_a_key_that_may_only_predict_gets_plain_types(settings: Settings, monkey
         assert Client().model("sum").predict(pd.DataFrame({"a": [1.0], "b": [2.0]})).tolist() == [3.0]
         with pytest.raises(modelgate.Forbidden, match="scope"):
             Client().models()
+
+
+def test_a_version_is_exported_into_a_new_folder(server: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    mg, folder = Client(server.address, timeout=60), tmp_path / "here/out"
+    assert mg.export("sum@1", folder) == folder
+    manifest = json.loads((folder / "data/manifest.json").read_text())
+    assert (manifest["name"], manifest["version"]) == ("sum", 1)
+    assert [path.name for path in folder.parent.iterdir()] == ["out"]
+    with pytest.raises(modelgate.ModelgateError, match="out is there, and not an empty folder; name a new one"):
+        mg.export("sum", folder)
+    (tmp_path / "empty").mkdir()
+    assert (mg.export("sum", tmp_path / "empty") / "MLmodel").is_file()
+    with pytest.raises(modelgate.NotFound, match="no version or alias '7'"):
+        mg.export("sum@7", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_model_of_mlflow_needs_its_library(tmp_path: Path) -> None:
+    (tmp_path / "MLmodel").write_text("{}")
+    for model in ("models:/loan/3", "runs:/abc/model", tmp_path):
+        with pytest.raises(modelgate.ModelgateError, match=r"pip install 'modelgate-client\[mlflow\]'"):
+            Client("http://127.0.0.1:9").publish("loan", model)
+
+
+def test_a_model_of_mlflow_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"models:/Loan Model/3": "Loan Model", "models:/loan@champion": "loan", "runs:/abc/a/model": "model"}
+    assert {reference: name_of(reference) for reference in names} == names
+    monkeypatch.chdir(tmp_path)
+    assert name_of(".") == tmp_path.name
+    with pytest.raises(modelgate.ModelgateError, match="has an id and no name"):
+        name_of(f"models:/m-{'0' * 32}")

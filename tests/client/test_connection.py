@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import modelgate
 import pytest
+from modelgate import Client
 from modelgate.command.saving import save
 from modelgate.connection import _PIECE as PIECE
 from modelgate.connection import Connection
@@ -205,6 +207,23 @@ def test_a_download_that_cannot_go_on_is_an_error(
     script.answers = [(200, {**tag, "Content-Length": str(2 * PIECE)}, bytes(PIECE + 1)), *then]
     with pytest.raises(modelgate.Unreachable, match=words):
         list(Connection(script.url).stream("/output"))
+
+
+def test_an_incomplete_export_leaves_nothing_and_no_member_leads_out_of_its_folder(
+    script: Scripted, tmp_path: Path
+) -> None:
+    archive, folder = io.BytesIO(), tmp_path / "here/out"
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("../../outside", "x")
+        members.writestr("/absolute", "x")
+    folder.parent.mkdir()
+    script.answers = [(200, {}, archive.getvalue()[:-30]), (200, {}, archive.getvalue())]
+    with pytest.raises(modelgate.Unreachable, match="the export of sum arrived incomplete"):
+        Client(script.url).export("sum", folder)
+    assert list(folder.parent.iterdir()) == []
+    Client(script.url).export("sum", folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["absolute", "outside"]
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
 def test_another_server_and_a_redirect_are_named(script: Scripted) -> None:

@@ -129,7 +129,13 @@ def test_a_file_that_a_page_names_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", CURRENT, ids=relative)
 def test_a_setting_that_a_page_names_exists(page: Path) -> None:
     settings = set(re.findall(r"(?m)^# ([A-Z_]+)=", example()))
-    settings |= {"HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "XDG_CONFIG_HOME"}  # the client's
+    settings |= {
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "REQUESTS_CA_BUNDLE",
+        "XDG_CONFIG_HOME",
+        "MLFLOW_TRACKING_URI",
+    }  # the client's
     settings |= {f"MODELGATE_{name}" for name in ("URL", "API_KEY", "HOME", "PROFILE", "SIGNING_KEY")}
     named = set(re.findall(r"\b(?!DAC_|OTEL_TRACES_|RECIPE_|SCHED_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
     assert named <= settings

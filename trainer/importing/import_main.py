@@ -26,7 +26,7 @@ def main(answer_file: IO[str], arguments: Mapping[str, Any]) -> None:
     try:
         if task.edit is None:
             hashes = (task.sha256, task.sample_sha256, code, task.code_sha256)
-            examined = examine(task.name, folder / FILE, rows, *hashes, task.nulls)
+            examined = examine(task.name, folder / FILE, rows, *hashes, task.nulls, task.columns)
         else:
             examined = try_edit(folder / FILE, SignatureEdit.from_json(task.edit))
         if examined.artifact is not None:

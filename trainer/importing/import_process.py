@@ -51,8 +51,8 @@ class ImportTask:
     """Examine the folder's `FILE` (and `SAMPLE`, `CODE`) as the model `name`, within these limits; 0 MB: no limit.
 
     `sha256` and the others, in hex, are those of the files: other bytes are refused. None: there is no such file.
-    `nulls`: what they were in the columns of the sample, if that is known. `edit`: `FILE` is the artifact of a version,
-    to be tried under an edited signature (`SignatureEdit`).
+    `nulls`: what they were in the columns of the sample, `columns`: those of the model, if that is known. `edit`:
+    `FILE` is the artifact of a version, to be tried under an edited signature (`SignatureEdit`).
     """
 
     name: str
@@ -63,6 +63,7 @@ class ImportTask:
     memory_mb: int
     file_mb: int
     nulls: Mapping[str, Sequence[str]] | None = None
+    columns: Sequence[Mapping[str, Any]] | None = None
     edit: Mapping[str, Any] | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from modelgate import profiles, publishing, training
+from modelgate import exporting, profiles, publishing, training
 from modelgate.connection import Connection
 from modelgate.jobs import Job, job_of
 from modelgate.models import Model
@@ -77,6 +77,7 @@ class Client(Connection):
         return restored
 
     publish = publishing.publish
+    export = exporting.export
     train = training.train
 
     def job(self, job_id: str) -> Job:

@@ -16,15 +16,17 @@ import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from modelgate import mlflow_models
 from modelgate.connection import Connection
 from modelgate.errors import ModelgateError, ModelgateWarning
 from modelgate.forms import Form
+from modelgate.mlflow_models import SavedModel
 from modelgate.progress import OnSent, counting
 from modelgate.text import visible
 
@@ -57,7 +59,8 @@ def publish(
     """Publish `model` as a new version of the model `name`, and return the answer: its `version`, the `aliases` and
     `warnings`, whether it was `promoted`, the `reason` if not, and the `verdict`. Raises `ModelgateError`.
 
-    `model`: a fitted estimator, or the name of a file that holds one. `X` and `y`: rows like those that it was fitted
+    `model`: a fitted estimator, the name of a file that holds one, or a model of MLflow: its URI, such as
+    `models:/loan/3`, or its folder. `X` and `y`: rows like those that it was fitted
     on, of which up to 1,000 are sent, evenly spread; they show what columns hold, and with `y` it gets a report.
     For a file, `sample` may be a CSV file with such rows, `code` the module with its classes, and `signature` the file
     that signs them. `signing_key`, by default `MODELGATE_SIGNING_KEY`: the file with the private key that signs, where
@@ -74,6 +77,36 @@ def publish(
     >>> mg.model("line").predict([[2.0]])
     array([5.])
     """
+    fields = {"alias": alias} if alias else {}
+    fields |= {} if promote else {"promote": "false"}
+    fields |= {"accept": json.dumps(list(accept))} if accept else {}
+    with mlflow_models.opened(model) if mlflow_models.is_mlflow(model) else nullcontext(SavedModel(model)) as saved:
+        X = saved.example if X is None else X
+        parts = _parts(name, saved.model, X, y, sample, code or saved.code)
+        key = signing_key or os.environ.get("MODELGATE_SIGNING_KEY")
+        if signature is not None:
+            parts["signature"] = (Path(signature).name, Path(signature))
+        elif key:
+            parts["signature"] = (f"{name}.sig", signature_of(name, parts, Path(key)))
+        fields |= {} if isinstance(saved.model, str | Path) else {"versions": json.dumps(versions())}
+        if "sample" in parts and sample is None and (nulls := nulls_of(X)):
+            fields["nulls"] = json.dumps(nulls)
+        form = Form({**saved.fields, **fields}, parts)
+        with counting(progress, on_sent) as count:
+            published: dict[str, Any] = client.request(
+                "POST",
+                f"/v1/models/{name}/versions",
+                data=lambda: form.open(count),
+                headers=form.headers,
+                upload=True,
+            )
+    if promote and published.get("reason"):
+        warnings.warn(visible(published["warnings"][-1]), ModelgateWarning, stacklevel=2)
+    return published
+
+
+def _parts(name: str, model: Any, X: Any, y: Any, sample: File | None, code: File | None) -> Parts:
+    """Return the files of the form."""
     is_file = isinstance(model, str | Path)
     parts: Parts = {"file": (Path(model).name, Path(model)) if is_file else (f"{name}.pkl", pickled(model))}
     if sample is not None:
@@ -82,29 +115,7 @@ def publish(
         parts["sample"] = ("sample.csv", rows)
     if code is not None:
         parts["code"] = (Path(code).name, Path(code))
-    key = signing_key or os.environ.get("MODELGATE_SIGNING_KEY")
-    if signature is not None:
-        parts["signature"] = (Path(signature).name, Path(signature))
-    elif key:
-        parts["signature"] = (f"{name}.sig", signature_of(name, parts, Path(key)))
-    fields = {} if is_file else {"versions": json.dumps(versions())}
-    fields |= {"alias": alias} if alias else {}
-    fields |= {} if promote else {"promote": "false"}
-    fields |= {"accept": json.dumps(list(accept))} if accept else {}
-    if "sample" in parts and sample is None and (nulls := nulls_of(X)):
-        fields["nulls"] = json.dumps(nulls)
-    form = Form(fields, parts)
-    with counting(progress, on_sent) as count:
-        published: dict[str, Any] = client.request(
-            "POST",
-            f"/v1/models/{name}/versions",
-            data=lambda: form.open(count),
-            headers=form.headers,
-            upload=True,
-        )
-    if promote and published.get("reason"):
-        warnings.warn(visible(published["warnings"][-1]), ModelgateWarning, stacklevel=2)
-    return published
+    return parts
 
 
 def versions() -> dict[str, str]:

@@ -88,6 +88,26 @@ def test_what_nulls_were_in_the_sample_goes_to_the_trainer(client: FlaskClient, 
     assert len(trainer.commands) == 1
 
 
+def test_the_columns_of_a_model_go_to_the_trainer(client: FlaskClient, trainer: Trainer, spool: Path) -> None:
+    columns = [{"name": "age", "kind": "integer"}, {"name": "city", "kind": "string", "nullable": True}]
+    assert client.post(URL, data=form("file", columns=json.dumps(columns))).status_code == 201
+    assert trainer.commands[0].columns == columns
+    for wrong, said in (
+        ("{}", "columns must be a list such as"),
+        ("[]", "columns must be a list such as"),
+        ('["age"]', "columns must be an object; it is 'age'"),
+        ('[{"name": "age"}]', "columns.kind must be one of number, integer"),
+        ('[{"name": "age", "kind": "long"}]', "columns.kind must be one of number, integer"),
+        ('[{"name": 3, "kind": "number"}]', "columns.name must be text"),
+        ('[{"name": "a", "kind": "number", "nullable": 1}]', "columns.nullable must be true or false"),
+        ('[{"name": "a", "kind": "number", "type": 1}]', "columns has the member 'type'"),
+        (json.dumps([columns[0], columns[0]]), "columns names 'age' more than once"),
+    ):
+        body = problem(client.post(URL, data=form("file", columns=wrong)), 400, "invalid_parameter")
+        assert said in body["detail"], body
+    assert len(trainer.commands) == 1 and files(spool) == []
+
+
 def test_the_versions_that_made_a_file_go_to_the_trainer(client: FlaskClient, trainer: Trainer, spool: Path) -> None:
     made = {"python": "3.12.1", "scikit-learn": "1.9.1"}
     assert client.post(URL, data=form("file", versions=json.dumps(made))).status_code == 201

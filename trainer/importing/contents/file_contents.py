@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,7 @@ from trainer.importing import Refused
 from trainer.importing.contents.containers import compose, flattened, labels_of
 from trainer.importing.files.packages import not_served
 from trainer.importing.files.reasons import of_other_library
+from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.outputs import answers_rows, only_fits
 from trainer.importing.other_libraries import as_estimator
 from trainer.importing.other_libraries.described import exact_kind
@@ -31,14 +32,15 @@ _REMEDY = "put the model into a class whose predict applies it, or save the mode
 
 @dataclass(frozen=True)
 class FileContents:
-    """`alone`: the file holds only the estimator. `kinds` are the known kinds of columns; `warnings` are about objects
-    beside the model."""
+    """`alone`: the file holds only the estimator. `kinds` are the known kinds of columns, `nullable` says which may be
+    null, as far as that is declared; `warnings` are about objects beside the model."""
 
     estimator: Any
     alone: bool = True
     columns: tuple[str, ...] | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    nullable: Mapping[str, bool] = field(default_factory=dict)
 
 
 def find_model(thing: Any) -> FileContents:
@@ -53,6 +55,24 @@ def find_model(thing: Any) -> FileContents:
     if isinstance(thing, list | tuple):
         return _from_container({str(key): value for key, value in enumerate(thing)}, type(thing).__name__)
     raise Refused(_no_model(thing))
+
+
+def with_declared_columns(contents: FileContents, columns: Sequence[Mapping[str, Any]]) -> FileContents:
+    """Return `contents` with the columns that the sender of the file declares, each with `name`, `kind` and `nullable`.
+    Raises `Refused` if the model was fitted on others."""
+    names = tuple(column["name"] for column in columns)
+    fitted = inputs.names(contents.estimator, names)
+    if fitted and {*fitted} != {*names}:
+        raise Refused(
+            f"was fitted on {listed(fitted)}, and the columns that are declared for it are {listed(names)}; declare"
+            " those that it was fitted on"
+        )
+    return replace(
+        contents,
+        columns=names,
+        kinds={column["name"]: Kind(column["kind"]) for column in columns},
+        nullable={column["name"]: column["nullable"] for column in columns if "nullable" in column},
+    )
 
 
 def _refuse_other_libraries(thing: Any) -> None:

@@ -55,12 +55,13 @@ def import_file(
     forks: Forks | None = None,
     versions: Mapping[str, str] | None = None,
     nulls: Mapping[str, Sequence[str]] | None = None,
+    columns: Sequence[Mapping[str, Any]] | None = None,
 ) -> ModelManifest:
     """Publish `file` as a version of the model `name`, tried with the rows of the CSV file `sample`. `code` is a file
     of Python with the classes that a pickle names and does not hold. `called`: a name for the file in messages, if its
     own means nothing to the user. `versions`: those of Python and the libraries that made it, if known. `nulls`: what
-    they were in the columns of the sample (`Null`), if known. It is examined and verified by `forks`, or else by forks
-    of its own.
+    they were in the columns of the sample (`Null`), if known. `columns`: those that the model takes, each with `name`,
+    `kind` and `nullable`, if known. It is examined and verified by `forks`, or else by forks of its own.
 
     No alias moves. Raises `ModelgateError` with the cause and a remedy: `not_signed` where imports have to be
     signed and `signature` is not that of `file`, `sample` and `code`, else `not_published`. Nothing of the file is
@@ -77,7 +78,8 @@ def import_file(
             parts = _copied_parts(settings, folder, file, sample, code)
             check(settings, name, parts, None if signature is None else _signature(signature))
             _check_python(folder / FILE, versions or {})
-            result = _examined(settings, name, parts, folder, f"{called}{_made_with(versions or {})}", own_forks, nulls)
+            told = {"nulls": nulls, "columns": columns}
+            result = _examined(settings, name, parts, folder, f"{called}{_made_with(versions or {})}", own_forks, told)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             if hashlib.sha256(data).hexdigest() != result.sha256:
@@ -112,7 +114,7 @@ def import_upload(
         raise ModelgateError(Code.NOT_PUBLISHED, f"the upload {error}") from None
     called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
     try:
-        told: dict[str, Any] = {"versions": command.versions, "nulls": command.nulls}
+        told: dict[str, Any] = {"versions": command.versions, "nulls": command.nulls, "columns": command.columns}
         manifest = import_file(settings, command.model, file, sample, signature, called, code, forks, **told)
         return then(manifest, sample)
     finally:
@@ -187,15 +189,15 @@ def _examined(
     folder: Path,
     called: str,
     forks: Forks,
-    nulls: Mapping[str, Sequence[str]] | None,
+    told: Mapping[str, Any],
 ) -> ImportResult:
-    """Examine the files in `folder`. Raises `Refused` and OSError."""
+    """Examine the files in `folder`; `told` is what `ImportTask` has of their sender. Raises `Refused` and OSError."""
     if recognise(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
     if CODE_PART in parts and settings.pickle == "deny":
         raise Refused("has code beside it, and PICKLE=deny runs none; import the skops file without it")
     limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-    task = ImportTask(name, parts[PART], parts.get(SAMPLE_PART), parts.get(CODE_PART), *limits, nulls)
+    task = ImportTask(name, parts[PART], parts.get(SAMPLE_PART), parts.get(CODE_PART), *limits, **told)
     result = examine_in_process(folder, task, forks)
     source = f"not known; imported: {result.draft.training_data.source}, from {called}"
     training_data = dataclasses.replace(result.draft.training_data, source=source, fingerprint=parts[PART])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -30,6 +30,8 @@ MADE_UP: dict[Kind, tuple[Value, ...]] = {
     Kind.DATETIME: ("2026-01-02T03:04:05+00:00", "2026-02-03T04:05:06+00:00"),
 }
 
+_NUMERIC = {Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN}
+
 
 @dataclass(frozen=True)
 class InputColumn:
@@ -42,7 +44,8 @@ class InputColumn:
     """Whether all its numbers are whole, so that it may have been fitted on integers."""
     whole: Kind | None
     """INTEGER or NUMBER if the estimator shows which it was fitted on."""
-    nulls: PossibleNulls
+    nulls: PossibleNulls | None
+    """None: it may not be null."""
     undecided: bool = False
     """Whether the estimator takes several kinds in it and answers differently."""
 
@@ -69,9 +72,12 @@ def _no_request_holds(name: str, kind: str) -> str:
 
 def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None) -> InputColumn:
     sample = sample if sample and name in sample.columns else None
-    known = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name)) or hint.fill
+    told = contents.kinds.get(name)
+    shown_kind = told if {hint.kind, told} <= _NUMERIC else hint.kind  # a scaler takes integers and booleans, too
+    known = shown_kind or told or (sample and sample.kind(name)) or hint.fill
     kind = known or Kind.NUMBER
-    nullable = hint.nullable or bool(sample and sample.nullable(name))
+    has_nulls = bool(sample and sample.nullable(name))
+    nullable = has_nulls or contents.nullable.get(name, hint.nullable)
     sampled = {*sample.nulls.get(name, ())} if sample else set()
     values = hint.values if hint.kind is kind or (hint.kind is None and kind is Kind.NUMBER) else ()
     values = values or MADE_UP[kind]
@@ -95,7 +101,7 @@ def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None
         and name not in contents.kinds
         and (sample.whole(name) if sample else all(float(str(value)).is_integer() for value in values)),
         whole=None if hint.whole is None else Kind.INTEGER if hint.whole else Kind.NUMBER,
-        nulls=PossibleNulls.of(kind, hint, sampled),
+        nulls=PossibleNulls.of(kind, hint, sampled) if nullable or contents.nullable.get(name, True) else None,
     )
 
 
@@ -125,6 +131,16 @@ def borrowed_columns_remarks(estimator: Any) -> list[Remark]:
             " others, import it again with a sample"
         )
         for inside in holders
+    ]
+
+
+def other_kind_remarks(columns: Sequence[InputColumn], told: Mapping[str, Kind]) -> list[Remark]:
+    """Return a remark for each column that the model was fitted on as another kind than is said of it."""
+    kinds = [(column.field.name, column.field.kind, told.get(column.field.name)) for column in columns]
+    return [
+        Remark(f"{shown(name)} is said to be a {other}, and the model was fitted on a {kind}: it takes a {kind}")
+        for name, kind, other in kinds
+        if other not in (None, kind)
     ]
 
 

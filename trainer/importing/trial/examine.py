@@ -22,7 +22,7 @@ from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.skops_files import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused
-from trainer.importing.contents.file_contents import FileContents, find_model
+from trainer.importing.contents.file_contents import FileContents, find_model, with_declared_columns
 from trainer.importing.files import formats, own_code, reasons
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs import sample
@@ -52,16 +52,20 @@ def examine(
     code: Path | None = None,
     code_sha256: str | None = None,
     nulls: Mapping[str, Sequence[str]] | None = None,
+    columns: Sequence[Mapping[str, Any]] | None = None,
 ) -> Examined:
     """Examine a file, with rows to try it on and the code of its classes, if there are any. `nulls`: what they were in
-    the columns of these rows (`Null`), if that is known. Raises `Refused` with the cause and what to do, and
-    `MemoryError`. Only bytes with these hashes, in hex, are used."""
+    the columns of these rows (`Null`), if that is known; `columns`: those of the model, each with `name`, `kind` and
+    `nullable`. Raises `Refused` with the cause and what to do, and `MemoryError`. Only bytes with these hashes, in hex,
+    are used."""
     sample_rows = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)), nulls)
     source = None if code is None else _bytes(code, code_sha256)
     data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)
     thing, made_with, code_module = _read(plain, artifact_format, source)
     contents = _adapted(_found(thing))
+    if columns:
+        contents = with_declared_columns(contents, columns)
     if code_module or formats.made_by_dill(plain):
         artifact_format = ArtifactFormat.CLOUDPICKLE
         contents = dataclasses.replace(contents, alone=False)

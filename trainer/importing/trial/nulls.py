@@ -72,7 +72,8 @@ class PossibleNulls:
 @dataclasses.dataclass(frozen=True)
 class ChosenNulls:
     """A draft with what a null is in each input, the rows with which it can be tried, and remarks. `refused` are the
-    inputs that take no null: it is answered differently, and nothing shows which of them they were fitted on."""
+    inputs that take no null: they may not be null, or it is answered differently, and nothing shows which of them they
+    were fitted on."""
 
     draft: ManifestDraft
     rows: list[Row]
@@ -84,20 +85,21 @@ def choose_nulls(
     estimator: Any,
     draft: ManifestDraft,
     rows: Sequence[Row],
-    possible: Mapping[str, PossibleNulls],
+    possible: Mapping[str, PossibleNulls | None],
     doubtful: Collection[str] = (),
 ) -> ChosenNulls:
     """Choose what a null is in each input that may be null; `doubtful` ones may hold integers, which NaN makes floats.
-    Raises `Refused` if no row is left without a null that is refused."""
+    Those that are None in `possible` may not be null. Raises `Refused` if no row is left without a null that is
+    refused."""
     signature, names = draft.signature, draft.signature.names
     if signature.format is not RowFormat.TABLE:
         return ChosenNulls(draft, list(rows))
     wanted = [position for position, field in enumerate(signature.inputs) if field.nullable]
     wanted += _that_may_be_nan(estimator, signature)
-    columns = [(position, possible[names[position]]) for position in wanted]
+    columns = [(position, nulls) for position in wanted if (nulls := possible[names[position]])]
     if draft.artifact.input_format is InputFormat.ARRAY:
         columns = [(position, nulls.in_array()) for position, nulls in columns]
-    tried = with_integers(draft, {names[position] for position in wanted if names[position] in doubtful})
+    tried = with_integers(draft, {names[position] for position, _ in columns if names[position] in doubtful})
     choices = dict(_NullTrial(estimator, tried, as_requested(tried, rows)).settle(columns))
     unknown = sorted(position for position, (null, _) in choices.items() if null is None)
     kept = [row for row in rows if all(row[position] is not None for position in unknown)]
@@ -113,7 +115,8 @@ def choose_nulls(
             mixed.setdefault(null, []).append(names[position])
     remarks += [mixed_nulls(columns, null) for null, columns in mixed.items()]
     kept *= 2 if len(kept) == 1 else 1
-    return ChosenNulls(_with_inputs(draft, fields), kept, {names[position] for position in unknown}, remarks)
+    refused = {name for name, nulls in possible.items() if nulls is None} | {names[position] for position in unknown}
+    return ChosenNulls(_with_inputs(draft, fields), kept, refused, remarks)
 
 
 def with_nulls_that_work(

@@ -36,6 +36,7 @@ from trainer.importing.trial.columns import (
     borrowed_columns_remarks,
     columns_of,
     leading_blank_remarks,
+    other_kind_remarks,
     text_column,
     unknown_kind_remarks,
     without_target,
@@ -59,7 +60,7 @@ class Reading:
     """One way in which an estimator may take rows. `rows` are some to try it with.
 
     `doubtful` columns may have been fitted on integers; `shown` has the kinds of numbers that the estimator shows,
-    `nulls` what a null of each column may be.
+    `nulls` what a null of each column may be, None if it may not be null.
     """
 
     format: RowFormat
@@ -69,7 +70,7 @@ class Reading:
     doubtful: Collection[str] = ()
     shown: dict[str, Kind] = field(default_factory=dict)
     remarks: Sequence[Remark] = ()
-    nulls: dict[str, PossibleNulls] = field(default_factory=dict)
+    nulls: dict[str, PossibleNulls | None] = field(default_factory=dict)
 
 
 def readings(contents: FileContents, sample: Sample | None) -> Iterator[Reading]:
@@ -88,9 +89,11 @@ def readings(contents: FileContents, sample: Sample | None) -> Iterator[Reading]
 def _of_texts(contents: FileContents, sample: Sample | None, vectorizers: Sequence[Any]) -> Iterator[Reading]:
     text = words.TEXT
     rows: list[Row] = [(text,) for text in words.texts_to_try(vectorizers, GOLDEN_ROWS)]
-    column = text_column(contents.estimator, sample) if sample else None
-    if sample and column:
+    known = contents.columns or ()
+    column = text_column(contents.estimator, sample) if sample else known[0] if len(known) == 1 else None
+    if column:
         text = dataclasses.replace(text, aliases=(column,) if column != text.name else ())
+    if sample and column:
         rows = _rows_of_sample(Signature((text,), (), format=RowFormat.TEXTS), sample)
     if not sample or column:
         formats = [InputFormat.TEXTS, InputFormat.SERIES]
@@ -115,13 +118,15 @@ def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading
     """Yield the possible kinds of the columns; doubtful ones may be integers."""
     estimator = contents.estimator
     columns, unused, formats = columns_of(contents, sample), inputs.unused(estimator), _formats(estimator)
+    if contents.columns and may_matter(estimator):  # code of the user's own may take them by their names
+        formats = [*dict.fromkeys((*formats, InputFormat.DATAFRAME))]
     if sample is None and formats[0] is InputFormat.DATAFRAME and may_matter(estimator):
         columns = with_tried_kinds(estimator, columns, unused)
     doubtful = {column.field.name for column in columns if column.doubtful} if may_matter(estimator) else set()
     shown = {column.field.name: column.whole for column in columns if column.whole}
     nulls = {column.field.name: column.nulls for column in columns}
     borrowed = [] if sample or contents.columns else borrowed_columns_remarks(estimator)
-    of_columns = [*borrowed, *leading_blank_remarks(columns)]
+    of_columns = [*borrowed, *other_kind_remarks(columns, contents.kinds), *leading_blank_remarks(columns)]
     used = [column for column in columns if column.field.name not in unused]
     # Another member of an ensemble may use columns that the first one drops.
     for some in (used, columns) if used and unused else (columns,):

@@ -44,7 +44,8 @@ app = typer.Typer(
 _SERVER = (server.serve, server.up, server.status, server.logs, server.down, backup.backup, upgrade.upgrade)
 _MODELS = (
     *(models.models, models.model, models.versions),
-    *(publishing.publish, publishing.promote, publishing.rollback, publishing.remove, publishing.restore),
+    *(publishing.publish, publishing.promote, publishing.rollback, publishing.export),
+    *(publishing.remove, publishing.restore),
     *(trainings.train, trainings.schedule, models.report),
 )
 _JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)

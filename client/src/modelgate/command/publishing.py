@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from modelgate import mlflow_models
 from modelgate.command.backup import Folder, save_or_restore
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.models import Name, split
@@ -25,7 +26,14 @@ Force = Annotated[bool, flag("Even if its gate refused it or no worker can load 
 
 def publish(
     session: Session,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A pickle, joblib, cloudpickle or skops file.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A pickle, joblib, cloudpickle or skops file; or a model of MLflow: its folder, or a URI such as"
+            " models:/loan/3.",
+        ),
+    ],
     name: Annotated[str | None, option("The name of the model; by default that of the file.", metavar="MODEL")] = None,
     code: Annotated[Path | None, option("The script or module that defines the model's classes.", metavar="PY")] = None,
     sample: Annotated[
@@ -70,15 +78,32 @@ def publish(
         raise typer.Exit(ExitCode.NOT_PROMOTED)
 
 
-def _beside(file: Path) -> Path | None:
+def _beside(file: str) -> Path | None:
     """Return the signature that lies beside a file, if there is one."""
-    signature = file.with_name(f"{file.name}.sig")
+    signature = Path(f"{file}.sig")
     return signature if signature.exists() else None
 
 
-def likely_name(file: Path) -> str:
-    """Return the name of a model for a file, as the inbox makes it: `Loan Model.pkl` becomes `loan_model`."""
-    return re.sub(r"[^a-z0-9_-]+", "_", file.name.partition(".")[0].lower()).strip("_-")[:64]
+def likely_name(file: str) -> str:
+    """Return the name of a model for a file, as the inbox makes it: `Loan Model.pkl` becomes `loan_model`. A model of
+    MLflow keeps its own."""
+    called = mlflow_models.name_of(file) if mlflow_models.is_mlflow(file) else Path(file).name.partition(".")[0]
+    return re.sub(r"[^a-z0-9_-]+", "_", called.lower()).strip("_-")[:64]
+
+
+def export(
+    session: Session,
+    reference: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A version: loan@3 or loan@canary; loan is the current one.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+) -> None:
+    """Export a version as a folder that MLflow reads: `mlflow.pyfunc.load_model` gives the same answers.
+
+    It holds the saved model, which may be a pickle: a program that loading it runs.
+    """
+    exported = session.client.export(reference, folder)
+    session.show({"folder": str(exported)}, lambda: [f"{reference} is exported to {exported}"])
 
 
 def promote(

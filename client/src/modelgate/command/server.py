@@ -69,9 +69,9 @@ def serve(
 
         def publish_file(file: Path) -> str | None:
             """Return the name of the model, or None if it is not served."""
-            model = name or likely_name(file)
+            model = name or likely_name(str(file))
             try:
-                publish(session, file, model, code=code, sample=sample)
+                publish(session, str(file), model, code=code, sample=sample)
             except typer.Exit:
                 pass  # published, but not promoted, which `publish` has said
             except (ModelgateError, OSError) as error:
