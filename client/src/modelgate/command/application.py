@@ -13,6 +13,7 @@ import typer
 from modelgate.command import (
     audit,
     backup,
+    docs,
     doctor,
     jobs,
     keys,
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SERVER = (server.serve, server.up, server.status, server.logs, server.down, backup.backup)
+_SERVER = (server.serve, server.up, server.status, server.logs, server.down, backup.backup, docs.docs)
 _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.remove, publishing.restore),
