@@ -87,7 +87,7 @@ system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; nee
 docs: $(VENV)/dev.stamp .venv-docs/docs.stamp $(PICTURES)  ## build the documentation as a site in site/, which `modelgate docs` shows
 	@$(BIN)/python -m docs_site.gather .docs
 	@rm -rf site/$(RELEASE)
-	@.venv-docs/bin/python -m sphinx --quiet --fail-on-warning -b dirhtml -c docs_site -d .docs/doctrees .docs/pages site/$(RELEASE)
+	@.venv-docs/bin/python -m sphinx --quiet --jobs auto --fail-on-warning -b dirhtml -c docs_site -d .docs/doctrees .docs/pages site/$(RELEASE)
 	@$(BIN)/python -m docs_site.versions site
 
 wheels: docs  ## build the wheels and sdists of modelgate, its server, client and kernels into dist/

@@ -25,12 +25,13 @@ INDEXES = (DOCS / "README.md", DOCS / "adr" / "README.md")
 """The pages whose lists are the navigation."""
 
 _LISTED = re.compile(r"^- [^\[\n]*\[([^\]]+)\]\(([^)#\s]+\.md)\)", re.MULTILINE)
-_LINK = re.compile(r"(?P<code>^```.*?^```|`[^`\n]+`)|\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)", re.DOTALL | re.MULTILINE)
+_CODE = r"(?P<code>^```.*?^```|`[^`\n]+`)"
+_LINK = re.compile(_CODE + r"|\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)", re.DOTALL | re.MULTILINE)
 _FOR_THE_SITE = re.compile(r"<!-- site: (.*?) -->", re.DOTALL)
-_PICTURE = re.compile(r"!\[([^\]]+)\]\((?:\.\./)*pictures/([\w-]+)\.png\)")
+_PICTURE = re.compile(r"!\[([^\]]+)\]\((?:\.\./)?pictures/([\w-]+)\.png\)")
 _DOCSTRINGS = {
-    "reference/client-docstrings.md": ("Docstrings of the client", "modelgate"),
-    "reference/kernel-docstrings.md": ("Docstrings of the kernels", "modelgate_kernels"),
+    "client-docstrings.md": ("Docstrings of the client", "modelgate"),
+    "kernel-docstrings.md": ("Docstrings of the kernels", "modelgate_kernels"),
 }
 
 
@@ -39,14 +40,17 @@ def gather(folder: Path) -> None:
     pages = folder / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     shutil.copytree(DOCS, pages, ignore=shutil.ignore_patterns("*.md", "__pycache__"))
+    has_pictures = (folder / "pictures").is_dir()
+    if has_pictures:
+        shutil.copytree(folder / "pictures", pages / "pictures")
     places = dict(_places())
     for source, place in places.items():
-        text = _with_links(_with_site_parts(source.read_text(), folder), source, places, pages)
+        text = _with_links(_with_site_parts(source.read_text(), has_pictures), source, places, pages)
         if source in INDEXES:
             text += "".join(_toctrees(text))
         _write(pages / place, text)
-    for place, (title, module) in _DOCSTRINGS.items():
-        _write(pages / place, f"# {title}\n\n```{{eval-rst}}\n.. automodule:: {module}\n```\n")
+    for name, (title, module) in _DOCSTRINGS.items():
+        _write(pages / "reference" / name, f"# {title}\n\n```{{eval-rst}}\n.. automodule:: {module}\n```\n")
     _write(pages / "reference" / "openapi.md", openapi_page.page())
     _write(pages / "files" / "openapi.json", openapi_page.document_as_json())
 
@@ -62,22 +66,16 @@ def _places() -> Iterator[tuple[Path, Path]]:
             yield page, page.relative_to(PROJECT)
 
 
-def _with_site_parts(text: str, folder: Path) -> str:
+def _with_site_parts(text: str, has_pictures: bool) -> str:
     """Return the page with what only the site shows; a picture stands there twice, for a light and a dark page."""
 
     def part(matched: re.Match[str]) -> str:
         picture = _PICTURE.fullmatch(matched[1])
         if picture is None:
             return matched[1]
-        if not (folder / "pages" / "pictures").exists() and (folder / "pictures").is_dir():
-            shutil.copytree(folder / "pictures", folder / "pages" / "pictures")
-        return "\n\n".join(_image(*picture.groups(), mode) for mode in ("light", "dark")) if _has_pictures(folder) else ""
+        return "\n\n".join(_image(picture[1], picture[2], mode) for mode in ("light", "dark") if has_pictures)
 
     return _FOR_THE_SITE.sub(part, text)
-
-
-def _has_pictures(folder: Path) -> bool:
-    return (folder / "pictures").is_dir()
 
 
 def _image(text: str, name: str, mode: str) -> str:
@@ -86,8 +84,10 @@ def _image(text: str, name: str, mode: str) -> str:
 
 
 def _with_links(text: str, source: Path, places: dict[Path, Path], pages: Path) -> str:
-    """Return the text of `source` with links to where the pages and files are on the site. A dead link stays, and Sphinx
-    finds it."""
+    """Return the text of `source` with links to where the pages and files are on the site.
+
+    A dead link stays, and Sphinx finds it.
+    """
 
     def link(matched: re.Match[str]) -> str:
         if matched["code"]:

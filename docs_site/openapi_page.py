@@ -20,7 +20,7 @@ What `/openapi.json` of a running Modelgate says, without its models; [the docum
 
 def document_as_json() -> str:
     """Return the document of a Modelgate that has keys and no models."""
-    return json.dumps(_document(), indent=1, ensure_ascii=False)
+    return json.dumps(_document(), ensure_ascii=False)
 
 
 def page() -> str:
@@ -42,7 +42,8 @@ def _document() -> dict[str, Any]:
 
 
 def _operation(call: str, operation: Mapping[str, Any], shared: Mapping[str, Any]) -> Iterator[str]:
-    yield f"\n({operation['operationId'].lower()})=\n### `{call}`\n\n{operation['summary']}. {operation['description']}\n"
+    yield f"\n({operation['operationId'].lower()})=\n### `{call}`\n\n"
+    yield f"{operation['summary']}. {operation['description']}\n"
     if parameters := operation["parameters"]:
         yield _table("parameter", "in", "type", "what it says")
         for parameter in parameters:
@@ -62,10 +63,12 @@ def _operation(call: str, operation: Mapping[str, Any], shared: Mapping[str, Any
 def _schema(name: str, schema: Mapping[str, Any]) -> str:
     needed = schema.get("required", ())
     rows = [
-        _row(f"`{field}`" + (", required" if field in needed else ""), _type(part), part.get("description", ""))
-        for field, part in schema.get("properties", {}).items()
+        _row(
+            f"`{member}`" + (", required" if member in needed else ""), f"{_type(part)}. {part.get('description', '')}"
+        )
+        for member, part in schema.get("properties", {}).items()
     ]
-    table = _table("member", "type", "what it says") + "".join(rows) if rows else f"\n{_type(schema)}\n"
+    table = _table("member", "what it is") + "".join(rows) if rows else f"\n{_type(schema)}\n"
     return f"\n({_anchor(name)})=\n### {name}\n\n{schema.get('description', '')}\n{table}"
 
 
@@ -79,8 +82,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if values := schema.get("enum"):
         return " or ".join(f"`{json.dumps(value)}`" for value in values)
     kinds = schema.get("type", "any value")
-    words = " or ".join([kinds] if isinstance(kinds, str) else kinds)
-    return f"{words} of {_type(schema['items'])}" if "array" in words and "items" in schema else words
+    items = f"list of {_type(schema['items'])}" if "items" in schema else "list"
+    return " or ".join(items if kind == "array" else kind for kind in ([kinds] if isinstance(kinds, str) else kinds))
 
 
 def _anchor(name: str) -> str:

@@ -14,9 +14,10 @@ def write_versions(site: Path) -> None:
     names = [folder.name for folder in site.iterdir() if re.fullmatch(r"\d+(\.\d+)*", folder.name)]
     versions = sorted(names, key=lambda name: [int(part) for part in name.split(".")], reverse=True)
     (site / "versions.json").write_text(json.dumps(versions))
+    newest = versions[0]
     (site / "index.html").write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Modelgate</title>'
-        f'<meta http-equiv="refresh" content="0; url={versions[0]}/"><a href="{versions[0]}/">Modelgate {versions[0]}</a>\n'
+        f'<meta http-equiv="refresh" content="0; url={newest}/"><a href="{newest}/">Modelgate {newest}</a></html>\n'
     )
 
 

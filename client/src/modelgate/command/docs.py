@@ -54,7 +54,7 @@ def _site() -> Path:
 class _Files(SimpleHTTPRequestHandler):
     """Answers with the files of a folder, and with nothing else."""
 
-    def list_directory(self, path: object) -> None:
+    def list_directory(self, path: object) -> None:  # noqa: ARG002
         self.send_error(HTTPStatus.NOT_FOUND)
 
     def log_message(self, *args: object) -> None:
