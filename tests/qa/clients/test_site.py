@@ -47,7 +47,7 @@ class Document(HTMLParser):
         for name, value in attrs:
             if name in ("id", "name") and value:
                 self.anchors.add(value)
-            elif name == "href" and value and tag == "a":
+            elif value and (tag, name) in (("a", "href"), ("form", "action")):
                 self.links.add(value)
             elif name == "content" and value and "url=" in value:
                 self.links.add(value.partition("url=")[2])
