@@ -5,7 +5,7 @@
   const above = new URL("../", new URL(document.documentElement.dataset.content_root, location.href));
   const versions = await (await fetch(new URL("versions.json", above))).json();
   if (versions.length < 2) return;
-  const label = document.getElementById("versions"), select = label.querySelector("select");
+  const label = document.querySelector(".site-versions"), select = label.querySelector("select");
   select.replaceChildren(...versions.map(name => new Option(name, name, false, DOCUMENTATION_OPTIONS.VERSION === name)));
   select.addEventListener("change", () => { location.href = new URL(`${select.value}/`, above).href; });
   label.hidden = false;

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, expect
 from tests.qa.clients.conftest import PROJECT
 
 SITE = PROJECT / "site"
+SEVERAL_VERSIONS = len(list(SITE.glob("*/index.html"))) > 1
 pytestmark = pytest.mark.skipif(not SITE.is_dir(), reason="make docs has not been run")
 
 
@@ -116,7 +117,7 @@ def test_a_browser_finds_a_page_and_asks_nobody_else(browser: Browser, address: 
     expect(page.get_by_role("heading", level=1)).to_contain_text("Modelgate")
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background))) < 382) == (scheme == "dark")
-    expect(page.locator("#versions")).to_be_hidden()
+    expect(page.locator(".site-versions")).to_be_visible(visible=SEVERAL_VERSIONS)
     page.get_by_role("textbox", name="Search").fill("idempotency")
     page.keyboard.press("Enter")
     result = page.locator("#search-results li a").first
@@ -126,3 +127,17 @@ def test_a_browser_finds_a_page_and_asks_nobody_else(browser: Browser, address: 
     assert hosts <= {urlsplit(address).netloc, ""}
     assert complaints == []
     page.context.close()
+
+
+def test_no_page_is_wider_than_a_phone_or_a_screen(browser: Browser, documents: dict[str, Document]) -> None:
+    page = browser.new_page()
+    wide = []
+    for name in ("tutorial/", "reference/openapi/", "reference/http-api/", "bench/RESULTS/", "runbook/"):
+        (url,) = [url for url in documents if url.endswith(f"/{name}")]
+        page.goto(url)
+        for width in (400, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            if page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") > 0:
+                wide.append((url, width))
+    assert wide == []
+    page.close()
