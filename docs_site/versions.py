@@ -16,7 +16,7 @@ def write_versions(site: Path) -> None:
     (site / "versions.json").write_text(json.dumps(versions))
     newest = versions[0]
     (site / "index.html").write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Modelgate</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Modelgate</title><link rel="icon" href="data:,">'
         f'<meta http-equiv="refresh" content="0; url={newest}/"><a href="{newest}/">Modelgate {newest}</a></html>\n'
     )
 
