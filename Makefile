@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test wheels wheels-test images images-test release lock clean
+.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test docs wheels wheels-test images images-test release lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,6 +34,10 @@ BY_FILE = -n 4 --dist loadfile --no-loadscope-reorder
 # Without a pipe, whose exit code would hide a broken import contract.
 LINT = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
+RELEASE := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' contract/release.py)
+# What the tests of the pages leave behind; the last of them stands for all.
+PICTURES := .docs/pictures/traffic-dark.png
+
 # Lint runs beside the tests, which often wait, and speaks last.
 test: $(VENV)/dev.stamp test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
 	@{ $(LINT); } >$(VENV)/lint.log 2>&1 & lint=$$!; \
@@ -60,7 +64,7 @@ lint: $(VENV)/dev.stamp
 	@$(LINT)
 
 clients: $(VENV)/dev.stamp .venv-clients/clients.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
-	@timeout -s INT -k 30 $(or $(SECONDS),2100) .venv-clients/bin/python -m pytest tests/qa/clients --confcutdir tests/qa/clients \
+	@PICTURES="$(CURDIR)/.docs/pictures" timeout -s INT -k 30 $(or $(SECONDS),2100) .venv-clients/bin/python -m pytest tests/qa/clients --confcutdir tests/qa/clients \
 	  -p no:cacheprovider $(call option,-k,ONLY)
 
 soak: $(VENV)/dev.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
@@ -79,7 +83,14 @@ slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; twenty mi
 system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
 	@$(BIN)/python -m pytest tests/qa/system -rs -n 2 --dist loadfile --no-loadscope-reorder
 
-wheels: $(VENV)/dev.stamp  ## build the wheels and sdists of modelgate, its server, client and kernels into dist/
+# Strictly: a dead link, a dead anchor or a page outside the navigation fails. `make clean` keeps the pictures.
+docs: $(VENV)/dev.stamp .venv-docs/docs.stamp $(PICTURES)  ## build the documentation as a site in site/, which `modelgate docs` shows
+	@$(BIN)/python -m docs_site.gather .docs
+	@rm -rf site/$(RELEASE)
+	@.venv-docs/bin/python -m sphinx --quiet --jobs auto --fail-on-warning -b dirhtml -c docs_site -d .docs/doctrees .docs/pages site/$(RELEASE)
+	@$(BIN)/python -m docs_site.versions site
+
+wheels: docs  ## build the wheels and sdists of modelgate, its server, client and kernels into dist/
 	@for folder in client kernels . bundle; do $(BIN)/python -m build --no-isolation --outdir dist $$folder || exit; done
 
 images:  ## build the images of this version, and dist/compose.release.yml: make images [EXTRA_PACKAGES=lightgbm] [MODELGATE_IMAGES=registry/team] [ONLY="gateway worker"]
@@ -88,8 +99,17 @@ images:  ## build the images of this version, and dist/compose.release.yml: make
 images-test: $(VENV)/dev.stamp  ## build the images of two releases and change between them under load; needs a Docker engine
 	@$(BIN)/python -m pytest tests/qa/images -rs
 
-release: .venv-release/release.stamp  ## make all that a release publishes in dist/, from a clean tag; needs RELEASE_KEY
+release: docs .venv-release/release.stamp  ## make all that a release publishes in dist/, from a clean tag; needs RELEASE_KEY
 	@.venv-release/bin/python -m deploy.release
+
+$(PICTURES): $(wildcard gateway/pages/templates/*.html gateway/pages/static/*)
+	@if command -v chromium >/dev/null; then $(MAKE) --no-print-directory clients ONLY=test_pictures; \
+	  else echo "modelgate: there is no chromium here, so the site has no pictures of the pages" >&2; fi
+
+.venv-docs/docs.stamp: requirements/docs.txt | $(BIN)/python
+	@$(BIN)/python -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/docs.txt
+	@touch $@
 
 .venv-release/release.stamp: requirements/release.txt | $(BIN)/python
 	@$(BIN)/python -m venv .venv-release

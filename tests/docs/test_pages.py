@@ -27,8 +27,8 @@ def relative(page: Path) -> str:
 
 
 def prose(page: Path) -> str:
-    """The page without its blocks of code."""
-    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    """The page without its blocks of code, and without what only the site shows."""
+    return re.sub(r"^```.*?^```$|<!--.*?-->", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 def anchors(page: Path) -> set[str]:
@@ -149,3 +149,11 @@ def test_a_make_command_that_a_page_shows_exists_with_its_options(page: Path) ->
         assert f"\n{verb}:" in makefile, verb
         for option in re.findall(r"(?:^|\s)([A-Z]+)=", options):
             assert f"$({option})" in makefile or f",{option})" in makefile, (verb, option)
+
+
+@pytest.mark.parametrize("kind", ["flask", "fastapi"])
+def test_before_and_after_are_those_of_the_example(kind: str) -> None:
+    page = (DOCS / "how-to" / f"come-from-{kind}.md").read_text()
+    for name in ("before.py", "after.py"):
+        code = (PROJECT / "examples" / f"{kind}-app" / name).read_text().partition('"""\n\n')[2]
+        assert f"```python\n{code}```" in page, name

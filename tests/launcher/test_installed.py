@@ -206,6 +206,20 @@ def test_five_pickles_are_served_by_one_command_which_leaves_nothing_behind(inst
     assert not (installed.folder.parent / "data").exists()
 
 
+def test_the_first_page_of_the_documentation_shows_what_is_printed(installed: Installed) -> None:
+    page = (PROJECT / "docs" / "README.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (shown,) = re.findall(
+        r"^\$ pip install modelgate && modelgate serve loan\.pkl\n(.*?)^```", page, re.DOTALL | re.MULTILINE
+    )
+    made = installed.run("python", "-c", code)
+    assert made.returncode == 0, made.stderr
+    port = str(free_port())
+    with installed.running("modelgate", "serve", "loan.pkl", "--port", port, until_it_says="/docs"):
+        said = installed.said.replace(f":{port}", ":8080")
+    assert re.sub(r"after \S+ s", "after … s", said) == re.sub(r"after \S+ s", "after … s", shown)
+
+
 def test_a_server_ends_with_the_session_that_has_started_it_even_if_that_is_killed(installed: Installed) -> None:
     with installed.running("python", "-c", IN_A_SESSION, until_it_says="http") as (session, server):
         assert "[5.] [2.]\n3 http" in installed.said

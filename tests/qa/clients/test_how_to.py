@@ -1,4 +1,4 @@
-"""Every command of the how-to guide works as pasted."""
+"""Every command of the how-to guides for clients of other servers works as pasted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,18 @@ BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", PAGE, re.DOTALL)
 *COMMANDS, BOTO3, (_, HOOK) = BLOCKS
 
 
+AFTER = [
+    block
+    for server in ("mlflow", "bentoml", "sagemaker")
+    for block in re.findall(
+        r"```(python|sh)\n(.*?)```",
+        (PROJECT / "docs" / "how-to" / f"come-from-{server}.md").read_text().partition("## After")[2],
+        re.DOTALL,
+    )
+]
+assert len(AFTER) == 3
+
+
 def run(kind: str, code: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code] if kind == "python" else ["sh", "-ec", code]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -27,7 +39,7 @@ def output(kind: str, code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("kind", "code"), [*COMMANDS, BOTO3])
+@pytest.mark.parametrize(("kind", "code"), [*COMMANDS, BOTO3, *AFTER])
 def test_a_command(modelgate: Modelgate, kind: str, code: str) -> None:
     assert "[0]" in output(kind, code.replace("localhost:8080", modelgate.host))
 

@@ -13,6 +13,7 @@ import typer
 from modelgate.command import (
     audit,
     backup,
+    docs,
     doctor,
     jobs,
     keys,
@@ -41,7 +42,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SERVER = (server.serve, server.up, server.status, server.logs, server.down, backup.backup, upgrade.upgrade)
+_SERVER = (
+    *(server.serve, server.up, server.status, server.logs, server.down),
+    *(backup.backup, upgrade.upgrade, docs.docs),
+)
 _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.export),

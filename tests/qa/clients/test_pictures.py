@@ -1,0 +1,75 @@
+"""Makes the pictures of the pages for the documentation, in light and in the dark, into the folder `PICTURES`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, expect
+
+from tests.qa.clients.conftest import LOAN, START, Modelgate, started
+
+
+def models(page: Page) -> None:
+    page.goto("/ui")
+    expect(page.get_by_role("link", name="boston", exact=True)).to_be_visible()
+
+
+def trying(page: Page) -> None:
+    page.goto("/ui/models/loan")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.locator("#answer .answer")).to_be_visible()
+
+
+def versions(page: Page) -> None:
+    page.goto("/ui/models/loan/versions")
+    expect(page.get_by_role("link", name="Version 2", exact=True)).to_be_visible()
+
+
+def compare(page: Page) -> None:
+    page.goto("/ui/models/loan/compare?a=1&b=2")
+    expect(page.locator("svg.curves polyline")).to_have_count(4)
+
+
+def report(page: Page) -> None:
+    page.goto("/v1/models/loan/versions/1/report")
+    expect(page.locator("#answers")).to_be_visible()
+
+
+def traffic(page: Page) -> None:
+    page.goto("/ui/models/loan/traffic")
+    expect(page.get_by_text("No requests to loan")).to_be_hidden()  # counts come with the next renewal
+
+
+@pytest.fixture
+def busy(modelgate: Modelgate, tmp_path: Path) -> Iterator[Modelgate]:
+    """One with two versions of loan, and with requests."""
+    models = shutil.copytree(modelgate.models, tmp_path / "models")
+    with started(tmp_path, models, TRAIN_ON_START="none") as running:
+        address = f"{running.address}/v1/models/loan"
+        job = requests.post(f"{address}/train", headers={"Prefer": "wait=30"}, timeout=60).json()
+        while not job["completed_at"]:
+            job = requests.get(f"{running.address}/v1/jobs/{job['id']}?wait=30", timeout=START).json()
+        assert job["status"] == "succeeded", job
+        for income in range(1_000, 21_000, 500):
+            row = {**LOAN, "ApplicantIncome": income}
+            requests.post(f"{address}/predict", json=row, headers={"Prefer": "wait=30"}, timeout=60).raise_for_status()
+        yield running
+
+
+def test_pictures_of_the_pages(browser: Browser, busy: Modelgate, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("PICTURES") or tmp_path)
+    size = {"width": 1120, "height": 640}
+    page = browser.new_context(base_url=busy.address, viewport=size).new_page()
+    for open_page in (models, trying, versions, compare, report, traffic):
+        open_page(page)
+        page.evaluate("scrollTo(0, 0)")
+        for mode in ("light", "dark"):
+            page.emulate_media(color_scheme=mode, reduced_motion="reduce")
+            picture = page.screenshot(path=folder / f"{open_page.__name__}-{mode}.png", animations="disabled")
+            assert len(picture) > 10_000
+    page.context.close()
