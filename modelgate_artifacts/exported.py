@@ -49,7 +49,7 @@ def _load_pyfunc(path: str) -> ExportedModel:
     if os.environ.get("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true").lower() in ("false", "0"):
         raise ValueError("loading this model may run code, which MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false forbids")
     folder = Path(path)
-    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest = json.loads((folder / "version.json").read_bytes())
     artifact = manifest["artifact"]
     data = (folder / artifact["file"]).read_bytes()
     if hashlib.sha256(data).hexdigest() != artifact["sha256"]:

@@ -50,7 +50,7 @@ def test_an_export_has_the_artifact_its_manifest_and_the_code_that_reads_them(
     assert answer.headers["Content-Disposition"] == 'attachment; filename="sum-1.zip"'
     files = exported(client)
     assert files["data/model.joblib"] == artifact.read_bytes()
-    assert json.loads(files["data/manifest.json"]) == json.loads((artifact.parent / "manifest.json").read_text())
+    assert json.loads(files["data/version.json"]) == json.loads((artifact.parent / "manifest.json").read_text())
     sources = Path(__file__).parents[3] / "modelgate_artifacts"
     assert {name for name in files if name.startswith("code/")} == {
         f"code/modelgate_artifacts/{file.name}" for file in sources.glob("*.py")
