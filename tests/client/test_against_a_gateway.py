@@ -124,7 +124,7 @@ def test_a_version_is_exported_into_a_new_folder(server: Gateway, tmp_path: Path
     (tmp_path / "here").mkdir()
     mg, folder = Client(server.address, timeout=60), tmp_path / "here/out"
     assert mg.export("sum@1", folder) == folder
-    manifest = json.loads((folder / "data/manifest.json").read_text())
+    manifest = json.loads((folder / "data/version.json").read_text())
     assert (manifest["name"], manifest["version"]) == ("sum", 1)
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
     with pytest.raises(modelgate.ModelgateError, match="out is there, and not an empty folder; name a new one"):
