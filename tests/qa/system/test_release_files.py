@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,10 @@ def test_buildx_takes_the_targets_of_a_release() -> None:
         assert target["platforms"] == ["linux/amd64", "linux/arm64"]
         assert {kind.partition(",")[0] for kind in target["attest"]} == {"type=provenance", "type=sbom"}
         assert name not in SERVICES or target["tags"] == [f"modelgate/{name}:{VERSION}"]
+
+
+def test_an_upgrade_says_where_the_file_of_docker_compose_has_to_be(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "modelgate.command", "upgrade", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert f"in {tmp_path}, COMPOSE_FILE in .env must name the file of Modelgate" in ended.stderr
