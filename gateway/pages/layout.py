@@ -213,6 +213,12 @@ def _of_rights(caller: Key) -> Mapping[str, object]:
     return {"may": may, "here": current().environ["PATH_INFO"].encode("latin-1").decode(errors="replace")}
 
 
+def compile_templates() -> None:
+    """Compile all templates, which takes a quarter of a second. Otherwise the first visitor of each page waits."""
+    for name in _ENVIRONMENT.list_templates():
+        _ENVIRONMENT.get_template(name)
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),

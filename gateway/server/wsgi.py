@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import threading
 
 from flask import Flask
 
@@ -11,6 +12,7 @@ from broker.state.presence import StuckProcesses
 from contract.settings import Settings
 from gateway.app import create_app
 from gateway.http.exchange import log_context
+from gateway.pages.layout import compile_templates
 from gateway.server import heartbeat
 from runtime import logs
 
@@ -32,4 +34,6 @@ def application() -> Flask:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE, 20, 50)
+    # Half of the time of a start, which nobody else has to wait for.
+    threading.Thread(target=compile_templates, name="templates", daemon=True).start()
     return app

@@ -389,11 +389,15 @@ def test_an_asset_is_sent_compressed_to_a_browser_that_takes_it(browser: Browser
     assert small.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
 
 
-def test_the_first_visitor_of_a_process_waits_for_no_template() -> None:
+def test_a_process_compiles_all_templates_before_somebody_asks_for_a_page() -> None:
     program = """
+import threading
 from gateway.pages.layout import _ENVIRONMENT
 from gateway.server.wsgi import application
 application()
+for thread in threading.enumerate():
+    if thread.name == "templates":
+        thread.join()
 print({name for _, name in _ENVIRONMENT.cache} ^ set(_ENVIRONMENT.list_templates()))
 """
     environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1"}

@@ -61,6 +61,7 @@ def serve(
         raise Failed("--name, --sample and --code are about one file; serve the others by themselves", ExitCode.USAGE)
     for missing in (file for file in files if not file.is_file()):
         raise Failed(f"{missing}: there is no such file", ExitCode.USAGE)
+    local.check_server()
     began = time.monotonic()
     print("modelgate: starting a server; the first time takes longer", file=sys.stderr)
     # Ctrl-C is how it ends, and no failure.
