@@ -159,6 +159,17 @@ def test_all_wheels_are_of_one_release_and_ask_for_what_the_groups_name(wheels: 
     assert {f"modelgate-client=={VERSION}", f"modelgate-server=={VERSION}"} <= set(pinned)
 
 
+def test_the_bundle_has_the_command_because_pipx_and_uvx_look_nowhere_else(wheels: list[Path]) -> None:
+    commands = set()
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            name = next((name for name in archive.namelist() if name.endswith("entry_points.txt")), None)
+            if name and wheel.name.split("-")[0] in ("modelgate", "modelgate_client"):
+                commands.add((wheel.name.split("-")[0], archive.read(name).decode().strip()))
+    script = "[console_scripts]\nmodelgate = modelgate.command.__main__:main"
+    assert commands == {("modelgate", script), ("modelgate_client", script)}
+
+
 def test_five_pickles_are_served_by_one_command_which_leaves_nothing_behind(installed: Installed) -> None:
     folder = installed.folder
     X, y = load_iris(return_X_y=True, as_frame=True)
