@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,10 @@ pytestmark = pytest.mark.skipif(bool(why_no_docker()), reason="needs Docker")
 def test_the_compose_file_of_a_release_needs_no_checkout(tmp_path: Path) -> None:
     (tmp_path / "compose.release.yml").write_text(compose_file("1.2.3"))
     command = ["docker", "compose", "--file", "compose.release.yml", "--profile", "monitoring", "config"]
-    read = subprocess.run([*command, "--format", "json"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}  # no setting
+    read = subprocess.run(
+        [*command, "--format", "json"], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
     services = json.loads(read.stdout)["services"]
     assert not [name for name, service in services.items() if "build" in service]
     mounted = {
