@@ -143,8 +143,9 @@ def test_a_stuck_template_is_replaced_and_loads_the_next_version(site: Site, mod
 def test_a_worker_is_well_once_its_first_scorers_run(site: Site) -> None:
     worker = site.cluster.start("fresh")
     until(lambda: well(worker), "it is well")
-    assert len(worker.scorers()) == 2
-    worker.kill()
+    template = worker.template()
+    assert template and len(template.children()) == 2, "those that Redis knows a moment later"
+    worker.ready().kill()
 
 
 # Gateway
