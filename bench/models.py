@@ -40,11 +40,11 @@ from contract.model.repository import CURRENT, Repository
 from contract.model.signature import Field, Kind
 from contract.row import Value
 from scoring.artifacts import checked_bytes, library_versions, pack
+from storage.models.repository_writer import RepositoryWriter
 from trainer import recipes
 from trainer.importing.trial.examine import examine
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.recipe import Recipe, Run, Table
 from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import TrainingRows, read_table, to_rows

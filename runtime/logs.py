@@ -28,7 +28,7 @@ AUDIT = "audit"
 
 OURS = (
     *(AUDIT, "broker", "contract", "events", "gateway", "launcher", "modelgate_kernels", "runtime", "scoring"),
-    *("trainer", "worker"),
+    *("storage", "trainer", "worker"),
 )
 """The loggers that follow `LOG_LEVEL`. Libraries log from WARNING on."""
 

@@ -79,9 +79,20 @@ def test_only_the_reader_and_the_writer_of_the_model_repository_know_where_its_f
     knowing = [
         "contract/model/repository.py",
         "contract/model/version_files.py",
-        "trainer/publishing/repository_writer.py",
+        "storage/models/repository_writer.py",
     ]
-    rooms = ("broker", "contract", "events", "gateway", "launcher", "runtime", "scoring", "trainer", "worker")
+    rooms = (
+        "broker",
+        "contract",
+        "events",
+        "gateway",
+        "launcher",
+        "runtime",
+        "scoring",
+        "storage",
+        "trainer",
+        "worker",
+    )
     layout = re.compile(
         r"\b(ALIASES_FILE|VERSIONS_DIR|SETTINGS_FILE|MANIFEST_FILE|SIGNATURE_FILE|REPORT_DIR|REMOVED|STAGING)\b"
         r"|\.removed/|\.staging/|aliases\.json|settings\.json|manifest\.json"

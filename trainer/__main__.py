@@ -23,12 +23,12 @@ from contract.settings import Settings
 from contract.work.training import SIGNATURE
 from runtime import logs
 from scoring.key_files import private_key
+from storage.models.repository_writer import RepositoryWriter
 from trainer import recipes
 from trainer.arguments import parsed
 from trainer.console import print_line
 from trainer.importing.files import signatures
 from trainer.processes import hide_memory
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy, make_keys
 
 log = logging.getLogger("trainer")

@@ -7,8 +7,8 @@ import time
 from redis import Redis
 
 from broker.sides.file_tasks import ended_files
-from runtime.spool.names import FileFolder
-from runtime.spool.store import Spool
+from storage.spool.names import FileFolder
+from storage.spool.store import Spool
 
 _ENDED_FOR = 10.0
 """Seconds after the end of a job until its other files go: a Redis that is killed may forget the last second, and then

@@ -19,11 +19,11 @@ from typing import TypeVar
 from broker.sides.file_tasks import FileTask, Stage
 from contract.errors import Code, Failure, InvalidInstances, ModelgateError
 from contract.files import read_regular
-from runtime.spool.names import FileFolder
-from runtime.spool.store import Spool
 from scoring.files.codec import join_lines
 from scoring.files.plan import FilePlan, NotReadable, Steps
 from scoring.files.stages import CODECS, Part, plan, score
+from storage.spool.names import FileFolder
+from storage.spool.store import Spool
 from worker.model_cache import Model
 
 _MOST_ERRORS = 100

@@ -27,9 +27,9 @@ from contract.model.repository import Repository
 from contract.settings import MB, Settings
 from runtime.limits import limit_memory, prefer_for_oom_kill
 from runtime.outages import Outages
-from runtime.spool.store import Spool
 from runtime.tracing import start_tracing
 from scoring.pace import Pace
+from storage.spool.store import Spool
 from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane

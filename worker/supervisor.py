@@ -30,7 +30,7 @@ from contract.settings import Settings
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
 from runtime.outages import Duties
-from runtime.spool.store import Spool
+from storage.spool.store import Spool
 from worker.file_sweep import sweep_files
 from worker.process_pool import STUCK_AFTER, ProcessPool
 from worker.processes import ScorerExit

@@ -1,6 +1,6 @@
 """Reads the model repository: the only module that knows where what readers see is in it.
 
-`trainer/publishing/repository_writer.py` writes it.
+`storage/models/repository_writer.py` writes it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from gateway.http.media_types import MULTIPART, URLENCODED, check_form, file_in_
 from gateway.http.rules import SMALL_BODY
 from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.serving.spool import GatewaySpool
-from runtime.spool.store import IncomingUpload
+from storage.spool.store import IncomingUpload
 
 _MAX_PARTS, _MAX_PARTS_OF_UPLOAD = 1000, 50
 """Fields and files of one form."""

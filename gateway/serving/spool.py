@@ -22,8 +22,8 @@ from contract.errors import Code, ModelgateError
 from contract.settings import MB
 from contract.work.api_keys import Key, Quota
 from gateway.problems import Problem, ProblemCode
-from runtime.spool.names import tag_of
-from runtime.spool.store import IncomingFile, IncomingUpload, Spool, UploadTooLarge
+from storage.spool.names import tag_of
+from storage.spool.store import IncomingFile, IncomingUpload, Spool, UploadTooLarge
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
 

@@ -16,11 +16,11 @@ from contract.model.manifest import ArtifactDraft, ArtifactFormat, Golden, Input
 from contract.model.repository import CURRENT, Repository
 from contract.model.signature import Output, OutputKind, Signature
 from contract.settings import Settings
+from storage.models.repository_writer import STAGING, RepositoryWriter
 from tests.flow import estimators
 from tests.support import numbers
 from trainer.publishing.promotion import promote, roll_back
 from trainer.publishing.publish import publish
-from trainer.publishing.repository_writer import STAGING, RepositoryWriter
 
 MODEL = "swapped"
 

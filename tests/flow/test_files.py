@@ -15,7 +15,7 @@ import requests
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from contract.rows.file_formats import FileFormat
 from contract.work.jobs import FileRequest, Job, Status
-from runtime.spool.names import FileFolder
+from storage.spool.names import FileFolder
 from tests.flow import estimators
 from tests.stacks.gateways import Gateway, start_site
 from tests.stacks.redis_process import RedisProcess

@@ -22,6 +22,7 @@ from contract.settings import Settings
 from contract.work.jobs import Status
 from scoring.artifacts import load
 from scoring.trust import Trust
+from storage.models.repository_writer import RepositoryWriter
 from tests.flow import estimators
 from tests.flow.swaps import MODEL, publish_one
 from tests.qa.soak.swap import swap_under_load
@@ -31,7 +32,6 @@ from tests.support import numbers, redis_server, until, write_version
 from trainer.publishing.aliases import delete_version, move_alias
 from trainer.publishing.promotion import promote, roll_back
 from trainer.publishing.removal import remove
-from trainer.publishing.repository_writer import RepositoryWriter
 
 
 @pytest.fixture

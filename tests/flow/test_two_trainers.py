@@ -21,11 +21,11 @@ from sklearn.linear_model import LinearRegression
 
 from broker.state.load_status import LoadStatus, LoadStatusPublisher
 from contract.model.repository import Repository
+from storage.models.repository_writer import STAGING
 from tests.stacks.gateways import Gateway
 from tests.stacks.redis_process import RedisProcess
 from tests.support import PROJECT, gone, until
 from tests.trainer.trainers import GATED
-from trainer.publishing.repository_writer import STAGING
 
 CSV = b"x,y\n" + b"".join(b"%d,%d\n" % (number, 3 * number) for number in range(60))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from redis import Redis
 
 from broker.sides.file_tasks import FileTasks
-from runtime.spool.store import Spool
 from scoring.pace import Pace
+from storage.spool.store import Spool
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
 from worker.job_ends import Observer

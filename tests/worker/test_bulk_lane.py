@@ -16,9 +16,9 @@ from broker.sides.supervisor import Leases
 from contract.model.repository import Repository
 from contract.rows.file_formats import FileFormat
 from contract.work.jobs import FileRequest
-from runtime.spool.names import FileFolder
 from scoring.pace import Pace
 from scoring.trust import Trust
+from storage.spool.names import FileFolder
 from tests.support import Sum, numbers, write_version
 from tests.worker.lanes import bulk_lane
 from worker.activity import ActivityTable

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtime.spool.names import FileFolder
-from runtime.spool.store import Spool
+from storage.spool.names import FileFolder
+from storage.spool.store import Spool
 from worker.file_sweep import sweep_files
 
 LONG_AGO, JUST_NOW = "2026-01-02T03:04:05.000006Z", "2999-01-02T03:04:05.000006Z"

@@ -16,7 +16,7 @@ from broker.sides.scorer import Batch
 from contract.errors import Failure
 from contract.rows.file_formats import FileFormat
 from contract.work.jobs import FileRequest, PredictionOutcome, Status
-from runtime.spool.names import FileFolder
+from storage.spool.names import FileFolder
 from tests.support import Raises, Sum, numbers, write_version
 from tests.worker.conftest import MakeScorer, drain, job, read
 from worker.job_ends import End, EndObservers

@@ -18,14 +18,14 @@ from contract.model.repository import CURRENT
 from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
+from storage.disk import code_of
+from storage.models.repository_writer import RepositoryWriter
 from trainer import recipes
 from trainer.forks import KeptForks
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.judging import Wish, promote_if_passed
 from trainer.publishing import aliases, promotion, removal
-from trainer.publishing.disk import code_of
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.recipe import DataError
 from trainer.tables.preview import preview, read_head
 from trainer.tables.training_rows import own_data, requested_file, spelled, to_rows

@@ -27,7 +27,8 @@ from broker.sides.trainer import OwnedJob, Ownership, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from runtime.outages import Duties
-from runtime.spool.store import Spool
+from storage.models.repository_writer import DoneJobs
+from storage.spool.store import Spool
 from trainer import recipes
 from trainer.forks import TRAININGS, Forks
 from trainer.jobs.commands import CommandParts, carry_out
@@ -35,7 +36,6 @@ from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
 from trainer.processes import RECIPE_PREFIX, environment
 from trainer.program import Program
-from trainer.publishing.repository_writer import DoneJobs
 
 log = logging.getLogger("trainer")
 

@@ -23,12 +23,12 @@ from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from runtime.outages import Duties
-from runtime.spool.store import Spool
+from storage.models.repository_writer import DoneJobs, RepositoryWriter
+from storage.spool.store import Spool
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart
 from trainer.program import Program
 from trainer.publishing.removal import forget
-from trainer.publishing.repository_writer import DoneJobs, RepositoryWriter
 from trainer.publishing.signing import SigningPolicy
 
 log = logging.getLogger("trainer")

@@ -14,7 +14,7 @@ from typing import Any
 
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.repository import CURRENT, PREVIOUS, not_in_repository, valid_alias
-from trainer.publishing.repository_writer import RepositoryWriter
+from storage.models.repository_writer import RepositoryWriter
 
 MOST_KEPT = 20
 """Most versions in the history of a model."""

@@ -14,9 +14,9 @@ from contract.errors import Code, ModelgateError, version_error
 from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
 from scoring.trust import Trust
+from storage.models.repository_writer import RepositoryWriter
 from trainer.publishing import aliases
 from trainer.publishing.aliases import check_move, move_alias, previous
-from trainer.publishing.repository_writer import RepositoryWriter
 
 Promote = Callable[[str, int, str], str | None]
 """Model, version, alias: moves the alias to the version; returns a remark or None. Raises `ModelgateError` if the alias

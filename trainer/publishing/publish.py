@@ -21,8 +21,8 @@ from contract.work.jobs import timestamp
 from scoring.artifacts import library_versions, pack
 from scoring.skops_files import Untrusted, UntrustedTypes
 from scoring.trust import Trust
+from storage.models.repository_writer import RepositoryWriter, StagedVersion
 from trainer.forks import Forks, ForkTask, forks_or_own
-from trainer.publishing.repository_writer import RepositoryWriter, StagedVersion
 from trainer.publishing.signing import UNSIGNED, SigningPolicy
 from trainer.recipes import pickled_by_value
 

@@ -12,8 +12,8 @@ from typing import IO
 
 from contract.errors import Code, ModelgateError
 from contract.model.repository import RemovedModel, valid_name
+from storage.models.repository_writer import RepositoryWriter
 from trainer.publishing.publish import record_numbers
-from trainer.publishing.repository_writer import RepositoryWriter
 
 
 def remove(repository: RepositoryWriter, model: str) -> datetime:

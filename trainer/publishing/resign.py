@@ -10,7 +10,7 @@ from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
 from scoring.artifacts import checked_bytes
 from scoring.trust import Trust
-from trainer.publishing.repository_writer import RepositoryWriter
+from storage.models.repository_writer import RepositoryWriter
 from trainer.publishing.signing import public_half
 
 

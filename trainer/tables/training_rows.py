@@ -16,7 +16,7 @@ from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
-from runtime.spool.store import Spool
+from storage.spool.store import Spool
 from trainer.recipe import DataError, Recipe, Table
 
 

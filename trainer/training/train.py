@@ -18,13 +18,13 @@ from contract.model.repository import Repository, valid_name
 from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
 from scoring.trust import Trust
+from storage.disk import code_of
+from storage.models.repository_writer import RepositoryWriter
 from trainer import recipes
 from trainer.forks import Forks
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import code_of
 from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy
 from trainer.recipe import DataError, Log, Recipe, RecipeError, Run, Table
 from trainer.report.evidence import Evidence

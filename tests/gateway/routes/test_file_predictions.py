@@ -16,7 +16,7 @@ from broker.sides.file_tasks import FileTask, FileTasks, Stage
 from contract.rows.file_formats import FileFormat
 from contract.settings import Settings
 from gateway.app import create_app
-from runtime.spool.names import FileFolder
+from storage.spool.names import FileFolder
 
 CSV = b"a,b\n1,2\n3,4\n"
 OUTPUT = b"a,b,prediction\n1,2,3.0\n3,4,7.0\n"

@@ -33,6 +33,7 @@ from contract.work.training import RepositoryAction, RepositoryCommand
 from scoring.artifacts import load
 from scoring.predict import predict
 from scoring.trust import Trust
+from storage.models.repository_writer import STAGING, RepositoryWriter, StagedVersion
 from tests.support import PROJECT, until
 from tests.trainer.trainers import marked
 from trainer.__main__ import main
@@ -42,7 +43,6 @@ from trainer.importing.inbox import imports
 from trainer.importing.inbox.imports import import_file, import_upload, imported_before, model_name
 from trainer.jobs.commands import HANDLERS, CommandParts
 from trainer.publishing.publish import PublishRefused, verify
-from trainer.publishing.repository_writer import STAGING, RepositoryWriter, StagedVersion
 
 PICKLES = Path(__file__).parent / "pickles"
 X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10

@@ -14,11 +14,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from contract.model.repository import Repository
 from contract.settings import Settings
+from storage.models.repository_writer import RepositoryWriter
 from trainer.forks import Forks
 from trainer.importing.inbox.imports import import_file
 from trainer.importing.inbox.judging import Promotion, Wish, promote_if_passed
 from trainer.publishing.aliases import move_alias
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.training import ROW_HASHES_FILE
 from trainer.training.row_hashes import hashes
 

@@ -35,12 +35,12 @@ from contract.settings import Settings
 from scoring.artifacts import library_versions, load
 from scoring.predict import Prediction, predict_each
 from scoring.trust import Trust
+from storage.models.repository_writer import STAGING, RepositoryWriter
 from tests.support import numbers, write_version
 from trainer.importing.assumptions import remaining, undecided, unknown_kinds, unknown_outputs, unknown_whole_numbers
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox.imports import import_file
 from trainer.publishing.aliases import move_alias
-from trainer.publishing.repository_writer import STAGING, RepositoryWriter
 from trainer.publishing.signing import make_keys
 from trainer.training import ROW_HASHES_FILE
 

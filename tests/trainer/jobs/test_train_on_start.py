@@ -19,6 +19,7 @@ from broker.records.job_kinds import TRAINING
 from broker.sides.trainer import unfinished
 from contract.model.repository import Repository
 from runtime.health import ask
+from storage.models.repository_writer import RepositoryWriter
 from tests.support import PROJECT, command_line, gone, until
 from tests.trainer.fitting import fitted
 from tests.trainer.trainers import GATED
@@ -26,7 +27,6 @@ from trainer import recipes
 from trainer.jobs.train_on_start import RETRY, TrainOnStart, missing_models
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import UNSIGNED
 
 Run = subprocess.Popen[str]

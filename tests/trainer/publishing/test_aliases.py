@@ -17,10 +17,10 @@ from contract.errors import ModelgateError
 from contract.model.repository import Repository
 from contract.settings import Settings
 from contract.work.training import RepositoryAction, RepositoryCommand
+from storage.models.repository_writer import HISTORY, STAGING, RepositoryWriter
 from tests.support import Sum, numbers, until, write_version
 from trainer.jobs.commands import CommandParts, carry_out
 from trainer.publishing.aliases import delete_alias, delete_version, move_alias, previous, retain, roll_back
-from trainer.publishing.repository_writer import HISTORY, STAGING, RepositoryWriter
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_command_that_finds_no_room_changes_nothing_and_says_so(
     def no_room(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("trainer.publishing.repository_writer.write", no_room)
+    monkeypatch.setattr("storage.models.repository_writer.write", no_room)
     command = RepositoryCommand(RepositoryAction.MOVE_ALIAS, "sum", version=2, alias="canary")
     settings = Settings(models_dir=three)
     assert refused(lambda: carry_out(command.to_json(), CommandParts(settings, redis))) == "models_full"

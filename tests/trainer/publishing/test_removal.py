@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from contract.model.repository import REMOVED, Repository
+from storage.models.repository_writer import STAGING, RepositoryWriter
 from tests.support import Sum, numbers, write_version
 from tests.trainer.fitting import fitted
 from tests.trainer.publishing.test_aliases import refused
@@ -18,7 +19,6 @@ from trainer.jobs.train_on_start import missing_models
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
 from trainer.publishing.removal import forget, remove, restore
-from trainer.publishing.repository_writer import STAGING, RepositoryWriter
 from trainer.publishing.signing import UNSIGNED
 
 

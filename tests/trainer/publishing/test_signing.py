@@ -20,6 +20,7 @@ from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from scoring import artifacts
 from scoring.trust import Trust
+from storage.models.repository_writer import RepositoryWriter
 from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.__main__ import main
@@ -28,7 +29,6 @@ from trainer.publishing import repository_writer
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.promotion import promote
 from trainer.publishing.publish import PublishRefused, publish
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy, make_keys
 from trainer.training.train import train
 

@@ -18,8 +18,8 @@ from sklearn.model_selection import train_test_split
 from contract.model.repository import Repository
 from contract.settings import Settings
 from contract.work.training import Gate, TrainingRequest, TrainingResult
+from storage.models.repository_writer import RepositoryWriter
 from trainer.publishing.aliases import move_alias
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.report.evidence import Evidence
 from trainer.report.facts import comparison
 from trainer.training import ROW_HASHES_FILE

@@ -380,7 +380,7 @@ def test_a_full_disk_of_the_models_is_no_fault_of_the_recipe(
     def no_room(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("trainer.publishing.repository_writer.write", no_room)
+    monkeypatch.setattr("storage.models.repository_writer.write", no_room)
     code, message = recorder.refused()
     assert code == Code.MODELS_FULL
     assert message.startswith("the model repository cannot be written (No space left on device); free space")

@@ -15,15 +15,15 @@ from contract.model.signature_edits import InvalidEdit
 from contract.model.version_files import VersionFiles
 from contract.settings import Settings
 from scoring.artifacts import checked_bytes
+from storage.disk import code_of
+from storage.models.repository_writer import RepositoryWriter
 from trainer.forks import Forks
 from trainer.importing import Refused
 from trainer.importing.assumptions import remaining
 from trainer.importing.import_process import FILE, ImportTask, SignatureEdit, examine_in_process
 from trainer.importing.inbox.imports import CHECK_TIMEOUT, drawn_report
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import code_of
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy
 from trainer.training import ROW_HASHES_FILE
 

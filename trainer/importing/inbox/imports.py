@@ -20,16 +20,16 @@ from contract.model.repository import NAME, Repository, valid_name
 from contract.model.version_files import SIGNATURE_BYTES
 from contract.settings import MB, Settings
 from contract.work.training import RepositoryCommand
-from runtime.spool.store import Spool
+from storage.disk import code_of
+from storage.models.repository_writer import RepositoryWriter
+from storage.spool.store import Spool
 from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
 from trainer.importing.files.formats import PICKLE, holds_code, recognise, stem
 from trainer.importing.files.signatures import CODE_PART, PART, SAMPLE_PART, ImportNotSigned, check
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import code_of
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.publishing.signing import SigningPolicy
 
 RECIPE = "imported"

@@ -34,6 +34,7 @@ from contract.errors import Code, ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
+from storage.disk import locked_file, opened_folder
 from trainer.forks import Forks
 from trainer.importing import Refused
 from trainer.importing.files.formats import stem, wrong_suffix
@@ -43,7 +44,6 @@ from trainer.importing.inbox.imports import import_file, imported_before, model_
 from trainer.importing.inbox.judging import Promotion, Wish, promote_if_passed
 from trainer.program import Program
 from trainer.publishing import promotion
-from trainer.publishing.disk import locked_file, opened_folder
 
 STUCK_AFTER = 3600.0
 """Seconds without a check after which the process ends: it waits for each import."""

@@ -14,6 +14,7 @@ from contract.model.signature_changes import signature_changes
 from contract.settings import Settings
 from contract.work.training import ANYWAY, Gate
 from scoring.trust import Trust
+from storage.models.repository_writer import RepositoryWriter
 from trainer.forks import Forks
 from trainer.importing import Refused
 from trainer.importing.assumptions import undecided
@@ -21,7 +22,6 @@ from trainer.importing.import_process import SAMPLE
 from trainer.importing.inbox.imports import copy_sample
 from trainer.importing.inbox.sample_comparison import compare_on_sample
 from trainer.publishing.promotion import Promote
-from trainer.publishing.repository_writer import RepositoryWriter
 from trainer.report.evidence import VersionComparison
 from trainer.training.gate import objection, verdict
 

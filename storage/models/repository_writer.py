@@ -32,7 +32,7 @@ from contract.model.repository import (
     valid_name,
 )
 from contract.model.version_files import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VersionFiles
-from trainer.publishing.disk import locked_file, opened_folder, sync, write
+from storage.disk import locked_file, opened_folder, sync, write
 
 STAGING, DONE = ".staging", ".done"
 SCHEDULE_FILE = "schedule.json"

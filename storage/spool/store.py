@@ -22,7 +22,7 @@ from contract.files import free_share
 from contract.retention import Retention
 from contract.settings import MB, Settings
 from contract.work.api_keys import PER_FREE
-from runtime.spool.names import SUFFIX, FileFolder, tag_of_upload, upload_name
+from storage.spool.names import SUFFIX, FileFolder, tag_of_upload, upload_name
 
 _PATIENCE, _PAUSE = 1.0, 0.002
 """Seconds that a process waits for the lock at most, and between two tries. One that was stopped while it held the lock

@@ -12,8 +12,8 @@ import pytest
 
 from contract.errors import ModelgateError
 from contract.settings import MB
-from runtime.spool.names import FileFolder, tag_of
-from runtime.spool.store import SpoolRoom
+from storage.spool.names import FileFolder, tag_of
+from storage.spool.store import SpoolRoom
 from tests.support import until
 
 A, B = tag_of("a"), tag_of("b")
@@ -86,7 +86,7 @@ def test_an_owner_may_take_nine_tenths_of_what_others_leave(tmp_path: Path) -> N
 
 def test_a_process_that_is_stopped_while_it_holds_the_lock_stops_no_other(tmp_path: Path) -> None:
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom runtime.spool.store import SpoolRoom\n"
+        "import sys, time\nfrom pathlib import Path\nfrom storage.spool.store import SpoolRoom\n"
         "with SpoolRoom(Path(sys.argv[1]), 1).locked(''):\n    print('locked', flush=True)\n    time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)

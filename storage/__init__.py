@@ -1,0 +1,1 @@
+"""What Modelgate keeps in files: `models` writes the model repository, `spool` has the files of users."""

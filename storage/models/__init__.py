@@ -1,0 +1,1 @@
+"""The writers of the model repository. Its reader is `contract.model.repository`."""
