@@ -283,10 +283,10 @@ def _copy(root: Path, name: str, copy: str) -> None:
     original = repository.manifest(name, VERSION)
     data = checked_bytes(original, repository.files(name, VERSION))
     manifest = dataclasses.replace(original, name=copy)
-    with repository.staged(copy) as staged:
+    with repository.locked(copy) as lock, repository.staged(copy) as staged:
         staged.write(manifest.dumps().encode(), manifest.artifact.file, data, None)
-        repository.add(staged, copy, VERSION)
-    repository.write_aliases(copy, {CURRENT: VERSION})
+        repository.add(staged, copy, VERSION, lock)
+    move_alias(repository, copy, CURRENT, VERSION)
 
 
 @functools.cache

@@ -14,9 +14,10 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,8 +34,9 @@ from contract.model.repository import (
 )
 from contract.model.version_files import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VersionFiles
 from storage.disk import locked_file, opened_folder, sync, write
+from storage.models.states import Edit, ModelState, model_exists, restorable, unknown
 
-STAGING, DONE = ".staging", ".done"
+STAGING = ".staging"
 SCHEDULE_FILE = "schedule.json"
 """In the folder of a removed model: its schedule, as Redis had it."""
 HISTORY = "_history"
@@ -72,19 +74,13 @@ class StagedVersion(VersionFiles):
 
 
 class RepositoryWriter(Repository):
-    """Reads and writes the model repository `root`. Methods that write raise OSError if it cannot be written."""
+    """Reads and writes the model repository `root`. Methods that write raise OSError if it cannot be written. Those
+    that change a model raise `ModelgateError`, too, whose codes the gateway maps to statuses."""
 
     def locked(self, name: str, how: int = fcntl.LOCK_EX) -> AbstractContextManager[IO[str]]:
         """Hold the lock `name`, after waiting for other processes. Yields its file, whose content persists. Raises what
         `locked_file` raises."""
         return locked_file(self._staging() / f"{name}.lock", how)
-
-    def aliases_locked(self, model: str) -> AbstractContextManager[IO[str]]:
-        """Hold the lock of a model's aliases. Raises `model_not_found` for an invalid name."""
-        if not valid_name(model):
-            raise ModelgateError(Code.MODEL_NOT_FOUND, f"{model[:64]!r} cannot be the name of a model")
-        # Model names have no dot, so this is not the lock of another model.
-        return self.locked(f"{model}.aliases")
 
     def check_writable(self) -> None:
         """Create what is missing. Raises OSError if it cannot be written."""
@@ -109,13 +105,12 @@ class RepositoryWriter(Repository):
         """Return the models, also those without a `current` version, sorted."""
         return sorted(filter(valid_name, os.listdir(self.root)))
 
-    def numbers_in_use(self, model: str) -> Iterator[int]:
-        """Yield every number of a version that exists, whole or not, was removed, or has an alias."""
-        with suppress(FileNotFoundError, NotADirectoryError):
-            yield from map(int, filter(str.isdecimal, os.listdir(self.root / model / VERSIONS_DIR)))
-        for removal in self.removals(model):
-            yield from removal.versions
-        yield from self.aliases(model).values()
+    def next_number(self, model: str, lock: IO[str]) -> int:
+        """Return one more than every number that was used before, exists, was removed, or has an alias. `lock`: the
+        file of the model's lock, which the caller holds."""
+        lock.seek(0)
+        recorded = [int(line) for line in lock.read().split() if line.isdecimal()]
+        return max([0, *recorded, *self._numbers_in_use(model)]) + 1
 
     @contextmanager
     def staged(self, model: str) -> Iterator[StagedVersion]:
@@ -127,8 +122,9 @@ class RepositoryWriter(Repository):
         with self._new_folder(model) as folder:
             yield StagedVersion(folder)
 
-    def add(self, staged: StagedVersion, model: str, version: int) -> None:
-        """Let readers see a staged version."""
+    def add(self, staged: StagedVersion, model: str, version: int, lock: IO[str]) -> None:
+        """Let readers see a staged version. `lock`: as for `next_number`, which has returned `version`."""
+        _record_number(lock, version)
         versions = self.root / model / VERSIONS_DIR
         versions.mkdir(parents=True, exist_ok=True)
         staged.folder.rename(versions / str(version))
@@ -141,82 +137,148 @@ class RepositoryWriter(Repository):
         write(new, signature)
         new.replace(self.files(model, version).folder / SIGNATURE_FILE)
 
-    def hide(self, model: str, version: int) -> str:
-        """Hide a version from readers. Give the name that this returns to `delete`; if this process dies before,
-        `sweep` deletes it."""
+    def state(self, model: str) -> ModelState:
+        """Return the state of a model; an empty one if it is unknown."""
+        names = self._data(model, ALIASES_FILE)
+        history = names.get(HISTORY)
+        return ModelState(
+            {alias: version for alias, version in names.items() if type(version) is int},
+            [version for version in history if type(version) is int] if isinstance(history, list) else [],
+            self.versions(model),
+            self._data(model, SETTINGS_FILE),
+            self._schedule(model),
+        )
+
+    def change(self, model: str, edit: Edit) -> ModelState:
+        """Let `edit` change the state of a model, and return it; nothing changes if `edit` raises. Others see aliases
+        and settings as they were, or as they are then. The files of deleted versions go last.
+
+        Raises `model_not_found` for an invalid name, and `version_in_use` if versions are to be deleted though the
+        aliases cannot be read.
+        """
+        with self._aliases_locked(model):
+            before = self.state(model)
+            after = deepcopy(before)
+            edit(after)
+            deleted = [version for version in before.versions if version not in after.versions]
+            if deleted:
+                self._check_readable(model, before.aliases)
+            hidden = [self._hide(model, version) for version in deleted]
+            self._write_state(model, before, after)
+        for folder in hidden:
+            shutil.rmtree(folder, ignore_errors=True)
+        return after
+
+    def remove(self, model: str) -> datetime:
+        """Hide a model with all its versions, and return when. Its numbers are not used again. Raises
+        `model_not_found`."""
+        with self._all_locked(model) as lock:
+            if not self.versions(model):
+                raise unknown(model)
+            _record_number(lock, self.next_number(model, lock) - 1)
+            with opened_folder(self.root / REMOVED):
+                (self.root / REMOVED / model).mkdir(exist_ok=True)
+            now = time.time_ns() // 10**6
+            _move(self.root / model, self.root / REMOVED / model / str(now))
+        return datetime.fromtimestamp(now / 1000, UTC)
+
+    def restore(self, model: str, version: int | None = None) -> None:
+        """Bring back the model that was removed last, or the one that was removed with `version`.
+
+        Raises `model_exists` if a model has this name, and `model_not_found` if there is nothing to restore.
+        """
+        with self._all_locked(model):
+            removed = restorable(model, self.removals(model), version)
+            if (self.root / model).exists():
+                raise model_exists(model, self.versions(model), removed)
+            _move(removed.folder, self.root / model)
+
+    def forget(self, days: int) -> list[str]:
+        """Delete for good what was removed more than `days` days ago, and return the names."""
+        oldest, forgotten = datetime.now(UTC) - timedelta(days=days), []
+        for model in self._removed_models():
+            for removed in self.removals(model):
+                if removed.removed_at < oldest:
+                    self._delete_removed(model, removed)
+                    forgotten.append(model)
+        return forgotten
+
+    def _removed_models(self) -> list[str]:
+        """Return the models that were removed, restorable or not, sorted."""
+        with suppress(FileNotFoundError):
+            return sorted(filter(valid_name, os.listdir(self.root / REMOVED)))
+        return []
+
+    def _delete_removed(self, model: str, removed: RemovedModel) -> None:
+        """Delete a removed model for good, unless somebody has restored it meanwhile."""
+        hidden = self._hidden(model)
+        with self._aliases_locked(model):
+            if removed.folder.exists():
+                _move(removed.folder, hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+    def _aliases_locked(self, model: str) -> AbstractContextManager[IO[str]]:
+        """Hold the lock of a model's aliases. It is separate from that of publishing, so an alias can move while a
+        version is being published. Raises `model_not_found` for an invalid name."""
+        if not valid_name(model):
+            raise ModelgateError(Code.MODEL_NOT_FOUND, f"{model[:64]!r} cannot be the name of a model")
+        # Model names have no dot, so this is not the lock of another model.
+        return self.locked(f"{model}.aliases")
+
+    @contextmanager
+    def _all_locked(self, model: str) -> Iterator[IO[str]]:
+        """Hold the lock of publishing, whose file this yields, and that of the aliases, in this order. Raises
+        `model_not_found` for an invalid name."""
+        if not valid_name(model):
+            raise unknown(model)
+        with self.locked(model) as lock, self._aliases_locked(model):
+            yield lock
+
+    def _numbers_in_use(self, model: str) -> Iterator[int]:
+        """Yield every number of a version that exists, whole or not, was removed, or has an alias."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            yield from map(int, filter(str.isdecimal, os.listdir(self.root / model / VERSIONS_DIR)))
+        for removal in self.removals(model):
+            yield from removal.versions
+        yield from self.aliases(model).values()
+
+    def _hide(self, model: str, version: int) -> Path:
+        """Hide a version from readers, and return its folder. If this process dies before it has removed that, `sweep`
+        does."""
         hidden = self._hidden(model)
         _move(self.files(model, version).folder, hidden)
-        return hidden.name
+        return hidden
 
-    def delete(self, hidden: str) -> None:
-        shutil.rmtree(self.root / STAGING / hidden, ignore_errors=True)
-
-    def readable_aliases(self, model: str) -> dict[str, int]:
-        """Return the aliases. Raises `version_in_use` if they cannot be read: then no version may be deleted."""
-        aliases = self.aliases(model)
+    def _check_readable(self, model: str, aliases: Mapping[str, int]) -> None:
+        """Raise `version_in_use` if the aliases cannot be read: then no version may be deleted."""
         if not aliases and (self.root / model / ALIASES_FILE).exists():
             raise ModelgateError(
                 Code.VERSION_IN_USE,
                 f"the {ALIASES_FILE} of {model!r} cannot be read, so any version may be in use; move an alias first",
                 model=model,
             )
-        return aliases
 
-    def history(self, model: str) -> list[int]:
-        """Return the versions that were current before `previous`, as `write_aliases` got them."""
-        try:
-            history = json.loads((self.root / model / ALIASES_FILE).read_bytes())[HISTORY]
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
-            return []
-        return [version for version in history if type(version) is int] if isinstance(history, list) else []
+    def _write_state(self, model: str, before: ModelState, after: ModelState) -> None:
+        if (after.aliases, after.history) != (before.aliases, before.history):
+            self._replace(model, ALIASES_FILE, {**after.aliases, **({HISTORY: after.history} if after.history else {})})
+        if after.settings != before.settings:
+            self._replace(model, SETTINGS_FILE, after.settings)
+        if after.schedule is None and before.schedule is not None:
+            (self.root / model / SCHEDULE_FILE).unlink()
+        elif after.schedule is not None and after.schedule != before.schedule:
+            write(self.root / model / SCHEDULE_FILE, after.schedule)
 
-    def write_aliases(self, model: str, aliases: Mapping[str, int], history: Sequence[int] = ()) -> None:
-        self._replace(model, ALIASES_FILE, {**aliases, **({HISTORY: history} if history else {})})
+    def _data(self, model: str, name: str) -> dict[str, Any]:
+        """Return the JSON object in a file of the model; an empty one if it is missing, or holds something else."""
+        with suppress(FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+            data = json.loads(read_regular(self.root / model / name))
+            return data if isinstance(data, dict) else {}
+        return {}
 
-    def write_settings(self, model: str, settings: Mapping[str, Any]) -> None:
-        self._replace(model, SETTINGS_FILE, settings)
-
-    def exists(self, model: str) -> bool:
-        """Return whether there is anything of this name, even if it has no version."""
-        return (self.root / model).exists()
-
-    def remove(self, model: str) -> datetime:
-        """Hide a model, and return when."""
-        with opened_folder(self.root / REMOVED):
-            (self.root / REMOVED / model).mkdir(exist_ok=True)
-        now = time.time_ns() // 10**6
-        _move(self.root / model, self.root / REMOVED / model / str(now))
-        return datetime.fromtimestamp(now / 1000, UTC)
-
-    def restore(self, model: str, removed: RemovedModel) -> None:
-        _move(removed.folder, self.root / model)
-
-    def removed_models(self) -> list[str]:
-        """Return the models that were removed, restorable or not, sorted."""
-        with suppress(FileNotFoundError):
-            return sorted(filter(valid_name, os.listdir(self.root / REMOVED)))
-        return []
-
-    def delete_removed(self, model: str, removed: RemovedModel) -> None:
-        """Delete a removed model for good, unless somebody has restored it meanwhile."""
-        hidden = self._hidden(model)
-        with self.aliases_locked(model):
-            if removed.folder.exists():
-                _move(removed.folder, hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
-
-    def write_schedule(self, model: str, schedule: bytes) -> None:
-        """Put a schedule beside the versions of a model that is about to be removed."""
-        write(self.root / model / SCHEDULE_FILE, schedule)
-
-    def schedule(self, model: str) -> bytes | None:
-        """Return the schedule that a restored model had, or None."""
-        with suppress(FileNotFoundError):
+    def _schedule(self, model: str) -> bytes | None:
+        with suppress(FileNotFoundError, NotADirectoryError):
             return read_regular(self.root / model / SCHEDULE_FILE)
         return None
-
-    def delete_schedule(self, model: str) -> None:
-        (self.root / model / SCHEDULE_FILE).unlink()
 
     def _replace(self, model: str, name: str, data: Mapping[str, Any]) -> None:
         new, old = self.root / STAGING / f"{model}.{name}", self.root / model / name
@@ -250,30 +312,10 @@ class RepositoryWriter(Repository):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class DoneJobs:
-    """The ids of jobs that have run, so that a signed job runs only once, even if it is queued again.
-
-    They are the names of empty files in `.done/` of the model repository, which only trainers write.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._folder = root / DONE
-
-    def __contains__(self, job_id: object) -> bool:
-        return (self._folder / str(job_id)).exists()
-
-    def add(self, job_id: str) -> None:
-        """Raises OSError."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / job_id).touch()
-        sync(self._folder)
-
-    def sweep(self, seconds: float) -> None:
-        """Remove the ids of jobs that ran longer than so many seconds ago."""
-        with suppress(FileNotFoundError):
-            for path in self._folder.iterdir():
-                if time.time() - path.stat().st_mtime > seconds:
-                    path.unlink(missing_ok=True)
+def _record_number(lock: IO[str], version: int) -> None:
+    lock.write(f"{version}\n")  # at the end: a publisher that dies here takes no earlier number with it
+    lock.flush()
+    os.fsync(lock.fileno())
 
 
 def _move(folder: Path, target: Path) -> None:

@@ -31,7 +31,6 @@ from tests.stacks.workers import WorkerCluster, worker_cluster
 from tests.support import numbers, redis_server, until, write_version
 from trainer.publishing.aliases import delete_version, move_alias
 from trainer.publishing.promotion import promote, roll_back
-from trainer.publishing.removal import remove
 
 
 @pytest.fixture
@@ -105,7 +104,7 @@ def test_jobs_of_a_model_that_was_removed_meanwhile_end_as_they_would(cluster: W
     """Although no scorer has the version in memory, and another one is published under the name."""
     write(cluster.models, 1)
     waiting = cluster.submit("quick", [1.0])
-    remove(RepositoryWriter(cluster.models), "quick")
+    RepositoryWriter(cluster.models).remove("quick")
     write(cluster.models, 2)
     waiting += cluster.submit("quick", [1.0], "new", version=2)
     cluster.start().ready()

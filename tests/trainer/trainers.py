@@ -19,7 +19,7 @@ from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
 from contract.work.jobs import Job
 from contract.work.training import TrainingRequest
-from storage.models.repository_writer import DONE
+from storage.models.done_jobs import DONE
 from tests.support import PROJECT, SIGNER, state_dir, until
 
 RUNNER = """

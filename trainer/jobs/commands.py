@@ -25,7 +25,7 @@ from trainer.forks import KeptForks
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.judging import Wish, promote_if_passed
-from trainer.publishing import aliases, promotion, removal
+from trainer.publishing import aliases, promotion
 from trainer.recipe import DataError
 from trainer.tables.preview import preview, read_head
 from trainer.tables.training_rows import own_data, requested_file, spelled, to_rows
@@ -78,24 +78,24 @@ def remove_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, A
     schedules, remark = schedules_of(parts.settings, parts.redis), None
     if repository.versions(command.model) and (entry := schedules.entry(command.model)):
         # Before it is deleted, so that a command that starts again after a crash loses nothing.
-        repository.write_schedule(command.model, entry)
+        repository.change(command.model, lambda state: setattr(state, "schedule", entry))
         schedules.delete(command.model)
         remark = "its schedule is removed with it, and comes back if the model is restored"
-    removed_at = removal.remove(repository, command.model)
+    removed_at = repository.remove(command.model)
     until = timestamp(removed_at + timedelta(days=parts.settings.retention.removed_model_days))
     return {**_answer(parts, command, remark), "restorable_until": until}
 
 
 def restore_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
     repository, remark = RepositoryWriter(parts.settings.models_dir), None
-    removal.restore(repository, command.model, command.version)
-    if schedule := repository.schedule(command.model):
+    repository.restore(command.model, command.version)
+    if schedule := repository.state(command.model).schedule:
         try:
             back = schedules_of(parts.settings, parts.redis).put_back(command.model, schedule)
             why = "it has another one, or none that a gateway has signed"
         except TooManySchedules as error:
             back, why = False, str(error)
-        repository.delete_schedule(command.model)
+        repository.change(command.model, lambda state: setattr(state, "schedule", None))
         remark = None if back else f"the model is back without its schedule: {why}"
     return _answer(parts, command, remark)
 

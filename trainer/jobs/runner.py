@@ -27,7 +27,7 @@ from broker.sides.trainer import OwnedJob, Ownership, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from runtime.outages import Duties
-from storage.models.repository_writer import DoneJobs
+from storage.models.done_jobs import DoneJobs
 from storage.spool.store import Spool
 from trainer import recipes
 from trainer.forks import TRAININGS, Forks

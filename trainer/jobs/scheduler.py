@@ -23,12 +23,12 @@ from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from runtime.outages import Duties
-from storage.models.repository_writer import DoneJobs, RepositoryWriter
+from storage.models.done_jobs import DoneJobs
+from storage.models.repository_writer import RepositoryWriter
 from storage.spool.store import Spool
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart
 from trainer.program import Program
-from trainer.publishing.removal import forget
 from trainer.publishing.signing import SigningPolicy
 
 log = logging.getLogger("trainer")
@@ -124,7 +124,7 @@ class TrainingScheduler:
         self._done.sweep(Retention.done_jobs)  # their age counts from the run, and a signature is older
         try:
             days = self._settings.retention.removed_model_days
-            for model in forget(self._repository, days):
+            for model in self._repository.forget(days):
                 log.info("%s was removed more than %d days ago and is deleted", model, days)
         except OSError as error:
             log.warning("removed models cannot be deleted: %s: %s", error.filename, error.strerror)

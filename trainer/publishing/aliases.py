@@ -1,32 +1,21 @@
 """Moves aliases, changes settings of models and removes versions.
 
-They are together because a version with an alias must not be removed. Each change holds the lock of the model's
-aliases. It is separate from the lock of publishing, so an alias can move while a version is being published. Errors are
-`ModelgateError`s, whose codes the gateway maps to statuses.
+They are together because a version with an alias must not be removed. Errors are `ModelgateError`s, whose codes the
+gateway maps to statuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.repository import CURRENT, PREVIOUS, not_in_repository, valid_alias
 from storage.models.repository_writer import RepositoryWriter
+from storage.models.states import ModelState, unknown
 
 MOST_KEPT = 20
 """Most versions in the history of a model."""
-
-
-@dataclass
-class _Names:
-    """The aliases of a model, and its history: the versions that were current before `previous`, the oldest first,
-    without those that were rolled back from."""
-
-    aliases: dict[str, int]
-    history: list[int]
 
 
 def move_alias(
@@ -37,17 +26,20 @@ def move_alias(
     Raises `model_not_found`, `invalid_alias`, and `alias_moved` unless the alias names `before`, if that is given.
     """
     check_move(repository, model, alias, version)
-    with _changing(repository, model) as names:
-        _check_version(repository, model, version)  # another process may have deleted it while we waited for the lock
-        aliases, old = names.aliases, names.aliases.get(alias)
+
+    def edit(state: ModelState) -> None:
+        if version not in state.versions:  # another process may have deleted it while we waited
+            raise not_in_repository(model, version)
+        aliases, old = state.aliases, state.aliases.get(alias)
         if before is not None:
             _check_unmoved(model, aliases, alias, before)
         if alias == CURRENT and old is not None and old != version:
-            further = [*names.history, *([aliases[PREVIOUS]] if PREVIOUS in aliases else [])]
-            names.history = [number for number in further if number not in (old, version)][-MOST_KEPT:]
+            further = [*state.history, *([aliases[PREVIOUS]] if PREVIOUS in aliases else [])]
+            state.history = [number for number in further if number not in (old, version)][-MOST_KEPT:]
             aliases[PREVIOUS] = old
         aliases[alias] = version
-    return aliases
+
+    return repository.change(model, edit).aliases
 
 
 def check_move(repository: RepositoryWriter, model: str, alias: str, version: int) -> None:
@@ -68,24 +60,28 @@ def delete_alias(repository: RepositoryWriter, model: str, alias: str) -> dict[s
             Code.CURRENT_REQUIRED,
             f"{model!r} needs the alias {CURRENT!r}, which requests without a version use; move it instead",
         )
-    with _changing(repository, model) as names:
-        aliases = names.aliases
-        if alias not in aliases:
+
+    def edit(state: ModelState) -> None:
+        if alias not in state.aliases:
             raise ModelgateError(
                 Code.ALIAS_NOT_FOUND,
-                f"{model!r} has no alias {alias[:64]!r}; it has {', '.join(sorted(aliases)) or 'none'}",
+                f"{model!r} has no alias {alias[:64]!r}; it has {', '.join(sorted(state.aliases)) or 'none'}",
                 model=model,
             )
-        del aliases[alias]
-    return aliases
+        del state.aliases[alias]
+
+    return repository.change(model, edit).aliases
 
 
 def change_settings(repository: RepositoryWriter, model: str, settings: Mapping[str, Any]) -> None:
     """Write the settings of a model. Raises `model_not_found`."""
-    with repository.aliases_locked(model):
-        if not repository.versions(model):
-            raise ModelgateError(Code.MODEL_NOT_FOUND, f"there is no model {model!r}", model=model)
-        repository.write_settings(model, settings)
+
+    def edit(state: ModelState) -> None:
+        if not state.versions:
+            raise unknown(model)
+        state.settings = {**settings}
+
+    repository.change(model, edit)
 
 
 def previous(repository: RepositoryWriter, model: str) -> int:
@@ -99,16 +95,18 @@ def roll_back(repository: RepositoryWriter, model: str, version: int, before: in
 
     Raises `no_previous`, and `alias_moved` unless they name `before` and `version`.
     """
-    with _changing(repository, model) as names:
-        aliases, previous = names.aliases, _previous(model, names.aliases)
+
+    def edit(state: ModelState) -> None:
+        aliases, target = state.aliases, _previous(model, state.aliases)
         _check_unmoved(model, aliases, CURRENT, before)
         _check_unmoved(model, aliases, PREVIOUS, version)
-        kept = [number for number in names.history if number != before and repository.has_version(model, number)]
+        state.history = [number for number in state.history if number != before and number in state.versions]
         del aliases[PREVIOUS]
-        if kept:
-            aliases[PREVIOUS] = kept.pop()
-        aliases[CURRENT], names.history = previous, kept
-    return aliases
+        if state.history:
+            aliases[PREVIOUS] = state.history.pop()
+        aliases[CURRENT] = target
+
+    return repository.change(model, edit).aliases
 
 
 def delete_version(repository: RepositoryWriter, model: str, version: int) -> None:
@@ -116,14 +114,17 @@ def delete_version(repository: RepositoryWriter, model: str, version: int) -> No
 
     Readers no longer see it at once; its files are removed afterwards.
     """
-    with repository.aliases_locked(model):
-        _check_version(repository, model, version)
-        names = sorted(alias for alias, named in repository.readable_aliases(model).items() if named == version)
+
+    def edit(state: ModelState) -> None:
+        if version not in state.versions:
+            raise not_in_repository(model, version)
+        names = sorted(alias for alias, named in state.aliases.items() if named == version)
         if names:
             what = f"has the alias {' and '.join(map(repr, names))}; move the alias first"
             raise version_error(Code.VERSION_IN_USE, model, version, what, aliases=names)
-        hidden = repository.hide(model, version)
-    repository.delete(hidden)
+        state.versions.remove(version)
+
+    repository.change(model, edit)
 
 
 def retain(repository: RepositoryWriter, model: str, keep: int) -> list[int]:
@@ -132,16 +133,18 @@ def retain(repository: RepositoryWriter, model: str, keep: int) -> list[int]:
 
     Raises `version_in_use` if the aliases cannot be read.
     """
-    with repository.aliases_locked(model):
-        named = set(repository.readable_aliases(model).values())
-        versions = [version for version in repository.versions(model) if version not in named]
-        were_current = [version for version in repository.history(model) if version in versions]
+    removed: list[int] = []
+
+    def edit(state: ModelState) -> None:
+        named = set(state.aliases.values())
+        versions = [version for version in state.versions if version not in named]
+        were_current = [version for version in state.history if version in versions]
         stay = were_current[max(0, len(were_current) - keep // 2) :]
         free = [version for version in versions if version not in stay]
-        removed = free[: max(0, len(free) + len(stay) - keep)]
-        hidden = [repository.hide(model, version) for version in removed]
-    for name in hidden:
-        repository.delete(name)
+        removed[:] = free[: max(0, len(free) + len(stay) - keep)]
+        state.versions = [version for version in state.versions if version not in removed]
+
+    repository.change(model, edit)
     return removed
 
 
@@ -161,14 +164,3 @@ def _previous(model: str, aliases: dict[str, int]) -> int:
     if PREVIOUS not in aliases:
         raise ModelgateError(Code.NO_PREVIOUS, f"{model!r} has no {PREVIOUS!r} version to roll back to", model=model)
     return aliases[PREVIOUS]
-
-
-@contextmanager
-def _changing(repository: RepositoryWriter, model: str) -> Iterator[_Names]:
-    """Hold the lock of a model's aliases, and yield them to be changed. They are written unless the block raises."""
-    with repository.aliases_locked(model):
-        aliases, history = repository.aliases(model), repository.history(model)
-        names = _Names({**aliases}, [*history])
-        yield names
-        if names != _Names(aliases, history):
-            repository.write_aliases(model, names.aliases, names.history)

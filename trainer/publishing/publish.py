@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import subprocess
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import Any
 
 from contract.model.manifest import Artifact, ArtifactFormat, ManifestDraft, ModelManifest
 from contract.work.jobs import timestamp
@@ -59,7 +58,7 @@ def publish(
     artifact_format = draft.artifact.format if signing.trust.pickles or ready else ArtifactFormat.SKOPS
     data = estimator if ready else _packed(estimator, artifact_format)
     with repository.locked(draft.name) as lock:
-        version = _next_version(repository, draft.name, lock)
+        version = repository.next_number(draft.name, lock)
         manifest = draft.publish(
             version=version,
             created_at=timestamp(datetime.now(UTC)),
@@ -81,8 +80,7 @@ def publish(
                 verify(staged, manifest, signing.own_trust, own_forks)
             if report:
                 _write_report(staged, manifest, report)
-            _record_version(lock, version)
-            repository.add(staged, draft.name, version)
+            repository.add(staged, draft.name, version, lock)
     return manifest
 
 
@@ -124,21 +122,3 @@ def _write_report(staged: StagedVersion, manifest: ModelManifest, report: MakeRe
         staged.write_report(report(manifest))
     except Exception:
         log.warning("version %s of %s is published without a report", manifest.version, manifest.name, exc_info=True)
-
-
-def record_numbers(repository: RepositoryWriter, name: str, lock: IO[str]) -> None:
-    """Record every number that the model has used, before its folder goes."""
-    _record_version(lock, _next_version(repository, name, lock) - 1)
-
-
-def _next_version(repository: RepositoryWriter, name: str, lock: IO[str]) -> int:
-    """Return one more than every number that was used before, exists on disk, was removed, or has an alias."""
-    lock.seek(0)
-    recorded = [int(line) for line in lock.read().split() if line.isdecimal()]
-    return max([0, *recorded, *repository.numbers_in_use(name)]) + 1
-
-
-def _record_version(lock: IO[str], version: int) -> None:
-    lock.write(f"{version}\n")  # at the end: a publisher that dies here takes no earlier number with it
-    lock.flush()
-    os.fsync(lock.fileno())

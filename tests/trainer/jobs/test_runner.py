@@ -23,7 +23,7 @@ from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.jobs import Status
 from contract.work.training import RepositoryAction, RepositoryCommand
-from storage.models.repository_writer import DONE, DoneJobs
+from storage.models.done_jobs import DONE, DoneJobs
 from tests.stacks.redis_process import RedisProcess
 from tests.support import DEADLINE, SIGNER, gone, state_dir, until
 from tests.trainer.recipes.recipes_of_tests import OUTPUT

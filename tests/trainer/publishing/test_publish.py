@@ -21,12 +21,12 @@ from contract.model.repository import Repository
 from scoring import artifacts
 from scoring.predict import predict
 from scoring.trust import Trust
+from storage.models import repository_writer
 from storage.models.repository_writer import STAGING, RepositoryWriter
 from tests.trainer.conftest import check_without_trainer
 from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.publishing import publish as publishing
-from trainer.publishing import repository_writer
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import PublishRefused, publish
 

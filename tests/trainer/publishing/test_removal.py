@@ -18,7 +18,6 @@ from trainer import recipes
 from trainer.jobs.train_on_start import missing_models
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
-from trainer.publishing.removal import forget, remove, restore
 from trainer.publishing.signing import UNSIGNED
 
 
@@ -46,64 +45,64 @@ def age(root: Path, model: str, days: float) -> None:
 def test_a_removed_model_is_gone_for_readers_and_comes_back_as_it_was(three: Path) -> None:
     reader = Repository(three)
     aliases, manifest = reader.aliases("sum"), reader.manifest("sum", 3)
-    remove(RepositoryWriter(three), "sum")
+    RepositoryWriter(three).remove("sum")
     assert (reader.names(), reader.versions("sum"), reader.aliases("sum")) == ([], [], {})
     assert reader.was_removed("sum")
-    assert refused(lambda: remove(RepositoryWriter(three), "sum")) == "model_not_found"
-    restore(RepositoryWriter(three), "sum")
+    assert refused(lambda: RepositoryWriter(three).remove("sum")) == "model_not_found"
+    RepositoryWriter(three).restore("sum")
     assert (reader.versions("sum"), reader.aliases("sum")) == ([1, 2, 3], aliases)
     assert Repository(three).manifest("sum", 3) == manifest and not reader.was_removed("sum")
-    assert refused(lambda: restore(RepositoryWriter(three), "sum")) == "model_not_found"
+    assert refused(lambda: RepositoryWriter(three).restore("sum")) == "model_not_found"
 
 
 @pytest.mark.parametrize("name", ["som", "../sum", "", "inbox", ".removed"])
 def test_what_is_no_model_is_neither_removed_nor_restored(three: Path, name: str) -> None:
-    for change in (remove, restore):
-        assert refused(lambda change=change: change(RepositoryWriter(three), name)) == "model_not_found"  # type: ignore[misc]
+    assert refused(lambda: RepositoryWriter(three).remove(name)) == "model_not_found"
+    assert refused(lambda: RepositoryWriter(three).restore(name)) == "model_not_found"
     assert Repository(three).versions("sum") == [1, 2, 3]
 
 
 @pytest.mark.parametrize("days", [0, 31])
 def test_a_model_that_is_made_again_goes_on_counting(three: Path, days: int) -> None:
     """Although no lock recorded a number, because the versions were copied there; also once it is deleted for good."""
-    remove(RepositoryWriter(three), "sum")
+    RepositoryWriter(three).remove("sum")
     age(three, "sum", days)
-    assert forget(RepositoryWriter(three), 30) == (["sum"] if days else [])
+    assert RepositoryWriter(three).forget(30) == (["sum"] if days else [])
     assert published_again(three) == 4
 
 
 def test_versions_that_were_removed_count_even_if_the_locks_are_lost(three: Path) -> None:
-    remove(RepositoryWriter(three), "sum")
+    RepositoryWriter(three).remove("sum")
     shutil.rmtree(three / STAGING)
     assert published_again(three) == 4
 
 
 def test_a_model_is_not_restored_over_another_one_and_each_removal_can_be_chosen(three: Path) -> None:
-    remove(RepositoryWriter(three), "sum")
+    RepositoryWriter(three).remove("sum")
     write_version(three, "sum", Sum(), numbers("a", "b"), version=4)
-    assert refused(lambda: restore(RepositoryWriter(three), "sum")) == "model_exists"
+    assert refused(lambda: RepositoryWriter(three).restore("sum")) == "model_exists"
     assert Repository(three).versions("sum") == [4]
     time.sleep(0.002)  # two removals never share a millisecond, because commands take longer
-    remove(RepositoryWriter(three), "sum")
-    assert refused(lambda: restore(RepositoryWriter(three), "sum", 7)) == "model_not_found"
-    restore(RepositoryWriter(three), "sum", 2)
+    RepositoryWriter(three).remove("sum")
+    assert refused(lambda: RepositoryWriter(three).restore("sum", 7)) == "model_not_found"
+    RepositoryWriter(three).restore("sum", 2)
     assert Repository(three).versions("sum") == [1, 2, 3]
     assert [removed.versions for removed in Repository(three).removals("sum")] == [[4]]
 
 
 def test_what_was_removed_is_kept_for_some_days_and_then_deleted(three: Path) -> None:
-    remove(RepositoryWriter(three), "sum")
+    RepositoryWriter(three).remove("sum")
     age(three, "sum", 29.9)
-    assert forget(RepositoryWriter(three), 30) == [] and Repository(three).removals("sum")
+    assert RepositoryWriter(three).forget(30) == [] and Repository(three).removals("sum")
     age(three, "sum", 0.2)
-    assert forget(RepositoryWriter(three), 30) == ["sum"] and not Repository(three).removals("sum")
+    assert RepositoryWriter(three).forget(30) == ["sum"] and not Repository(three).removals("sum")
     assert not [entry for entry in (three / STAGING).iterdir() if entry.is_dir()]
-    assert refused(lambda: restore(RepositoryWriter(three), "sum")) == "model_not_found"
+    assert refused(lambda: RepositoryWriter(three).restore("sum")) == "model_not_found"
 
 
 def test_a_model_that_was_removed_is_not_missing(three: Path) -> None:
-    remove(RepositoryWriter(three), "sum")
+    RepositoryWriter(three).remove("sum")
     for days in (0, 31):
         age(three, "sum", days)
-        forget(RepositoryWriter(three), 30)
+        RepositoryWriter(three).forget(30)
         assert missing_models(RepositoryWriter(three), ["sum", "new"], UNSIGNED) == {"new": None}

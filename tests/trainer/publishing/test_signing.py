@@ -20,12 +20,12 @@ from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from scoring import artifacts
 from scoring.trust import Trust
+from storage.models import repository_writer
 from storage.models.repository_writer import RepositoryWriter
 from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.__main__ import main
 from trainer.jobs.train_on_start import missing_models
-from trainer.publishing import repository_writer
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.promotion import promote
 from trainer.publishing.publish import PublishRefused, publish
