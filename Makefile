@@ -39,7 +39,7 @@ RELEASE := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' contract/release.py)
 PICTURES := .docs/pictures/traffic-dark.png
 
 # Lint runs beside the tests, which often wait, and speaks last.
-test: $(VENV)/dev.stamp test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
+test: $(VENV)/dev.stamp .venv-moto/moto.stamp test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
 	@{ $(LINT); } >$(VENV)/lint.log 2>&1 & lint=$$!; \
 	  $(PYTEST) -m "not slow" $(BY_FILE); tests=$$?; \
 	  wait $$lint; lint=$$?; cat $(VENV)/lint.log; exit $$((tests | lint))
@@ -77,7 +77,7 @@ soak: $(VENV)/dev.stamp  ## kill everything under load and account for all jobs:
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.qa.zoo.releases $(filter-out all,$(RELEASES)),tests.qa.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
-slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
+slow: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
 	@$(PYTEST) -m slow $(BY_FILE)
 
 system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
@@ -172,4 +172,9 @@ $(VENV)/bench.stamp: requirements/bench.txt launcher/install.py | $(BIN)/python
 .venv-clients/clients.stamp: requirements/clients.txt | $(BIN)/python
 	@$(BIN)/python -m venv .venv-clients
 	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/clients.txt
+	@touch $@
+
+.venv-moto/moto.stamp: requirements/moto.txt | $(BIN)/python
+	@$(BIN)/python -m venv .venv-moto
+	@.venv-moto/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/moto.txt
 	@touch $@

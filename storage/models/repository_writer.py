@@ -179,7 +179,7 @@ class RepositoryWriter(Repository):
             with opened_folder(self.root / REMOVED):
                 (self.root / REMOVED / model).mkdir(exist_ok=True)
             now = time.time_ns() // 10**6
-            _move(self.root / model, self.root / REMOVED / model / str(now))
+            move(self.root / model, self.root / REMOVED / model / str(now))
         return datetime.fromtimestamp(now / 1000, UTC)
 
     def restore(self, model: str, version: int | None = None) -> None:
@@ -191,7 +191,7 @@ class RepositoryWriter(Repository):
             removed = restorable(model, self.removals(model), version)
             if (self.root / model).exists():
                 raise model_exists(model, self.versions(model), removed)
-            _move(removed.folder, self.root / model)
+            move(removed.folder, self.root / model)
 
     def forget(self, days: int) -> list[str]:
         """Delete for good what was removed more than `days` days ago, and return the names."""
@@ -214,7 +214,7 @@ class RepositoryWriter(Repository):
         hidden = self._hidden(model)
         with self._aliases_locked(model):
             if removed.folder.exists():
-                _move(removed.folder, hidden)
+                move(removed.folder, hidden)
         shutil.rmtree(hidden, ignore_errors=True)
 
     def _aliases_locked(self, model: str) -> AbstractContextManager[IO[str]]:
@@ -246,7 +246,7 @@ class RepositoryWriter(Repository):
         """Hide a version from readers, and return its folder. If this process dies before it has removed that, `sweep`
         does."""
         hidden = self._hidden(model)
-        _move(self.files(model, version).folder, hidden)
+        move(self.files(model, version).folder, hidden)
         return hidden
 
     def _check_readable(self, model: str, aliases: Mapping[str, int]) -> None:
@@ -318,7 +318,8 @@ def _record_number(lock: IO[str], version: int) -> None:
     os.fsync(lock.fileno())
 
 
-def _move(folder: Path, target: Path) -> None:
+def move(folder: Path, target: Path) -> None:
+    """Rename a folder, durably."""
     folder.rename(target)
     for changed in {folder.parent, target.parent}:
         sync(changed)

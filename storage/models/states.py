@@ -26,6 +26,10 @@ class ModelState:
     schedule: bytes | None = None
 
 
+class NumberTaken(Exception):
+    """Another publisher has taken the number of a version first."""
+
+
 Edit = Callable[[ModelState], object]
 """Changes the state of a model. It may run more than once, each time on what the others have made of the state."""
 

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from scoring.artifacts import library_versions, pack
 from scoring.skops_files import Untrusted, UntrustedTypes
 from scoring.trust import Trust
 from storage.models.repository_writer import RepositoryWriter, StagedVersion
+from storage.models.states import NumberTaken
 from trainer.forks import Forks, ForkTask, forks_or_own
 from trainer.publishing.signing import UNSIGNED, SigningPolicy
 from trainer.recipes import pickled_by_value
@@ -58,30 +60,37 @@ def publish(
     artifact_format = draft.artifact.format if signing.trust.pickles or ready else ArtifactFormat.SKOPS
     data = estimator if ready else _packed(estimator, artifact_format)
     with repository.locked(draft.name) as lock:
-        version = repository.next_number(draft.name, lock)
-        manifest = draft.publish(
-            version=version,
-            created_at=timestamp(datetime.now(UTC)),
-            artifact=Artifact(
-                file=f"model.{artifact_format}",
-                format=artifact_format,
-                input_format=draft.artifact.input_format,
-                size=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
-                input_dtype=draft.artifact.input_dtype,
-                kernels=draft.artifact.kernels,
-            ),
-            libraries=libraries or library_versions(),
-        )
-        text = manifest.dumps().encode()
-        with repository.staged(draft.name) as staged:
-            staged.write(text, manifest.artifact.file, data, signing.key.sign(text) if signing.key else None)
-            with forks_or_own(forks) as own_forks:
-                verify(staged, manifest, signing.own_trust, own_forks)
-            if report:
-                _write_report(staged, manifest, report)
-            repository.add(staged, draft.name, version, lock)
-    return manifest
+        while True:
+            version = repository.next_number(draft.name, lock)
+            manifest = _numbered(draft, version, artifact_format, data, libraries or library_versions())
+            text = manifest.dumps().encode()
+            with repository.staged(draft.name) as staged, suppress(NumberTaken):  # by a publisher of another machine
+                staged.write(text, manifest.artifact.file, data, signing.key.sign(text) if signing.key else None)
+                with forks_or_own(forks) as own_forks:
+                    verify(staged, manifest, signing.own_trust, own_forks)
+                if report:
+                    _write_report(staged, manifest, report)
+                repository.add(staged, draft.name, version, lock)
+                return manifest
+
+
+def _numbered(
+    draft: ManifestDraft, version: int, artifact_format: ArtifactFormat, data: bytes, libraries: Mapping[str, str]
+) -> ModelManifest:
+    return draft.publish(
+        version=version,
+        created_at=timestamp(datetime.now(UTC)),
+        artifact=Artifact(
+            file=f"model.{artifact_format}",
+            format=artifact_format,
+            input_format=draft.artifact.input_format,
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            input_dtype=draft.artifact.input_dtype,
+            kernels=draft.artifact.kernels,
+        ),
+        libraries=libraries,
+    )
 
 
 def verify(staged: StagedVersion, manifest: ModelManifest, trust: Trust, forks: Forks) -> None:
