@@ -30,6 +30,7 @@ class Code(StrEnum):
     NO_DATA = "no_data"
     NOT_PUBLISHED = "not_published"
     MODELS_FULL = "models_full"
+    STORE_AWAY = "store_away"
     NOT_TRUSTED = "not_trusted"
     NOT_SIGNED = "not_signed"
     NOT_LOADED = "not_loaded"

@@ -113,7 +113,20 @@ class Settings:
         " of the primary. Run one replica more than that, or no job is accepted after a failover.",
         most=100,
     )
-    models_dir: Path = _setting(Path("models"), "The model repository.")
+    models_dir: Path = _setting(
+        Path("models"), "The model repository; with MODELS_URL, the copy of it that a mirror keeps on this machine."
+    )
+    models_url: str = _setting(
+        "",
+        "Object store with the model repository, such as s3://bucket/prefix, gs://bucket/prefix or"
+        " az://container/prefix, for services on several machines; empty: MODELS_DIR is the repository.",
+    )
+    store_options_file: Path | None = _setting(
+        None,
+        "File with what it takes to reach the object store: a JSON object of options of obstore, such as"
+        ' {"aws_access_key_id": "…", "aws_secret_access_key": "…", "aws_region": "…", "aws_endpoint": "https://…"}.'
+        " Empty: the variables of the store's own tools (AWS_ACCESS_KEY_ID, …), or the identity of the machine.",
+    )
     data_dir: Path | None = _setting(None, "Folder with training data, <model>.csv; empty: none.")
     state_dir: Path = _setting(
         Path(".modelgate"),

@@ -27,7 +27,18 @@ AUDIT = "audit"
 """The logger of the audit log, which may leave nothing out."""
 
 OURS = (
-    *(AUDIT, "broker", "contract", "events", "gateway", "launcher", "modelgate_kernels", "runtime", "scoring"),
+    *(
+        AUDIT,
+        "broker",
+        "contract",
+        "events",
+        "gateway",
+        "launcher",
+        "mirror",
+        "modelgate_kernels",
+        "runtime",
+        "scoring",
+    ),
     *("storage", "trainer", "worker"),
 )
 """The loggers that follow `LOG_LEVEL`. Libraries log from WARNING on."""

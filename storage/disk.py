@@ -1,4 +1,4 @@
-"""Writes files durably, where other users may write as well."""
+"""Writes files durably, where other users may write as well, and says why they cannot be written."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from contract.errors import Code
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
 
 
+class StoreError(OSError):
+    """The object store does not answer, refuses, or does not have what it should; the message says what was asked."""
+
+
 def code_of(error: OSError) -> Code:
     """Return the code of a failure to write to the model repository."""
+    if isinstance(error, StoreError):
+        return Code.STORE_AWAY
     return Code.MODELS_FULL if error.errno in _NO_ROOM else Code.NOT_PUBLISHED
 
 

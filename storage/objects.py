@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from obstore.store import from_url
 
 from contract.errors import SettingsError
 from contract.files import read_regular
+from storage.disk import StoreError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -35,10 +36,6 @@ _RETRY: RetryConfig = {
 
 _PIECE = 4 * 2**20
 """Bytes that are read at a time."""
-
-
-class StoreError(OSError):
-    """The store does not answer, refuses, or does not have what it should; the message says what was asked of it."""
 
 
 class Conflict(Exception):
@@ -81,12 +78,16 @@ class FileFacts:
 class Objects:
     """The objects below a URL. Keys are relative to it. All methods raise `StoreError`."""
 
-    def __init__(self, store: ObjectStore, url: str) -> None:
+    def __init__(self, store: ObjectStore, url: str, beat: Callable[[], object] = lambda: None) -> None:
+        """`beat` is called for each piece of a large object that arrives."""
         self.url = url
         self._store = store
+        self._beat = beat
 
     @classmethod
-    def at(cls, name: str, url: str, options_file: Path | None = None) -> Objects:
+    def at(
+        cls, name: str, url: str, options_file: Path | None = None, beat: Callable[[], object] = lambda: None
+    ) -> Objects:
         """Return the objects below `url`, which the setting `name` has. The JSON object in `options_file` has options
         of the library (obstore), such as `aws_access_key_id`; what it lacks, the library takes from the environment.
         Raises `SettingsError`."""
@@ -100,7 +101,7 @@ class Objects:
             store = from_url(url, config=options, client_options=client, retry_config=_RETRY)
         except (BaseError, ValueError, TypeError) as error:
             raise SettingsError(f"{name}={url!r} cannot be used: {_reason(error)}") from None
-        return cls(store, url)
+        return cls(store, url, beat)
 
     def read(self, key: str, most: int) -> tuple[bytes, Tag]:
         """Return an object of at most so many bytes. Raises FileNotFoundError, too."""
@@ -130,6 +131,7 @@ class Objects:
             found = obstore.get(self._store, key)
             if found.meta["size"] == facts.size:
                 for piece in found.stream(min_chunk_size=_PIECE):
+                    self._beat()
                     digest.update(piece)
                     size += file.write(piece)
         if (size, digest.hexdigest()) != (facts.size, facts.sha256):

@@ -79,7 +79,7 @@ def test_only_the_reader_and_the_writer_of_the_model_repository_know_where_its_f
     knowing = [
         "contract/model/repository.py",
         "contract/model/version_files.py",
-        "storage/models/repository_writer.py",
+        *(f"storage/models/{name}.py" for name in ("bucket", "heads", "mirrored", "repository_writer")),
     ]
     rooms = (
         "broker",
@@ -87,6 +87,7 @@ def test_only_the_reader_and_the_writer_of_the_model_repository_know_where_its_f
         "events",
         "gateway",
         "launcher",
+        "mirror",
         "runtime",
         "scoring",
         "storage",

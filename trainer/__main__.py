@@ -29,6 +29,7 @@ from trainer.arguments import parsed
 from trainer.console import print_line
 from trainer.importing.files import signatures
 from trainer.processes import hide_memory
+from trainer.publishing.repositories import repository_of
 from trainer.publishing.signing import SigningPolicy, make_keys
 
 log = logging.getLogger("trainer")
@@ -115,7 +116,7 @@ def _sign(settings: Settings, unsigned: bool, model: str | None, version: int | 
     if model is not None and version is not None:
         return _sign_version(settings, key, signing, model, version)
     refused = 0
-    for signed, reason in resign(RepositoryWriter(settings.models_dir), key, signing.trust, unsigned):
+    for signed, reason in resign(repository_of(settings), key, signing.trust, unsigned):
         print_line(f"trainer: {signed}: {f'not signed: {reason}' if reason else 'signed'}")
         refused += reason is not None
     return FAILED if refused else 0
@@ -125,7 +126,7 @@ def _sign_version(settings: Settings, key: Ed25519PrivateKey, signing: SigningPo
     from trainer.publishing.resign import NotSigned, sign_version
 
     try:
-        sign_version(RepositoryWriter(settings.models_dir), key, signing.trust, model, version)
+        sign_version(repository_of(settings), key, signing.trust, model, version)
     except (NotSigned, ModelgateError, OSError) as error:
         print_line(f"trainer: {model}@{version}: not signed: {error}")
         return FAILED

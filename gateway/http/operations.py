@@ -104,5 +104,5 @@ DELETED = Answer("It is gone.")
 
 KEPT = ("503 redis_full", "503 redis_disk_full", "503 redis_read_only", "503 too_few_replicas")
 """Problems of a route that writes into Redis, besides those of one that reads there."""
-COMMANDED = (*KEPT, "503 no_trainer", "503 redis_disk_slow", "503 trainer_crashed", "507 models_full")
+COMMANDED = (*KEPT, "503 no_trainer", "503 redis_disk_slow", "503 store_away", "503 trainer_crashed", "507 models_full")
 """Problems of a route that has the trainer change the model repository."""

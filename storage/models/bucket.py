@@ -23,8 +23,9 @@ from pathlib import Path
 
 from contract.model.repository import VERSIONS_DIR, valid_name
 from contract.model.version_files import MANIFEST_FILE, SIGNATURE_FILE, VersionFiles
+from storage.disk import StoreError
 from storage.models.heads import LARGEST, Files, Head
-from storage.objects import Conflict, FileFacts, Objects, StoreError, Tag
+from storage.objects import Conflict, FileFacts, Objects, Tag
 
 HEADS = ".heads/"
 

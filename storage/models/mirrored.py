@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,12 +17,14 @@ from typing import IO
 from contract.errors import Code, ModelgateError
 from contract.model.repository import ALIASES_FILE, REMOVED, SETTINGS_FILE, VERSIONS_DIR, RemovedModel, valid_name
 from contract.model.version_files import MANIFEST_FILE, SIGNATURE_FILE
-from storage.disk import opened_folder, sync, write
+from storage.disk import StoreError, opened_folder, sync, write
 from storage.models.bucket import HEADS, ModelBucket
 from storage.models.heads import Contents, Files, Head
 from storage.models.repository_writer import RepositoryWriter, StagedVersion, move
 from storage.models.states import Edit, ModelState, NumberTaken, model_exists, restorable, unknown
-from storage.objects import FileFacts, StoreError, Tag
+from storage.objects import FileFacts, Tag
+
+_COMPLETE = ".complete"
 
 _STILL_ASKED_FOR = timedelta(days=1)
 """How long after its removal a version is still fetched for a job that was accepted before."""
@@ -35,9 +37,11 @@ class MirroredRepository(RepositoryWriter):
     store has never known stay as they are.
     """
 
-    def __init__(self, root: Path, bucket: ModelBucket) -> None:
+    def __init__(self, root: Path, bucket: ModelBucket, announce: Callable[[str], object] = lambda _: None) -> None:
+        """`announce` is called with each model that this has changed in the store."""
         super().__init__(root)
         self.bucket = bucket
+        self._announce = announce
         self._tags: dict[str, Tag] = {}
 
     def changed(self) -> Iterator[str]:
@@ -58,6 +62,15 @@ class MirroredRepository(RepositoryWriter):
                 self._note(model, tag)
         return problems
 
+    def is_complete(self) -> bool:
+        """Whether the folder has had all models since it was made."""
+        return (self.root / HEADS / _COMPLETE).exists()
+
+    def complete(self) -> None:
+        """Say that the folder has all models."""
+        (self.root / HEADS).mkdir(exist_ok=True)
+        (self.root / HEADS / _COMPLETE).touch()
+
     def next_number(self, model: str, lock: IO[str]) -> int:
         return max(self.bucket.head(model)[0].last + 1, super().next_number(model, lock))
 
@@ -75,7 +88,7 @@ class MirroredRepository(RepositoryWriter):
 
         self.bucket.change(model, take)
         files = self.bucket.upload(model, version, staged)
-        self.bucket.change(model, name)
+        self._change(model, name)
         with self._aliases_locked(model):
             if not self.has_version(model, version):
                 super().add(staged, model, version, lock)
@@ -90,7 +103,7 @@ class MirroredRepository(RepositoryWriter):
             if version in head.live.versions:
                 head.live.versions[version][SIGNATURE_FILE] = facts
 
-        self.bucket.change(model, name)
+        self._change(model, name)
 
     def change(self, model: str, edit: Edit) -> ModelState:
         """As in a folder. `edit` runs again if another machine changes the model meanwhile."""
@@ -106,7 +119,7 @@ class MirroredRepository(RepositoryWriter):
             deleted.update({v: files for v, files in head.live.versions.items() if v not in state.versions})
             head.live.become(state)
 
-        head = self.bucket.change(model, change)
+        head = self._change(model, change)
         self.refresh(model)
         for version, files in deleted.items():
             self.bucket.delete_version(model, version, files)
@@ -123,7 +136,7 @@ class MirroredRepository(RepositoryWriter):
                 raise unknown(model)
             head.removed[now], head.live, head.was_removed = head.live, Contents(), True
 
-        self.bucket.change(model, remove)
+        self._change(model, remove)
         self.refresh(model)
         return datetime.fromtimestamp(now / 1000, UTC)
 
@@ -138,7 +151,7 @@ class MirroredRepository(RepositoryWriter):
                 raise model_exists(model, sorted(head.live.versions), chosen)
             head.live = head.removed.pop(int(chosen.folder.name))
 
-        self.bucket.change(model, restore)
+        self._change(model, restore)
         self.refresh(model)
 
     def _delete_removed(self, model: str, removed: RemovedModel) -> None:
@@ -149,11 +162,17 @@ class MirroredRepository(RepositoryWriter):
             gone.clear()
             gone.update(contents.versions)
 
-        head = self.bucket.change(model, forget)
+        head = self._change(model, forget)
         self.refresh(model)
         for version, files in gone.items():
             self.bucket.delete_version(model, version, files)
         self.bucket.delete_unnamed(model, head)
+
+    def _change(self, model: str, edit: Callable[[Head], object]) -> Head:
+        """Change the head of a model, and have the other mirrors look at it."""
+        head = self.bucket.change(model, edit)
+        self._announce(model)
+        return head
 
     def _apply(self, model: str, head: Head) -> list[str]:
         """Make the folder as the head says, under the lock of the aliases: versions first, then what names them, then

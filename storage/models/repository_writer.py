@@ -82,6 +82,10 @@ class RepositoryWriter(Repository):
         `locked_file` raises."""
         return locked_file(self._staging() / f"{name}.lock", how)
 
+    def refresh(self, model: str) -> list[str]:  # noqa: ARG002
+        """Make sure that this reads what others have last written of a model. Returns what could not be done."""
+        return []
+
     def check_writable(self) -> None:
         """Create what is missing. Raises OSError if it cannot be written."""
         for folder in (self._staging(), self.root):

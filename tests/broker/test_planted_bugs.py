@@ -106,7 +106,7 @@ OF_TRAINERS = {"begin", "delete_schedule", "enqueue", "progress", "publish_recip
 CHANGES_NOTHING = {"list_ended", "oldest", "page", "read", "read_log", "recall", "survey", "try_write", "watch"}
 OF_OTHERS = {"audit", "change_keys", "change_webhooks", "count", "count_upload", "note_key_uses", "record"}
 OF_OTHERS |= {"claim_deliveries", "delete_deliveries", "deliveries", "note_delivery", "open_session", "plan_deliveries"}
-OF_OTHERS |= {"report_alive", "report_stuck", "spare"}
+OF_OTHERS |= {"announce_model", "report_alive", "report_stuck", "spare"}
 """They touch no job; test_metrics.py, tests/gateway and tests/events test them."""
 EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - CHANGES_NOTHING - OF_TRAINERS - OF_OTHERS
 

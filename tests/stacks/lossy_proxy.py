@@ -11,7 +11,18 @@ from pathlib import Path
 
 from broker.link import scripts
 
-OF_TRAINERS = {"request_load", "begin", "delete_schedule", "enqueue", "progress", "publish_recipes", "read_log"}
+OF_TRAINERS = {
+    *(
+        "announce_model",
+        "begin",
+        "delete_schedule",
+        "enqueue",
+        "progress",
+        "publish_recipes",
+        "read_log",
+        "request_load",
+    )
+}
 OF_CALLERS = {
     *("audit", "change_keys", "change_webhooks", "count_upload", "delete_deliveries", "note_key_uses", "open_session")
 }

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from broker.access.signatures import Signer
 from broker.records.job_kinds import TRAINING
+from broker.state.mirrors import last_change, wait_for_mirrors
 from broker.state.schedules import Schedules, TooManySchedules
 from contract.errors import Code, ModelgateError
 from contract.model.repository import CURRENT
 from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
-from storage.disk import code_of
-from storage.models.repository_writer import RepositoryWriter
+from storage.disk import StoreError, code_of
 from trainer import recipes
 from trainer.forks import KeptForks
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.judging import Wish, promote_if_passed
 from trainer.publishing import aliases, promotion
+from trainer.publishing.repositories import repository_of
 from trainer.recipe import DataError
 from trainer.tables.preview import preview, read_head
 from trainer.tables.training_rows import own_data, requested_file, spelled, to_rows
@@ -39,6 +43,9 @@ class CommandParts:
     redis: Redis
     forks: KeptForks = field(default_factory=KeptForks)
 
+
+_SHOWN_WITHIN = 2.0
+"""Seconds that an answer waits for the machines that have not seen the change."""
 
 CommandHandler = Callable[[CommandParts, RepositoryCommand], dict[str, Any]]
 
@@ -57,7 +64,7 @@ def move_alias(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any
 
 
 def delete_alias(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.delete_alias(RepositoryWriter(parts.settings.models_dir), command.model, command.alias or "")
+    aliases.delete_alias(repository_of(parts.settings), command.model, command.alias or "")
     return _answer(parts, command)
 
 
@@ -69,12 +76,12 @@ def roll_back(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]
 
 
 def delete_version(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.delete_version(RepositoryWriter(parts.settings.models_dir), command.model, _version(command))
+    aliases.delete_version(repository_of(parts.settings), command.model, _version(command))
     return _answer(parts, command)
 
 
 def remove_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
-    repository = RepositoryWriter(parts.settings.models_dir)
+    repository = repository_of(parts.settings)
     schedules, remark = schedules_of(parts.settings, parts.redis), None
     if repository.versions(command.model) and (entry := schedules.entry(command.model)):
         # Before it is deleted, so that a command that starts again after a crash loses nothing.
@@ -87,7 +94,7 @@ def remove_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, A
 
 
 def restore_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
-    repository, remark = RepositoryWriter(parts.settings.models_dir), None
+    repository, remark = repository_of(parts.settings), None
     repository.restore(command.model, command.version)
     if schedule := repository.state(command.model).schedule:
         try:
@@ -101,7 +108,7 @@ def restore_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, 
 
 
 def change_settings(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.change_settings(RepositoryWriter(parts.settings.models_dir), command.model, command.edits or {})
+    aliases.change_settings(repository_of(parts.settings), command.model, command.edits or {})
     return _answer(parts, command)
 
 
@@ -170,15 +177,29 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
 
 def carry_out(payload: Mapping[str, Any], parts: CommandParts) -> Mapping[str, Any]:
     """Run the command in a job's payload and return its answer. Raises `ModelgateError`; its code is
-    `models_full` where the model repository cannot be written."""
+    `models_full` or `store_away` where the model repository cannot be written."""
     command = RepositoryCommand.from_json(payload)
     try:
-        return HANDLERS[command.action](parts, command)
+        repository_of(parts.settings).refresh(command.model)  # another trainer may have changed it
+        answer = HANDLERS[command.action](parts, command)
+        _shown_everywhere(parts, command.model)
+        return answer
+    except StoreError as error:
+        what = f"nothing was changed, because the store of the model repository is away ({error}); try again"
+        raise ModelgateError(Code.STORE_AWAY, what, model=command.model) from error
     except OSError as error:
         if code_of(error) is not Code.MODELS_FULL:
             raise
         what = f"the model repository cannot be written ({error.strerror}); free space on its disk and try again"
         raise ModelgateError(Code.MODELS_FULL, what, model=command.model) from error
+
+
+def _shown_everywhere(parts: CommandParts, model: str) -> None:
+    """Wait a moment until all machines show the change, so that who asked for it finds it wherever they look."""
+    if parts.settings.models_url:
+        with suppress(RedisError):
+            end = time.monotonic() + _SHOWN_WITHIN
+            wait_for_mirrors(parts.redis, model, last_change(parts.redis), end)
 
 
 def schedules_of(settings: Settings, connection: Redis) -> Schedules:
@@ -194,7 +215,7 @@ def _version(command: RepositoryCommand) -> int:
 
 def _answer(parts: CommandParts, command: RepositoryCommand, remark: str | None = None) -> dict[str, Any]:
     """Return the model's aliases and versions after the command."""
-    repository = RepositoryWriter(parts.settings.models_dir)
+    repository = repository_of(parts.settings)
     return {
         "name": command.model,
         "aliases": repository.aliases(command.model),

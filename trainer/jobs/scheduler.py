@@ -24,11 +24,11 @@ from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from runtime.outages import Duties
 from storage.models.done_jobs import DoneJobs
-from storage.models.repository_writer import RepositoryWriter
 from storage.spool.store import Spool
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart
 from trainer.program import Program
+from trainer.publishing.repositories import repository_of
 from trainer.publishing.signing import SigningPolicy
 
 log = logging.getLogger("trainer")
@@ -51,7 +51,7 @@ class TrainingScheduler:
         self._scheduler = Scheduler(self._redis, TRAINING.queue)
         self._schedules = schedules_of(settings, self._redis)
         self._audit = AuditLog(self._redis, settings.retention.audit_days, of_trainer=True)
-        self._repository = RepositoryWriter(settings.models_dir)
+        self._repository = repository_of(settings)
         self._done = DoneJobs(settings.models_dir)
         signing = SigningPolicy.from_settings(settings)
         self._on_start = TrainOnStart(self._repository, settings.train_on_start, signing, self._submit)

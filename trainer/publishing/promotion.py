@@ -10,13 +10,14 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from broker.state.load_status import WarmUp, load_statuses, request_load, warm_up, withdraw_request
+from broker.state.mirrors import announce, wait_for_mirrors
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
 from scoring.trust import Trust
-from storage.models.repository_writer import RepositoryWriter
 from trainer.publishing import aliases
 from trainer.publishing.aliases import check_move, move_alias, previous
+from trainer.publishing.repositories import repository_of
 
 Promote = Callable[[str, int, str], str | None]
 """Model, version, alias: moves the alias to the version; returns a remark or None. Raises `ModelgateError` if the alias
@@ -44,7 +45,7 @@ def promote(
     Raises `ModelgateError`, and the alias stays: as `trainer.publishing.aliases.move_alias` does; `not_trusted` where
     workers ask for a signature that it lacks, and `not_loaded` where none of them can load it, unless `force`.
     """
-    repository = RepositoryWriter(settings.models_dir)
+    repository = repository_of(settings)
     check_move(repository, model, alias, version)
     return _once_loaded(
         settings, connection, model, version, force, lambda: move_alias(repository, model, alias, version, before)
@@ -56,6 +57,7 @@ def _once_loaded(
 ) -> str | None:
     if not force:
         check_trust(settings, model, version)
+        _wait_for_mirrors(settings, connection, model, version)
     remark = _warm_up(connection, model, version, settings.warmup_timeout, force)
     move()
     if connection:
@@ -85,7 +87,7 @@ def roll_back(
     Raises `ModelgateError` as `promote` does, `no_previous`, and `alias_moved` if that is not `version` or the current
     one is not `before`, where these are given, or if another one becomes current meanwhile.
     """
-    repository = RepositoryWriter(settings.models_dir)
+    repository = repository_of(settings)
     version = version or previous(repository, model)
     before = before or repository.aliases(model).get(CURRENT)
     return _once_loaded(
@@ -97,6 +99,25 @@ def check_trust(settings: Settings, model: str, version: int) -> None:
     """Raise `ModelgateError` (`not_trusted`) if workers with these settings would refuse the version."""
     repository = Repository(settings.models_dir)
     Trust.from_settings(settings).check(repository.manifest(model, version), repository.files(model, version))
+
+
+def _wait_for_mirrors(settings: Settings, connection: Redis | None, model: str, version: int) -> None:
+    """Wait until each machine has the version: a worker without it could not answer. Raises `ModelgateError`
+    (`not_loaded`)."""
+    if connection is None or not settings.models_url:
+        return
+    try:
+        number, end = announce(connection, model), time.monotonic() + settings.warmup_timeout
+        lacking = wait_for_mirrors(connection, model, number, end)
+    except RedisError:  # then no worker takes a job, either
+        return
+    if lacking:
+        name, reason = next(iter(lacking.items()))
+        what = (
+            f"gets no alias, because the mirror {name!r} does not have it: {reason}; mend or stop that mirror, or move"
+            ' the alias anyway with "force": true'
+        )
+        raise version_error(Code.NOT_LOADED, model, version, what, reasons=lacking)
 
 
 def _warm_up(connection: Redis | None, model: str, version: int, seconds: float, force: bool) -> str | None:

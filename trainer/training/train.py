@@ -19,12 +19,12 @@ from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
 from scoring.trust import Trust
 from storage.disk import code_of
-from storage.models.repository_writer import RepositoryWriter
 from trainer import recipes
 from trainer.forks import Forks
 from trainer.publishing.aliases import retain
 from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
+from trainer.publishing.repositories import repository_of
 from trainer.publishing.signing import SigningPolicy
 from trainer.recipe import DataError, Log, Recipe, RecipeError, Run, Table
 from trainer.report.evidence import Evidence
@@ -60,7 +60,7 @@ def train(
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`, `models_full`) and MemoryError.
     """
     phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
-    if job and (result := _result_of(RepositoryWriter(settings.models_dir), request.model, job)):
+    if job and (result := _result_of(repository_of(settings), request.model, job)):
         log(f"version {result.version} is published already: this job was killed after that")
         return _finished(result, request, settings, phases, log, promote)
     try:
@@ -108,7 +108,7 @@ def _finished(
         reason, promoted = _promoted(promote, result, request.alias)
         result = dataclasses.replace(result, reason=reason, promoted=promoted)
     phases.end()
-    if removed := retain(RepositoryWriter(settings.models_dir), result.model, settings.keep_versions):
+    if removed := retain(repository_of(settings), result.model, settings.keep_versions):
         log(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
     return result
 
@@ -185,9 +185,7 @@ def _published(
     settings: Settings, evidence: Evidence, report: MakeReport, signing: SigningPolicy, forks: Forks | None
 ) -> ModelManifest:
     try:
-        return publish(
-            RepositoryWriter(settings.models_dir), evidence.estimator, evidence.draft, signing, report, forks
-        )
+        return publish(repository_of(settings), evidence.estimator, evidence.draft, signing, report, forks)
     except PublishRefused as error:
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
     except OSError as error:

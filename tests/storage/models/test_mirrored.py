@@ -12,11 +12,12 @@ import pytest
 
 from contract.errors import ModelgateError
 from contract.model.repository import Repository, RepositoryWithRemoved
+from storage.disk import StoreError
 from storage.models.bucket import ModelBucket
 from storage.models.mirrored import MirroredRepository
 from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import NumberTaken
-from storage.objects import Objects, StoreError
+from storage.objects import Objects
 from tests.stacks.object_store import S3, s3_server
 from tests.support import Sum, numbers, write_version
 from trainer.publishing.aliases import change_settings, delete_version, move_alias, retain, roll_back

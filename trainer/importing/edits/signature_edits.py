@@ -24,6 +24,7 @@ from trainer.importing.import_process import FILE, ImportTask, SignatureEdit, ex
 from trainer.importing.inbox.imports import CHECK_TIMEOUT, drawn_report
 from trainer.publishing.aliases import retain
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
+from trainer.publishing.repositories import repository_of
 from trainer.publishing.signing import SigningPolicy
 from trainer.training import ROW_HASHES_FILE
 
@@ -34,7 +35,7 @@ def publish_edited(settings: Settings, model: str, version: int, edits: Mapping[
     The same edit of the same version is published once: then this returns the version that it made. Raises
     `ModelgateError`: `model_not_found`, `not_trusted`, and `not_published` with the cause and a remedy.
     """
-    repository = RepositoryWriter(settings.models_dir)
+    repository = repository_of(settings)
     manifest = repository.read_manifest(model, version)
     edit = SignatureEdit(manifest, edits)
     try:

@@ -21,7 +21,6 @@ from contract.model.version_files import SIGNATURE_BYTES
 from contract.settings import MB, Settings
 from contract.work.training import RepositoryCommand
 from storage.disk import code_of
-from storage.models.repository_writer import RepositoryWriter
 from storage.spool.store import Spool
 from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
@@ -30,6 +29,7 @@ from trainer.importing.files.signatures import CODE_PART, PART, SAMPLE_PART, Imp
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
 from trainer.publishing.aliases import retain
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
+from trainer.publishing.repositories import repository_of
 from trainer.publishing.signing import SigningPolicy
 
 RECIPE = "imported"
@@ -73,7 +73,7 @@ def import_file(
             raise Refused(
                 f"cannot become the model {name[:64]!r}: a name has up to 64 of a-z, 0-9, _ and - (and is not inbox)"
             )
-        repository = RepositoryWriter(settings.models_dir)
+        repository = repository_of(settings)
         with repository.import_folder() as folder, forks_or_own(forks) as own_forks:
             parts = _copied_parts(settings, folder, file, sample, code)
             check(settings, name, parts, None if signature is None else _signature(signature))

@@ -14,7 +14,6 @@ from contract.model.signature_changes import signature_changes
 from contract.settings import Settings
 from contract.work.training import ANYWAY, Gate
 from scoring.trust import Trust
-from storage.models.repository_writer import RepositoryWriter
 from trainer.forks import Forks
 from trainer.importing import Refused
 from trainer.importing.assumptions import undecided
@@ -22,6 +21,7 @@ from trainer.importing.import_process import SAMPLE
 from trainer.importing.inbox.imports import copy_sample
 from trainer.importing.inbox.sample_comparison import compare_on_sample
 from trainer.publishing.promotion import Promote
+from trainer.publishing.repositories import repository_of
 from trainer.report.evidence import VersionComparison
 from trainer.training.gate import objection, verdict
 
@@ -74,7 +74,7 @@ def _compared(
     settings: Settings, manifest: ModelManifest, version: int, sample: Path, forks: Forks
 ) -> tuple[Mapping[str, float], VersionComparison]:
     """Return the metrics on the sample, and the comparison with `version`."""
-    repository = RepositoryWriter(settings.models_dir)
+    repository = repository_of(settings)
     try:
         with repository.import_folder() as folder:
             copy_sample(settings, sample, folder / SAMPLE)

@@ -1,0 +1,85 @@
+"""A proxy in front of an object store: it answers 503, cuts answers, drops them, waits, or refuses connections."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+FAULTS = ("unavailable", "half", "lost", "slow")
+
+
+class FaultyStore:
+    """Listens on `port` of this machine. `choose(method, path)` names the fault of a request, or nothing."""
+
+    def __init__(self, upstream: int, choose: Callable[[str, str], str] = lambda _method, _path: "") -> None:
+        self.choose = choose
+        self.seen: Counter[str] = Counter()
+        """Requests by method and by fault."""
+        store = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                fault = store.choose(self.command, self.path)
+                store.seen.update([self.command, fault])
+                if fault == "unavailable":
+                    self.answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
+                    return
+                upstream_connection = HTTPConnection("127.0.0.1", upstream, timeout=60)
+                upstream_connection.request(self.command, self.path, body, dict(self.headers))
+                reply = upstream_connection.getresponse()
+                data = reply.read()
+                upstream_connection.close()
+                if fault == "lost":
+                    self.close_connection = True
+                    self.connection.close()
+                    return
+                if fault == "slow":
+                    store.stopped.wait(0.3)
+                self.answer(reply.status, dict(reply.getheaders()), data, half=fault == "half")
+
+            def answer(self, status: int, headers: dict[str, str], data: bytes, half: bool = False) -> None:
+                self.send_response_only(status)
+                for name, value in headers.items():
+                    if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                        self.send_header(name, value)
+                length = headers.get("Content-Length") if self.command == "HEAD" else len(data)
+                self.send_header("Content-Length", str(length))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data[: len(data) // 2] if half else data)
+                if half:
+                    self.close_connection = True
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: object) -> None:
+                pass  # a client that has gone
+
+        self.stopped = threading.Event()
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def at_random(share: float, seed: int) -> Callable[[str, str], str]:
+    """Return what gives this share of requests one of the faults."""
+    chance = random.Random(seed)
+    return lambda _method, _path: chance.choice(FAULTS) if chance.random() < share else ""

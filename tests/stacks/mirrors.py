@@ -1,0 +1,49 @@
+"""Processes that mirror a bucket."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import PROJECT
+
+
+@dataclass
+class MirrorProcess:
+    """`python -m mirror`, in a host of its own name."""
+
+    redis_url: str
+    models: Path
+    url: str
+    options: Path
+    log_file: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = {
+            **os.environ,
+            "REDIS_URL": self.redis_url,
+            "MODELS_DIR": str(self.models),
+            "MODELS_URL": self.url,
+            "STORE_OPTIONS_FILE": str(self.options),
+        }
+        with self.log_file.open("ab") as log:
+            command = [sys.executable, "-m", "mirror", "--health-socket", str(self.health)]
+            self.process = subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=log)
+
+    @property
+    def health(self) -> Path:
+        return self.log_file.with_suffix(".health")
+
+    def kill(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        assert self.process
+        self.process.terminate()
+        return self.process.wait(30)
