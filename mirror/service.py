@@ -81,7 +81,7 @@ class Mirror:
 
     def problems(self) -> list[str]:
         """Return what is wrong, in sentences; a store that is away is not this process's fault."""
-        return [] if self._repository.is_complete() else [self._away or "it has not yet fetched all models"]
+        return [] if self._repository.notes.is_complete() else [self._away or "it has not yet fetched all models"]
 
     def _listen(self) -> None:
         """Note what was announced. Without Redis the store alone says what has changed."""
@@ -117,8 +117,8 @@ class Mirror:
             if problem is None or problem.backoff.over:
                 self._refresh_one(model)
             del self._waiting[model]
-        if not self._problems and not self._repository.is_complete():
-            self._repository.complete()
+        if not self._problems and not self._repository.notes.is_complete():
+            self._repository.notes.set_complete()
             log.info("the models are as they are in %s", self._repository.bucket.objects.url)
         if self._seen != upto:
             self._seen = upto

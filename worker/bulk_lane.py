@@ -45,15 +45,17 @@ class _Held:
 class BulkLane:
     """Does one slice at a time.
 
-    It takes tasks of `models` (None: all), but for those in `skip()`. `begin` gets the id of the task that is about to
-    be worked on and the seconds that one step may take, `timeout` or that of a load; `end` is called after each slice;
-    `predicted` gets model, version, rows and seconds of each call of a model; `ended` gets the end of each task.
+    It takes tasks of `models` (None: all), but for those in `skip()` and of versions that it `awaits`. `begin` gets the
+    id of the task that is about to be worked on and the seconds that one step may take, `timeout` or that of a load;
+    `end` is called after each slice; `predicted` gets model, version, rows and seconds of each call of a model; `ended`
+    gets the end of each task.
     """
 
     tasks: FileTasks
     work: FileWork
     models: Collection[str] | None
     skip: Callable[[], Collection[str]]
+    awaits: Callable[[str, int], bool]
     timeout: float
     begin: Callable[[Sequence[str], float], object]
     end: Callable[[], object]
@@ -74,7 +76,8 @@ class BulkLane:
         held = self._held or self._take(retrying)
         if held is None:
             return False
-        if held.task.file_request.model in self.skip():
+        request = held.task.file_request
+        if request.model in self.skip() or (not held.loaded and self.awaits(request.model, request.version)):
             self._held = None
             retrying(lambda: self.tasks.release(held.task))
             return True

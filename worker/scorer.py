@@ -31,6 +31,7 @@ from runtime.tracing import start_tracing
 from scoring.pace import Pace
 from storage.spool.store import Spool
 from worker.activity import ActivityTable
+from worker.awaited import AwaitedVersions
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
@@ -55,8 +56,8 @@ class Scorer:
     """Processes one batch after the other.
 
     It takes jobs of `models` (None: all), without the models that `skip` returns, and leaves those in `homes()` to
-    other scorers (`BatchLimits`). `ended` gets the end of each batch; `tidy` is called between batches. Unless it
-    scores, it calls `beat` at least every few seconds.
+    other scorers (`BatchLimits`). A batch of a version that it `awaits` goes back. `ended` gets the end of each batch;
+    `tidy` is called between batches. Unless it scores, it calls `beat` at least every few seconds.
     """
 
     queue: ScorerQueue
@@ -66,6 +67,7 @@ class Scorer:
     models: Collection[str] | None
     skip: Callable[[], frozenset[str]]
     homes: Callable[[], Mapping[str, str]]
+    awaits: Callable[[str, int], bool]
     ended: Observer
     tidy: Callable[[], object]
     beat: Callable[[], None]
@@ -97,7 +99,9 @@ class Scorer:
     def step(self) -> bool:
         """Process one batch, or if there is none a slice of a file; return False if there was neither."""
         batch = self._retrying(self._take)
-        if batch:
+        if batch and self.awaits(batch.model, batch.version):
+            self._retrying(functools.partial(self.queue.release, batch), even_when_stopping=True)
+        elif batch:
             taken = time.time_ns()
             outcomes = self.batch_scorer.score(batch)
             done = time.time_ns()
@@ -197,11 +201,13 @@ def run_scorer(
 
     tracer = start_tracing("worker", settings)
     ends = EndObservers([log_end, count, *([JobSpans(tracer).record] if tracer else [])])
+    awaited = AwaitedVersions(repository, mirrored=bool(settings.models_url))
     lane = BulkLane(
         FileTasks(connection, inc, outbox),
         FileWork(Spool.of(settings), inc, cache.get),
         models=models,
-        skip=lambda: {*slow_models.skipped(), *affinity.find(cache)},
+        skip=lambda: {*slow_models.skipped(), *awaited.models(), *affinity.find(cache)},
+        awaits=awaited.awaits,
         timeout=settings.predict_timeout,
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
         end=lambda: activities.end(slot),
@@ -214,8 +220,9 @@ def run_scorer(
         lane,
         pace,
         models,
-        slow_models.skipped,
+        lambda: slow_models.skipped() | awaited.models(),
         lambda: affinity.find(cache),
+        awaited.awaits,
         ends.ended,
         tidy,
         functools.partial(activities.beat, slot),

@@ -31,6 +31,7 @@ from runtime import logs
 from scoring.trust import Trust
 from worker import memory
 from worker.activity import ActivityTable
+from worker.awaited import AwaitedVersions
 from worker.batch_scorer import LOAD_TIMEOUT
 from worker.model_cache import Load, Model, ModelLoader, Version
 from worker.processes import STARTED_THREADS, Lifeline
@@ -84,6 +85,7 @@ class Template:
         self._activities = activities
         # Absolute, since a model may change the working directory.
         self._repository = RepositoryWithRemoved(settings.models_dir.absolute())
+        self._awaited = AwaitedVersions(self._repository, mirrored=bool(settings.models_url))
         self._loader = ModelLoader(self._repository, Trust.from_settings(settings))
         self._loads: list[Load] = []
         self._loader.loaded = self._loads.append
@@ -242,6 +244,8 @@ class Template:
                     self._unusable.pop(text, None)
                     return True
             except (ModelgateError, MemoryError) as error:
+                if self._awaited.awaits(*version):
+                    return False
                 # Scorers fail its jobs with this error. Not tried again until its files change.
                 unusable = _Unusable(files, str(error), unusable.since if unusable else _now())
                 self._unusable[text] = unusable

@@ -97,7 +97,7 @@ class FileTasks:
 
     def release(self, task: FileTask) -> None:
         """Return a task, for another scorer."""
-        self._run("release_task", task.id)
+        self._run("release", task.id)
 
     def finish(self, task: FileTask, outcome: Mapping[str, object] | Failure) -> None:
         """End a task, and with it perhaps its file. Raises `FencedError` if this incarnation was given back; then

@@ -126,6 +126,10 @@ class ScorerQueue(Connected):
         (written,) = self._outbox.send(self._scripts, [Call("finish", args)])
         return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
 
+    def release(self, batch: Batch) -> None:
+        """Return the jobs of a batch to their queue, for other scorers. Harmless to repeat. One round trip."""
+        self._outbox.send(self._scripts, [Call("release", [self._incarnation, *(job.id for job in batch.jobs)])])
+
     def wait_for_work(self, limits: BatchLimits, seconds: float = 1.0) -> bool:
         """Return when there may be a batch for these limits or a task of a file, at the latest after `seconds`, which
         must be less than the connection's `socket_timeout`; after `limits.patience` if there are jobs that it may take

@@ -5,7 +5,6 @@ Readers read the folder, as they do without a store. Each change goes to the sto
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,14 +16,13 @@ from typing import IO
 from contract.errors import Code, ModelgateError
 from contract.model.repository import ALIASES_FILE, REMOVED, SETTINGS_FILE, VERSIONS_DIR, RemovedModel, valid_name
 from contract.model.version_files import MANIFEST_FILE, SIGNATURE_FILE
-from storage.disk import StoreError, opened_folder, sync, write
-from storage.models.bucket import HEADS, ModelBucket
+from storage.disk import StoreError, opened_folder, sync
+from storage.models.bucket import ModelBucket
 from storage.models.heads import Contents, Files, Head
+from storage.models.mirror_notes import MirrorNotes
 from storage.models.repository_writer import RepositoryWriter, StagedVersion, move
 from storage.models.states import Edit, ModelState, NumberTaken, model_exists, restorable, unknown
 from storage.objects import FileFacts, Tag
-
-_COMPLETE = ".complete"
 
 _STILL_ASKED_FOR = timedelta(days=1)
 """How long after its removal a version is still fetched for a job that was accepted before."""
@@ -42,12 +40,13 @@ class MirroredRepository(RepositoryWriter):
         super().__init__(root)
         self.bucket = bucket
         self._announce = announce
-        self._tags: dict[str, Tag] = {}
+        self.notes = MirrorNotes(root)
 
     def changed(self) -> Iterator[str]:
         """Yield the models whose head is another one than that in the folder. Raises `StoreError`."""
         for model, tag in self.bucket.heads():
-            if self._tag(model) != tag:
+            noted = self.notes.head(model)
+            if noted is None or Tag(*noted[0]) != tag:
                 yield model
 
     def refresh(self, model: str) -> list[str]:
@@ -59,17 +58,8 @@ class MirroredRepository(RepositoryWriter):
             head, tag = self.bucket.head(model)
             problems = self._apply(model, head) if tag else []
             if tag and not problems:
-                self._note(model, tag)
+                self.notes.set_head(model, tag, head.last)
         return problems
-
-    def is_complete(self) -> bool:
-        """Whether the folder has had all models since it was made."""
-        return (self.root / HEADS / _COMPLETE).exists()
-
-    def complete(self) -> None:
-        """Say that the folder has all models."""
-        (self.root / HEADS).mkdir(exist_ok=True)
-        (self.root / HEADS / _COMPLETE).touch()
 
     def next_number(self, model: str, lock: IO[str]) -> int:
         return max(self.bucket.head(model)[0].last + 1, super().next_number(model, lock))
@@ -257,19 +247,6 @@ class MirroredRepository(RepositoryWriter):
     def _removal(self, model: str, at: int, contents: Contents) -> RemovedModel:
         folder = self.root / REMOVED / model / str(at)
         return RemovedModel(folder, datetime.fromtimestamp(at / 1000, UTC), sorted(contents.versions))
-
-    def _tag(self, model: str) -> Tag | None:
-        """Return the tag of the head that the folder is like."""
-        if model not in self._tags:
-            with suppress(OSError, ValueError, TypeError):
-                self._tags[model] = Tag(*json.loads((self.root / HEADS / model).read_bytes()))
-        return self._tags.get(model)
-
-    def _note(self, model: str, tag: Tag) -> None:
-        self._tags[model] = tag
-        (self.root / HEADS).mkdir(exist_ok=True)
-        write(self.root / HEADS / f"{model}.new", json.dumps(tag).encode())
-        (self.root / HEADS / f"{model}.new").replace(self.root / HEADS / model)
 
 
 def _is(folder: Path, files: Files) -> bool:

@@ -26,7 +26,7 @@ from broker.records.job_kinds import ENDS, PREDICTION, Seen, indexes_of
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.room import RoomMaker
-from broker.sides.scorer import BatchLimits, ScorerQueue, place_of
+from broker.sides.scorer import Batch, BatchJob, BatchLimits, ScorerQueue, place_of
 from broker.sides.supervisor import LEASE, Leases
 from broker.state.job_reading import parse_reply
 from contract.errors import Failure
@@ -269,6 +269,16 @@ class ProtocolMachine(RuleBasedStateMachine):
         expected = self.reference.finish(inc, outcomes)
         for _ in range(1 + again):
             assert ScorerQueue(self.redis, inc).finish(outcomes) == expected
+
+    @precondition(lambda self: any(self.taken.values()))
+    @rule(number=pick, again=sometimes)
+    def release(self, number: int, again: bool) -> None:
+        inc = self.scorer(number)
+        if not (ids := self.taken[inc]):
+            return
+        self.reference.release(inc, ids)
+        for _ in range(1 + again):
+            ScorerQueue(self.redis, inc).release(Batch("a", 1, [BatchJob(job_id, []) for job_id in ids]))
 
     @precondition(lambda self: self.reference.ready)
     @rule(number=pick, limits=limits)

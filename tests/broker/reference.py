@@ -301,6 +301,24 @@ class Reference:
             self.settle(queue, added)
         return became
 
+    def release(self, inc: str, ids: Sequence[str]) -> None:
+        """The incarnation returns these, of which it owns some."""
+        rows = defaultdict[str, int](int)
+        for job_id in reversed(ids):
+            life = self.lives[job_id]
+            if job_id in self.held[inc]:
+                self.held[inc].remove(job_id)
+            if not self.owns(inc, job_id):
+                continue
+            if life.overdue:
+                self.end(job_id, "expired")
+            else:
+                life.status, life.holder = "queued", None
+                self.queues[life.queue].insert(0, job_id)
+                rows[life.queue] += life.rows
+        for queue, added in rows.items():
+            self.settle(queue, added)
+
     def cancel(self, job_id: str) -> bool | None:
         life = self.lives[job_id]
         if life.status in ("vanished", "deleted"):

@@ -23,6 +23,7 @@ BUGS = [
     ("take", "pass_on()\nclose()", "close()"),
     ("finish", "if call('SISMEMBER', ARGV[1], inc) == 0 then", "if false then"),
     ("give_back", "scored[ARGV[i]] = true", ""),
+    ("release", "for q, added in pairs(rows) do settle(q, added) end", ""),
     ("register", "call('SADD', members, inc)", ""),
     ("renew", "== 0 then", "== 2 then"),
     ("cancel", "settle(job.q, -job.rows)", ""),
@@ -44,7 +45,7 @@ BUGS = [
 FILE_BUGS = [
     ("take_task", "call('ZADD', held, 1, id)", ""),
     ("report_task", "done - (whole(f[4]) or 0)", "done"),
-    ("release_task", "call('ZREM', 'mg:held:' .. inc, task.id)", ""),
+    ("release", "call('ZREM', 'mg:held:' .. inc, ARGV[i])", ""),
     ("endings", "  if kind.staged then\n    drop_tasks(job.id)", "  if kind.staged then"),
 ]
 RARER_FILE_BUGS = [
@@ -90,6 +91,7 @@ RARER = [
     ("finish", "if mine and job.status == 'started' then", "if job and job.status ~= 'finished' then"),
     ("finish", "call('ZREM', 'rq:wip:' .. q, unpack(entries_of_q))", ""),
     ("give_back", "close()", ""),
+    ("release", "for i = #ARGV, 2, -1 do", "for i = 2, #ARGV do"),
     ("cancel", "call('ZREM', 'mg:held:' .. job.holder, id)", ""),
     ("expire", "call('LREM', 'rq:queue:' .. job.q, 1, id)", ""),
     ("reconcile", "call('HSET', 'mg:rows', q, rows)", ""),

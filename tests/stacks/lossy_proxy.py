@@ -28,8 +28,9 @@ OF_CALLERS = {
 }
 OF_HUNG_PROCESSES = {"report_stuck"}
 OF_EVENTS = {"claim_deliveries", "note_delivery", "plan_deliveries"}
-OF_FILES = {"release_task", "report_task", "take_task"}
-"""Scripts that neither gateway nor workers send for predictions."""
+OF_FILES = {"report_task", "take_task"}
+OF_SEVERAL_MACHINES = {"release"}
+"""Scripts that neither gateway nor workers send for predictions on one machine."""
 
 NAMES = sorted(
     {path.stem for path in scripts._FOLDER.glob("*.lua")}
@@ -39,6 +40,7 @@ NAMES = sorted(
     - OF_HUNG_PROCESSES
     - OF_EVENTS
     - OF_FILES
+    - OF_SEVERAL_MACHINES
 )
 
 

@@ -52,6 +52,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
         begin: Callable[[Sequence[str], float], object] = lambda ids, seconds: None,
         trust: Trust = ALL,
         ended: Observer = lambda end: None,
+        awaits: Callable[[str, int], bool] = lambda model, version: False,
     ) -> Scorer:
         Leases(redis).register(inc)
         pace = Pace(inf)
@@ -65,6 +66,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
             served or None,
             lambda: frozenset(skipped),
             dict,
+            awaits,
             ended,
             lambda: None,
             lambda: None,

@@ -30,6 +30,7 @@ def bulk_lane(
         FileWork(Spool(spool, 100), inc, cache.get),
         models=None,
         skip=skip,
+        awaits=lambda model, version: False,
         timeout=30,
         begin=lambda ids, seconds: None,
         end=lambda: None,
