@@ -14,6 +14,7 @@ from contract.errors import SettingsError
 from contract.settings import Settings
 from runtime import logs
 from runtime.tracing import check_tracing
+from storage.models.mirror_notes import wait_for_mirror
 
 log = logging.getLogger("gateway")
 
@@ -39,6 +40,7 @@ def main() -> int:
         settings.check_host()
         check_tracing(settings)
         Signer.from_settings(settings)
+        wait_for_mirror(settings, log)
         if settings.routes_file:
             from gateway.commands.route_commands import check
 

@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument(
         "--health-socket", type=Path, metavar="PATH", help="where `python -m runtime.health PATH` asks for its health"
     )
+    parser.add_argument("--name", default=socket.gethostname(), help="of this mirror; default: the host's name")
     arguments = parser.parse_args()
     logs.configure("mirror")
     try:
@@ -52,7 +53,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    mirror = Mirror(repository, connect(settings.redis_url, socket_timeout=2, check=False), socket.gethostname())
+    mirror = Mirror(repository, connect(settings.redis_url, socket_timeout=2, check=False), arguments.name)
     if arguments.health_socket:
         serve_health(arguments.health_socket, lambda: watchdog.problems() + mirror.problems())
     repeat_in_thread("reports", mirror.report, 0, log, stop)

@@ -23,6 +23,7 @@ from contract.settings import Settings
 from contract.work.training import SIGNATURE
 from runtime import logs
 from scoring.key_files import private_key
+from storage.models.mirror_notes import wait_for_mirror
 from storage.models.repository_writer import RepositoryWriter
 from trainer import recipes
 from trainer.arguments import parsed
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 logs.configure("trainer", sys.stdout, command=options.check)
                 possible = _check(settings)
                 if possible and not options.check:
+                    wait_for_mirror(settings, log)
                     _start(settings, options.health_dir or settings.state_dir.resolve())
                 return 0 if possible else FAILED
     except SettingsError as error:

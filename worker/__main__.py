@@ -12,6 +12,7 @@ from contract.errors import SettingsError
 from contract.settings import Settings
 from runtime import logs
 from runtime.tracing import check_tracing
+from storage.models.mirror_notes import wait_for_mirror
 from worker.supervisor import Supervisor
 
 log = logging.getLogger("worker")
@@ -34,6 +35,7 @@ def main() -> int:
         if not settings.redis_url:
             raise SettingsError("REDIS_URL is not set; set it to the URL of the gateway's Redis")
         check_tracing(settings)
+        wait_for_mirror(settings, log)
         log.info("serving the models in %s", settings.models_dir)
         Supervisor(settings, arguments.name, arguments.health_socket).run()
     except SettingsError as error:

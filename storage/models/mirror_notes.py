@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from contract.model.repository import valid_name
+from contract.settings import Settings
 from storage.disk import write
 
 NOTES = ".heads"
 _COMPLETE = ".complete"
+
+_LOOK_EVERY = 0.1
 
 
 class MirrorNotes:
@@ -44,3 +49,14 @@ class MirrorNotes:
         """Whether a version that is not in the folder may be in the store: it is younger than what was noted last."""
         known = self.head(model) if valid_name(model) else None
         return known is None or version > known[1]
+
+
+def wait_for_mirror(settings: Settings, log: logging.Logger) -> None:
+    """Return once MODELS_DIR has all models: at once, unless a mirror fills it for the first time. What begins before
+    would take a model for unknown that the others have."""
+    notes = MirrorNotes(settings.models_dir)
+    if not settings.models_url or notes.is_complete():
+        return
+    log.info("waiting until the mirror (python -m mirror) has fetched all models into %s", settings.models_dir)
+    while not notes.is_complete():
+        time.sleep(_LOOK_EVERY)

@@ -13,13 +13,14 @@ from tests.support import PROJECT
 
 @dataclass
 class MirrorProcess:
-    """`python -m mirror`, in a host of its own name."""
+    """`python -m mirror`. `name`: that in Redis, if it is not the one of this machine."""
 
     redis_url: str
     models: Path
     url: str
     options: Path
     log_file: Path
+    name: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -32,6 +33,7 @@ class MirrorProcess:
         }
         with self.log_file.open("ab") as log:
             command = [sys.executable, "-m", "mirror", "--health-socket", str(self.health)]
+            command += ["--name", self.name] if self.name else []
             self.process = subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=log)
 
     @property

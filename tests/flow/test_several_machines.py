@@ -1,0 +1,208 @@
+"""Machines that share nothing but Redis and a bucket: what one publishes all serve, and no swap fails a request."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from redis import Redis
+
+from broker.state.mirrors import mirror_reports
+from contract.model.repository import Repository
+from tests.stacks.faulty_store import FaultyStore
+from tests.stacks.gateways import Gateway
+from tests.stacks.mirrors import MirrorProcess
+from tests.stacks.object_store import S3, s3_server
+from tests.stacks.redis_process import RedisProcess
+from tests.stacks.workers import WorkerCluster, worker_cluster
+from tests.support import PROJECT, until
+
+pytestmark = pytest.mark.waits
+
+
+@dataclass
+class Machine:
+    """A folder of its own, a mirror, and a route of its own to the store."""
+
+    folder: Path
+    store: FaultyStore
+    settings: dict[str, str]
+    mirror: MirrorProcess
+
+    @property
+    def models(self) -> Path:
+        return self.mirror.models
+
+
+@dataclass
+class Machines:
+    """Two with a gateway each, two with a worker each, one with a trainer."""
+
+    s3: S3
+    server: RedisProcess
+    redis: Redis
+    folder: Path
+    stack: ExitStack
+    url: str = ""
+    named: dict[str, Machine] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.url = self.s3.bucket()
+        self.shared = {"STATE_DIR": str(self.folder / "state"), "SPOOL_DIR": str(self.folder / "spool")}
+        self.gateways = [self._gateway(name) for name in ("gateway-a", "gateway-b")]
+        for name in ("worker-a", "worker-b"):
+            self._worker(name)
+        self._trainer("trainer-a")
+
+    def _machine(self, name: str) -> Machine:
+        folder = self.folder / name
+        folder.mkdir()
+        store = FaultyStore(self.s3.port)
+        self.stack.callback(store.close)
+        options = self.s3.options(store.port)
+        mirror = MirrorProcess(self.server.url, folder / "models", self.url, options, folder / "mirror.log", name)
+        mirror.start()
+        self.stack.callback(mirror.kill)
+        settings = {**self.shared, "MODELS_URL": self.url, "STORE_OPTIONS_FILE": str(options)}
+        self.named[name] = Machine(folder, store, settings, mirror)
+        return self.named[name]
+
+    def _gateway(self, name: str) -> Gateway:
+        machine = self._machine(name)
+        gateway = Gateway(self.server.url, machine.models, machine.folder / "log", machine.settings)
+        gateway.settings["STATE_DIR"] = self.shared["STATE_DIR"]
+        self.stack.callback(gateway.stop)
+        return gateway.start()
+
+    def _worker(self, name: str) -> None:
+        machine = self._machine(name)
+        cluster: WorkerCluster = self.stack.enter_context(
+            worker_cluster(self.server.url, machine.models, machine.folder)
+        )
+        until(lambda: Repository(machine.models).root.exists(), "the mirror's folder")
+        cluster.start(name, **machine.settings).ready()
+
+    def _trainer(self, name: str) -> None:
+        machine = self._machine(name)
+        environment = {**os.environ, **machine.settings, "REDIS_URL": self.server.url, "TRAIN_ON_START": "none"}
+        environment |= {"MODELS_DIR": str(machine.models), "WARMUP_TIMEOUT": "10"}
+        with (machine.folder / "trainer.log").open("wb") as log:
+            command = [sys.executable, "-m", "trainer"]
+            process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
+        self.stack.callback(process.wait, 30)
+        self.stack.callback(process.terminate)
+        until(lambda: self.redis.exists("mg:trainer:recipes"), "the trainer says which recipes there are")
+
+    def send(self, method: str, path: str, at: int = 0, **options: Any) -> requests.Response:
+        return requests.request(method, self.gateways[at].address + path, timeout=90, **options)
+
+    def train(self, at: int = 0) -> dict[str, Any]:
+        """Train a version, and return the output of the job."""
+        job = self.send("POST", "/v1/models/blobs/train", at).json()
+        ended: dict[str, Any] = until(
+            lambda: (found := self.send("GET", f"/v1/jobs/{job['id']}?wait=10").json())["completed_at"] and found,
+            "the end of the training",
+            deadline=180,
+        )
+        assert ended["status"] == "succeeded", ended
+        output: dict[str, Any] = ended["output"]
+        return output
+
+    def example(self) -> Any:
+        return self.send("GET", "/v1/models/blobs", at=1).json()["example"]
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    folder = tmp_path_factory.mktemp("machines")
+    with ExitStack() as stack:
+        server = stack.enter_context(RedisProcess(folder))
+        redis = stack.enter_context(server.connect())
+        yield Machines(stack.enter_context(s3_server(folder)), server, redis, folder, stack)
+
+
+@pytest.fixture(autouse=True)
+def _routes_are_open(machines: Machines) -> Iterator[None]:
+    yield
+    for machine in machines.named.values():
+        machine.store.choose = lambda _method, _path: ""
+    until(lambda: not any(report.away for report in mirror_reports(machines.redis).values()), "all have the store", 60)
+
+
+class Callers:
+    """Ask all gateways for answers of the current version, until they are stopped."""
+
+    def __init__(self, gateways: list[Gateway], body: Any) -> None:
+        self.answers: Counter[str] = Counter()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(gateway, body)) for gateway in gateways]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, gateway: Gateway, body: Any) -> None:
+        while not self._stop.is_set():
+            answer = gateway.post("blobs", body, wait=60)
+            job = answer.json()
+            self.answers[f"{answer.status_code} {job.get('status')} {job.get('model', {}).get('version')}"] += 1
+
+    def stop(self) -> Counter[str]:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        return self.answers
+
+
+def test_swaps_across_machines_fail_no_request_and_all_machines_show_them(machines: Machines) -> None:
+    first = machines.train()
+    assert first["promoted"]
+    callers = Callers(machines.gateways, machines.example())
+    try:
+        for at in (1, 0):
+            version = machines.train(at)["version"]
+            for other in (0, 1):
+                shown = machines.send("GET", "/v1/models/blobs", other).json()["aliases"]
+                assert shown["current"] == version, f"gateway {other}"
+        moved = machines.send("POST", "/v1/models/blobs/rollback", at=0)
+        assert moved.ok and machines.send("GET", "/v1/models/blobs", at=1).json()["version"] == version - 1
+    finally:
+        answers = callers.stop()
+    assert {answer.rpartition(" ")[0] for answer in answers} == {"200 succeeded"}, answers
+    assert {answer.rpartition(" ")[2] for answer in answers} == {str(first["version"] + more) for more in range(3)}
+
+
+def test_no_alias_moves_while_a_worker_cannot_get_the_version_and_its_jobs_wait_for_another(
+    machines: Machines,
+) -> None:
+    before = machines.train()["version"]
+    cut_off = machines.named["worker-a"]
+    cut_off.store.choose = lambda _method, _path: "unavailable"
+    refused = machines.train()
+    assert not refused["promoted"] and "worker-a" in refused["reason"], refused
+    for number in range(10):
+        answer = machines.gateways[number % 2].post(f"blobs@{before + 1}", machines.example(), wait=60).json()
+        assert answer["status"] == "succeeded" and answer["model"]["version"] == before + 1, (number, answer)
+    assert Repository(cut_off.models).versions("blobs")[-1] == before
+    cut_off.store.choose = lambda _method, _path: ""
+    until(lambda: Repository(cut_off.models).versions("blobs")[-1] == before + 1, "the version", deadline=60)
+    moved = machines.send("PUT", "/v1/models/blobs/aliases/current", json={"version": before + 1})
+    assert moved.status_code == 200, moved.text
+
+
+def test_without_the_store_predictions_go_on_and_changes_say_why_they_fail(machines: Machines) -> None:
+    version, example = machines.train()["version"], machines.example()
+    for machine in machines.named.values():
+        machine.store.choose = lambda _method, _path: "unavailable"
+    moved = machines.send("PUT", "/v1/models/blobs/aliases/canary", json={"version": version})
+    assert (moved.status_code, moved.json()["code"]) == (503, "store_away"), moved.text
+    for gateway in machines.gateways:
+        assert gateway.post("blobs", example, wait=60).json()["status"] == "succeeded"
