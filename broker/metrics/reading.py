@@ -19,6 +19,7 @@ from broker.records.job_kinds import PREDICTION, kind_of, queue_names, readable_
 from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
 from broker.state.load_status import WORKERS as WORKER_NAMES
 from broker.state.load_status import failures_key, memory_key, parse_failures
+from broker.state.mirrors import MIRROR_STATES, MIRRORS, alive_mirrors, parse_reports, report_key
 from broker.state.presence import GATEWAYS, SENDERS, STUCK, TIMEOUTS, stuck_at, timed_out
 from broker.state.schedules import KEY as SCHEDULES
 from broker.state.webhook_store import DUE, ENDED, WAITING, seconds_late
@@ -90,6 +91,7 @@ class MetricsReader(Connected):
             ("SMEMBERS", SCORERS.members),
             ("SMEMBERS", TRAINERS.members),
             ("SMEMBERS", WORKER_NAMES),
+            ("ZRANGE", MIRRORS, 0, -1, "WITHSCORES"),
             ("PUBSUB", "NUMSUB", _SENTINELS),
             ("ZRANGE", GATEWAYS, 0, -1, "WITHSCORES"),
             ("ZRANGE", SENDERS, 0, -1, "WITHSCORES"),
@@ -105,8 +107,8 @@ class MetricsReader(Connected):
             *(Call("survey", group) for group in groups),
         ]
         answers = iter(self._scripts.attempt(steps))
-        now, memory, persistence, replication, *members, sentinels, gateways, senders, stuck, schedules = (
-            self._scripts.checked(list(islice(answers, 12)))
+        now, memory, persistence, replication, *members, mirrors, sentinels, gateways, senders, stuck, schedules = (
+            self._scripts.checked(list(islice(answers, 13)))
         )
         timeouts, *webhooks = islice(answers, 5)
         sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
@@ -125,7 +127,8 @@ class MetricsReader(Connected):
         shares["metrics"] = sum(sizes[: len(ours)]) + sum(sizes[len(ours) :]) * len(models)
         _add_redis(snapshot, memory, persistence, shares)
         if snapshot.values[table.AOF_WRITTEN].get((), 1):  # else no lease is renewed, and nobody knows who lives
-            self._add_processes(snapshot, *members)
+            scorers, trainers, workers = members
+            self._add_processes(snapshot, scorers, trainers, workers, alive_mirrors(mirrors, now[0]))
             snapshot.values[table.STUCK][()] = len(stuck_at(stuck, now[0]))
             since = (now[0] - _SILENT) * 1000
             # The gateway that asks is alive, whether or not it has reported.
@@ -149,18 +152,28 @@ class MetricsReader(Connected):
         return [*sorted(queues), *_TRAINER_QUEUES]
 
     def _add_processes(
-        self, snapshot: Snapshot, scorers: Iterable[bytes], trainers: Iterable[bytes], workers: Iterable[bytes]
+        self,
+        snapshot: Snapshot,
+        scorers: Iterable[bytes],
+        trainers: Iterable[bytes],
+        workers: Iterable[bytes],
+        mirrors: Sequence[str],
     ) -> None:
         members = {table.SCORERS: [inc.decode() for inc in scorers], table.TRAINERS: [inc.decode() for inc in trainers]}
         incs = [inc for group in members.values() for inc in group]
         names = [worker.decode(errors="replace") for worker in workers]
         steps: list[Step] = [
+            *(("GET", report_key(name)) for name in mirrors),
             *(("EXISTS", f"mg:lease:{inc}") for inc in incs),
             *(("ZCARD", f"mg:held:{inc}") for inc in incs),
             *(("GET", failures_key(name)) for name in names),
             *(("GET", memory_key(name)) for name in names),
         ]
         answers = self._scripts.send(steps) if steps else []
+        reports, answers = parse_reports(mirrors, answers[: len(mirrors)]), answers[len(mirrors) :]
+        if mirrors:
+            mirroring = Tally(report.state for report in reports.values())
+            snapshot.values[table.MIRRORS] = {(state,): mirroring[state] for state in MIRROR_STATES}
         alive = {inc for inc, exists in zip(incs, answers, strict=False) if exists}
         owned = dict(zip(incs, answers[len(incs) :], strict=False))
         for metric, group in members.items():

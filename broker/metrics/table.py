@@ -268,6 +268,12 @@ ALIVE = _gauge(
 )
 STUCK = _gauge("stuck_processes", "Processes of gateways and workers that make no progress.")
 EXPECTED = _gauge("expected", "Processes that should be alive, by kind (EXPECTED_GATEWAYS and so on).", "kind")
+MIRRORS = _gauge(
+    "mirrors",
+    "Mirrors of the model repository in an object store, by state: current, behind (a model is not as it is there) or"
+    " away (the store does not answer).",
+    "state",
+)
 MODELS = _gauge("models", "Models with a current version.")
 VERSIONS = _gauge("model_versions", "Published versions, by model.", "model")
 ALIASES = _gauge("model_alias_version", "The version that an alias names.", "model", "alias")

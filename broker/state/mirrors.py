@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,6 +28,8 @@ _SILENT = 10.0
 
 _CHECK_EVERY = 0.02
 
+MIRROR_STATES = ("current", "behind", "away")
+
 MOST_PROBLEMS = 20
 """Most models that a mirror names in its report."""
 
@@ -40,6 +42,11 @@ class MirrorReport:
     seen: int = 0
     problems: Mapping[str, str] = field(default_factory=dict)
     away: str = ""
+
+    @property
+    def state(self) -> str:
+        """One of `MIRROR_STATES`."""
+        return "away" if self.away else "behind" if self.problems else "current"
 
     def lacks(self, model: str, number: int) -> str:
         """Return why the mirror may not have a change of the model, or nothing."""
@@ -58,11 +65,11 @@ class MirrorLink(Connected):
     def report(self, name: str, report: MirrorReport) -> None:
         """Tell who waits for mirrors what this one has. Call it every few seconds, and at once after a change."""
         text = json.dumps(asdict(report))
-        self._scripts.send([("SET", _report_key(name), text, "EX", _REPORT_TTL), Call("report_alive", [MIRRORS, name])])
+        self._scripts.send([("SET", report_key(name), text, "EX", _REPORT_TTL), Call("report_alive", [MIRRORS, name])])
 
     def withdraw(self, name: str) -> None:
         """Say that nobody has to wait for this mirror any more."""
-        self._scripts.send([("ZREM", MIRRORS, name), ("DEL", _report_key(name))])
+        self._scripts.send([("ZREM", MIRRORS, name), ("DEL", report_key(name))])
 
 
 def announce(connection: Redis, model: str) -> int:
@@ -80,8 +87,17 @@ def mirror_reports(connection: Redis) -> dict[str, MirrorReport]:
     """Return the reports of the mirrors that are alive. Two round trips."""
     redis: Any = connection
     seconds, _ = redis.time()
-    names = [name.decode() for name in redis.zrangebyscore(MIRRORS, (seconds - _SILENT) * 1000, "+inf")]
-    texts = redis.mget([_report_key(name) for name in names]) if names else []
+    names = alive_mirrors(redis.zrange(MIRRORS, 0, -1, withscores=True), seconds)
+    return parse_reports(names, redis.mget([report_key(name) for name in names]) if names else [])
+
+
+def alive_mirrors(entries: Sequence[tuple[bytes, float]], now: float) -> list[str]:
+    """Return the mirrors that are alive at `now`, in seconds, of the entries of `MIRRORS`."""
+    return sorted(name.decode(errors="replace") for name, at in entries if now - at / 1000 <= _SILENT)
+
+
+def parse_reports(names: Sequence[str], texts: Sequence[bytes | None]) -> dict[str, MirrorReport]:
+    """Return the reports by mirror, from the values at each `report_key`. One that cannot be read counts as none."""
     reports = {}
     for name, text in zip(names, texts, strict=True):
         with suppress(ValueError, TypeError):
@@ -101,5 +117,6 @@ def wait_for_mirrors(connection: Redis, model: str, number: int, end: float) -> 
         time.sleep(_CHECK_EVERY)
 
 
-def _report_key(name: str) -> str:
+def report_key(name: str) -> str:
+    """Return the key of the report of a mirror."""
     return f"mg:mirror:{name}"

@@ -57,6 +57,8 @@ _WITHOUT_NAMES: Mapping[str, str] = {
     "queue_full": "the queue of a model is full (MAX_QUEUE_ROWS), so predictions with this model are refused",
     "model_times_out": "rows of a model took longer than PREDICT_TIMEOUT lately: one scorer takes none of them",
     "model_not_loaded": "a version cannot be loaded",
+    "store_away": "the object store with the models does not answer: they stay as they were there",
+    "mirror_behind": "a machine does not have a model as the object store has it",
     "webhooks_full": "too many webhooks of an owner wait, so further ones are given up",
 }
 """The details of reasons that name models, workers or folders, for callers without the scope `read`."""
@@ -196,6 +198,13 @@ def _why_degraded(health: SystemHealth) -> Iterator[Reason]:
         whose = f"the owner {owner!r}" if owner else "callers without a key"
         detail = f"{MOST_WAITING} webhooks of {whose} wait, so further ones are given up"
         yield Reason("webhooks_full", detail, {"owner": owner})
+    for mirror, report in sorted(health.mirrors.items()):
+        if report.away:
+            detail = f"the mirror {mirror!r} cannot reach the store, and its models stay as they were: {report.away}"
+            yield Reason("store_away", detail, {"mirror": mirror})
+        for model, problem in sorted(report.problems.items()):
+            detail = f"the mirror {mirror!r} does not have {model!r} as the store has it: {problem}"
+            yield Reason("mirror_behind", detail, {"mirror": mirror, "model": model})
     for version, failure in sorted(health.failures.items()):
         model, _, number = version.partition("@")
         detail = f"{version} cannot be loaded since {failure.since}: {failure.reason}"

@@ -51,11 +51,10 @@ class FaultyStore:
                         self.send_header(name, value)
                 length = headers.get("Content-Length") if self.command == "HEAD" else len(data)
                 self.send_header("Content-Length", str(length))
+                self.send_header("Connection", "close")  # nothing stays open when a test ends
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(data[: len(data) // 2] if half else data)
-                if half:
-                    self.close_connection = True
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
 

@@ -28,6 +28,7 @@ from broker.state.load_status import (
     parse_failures,
     status_key,
 )
+from broker.state.mirrors import MIRRORS, MirrorReport, alive_mirrors, parse_reports, report_key
 from broker.state.presence import STUCK, TIMEOUTS, stuck_at, timed_out
 from broker.state.webhook_store import DUE, ENDED, MOST_WAITING, WAITING, seconds_late
 from contract.errors import Failure
@@ -39,14 +40,14 @@ refuses the next, while results expire."""
 
 @dataclass(frozen=True)
 class SystemHealth:
-    """State reported by Redis. `fault`: why it refuses predictions (None: it takes them). `repairs`: whether it
-    accepts commands that free memory or repair, such as a rollback. `workers`: scorers that are alive. `silent`:
-    workers whose scorers have leases, but that have reported nothing for some seconds. `stuck`: processes of gateways
-    and workers that make no progress. `full_queues`: models whose
-    queue is full. `failures`: versions that workers cannot load. `slow_disk`: whether jobs wait for Redis' disk before
-    they are accepted. `keys`: API keys, valid or expired. `webhooks_late`: seconds since a webhook should have been
-    sent. `webhooks_full`: owners of which so many webhooks wait that further ones are given up. `timed_out`: models
-    whose rows have timed out lately. `lost`: whether the connection broke."""
+    """State reported by Redis. `fault`: why it refuses predictions (None: it takes them). `repairs`: whether it accepts
+    commands that free memory or repair, such as a rollback. `workers`: scorers that are alive. `silent`: workers whose
+    scorers have leases, but that have reported nothing for some seconds. `stuck`: processes of gateways and workers
+    that make no progress. `full_queues`: models whose queue is full. `failures`: versions that workers cannot load.
+    `slow_disk`: whether jobs wait for Redis' disk before they are accepted. `keys`: API keys, valid or expired.
+    `webhooks_late`: seconds since a webhook should have been sent. `webhooks_full`: owners of which so many webhooks
+    wait that further ones are given up. `timed_out`: models whose rows have timed out lately. `mirrors`: what those of
+    the model repository report, by name. `lost`: whether the connection broke."""
 
     fault: Failure | None
     repairs: bool = False
@@ -60,6 +61,7 @@ class SystemHealth:
     webhooks_late: float = 0.0
     webhooks_full: Collection[str] = ()
     timed_out: Collection[str] = ()
+    mirrors: Mapping[str, MirrorReport] = field(default_factory=dict)
     lost: bool = False
 
 
@@ -80,7 +82,7 @@ class HealthCheck(Durable):
     def _look(self) -> SystemHealth:
         repairs = False
         try:
-            _, incs, workers, rows, keys, memory, time, turn, waiting = self._scripts.send(
+            _, incs, workers, rows, keys, memory, time, turn, waiting, mirrors = self._scripts.send(
                 [
                     Call("try_write", ["repair"]),
                     ("SMEMBERS", PREDICTION.group.members),
@@ -91,15 +93,18 @@ class HealthCheck(Durable):
                     ("TIME",),
                     ("ZRANGE", DUE, 0, 0, "WITHSCORES"),
                     ("HGETALL", WAITING),
+                    ("ZRANGE", MIRRORS, 0, -1, "WITHSCORES"),
                 ]
             )
             repairs = True
             incs, names = ([name.decode(errors="replace") for name in members] for members in (incs, workers))
+            mirroring = alive_mirrors(mirrors, time[0])
             slow_disk = self._waits_for_the_disk()
             *answers, stuck, timeouts, first_end = self._scripts.attempt(
                 [
                     *(("EXISTS", f"mg:lease:{inc}") for inc in incs),
                     *(("EXISTS", status_key(name)) for name in names),
+                    *(("GET", report_key(name)) for name in mirroring),
                     *(("GET", failures_key(name)) for name in names),
                     ("ZRANGE", STUCK, 0, -1, "WITHSCORES"),  # a worker may have made this and the next something else
                     ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),
@@ -116,6 +121,7 @@ class HealthCheck(Durable):
         remaining = iter(answers)
         alive = [inc for inc in incs if next(remaining)]
         unheard = {name for name in names if not next(remaining)}
+        reports = parse_reports(mirroring, [next(remaining) for _ in mirroring])
         silent = sorted(unheard & {worker_of(inc) for inc in alive})
         full, failures = self._full_queues(rows), parse_failures(remaining)
         fault = FULL if self._full else None
@@ -134,6 +140,7 @@ class HealthCheck(Durable):
             seconds_late(first_end, turn, now),
             too_many,
             timed_out(timeouts, now),
+            reports,
         )
 
     def _waits_for_the_disk(self) -> bool:

@@ -23,6 +23,7 @@ from broker.link.scripts import Durability, Scripts
 from broker.sides.gateway.system_health import HealthCheck, SystemHealth
 from broker.sides.supervisor import Leases
 from broker.state.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
+from broker.state.mirrors import MirrorLink, MirrorReport
 from broker.state.presence import STUCK
 from broker.state.webhook_store import MOST_WAITING
 from contract.model.repository import Repository
@@ -325,9 +326,13 @@ def test_a_model_whose_rows_time_out_degrades(client: FlaskClient, redis: Redis)
 
 
 def test_callers_who_may_not_read_get_no_names(tmp_path: Path) -> None:
-    secret, failed = ["secret"], {"secret@1": LoadFailure("secret", "secret")}
+    secret = ["secret"]
+    mappings = {
+        "failures": {"secret@1": LoadFailure("secret", "secret")},
+        "mirrors": {"secret": MirrorReport(away="secret")},
+    }
     names: dict[str, Any] = {
-        field.name: failed if field.name == "failures" else secret
+        field.name: mappings.get(field.name, secret)
         for field in dataclasses.fields(SystemHealth)
         if str(field.type).startswith(("Collection", "Sequence", "Mapping"))
     }
@@ -335,6 +340,24 @@ def test_callers_who_may_not_read_get_no_names(tmp_path: Path) -> None:
     report = Readiness(lambda: SystemHealth(None, **names), Repository(tmp_path), lambda: False).report()
     assert sum("secret" in reason.detail for reason in report.reasons) == len(names)
     assert "secret" not in str(report.without_names())
+
+
+def test_a_mirror_that_has_lost_the_store_or_lacks_a_model_degrades(client: FlaskClient, redis: Redis) -> None:
+    Leases(redis).register("w-0-test")
+    link = MirrorLink(redis)
+    link.report("north", MirrorReport(7, {}, "the store answers 403"))
+    link.report("south", MirrorReport(7, {"sum": "sum@2 is damaged"}))
+    answer = ready_with(client, "store_away")
+    assert [reason["code"] for reason in answer["reasons"]] == ["store_away", "mirror_behind"]
+    assert answer["reasons"][0]["mirror"] == "north" and "403" in answer["reasons"][0]["detail"]
+    assert (answer["reasons"][1]["mirror"], answer["reasons"][1]["model"]) == ("south", "sum")
+    states = {
+        state: f'modelgate_mirrors{{state="{state}"}} {n}' for state, n in (("away", 1), ("behind", 1), ("current", 0))
+    }
+    until(lambda: all(line in client.get("/metrics").text for line in states.values()), "the metrics")
+    redis.set("mg:mirror:south", "what is garbled counts as none")
+    link.withdraw("north")
+    ready_with(client, "ok")
 
 
 def test_a_closed_gateway_without_any_key_degrades(client: FlaskClient, redis: Redis) -> None:

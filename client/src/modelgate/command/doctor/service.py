@@ -44,6 +44,8 @@ _REPAIRS: Mapping[str, str] = {
     "process_stuck": "wait half a minute: it is replaced; restart the gateway if it is its first process",
     "queue_full": "wait, start more workers, or raise MAX_QUEUE_ROWS",
     "model_times_out": "find the row and its caller in the log of the worker, or give the model a worker of its own",
+    "store_away": "have the machine of the mirror reach the object store, or correct its options; serving goes on",
+    "mirror_behind": "read the reason: publish the version again if it is damaged, make room on the disk of the mirror",
     "webhooks_late": "start the service events, or read its log; free memory of Redis if it is full",
     "webhooks_full": "repair the receiver, or let an admin delete what waits: DELETE /v1/deliveries?owner=NAME",
     "model_not_loaded": "read the reason; publish the model again, or go back: `modelgate rollback MODEL`",
