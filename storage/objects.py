@@ -55,6 +55,7 @@ class Entry:
 
     key: str
     tag: Tag
+    size: int
     modified: datetime
 
 
@@ -142,7 +143,7 @@ class Objects:
         with self._asked("list", prefix):
             for page in obstore.list(self._store, prefix=prefix, chunk_size=1000):
                 for meta in page:
-                    yield Entry(meta["path"], Tag(meta["e_tag"], meta["version"]), meta["last_modified"])
+                    yield Entry(meta["path"], Tag(meta["e_tag"], meta["version"]), meta["size"], meta["last_modified"])
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, those that exist."""

@@ -25,7 +25,7 @@ from contract.model.repository import VERSIONS_DIR, valid_name
 from contract.model.version_files import MANIFEST_FILE, SIGNATURE_FILE, VersionFiles
 from storage.disk import StoreError
 from storage.models.heads import LARGEST, Files, Head
-from storage.objects import Conflict, FileFacts, Objects, Tag
+from storage.objects import Conflict, Entry, FileFacts, Objects, Tag
 
 HEADS = ".heads/"
 
@@ -63,6 +63,10 @@ class ModelBucket:
         except ValueError as error:
             raise StoreError(f"{_head_key(model)} of {self.objects.url} cannot be used: {error}") from error
 
+    def entries(self, model: str) -> Iterator[Entry]:
+        """Yield the files of all versions of a model, also of those that its head does not name."""
+        return self.objects.entries(f"{model}/{VERSIONS_DIR}/")
+
     def change(self, model: str, edit: Callable[[Head], object]) -> Head:
         """Let `edit` change the head of a model, on what all others have made of it, and return it. What `edit` raises
         changes nothing."""
@@ -91,7 +95,7 @@ class ModelBucket:
         paths = sorted(path for path in source.folder.rglob("*") if path.is_file())
         files = {path.relative_to(source.folder).as_posix(): FileFacts.of(path) for path in paths}
         for name in sorted(files, key=lambda name: name == MANIFEST_FILE):  # the manifest is the last
-            key = f"{_folder_key(model, version)}{name}"
+            key = key_of(model, version, name)
             if name == MANIFEST_FILE:
                 self._create(key, source.manifest())
             else:
@@ -100,7 +104,7 @@ class ModelBucket:
 
     def upload_signature(self, model: str, version: int, signature: bytes, path: Path) -> FileFacts:
         """Replace the signature of a version by the one in `path`."""
-        self.objects.write(f"{_folder_key(model, version)}{SIGNATURE_FILE}", signature)
+        self.objects.write(key_of(model, version, SIGNATURE_FILE), signature)
         return FileFacts.of(path)
 
     def download(self, model: str, version: int, files: Files, folder: Path) -> None:
@@ -108,7 +112,7 @@ class ModelBucket:
         for name, facts in files.items():
             path = folder / name
             path.parent.mkdir(exist_ok=True)
-            self.objects.download(f"{_folder_key(model, version)}{name}", path, facts)
+            self.objects.download(key_of(model, version, name), path, facts)
 
     def delete_unnamed(self, model: str, head: Head) -> None:
         """Delete files of versions that the head does not name: those that it has given up, and what publishers left
@@ -116,7 +120,7 @@ class ModelBucket:
         named = set(head.live.versions).union(*(contents.versions for contents in head.removed.values()))
         old = datetime.now(UTC) - _UNNAMED_FOR
         unnamed = []
-        for entry in self.objects.entries(f"{model}/{VERSIONS_DIR}/"):
+        for entry in self.entries(model):
             number = entry.key.split("/")[2]
             if number.isdecimal() and int(number) not in named and entry.modified < old:
                 unnamed.append(entry.key)
@@ -124,7 +128,7 @@ class ModelBucket:
 
     def delete_version(self, model: str, version: int, files: Files) -> None:
         """Delete the files of a version that no head names any more."""
-        self.objects.delete([f"{_folder_key(model, version)}{name}" for name in files])
+        self.objects.delete([key_of(model, version, name) for name in files])
 
     def _create(self, key: str, data: bytes) -> None:
         """Write an object that must not exist. Raises `Conflict` if it does and is another one."""
@@ -139,5 +143,6 @@ def _head_key(model: str) -> str:
     return f"{HEADS}{model}.json"
 
 
-def _folder_key(model: str, version: int) -> str:
-    return f"{model}/{VERSIONS_DIR}/{version}/"
+def key_of(model: str, version: int, name: str) -> str:
+    """Return the key of a file of a version."""
+    return f"{model}/{VERSIONS_DIR}/{version}/{name}"

@@ -181,10 +181,10 @@ class MirroredRepository(RepositoryWriter):
 
     def _place(self, model: str, version: int, files: Files, target: Path) -> None:
         """Have a version at `target`: it is there, or in a folder of the model that was removed, or it is fetched."""
-        if _is(target, files):
+        if holds(target, files):
             return
         with self._new_folder(f"{model}.aliases") as fetched:  # its lock is held: `sweep` leaves it alone
-            folder = next((folder for folder in self._folders(model, version) if _is(folder, files)), fetched)
+            folder = next((folder for folder in self._folders(model, version) if holds(folder, files)), fetched)
             if folder is fetched:
                 self.bucket.download(model, version, files, fetched)
                 sync(fetched)
@@ -216,7 +216,7 @@ class MirroredRepository(RepositoryWriter):
             folder.mkdir(exist_ok=True)
             recent = datetime.now(UTC) - datetime.fromtimestamp(at / 1000, UTC) < _STILL_ASKED_FOR
             for version, files in contents.versions.items():
-                if recent or any(_is(known, files) for known in self._folders(model, version)):
+                if recent or any(holds(known, files) for known in self._folders(model, version)):
                     with suppress(StoreError, FileNotFoundError):  # nobody may ask for it
                         self._place(model, version, files, folder / VERSIONS_DIR / str(version))
 
@@ -249,7 +249,7 @@ class MirroredRepository(RepositoryWriter):
         return RemovedModel(folder, datetime.fromtimestamp(at / 1000, UTC), sorted(contents.versions))
 
 
-def _is(folder: Path, files: Files) -> bool:
+def holds(folder: Path, files: Files) -> bool:
     """Whether a folder has a version with these files: the same manifest, which has the checksum of the artifact, and
     the same signature."""
     known = (MANIFEST_FILE, SIGNATURE_FILE)

@@ -21,6 +21,7 @@ from modelgate.command import (
     predictions,
     profile,
     publishing,
+    repository,
     server,
     trainings,
     upgrade,
@@ -64,6 +65,7 @@ for panel, functions in {
         verb(app, panel=panel)(function)
 for group in (profile.group, keys.group):
     app.add_typer(group, rich_help_panel=_ACCESS)
+app.add_typer(repository.group, rich_help_panel="Server")
 
 
 def _print_version(requested: bool) -> None:
