@@ -33,6 +33,7 @@ LOG_LEVELS = ("info", "debug", "warning", "error")
 """The choices of LOG_FORMAT and LOG_LEVEL; each begins with its default."""
 
 SERVICES = "Settings of the services"
+SEVERAL_MACHINES = "Services on several machines"
 CONTAINERS = "Only docker compose"
 OWN_REDIS = "The Redis that `make up` and docker compose start"
 OPENTELEMETRY = "Read by OpenTelemetry"
@@ -115,17 +116,6 @@ class Settings:
     )
     models_dir: Path = _setting(
         Path("models"), "The model repository; with MODELS_URL, the copy of it that a mirror keeps on this machine."
-    )
-    models_url: str = _setting(
-        "",
-        "Object store with the model repository, such as s3://bucket/prefix, gs://bucket/prefix or"
-        " az://container/prefix, for services on several machines; empty: MODELS_DIR is the repository.",
-    )
-    store_options_file: Path | None = _setting(
-        None,
-        "File with what it takes to reach the object store: a JSON object of options of obstore, such as"
-        ' {"aws_access_key_id": "…", "aws_secret_access_key": "…", "aws_region": "…", "aws_endpoint": "https://…"}.'
-        " Empty: the variables of the store's own tools (AWS_ACCESS_KEY_ID, …), or the identity of the machine.",
     )
     data_dir: Path | None = _setting(None, "Folder with training data, <model>.csv; empty: none.")
     state_dir: Path = _setting(
@@ -232,6 +222,33 @@ class Settings:
     access_log_rate: int = _setting(
         20, "Requests a second that a gateway process logs, and as many more that fail with 5xx; 0: none.", least=0
     )
+    models_url: str = _setting(
+        "",
+        "Object store with the model repository, such as s3://bucket/prefix, gs://bucket/prefix or"
+        " az://container/prefix, for services on several machines; empty: MODELS_DIR is the repository.",
+        section=SEVERAL_MACHINES,
+    )
+    spool_url: str = _setting(
+        "",
+        "Object store with the files of users, such as s3://bucket/uploads, for services on several machines: SPOOL_DIR"
+        " then has copies of what this machine works on. Empty: SPOOL_DIR has them.",
+        section=SEVERAL_MACHINES,
+    )
+    store_options_file: Path | None = _setting(
+        None,
+        "File with what it takes to reach the object store: a JSON object of options of obstore, such as"
+        ' {"aws_access_key_id": "…", "aws_secret_access_key": "…", "aws_region": "…", "aws_endpoint": "https://…"}.'
+        " Empty: the variables of the store's own tools (AWS_ACCESS_KEY_ID, …), or the identity of the machine.",
+        section=SEVERAL_MACHINES,
+    )
+    trainer_secret: str = _setting(
+        "",
+        "Signs the gateway's jobs for the trainer: at least 32 characters, the same for gateways and trainers on all"
+        " machines. Two with a blank between them, the new one first, while it is replaced. Empty:"
+        " `shared/trainer.secret` in STATE_DIR.",
+        secret=True,
+        section=SEVERAL_MACHINES,
+    )
     redis_fsync: str = _setting(
         "everysec",
         "When Redis flushes to disk: everysec (a power cut loses a second or two), or always (loses nothing, slower).",
@@ -286,7 +303,7 @@ class Settings:
         return self.state_dir / "closed"
 
     @property
-    def trainer_secret(self) -> Path:
+    def trainer_secret_path(self) -> Path:
         """The file with the secret that gateway and trainer share, in the folder that their containers share."""
         return self.state_dir / "shared" / "trainer.secret"
 

@@ -50,11 +50,12 @@ from gateway.serving.metrics import Metrics
 from gateway.serving.model_versions import CallersRepository, ModelChanges, RunCommand
 from gateway.serving.predicting import Predictor
 from gateway.serving.readiness import Readiness
-from gateway.serving.spool import GatewaySpool, UploadAllowance
+from gateway.serving.spool import GatewaySpool, UploadAllowance, aside
 from gateway.serving.subscriptions import Subscriptions
 from gateway.serving.system_state import System
 from gateway.serving.traffic import Traffic
 from gateway.serving.trainings import Trainings
+from storage.spool.store import Spool
 
 HEALTH_TIMEOUT = 0.5
 """Seconds that Redis has for each answer to the health check."""
@@ -159,7 +160,7 @@ class Parts:
         self.predictor = Predictor(jobs, commit, self.repository, self.listener, self.replays, most)
         take = UploadAllowance(UploadCounts(connection), caller).taken
         largest, owner = max(1, settings.spool_mb // 8), lambda: caller().owner
-        self.spool = GatewaySpool(settings.spool_dir, settings.spool_mb, largest, self.counts.add_upload, take, owner)
+        self.spool = GatewaySpool(Spool.of(settings, aside), largest, self.counts.add_upload, take, owner)
         file_jobs = FileJobs(
             connection,
             timeout=settings.predict_timeout,

@@ -106,7 +106,7 @@ def _members(settings: Settings) -> Iterator[tuple[str, Path]]:
     state, models = settings.state_dir, settings.models_dir
     with _unchanged_files(state):
         yield from ((f"redis/{path.relative_to(state / 'redis')}", path) for path in _files(state / "redis"))
-    for path in (settings.marker, settings.trainer_secret):
+    for path in (settings.marker, settings.trainer_secret_path):
         if path.exists():
             yield str(path.relative_to(state)), path
     for path in Repository(models).all_files():

@@ -20,6 +20,7 @@ from contract.files import read_regular
 from storage.disk import StoreError
 
 if TYPE_CHECKING:
+    from obstore import WritableFile
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 SCHEMES = ("s3", "gs", "az")
@@ -33,6 +34,9 @@ _RETRY: RetryConfig = {
     "retry_timeout": timedelta(seconds=20),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
+
+_PART = 8 * 2**20
+"""Bytes that an object is sent in; two of them are in memory."""
 
 _PIECE = 4 * 2**20
 """Bytes that are read at a time."""
@@ -106,7 +110,7 @@ class Objects:
 
     def read(self, key: str, most: int) -> tuple[bytes, Tag]:
         """Return an object of at most so many bytes. Raises FileNotFoundError, too."""
-        with self._asked("read", key):
+        with self.asked("read", key):
             found = obstore.get(self._store, key)
             if found.meta["size"] > most:
                 raise StoreError(f"{key} of {self.url} has {found.meta['size']} bytes, more than {most}")
@@ -124,35 +128,51 @@ class Objects:
         """Write an object, whether it exists or not; a file in parts, if it is large."""
         return self._put(key, data, "overwrite")
 
-    def download(self, key: str, path: Path, facts: FileFacts) -> None:
-        """Write an object into a new file. Raises FileNotFoundError, and `StoreError` unless it is the one that
-        `facts` describe."""
+    def download(self, key: str, path: Path, facts: FileFacts | None = None) -> None:
+        """Write an object into a new file. Raises FileNotFoundError, and `StoreError` unless it is whole, and the one
+        that `facts` describe."""
         digest, size = hashlib.sha256(), 0
-        with self._asked("read", key), path.open("xb") as file:
+        with self.asked("read", key), path.open("xb") as file:
             found = obstore.get(self._store, key)
-            if found.meta["size"] == facts.size:
+            if facts is None or found.meta["size"] == facts.size:
                 for piece in found.stream(min_chunk_size=_PIECE):
                     self._beat()
                     digest.update(piece)
                     size += file.write(piece)
-        if (size, digest.hexdigest()) != (facts.size, facts.sha256):
+        if size != found.meta["size"] or (facts and (size, digest.hexdigest()) != (facts.size, facts.sha256)):
             raise StoreError(f"{key} of {self.url} is damaged: it is not the file that was published")
 
+    def size(self, key: str) -> int:
+        """Return the bytes of an object. Raises FileNotFoundError, too."""
+        with self.asked("read", key):
+            return int(obstore.head(self._store, key)["size"])
+
+    def part(self, key: str, start: int, length: int) -> bytes:
+        """Return bytes of an object, from `start` on. Raises FileNotFoundError, too."""
+        with self.asked("read", key):
+            return bytes(obstore.get_range(self._store, key, start=start, length=length))
+
+    def writer(self, key: str) -> WritableFile:
+        """Begin an object whose parts are sent as they come; it exists once it is closed. Its methods raise
+        `obstore`'s errors: call them within `asked`."""
+        return obstore.open_writer(self._store, key, buffer_size=_PART, max_concurrency=2)
+
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """Yield the objects whose keys begin with `prefix`, which ends with a slash: a thousand a request."""
-        with self._asked("list", prefix):
-            for page in obstore.list(self._store, prefix=prefix, chunk_size=1000):
+        """Yield the objects whose keys begin with `prefix`, which ends with a slash or is empty: a thousand a
+        request."""
+        with self.asked("list", prefix):
+            for page in obstore.list(self._store, prefix=prefix or None, chunk_size=1000):
                 for meta in page:
                     yield Entry(meta["path"], Tag(meta["e_tag"], meta["version"]), meta["size"], meta["last_modified"])
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, those that exist."""
         for start in range(0, len(keys), 1000):
-            with self._asked("delete", keys[start]):
+            with self.asked("delete", keys[start]):
                 obstore.delete(self._store, keys[start : start + 1000])
 
     def _put(self, key: str, data: bytes | Path, mode: Any) -> Tag:
-        with self._asked("write", key):
+        with self.asked("write", key):
             try:
                 written = obstore.put(self._store, key, data, mode=mode)
             except (AlreadyExistsError, PreconditionError) as error:
@@ -160,7 +180,8 @@ class Objects:
             return Tag(written["e_tag"], written["version"])
 
     @contextmanager
-    def _asked(self, verb: str, key: str) -> Iterator[None]:
+    def asked(self, verb: str, key: str) -> Iterator[None]:
+        """Turn errors of the library in the block into `StoreError`, which says what was asked of the store."""
         try:
             yield
         except BaseError as error:

@@ -120,7 +120,7 @@ def command_line(process: psutil.Process) -> list[str]:
 
 def state_dir(folder: Path) -> Path:
     """Write the file of gateway and trainer with the secret of `SIGNER`; returns the STATE_DIR."""
-    path = Settings(state_dir=folder).trainer_secret
+    path = Settings(state_dir=folder).trainer_secret_path
     path.parent.mkdir(exist_ok=True)
     path.write_text(SECRET)
     return folder

@@ -7,7 +7,6 @@ import time
 from redis import Redis
 
 from broker.sides.file_tasks import ended_files
-from storage.spool.names import FileFolder
 from storage.spool.store import Spool
 
 _ENDED_FOR = 10.0
@@ -22,7 +21,7 @@ its job long before."""
 def sweep_files(connection: Redis, spool: Spool, orphan_for: float = _ORPHAN_FOR) -> None:
     """Remove the folders of jobs that have expired or ended without an output, and of the others that have ended all
     but `output`, `errors` and `owner`. All supervisors may do so at once. Raises `RedisError`."""
-    folders = FileFolder.all(spool.folder)
+    folders = spool.jobs()
     if not folders:
         return
     for folder, end in zip(folders, ended_files(connection, [folder.job_id for folder in folders]), strict=True):

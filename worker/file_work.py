@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,18 +66,17 @@ class FileWork:
         """Return the rows of the file that a task scores; none if it does not score, or the plan cannot be read."""
         if task.stage is Stage.SCORE:
             with suppress(OSError):
-                chunk = _plan_at(self.spool.job(task.file).plan).chunks[task.number]
+                chunk = _plan_of(self.spool.job(task.file)).chunks[task.number]
                 return range(chunk.first_row, chunk.first_row + chunk.rows)
         return range(0)
 
     def _plan(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
         request = task.file_request
-        if folder.plan.exists():  # another one might give other bytes
-            file_plan = _plan_at(folder.plan)
+        if folder.plan.name in folder.names():  # another one might give other bytes
+            file_plan = _plan_of(folder)
         else:
-            steps = plan(
-                folder.input, request.input, request.output, model, method=request.method, escape=request.escape
-            )
+            file = yield from _waiting(lambda: folder.fetch(folder.input))
+            steps = plan(file, request.input, request.output, model, method=request.method, escape=request.escape)
             file_plan = yield from _without_rows(steps)
             written = folder.draft(folder.plan, self.scorer)
             written.write_text(json.dumps(file_plan.to_json()))
@@ -85,12 +84,13 @@ class FileWork:
         return {"tasks": len(file_plan.chunks), "rows": file_plan.rows}
 
     def _score(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
-        request, file_plan = task.file_request, _plan_at(folder.plan)
+        request, file_plan = task.file_request, _plan_of(folder)
+        file = yield from _waiting(lambda: folder.fetch(folder.input))
         part, errors = folder.part(task.number), folder.errors_part(task.number)
         written = Part(folder.draft(part, self.scorer), folder.draft(errors, self.scorer))
         scored = yield from score(
             model,
-            folder.input,
+            file,
             file_plan,
             file_plan.chunks[task.number],
             written,
@@ -103,36 +103,37 @@ class FileWork:
         return {"rows": scored.rows, "refused": scored.refused, "nulls": scored.nulls}
 
     def _assemble(self, folder: FileFolder) -> Steps[Result]:
-        file_plan = _plan_at(folder.plan)
+        file_plan, there = _plan_of(folder), folder.names()
         numbers = range(len(file_plan.chunks))
-        yield from self._claim_output(folder, numbers)
-        errors, output = (folder.draft(final, self.scorer) for final in (folder.errors, folder.output))
-        yield from _without_rows(join_lines(filter(Path.exists, map(folder.errors_part, numbers)), errors))
-        yield from _keep(errors, folder.errors)
         parts = [folder.part(number) for number in numbers]
+        errors_parts = [path for path in map(folder.errors_part, numbers) if path.name in there]
+        for path in (*parts, *errors_parts):
+            yield from _waiting(functools.partial(folder.fetch, path))
+        yield from self._claim_output(folder, [*parts, *errors_parts])
+        errors, output = (folder.draft(final, self.scorer) for final in (folder.errors, folder.output))
+        yield from _without_rows(join_lines(errors_parts, errors))
+        yield from _keep(folder, errors, folder.errors)
         yield from _without_rows(CODECS[file_plan.output].join(file_plan, parts, output))
-        yield from _keep(output, folder.output)
+        yield from _keep(folder, output, folder.output)
         return {"rows": file_plan.rows, "warnings": list(file_plan.warnings)}
 
-    def _claim_output(self, folder: FileFolder, numbers: range) -> Steps[None]:
+    def _claim_output(self, folder: FileFolder, parts: Sequence[Path]) -> Steps[None]:
         """Claim as much for the output and the errors as their parts take."""
         size = 0
-        for number in numbers:
-            for path in (folder.part(number), folder.errors_part(number)):
-                with suppress(FileNotFoundError):  # a chunk without errors
-                    size += path.stat().st_size
+        for path in parts:
+            size += path.stat().st_size
             yield 0
         self.spool.room.claim(folder, size, beyond=size)
 
     def _keep(self, folder: FileFolder, written: Path, final: Path) -> Steps[None]:
         """Claim the room of a file, and give it its final name."""
-        if not final.exists():  # a task that was done before has claimed it
+        if final.name not in folder.names():  # a task that was done before has claimed it
             try:
                 self.spool.room.claim(folder, written.stat().st_size)
             except ModelgateError:
                 written.unlink()
                 raise
-        yield from _keep(written, final)
+        yield from _keep(folder, written, final)
 
 
 def failure_of(error: Exception) -> Failure:
@@ -153,19 +154,31 @@ def failure_of(error: Exception) -> Failure:
     )
 
 
+def _plan_of(folder: FileFolder) -> FilePlan:
+    return _plan_at(folder.fetch(folder.plan))
+
+
 @functools.lru_cache(4)
 def _plan_at(path: Path) -> FilePlan:
     return FilePlan.from_json(json.loads(read_regular(path)))
 
 
-def _keep(written: Path, final: Path) -> Steps[None]:
-    """Give a file its final name once it is on disk; yields 0. A disk may take seconds to flush a large file."""
-    with written.open("rb") as file, ThreadPoolExecutor(1) as flushing:
-        flushed = flushing.submit(os.fsync, file.fileno())
-        while wait([flushed], _PAUSE).not_done:
-            yield 0
-        flushed.result()
+def _keep(folder: FileFolder, written: Path, final: Path) -> Steps[None]:
+    """Give a file its final name once it is on disk, and let all machines see it. Yields 0: a disk may take seconds to
+    flush a large file."""
+    with written.open("rb") as file:
+        yield from _waiting(lambda: os.fsync(file.fileno()))
     written.rename(final)
+    yield from _waiting(lambda: folder.share(final))
+
+
+def _waiting(call: Callable[[], T]) -> Steps[T]:
+    """Return the answer of what waits for a disk or a network; yields 0 meanwhile."""
+    with ThreadPoolExecutor(1) as waiting:
+        answer = waiting.submit(call)
+        while wait([answer], _PAUSE).not_done:
+            yield 0
+        return answer.result()
 
 
 def _without_rows(steps: Steps[T]) -> Steps[T]:

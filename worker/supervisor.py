@@ -29,7 +29,7 @@ from broker.state.presence import StuckProcesses
 from contract.settings import Settings
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
-from runtime.outages import Duties
+from runtime.outages import Duties, repeat_in_thread
 from storage.spool.store import Spool
 from worker.file_sweep import sweep_files
 from worker.process_pool import STUCK_AFTER, ProcessPool
@@ -80,6 +80,9 @@ _LONG = 1.0
 _MEMORY_TTL = 10
 """Seconds after which the memory of a dead worker is forgotten."""
 
+_SWEEP_EVERY = 10.0
+"""Seconds between two looks for files that nobody needs."""
+
 _LOOP_TIMEOUT = 120.0
 """Seconds that one turn of the loop may take: more than Redis can delay it."""
 
@@ -125,7 +128,6 @@ class Supervisor:
         self._duties.add(1, self._leases.expire)
         self._duties.add(1, RoomMaker(connection).make)
         self._duties.add(_TICK, self._leases.reconcile_in_parts)
-        self._duties.add(10, partial(sweep_files, connection, Spool.of(settings)))
         self._duties.add(1, self._outbox.flush)
 
     def run(self) -> None:
@@ -134,6 +136,9 @@ class Supervisor:
         watchdog = Watchdog(_LOOP_TIMEOUT)
         if self._health_socket:
             serve_health(self._health_socket, lambda: watchdog.problems() + self._pool.problems())
+        # In a thread: a store that is away may delay it for longer than leases last.
+        sweep = partial(sweep_files, connect(self._settings.redis_url, check=False), Spool.of(self._settings))
+        repeat_in_thread("files", sweep, _SWEEP_EVERY, log)
         while not self._done():
             watchdog.beat()
             self._pool.maintain(self._new_incarnation if self._identity.name else None)

@@ -29,7 +29,7 @@ _SKEW = 60.0
 
 _UNSIGNED = (
     "the job is refused: no gateway with this trainer's secret signed it; give gateway and trainer the same"
-    " file shared/trainer.secret in STATE_DIR, then send it again"
+    " file shared/trainer.secret in STATE_DIR, or the same TRAINER_SECRET, then send it again"
 )
 
 
@@ -43,23 +43,20 @@ class Signer:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Signer:
-        """Create the file if it is missing. Raises `SettingsError`."""
-        path = settings.trainer_secret
+        """Create the file if it is needed and missing. Raises `SettingsError`."""
+        if settings.trainer_secret:
+            return cls(_keys(settings.trainer_secret.encode(), "TRAINER_SECRET"))
+        path = settings.trainer_secret_path
         try:
             if not path.exists():
                 _make(path)
-            keys = path.read_bytes().split()
+            text = path.read_bytes()
         except OSError as error:
             raise SettingsError(
                 f"the secret of gateway and trainer, {path}, cannot be read or created ({error.strerror}); set"
                 " STATE_DIR to a folder that you may write to"
             ) from error
-        if not keys or min(map(len, keys)) < _MIN_LENGTH:
-            raise SettingsError(
-                f"{path} has a secret of less than {_MIN_LENGTH} characters, or none; remove the file"
-                " to have a new one created, or write the output of `openssl rand -hex 32` to each line"
-            )
-        return cls(keys)
+        return cls(_keys(text, f"{path}, which is created anew if you remove it,"))
 
     def sign_job(self, queue: str, job_id: str, text: bytes, until: float) -> str:
         """Return the signature of a job with RQ's `data`, `text`. `until`: the Unix time at which it expires."""
@@ -95,6 +92,15 @@ class Signer:
         text."""
         text = json.dumps(fields).encode()
         return [hmac.digest(key, text, "sha256").hex() for key in self._keys]
+
+
+def _keys(text: bytes, source: str) -> list[bytes]:
+    keys = text.split()
+    if not keys or min(map(len, keys)) < _MIN_LENGTH:
+        raise SettingsError(
+            f"{source} has a secret of less than {_MIN_LENGTH} characters, or none; `openssl rand -hex 32` makes one"
+        )
+    return keys
 
 
 def _schedule(model: str, cron: str, request: Any, owner: str) -> list[Any]:

@@ -66,7 +66,7 @@ class Upload:
         for name, text in sorted(self.fields.items()):
             yield from (name, text)
         for name, file in sorted(self.files.items()):
-            yield from (name, self.client_names[name], spool.digest(file))
+            yield from (name, self.client_names[name], spool.files.digest(file))
 
 
 class BoundedForms(FormDataParser):
@@ -176,9 +176,9 @@ def received(environ: WSGIEnvironment, spool: GatewaySpool, max_fields: int) -> 
             note_content(exchange, upload.content(spool))
         yield upload
         if exchange.replayed:
-            spool.discard(upload.files.values())
+            spool.files.discard(upload.files.values())
     except BaseException:
-        spool.discard(upload.files.values())
+        spool.files.discard(upload.files.values())
         raise
 
 

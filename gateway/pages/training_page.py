@@ -131,7 +131,7 @@ class TrainingPages:
         file = upload.files.get("file")
         if known is None or file is None or upload.fields.get("target"):
             return {}
-        with self.trainings.spool.open(file) as opened, suppress(csv_table.NotCsv):
+        with self.trainings.spool.files.open(file) as opened, suppress(csv_table.NotCsv):
             columns = [name.strip() for name in csv_table.read_header(opened)[0]]
             return _choices(known, columns)
         return {}

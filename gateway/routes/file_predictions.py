@@ -6,17 +6,14 @@ import functools
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 from flask import Blueprint, Response, request
 from werkzeug.wsgi import FileWrapper, get_content_length
 
-from contract.files import open_regular
 from contract.model.signature import PREDICT
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import Detail, Scope
-from contract.work.jobs import Job
 from contract.work.webhooks import AllowedTargets
 from gateway.http.answers import JobAnswer
 from gateway.http.exchange import caller, current, noted
@@ -119,17 +116,17 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
     @routes.get("/jobs/<job_id>/output", level=Level.OWN, docs=_OUTPUT)
     def output(job_id: str) -> Response:
         job = reader.read(job_id)
-        path, kind = files.output(job)
+        file, kind = files.output(job)
         _check_accepted(kind)
-        return _sent(path, kind, f"{job.model}-{job.id}.{kind.suffixes[0]}", job)
+        return _sent(file, kind, f"{job.model}-{job.id}.{kind.suffixes[0]}", f"{job.id}-output")
 
     @routes.get("/jobs/<job_id>/errors", level=Level.OWN, docs=_ERRORS)
     def errors(job_id: str) -> Response:
         job = reader.read(job_id)
-        path = files.errors(job)
+        file = files.errors(job)
         if caller().detail is Detail.TERSE:
-            return Response(_terse(open_regular(path)), headers=_HEADERS, content_type=FileFormat.NDJSON)
-        return _sent(path, FileFormat.NDJSON, f"{job.model}-{job.id}-errors.ndjson", job)
+            return Response(_terse(file), headers=_HEADERS, content_type=FileFormat.NDJSON)
+        return _sent(file, FileFormat.NDJSON, f"{job.model}-{job.id}-errors.ndjson", f"{job.id}-errors")
 
     return routes
 
@@ -185,16 +182,16 @@ def _size() -> int | None:
     return size
 
 
-def _sent(path: Path, kind: FileFormat, name: str, job: Job) -> Response:
+def _sent(file: BinaryIO, kind: FileFormat, name: str, etag: str) -> Response:
     """Return a file with ranges (RFC 9110, 14) and an ETag; it is sent in pieces."""
     if "," in request.environ.get("HTTP_RANGE", ""):
         del request.environ["HTTP_RANGE"]  # several at once: a server may send the whole file instead
-    file = open_regular(path)
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     response = Response(FileWrapper(file, _PIECE), headers=headers, content_type=str(kind), direct_passthrough=True)
     response.content_length = size
-    response.set_etag(f"{job.id}-{path.name}")
+    response.set_etag(etag)
     response.make_conditional(request, accept_ranges=True, complete_length=size)
     return response
 

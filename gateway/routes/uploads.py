@@ -100,7 +100,7 @@ def blueprint(
         check_new_name(name)
         with received(request.environ, spool, fields.bytes) as form:
             answer = run(run_command, _command(name, form))
-            spool.discard(form.files.values())
+            spool.files.discard(form.files.values())
         return answer
 
     def edit(name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import BinaryIO
 
 from broker.link.idempotency import IdempotencyConflict
 from broker.records.job_kinds import FILE_PREDICTION
@@ -122,15 +122,15 @@ class FilePredictor:
             job_id, Status.QUEUED, model.name, model.version, created, kind=FILE_PREDICTION.name, owner=caller.owner
         )
 
-    def output(self, job: Job) -> tuple[Path, FileFormat]:
-        """Return the output of a job, and its format. Raises `Problem` if it has none."""
+    def output(self, job: Job) -> tuple[BinaryIO, FileFormat]:
+        """Open the output of a job, and return its format. Raises `Problem` if it has none."""
         return self._file(job, "output"), FileFormat(str((job.output or {})["format"]))
 
-    def errors(self, job: Job) -> Path:
-        """Return the errors of a job's rows, as NDJSON. Raises `Problem` as `output` does."""
+    def errors(self, job: Job) -> BinaryIO:
+        """Open the errors of a job's rows, as NDJSON. Raises `Problem` as `output` does."""
         return self._file(job, "errors")
 
-    def _file(self, job: Job, name: str) -> Path:
+    def _file(self, job: Job, name: str) -> BinaryIO:
         if job.kind != FILE_PREDICTION.name:
             raise Problem(
                 ProblemCode.NO_OUTPUT, f"the job {job.id} is no file prediction: GET /v1/jobs/{job.id} has its output"
@@ -138,11 +138,14 @@ class FilePredictor:
         if not job.status.final:
             detail = f"the job {job.id} is {job.status}; its {name} is there once it has succeeded"
             raise Problem(ProblemCode.NOT_FINISHED, detail, retry_after=1)
-        path: Path = getattr(self.spool.job(job.id), name)
-        if job.status is not Status.SUCCEEDED or not path.is_file():
-            state = "its files are gone from SPOOL_DIR" if job.status is Status.SUCCEEDED else f"it is {job.status}"
-            raise Problem(ProblemCode.NO_OUTPUT, f"the job {job.id} has no {name}: {state}")
-        return path
+        state = f"it is {job.status}"
+        if job.status is Status.SUCCEEDED:
+            folder = self.spool.files.job(job.id)
+            try:
+                return folder.open(folder.path / name)
+            except FileNotFoundError:
+                state = "its files are gone from SPOOL_DIR"
+        raise Problem(ProblemCode.NO_OUTPUT, f"the job {job.id} has no {name}: {state}")
 
 
 _PIECE = 256 * 1024

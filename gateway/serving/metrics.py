@@ -77,8 +77,8 @@ class Metrics:
             snapshot.values[table.REDIS_UP][()] = 0
         values = snapshot.values
         values[table.MODELS][()] = len(models)
-        values[table.SPOOL][()] = self._spool.used()
-        disks = {"models": free_share(self._repository.root), "spool": self._spool.free_share()}
+        values[table.SPOOL][()] = self._spool.files.used()
+        disks = {"models": free_share(self._repository.root), "spool": self._spool.files.free_share()}
         values[table.DISK_FREE] = {(folder,): share for folder, share in disks.items() if share is not None}
         values[table.EXPECTED] = {(kind,): count for kind, count in self._expected.items()}
         for model in models:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import math
-import os
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from typing import Any
 
 from gevent import get_hub
 from redis.exceptions import RedisError
@@ -26,9 +22,6 @@ from storage.spool.names import tag_of
 from storage.spool.store import IncomingFile, IncomingUpload, Spool, UploadTooLarge
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
-
-_PIECE = 256 * 1024
-"""Bytes of a file that are hashed before other requests run."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +50,12 @@ class UploadAllowance:
             raise
 
 
-class GatewaySpool(Spool):
-    """Receives uploads: each of at most `megabytes_each`, together at most `megabytes`."""
+class GatewaySpool:
+    """Receives uploads into `files`: each of at most `megabytes_each`."""
 
     def __init__(
         self,
-        folder: Path,
-        megabytes: int,
+        files: Spool,
         megabytes_each: int,
         received: Callable[[int], object] = lambda _: None,
         take: Callable[[int, Callable[[], int]], AbstractContextManager[None]] = lambda *_: nullcontext(),
@@ -71,7 +63,7 @@ class GatewaySpool(Spool):
     ) -> None:
         """`received` is called with the size of each complete file. `take` takes the bytes of an upload from the
         caller's allowance (`UploadAllowance.taken`). `owner` returns that of the caller, "" without keys."""
-        super().__init__(folder, megabytes)
+        self.files = files
         self._owner = owner
         self._largest = megabytes_each * MB
         self._received = received
@@ -86,7 +78,7 @@ class GatewaySpool(Spool):
         """
         try:
             tag = tag_of(self._owner())
-            with self.incoming(size, self._largest, tag) as upload, self._take(size, upload.received):
+            with self.files.incoming(size, self._largest, tag) as upload, self._take(size, upload.received):
                 yield upload
         except UploadTooLarge as error:
             most = f"{self._largest // MB} MB (an eighth of SPOOL_MB)"
@@ -109,29 +101,17 @@ class GatewaySpool(Spool):
         """Receive the file of a file prediction, as `receiving` does. `size` is None if the client has not said it.
         After the block the file is in the folder of the job."""
         with self.receiving(size or 0) as upload:
-            yield (file := upload.open())
-            self.job(job_id).create(self.upload(file.keep()), upload.tag)
+            yield (file := upload.open(job_id))
+            file.keep()
 
     def discard_job(self, job_id: str) -> None:
         """Remove the folder of a file prediction, if it has one."""
-        self.job(job_id).remove()
+        self.files.job(job_id).remove()
 
-    def open(self, name: str) -> IO[bytes]:
-        """Open a file that was received."""
-        return self.upload(name).open("rb")
 
-    def digest(self, name: str) -> str:
-        """Return the SHA-256 of a file that was received; other requests run meanwhile."""
-        digest = hashlib.sha256()
-        with self.open(name) as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-                time.sleep(0)
-        return digest.hexdigest()
-
-    def flush(self, descriptor: int) -> None:
-        """Wait until a file is on disk; other requests go on meanwhile."""
-        get_hub().threadpool.apply(os.fsync, (descriptor,))
+def aside(call: Callable[[], Any]) -> Any:
+    """Call what waits for a disk or a network in a thread; other requests go on meanwhile."""
+    return get_hub().threadpool.apply(call)
 
 
 def _refusal(key: Key, size: int, quota: Quota) -> Problem:

@@ -91,7 +91,7 @@ class Trainings:
             detail = "the trainer is busy with previews and changes of your owner; try again when one has ended"
             raise Problem(ProblemCode.PREVIEWS_LIMIT, detail, retry_after=1) from error
         if request.upload:
-            self.spool.discard([request.upload])
+            self.spool.files.discard([request.upload])
         return preview
 
     def recipe_of(self, model: str, recipes: list[str]) -> str:
@@ -160,7 +160,7 @@ class Trainings:
 
     def _check_file(self, request: TrainingRequest) -> None:
         if request.upload:
-            with self.spool.open(request.upload) as file:
+            with self.spool.files.open(request.upload) as file:
                 check_file(request, file)
 
     def _check_parameters(self, request: TrainingRequest) -> None:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+from contract.files import open_regular
+
+OWNER = "owner"
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class FileFolder:
     @property
     def owner(self) -> Path:
         """The file with the tag of the owner; there is none without one."""
-        return self.path / "owner"
+        return self.path / OWNER
 
     @property
     def tag(self) -> str:
@@ -77,6 +84,23 @@ class FileFolder:
     def draft(self, final: Path, writer: str) -> Path:
         """Return where `writer` writes a file, until it is complete. No other process has this name."""
         return final.with_name(f"{final.name}.{writer}")
+
+    def names(self) -> Collection[str]:
+        """Return the names of the files that all machines see."""
+        with suppress(OSError):
+            return os.listdir(self.path)
+        return ()
+
+    def fetch(self, path: Path) -> Path:
+        """Have a file of the folder on this machine, and return its path. Raises OSError."""
+        return path
+
+    def share(self, path: Path) -> None:
+        """Let the other machines see a file that was renamed into place. Raises OSError."""
+
+    def open(self, path: Path) -> BinaryIO:
+        """Open a file of the folder. Raises OSError."""
+        return open_regular(path)
 
     def create(self, received: Path, tag: str) -> None:
         """Make the folder, with a file that was received from the owner with this tag."""

@@ -7,115 +7,39 @@ for all that workers write beside its input.
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, BinaryIO
 
-from contract.errors import Code, ModelgateError
 from contract.files import free_share
 from contract.retention import Retention
-from contract.settings import MB, Settings
-from contract.work.api_keys import PER_FREE
-from storage.spool.names import SUFFIX, FileFolder, tag_of_upload, upload_name
+from contract.settings import Settings
+from storage.spool.names import FileFolder, upload_name
+from storage.spool.room import FolderRoom, SpoolRoom
 
-_PATIENCE, _PAUSE = 1.0, 0.002
-"""Seconds that a process waits for the lock at most, and between two tries. One that was stopped while it held the lock
-must not stop the others: without the lock, both may claim the same room."""
+Aside = Callable[[Callable[[], Any]], Any]
+"""Calls a function that waits for a disk or a network, and returns its answer."""
 
-
-@dataclass(frozen=True)
-class Room:
-    """The bytes of the quota, those taken, and those taken by one owner, if its share is bounded (None: it is not)."""
-
-    limit: int
-    taken: int
-    owned: int | None
-
-    @property
-    def free(self) -> int:
-        """The bytes that may be claimed. An owner may have nine for each that is free afterwards."""
-        free = self.limit - self.taken
-        return free if self.owned is None else min(free, (PER_FREE * free - self.owned) // (PER_FREE + 1))
-
-    def lacks(self, size: int) -> str:
-        """Return the sentence for a client whose `size` bytes find no room."""
-        taken = f"{self.taken // MB} of {self.limit // MB} MB (SPOOL_MB) are taken"
-        if self.owned is not None:
-            taken += f", {self.owned // MB} of them by your owner, who may take nine tenths of what others leave"
-        todo = "try again later, delete file predictions that you do not need, or raise SPOOL_MB"
-        return f"there is no room for {size / MB:.1f} MB more: {taken}; {todo}"
-
-
-class SpoolRoom:
-    """The room in `folder`, of which all files together may take `megabytes`."""
-
-    def __init__(self, folder: Path, megabytes: int) -> None:
-        self.folder = folder
-        self.limit = megabytes * MB
-
-    def taken(self) -> int:
-        """Return the bytes that are claimed."""
-        try:
-            return sum(size for _, size in _claims(self.folder))
-        except OSError:  # before the first upload
-            return 0
-
-    @contextmanager
-    def locked(self, tag: str) -> Iterator[Room]:
-        """Yield the room for the owner with this tag ("": for everybody). Others claim none within the block."""
-        with (self.folder / ".lock").open("a") as lock:
-            _lock(lock)
-            claims = list(_claims(self.folder))
-            owned = sum(size for owner, size in claims if owner == tag) if tag else None
-            yield Room(self.limit, sum(size for _, size in claims), owned)
-
-    def claim(self, job: FileFolder, size: int, beyond: int | None = None) -> None:
-        """Let a file prediction claim `size` bytes more than now, or than `beyond`. Raises `ModelgateError`
-        (`spool_full`), and `OSError`."""
-        with self.locked(job.tag) as room, job.claimed.open("ab") as file:
-            claimed = os.fstat(file.fileno()).st_size
-            wanted = (claimed if beyond is None else beyond) + size
-            if wanted - claimed > room.free:
-                raise ModelgateError(Code.SPOOL_FULL, f"the output of this file: {room.lacks(wanted - claimed)}")
-            os.truncate(file.fileno(), max(claimed, wanted))
-
-
-def _lock(file: IO[str]) -> None:
-    until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until:
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(_PAUSE)
-
-
-def _claims(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield the tag of the owner and the bytes of each upload and file prediction."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(SUFFIX):
-                job = FileFolder(Path(entry.path))
-                yield job.tag, _size(job.input) + (_size(job.claimed) or _size(job.output) + _size(job.errors))
-            else:
-                yield tag_of_upload(entry.name), _size(entry)
-
-
-def _size(path: Path | os.DirEntry[str]) -> int:
-    with suppress(OSError):  # just removed, or not there yet
-        return path.stat().st_size
-    return 0
-
+_PIECE = 256 * 1024
+"""Bytes of a file that are read at a time."""
 
 _PART = ".part"
 """The end of the name of a file that is still being received."""
 _FIRST_CLAIM, _LARGEST_CLAIM = 64 * 1024, 1024 * 1024
 """Bytes that a file claims at first, and at most, beyond the received ones. In between it claims as many again."""
+
+
+def checked(name: object) -> str:
+    """Return the name of an upload. Raises `ValueError` unless it is a plain file name."""
+    if not isinstance(name, str) or not name or Path(name).name != name or name.startswith("."):
+        raise ValueError(f"{name!r:.80} is not a file of SPOOL_DIR")
+    return name
 
 
 class UploadTooLarge(Exception):
@@ -126,32 +50,60 @@ class UploadTooLarge(Exception):
         self.size = size
 
 
-class Spool:
-    """The files in `folder`, which may take `megabytes` together."""
+def directly(call: Callable[[], Any]) -> Any:
+    """Call it, and let everything else wait."""
+    return call()
 
-    def __init__(self, folder: Path, megabytes: int) -> None:
+
+class Spool:
+    """The files in `folder`, which may take `megabytes` together. Methods that read or write files raise OSError."""
+
+    def __init__(self, folder: Path, megabytes: int, aside: Aside = directly, room: SpoolRoom | None = None) -> None:
+        """`aside` calls what waits for a disk or a network, so that other requests go on. `room`: that of the folder,
+        unless it is elsewhere."""
         self.folder = folder
-        self.room = SpoolRoom(folder, megabytes)
+        self.aside = aside
+        self.room = room or FolderRoom(folder, megabytes)
 
     @classmethod
-    def of(cls, settings: Settings) -> Spool:
-        return Spool(settings.spool_dir.absolute(), settings.spool_mb)
+    def of(cls, settings: Settings, aside: Aside = directly) -> Spool:
+        """Return the spool in SPOOL_DIR, or the one at SPOOL_URL, of which this folder has copies. Raises
+        `SettingsError`."""
+        if settings.spool_url:
+            from storage.spool.bucket import BucketSpool  # the library takes memory in each process
+
+            return BucketSpool.at(settings, aside)
+        return Spool(settings.spool_dir.absolute(), settings.spool_mb, aside)
 
     def job(self, job_id: str) -> FileFolder:
         """Return the folder of a file prediction."""
         return FileFolder.of(self.folder, job_id)
 
+    def jobs(self) -> Sequence[FileFolder]:
+        """Return the folders of all file predictions."""
+        return FileFolder.all(self.folder)
+
     def upload(self, name: object) -> Path:
-        """Return the path of an upload. Raises `ValueError` unless `name` is a plain file name."""
-        if not isinstance(name, str) or not name or Path(name).name != name or name.startswith("."):
-            raise ValueError(f"{name!r:.80} is not a file of SPOOL_DIR")
-        return self.folder / name
+        """Return the path of an upload on this machine. Raises `ValueError` unless `name` is a plain file name."""
+        return self.folder / checked(name)
+
+    def open(self, name: object) -> BinaryIO:
+        """Open an upload. Raises `ValueError` as `upload` does."""
+        return (self.folder / checked(name)).open("rb")
+
+    def digest(self, name: object) -> str:
+        """Return the SHA-256 of an upload."""
+        digest = hashlib.sha256()
+        with self.open(name) as file:
+            while piece := self.aside(lambda: file.read(_PIECE)):
+                digest.update(piece)
+        return digest.hexdigest()
 
     def discard(self, names: Iterable[object]) -> None:
         """Remove uploads that will not be used; names that no upload can have are ignored."""
         for name in names:
             with suppress(OSError, ValueError):
-                self.upload(name).unlink()
+                (self.folder / checked(name)).unlink()
 
     def sweep_uploads(self, keep: Collection[object], orphan_for: float = Retention.unused_uploads) -> None:
         """Remove uploads that have not changed for `orphan_for` seconds, except those in `keep`."""
@@ -179,16 +131,16 @@ class Spool:
             upload.check_size(size)
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.room.locked(tag) as room:
-                _check_room(room, size)
+                room.check(size)
             yield upload
         except BaseException:
             for file in upload.files:
                 file.remove()
             raise
 
-    def flush(self, descriptor: int) -> None:
-        """Wait until a file is on disk."""
-        os.fsync(descriptor)
+    def new_file(self, upload: IncomingUpload, job_id: str) -> IncomingFile:
+        """Begin a file of an upload: the input of a file prediction if there is a `job_id`."""
+        return FileInFolder(upload, job_id)
 
 
 class IncomingUpload:
@@ -206,61 +158,79 @@ class IncomingUpload:
         """Return the bytes that have arrived."""
         return sum(file.size for file in self.files)
 
-    def open(self) -> IncomingFile:
-        """Begin another file."""
-        self.files.append(IncomingFile(self))
+    def open(self, job_id: str = "") -> IncomingFile:
+        """Begin another file: the input of a file prediction if there is a `job_id`."""
+        self.files.append(self.spool.new_file(self, job_id))
         return self.files[-1]
 
     def check_size(self, size: int) -> None:
         if size > self._most:
             raise UploadTooLarge(size)
 
-    def claim(self, file: IO[bytes], size: int) -> int:
-        """Let `file` claim at least `size` bytes, and return the bytes that it claims now."""
-        self.check_size(size)
-        claimed = os.fstat(file.fileno()).st_size
-        with self.spool.room.locked(self.tag) as room:
-            _check_room(room, size - claimed)
-            grown = min(size + min(max(size, _FIRST_CLAIM), _LARGEST_CLAIM), claimed + room.free)
-            os.truncate(file.fileno(), grown)
-        return grown
 
+class IncomingFile(ABC):
+    """A file of an upload that is being received."""
 
-class IncomingFile:
-    """A file of an upload. It gets its final name once it is on disk."""
+    def __init__(self, upload: IncomingUpload, job_id: str) -> None:
+        self.upload = upload
+        self.job_id = job_id
+        self.name = upload_name(uuid.uuid4().hex, upload.tag)
+        self.size = 0
 
-    def __init__(self, upload: IncomingUpload) -> None:
-        self._upload = upload
-        self._final = upload.spool.folder / upload_name(uuid.uuid4().hex, upload.tag)
-        self._path = self._final.with_suffix(_PART)
-        self._file: IO[bytes] = self._path.open("wb")
-        self.size = self._claimed = 0
-
+    @abstractmethod
     def write(self, data: bytes) -> int:
-        self.size += len(data)
-        if self.size > self._claimed:
-            self._claimed = self._upload.claim(self._file, self.size)
-        return self._file.write(data)
+        """Add data. Raises as `Spool.incoming`."""
 
     def seek(self, position: int) -> int:
         """Do nothing: a form parser rewinds the file that it has written."""
         return position
 
+    @abstractmethod
     def keep(self) -> str:
-        """Flush the file to disk and return its name in SPOOL_DIR."""
+        """Let others see the file once nothing can take it away, and return the name of the upload."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Remove the file, whether it was kept or not."""
+
+
+class FileInFolder(IncomingFile):
+    """Is sparse, and as large as the room that it claims, until it gets its final name once it is on disk."""
+
+    def __init__(self, upload: IncomingUpload, job_id: str) -> None:
+        super().__init__(upload, job_id)
+        self._final = upload.spool.folder / self.name
+        self._path = self._final.with_suffix(_PART)
+        self._file: IO[bytes] = self._path.open("wb")
+        self._claimed = 0
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        if self.size > self._claimed:
+            self._claimed = self._claim(self.size)
+        return self._file.write(data)
+
+    def keep(self) -> str:
         self._file.truncate(self.size)
-        self._upload.spool.flush(self._file.fileno())
+        self.upload.spool.aside(lambda: os.fsync(self._file.fileno()))
         self._file.close()
         self._path.rename(self._final)
         self._path = self._final
-        return self._final.name
+        if self.job_id:
+            self.upload.spool.job(self.job_id).create(self._final, self.upload.tag)
+        return self.name
 
     def remove(self) -> None:
         with suppress(OSError):  # a full disk fails again
             self._file.close()
         self._path.unlink(missing_ok=True)
 
-
-def _check_room(room: Room, size: int) -> None:
-    if size > room.free:
-        raise ModelgateError(Code.SPOOL_FULL, room.lacks(size))
+    def _claim(self, size: int) -> int:
+        """Claim at least `size` bytes, and return the bytes that are claimed now."""
+        self.upload.check_size(size)
+        claimed = os.fstat(self._file.fileno()).st_size
+        with self.upload.spool.room.locked(self.upload.tag) as room:
+            room.check(size - claimed)
+            grown = min(size + min(max(size, _FIRST_CLAIM), _LARGEST_CLAIM), claimed + room.free)
+            os.truncate(self._file.fileno(), grown)
+        return grown

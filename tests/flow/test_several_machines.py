@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,13 +20,14 @@ from redis import Redis
 
 from broker.state.mirrors import mirror_reports
 from contract.model.repository import Repository
+from storage.objects import Objects
 from tests.stacks.faulty_store import FaultyStore
 from tests.stacks.gateways import Gateway
 from tests.stacks.mirrors import MirrorProcess
 from tests.stacks.object_store import S3, s3_server
 from tests.stacks.redis_process import RedisProcess
-from tests.stacks.workers import WorkerCluster, worker_cluster
-from tests.support import PROJECT, until
+from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
+from tests.support import PROJECT, SECRET, until
 
 pytestmark = pytest.mark.waits
 
@@ -55,10 +57,11 @@ class Machines:
     stack: ExitStack
     url: str = ""
     named: dict[str, Machine] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.url = self.s3.bucket()
-        self.shared = {"STATE_DIR": str(self.folder / "state"), "SPOOL_DIR": str(self.folder / "spool")}
+        self.url, spool = self.s3.bucket(), self.s3.bucket()
+        self.shared = {"TRAINER_SECRET": SECRET, "SPOOL_URL": spool}
         self.gateways = [self._gateway(name) for name in ("gateway-a", "gateway-b")]
         for name in ("worker-a", "worker-b"):
             self._worker(name)
@@ -74,13 +77,13 @@ class Machines:
         mirror.start()
         self.stack.callback(mirror.kill)
         settings = {**self.shared, "MODELS_URL": self.url, "STORE_OPTIONS_FILE": str(options)}
+        settings |= {"SPOOL_DIR": str(folder / "spool"), "STATE_DIR": str(folder / "state")}
         self.named[name] = Machine(folder, store, settings, mirror)
         return self.named[name]
 
     def _gateway(self, name: str) -> Gateway:
         machine = self._machine(name)
         gateway = Gateway(self.server.url, machine.models, machine.folder / "log", machine.settings)
-        gateway.settings["STATE_DIR"] = self.shared["STATE_DIR"]
         self.stack.callback(gateway.stop)
         return gateway.start()
 
@@ -90,7 +93,7 @@ class Machines:
             worker_cluster(self.server.url, machine.models, machine.folder)
         )
         until(lambda: Repository(machine.models).root.exists(), "the mirror's folder")
-        cluster.start(name, **machine.settings).ready()
+        self.workers[name] = cluster.start(name, **machine.settings).ready()
 
     def _trainer(self, name: str) -> None:
         machine = self._machine(name)
@@ -103,20 +106,35 @@ class Machines:
         self.stack.callback(process.terminate)
         until(lambda: self.redis.exists("mg:trainer:recipes"), "the trainer says which recipes there are")
 
+    def kill_scorers(self, name: str) -> None:
+        """Kill the scorers of a worker."""
+        for pid in self.workers[name].scorers().values():
+            os.kill(pid, signal.SIGKILL)
+
     def send(self, method: str, path: str, at: int = 0, **options: Any) -> requests.Response:
         return requests.request(method, self.gateways[at].address + path, timeout=90, **options)
 
     def train(self, at: int = 0) -> dict[str, Any]:
         """Train a version, and return the output of the job."""
-        job = self.send("POST", "/v1/models/blobs/train", at).json()
-        ended: dict[str, Any] = until(
-            lambda: (found := self.send("GET", f"/v1/jobs/{job['id']}?wait=10").json())["completed_at"] and found,
-            "the end of the training",
-            deadline=180,
-        )
+        ended = self.ended(self.send("POST", "/v1/models/blobs/train", at).json()["id"], at)
         assert ended["status"] == "succeeded", ended
         output: dict[str, Any] = ended["output"]
         return output
+
+    def ended(self, job: str, at: int = 0) -> dict[str, Any]:
+        """Return a job once it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.send("GET", f"/v1/jobs/{job}?wait=10", at).json()
+            return found if found["completed_at"] else None
+
+        ended: dict[str, Any] = until(look, f"the end of {job}", deadline=180)
+        return ended
+
+    def done(self, job: str) -> int:
+        """Return the rows of a file that are scored."""
+        progress = self.send("GET", f"/v1/jobs/{job}").json()["progress"]
+        return int(progress["done"] or 0) if progress else 0
 
     def example(self) -> Any:
         return self.send("GET", "/v1/models/blobs", at=1).json()["example"]
@@ -206,3 +224,41 @@ def test_without_the_store_predictions_go_on_and_changes_say_why_they_fail(machi
     assert (moved.status_code, moved.json()["code"]) == (503, "store_away"), moved.text
     for gateway in machines.gateways:
         assert gateway.post("blobs", example, wait=60).json()["status"] == "succeeded"
+
+
+ROWS = 30_000
+
+
+def test_files_are_received_scored_and_fetched_on_different_machines_while_a_worker_is_killed(
+    machines: Machines,
+) -> None:
+    machines.train()
+    columns = [field["name"] for field in machines.send("GET", "/v1/models/blobs").json()["signature"]["inputs"]]
+    rows = (",".join(str((row * 7 + place) % 100 / 10) for place in range(len(columns))) for row in range(ROWS))
+    body = "\n".join([",".join(columns), *rows, ""])
+    outputs = []
+    for kill in (False, True):
+        path = "/v1/models/blobs/predict-file"
+        job: str = machines.send("POST", path, data=body, headers={"Content-Type": "text/csv"}).json()["id"]
+        if kill:
+            until(lambda job=job: machines.done(job), "it has begun")  # type: ignore[misc]
+            machines.kill_scorers("worker-a")
+        ended = machines.ended(job)
+        assert ended["status"] == "succeeded" and ended["output"]["rows"] == ROWS, ended
+        whole = machines.send("GET", f"/v1/jobs/{job}/output", at=1)
+        part = machines.send("GET", f"/v1/jobs/{job}/output", at=0, headers={"Range": "bytes=1000-1999"})
+        assert part.status_code == 206 and part.content == whole.content[1000:2000]
+        outputs.append(whole.content)
+    assert outputs[0] == outputs[1] and outputs[0].count(b"\n") == ROWS + 1
+
+
+def test_a_training_reads_the_file_that_a_gateway_of_another_machine_received(machines: Machines) -> None:
+    csv = "x,y\n" + "".join(f"{number % 50},{3 * (number % 50)}\n" for number in range(200))
+    form = {"target": "y"}
+    job = machines.send("POST", "/v1/models/line/train", data=form, files={"file": ("line.csv", csv)}).json()
+    ended = machines.ended(job["id"], at=1)
+    assert ended["status"] == "succeeded", ended
+    answer = machines.gateways[1].post("line", {"x": 10}, wait=60).json()
+    assert abs(answer["output"]["predictions"][0] - 30) < 5
+    spool = Objects.at("SPOOL_URL", machines.shared["SPOOL_URL"], machines.s3.options())
+    until(lambda: not [entry for entry in spool.entries("") if entry.key.endswith(".upload")], "the upload is removed")

@@ -27,7 +27,6 @@ from broker.sides.trainer import OwnedJob, Ownership, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from runtime.outages import Duties
-from storage.models.done_jobs import DoneJobs
 from storage.spool.store import Spool
 from trainer import recipes
 from trainer.forks import TRAININGS, Forks
@@ -36,6 +35,7 @@ from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
 from trainer.processes import RECIPE_PREFIX, environment
 from trainer.program import Program
+from trainer.publishing.repositories import done_jobs_of
 
 log = logging.getLogger("trainer")
 
@@ -78,7 +78,7 @@ class JobRunner(ABC):
         """`lease` in seconds. Raises `SettingsError`."""
         self._settings = settings
         self._signer = Signer.from_settings(settings)
-        self._done = DoneJobs(settings.models_dir)
+        self._done = done_jobs_of(settings)
         self._redis = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
         self._host = socket.gethostname()

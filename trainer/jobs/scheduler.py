@@ -23,12 +23,11 @@ from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from runtime.outages import Duties
-from storage.models.done_jobs import DoneJobs
 from storage.spool.store import Spool
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart
 from trainer.program import Program
-from trainer.publishing.repositories import repository_of
+from trainer.publishing.repositories import done_jobs_of, repository_of
 from trainer.publishing.signing import SigningPolicy
 
 log = logging.getLogger("trainer")
@@ -52,7 +51,7 @@ class TrainingScheduler:
         self._schedules = schedules_of(settings, self._redis)
         self._audit = AuditLog(self._redis, settings.retention.audit_days, of_trainer=True)
         self._repository = repository_of(settings)
-        self._done = DoneJobs(settings.models_dir)
+        self._done = done_jobs_of(settings)
         signing = SigningPolicy.from_settings(settings)
         self._on_start = TrainOnStart(self._repository, settings.train_on_start, signing, self._submit)
         self._unsigned: set[str] = set()
@@ -121,13 +120,13 @@ class TrainingScheduler:
     def _sweep(self) -> None:
         uploads = [payload.get("upload") for payload in unfinished(self._redis, TRAINING)]
         Spool.of(self._settings).sweep_uploads(uploads)
-        self._done.sweep(Retention.done_jobs)  # their age counts from the run, and a signature is older
         try:
+            self._done.sweep(Retention.done_jobs)  # their age counts from the run, and a signature is older
             days = self._settings.retention.removed_model_days
             for model in self._repository.forget(days):
                 log.info("%s was removed more than %d days ago and is deleted", model, days)
         except OSError as error:
-            log.warning("removed models cannot be deleted: %s: %s", error.filename, error.strerror)
+            log.warning("what nobody needs cannot be removed: %s", error)
 
 
 def main() -> None:

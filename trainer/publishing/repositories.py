@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from contract.settings import Settings
+from storage.models.done_jobs import DoneInBucket, DoneJobs
 from storage.models.repository_writer import RepositoryWriter
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ def repository_of(settings: Settings) -> RepositoryWriter:
 
     bucket = _bucket(settings.models_url, settings.store_options_file)
     return MirroredRepository(settings.models_dir, bucket, lambda model: _announce(settings.redis_url, model))
+
+
+def done_jobs_of(settings: Settings) -> DoneJobs | DoneInBucket:
+    """Return the jobs that trainers of the model repository have run. Raises `SettingsError`."""
+    if not settings.models_url:
+        return DoneJobs(settings.models_dir)
+    return DoneInBucket(_bucket(settings.models_url, settings.store_options_file).objects)
 
 
 @cache

@@ -220,16 +220,25 @@ def test_the_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) 
 @pytest.mark.parametrize("text", ["", "\n", "short", f"{SECRET}\nshort"])
 def test_a_short_secret_is_refused(tmp_path: Path, text: str) -> None:
     settings = Settings(state_dir=state_dir(tmp_path))
-    settings.trainer_secret.write_text(text)
-    with pytest.raises(
-        SettingsError, match=r"/trainer.secret has a secret of less than 32 characters, or none; remove"
-    ):
+    settings.trainer_secret_path.write_text(text)
+    with pytest.raises(SettingsError, match=r"/trainer.secret, .* has a secret of less than 32 characters, or none"):
         Signer.from_settings(settings)
+
+
+def test_machines_without_a_common_folder_are_given_the_secret(tmp_path: Path) -> None:
+    new, old = "n" * 32, "o" * 32
+    gateway, trainer = Settings(state_dir=tmp_path, trainer_secret=f"{new} {old}"), Settings(trainer_secret=old)
+    until = time.time() + 9
+    signature = Signer.from_settings(trainer).sign_job("training", "a", b"x", until)
+    Signer.from_settings(gateway).check_job("training", "a", b"x", signature)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SettingsError, match="TRAINER_SECRET has a secret of less than 32 characters"):
+        Signer.from_settings(Settings(trainer_secret=f"{new} short"))
 
 
 def test_an_unreadable_secret_is_named(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
-    settings.trainer_secret.mkdir(parents=True)
+    settings.trainer_secret_path.mkdir(parents=True)
     with pytest.raises(
         SettingsError, match=r"/trainer.secret, cannot be read or created \(Is a directory\); set STATE_"
     ):

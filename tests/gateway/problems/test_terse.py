@@ -274,7 +274,7 @@ def test_every_problem_is_harmless_or_has_a_terse_sentence() -> None:
         *{ProblemCode.INVALID_TRAINING, Code.TRAINING_FAILED, Code.TRAINER_CRASHED, Code.NO_DATA},
         # Answers to a command stay full, even with a code that is terse elsewhere.
         *{Code.ALIAS_NOT_FOUND, Code.NOT_LOADED, Code.NOT_PUBLISHED, Code.NOT_SIGNED, Code.VERSION_IN_USE},
-        *{Code.ALIAS_MOVED, Code.MODEL_EXISTS, Code.MODELS_FULL},
+        *{Code.ALIAS_MOVED, Code.MODEL_EXISTS, Code.MODELS_FULL, Code.STORE_AWAY},
         *{Code.CURRENT_REQUIRED, Code.INVALID_ALIAS, Code.JOB_REFUSED, Code.NO_PREVIOUS, Code.OUT_OF_MEMORY},
         *{Code.TIMEOUT, Code.WORKER_CRASHED},
     }

@@ -22,6 +22,7 @@ from contract.settings import MB
 from contract.work.api_keys import Key, Limits, Scope
 from gateway.problems.problem import Problem
 from gateway.serving.spool import GatewaySpool, UploadAllowance
+from storage.spool.store import Spool
 from tests.broker import samples
 from tests.gateway.callers import Caller
 from tests.gateway.serving.test_spool import receive
@@ -83,7 +84,7 @@ def of(redis: Redis, key: Key = KEY) -> UploadAllowance:
 
 
 def test_of_a_broken_upload_only_the_received_bytes_count(redis: Redis, tmp_path: Path) -> None:
-    spool = GatewaySpool(tmp_path, 100, 100, take=of(redis).taken)
+    spool = GatewaySpool(Spool(tmp_path, 100), 100, take=of(redis).taken)
 
     def hang_up() -> None:
         assert counted(redis) > 600 * KB  # all of it, until the end
@@ -95,7 +96,7 @@ def test_of_a_broken_upload_only_the_received_bytes_count(redis: Redis, tmp_path
 
 
 def test_an_upload_that_the_spool_refuses_does_not_count(redis: Redis, tmp_path: Path) -> None:
-    spool = GatewaySpool(tmp_path, 0, 100, take=of(redis).taken)
+    spool = GatewaySpool(Spool(tmp_path, 0), 100, take=of(redis).taken)
     with pytest.raises(Problem):
         receive(spool, KB)
     assert counted(redis) == 0
@@ -132,7 +133,10 @@ def test_a_key_without_this_limit_asks_nothing_of_redis(monkeypatch: pytest.Monk
     counts = UploadCounts(Redis(port=1))
     monkeypatch.setattr(counts, "_scripts", asks)
     receive(
-        GatewaySpool(tmp_path, 100, 100, take=UploadAllowance(counts, lambda: replace(KEY, limits=Limits())).taken), KB
+        GatewaySpool(
+            Spool(tmp_path, 100), 100, take=UploadAllowance(counts, lambda: replace(KEY, limits=Limits())).taken
+        ),
+        KB,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from contract.errors import ModelgateError
 from contract.settings import MB
 from storage.spool.names import FileFolder, tag_of
-from storage.spool.store import SpoolRoom
+from storage.spool.room import FolderRoom
 from tests.support import until
 
 A, B = tag_of("a"), tag_of("b")
@@ -34,13 +34,13 @@ def job(spool: Path, name: str, tag: str = "", **megabytes: float) -> FileFolder
     return folder
 
 
-def free(room: SpoolRoom, tag: str = "") -> float:
+def free(room: FolderRoom, tag: str = "") -> float:
     with room.locked(tag) as space:
         return space.free / MB
 
 
 def test_a_file_counts_by_its_claim_until_only_results_are_left(tmp_path: Path) -> None:
-    room = SpoolRoom(tmp_path, 100)
+    room = FolderRoom(tmp_path, 100)
     assert room.taken() == 0
     folder = job(tmp_path, "f", input=10)
     sparse(folder.part(0), 30)
@@ -60,7 +60,7 @@ def test_a_file_counts_by_its_claim_until_only_results_are_left(tmp_path: Path) 
 
 
 def test_a_claim_beyond_the_room_changes_nothing(tmp_path: Path) -> None:
-    room, folder = SpoolRoom(tmp_path, 100), job(tmp_path, "f", input=10)
+    room, folder = FolderRoom(tmp_path, 100), job(tmp_path, "f", input=10)
     room.claim(folder, 60 * MB)
     with pytest.raises(ModelgateError) as refused:
         room.claim(folder, 31 * MB)
@@ -71,7 +71,7 @@ def test_a_claim_beyond_the_room_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_an_owner_may_take_nine_tenths_of_what_others_leave(tmp_path: Path) -> None:
-    room = SpoolRoom(tmp_path, 100)
+    room = FolderRoom(tmp_path, 100)
     folder = job(tmp_path, "f", A, input=10)
     assert (free(room), free(room, A), free(room, B)) == (90, pytest.approx(80), pytest.approx(81))
     sparse(tmp_path / f"0-{A}.upload", 10)
@@ -86,14 +86,14 @@ def test_an_owner_may_take_nine_tenths_of_what_others_leave(tmp_path: Path) -> N
 
 def test_a_process_that_is_stopped_while_it_holds_the_lock_stops_no_other(tmp_path: Path) -> None:
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom storage.spool.store import SpoolRoom\n"
-        "with SpoolRoom(Path(sys.argv[1]), 1).locked(''):\n    print('locked', flush=True)\n    time.sleep(600)"
+        "import sys, time\nfrom pathlib import Path\nfrom storage.spool.room import FolderRoom\n"
+        "with FolderRoom(Path(sys.argv[1]), 1).locked(''):\n    print('locked', flush=True)\n    time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
     try:
         assert holder.stdout and until(holder.stdout.readline, "it holds the lock")
         holder.send_signal(signal.SIGSTOP)
-        assert free(SpoolRoom(tmp_path, 1)) == 1
+        assert free(FolderRoom(tmp_path, 1)) == 1
     finally:
         holder.kill()
         holder.communicate()
