@@ -85,6 +85,7 @@ def _check(settings: Settings) -> bool:
 
 
 def _start(settings: Settings, health_dir: Path) -> NoReturn:
+    health_dir.mkdir(parents=True, exist_ok=True)
     os.environ |= {
         "PYTHON": sys.executable,
         "STOP_GRACE": str(settings.stop_grace),
