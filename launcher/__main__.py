@@ -128,6 +128,7 @@ def prepare(settings: Settings) -> dict[str, str]:
         "REDIS_COMMAND": redis_command,
         "REDIS_AUTOSTART": "false" if settings.redis_url else "true",
         "EVENTS": "true" if settings.webhook_secret else "false",
+        "MIRROR": "true" if settings.models_url else "false",
         # Gateway, trainer and caller are one user's: what they publish, they could run themselves.
         "ALLOW_UPLOAD": os.environ.get("ALLOW_UPLOAD") or "local",
     }

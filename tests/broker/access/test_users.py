@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, TrainerQueue, unfinished
 from broker.state.load_status import LoadStatus, LoadStatusPublisher, load_statuses, request_load
+from broker.state.mirrors import MirrorLink, MirrorReport, announce, wait_for_mirrors
 from broker.state.schedules import Schedules
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
@@ -49,7 +51,7 @@ from tests.broker.samples import job, key, outcome, read
 from tests.stacks.receiver import receiver
 from tests.support import DEADLINE, PROJECT, SIGNER, numbers, until, write_version
 
-SERVICES = ("gateway", "worker", "trainer", "events")
+SERVICES = ("gateway", "worker", "trainer", "events", "mirror")
 REQUEST = TrainingRequest("sum", "sum")
 
 
@@ -465,3 +467,21 @@ def test_an_operator_runs_rq_info_as_the_trainer(users: dict[str, Redis], server
     command = [sys.executable, "-m", "rq.cli", "info", "--raw", "--url", url]
     info = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (info.returncode, "queue predict:sum 1" in info.stdout) == (0, True), info.stderr[-500:]
+
+
+def test_a_mirror_hears_what_changes_and_reports_and_does_nothing_else(server: Protected) -> None:
+    number = announce(server.connect("trainer"), "sum")
+    mirror = server.connect("mirror")
+    link = MirrorLink(mirror)
+    assert link.changes(0) == (number, ["sum"])
+    link.report("north", MirrorReport(number))
+    assert wait_for_mirrors(server.connect("trainer"), "sum", number, time.monotonic() + DEADLINE) == {}
+    for forbidden in (
+        lambda: mirror.get("rq:job:a"),
+        lambda: mirror.set("mg:wanted", "x"),
+        lambda: mirror.hgetall("mg-gateway:keys"),
+        lambda: mirror.keys("*"),
+    ):
+        with pytest.raises(NoPermissionError):
+            forbidden()
+    link.withdraw("north")
