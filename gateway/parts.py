@@ -55,7 +55,7 @@ from gateway.serving.subscriptions import Subscriptions
 from gateway.serving.system_state import System
 from gateway.serving.traffic import Traffic
 from gateway.serving.trainings import Trainings
-from storage.spool.store import Spool
+from storage.spool.places import spool_of
 
 HEALTH_TIMEOUT = 0.5
 """Seconds that Redis has for each answer to the health check."""
@@ -160,7 +160,7 @@ class Parts:
         self.predictor = Predictor(jobs, commit, self.repository, self.listener, self.replays, most)
         take = UploadAllowance(UploadCounts(connection), caller).taken
         largest, owner = max(1, settings.spool_mb // 8), lambda: caller().owner
-        self.spool = GatewaySpool(Spool.of(settings, aside), largest, self.counts.add_upload, take, owner)
+        self.spool = GatewaySpool(spool_of(settings, aside), largest, self.counts.add_upload, take, owner)
         file_jobs = FileJobs(
             connection,
             timeout=settings.predict_timeout,

@@ -29,7 +29,7 @@ from runtime.limits import limit_memory, prefer_for_oom_kill
 from runtime.outages import Outages
 from runtime.tracing import start_tracing
 from scoring.pace import Pace
-from storage.spool.store import Spool
+from storage.spool.places import spool_of
 from worker.activity import ActivityTable
 from worker.awaited import AwaitedVersions
 from worker.batch_scorer import BatchScorer
@@ -204,7 +204,7 @@ def run_scorer(
     awaited = AwaitedVersions(repository, mirrored=bool(settings.models_url))
     lane = BulkLane(
         FileTasks(connection, inc, outbox),
-        FileWork(Spool.of(settings), inc, cache.get),
+        FileWork(spool_of(settings), inc, cache.get),
         models=models,
         skip=lambda: {*slow_models.skipped(), *awaited.models(), *affinity.find(cache)},
         awaits=awaited.awaits,

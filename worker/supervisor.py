@@ -30,7 +30,7 @@ from contract.settings import Settings
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
 from runtime.outages import Duties, repeat_in_thread
-from storage.spool.store import Spool
+from storage.spool.places import spool_of
 from worker.file_sweep import sweep_files
 from worker.process_pool import STUCK_AFTER, ProcessPool
 from worker.processes import ScorerExit
@@ -137,7 +137,7 @@ class Supervisor:
         if self._health_socket:
             serve_health(self._health_socket, lambda: watchdog.problems() + self._pool.problems())
         # In a thread: a store that is away may delay it for longer than leases last.
-        sweep = partial(sweep_files, connect(self._settings.redis_url, check=False), Spool.of(self._settings))
+        sweep = partial(sweep_files, connect(self._settings.redis_url, check=False), spool_of(self._settings))
         repeat_in_thread("files", sweep, _SWEEP_EVERY, log)
         while not self._done():
             watchdog.beat()

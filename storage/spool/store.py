@@ -19,7 +19,6 @@ from typing import IO, Any, BinaryIO
 
 from contract.files import free_share
 from contract.retention import Retention
-from contract.settings import Settings
 from storage.spool.names import FileFolder, upload_name
 from storage.spool.room import FolderRoom, SpoolRoom
 
@@ -64,16 +63,6 @@ class Spool:
         self.folder = folder
         self.aside = aside
         self.room = room or FolderRoom(folder, megabytes)
-
-    @classmethod
-    def of(cls, settings: Settings, aside: Aside = directly) -> Spool:
-        """Return the spool in SPOOL_DIR, or the one at SPOOL_URL, of which this folder has copies. Raises
-        `SettingsError`."""
-        if settings.spool_url:
-            from storage.spool.bucket import BucketSpool  # the library takes memory in each process
-
-            return BucketSpool.at(settings, aside)
-        return Spool(settings.spool_dir.absolute(), settings.spool_mb, aside)
 
     def job(self, job_id: str) -> FileFolder:
         """Return the folder of a file prediction."""

@@ -27,7 +27,7 @@ from broker.sides.trainer import OwnedJob, Ownership, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from runtime.outages import Duties
-from storage.spool.store import Spool
+from storage.spool.places import spool_of
 from trainer import recipes
 from trainer.forks import TRAININGS, Forks
 from trainer.jobs.commands import CommandParts, carry_out
@@ -226,7 +226,7 @@ class JobRunner(ABC):
         self._jobs.remove(job)
         if ended:
             files = map(job.owned.payload.get, ("upload", "sample", "code", "signature"))
-            Spool.of(self._settings).discard(files)
+            spool_of(self._settings).discard(files)
 
     def _pause(self) -> None:
         """Wait until there may be something to do."""

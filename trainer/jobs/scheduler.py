@@ -23,7 +23,7 @@ from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from runtime.outages import Duties
-from storage.spool.store import Spool
+from storage.spool.places import spool_of
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart
 from trainer.program import Program
@@ -119,7 +119,7 @@ class TrainingScheduler:
 
     def _sweep(self) -> None:
         uploads = [payload.get("upload") for payload in unfinished(self._redis, TRAINING)]
-        Spool.of(self._settings).sweep_uploads(uploads)
+        spool_of(self._settings).sweep_uploads(uploads)
         try:
             self._done.sweep(Retention.done_jobs)  # their age counts from the run, and a signature is older
             days = self._settings.retention.removed_model_days

@@ -16,7 +16,7 @@ from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
-from storage.spool.store import Spool
+from storage.spool.places import spool_of
 from trainer.recipe import DataError, Recipe, Table
 
 
@@ -89,7 +89,7 @@ def requested_file(request: TrainingRequest, settings: Settings) -> CsvFile | No
     `DataError`."""
     if request.upload is not None:
         try:
-            path = Spool.of(settings).upload(request.upload)
+            path = spool_of(settings).upload(request.upload)
         except ValueError as error:
             raise DataError(f"the upload {error}") from None
         source = f"uploaded CSV file {request.upload_name}" if request.upload_name else "uploaded CSV file"

@@ -21,7 +21,7 @@ from contract.model.version_files import SIGNATURE_BYTES
 from contract.settings import MB, Settings
 from contract.work.training import RepositoryCommand
 from storage.disk import code_of
-from storage.spool.store import Spool
+from storage.spool.places import spool_of
 from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
 from trainer.importing.files.formats import PICKLE, holds_code, recognise, stem
@@ -106,7 +106,7 @@ def import_upload(
 ) -> Any:
     """Publish the files in SPOOL_DIR that a command (`RepositoryAction.IMPORT`) names, and remove them. `then` gets the
     manifest and the sample before that; return its answer. Raises as `import_file`."""
-    names, spool = (command.upload or "", command.sample, command.signature, command.code), Spool.of(settings)
+    names, spool = (command.upload or "", command.sample, command.signature, command.code), spool_of(settings)
     try:
         file = spool.upload(names[0])
         sample, signature, code = (spool.upload(name) if name else None for name in names[1:])
