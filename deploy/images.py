@@ -1,5 +1,5 @@
-"""`make images`: the images of this version, built for this machine, and dist/compose.release.yml, which starts them
-without a checkout.
+"""`make images`: the images of this version, built for this machine, and the files in dist/ that start them without a
+checkout.
 
 Our own images have the version as tag. Those of other programs with our configuration have its digest, so that
 an upgrade replaces only those that have changed, and going back to the release before needs no older Redis.
@@ -21,7 +21,7 @@ from typing import Any
 from contract.release import VERSION
 
 PROJECT = Path(__file__).resolve().parents[1]
-SERVICES = ("gateway", "worker", "trainer", "events")
+SERVICES = ("gateway", "worker", "trainer", "events", "mirror")
 _CONFIGURED: Mapping[str, Mapping[str, str]] = {
     "haproxy": {"gateway/haproxy": "/usr/local/etc/haproxy"},
     "prometheus": {
@@ -88,16 +88,25 @@ def images(prefix: str, version: str) -> dict[str, str]:
     return {name: f"{prefix}/{name}:{tag}" for name, tag in tags.items()}
 
 
-def compose_file(version: str = VERSION) -> str:
-    """Return the text of compose.release.yml."""
-    changes = (PROJECT / "deploy" / "compose.images.yml").read_text()
-    for name, image in images("${MODELGATE_IMAGES:-modelgate}", "${MODELGATE_VERSION:-" + version + "}").items():
-        changes = changes.replace(f"@{name}@", image)
-    files = ["--file", "docker-compose.yml", "--file", "compose.scale.yml", "--file", "-"]
+def compose_files(version: str = VERSION) -> dict[str, str]:
+    """Return the text of each file that starts a release, by its name."""
+    of_images = images("${MODELGATE_IMAGES:-modelgate}", "${MODELGATE_VERSION:-" + version + "}")
+    return {name: head + _merged(part, of_images) + "\n" for name, (part, head) in _RELEASED.items()}
+
+
+def _merged(part: str, of_images: Mapping[str, str]) -> str:
+    """Return docker-compose.yml with compose.<part>.yml and with images, as one file."""
+    files = (
+        "docker-compose.yml",
+        f"compose.{part}.yml",
+        "deploy/compose.images.yml",
+        f"deploy/compose.{part}.images.yml",
+    )
+    chosen = [argument for file in files for argument in ("--file", file)]
     merged = ["config", "--no-interpolate", "--no-path-resolution", "--no-normalize"]
-    text = _output("docker", "compose", *files, "--profile", "monitoring", *merged, given=changes)
+    text = _output("docker", "compose", *chosen, "--profile", "monitoring", *merged)
     used, _, _ = text.partition("\nx-")
-    return _HEAD + _MODELS.sub(_models, used) + "\n"
+    return _MODELS.sub(_models, re.sub("@(.+?)@", lambda name: of_images[name[1]], used))
 
 
 # Only the short form takes the name of a volume or a folder. `config` reads it only where its variables are replaced.
@@ -108,12 +117,25 @@ def _models(mount: re.Match[str]) -> str:
     return "- ${MODELS_DIR:-models}:/models" + (":ro\n" if mount[1] else "\n")
 
 
-_HEAD = f"""\
+_RELEASED = {
+    "compose.release.yml": (
+        "scale",
+        f"""\
 # Modelgate {VERSION} with two gateways behind HAProxy, from images, without a checkout:
 #   docker compose --file compose.release.yml up --detach --wait
 # Settings are in .env. Monitoring: --profile monitoring. Models are in the volume `models`, or in the folder that
 # MODELS_DIR names (./models).
-"""
+""",
+    ),
+    "compose.machine.release.yml": (
+        "machine",
+        f"""\
+# Modelgate {VERSION} on one of several machines, from images, without a checkout:
+#   docker compose --file compose.machine.release.yml up --detach --wait gateway worker
+# Settings are in .env: docs/how-to/several-machines.md.
+""",
+    ),
+}
 
 
 def _digest(sources: Sequence[str]) -> str:
@@ -121,10 +143,8 @@ def _digest(sources: Sequence[str]) -> str:
     return hashlib.sha256(_output("git", "ls-files", "--stage", "--", *sources).encode()).hexdigest()[:12]
 
 
-def _output(*command: str, given: str | None = None) -> str:
-    return subprocess.run(  # noqa: S603
-        command, cwd=PROJECT, input=given, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
+def _output(*command: str) -> str:
+    return subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()  # noqa: S603
 
 
 def main() -> int:
@@ -133,9 +153,9 @@ def main() -> int:
     command = ["docker", "buildx", "bake", "--file", "-", "--load", *sys.argv[1:]]
     if code := subprocess.run(command, cwd=PROJECT, input=targets, text=True, check=False).returncode:  # noqa: S603
         return code
-    folder = PROJECT / "dist"
-    folder.mkdir(exist_ok=True)
-    (folder / "compose.release.yml").write_text(compose_file())
+    (PROJECT / "dist").mkdir(exist_ok=True)
+    for name, text in compose_files().items():
+        (PROJECT / "dist" / name).write_text(text)
     sys.stdout.write(f"built for {platform.machine()}; start them: docker compose --file dist/compose.release.yml up\n")
     return 0
 

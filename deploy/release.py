@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contract.errors import SettingsError
 from contract.release import VERSION
-from deploy.images import bake_file, compose_file
+from deploy.images import bake_file, compose_files
 from scoring.key_files import private_key
 
 PROJECT = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = ("client", "kernels", ".", "bundle")
-LOCKS = ("gateway", "worker", "trainer", "events", "up")
+LOCKS = ("gateway", "worker", "trainer", "events", "mirror", "up")
 """The locks with an SBOM: those of the images, and that of a server on one machine."""
 KEY = "RELEASE_KEY"
 
@@ -48,7 +48,8 @@ def main() -> int:
         sbom, lock = folder / f"modelgate-{VERSION}-{name}.cdx.json", PROJECT / "requirements" / f"{name}.txt"
         _run(sys.executable, "-m", "cyclonedx_py", "requirements", str(lock), "--output-reproducible", "-o", str(sbom))
     (folder / f"modelgate-{VERSION}-images.json").write_text(json.dumps(bake_file(published=True), indent=2) + "\n")
-    (folder / "compose.release.yml").write_text(compose_file())
+    for name, text in compose_files().items():
+        (folder / name).write_text(text)
     (folder / "NOTES.md").write_text(notes((PROJECT / "CHANGELOG.md").read_text(), VERSION) or "")
     sign(folder, _key(os.environ))
     _say(f"{folder} holds the release. Now publish it:")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from contract.release import VERSION
-from deploy.images import SERVICES, bake_file, compose_file
+from deploy.images import SERVICES, bake_file, compose_files
 from tests.qa.system.load import Load
 from tests.qa.system.stack import GATEWAYS, IRIS, ROOT, Stack, why_no_docker
 
@@ -34,7 +34,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         command = ["docker", "buildx", "bake", "--file", "-", "--load", *chosen]
         subprocess.run(command, cwd=ROOT, input=json.dumps(targets), text=True, check=True, stderr=subprocess.DEVNULL)
     folder = tmp_path_factory.mktemp("release")
-    (folder / "compose.release.yml").write_text(compose_file())
+    (folder / "compose.release.yml").write_text(compose_files()["compose.release.yml"])
     stack = Stack(Path("models"), os.getuid() or 1000, folder)
     with stack.changed(COMPOSE_FILE="compose.release.yml", TRAIN_ON_START="iris"):
         try:

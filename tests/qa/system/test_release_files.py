@@ -11,32 +11,45 @@ from pathlib import Path
 import pytest
 
 from contract.release import VERSION
-from deploy.images import SERVICES, bake_file, compose_file
+from deploy.images import SERVICES, bake_file, compose_files
 from tests.qa.system.stack import why_no_docker
 
 pytestmark = pytest.mark.skipif(bool(why_no_docker()), reason="needs Docker")
 
 
-def test_the_compose_file_of_a_release_needs_no_checkout(tmp_path: Path) -> None:
-    (tmp_path / "compose.release.yml").write_text(compose_file("1.2.3"))
-    command = ["docker", "compose", "--file", "compose.release.yml", "--profile", "monitoring", "config"]
-    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}  # no setting
+# What has no default, as each machine has to say it.
+MACHINE = {"MODELS_URL": "s3://b/models", "SPOOL_URL": "s3://b/uploads", "REDIS_ADDRESS": "redis:6379"}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "services"),
+    [
+        ("compose.release.yml", {}, {"gateway", "gateway-2", "worker", "trainer", "events"}),
+        ("compose.machine.release.yml", MACHINE, {"gateway", "worker", "trainer", "events", "mirror"}),
+    ],
+)
+def test_a_compose_file_of_a_release_needs_no_checkout(
+    tmp_path: Path, name: str, settings: dict[str, str], services: set[str]
+) -> None:
+    (tmp_path / name).write_text(compose_files("1.2.3")[name])
+    command = ["docker", "compose", "--file", name, "--profile", "monitoring", "config"]
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")} | settings
+    environment |= dict.fromkeys(("REDIS_PASSWORDS", "TRAINER_SECRET_FILE"), "/dev/null")
     read = subprocess.run(
         [*command, "--format", "json"], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     )
-    services = json.loads(read.stdout)["services"]
-    assert not [name for name, service in services.items() if "build" in service]
+    found = json.loads(read.stdout)["services"]
+    assert not [name for name, service in found.items() if "build" in service]
     mounted = {
-        mount["source"]
-        for service in services.values()
-        for mount in service.get("volumes", ())
-        if mount["type"] == "bind"
+        mount["source"] for service in found.values() for mount in service.get("volumes", ()) if mount["type"] == "bind"
     }
-    assert mounted == {"/dev/null"}
-    images = {name: service["image"] for name, service in services.items()}
-    assert {name: images[name] for name in SERVICES} == {name: f"modelgate/{name}:1.2.3" for name in SERVICES}
-    assert images["gateway-2"] == images["gateway"]
-    assert all(image.startswith("modelgate/") for image in images.values())
+    assert {source for source in mounted if not source.startswith("/dev/null")} == set()
+    used = {name: service["image"] for name, service in found.items()}
+    assert {name: used[name] for name in services} == {
+        name: f"modelgate/{name.removesuffix('-2')}:1.2.3" for name in services
+    }
+    assert ("redis" in used, "mirror" in used) == ((False, True) if settings else (True, False))
+    assert all(image.startswith("modelgate/") for image in used.values())
 
 
 def test_buildx_takes_the_targets_of_a_release() -> None:
