@@ -13,9 +13,14 @@ FAULTS = ("unavailable", "half", "lost", "slow")
 
 
 class FaultyStore:
-    """Listens on `port` of this machine. `choose(method, path)` names the fault of a request, or nothing."""
+    """Listens at `host`, where the store is as well. `choose(method, path)` names the fault of a request, or none."""
 
-    def __init__(self, upstream: int, choose: Callable[[str, str], str] = lambda _method, _path: "") -> None:
+    def __init__(
+        self,
+        upstream: int,
+        choose: Callable[[str, str], str] = lambda _method, _path: "",
+        host: str = "127.0.0.1",
+    ) -> None:
         self.choose = choose
         self.seen: Counter[str] = Counter()
         """Requests by method and by fault."""
@@ -31,7 +36,7 @@ class FaultyStore:
                 if fault == "unavailable":
                     self.answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
                     return
-                upstream_connection = HTTPConnection("127.0.0.1", upstream, timeout=60)
+                upstream_connection = HTTPConnection(host, upstream, timeout=60)
                 upstream_connection.request(self.command, self.path, body, dict(self.headers))
                 reply = upstream_connection.getresponse()
                 data = reply.read()
@@ -68,7 +73,7 @@ class FaultyStore:
                 pass  # a client that has gone
 
         self.stopped = threading.Event()
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server((host, 0), Handler)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

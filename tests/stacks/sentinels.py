@@ -25,6 +25,7 @@ class Node:
 
     folder: Path
     options: list[str]
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -40,7 +41,7 @@ class Node:
             self.process.wait()
 
     def connect(self) -> Redis:
-        return Redis(port=self.port, socket_timeout=5)
+        return Redis(self.host, self.port, socket_timeout=5)
 
     def is_primary_of(self, replicas: int) -> bool:
         """Whether it is a primary with so many replicas in step."""
@@ -62,7 +63,7 @@ class Sentinels:
 
     @property
     def url(self) -> str:
-        return f"redis+sentinel://{','.join(f'127.0.0.1:{node.port}' for node in self.sentinels)}/{PRIMARY}/0"
+        return f"redis+sentinel://{','.join(f'{node.host}:{node.port}' for node in self.sentinels)}/{PRIMARY}/0"
 
     @property
     def primary(self) -> Node:
@@ -82,19 +83,24 @@ class Sentinels:
 
 
 @contextmanager
-def sentinels(folder: Path, *options: str) -> Iterator[Sentinels]:
-    """Start all of it. `options` are for each Redis. A failover begins after a second."""
-    nodes = [Node(folder / f"redis-{i}", ["--save", "", "--appendonly", "yes", *options]) for i in range(3)]
-    guards = [Node(folder / f"sentinel-{i}", [str(folder / f"sentinel-{i}.conf"), "--sentinel"]) for i in range(3)]
+def sentinels(folder: Path, *options: str, host: str = "127.0.0.1") -> Iterator[Sentinels]:
+    """Start all of it. `options` are for each Redis. `host` is the address of all. A failover begins after a second."""
+    options += () if host == "127.0.0.1" else ("--protected-mode", "no")
+    nodes = [Node(folder / f"redis-{i}", ["--save", "", "--appendonly", "yes", *options], host) for i in range(3)]
+    guards = [
+        Node(folder / f"sentinel-{i}", [str(folder / f"sentinel-{i}.conf"), "--sentinel", *open_to_all], host)
+        for i in range(3)
+    ]
     system = Sentinels(nodes, guards)
     try:
         nodes[0].start()
         for node in nodes[1:]:
-            node.start("--replicaof", "127.0.0.1", str(nodes[0].port), "--repl-diskless-sync-delay", "0")
+            node.start("--replicaof", host, str(nodes[0].port), "--repl-diskless-sync-delay", "0")
         until(lambda: nodes[0].is_primary_of(2), "both replicas are in step")
         for guard in guards:
             Path(guard.options[0]).write_text(
-                f"sentinel monitor {PRIMARY} 127.0.0.1 {nodes[0].port} 2\n"
+                "protected-mode no\n"
+                f"sentinel monitor {PRIMARY} {host} {nodes[0].port} 2\n"
                 f"sentinel down-after-milliseconds {PRIMARY} 1000\n"
                 f"sentinel failover-timeout {PRIMARY} 5000\n"
             )

@@ -145,8 +145,8 @@ def test_a_file_that_one_machine_receives_another_scores(machines: Machines) -> 
     gateway = machines.gateway
     names = list(IRIS)
     rows = "\n".join([",".join(names), *[",".join(str(IRIS[name]) for name in names)] * 500])
-    files = {"file": ("flowers.csv", rows + "\n")}
-    accepted = requests.post(f"{gateway.url}/v1/models/iris/predict-file", files=files, timeout=60)
+    url, header = f"{gateway.url}/v1/models/iris/predict-file", {"Content-Type": "text/csv"}
+    accepted = requests.post(url, data=rows + "\n", headers=header, timeout=60)
     assert accepted.status_code == 202, accepted.text
     (job,) = gateway.finished([accepted.json()["id"]])
     assert job["status"] == "succeeded", job

@@ -33,7 +33,7 @@ up() {
     exit 1
   }
 }
-for service in redis redis-2 redis-3 sentinel-1 sentinel-2 sentinel-3 worker gateway gateway-2 trainer events haproxy; do
+for service in redis redis-2 redis-3 sentinel-1 sentinel-2 sentinel-3 mirror worker gateway gateway-2 trainer events haproxy; do
   echo "$all" | grep -qx "$service" || continue
   count=$(docker compose ps --quiet "$service" | wc -l)
   [ "$count" -gt 0 ] || { say "$service does not run and is left out"; continue; }
