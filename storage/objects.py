@@ -160,8 +160,16 @@ class Objects:
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Yield the objects whose keys begin with `prefix`, which ends with a slash or is empty: a thousand a
         request."""
+        last = None
+        try:
+            for last in self._listed(prefix, None):
+                yield last
+        except StoreError:  # the library repeats all but a list that breaks off
+            yield from self._listed(prefix, last and last.key)
+
+    def _listed(self, prefix: str, after: str | None) -> Iterator[Entry]:
         with self.asked("list", prefix):
-            for page in obstore.list(self._store, prefix=prefix or None, chunk_size=1000):
+            for page in obstore.list(self._store, prefix=prefix or None, offset=after, chunk_size=1000):
                 for meta in page:
                     yield Entry(meta["path"], Tag(meta["e_tag"], meta["version"]), meta["size"], meta["last_modified"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +11,21 @@ from typing import TypeVar
 from broker.sides.file_tasks import FileTask, FileTasks, Stage
 from contract.errors import Code, Failure
 from scoring.files.plan import Steps
+from storage.disk import StoreError
 from worker.batch_scorer import LOAD_TIMEOUT
 from worker.file_work import FileWork, Result, failure_of
 from worker.job_ends import End, Observer
+
+log = logging.getLogger("worker")
 
 SLICE = 0.01
 """Seconds of work after which a scorer looks for predictions; a single step may take longer."""
 
 _LOOK_EVERY = 1.0
 """Seconds after which it looks for a task although no bell has rung."""
+
+_STORE_PAUSE = 2.0
+"""Seconds for which it takes no task after the object store has not answered."""
 
 _REPORT_EVERY = 1.0
 """Seconds between two reports of a task, which also say whether its file has ended."""
@@ -29,12 +36,11 @@ Retrying = Callable[[Callable[[], T]], T | None]
 
 @dataclass
 class _Held:
-    """A task that this scorer owns. `rows`: those of the file that it scores; `done` of them are scored. `loaded`: the
-    model is in memory. `taken`: Unix time in ns."""
+    """A task that this scorer owns. `done` of its rows are scored. `loaded`: the model is in memory. `taken`: Unix time
+    in ns."""
 
     task: FileTask
     steps: Steps[Result]
-    rows: range
     taken: int
     done: int = 0
     loaded: bool = False
@@ -78,18 +84,28 @@ class BulkLane:
             return False
         request = held.task.file_request
         if request.model in self.skip() or (not held.loaded and self.awaits(request.model, request.version)):
-            self._held = None
-            retrying(lambda: self.tasks.release(held.task))
+            self._release(held, retrying)
             return True
         due = time.monotonic() - held.reported > _REPORT_EVERY
         if (due or held.task.deaths) and not self._report(held, retrying):
             return True
-        outcome = self._slice(held)
+        try:
+            outcome = self._slice(held)
+        except StoreError as error:
+            log.warning("the file %s waits, because the object store does not answer: %s", held.task.file, error)
+            self._release(held, retrying)
+            self._look_at = time.monotonic() + _STORE_PAUSE
+            return True
         if outcome is not None:
             self._held = None
             end = End(held.task, {held.task.id: outcome}, held.taken, time.time_ns())
             retrying(lambda: self._finish(end, held.task, outcome))
         return True
+
+    def _release(self, held: _Held, retrying: Retrying[object]) -> None:
+        """Return a task to its queue, for another scorer or for later."""
+        self._held = None
+        retrying(lambda: self.tasks.release(held.task))
 
     def _finish(self, end: End, task: FileTask, outcome: Result | Failure) -> None:
         self.tasks.finish(task, outcome)
@@ -102,13 +118,14 @@ class BulkLane:
         if not isinstance(task, FileTask):
             self._look_at = time.monotonic() + _LOOK_EVERY
             return None
-        self._held = _Held(task, self.work.steps(task), self.work.rows_of(task), time.time_ns())
+        self._held = _Held(task, self.work.steps(task), time.time_ns())
         return self._held
 
     def _report(self, held: _Held, retrying: Retrying[object]) -> bool:
         """Report a task; returns False, and drops it, if its file has ended."""
         held.reported = time.monotonic()
-        following = held.rows[min(held.done, max(0, len(held.rows) - 1)) :]
+        rows = self.work.rows
+        following = rows[min(held.done, max(0, len(rows) - 1)) :]
         if retrying(lambda: self.tasks.report(held.task, held.done, following)) is not False:
             return True
         held.steps.close()
@@ -116,7 +133,7 @@ class BulkLane:
         return False
 
     def _slice(self, held: _Held) -> Result | Failure | None:
-        """Work on a task for a while. Returns its outcome at its end."""
+        """Work on a task for a while. Returns its outcome at its end. Raises `StoreError`."""
         task, until = held.task, time.perf_counter() + SLICE
         try:
             while True:
@@ -135,21 +152,23 @@ class BulkLane:
             return outcome
         except MemoryError:
             self.out_of_memory = True
-            return _out_of_memory(held)
+            return _out_of_memory(held.task, self.work.rows)
+        except StoreError:
+            raise
         except Exception as error:
             return failure_of(error)
         finally:
             self.end()
 
 
-def _out_of_memory(held: _Held) -> Failure:
+def _out_of_memory(task: FileTask, rows: range) -> Failure:
     at = ""
-    if held.rows:
-        at = f"rows {held.rows[0]} to {held.rows[-1]}: "
-    elif held.task.stage is Stage.PLAN:
+    if rows:
+        at = f"rows {rows[0]} to {rows[-1]}: "
+    elif task.stage is Stage.PLAN:
         at = "while the file was planned with its first rows (4096 at most): "
     return Failure(
         Code.OUT_OF_MEMORY,
         f"{at}this takes more memory than a scorer may have; raise SCORER_MEMORY_MB",
-        {"model": held.task.file_request.model, "version": held.task.file_request.version},
+        {"model": task.file_request.model, "version": task.file_request.version},
     )

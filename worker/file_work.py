@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -44,6 +43,8 @@ class FileWork:
     spool: Spool
     scorer: str
     model: Callable[[str, int], Model]
+    rows: range = range(0)
+    """The rows of the file that the current task scores, once they are known."""
 
     @property
     def possible(self) -> bool:
@@ -52,8 +53,11 @@ class FileWork:
 
     def steps(self, task: FileTask) -> Steps[Result]:
         """Do a task; yields the rows of each call of the model, and 0 after other steps. Returns the outcome of the
-        task. Raises what `failure_of` takes, and `MemoryError`."""
-        folder = self.spool.job(task.file)
+        task. Raises what `failure_of` takes, `StoreError` and `MemoryError`."""
+        self.rows = range(0)
+        return self._steps(task, self.spool.job(task.file))
+
+    def _steps(self, task: FileTask, folder: FileFolder) -> Steps[Result]:
         if task.stage is Stage.ASSEMBLE:
             return (yield from self._assemble(folder))
         model = self.model(task.file_request.model, task.file_request.version)
@@ -62,18 +66,10 @@ class FileWork:
             return (yield from self._plan(task, folder, model))
         return (yield from self._score(task, folder, model))
 
-    def rows_of(self, task: FileTask) -> range:
-        """Return the rows of the file that a task scores; none if it does not score, or the plan cannot be read."""
-        if task.stage is Stage.SCORE:
-            with suppress(OSError):
-                chunk = _plan_of(self.spool.job(task.file)).chunks[task.number]
-                return range(chunk.first_row, chunk.first_row + chunk.rows)
-        return range(0)
-
     def _plan(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
         request = task.file_request
-        if folder.plan.name in folder.names():  # another one might give other bytes
-            file_plan = _plan_of(folder)
+        if folder.plan.name in (yield from _waiting(folder.names)):  # another one might give other bytes
+            file_plan = yield from _plan_of(folder)
         else:
             file = yield from _waiting(lambda: folder.fetch(folder.input))
             steps = plan(file, request.input, request.output, model, method=request.method, escape=request.escape)
@@ -84,7 +80,9 @@ class FileWork:
         return {"tasks": len(file_plan.chunks), "rows": file_plan.rows}
 
     def _score(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
-        request, file_plan = task.file_request, _plan_of(folder)
+        request, file_plan = task.file_request, (yield from _plan_of(folder))
+        chunk = file_plan.chunks[task.number]
+        self.rows = range(chunk.first_row, chunk.first_row + chunk.rows)
         file = yield from _waiting(lambda: folder.fetch(folder.input))
         part, errors = folder.part(task.number), folder.errors_part(task.number)
         written = Part(folder.draft(part, self.scorer), folder.draft(errors, self.scorer))
@@ -92,7 +90,7 @@ class FileWork:
             model,
             file,
             file_plan,
-            file_plan.chunks[task.number],
+            chunk,
             written,
             method=request.method,
             lenient=request.lenient,
@@ -103,7 +101,8 @@ class FileWork:
         return {"rows": scored.rows, "refused": scored.refused, "nulls": scored.nulls}
 
     def _assemble(self, folder: FileFolder) -> Steps[Result]:
-        file_plan, there = _plan_of(folder), folder.names()
+        file_plan = yield from _plan_of(folder)
+        there = yield from _waiting(folder.names)
         numbers = range(len(file_plan.chunks))
         parts = [folder.part(number) for number in numbers]
         errors_parts = [path for path in map(folder.errors_part, numbers) if path.name in there]
@@ -123,13 +122,13 @@ class FileWork:
         for path in parts:
             size += path.stat().st_size
             yield 0
-        self.spool.room.claim(folder, size, beyond=size)
+        yield from _waiting(lambda: self.spool.room.claim(folder, size, beyond=size))
 
     def _keep(self, folder: FileFolder, written: Path, final: Path) -> Steps[None]:
         """Claim the room of a file, and give it its final name."""
-        if final.name not in folder.names():  # a task that was done before has claimed it
+        if final.name not in (yield from _waiting(folder.names)):  # a task that was done before has claimed it
             try:
-                self.spool.room.claim(folder, written.stat().st_size)
+                yield from _waiting(lambda: self.spool.room.claim(folder, written.stat().st_size))
             except ModelgateError:
                 written.unlink()
                 raise
@@ -154,8 +153,8 @@ def failure_of(error: Exception) -> Failure:
     )
 
 
-def _plan_of(folder: FileFolder) -> FilePlan:
-    return _plan_at(folder.fetch(folder.plan))
+def _plan_of(folder: FileFolder) -> Steps[FilePlan]:
+    return _plan_at((yield from _waiting(lambda: folder.fetch(folder.plan))))
 
 
 @functools.lru_cache(4)

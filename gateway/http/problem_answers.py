@@ -22,6 +22,7 @@ from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
 from gateway.serving.model_versions import CommandFailed
 from gateway.serving.readiness import ReadinessReport
+from storage.disk import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ def _log_failure(problem: Problem, error: Exception) -> None:
         log.error("a request ended with %s", type(error).__name__, exc_info=error)
     elif isinstance(error, RedisError):
         log.warning("%s: Redis: %s: %s", problem.code, type(error).__name__, error)
+    elif isinstance(error, StoreError):
+        log.warning("%s: %s", problem.code, error)
     else:
         log.warning("%s: %s", problem.code, problem.detail)
 
@@ -129,6 +132,7 @@ def _http_error(error: HTTPException) -> Problem:
 
 
 _IN_FLIGHT = "an earlier request with this Idempotency-Key is still being carried out; try again"
+_STORE_AWAY = "the object store with the files of users does not answer or refuses; nothing was kept, so try again"
 _INTERNAL_ERROR = "something went wrong in the gateway; its log says what"
 _PROBLEMS: Mapping[type[BaseException], Callable[[Any], Problem]] = {
     Problem: lambda problem: problem,
@@ -138,6 +142,7 @@ _PROBLEMS: Mapping[type[BaseException], Callable[[Any], Problem]] = {
     IdempotencyConflict: _idempotency_conflict,
     InFlight: lambda _: Problem(ProblemCode.REQUEST_IN_FLIGHT, _IN_FLIGHT, retry_after=1),
     RedisError: _redis_fault,
+    StoreError: lambda _: Problem(ProblemCode.STORE_AWAY, _STORE_AWAY, retry_after=10),
     HTTPException: _http_error,
     Exception: lambda _: Problem(ProblemCode.INTERNAL_ERROR, _INTERNAL_ERROR),
 }

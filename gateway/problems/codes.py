@@ -227,8 +227,8 @@ class ProblemCode(StrEnum):
     MODELS_FULL = auto(), 507
     """the model repository cannot be written, such as with a full disk; nothing was changed"""
     STORE_AWAY = auto(), 503
-    """the object store with the model repository (`MODELS_URL`) does not answer or refuses; nothing was changed, and
-    predictions go on"""
+    """the object store with the model repository (`MODELS_URL`) or with files of users (`SPOOL_URL`) does not answer or
+    refuses; nothing was changed, and predictions of rows go on"""
     MANIFEST_INVALID = auto(), 503
     """this model's manifest cannot be used; other models are served"""
     ARTIFACT_MISSING = auto(), 503

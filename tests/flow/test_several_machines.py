@@ -222,8 +222,33 @@ def test_without_the_store_predictions_go_on_and_changes_say_why_they_fail(machi
         machine.store.choose = lambda _method, _path: "unavailable"
     moved = machines.send("PUT", "/v1/models/blobs/aliases/canary", json={"version": version})
     assert (moved.status_code, moved.json()["code"]) == (503, "store_away"), moved.text
+    csv = {"data": "a\n1\n", "headers": {"Content-Type": "text/csv"}}
+    refused = machines.send("POST", "/v1/models/blobs/predict-file", **csv)
+    assert (refused.status_code, refused.json()["code"]) == (503, "store_away"), refused.text
     for gateway in machines.gateways:
         assert gateway.post("blobs", example, wait=60).json()["status"] == "succeeded"
+
+
+def test_a_file_waits_for_the_store_and_predictions_do_not(machines: Machines) -> None:
+    machines.train()
+    for name in machines.workers:
+        machines.named[name].store.choose = lambda _method, _path: "unavailable"
+    answer = machines.send("POST", "/v1/models/blobs/predict-file", **_file(machines, 100))
+    waits = "the object store does not answer"
+    until(lambda: any(waits in worker.log for worker in machines.workers.values()), "a worker says so", 90)
+    for gateway in machines.gateways:
+        assert gateway.post("blobs", machines.example(), wait=60).json()["status"] == "succeeded"
+    for name in machines.workers:
+        machines.named[name].store.choose = lambda _method, _path: ""
+    ended = machines.ended(answer.json()["id"])
+    assert ended["status"] == "succeeded" and ended["output"]["rows"] == 100, ended
+
+
+def _file(machines: Machines, rows: int) -> dict[str, Any]:
+    """Return what sends a file of so many rows."""
+    columns = [field["name"] for field in machines.send("GET", "/v1/models/blobs").json()["signature"]["inputs"]]
+    lines = (",".join(str((row * 7 + place) % 100 / 10) for place in range(len(columns))) for row in range(rows))
+    return {"data": "\n".join([",".join(columns), *lines, ""]), "headers": {"Content-Type": "text/csv"}}
 
 
 ROWS = 30_000
@@ -233,13 +258,9 @@ def test_files_are_received_scored_and_fetched_on_different_machines_while_a_wor
     machines: Machines,
 ) -> None:
     machines.train()
-    columns = [field["name"] for field in machines.send("GET", "/v1/models/blobs").json()["signature"]["inputs"]]
-    rows = (",".join(str((row * 7 + place) % 100 / 10) for place in range(len(columns))) for row in range(ROWS))
-    body = "\n".join([",".join(columns), *rows, ""])
-    outputs = []
+    file, outputs = _file(machines, ROWS), []
     for kill in (False, True):
-        path = "/v1/models/blobs/predict-file"
-        job: str = machines.send("POST", path, data=body, headers={"Content-Type": "text/csv"}).json()["id"]
+        job: str = machines.send("POST", "/v1/models/blobs/predict-file", **file).json()["id"]
         if kill:
             until(lambda job=job: machines.done(job), "it has begun")  # type: ignore[misc]
             machines.kill_scorers("worker-a")

@@ -88,8 +88,7 @@ def sentinels(folder: Path, *options: str, host: str = "127.0.0.1") -> Iterator[
     options += () if host == "127.0.0.1" else ("--protected-mode", "no")
     nodes = [Node(folder / f"redis-{i}", ["--save", "", "--appendonly", "yes", *options], host) for i in range(3)]
     guards = [
-        Node(folder / f"sentinel-{i}", [str(folder / f"sentinel-{i}.conf"), "--sentinel", *open_to_all], host)
-        for i in range(3)
+        Node(folder / f"sentinel-{i}", [str(folder / f"sentinel-{i}.conf"), "--sentinel"], host) for i in range(3)
     ]
     system = Sentinels(nodes, guards)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -49,8 +50,14 @@ def main() -> int:
         command = ["unshare", "--net", "--mount", sys.executable, "-m", "tests.qa.machines", *sys.argv[1:]]
         os.execvpe(command[0], command, {**os.environ, "IN_HUB": "1"})
     make_hub()
-    with tempfile.TemporaryDirectory(prefix="machines-") as folder, site(Path(folder), arguments.faults) as whole:
-        return scenario(whole, arguments.away)
+    folder = Path(tempfile.mkdtemp(prefix="machines-"))
+    with site(folder, arguments.faults) as whole:
+        code = scenario(whole, arguments.away)
+    if code:
+        say(f"the logs are in {folder}")
+    else:
+        shutil.rmtree(folder)
+    return code
 
 
 class Whole:
@@ -65,7 +72,7 @@ class Whole:
 def site(folder: Path, faults: float) -> Iterator[Whole]:
     with ExitStack() as stack:
         s3 = stack.enter_context(s3_server(folder, HUB))
-        redis = stack.enter_context(sentinels(folder / "redis", host=HUB))
+        redis = stack.enter_context(sentinels(folder, host=HUB))
         store = FaultyStore(s3.port, at_random(faults, 1), HUB)
         stack.callback(store.close)
         shared = {
@@ -87,8 +94,7 @@ def site(folder: Path, faults: float) -> Iterator[Whole]:
             until(lambda: all(map(live, whole.gateways)), "both gateways serve", 120)
             yield whole
         except BaseException:
-            for name in MACHINES:
-                say(f"{name}: ...{(folder / name / 'log').read_text()[-1500:]}")
+            say(f"the logs are in {folder}")
             raise
 
 

@@ -47,13 +47,13 @@ class Machine:
 
     def plug_in(self) -> None:
         _run("ip", "netns", "add", self.name)
-        _run("ip", "link", "add", self._cable, "type", "veth", "peer", "name", "up", "netns", self.name)
+        _run("ip", "link", "add", self._cable, "type", "veth", "peer", "name", "hub", "netns", self.name)
         _run("ip", "address", "add", f"10.204.{self.number}.1/24", "dev", self._cable)
         _run("ip", "link", "set", self._cable, "up")
         for command in (
-            f"address add {self.address}/24 dev up",
-            "link set up up",
-            "link set lo up",
+            f"address add {self.address}/24 dev hub",
+            "link set dev hub up",
+            "link set dev lo up",
             f"route add default via 10.204.{self.number}.1",
         ):
             _run("ip", "-n", self.name, *command.split())

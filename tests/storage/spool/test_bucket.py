@@ -54,6 +54,18 @@ def send(spool: BucketSpool, data: bytes, tag: str = "", job: str = "") -> str:
         return file.keep()
 
 
+def test_a_list_that_breaks_off_is_asked_for_again(machines: Machines, s3: S3) -> None:
+    names = {send(machines("north"), b"a", A) for _ in range(3)}
+    left = ["half"]
+    store = FaultyStore(s3.port, lambda _method, path: left.pop() if "list-type" in path and left else "")
+    try:
+        listed = {entry.key for entry in machines("south", store.port).objects.entries("")}
+    finally:
+        store.close()
+    assert not left
+    assert listed == names
+
+
 @pytest.mark.parametrize("size", [0, 1, 3 * MB, 20 * MB])
 def test_what_one_machine_receives_another_reads_whole_or_in_ranges(machines: Machines, size: int) -> None:
     north, south, data = machines("north"), machines("south"), os.urandom(size)
