@@ -160,12 +160,13 @@ class Objects:
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Yield the objects whose keys begin with `prefix`, which ends with a slash or is empty: a thousand a
         request."""
-        last = None
+        last: str | None = None
         try:
-            for last in self._listed(prefix, None):
-                yield last
+            for entry in self._listed(prefix, last):
+                yield entry
+                last = entry.key
         except StoreError:  # the library repeats all but a list that breaks off
-            yield from self._listed(prefix, last and last.key)
+            yield from self._listed(prefix, last)
 
     def _listed(self, prefix: str, after: str | None) -> Iterator[Entry]:
         with self.asked("list", prefix):

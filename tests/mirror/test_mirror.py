@@ -12,17 +12,23 @@ from redis import Redis
 
 from broker.state.mirrors import announce, mirror_reports, wait_for_mirrors
 from contract.model.repository import Repository
+from contract.work.jobs import Status
 from mirror.service import LOOK_EVERY
 from runtime.health import ask
+from scoring.key_files import private_key, public_keys
+from scoring.trust import Trust
 from storage.models.bucket import ModelBucket
 from storage.models.mirrored import MirroredRepository
 from storage.objects import Objects
 from tests.stacks.faulty_store import FaultyStore, at_random
 from tests.stacks.mirrors import MirrorProcess
 from tests.stacks.object_store import S3, s3_server
+from tests.stacks.workers import worker_cluster
 from tests.storage.models.test_mirrored import add
-from tests.support import until
+from tests.support import Bomb, until
 from trainer.publishing.aliases import delete_version, move_alias
+from trainer.publishing.resign import sign_version
+from trainer.publishing.signing import make_keys
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +167,22 @@ def test_a_quiet_mirror_asks_the_store_once_in_a_while_for_all_models_together(
     before = store.seen.copy()
     until(lambda: store.seen["GET"] > before["GET"], "the next look", deadline=3 * LOOK_EVERY)
     assert store.seen["GET"] == before["GET"] + 1
+
+
+def test_who_can_write_to_the_bucket_runs_nothing(
+    mirror: MirrorProcess, writer: MirroredRepository, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    private, public = make_keys(tmp_path / "keys")
+    move_alias(writer, "sum", "current", add(writer))
+    sign_version(writer, private_key(private, "SIGNING_KEY"), Trust(public_keys(public)), "sum", 1)
+    with worker_cluster(redis_url, mirror.models, tmp_path) as cluster:
+        settings = {"verify_key": public, "models_url": mirror.url, "store_options_file": mirror.options}
+        cluster.start(**settings).ready()
+        (signed,) = cluster.ended(cluster.submit("sum", [1.0], prefix="signed"))
+        assert signed.status is Status.SUCCEEDED, signed.error
+        # A stranger has no key, and everything else.
+        move_alias(writer, "sum", "current", add(writer, estimator=Bomb(tmp_path / "trace")))
+        assert waited(redis, "sum") == {}
+        (foreign,) = cluster.ended(cluster.submit("sum", [1.0], prefix="foreign", version=2))
+        assert foreign.error and foreign.error.code == "not_trusted", foreign
+    assert not (tmp_path / "trace").exists()

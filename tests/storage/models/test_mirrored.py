@@ -47,14 +47,14 @@ def machines(s3: S3, tmp_path: Path) -> Machines:
     return Machines(s3.bucket(), s3.options(), tmp_path)
 
 
-def add(repository: RepositoryWriter, model: str = "sum") -> int:
+def add(repository: RepositoryWriter, model: str = "sum", estimator: object = None) -> int:
     """Publish a version as the trainer does, without trying it, and return its number."""
     with repository.locked(model) as lock:
         while True:
             version = repository.next_number(model, lock)
             with repository.staged(model) as staged, suppress(NumberTaken):
                 made = repository.root / "made" / str(version)
-                write_version(made, model, Sum(), numbers("a"), version=version, current=False)
+                write_version(made, model, estimator or Sum(), numbers("a"), version=version, current=False)
                 shutil.copytree(made / model / "versions" / str(version), staged.folder, dirs_exist_ok=True)
                 staged.write_report({"report.html": b"<p>", "report.json": b"{}"})
                 shutil.rmtree(repository.root / "made")
