@@ -17,12 +17,18 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-from modelgate import Client, Invalid, ModelgateError, Scorer, Unreachable
+from modelgate import Client, Invalid, ModelgateError, ModelRaised, Scorer, Unreachable
 from modelgate.scorer import _processes
 
+from contract.settings import Settings
 from tests.client.kinds import KINDS, METHODS
 from tests.client.test_same_as_the_estimator import check_same
-from tests.support import command_line, until
+from tests.flow.estimators import RAISES, Faulty, Talks
+from tests.gateway.conftest import scoring, settings  # noqa: F401
+from tests.stacks.gateways import Gateway
+from tests.support import Bomb, Sum, alive, command_line, numbers, until, write_version
+from trainer.__main__ import main
+from trainer.publishing.signing import make_keys
 
 IRIS = pd.DataFrame(
     {"sepal_length": [5.1, 5.9], "sepal_width": [3.5, 3.0], "petal_length": [1.4, 5.1], "petal_width": [0.2, 1.8]}
@@ -34,12 +40,18 @@ def children() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "scoring" in command_line(child)]
 
 
+@pytest.fixture(autouse=True)
+def _processes_end() -> Iterator[None]:
+    yield
+    while _processes:
+        process = _processes.popitem()[1]._process
+        process.kill()
+        process.wait()
+
+
 @pytest.fixture
-def scorer(mg: Client) -> Iterator[Scorer]:
-    yield mg.model("iris").scorer()
-    for process in _processes.values():
-        process._process.kill()
-        process._process.wait()
+def scorer(mg: Client) -> Scorer:
+    return mg.model("iris").scorer()
 
 
 def test_a_scorer_answers_without_the_server_and_in_other_processes(scorer: Scorer, mg: Client) -> None:
@@ -76,9 +88,13 @@ def test_a_process_that_was_killed_is_replaced_and_ends_with_its_user(scorer: Sc
     with pytest.raises(Unreachable, match="code -9"):
         _processes[scorer._digest].ask("predict", b"[]")
     assert scorer.predict(IRIS).tolist() == [0, 2]
-    code = "import os, pickle, sys; pickle.load(sys.stdin.buffer).predict([[1, 2, 3, 4]]); os.kill(os.getpid(), 9)"
-    subprocess.run([sys.executable, "-c", code], input=pickle.dumps(scorer), check=False)
-    until(lambda: not [p for p in psutil.process_iter() if p.ppid() == 1 and "scoring" in command_line(p)], "it ends")
+    code = (
+        "import os, pickle, sys; from modelgate.scorer import _processes;"
+        "pickle.load(sys.stdin.buffer).predict([[1, 2, 3, 4]]);"
+        "print(*(process._process.pid for process in _processes.values()), flush=True); os.kill(os.getpid(), 9)"
+    )
+    user = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(scorer), stdout=subprocess.PIPE, check=False)
+    until(lambda: not alive(int(user.stdout)), "it ends")
 
 
 def altered(scorer: Scorer, name: str, data: bytes) -> Scorer:
@@ -105,6 +121,35 @@ def test_an_altered_artifact_is_not_loaded(scorer: Scorer, tmp_path: Path) -> No
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_key_refuses_what_nobody_has_signed(
+    server: Gateway,
+    settings: Settings,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    private, public = make_keys(tmp_path / "keys")
+    write_version(settings.models_dir, "signed", Sum(), numbers("a"))
+    monkeypatch.setenv("SIGNING_KEY", str(private))
+    monkeypatch.setenv("MODELS_DIR", str(settings.models_dir))
+    assert main(["sign", "--unsigned"]) == 0
+    write_version(settings.models_dir, "unsigned", Bomb(tmp_path / "ran"), numbers("a"))
+    mg = Client(server.address)
+    assert mg.model("signed").scorer(verify_key=public).predict([[1.0]]).tolist() == [1.0]
+    with pytest.raises(ModelgateError, match="is not signed") as caught:
+        mg.model("unsigned").scorer(verify_key=public).predict([[1.0]])
+    assert caught.value.code == "not_trusted" and not (tmp_path / "ran").exists()
+
+
+def test_what_a_model_raises_is_raised_and_what_it_prints_is_no_answer(server: Gateway, settings: Settings) -> None:  # noqa: F811
+    write_version(settings.models_dir, "faulty", Faulty(), numbers("a"), by_value=True)
+    scorer = Client(server.address).model("faulty").scorer()
+    with pytest.raises(ModelRaised, match="raised ValueError"):
+        scorer.predict([[1.0], [RAISES]])
+    assert scorer.predict([[1.0]]).tolist() == [2.0]
+    write_version(settings.models_dir, "talks", Talks(), numbers("a"), by_value=True)
+    assert Client(server.address).model("talks").scorer().predict([[1.0]]).tolist() == [2.0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_estimator_answers_as_on_the_server(mg: Client, kind: str) -> None:
@@ -117,4 +162,3 @@ def test_each_kind_of_estimator_answers_as_on_the_server(mg: Client, kind: str) 
             assert hasattr(scorer, method) == hasattr(served, method)
             if hasattr(served, method):
                 check_same(getattr(scorer, method)(rows), getattr(served, method)(rows), exact=True)
-    _processes.popitem()[1]._process.kill()
