@@ -116,6 +116,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         yield made
 
 
+@pytest.mark.replaces_parts  # the gateway and the scorers
 def test_a_run_that_is_killed_goes_on_where_it_was_with_the_same_version(lake: Lake) -> None:
     source = "2026/*/*.parquet"
     code, out, err = lake.run(source, "whole")
@@ -125,7 +126,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was_with_the_same_version(lake: L
     assert list(whole) == [f"day={day}/rows.parquet" for day in DAYS]
 
     client = lake.start(source, "killed")
-    until(lambda: lake.below("killed"), "an output", 60)
+    until(lambda: lake.below("killed") or client.poll() is not None, "an output", 60)
     client.kill()
     client.communicate()
     for pid in lake.worker.scorers().values():
@@ -146,6 +147,9 @@ def test_a_run_that_is_killed_goes_on_where_it_was_with_the_same_version(lake: L
     for name in first:
         assert sum(path.endswith(f"killed/{name.replace('=', '%3D')}") for path in lake.written) == 1, lake.written
     assert lake.run(source, "killed")[1].startswith("0 objects, 0 rows")
+    obstore.delete(lake.objects, "killed/day=3/rows.parquet")
+    assert lake.run(source, "killed")[1].startswith("1 object, 20,000 rows")
+    assert lake.below("killed") == whole
     code, _, err = lake.run(source, "killed", model="loan@2")
     assert code == 1 and "has the answers of loan@1" in err and "name another folder" in err
 

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from modelgate.buckets import SCHEMES, Bucket, BucketError, BucketObject
-from modelgate.errors import Invalid, JobFailed, ModelgateError
+from modelgate.errors import Invalid, JobFailed, ModelgateError, NotFound
 from modelgate.file_formats import format_of_name
 from modelgate.jobs import FileJob
 from modelgate.models import Model
@@ -32,6 +32,8 @@ ERRORS = "_errors/"
 _AT_ONCE = 4
 """Objects that are scored at once: one is sent and one is fetched while the workers score others."""
 _GOOD = ("queued", "running", "succeeded")
+_GONE = "job_gone"
+"""The code of a repeated request whose job was deleted: its output was written, and deleted from the bucket since."""
 
 
 @dataclass
@@ -181,14 +183,21 @@ class LakeRun:
     def _job(self, each: BucketObject, show: Callable[[BucketObject, float], None]) -> FileJob:
         """Return the job that a run before has made of an object, or a new one."""
         connection = self._model._connection
-        meant = json.dumps([self._model.reference, self._source.url, each.key, each.tag, self._options])
+        request = [self._model.reference, self._source.url, each.key, each.tag, self._target.url, self._options]
         for attempt in itertools.count():
-            key = hashlib.sha256(f"{meant}{attempt}".encode()).hexdigest()
+            key = hashlib.sha256(json.dumps([*request, attempt]).encode()).hexdigest()
             jobs = connection.request("GET", "/v1/jobs", params={"idempotency_key": key})["items"]
             if jobs and jobs[0]["status"] in _GOOD:
                 return FileJob(connection, jobs[0]).refresh()
-            if not jobs:
-                break
+            try:
+                if not jobs:
+                    return self._submitted(each, key, show)
+            except NotFound as error:
+                if error.code != _GONE:
+                    raise
+        raise AssertionError
+
+    def _submitted(self, each: BucketObject, key: str, show: Callable[[BucketObject, float], None]) -> FileJob:
         kind = format_of_name(each.key)
         if kind is None:
             raise Invalid("its name does not end as those of CSV, NDJSON or Parquet do")
