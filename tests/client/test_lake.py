@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import obstore
 import pytest
+import requests
 from obstore.store import from_url
 
 from tests.flow.estimators import Versioned
@@ -42,8 +45,8 @@ class Lake:
     """The paths that were asked to be written, in order."""
 
     def __post_init__(self) -> None:
-        self.bucket = self.s3.bucket().split("/")[2]
-        endpoint = f"http://127.0.0.1:{self.s3.port}"
+        self.bucket, endpoint = "lake", f"http://127.0.0.1:{self.s3.port}"
+        requests.put(f"{endpoint}/{self.bucket}", timeout=30).raise_for_status()
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "aws_region": "us-east-1"}
         self.objects = from_url(
             f"s3://{self.bucket}/", config={**keys, "aws_endpoint": endpoint}, client_options={"allow_http": True}
@@ -116,6 +119,31 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         yield made
 
 
+@pytest.mark.slow
+def test_the_commands_of_the_page_work_as_it_shows(lake: Lake) -> None:
+    page = (PROJECT / "docs" / "how-to" / "score-a-data-lake.md").read_text()
+    shown = re.findall(r"^\$ (modelgate predict .*)\n(.*\n)", page, re.MULTILINE)
+    (nightly,) = re.findall(r"^30 2 \* \* \* (.*)$", page, re.MULTILINE)
+    today = datetime.now(UTC).date()
+    lake.put(f"{today}/rows.parquet", "SELECT 1.0 AS a")
+    shown.append((nightly.replace(r"\%", "%"), f"1 object, 1 row → s3://lake/scored/{today}/\n"))
+    lake.s3.options().rename(lake.folder / "store.json")
+    environ = {
+        **os.environ,
+        "MODELGATE_URL": lake.site.gateway.address,
+        "STORE_OPTIONS_FILE": "store.json",
+        "TZ": "UTC",
+    }
+    environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
+    assert len(shown) == 3
+    for command, output in shown:
+        ran = subprocess.run(
+            command, shell=True, cwd=lake.folder, env=environ, capture_output=True, text=True, timeout=200, check=False
+        )
+        assert (ran.returncode, ran.stdout) == (0, output), ran.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.replaces_parts  # the gateway and the scorers
 def test_a_run_that_is_killed_goes_on_where_it_was_with_the_same_version(lake: Lake) -> None:
     source = "2026/*/*.parquet"

@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -26,7 +27,7 @@ from tests.client.test_same_as_the_estimator import check_same
 from tests.flow.estimators import RAISES, Faulty, Talks
 from tests.gateway.conftest import scoring, settings  # noqa: F401
 from tests.stacks.gateways import Gateway
-from tests.support import Bomb, Sum, alive, command_line, numbers, until, write_version
+from tests.support import PROJECT, Bomb, Sum, alive, command_line, numbers, until, write_version
 from trainer.__main__ import main
 from trainer.publishing.signing import make_keys
 
@@ -75,6 +76,13 @@ def test_bad_rows_are_refused_as_by_the_server(scorer: Scorer, mg: Client) -> No
         errors.append((str(caught.value), caught.value.detail, caught.value.errors))
     assert errors[0] == errors[1] and "petal_width" in errors[0][0]
     assert scorer.predict(IRIS).tolist() == [0, 2]
+
+
+def test_the_lines_of_the_page_work(mg: Client) -> None:
+    page = (PROJECT / "docs" / "how-to" / "score-a-data-lake.md").read_text()
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0].replace('"loan"', '"iris"'), names)
+    assert names["score"](IRIS)["prediction"].tolist() == [0, 2]
 
 
 def test_no_rows_have_no_answers(scorer: Scorer) -> None:
