@@ -1,8 +1,9 @@
-"""`python -m scoring FOLDER [VERIFY_KEY]` loads the version in a folder and answers rows from standard input.
+"""`python -m scoring REFERENCE FOLDER [VERIFY_KEY]` loads a version from a folder and answers rows.
 
 The client starts it beside the user's program (`modelgate.scorer`), where no server is: names such as `contract` are
-ours in this process alone. A message is its length in 8 bytes, then its bytes. It asks with two: the name of a method,
-and rows as JSON, as the client sends them to a gateway. The first answer says whether the version was loaded.
+ours in this process alone. It reads standard input. A message is its length in 8 bytes, then its bytes. It asks with
+two: the name of a method, and rows as JSON, as the client sends them to a gateway. The first answer says whether the
+version was loaded.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ class _Loaded:
     kernel: ModelKernel | None
 
     @classmethod
-    def from_folder(cls, folder: Path, verify_key: Path | None) -> _Loaded:
+    def from_folder(cls, reference: str, folder: Path, verify_key: Path | None) -> _Loaded:
         """Raises `ModelgateError` and `SettingsError`. Unpickling runs the code of the artifact."""
         files = VersionFiles(folder)
         manifest = ModelManifest.loads(files.manifest())
+        if reference != f"{manifest.name}@{manifest.version}":  # another one may be signed, too
+            raise manifest.error(Code.NOT_TRUSTED, f"came in the place of {reference}; ask who runs the server")
         estimator = load(manifest, files, Trust(_keys(verify_key) if verify_key else ()))
         return cls(manifest, estimator, kernel_for(estimator, manifest))
 
@@ -88,9 +91,9 @@ def main() -> None:
     """Answer until standard input ends."""
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a model prints is no answer
-    folder, *keys = map(Path, sys.argv[1:])
+    reference, folder, *keys = sys.argv[1:]
     try:
-        loaded = _Loaded.from_folder(folder, keys[0] if keys else None)
+        loaded = _Loaded.from_folder(reference, Path(folder), Path(keys[0]) if keys else None)
     except ModelgateError as error:
         _write(sink, {"failure": error.failure.to_json()})
         return

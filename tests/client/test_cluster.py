@@ -43,7 +43,7 @@ def test_a_cluster_answers_as_the_server(mg: Client, engine: str, tmp_path: Path
     environ = {**os.environ, "PYSPARK_PYTHON": str(PYTHON), "SPARK_LOCAL_IP": "127.0.0.1"}
     script = PROJECT / "examples" / "cluster" / f"{engine}_scores.py"
     command = [str(PYTHON), str(script), f"loan_{engine}", str(source), str(target)]
-    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     scored = duckdb.sql(f"SELECT * FROM '{target}/*.parquet' ORDER BY number").df()
     assert scored["income"].tolist() == income

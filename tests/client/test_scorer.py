@@ -111,7 +111,7 @@ def altered(scorer: Scorer, name: str, data: bytes) -> Scorer:
     with zipfile.ZipFile(io.BytesIO(scorer._export)) as archive, zipfile.ZipFile(changed, "w") as copy:
         for member in archive.namelist():
             copy.writestr(member, data if member == name else archive.read(member))
-    return Scorer(scorer.description, changed.getvalue(), scorer._verify_key)
+    return Scorer(scorer.reference, scorer.description, changed.getvalue(), scorer._verify_key)
 
 
 def test_an_altered_artifact_is_not_loaded(scorer: Scorer, tmp_path: Path) -> None:
@@ -146,6 +146,9 @@ def test_a_key_refuses_what_nobody_has_signed(
     with pytest.raises(ModelgateError, match="is not signed") as caught:
         mg.model("unsigned").scorer(verify_key=public).predict([[1.0]])
     assert caught.value.code == "not_trusted" and not (tmp_path / "ran").exists()
+    other = mg.model("signed").scorer(verify_key=public)
+    with pytest.raises(ModelgateError, match="came in the place of unsigned@1"):
+        Scorer("unsigned@1", other.description, other._export, other._verify_key).predict([[1.0]])
 
 
 def test_what_a_model_raises_is_raised_and_what_it_prints_is_no_answer(server: Gateway, settings: Settings) -> None:  # noqa: F811

@@ -31,6 +31,7 @@ class ServedModel(Protocol):
     """The model that a reference names."""
 
     _connection: Connection
+    reference: str
 
     @property
     def name(self) -> str:
@@ -49,13 +50,14 @@ class Scorer(RemoteEstimator):
     models alone whose publishers you trust. `modelgate` has to be installed there, and what the model needs.
     """
 
-    def __init__(self, description: dict[str, Any], export: bytes, verify_key: bytes) -> None:
-        """`description`: what the server says about the version. `export`: the zip with its files. `verify_key`: public
-        keys in PEM, of which one must have signed it; b"" if it needs no signature."""
-        super().__init__(f"{description['name']}@{description['version']}")
+    def __init__(self, reference: str, description: dict[str, Any], export: bytes, verify_key: bytes) -> None:
+        """`reference`: the version, such as `loan@3`. `description`: what the server says about it. `export`: the zip
+        with its files. `verify_key`: public keys in PEM, one of which must have signed it; b"" if it needs no
+        signature."""
+        super().__init__(reference)
         self._latest = Version(description)
         self._export, self._verify_key = export, verify_key
-        self._digest = hashlib.sha256(verify_key + export).hexdigest()
+        self._digest = hashlib.sha256(b"%d:" % len(verify_key) + verify_key + export).hexdigest()
 
     def refresh(self) -> dict[str, Any]:
         """Return what the server said about the version."""
@@ -75,7 +77,7 @@ class Scorer(RemoteEstimator):
         with _lock:
             process = _processes.get(self._digest)
             if process is None or process.has_ended:
-                process = _processes[self._digest] = _Process(self._export, self._verify_key)
+                process = _processes[self._digest] = _Process(self.reference, self._export, self._verify_key)
         return process.ask(method, body)
 
     def __repr__(self) -> str:
@@ -94,15 +96,17 @@ def scorer(model: ServedModel, verify_key: str | Path | None = None) -> Scorer:
     array([0])
     """
     description = model.refresh()
-    path = f"/v1/models/{model.name}/versions/{description['version']}/export"
-    export = b"".join(model._connection.stream(path))
-    return Scorer(description, export, Path(verify_key).read_bytes() if verify_key else b"")
+    wanted = model.reference.partition("@")[2]
+    version = wanted if wanted.isdigit() else description["version"]
+    export = b"".join(model._connection.stream(f"/v1/models/{model.name}/versions/{version}/export"))
+    keys = Path(verify_key).read_bytes() if verify_key else b""
+    return Scorer(f"{model.name}@{version}", description, export, keys)
 
 
 class _Process:
     """A process that has loaded a version. It may be used by many threads, one after the other."""
 
-    def __init__(self, export: bytes, verify_key: bytes) -> None:
+    def __init__(self, reference: str, export: bytes, verify_key: bytes) -> None:
         """Raises `ModelgateError` if the version cannot be loaded here."""
         local.check_server()
         self._turn = threading.Lock()
@@ -114,7 +118,7 @@ class _Process:
             key = Path(folder, "verify.pem")
             key.write_bytes(verify_key)
             self._process = subprocess.Popen(  # noqa: S603
-                local.program("scoring", str(Path(folder, _FILES)), *([str(key)] if verify_key else [])),
+                local.program("scoring", reference, str(Path(folder, _FILES)), *([str(key)] if verify_key else [])),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},  # as in a worker
