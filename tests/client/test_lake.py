@@ -17,6 +17,8 @@ import duckdb
 import obstore
 import pytest
 import requests
+from modelgate import ModelgateError
+from modelgate.buckets import Bucket
 from obstore.store import from_url
 
 from tests.flow.estimators import Versioned
@@ -220,6 +222,12 @@ def test_an_object_that_was_changed_since_is_not_overwritten(lake: Lake) -> None
     code, _, err = lake.run("changing/*.parquet", "changed")
     assert code == 1 and f"delete s3://{lake.bucket}/changed/a.parquet to score it again" in err
     assert lake.below("changed") == before
+
+
+def test_without_the_library_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(ModelgateError, match=r"pip install 'modelgate-client\[lake\]'"):
+        Bucket("s3://lake/2026")
 
 
 def test_a_run_that_cannot_begin_says_why(lake: Lake) -> None:
