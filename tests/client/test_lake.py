@@ -224,6 +224,26 @@ def test_an_object_that_was_changed_since_is_not_overwritten(lake: Lake) -> None
     assert lake.below("changed") == before
 
 
+@pytest.mark.slow
+def test_ctrl_c_cancels_the_jobs_and_a_later_run_scores_the_rest(lake: Lake) -> None:
+    def unfinished() -> list[str]:
+        jobs = lake.site.gateway.get("/v1/jobs?kind=file_prediction&limit=100").json()["items"]
+        return [job["id"] for job in jobs if job["completed_at"] is None]
+
+    client = lake.start("2026/*/*.parquet", "interrupted")
+    until(lambda: unfinished() or client.poll() is not None, "a job")
+    client.send_signal(signal.SIGINT)
+    out, err = client.communicate(timeout=100)
+    why = "interrupted: the jobs are cancelled, and the same command goes on where it was"
+    assert (client.returncode, out, err) == (130, "", f"modelgate: {why}\n")
+    until(lambda: not unfinished(), "all jobs have ended")
+    there = len(lake.below("interrupted"))
+    assert there < len(DAYS)
+    code, out, err = lake.run("2026/*/*.parquet", "interrupted")
+    assert code == 0 and out.startswith(f"{len(DAYS) - there} objects, "), err
+    assert len(lake.below("interrupted")) == len(DAYS)
+
+
 def test_without_the_library_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(ModelgateError, match=r"pip install 'modelgate-client\[lake\]'"):

@@ -23,8 +23,12 @@ def score_lake(
         raise Failed("the answers to objects go to a folder in a bucket: -o s3://lake/scored/", ExitCode.USAGE)
     model = session.client.model(reference)
     run = LakeRun(model, source, target, method=method, strict=strict, options_file=options_file)
-    with ProgressBar(is_watched()) as bar:
-        outcome = run.score(bar.show)
+    try:
+        with ProgressBar(is_watched()) as bar:
+            outcome = run.score(bar.show)
+    except KeyboardInterrupt:
+        why = "interrupted: the jobs are cancelled, and the same command goes on where it was"
+        raise Failed(why, ExitCode.INTERRUPTED) from None
     session.notes(sorted(outcome.warnings))
     session.show(outcome.to_json(), lambda: _lines(outcome, target))
     if outcome.failed:
