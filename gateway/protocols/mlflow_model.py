@@ -37,7 +37,6 @@ def files(manifest: ModelManifest, is_pickle: bool) -> dict[str, str]:
         "requirements.txt": "".join(["mlflow\n", *pinned]),
         "python_env.yaml": json.dumps(environment, indent=2),
         _EXAMPLE: json.dumps(_example(manifest)),
-        f"{DATA}/version.json": manifest.dumps(),
     }
 
 

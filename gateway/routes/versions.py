@@ -16,7 +16,7 @@ from gateway.http.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, O
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import native
-from gateway.serving.model_export import open_artifact, zipped
+from gateway.serving.model_export import open_artifact, published_manifest, zipped
 from gateway.serving.model_versions import ModelChanges, check_model, describe, resolve, version_summary
 
 _INDEX = Operation(
@@ -128,9 +128,10 @@ def blueprint(changes: ModelChanges) -> Blueprint:
     def export(name: str, version: str) -> Response:
         check_model(repository, name)
         manifest = repository.manifest(*resolve(repository, f"{name}@{version}"))
+        published = published_manifest(repository, manifest)
         artifact, is_pickle = open_artifact(repository, manifest)
         attached = {"Content-Disposition": f'attachment; filename="{name}-{manifest.version}.zip"'}
-        pieces = zipped(manifest, artifact, is_pickle)
+        pieces = zipped(manifest, published, artifact, is_pickle)
         response = Response(pieces, headers={**FRESH, **attached}, content_type="application/zip")
         response.call_on_close(artifact.close)
         return response

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from contract.errors import Code
 from contract.model.manifest import ArtifactFormat, ModelManifest
-from contract.model.repository import Repository
+from contract.model.repository import Repository, not_in_repository
 from gateway.protocols import mlflow_model
 
 _PIECE = 256 * 1024
@@ -50,11 +50,24 @@ def open_artifact(repository: Repository, manifest: ModelManifest) -> tuple[Bina
     return file, is_pickle
 
 
-def zipped(manifest: ModelManifest, artifact: BinaryIO, is_pickle: bool) -> Iterator[bytes]:
-    """Yield the zip of the folder in pieces; `artifact` and `is_pickle` are those of `open_artifact`."""
+def published_manifest(repository: Repository, manifest: ModelManifest) -> Mapping[str, bytes]:
+    """Return the manifest by its name in the folder, as it was published, and its signature if it has one. Raises
+    `ModelgateError`: `model_not_found`."""
+    files, name = repository.files(manifest.name, manifest.version), f"{mlflow_model.DATA}/version.json"
+    try:
+        return {name: files.manifest(), **({f"{name}.sig": files.signature()} if files.is_signed() else {})}
+    except OSError as error:
+        raise not_in_repository(manifest.name, manifest.version) from error
+
+
+def zipped(
+    manifest: ModelManifest, published: Mapping[str, bytes], artifact: BinaryIO, is_pickle: bool
+) -> Iterator[bytes]:
+    """Yield the zip of the folder in pieces; `published` is the `published_manifest`, `artifact` and `is_pickle` are
+    those of `open_artifact`."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[call-overload]
-        for name, content in {**mlflow_model.files(manifest, is_pickle), **_code()}.items():
+        for name, content in {**mlflow_model.files(manifest, is_pickle), **published, **_code()}.items():
             archive.writestr(name, content)
         with archive.open(f"{mlflow_model.DATA}/{manifest.artifact.file}", "w", force_zip64=True) as member:
             while piece := artifact.read(_PIECE):

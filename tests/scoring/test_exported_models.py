@@ -28,7 +28,7 @@ from contract.model.repository import Repository
 from contract.model.signature import AnswerForm, Field, Kind, Method, Null, Output, OutputKind, RowFormat, Signature
 from contract.rows.coercion import coerce
 from contract.rows.instances import Records
-from gateway.serving.model_export import open_artifact, zipped
+from gateway.serving.model_export import open_artifact, published_manifest, zipped
 from modelgate_artifacts import exported
 from scoring.artifacts import unpack
 from scoring.predict import predict
@@ -92,8 +92,9 @@ def test_an_estimator_gets_the_same_values_of_each_kind(kind: Kind, input_format
 
 def exported_folder(manifest: ModelManifest, models: Path, folder: Path) -> Path:
     """Export a version, and return the folder with its artifact."""
+    published = published_manifest(Repository(models), manifest)
     artifact, is_pickle = open_artifact(Repository(models), manifest)
-    with artifact, zipfile.ZipFile(io.BytesIO(b"".join(zipped(manifest, artifact, is_pickle)))) as archive:
+    with artifact, zipfile.ZipFile(io.BytesIO(b"".join(zipped(manifest, published, artifact, is_pickle)))) as archive:
         archive.extractall(folder)
     return folder / "data"
 

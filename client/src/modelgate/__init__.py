@@ -28,6 +28,7 @@ from modelgate.jobs import FileJob, Job, TrainingRun
 from modelgate.models import Model
 from modelgate.profiles import Profile
 from modelgate.reports import Report
+from modelgate.scorer import Scorer
 from modelgate.serving import SessionClient, serve
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "NotFound",
     "Profile",
     "Report",
+    "Scorer",
     "SessionClient",
     "TimedOut",
     "TrainingRun",

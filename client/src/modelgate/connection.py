@@ -109,9 +109,11 @@ class Connection:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         upload: bool = False,
+        key: str | None = None,
     ) -> Any:
-        """Return the job that a `POST` makes, as `request` does. Ctrl-C cancels the job, also before the answer."""
-        key, sent = str(uuid.uuid4()), data
+        """Return the job that a `POST` makes, as `request` does. Ctrl-C cancels the job, also before the answer. `key`:
+        its `Idempotency-Key`, by default a new one."""
+        key, sent = key or str(uuid.uuid4()), data
 
         def opened(body: Callable[[], Any]) -> Any:
             nonlocal sent

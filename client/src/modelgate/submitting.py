@@ -48,6 +48,7 @@ def submit(
     escape_formulas: bool = False,
     progress: bool | None = None,
     on_sent: OnSent | None = None,
+    idempotency_key: str | None = None,
 ) -> FileJob:
     """Send rows to be scored in the background, and return the job. `wait()` for it, then `download()` its output.
 
@@ -56,8 +57,9 @@ def submit(
     `ndjson` or `parquet`); by default what the name of the file says, and the same for the output; that of a DataFrame
     is CSV. `strict`: a row that cannot be used fails the job; otherwise it stays without a prediction.
     `escape_formulas`: a `'` comes before cells of a CSV that a spreadsheet would run. `progress`: show a bar; by
-    default in a terminal and in a notebook. `on_sent` gets the bytes sent and their total instead. Ctrl-C cancels the
-    job, also before the server has answered. Raises `ModelgateError`.
+    default in a terminal and in a notebook. `on_sent` gets the bytes sent and their total instead. `idempotency_key`: a
+    name for the request; sent again with the same rows, it returns the same job. Ctrl-C cancels the job, also before
+    the server has answered. Raises `ModelgateError`.
 
     >>> import io
     >>> from modelgate import Client
@@ -85,6 +87,7 @@ def submit(
             params=params,
             headers=headers,
             upload=True,
+            key=idempotency_key,
         )
     return FileJob(connection, job)
 

@@ -79,7 +79,7 @@ def test_a_damaged_artifact_is_not_exported(client: FlaskClient, artifact: Path)
 def test_a_large_artifact_is_sent_in_pieces(client: FlaskClient, settings: Settings) -> None:
     manifest = write_version(settings.models_dir, "large", [b"\x00" * 5_000_000], numbers("a"), current=False)
     with (settings.models_dir / "large/versions/1/model.joblib").open("rb") as file:
-        pieces = list(zipped(manifest, file, False))
+        pieces = list(zipped(manifest, {}, file, False))
     assert sum(map(len, pieces)) > 5_000_000 and max(map(len, pieces)) < 600_000
 
 

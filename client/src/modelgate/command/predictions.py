@@ -15,13 +15,16 @@ import typer
 
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.jobs import wait_for
+from modelgate.command.lake import score_lake
 from modelgate.command.models import Reference
+from modelgate.command.repository import StoreOptions
 from modelgate.command.saving import deliver
 from modelgate.command.session import Session
 from modelgate.command.terminal import one_line
 from modelgate.command.verbs import flag, option
 from modelgate.file_formats import RowsFormat, format_of_name, format_of_start
 from modelgate.jobs import FileJob
+from modelgate.lake import is_lake
 
 _HEAD = 1 << 16
 _SHOWN = 10
@@ -32,11 +35,20 @@ def predict(
     session: Session,
     reference: Reference,
     rows: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", show_default=False, help="CSV, NDJSON or Parquet; by default standard input."),
-    ] = Path("-"),
+        str,
+        typer.Argument(
+            metavar="FILE",
+            show_default=False,
+            help="CSV, NDJSON or Parquet; by default standard input. Or objects: 's3://lake/2026/*.parquet'.",
+        ),
+    ] = "-",
     output: Annotated[
-        Path | None, option("Where the answers go; by default standard output.", "--output", "-o", metavar="FILE")
+        str | None,
+        option(
+            "Where the answers go; by default standard output. Those of objects go to a folder: s3://lake/scored/.",
+            *("--output", "-o"),
+            metavar="FILE",
+        ),
     ] = None,
     format_: Annotated[
         RowsFormat | None, option("The format of the rows, unless the file's name says it.", "--format")
@@ -44,19 +56,28 @@ def predict(
     method: Annotated[str, option("Another method, such as decision_function or transform.")] = "predict",
     strict: Annotated[bool, flag("Fail at the first rows that cannot be used.", "--strict")] = False,
     escape: Annotated[bool, flag("Keep a spreadsheet from running cells of the CSV.", "--escape-formulas")] = False,
+    store_options: StoreOptions = None,
 ) -> None:
-    """Score a file of any size. Ctrl-C cancels the job.
+    """Score a file of any size, or the objects of a data lake. Ctrl-C cancels the job.
 
     The answers have the columns of the file, then the prediction. Rows that cannot be used stay without one; what is
     wrong with each is in a second file: out.errors.csv beside out.csv.
+
+    Each object becomes one of the same name in the folder of the answers, which is written once: the same command again
+    scores, with the same version, what is not there yet.
     """
-    output = None if str(output) == "-" else output
-    if output and not output.parent.is_dir():
-        raise Failed(f"{output.parent} is no folder; name a file in one that exists", ExitCode.USAGE)
-    with _opened(rows) as file:
-        input_format = format_ or format_of_name(rows) or _format_of(file)
-        kind = (format_of_name(output) if output else None) or input_format
-        if output is None and kind is RowsFormat.PARQUET and sys.stdout.isatty():
+    if is_lake(rows) or is_lake(output or ""):
+        if format_ or escape:
+            raise Failed("objects keep their own format: --format and --escape-formulas are for files", ExitCode.USAGE)
+        score_lake(session, reference, rows, output or "", store_options, method=method, strict=strict)
+        return
+    source, target = Path(rows), None if output in (None, "-") else Path(str(output))
+    if target and not target.parent.is_dir():
+        raise Failed(f"{target.parent} is no folder; name a file in one that exists", ExitCode.USAGE)
+    with _opened(source) as file:
+        input_format = format_ or format_of_name(source) or _format_of(file)
+        kind = (format_of_name(target) if target else None) or input_format
+        if target is None and kind is RowsFormat.PARQUET and sys.stdout.isatty():
             raise Failed("Parquet is not for a terminal; name a file: -o out.parquet", ExitCode.USAGE)
         job = session.client.model(reference).submit(
             file,
@@ -68,8 +89,8 @@ def predict(
         )
     wait_for(job)
     session.notes(job.json["warnings"])
-    deliver(session, job, output)
-    if output is None:
+    deliver(session, job, target)
+    if target is None:
         _show_errors(session, job)
 
 
