@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,8 +88,8 @@ class Bucket:
         """Write an object unless it exists; return whether it was written. A file is not read into memory."""
         with self._asked("write", key):
             if not isinstance(data, bytes):
-                data.flush()
-                data = mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ)  # type: ignore[assignment]
+                size = data.seek(0, os.SEEK_END)
+                data = mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ) if size else b""  # type: ignore[assignment]
             try:
                 self._library.put(self._store, key, data, mode="create")
             except self._library.exceptions.AlreadyExistsError:

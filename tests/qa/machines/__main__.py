@@ -44,6 +44,7 @@ SETTINGS = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.qa.machines", description=__doc__)
     parser.add_argument("--away", type=float, default=8, help="seconds for which something is dead or cut off")
+    parser.add_argument("--only", default="", help="what is killed and cut off, such as gateway-1")
     parser.add_argument("--faults", type=float, default=0.05, help="share of the store's answers that are damaged")
     arguments = parser.parse_args()
     if os.environ.get("IN_HUB") != "1":
@@ -52,7 +53,7 @@ def main() -> int:
     make_hub()
     folder = Path(tempfile.mkdtemp(prefix="machines-"))
     with site(folder, arguments.faults) as whole:
-        code = scenario(whole, arguments.away)
+        code = scenario(whole, arguments.away, arguments.only)
     if code:
         say(f"the logs are in {folder}")
     else:
@@ -105,13 +106,15 @@ def live(gateway: str) -> bool:
         return False
 
 
-def scenario(whole: Whole, away: float) -> int:
+def scenario(whole: Whole, away: float, only: str) -> int:
     account, changes = Account(), Changes(whole.gateways)
     until(changes.publish, "a first version", 120)
     with Callers(whole.gateways, account, 4), changes:
         until(lambda: len(account.answers) > 50, "answers", 120)
         account.gap()
         for name, event in events(whole, away):
+            if only not in name:
+                continue
             event()
             enough = len(account.answers) + 100
             until(lambda enough=enough: len(account.answers) > enough, f"answers after: {name}", 180)  # type: ignore[misc]
