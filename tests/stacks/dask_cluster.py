@@ -14,6 +14,9 @@ from tests.client.certificates import with_own_certificate
 from tests.stacks.ports import free_port
 from tests.support import until
 
+_WARM = ("--no-dashboard", "--preload", "sklearn.linear_model", "--preload", "sklearn.ensemble")
+"""On a busy machine the first import takes longer than the fits."""
+
 
 @dataclass
 class DaskCluster:
@@ -55,9 +58,7 @@ class DaskCluster:
 
     def add_worker(self) -> None:
         number = len(self.workers)
-        self.workers.append(
-            self._start(f"worker {number}", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
-        )
+        self.workers.append(self._start(f"worker {number}", self.address, "--nthreads", "1", "--no-nanny", *_WARM))
         log = self.folder / f"worker {number}.log"
         until(lambda: "Registered to" in log.read_text(), f"worker {number} is part of the cluster")
 

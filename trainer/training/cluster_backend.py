@@ -19,7 +19,7 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 from distributed import Client, Future, get_worker
-from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, SequentialBackend
+from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, SequentialBackend  # type: ignore[attr-defined]
 from toolz import identity
 
 SHARED_BYTES = 100_000
@@ -29,14 +29,14 @@ _LOOK_EVERY = 0.5
 """Seconds between two looks of a running task whether its training still wants it."""
 
 
-class ClusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+class ClusterBackend(AutoBatchingMixin, ParallelBackendBase):
     """A backend for `joblib.parallel_config`. What runs in a task is sequential there."""
 
     supports_retrieve_callback = True
     default_n_jobs = -1
 
     def __init__(self, client: Client) -> None:
-        super().__init__(nesting_level=0)
+        super().__init__(nesting_level=0)  # type: ignore[no-untyped-call]
         self._client = client
         self._running: set[Future] = set()
         self._shared: dict[int, tuple[Any, Future]] = {}
@@ -47,14 +47,14 @@ class ClusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return how many tasks run at once. joblib runs them here, not there, if it is one; so it is two at least,
         unless one was asked for."""
-        cores = max(2, sum(self._client.ncores().values()))
+        cores: int = max(2, sum(self._client.ncores().values()))
         return cores if n_jobs is None or n_jobs < 0 else min(n_jobs, cores)
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None) -> Future:
         """Send a batch of calls, and call `callback` with its future when it has ended. Raises what pickling does."""
         tables: dict[str, Future] = {}
         file = io.BytesIO()
-        _Packer(file, lambda table: self._share(table, tables)).dump(func)
+        _Packer(file, lambda table: self._share(table, tables)).dump(func)  # type: ignore[no-untyped-call]
         task = self._client.submit(
             operator.call,
             _ByValue(_run),
@@ -75,9 +75,13 @@ class ClusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def _share(self, table: Any, tables: dict[str, Future]) -> str:
         """Send a table unless the cluster has it, note it in `tables`, and return its key there.
 
-        It is a task, which the scheduler repeats if the worker with the table dies."""
+        It is a task, which the scheduler repeats if all workers with the table die. Each worker gets a copy: tasks go
+        first to those that have one.
+        """
         if id(table) not in self._shared:
-            self._shared[id(table)] = table, self._client.submit(identity, table, key=f"modelgate-{uuid4().hex}")
+            sent = self._client.submit(identity, table, key=f"modelgate_table-{uuid4().hex}")
+            self._client.replicate([sent])
+            self._shared[id(table)] = table, sent
         future = self._shared[id(table)][1]
         tables[future.key] = future
         return str(future.key)
@@ -90,11 +94,11 @@ class ClusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._running.clear()
 
 
-class _Packer(cloudpickle.Pickler):  # type: ignore[misc]
+class _Packer(cloudpickle.Pickler):
     """Pickles all but large tables, for each of which it keeps what `share` returns."""
 
     def __init__(self, file: io.BytesIO, share: Callable[[Any], str]) -> None:
-        super().__init__(file)
+        super().__init__(file)  # type: ignore[no-untyped-call]
         self._share = share
 
     def persistent_id(self, obj: Any) -> str | None:
