@@ -16,12 +16,15 @@ from redis import Redis
 
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
+from contract.errors import SettingsError
+from contract.settings import Settings
 from contract.work.jobs import Status
 from contract.work.training import TrainingRequest
 from tests.stacks.dask_cluster import DaskCluster
 from tests.stacks.packages import installed
 from tests.support import PROJECT, SIGNER, alive, until
 from tests.trainer.trainers import TrainerHost, Training, trainer_host
+from trainer.training.cluster import check_cluster_client
 
 RECIPE = """
 import os
@@ -133,6 +136,12 @@ def metrics(training: Training) -> dict[str, float]:
     assert ended.status is Status.SUCCEEDED, (ended, training.log())
     found: dict[str, float] = (ended.output or {})["metrics"]
     return found
+
+
+def test_a_trainer_without_dask_says_at_its_start_what_to_install() -> None:
+    check_cluster_client(Settings())
+    with pytest.raises(SettingsError, match=r"Dask is not installed; install requirements/cluster\.txt"):
+        check_cluster_client(Settings(train_cluster="tls://scheduler:8786"))
 
 
 @pytest.mark.slow
