@@ -13,14 +13,10 @@ from modelgate.command.backup import Folder
 from modelgate.command.exits import ExitCode
 from modelgate.command.verbs import flag, option, verb
 
-Store = Annotated[
-    str,
-    option(
-        "The bucket: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.",
-        envvar="MODELS_URL",
-        metavar="URL",
-    ),
-]
+_STORE = option(
+    "The bucket: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.", envvar="MODELS_URL", metavar="URL"
+)
+Store = Annotated[str, _STORE]
 StoreOptions = Annotated[
     Path | None,
     option(
@@ -53,7 +49,7 @@ def pull(store: Store, folder: Folder = None, store_options: StoreOptions = None
 
 @verb(group)
 def check(
-    store: Store = "",
+    store: Annotated[str | None, _STORE] = None,
     folder: Folder = None,
     store_options: StoreOptions = None,
     contents: Annotated[bool, flag("Read each file in the bucket, and not only its size.")] = False,
