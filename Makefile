@@ -77,7 +77,7 @@ soak: $(VENV)/dev.stamp  ## kill everything under load and account for all jobs:
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.qa.zoo.releases $(filter-out all,$(RELEASES)),tests.qa.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
-slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-cluster/cluster.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
+slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-spark/spark.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
 	@$(PYTEST) -m slow $(BY_FILE)
 
 system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
@@ -180,8 +180,8 @@ $(VENV)/bench.stamp: requirements/bench.txt launcher/install.py | $(BIN)/python
 	@touch $@
 
 # Dask and Spark, and of ours what a machine of theirs has.
-.venv-cluster/cluster.stamp: requirements/cluster.txt launcher/install.py | $(BIN)/python
-	@$(BIN)/python -m venv .venv-cluster
-	@.venv-cluster/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/cluster.txt
-	@.venv-cluster/bin/python -m launcher.install "$(CURDIR)/client/src" "$(CURDIR)/kernels/src"
+.venv-spark/spark.stamp: requirements/spark.txt launcher/install.py | $(BIN)/python
+	@$(BIN)/python -m venv .venv-spark
+	@.venv-spark/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/spark.txt
+	@.venv-spark/bin/python -m launcher.install "$(CURDIR)/client/src" "$(CURDIR)/kernels/src"
 	@touch $@

@@ -12,14 +12,16 @@ GROUPS = ("broker", "storage", "gateway", "scoring", "events", "mirror", "worker
 
 
 class Dependencies(MetadataHookInterface):
-    """Sets `dependencies` and, for what only examples and traces need, `optional-dependencies`."""
+    """Sets `dependencies` and, for what only clusters, examples and traces need, `optional-dependencies`."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Fill in `metadata`, the table `project` of pyproject.toml."""
         groups = tomllib.loads(Path(self.root, "pyproject.toml").read_text())["dependency-groups"]
         kernels = f"modelgate-kernels=={metadata['version']}"
         metadata["dependencies"] = sorted({kernels, *(name for group in GROUPS for name in _named(groups[group]))})
-        metadata["optional-dependencies"] = {extra: _named(groups[extra]) for extra in ("examples", "opentelemetry")}
+        metadata["optional-dependencies"] = {
+            extra: _named(groups[extra]) for extra in ("cluster", "examples", "opentelemetry")
+        }
 
 
 def _named(group: list[Any]) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from contract.errors import SettingsError
 from contract.redis_url import SentinelUrl, with_password, with_sentinel_password
@@ -61,6 +63,25 @@ def check_targets(targets: Sequence[str]) -> None:
         raise SettingsError(f"WEBHOOK_ALLOW: {error}; write each as hooks.internal, 10.0.0.7 or 10.1.0.0/16") from None
 
 
+def check_cluster(address: str) -> None:
+    """Raise `SettingsError` for an address in TRAIN_CLUSTER at which others could run code, or that is none. Empty:
+    there is no cluster."""
+    if not address:
+        return
+    parts = urlsplit(address)
+    try:
+        complete = bool(parts.hostname and parts.port) and address == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        complete = False
+    if not complete or parts.scheme not in ("tls", "tcp"):
+        raise SettingsError(f"TRAIN_CLUSTER={address!r} is no address of a scheduler; write it as tls://scheduler:8786")
+    if parts.scheme == "tcp" and not is_loopback(str(parts.hostname)):
+        raise SettingsError(
+            f"TRAIN_CLUSTER={address} has no TLS, so whoever reaches the scheduler can run code on the cluster and in"
+            f" the trainer; give the cluster certificates and write tls://{parts.netloc}"
+        )
+
+
 def with_passwords(url: str, values: Mapping[str, Any]) -> str:
     """Return the URL with the passwords of the files. Raises `SettingsError`, also for an invalid Sentinel URL."""
     try:
@@ -92,3 +113,14 @@ def _read_password(name: str, file: Path) -> str:
     if not password:
         raise SettingsError(f"{name}={file} is empty; put the secret into it")
     return password
+
+
+@functools.lru_cache(maxsize=1024)
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, can only mean this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -18,9 +16,11 @@ from contract.redis_url import SentinelUrl
 from contract.retention import Retention
 from contract.setting_checks import (
     check_admin_key,
+    check_cluster,
     check_networks,
     check_origins,
     check_targets,
+    is_loopback,
     secret_of,
     with_passwords,
 )
@@ -249,6 +249,13 @@ class Settings:
         secret=True,
         section=SEVERAL_MACHINES,
     )
+    train_cluster: str = _setting(
+        "",
+        "Address of a Dask scheduler, such as tls://scheduler:8786, on whose workers the trainer cross-validates and"
+        " searches. Certificates: Dask's own settings, such as DASK_DISTRIBUTED__COMM__TLS__CA_FILE"
+        " (docs/how-to/train-on-a-cluster.md). Empty: the trainer does it itself.",
+        section=SEVERAL_MACHINES,
+    )
     redis_fsync: str = _setting(
         "everysec",
         "When Redis flushes to disk: everysec (a power cut loses a second or two), or always (loses nothing, slower).",
@@ -290,6 +297,7 @@ class Settings:
         check_origins(settings.cors_origins)
         check_networks(settings.trusted_proxies)
         check_targets(settings.webhook_allow)
+        check_cluster(settings.train_cluster)
         if settings.stop_delay > settings.stop_grace / 2:
             raise SettingsError(
                 f"STOP_DELAY={settings.stop_delay} is more than half of STOP_GRACE={settings.stop_grace}, which leaves"
@@ -347,17 +355,6 @@ class Settings:
                 f"{name}={address} lets other machines in, and there are no keys to tell them apart; set ADMIN_KEY or"
                 " ALLOW_ANONYMOUS=0, or ALLOW_ANONYMOUS=1 if that is meant"
             )
-
-
-@functools.lru_cache(maxsize=1024)
-def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, can only mean this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _parse(entry: dataclasses.Field[Any], text: str) -> object:

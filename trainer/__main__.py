@@ -32,6 +32,7 @@ from trainer.importing.files import signatures
 from trainer.processes import hide_memory
 from trainer.publishing.repositories import repository_of
 from trainer.publishing.signing import SigningPolicy, make_keys
+from trainer.training.cluster import check_cluster_client
 
 log = logging.getLogger("trainer")
 
@@ -75,6 +76,7 @@ def _check(settings: Settings) -> bool:
     SigningPolicy.from_settings(settings)
     signatures.keys(settings)  # raises for invalid keys at the start instead of at the first import
     Signer.from_settings(settings)
+    check_cluster_client(settings)
     known = recipes.names(settings.recipes_dir)
     for problem in recipes.problems(settings.recipes_dir):
         log.warning("%s", problem)

@@ -23,6 +23,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 RECIPE_PREFIX = "RECIPE_"
 """The prefix of variables that are passed to recipes."""
 
+CLUSTER_PREFIX = "DASK_"
+"""The prefix of the variables of Dask, such as those that name certificates. Trainings on a cluster get them."""
+
 _PASSED = frozenset(
     ("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
 )
@@ -39,10 +42,10 @@ _KILL_TIMEOUT = 5.0
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
-def environment(prefix: str | None = None) -> dict[str, str]:
-    """Return the variables for a process that runs code of others: those on the lists, and those that begin with
-    `prefix`."""
-    beginnings = (*_PASSED_PREFIXES, prefix) if prefix else _PASSED_PREFIXES
+def environment(*prefixes: str) -> dict[str, str]:
+    """Return the variables for a process that runs code of others: those on the lists, and those that begin with one
+    of `prefixes`."""
+    beginnings = (*_PASSED_PREFIXES, *prefixes)
     kept = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(beginnings)}
     return {**kept, **ONE_THREAD}
 

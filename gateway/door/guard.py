@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import NoReturn
 from wsgiref.types import WSGIEnvironment
 
-from contract.settings import is_loopback
+from contract.setting_checks import is_loopback
 from contract.work.api_keys import Scope
 from gateway.http.rules import READING, Level, RouteLevel
 from gateway.problems import Problem, ProblemCode

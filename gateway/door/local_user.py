@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from contract.settings import is_loopback
+from contract.setting_checks import is_loopback
 
 _TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
 _ESTABLISHED = "01"

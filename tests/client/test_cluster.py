@@ -20,7 +20,7 @@ from tests.support import PROJECT
 
 pytestmark = pytest.mark.slow
 
-PYTHON = PROJECT / ".venv-cluster" / "bin" / "python"
+PYTHON = PROJECT / ".venv-spark" / "bin" / "python"
 ROWS = 25_000
 
 

@@ -38,6 +38,28 @@ def test_variables_are_parsed_by_type() -> None:
     assert (settings.train_on_start, settings.redis_url) == (("iris", "loan"), "redis://h")
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("tcp://10.0.0.7:8786", "has no TLS, so whoever reaches the scheduler can run code"),
+        ("tcp://scheduler:8786", "write tls://scheduler:8786"),
+        ("ws://127.0.0.1:8786", "is no address of a scheduler"),
+        ("scheduler:8786", "is no address of a scheduler"),
+        ("tls://scheduler", "is no address of a scheduler"),
+        ("tls://scheduler:87867", "is no address of a scheduler"),
+        ("tls://scheduler:8786/x", "is no address of a scheduler"),
+    ],
+)
+def test_a_cluster_where_others_could_run_code_is_refused(address: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=f"TRAIN_CLUSTER.*{words}"):
+        Settings.from_environ({"TRAIN_CLUSTER": address})
+
+
+@pytest.mark.parametrize("address", ["tls://scheduler:8786", "tls://[fd00::7]:8786", "tcp://127.0.0.1:8786"])
+def test_a_cluster_with_tls_or_on_this_machine_is_used(address: str) -> None:
+    assert Settings.from_environ({"TRAIN_CLUSTER": address}).train_cluster == address
+
+
 def test_a_list_can_be_none() -> None:
     assert Settings.from_environ({"TRAIN_ON_START": "none"}).train_on_start == ()
 

@@ -17,6 +17,7 @@ import requests
 
 from tests.flow import estimators
 from tests.stacks.gateways import Gateway
+from tests.stacks.packages import installed
 from tests.stacks.ports import free_port
 from tests.stacks.workers import worker_cluster
 from tests.support import PROJECT, numbers, redis_server, until, write_version
@@ -27,22 +28,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with OpenTelemetry, which no environment of ours has."""
-    folder = tmp_path_factory.mktemp("packages")
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--require-hashes",
-        "--no-deps",
-        "--target",
-        str(folder),
-    ]
-    done = subprocess.run([*install, "-r", "requirements/opentelemetry.txt"], cwd=PROJECT, capture_output=True)
-    if done.returncode:
-        pytest.skip(f"OpenTelemetry cannot be installed here: {done.stderr.decode()[-200:]}")
-    return folder
+    return installed("opentelemetry.txt", tmp_path_factory.mktemp("packages"))
 
 
 @contextmanager

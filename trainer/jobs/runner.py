@@ -33,7 +33,7 @@ from trainer.forks import TRAININGS, Forks
 from trainer.jobs.commands import CommandParts, carry_out
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
-from trainer.processes import RECIPE_PREFIX, environment
+from trainer.processes import CLUSTER_PREFIX, RECIPE_PREFIX, environment
 from trainer.program import Program
 from trainer.publishing.repositories import done_jobs_of
 
@@ -246,7 +246,8 @@ class TrainingRunner(JobRunner):
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
-        self._forks = Forks(TRAININGS, {**environment(RECIPE_PREFIX), "PYTHONUNBUFFERED": "1"})
+        prefixes = (RECIPE_PREFIX, CLUSTER_PREFIX) if settings.train_cluster else (RECIPE_PREFIX,)
+        self._forks = Forks(TRAININGS, {**environment(*prefixes), "PYTHONUNBUFFERED": "1"})
         self._has_trained = False
         self._duties.add(10, self._publish_recipes)
         self._duties.add(KEEP_TEMPLATE, self._end_unused_template)

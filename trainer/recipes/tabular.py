@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from sklearn import ensemble
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -161,10 +162,13 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
         began, scores = time.monotonic(), []
         leader = max((entry.compared.mean for entry in tried), default=None)
         answers = np.zeros(len(y) if labels is None else (len(y), len(labels)))
-        for number, (train, test) in enumerate(folds):
-            run.tell((done + number / FOLDS) / len(candidates), done, len(candidates), leader)
-            answers[test] = _answers(clone(candidate).fit(X.iloc[train], y[train]), X.iloc[test], labels)
-            scores.append(_scores(y[test], answers[test], labels, headline))
+        run.tell(done / len(candidates), done, len(candidates), leader)
+        parts = Parallel(return_as="generator")(delayed(_fold)(candidate, X, y, *fold, labels) for fold in folds)
+        for number, ((_, test), part) in enumerate(zip(folds, parts, strict=True), start=1):
+            answers[test] = part
+            scores.append(_scores(y[test], part, labels, headline))
+            if number < FOLDS:
+                run.tell((done + number / FOLDS) / len(candidates), done, len(candidates), leader)
         took, means, spreads = time.monotonic() - began, np.nanmean(scores, axis=0), np.nanstd(scores, axis=0)
         scored, shown = (
             Candidate(name, metric, float(mean), float(spread), took)
@@ -185,6 +189,11 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
             f" the columns hardly predict {run.target.name}"
         )
     return best.compared.name
+
+
+def _fold(candidate: Any, X: Any, y: Any, train: Any, test: Any, labels: Any) -> Any:
+    """Return the answers for the rows `test` of the candidate, fitted on the rows `train`; on a cluster elsewhere."""
+    return _answers(clone(candidate).fit(X.iloc[train], y[train]), X.iloc[test], labels)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from trainer import reaper
 from trainer.forks import Forks, ForkTask, TaskTemplate
-from trainer.processes import RECIPE_PREFIX, hide_memory, show_memory
+from trainer.processes import CLUSTER_PREFIX, RECIPE_PREFIX, hide_memory, show_memory
 
 Task = Callable[[IO[str], Mapping[str, Any]], None]
 """What a fork does. It gets an open file for the answer, and the arguments."""
@@ -37,14 +37,14 @@ def main(tasks: Mapping[ForkTask, Task]) -> None:
 
 def fork_template(tasks: Mapping[ForkTask, Task], closed: Sequence[int]) -> Forks:
     """Return forks of this process as it is now. Their template has these descriptors closed, and no variables for
-    recipes."""
+    recipes and clusters."""
     control, theirs = socket.socketpair()
 
     def run() -> None:
         control.close()
         for descriptor in closed:
             os.close(descriptor)
-        for name in [name for name in os.environ if name.startswith(RECIPE_PREFIX)]:
+        for name in [name for name in os.environ if name.startswith((RECIPE_PREFIX, CLUSTER_PREFIX))]:
             del os.environ[name]
         _serve(theirs, tasks)
 

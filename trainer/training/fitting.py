@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from modelgate_kernels.matrix import to_matrix
 from sklearn import metrics
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
@@ -257,15 +258,23 @@ def cross_validate(
     splitter: Any = StratifiedKFold if classes else KFold
     metric, started, scores = headline(y, output), time.monotonic(), []
     tables = np.zeros((len(y), len(output.labels or ()))) if output.probabilities else None
-    for train, test in splitter(FOLDS, shuffle=True, random_state=FOLDS_SEED).split(X, y):
-        estimator = fit(take_rows(X, train), y[train])
-        predicted, table = predict_matrix(estimator, take_rows(X, test), output.probabilities)
+    folds = list(splitter(FOLDS, shuffle=True, random_state=FOLDS_SEED).split(X, y))
+    answers = Parallel(return_as="generator")(
+        delayed(_fold)(fit, X, y, train, test, output.probabilities) for train, test in folds
+    )
+    for (_, test), (predicted, table) in zip(folds, answers, strict=True):
         scores.append(measure(y[test], predicted, table, output).get(metric, np.nan))
         if tables is not None:
             tables[test] = table
     mean, spread = float(np.mean(scores)), float(np.std(scores))
     candidate = Candidate(name, metric, mean, spread, time.monotonic() - started)
     return candidate, None if tables is None else OutOfFold(y, tables, tuple(output.labels or ()))
+
+
+def _fold(fit: Callable[[Any, Any], Any], X: Any, y: Any, train: Any, test: Any, probabilities: bool) -> Any:
+    """Return the answers for the rows `test` of the estimator that was fitted on the rows `train`. On a cluster it runs
+    on another machine."""
+    return predict_matrix(fit(take_rows(X, train), y[train]), take_rows(X, test), probabilities)
 
 
 def cross_validated(candidate: Candidate) -> dict[str, float]:

@@ -34,6 +34,7 @@ from trainer.tables import training_rows
 from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import CsvFile, TrainingRows
 from trainer.training.assessment import assess
+from trainer.training.cluster import on_cluster
 from trainer.training.fitting import fit_and_measure, with_cross_validation
 from trainer.training.gate import compared
 from trainer.training.phases import Phases, ReportProgress
@@ -139,9 +140,10 @@ def _evidence(
     for remark in remarks:
         run.remark(remark)
     phases.enter("fitting")
-    fitted = fit_and_measure(recipe, rows, run, parameters)
-    phases.enter("evaluating")
-    fitted = with_cross_validation(fitted, recipe, run, parameters)
+    with on_cluster(settings.train_cluster, log):
+        fitted = fit_and_measure(recipe, rows, run, parameters)
+        phases.enter("evaluating")
+        fitted = with_cross_validation(fitted, recipe, run, parameters)
     phases.note_candidates(run)
     draft = dataclasses.replace(fitted.draft, name=request.model, notes=request.notes)
     fitted = dataclasses.replace(fitted, draft=draft)

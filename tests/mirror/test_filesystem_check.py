@@ -1,0 +1,94 @@
+"""Two processes find out whether they share a folder that can be MODELS_DIR."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mirror.filesystem_check import CHECKS
+from tests.support import PROJECT, until
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    (tmp_path / "shared").mkdir()
+    return tmp_path / "shared"
+
+
+def started(folder: Path, wait: int = 120) -> subprocess.Popen[str]:
+    """Run the command of one machine."""
+    check = ["repository", "check", "--filesystem", str(folder), "--wait", str(wait)]
+    command = [str(PROJECT / ".venv/bin/modelgate"), *check]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
+    """Return the exit code and the lines, without those about waiting."""
+    lines = process.communicate(timeout=300)[0].splitlines()
+    assert lines[0].startswith("waiting for the same command on the second machine")
+    return process.returncode, [line for line in lines if not line.startswith("waiting")]
+
+
+@contextmanager
+def locks_of_two_files(shared: Path) -> Iterator[None]:
+    """Let each side lock a file of its own under the same name: replace the file as soon as it is there."""
+    stop = threading.Event()
+
+    def replace() -> None:
+        replaced: set[Path] = set()
+        while not stop.wait(0.001):
+            for lock in set(shared.glob("*/*-lock")) - replaced:
+                replaced.add(lock)
+                lock.unlink()
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_folder_of_one_machine_has_all_properties_and_nothing_is_left_there(shared: Path) -> None:
+    for code, lines in map(ended, [started(shared), started(shared)]):
+        assert [line.split(" (")[0] for line in lines] == [f"holds: {check.says}" for check in CHECKS]
+        assert code == 0
+    assert list(shared.iterdir()) == []
+
+
+def test_a_copy_of_the_folder_is_told_from_the_folder(shared: Path, tmp_path: Path) -> None:
+    one = started(shared, wait=20)
+    until(lambda: list(shared.glob("*/side-*")), "the first side waits")
+    shutil.copytree(shared, tmp_path / "copy")
+    for code, lines in map(ended, [one, started(tmp_path / "copy", wait=5)]):
+        assert code == 1
+        (line,) = lines
+        assert line.startswith("does not hold: both machines see the same files in")
+        assert "look whether both have mounted the same folder" in line
+
+
+def test_locks_that_exclude_nobody_are_found(shared: Path) -> None:
+    with locks_of_two_files(shared):
+        ends = list(map(ended, [started(shared), started(shared)]))
+    for code, lines in ends:
+        wrong = [line for line in lines if line.startswith("does not hold")]
+        assert code == 1
+        assert len(wrong) == 1
+        assert "flock excludes the other machine: both sides had the lock at the same time; two trainers" in wrong[0]
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    process = started(tmp_path / "none")
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 1
+    assert output.startswith(
+        f"{tmp_path / 'none'} cannot be used (No such file or directory): name a folder that exists"
+    )
