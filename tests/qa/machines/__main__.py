@@ -17,9 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import requests
-
-from tests.qa.machines.callers import Account, Callers
+from tests.qa.machines.callers import Account, Callers, live
 from tests.qa.machines.changes import Changes
 from tests.qa.machines.network import HUB, Machine, make_hub
 from tests.stacks.faulty_store import FaultyStore, at_random
@@ -99,17 +97,10 @@ def site(folder: Path, faults: float) -> Iterator[Whole]:
             raise
 
 
-def live(gateway: str) -> bool:
-    try:
-        return requests.get(f"{gateway}/health/live", timeout=2).ok
-    except requests.RequestException:
-        return False
-
-
 def scenario(whole: Whole, away: float, only: str) -> int:
     account, changes = Account(), Changes(whole.gateways)
     until(changes.publish, "a first version", 120)
-    with Callers(whole.gateways, account, 4), changes:
+    with Callers(whole.gateways, account, 8), changes:
         until(lambda: len(account.answers) > 50, "answers", 120)
         account.gap()
         for name, event in events(whole, away):

@@ -20,6 +20,13 @@ PATIENCE = 180.0
 """Seconds until a job that has not ended counts as lost."""
 
 
+def live(gateway: str) -> bool:
+    try:
+        return requests.get(f"{gateway}/health/live", timeout=1).ok
+    except requests.RequestException:
+        return False
+
+
 @dataclass
 class Account:
     """What became of the jobs of all callers."""
@@ -64,13 +71,17 @@ class Account:
 
 
 class Callers(InThreads):
-    """Post one row after the other to the gateways in turn. Who gets no answer asks the other gateway."""
+    """Post one row after the other to the gateways that are live, as a load balancer would."""
 
     def __init__(self, gateways: Sequence[str], account: Account, count: int) -> None:
-        self._gateways = gateways
+        self._gateways = self._live = gateways
         self._account = account
         self._values = itertools.count(1)
-        super().__init__(*[self._ask] * count)
+        super().__init__(self._check, *[self._ask] * count)
+
+    def _check(self) -> None:
+        while not self._stop.wait(0.5):
+            self._live = list(filter(live, self._gateways)) or self._gateways
 
     def _ask(self) -> None:
         session = requests.Session()
@@ -79,7 +90,7 @@ class Callers(InThreads):
             value = next(self._values)
             try:
                 answer = session.post(
-                    f"{chance.choice(self._gateways)}/v1/models/{MODEL}/predict",
+                    f"{chance.choice(self._live)}/v1/models/{MODEL}/predict",
                     json={"a": value},
                     headers={"Prefer": "wait=10"} if value % 2 else {},
                     timeout=(2, 20),
