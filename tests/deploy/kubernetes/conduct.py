@@ -90,7 +90,7 @@ def _probes(container: Container) -> Iterator[str]:
 
 
 def _writes(container: Container) -> Iterator[str]:
-    mount = container.mount_of("/tmp")  # noqa: S108
+    mount = container.mount_of("/tmp")
     if not mount or mount.get("readOnly") or "emptyDir" not in (container.volume(mount) or {}):
         yield f"{container.name} cannot write to /tmp"
     models = container.mount_of("/models")

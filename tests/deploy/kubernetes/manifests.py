@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,16 @@ def kustomize(folder: Path) -> list[Object]:
     """Return the objects of a folder with a kustomization. Raises CalledProcessError."""
     run = subprocess.run([KUBECTL, "kustomize", folder], check=True, capture_output=True, text=True)
     return list(yaml.safe_load_all(run.stdout))
+
+
+def users_overlay(folder: Path, text: str) -> list[Object]:
+    """Return the objects of a user's overlay beside a checkout in `folder`: `text` is its kustomization, which names
+    ours as ../deploy/kubernetes."""
+    shutil.copytree(FOLDER, folder / "deploy" / "kubernetes", dirs_exist_ok=True)
+    overlay = folder / "production"
+    overlay.mkdir()
+    (overlay / "kustomization.yaml").write_text(text)
+    return kustomize(overlay)
 
 
 def secrets(folder: Path) -> Object:

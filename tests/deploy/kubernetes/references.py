@@ -56,9 +56,9 @@ def _volumes(cluster: Cluster, workload: Object) -> Iterator[str]:
     for volume in pod.get("volumes", ()):
         if volume["name"] not in mounted:
             yield f"{name}: no container mounts the volume {volume['name']}"
-        if claim := volume.get("persistentVolumeClaim"):
-            if not cluster.find("PersistentVolumeClaim", claim["claimName"]):
-                yield f"{name}: there is no claim {claim['claimName']}"
+        claim = volume.get("persistentVolumeClaim")
+        if claim and not cluster.find("PersistentVolumeClaim", claim["claimName"]):
+            yield f"{name}: there is no claim {claim['claimName']}"
         if secret := volume.get("secret"):
             keys = keys_of(cluster, secret["secretName"])
             if keys is None:

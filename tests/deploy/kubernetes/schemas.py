@@ -1,8 +1,8 @@
 """Checks that objects have the fields of their kinds, and no others.
 
-The schemas of Kubernetes are those of kubernetes-validate. KEDA, the Prometheus operator and the Gateway API bring schemas
-of their own, which no package has: FIELDS has the fields that we use, by hand from their references, so a typing error is
-found and a wrong meaning is not.
+The schemas of Kubernetes are those of kubernetes-validate. KEDA, the Prometheus operator and the Gateway API bring
+schemas of their own, which no package has. FIELDS has the fields that we use, by hand from their references: a typing
+error is found, and a wrong meaning is not.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,11 @@ import pytest
 from contract.release import VERSION
 from deploy.images import images
 from tests.deploy.kubernetes.conduct import check_conduct
-from tests.deploy.kubernetes.manifests import FOLDER, WORKLOADS, Cluster, Object, kustomize, secrets
-from tests.deploy.kubernetes.references import check_references
+from tests.deploy.kubernetes.manifests import FOLDER, WORKLOADS, Cluster, Object, kustomize, secrets, users_overlay
+from tests.deploy.kubernetes.references import BY_HAND, check_references
 from tests.deploy.kubernetes.rules import RULES_OF_KUBERNETES, prometheus_rule
 from tests.deploy.kubernetes.schemas import check_schemas
+from tests.support import PROJECT
 
 OVERLAYS = sorted(folder.name for folder in (FOLDER / "overlays").iterdir())
 ADDITIONS = ("ingress", "gateway-api", "monitoring")
@@ -51,27 +53,25 @@ def test_an_overlay_has_no_problem(cluster: Callable[[str], Cluster], overlay: s
 
 @pytest.mark.parametrize("addition", ADDITIONS)
 def test_an_overlay_of_a_user_adds_a_component_and_settings(tmp_path: Path, secret: Object, addition: str) -> None:
-    (tmp_path / "kubernetes").symlink_to(FOLDER)
-    folder = tmp_path / "production"
-    folder.mkdir()
-    (folder / "kustomization.yaml").write_text(
-        textwrap.dedent(f"""\
-            namespace: modelgate
-            resources: [{FOLDER}/overlays/small]
-            components: [{FOLDER}/components/{addition}]
-            configMapGenerator:
-              - {{ name: settings, behavior: merge, literals: [LOG_FORMAT=json] }}
-            """).replace(str(FOLDER), _relative(folder))
-    )
-    cluster = Cluster([*kustomize(folder), secret])
+    overlay = f"""
+        namespace: modelgate
+        resources: [../deploy/kubernetes/overlays/small]
+        components: [../deploy/kubernetes/components/{addition}]
+        configMapGenerator:
+          - {{ name: settings, behavior: merge, literals: [LOG_FORMAT=json] }}
+        """
+    cluster = Cluster([*users_overlay(tmp_path, textwrap.dedent(overlay)), secret])
     assert problems(cluster) == []
     environments = [cluster.environment(c)[0] for c in cluster.containers() if c.spec["name"] != "redis"]
     assert {environment["LOG_FORMAT"] for environment in environments} == {"json"}
 
 
-def _relative(folder: Path) -> str:
-    """Return the path from `folder` to ours: kustomize reads no absolute ones."""
-    return "/".join([".."] * (len(folder.parts) - 1)) + str(FOLDER)
+def test_the_overlay_of_the_how_to_has_no_problem(tmp_path: Path, secret: Object) -> None:
+    page = (PROJECT / "docs" / "how-to" / "kubernetes.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    cluster = Cluster([*users_overlay(tmp_path, text), secret])
+    assert problems(cluster) == []
+    assert {name for name in BY_HAND if name not in page} == set(), "the page says how to make these secrets"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
