@@ -20,22 +20,23 @@ _NUMBERS = itertools.count()
 
 @dataclass(frozen=True)
 class S3:
-    """A server with buckets, one for each test."""
+    """A server with buckets, one for each test. `host`: its address."""
 
     port: int
     folder: Path
+    host: str = "127.0.0.1"
 
     def bucket(self) -> str:
         """Make a bucket, and return a URL in it."""
         name = f"bucket{next(_NUMBERS)}"
-        requests.put(f"http://127.0.0.1:{self.port}/{name}", timeout=30).raise_for_status()
+        requests.put(f"http://{self.host}:{self.port}/{name}", timeout=30).raise_for_status()
         return f"s3://{name}/of/models"
 
     def options(self, port: int = 0) -> Path:
         """Return the file with what it takes to reach the server, by way of `port` if given."""
         file = self.folder / f"{port or self.port}.json"
         options = {
-            "aws_endpoint": f"http://127.0.0.1:{port or self.port}",
+            "aws_endpoint": f"http://{self.host}:{port or self.port}",
             "aws_access_key_id": "test",
             "aws_secret_access_key": "test",
             "aws_region": "us-east-1",
@@ -45,22 +46,22 @@ class S3:
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[S3]:
-    """Run the server until the end of the context."""
+def s3_server(folder: Path, host: str = "127.0.0.1") -> Iterator[S3]:
+    """Run the server at `host` until the end of the context."""
     port = free_port()
     server = PROJECT / ".venv-moto" / "bin" / "moto_server"
     with (folder / "moto.log").open("wb") as log:
-        process = subprocess.Popen([server, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)
+        process = subprocess.Popen([server, "-H", host, "-p", str(port)], stdout=log, stderr=log)
     try:
-        until(lambda: _answers(port), f"{server} answers")
-        yield S3(port, folder)
+        until(lambda: _answers(host, port), f"{server} answers")
+        yield S3(port, folder, host)
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _answers(port: int) -> bool:
+def _answers(host: str, port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/moto-api/", timeout=30).ok
+        return requests.get(f"http://{host}:{port}/moto-api/", timeout=30).ok
     except requests.ConnectionError:
         return False

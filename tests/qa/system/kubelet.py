@@ -15,7 +15,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import requests
 
@@ -38,17 +37,75 @@ def size_of(quantity: str) -> int:
 
 
 class Pod:
-    """One pod of a workload with one container. Its volumes outlive its containers."""
+    """What the containers of a pod share: volumes, and the network of an idle container, named after the services."""
 
-    def __init__(self, node: Node, container: Container) -> None:
-        self._node, self._container = node, container
+    def __init__(self, node: Node, workload: Object) -> None:
+        self._node, self._workload = node, workload
+        self.name = f"{node.name}-{workload['metadata']['name']}"
+        spec = workload["spec"]["template"]["spec"]
+        self.group: int = spec["securityContext"]["fsGroup"]
+        self._sources = {volume["name"]: self._source(volume) for volume in spec["volumes"]}
+        for claim in workload["spec"].get("volumeClaimTemplates", ()):
+            name = claim["metadata"]["name"]
+            self._sources[name] = f"type=bind,source={node.claim(f'{name}-{self.name}', self.group)}"
+
+    def start(self) -> None:
+        services = self._node.cluster.of("Service")
+        labels = labels_of(self._workload)
+        names = [s["metadata"]["name"] for s in services if matches({"matchLabels": s["spec"]["selector"]}, labels)]
+        specs = self._workload["spec"]["template"]["spec"]["containers"]
+        ports = [port["containerPort"] for spec in specs for port in spec.get("ports", ())]
+        options = ["--network", self._node.name, "--hostname", self._workload["metadata"]["name"]]
+        options += [option for name in names for option in ("--network-alias", name)]
+        options += [option for port in ports for option in ("--publish", f"127.0.0.1::{port}")]
+        # It mounts the volumes, too: one in memory would end with the last container that does.
+        for number, source in enumerate(self._sources.values()):
+            options += ["--mount", f"{source},target=/mnt/{number}"]
+        image = self._node.idle_image
+        docker(
+            "run", "--detach", "--init", "--name", f"{self.name}-pod", *options, "--entrypoint", "sleep", image, "inf"
+        )
+
+    @property
+    def url(self) -> str:
+        """The address of the first port."""
+        return f"http://{docker('port', f'{self.name}-pod').split(' -> ')[1].splitlines()[0]}"
+
+    def mounts(self, container: Object) -> list[str]:
+        """Return the options that mount the volumes of a container."""
+        options = []
+        for mount in container["volumeMounts"]:
+            end = ",readonly" if mount.get("readOnly") else ""
+            options += ["--mount", f"{self._sources[mount['name']]},target={mount['mountPath']}{end}"]
+        return options
+
+    def _source(self, volume: Object) -> str:
+        """Return the source of a mount. The group of the pod gets it, as with a kubelet."""
+        name = f"{self.name}-{volume['name']}"
+        if secret := volume.get("secret"):
+            return f"type=bind,source={self._node.secret(name, secret, self.group)}"
+        if claim := volume.get("persistentVolumeClaim"):
+            return f"type=bind,source={self._node.claim(claim['claimName'], self.group)}"
+        if "medium" not in volume["emptyDir"]:
+            return f"type=bind,source={self._node.claim(name, self.group)}"
+        options = f"o=size={size_of(volume['emptyDir']['sizeLimit'])},mode=2777,gid={self.group}"
+        docker("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", options, name)
+        self._node.volumes.append(name)
+        return f"type=volume,source={name},volume-nocopy"
+
+
+class Running:
+    """A container of a pod, which is started once the sidecars before it have started."""
+
+    def __init__(self, node: Node, container: Container, pod: Pod, before: Sequence[Running]) -> None:
+        self._node, self._container, self._pod, self._before = node, container, pod, before
         self._spec = container.spec
-        self.name = f"{node.name}-{container.workload['metadata']['name']}"
-        self._context = container.pod["securityContext"]
-        self._mounts: list[str] = []
+        self.name = f"{pod.name}-{container.spec['name']}"
         self._stop = threading.Event()
         self._paused = threading.Event()
         self._watching = threading.Thread(target=self._watch, name=self.name, daemon=True)
+        self._failures: dict[str, int] = {}
+        self._due: dict[str, float] = {}
         self.started = self.ready = False
         self.restarts = 0
         self.reasons: list[str] = []
@@ -56,25 +113,12 @@ class Pod:
         self.ended = (0, 0.0)
         """Exit code and seconds of the last `pause`."""
         self.grace: int = container.pod["terminationGracePeriodSeconds"]
-        self.url = ""
+
+    @property
+    def url(self) -> str:
+        return self._pod.url
 
     def start(self) -> None:
-        self._mounts = [option for mount in self._spec["volumeMounts"] for option in self._mount(mount)]
-        names = [
-            service["metadata"]["name"]
-            for service in self._node.cluster.of("Service")
-            if matches({"matchLabels": service["spec"]["selector"]}, labels_of(self._container.workload))
-        ]
-        ports = [port["containerPort"] for port in self._spec.get("ports", ())]
-        network = ["--network", self._node.name, "--hostname", self._container.workload["metadata"]["name"]]
-        network += [option for name in names for option in ("--network-alias", name)]
-        network += [option for port in ports for option in ("--publish", f"127.0.0.1::{port}")]
-        # It mounts the volumes, too: one in memory would end with the last container that does.
-        docker("run", "--detach", "--name", f"{self.name}-pod", "--init", *network, *self._mounts,
-               "--entrypoint", "sleep", self._node.idle_image, "infinity")  # fmt: skip
-        if ports:
-            self.url = f"http://{docker('port', f'{self.name}-pod', str(ports[0]))}"
-        self._run()
         self._watching.start()
 
     def kill(self) -> None:
@@ -82,24 +126,17 @@ class Pod:
         docker("kill", "--signal", "KILL", self.name)
 
     def pause(self) -> None:
-        """Stop the container, and restart it no more."""
+        """Stop the container as the kubelet does, and restart it no more."""
         self._paused.set()
-        self.ended = self.end()
+        began = time.monotonic()
+        self._end()
+        (description,) = json.loads(docker("inspect", self.name))
+        self.ended = (int(description["State"]["ExitCode"]), time.monotonic() - began)
+        self.started = self.ready = False
 
     def go_on(self) -> None:
         self._run()
         self._paused.clear()
-
-    def end(self) -> tuple[int, float]:
-        """Stop the container as the kubelet does. Returns its exit code and the seconds that it took."""
-        began = time.monotonic()
-        docker("stop", "--time", str(self.grace), self.name, timeout=self.grace + 60)
-        seconds = time.monotonic() - began
-        return int(self.inspect()["State"]["ExitCode"]), seconds
-
-    def inspect(self) -> dict[str, Any]:
-        (description,) = json.loads(docker("inspect", self.name))
-        return dict(description)
 
     def execute(self, *command: str) -> str:
         return docker("exec", self.name, *command)
@@ -127,10 +164,10 @@ class Pod:
         self._stop.set()
         if self._watching.is_alive():
             self._watching.join(60)
-        subprocess.run(["docker", "rm", "--force", "--volumes", self.name, f"{self.name}-pod"], capture_output=True)
+        subprocess.run(["docker", "rm", "--force", "--volumes", self.name], capture_output=True)
 
     def _run(self) -> None:
-        spec, context = self._spec, self._context
+        spec, context = self._spec, self._container.pod["securityContext"]
         locked = spec["securityContext"]
         options = ["--user", f"{context['runAsUser']}:{context['runAsGroup']}", "--group-add", str(context["fsGroup"])]
         options += ["--read-only"] if locked["readOnlyRootFilesystem"] else []
@@ -141,101 +178,95 @@ class Pod:
         options += [option for pair in variables.items() for option in ("--env", "=".join(pair))]
         program, *arguments = spec.get("command", [None])
         options += ["--entrypoint", program] if program else []
+        options += [*self._pod.mounts(spec), "--network", f"container:{self._pod.name}-pod", "--name", self.name]
         subprocess.run(["docker", "rm", "--force", self.name], capture_output=True)
-        docker("run", "--detach", "--name", self.name, "--network", f"container:{self.name}-pod", *options,
-               *self._mounts, spec["image"], *arguments)  # fmt: skip
-
-    def _mount(self, mount: Object) -> list[str]:
-        """Return the options of a mount. A group of the pod's owns its volumes, as with a kubelet."""
-        volume, group = self._container.volume(mount) or {}, self._context["fsGroup"]
-        end = [",readonly"] if mount.get("readOnly") else [""]
-        if "emptyDir" in volume:
-            name = f"{self.name}-{mount['name']}"
-            limit = size_of(volume["emptyDir"]["sizeLimit"])
-            docker("volume", "create", "--driver", "local", "--opt", "type=tmpfs", "--opt", "device=tmpfs",
-                   "--opt", f"o=size={limit},mode=2777,gid={group}", name)  # fmt: skip
-            self._node.volumes.append(name)
-            source = f"type=volume,source={name},volume-nocopy"
-        elif "secret" in volume:
-            source = f"type=bind,source={self._node.secret(self.name, volume['secret'], group)}"
-        else:
-            claim = volume.get("persistentVolumeClaim", {}).get("claimName", f"{mount['name']}-{self.name}")
-            source = f"type=bind,source={self._node.claim(claim, group)}"
-        return ["--mount", f"{source},target={mount['mountPath']}{end[0]}"]
+        docker("run", "--detach", *options, spec["image"], *arguments)
+        self._failures, self._due = {}, {}
 
     def _watch(self) -> None:
-        """Start the container again when it ends or its probes fail, as often as the manifest allows."""
-        failures = dict.fromkeys(("startupProbe", "livenessProbe", "readinessProbe"), 0)
-        due = dict.fromkeys(failures, 0.0)
-        while not self._stop.wait(0.2):
-            if self._paused.is_set():
-                self.started = self.ready = False
-                continue
-            if not self._runs():
-                self._restart("it ended")
-                failures, due = dict.fromkeys(failures, 0), dict.fromkeys(due, 0.0)
-                continue
-            for kind in ("livenessProbe", "readinessProbe") if self.started else ("startupProbe",):
-                if kind not in self._spec or time.monotonic() < due[kind]:
-                    continue
-                well = self.probe(kind)
-                failures[kind] = 0 if well else failures[kind] + 1
-                due[kind] = time.monotonic() + self._spec[kind]["periodSeconds"]
-                failed = failures[kind] >= self._spec[kind].get("failureThreshold", 3)
-                if kind == "readinessProbe":
-                    self.ready = well or (self.ready and not failed)
-                elif kind == "startupProbe" and well:
-                    self.started, self.ready = True, "readinessProbe" not in self._spec
-                elif failed:
-                    self.end()
-                    self._restart(f"{kind} failed")
-                    failures, due = dict.fromkeys(failures, 0), dict.fromkeys(due, 0.0)
-                    break
-
-    def _runs(self) -> bool:
-        run = subprocess.run(
-            ["docker", "inspect", "--format", "{{.State.Running}}", self.name], capture_output=True, text=True
-        )
-        return run.stdout.strip() == "true" or self._paused.is_set()
-
-    def _restart(self, reason: str) -> None:
-        self.started = self.ready = False
-        if self._stop.is_set() or self._paused.is_set():
-            return
-        self.restarts += 1
-        self.reasons.append(reason)
+        """Start the container, and again when it ends or its probes fail, as often as the manifest allows."""
+        while not all(sidecar.started for sidecar in self._before):
+            if self._stop.wait(0.2):
+                return
         self._run()
+        while not self._stop.wait(0.2):
+            if not self._paused.is_set() and (reason := self._reason()) and not self._paused.is_set():
+                self.started = self.ready = False
+                self._end()
+                self.restarts += 1
+                self.reasons.append(reason)
+                self._run()
+
+    def _reason(self) -> str:
+        """Ask the probes that are due. Returns why the container has to be started again, or nothing."""
+        running = ["docker", "inspect", "--format", "{{.State.Running}}", self.name]
+        if subprocess.run(running, capture_output=True, text=True).stdout.strip() != "true":
+            return "it ended"
+        for kind in ("livenessProbe", "readinessProbe") if self.started else ("startupProbe",):
+            if kind not in self._spec or time.monotonic() < self._due.get(kind, 0):
+                continue
+            well = self.probe(kind)
+            self._due[kind] = time.monotonic() + self._spec[kind]["periodSeconds"]
+            self._failures[kind] = 0 if well else self._failures.get(kind, 0) + 1
+            failed = self._failures[kind] >= self._spec[kind].get("failureThreshold", 3)
+            if kind == "readinessProbe":
+                self.ready = well or (self.ready and not failed)
+            elif kind == "startupProbe" and well:
+                self.started, self.ready = True, "readinessProbe" not in self._spec
+            elif failed:
+                return f"{kind} failed"
+        return ""
+
+    def _end(self) -> None:
+        docker("stop", "--time", str(self.grace), self.name, timeout=self.grace + 60)
 
 
 class Node:
     """The pods of all workloads of a cluster, one of each, on one machine. Needs root, who gives files to groups."""
 
-    def __init__(self, objects: Sequence[Object], folder: Path, idle_image: str) -> None:
+    def __init__(self, objects: Sequence[Object], folder: Path, idle_image: str, network: str = "") -> None:
+        """`network`: one that exists; otherwise it makes one."""
         self.cluster = Cluster(objects)
-        self.name = f"k8s-{uuid.uuid4().hex[:8]}"
+        self.name = network or f"k8s-{uuid.uuid4().hex[:8]}"
+        self._makes_network = not network
         self.idle_image = idle_image
         self.volumes: list[str] = []
         self.folder = folder
-        self.pods = {c.workload["metadata"]["name"]: Pod(self, c) for c in self.cluster.containers()}
+        self.containers: dict[str, Running] = {}
+        """By workload, such as gateway; sidecars as gateway/mirror."""
+        self._pods: list[Pod] = []
 
     def start(self) -> None:
         """Start everything at once, as `kubectl apply` does: each waits for what it needs."""
-        assert len(self.pods) == len(self.cluster.of(*WORKLOADS)), "a pod has one container here"
-        docker("network", "create", self.name)
-        for pod in self.pods.values():
+        if self._makes_network:
+            docker("network", "create", self.name)
+        for workload in self.cluster.of(*WORKLOADS):
+            pod = Pod(self, workload)
+            self._pods.append(pod)
             pod.start()
+            sidecars: list[Running] = []
+            for container in self.cluster.containers():
+                if container.workload is not workload:
+                    continue
+                running = Running(self, container, pod, tuple(sidecars))
+                name = workload["metadata"]["name"]
+                self.containers[f"{name}/{container.spec['name']}" if container.sidecar else name] = running
+                sidecars += [running] if container.sidecar else []
+                running.start()
 
     def wait(self, seconds: float = 400) -> None:
-        """Return once all pods are ready."""
+        """Return once all containers are ready."""
         try:
-            until(lambda: all(pod.ready for pod in self.pods.values()), seconds)
+            until(lambda: all(container.ready for container in self.containers.values()), seconds)
         except AssertionError:
-            states = "\n".join(pod.logs() for pod in self.pods.values() if not pod.ready)
+            states = "\n".join(container.logs() for container in self.containers.values() if not container.ready)
             raise AssertionError(f"not ready after {seconds} s:\n{states}") from None
 
     def remove(self) -> None:
-        for pod in self.pods.values():
-            pod.remove()
+        for container in self.containers.values():
+            container.remove()
+        for pod in self._pods:
+            subprocess.run(["docker", "rm", "--force", "--volumes", f"{pod.name}-pod"], capture_output=True)
         for volume in self.volumes:
             subprocess.run(["docker", "volume", "rm", "--force", volume], capture_output=True)
         subprocess.run(["docker", "network", "rm", self.name], capture_output=True)
@@ -253,7 +284,7 @@ class Node:
         secret = self.cluster.find("Secret", volume["secretName"])
         assert secret
         folder = self.folder / "secrets" / owner
-        for item in volume["items"]:
+        for item in volume.get("items") or [{"key": key, "path": key} for key in secret["data"]]:
             file = folder / item["path"]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(base64.b64decode(secret["data"][item["key"]]))
