@@ -117,8 +117,19 @@ def _redis_url(cluster: Cluster, container: Container, url: str) -> Iterator[str
     user = parts.netloc.partition("@")[0]
     if user not in _USERS or user != container.spec["name"]:
         yield f"{container.name}: REDIS_URL has the user {user}, which is not its own in users.acl"
-    if not SentinelUrl.parse(url):
-        yield from _address(cluster, container.name, parts.hostname or "", parts.port or 6379)
+    sentinel = SentinelUrl.parse(url)
+    addresses = sentinel.sentinels if sentinel else [(parts.hostname or "", parts.port or 6379)]
+    for host, port in addresses:
+        yield from _address(cluster, container.name, host, port)
+        if "." in host and port not in _outside_ports(cluster, container.workload):
+            yield f"{container.name}: no network policy lets it reach port {port}, where Redis is"
+
+
+def _outside_ports(cluster: Cluster, workload: Object) -> set[str | int]:
+    """Return the ports that pods may reach on any machine."""
+    policies = [policy["spec"] for policy in cluster.of("NetworkPolicy")]
+    rules = [r for p in policies if matches(p["podSelector"], labels_of(workload)) for r in p.get("egress", ())]
+    return {port["port"] for rule in rules if "to" not in rule for port in rule.get("ports", ())}
 
 
 def _address(cluster: Cluster, owner: str, host: str, port: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from contract.release import VERSION
 from deploy.images import images
@@ -53,12 +54,13 @@ def test_an_overlay_has_no_problem(cluster: Callable[[str], Cluster], overlay: s
 
 @pytest.mark.parametrize("addition", ADDITIONS)
 def test_an_overlay_of_a_user_adds_a_component_and_settings(tmp_path: Path, secret: Object, addition: str) -> None:
+    hosts = "gateway,modelgate.example.org"
     overlay = f"""
         namespace: modelgate
         resources: [../deploy/kubernetes/overlays/small]
         components: [../deploy/kubernetes/components/{addition}]
         configMapGenerator:
-          - {{ name: settings, behavior: merge, literals: [LOG_FORMAT=json] }}
+          - {{ name: settings, behavior: merge, literals: [LOG_FORMAT=json, "ALLOWED_HOSTS={hosts}"] }}
         """
     cluster = Cluster([*users_overlay(tmp_path, textwrap.dedent(overlay)), secret])
     assert problems(cluster) == []
@@ -71,6 +73,9 @@ def test_the_overlay_of_the_how_to_has_no_problem(tmp_path: Path, secret: Object
     (text,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     cluster = Cluster([*users_overlay(tmp_path, text), secret])
     assert problems(cluster) == []
+    literals = {literal for entry in yaml.safe_load(text)["configMapGenerator"] for literal in entry["literals"]}
+    (settings,) = cluster.of("ConfigMap")
+    assert literals <= {f"{name}={value}" for name, value in settings["data"].items()}, "a component overrides them"
     assert {name for name in BY_HAND if name not in page} == set(), "the page says how to make these secrets"
 
 
@@ -217,6 +222,11 @@ MISTAKES: dict[str, tuple[str, Change, str]] = {
         "small",
         lambda c: _settings(c).update(REDIS_ADDRESS="redis:6380"),
         "container worker: the service redis has no port 6380",
+    ),
+    "a Redis that no policy lets pods reach": (
+        "available",
+        lambda c: _settings(c).update(REDIS_SCHEME="redis+sentinel", REDIS_ADDRESS="a.example.org:6380/mymaster"),
+        "container worker: no network policy lets it reach port 6380, where Redis is",
     ),
     "a volume that does not exist": (
         "small",

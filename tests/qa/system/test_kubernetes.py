@@ -26,6 +26,16 @@ IMAGES = (*SERVICES, "mirror")
 DOCKERFILES = {"redis": "broker/acl/Dockerfile"}
 
 
+STORED = """
+resources: [../deploy/kubernetes/base]
+components:
+  - ../deploy/kubernetes/components/redis
+  - ../deploy/kubernetes/components/object-store
+  - ../deploy/kubernetes/components/release
+"""
+"""As `available`, but with a Redis beside it and one pod of each."""
+
+
 @pytest.fixture(scope="module")
 def images() -> Iterator[str]:
     """Build the images, for these tests alone; return what stands before their names."""
@@ -71,21 +81,18 @@ def node(images: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node
 
 @pytest.fixture(scope="module")
 def mirrored(images: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """As `available`, but with a Redis beside it and one pod of each: models and files are in an object store, and each
-    pod has a mirror."""
+    """STORED, ready: models and files are in an object store, and each pod has a mirror."""
     folder = tmp_path_factory.mktemp("mirrored")
     name = f"k8s-{uuid.uuid4().hex[:8]}"
     docker("network", "create", name)
     try:
         (network,) = json.loads(docker("network", "inspect", name))
         with s3_server(folder, network["IPAM"]["Config"][0]["Gateway"]) as s3:
-            parts = """resources: [../deploy/kubernetes/base]
-        components:
-          - ../deploy/kubernetes/components/redis
-          - ../deploy/kubernetes/components/object-store
-          - ../deploy/kubernetes/components/release"""
+            stored = folder / "stored"
+            stored.mkdir()
+            (stored / "kustomization.yaml").write_text(STORED)
             urls = [f"{name}={s3.bucket()}" for name in ("MODELS_URL", "SPOOL_URL")]
-            objects = _rendered(folder, images, parts, *urls, "TRAIN_ON_START=iris")
+            objects = _rendered(folder, images, "resources: [../stored]", *urls, "TRAIN_ON_START=iris")
             options = base64.b64encode(s3.options().read_bytes()).decode()
             made = {"kind": "Secret", "metadata": {"name": "object-store"}, "data": {"options.json": options}}
             node = Node([*objects, made], folder, f"{images}/redis:test", name)
