@@ -8,6 +8,7 @@ import math
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,8 @@ def test_workers_of_rare_models_go_from_none_to_ten_and_back_without_a_lost_requ
         until(lambda: prometheus.series("modelgate_queue_oldest_seconds"), "Prometheus has asked the gateway")
         assert step() == 0, "nothing waits"
         values = [float(number) for number in range(JOBS)]
-        ids = [answer.json()["id"] for answer in (site.gateway.post("blobs", {"a": value}) for value in values)]
+        with ThreadPoolExecutor(8) as clients:
+            ids = [*clients.map(lambda value: str(site.gateway.post("blobs", {"a": value}).json()["id"]), values)]
         with Requests(site) as requests:
             until(lambda: step() == spec["maxReplicaCount"], "ten workers")
             until(lambda: step() and figure("sum(modelgate_queue_jobs)") == 0, "the queue is empty")
