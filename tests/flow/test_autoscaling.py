@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import shutil
 import signal
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.work.jobs import Status
 from tests.deploy.kubernetes.manifests import FOLDER, Cluster, kustomize
 from tests.flow import estimators
 from tests.stacks.autoscaler import Autoscaler
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 SPEED = 15.0
 """Cool-down and stabilization of 300 s take 20 s here."""
-JOBS, SECONDS = 800, 0.25
-"""200 s of work for one scorer. The model sleeps, so that many workers fit on few processors."""
+JOBS, SECONDS = 400, 0.25
+"""100 s of work for one scorer. The model sleeps, so that many workers fit on few processors."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,17 +54,20 @@ class Pool:
 
 
 class Requests(InThreads):
-    """A client that asks for one prediction after the other and waits for each: `answers` has what it got."""
+    """A client that asks for one prediction after the other, and waits up to a minute for each. `statuses` has those of
+    its answers, `ids` the jobs."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self.answers: list[tuple[int, object]] = []
+        self.statuses: list[int] = []
+        self.ids: list[str] = []
         super().__init__(self._ask)
 
     def _ask(self) -> None:
         while not self._stop.wait(0.2):
             answer = self._site.gateway.post("blobs", {"a": 3}, wait=60)
-            self.answers.append((answer.status_code, answer.json().get("status")))
+            self.statuses.append(answer.status_code)
+            self.ids.append(answer.json().get("id"))
 
 
 def test_workers_of_rare_models_go_from_none_to_ten_and_back_without_a_lost_request(tmp_path: Path) -> None:
@@ -108,10 +111,11 @@ def test_workers_of_rare_models_go_from_none_to_ten_and_back_without_a_lost_requ
         until(lambda: all(worker.process.poll() == 0 for worker in pool.stopping), "all workers have ended well")
         jobs = site.cluster.ended(ids)
         assert [job.output["predictions"] for job in jobs if job.output] == [[2 * value] for value in values]
-        assert {*requests.answers} == {(200, "succeeded")}
+        assert {*requests.statuses} <= {200, 202}, "all were accepted"
+        assert {job.status for job in site.cluster.ended(requests.ids)} == {Status.SUCCEEDED}
         late = site.gateway.post("blobs", {"a": 4}).json()["id"]
         until(step, "a worker again")
         site.cluster.ended([late])
         log.info("workers: %s; longest wait %.0f s; %d jobs and %d requests answered, none lost",
-                 " ".join(map(str, seen)), most_waiting, len(ids) + 1, len(requests.answers))  # fmt: skip
-        assert seen[0] == 0 and max(seen) == 10 and seen[-2] == 0 and math.isfinite(most_waiting)
+                 " ".join(map(str, seen)), most_waiting, len(ids) + 1, len(requests.ids))  # fmt: skip
+        assert seen[0] == 0 and max(seen) == 10 and seen[-2] == 0

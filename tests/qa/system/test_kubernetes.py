@@ -172,6 +172,9 @@ def _serves_and_trains(node: Node, client: Client) -> None:
     until(lambda: client.ask("GET", f"/v1/jobs/{training['id']}").json()["status"] in FINAL)
     job = client.ask("GET", f"/v1/jobs/{training['id']}").json()
     assert (job["status"], job["output"]["version"]) == ("succeeded", 2), job
+    make = "python -m gateway key add --name prometheus --scopes read"
+    key = node.containers["gateway"].execute(*make.split())
+    assert client.ask("GET", "/metrics", headers={"Authorization": f"Bearer {key}"}).status_code == 200
     system = client.ask("GET", "/v1/system").json()
     assert system["alerts"] == [], system
 
