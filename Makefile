@@ -80,7 +80,7 @@ zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: m
 slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-spark/spark.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
 	@$(PYTEST) -m slow $(BY_FILE)
 
-system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
+system-test: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
 	@$(BIN)/python -m pytest tests/qa/system -rs -n 2 --dist loadfile --no-loadscope-reorder
 
 # Strictly: a dead link, a dead anchor or a page outside the navigation fails. `make clean` keeps the pictures.

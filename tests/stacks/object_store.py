@@ -20,7 +20,7 @@ _NUMBERS = itertools.count()
 
 @dataclass(frozen=True)
 class S3:
-    """A server with buckets, one for each test."""
+    """A server with buckets, one for each test. `host`: its address."""
 
     port: int
     folder: Path

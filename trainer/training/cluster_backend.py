@@ -1,7 +1,7 @@
 """Runs joblib's tasks on a Dask cluster whose workers have the libraries and nothing of ours.
 
 joblib has a backend for Dask, too. It sends our classes by name, keeps the rows on one worker, whose death ends the
-training, and takes the estimators with `n_jobs=1` along (docs/adr/0071-trainings-on-a-dask-cluster.md).
+training, and takes the estimators with `n_jobs=1` along (docs/adr/0070-trainings-on-a-dask-cluster.md).
 """
 
 from __future__ import annotations

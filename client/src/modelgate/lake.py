@@ -1,7 +1,7 @@
 """Scores the objects of a data lake: each is a file prediction, and its output an object that is written once.
 
 What is done is what is in the bucket of the outputs, so a run that was killed goes on where it was. See
-docs/adr/0073-the-client-reads-the-lake.md.
+docs/adr/0072-the-client-reads-the-lake.md.
 """
 
 from __future__ import annotations
