@@ -71,7 +71,7 @@ def test_only_the_services_that_need_passwords_and_the_secret_see_them(stack: St
         return {mount["Name"].partition("_")[2] for mount in container["Mounts"] if mount["Type"] == "volume"}
 
     assert {service: volumes(service) for service in ("redis", "gateway", "worker", "trainer", "events")} == {
-        "redis": {"redis", "redis-gateway", "redis-worker", "redis-trainer", "redis-events"},
+        "redis": {"redis", "redis-gateway", "redis-worker", "redis-trainer", "redis-events", "redis-mirror"},
         "gateway": {"redis-gateway", "secret", "gateway", "spool"},
         "worker": {"redis-worker", "spool"},
         "trainer": {"redis-trainer", "secret", "spool"},
