@@ -41,7 +41,13 @@ from gateway.serving.job_access import JobReader
 _FORMATS = {name: kind for kind in FileFormat for name in kind.media_types}
 _ANY: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
 _FILE = {str(kind): _ANY for kind in FileFormat}
-_NO_FILE = ("404 unknown_job", "404 no_output", "409 not_finished", "416 requested_range_not_satisfiable")
+_NO_FILE = (
+    "404 unknown_job",
+    "404 no_output",
+    "409 not_finished",
+    "416 requested_range_not_satisfiable",
+    "503 store_away",
+)
 _POST = Operation(
     "predict_file",
     "Score a file of rows",
@@ -51,7 +57,7 @@ _POST = Operation(
         *("411 length_required", "413 upload_too_large"),
         *("415 unsupported_media_type", "415 unsupported_content_encoding"),
         *("429 jobs_in_flight_limit", "429 upload_limit", "503 queue_full", "503 redis_disk_slow"),
-        *("503 manifest_invalid", "507 spool_full", *KEPT),
+        *("503 manifest_invalid", "503 store_away", "507 spool_full", *KEPT),
     ),
     parameters=(
         Parameter("method", "The method of the model that gets the rows; by default predict."),

@@ -63,7 +63,7 @@ _TRAIN = Operation(
         *("409 request_in_flight", "422 no_data", "503 trainer_crashed"),
         *("411 length_required", "413 form_too_large", "413 upload_too_large", "415 unsupported_media_type"),
         *("422 invalid_name", "422 repeated_field", "429 previews_limit", "429 upload_limit", "507 spool_full"),
-        "503 redis_disk_slow",
+        *("503 redis_disk_slow", "503 store_away"),
         *_SUBMITTED,
     ),
     body={"application/json": "TrainingRequest", "multipart/form-data": "TrainingForm"},

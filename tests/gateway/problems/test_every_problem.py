@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -18,6 +21,7 @@ from gateway.app import create_app
 from gateway.serving import group_commit
 from tests.gateway.conftest import scorer
 from tests.gateway.protocols.test_other_protocols import BODIES, INFER
+from tests.stacks.ports import free_port
 
 PREDICT = "/v1/models/sum/predict"
 
@@ -74,6 +78,23 @@ def test_an_alias_that_finds_no_room_on_the_disk_is_507(settings: Settings) -> N
 
     answer = create_app(settings, refuse).test_client().put("/v1/models/sum/aliases/canary", json={"version": 1})
     assert (answer.status_code, answer.json["code"]) == (507, "models_full")
+
+
+@pytest.mark.parametrize("path", ["predict-file", "train"])
+def test_a_file_that_the_object_store_does_not_take_is_503(
+    settings: Settings, redis: Redis, tmp_path: Path, path: str
+) -> None:
+    redis.set("mg:trainer:recipes", '["sum"]')
+    options = {"aws_endpoint": f"http://127.0.0.1:{free_port()}", "aws_region": "us-east-1"}
+    (tmp_path / "store.json").write_text(json.dumps(options | {"aws_access_key_id": "a", "aws_secret_access_key": "b"}))
+    away = replace(settings, spool_url="s3://bucket/uploads", store_options_file=tmp_path / "store.json")
+    client, rows = create_app(away).test_client(), b"a,b\n1,2\n"
+    if path == "train":
+        answer = client.post("/v1/models/sum/train", data={"file": (io.BytesIO(rows), "rows.csv")})
+    else:
+        answer = client.post("/v1/models/sum/predict-file", data=rows, content_type="text/csv")
+    assert (answer.status_code, answer.json["code"]) == (503, "store_away"), answer.json
+    assert answer.headers["Retry-After"] == "10"
 
 
 def test_a_gateway_that_is_stopping_is_not_alive(settings: Settings) -> None:
