@@ -82,7 +82,7 @@ slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-spark/spark.stamp  ## run th
 	@$(PYTEST) -m slow $(BY_FILE)
 
 system-test: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
-	@$(BIN)/python -m pytest tests/qa/system -rs -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest tests/qa/system -m "not slow" -rs -n 2 --dist loadfile --no-loadscope-reorder
 
 # Strictly: a dead link, a dead anchor or a page outside the navigation fails. `make clean` keeps the pictures.
 docs: $(VENV)/dev.stamp .venv-docs/docs.stamp $(PICTURES)  ## build the documentation as a site in site/, which `modelgate docs` shows
@@ -97,8 +97,9 @@ wheels: docs  ## build the wheels and sdists of modelgate, its server, client an
 images:  ## build the images of this version, and dist/compose.release.yml: make images [EXTRA_PACKAGES=lightgbm] [MODELGATE_IMAGES=registry/team] [ONLY="gateway worker"]
 	@$(PYTHON) -m deploy.images $(ONLY)
 
-images-test: $(VENV)/dev.stamp  ## build the images of two releases and change between them under load; needs a Docker engine
+images-test: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## build the images of two releases and change between them under load, and run pods with mirrors; needs a Docker engine
 	@$(BIN)/python -m pytest tests/qa/images -rs
+	@$(BIN)/python -m pytest tests/qa/system -m slow -rs
 
 release: docs .venv-release/release.stamp  ## make all that a release publishes in dist/, from a clean tag; needs RELEASE_KEY
 	@.venv-release/bin/python -m deploy.release

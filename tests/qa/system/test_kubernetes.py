@@ -234,6 +234,7 @@ def test_a_pod_stops_within_its_time(node: Node, client: Client, service: str) -
     assert client.ended(ids) == {"succeeded"}
 
 
+@pytest.mark.slow
 def test_pods_with_mirrors_serve_train_and_survive(mirrored: Node) -> None:
     client = Client(mirrored)
     _serves_and_trains(mirrored, client)
