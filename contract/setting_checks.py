@@ -77,8 +77,8 @@ def check_cluster(address: str) -> None:
         raise SettingsError(f"TRAIN_CLUSTER={address!r} is no address of a scheduler; write it as tls://scheduler:8786")
     if parts.scheme == "tcp" and not is_loopback(str(parts.hostname)):
         raise SettingsError(
-            f"TRAIN_CLUSTER={address} has no TLS, so whoever reaches the scheduler can run code on the cluster and in"
-            f" the trainer; give the cluster certificates and write tls://{parts.netloc}"
+            f"TRAIN_CLUSTER={address} has no TLS, so everybody who reaches the scheduler can run code on the cluster"
+            f" and in the trainer; give the cluster certificates and write tls://{parts.netloc}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The objects of a data lake are scored once each, whoever is killed meanwhile."""
+"""The objects of a data lake are scored once each, also if a process is killed meanwhile."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_variables_are_parsed_by_type() -> None:
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("tcp://10.0.0.7:8786", "has no TLS, so whoever reaches the scheduler can run code"),
+        ("tcp://10.0.0.7:8786", "has no TLS, so everybody who reaches the scheduler can run code"),
         ("tcp://scheduler:8786", "write tls://scheduler:8786"),
         ("ws://127.0.0.1:8786", "is no address of a scheduler"),
         ("scheduler:8786", "is no address of a scheduler"),

@@ -88,8 +88,8 @@ def scorer(model: ServedModel, verify_key: str | Path | None = None) -> Scorer:
     """Return the version that answers now as an object that scores rows without the server, also on other machines: for
     rows that are in a cluster already. The API key needs the scope `publish`, as for `Client.export`.
 
-    `verify_key`: a file with public keys in PEM, of which one must have signed the version. Without it, whoever can
-    change the answers of the server can have the machines run any code: see `Scorer`. Raises `ModelgateError`.
+    `verify_key`: a file with public keys in PEM, of which one must have signed the version. Without it, a person
+    who can change the answers of the server can have the machines run any code: see `Scorer`. Raises `ModelgateError`.
 
     >>> from modelgate import Client
     >>> Client().model("iris").scorer().predict([[5.1, 3.5, 1.4, 0.2]])
