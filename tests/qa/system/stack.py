@@ -60,8 +60,17 @@ class Stack:
         except AssertionError as error:
             # Without the log of the build, and the reason last: CI cuts long output in the middle.
             reason = "\n".join(line for line in str(error).splitlines() if line and not line.startswith("#"))
-            state = self.compose("logs", "--tail", "20") + self.compose("ps", "--all")
-            raise AssertionError(f"{state}\n{reason}") from None
+            raise AssertionError(f"{self._state()}\n{reason}") from None
+
+    def _state(self) -> str:
+        """The last lines of each log, the containers, and what the last probes of those not healthy said."""
+        probes = [
+            f"{container['Name']}: {probe['Start']} to {probe['End']}: {probe['ExitCode']} {probe['Output']}"
+            for container in self.containers()
+            if container["State"].get("Health", {}).get("Status") not in (None, "healthy")
+            for probe in container["State"]["Health"]["Log"]
+        ]
+        return "\n".join([self.compose("logs", "--tail", "20"), self.compose("ps", "--all"), *probes])
 
     @contextmanager
     def changed(self, **values: object) -> Iterator[None]:
@@ -83,8 +92,11 @@ class Stack:
             self.up("--remove-orphans")
 
     def upgrade(self) -> str:
-        """What `modelgate upgrade` prints, once it has replaced the containers."""
-        return self._run([sys.executable, "-m", "modelgate.command", "upgrade"], 600)
+        """What `modelgate upgrade` prints, once it has replaced the containers; fails with the logs."""
+        try:
+            return self._run([sys.executable, "-m", "modelgate.command", "upgrade"], 600)
+        except AssertionError as error:
+            raise AssertionError(f"{self._state()}\n{error}") from None
 
     def down(self, *arguments: str) -> None:
         self.compose("down", "--remove-orphans", *arguments)
