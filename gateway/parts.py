@@ -26,6 +26,7 @@ from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.system_health import HealthCheck, ProcessReader
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
+from broker.state.lake_schedules import LakeSchedules
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
 from broker.state.webhook_store import Webhooks
@@ -43,6 +44,7 @@ from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import JobReader, Replays
 from gateway.serving.job_events import JobWatcher
 from gateway.serving.key_management import KeyAdmin
+from gateway.serving.lake_schedules import ScheduledPredictions
 from gateway.serving.listener import Listener
 from gateway.serving.loading import Loader
 from gateway.serving.marker import Marker
@@ -187,6 +189,7 @@ class Parts:
             on_replay=note_replay,
         )
         schedules = Schedules(self.connection, signer, **ttls)
+        self.scheduled_predictions = ScheduledPredictions(LakeSchedules(self.connection), self.repository, caller)
         preview = self.run_command(TO_PREVIEW)
         self.trainings = Trainings(self.trainer, schedules, self.repository, caller, preview, self.spool)
         self.model_changes = ModelChanges(self.repository, self.run_command(TO_ANSWER))

@@ -17,6 +17,8 @@ from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
 from broker.records.job_kinds import PREDICTION, kind_of, queue_names, readable_kinds, trainer_queues
 from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
+from broker.state.lake_schedules import KEY as LAKE_SCHEDULES
+from broker.state.lake_schedules import readable as readable_lake_schedule
 from broker.state.load_status import WORKERS as WORKER_NAMES
 from broker.state.load_status import failures_key, memory_key, parse_failures
 from broker.state.mirrors import MIRROR_STATES, MIRRORS, alive_mirrors, parse_reports, report_key
@@ -97,6 +99,7 @@ class MetricsReader(Connected):
             ("ZRANGE", SENDERS, 0, -1, "WITHSCORES"),
             ("ZRANGE", STUCK, 0, -1, "WITHSCORES"),
             ("HGETALL", SCHEDULES),
+            ("HGETALL", LAKE_SCHEDULES),
             ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),
             ("LINDEX", ENDED, 0),
             ("LLEN", ENDED),
@@ -107,9 +110,20 @@ class MetricsReader(Connected):
             *(Call("survey", group) for group in groups),
         ]
         answers = iter(self._scripts.attempt(steps))
-        now, memory, persistence, replication, *members, mirrors, sentinels, gateways, senders, stuck, schedules = (
-            self._scripts.checked(list(islice(answers, 13)))
-        )
+        (
+            now,
+            memory,
+            persistence,
+            replication,
+            *members,
+            mirrors,
+            sentinels,
+            gateways,
+            senders,
+            stuck,
+            trainings,
+            lakes,
+        ) = self._scripts.checked(list(islice(answers, 14)))
         timeouts, *webhooks = islice(answers, 5)
         sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
         snapshot = Snapshot()
@@ -139,7 +153,8 @@ class MetricsReader(Connected):
                 "senders": sum(score >= since for _, score in senders),
             }
             snapshot.values[table.ALIVE].update({(kind,): count for kind, count in alive.items()})
-        self._add_schedules(snapshot, schedules)
+        self._add_schedules(snapshot, trainings)
+        _add_lake_schedules(snapshot, lakes, datetime.fromtimestamp(now[0], UTC))
         return snapshot
 
     def _queues_of(self, models: Sequence[str]) -> list[str]:
@@ -202,6 +217,12 @@ class MetricsReader(Connected):
         statuses = self._scripts.send([("HGET", f"rq:job:{job}", "status") for job in jobs.values()]) if jobs else []
         for model, status in zip(jobs, statuses, strict=True):
             snapshot.values[table.SCHEDULE_FAILED][model,] = status == b"failed"
+
+
+def _add_lake_schedules(snapshot: Snapshot, entries: Mapping[bytes, bytes], now: datetime) -> None:
+    failed = snapshot.values[table.SCHEDULE_FAILED]
+    for schedule in filter(None, map(readable_lake_schedule, entries.values())):
+        failed[schedule.model,] = max(failed.get((schedule.model,), 0), schedule.has_failed(now))
 
 
 def _replicas(replication: Mapping[str, Any]) -> int:

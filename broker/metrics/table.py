@@ -287,7 +287,11 @@ NOT_LOADED = _gauge(
     "model_not_loaded", "1 for each version that a worker should have in memory and cannot load.", "model", "version"
 )
 TIMED_OUT = _gauge("model_timed_out", "1 for each model whose rows have timed out in the last ten minutes.", "model")
-SCHEDULE_FAILED = _gauge("schedule_failed", "1 if the last run of a model's schedule failed, else 0.", "model")
+SCHEDULE_FAILED = _gauge(
+    "schedule_failed",
+    "1 if the last run of a model's schedule failed, or a scheduled prediction is half an hour late, else 0.",
+    "model",
+)
 WEBHOOKS = _counter(
     CountedBy.EVENTS, "webhooks", "Webhooks that were delivered, or failed and were given up.", "outcome"
 )

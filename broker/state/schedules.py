@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -241,14 +241,18 @@ class Schedules(Connected):
 def _check_room(others: Mapping[bytes, bytes], owner: str, most: int | None) -> None:
     """Raise `TooManySchedules` if beside these entries there is no place for a schedule of `owner`, and
     `TooManyWaiting` if it has `most` already: runs enter the queue without a check of the key's limit."""
+    schedules = list(itertools.starmap(_readable, others.items()))
+    owners = [schedule.owner if schedule else None for schedule in schedules]
+    if most is not None and owners.count(owner) >= most:
+        raise TooManyWaiting
+    check_number(owners, owner)
+
+
+def check_number(others: Sequence[str | None], owner: str) -> None:
+    """Raise `TooManySchedules` if beside schedules of these owners there is no place for one of `owner`."""
     if len(others) >= MOST:
         raise TooManySchedules(f"there are {MOST} schedules already; delete one first")
-    count = sum(
-        schedule is not None and schedule.owner == owner for schedule in itertools.starmap(_readable, others.items())
-    )
-    if most is not None and count >= most:
-        raise TooManyWaiting
-    if owner and count >= (part := most_of_one_owner(MOST)):
+    if owner and others.count(owner) >= (part := most_of_one_owner(MOST)):
         raise TooManySchedules(f"one owner can have {part} schedules, and yours has as many; delete one first")
 
 

@@ -161,6 +161,9 @@ class ProblemCode(StrEnum):
     """the file of a [preview](#preview-of-a-training) cannot be used; `detail` says why"""
     INVALID_TRAINING = auto(), 422
     """invalid values in a training request or a schedule: the errors by key, the first 100 listed"""
+    INVALID_SCHEDULE = auto(), 422
+    """invalid members of a [scheduled prediction](#scheduled-predictions), or of what is said of a run: the errors by
+    member"""
     NO_WEBHOOKS = auto(), 403
     """this installation has no `WEBHOOK_SECRET`, so it sends no [webhooks](#webhooks)"""
     INVALID_WEBHOOK = auto(), 422

@@ -237,9 +237,9 @@ def _rules(snapshot: Snapshot, queues: Sequence[Queue], redis: RedisState | None
 
 
 def _failed(models: Iterable[str]) -> Iterator[Alert]:
-    """Yield an alert for each of these models, whose last scheduled training failed."""
+    """Yield an alert for each of these models, with a schedule whose last run failed or does not begin."""
     for model in models:
-        detail = f"the last scheduled training of {model} failed; GET /v1/models/{model}/schedule says why"
+        detail = f"the last scheduled run of {model} failed or is late; modelgate schedule says which, and why"
         yield Alert("schedule_failed", _WARNING, detail)
 
 

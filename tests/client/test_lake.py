@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import obstore
@@ -21,6 +23,9 @@ from modelgate import ModelgateError
 from modelgate.buckets import Bucket
 from obstore.store import from_url
 
+from broker.link.connection import connect
+from broker.state.lake_schedules import KEY
+from contract.work.jobs import timestamp
 from tests.flow.estimators import Versioned
 from tests.stacks.faulty_store import FaultyStore
 from tests.stacks.gateways import Site, start_site
@@ -78,15 +83,17 @@ class Lake:
     def start(
         self, source: str, target: str, *options: str, model: str = "loan", **environment: str
     ) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "modelgate.command", "predict", model, f"s3://{self.bucket}/{source}"]
-        command += ["-o", f"s3://{self.bucket}/{target}/", *options]
+        where = (f"s3://{self.bucket}/{source}", "-o", f"s3://{self.bucket}/{target}/")
+        return self.command("predict", model, *where, *options, **environment)
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MODELGATE_"))}
         environ |= {
             "MODELGATE_URL": self.site.gateway.address,
             "STORE_OPTIONS_FILE": str(self.s3.options(self.store.port)),
         }
         return subprocess.Popen(
-            command,
+            [sys.executable, "-m", "modelgate.command", *arguments],
             cwd=self.folder,
             env={**environ, "PYTHONPATH": str(PROJECT / "client/src"), **environment},
             stdout=subprocess.PIPE,
@@ -125,10 +132,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
 def test_the_commands_of_the_page_work_as_it_shows(lake: Lake) -> None:
     page = (PROJECT / "docs" / "how-to" / "score-a-data-lake.md").read_text()
     shown = re.findall(r"^\$ (modelgate predict .*)\n(.*\n)", page, re.MULTILINE)
-    (nightly,) = re.findall(r"^30 2 \* \* \* (.*)$", page, re.MULTILINE)
-    today = datetime.now(UTC).date()
-    lake.put(f"{today}/rows.parquet", "SELECT 1.0 AS a")
-    shown.append((nightly.replace(r"\%", "%"), f"1 object, 1 row → s3://lake/scored/{today}/\n"))
     lake.s3.options().rename(lake.folder / "store.json")
     environ = {
         **os.environ,
@@ -137,7 +140,7 @@ def test_the_commands_of_the_page_work_as_it_shows(lake: Lake) -> None:
         "TZ": "UTC",
     }
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
-    assert len(shown) == 3
+    assert len(shown) == 2
     for command, output in shown:
         ran = subprocess.run(
             command, shell=True, cwd=lake.folder, env=environ, capture_output=True, text=True, timeout=200, check=False
@@ -242,6 +245,82 @@ def test_ctrl_c_cancels_the_jobs_and_a_later_run_scores_the_rest(lake: Lake) -> 
     code, out, err = lake.run("2026/*/*.parquet", "interrupted")
     assert code == 0 and out.startswith(f"{len(DAYS) - there} objects, "), err
     assert len(lake.below("interrupted")) == len(DAYS)
+
+
+@contextmanager
+def scheduler(lake: Lake) -> Iterator[subprocess.Popen[str]]:
+    """`modelgate schedule run`, which is killed at the end."""
+    process = lake.command("schedule", "run")
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def scheduled(lake: Lake) -> Any:
+    return lake.site.gateway.get("/v1/models/loan/schedule/predict").json()
+
+
+def make_due(lake: Lake, at: datetime) -> str:
+    """Let the scheduled prediction be due since `at`; returns what is due."""
+    with connect(lake.site.server.url) as redis:
+        entry = json.loads(redis.hget(KEY, "loan"))  # type: ignore[arg-type]
+        redis.hset(KEY, "loan", json.dumps({**entry, "next_run": timestamp(at)}))
+    shown = scheduled(lake)
+    assert shown["due"]
+    return str(shown["run"]["target"])
+
+
+def set_schedule(lake: Lake, source: str, target: str, *options: str) -> str:
+    where = (f"s3://{lake.bucket}/{source}", "30 2 * * *", "-o", f"s3://{lake.bucket}/{target}")
+    out, err = lake.command("schedule", "predict", "loan", *where, *options).communicate(timeout=60)
+    assert not err
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.replaces_parts  # the scorers
+def test_missed_runs_are_made_up_for_each_with_its_own_folder_and_whoever_is_killed(lake: Lake) -> None:
+    for day in (1, 2):
+        for part in range(4):
+            lake.put(f"2026-03-0{day}/{part}.parquet", f"SELECT {day}.5 * i AS a FROM range({ROWS}) t(i)")
+    assert "30 2 * * *" in set_schedule(lake, "{date}/*.parquet", "nightly/{date}/")
+    make_due(lake, datetime(2026, 3, 1, 2, 30, tzinfo=UTC))
+    with scheduler(lake):
+        until(lambda: lake.below("nightly/2026-03-01"), "an output", 60)
+    for pid in lake.worker.scorers().values():
+        os.kill(pid, signal.SIGKILL)
+    with scheduler(lake), scheduler(lake):
+        until(lambda: scheduled(lake)["next_run"] > "2026-03-03", "both are done", 200)
+        until(lambda: (scheduled(lake)["last_run"] or {}).get("status") == "failed", "the third has no objects", 60)
+    for day in ("2026-03-01", "2026-03-02"):
+        assert lake.run(f"{day}/*.parquet", f"direct/{day}")[0] == 0
+    assert lake.below("nightly") == lake.below("direct") and len(lake.below("direct")) == 8
+    last = scheduled(lake)["last_run"]
+    assert last["error"].startswith(f"no object matches s3://{lake.bucket}/2026-03-03/*.parquet")
+    out, _ = lake.command("schedule").communicate(timeout=60)
+    assert f"loan: no object matches s3://{lake.bucket}/2026-03-03/" in out and "failed" in out
+    assert lake.command("schedule", "predict", "loan", "--delete").communicate(timeout=60)[0]
+
+
+def test_a_run_says_what_it_scores_and_what_it_has_done(lake: Lake) -> None:
+    lake.put("new/a.parquet", "SELECT 1.0 AS a")
+    lake.put("new/b.parquet", "SELECT unnest(['1', 'two']) AS a")
+    set_schedule(lake, "new/*.parquet", "done/")
+    target = make_due(lake, datetime(2026, 3, 1, 2, 30, tzinfo=UTC))
+    with scheduler(lake) as process:
+        assert process.stdout
+        until(lambda: not scheduled(lake)["due"], "it is done", 60)
+        where = f"s3://{lake.bucket}/new/*.parquet → {target}"
+        assert [process.stdout.readline() for _ in range(2)] == [
+            f"loan: {where}\n",
+            f"loan: 2 objects, 3 rows, 1 without a prediction → {target}\n",
+        ]
+    last = scheduled(lake)["last_run"]
+    counts = {name: last[name] for name in ("status", "objects", "rows", "errors", "error")}
+    assert counts == {"status": "succeeded", "objects": 2, "rows": 3, "errors": 1, "error": None}
+    assert lake.command("schedule", "predict", "loan", "--delete").communicate(timeout=60)[0]
 
 
 def test_without_the_library_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,8 @@ def _verbs(command: Any, path: str) -> Iterator[str]:
     for name, inner in getattr(command, "commands", {}).items():
         yield f"command {path} {name}"
         yield from _verbs(inner, f"{path} {name}")
+        if name == getattr(command, "default", None):  # its name may be left out
+            yield from _verbs(inner, path)
 
 
 def _client() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import socket
 import threading
@@ -18,6 +19,7 @@ from broker.records.job_kinds import TRAINING
 from broker.records.lease_groups import TRAINERS
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, TrainerQueue
+from broker.state.lake_schedules import KEY
 from broker.state.schedules import Schedules
 from contract.errors import Code, Failure
 from contract.work.training import TrainingRequest
@@ -110,6 +112,20 @@ def test_a_schedule_whose_last_training_failed(closed: Site, admin: Modelgate) -
     assert f"sum: gone.csv does not exist (job {job.id})" in (shown := admin("schedule", "sum").out)
     assert "failed 20" in shown
     schedules.delete("sum")
+
+
+def test_a_scheduled_prediction_that_nobody_does(closed: Site, admin: Modelgate) -> None:
+    admin("schedule", "predict", "sum", "s3://lake/new/*.csv", "30 2 * * *", "-o", "s3://lake/scored/")
+    assert "late" not in admin("doctor").out
+    redis = closed.server.connect()
+    entry = json.loads(redis.hget(KEY, "sum"))
+    redis.hset(KEY, "sum", json.dumps({**entry, "next_run": "2026-03-01T02:30:00.000000Z"}))
+    late = "its run is late, and nothing is heard of it: does `modelgate schedule run` run anywhere?"
+    assert "modelgate schedule predict sum" in advice(
+        admin("doctor"), f"the last scheduled prediction with sum failed: {late}"
+    )
+    assert f"sum: {late}" in admin("schedule").out
+    assert admin("schedule", "predict", "sum", "--delete").code == 0
 
 
 class HostileModelgate(http.server.BaseHTTPRequestHandler):

@@ -224,6 +224,26 @@ def test_the_schedule_of_another_owner_is_not_replaced(
     assert risk("GET", PATH).status_code == 404
 
 
+LAKE = "/v1/models/sum/schedule/predict"
+NIGHTLY = {"cron": "30 2 * * *", "source": "s3://lake/new/*.csv", "target": "s3://lake/scored/"}
+
+
+def test_the_scheduled_prediction_of_another_owner_does_not_exist(risk: Caller, sales: Caller, admin: Caller) -> None:
+    assert risk("PUT", LAKE, json=NIGHTLY).json["owner"] == "risk"
+    said = {"due": "now", "status": "failed"}
+    for method, path, body in (("GET", LAKE, None), ("DELETE", LAKE, None), ("PUT", f"{LAKE}/run", said)):
+        answer = sales(method, path, json=body)
+        assert (answer.status_code, answer.json["code"]) == (404, "no_schedule")
+    refused = sales("PUT", LAKE, json=NIGHTLY)
+    assert (refused.status_code, refused.json["code"]) == (409, "others_schedule")
+    assert "risk" not in refused.text
+    assert sales("GET", "/v1/schedules/predict").json == {"items": []}
+    for caller in (risk, admin):
+        assert [item["owner"] for item in caller("GET", "/v1/schedules/predict").json["items"]] == ["risk"]
+    assert admin("DELETE", LAKE).status_code == 204
+    assert sales("PUT", LAKE, json=NIGHTLY).json["owner"] == "sales"
+
+
 def put_schedules(caller: Caller, *models: str) -> list[tuple[int, str | None]]:
     answers = [caller("PUT", f"/v1/models/{model}/schedule", json=SCHEDULE) for model in models]
     return [(answer.status_code, answer.json.get("code")) for answer in answers]

@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import requests
@@ -21,6 +22,8 @@ import requests
 from tests.deploy.kubernetes.manifests import WORKLOADS, Cluster, Container, Object, labels_of, matches
 from tests.qa.system.stack import until
 
+_TURN = 1.0
+"""Seconds between two looks at a container: each starts a program, and more of them take a core from what is tested."""
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
@@ -66,7 +69,7 @@ class Pod:
             "run", "--detach", "--init", "--name", f"{self.name}-pod", *options, "--entrypoint", "sleep", image, "inf"
         )
 
-    @property
+    @cached_property
     def url(self) -> str:
         """The address of the first port."""
         return f"http://{docker('port', f'{self.name}-pod').split(' -> ')[1].splitlines()[0]}"
@@ -189,7 +192,7 @@ class Running:
             if self._stop.wait(0.2):
                 return
         self._run()
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(_TURN):
             if not self._paused.is_set() and (reason := self._reason()) and not self._paused.is_set():
                 self.started = self.ready = False
                 self._end()

@@ -177,12 +177,13 @@ class Stack:
         return result.stdout
 
 
-def until(condition: Callable[[], object], seconds: float = 300) -> None:
-    """Returns as soon as `condition` is true; fails when that takes longer than `seconds`."""
+def until(condition: Callable[[], object], seconds: float = 300, pause: float = 0.1) -> None:
+    """Returns as soon as `condition` is true; fails when that takes longer than `seconds`. `pause`: seconds between two
+    looks, more of them for one that starts programs."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not so after {seconds} s"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def why_no_docker() -> str | None:

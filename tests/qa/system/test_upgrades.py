@@ -58,7 +58,7 @@ def test_an_upgrade_replaces_one_worker_after_the_other(stack: Stack) -> None:
 
     with ThreadPoolExecutor(1) as pool, stack.changed(MAX_WAIT=58):
         upgrade = pool.submit(stack.upgrade)
-        until(at_rest, 600)
+        until(at_rest, 600, pause=1)
         upgrade.result()
         assert at_rest()
     assert replaced == 2

@@ -22,6 +22,7 @@ from modelgate.command import (
     profile,
     publishing,
     repository,
+    schedules,
     server,
     trainings,
     upgrade,
@@ -51,7 +52,7 @@ _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.export),
     *(publishing.remove, publishing.restore),
-    *(trainings.train, trainings.schedule, models.report),
+    *(trainings.train, models.report),
 )
 _JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _ACCESS = "Keys and access"
@@ -65,6 +66,7 @@ for panel, functions in {
         verb(app, panel=panel)(function)
 for group in (profile.group, keys.group):
     app.add_typer(group, rich_help_panel=_ACCESS)
+app.add_typer(schedules.group, rich_help_panel="Models")
 app.add_typer(repository.group, rich_help_panel="Server")
 
 

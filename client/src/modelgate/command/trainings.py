@@ -1,4 +1,4 @@
-"""The verbs about trainings: `train`, now, and `schedule`, again and again."""
+"""The verb `train`: trains a model, and says what became of it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import RenderableType
 
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.jobs import wait_for
 from modelgate.command.models import Name, words
 from modelgate.command.session import Session, segment, without_none
-from modelgate.command.terminal import count, moment, table
-from modelgate.command.verbs import flag, option
+from modelgate.command.terminal import count
+from modelgate.command.verbs import option
 from modelgate.jobs import TrainingRun
 
 _FEWEST, _MOST = 2, 4
@@ -104,38 +103,6 @@ def train(
         raise typer.Exit(ExitCode.NOT_PROMOTED)
 
 
-def schedule(
-    session: Session,
-    name: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="The model; without it, all schedules are listed.")
-    ] = None,
-    cron: Annotated[
-        str | None, typer.Argument(metavar="CRON", help="When, in UTC: '0 3 * * 1' is every Monday at three.")
-    ] = None,
-    delete: Annotated[bool, flag("Delete the schedule.", "--delete")] = False,
-    *,
-    options: TrainingOptions,
-) -> None:
-    """List the schedules, or show, set or delete that of a model."""
-    if name is None:
-        schedules = session.get("/v1/schedules")["items"]
-        session.show(schedules, lambda: _schedules(schedules) if schedules else ["There are no schedules."])
-        return
-    path = f"/v1/models/{segment(name)}/schedule"
-    request = options.to_json()
-    if delete and (cron or request):
-        raise Failed(f"--delete takes nothing else: modelgate schedule {name} --delete", ExitCode.USAGE)
-    if delete:
-        session.client.request("DELETE", path)
-        session.show({"model": name, "deleted": True}, lambda: [f"the schedule of {name} is deleted"])
-    elif cron is None and request:
-        raise Failed(f"say when to train: modelgate schedule {name} '0 3 * * 1' …", ExitCode.USAGE)
-    else:
-        body = {"cron": cron, "request": request}
-        entry = session.get(path) if cron is None else session.client.request("PUT", path, json=body)
-        session.show(entry, lambda: _schedules([entry]))
-
-
 def outcome(output: Mapping[str, Any]) -> Iterable[str]:
     """Return the lines about a new version: whether it was promoted, why, and what to do next."""
     version, compared = f"{output['model']}@{output['version']}", output.get("comparison")
@@ -175,20 +142,3 @@ def _submitted(session: Session, name: str, rows: Path | None, request: dict[str
         return session.client.train(name, rows, **request)
     made = session.client.request("POST", f"/v1/models/{segment(name)}/train", json=request)
     return TrainingRun(session.client, made)
-
-
-def _schedules(schedules: Iterable[Mapping[str, Any]]) -> Iterable[RenderableType]:
-    schedules = list(schedules)
-    rows = [
-        (entry["model"], entry["cron"], moment(entry["next_run"]), _last(entry), entry.get("owner"))
-        for entry in schedules
-    ]
-    runs = [(entry["model"], entry.get("last_run") or {}) for entry in schedules]
-    errors = [f"{model}: {run['error']['message']} (job {run['job']})" for model, run in runs if run.get("error")]
-    return [table(("MODEL", "CRON (UTC)", "NEXT RUN", "LAST RUN", "OWNER"), rows), *errors]
-
-
-def _last(schedule: Mapping[str, Any]) -> str:
-    """Return how and when the last run ended, or that it has not."""
-    run = schedule.get("last_run")
-    return f"{run['status']} {moment(run['completed_at'] or run['started_at'])}".strip() if run else "none"

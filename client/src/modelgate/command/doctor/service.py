@@ -12,6 +12,7 @@ from modelgate import Client
 from modelgate.command.doctor.findings import Finding, Stop, bad, doubt, good
 from modelgate.command.terminal import count
 from modelgate.errors import Forbidden, ModelgateError, Unauthorized, Unavailable
+from modelgate.lake_schedules import LIST, why_failed
 from modelgate.profiles import Profile
 from modelgate.text import without_password
 
@@ -150,7 +151,7 @@ def _trainer(client: Client) -> Iterator[Finding]:
 
 
 def _schedules(client: Client) -> Iterator[Finding]:
-    """Yield a finding for each schedule of the key whose last training failed."""
+    """Yield a finding for each schedule of the key whose last run failed."""
     with suppress(ModelgateError):
         for schedule in client.request("GET", "/v1/schedules").get("items", ()):
             run = schedule.get("last_run") or {}
@@ -158,6 +159,11 @@ def _schedules(client: Client) -> Iterator[Finding]:
                 model, reason = schedule["model"], (run["error"] or {}).get("message")
                 advice = f"see `modelgate log {run['job']}`; correct its request: `modelgate schedule {model} CRON …`"
                 yield bad(f"the last scheduled training of {model} failed: {reason}", advice)
+        for schedule in client.request("GET", LIST).get("items", ()):
+            if schedule.get("failed"):
+                model = schedule["model"]
+                advice = f"see `modelgate schedule predict {model}`, and what `modelgate schedule run` has printed"
+                yield bad(f"the last scheduled prediction with {model} failed: {why_failed(schedule)}", advice)
 
 
 def _predicts(client: Client) -> Iterator[Finding]:
