@@ -86,9 +86,9 @@ class LakeSchedule:
         return _moment(self.next_run) <= now
 
     def has_failed(self, now: datetime) -> bool:
-        """Whether the last run failed, or the one that is due does not begin or has stopped without a word."""
+        """Whether the last run that ended failed, or the one that is due does not begin or has stopped without a word."""
         last = self.last_run
-        if last and last.status is RunStatus.FAILED:
+        if last and (last.error or last.status is RunStatus.FAILED):
             return True
         heard = max(self.next_run, last.reported_at if last else "")
         return now - _moment(heard) > timedelta(seconds=PATIENCE)
@@ -111,6 +111,8 @@ class LakeSchedule:
         no run is left out; else one makes up for all that were missed."""
         due = _moment(self.next_run)
         following = next_run(self.cron, due)
+        if run.status is RunStatus.RUNNING and self.last_run:
+            run = replace(run, error=self.last_run.error)  # that one failed is no better while the next one runs
         if run.status is RunStatus.RUNNING or (run.status is RunStatus.FAILED and following > now):
             following = due
         elif not _BRACES.search(self.source):

@@ -95,6 +95,21 @@ def test_a_run_of_which_nothing_is_heard_counts_as_failed() -> None:
     assert replace(schedule, last_run=failed).has_failed(late)
 
 
+def test_a_failure_is_known_until_a_run_succeeds() -> None:
+    now = moment("2026-03-01T02:31")
+    schedule = replace(DATED, next_run="2026-03-01T02:30:00.000000Z")
+    for status, error, failed in (
+        (RunStatus.RUNNING, None, False),
+        (RunStatus.FAILED, "no object", True),
+        (RunStatus.RUNNING, None, True),
+        (RunStatus.SUCCEEDED, None, False),
+        (RunStatus.RUNNING, None, False),
+    ):
+        said = LakeRunReport(schedule.next_run, status, error=error, reported_at=timestamp(now))
+        schedule = schedule.after(said, now)
+        assert schedule.has_failed(now) is failed
+
+
 def test_what_is_said_of_another_run_changes_nothing(redis: Redis) -> None:
     schedules = LakeSchedules(redis)
     made = schedules.put(DATED)
