@@ -86,7 +86,7 @@ class LakeSchedule:
         return _moment(self.next_run) <= now
 
     def has_failed(self, now: datetime) -> bool:
-        """Whether the last run that ended failed, or the one that is due does not begin or has stopped without a word."""
+        """Whether the last run that ended failed, or nothing is heard of the one that is due."""
         last = self.last_run
         if last and (last.error or last.status is RunStatus.FAILED):
             return True

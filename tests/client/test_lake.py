@@ -275,7 +275,7 @@ def make_due(lake: Lake, at: datetime) -> str:
 def set_schedule(lake: Lake, source: str, target: str, *options: str) -> str:
     where = (f"s3://{lake.bucket}/{source}", "30 2 * * *", "-o", f"s3://{lake.bucket}/{target}")
     out, err = lake.command("schedule", "predict", "loan", *where, *options).communicate(timeout=60)
-    assert not err
+    assert err == "note: `modelgate schedule run` does it, where it may read and write the lake\n"
     return out
 
 

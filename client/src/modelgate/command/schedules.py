@@ -119,6 +119,7 @@ def predict(
     else:
         body = {"cron": cron, "source": source, "target": output, "method": method, "strict": strict}
         entry = session.client.request("PUT", path, json=body)
+        session.notes(["`modelgate schedule run` does it, where it may read and write the lake"])
     session.show(entry, lambda: _lakes([entry]))
 
 
