@@ -79,6 +79,7 @@ def publish(writer: MirroredRepository, versions: int) -> None:
 
 
 def has_all(mirror: MirrorProcess, versions: int) -> bool:
+    time.sleep(1)  # to list them takes a tenth of a second
     return len(Repository(mirror.models).names()) >= versions
 
 
