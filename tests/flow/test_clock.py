@@ -91,7 +91,11 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
         ("gateway/protocols/webhooks.py", "datetime.now(UTC)"),
         ("worker/file_sweep.py", "time.time()"),  # the age of a folder without a job; its files have such times
         ("broker/sides/deliveries.py", "datetime.now(UTC)"),  # when a delivery was given up
-        ("broker/state/schedules.py", "datetime.now(UTC)"),  # a cron expression speaks of the time of day
+        # A cron expression speaks of the time of day.
+        ("broker/state/schedules.py", "datetime.now(UTC)"),
+        ("broker/state/lake_schedules.py", "datetime.now(UTC)"),
+        ("gateway/protocols/lake_schedules.py", "datetime.now(UTC)"),
+        ("gateway/routes/lake_schedules.py", "datetime.now(UTC)"),
         ("broker/access/key_store.py", "datetime.now(UTC)"),  # keys expire at a time of day
         ("broker/access/key_store.py", "time.time()"),
         ("gateway/door/authentication.py", "time.time()"),

@@ -6,6 +6,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,23 +25,30 @@ class FaultyStore:
         self.choose = choose
         self.seen: Counter[str] = Counter()
         """Requests by method and by fault."""
+        self.writing = threading.Lock()
+        """One write at a time: moto looks at `If-Match` and writes in two steps, and S3 in one."""
         store = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def handle_any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                if len(body) < length:  # the client was killed: no store keeps half of what it was sent
+                    self.close_connection = True
+                    return
                 fault = store.choose(self.command, self.path)
                 store.seen.update([self.command, fault])
                 if fault == "unavailable":
                     self.answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
                     return
-                upstream_connection = HTTPConnection(host, upstream, timeout=60)
-                upstream_connection.request(self.command, self.path, body, dict(self.headers))
-                reply = upstream_connection.getresponse()
-                data = reply.read()
-                upstream_connection.close()
+                with store.writing if self.command == "PUT" else nullcontext():
+                    upstream_connection = HTTPConnection(host, upstream, timeout=60)
+                    upstream_connection.request(self.command, self.path, body, dict(self.headers))
+                    reply = upstream_connection.getresponse()
+                    data = reply.read()
+                    upstream_connection.close()
                 if fault == "lost":
                     self.close_connection = True
                     self.connection.close()

@@ -270,7 +270,8 @@ def test_every_problem_is_harmless_or_has_a_terse_sentence() -> None:
             ProblemCode.TOO_MANY_KEYS,
         },
         ProblemCode.UNKNOWN_KEY,
-        # Every caller who may train knows what a training request may contain.
+        # Every caller who may train knows what a training request or a scheduled prediction may contain.
+        *{ProblemCode.INVALID_SCHEDULE},
         *{ProblemCode.INVALID_TRAINING, Code.TRAINING_FAILED, Code.TRAINER_CRASHED, Code.NO_DATA},
         # Answers to a command stay full, even with a code that is terse elsewhere.
         *{Code.ALIAS_NOT_FOUND, Code.NOT_LOADED, Code.NOT_PUBLISHED, Code.NOT_SIGNED, Code.VERSION_IN_USE},
