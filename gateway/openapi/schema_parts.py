@@ -48,3 +48,6 @@ def map_of(values: Schema) -> Schema:
 
 def page_of(items: Schema) -> Schema:
     return record({"items": array(items), "next_cursor": nullable(TEXT)})
+
+
+OWNER = {"owner": {**TEXT, "description": "With API keys."}}

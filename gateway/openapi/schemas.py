@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from broker.access.audit_log import FIELDS as AUDIT_FIELDS
 from broker.access.audit_log import Outcome
 from broker.records.job_kinds import readable_kinds
-from broker.state.lake_schedules import RunStatus
 from broker.state.webhook_store import EVENTS
 from contract.model.signature import AnswerForm, Kind, OutputKind, RowFormat
 from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
 from contract.work.training import ACCEPTABLE, KINDS, ColumnUse, Task
 from gateway.http.operations import MOMENT, TEXT, Schema
+from gateway.openapi.lake_schemas import LAKE_SCHEDULES
 from gateway.openapi.schema_parts import (
     ANYTHING,
     BOOLEAN,
@@ -22,6 +22,7 @@ from gateway.openapi.schema_parts import (
     MODEL_NAME,
     NUMBER,
     OBJECT,
+    OWNER,
     SCALAR,
     VERSION,
     array,
@@ -57,7 +58,6 @@ JOB_MEMBERS: Mapping[str, Schema] = {
     "warnings": array(TEXT),
     "metrics": nullable(OBJECT),
 }
-_OWNER = {"owner": {**TEXT, "description": "With API keys."}}
 _TAKEN_BY = {
     **TEXT,
     "description": "The worker, or the host of the trainer, that took it, for keys with `read`; not of files.",
@@ -67,7 +67,7 @@ _TAKEN_BY = {
 def job(output: Schema | None = None) -> Schema:
     """Return the schema of a job, with its `output` where that is known."""
     members = JOB_MEMBERS if output is None else {**JOB_MEMBERS, "output": nullable(output)}
-    return record(members, {**_OWNER, "worker": _TAKEN_BY})
+    return record(members, {**OWNER, "worker": _TAKEN_BY})
 
 
 _KEY = {
@@ -111,18 +111,6 @@ _ALIASES = map_of(INTEGER)
 _STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": _ALIASES, "warnings": array(TEXT)}
 _RUN = {"job": TEXT, **{name: JOB_MEMBERS[name] for name in ("status", "started_at", "completed_at", "error")}}
 _NEXT_AND_LAST = {"next_run": nullable(MOMENT), "last_run": nullable(record(_RUN))}
-_LAKE_SCHEDULE: tuple[Mapping[str, Schema], Mapping[str, Schema]] = (
-    {
-        "cron": {**TEXT, "examples": ["30 2 * * *"]},
-        "source": {**TEXT, "examples": ["s3://lake/{date}/*.parquet"]},
-        "target": {**TEXT, "examples": ["s3://lake/scored/{date}/"]},
-    },
-    {"method": {**TEXT, "default": "predict"}, "strict": BOOLEAN},
-)
-_LAKE_RUN: tuple[Mapping[str, Schema], Mapping[str, Schema]] = (
-    {"due": {**MOMENT, "description": "`next_run` of the schedule."}, "status": {**TEXT, "enum": list(RunStatus)}},
-    {"objects": INTEGER, "rows": INTEGER, "errors": INTEGER, "error": nullable(TEXT)},
-)
 _TRAINING: Mapping[str, Schema] = {
     "recipe": TEXT,
     "parameters": OBJECT,
@@ -324,24 +312,8 @@ SCHEMAS: Mapping[str, Schema] = {
     "Rollback": record({}, _FORCE, additionalProperties=False),
     "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
     "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
-    "LakeRunReport": record(_LAKE_RUN[0], _LAKE_RUN[1], additionalProperties=False),
-    "LakeSchedule": record(
-        {
-            "model": TEXT,
-            "reference": TEXT,
-            **_LAKE_SCHEDULE[0],
-            **_LAKE_SCHEDULE[1],
-            "next_run": MOMENT,
-            "due": BOOLEAN,
-            "failed": {**BOOLEAN, "description": "Also if nothing is heard of a run that is due."},
-            "run": record({"source": TEXT, "target": TEXT}, description="Those of the run at `next_run`."),
-            "last_run": nullable(record({**_LAKE_RUN[0], **_LAKE_RUN[1], "reported_at": MOMENT})),
-        },
-        _OWNER,
-    ),
-    "LakeScheduleList": record({"items": array(ref("LakeSchedule"))}),
-    "NewLakeSchedule": record(*_LAKE_SCHEDULE, additionalProperties=False),
-    "Schedule": record({"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST}, _OWNER),
+    **LAKE_SCHEDULES,
+    "Schedule": record({"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST}, OWNER),
     "ScheduleList": record({"items": array(ref("Schedule"))}),
     "Signature": record(
         {"inputs": array(_INPUT), "outputs": array(_OUTPUT), "methods": array(_METHOD)},

@@ -14,12 +14,12 @@ def test_a_prediction_is_scheduled_shown_and_deleted(admin: Modelgate) -> None:
 
     assert ask() == (0, "There are no schedules.", "")
     assert ask("predict") == (0, "No prediction is scheduled.", "")
-    code, out, _ = ask("predict", "sum", OBJECTS, "30 2 * * *", "-o", FOLDER)
+    code, out, _ = ask("predict", "sum@1", OBJECTS, "30 2 * * *", "-o", FOLDER)
     assert code == 0 and "30 2 * * *" in out and "none" in out
-    for arguments in ([], ["predict"], ["predict", "sum"], ["train"]):
+    for arguments in ([], ["predict"], ["predict", "sum"], ["predict", "sum@1"], ["train"]):
         assert ask(*arguments) == (0, out, "")
     assert admin("schedule", "--json").json == [], "those of trainings alone"
-    assert ask("predict", "sum", "--delete") == (0, "the schedule of sum is deleted", "")
+    assert ask("predict", "sum@1", "--delete") == (0, "the schedule of sum is deleted", "")
     assert ask("predict", "sum", "--delete")[0] == 1
 
 

@@ -1,4 +1,4 @@
-"""Scheduled predictions over HTTP: set, listed, deleted; what is said of their runs, and who hears of it."""
+"""Scheduled predictions over HTTP, the reports of their runs, and the alert when one fails."""
 
 from __future__ import annotations
 

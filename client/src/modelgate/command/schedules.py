@@ -104,21 +104,21 @@ def predict(
         schedules = _predictions(session)
         session.show(schedules, lambda: _lakes(schedules) if schedules else ["No prediction is scheduled."])
         return
-    path = f"/v1/models/{segment(reference)}/schedule/predict"
+    name, path = reference.partition("@")[0], "/v1/models/{}/schedule/predict"
     if delete and (source or output):
         raise Failed(f"--delete takes nothing else: modelgate schedule predict {reference} --delete", ExitCode.USAGE)
     if delete:
-        session.client.request("DELETE", path)
-        session.show({"model": reference, "deleted": True}, lambda: [f"the schedule of {reference} is deleted"])
+        session.client.request("DELETE", path.format(segment(name)))
+        session.show({"model": name, "deleted": True}, lambda: [f"the schedule of {name} is deleted"])
         return
     if source is None and output is None:
-        entry = session.get(path)
+        entry = session.get(path.format(segment(name)))
     elif not (source and cron and output):
         how = f"modelgate schedule predict {reference} OBJECTS '30 2 * * *' -o FOLDER"
         raise Failed(f"say what to score, when, and where the answers go: {how}", ExitCode.USAGE)
     else:
         body = {"cron": cron, "source": source, "target": output, "method": method, "strict": strict}
-        entry = session.client.request("PUT", path, json=body)
+        entry = session.client.request("PUT", path.format(segment(reference)), json=body)
         session.notes(["`modelgate schedule run` does it, where it may read and write the lake"])
     session.show(entry, lambda: _lakes([entry]))
 
