@@ -116,7 +116,7 @@ def test_a_schedule_whose_last_training_failed(closed: Site, admin: Modelgate) -
 
 def test_a_scheduled_prediction_that_nobody_does(closed: Site, admin: Modelgate) -> None:
     admin("schedule", "predict", "sum", "s3://lake/new/*.csv", "30 2 * * *", "-o", "s3://lake/scored/")
-    assert "late" not in admin("doctor").out
+    assert "scheduled prediction" not in admin("doctor").out
     redis = closed.server.connect()
     entry = json.loads(redis.hget(KEY, "sum"))
     redis.hset(KEY, "sum", json.dumps({**entry, "next_run": "2026-03-01T02:30:00.000000Z"}))
