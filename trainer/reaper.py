@@ -1,8 +1,8 @@
 """`python reaper.py LIFELINE COMMAND…` runs a command and leaves no process of it behind. It ends as the command ends.
 
 On Linux it is a subreaper: orphaned descendants of the command become its children, in any session or group. It kills
-them when the command has ended, or when LIFELINE, a descriptor, closes. Elsewhere it kills only the command's process
-group.
+them when the command has ended, or when LIFELINE, a descriptor, closes, and removes what joblib has shared between
+them. Elsewhere it kills only the command's process group.
 
 It runs as a file and with the standard library alone, to start quickly.
 """
@@ -17,6 +17,9 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+
+_SHARED = ("joblib_memmapping_folder_{}_", "sem.loky-{}-")
+"""How names of folders and semaphores begin that joblib makes in the process with this id."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
@@ -66,7 +69,7 @@ def start(run: Callable[[], object]) -> int:
 
 
 def wait(child: int) -> int:
-    """Wait until `child` has ended, kill what it leaves behind, and return its status."""
+    """Wait until `child` has ended, kill and remove what it leaves behind, and return its status."""
     status = None
     while status is None:
         status = _reap(child, 0)
@@ -87,15 +90,32 @@ def _reap(child: int, options: int) -> int | None:
 
 def _kill_remaining(child: int, status: int | None) -> int:
     """Kill children until none is left: orphans become children, too. Returns the status of `child`."""
+    ended = {child}
     with suppress(ChildProcessError):
         while True:
             with suppress(OSError):
                 os.killpg(child, signal.SIGKILL)
             for pid in _children():
+                ended.add(pid)
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
             status = _reap(child, 0) or status
+    _remove_shared(ended)
     return status or 0
+
+
+def _remove_shared(ended: set[int]) -> None:
+    """Remove what joblib has shared between these processes: killed, they have not done it. It may be as large as the
+    data, and in memory."""
+    beginnings = tuple(beginning.format(pid) for pid in ended for beginning in _SHARED)
+    for folder in {"/dev/shm", os.environ.get("TMPDIR", "/tmp"), os.environ.get("JOBLIB_TEMP_FOLDER", "/tmp")}:  # noqa: S108
+        with suppress(OSError):
+            for path in [entry.path for entry in os.scandir(folder) if entry.name.startswith(beginnings)]:
+                import shutil  # is seldom needed, and slow to import
+
+                shutil.rmtree(path, ignore_errors=True)
+                with suppress(OSError):
+                    os.unlink(path)  # a semaphore  # noqa: PTH108
 
 
 def _children() -> list[int]:

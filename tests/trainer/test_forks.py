@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import signal
@@ -19,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from contract.errors import Failure, ModelgateError
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
-from tests.support import command_line, until
+from tests.support import DEADLINE, command_line, until
 from tests.trainer.conftest import SharedForks
 from trainer.forks import FILES, TRAININGS, Forks, KeptForks
 from trainer.importing.inbox import imports
@@ -187,27 +188,79 @@ def fit(X, y):
     return {estimator}().fit(X, y)
 """
 
+ENDLESS_RECIPE = RECIPE.replace("np.sum", "endless").replace(
+    "    Parallel",
+    """\
+    def endless(array):
+        while True:
+            time.sleep(1.0)
+
+    print("mine:", os.getpid(), flush=True)
+    Parallel""",
+)
+
+
+def shared_memory(pid: str) -> list[Path]:
+    """Return the files and semaphores of joblib in this process."""
+    return list(Path("/dev/shm").glob(f"*{pid}*"))
+
+
+def arrays(pid: str) -> list[Path]:
+    return list(Path("/dev/shm").glob(f"*_{pid}_*/*.pkl"))
+
+
+@pytest.fixture
+def own_recipe(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the recipe `own` in a folder that relative paths in the settings begin with."""
+    (tmp_path / "recipes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    variables = {"REDIS_URL": redis_url, "MODELS_DIR": "models", "RECIPES_DIR": "recipes", "RECIPE_WORD": "abracadabra"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "recipes" / "own.py"
+
+
+def started(forks: Forks) -> TrainingProcess:
+    return TrainingProcess(forks, TrainingRequest("own", "own").to_json(), "0" * 32, DEADLINE)
+
+
+def output(training: TrainingProcess) -> str:
+    ended = training.poll()
+    assert ended is None, ended
+    return training.log_lines().decode()
+
 
 @pytest.mark.parametrize("estimator", ["LinearRegression", "Own"])
-def test_a_training_and_the_verification_of_its_version_run_in_forks(
-    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, estimator: str
-) -> None:
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "own.py").write_text(RECIPE.replace("{estimator}", estimator))
-    monkeypatch.chdir(tmp_path)  # the paths of the settings are relative
-    monkeypatch.setenv("RECIPE_WORD", "abracadabra")
-    for name, value in {"REDIS_URL": redis_url, "MODELS_DIR": "models", "RECIPES_DIR": "recipes"}.items():
-        monkeypatch.setenv(name, value)
+def test_a_training_and_the_verification_of_its_version_run_in_forks(own_recipe: Path, estimator: str) -> None:
+    own_recipe.write_text(RECIPE.replace("{estimator}", estimator))
     others = templates()
     with Forks(TRAININGS, environment(RECIPE_PREFIX)) as forks:
-        training = TrainingProcess(forks, TrainingRequest("own", "own").to_json(), "0" * 32, 60.0)
+        training = started(forks)
         outcome = until(training.poll, "it ends")
         assert not isinstance(outcome, Failure), outcome
         said = re.search(r"^abracadabra (\d+)$", training.log_lines().decode(), re.MULTILINE)
         assert said
-        assert list(Path("/dev/shm").glob(f"*{said[1]}*")) == []  # files and semaphores of joblib
+        assert shared_memory(said[1]) == []
         assert len(templates() - others) == 1
     assert [outcome["version"], outcome["promoted"]] == [1, True]
+
+
+@pytest.mark.parametrize("killed", ["by the trainer", "by the kernel"])
+def test_a_killed_training_leaves_nothing_in_memory(own_recipe: Path, killed: str) -> None:
+    own_recipe.write_text(ENDLESS_RECIPE.replace("{estimator}", "LinearRegression"))
+    with Forks(TRAININGS, environment(RECIPE_PREFIX)) as forks:
+        training = started(forks)
+        said = until(lambda: re.search(r"^mine: (\d+)$", output(training), re.MULTILINE), "it has its recipe")
+        pid = said[1]
+        until(
+            lambda: len(arrays(pid)) == 2 and min(path.stat().st_size for path in arrays(pid)) > 1e6, "it shares arrays"
+        )
+        if killed == "by the kernel":
+            os.kill(int(pid), signal.SIGKILL)
+            until(training.poll, "its end is noticed")
+        else:
+            training.kill()
+        assert shared_memory(pid) == []
 
 
 def test_the_template_of_a_command_is_kept_for_the_next_until_none_has_used_it_for_a_while(tmp_path: Path) -> None:

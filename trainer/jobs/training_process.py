@@ -19,8 +19,7 @@ LONGEST_LINE = 16_384
 """Bytes of output without a line end after which one is added."""
 
 EXIT_GRACE = 10.0
-"""Seconds that a training has to exit after its outcome. Beside busy scorers it is slow, and joblib leaves files if it
-is killed; but a thread that the recipe left would keep it for ever."""
+"""Seconds that a training has to exit after its outcome: a thread that the recipe left would keep it for ever."""
 
 LONGEST_REPORT = 1_000_000
 """Bytes of a report."""
