@@ -44,7 +44,8 @@ class _Held:
     taken: int
     done: int = 0
     loaded: bool = False
-    reported: float = float("-inf")
+    located: bool = False
+    reported: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -86,7 +87,7 @@ class BulkLane:
         if request.model in self.skip() or (not held.loaded and self.awaits(request.model, request.version)):
             self._release(held, retrying)
             return True
-        due = time.monotonic() - held.reported > _REPORT_EVERY
+        due = time.monotonic() - held.reported > _REPORT_EVERY or self._unlocated(held)
         if (due or held.task.deaths) and not self._report(held, retrying):
             return True
         try:
@@ -101,6 +102,11 @@ class BulkLane:
             end = End(held.task, {held.task.id: outcome}, held.taken, time.time_ns())
             retrying(lambda: self._finish(end, held.task, outcome))
         return True
+
+    def _unlocated(self, held: _Held) -> bool:
+        """Whether it is known and not yet reported which rows the task scores. If they kill this scorer, or keep it too
+        long, the failure names them."""
+        return bool(self.work.rows) and not held.located
 
     def _release(self, held: _Held, retrying: Retrying[object]) -> None:
         """Return a task to its queue, for another scorer or for later."""
@@ -123,8 +129,8 @@ class BulkLane:
 
     def _report(self, held: _Held, retrying: Retrying[object]) -> bool:
         """Report a task; returns False, and drops it, if its file has ended."""
-        held.reported = time.monotonic()
-        rows = self.work.rows
+        held.reported, rows = time.monotonic(), self.work.rows
+        held.located = bool(rows)
         following = rows[min(held.done, max(0, len(rows) - 1)) :]
         if retrying(lambda: self.tasks.report(held.task, held.done, following)) is not False:
             return True
@@ -145,7 +151,7 @@ class BulkLane:
                 if rows:
                     held.done += rows
                     self.predicted(task.file_request.model, task.file_request.version, rows, now - before)
-                if now >= until or task.deaths:
+                if now >= until or task.deaths or self._unlocated(held):
                     return None
         except StopIteration as end:
             outcome: Result = end.value

@@ -83,6 +83,7 @@ class FileWork:
         request, file_plan = task.file_request, (yield from _plan_of(folder))
         chunk = file_plan.chunks[task.number]
         self.rows = range(chunk.first_row, chunk.first_row + chunk.rows)
+        yield 0
         file = yield from _waiting(lambda: folder.fetch(folder.input))
         part, errors = folder.part(task.number), folder.errors_part(task.number)
         written = Part(folder.draft(part, self.scorer), folder.draft(errors, self.scorer))

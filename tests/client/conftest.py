@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from modelgate import Client
+from modelgate.scorer import _processes
 
 from contract.settings import Settings
 from tests.flow.conftest import MakeUp
@@ -62,3 +63,13 @@ def mg(running: MakeUp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setenv("MODELGATE_URL", running.address)
     with Client() as client:
         yield client
+
+
+@pytest.fixture
+def scoring_processes_end() -> Iterator[None]:
+    """Ends the processes that score for this one. They end with it otherwise."""
+    yield
+    while _processes:
+        process = _processes.popitem()[1]._process
+        process.kill()
+        process.wait()

@@ -111,6 +111,7 @@ def test_a_model_of_another_python_is_refused_before_it_is_unpickled(
         mg.publish("other_python", Doubles())
 
 
+@pytest.mark.usefixtures("scoring_processes_end")
 def test_the_examples_in_the_docstrings_work(running: MakeUp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELGATE_URL", running.address)
     folder = Path(modelgate.__file__).parent

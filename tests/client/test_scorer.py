@@ -11,7 +11,6 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ from tests.support import PROJECT, Bomb, Sum, alive, command_line, numbers, unti
 from trainer.__main__ import main
 from trainer.publishing.signing import make_keys
 
+pytestmark = pytest.mark.usefixtures("scoring_processes_end")
+
 IRIS = pd.DataFrame(
     {"sepal_length": [5.1, 5.9], "sepal_width": [3.5, 3.0], "petal_length": [1.4, 5.1], "petal_width": [0.2, 1.8]}
 )
@@ -39,15 +40,6 @@ IRIS = pd.DataFrame(
 def children() -> list[psutil.Process]:
     """The processes that score for this one."""
     return [child for child in psutil.Process().children() if "scoring" in command_line(child)]
-
-
-@pytest.fixture(autouse=True)
-def _processes_end() -> Iterator[None]:
-    yield
-    while _processes:
-        process = _processes.popitem()[1]._process
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture

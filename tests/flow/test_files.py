@@ -106,7 +106,7 @@ def test_rows_that_cannot_be_used_stay_empty_or_fail_a_strict_file(site: FileClu
     ("value", "code", "said"),
     [
         (estimators.ABORTS, "worker_crashed", "three times"),
-        pytest.param(estimators.NEVER_RETURNS, "timeout", "scoring took longer than 5 s", marks=pytest.mark.slow),
+        (estimators.NEVER_RETURNS, "timeout", "scoring took longer than 5 s"),
         pytest.param(
             estimators.EATS_MEMORY, "out_of_memory", "more memory than a scorer may have", marks=pytest.mark.slow
         ),

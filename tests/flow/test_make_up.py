@@ -201,7 +201,7 @@ def test_every_line_of_all_processes_is_json_if_that_is_asked_for(own_modelgate:
     until(lambda: "exited: worker" in own_modelgate.log, "the line of the process manager")
     own_modelgate.stop()
     events = [json.loads(line) for line in own_modelgate.log.splitlines()]
-    assert {event["service"] for event in events} == {"modelgate", "gateway", "worker", "trainer", "events"}
+    assert {event["service"] for event in events} == {"modelgate", "gateway", "worker", "trainer"}
     assert all(event.keys() >= {"time", "level", "logger", "message"} for event in events)
     assert [event["route"] for event in events if event.get("model") == "iris" and "route" in event]
 

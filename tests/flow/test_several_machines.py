@@ -158,7 +158,8 @@ def _routes_are_open(machines: Machines) -> Iterator[None]:
 
 
 class Callers:
-    """Ask all gateways for answers of the current version, until they are stopped."""
+    """Ask all gateways for answers of the current version, until they are stopped. They leave most of the processors to
+    the trainings, which are last in line."""
 
     def __init__(self, gateways: list[Gateway], body: Any) -> None:
         self.answers: Counter[str] = Counter()
@@ -168,7 +169,7 @@ class Callers:
             thread.start()
 
     def _ask(self, gateway: Gateway, body: Any) -> None:
-        while not self._stop.is_set():
+        while not self._stop.wait(0.05):
             answer = gateway.post("blobs", body, wait=60)
             job = answer.json()
             self.answers[f"{answer.status_code} {job.get('status')} {job.get('model', {}).get('version')}"] += 1
