@@ -73,10 +73,10 @@ class Crowd:
         for name in NAMES:
             write_version(cluster.models, name, Heavy(), numbers("a"), by_value=True)
 
-    def ask(self, model: str, value: float = 1.0, *, seconds: float = 60.0) -> Job:
+    def ask(self, model: str, value: float = 1.0) -> Job:
         self._number += 1
         ids = self.cluster.submit(model, [value], f"{model}-{self._number}-")
-        return self.cluster.ended(ids, seconds)[0]
+        return self.cluster.ended(ids)[0]
 
     def answered_by(self, model: str, times: int) -> Counter[int]:
         """Ask for one row after the other; return how many each process has scored."""
