@@ -65,7 +65,8 @@ class Crowd:
         self.gate = cluster.folder / "gate"
         Heavy.gate = str(self.gate)
         write_version(cluster.models, "tiny", Heavy.__new__(Heavy), numbers("a"), by_value=True)
-        self.worker = cluster.start(model_cache_mb=BUDGET_MB, predict_timeout=300).ready()
+        # On a busy machine a row takes 50 ms. The model would be slow, and one of the scorers would leave it.
+        self.worker = cluster.start(model_cache_mb=BUDGET_MB, predict_timeout=300, batch_ms=60_000).ready()
         self._number = 0
         while len(self.answered_by("tiny", 4)) < 2:
             pass
