@@ -65,8 +65,7 @@ class Crowd:
         self.gate = cluster.folder / "gate"
         Heavy.gate = str(self.gate)
         write_version(cluster.models, "tiny", Heavy.__new__(Heavy), numbers("a"), by_value=True)
-        # On a busy machine a row takes 50 ms. The model would be slow, and one of the scorers would leave it.
-        self.worker = cluster.start(model_cache_mb=BUDGET_MB, predict_timeout=300, batch_ms=60_000).ready()
+        self.worker = cluster.start(model_cache_mb=BUDGET_MB, predict_timeout=300).ready()
         self._number = 0
         while len(self.answered_by("tiny", 4)) < 2:
             pass
@@ -120,14 +119,22 @@ def test_a_model_has_one_home_while_its_scorer_is_idle(crowd: Crowd, cold: Itera
 
 
 def test_another_scorer_takes_over_when_the_home_is_busy(crowd: Crowd, cold: Iterator[str]) -> None:
-    name = next(cold)
-    crowd.ask(name)
-    (waiting,) = crowd.cluster.submit(name, [WAITS], "waiting")
-    crowd.cluster.running(waiting)
-    other = pid_of(crowd.ask(name))
-    crowd.gate.touch()
-    (waited,) = crowd.cluster.ended([waiting])
-    assert pid_of(waited) != other
+    def takes_over() -> bool:
+        name = next(cold)
+        crowd.ask(name)
+        (waiting,) = crowd.cluster.submit(name, [WAITS], f"waiting-{name}")
+        crowd.cluster.running(waiting)
+        (following,) = crowd.cluster.submit(name, [1.0], f"following-{name}")
+        opens = time.monotonic() + 1.0
+        while time.monotonic() < opens and not crowd.cluster.read(following)[0].status.final:
+            time.sleep(0.02)
+        crowd.gate.touch()
+        here, there = crowd.cluster.ended([waiting, following])
+        crowd.gate.unlink()
+        return pid_of(here) != pid_of(there)
+
+    # On a busy machine the other scorer may need a second. Then the model is slow, and left to its home.
+    until(takes_over, "another scorer takes over")
 
 
 def test_another_scorer_takes_over_when_the_home_is_dead(crowd: Crowd, cold: Iterator[str]) -> None:
