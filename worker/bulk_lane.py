@@ -36,8 +36,8 @@ Retrying = Callable[[Callable[[], T]], T | None]
 
 @dataclass
 class _Held:
-    """A task that this scorer owns. `done` of its rows are scored. `loaded`: the model is in memory. `taken`: Unix time
-    in ns."""
+    """A task that this scorer owns. `done` of its rows are scored. `loaded`: the model is in memory. `located`: it is
+    reported which rows the task scores. `taken`: Unix time in ns."""
 
     task: FileTask
     steps: Steps[Result]
