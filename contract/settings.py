@@ -316,6 +316,11 @@ class Settings:
         return self.state_dir / "shared" / "trainer.secret"
 
     @property
+    def environments_dir(self) -> Path:
+        """The folder with the environments of this machine."""
+        return self.state_dir / "environments"
+
+    @property
     def retention(self) -> Retention:
         """How long everything is kept that nobody deletes."""
         return Retention.of(self.result_ttl, self.keep_days)

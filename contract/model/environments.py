@@ -1,0 +1,30 @@
+"""Environments: the libraries that a version is served with. '' is today's, which this installation brings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+TODAY = ""
+"""The environment of versions whose manifests name none."""
+
+SUPPORT_ENDED: Mapping[str, str] = {
+    "sklearn-1.2": "2023-06-30",
+    "sklearn-1.3": "2024-01-18",
+    "sklearn-1.4": "2024-05-21",
+    "sklearn-1.5": "2024-12-09",
+    "sklearn-1.6": "2025-06-05",
+    "sklearn-1.7": "2025-12-10",
+    "sklearn-1.8": "2026-06-02",
+}
+"""The environments of older releases of scikit-learn, oldest first, each with the day on which the next release came
+out: scikit-learn supports the newest one only."""
+
+_RELEASE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?:[.a-z].*)?", re.ASCII)
+
+
+def environment_of(release: str) -> str | None:
+    """Return the name of the environment of a release of scikit-learn, such as `sklearn-1.2` for `1.2.2`, whether or
+    not it exists; None if that is no release."""
+    match = _RELEASE.fullmatch(release)
+    return f"sklearn-{match[1]}.{match[2]}" if match else None
