@@ -34,6 +34,7 @@ LOG_LEVELS = ("info", "debug", "warning", "error")
 
 SERVICES = "Settings of the services"
 SEVERAL_MACHINES = "Services on several machines"
+ENVIRONMENTS = "Environments of older releases"
 CONTAINERS = "Only docker compose"
 OWN_REDIS = "The Redis that `make up` and docker compose start"
 OPENTELEMETRY = "Read by OpenTelemetry"
@@ -193,6 +194,13 @@ class Settings:
     max_wait: int = _setting(60, "Longest wait for a result within one request, in seconds.")
     batch_ms: int = _setting(50, "Time that scoring one batch may take, in milliseconds.", least=1)
     predict_timeout: int = _setting(30, "Longest scoring of one job, in seconds; beyond, it fails.", least=1)
+    pool_idle: int = _setting(
+        600,
+        "Seconds without work after which the scorers of an environment other than today's end; the next job starts"
+        " them again.",
+        least=1,
+        section=ENVIRONMENTS,
+    )
     stop_grace: int = _setting(20, "Seconds a stopping process has to finish what it holds.", least=1)
     stop_delay: int = _setting(
         0,

@@ -17,8 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from contract.model.environments import TODAY
-from contract.model.repository import NAME
+from contract.model.environments import ENVIRONMENT, TODAY
 
 DESCRIPTION = "environment.json"
 """The file that describes a finished environment, in its folder; without it there is none."""
@@ -64,7 +63,7 @@ class Environments:
 
     def find(self, name: str) -> Environment | None:
         """Return the environment, or None if there is no finished one of this name."""
-        if not NAME.fullmatch(name):
+        if not ENVIRONMENT.fullmatch(name):
             return None
         return _read(self.folder.resolve() / name)
 

@@ -78,6 +78,11 @@ class ActivityTable:
             file.truncate(slots * _SLOT)
             return cls(os.dup(file.fileno()), slots)
 
+    def close(self) -> None:
+        """Give up this process's copy of the memory."""
+        self._memory.close()
+        os.close(self.descriptor)
+
     # Activities
 
     def begin(self, slot: int, subjects: Sequence[str], seconds: float) -> None:
@@ -98,6 +103,10 @@ class ActivityTable:
         if not deadline:
             return None
         return Activity(tuple(self._read(slot, _SUBJECTS).split("\n")), deadline, seconds)
+
+    def begun(self, slot: int) -> int:
+        """Return a number that changes with each activity of the process of `slot`."""
+        return self._revision(slot, _SUBJECTS)
 
     def busy_for(self, slot: int) -> float:
         """Return for how many seconds the process of `slot` has been at its activity; 0 if it is idle."""

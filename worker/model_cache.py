@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from modelgate_kernels import ModelKernel
 
 from contract.errors import ModelgateError
+from contract.model.environments import TODAY
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
+from runtime.environments import environment_here
 from scoring.artifacts import load
 from scoring.kernels import kernel_for
 from scoring.trust import Trust
@@ -62,6 +64,7 @@ class ModelLoader:
         self._repository = repository
         self._trust = trust
         self._sizes: dict[Version, int] = {}
+        self._environments: dict[Version, str] = {}
         self._measured: set[Version] = set()
         self._compared: dict[Version, bool] = {}
         """Whether the kernels of a version are equal, if that had to be found here."""
@@ -74,6 +77,16 @@ class ModelLoader:
         if (name, version) not in self._sizes:
             self._sizes[name, version] = self._repository.manifest(name, version).artifact.size
         return self._sizes[name, version]
+
+    def lives_here(self, name: str, version: int) -> bool:
+        """Return whether the version lives in the environment of this process. One that cannot be read counts as of
+        today's, whose workers say why."""
+        if (name, version) not in self._environments:
+            try:
+                self._environments[name, version] = self._repository.manifest(name, version).environment
+            except ModelgateError:
+                return environment_here() == TODAY
+        return self._environments[name, version] == environment_here()
 
     def load(self, name: str, version: int) -> Model:
         """Load the model. Raises `ModelgateError` if its manifest or artifact is unusable, and `MemoryError`."""

@@ -20,7 +20,14 @@ from runtime.backoff import Backoff
 from runtime.liveness import Silence
 from worker import memory
 from worker.activity import ActivityTable
-from worker.processes import PrintedLines, ScorerExit, ScorerProcess, TemplateProcess
+from worker.processes import (
+    THIS_INTERPRETER,
+    Interpreter,
+    PrintedLines,
+    ScorerExit,
+    ScorerProcess,
+    TemplateProcess,
+)
 
 log = logging.getLogger("worker")
 
@@ -60,8 +67,15 @@ _INCOMPLETE = 15.0
 class ProcessPool:
     """One template process, and a scorer process in each slot."""
 
-    def __init__(self, scorers: int, selector: selectors.BaseSelector, stuck_after: float = STUCK_AFTER) -> None:
+    def __init__(
+        self,
+        scorers: int,
+        selector: selectors.BaseSelector,
+        stuck_after: float = STUCK_AFTER,
+        interpreter: Interpreter = THIS_INTERPRETER,
+    ) -> None:
         """Registers its connections with `selector`, each with the function to call as data."""
+        self._interpreter = interpreter
         self.scorers: dict[int, ScorerProcess] = {}
         """Scorers by slot."""
         self.exits: list[ScorerExit] = []
@@ -112,11 +126,6 @@ class ProcessPool:
             self._replace_outdated_scorer(self._template)
             self._replace_fragmented_scorer()
 
-    def activate(self, scorer: ScorerProcess) -> None:
-        """Let a scorer take jobs, once it has its lease."""
-        scorer.registered = True
-        scorer.connection.send_start()
-
     def request_versions(self, versions: frozenset[str]) -> None:
         """Load these versions (`loan@3`) besides those that aliases name."""
         if versions != self._requested:
@@ -159,6 +168,10 @@ class ProcessPool:
         for slot, scorer in self.scorers.items():
             self._activities.set_skipped(slot, spared.at(scorer.inc))
 
+    def activity_counter(self) -> Sequence[int]:
+        """Return numbers that change with each activity of a process."""
+        return [*map(self._activities.begun, range(self._template_slot + 1))]
+
     def problems(self) -> list[str]:
         """Return what is wrong with the processes, in sentences. Any thread may call it."""
         since = self._incomplete_since
@@ -175,6 +188,11 @@ class ProcessPool:
             return self._template.generation is not None
         return sum(scorer.pid is not None for scorer in self.scorers.values()) == len(self._backoffs)
 
+    @property
+    def draining(self) -> bool:
+        """Whether it starts no more processes."""
+        return self._draining
+
     def drain(self) -> None:
         """Let the scorers finish their jobs and end, and start no more processes."""
         self._draining = True
@@ -184,10 +202,15 @@ class ProcessPool:
             elif not scorer.retiring:
                 scorer.retire()
 
-    def stop_template(self) -> None:
-        """Stop the template. Call it once there are no scorers."""
+    def close(self) -> None:
+        """Stop the template and give up what this pool has registered. Call it once there are no scorers."""
         if self._template:
+            self._selector.unregister(self._template)
             self._template.stop(grace=1)
+            self._template = None
+        self._selector.unregister(self._printed)
+        self._printed.close()
+        self._activities.close()
 
     # The template
 
@@ -202,7 +225,9 @@ class ProcessPool:
         self._activities.end(self._template_slot)
         self._template_silence, self._template_beats = Silence(), self._activities.beats(self._template_slot)
         try:
-            self._template = TemplateProcess(self._activities, self._blocked, self._printed.write_end)
+            self._template = TemplateProcess(
+                self._activities, self._blocked, self._printed.write_end, self._interpreter
+            )
         except OSError as error:
             log.warning("cannot start the template and tries again: %s", error)
             self._template_backoff.failed()

@@ -93,6 +93,16 @@ class ScorerConnection:
         self._ours.close()
 
 
+@dataclass(frozen=True)
+class Interpreter:
+    """The Python of an environment, and the variables with which it finds our code."""
+
+    path: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+THIS_INTERPRETER = Interpreter(sys.executable)
+
 STARTED_THREADS = 3
 """Exit code of a template that can no longer fork, because loading a model started threads."""
 
@@ -100,7 +110,13 @@ STARTED_THREADS = 3
 class TemplateProcess:
     """A template process. `fileno()` is readable when it has sent its state or has died."""
 
-    def __init__(self, activities: ActivityTable, blocked: Mapping[str, str], output: int | None = None) -> None:
+    def __init__(
+        self,
+        activities: ActivityTable,
+        blocked: Mapping[str, str],
+        output: int | None = None,
+        interpreter: Interpreter = THIS_INTERPRETER,
+    ) -> None:
         """`blocked` maps versions (`loan@3`) that the template must not load to the reason. `output`: the descriptor
         that gets what models print. Raises OSError."""
         self._control, theirs = socket.socketpair()
@@ -119,10 +135,10 @@ class TemplateProcess:
             descriptors = (theirs.fileno(), activities.descriptor)
             arguments = [*map(str, descriptors), str(activities.slots), json.dumps(blocked)]
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "worker.template", *arguments],
+                [interpreter.path, "-m", "worker.template", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                env={**os.environ, **ONE_THREAD},
+                env={**os.environ, **ONE_THREAD, **interpreter.variables},
                 pass_fds=descriptors,
             )
 
@@ -213,6 +229,11 @@ class ScorerProcess:
         if self.pid:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def activate(self) -> None:
+        """Let it take jobs, once it has its lease."""
+        self.registered = True
+        self.connection.send_start()
 
     def retire(self) -> None:
         """Ask it to finish its jobs and end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -23,8 +24,10 @@ from broker.metrics.counts import Counts
 from broker.metrics.table import PREDICT_SECONDS, UNUSUAL
 from broker.sides.file_tasks import FileTasks
 from broker.sides.scorer import Batch, BatchLimits, ScorerQueue
+from contract.model.environments import TODAY
 from contract.model.repository import Repository
 from contract.settings import MB, Settings
+from runtime.environments import environment_here
 from runtime.limits import limit_memory, prefer_for_oom_kill
 from runtime.outages import Outages
 from runtime.tracing import start_tracing
@@ -53,7 +56,7 @@ class _Stopped(Exception):
 
 @dataclass
 class Scorer:
-    """Processes one batch after the other.
+    """Processes one batch after the other, of versions that live in `environment`.
 
     It takes jobs of `models` (None: all), without the models that `skip` returns, and leaves those in `homes()` to
     other scorers (`BatchLimits`). A batch of a version that it `awaits` goes back. `ended` gets the end of each batch;
@@ -71,9 +74,10 @@ class Scorer:
     ended: Observer
     tidy: Callable[[], object]
     beat: Callable[[], None]
+    environment: str = TODAY
 
     def __post_init__(self) -> None:
-        self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self.models)
+        self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self.models, environment=self.environment)
         self._limits_key: tuple[int, frozenset[str], Mapping[str, str]] = (0, frozenset(), {})
         self._outages = Outages("a scorer", log)
         self._stopping = False
@@ -117,9 +121,7 @@ class Scorer:
         if now != self._limits_key:
             self._limits_key = now
             rows = dict(self.pace.rows)
-            self._limits = BatchLimits(
-                rows=1, jobs=MAX_JOBS, model_rows=rows, models=self.models, skip=now[1], homes=now[2]
-            )
+            self._limits = dataclasses.replace(self._limits, model_rows=rows, skip=now[1], homes=now[2])
         return self.queue.take(self._limits)
 
     def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
@@ -154,11 +156,12 @@ def run_scorer(
     warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
     pace, models = Pace(settings.batch_ms), frozenset(settings.worker_models) or None
     slow_models = SlowModels(activities, slot, pace, lambda: settings.worker_models or repository.names())
-    affinity = ModelAffinity(activities, slot, settings.workers, inc)
+    scorers = activities.slots - 1
+    affinity = ModelAffinity(activities, slot, scorers, inc)
     use = ModelUse(activities, slot)
 
     def budget() -> int:
-        left = max(0, settings.model_cache_mb * MB - activities.shared_size(settings.workers)) // settings.workers
+        left = max(0, settings.model_cache_mb * MB - activities.shared_size(scorers)) // scorers
         return min(left, settings.scorer_memory_mb * MB // 2) if settings.scorer_memory_mb else left
 
     counts = Counts()
@@ -203,7 +206,7 @@ def run_scorer(
     ends = EndObservers([log_end, count, *([JobSpans(tracer).record] if tracer else [])])
     awaited = AwaitedVersions(repository, mirrored=bool(settings.models_url))
     lane = BulkLane(
-        FileTasks(connection, inc, outbox),
+        FileTasks(connection, inc, outbox, environment_here()),
         FileWork(spool_of(settings), inc, cache.get),
         models=models,
         skip=lambda: {*slow_models.skipped(), *awaited.models(), *affinity.find(cache)},
@@ -226,6 +229,7 @@ def run_scorer(
         ends.ended,
         tidy,
         functools.partial(activities.beat, slot),
+        environment_here(),
     )
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
     # A process that a model forks has to end on SIGTERM as usual.

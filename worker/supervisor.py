@@ -1,4 +1,4 @@
-"""The supervisor: renews the leases of its scorers, gives back the jobs of dead ones, and maintains the queues.
+"""The supervisor: runs the pools of one worker and renews their leases, and maintains the queues.
 
 It unpickles nothing and imports neither numpy nor scikit-learn, so no model can harm it.
 """
@@ -6,13 +6,11 @@ It unpickles nothing and imports neither numpy nor scikit-learn, so no model can
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 import selectors
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,75 +18,40 @@ from broker.link.connection import connect
 from broker.link.outbox import Outbox
 from broker.link.scripts import Step
 from broker.metrics.counts import Counts
-from broker.records.job_kinds import PREDICTION
-from broker.records.lease_groups import SCORERS
 from broker.sides.gateway.room import RoomMaker
-from broker.sides.supervisor import LEASE, Leases, incarnation
-from broker.state.load_status import LoadStatusPublisher, memory_key
+from broker.sides.supervisor import LEASE, Leases
+from broker.state.load_status import LoadRequests
+from broker.state.pools import PoolWork
 from broker.state.presence import StuckProcesses
+from contract.model.environments import TODAY
 from contract.settings import Settings
+from runtime.environments import Environments, environment_here
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
 from runtime.outages import Duties, repeat_in_thread
 from storage.spool.places import spool_of
 from worker.file_sweep import sweep_files
-from worker.process_pool import STUCK_AFTER, ProcessPool
-from worker.processes import ScorerExit
-
-_MISSED_RENEWALS = 0.2
-"""Part of a lease after which a worker that has not renewed is dead. Workers renew after a tenth."""
-
-
-class Identity:
-    """Claims the name of a worker, or a variation of it while another worker uses it."""
-
-    def __init__(self, leases: Leases, wanted: str, lease: float) -> None:
-        """`wanted` is the preferred name, `lease` in seconds."""
-        self._leases = leases
-        self._wanted = re.sub(r"[^A-Za-z0-9_.-]", "_", wanted) or "worker"
-        self._longest_left = lease * (1 - _MISSED_RENEWALS)
-        self._left: dict[str, float] = {}
-        self.name: str | None = None
-        """The claimed name; None until `claim` has succeeded."""
-
-    def claim(self) -> list[str]:
-        """Try to claim the name. Call it again until there is a `name`. Returns its former incarnations, whose jobs
-        have to be given back.
-
-        A lease that is renewed between two calls means that another worker uses the name, so this one takes a
-        variation. Raises `redis.exceptions.RedisError`.
-        """
-        left = self._leases.remaining(self._wanted)
-        if any(seconds > self._left.get(inc, seconds) for inc, seconds in left.items()):
-            self.name = f"{self._wanted}.{secrets.token_hex(2)}"
-            return []
-        if all(seconds <= self._longest_left for seconds in left.values()):
-            self.name = self._wanted
-            return list(left)
-        self._left = left
-        return []
-
+from worker.pool import Pool, PoolOptions
+from worker.process_pool import STUCK_AFTER
+from worker.processes import Interpreter, ScorerProcess
 
 log = logging.getLogger("worker")
 
 _TICK = 0.1
 """Seconds after which the loop runs when nothing happens."""
 
-_LONG = 1.0
-"""Seconds of one step of a job after which its model counts as slow."""
-
-_MEMORY_TTL = 10
-"""Seconds after which the memory of a dead worker is forgotten."""
-
 _SWEEP_EVERY = 10.0
 """Seconds between two looks for files that nobody needs."""
+
+_ENVIRONMENTS_EVERY = 2.0
+"""Seconds between two looks for environments that the operator has made or removed."""
 
 _LOOP_TIMEOUT = 120.0
 """Seconds that one turn of the loop may take: more than Redis can delay it."""
 
 
 class Supervisor:
-    """Runs one worker: its processes, their leases and their jobs."""
+    """Runs one worker: its pools, their leases and their jobs."""
 
     def __init__(
         self,
@@ -103,28 +66,31 @@ class Supervisor:
         `stuck_after`, the time without progress after which an idle process is restarted, are in seconds."""
         self._settings = settings
         self._health_socket = health_socket
-        self._host = socket.gethostname()
-        self._queues = PREDICTION.queues(settings.worker_models or None)
         # It has to notice that Redis hangs well before its leases end.
         connection = connect(settings.redis_url, socket_timeout=2, resends=1, check=False)
         self._leases = Leases(connection, lease=lease)
-        self._load_status = LoadStatusPublisher(connection, ttl=0.3 * lease)
-        self._identity = Identity(self._leases, name, lease)
+        self._requests = LoadRequests(connection)
+        self._work = PoolWork(connection)
         self._selector = selectors.DefaultSelector()
-        self._pool = ProcessPool(settings.workers, self._selector, stuck_after)
+        self._options = PoolOptions(settings, connection, self._leases, self._selector, name, lease, stuck_after)
+        here = environment_here()
+        self._pools = [Pool(self._options, here, settings.workers)]
+        self._environments = Environments(settings.environments_dir) if here == TODAY else None
         self._counts = Counts()
         self._outbox = Outbox(connection)
         self._outbox.add_source(self._counted)
-        self._outbox.add_source(StuckProcesses(self._stuck).steps)
+        self._outbox.add_source(StuckProcesses(lambda: [name for pool in self._pools for name in pool.stuck()]).steps)
         self._stop_by: float | None = None
         self._duties = Duties("the supervisor", log)
-        self._duties.add(0, self._claim_name)
-        self._duties.add(0, self._register)
-        self._duties.add(0, self._give_back)
+        self._duties.add(0, lambda: self._each(Pool.claim_name))
+        self._duties.add(0, lambda: self._each(Pool.register))
+        self._duties.add(0, lambda: self._each(Pool.give_back))
+        self._duties.add(_TICK, self._wake)
         self._duties.add(_TICK, self._warm_up)
+        self._duties.add(_ENVIRONMENTS_EVERY, self._find_pools)
         self._duties.add(lease / 10, self._renew)
         self._duties.add(lease / 5, self._reap)
-        self._duties.add(1, self._spare)
+        self._duties.add(1, lambda: self._each(Pool.spare))
         self._duties.add(1, self._leases.expire)
         self._duties.add(1, RoomMaker(connection).make)
         self._duties.add(_TICK, self._leases.reconcile_in_parts)
@@ -135,33 +101,56 @@ class Supervisor:
         self._listen_to_signals()
         watchdog = Watchdog(_LOOP_TIMEOUT)
         if self._health_socket:
-            serve_health(self._health_socket, lambda: watchdog.problems() + self._pool.problems())
+            serve_health(self._health_socket, lambda: watchdog.problems() + self._problems())
         # In a thread: a store that is away may delay it for longer than leases last.
         sweep = partial(sweep_files, connect(self._settings.redis_url, check=False), spool_of(self._settings))
         repeat_in_thread("files", sweep, _SWEEP_EVERY, log)
         while not self._done():
             watchdog.beat()
-            self._pool.maintain(self._new_incarnation if self._identity.name else None)
+            self._each(partial(Pool.maintain, stopping=self._stop_by is not None))
             self._duties.run_due()
             for key, _ in self._selector.select(_TICK):
                 key.data()
-        self._pool.stop_template()
+        self._each(Pool.close)
 
-    def _stuck(self) -> list[str]:
-        return [f"{process} of the worker {self._identity.name!r}" for process in self._pool.stuck]
+    def _each(self, call: Callable[[Pool], object]) -> None:
+        for pool in self._pools:
+            call(pool)
+
+    def _scorers(self) -> list[ScorerProcess]:
+        return [scorer for pool in self._pools for scorer in pool.scorers]
+
+    def _problems(self) -> list[str]:
+        return [problem for pool in list(self._pools) for problem in pool.problems()]
 
     def _counted(self) -> Sequence[Step]:
-        """Return the steps that report the loads of the template, and the memory of models."""
-        for model, seconds, worked in self._pool.take_loads():
-            self._counts.add_load(model, seconds, worked=worked)
-        steps: list[Step] = [*self._counts.steps()]
-        if name := self._identity.name:
-            shared, private = self._pool.model_bytes()
-            steps.append(("SET", memory_key(name), f"{shared} {private}", "EX", _MEMORY_TTL))
-        return steps
+        """Return the steps that report the loads of the templates, and the memory of models."""
+        steps = [step for pool in self._pools for step in pool.report(self._counts)]
+        return [*self._counts.steps(), *steps]
 
-    def _new_incarnation(self, slot: int) -> str:
-        return incarnation(self._identity.name or "", slot)
+    # Pools
+
+    def _find_pools(self) -> None:
+        """Have a pool for each environment of this machine, and none for one that has changed or is gone."""
+        if self._environments is None or self._stop_by is not None:
+            return
+        found = {name: self._environments.find(name) for name in self._environments.names()}
+        for pool in self._pools[1:]:
+            pool.retired = pool.retired or pool.environment != found.get(pool.name)
+            if pool.retired and pool.asleep:
+                pool.withdraw()
+                self._pools.remove(pool)
+        for name in found.keys() - {pool.name for pool in self._pools}:
+            if environment := found[name]:
+                interpreter = Interpreter(str(environment.interpreter), self._environments.variables())
+                self._pools.append(Pool(self._options, name, 1, interpreter, environment))
+                log.info("serving versions that live in the environment %s, too", name)
+
+    def _wake(self) -> None:
+        asleep = {pool.name: pool for pool in self._pools if pool.asleep}
+        if asleep and self._stop_by is None:
+            for name in self._work.waits_for(asleep.keys()):
+                asleep[name].wake()
 
     # Stopping
 
@@ -184,64 +173,29 @@ class Supervisor:
     def _done(self) -> bool:
         if self._stop_by is None:
             return False
-        self._pool.drain()
         late = time.monotonic() - self._stop_by
+        scorers = self._scorers()
         if late > 0:
-            for scorer in self._pool.scorers.values():
+            for scorer in scorers:
                 scorer.kill()
-        return not self._pool.scorers and (not self._pool.exits or late > 0.5)
+        return not scorers and (late > 0.5 or all(pool.ended for pool in self._pools))
 
     # Redis
 
-    def _claim_name(self) -> None:
-        if self._identity.name is None:
-            self._pool.exits += [ScorerExit(inc, None) for inc in self._identity.claim()]
-
-    def _register(self) -> None:
-        for scorer in self._pool.scorers.values():
-            if scorer.pid and not scorer.registered:
-                self._leases.register(scorer.inc, host=self._host, pid=scorer.pid, queues=self._queues)
-                self._pool.activate(scorer)
-
-    def _give_back(self) -> None:
-        while self._pool.exits:
-            exited = self._pool.exits[0]
-            jobs = self._leases.give_back(exited.inc, exited.scored, exited.failure)
-            del self._pool.exits[0]
-            _log_given_back(exited, jobs)
-
     def _renew(self) -> None:
-        alive = {scorer.inc: scorer for scorer in self._pool.scorers.values() if scorer.registered}
+        alive = {scorer.inc: scorer for scorer in self._scorers() if scorer.registered}
         for inc in self._leases.renew(list(alive)):
             log.warning("scorer %s lost its lease and is restarted", inc)
             alive[inc].kill()
 
-    def _spare(self) -> None:
-        self._pool.spare(self._leases.spare(self._queues, self._pool.slow_models(), self._pool.running_for(_LONG)))
-
     def _warm_up(self) -> None:
-        """Load the versions that the trainer requests before it moves an alias, and report which are loaded.
-
-        A report is due even while nothing is loaded, or the trainer would not wait for this worker.
-        """
-        name = self._identity.name
-        if name is None:
-            return
         if self._stop_by is not None:
-            self._load_status.withdraw(name)
+            self._each(Pool.withdraw)
             return
-        self._pool.request_versions(self._load_status.requested())
-        self._load_status.publish(name, self._pool.load_status(self._settings.worker_models or None))
+        requested = self._requests.read()
+        for pool in self._pools:
+            pool.warm_up(requested.get(pool.name, ()))
 
     def _reap(self) -> None:
         for inc in self._leases.reap():
             log.warning("%s has lost its lease; its jobs are queued again", inc)
-
-
-def _log_given_back(exited: ScorerExit, jobs: Mapping[str, str]) -> None:
-    """Log what became of the jobs that a dead scorer held, by id."""
-    if queued := sum(became == "queued" for became in jobs.values()):
-        log.info("%d jobs of scorer %s are queued again", queued, exited.inc)
-    failure = exited.failure if exited.failure and len(exited.scored or ()) == 1 else SCORERS.crashed
-    for job_id in (job_id for job_id, became in jobs.items() if became == "failed"):
-        log.warning("a job failed: %s: %s", failure.code, failure.message, extra={"job_id": job_id})

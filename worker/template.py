@@ -195,14 +195,18 @@ class Template:
         only = self._settings.worker_models
         aliases = {name: self._repository.aliases(name) for name in only or self._repository.names()}
         current = {name: versions[CURRENT] for name, versions in aliases.items() if CURRENT in versions}
+        current = {name: version for name, version in current.items() if self._loader.lives_here(name, version)}
         sizes = {name: self._size((name, version)) for name, version in current.items()}
         chosen = self._sharing.choose(sizes, {name for name, _ in self._models}, self._use)
         requested = [version for version in self._requested if not only or version[0] in only]
         named = [(name, current[name]) for name in chosen]
         needed = {*requested, *named}
         names = chosen if self._sharing.crowded else aliases
-        others = dict.fromkeys((name, version) for name in names for version in aliases[name].values())
-        return requested, named, [version for version in others if version not in needed]
+        others: Collection[Version] = dict.fromkeys(
+            (name, version) for name in names for version in aliases[name].values()
+        )
+        others = [version for version in others if version not in needed and self._loader.lives_here(*version)]
+        return requested, named, others
 
     def _use(self) -> Mapping[str, float]:
         """Return how many jobs of each model all scorers have scored lately."""

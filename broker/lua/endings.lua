@@ -153,7 +153,7 @@ local function end_task(task, status, members)
   call('HSET', file.key, 'stage', stage, 'tasks', stage == 'score' and result.tasks or 1, 'next_task', 0,
     'tasks_done', 0)
   if stage == 'score' then call('HSET', file.key, 'rows_total', result.rows) end
-  join_lane(file.id)
+  join_lane(file.id, file.q)
 end
 
 -- Keeps the record of the request (broker/lua/earlier.lua) as long as the job. A repository command that was withdrawn
@@ -255,9 +255,10 @@ local function requeue(job)
   if job.deadline then call('ZADD', kind_of(job.q).deadlines, job.deadline, job.id) end
   if not kind_of(job.q).task then return end
   local file, reported = file_of(job), whole(fields_of(job.id, 'reported')[1]) or 0
-  if call('EXISTS', 'rq:job:' .. file) == 1 then call('HINCRBY', 'rq:job:' .. file, 'rows_done', 0 - reported) end
+  local q = fields_of(file, 'origin')[1]
+  if q then call('HINCRBY', 'rq:job:' .. file, 'rows_done', 0 - reported) end
   call('HDEL', job.key, 'reported')
-  join_lane(file)
+  join_lane(file, q or '')
 end
 
 -- A failure whose message begins with the rows that a task was scoring, if it has said which, or is a plan.

@@ -8,7 +8,7 @@
 -- ARGV: q, id, ms after which it expires unless it has begun (or ''), its owner (or ''), most jobs of the owner that may
 --   wait in q (or ''; files and kinds with running_count: wait or run), then fields and values of rq:job:<id>, as RQ makes them.
 -- Returns syncing(), and 1 (accepted, now or before: repeating is harmless), 0 (the owner has reached its limit of
---   jobs), or what `earlier` answers for a job with the field `idempotency`. The error OOM if Redis is full and the
+--   jobs), 'no_worker' (none serves its pool), or what `earlier` answers for a job with the field `idempotency`. The error OOM if Redis is full and the
 --   hour's bytes are spent.
 local SPARE, HOUR = 8388608, 3600
 local EACH, EACH_LOG = 16384, 262144 -- bytes that a job may write later: its outcome, and its log
@@ -29,7 +29,14 @@ end
 -- Whether the owner has as many jobs as it may have.
 local function limit_reached()
   local list, wip = 'rq:queue:' .. q, 'rq:wip:' .. q
-  if kind_of(q).staged then return call('LLEN', list) + call('ZCARD', wip) >= most end
+  if kind_of(q).staged then
+    local count, before, after = 0, string.match(q, '^([^:]*:[^:~]*)[^:]*(.*)')
+    for _, pool in ipairs(pools()) do
+      local own = before .. pool .. after
+      count = count + call('LLEN', 'rq:queue:' .. own) + call('ZCARD', 'rq:wip:' .. own)
+    end
+    return count >= most
+  end
   local ids = call('LRANGE', list, 0, -1)
   for _, entry in ipairs(kind_of(q).running_count and call('ZRANGE', wip, 0, -1) or {}) do
     ids[#ids + 1] = string.match(entry, '^[^:]*')
@@ -48,6 +55,7 @@ for i = FIRST, #ARGV, 2 do
 end
 local known = idempotency and earlier(id, idempotency)
 if known then return { syncing(), known } end
+if not pool_lives(pool_of(q)) then return { syncing(), 'no_worker' } end
 if most and limit_reached() then return { syncing(), 0 } end
 local stored = redis.pcall('HSET', key, unpack(ARGV, FIRST))
 if type(stored) == 'table' then -- an error
@@ -65,5 +73,5 @@ end
 call('RPUSH', 'rq:queue:' .. q, id)
 call('SADD', 'rq:queues', 'rq:queue:' .. q)
 settle(q, 0)
-if kind_of(q).staged then join_lane(id) end
+if kind_of(q).staged then join_lane(id, q) end
 return { syncing(), 1 }

@@ -3,7 +3,8 @@
 -- (broker/records/job_kinds.py); the ages KEEP_… are those of contract/retention.py.
 --
 -- Keys. q is a queue, such as `predict:<model>`, `predict:<model>:<owner>` or `training`; base is the queue that takes
--- turns for it, `predict:<model>`; inc is the incarnation of a scorer or trainer.
+-- turns for it, `predict:<model>`; inc is the incarnation of a scorer or trainer. pool, '' for versions that live in
+-- today's environment, is `~<environment>` for others, whose queues are `predict:<model>~<environment>[:<owner>]`.
 --   rq:job:<id>  HASH, RQ's fields and: rows, version, deaths, deadline (ms), echo (JSON), reply (channels), signature
 --                (of a trainer's job: broker/access/signatures.py), progress (JSON), log_start (bytes that the log has lost at
 --                its start). `worker_name` is the incarnation that owns a started job, or ended it. An ended job keeps
@@ -11,8 +12,9 @@
 --   rq:queue:<q>  LIST of ids         rq:wip:<q>  ZSET "id:inc" -> +inf
 --   mg:ended|fetched|delivered:<status>:<q>  ZSET id -> when it ended (s, unique to the microsecond)
 --   rq:canceled:<q>  ZSET of the ids of jobs that stock RQ has cancelled, until RECONCILE ends them
---   rq:worker:<inc>  HASH             mg:ready  ZSET base -> turn           mg:turn  INT
---   mg:bell, mg:bell:<base>, mg:bell:scorer:<worker>-<slot>  LIST            mg:rows  HASH q -> rows waiting
+--   rq:worker:<inc>  HASH             mg:ready<pool>  ZSET base -> turn     mg:turn  INT
+--   mg:bell<pool>, mg:bell:<base>, mg:bell:scorer:<worker>-<slot>  LIST      mg:rows  HASH q -> rows waiting
+--   mg:pools  SET of pools that have had jobs                                mg:pool<pool>  STRING, while a worker serves it
 --   mg:owners:<base>  ZSET q -> virtual start time of its next job, in rows: the owners' queues with jobs (ADR 44)
 --   mg:served:<base>  ZSET q -> virtual time at which an empty queue left off, in rows; '' -> the virtual time;
 --                '+': several owners have had jobs at once
@@ -22,7 +24,7 @@
 --   mg:timeouts  ZSET model -> ms until which its last time-out
 --                counts                mg:timeouts:<model>  ZSET hash of rows, '2:' .. hash for a second time -> ms likewise
 --   mg:incs, mg:trainers  SET of inc  mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
---   mg:lane  ZSET file -> turn, of the files that have a task to hand out    mg:bell:lane  LIST
+--   mg:lane  ZSET file -> turn, of the files that have a task to hand out    mg:bell:lane<pool>  LIST
 --   mg:held:files  ZSET file -> 1: those that run; `files` is the holder of each
 --   rq:queue:file-task:<file>, rq:wip:file-task:<file>  tasks that were given back, and running ones (ADR 49)
 --   mg:gateways  ZSET gateway -> ms of its last report
@@ -101,7 +103,7 @@ local function serves(queues, q)
   local listed, _, base = ',' .. queues .. ',', kind_of(q)
   if string.find(listed, ',' .. base .. ',', 1, true) then return true end
   local prefix = string.match(q, '^[^:]*:')
-  return prefix and string.find(listed, ',' .. prefix .. '*,', 1, true) and true or false
+  return prefix and string.find(listed, ',' .. prefix .. '*' .. pool_of(q) .. ',', 1, true) and true or false
 end
 
 -- The entry of mg:served that says that several owners have had jobs at once, until no job waits for the model.
@@ -131,10 +133,25 @@ local function share(base, q, has_jobs)
   return true
 end
 
--- Gives a file that has a task to hand out the last place in the bulk lane, unless it has one.
-local function join_lane(file)
+-- Gives a file of the queue q that has a task to hand out the last place in the bulk lane, unless it has one.
+local function join_lane(file, q)
   if not call('ZSCORE', 'mg:lane', file) then call('ZADD', 'mg:lane', call('INCR', 'mg:turn'), file) end
-  ring('mg:bell:lane')
+  ring('mg:bell:lane' .. pool_of(q))
+end
+
+-- The pools in which a model may have queues: that of today's environment, '', and those that have ever had jobs.
+local function pools()
+  local names = call('SMEMBERS', 'mg:pools')
+  names[#names + 1] = ''
+  return names
+end
+
+-- Whether a worker is alive that serves the pool; jobs for that of today's environment wait for one. Notes the pool.
+local function pool_lives(pool)
+  if pool == '' then return true end
+  if call('EXISTS', 'mg:pool' .. pool) == 0 then return false end
+  call('SADD', 'mg:pools', pool)
+  return true
 end
 
 -- Updates ready, owners, rows and bells after the list of q has changed, and its rows by `rows`. `alone`: the caller
@@ -142,20 +159,22 @@ end
 local function settle(q, rows, alone)
   local kind, base = kind_of(q)
   if kind.staged then return false end -- its files are in the bulk lane
+  local pool = pool_of(q)
+  local all, bell = 'mg:ready' .. pool, 'mg:bell' .. pool
   if call('EXISTS', 'rq:queue:' .. q) == 0 then
     call('HDEL', 'mg:rows', q)
     local shared = kind.batched and not alone and (q ~= base or call('EXISTS', 'mg:owners:' .. base) == 1)
     if shared and share(base, q, false) then return true end
-    call('ZREM', 'mg:ready', base)
+    call('ZREM', all, base)
     call('DEL', 'mg:bell:' .. base, 'mg:served:' .. base)
-    if call('EXISTS', 'mg:ready') == 0 then call('DEL', 'mg:bell') end
+    if call('EXISTS', all) == 0 then call('DEL', bell) end
     return false
   end
   if kind.batched then -- scorers choose among these queues
     if rows ~= 0 then call('HINCRBY', 'mg:rows', q, rows) end
     if q ~= base then share(base, q, true) end
-    if not call('ZSCORE', 'mg:ready', base) then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), base) end
-    ring('mg:bell')
+    if not call('ZSCORE', all, base) then call('ZADD', all, call('INCR', 'mg:turn'), base) end
+    ring(bell)
   end
   ring('mg:bell:' .. base)
   return true

@@ -48,7 +48,7 @@ local function check_waiting()
     local f = fields_of(id, 'status', 'rows', 'started_at')
     if f[1] == 'queued' then
       if f[3] then revive(id, q) end
-      if kind.staged then join_lane(id) end
+      if kind.staged then join_lane(id, q) end
       rows = rows + (tonumber(f[2] or '') or 0)
       kept = kept + 1
     else

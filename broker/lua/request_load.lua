@@ -1,7 +1,7 @@
 -- REQUEST_LOAD: asks the workers to load a version, and to keep it for the given time.
 --
--- Writes mg:wanted (ZSET "model@version" -> ms), which expires with its last entry.
--- ARGV: model@version, ms.
+-- Writes mg:wanted (ZSET "model@version<pool>" -> ms), which expires with its last entry.
+-- ARGV: model@version<pool>, ms.
 -- Returns 1.
 allow_when_full()
 call('ZREMRANGEBYSCORE', 'mg:wanted', '-inf', now_ms())

@@ -1,6 +1,6 @@
 -- SUBMIT: jobs of one key enter the queue of their model and owner, unless it is full or a limit of the key is reached.
 --
--- Reads mg:timeouts:<model>. Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines, mg:rate:<key>:<model>,
+-- Reads mg:timeouts:<model>, mg:pool<pool>. Writes mg:pools, rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines, mg:rate:<key>:<model>,
 -- mg:idempotency:<owner>:<hash>; mg:rows, mg:ready, mg:owners:<base>, mg:turn and the bells.
 -- ARGV: q, model, timeout (s), result TTL (s), most rows that may wait for the model, most rows that an owner may have
 --   waiting for each row that is free (its first row only needs a free one); the id of the key, and its limits ('' for
@@ -9,8 +9,8 @@
 --   ms after which it expires unless it has started (or ''), the ids of its request (or ''), further fields of
 --   rq:job:<id> (a JSON object of texts, or '').
 -- Returns syncing(), and for each job 1 (accepted, now or before: repeating is harmless), what `earlier` answers for one
---   with the field `idempotency`, or what refuses it: 'timed_out' (its rows have, twice), or the limit 'queue',
---   'rows_waiting', 'jobs_in_flight' or 'rows_per_second'. If the key has a limit of rows a second, each of these is in
+--   with the field `idempotency`, or what refuses it: 'no_worker' (none serves its pool), 'timed_out' (its rows
+--   have, twice), or the limit 'queue', 'rows_waiting', 'jobs_in_flight' or 'rows_per_second'. If the key has a limit of rows a second, each of these is in
 --   a list with: rows that may be sent now, µs until the rows of a whole second may, µs until this job may.
 -- A full Redis refuses it: its first write is an HSET.
 local SECOND = 1000000
@@ -22,12 +22,21 @@ local rate_key = 'mg:rate:' .. ARGV[7] .. ':' .. model
 local timed_out = call('EXISTS', 'mg:timeouts:' .. model) == 1
 local answers, ids, added, charged = {}, {}, 0, false
 
-local mine, others = tonumber(call('HGET', 'mg:rows', q) or '0'), 0
-for _, one in ipairs(call('ZRANGE', 'mg:owners:' .. base, 0, -1)) do
-  if one ~= q and one ~= base then others = others + tonumber(call('HGET', 'mg:rows', one) or '0') end
+local no_worker = not pool_lives(pool_of(q))
+
+-- Rows that wait for the model and jobs in flight, of this owner and of the others, in all pools.
+local mine, others, in_flight = 0, 0, 0
+local function rows_of(queue) return tonumber(call('HGET', 'mg:rows', queue) or '0') end
+for _, pool in ipairs(pools()) do
+  local pool_base = string.match(base, '^[^:]*:') .. model .. pool
+  local own = pool_base .. string.sub(q, #base + 1)
+  mine = mine + rows_of(own)
+  for _, one in ipairs(call('ZRANGE', 'mg:owners:' .. pool_base, 0, -1)) do
+    if one ~= own and one ~= pool_base then others = others + rows_of(one) end
+  end
+  if own ~= pool_base then others = others + rows_of(pool_base) end
+  if most_in_flight then in_flight = in_flight + call('LLEN', 'rq:queue:' .. own) + call('ZCARD', 'rq:wip:' .. own) end
 end
-if q ~= base then others = others + tonumber(call('HGET', 'mg:rows', base) or '0') end
-local in_flight = most_in_flight and call('LLEN', 'rq:queue:' .. q) + call('ZCARD', 'rq:wip:' .. q)
 
 -- µs by which the rows sent are ahead of the rate: the theoretical arrival time of the generic cell rate algorithm
 -- (ITU-T I.371), less the time of this script.
@@ -52,6 +61,8 @@ for at = FIRST, #ARGV, EACH do
     answer = 1
   elseif known then
     answer = known
+  elseif no_worker then
+    answer = 'no_worker'
   elseif timed_out and took_too_long(ARGV[at + 3], ARGV[at + 4]) then
     answer = 'timed_out'
   elseif left < 0 or q ~= base and waiting > math.max(1, per_free * left) then

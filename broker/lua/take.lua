@@ -6,12 +6,14 @@
 -- keys of EXPIRE.
 -- ARGV: inc, most jobs, most rows; then of bases: most rows for some (' predict:loan=12 predict:iris=400 '), those to
 --   choose from (' predict:loan predict:iris ', or '' for all), those to skip (' predict:slow ', or ''), those whose
---   model another scorer has in memory (' predict:tree=w-1 ', or ''); µs that their jobs wait for that scorer.
+--   model another scorer has in memory (' predict:tree=w-1 ', or ''); µs that their jobs wait for that scorer; the
+--   pool of the scorer.
 -- Returns {queue, version, what ended the batch, id, data, ids of the request (or ''), id, …}, or {} if no job waits; the
 -- error FENCED without a lease. A batch that it owns already is returned again: the reply was lost.
 local MOST_QUEUES = 100 -- of owners that share a batch
 local PART = 8 -- of a batch that is left while owners share a model: one that comes waits for the batches that run
-local inc, most_jobs, most_rows, row_limits, only, skip, homes, patience = unpack(ARGV)
+local inc, most_jobs, most_rows, row_limits, only, skip, homes, patience, pool = unpack(ARGV)
+local ready, common = 'mg:ready' .. pool, 'mg:bell' .. pool
 local held = 'mg:held:' .. inc
 most_jobs = tonumber(most_jobs)
 allow_when_full()
@@ -50,13 +52,13 @@ end
 local function pass_on()
   local all = only == '' and skip == ''
   if all and homes == '' then
-    if call('EXISTS', 'mg:ready') == 1 then ring('mg:bell') end
+    if call('EXISTS', ready) == 1 then ring(common) end
     return
   end
   local rung = {}
-  for _, q in ipairs(call('ZRANGE', 'mg:ready', 0, -1)) do
+  for _, q in ipairs(call('ZRANGE', ready, 0, -1)) do
     local place = all and home(q)
-    local bell = place and 'mg:bell:scorer:' .. place or all and 'mg:bell' or 'mg:bell:' .. q
+    local bell = place and 'mg:bell:scorer:' .. place or all and common or 'mg:bell:' .. q
     if eligible(q) and not rung[bell] then
       ring(bell)
       if place then call('EXPIRE', bell, 60) end -- a worker may never come back
@@ -165,18 +167,18 @@ local function take_from(base)
   end
   if not taken then return {} end
   batch[3] = left or (more and 'jobs' or 'empty')
-  if more then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), base) end
+  if more then call('ZADD', ready, call('INCR', 'mg:turn'), base) end
   return batch
 end
 
 -- Takes from the first queue whose turn it is, of those that are `wanted`.
 local function take_first(wanted)
-  for _, q in ipairs(call('ZRANGE', 'mg:ready', 0, -1)) do
+  for _, q in ipairs(call('ZRANGE', ready, 0, -1)) do
     if eligible(q) and wanted(q) then
       local answer, looks = {}, 0
       repeat
         answer, looks = take_from(q), looks + 1
-      until #answer > 0 or looks == 16 or not call('ZSCORE', 'mg:ready', q)
+      until #answer > 0 or looks == 16 or not call('ZSCORE', ready, q)
       if #answer > 0 then return answer end
     end
   end

@@ -4,11 +4,12 @@
 -- Reads mg:lease:<inc>. Writes mg:lane, mg:turn, mg:bell:lane, rq:job:<task>, rq:job:<file>, rq:queue:file-task:<file>,
 -- rq:wip:file-task:<file>, mg:held:<inc>, rq:worker:<inc>; for a file that starts rq:queue:<q>, rq:wip:<q>,
 -- mg:held:files and the deadlines; for one past its deadline also the keys of EXPIRE.
--- ARGV: inc, the models to choose from (' loan iris ', or '' for all), those to skip (' slow ', or '').
+-- ARGV: inc, the models to choose from (' loan iris ', or '' for all), those to skip (' slow ', or ''), the
+--   pool of the scorer.
 -- Returns {task, file, queue of the file, version, stage, number of the task in it, deaths, data of the file, ids of its
 -- request (or '')}, or {} if there is no task for this scorer; the error FENCED without a lease. A task that it owns
 -- already is returned again: the reply was lost.
-local inc, only, skip = unpack(ARGV)
+local inc, only, skip, pool = unpack(ARGV)
 local held = 'mg:held:' .. inc
 allow_when_full()
 if call('EXISTS', 'mg:lease:' .. inc) == 0 then return redis.error_reply('FENCED ' .. inc .. ' has no lease') end
@@ -20,7 +21,7 @@ end
 
 local function eligible(q)
   local name = ' ' .. model_of(q) .. ' '
-  return (only == '' or string.find(only, name, 1, true)) and not string.find(skip, name, 1, true)
+  return pool_of(q) == pool and (only == '' or string.find(only, name, 1, true)) and not string.find(skip, name, 1, true)
 end
 
 local function start(file)
@@ -66,9 +67,9 @@ for _, id in ipairs(call('ZRANGE', 'mg:lane', 0, -1)) do
     if file.status == 'queued' then start(file) end
     local task, more = next_task(file)
     call('ZREM', 'mg:lane', id)
-    if more then join_lane(id) end
+    if more then join_lane(id, file.q) end
     if task then
-      if call('EXISTS', 'mg:lane') == 1 then ring('mg:bell:lane') end -- for other scorers
+      if call('EXISTS', 'mg:lane') == 1 then ring('mg:bell:lane' .. pool) end -- for other scorers
       close()
       return answer(task, file)
     end

@@ -12,6 +12,7 @@ from typing import Any
 
 from broker.records.job_records import job_data, read_file_prediction, read_prediction, read_training
 from broker.records.lease_groups import SCORERS, TRAINERS, LeaseGroup
+from contract.model.environments import TODAY
 from contract.retention import Retention
 from contract.work.api_keys import Scope
 from contract.work.jobs import Job, Status
@@ -19,8 +20,16 @@ from contract.work.jobs import Job, Status
 READ_OF_ALL = frozenset({"version", "echo"})
 """Fields of a kind that every script reads of a job; those of the kind's `fields` that it does not, an end keeps."""
 
+_POOL = "~"
+
 _FOREIGN = job_data("").decode()
 """RQ's `data` of an ended job in a queue of another program."""
+
+
+def pool_of(environment: str) -> str:
+    """Return what the names of the queues and the bells of a pool have at their end, which is nothing for that of
+    today's environment."""
+    return f"{_POOL}{environment}" if environment else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +37,8 @@ class JobKind:
     """One kind of job.
 
     `name` is its `kind` in the HTTP API. `queue` is its queue in RQ; if it ends with a colon, it is the prefix of a
-    queue for each model and owner. `function` is written where RQ expects a dotted path to import. Processes of
-    `group` take the jobs.
+    queue for each model, environment and owner. `function` is written where RQ expects a dotted path to import.
+    Processes of `group` take the jobs.
 
     `batched`: scorers take batches, and queues take turns (TAKE); otherwise a process takes one job (BEGIN).
     `staged`: scorers do such a job in tasks (TAKE_TASK), which are jobs of a kind with `task`.
@@ -84,11 +93,13 @@ class JobKind:
         reported = self.readable and not self.batched
         return [f"{self.name}.{status}" for status in Status if status.final] if reported else ()
 
-    def queue_of(self, model: str, owner: str = "") -> str:
-        """Return the queue of the jobs of `model` and `owner` ('': jobs without an owner)."""
+    def queue_of(self, model: str, owner: str = "", environment: str = TODAY) -> str:
+        """Return the queue of the jobs of `owner` ('': jobs without an owner) for versions of `model` that live in
+        `environment`."""
         if not self.per_model:
             return self.queue
-        return f"{self.queue}{model}:{owner}" if owner else self.queue + model
+        base = f"{self.queue}{model}{pool_of(environment)}"
+        return f"{base}:{owner}" if owner else base
 
     def model_of(self, queue: str) -> str:
         """Return the model of a queue of this kind, or '' if the queue is for all models."""
@@ -101,7 +112,7 @@ class JobKind:
     def _parts(self, queue: str) -> tuple[str, str]:
         """Return the model and the owner in a name that `queue_of` has made. Scripts read it in `kind_of`."""
         model, _, owner = queue[len(self.queue) :].partition(":")
-        return model, owner
+        return model.partition(_POOL)[0], owner
 
     def may_hold(self, queue: str, model: str | None, owner: str | None) -> bool:
         """Return whether a queue of this kind may hold jobs that the HTTP API shows, of a model and an owner (None:
@@ -110,9 +121,10 @@ class JobKind:
             return self.readable
         return self.readable and model in (None, self.model_of(queue)) and owner in (None, self.owner_of(queue))
 
-    def queues(self, models: Collection[str] | None) -> Sequence[str]:
-        """Return the queues of `models`; None stands for all models, as `predict:*`."""
-        return [f"{self.queue}*"] if models is None else [self.queue_of(model) for model in sorted(models)]
+    def queues(self, models: Collection[str] | None, environment: str = TODAY) -> Sequence[str]:
+        """Return the queues of `models` in an environment; None stands for all models, as `predict:*`."""
+        names = ["*"] if models is None else sorted(models)
+        return [self.queue_of(name, environment=environment) for name in names]
 
     def owns(self, queue: str) -> bool:
         """Return whether jobs of this kind wait in this queue of RQ."""
@@ -206,14 +218,15 @@ def job_events() -> list[str]:
 def lua_table() -> str:
     """Return in Lua what reads the name of a queue (`JobKind.queue_of`): `kind_of(q)` returns the kind of the jobs in
     q, and the base of q: the queue that takes turns for it (`predict:<model>` for `predict:<model>:<owner>`, for any
-    other queue itself); `model_of(q)` returns the model, or '' if the queue is for all models."""
+    other queue itself); `model_of(q)` returns the model, or '' if the queue is for all models; `pool_of(q)` returns
+    what the names of its pool end with."""
     lines = [
-        "local queue, kind, base_queue, queue_model",
+        "local queue, kind, base_queue, queue_model, queue_pool",
         "local function kind_of(q)",
         "  if q == queue then return kind, base_queue end",
         "  local base",
         "  queue, base_queue = q, q",
-        "  base, queue_model = string.match(q, '^([^:]*:([^:]*))')",
+        f"  base, queue_model, queue_pool = string.match(q, '^([^:]*:([^:{_POOL}]*)([^:]*))')",
     ]
     for number, kind in enumerate(JOB_KINDS.values()):
         lines.append(f"  {'elseif' if number else 'if'} {_lua_matches(kind.queue)} then kind = {_lua_entry(kind)}")
@@ -226,6 +239,10 @@ def lua_table() -> str:
         "local function model_of(q)",
         "  kind_of(q)",
         "  return queue_model or ''",
+        "end",
+        "local function pool_of(q)",
+        "  kind_of(q)",
+        "  return queue_pool or ''",
         "end",
     ]
     return "\n".join([*lines, ""])

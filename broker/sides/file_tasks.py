@@ -13,16 +13,19 @@ from redis import Redis
 
 from broker.link.outbox import Outbox
 from broker.link.scripts import Call, Scripts
-from broker.records.job_kinds import FILE_PREDICTION, FILE_TASK
+from broker.records.job_kinds import FILE_PREDICTION, FILE_TASK, pool_of
 from broker.records.job_records import dumps, failed, payload_of, plain
 from contract.errors import Code, Failure
+from contract.model.environments import TODAY
 from contract.work.jobs import FileRequest
 from contract.work.request_ids import RequestIds
 
 _ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
-LANE_BELL = "mg:bell:lane"
-"""The key of the bell that rings when the bulk lane may have a task."""
+
+def lane_bell(environment: str) -> str:
+    """Return the key of the bell that rings when the bulk lane may have a task for versions that live there."""
+    return f"mg:bell:lane{pool_of(environment)}"
 
 
 class Stage(StrEnum):
@@ -55,8 +58,11 @@ class FileTasks:
     """The bulk lane, as one scorer sees it. All methods are harmless to repeat and raise
     `redis.exceptions.RedisError`; `incarnation` must be registered (`broker.sides.supervisor`)."""
 
-    def __init__(self, connection: Redis, incarnation: str, outbox: Outbox | None = None) -> None:
-        """The end of a task is sent with what is in `outbox`."""
+    def __init__(
+        self, connection: Redis, incarnation: str, outbox: Outbox | None = None, environment: str = TODAY
+    ) -> None:
+        """The end of a task is sent with what is in `outbox`. The versions live in `environment`."""
+        self._pool = pool_of(environment)
         self._scripts = Scripts(connection)
         self._outbox = outbox or Outbox(connection)
         self._incarnation = incarnation
@@ -65,7 +71,7 @@ class FileTasks:
         """Take the next task of a file for one of `models` (None: all) and none of `skip`. This incarnation owns it
         then. Returns None if there is none. Unreadable files fail with `job_refused`. Raises `FencedError` without a
         lease."""
-        while answer := self._run("take_task", spaced(models or ()), spaced(skip)):
+        while answer := self._run("take_task", spaced(models or ()), spaced(skip), self._pool):
             task_id, file, queue, version, stage, number, deaths, data, request = answer
             try:
                 if not _ID.fullmatch(file):

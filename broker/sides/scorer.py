@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,12 @@ from redis import Redis
 
 from broker.link.outbox import Outbox
 from broker.link.scripts import Call, Connected
-from broker.records.job_kinds import PREDICTION, queue_names
+from broker.records.job_kinds import PREDICTION, pool_of, queue_names
 from broker.records.job_records import finished, payload_of, plain
 from broker.records.lease_groups import place_of
-from broker.sides.file_tasks import LANE_BELL, spaced
+from broker.sides.file_tasks import lane_bell, spaced
 from contract.errors import Code, Failure
+from contract.model.environments import TODAY
 from contract.model.signature import PREDICT
 from contract.row import ColumnarRows, Row
 from contract.work.jobs import PredictionOutcome
@@ -38,7 +39,7 @@ class BatchLimits:
     that is larger comes alone. Only `models` are taken (None: all), and none of `skip`.
 
     `homes` maps models to the scorer (`place_of`) that has them in memory: their jobs are left to it, until one has
-    waited for `patience` seconds and there is no other work.
+    waited for `patience` seconds and there is no other work. The versions live in `environment`.
     """
 
     rows: int = 1000
@@ -48,6 +49,7 @@ class BatchLimits:
     skip: Collection[str] = ()
     homes: Mapping[str, str] = field(default_factory=dict)
     patience: float = 0.1
+    environment: str = TODAY
 
 
 @dataclass(frozen=True)
@@ -139,16 +141,17 @@ class ScorerQueue(Connected):
         """
         if limits.homes:
             seconds = min(seconds, limits.patience)
-        rung = self._redis.blpop([LANE_BELL, *self._bells(limits)], timeout=seconds)
-        return rung is not None and rung[0] == LANE_BELL.encode()
+        lane = lane_bell(limits.environment)
+        rung = self._redis.blpop([lane, *self._bells(limits)], timeout=seconds)
+        return rung is not None and rung[0] == lane.encode()
 
     def _bells(self, limits: BatchLimits) -> list[str]:
         """Return the bells for these limits: the own one, which rings for models that have their home here, and the
         common one; or those of the single queues if models are left out, whose rings this scorer would not pass on."""
         if limits.models is None and not limits.skip:
-            return [self._own_bell, _BELL]
+            return [self._own_bell, _BELL + pool_of(limits.environment)]
         models = set(self._models() if limits.models is None else limits.models) - {*limits.skip, *limits.homes}
-        return [f"{_BELL}:{PREDICTION.queue_of(model)}" for model in sorted(models)]
+        return [f"{_BELL}:{queue}" for queue in _queues(sorted(models), limits)]
 
     def _models(self) -> list[str]:
         def read() -> list[str]:
@@ -163,10 +166,18 @@ def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:
         raise ValueError(f"a batch has between 1 and {LARGEST_BATCH} jobs, not {limits.jobs}")
     if limits.models is not None and not limits.models:
         raise ValueError("without a model nothing can be taken")
-    row_limits = spaced(f"{PREDICTION.queue_of(model)}={rows}" for model, rows in limits.model_rows.items())
-    queues, skip = (spaced(map(PREDICTION.queue_of, models)) for models in (limits.models or (), limits.skip))
-    homes = spaced(f"{PREDICTION.queue_of(model)}={slot}" for model, slot in limits.homes.items())
-    return limits.jobs, limits.rows, row_limits, queues, skip, homes, round(limits.patience * 1_000_000)
+    queues, skip = (spaced(_queues(models, limits)) for models in (limits.models or (), limits.skip))
+    row_limits, homes = (_mapped(of_models, limits) for of_models in (limits.model_rows, limits.homes))
+    patience, pool = round(limits.patience * 1_000_000), pool_of(limits.environment)
+    return limits.jobs, limits.rows, row_limits, queues, skip, homes, patience, pool
+
+
+def _queues(models: Iterable[str], limits: BatchLimits) -> list[str]:
+    return [PREDICTION.queue_of(model, environment=limits.environment) for model in models]
+
+
+def _mapped(of_models: Mapping[str, int | str], limits: BatchLimits) -> str:
+    return spaced(map("{}={}".format, _queues(of_models, limits), of_models.values()))
 
 
 def _read(parts: Sequence[bytes]) -> tuple[list[BatchJob], dict[str, Failure]]:

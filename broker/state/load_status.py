@@ -1,6 +1,7 @@
 """Load requests and load statuses: before an alias moves, the trainer requests the version, and each worker reports it.
 
-A version is written `loan@3` here. Requests expire, and so does the status of a dead worker.
+A version is written `loan@3` here, in requests with its pool (`broker.records.job_kinds.pool_of`). Requests expire, and
+so does the status of a dead worker.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,16 +18,21 @@ from typing import Any
 from redis import Redis
 
 from broker.link.scripts import Connected, Scripts
+from broker.records.job_kinds import pool_of
+from contract.model.environments import ENVIRONMENT, TODAY
 from contract.model.repository import NAME
 
 WORKERS = "mg:workers"
 """The key of the names of the workers."""
 
-_VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
+_VERSION = re.compile(f"({NAME.pattern}@[1-9][0-9]{{0,8}})(?:~({ENVIRONMENT.pattern}))?")
 
 NO_ROOM = "it does not fit into MODEL_CACHE_MB beside the others"
 STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
 """Reasons why a worker does not load a version once for all scorers, although each scorer can load it."""
+
+_POOL_LIVES = 10.0
+"""Seconds after the last report of its workers for which jobs of an environment are accepted: as long as a lease."""
 
 _CHECK_EVERY = 0.05
 """Seconds between two looks at what the workers have loaded."""
@@ -41,30 +48,47 @@ class LoadFailure:
 
 @dataclass(frozen=True)
 class LoadStatus:
-    """The status of a worker. `models` are those that it serves (None: all). `loaded` are the versions that all its
-    scorers have; `refused` are the requested versions that it will not load, with the reason. `failures` are the
-    versions that it cannot load, requested or named by an alias."""
+    """The status of a worker. `models` are those that it serves (None: all), whose versions live in `environment`.
+    `loaded` are the versions that all its scorers have; `refused` are the requested versions that it will not load,
+    with the reason. `failures` are the versions that it cannot load, requested or named by an alias."""
 
     loaded: Collection[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     models: Collection[str] | None = None
     failures: Mapping[str, LoadFailure] = field(default_factory=dict)
+    environment: str = TODAY
 
     def dumps(self) -> str:
         """Return the status without `failures`, which have a key of their own."""
         models = None if self.models is None else sorted(self.models)
         data = {"loaded": sorted(self.loaded), "refused": dict(self.refused), "models": models}
-        return json.dumps(data, sort_keys=True)
+        return json.dumps({**data, "environment": self.environment}, sort_keys=True)
 
     @classmethod
     def loads(cls, text: bytes) -> LoadStatus:
         data = json.loads(text)
-        return cls(data["loaded"], data["refused"], data["models"])
+        return cls(data["loaded"], data["refused"], data["models"], environment=data.get("environment", TODAY))
+
+    def serves(self, model: str, environment: str) -> bool:
+        """Return whether the worker serves versions of the model that live there."""
+        return self.environment == environment and (self.models is None or model in self.models)
 
     def dump_failures(self) -> str:
         """Return `failures`, or nothing if there are none."""
         failures = {version: [failure.reason, failure.since] for version, failure in self.failures.items()}
         return json.dumps(failures, sort_keys=True) if failures else ""
+
+
+class LoadRequests(Connected):
+    """The requests, for a worker. Raises `redis.exceptions.RedisError`."""
+
+    def read(self) -> Mapping[str, Collection[str]]:
+        """Return the requested versions by environment."""
+        requested: defaultdict[str, set[str]] = defaultdict(set)
+        for version in self._redis.zrange("mg:wanted", 0, -1):
+            if match := _VERSION.fullmatch(version.decode(errors="replace")):
+                requested[match[2] or TODAY].add(match[1])
+        return requested
 
 
 class LoadStatusPublisher(Connected):
@@ -79,18 +103,14 @@ class LoadStatusPublisher(Connected):
         self._published: tuple[str, str] | None = None
         self._published_at = 0.0
 
-    def requested(self) -> frozenset[str]:
-        """Return the requested versions."""
-        versions = (version.decode(errors="replace") for version in self._redis.zrange("mg:wanted", 0, -1))
-        return frozenset(version for version in versions if _VERSION.fullmatch(version))
-
     def publish(self, worker: str, status: LoadStatus) -> None:
         """Publish a new status at once, and renew an unchanged one before it expires. Call it often."""
         texts, now, ttl_ms = (status.dumps(), status.dump_failures()), self._clock(), round(self._ttl * 1000)
         if texts == self._published and now - self._published_at < self._ttl / 3:
             return
-        if texts != self._published or not self._scripts.run("report_load", worker, ttl_ms, "", ""):
-            self._scripts.run("report_load", worker, ttl_ms, *texts)
+        pool = (pool_of(status.environment), round(_POOL_LIVES * 1000))
+        if texts != self._published or not self._scripts.run("report_load", worker, ttl_ms, "", "", *pool):
+            self._scripts.run("report_load", worker, ttl_ms, *texts, *pool)
         self._published, self._published_at = texts, now
 
     def withdraw(self, worker: str) -> None:
@@ -101,18 +121,20 @@ class LoadStatusPublisher(Connected):
             self._published = None
 
 
-def request_load(connection: Redis, version: str, seconds: float) -> None:
-    """Ask all workers to load `version`, and to keep it for `seconds` whether or not an alias names it."""
-    Scripts(connection).run("request_load", version, round(seconds * 1000))
+def request_load(connection: Redis, version: str, environment: str, seconds: float) -> None:
+    """Ask the workers of `environment` to load `version`, and to keep it for `seconds` whether or not an alias names
+    it."""
+    Scripts(connection).run("request_load", version + pool_of(environment), round(seconds * 1000))
 
 
-def withdraw_request(connection: Redis, version: str) -> None:
+def withdraw_request(connection: Redis, version: str, environment: str) -> None:
     """Withdraw the request for `version`. Workers try to load it again at the next request."""
-    connection.zrem("mg:wanted", version)
+    connection.zrem("mg:wanted", version + pool_of(environment))
 
 
-def load_statuses(connection: Redis, model: str) -> dict[str, LoadStatus]:
-    """Return the statuses of the live workers that serve `model`, by worker. Two round trips."""
+def load_statuses(connection: Redis, model: str, environment: str) -> dict[str, LoadStatus]:
+    """Return the statuses of the live workers that serve versions of `model` that live in `environment`, by worker. Two
+    round trips."""
     redis: Any = connection
     workers = sorted(worker.decode() for worker in redis.smembers(WORKERS))
     if not workers:
@@ -122,7 +144,7 @@ def load_statuses(connection: Redis, model: str) -> dict[str, LoadStatus]:
     if dead:
         redis.srem(WORKERS, *dead)
     statuses = {worker: LoadStatus.loads(text) for worker, text in texts.items() if text is not None}
-    return {worker: status for worker, status in statuses.items() if status.models is None or model in status.models}
+    return {worker: status for worker, status in statuses.items() if status.serves(model, environment)}
 
 
 @dataclass(frozen=True)
@@ -141,14 +163,21 @@ class WarmUp:
 
 
 def warm_up(
-    connection: Redis, model: str, version: int, end: float, keep: float, stop: Callable[[WarmUp], bool]
+    connection: Redis,
+    model: str,
+    version: int,
+    environment: str,
+    end: float,
+    keep: float,
+    stop: Callable[[WarmUp], bool] = lambda _: False,
 ) -> WarmUp:
-    """Ask all workers to load the version and to keep it for `keep` seconds after `end`, a monotonic time. Returns once
-    each that serves the model has loaded or refused it, at the latest after `end`, or when `stop` returns True."""
+    """Ask the workers of `environment` to load the version and to keep it for `keep` seconds after `end`, a monotonic
+    time. Returns once each that serves the model has loaded or refused it, at the latest after `end`, or when `stop`
+    returns True."""
     wanted = f"{model}@{version}"
-    request_load(connection, wanted, max(0.0, end - time.monotonic()) + keep)
+    request_load(connection, wanted, environment, max(0.0, end - time.monotonic()) + keep)
     while True:
-        statuses = load_statuses(connection, model)
+        statuses = load_statuses(connection, model, environment)
         lacking = {name: status for name, status in statuses.items() if wanted not in status.loaded}
         state = WarmUp(
             workers=statuses.keys(),

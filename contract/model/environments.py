@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+"""The names of environments."""
+
 TODAY = ""
 """The environment of versions whose manifests name none."""
 
@@ -28,3 +31,12 @@ def environment_of(release: str) -> str | None:
     not it exists; None if that is no release."""
     match = _RELEASE.fullmatch(release)
     return f"sklearn-{match[1]}.{match[2]}" if match else None
+
+
+def no_worker(environment: str) -> str:
+    """Return the sentence that no worker serves an environment, and what to do, without its full stop."""
+    make = f"run `modelgate environment make {environment}` on the machine of a worker"
+    return (
+        f"no worker serves the environment {environment!r} in which it lives; {make}, or in containers"
+        f" `docker compose --profile {environment} up -d`"
+    )

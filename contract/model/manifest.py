@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from contract.errors import ModelgateError, version_error
-from contract.model.manifest_reader import check_signature, invalid, parse, read
+from contract.model.environments import ENVIRONMENT, TODAY
+from contract.model.manifest_reader import OPTIONAL, check_signature, invalid, parse, read
 from contract.model.signature import Signature
 from contract.row import Answer, Row, Value
 
@@ -163,6 +164,7 @@ class ManifestDraft:
     notes: str = ""
     remarks: tuple[Remark, ...] = ()
     profile: DataProfile | None = None
+    environment: str = field(default=TODAY, metadata=OPTIONAL)
 
     def publish(self, version: int, created_at: str, artifact: Artifact, libraries: Mapping[str, str]) -> ModelManifest:
         """Return the manifest of the published version."""
@@ -192,7 +194,7 @@ class ManifestDraft:
 class ModelManifest:
     """All that is known of one model version.
 
-    `libraries` maps a library to the version that made it.
+    `libraries` maps a library to the version that made it. `environment` has the libraries that it is served with.
     """
 
     name: str
@@ -210,6 +212,7 @@ class ModelManifest:
     notes: str = ""
     remarks: tuple[Remark, ...] = ()
     profile: DataProfile | None = None
+    environment: str = field(default=TODAY, metadata=OPTIONAL)
 
     def draft(self) -> ManifestDraft:
         """Return what was known of the version before it was published."""
@@ -255,13 +258,16 @@ class _Schema:
 
 def _checked(manifest: M) -> M:
     check_signature(manifest.signature)
+    if manifest.environment != TODAY and not ENVIRONMENT.fullmatch(manifest.environment):
+        raise invalid(f"names the environment {manifest.environment[:64]!r}, which is no name")
     return manifest
 
 
 def _plain(value: Any) -> Any:
     """Return dataclasses, enums and tuples as values that `json` writes."""
     if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        members = ((entry, getattr(value, entry.name)) for entry in fields(value))
+        return {entry.name: _plain(item) for entry, item in members if item or "optional" not in entry.metadata}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

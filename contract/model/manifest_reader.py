@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from math import isfinite
@@ -18,6 +18,9 @@ from contract.row import Value
 
 T = TypeVar("T")
 _Read = Callable[[str, Any, Errors], Any]
+
+OPTIONAL = {"optional": True}
+"""The metadata of a field with a default that may be missing: manifests of 1.0 do not have it."""
 
 _SHOWN = 3
 """Most errors in the sentence about a manifest."""
@@ -104,7 +107,8 @@ def _mapping(read_value: _Read) -> _Read:
 
 def _dataclass(kind: type) -> _Read:
     members = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
-    members_of = Object(members, required=members)
+    required = [entry.name for entry in fields(kind) if "optional" not in entry.metadata]
+    members_of = Object(members, required=required)
 
     def read_dataclass(field: str, value: Any, errors: Errors) -> Any:
         before = errors.total

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from contract.errors import Failure, FieldError
+from contract.model.environments import TODAY
 from contract.model.signature import PREDICT
 from contract.row import Answer, Row, Value
 from contract.rows.file_formats import FileFormat
@@ -59,10 +60,9 @@ class PredictionJob:
     `ids` (one an instance, or None), `warnings` and `refused` (None: not a lenient request) are only passed back to the
     reader. A job that has not started `expires_after` seconds after its acceptance expires. Its end is published to the
     channel `reply_to`. `request` has the ids of its request (`contract.work.request_ids`); '': that of the job.
-    `method` of the model gets the rows. The job belongs to the owner of `caller`, whose limits hold for it.
-    `idempotency`: key and fingerprint of a request that may be repeated, or ''. `webhook`: the URL that gets its end,
-    or ''.
-    """
+    `method` of the model gets the rows. The version lives in `environment`. The job belongs to the owner of `caller`,
+    whose limits hold for it. `idempotency`: key and fingerprint of a request that may be repeated, or ''. `webhook`:
+    the URL that gets its end, or ''."""
 
     id: str
     created_at: str
@@ -76,6 +76,7 @@ class PredictionJob:
     refused: RefusedRows | None = None
     request: str = ""
     method: str = "predict"
+    environment: str = TODAY
     caller: Key = EVERYBODY
     idempotency: str = ""
     webhook: str = ""

@@ -217,6 +217,8 @@ class ProblemCode(StrEnum):
     """a `load` of [other protocols](other-protocols.md): a worker cannot load the version, for the reason in the
     message; no worker is alive"""
     NO_WORKER = auto(), 503
+    ENVIRONMENT_NOT_SERVED = auto(), 503
+    """the version lives in an [environment](../how-to/serve-an-old-release.md) that no worker serves"""
     UNFIT_MODEL = auto(), 503
     """of [ROUTES_FILE](routes-file.md): the model cannot give the answer that clients of this address expect"""
     NOT_IN_TIME = auto(), 504

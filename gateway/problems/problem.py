@@ -7,6 +7,7 @@ from typing import Any
 
 from contract.errors import Failure
 from contract.json_objects import Errors, Object
+from contract.model.environments import no_worker
 from contract.wording import Suggestions
 from contract.work.api_keys import Key, Quota, Scope
 from gateway.problems.codes import STATUSES, ProblemCode
@@ -53,6 +54,14 @@ class Problem(Exception):
 
 def _with_row(error: Mapping[str, object]) -> str:
     return str(error["message"]) if error.get("row") is None else f"row {error['row']}: {error['message']}"
+
+
+class EnvironmentNotServed(Problem):
+    """No worker serves the environment of a version."""
+
+    def __init__(self, model: str, version: int, environment: str) -> None:
+        detail = f"version {version} of the model {model!r} cannot be used now: {no_worker(environment)}"
+        super().__init__(ProblemCode.ENVIRONMENT_NOT_SERVED, detail, environment=environment)
 
 
 class MalformedBody(Problem):

@@ -144,7 +144,7 @@ def blueprint(
     @routes.post("/repository/models/<name>/load", level=Scope.PREDICT, docs=_LOAD, **_SHAPE)
     def load(name: str) -> Response:
         manifest = predictions.model(name)
-        loader.load(manifest.name, manifest.version, hung_up())
+        loader.load(manifest.name, manifest.version, manifest.environment, hung_up())
         return json_response({"name": manifest.name, "load": True})
 
     @routes.post("/repository/models/<name>/unload", level=Scope.PREDICT, docs=_UNLOAD, **_SHAPE)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from broker.link.idempotency import IdempotencyConflict
 from broker.records.job_kinds import FILE_PREDICTION
-from broker.sides.gateway.file_submission import FileJobs, FileSubmission
+from broker.sides.gateway.file_submission import FileJobs, FileSubmission, NoWorker
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.model.signature import PREDICT
@@ -18,6 +18,7 @@ from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import Key
 from contract.work.jobs import FileRequest, Job, Status, timestamp
 from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import EnvironmentNotServed
 from gateway.serving.job_access import Replays
 from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import unknown_method
@@ -104,7 +105,15 @@ class FilePredictor:
         created = timestamp(datetime.now(UTC))
         allowed = caller.limits.jobs_in_flight
         job = FileSubmission(
-            job_id, created, file_request, caller.owner, request, options.expires_after, options.webhook, idempotency
+            job_id,
+            created,
+            file_request,
+            model.environment,
+            caller.owner,
+            request,
+            options.expires_after,
+            options.webhook,
+            idempotency,
         )
         # After an error the job may be in Redis, so its file stays; a worker removes it if there is no such job.
         try:
@@ -112,6 +121,9 @@ class FilePredictor:
         except IdempotencyConflict:
             self.spool.discard_job(job_id)
             raise
+        except NoWorker:
+            self.spool.discard_job(job_id)
+            raise EnvironmentNotServed(model.name, model.version, model.environment) from None
         if accepted != job_id:
             self.spool.discard_job(job_id)
         if accepted is None:

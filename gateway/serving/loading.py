@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from redis import Redis
 
 from broker.state.load_status import warm_up
+from contract.model.environments import TODAY
 from contract.wording import counted
 from gateway.problems import Problem, ProblemCode
+from gateway.problems.problem import EnvironmentNotServed
 
 _KEPT = 60.0
 """Seconds for which workers keep a version that no alias names."""
@@ -23,7 +25,7 @@ class Loader:
     connection: Redis
     wait: float
 
-    def load(self, model: str, version: int, gone: Callable[[], bool]) -> None:
+    def load(self, model: str, version: int, environment: str, gone: Callable[[], bool]) -> None:
         """Return once every live worker that serves the model has loaded the version or leaves that to its scorers.
 
         Raises `Problem` if there is no worker, if one cannot load it, or after the wait, which ends if the client is
@@ -31,9 +33,11 @@ class Loader:
         """
         end = time.monotonic() + self.wait
         state = warm_up(
-            self.connection, model, version, end, _KEPT, stop=lambda state: bool(state.impossible) or gone()
+            self.connection, model, version, environment, end, _KEPT, lambda state: bool(state.impossible) or gone()
         )
         wanted = f"{model}@{version}"
+        if not state.workers and environment != TODAY:
+            raise EnvironmentNotServed(model, version, environment)
         if not state.workers:
             raise Problem(ProblemCode.NO_WORKER, f"no worker that serves {model!r} is alive", retry_after=1)
         for worker, reason in state.impossible.items():

@@ -23,7 +23,7 @@ from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key, Quota, most_of_one_owner
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
 from gateway.problems import Problem, ProblemCode
-from gateway.problems.problem import status_of
+from gateway.problems.problem import EnvironmentNotServed, status_of
 from gateway.problems.terse import terse_errors
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import Replays, shown_to
@@ -135,6 +135,7 @@ class Predictor:
             refused=RefusedRows(coerced.refused, errors) if options.lenient else None,
             request=context.request_ids,
             method=options.method,
+            environment=model.environment,
             caller=caller,
             idempotency=context.idempotency,
             webhook=options.webhook,
@@ -188,6 +189,8 @@ class Predictor:
     def _refused(self, job: PredictionJob, by: Limit | ConflictReason, submission: Submission) -> Exception:
         if isinstance(by, ConflictReason):
             return IdempotencyConflict(by)
+        if by is Limit.NO_WORKER:
+            return EnvironmentNotServed(job.model, job.version, job.environment)
         if by is Limit.TIMED_OUT:
             return _timed_out_twice(job)
         return self._queue_full(job.model) if by is Limit.QUEUE else self._over_limit(job, by, submission)

@@ -9,7 +9,7 @@ from redis import Redis
 
 from broker.sides.supervisor import Leases
 from tests.support import until
-from worker.supervisor import Identity
+from worker.pool import Identity
 
 LEASE = 2.0
 

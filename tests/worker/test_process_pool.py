@@ -36,7 +36,7 @@ def test_a_template_that_cannot_be_started_is_retried(monkeypatch: pytest.Monkey
     with selectors.DefaultSelector() as selector:
         pool = ProcessPool(1, selector)
         until(lambda: pool.maintain(None) or len(selector.get_map()) > 1, "a template")
-        pool.stop_template()
+        pool.close()
     assert len(started) == 3
 
 

@@ -12,6 +12,8 @@ from redis.exceptions import RedisError
 from broker.state.load_status import WarmUp, load_statuses, request_load, warm_up, withdraw_request
 from broker.state.mirrors import announce, wait_for_mirrors
 from contract.errors import Code, ModelgateError, version_error
+from contract.model.environments import TODAY, no_worker
+from contract.model.manifest import ModelManifest
 from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
 from scoring.trust import Trust
@@ -58,20 +60,22 @@ def _once_loaded(
     if not force:
         check_trust(settings, model, version)
         _wait_for_mirrors(settings, connection, model, version)
-    remark = _warm_up(connection, model, version, settings.warmup_timeout, force)
+    environment = Repository(settings.models_dir).manifest(model, version).environment
+    remark = _warm_up(connection, model, version, environment, settings.warmup_timeout, force)
     move()
     if connection:
         with suppress(RedisError):  # workers then keep the version a little longer
-            request_load(connection, f"{model}@{version}", _KEEP_AFTER_MOVE)
+            request_load(connection, f"{model}@{version}", environment, _KEEP_AFTER_MOVE)
     return remark
 
 
-def request_loads(settings: Settings, connection: Redis | None, versions: Sequence[tuple[str, int]]) -> None:
-    """Have the workers load these versions, of models by name, before each is promoted."""
+def request_loads(settings: Settings, connection: Redis | None, versions: Sequence[ModelManifest]) -> None:
+    """Have the workers load these versions before each is promoted."""
     if connection:
         with suppress(RedisError):  # promoting requests each again
-            for model, version in versions:
-                request_load(connection, f"{model}@{version}", settings.warmup_timeout + _KEEP_AFTER_MOVE)
+            for manifest in versions:
+                wanted, seconds = f"{manifest.name}@{manifest.version}", settings.warmup_timeout + _KEEP_AFTER_MOVE
+                request_load(connection, wanted, manifest.environment, seconds)
 
 
 def roll_back(
@@ -120,31 +124,36 @@ def _wait_for_mirrors(settings: Settings, connection: Redis | None, model: str, 
         raise version_error(Code.NOT_LOADED, model, version, what, reasons=lacking)
 
 
-def _warm_up(connection: Redis | None, model: str, version: int, seconds: float, force: bool) -> str | None:
+def _warm_up(
+    connection: Redis | None, model: str, version: int, environment: str, seconds: float, force: bool
+) -> str | None:
     """Wait for the workers. The remark names those that have not loaded the version. Raises `ModelgateError`
     (`not_loaded`)."""
     if connection is None:
         return "moved at once: REDIS_URL is not set, so no worker could be asked to load it first"
     wanted, end = f"{model}@{version}", time.monotonic() + seconds
     try:
-        _forget_refusals(connection, model, wanted, end)
-        state = warm_up(connection, model, version, end, _KEEP_AFTER_MOVE, stop=lambda _: False)
+        _forget_refusals(connection, model, wanted, environment, end)
+        state = warm_up(connection, model, version, environment, end, _KEEP_AFTER_MOVE)
         if state.missing:
             return f"moved after {seconds:g} s though {_names(state.missing)} had not loaded it"
         if state.impossible and len(state.impossible) == len(state.workers) and not force:
-            withdraw_request(connection, wanted)
+            withdraw_request(connection, wanted, environment)
             raise _not_loaded(model, version, state.impossible)
+        if environment != TODAY and not state.workers and not force:
+            withdraw_request(connection, wanted, environment)
+            raise version_error(Code.NOT_LOADED, model, version, f"gets no alias, because {no_worker(environment)}")
     except RedisError as error:
         return f"moved at once: Redis does not answer, so no worker could be asked to load it first ({error})"
     return _remark(state)
 
 
-def _forget_refusals(connection: Redis, model: str, wanted: str, end: float) -> None:
+def _forget_refusals(connection: Redis, model: str, wanted: str, environment: str, end: float) -> None:
     """Have workers check the version again: the reason for an earlier refusal may be gone."""
     while time.monotonic() < end and any(
-        wanted in status.refused for status in load_statuses(connection, model).values()
+        wanted in status.refused for status in load_statuses(connection, model, environment).values()
     ):
-        withdraw_request(connection, wanted)
+        withdraw_request(connection, wanted, environment)
         time.sleep(_CHECK_EVERY)
 
 

@@ -10,18 +10,25 @@ from broker.link.idempotency import made_in
 from broker.link.scripts import Durability, Durable
 from broker.records.job_kinds import FILE_PREDICTION
 from broker.records.job_records import job_data
+from contract.model.environments import TODAY
 from contract.work.jobs import FileRequest
+
+
+class NoWorker(Exception):
+    """No worker serves the environment of the job's version."""
 
 
 @dataclass(frozen=True)
 class FileSubmission:
-    """A file prediction to submit. It belongs to `owner` ('': to nobody); `request` has the ids of its request. It
-    expires unless it has started `expires_after` seconds after its acceptance. Its end is reported to the URL
-    `webhook`. `idempotency` has the key and the fingerprint of its request, if it has a key."""
+    """A file prediction to submit, of a version that lives in `environment`. It belongs to `owner` ('': to nobody);
+    `request` has the ids of its request. It expires unless it has started `expires_after` seconds after its acceptance.
+    Its end is reported to the URL `webhook`. `idempotency` has the key and the fingerprint of its request, if it has a
+    key."""
 
     id: str
     created_at: str
     file_request: FileRequest
+    environment: str = TODAY
     owner: str = ""
     request: str = ""
     expires_after: float | None = None
@@ -44,7 +51,7 @@ class FileJobs(Durable):
     def submit(self, job: FileSubmission, most: int) -> str | None:
         """Submit a job whose file is in its folder, and return its id, or that of an earlier request with the same
         idempotency key. Returns None if as many files of its owner wait or run for the model as may. Harmless to
-        repeat. Raises `SlowDiskError` and `TooFewReplicas` (the job may be in Redis then), and
+        repeat. Raises `SlowDiskError` and `TooFewReplicas` (the job may be in Redis then), `NoWorker` and
         `broker.link.idempotency.IdempotencyConflict`."""
         file_request = job.file_request
         expires = "" if job.expires_after is None else max(0, round(job.expires_after * 1000))
@@ -62,7 +69,9 @@ class FileJobs(Durable):
         }
         further = {"request": job.request, "webhook": job.webhook, "idempotency": job.idempotency}
         fields |= {name: text for name, text in further.items() if text}
-        queue = FILE_PREDICTION.queue_of(file_request.model, job.owner)
+        queue = FILE_PREDICTION.queue_of(file_request.model, job.owner, job.environment)
         flat = [part for field in fields.items() for part in field]
         answer = self._write("enqueue", [queue, job.id, expires, "", most, *flat])
+        if answer == b"no_worker":
+            raise NoWorker
         return (made_in(answer) or job.id) if answer else None

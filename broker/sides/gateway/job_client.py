@@ -21,6 +21,7 @@ from broker.records.job_records import STATUSES, echo, further_fields, job_data
 from broker.sides.gateway.listing import ALL_JOBS, JobFilter, Listing, Page
 from broker.sides.gateway.room import RoomMaker
 from broker.state.job_reading import job_of, read_jobs, read_step
+from broker.state.pools import used_environments
 from contract.model.signature import PREDICT
 from contract.row import ColumnarRows
 from contract.work.api_keys import PER_FREE, Limits, Quota
@@ -31,9 +32,10 @@ _MICROSECONDS = 1_000_000
 
 
 class Limit(StrEnum):
-    """What refuses a job: its rows, which have timed out twice lately; the rows that may wait for a model; or a limit
-    of its key (`contract.work.api_keys.Limits`)."""
+    """What refuses a job: no worker serves its environment; its rows, which have timed out twice lately; the rows that
+    may wait for a model; or a limit of its key (`contract.work.api_keys.Limits`)."""
 
+    NO_WORKER = "no_worker"
     TIMED_OUT = "timed_out"
     QUEUE = "queue"
     ROWS_WAITING = "rows_waiting"
@@ -155,9 +157,9 @@ class Jobs(Durable):
         `OutOfMemoryError` if there are none, `SlowDiskError` and `TooFewReplicas`; some jobs may be in Redis by then.
         Submit all of them again to learn which.
         """
-        positions: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        positions: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
         for position, job in enumerate(jobs):
-            positions[job.model, job.caller.id].append(position)
+            positions[job.model, job.environment, job.caller.id].append(position)
         groups = [group[i : i + _PER_CALL] for group in positions.values() for i in range(0, len(group), _PER_CALL)]
         calls = [self._submission([jobs[position] for position in group]) for group in groups]
         send = functools.partial(self._durability.send, functools.partial(self._outbox.send, self._scripts), calls)
@@ -175,10 +177,11 @@ class Jobs(Durable):
         return submissions
 
     def _submission(self, jobs: Sequence[PredictionJob]) -> Call:
-        """Return the call for jobs of one model and key."""
+        """Return the call for jobs of one model, environment and key."""
         model, caller = jobs[0].model, jobs[0].caller
         limits = (caller.limits.rows_waiting, caller.limits.jobs_in_flight, caller.limits.rows_per_second)
-        args: list[Any] = [PREDICTION.queue_of(model, caller.owner), model, *self._header, caller.id]
+        queue = PREDICTION.queue_of(model, caller.owner, jobs[0].environment)
+        args: list[Any] = [queue, model, *self._header, caller.id]
         args += ("" if limit is None else limit for limit in limits)
         for job in jobs:
             expires = "" if job.expires_after is None else max(0, round(job.expires_after * 1000))
@@ -232,10 +235,16 @@ class Jobs(Durable):
 
     def backlog(self, model: str, owner: str | None = None) -> Backlog:
         """Return the jobs of an owner (None: of all) that wait for the model, and how long they will take, for
-        Retry-After. Two round trips."""
-        base = PREDICTION.queue_of(model)
-        (seconds, _), waiting = self._scripts.send([("TIME",), ("ZRANGE", f"mg:owners:{base}", 0, -1)])
-        queues = {base, *map(bytes.decode, waiting)} if owner is None else {PREDICTION.queue_of(model, owner)}
+        Retry-After. Three round trips."""
+        environments = used_environments(self._redis)
+        if owner is None:
+            queues = {PREDICTION.queue_of(model, environment=environment) for environment in environments}
+            owners = [("ZRANGE", f"mg:owners:{base}", 0, -1) for base in queues]
+            (seconds, _), *waiting = self._scripts.send([("TIME",), *owners])
+            queues.update(queue.decode() for group in waiting for queue in group)
+        else:
+            seconds, _ = self._redis.time()
+            queues = {PREDICTION.queue_of(model, owner, environment) for environment in environments}
         since = seconds - _DRAIN_SECONDS
         steps: list[Step] = []
         for queue in queues:

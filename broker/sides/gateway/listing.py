@@ -12,6 +12,7 @@ from broker.link.scripts import Call, Connected
 from broker.records.job_kinds import ENDS, kind_of, queue_names, readable_kinds
 from broker.records.job_records import dumps
 from broker.state.job_reading import job_fields, job_of
+from broker.state.pools import used_environments
 from contract.work.jobs import Job, Status
 
 LARGEST_PAGE = 500
@@ -124,7 +125,8 @@ class Listing(Connected):
         model, owner = wanted.model, wanted.owner
         kinds = [kind for kind in readable_kinds() if wanted.kind in (None, kind.name)]
         if model is not None and owner is not None:
-            return sorted(kind.queue_of(model, owner) for kind in kinds)
+            environments = used_environments(self._redis)
+            return sorted({kind.queue_of(model, owner, environment) for kind in kinds for environment in environments})
         queues = ((name, kind_of(name)) for name in queue_names(self._redis.smembers("rq:queues")))
         return sorted(name for name, kind in queues if kind in kinds and kind.may_hold(name, model, owner))
 

@@ -60,7 +60,7 @@ _HALF_WRITTEN = (".part", ".tmp", ".partial", ".crdownload", ".filepart", "~")
 _MOST_NAME = 200
 """Most bytes of a file name before a prefix or suffix is added; file systems allow 255."""
 
-RequestLoads = Callable[[Sequence[tuple[str, int]]], None]
+RequestLoads = Callable[[Sequence[ModelManifest]], None]
 """Asks the workers to load these versions, of models by name."""
 
 StopRequested = Callable[[float], bool]
@@ -222,7 +222,7 @@ class Inbox:
 
     def _promote_all(self, waiting: Sequence[_Published], forks: Forks) -> None:
         if len(waiting) > 1:
-            self._request_loads([(published.manifest.name, published.manifest.version) for published in waiting])
+            self._request_loads([published.manifest for published in waiting])
         for published in waiting:
             self._position = published.position
             with self._failures_reported(published.attempt.file):

@@ -1,0 +1,27 @@
+"""The pools that have work, and the environments of those that ever had."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from redis import Redis
+
+from broker.link.scripts import Connected
+from broker.records.job_kinds import pool_of
+from contract.model.environments import TODAY
+
+
+def used_environments(connection: Redis) -> set[str]:
+    """Return the environments for which there may be jobs. Raises `redis.exceptions.RedisError`."""
+    redis: Any = connection
+    return {TODAY, *(pool.decode().removeprefix("~") for pool in redis.smembers("mg:pools"))}
+
+
+class PoolWork(Connected):
+    """What waits for pools. Raises `redis.exceptions.RedisError`."""
+
+    def waits_for(self, environments: Collection[str]) -> set[str]:
+        """Return those of `environments` for whose versions jobs or files wait. One round trip."""
+        by_pool = {pool_of(environment): environment for environment in environments}
+        return {by_pool[pool.decode()] for pool in self._scripts.run("waiting_pools", *by_pool)}
