@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import MultiLabelBinarizer
-from sklearn.utils import get_tags
 
-_EPOCH = pd.Timestamp(0, tz="UTC").as_unit("us")
-"""In microseconds, as the columns are: nanoseconds end in 2262, and 9999-12-31 is what some write for "never"."""
+_EPOCH = pd.Timestamp("1970-01-01T00:00:00.000000Z")
+"""In microseconds, as the columns are since pandas 3: nanoseconds end in 2262, and 9999-12-31 is what some write for
+"never"."""
 
 
 def floats(X: Any) -> Any:
@@ -132,7 +132,38 @@ class DecodedTarget(_OfFittedParts):
         return getattr(self.estimator, name)
 
     def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import get_tags  # since scikit-learn 1.6
+
         return get_tags(self.estimator)
+
+    @property
+    def _estimator_type(self) -> Any:
+        """What releases before scikit-learn 1.6 look at instead."""
+        return self.estimator._estimator_type
+
+
+class ThresholdClassifier(_OfFittedParts):
+    """A classifier of two classes that predicts the second one if its probability is at least `threshold`, as
+    scikit-learn's FixedThresholdClassifier does since 1.5."""
+
+    _estimator_type = "classifier"
+
+    def __init__(self, estimator: Any, threshold: float) -> None:
+        self.estimator = estimator
+        self.threshold = threshold
+
+    def predict(self, X: Any) -> Any:
+        is_second = self.estimator.predict_proba(X)[:, 1] >= self.threshold
+        return self.classes_[is_second.astype(int)]
+
+    @property
+    def classes_(self) -> Any:
+        return np.asarray(self.estimator.classes_)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _PASSED_ON:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self.estimator, name)
 
 
 class ModelsByName(_OfFittedParts):

@@ -22,6 +22,9 @@ _NULLS: dict[str, Any] = {"nan": np.nan, "nan_object": np.nan, "none": None, "na
 _DTYPES: dict[str, Any] = {"number": np.float64, "integer": np.int64, "boolean": np.bool_}
 _NULLABLE = {"number": "Float64", "integer": "Int64", "boolean": "boolean", "string": "string"}
 """The dtypes of pandas that have NA."""
+_TEXTS = pd.Series(["text"]).dtype
+"""What pandas makes of texts: objects before 3.0."""
+_ISO_8601: dict[str, Any] = {"format": "ISO8601"} if int(pd.__version__.split(".")[0]) > 1 else {}
 
 
 class ExportedModel:
@@ -122,7 +125,7 @@ def _series(values: list[Any], column: Manifest, dtype: str) -> Any:
     """Return a column of a DataFrame."""
     kind, null = column["kind"], _NULLS[column["null"]]
     if kind == "datetime":
-        moments: Any = pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="ISO8601")
+        moments: Any = pd.to_datetime(pd.Series(values, dtype=object), utc=True, **_ISO_8601)
         moments = moments.dt.tz_localize(None) if column["naive"] else moments
         objects = _holds_objects(column)
         return pd.Series([null if m is pd.NaT else m for m in moments], dtype=object) if objects else moments
@@ -134,7 +137,7 @@ def _series(values: list[Any], column: Manifest, dtype: str) -> Any:
         floats = np.float32 if kind == "number" and dtype == "float32" else np.float64
         return np.array(values, dtype=floats if kind == "number" or column["nullable"] else _DTYPES[kind])
     if not any(value is not None for value in values):
-        return pd.array([None] * len(values), dtype="str")
+        return pd.array([np.nan] * len(values), dtype=_TEXTS)
     return np.array([np.nan if value is None else value for value in values], dtype=object)
 
 

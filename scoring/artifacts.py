@@ -54,12 +54,17 @@ _READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries here, for a manifest. The first three decide whether an artifact loads."""
+    """Return the versions of the libraries that are installed here, for a manifest. The first three, which always are,
+    decide whether an artifact loads."""
     names = ("scikit-learn", "numpy", "pandas", "scipy", "joblib", "cloudpickle", "skops")
-    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
+    return {"python": platform.python_version(), **{name: version for name in names if (version := _version(name))}}
 
 
-_version = cache(metadata.version)  # it reads a file each time
+@cache
+def _version(name: str) -> str | None:  # metadata.version reads a file each time
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return None
 
 
 def check_versions(manifest: ModelManifest) -> None:

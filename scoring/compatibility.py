@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,14 @@ from scoring.sklearn_internals import pls_coefficients
 # Neither scikit-learn nor numpy is imported here: processes that never load a model import this module, too.
 
 SKLEARN_VERSION = metadata.version("scikit-learn")
+_RELEASE = tuple(map(int, SKLEARN_VERSION.split(".")[:2]))
 
 _ROUNDING = 1e-6
 """Tolerance of the sum of a node's fractions, which is 1; counts are off by a whole sample, or by its weight."""
+
+
+_INCONSISTENT = re.compile(r"Trying to unpickle estimator \S+ from version (\S+) when using version ")
+"""The warning of releases before 1.3, which have no class for it."""
 
 
 @contextmanager
@@ -30,9 +36,15 @@ def record_versions() -> Iterator[list[str]]:
         warnings.simplefilter("always")
         yield others
     messages: list[Any] = [warning.message for warning in caught]
-    inconsistent = (m for m in messages if _is(m, "sklearn.exceptions", "InconsistentVersionWarning"))
-    releases = {str(message.original_sklearn_version) for message in inconsistent}
-    others.extend(sorted(releases - {SKLEARN_VERSION}))
+    others.extend(sorted({*filter(None, map(_other_release, messages))} - {SKLEARN_VERSION}))
+
+
+def _other_release(message: Any) -> str | None:
+    """Return the release that a warning of scikit-learn about unpickling names; None for other warnings."""
+    if _is(message, "sklearn.exceptions", "InconsistentVersionWarning"):
+        return str(message.original_sklearn_version)
+    found = _INCONSISTENT.match(str(message)) if _RELEASE < (1, 3) else None
+    return found[1] if found else None
 
 
 def incompatibility(estimator: Any, made_with: Sequence[str]) -> str | None:
@@ -50,15 +62,18 @@ def incompatibility(estimator: Any, made_with: Sequence[str]) -> str | None:
 
 
 def _misread(part: Any) -> str | None:
-    if _is(part, "sklearn.tree", "DecisionTreeClassifier") and _holds_counts(part):
+    """Return why this release misreads a part that an older one has saved. Each rule begins with the release that has
+    changed something: older ones read older files as their own."""
+    if _RELEASE >= (1, 4) and _is(part, "sklearn.tree", "DecisionTreeClassifier") and _holds_counts(part):
         return f"its classification trees hold counts, which {SKLEARN_VERSION} takes for fractions"
     is_tfidf = _is(part, "sklearn.feature_extraction.text", "TfidfTransformer")
-    if is_tfidf and getattr(part, "use_idf", False) and not hasattr(part, "idf_"):
+    if _RELEASE >= (1, 5) and is_tfidf and getattr(part, "use_idf", False) and not hasattr(part, "idf_"):
         return f"its TF-IDF weights are where {SKLEARN_VERSION} does not look for them"
-    if _is(part, "sklearn.ensemble", "AdaBoostClassifier") and getattr(part, "algorithm", None) == "SAMME.R":
+    is_boosted = _is(part, "sklearn.ensemble", "AdaBoostClassifier")
+    if _RELEASE >= (1, 6) and is_boosted and getattr(part, "algorithm", None) == "SAMME.R":
         return f"its trees were boosted by an algorithm (SAMME.R) that {SKLEARN_VERSION} does not have"
     is_pls = any(_is(part, "sklearn.cross_decomposition", name) for name in ("PLSRegression", "PLSCanonical", "CCA"))
-    if is_pls and hasattr(part, "coef_") and not _same(part.coef_, pls_coefficients(part)):
+    if _RELEASE >= (1, 5) and is_pls and hasattr(part, "coef_") and not _same(part.coef_, pls_coefficients(part)):
         return f"its coefficients are those of scaled columns, which {SKLEARN_VERSION} does not scale"
     return None
 

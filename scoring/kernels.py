@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from modelgate_kernels import ModelKernel, compare, find
 from modelgate_kernels.comparison import NOT_COVERED, Methods, at_thresholds, first_difference, on_golden_rows, revision
+from modelgate_kernels.decoding import decoded_target
 from modelgate_kernels.functions import add_function
 from modelgate_kernels.table import add_composite
-from modelgate_kernels.targets import decoded_target
 
 import modelgate_artifacts
 from contract.model.manifest import Artifact, ArtifactDraft, Kernels, ManifestDraft, ModelManifest, Remark

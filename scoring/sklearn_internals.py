@@ -20,6 +20,37 @@ FITTED_ON = ("_fit_X", "_fit_dtype")
 """The rows, or their dtype, that an estimator keeps from `fit`."""
 
 
+def estimator_type(estimator: Any) -> str | None:
+    """Return whether it is a `classifier`, a `regressor`, a `clusterer`, an `outlier_detector` or a
+    `density_estimator`; None for others. Raises what its tags raise."""
+    if get_tags := _get_tags():
+        kind: str | None = get_tags(estimator).estimator_type
+        return kind
+    kind = getattr(estimator, "_estimator_type", None)
+    return "density_estimator" if kind == "DensityEstimator" else kind
+
+
+def allows_nan(estimator: Any) -> bool:
+    """Return whether an estimator says that it takes NaN. Raises what its tags raise."""
+    if get_tags := _get_tags():
+        return bool(get_tags(estimator).input_tags.allow_nan)
+    return bool(estimator._get_tags()["allow_nan"])
+
+
+def needs_fit(estimator: Any) -> bool:
+    """Return whether an estimator that `check_is_fitted` refuses has to be fitted: before scikit-learn 1.6 that
+    does not look whether there is anything to learn."""
+    tags = None if _get_tags() else getattr(estimator, "_get_tags", None)
+    return tags is None or bool(tags()["requires_fit"])
+
+
+def _get_tags() -> Any:
+    """Return what reads the tags of an estimator; None before scikit-learn 1.6, where they are a dict."""
+    import sklearn.utils
+
+    return getattr(sklearn.utils, "get_tags", None)
+
+
 def pls_coefficients(pls: Any) -> Any:
     """Return the coefficients of a fitted PLS as targets × columns, as `fit` makes them since scikit-learn 1.5."""
     if hasattr(pls, "_x_std") and hasattr(pls, "_y_std"):

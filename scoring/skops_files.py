@@ -154,6 +154,7 @@ ALLOWED = (
     "numpy.dtype",
     *(f"modelgate_artifacts.{name}" for name in ("days", "flat", "floats", "remainder")),
     *(f"modelgate_artifacts.{name}" for name in ("ColumnSteps", "DecodedTarget", "ModelsByName")),
+    "modelgate_artifacts.ThresholdClassifier",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.compose._column_transformer._RemainderColsList",

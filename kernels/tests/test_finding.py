@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from modelgate_kernels import Column, Layout, compare, find, layout_of, pipelines, predict, table
+from modelgate_kernels import Column, Layout, compare, find, known_types, layout_of, pipelines, predict
 from modelgate_kernels.kernel import NotCovered
 from modelgate_kernels.layout import InputFormat, Kind, Null
 from modelgate_kernels.linear import LinearKernel
@@ -166,7 +166,7 @@ def test_the_lines_of_the_readme_work() -> None:
 
 
 def test_the_readme_names_what_has_a_kernel() -> None:
-    kinds = [*table._KERNELS, *table._ENSEMBLES, *table._COMPOSITES, *pipelines._INNER]
-    kinds += [*table._TRANSFORMS, *table._TRANSFORMS_OF_SEVERAL]
+    kinds = [*known_types.KERNELS, *known_types.ENSEMBLES, *known_types.COMPOSITES, *pipelines._INNER]
+    kinds += [*known_types.TRANSFORMS, *known_types.TRANSFORMS_OF_SEVERAL]
     names = {kind.__name__ for kind in kinds if kind.__module__.startswith("sklearn.")}
     assert {name for name in names if f"`{name}`" not in README} == set()

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from modelgate_kernels.decoding import decoded_target
 from modelgate_kernels.table import add_composite
-from modelgate_kernels.targets import decoded_target
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LogisticRegression

@@ -323,5 +323,5 @@ def _number_metrics(y: Any, predicted: Any) -> Mapping[str, float]:
         "r2": r2,
         "mean_absolute_error": metrics.mean_absolute_error(y, predicted),
         "baseline_mean_absolute_error": metrics.mean_absolute_error(y, np.full(len(y), np.median(y))),
-        "root_mean_squared_error": metrics.root_mean_squared_error(y, predicted),
+        "root_mean_squared_error": math.sqrt(metrics.mean_squared_error(y, predicted)),
     }

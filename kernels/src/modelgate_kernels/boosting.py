@@ -15,7 +15,7 @@ from sklearn.ensemble import (
 )
 
 from modelgate_kernels.joined_trees import JoinedHistogramTrees, is_small
-from modelgate_kernels.kernel import Kernel, NotCovered
+from modelgate_kernels.kernel import Kernel, NotCovered, number_rows
 from modelgate_kernels.leaf_masks import LeafMasks
 from modelgate_kernels.sklearn_internals.trees import (
     HistogramTrees,
@@ -26,7 +26,7 @@ from modelgate_kernels.sklearn_internals.trees import (
     can_read_histogram_trees,
     can_start_boosting,
 )
-from modelgate_kernels.trees import float32_rows, number_rows
+from modelgate_kernels.trees import float32_rows
 
 
 class GradientBoostingKernel(Kernel):

@@ -15,7 +15,7 @@ from sklearn.ensemble import (
 )
 
 from modelgate_kernels.joined_trees import JoinedForest, can_join, is_small
-from modelgate_kernels.kernel import Kernel
+from modelgate_kernels.kernel import Kernel, number_rows
 from modelgate_kernels.sklearn_internals.trees import (
     add_trees,
     can_add_trees,
@@ -24,7 +24,7 @@ from modelgate_kernels.sklearn_internals.trees import (
     isolation_depths,
     isolation_mean,
 )
-from modelgate_kernels.trees import allows_nan, float32_rows, has_nan, number_rows
+from modelgate_kernels.trees import allows_nan, float32_rows, has_nan
 
 MANY = 512
 """Rows from which on it pays to put similar ones next to each other: the processor then foresees most branches."""

@@ -115,3 +115,10 @@ def finite(matrix: Any, accept_csr: bool = False) -> Any:
     if type(values) is not np.ndarray or values.dtype.kind not in "fiub" or not np.isfinite(values).all():
         raise NotCovered
     return matrix
+
+
+def number_rows(matrix: Any, columns: int, dtype: Any) -> Any:
+    """Return the matrix as `dtype`. Raises `NotCovered` if it is no array of rows × `columns` numbers."""
+    if type(matrix) is not np.ndarray or matrix.dtype.kind not in "fiub" or matrix.shape[1:] != (columns,):
+        raise NotCovered
+    return matrix.astype(dtype, copy=False)

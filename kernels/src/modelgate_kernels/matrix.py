@@ -26,6 +26,10 @@ _NULLABLE: dict[str, str] = {
     Kind.STRING: "string",
 }
 """The dtypes of pandas that have NA."""
+_TEXTS = pd.Series(["text"]).dtype
+"""What pandas makes of texts: objects before 3.0."""
+_ISO_8601: dict[str, Any] = {"format": "ISO8601"} if int(pd.__version__.split(".")[0]) > 1 else {}
+"""pandas 2 would otherwise read every text as it reads the first one; pandas 1 never does, and has no such format."""
 _ROWS_AT_ONCE = 1000
 """`zip` takes ten times as long for each of 100,000 rows, of which it has an iterator each, as for each of 1,000."""
 _ONE_CELL: frozenset[str] = frozenset({InputFormat.TEXTS, InputFormat.SERIES, InputFormat.RECORDS})
@@ -91,7 +95,7 @@ def column_dtype(column: ColumnLike, dtype: str) -> type:
 def to_series(values: Sequence[Value], column: ColumnLike, dtype: str) -> Any:
     """Return a column as pandas takes it for a DataFrame."""
     if column.kind == Kind.DATETIME:
-        moments = pd.to_datetime(pd.Series(list[Any](values), dtype=object), utc=True, format="ISO8601")
+        moments = pd.to_datetime(pd.Series(list[Any](values), dtype=object), utc=True, **_ISO_8601)
         moments = moments.dt.tz_localize(None) if column.naive else moments
         return _with_null(moments, NULLS[column.null]) if column.holds_objects else moments
     if column.holds_objects:
@@ -99,7 +103,7 @@ def to_series(values: Sequence[Value], column: ColumnLike, dtype: str) -> Any:
     if column.kind in NUMERIC:
         return np.array(values, dtype=column_dtype(column, dtype))
     if values.count(None) == len(values):
-        return pd.array([None] * len(values), dtype="str")  # pandas infers this dtype only from a string
+        return pd.array([np.nan] * len(values), dtype=_TEXTS)  # pandas infers this dtype only from a string
     return np.array([np.nan if value is None else value for value in values], dtype=object)
 
 

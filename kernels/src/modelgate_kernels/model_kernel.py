@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import sklearn
 from sklearn import get_config  # type: ignore[attr-defined]
 
 from modelgate_kernels.kernel import Delegating, InnerKernels, Kernel, OwnMethods, Transform
@@ -20,7 +19,7 @@ from modelgate_kernels.matrix import to_matrix
 from modelgate_kernels.pipelines import is_passthrough, parts_of
 from modelgate_kernels.rows import Batch, BatchReader, Readers
 from modelgate_kernels.sklearn_internals import returns_arrays
-from modelgate_kernels.table import COMPARED_WITH, find_composite, find_kernel, find_transform, kernel_of
+from modelgate_kernels.table import IS_COMPARED, find_composite, find_kernel, find_transform, kernel_of
 
 log = logging.getLogger("modelgate_kernels")
 
@@ -72,8 +71,8 @@ def find(estimator: Any, layout: Any) -> ModelKernel | None:
     Raises `TypeError` for a table of which no layout is known.
     """
     layout = layout if isinstance(layout, Layout) else layout_of(layout)
-    config, release = get_config(), ".".join(sklearn.__version__.split(".")[:2])
-    if config["enable_metadata_routing"] or config["transform_output"] != "default" or release not in COMPARED_WITH:
+    config = get_config()
+    if not IS_COMPARED or config["enable_metadata_routing"] or config["transform_output"] != "default":
         return None
     readers = Readers(layout)
     kernel, (_, final) = _kernel_of_rows(readers, estimator), parts_of(estimator)
@@ -106,7 +105,7 @@ def own_answers(estimator: Any, rows: Sequence[Row], layout: Layout, methods: Se
 def last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:
     """Return the final estimator of a pipeline and the transformed matrix, which each of its methods would make for
     itself."""
-    if get_config()["enable_metadata_routing"]:
+    if get_config().get("enable_metadata_routing"):  # since scikit-learn 1.3
         return estimator, matrix
     transformers, final = parts_of(estimator)
     for step in transformers:

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modelgate_kernels.kernel import Kernel, NotCovered
-from modelgate_kernels.trees import number_rows
+from modelgate_kernels.kernel import Kernel, NotCovered, number_rows
 
 COMPARED_WITH: Mapping[str, frozenset[str]] = {"xgboost": frozenset({"3.2"}), "lightgbm": frozenset({"4.7"})}
 """The releases with which the tests have compared the kernels. Under another there are none."""

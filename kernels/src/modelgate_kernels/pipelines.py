@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - without it, the next import fails
-from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, HalvingRandomSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 
 from modelgate_kernels.kernel import Delegating, Kernel, NotCovered, Transform
+from modelgate_kernels.sklearn_internals import frozen_estimators
 
 _INNER: Mapping[type, str] = {
     GridSearchCV: "best_estimator_",
     RandomizedSearchCV: "best_estimator_",
     HalvingGridSearchCV: "best_estimator_",
     HalvingRandomSearchCV: "best_estimator_",
-    FrozenEstimator: "estimator",
+    **dict.fromkeys(frozen_estimators(), "estimator"),
 }
 """Wrappers that hand each call on unchanged, and the attribute that holds the estimator inside."""
 

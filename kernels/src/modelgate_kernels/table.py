@@ -5,35 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import sklearn
 from sklearn.feature_selection import RFE, RFECV
 from sklearn.pipeline import Pipeline
 
-from modelgate_kernels import (
-    bagging,
-    boosting,
-    calibration,
-    clusters,
-    discriminants,
-    encoding,
-    forests,
-    functions,
-    imputing,
-    joining,
-    linear,
-    multiclass,
-    multioutput,
-    naive_bayes,
-    neighbors,
-    neural_network,
-    reducing,
-    scaling,
-    stacking,
-    support_vectors,
-    targets,
-    texts,
-    trees,
-    voting,
-)
 from modelgate_kernels.kernel import InnerKernels, Kernel, KernelOf, OwnMethods, Transform
 from modelgate_kernels.other_libraries import find_other_kernel
 from modelgate_kernels.pipelines import PassthroughKernel, PipelineKernel, is_passthrough, parts_of, unwrapped
@@ -42,43 +17,18 @@ from modelgate_kernels.sklearn_internals import returns_arrays
 COMPARED_WITH = frozenset({"1.9"})
 """The releases of scikit-learn with which the tests have compared all kernels. Under another there are no kernels."""
 
-_KERNELS: Mapping[type, Callable[[Any], Kernel | None]] = {
-    **linear.KERNELS,
-    **naive_bayes.KERNELS,
-    **neural_network.KERNELS,
-    **support_vectors.KERNELS,
-    **neighbors.KERNELS,
-    **discriminants.KERNELS,
-    **clusters.KERNELS,
-    **trees.KERNELS,
-    **forests.KERNELS,
-    **boosting.KERNELS,
-}
-_ENSEMBLES: Mapping[type, Callable[[Any, KernelOf], Kernel | None]] = {
-    **linear.ENSEMBLES,
-    **multiclass.KERNELS,
-    **multioutput.CHAINS,
-    **bagging.KERNELS,
-}
-"""Estimators that make a matrix of their own for their members."""
-_COMPOSITES: dict[type, Callable[[Any, InnerKernels], Kernel | None]] = {
-    **voting.KERNELS,
-    **stacking.KERNELS,
-    **calibration.KERNELS,
-    **targets.KERNELS,
-    **multiclass.COMPOSITES,
-    **multioutput.KERNELS,
-}
-"""Estimators whose members take the same matrix."""
-_TRANSFORMS: Mapping[type, Callable[[Any], Transform | None]] = {
-    **scaling.TRANSFORMS,
-    **imputing.TRANSFORMS,
-    **encoding.TRANSFORMS,
-    **functions.TRANSFORMS,
-    **reducing.TRANSFORMS,
-    **texts.TRANSFORMS,
-}
-_TRANSFORMS_OF_SEVERAL: Mapping[type, Callable[[Any, joining.TransformOf], Transform | None]] = {**joining.TRANSFORMS}
+IS_COMPARED = ".".join(sklearn.__version__.split(".")[:2]) in COMPARED_WITH
+
+_KERNELS: Mapping[type, Callable[[Any], Kernel | None]] = {}
+_ENSEMBLES: Mapping[type, Callable[[Any, KernelOf], Kernel | None]] = {}
+_COMPOSITES: dict[type, Callable[[Any, InnerKernels], Kernel | None]] = {}
+_TRANSFORMS: Mapping[type, Callable[[Any], Transform | None]] = {}
+_TRANSFORMS_OF_SEVERAL: Mapping[type, Callable[[Any, Callable[[Any], Transform | None]], Transform | None]] = {}
+if IS_COMPARED:
+    from modelgate_kernels import known_types
+
+    _KERNELS, _ENSEMBLES, _COMPOSITES = known_types.KERNELS, known_types.ENSEMBLES, {**known_types.COMPOSITES}
+    _TRANSFORMS, _TRANSFORMS_OF_SEVERAL = known_types.TRANSFORMS, known_types.TRANSFORMS_OF_SEVERAL
 
 _RECURSIVE_ELIMINATIONS = frozenset({RFE, RFECV})
 """Transformers that select columns for an estimator, and hand on what it answers."""

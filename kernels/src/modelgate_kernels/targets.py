@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
-from sklearn.preprocessing import FunctionTransformer, LabelEncoder, MultiLabelBinarizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from modelgate_kernels.kernel import Delegating, InnerKernels, Kernel, NotCovered, Transform, finite
 from modelgate_kernels.sklearn_internals import tuned_positive_class
@@ -22,15 +22,6 @@ class TransformedTargetKernel(Delegating):
     def predict(self, raw: Any) -> Any:
         values = self._inverse(self._inner.predict(raw).reshape(-1, 1))
         return values.squeeze(axis=1) if values.ndim == 2 and values.shape[1] == 1 else values
-
-
-class DecodedTargetKernel(Delegating):
-    def __init__(self, inner: Kernel, decode: Transform) -> None:
-        super().__init__(inner)
-        self._decode = decode
-
-    def predict(self, raw: Any) -> Any:
-        return self._decode(np.ravel(self._inner.predict(raw)))
 
 
 class ThresholdKernel(Delegating):
@@ -89,23 +80,6 @@ def _inverse(transformer: Any) -> Transform:
 
         return unscaled
     return transformer.inverse_transform  # type: ignore[no-any-return]
-
-
-def decoded_target(estimator: Any, inner: InnerKernels) -> Kernel | None:
-    """Return the kernel of an estimator whose predictions are those of its `estimator`, after the `inverse_transform`
-    of its `decoder`."""
-    decoder = estimator.decoder
-    if isinstance(decoder, MultiLabelBinarizer):
-        return None
-    return DecodedTargetKernel(inner.of_member(estimator.estimator), _decoder(decoder, estimator.estimator))
-
-
-def _decoder(decoder: Any, classifier: Any) -> Transform:
-    if type(decoder) is LabelEncoder and np.min(classifier.classes_) >= 0:
-        return decoder.classes_.take  # type: ignore[no-any-return]
-    if hasattr(decoder, "classes_"):
-        return decoder.inverse_transform  # type: ignore[no-any-return]
-    return lambda values: np.ravel(decoder.inverse_transform(values.reshape(-1, 1)))
 
 
 def _fixed_threshold(estimator: Any, inner: InnerKernels) -> Kernel | None:

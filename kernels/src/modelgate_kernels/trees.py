@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 from sklearn.utils import get_tags
 
-from modelgate_kernels.kernel import Kernel, NotCovered
+from modelgate_kernels.kernel import Kernel, NotCovered, number_rows
 
 
 class TreeKernel(Kernel):
@@ -40,13 +40,6 @@ class TreeRegressorKernel(TreeKernel):
 def allows_nan(tree: Any) -> bool:
     """Return whether a fitted tree has learned where rows with NaN go."""
     return bool(get_tags(tree).input_tags.allow_nan)
-
-
-def number_rows(matrix: Any, columns: int, dtype: Any) -> Any:
-    """Return the matrix as `dtype`. Raises `NotCovered` if it is no array of rows × `columns` numbers."""
-    if type(matrix) is not np.ndarray or matrix.dtype.kind not in "fiub" or matrix.shape[1:] != (columns,):
-        raise NotCovered
-    return matrix.astype(dtype, copy=False)
 
 
 def float32_rows(matrix: Any, columns: int, nan_allowed: bool) -> Any:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import FixedThresholdClassifier
+from sklearn import model_selection
 
 from contract.model.signature import Kind
 from contract.wording import listed, shown
+from modelgate_artifacts import ThresholdClassifier
 from trainer.importing import Refused
 from trainer.importing.contents.containers import compose, flattened, labels_of
 from trainer.importing.files.packages import not_served
@@ -220,12 +221,21 @@ def _with_threshold(model: Any, candidates: Mapping[str, Any]) -> tuple[Any, str
             " with it; wrap the model in a CalibratedClassifierCV"
         )
     otherwise, positive = labels
-    deciding = FixedThresholdClassifier(model, threshold=threshold, pos_label=positive, response_method="predict_proba")
-    deciding.estimator_ = model  # as fit() would leave it
-    return deciding, (
+    return _deciding(model, threshold, positive), (
         f"it predicts {shown(positive)} if its probability is at least {threshold:g}, and otherwise"
         f" {shown(otherwise)}: the file has {names} beside the model"
     )
+
+
+def _deciding(model: Any, threshold: float, positive: Any) -> Any:
+    """Return a classifier that predicts the second class of `model`, `positive`, from this probability on."""
+    if not hasattr(model_selection, "FixedThresholdClassifier"):  # before scikit-learn 1.5
+        return ThresholdClassifier(model, threshold)
+    deciding = model_selection.FixedThresholdClassifier(
+        model, threshold=threshold, pos_label=positive, response_method="predict_proba"
+    )
+    deciding.estimator_ = model  # as fit() would leave it
+    return deciding
 
 
 def _number(value: object) -> float | None:

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from modelgate_kernels.sklearn_internals import column_places
-from sklearn.utils import get_tags
 
 from contract.model.signature import Kind, Null
-from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT
+from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT, allows_nan
 from trainer.importing.inputs.words import hints_by_name, reads_records, reads_texts, texts_to_try
 from trainer.importing.other_libraries import described
 from trainer.importing.other_libraries.described import Hint
@@ -91,7 +90,7 @@ def takes_nan(estimator: Any) -> bool:
         inside = steps(estimator)[-1:] or [part for part in members(estimator) if hasattr(part, "predict")]
         estimator = inside[0] if inside else estimator
     with suppress(Exception):  # other libraries may have no tags, or unusual ones
-        return bool(get_tags(estimator).input_tags.allow_nan)
+        return allows_nan(estimator)
     return False
 
 

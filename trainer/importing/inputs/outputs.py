@@ -13,7 +13,6 @@ import pandas as pd
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder, MultiLabelBinarizer
-from sklearn.utils import get_tags
 
 from contract.model.manifest import ManifestDraft, Remark
 from contract.model.signature import OTHER_METHODS, PREDICT, AnswerForm, Output, OutputKind, Signature
@@ -22,6 +21,7 @@ from contract.wording import listed
 from scoring.answers import named_columns
 from scoring.estimators import predict_rows
 from scoring.methods import MAX_NAMES, find_methods, has_method
+from scoring.sklearn_internals import estimator_type
 from trainer.importing import Refused
 from trainer.importing.assumptions import unknown_outputs
 from trainer.importing.files.reasons import explained
@@ -153,9 +153,9 @@ def _kind(column: Any, labels: tuple[Value, ...] | None, is_class: bool) -> Outp
 def _answers_classes(estimator: Any) -> bool:
     """Return whether whole numbers are classes, as of clusters and outliers."""
     with suppress(Exception):
-        estimator_type = get_tags(estimator).estimator_type
-        if estimator_type is not None:
-            return estimator_type in ("classifier", "clusterer", "outlier_detector", "density_estimator")
+        kind = estimator_type(estimator)
+        if kind is not None:
+            return kind in ("classifier", "clusterer", "outlier_detector", "density_estimator")
     return has_method(estimator, "fit_predict") or has_method(estimator, "decision_function")
 
 
@@ -208,7 +208,7 @@ def _labels_of_each(estimator: Any, columns: Sequence[Any], named: bool) -> list
 def _labels_by_type(estimator: Any) -> tuple[Value, ...] | None:
     """Return the labels of an outlier detector, or of clusters that have centers; None for others."""
     with suppress(Exception):
-        if get_tags(estimator).estimator_type == "outlier_detector":
+        if estimator_type(estimator) == "outlier_detector":
             return (-1, 1)
         last = _last_step(estimator)
         clusters = range(len(last.cluster_centers_))

@@ -20,6 +20,7 @@ from contract.model.manifest import ArtifactFormat, ManifestDraft, Remark
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
+from scoring.sklearn_internals import needs_fit
 from scoring.skops_files import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused
 from trainer.importing.contents.file_contents import FileContents, find_model, with_declared_columns
@@ -204,7 +205,8 @@ def _refuse_unfitted(estimator: Any) -> None:
         try:
             check_is_fitted(estimator)
         except NotFittedError:
-            raise Refused(reasons.UNFITTED) from None
+            if needs_fit((inputs.steps(estimator) or [estimator])[-1]):
+                raise Refused(reasons.UNFITTED) from None
         except Exception:
             return  # an estimator of another release may fail in any way
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,15 @@ def has_method(kind: type, name: str, *parameters: str) -> bool:
     """Return whether the methods of a class include this one, with these parameters."""
     method = getattr(kind, name, None)
     return callable(method) and [*inspect.signature(method).parameters] == ["self", *parameters]
+
+
+def frozen_estimators() -> Sequence[type]:
+    """Return the class of frozen estimators; none before scikit-learn 1.6."""
+    if find_spec("sklearn.frozen") is None:
+        return ()
+    from sklearn.frozen import FrozenEstimator
+
+    return (FrozenEstimator,)
 
 
 def tuned_positive_class(classifier: Any) -> Any:
