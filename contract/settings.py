@@ -194,6 +194,13 @@ class Settings:
     max_wait: int = _setting(60, "Longest wait for a result within one request, in seconds.")
     batch_ms: int = _setting(50, "Time that scoring one batch may take, in milliseconds.", least=1)
     predict_timeout: int = _setting(30, "Longest scoring of one job, in seconds; beyond, it fails.", least=1)
+    environments: str = _setting(
+        "",
+        "auto: an import makes the environment of an older release of scikit-learn when a file needs it, which installs"
+        " packages by their hashes. Empty: the operator makes them (modelgate environment make).",
+        choices=("", "auto"),
+        section=ENVIRONMENTS,
+    )
     pool_idle: int = _setting(
         600,
         "Seconds without work after which the scorers of an environment other than today's end; the next job starts"

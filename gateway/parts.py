@@ -70,7 +70,7 @@ TO_ANSWER = 5.0
 """Seconds that the trainer has for a command, besides the wait for workers."""
 TO_PREVIEW = 30.0
 """The same for a preview of a training, which reads the beginning of a file."""
-TO_IMPORT = 300.0
+TO_IMPORT = 600.0
 """The same for an uploaded model, or one with an edited signature, which the trainer loads and tries."""
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +35,7 @@ class Environment:
     name: str
     folder: Path
     python: str
-    libraries: Mapping[str, str]
+    libraries: Mapping[str, str] = field(hash=False)
     sha256: str
     made_at: str
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
+from contract.model.environments import remedy
 from scoring.held_objects import parts_in
 from scoring.sklearn_internals import pls_coefficients
 
@@ -55,10 +56,7 @@ def incompatibility(estimator: Any, made_with: Sequence[str]) -> str | None:
     if reason is None:
         return None
     made = f"scikit-learn {' and '.join(made_with)}" if made_with else "another scikit-learn"
-    return (
-        f"was made with {made}: {reason}, and its answers would be wrong;"
-        f" fit it again with scikit-learn {SKLEARN_VERSION}"
-    )
+    return f"was made with {made}: {reason}, and its answers would be wrong; {remedy(made_with, SKLEARN_VERSION)}"
 
 
 def _misread(part: Any) -> str | None:

@@ -18,7 +18,10 @@ from enum import StrEnum
 from tempfile import TemporaryFile
 from typing import IO, Any, Protocol, Self
 
-from trainer.processes import PROJECT, ContainedProcess, environment
+from contract.model.environments import how_to_make
+from runtime.environments import Environment, Environments, environment_here
+from trainer import processes
+from trainer.processes import PROJECT, ContainedProcess
 
 FILES, TRAININGS = "trainer.template", "trainer.template.trainings"
 """The modules of templates: for files and versions, and for trainings."""
@@ -50,23 +53,50 @@ class EndedTask:
     lines: list[str]
 
 
+class NoSuchEnvironment(Exception):
+    """There is no environment of this name here; the message says which there are, and what to do."""
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        here = f"there are {', '.join(names)}" if names else "there is none"
+        super().__init__(f"the environment {name!r} is not on the trainer's machine ({here}); {how_to_make(name)}")
+
+
 class Forks:
     """Runs tasks one at a time. Templates start when they are needed and end with `close`."""
 
     def __init__(
-        self, module: str = FILES, env: Mapping[str, str] | None = None, template: TaskTemplate | None = None
+        self,
+        module: str = FILES,
+        env: Mapping[str, str] | None = None,
+        template: TaskTemplate | None = None,
+        interpreter: str = sys.executable,
     ) -> None:
-        """`module` and `env`: those of the templates; by default `trainer.processes.environment`. `template`: one that
-        runs already."""
+        """`module`, `env` and `interpreter`: those of the templates; by default `trainer.processes.environment` and
+        this one. `template`: one that runs already."""
         self._module = module
         self._env = env
         self._templates = {False: template} if template else {}
+        self._interpreter = interpreter
+        self._elsewhere: dict[Environment, Forks] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def of(self, environments: Environments, name: str) -> Forks:
+        """Return the forks of the environment `name`, which end with these. Raises `NoSuchEnvironment` and OSError."""
+        if name == environment_here():
+            return self
+        if (environment := environments.find(name)) is None:
+            raise NoSuchEnvironment(name, environments.names())
+        if environment not in self._elsewhere:
+            variables = self._env or processes.environment()
+            self._elsewhere[environment] = Forks(
+                FILES, {**variables, **environments.variables()}, interpreter=str(environment.interpreter)
+            )
+        return self._elsewhere[environment]
 
     def run(
         self, task: ForkTask, arguments: Mapping[str, Any], seconds: float, *, another_hash_seed: bool = False
@@ -103,13 +133,16 @@ class Forks:
     def _template(self, another_hash_seed: bool) -> TaskTemplate:
         template = self._templates.get(another_hash_seed)
         if template is None or not template.alive:
-            template = self._templates[another_hash_seed] = _started(self._module, self._env or environment())
+            variables = self._env or processes.environment()
+            template = self._templates[another_hash_seed] = _started(self._interpreter, self._module, variables)
         return template
 
     def close(self) -> None:
         """Kill the templates. Harmless to repeat."""
         while self._templates:
             self._templates.popitem()[1].kill()
+        while self._elsewhere:
+            self._elsewhere.popitem()[1].close()
 
 
 class KeptForks:
@@ -218,12 +251,12 @@ class TaskTemplate:
         return self._process.kill()
 
 
-def _started(module: str, env: Mapping[str, str]) -> TaskTemplate:
+def _started(interpreter: str, module: str, env: Mapping[str, str]) -> TaskTemplate:
     """Raises OSError."""
     control, theirs = socket.socketpair()
     with theirs:
         process = ContainedProcess(
-            [sys.executable, "-m", module, str(theirs.fileno())],
+            [interpreter, "-m", module, str(theirs.fileno())],
             env=env,
             pass_fds=(theirs.fileno(),),
             cwd=PROJECT,

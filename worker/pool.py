@@ -127,11 +127,12 @@ class Pool:
             self._processes = ProcessPool(self._scorers, options.selector, options.stuck_after, self._interpreter)
 
     def _falls_asleep(self, processes: ProcessPool) -> bool:
-        """Whether it is to sleep: nothing has been scored or loaded for `POOL_IDLE`."""
+        """Return whether nothing has been scored or loaded for `POOL_IDLE`."""
         if self.name == TODAY:
             return False
         now, (last, counted) = time.monotonic(), self._used
-        if (counter := processes.activity_counter()) != counted:
+        counter = processes.activity_counter()
+        if counter != counted or not any(scorer.registered for scorer in self.scorers):  # it may still be starting
             self._used = (now, counter)
             return False
         return now - last > self._options.settings.pool_idle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """The names of environments."""
@@ -35,8 +35,22 @@ def environment_of(release: str) -> str | None:
 
 def no_worker(environment: str) -> str:
     """Return the sentence that no worker serves an environment, and what to do, without its full stop."""
-    make = f"run `modelgate environment make {environment}` on the machine of a worker"
+    return f"no worker serves the environment {environment!r} in which it lives; {how_to_make(environment)}"
+
+
+def how_to_make(environment: str) -> str:
+    """Return what to do where an environment is missing."""
     return (
-        f"no worker serves the environment {environment!r} in which it lives; {make}, or in containers"
-        f" `docker compose --profile {environment} up -d`"
+        f"make it with `modelgate environment make {environment}` (in containers: `docker compose --profile"
+        f" {environment} up -d --build`)"
     )
+
+
+def remedy(releases: Collection[str], here: str) -> str:
+    """Return what to do about a model that these releases of scikit-learn have made, and that the one which is `here`
+    does not serve."""
+    names = {environment_of(release) for release in releases}
+    name = names.pop() if len(names) == 1 else None
+    if name is not None and name in SUPPORT_ENDED:
+        return f"the environment {name!r} serves it: {how_to_make(name)}, and import it again"
+    return f"fit it again with scikit-learn {here}"

@@ -227,15 +227,14 @@ class RepositoryCommand:
     its rows), `code` (of its classes) and `signature` are names in SPOOL_DIR. `force` moves an alias even to a version
     that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
     (`contract.model.signature_edits`). RESTORE_MODEL restores what was removed last, or what was removed with
-    `version`. CHANGE_SETTINGS makes `edits` the settings of the model.
-    `versions`: those of Python and the libraries of the sender, if it says so. `nulls`: what they were
-    (`contract.model.signature.Null`) in columns of the sample, by their names. `columns`: those that the model takes,
-    in order, each with `name`, `kind` and `nullable`. `before`: the version that the alias must still name, and
-    `version` of ROLL_BACK the one that must be the previous one, if they are given.
-    IMPORT gives the new version `alias` if it passes the gate, which objects to nothing in `accept`, and unless
-    `no_promote`.
-    PREVIEW_TRAINING changes nothing: `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING,
-    which fails if the training that a schedule asks for could not begin now.
+    `version`. CHANGE_SETTINGS makes `edits` the settings of the model. `versions`: those of Python and the libraries of
+    the sender, if it says so. `nulls`: what they were (`contract.model.signature.Null`) in columns of the sample, by
+    their names. `columns`: those that the model takes, in order, each with `name`, `kind` and `nullable`. `before`: the
+    version that the alias must still name, and `version` of ROLL_BACK the one that must be the previous one, if they
+    are given. IMPORT publishes a version that lives in `environment`, if that is given, and gives it `alias` if it
+    passes the gate, which objects to nothing in `accept`, and unless `no_promote`. PREVIEW_TRAINING changes nothing:
+    `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING, which fails if the training that
+    a schedule asks for could not begin now.
     """
 
     action: RepositoryAction
@@ -256,6 +255,7 @@ class RepositoryCommand:
     accept: Sequence[str] | None = None
     no_promote: bool = False
     columns: Sequence[Mapping[str, Any]] | None = None
+    environment: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: a trainer refuses a field that it does not know."""

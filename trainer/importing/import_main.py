@@ -11,7 +11,8 @@ from typing import IO, Any
 
 from contract.settings import MB
 from runtime.limits import limit_memory, prefer_for_oom_kill
-from trainer.importing import Refused
+from scoring.artifacts import library_versions
+from trainer.importing import LivesElsewhere, Refused
 from trainer.importing.edits.signature_trial import try_edit
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportTask, SignatureEdit
 from trainer.importing.trial.examine import examine
@@ -26,7 +27,7 @@ def main(answer_file: IO[str], arguments: Mapping[str, Any]) -> None:
     try:
         if task.edit is None:
             hashes = (task.sha256, task.sample_sha256, code, task.code_sha256)
-            examined = examine(task.name, folder / FILE, rows, *hashes, task.nulls, task.columns)
+            examined = examine(task.name, folder / FILE, rows, *hashes, task.nulls, task.columns, task.elsewhere)
         else:
             examined = try_edit(folder / FILE, SignatureEdit.from_json(task.edit))
         if examined.artifact is not None:
@@ -35,7 +36,10 @@ def main(answer_file: IO[str], arguments: Mapping[str, Any]) -> None:
             "draft": examined.draft.dumps(),
             "sha256": examined.sha256,
             "facts": examined.facts,
+            "libraries": library_versions(),
         }
+    except LivesElsewhere as found:
+        answer = {"environment": found.environment}
     except Refused as refused:
         answer = {"refused": str(refused)}
     except MemoryError:

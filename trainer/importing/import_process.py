@@ -20,7 +20,7 @@ from contract.model.manifest import ManifestDraft, ModelManifest
 from contract.model.signature import Signature
 from contract.model.signature_edits import edit_signature
 from trainer.forks import MOST_ANSWER, EndedTask, Forks, ForkTask
-from trainer.importing import Refused
+from trainer.importing import LivesElsewhere, Refused
 
 FILE, SAMPLE, CODE, ARTIFACT = "file", "sample.csv", "code.py", "artifact"
 """Files in the folder that both processes share."""
@@ -52,7 +52,8 @@ class ImportTask:
 
     `sha256` and the others, in hex, are those of the files: other bytes are refused. None: there is no such file.
     `nulls`: what they were in the columns of the sample, `columns`: those of the model, if that is known. `edit`:
-    `FILE` is the artifact of a version, to be tried under an edited signature (`SignatureEdit`).
+    `FILE` is the artifact of a version, to be tried under an edited signature (`SignatureEdit`). A file that was made
+    with the release of an environment in `elsewhere` is not loaded.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ImportTask:
     nulls: Mapping[str, Sequence[str]] | None = None
     columns: Sequence[Mapping[str, Any]] | None = None
     edit: Mapping[str, Any] | None = None
+    elsewhere: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,17 @@ class ImportResult:
     """What examining a file has found.
 
     The bytes to publish are in `ARTIFACT`, if that file exists, or else in `FILE`; `sha256`, in hex, is theirs. `facts`
-    are those of the report, if any.
+    are those of the report, if any. `libraries`: those with which it was examined.
     """
 
     draft: ManifestDraft
     sha256: str
     facts: dict[str, Any] | None
+    libraries: Mapping[str, str]
 
 
 def examine_in_process(folder: Path, task: ImportTask, forks: Forks) -> ImportResult:
-    """Examine a file in a fork that ends with it. Raises `Refused` and OSError."""
+    """Examine a file in a fork that ends with it. Raises `Refused`, `LivesElsewhere` and OSError."""
     arguments = {"folder": str(folder.resolve()), "task": dataclasses.asdict(task)}
     try:
         return _result(forks.run(ForkTask.EXAMINE, arguments, task.seconds))
@@ -103,9 +106,13 @@ def _result(ended: EndedTask) -> ImportResult:
     try:
         answer = json.loads(ended.answer)
         if "draft" in answer:
-            return ImportResult(ManifestDraft.loads(answer["draft"]), str(answer["sha256"]), answer.get("facts"))
+            libraries = {str(name): str(version) for name, version in answer["libraries"].items()}
+            draft = ManifestDraft.loads(answer["draft"])
+            return ImportResult(draft, str(answer["sha256"]), answer.get("facts"), libraries)
+        if "environment" in answer:
+            raise LivesElsewhere(str(answer["environment"]))
         refused = str(answer["refused"])
-    except (ValueError, KeyError, TypeError, ModelgateError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ModelgateError) as error:
         refused = f"results in an invalid manifest ({error})"
     raise Refused(refused)
 

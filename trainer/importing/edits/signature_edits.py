@@ -14,10 +14,11 @@ from contract.model.signature import Signature
 from contract.model.signature_edits import InvalidEdit
 from contract.model.version_files import VersionFiles
 from contract.settings import Settings
+from runtime.environments import Environments
 from scoring.artifacts import checked_bytes
 from storage.disk import code_of
 from storage.models.repository_writer import RepositoryWriter
-from trainer.forks import Forks
+from trainer.forks import Forks, NoSuchEnvironment
 from trainer.importing import Refused
 from trainer.importing.assumptions import remaining
 from trainer.importing.import_process import FILE, ImportTask, SignatureEdit, examine_in_process
@@ -44,6 +45,8 @@ def publish_edited(settings: Settings, model: str, version: int, edits: Mapping[
             return _published_before(repository, manifest, draft) or _publish(settings, repository, edit, draft)
     except InvalidEdit as invalid:
         raise manifest.error(Code.NOT_PUBLISHED, f"cannot be edited so: {invalid}") from None
+    except NoSuchEnvironment as missing:
+        raise manifest.error(Code.NOT_PUBLISHED, f"cannot be tried: {missing}") from None
     except Refused as refused:
         raise manifest.error(Code.NOT_PUBLISHED, str(refused)) from None
     except PublishRefused as refused:
@@ -85,7 +88,8 @@ def _publish(
     files = repository.files(source.name, source.version)
     signing.trust.check(source, files)  # an unsigned version must not get a signature by an edit
     data = checked_bytes(source, files)
-    with repository.import_folder() as folder, Forks() as forks:
+    with repository.import_folder() as folder, Forks() as own_forks:
+        forks = own_forks.of(Environments(settings.environments_dir), source.environment)
         (folder / FILE).write_bytes(data)
         limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
         task = ImportTask(source.name, source.artifact.sha256, None, None, *limits, edit=edit.to_json())

@@ -11,6 +11,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -263,9 +264,16 @@ _VERSION = re.compile(
 )
 
 
+_VERSION_IN_SKOPS = re.compile(rb'"_sklearn_version": \{[^{}]*"content": "\\"(\d+\.\d+[.\w]*)\\""')
+
+
 def sklearn_versions(plain: bytes) -> list[str]:
-    """Return the versions of scikit-learn that a pickle names, without loading it."""
-    return sorted({version.decode("ascii", "replace") for version in _VERSION.findall(plain)})
+    """Return the versions of scikit-learn that a pickle or a skops file names, without loading it."""
+    pattern = _VERSION
+    if plain.startswith(_ZIP):
+        with suppress(zipfile.BadZipFile, KeyError, OSError), zipfile.ZipFile(io.BytesIO(plain)) as archive:
+            plain, pattern = archive.read("schema.json"), _VERSION_IN_SKOPS
+    return sorted({version.decode("ascii", "replace") for version in pattern.findall(plain)})
 
 
 def holds_code(plain: bytes) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sklearn.exceptions import NotFittedError
 
+from contract.model.environments import environment_of, remedy
 from scoring.answers import InvalidAnswer
 from scoring.compatibility import SKLEARN_VERSION
 from trainer.importing.files.formats import beginning, sklearn_versions
@@ -67,7 +68,8 @@ def why_not_loaded(error: Exception, plain: bytes) -> str:
     if isinstance(error, UnicodeDecodeError) and plain[:1] != b"\x80":
         return f"was made by Python 2, or is not a pickle (it begins with {beginning(plain)}); save it with Python 3"
     if made:
-        return f"{made}, which scikit-learn {SKLEARN_VERSION} here cannot read ({explained(error)}); {fit_again()}"
+        what = f"{made}, which scikit-learn {SKLEARN_VERSION} here cannot read ({explained(error)})"
+        return f"{what}; {remedy(others, SKLEARN_VERSION)}"
     if plain[:1] != b"\x80":
         return f"is not a pickle (it begins with {beginning(plain)}); save the fitted model with joblib.dump"
     if type(error).__module__ in ("_pickle", "pickle") or isinstance(error, KeyError | IndexError):
@@ -104,7 +106,8 @@ def _missing_module(module: str, others: Sequence[str]) -> str:
     # Some C modules of scikit-learn have bare names such as _loss.
     if module.split(".")[0] in _LIBRARIES or (others and module.startswith("_")):
         made = f"scikit-learn {joined(others)}" if others else f"an old release of {module.split('.')[0]}"
-        return f"was made with {made}: it needs the module {module!r}, which the release here lacks; {fit_again()}"
+        what = f"was made with {made}: it needs the module {module!r}, which the release here lacks"
+        return f"{what}; {remedy(others, SKLEARN_VERSION)}"
     if library := not_served(module):
         return of_other_library(library)
     if forecasts(module):
@@ -127,7 +130,7 @@ def _missing_class(name: str, module: str, others: Sequence[str]) -> str:
         )
     if module.split(".")[0] in _LIBRARIES:
         made = f"scikit-learn {joined(others)}" if others else f"another release of {module.split('.')[0]}"
-        return f"was made with {made}: {module} here has no {name!r}; {fit_again()}"
+        return f"was made with {made}: {module} here has no {name!r}; {remedy(others, SKLEARN_VERSION)}"
     if pip_name(module):
         return f"uses {name!r} of the module {module!r}, which the installed release lacks; install another release"
     return (
@@ -142,7 +145,7 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
     if made_with:
         return (
             f"was made with scikit-learn {joined(made_with)}; scikit-learn {SKLEARN_VERSION} here still loads it, but"
-            f" it does not predict ({explained(error)}); {fit_again()}"
+            f" it does not predict ({explained(error)}); {remedy(made_with, SKLEARN_VERSION)}"
         )
     if "Buffer dtype mismatch" in str(error):
         return (
@@ -169,12 +172,22 @@ def left_out_by_dill(error: NameError) -> str:
 def no_probabilities(row: str, made_with: Sequence[str]) -> str:
     wrong = f"gives invalid probabilities ({row} for a row): each must be from 0 to 1, and their sum must be 1"
     if made_with:
-        return f"was made with scikit-learn {joined(made_with)}, and under {SKLEARN_VERSION} it {wrong}; {fit_again()}"
+        made = f"was made with scikit-learn {joined(made_with)}"
+        return f"{made}, and under {SKLEARN_VERSION} it {wrong}; {remedy(made_with, SKLEARN_VERSION)}"
     return f"{wrong}; correct its predict_proba, or leave it out"
 
 
-def fit_again() -> str:
-    return f"fit it again with scikit-learn {SKLEARN_VERSION}"
+def other_releases(versions: Sequence[str]) -> list[str]:
+    """Return those of these versions of scikit-learn that belong to another release than the one that runs here."""
+    return [version for version in versions if environment_of(version) != environment_of(SKLEARN_VERSION)]
+
+
+def not_proven(made_with: Sequence[str], why: str) -> str:
+    """Return why a model of another release is refused although it predicts. `why`: what is known of its answers."""
+    return (
+        f"was made with scikit-learn {joined(made_with)}, which {SKLEARN_VERSION} here serves only if its answers are"
+        f" the same: {why}; {remedy(made_with, SKLEARN_VERSION)}"
+    )
 
 
 def joined(versions: Sequence[str]) -> str:

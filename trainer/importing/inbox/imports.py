@@ -7,7 +7,6 @@ import errno
 import hashlib
 import logging
 import os
-import platform
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import Code, ModelgateError
-from contract.model.manifest import ModelManifest
+from contract.model.manifest import ManifestDraft, ModelManifest
 from contract.model.repository import NAME, Repository, valid_name
 from contract.model.version_files import SIGNATURE_BYTES
 from contract.settings import MB, Settings
@@ -24,9 +23,10 @@ from storage.disk import code_of
 from storage.spool.places import spool_of
 from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
-from trainer.importing.files.formats import PICKLE, holds_code, recognise, stem
+from trainer.importing.files.formats import PICKLE, recognise, stem
 from trainer.importing.files.signatures import CODE_PART, PART, SAMPLE_PART, ImportNotSigned, check
-from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
+from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportTask
+from trainer.importing.inbox.homes import Homes
 from trainer.publishing.aliases import retain
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
 from trainer.publishing.repositories import repository_of
@@ -56,12 +56,14 @@ def import_file(
     versions: Mapping[str, str] | None = None,
     nulls: Mapping[str, Sequence[str]] | None = None,
     columns: Sequence[Mapping[str, Any]] | None = None,
+    environment: str | None = None,
 ) -> ModelManifest:
     """Publish `file` as a version of the model `name`, tried with the rows of the CSV file `sample`. `code` is a file
     of Python with the classes that a pickle names and does not hold. `called`: a name for the file in messages, if its
     own means nothing to the user. `versions`: those of Python and the libraries that made it, if known. `nulls`: what
     they were in the columns of the sample (`Null`), if known. `columns`: those that the model takes, each with `name`,
-    `kind` and `nullable`, if known. It is examined and verified by `forks`, or else by forks of its own.
+    `kind` and `nullable`, if known. It is examined and verified by `forks`, or else by forks of its own, in the
+    `environment` that the version is to live in; None: that of the release in the file, if it can be had, or today's.
 
     No alias moves. Raises `ModelgateError` with the cause and a remedy: `not_signed` where imports have to be
     signed and `signature` is not that of `file`, `sample` and `code`, else `not_published`. Nothing of the file is
@@ -77,15 +79,19 @@ def import_file(
         with repository.import_folder() as folder, forks_or_own(forks) as own_forks:
             parts = _copied_parts(settings, folder, file, sample, code)
             check(settings, name, parts, None if signature is None else _signature(signature))
-            _check_python(folder / FILE, versions or {})
-            told = {"nulls": nulls, "columns": columns}
-            result = _examined(settings, name, parts, folder, f"{called}{_made_with(versions or {})}", own_forks, told)
+            _check_allowed(settings, folder / FILE, parts)
+            limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
+            hashes = (parts[PART], parts.get(SAMPLE_PART), parts.get(CODE_PART))
+            task = ImportTask(name, *hashes, *limits, nulls=nulls, columns=columns)
+            homes = Homes.from_settings(settings)
+            result, home, home_forks = homes.examine(folder, task, own_forks, versions or {}, environment)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             if hashlib.sha256(data).hexdigest() != result.sha256:
                 raise Refused(ALTERED)
             signing, report = SigningPolicy.from_settings(settings), drawn_report(result.facts)
-            manifest = publish(repository, data, result.draft, signing, report, own_forks)
+            draft = _labelled(result.draft, name, parts, f"{called}{_made_with(versions or {})}", home)
+            manifest = publish(repository, data, draft, signing, report, home_forks, result.libraries)
             retain(repository, name, settings.keep_versions)
             return manifest
     except Refused as refused:
@@ -115,20 +121,11 @@ def import_upload(
     called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
     try:
         told: dict[str, Any] = {"versions": command.versions, "nulls": command.nulls, "columns": command.columns}
+        told["environment"] = command.environment
         manifest = import_file(settings, command.model, file, sample, signature, called, code, forks, **told)
         return then(manifest, sample)
     finally:
         spool.discard(filter(None, names))
-
-
-def _check_python(file: Path, versions: Mapping[str, str]) -> None:
-    """Raise `Refused` for byte code of another minor version of Python, which may end the process that runs it."""
-    made, here = versions.get("python", ""), platform.python_version()
-    if made and made.split(".")[:2] != here.split(".")[:2] and holds_code(file.read_bytes()):
-        raise Refused(
-            f"holds code of Python {made}, and Modelgate runs {here}, which may not run it; publish it from Python"
-            f" {'.'.join(here.split('.')[:2])}, or send the classes as a module (code) beside a plain pickle"
-        )
 
 
 def _made_with(versions: Mapping[str, str]) -> str:
@@ -182,27 +179,21 @@ def copy_sample(settings: Settings, sample: Path, target: Path) -> str:
         return _copied(sample, target, settings.model_cache_mb * MB, most)
 
 
-def _examined(
-    settings: Settings,
-    name: str,
-    parts: dict[str, str],
-    folder: Path,
-    called: str,
-    forks: Forks,
-    told: Mapping[str, Any],
-) -> ImportResult:
-    """Examine the files in `folder`; `told` is what `ImportTask` has of their sender. Raises `Refused` and OSError."""
-    if recognise(folder / FILE) is PICKLE and settings.pickle == "deny":
+def _check_allowed(settings: Settings, file: Path, parts: Mapping[str, str]) -> None:
+    """Raise `Refused` for a pickle, or code, where `PICKLE` denies these."""
+    if recognise(file) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
     if CODE_PART in parts and settings.pickle == "deny":
         raise Refused("has code beside it, and PICKLE=deny runs none; import the skops file without it")
-    limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-    task = ImportTask(name, parts[PART], parts.get(SAMPLE_PART), parts.get(CODE_PART), *limits, **told)
-    result = examine_in_process(folder, task, forks)
-    source = f"not known; imported: {result.draft.training_data.source}, from {called}"
-    training_data = dataclasses.replace(result.draft.training_data, source=source, fingerprint=parts[PART])
-    draft = dataclasses.replace(result.draft, name=name, recipe=RECIPE, training_data=training_data)
-    return dataclasses.replace(result, draft=draft)
+
+
+def _labelled(
+    draft: ManifestDraft, name: str, parts: Mapping[str, str], called: str, environment: str
+) -> ManifestDraft:
+    """Return the draft with what the process that examined the file does not say."""
+    source = f"not known; imported: {draft.training_data.source}, from {called}"
+    training_data = dataclasses.replace(draft.training_data, source=source, fingerprint=parts[PART])
+    return dataclasses.replace(draft, name=name, recipe=RECIPE, training_data=training_data, environment=environment)
 
 
 def drawn_report(facts: dict[str, Any] | None) -> MakeReport | None:

@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,19 +16,21 @@ import joblib
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from contract.model.environments import environment_of
 from contract.model.manifest import ArtifactFormat, ManifestDraft, Remark
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.sklearn_internals import needs_fit
 from scoring.skops_files import Untrusted, UntrustedTypes
-from trainer.importing import ALTERED, Refused
+from trainer.importing import ALTERED, LivesElsewhere, Refused
 from trainer.importing.contents.file_contents import FileContents, find_model, with_declared_columns
 from trainer.importing.files import formats, own_code, reasons
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs import sample
 from trainer.importing.inputs.outputs import DoesNotPredict, NoProbabilities
 from trainer.importing.other_libraries import adapted
+from trainer.importing.trial import expected_answers
 from trainer.importing.trial.sample_report import measure_on_sample, profile_of_sample
 from trainer.importing.trial.trial import try_model
 
@@ -54,16 +56,19 @@ def examine(
     code_sha256: str | None = None,
     nulls: Mapping[str, Sequence[str]] | None = None,
     columns: Sequence[Mapping[str, Any]] | None = None,
+    elsewhere: Collection[str] = (),
 ) -> Examined:
     """Examine a file, with rows to try it on and the code of its classes, if there are any. `nulls`: what they were in
     the columns of these rows (`Null`), if that is known; `columns`: those of the model, each with `name`, `kind` and
-    `nullable`. Raises `Refused` with the cause and what to do, and `MemoryError`. Only bytes with these hashes, in hex,
-    are used."""
+    `nullable`. Raises `Refused` with the cause and what to do, `LivesElsewhere` for a file of the release of an
+    environment in `elsewhere`, and `MemoryError`. Only bytes with these hashes, in hex, are used."""
     sample_rows = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)), nulls)
     source = None if code is None else _bytes(code, code_sha256)
     data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)
+    _refer(plain, elsewhere)
     thing, made_with, code_module = _read(plain, artifact_format, source)
+    made_with = reasons.other_releases(made_with)
     contents = _adapted(_found(thing))
     if columns:
         contents = with_declared_columns(contents, columns)
@@ -78,6 +83,9 @@ def examine(
     wrong = incompatibility(contents.estimator, made_with)
     if wrong:
         raise Refused(wrong)
+    expected: sample.Sample | None = None
+    if sample_rows and made_with:
+        sample_rows, expected = expected_answers.split(sample_rows, inputs.names(contents.estimator) or ())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -88,6 +96,8 @@ def examine(
         raise Refused(reasons.why_not_predicting(failed.cause, made_with, sample_rows is not None)) from None
     except NoProbabilities as failed:
         raise Refused(reasons.no_probabilities(str(failed), made_with)) from None
+    if made_with and (why := expected_answers.why_not_equal(contents.estimator, draft, sample_rows, expected)):
+        raise Refused(reasons.not_proven(made_with, why))
     facts, of_sample = measure_on_sample(contents.estimator, draft, sample_rows)
     with own_code.by_value(code_module):
         artifact = _artifact(contents, data, plain, artifact_format)
@@ -138,6 +148,13 @@ def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
     plain = formats.decompress(data)
     by_value = formats.holds_code(plain) or formats.made_by_dill(plain)  # what dill has stored becomes a cloudpickle
     return ArtifactFormat.CLOUDPICKLE if by_value else ArtifactFormat.JOBLIB, plain
+
+
+def _refer(plain: bytes, elsewhere: Collection[str]) -> None:
+    """Raise `LivesElsewhere` if one of these environments has the release with which the file was made."""
+    made_with = {environment_of(version) for version in formats.sklearn_versions(plain)}
+    if len(made_with) == 1 and (environment := made_with.pop()) in elsewhere and environment:
+        raise LivesElsewhere(environment)
 
 
 def _read(
@@ -212,14 +229,13 @@ def _refuse_unfitted(estimator: Any) -> None:
 
 
 def _labelled(draft: ManifestDraft, contents: FileContents, made_with: Sequence[str], with_code: bool) -> ManifestDraft:
-    """Describe the model as its source, and warn if it comes from another scikit-learn."""
+    """Describe the model as its source, and say if it comes from another scikit-learn."""
     source = f"a {type(contents.estimator).__name__}{' with the code beside it' if with_code else ''}"
     if not made_with:
         return dataclasses.replace(draft, training_data=dataclasses.replace(draft.training_data, source=source))
     versions = reasons.joined(made_with)
     remark = Remark(
-        f"it was made with scikit-learn {versions}, and {SKLEARN_VERSION} serves it: it loads and predicts, but its"
-        f" answers may differ from those under {versions}; compare some, or {reasons.fit_again()}"
+        f"it was made with scikit-learn {versions}, and {SKLEARN_VERSION} serves it: it gives the answers in the sample"
     )
     return dataclasses.replace(
         draft,
