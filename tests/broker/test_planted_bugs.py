@@ -50,7 +50,7 @@ FILE_BUGS = [
 ]
 RARER_FILE_BUGS = [
     ("take_task", "number = call('HINCRBY', file.key, 'next_task', 1)", "number = number + 1"),
-    ("take_task", "    if more then join_lane(id) end", ""),
+    ("take_task", "    if more then join_lane(id, file.q) end", ""),
     ("take_task", "    return answer(id, read(file_of(task)))", "    break"),
     ("take_task", "call('ZADD', 'rq:wip:' .. q, '+inf', id .. ':' .. inc)", ""),
     ("report_task", "f[2] ~= inc", "false"),
@@ -74,7 +74,7 @@ RARER = [
     ("submit", "math.max(1, per_free * left)", "per_free * left"),
     ("submit", "waiting > most_waiting", "rows > most_waiting"),
     ("submit", "in_flight + #ids >= most_in_flight", "in_flight >= most_in_flight"),
-    ("submit", "if one ~= q and one ~= base then", "if false then"),
+    ("submit", "if one ~= own and one ~= pool_base then", "if false then"),
     ("submit", "if charged then call('SET'", "if rate then call('SET'"),
     ("prelude", "if call('EXISTS', owners, 'rq:queue:' .. base) == 0 then", "if true then"),
     ("prelude", "tonumber(left_off or '0')", "0"),
@@ -83,7 +83,7 @@ RARER = [
     ("take", "call('ZADD', held, unpack(batch.owned))", ""),
     ("take", "(deaths > 0 or f[3] ~= batch[2])", "(f[3] ~= batch[2])"),
     ("take", "(deaths > 0 or f[3] ~= batch[2])", "deaths > 0"),
-    ("take", "if more then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), base) end", ""),
+    ("take", "if more then call('ZADD', ready, call('INCR', 'mg:turn'), base) end", ""),
     ("take", "line[place + 1].start <= one.start", "false"),
     ("take", "    if one.ids then -- it was the first of the line", "    if one == line[1] then"),
     ("take", "'GT', batch.time, ''", "'GT', 0, ''"),
@@ -105,7 +105,8 @@ RARER = [
 FOUND = (AssertionError, pytest.fail.Exception, FencedError, RedisError, KeyError, ValueError)
 OF_TRAINERS = {"begin", "delete_schedule", "enqueue", "progress", "publish_recipes", "request_load", "report_load"}
 """The machine has scorers only; test_training.py tests these scripts."""
-CHANGES_NOTHING = {"list_ended", "oldest", "page", "read", "read_log", "recall", "survey", "try_write", "watch"}
+CHANGES_NOTHING = {"list_ended", "oldest", "page", "read", "read_log", "recall", "survey", "try_write"}
+CHANGES_NOTHING |= {"waiting_pools", "watch"}
 OF_OTHERS = {"audit", "change_keys", "change_webhooks", "count", "count_upload", "note_key_uses", "record"}
 OF_OTHERS |= {"claim_deliveries", "delete_deliveries", "deliveries", "note_delivery", "open_session", "plan_deliveries"}
 OF_OTHERS |= {"announce_model", "report_alive", "report_stuck", "spare"}

@@ -32,11 +32,19 @@ from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, TrainerQueue, unfinished
-from broker.state.load_status import LoadStatus, LoadStatusPublisher, load_statuses, request_load
+from broker.state.load_status import (
+    LoadRequests,
+    LoadStatus,
+    LoadStatusPublisher,
+    load_statuses,
+    request_load,
+    withdraw_request,
+)
 from broker.state.mirrors import MirrorLink, MirrorReport, announce, wait_for_mirrors
 from broker.state.schedules import Schedules
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
+from contract.model.environments import TODAY
 from contract.model.repository import Repository
 from contract.settings import Settings
 from contract.work.api_keys import Key, Limits, Scope
@@ -289,15 +297,18 @@ def test_what_a_worker_writes_to_a_training_stops_no_other(
     assert second.id in {job.id for job in gateway_of(users).list().items}
 
 
+@pytest.mark.parametrize("environment", [TODAY, "old"])
 @pytest.mark.parametrize("asking", ["gateway", "trainer"])
-def test_a_version_is_requested_and_reported(users: dict[str, Redis], asking: str) -> None:
-    request_load(users[asking], "sum@2", 60)
+def test_a_version_is_requested_and_reported(users: dict[str, Redis], asking: str, environment: str) -> None:
+    request_load(users[asking], "sum@2", environment, 60)
+    assert LoadRequests(users["worker"]).read() == {environment: {"sum@2"}}
     side = LoadStatusPublisher(users["worker"], 60)
-    assert side.requested() == {"sum@2"}
-    side.publish("w", LoadStatus(["sum@2"]))
-    assert list(load_statuses(users[asking], "sum")) == ["w"]
+    side.publish("w", LoadStatus(["sum@2"], environment=environment))
+    assert list(load_statuses(users[asking], "sum", environment)) == ["w"]
     side.withdraw("w")
-    assert load_statuses(users[asking], "sum") == {}
+    assert load_statuses(users[asking], "sum", environment) == {}
+    withdraw_request(users[asking], "sum@2", environment)
+    assert LoadRequests(users["worker"]).read() == {}
 
 
 def test_each_service_counts_and_the_gateway_reads_the_metrics(users: dict[str, Redis]) -> None:
