@@ -71,7 +71,7 @@ if expires ~= '' then
   call('ZADD', kind_of(q).deadlines, deadline, id)
 end
 call('RPUSH', 'rq:queue:' .. q, id)
-call('SADD', 'rq:queues', 'rq:queue:' .. q)
+note_queue(q)
 settle(q, 0)
 if kind_of(q).staged then join_lane(id, q) end
 return { syncing(), 1 }

@@ -100,7 +100,7 @@ end
 
 if #ids > 0 then
   call('RPUSH', 'rq:queue:' .. q, unpack(ids))
-  call('SADD', 'rq:queues', 'rq:queue:' .. q)
+  note_queue(q)
   settle(q, added)
 end
 if charged then call('SET', rate_key, string.format('%.0f', floor(now() + ahead)), 'PX', math.ceil(ahead / 1000)) end
