@@ -6,7 +6,14 @@ import pytest
 from redis import Redis
 
 from broker.link.connection import connect
-from broker.state.load_status import LoadRequests, LoadStatus, LoadStatusPublisher, load_statuses, request_load
+from broker.state.load_status import (
+    LoadRequests,
+    LoadStatus,
+    LoadStatusPublisher,
+    load_statuses,
+    request_load,
+    withdraw_request,
+)
 from contract.model.environments import TODAY
 from tests.support import until
 
@@ -59,6 +66,30 @@ def test_only_workers_that_serve_the_model_are_listed(redis: Redis) -> None:
     LoadStatusPublisher(redis, 10).publish("w1", LoadStatus(models=["iris"]))
     LoadStatusPublisher(redis, 10).publish("w2", LoadStatus(models=["iris", "loan"]))
     assert set(load_statuses(redis, "loan", TODAY)) == {"w2"}
+
+
+def test_requests_and_statuses_are_of_an_environment(redis: Redis) -> None:
+    request_load(redis, "loan@3", "sklearn-1.2", 60)
+    request_load(redis, "loan@4", TODAY, 60)
+    request_load(redis, "loan@5", "../x", 60)
+    assert LoadRequests(redis).read() == {"sklearn-1.2": {"loan@3"}, TODAY: {"loan@4"}}
+    LoadStatusPublisher(redis, 10).publish("w", LoadStatus(loaded=["loan@4"]))
+    LoadStatusPublisher(redis, 10).publish("w~sklearn-1.2", LoadStatus(loaded=["loan@3"], environment="sklearn-1.2"))
+    assert set(load_statuses(redis, "loan", TODAY)) == {"w"}
+    assert set(load_statuses(redis, "loan", "sklearn-1.2")) == {"w~sklearn-1.2"}
+    assert load_statuses(redis, "loan", "other") == {}
+    withdraw_request(redis, "loan@3", "sklearn-1.2")
+    assert LoadRequests(redis).read() == {TODAY: {"loan@4"}}
+
+
+def test_a_pool_without_news_stays_alive(redis: Redis) -> None:
+    now, status = 0.0, LoadStatus(environment="old")
+    worker = LoadStatusPublisher(redis, 9, clock=lambda: now)
+    worker.publish("w~old", status)
+    redis.delete("mg:pool~old")
+    now = 4.0
+    worker.publish("w~old", status)
+    assert 0 < redis.pttl("mg:pool~old") <= 10_000
 
 
 def test_an_unchanged_load_status_is_only_renewed(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
