@@ -167,6 +167,10 @@ def test_lists_have_the_jobs_of_all_environments(jobs: Jobs, queue: ScorerQueue,
     assert ids(model="sum") == set("abcd")
     assert ids(model="sum", owner="risk") == {"a", "b"}
     assert len(ids(model="sum", status=Status.RUNNING)) == 4
+    queue.finish({"a": outcome(1.0), "c": outcome(1.0)})
+    old.finish({"b": outcome(1.0), "d": outcome(1.0)})
+    assert ids(model="sum", status=Status.SUCCEEDED) == set("abcd")
+    assert ids(model="sum", status=Status.SUCCEEDED, owner="risk") == {"a", "b"}
     assert {read(jobs, job_id).model for job_id in "abcd"} == {"sum"}
 
 
