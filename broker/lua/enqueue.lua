@@ -3,13 +3,13 @@
 -- A full Redis accepts it as well, because these jobs repair: a rollback, a training. But their records stay for a
 -- while, so a full Redis accepts only some of each queue an hour: as many as cost `SPARE` bytes.
 --
--- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines and the bell of q, mg:spare:<q>,
--- mg:idempotency:<owner>:<hash>; for a file mg:lane, mg:turn and mg:bell:lane.
+-- Reads mg:pool<pool>. Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), mg:pools, the deadlines and the bell of q,
+-- mg:spare:<q>, mg:idempotency:<owner>:<hash>; for a file mg:lane, mg:turn and mg:bell:lane<pool>.
 -- ARGV: q, id, ms after which it expires unless it has begun (or ''), its owner (or ''), most jobs of the owner that may
 --   wait in q (or ''; files and kinds with running_count: wait or run), then fields and values of rq:job:<id>, as RQ makes them.
 -- Returns syncing(), and 1 (accepted, now or before: repeating is harmless), 0 (the owner has reached its limit of
---   jobs), 'no_worker' (none serves its pool), or what `earlier` answers for a job with the field `idempotency`. The error OOM if Redis is full and the
---   hour's bytes are spent.
+--   jobs), 'no_worker' (none serves its pool), or what `earlier` answers for a job with the field `idempotency`. The error
+--   OOM if Redis is full and the hour's bytes are spent.
 local SPARE, HOUR = 8388608, 3600
 local EACH, EACH_LOG = 16384, 262144 -- bytes that a job may write later: its outcome, and its log
 local q, id, expires, owner, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
@@ -71,7 +71,7 @@ if expires ~= '' then
   call('ZADD', kind_of(q).deadlines, deadline, id)
 end
 call('RPUSH', 'rq:queue:' .. q, id)
-call('SADD', 'rq:queues', 'rq:queue:' .. q)
+note_queue(q)
 settle(q, 0)
 if kind_of(q).staged then join_lane(id, q) end
 return { syncing(), 1 }

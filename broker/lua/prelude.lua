@@ -146,12 +146,14 @@ local function pools()
   return names
 end
 
--- Whether a worker is alive that serves the pool; jobs for that of today's environment wait for one. Notes the pool.
-local function pool_lives(pool)
-  if pool == '' then return true end
-  if call('EXISTS', 'mg:pool' .. pool) == 0 then return false end
-  call('SADD', 'mg:pools', pool)
-  return true
+-- Whether a worker is alive that serves the pool; jobs for that of today's environment wait for one.
+local function pool_lives(pool) return pool == '' or call('EXISTS', 'mg:pool' .. pool) == 1 end
+
+-- Notes that the queue q, and thus its pool, has jobs.
+local function note_queue(q)
+  call('SADD', 'rq:queues', 'rq:queue:' .. q)
+  local pool = pool_of(q)
+  if pool ~= '' then call('SADD', 'mg:pools', pool) end
 end
 
 -- Updates ready, owners, rows and bells after the list of q has changed, and its rows by `rows`. `alone`: the caller

@@ -1,7 +1,7 @@
 -- SUBMIT: jobs of one key enter the queue of their model and owner, unless it is full or a limit of the key is reached.
 --
--- Reads mg:timeouts:<model>, mg:pool<pool>. Writes mg:pools, rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines, mg:rate:<key>:<model>,
--- mg:idempotency:<owner>:<hash>; mg:rows, mg:ready, mg:owners:<base>, mg:turn and the bells.
+-- Reads mg:timeouts:<model>, mg:pool<pool>. Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), mg:pools, the deadlines,
+-- mg:rate:<key>:<model>, mg:idempotency:<owner>:<hash>; mg:rows, mg:ready, mg:owners:<base>, mg:turn and the bells.
 -- ARGV: q, model, timeout (s), result TTL (s), most rows that may wait for the model, most rows that an owner may have
 --   waiting for each row that is free (its first row only needs a free one); the id of the key, and its limits ('' for
 --   none): rows waiting and jobs in flight of its owner, rows a second; then for each job
@@ -9,9 +9,10 @@
 --   ms after which it expires unless it has started (or ''), the ids of its request (or ''), further fields of
 --   rq:job:<id> (a JSON object of texts, or '').
 -- Returns syncing(), and for each job 1 (accepted, now or before: repeating is harmless), what `earlier` answers for one
---   with the field `idempotency`, or what refuses it: 'no_worker' (none serves its pool), 'timed_out' (its rows
---   have, twice), or the limit 'queue', 'rows_waiting', 'jobs_in_flight' or 'rows_per_second'. If the key has a limit of rows a second, each of these is in
---   a list with: rows that may be sent now, µs until the rows of a whole second may, µs until this job may.
+--   with the field `idempotency`, or what refuses it: 'no_worker' (none serves its pool), 'timed_out' (its rows have,
+--   twice), or the limit 'queue', 'rows_waiting', 'jobs_in_flight' or 'rows_per_second'. If the key has a limit of rows a
+--   second, each of these is in a list with: rows that may be sent now, µs until the rows of a whole second may, µs until
+--   this job may.
 -- A full Redis refuses it: its first write is an HSET.
 local SECOND = 1000000
 local FIRST, EACH, NONE = 11, 10, {}
@@ -100,7 +101,7 @@ end
 
 if #ids > 0 then
   call('RPUSH', 'rq:queue:' .. q, unpack(ids))
-  call('SADD', 'rq:queues', 'rq:queue:' .. q)
+  note_queue(q)
   settle(q, added)
 end
 if charged then call('SET', rate_key, string.format('%.0f', floor(now() + ahead)), 'PX', math.ceil(ahead / 1000)) end

@@ -7,22 +7,25 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from redis import Redis
 
 from broker.link.scripts import FencedError
-from broker.records.job_kinds import FILE_PREDICTION
-from broker.records.lease_groups import SCORERS
-from broker.sides.file_tasks import FileTask, FileTasks, Stage
-from broker.sides.gateway.file_submission import FileJobs, FileSubmission
+from broker.records.job_kinds import FILE_PREDICTION, pool_of
+from broker.records.lease_groups import SCORERS, worker_of
+from broker.sides.file_tasks import FileTask, FileTasks, Stage, lane_bell
+from broker.sides.gateway.file_submission import FileJobs, FileSubmission, NoWorker
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.supervisor import Leases
 from contract.errors import Code, Failure
+from contract.model.environments import TODAY
 from contract.rows.file_formats import FileFormat
 from contract.work.jobs import FileRequest
 
 MODELS = ("a", "b")
+OLD = "old"
 SCORERS_COUNT = 3
 ROWS = 4
 """Rows of a chunk."""
@@ -39,6 +42,7 @@ class Life:
     often each was counted."""
 
     model: str
+    environment: str
     planned: int
     status: str = "queued"
     stage: Stage = Stage.PLAN
@@ -96,6 +100,11 @@ class Life:
             self.waiting.insert(0, number)
 
 
+def environment_of(inc: str) -> str:
+    """Return where the versions of a scorer live: those of one scorer in the environment `OLD`."""
+    return worker_of(inc).partition("~")[2]
+
+
 class FileMachine(RuleBasedStateMachine):
     """Calls scripts at random. `again` in a rule: the reply was lost, and redis-py sends the call a second time."""
 
@@ -116,7 +125,8 @@ class FileMachine(RuleBasedStateMachine):
     @rule()
     def replace_scorers(self) -> None:
         while len(self.living) < SCORERS_COUNT:
-            inc = f"w-{len(self.names)}-x"
+            old = not any(map(environment_of, self.living))
+            inc = f"w{pool_of(OLD if old else TODAY)}-{len(self.names)}-x"
             self.leases.register(inc)
             self.names.append(inc)
             self.living.add(inc)
@@ -130,13 +140,32 @@ class FileMachine(RuleBasedStateMachine):
         owners = [inc for inc in self.held if number % 5 or inc in self.living]
         return owners[number % len(owners)] if owners else None
 
-    @rule(model=st.sampled_from(MODELS), planned=st.integers(1, 4), again=sometimes)
-    def submit(self, model: str, planned: int, again: bool) -> None:
+    @rule(
+        model=st.sampled_from(MODELS),
+        environment=st.sampled_from((TODAY, TODAY, OLD)),
+        planned=st.integers(1, 4),
+        most=st.sampled_from((100, 100, 100, 2)),
+        served=st.sampled_from((True, True, True, False)),
+        again=sometimes,
+    )
+    def submit(self, model: str, environment: str, planned: int, most: int, served: bool, again: bool) -> None:
+        """`served`: a worker of the other environment is alive."""
+        if served:
+            self.redis.set(f"mg:pool~{OLD}", "w")
+        else:
+            self.redis.delete(f"mg:pool~{OLD}")
         job_id = f"f{len(self.lives)}"
         file_request = FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV)
+        job = FileSubmission(job_id, "2026-01-02T03:04:05.000006Z", file_request, environment)
+        if environment == OLD and not served:
+            with pytest.raises(NoWorker):
+                self.files.submit(job, most)
+            return
+        allowed = sum(life.model == model and life.open for life in self.lives.values()) < most
         for _ in range(1 + again):
-            assert self.files.submit(FileSubmission(job_id, "2026-01-02T03:04:05.000006Z", file_request), 100)
-        self.lives[job_id] = Life(model, planned)
+            assert self.files.submit(job, most) == (job_id if allowed else None)
+        if allowed:
+            self.lives[job_id] = Life(model, environment, planned)
 
     @precondition(lambda self: self.lives)
     @rule(number=pick, skip=st.sampled_from(((), (), (), ("a",))), again=sometimes)
@@ -144,24 +173,30 @@ class FileMachine(RuleBasedStateMachine):
         inc = self.scorer(number)
         if inc not in self.living:
             try:
-                FileTasks(self.redis, inc).take(skip=skip)
+                self.lane(inc).take(skip=skip)
             except FencedError:
                 return
             raise AssertionError("a zombie has taken a task")
         mine = next((job_id for job_id, life in self.lives.items() if inc in life.running), None)
         if mine is None:
+            if not skip:  # such a scorer has no work, and waits for the bell
+                self.redis.lpop(lane_bell(environment_of(inc)))
             lane = [job_id.decode() for job_id in self.redis.zrange("mg:lane", 0, -1)]
-            mine = next((job_id for job_id in lane if self.lives[job_id].model not in skip), None)
+            eligible = [job_id for job_id in lane if self.lives[job_id].environment == environment_of(inc)]
+            mine = next((job_id for job_id in eligible if self.lives[job_id].model not in skip), None)
             expected = self.lives[mine].take(inc) if mine else None
         else:
             expected = self.lives[mine].stage, self.lives[mine].running[inc]
         for _ in range(1 + again):
-            task = FileTasks(self.redis, inc).take(skip=skip)
+            task = self.lane(inc).take(skip=skip)
             assert (task and (task.file, task.stage, task.number)) == (expected and (mine, *expected))
         self.held.pop(inc, None)
         if task:
             assert task.deaths == self.lives[task.file].deaths[task.stage, task.number]
             self.held[inc] = task
+
+    def lane(self, inc: str) -> FileTasks:
+        return FileTasks(self.redis, inc, environment=environment_of(inc))
 
     def owns(self, inc: str, task: FileTask) -> bool:
         life = self.lives[task.file]
@@ -247,7 +282,7 @@ class FileMachine(RuleBasedStateMachine):
                 reported = sum(life.reported.values()) if life.stage is Stage.SCORE else 0
                 assert int(done or 0) == ROWS * len(life.chunks) + reported
                 assert int(refused or 0) == len(life.chunks)
-            queue = FILE_PREDICTION.queue_of(life.model)
+            queue = FILE_PREDICTION.queue_of(life.model, environment=life.environment)
             assert (self.redis.lpos(f"rq:queue:{queue}", job_id) is not None) == (life.status == "queued")
             assert (self.redis.zscore(f"rq:wip:{queue}", f"{job_id}:files") is not None) == (life.status == "started")
             assert (self.redis.ttl(key) > 0) != life.open
@@ -257,6 +292,8 @@ class FileMachine(RuleBasedStateMachine):
         lane = {job_id.decode() for job_id in self.redis.zrange("mg:lane", 0, -1)}
         having = {job_id for job_id, life in self.lives.items() if life.has_tasks}
         assert having <= lane, "a file with a task to hand out is in the lane"
+        for environment in {self.lives[job_id].environment for job_id in having}:
+            assert self.redis.llen(lane_bell(environment)) == 1, "its bell rings"
         assert all(self.lives[job_id].open for job_id in lane)
         running = {job_id for job_id, life in self.lives.items() if life.status == "started"}
         assert {job_id.decode() for job_id in self.redis.zrange("mg:held:files", 0, -1)} == running

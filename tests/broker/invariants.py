@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from broker.records.job_kinds import ENDS, PREDICTION, indexes_of
-from tests.broker.reference import OPEN
+from broker.records.job_kinds import ENDS, PREDICTION, indexes_of, pool_of
+from tests.broker.reference import OPEN, base_of, environment_of
 
 IN_FLIGHT = {b"rows", b"reply", b"deadline", b"deaths", b"echo", b"timeout", b"description"}
 IN_FLIGHT |= {b"failure_ttl", b"idempotency"}
@@ -32,8 +32,8 @@ def check_invariants(redis: Any, queues: Sequence[str], ids: Sequence[str], ttl:
             pipeline.lrange(f"rq:queue:{queue}", 0, -1)
         for queue in queues:
             pipeline.zrange(f"rq:wip:{queue}", 0, -1)
-        pipeline.zrange("mg:deadlines", 0, -1).zrange("mg:ready", 0, -1).hgetall("mg:rows")
-        *answers, deadlines, ready, rows_of = pipeline.execute()
+        pipeline.zrange("mg:deadlines", 0, -1).hgetall("mg:rows")
+        *answers, deadlines, rows_of = pipeline.execute()
     jobs, ttls, answers = answers[: 2 * len(ids) : 2], answers[1 : 2 * len(ids) : 2], answers[2 * len(ids) :]
     held_by = dict(zip(incs, answers, strict=False))
     waiting_in = dict(zip(queues, answers[len(incs) :], strict=False))
@@ -41,7 +41,7 @@ def check_invariants(redis: Any, queues: Sequence[str], ids: Sequence[str], ttl:
     queued = Counter(job_id.decode() for waiting in waiting_in.values() for job_id in waiting)
     held = Counter(job_id.decode() for mine in held_by.values() for job_id in mine)
     assert wip == {job_id + b":" + inc for inc, mine in held_by.items() for job_id in mine}, "6: wip"
-    check_queues(redis, keys, waiting_in, {name.decode() for name in ready})
+    check_queues(redis, keys, waiting_in)
     fields_of = dict(zip(ids, jobs, strict=True))
     for queue, waiting in waiting_in.items():
         rows = sum(int(fields_of[job_id.decode()][b"rows"]) for job_id in waiting)
@@ -68,25 +68,30 @@ def check_invariants(redis: Any, queues: Sequence[str], ids: Sequence[str], ttl:
     assert indexed(redis, keys, queues) == expected, "2: each ended job is in one index"
 
 
-def check_queues(redis: Any, keys: set[str], waiting_in: Mapping[str, Sequence[bytes]], ready: set[str]) -> None:
-    """Check which queues have a turn, and which bells ring. `keys`: all keys that exist."""
+def check_queues(redis: Any, keys: set[str], waiting_in: Mapping[str, Sequence[bytes]]) -> None:
+    """Check which queues have a turn in their pool, and which bells ring. `keys`: all keys that exist."""
     by_base: dict[str, list[str]] = {}
     for queue in waiting_in:
-        by_base.setdefault(PREDICTION.queue_of(PREDICTION.model_of(queue)), []).append(queue)
+        by_base.setdefault(base_of(queue), []).append(queue)
+    busy = {base for base, queues in by_base.items() if any(waiting_in[queue] for queue in queues)}
     with redis.pipeline() as pipeline:
         for base in by_base:
             pipeline.zrange(f"mg:owners:{base}", 0, -1).llen(f"mg:bell:{base}")
-        *answers, bell = pipeline.llen("mg:bell").execute()
+        answers = pipeline.execute()
     for (base, of_base), owners, rung in zip(by_base.items(), answers[::2], answers[1::2], strict=True):
         for queue in filter(PREDICTION.owner_of, of_base):
             assert (queue.encode() in owners) == bool(waiting_in[queue]), "3: the queues of owners"
-        busy = any(waiting_in[queue] for queue in of_base)
-        assert (base in ready) == busy, "3: ready"
-        assert rung == busy, "4: the bell of a queue"
-    if ready:
-        assert bell == 1 or any(key.startswith("mg:bell:scorer:") for key in keys), "4: the bell"
-    else:
-        assert bell == 0, "4: the bell"
+        assert rung == (base in busy), "4: the bell of a queue"
+    pools = {pool_of(environment_of(base)) for base in by_base}
+    with redis.pipeline() as pipeline:
+        for pool in pools:
+            pipeline.zrange(f"mg:ready{pool}", 0, -1).llen(f"mg:bell{pool}")
+        answers = pipeline.execute()
+    for pool, ready, bell in zip(pools, answers[::2], answers[1::2], strict=True):
+        of_pool = {base for base in busy if pool_of(environment_of(base)) == pool}
+        assert {base.decode() for base in ready} == of_pool, "3: ready"
+        homes = f"mg:bell:scorer:w{pool}-"
+        assert bell == bool(ready) or (ready and any(key.startswith(homes) for key in keys)), "4: the bell"
 
 
 def indexed(redis: Any, keys: set[str], queues: Sequence[str]) -> dict[str, Counter[str]]:

@@ -23,20 +23,25 @@ from broker.link.idempotency import ConflictReason, IdempotencyConflict, Idempot
 from broker.link.scripts import FencedError, Scripts
 from broker.records import lease_groups
 from broker.records.job_kinds import ENDS, PREDICTION, Seen, indexes_of
+from broker.records.lease_groups import place_of, worker_of
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.room import RoomMaker
-from broker.sides.scorer import Batch, BatchJob, BatchLimits, ScorerQueue, place_of
+from broker.sides.scorer import Batch, BatchJob, BatchLimits, ScorerQueue
 from broker.sides.supervisor import LEASE, Leases
 from broker.state.job_reading import parse_reply
+from broker.state.pools import PoolWork
 from contract.errors import Failure
+from contract.model.environments import TODAY
 from contract.work.api_keys import EVERYBODY, Key, Limits
 from contract.work.jobs import PredictionJob, PredictionOutcome
 from tests.broker.invariants import check_invariants
 from tests.broker.reference import OPEN, Life, Reference
 from tests.broker.samples import key
 
-MODELS = ("a", "b", "c")
+OLD = "old"
+ENVIRONMENTS = {("a", 3): OLD, **{("c", version): OLD for version in (1, 2, 3)}}
+"""Where versions live that do not live in today's environment."""
 FEW = 0.001
 """Rows a second of which one job uses all for as long as an example takes, so that time changes nothing."""
 CALLERS = (
@@ -46,7 +51,8 @@ CALLERS = (
     key("m", "y", Limits(rows_waiting=3, jobs_in_flight=2)),
     key("n", "z", Limits(rows_per_second=FEW)),  # type: ignore[arg-type]
 )
-QUEUES = [PREDICTION.queue_of(model, owner) for model in MODELS for owner in ("", "x", "y", "z")]
+BASES = [PREDICTION.queue_of(*queue) for queue in (("a",), ("b",), ("a", "", OLD), ("c", "", OLD))]
+QUEUES = [f"{base}{owner}" for base in BASES for owner in ("", ":x", ":y", ":z")]
 CHANNEL = "mg:reply:machine"
 MOST_ROWS = 12
 SCORERS = 3
@@ -59,7 +65,7 @@ sometimes = st.sampled_from((False, False, True))
 new_jobs = st.lists(
     st.tuples(
         st.sampled_from("aaabc"),
-        st.sampled_from((1, 1, 1, 2)),
+        st.sampled_from((1, 1, 1, 2, 3)),
         st.integers(1, 2),
         sometimes,
         st.booleans(),
@@ -76,7 +82,7 @@ limits = st.builds(
     model_rows=st.sampled_from(({}, {}, {}, {"a": 2, "aa": 1})),
     models=st.sampled_from((None, None, None, None, ("a", "b"))),
     skip=st.sampled_from(((), (), (), ("a",))),
-    homes=st.sampled_from(({}, {}, {"a": "w-1"}, {"a": "w-1", "b": "w-2"})),
+    homes=st.sampled_from(({}, {}, {"a": "1"}, {"a": "1", "b": "2"})),
     patience=st.sampled_from((0.0, 3600.0)),
 )
 
@@ -95,6 +101,8 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.leases.renew([])
         self.reference = Reference(MOST_ROWS)
         self.names: list[str] = []
+        self.of_old: set[str] = set()
+        """Scorers whose versions live in the other environment."""
         self.taken: defaultdict[str, list[str]] = defaultdict(list)
         """The last batch of each scorer, as the scorer remembers it."""
         self.outcomes = 0
@@ -131,8 +139,14 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     # Gateways
 
-    @rule(wanted=new_jobs, again=sometimes)
-    def submit(self, wanted: Sequence[tuple[str, int, int, bool, bool, int, str]], again: bool) -> None:
+    @rule(wanted=new_jobs, again=sometimes, served=st.sampled_from((True, True, True, False)))
+    def submit(self, wanted: Sequence[tuple[str, int, int, bool, bool, int, str]], again: bool, served: bool) -> None:
+        """`served`: a worker of the other environment is alive."""
+        self.reference.served_environments = {OLD} if served else set()
+        if served:
+            self.redis.set(f"mg:pool~{OLD}", "w")
+        else:
+            self.redis.delete(f"mg:pool~{OLD}")
         jobs = [
             PredictionJob(
                 id=f"j{len(self.reference.lives) + number}",
@@ -145,12 +159,13 @@ class ProtocolMachine(RuleBasedStateMachine):
                 reply_to=CHANNEL if waited else None,
                 caller=(caller := self.callers[who % len(self.callers)]),
                 idempotency=key and f"{caller.owner}:{key}",
+                environment=ENVIRONMENTS.get((model, version), TODAY),
             )
             for number, (model, version, rows, expires, waited, who, key) in enumerate(wanted)
         ]
         expected = self.reference.submit(jobs)
         for job in jobs:  # refused jobs keep their ids, so that ids stay unique
-            self.reference.lives.setdefault(job.id, Life(job, status="deleted"))
+            self.reference.lives.setdefault(job.id, Life(job, status="deleted", accepted=False))
         assert [answer.refused_by or answer.earlier for answer in self.jobs.submit(jobs)] == expected
         if again:  # by now another limit may refuse the same job
             accepted = [submission.accepted for submission in self.jobs.submit(jobs)]
@@ -162,7 +177,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @rule(number=pick)
     def submit_what_timed_out_twice(self, number: int) -> None:
         rows_sent = self.reference.timed_out_twice()
-        self.submit([(*rows_sent[number % len(rows_sent)], False, False, 0, "")], again=False)
+        self.submit([(*rows_sent[number % len(rows_sent)], False, False, 0, "")], again=False, served=True)
 
     def earlier_job(self, idempotency: str) -> ConflictReason | str | None:
         try:
@@ -230,12 +245,14 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     # Scorers
 
-    @precondition(lambda self: self.reference.ready)
+    @precondition(lambda self: any(self.reference.ready.values()))
     @rule(number=pick, limits=limits, lost=sometimes)
     def take(self, number: int, limits: BatchLimits, lost: bool) -> None:
         inc = self.scorer(number)
-        homes = {model: slot for model, slot in limits.homes.items() if slot != place_of(inc)}
-        limits = replace(limits, homes=homes)  # those of other scorers
+        places = {model: f"{worker_of(inc)}-{slot}" for model, slot in limits.homes.items()}
+        homes = {model: place for model, place in places.items() if place != place_of(inc)}
+        environment = OLD if inc in self.of_old else TODAY
+        limits = replace(limits, homes=homes, environment=environment)  # homes: those of other scorers
         for bell in ScorerQueue(self.redis, inc)._bells(limits):
             if self.redis.lpop(bell):
                 break
@@ -280,7 +297,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         for _ in range(1 + again):
             ScorerQueue(self.redis, inc).release(Batch("a", 1, [BatchJob(job_id, []) for job_id in ids]))
 
-    @precondition(lambda self: self.reference.ready)
+    @precondition(lambda self: any(self.reference.ready.values()))
     @rule(number=pick, limits=limits)
     def take_and_finish(self, number: int, limits: BatchLimits) -> None:
         self.take(number, limits, lost=False)
@@ -298,10 +315,14 @@ class ProtocolMachine(RuleBasedStateMachine):
     # Supervisors
 
     def start_scorer(self) -> None:
-        inc = f"w-{len(self.names)}-x"
+        old = not self.of_old & self.reference.incs
+        inc = f"w~{OLD}-{len(self.names)}-x" if old else f"w-{len(self.names)}-x"
         self.names.append(inc)
+        if old:
+            self.of_old.add(inc)
+        models = ("a", "b") if len(self.names) % 3 == 0 else None
         for _ in range(2):
-            self.leases.register(inc, queues=PREDICTION.queues(("a", "b") if len(self.names) % 3 == 0 else None))
+            self.leases.register(inc, queues=PREDICTION.queues(models, OLD if old else TODAY))
         self.reference.incs.add(inc)
         self.reference.leases.add(inc)
 
@@ -467,28 +488,34 @@ class ProtocolMachine(RuleBasedStateMachine):
                 pipeline.lrange(f"rq:queue:{queue}", 0, -1)
             for inc in self.names:
                 pipeline.zrange(f"mg:held:{inc}", 0, -1)
-            pipeline.zrange("mg:ready", 0, -1).hgetall("mg:rows").smembers("mg:incs")
+            pipeline.zrange("mg:ready", 0, -1).zrange(f"mg:ready~{OLD}", 0, -1).smembers("mg:pools")
+            pipeline.hgetall("mg:rows").smembers("mg:incs")
             for job_id in waiting:
                 pipeline.hget(f"rq:job:{job_id}", "deaths")
             answers = pipeline.execute()
-        *lists, ready, rows, incs = answers[: len(answers) - len(waiting)]
+        *lists, ready, ready_of_old, pools, rows, incs = answers[: len(answers) - len(waiting)]
         deaths = [int(answer or 0) for answer in answers[len(answers) - len(waiting) :]]
         assert deaths == [self.reference.lives[job_id].deaths for job_id in waiting]
         plain = [[entry.decode() for entry in entries] for entries in lists]
         assert plain[: len(QUEUES)] == [self.reference.queues[queue] for queue in QUEUES]
         assert list(map(sorted, plain[len(QUEUES) :])) == [sorted(self.reference.held[inc]) for inc in self.names]
-        assert [queue.decode() for queue in ready] == [PREDICTION.queue_of(model) for model in self.reference.ready]
+        turns = {TODAY: ready, OLD: ready_of_old}
+        for environment, bases in turns.items():
+            assert [base.decode() for base in bases] == self.reference.ready[environment]
+        assert PoolWork(self.redis).waits_for(turns) == {environment for environment in turns if turns[environment]}
+        had = any(life.job.environment == OLD and life.accepted for life in self.reference.lives.values())
+        assert pools == ({f"~{OLD}".encode()} if had else set())
         assert {q.decode(): int(n) for q, n in rows.items()} == self.reference.rows
         assert {inc.decode() for inc in incs} == self.reference.incs
 
     @invariant()
     def owners_share_a_model_as_in_the_reference(self) -> None:
         with self.redis.pipeline() as pipeline:
-            for model in MODELS:
+            for base in BASES:
                 for kept in ("owners", "served"):
-                    pipeline.zrange(f"mg:{kept}:predict:{model}", 0, -1, withscores=True)
+                    pipeline.zrange(f"mg:{kept}:{base}", 0, -1, withscores=True)
             starts = [{queue.decode(): start for queue, start in answer} for answer in pipeline.execute()]
-        expected = [by_model[model] for model in MODELS for by_model in (self.reference.starts, self.reference.served)]
+        expected = [by_base[base] for base in BASES for by_base in (self.reference.starts, self.reference.served)]
         assert starts == expected
 
     @invariant()

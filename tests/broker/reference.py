@@ -38,6 +38,7 @@ class Life:
     told: bool = False
     """A channel waits for its end."""
     deadline: bool = False
+    accepted: bool = True
     seen: str = "ended"
     """Where its index entry is, once it has ended."""
 
@@ -47,13 +48,22 @@ class Life:
 
     @property
     def queue(self) -> str:
-        return PREDICTION.queue_of(self.job.model, self.job.caller.owner)
+        return PREDICTION.queue_of(self.job.model, self.job.caller.owner, self.job.environment)
 
     def revive(self) -> None:
         """Clear the former end of a job that stock RQ has requeued."""
         if self.touched:
             self.touched = self.overdue = self.deadline = False
             self.holder = self.outcome = None
+
+
+def base_of(queue: str) -> str:
+    """Return the queue that takes turns for this one: that of its model and environment."""
+    return ":".join(queue.split(":")[:2])
+
+
+def environment_of(queue: str) -> str:
+    return base_of(queue).partition("~")[2]
 
 
 def _sent(job: PredictionJob) -> tuple[str, int, int]:
@@ -67,12 +77,14 @@ class Reference:
     most_rows: int
     lives: dict[str, Life] = field(default_factory=dict)
     queues: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    ready: list[str] = field(default_factory=list)
-    """The models that have jobs, by turn."""
+    ready: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """By environment: the bases of the queues that have jobs, by turn."""
+    served_environments: set[str] = field(default_factory=set)
+    """Those other than today's of which a worker is alive."""
     starts: defaultdict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
-    """By model: the owners' queues that have jobs, each with the virtual rows at which its next job starts."""
+    """By base: the owners' queues that have jobs, each with the virtual rows at which its next job starts."""
     served: defaultdict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
-    """By model: the queues that have no more jobs, each with the virtual rows at which it left off; '': the virtual
+    """By base: the queues that have no more jobs, each with the virtual rows at which it left off; '': the virtual
     time; SEVERAL: several owners have had jobs at once."""
     rows: dict[str, int] = field(default_factory=dict)
     exhausted: set[tuple[str, str]] = field(default_factory=set)
@@ -87,22 +99,22 @@ class Reference:
     ended: list[str] = field(default_factory=list)
     """Ids whose end should have been published since the last check."""
 
-    def join(self, model: str, queue: str) -> None:
-        served = self.served[model]
-        if self.starts[model]:
+    def join(self, base: str, queue: str) -> None:
+        served = self.served[base]
+        if self.starts[base]:
             served[SEVERAL] = inf
-        self.starts[model][queue] = max(served.get("", 0), served.pop(queue, 0))
+        self.starts[base][queue] = max(served.get("", 0), served.pop(queue, 0))
 
     def settle(self, queue: str, rows: int) -> None:
-        model = PREDICTION.model_of(queue)
-        starts, served = self.starts[model], self.served[model]
+        base = base_of(queue)
+        starts, served, ready = self.starts[base], self.served[base], self.ready[environment_of(queue)]
         if not self.queues[queue]:
             self.rows.pop(queue, None)
             start = starts.pop(queue, None)
-            if not starts and not self.queues[PREDICTION.queue_of(model)]:
+            if not starts and not self.queues[base]:
                 served.clear()
-                if model in self.ready:
-                    self.ready.remove(model)
+                if base in ready:
+                    ready.remove(base)
             elif start is not None and "" in served:
                 served[queue] = start
                 for other in [other for other, left_off in served.items() if left_off < served[""]]:
@@ -111,9 +123,9 @@ class Reference:
         if rows:
             self.rows[queue] = self.rows.get(queue, 0) + rows
         if PREDICTION.owner_of(queue) and queue not in starts:
-            self.join(model, queue)
-        if model not in self.ready:
-            self.ready.append(model)
+            self.join(base, queue)
+        if base not in ready:
+            ready.append(base)
 
     def end(self, job_id: str, status: str, outcome: PredictionOutcome | Failure | None = None) -> None:
         life = self.lives[job_id]
@@ -123,14 +135,13 @@ class Reference:
 
     def submit(self, jobs: Sequence[PredictionJob]) -> list[Limit | ConflictReason | str | None]:
         """Return for each job what refuses it, or the id of the job that an earlier request has made, if anything. The
-        jobs of one model and key enter together."""
-        groups = list({(job.model, job.caller.id): None for job in jobs})
+        jobs of one model, environment and key enter together."""
+        groups = list({(job.model, job.environment, job.caller.id): None for job in jobs})
         answers: dict[str, Limit | ConflictReason | str | None] = {}
-        for job in sorted(jobs, key=lambda job: groups.index((job.model, job.caller.id))):
+        for job in sorted(jobs, key=lambda job: groups.index((job.model, job.environment, job.caller.id))):
             life = Life(job, told=job.reply_to is not None, deadline=job.expires_after is not None)
             known = job.id in self.lives and self.lives[job.id].status not in ("vanished", "deleted")
-            twice = Limit.TIMED_OUT if _sent(job) in self.timed_out_twice() else None
-            limit = None if known else self.earlier(job.idempotency) or twice or self._refusal(life)
+            limit = None if known else self.earlier(job.idempotency) or self._refusal(life)
             if not known and limit is None:
                 self.lives[job.id] = life
                 self.queues[life.queue].append(job.id)
@@ -158,16 +169,23 @@ class Reference:
         return ConflictReason.GONE if self.lives[made].status in ("vanished", "deleted") else made
 
     def _refusal(self, life: Life) -> Limit | None:
-        limits, queue = life.job.caller.limits, life.queue
-        waiting = self.rows.get(queue, 0)
-        of_all = sum(rows for other, rows in self.rows.items() if PREDICTION.model_of(other) == life.job.model)
-        left = self.most_rows - of_all - life.rows
-        if left < 0 or (PREDICTION.owner_of(queue) and waiting + life.rows > max(1, PER_FREE * left)):
+        """Return what refuses a new job. Limits count a model as one over all its environments."""
+        limits, owner = life.job.caller.limits, life.job.caller.owner
+        if life.job.environment and life.job.environment not in self.served_environments:
+            return Limit.NO_WORKER
+        if _sent(life.job) in self.timed_out_twice():
+            return Limit.TIMED_OUT
+        of_model = {queue: rows for queue, rows in self.rows.items() if PREDICTION.model_of(queue) == life.job.model}
+        waiting = sum(rows for queue, rows in of_model.items() if PREDICTION.owner_of(queue) == owner)
+        left = self.most_rows - sum(of_model.values()) - life.rows
+        if left < 0 or (owner and waiting + life.rows > max(1, PER_FREE * left)):
             return Limit.QUEUE
         if limits.rows_waiting is not None and waiting + life.rows > limits.rows_waiting:
             return Limit.ROWS_WAITING
-        running = [job_id for ids in self.held.values() for job_id in ids if self.lives[job_id].queue == queue]
-        if limits.jobs_in_flight is not None and len(self.queues[queue]) + len(running) >= limits.jobs_in_flight:
+        in_flight = [job_id for group in (self.held, self.queues) for ids in group.values() for job_id in ids]
+        mine = [job for job in (self.lives[job_id].job for job_id in in_flight) if job.model == life.job.model]
+        count = sum(job.caller.owner == owner for job in mine)
+        if limits.jobs_in_flight is not None and count >= limits.jobs_in_flight:
             return Limit.JOBS_IN_FLIGHT
         if limits.rows_per_second is not None and (life.job.caller.id, life.job.model) in self.exhausted:
             return Limit.ROWS_PER_SECOND
@@ -181,18 +199,19 @@ class Reference:
         self.held[inc] = [job_id for job_id in self.held[inc] if self.owns(inc, job_id)]
         if self.held[inc]:
             return self.held[inc]
+        models = {base: PREDICTION.model_of(base) for base in self.ready[limits.environment]}
         eligible = [
-            model
-            for model in self.ready
+            base
+            for base, model in models.items()
             if model not in limits.skip and (limits.models is None or model in limits.models)
         ]
-        others = [model for model in eligible if model in limits.homes and limits.patience == 0]
-        for model in [model for model in eligible if model not in limits.homes] + others:
-            queues = {PREDICTION.queue_of(model), *self.starts[model]}
+        others = [base for base in eligible if models[base] in limits.homes and limits.patience == 0]
+        for base in [base for base in eligible if models[base] not in limits.homes] + others:
+            queues = {base, *self.starts[base]}
             heads = [self.lives[self.queues[queue][0]] for queue in queues if self.queues[queue]]
-            if model in others and all(head.status == "vanished" for head in heads):
+            if base in others and all(head.status == "vanished" for head in heads):
                 continue  # their age is unknown
-            batch = self._take_from(model, limits)
+            batch = self._take_from(base, limits)
             if batch:
                 self.held[inc] = batch
                 for job_id in batch:
@@ -202,18 +221,18 @@ class Reference:
                 return list(batch)
         return []
 
-    def _take_from(self, model: str, limits: BatchLimits) -> list[str]:
-        batch = self._look(model, limits)
-        while model in self.ready and not batch:
-            batch = self._look(model, limits)
+    def _take_from(self, base: str, limits: BatchLimits) -> list[str]:
+        batch = self._look(base, limits)
+        while base in self.ready[limits.environment] and not batch:
+            batch = self._look(base, limits)
         return batch
 
-    def _look(self, model: str, limits: BatchLimits) -> list[str]:
+    def _look(self, base: str, limits: BatchLimits) -> list[str]:
         """Return the batch after a look at `limits.jobs` jobs, the owner's first whose job starts first."""
-        base, starts = PREDICTION.queue_of(model), self.starts[model]
+        model, starts, ready = PREDICTION.model_of(base), self.starts[base], self.ready[limits.environment]
         if starts and self.queues[base] and base not in starts:
-            self.join(model, base)
-        part = PART if starts and SEVERAL in self.served[model] else 1
+            self.join(base, base)
+        part = PART if starts and SEVERAL in self.served[base] else 1
         most_jobs = ceil(limits.jobs / part)
         most_rows = max(1, limits.model_rows.get(model, limits.rows) // part)
         batch, looks, gone, time = list[str](), 0, defaultdict[str, int](int), 0
@@ -249,12 +268,12 @@ class Reference:
                 break
             insort(line, (start + life.rows, queue), key=lambda entry: entry[0])
         if batch and starts:
-            self.served[model][""] = max(self.served[model].get("", 0), time)
+            self.served[base][""] = max(self.served[base].get("", 0), time)
         for queue in sorted(seen):
             self.settle(queue, -gone[queue])
-        if model in self.ready and batch:
-            self.ready.remove(model)
-            self.ready.append(model)
+        if base in ready and batch:
+            ready.remove(base)
+            ready.append(base)
         return batch
 
     def _version(self, batch: Sequence[str]) -> int:

@@ -41,7 +41,10 @@ AT = "2026-11-24T12:00:00Z"
     [
         (RecipeParameter("depth", ["int"], [], 3), RecipeParameter.from_json),
         (PREVIEW, TrainingPreview.from_json),
-        (LoadStatus(["a@1"], {"b@1": "no room"}, ["a", "b"]), lambda data: LoadStatus.loads(json.dumps(data).encode())),
+        (
+            LoadStatus(["a@1"], {"b@1": "no room"}, ["a", "b"], environment="old"),
+            lambda data: LoadStatus.loads(json.dumps(data).encode()),
+        ),
         (Key("key_1", "ci", "ci", frozenset({Scope.READ}), limits=Limits(rows_waiting=5)), Key.from_json),
         (Subscription("n", "https://a", ("training.failed",), AT, "o", ("loan",)), Subscription.from_json),
         (Schedule("loan", "0 3 * * *", REQUEST, AT, "j", "s"), lambda data: Schedule.from_json("loan", data)),
@@ -52,6 +55,12 @@ AT = "2026-11-24T12:00:00Z"
 def test_a_record_with_further_fields_is_read(record: Any, loads: Callable[[Any], Any]) -> None:
     text = record.dumps() if isinstance(record, LoadStatus) else json.dumps(record.to_json())
     assert loads(_added(json.loads(text))) == record
+
+
+def test_a_status_without_an_environment_is_of_todays() -> None:
+    """As this release reads the one before."""
+    text = b'{"loaded": ["a@1"], "refused": {}, "models": null}'
+    assert LoadStatus.loads(text) == LoadStatus(["a@1"])
 
 
 def test_a_waiting_and_an_ended_job_with_further_fields_are_read(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:

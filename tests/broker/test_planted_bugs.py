@@ -41,16 +41,22 @@ BUGS = [
     ("endings", "call('EXPIRE', job.key, job.ttl)", ""),
     ("give_back", "if call('ZSCORE', key, rows) then", "if true then"),
     ("earlier", "return made == id and 1 or 'same ' .. made", "return nil"),
+    ("submit", "  elseif no_worker then", "  elseif false then"),
+    ("prelude", "    ring(bell)\n", "    ring('mg:bell')\n"),
+    ("take", "local ready, common = 'mg:ready' .. pool,", "local ready, common = 'mg:ready',"),
 ]
 FILE_BUGS = [
     ("take_task", "call('ZADD', held, 1, id)", ""),
     ("report_task", "done - (whole(f[4]) or 0)", "done"),
     ("release", "call('ZREM', 'mg:held:' .. inc, ARGV[i])", ""),
     ("endings", "  if kind.staged then\n    drop_tasks(job.id)", "  if kind.staged then"),
+    ("take_task", "pool_of(q) == pool and ", ""),
+    ("prelude", "ring('mg:bell:lane' .. pool_of(q))", "ring('mg:bell:lane')"),
+    ("enqueue", "for _, pool in ipairs(pools()) do", "for _, pool in ipairs({ pool_of(q) }) do"),
 ]
 RARER_FILE_BUGS = [
     ("take_task", "number = call('HINCRBY', file.key, 'next_task', 1)", "number = number + 1"),
-    ("take_task", "    if more then join_lane(id) end", ""),
+    ("take_task", "    if more then join_lane(id, file.q) end", ""),
     ("take_task", "    return answer(id, read(file_of(task)))", "    break"),
     ("take_task", "call('ZADD', 'rq:wip:' .. q, '+inf', id .. ':' .. inc)", ""),
     ("report_task", "f[2] ~= inc", "false"),
@@ -59,6 +65,10 @@ RARER_FILE_BUGS = [
     ("endings", "'rows_done', 0 - reported)", "'rows_done', 0)"),
     ("endings", "call('ZREM', 'mg:held:' .. inc, task)", ""),
     ("endings", "call('HDEL', job.key, 'reported')", ""),
+    ("enqueue", "if not pool_lives(pool_of(q)) then", "if false then"),
+    ("endings", "join_lane(file.id, file.q)", "join_lane(file.id, '')"),
+    ("endings", "join_lane(file, q or '')", "join_lane(file, '')"),
+    ("take_task", "then ring('mg:bell:lane' .. pool) end", "then ring('mg:bell:lane') end"),
 ]
 """Bugs that the machine of files finds."""
 RARER = [
@@ -74,7 +84,7 @@ RARER = [
     ("submit", "math.max(1, per_free * left)", "per_free * left"),
     ("submit", "waiting > most_waiting", "rows > most_waiting"),
     ("submit", "in_flight + #ids >= most_in_flight", "in_flight >= most_in_flight"),
-    ("submit", "if one ~= q and one ~= base then", "if false then"),
+    ("submit", "if one ~= own and one ~= pool_base then", "if false then"),
     ("submit", "if charged then call('SET'", "if rate then call('SET'"),
     ("prelude", "if call('EXISTS', owners, 'rq:queue:' .. base) == 0 then", "if true then"),
     ("prelude", "tonumber(left_off or '0')", "0"),
@@ -83,7 +93,7 @@ RARER = [
     ("take", "call('ZADD', held, unpack(batch.owned))", ""),
     ("take", "(deaths > 0 or f[3] ~= batch[2])", "(f[3] ~= batch[2])"),
     ("take", "(deaths > 0 or f[3] ~= batch[2])", "deaths > 0"),
-    ("take", "if more then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), base) end", ""),
+    ("take", "if more then call('ZADD', ready, call('INCR', 'mg:turn'), base) end", ""),
     ("take", "line[place + 1].start <= one.start", "false"),
     ("take", "    if one.ids then -- it was the first of the line", "    if one == line[1] then"),
     ("take", "'GT', batch.time, ''", "'GT', 0, ''"),
@@ -100,12 +110,17 @@ RARER = [
     ("earlier", "then return 'gone' end", "then return nil end"),
     ("endings", "call('EXPIRE', record, job.ttl)", "call('PERSIST', record)"),
     ("submit", "  elseif known then\n    answer = known\n", ""),
+    ("submit", "for _, pool in ipairs(pools()) do", "for _, pool in ipairs({ pool_of(q) }) do"),
+    ("prelude", "call('SADD', 'mg:pools', pool)", ""),
+    ("prelude", "local all, bell = 'mg:ready' .. pool,", "local all, bell = 'mg:ready',"),
+    ("take", ", 'mg:bell' .. pool\n", ", 'mg:bell'\n"),
 ]
 """Bugs that are found too, but not within a second; planted with SOAK."""
 FOUND = (AssertionError, pytest.fail.Exception, FencedError, RedisError, KeyError, ValueError)
-OF_TRAINERS = {"begin", "delete_schedule", "enqueue", "progress", "publish_recipes", "request_load", "report_load"}
+OF_TRAINERS = {"begin", "delete_schedule", "progress", "publish_recipes", "request_load", "report_load"}
 """The machine has scorers only; test_training.py tests these scripts."""
-CHANGES_NOTHING = {"list_ended", "oldest", "page", "read", "read_log", "recall", "survey", "try_write", "watch"}
+CHANGES_NOTHING = {"list_ended", "oldest", "page", "read", "read_log", "recall", "survey", "try_write"}
+CHANGES_NOTHING |= {"waiting_pools", "watch"}
 OF_OTHERS = {"audit", "change_keys", "change_webhooks", "count", "count_upload", "note_key_uses", "record"}
 OF_OTHERS |= {"claim_deliveries", "delete_deliveries", "deliveries", "note_delivery", "open_session", "plan_deliveries"}
 OF_OTHERS |= {"announce_model", "report_alive", "report_stuck", "spare"}

@@ -16,6 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
 from broker.state.load_status import STARTS_THREADS, LoadStatus, load_statuses
+from contract.model.environments import TODAY
 from contract.model.signature import Output, OutputKind
 from contract.settings import Settings
 from contract.work.jobs import PredictionJob, Status
@@ -363,7 +364,7 @@ def test_a_model_that_crashes_or_starts_threads_when_loaded_affects_no_other(
         said = "loading harmful@1 kills its process" if aborts else "loading harmful@1 starts threads"
         assert worker.log.count(said) == 1
         if not aborts:
-            until(lambda: load_statuses(cluster.redis, "harmful"), "the worker is heard")
+            until(lambda: load_statuses(cluster.redis, "harmful", TODAY), "the worker is heard")
             moved = promote(Settings(models_dir=folder), cluster.redis, "harmful", 1, "canary")
             assert moved == f"moved though the worker w did not load it: {STARTS_THREADS}"
 
@@ -379,7 +380,7 @@ def test_a_repaired_version_is_shared_again(tmp_path: Path) -> None:
         until(lambda: "bytes instead of" in worker.log, "the template has tried it")
         whole.rename(artifact)  # at once, so that nobody sees half of it
         until(
-            lambda: "quick@1" in load_statuses(cluster.redis, "quick").get("w", LoadStatus()).loaded,
+            lambda: "quick@1" in load_statuses(cluster.redis, "quick", TODAY).get("w", LoadStatus()).loaded,
             "all scorers have it from the template",
         )
         assert worker.log.count("bytes instead of") == 1

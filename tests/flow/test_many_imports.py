@@ -15,6 +15,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeRegressor
 
 from broker.state.load_status import load_statuses
+from contract.model.environments import TODAY
 from contract.model.repository import Repository
 from tests.flow import estimators
 from tests.flow.clients import Clients
@@ -75,4 +76,4 @@ def test_all_files_of_many_end_and_a_served_model_goes_on(site: Site, tmp_path: 
     for number in (1, 3, 7):
         (prediction,) = jobs[f"m{number:02}"]["output"]["predictions"]
         assert prediction == pytest.approx(number)
-    assert all(status.refused == {} for status in load_statuses(site.cluster.redis, "m01").values())
+    assert all(status.refused == {} for status in load_statuses(site.cluster.redis, "m01", TODAY).values())

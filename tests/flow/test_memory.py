@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from broker.state.load_status import load_statuses
+from contract.model.environments import TODAY
 from contract.work.jobs import Job, Status
 from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
 from tests.support import numbers, redis_server, until, write_version
@@ -84,7 +85,7 @@ class Crowd:
 
     @property
     def shared(self) -> set[str]:
-        statuses = load_statuses(self.cluster.redis, "tiny").values()
+        statuses = load_statuses(self.cluster.redis, "tiny", TODAY).values()
         return {version.partition("@")[0] for status in statuses for version in status.loaded}
 
 

@@ -17,6 +17,7 @@ from redis import Redis
 
 from broker.state.load_status import load_statuses
 from contract.errors import ModelgateError
+from contract.model.environments import TODAY
 from contract.model.repository import Repository
 from contract.settings import Settings
 from contract.work.jobs import Status
@@ -52,7 +53,7 @@ def write(models: Path, version: int, estimator: object | None = None, model: st
 
 def loaded(redis: Redis, model: str = "quick") -> list[set[str]]:
     """Return the versions that the scorers of each worker have."""
-    return [set(report.loaded) for report in load_statuses(redis, model).values()]
+    return [set(report.loaded) for report in load_statuses(redis, model, TODAY).values()]
 
 
 @pytest.mark.slow

@@ -24,23 +24,35 @@ from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
 from broker.metrics.table import METRICS, PREFIX, QUEUE_JOBS, WEBHOOK_TRIES, WEBHOOKS, CountedBy, Type
 from broker.metrics.traffic import Period, TrafficReader, TrafficRecorder
-from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
+from broker.records.job_kinds import PREDICTION, REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.records.lease_groups import TRAINERS
+from broker.sides.file_tasks import FileTasks
+from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.gateway.job_client import Jobs, Limit
 from broker.sides.gateway.listing import JobFilter
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, TrainerQueue, unfinished
-from broker.state.load_status import LoadStatus, LoadStatusPublisher, load_statuses, request_load
+from broker.state.load_status import (
+    LoadRequests,
+    LoadStatus,
+    LoadStatusPublisher,
+    load_statuses,
+    request_load,
+    withdraw_request,
+)
 from broker.state.mirrors import MirrorLink, MirrorReport, announce, wait_for_mirrors
+from broker.state.pools import PoolWork
 from broker.state.schedules import Schedules
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
+from contract.model.environments import TODAY
 from contract.model.repository import Repository
+from contract.rows.file_formats import FileFormat
 from contract.settings import Settings
 from contract.work.api_keys import Key, Limits, Scope
-from contract.work.jobs import Status, reply_channel
+from contract.work.jobs import FileRequest, Status, reply_channel
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from contract.work.webhooks import AllowedTargets, Subscription
 from events import sender
@@ -205,6 +217,36 @@ def test_predictions_of_owners_pass_gateway_and_worker(users: dict[str, Redis]) 
     assert statuses == {"a": "succeeded", "b": "canceled", "c": "queued", "d": "queued", "e": "expired"}
 
 
+def test_jobs_and_files_of_another_environment_pass_gateway_and_worker(users: dict[str, Redis]) -> None:
+    jobs, leases = gateway_of(users), Leases(users["worker"])
+    files, work = FileJobs(users["gateway"], timeout=30, result_ttl=60), PoolWork(users["worker"])
+    LoadStatusPublisher(users["worker"], 60).publish("w~old", LoadStatus(environment="old"))
+    risk = key("risk", "risk", Limits(100, 100, 100))
+    jobs.submit([job("a", environment="old"), job("b", environment="old", caller=risk)])
+    jobs.submit([job("c", environment="old", expires_after=0)])
+    file_request = FileRequest("sum", 1, FileFormat.CSV, FileFormat.CSV)
+    assert files.submit(FileSubmission("f", "2026-01-02T03:04:05.000006Z", file_request, "old", "risk"), 1)
+    jobs.backlog("sum"), jobs.backlog("sum", "risk"), jobs.list(JobFilter("sum", owner="risk"))
+    assert work.waits_for(["old", "older"]) == {"old"}
+    leases.register("w~old-0-x", queues=PREDICTION.queues(None, "old"))
+    queue, lane = ScorerQueue(users["worker"], "w~old-0-x"), FileTasks(users["worker"], "w~old-0-x", environment="old")
+    for limits in (BatchLimits(environment="old"), BatchLimits(models=["sum"], environment="old")):
+        queue.wait_for_work(limits, 0.01)
+    batch = queue.take(BatchLimits(environment="old", homes={"other": "w~old-1"}, patience=0))
+    assert batch and {job.id for job in batch.jobs} == {"a", "b"}
+    queue.finish({"a": outcome(3.0)})
+    task = lane.take()
+    assert task
+    leases.spare(PREDICTION.queues(None, "old"), ["sum"], [])
+    keep(leases, "w~old-0-x")
+    leases.give_back("w~old-0-x", [])
+    keep(Leases(users["trainer"], group=TRAINERS), "t-0-x")
+    statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcf"}
+    assert statuses == {"a": "succeeded", "b": "queued", "c": "expired", "f": "running"}
+    assert jobs.cancel("b") and jobs.cancel("f")
+    assert MetricsReader(users["gateway"]).read(["sum"]).values[QUEUE_JOBS] == {("sum",): 0}
+
+
 def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
     jobs, trainings = gateway_of(users), TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
     leases, trainer_queue = trainer_of(users, TRAINING)
@@ -289,15 +331,18 @@ def test_what_a_worker_writes_to_a_training_stops_no_other(
     assert second.id in {job.id for job in gateway_of(users).list().items}
 
 
+@pytest.mark.parametrize("environment", [TODAY, "old"])
 @pytest.mark.parametrize("asking", ["gateway", "trainer"])
-def test_a_version_is_requested_and_reported(users: dict[str, Redis], asking: str) -> None:
-    request_load(users[asking], "sum@2", 60)
+def test_a_version_is_requested_and_reported(users: dict[str, Redis], asking: str, environment: str) -> None:
+    request_load(users[asking], "sum@2", environment, 60)
+    assert LoadRequests(users["worker"]).read() == {environment: {"sum@2"}}
     side = LoadStatusPublisher(users["worker"], 60)
-    assert side.requested() == {"sum@2"}
-    side.publish("w", LoadStatus(["sum@2"]))
-    assert list(load_statuses(users[asking], "sum")) == ["w"]
+    side.publish("w", LoadStatus(["sum@2"], environment=environment))
+    assert list(load_statuses(users[asking], "sum", environment)) == ["w"]
     side.withdraw("w")
-    assert load_statuses(users[asking], "sum") == {}
+    assert load_statuses(users[asking], "sum", environment) == {}
+    withdraw_request(users[asking], "sum@2", environment)
+    assert LoadRequests(users["worker"]).read() == {}
 
 
 def test_each_service_counts_and_the_gateway_reads_the_metrics(users: dict[str, Redis]) -> None:

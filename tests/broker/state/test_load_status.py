@@ -6,55 +6,90 @@ import pytest
 from redis import Redis
 
 from broker.link.connection import connect
-from broker.state.load_status import LoadStatus, LoadStatusPublisher, load_statuses, request_load
+from broker.state.load_status import (
+    LoadRequests,
+    LoadStatus,
+    LoadStatusPublisher,
+    load_statuses,
+    request_load,
+    withdraw_request,
+)
+from contract.model.environments import TODAY
 from tests.support import until
 
 HAS = LoadStatus(loaded=["loan@2", "loan@1"], refused={"big@1": "too big"})
 
 
 def test_a_requested_version_is_wanted_until_the_request_expires(redis: Redis) -> None:
-    worker = LoadStatusPublisher(redis, 10)
-    assert worker.requested() == frozenset()
-    request_load(redis, "loan@3", 60)
-    request_load(redis, "iris@1", 60)
-    assert worker.requested() == {"loan@3", "iris@1"}
-    request_load(redis, "loan@3", 0.02)
-    request_load(redis, "iris@1", 0.01)
+    requests = LoadRequests(redis)
+    assert requests.read() == {}
+    request_load(redis, "loan@3", TODAY, 60)
+    request_load(redis, "iris@1", TODAY, 60)
+    assert requests.read() == {TODAY: {"loan@3", "iris@1"}}
+    request_load(redis, "loan@3", TODAY, 0.02)
+    request_load(redis, "iris@1", TODAY, 0.01)
     until(lambda: not redis.exists("mg:wanted"), "nothing is left")
-    assert worker.requested() == frozenset()
+    assert requests.read() == {}
 
 
 def test_the_next_request_removes_expired_ones(redis: Redis) -> None:
-    worker = LoadStatusPublisher(redis, 10)
-    request_load(redis, "loan@3", 0.001)
-    request_load(redis, "loan@4", 60)
-    until(lambda: request_load(redis, "loan@4", 60) or worker.requested() == {"loan@4"}, "only the last is wanted")
+    requests = LoadRequests(redis)
+    request_load(redis, "loan@3", TODAY, 0.001)
+    request_load(redis, "loan@4", TODAY, 60)
+    only_the_last = {TODAY: {"loan@4"}}
+    until(
+        lambda: request_load(redis, "loan@4", TODAY, 60) or requests.read() == only_the_last, "only the last is wanted"
+    )
 
 
 def test_a_request_that_names_no_version_is_ignored(redis: Redis) -> None:
     for wrong in ("loan", "loan@x", "../loan@1", "loan@0", "loan@1\n"):
-        request_load(redis, wrong, 60)
-    assert LoadStatusPublisher(redis, 10).requested() == frozenset()
+        request_load(redis, wrong, TODAY, 60)
+    assert LoadRequests(redis).read() == {}
 
 
 def test_a_worker_has_a_load_status_until_it_dies_or_leaves(redis: Redis) -> None:
     first, second = LoadStatusPublisher(redis, 60), LoadStatusPublisher(redis, 60)
     first.publish("w1", HAS)
     second.publish("w2", LoadStatus())
-    heard = load_statuses(redis, "loan")
+    heard = load_statuses(redis, "loan", TODAY)
     assert (set(heard["w1"].loaded), heard["w1"].refused) == ({"loan@1", "loan@2"}, {"big@1": "too big"})
     assert set(heard) == {"w1", "w2"}
     redis.pexpire("mg:loaded:w2", 1)
-    until(lambda: set(load_statuses(redis, "loan")) == {"w1"}, "the second is dead")
+    until(lambda: set(load_statuses(redis, "loan", TODAY)) == {"w1"}, "the second is dead")
     first.withdraw("w1")
-    assert load_statuses(redis, "loan") == {}
+    assert load_statuses(redis, "loan", TODAY) == {}
     assert redis.keys("mg:*") == []
 
 
 def test_only_workers_that_serve_the_model_are_listed(redis: Redis) -> None:
     LoadStatusPublisher(redis, 10).publish("w1", LoadStatus(models=["iris"]))
     LoadStatusPublisher(redis, 10).publish("w2", LoadStatus(models=["iris", "loan"]))
-    assert set(load_statuses(redis, "loan")) == {"w2"}
+    assert set(load_statuses(redis, "loan", TODAY)) == {"w2"}
+
+
+def test_requests_and_statuses_are_of_an_environment(redis: Redis) -> None:
+    request_load(redis, "loan@3", "sklearn-1.2", 60)
+    request_load(redis, "loan@4", TODAY, 60)
+    request_load(redis, "loan@5", "../x", 60)
+    assert LoadRequests(redis).read() == {"sklearn-1.2": {"loan@3"}, TODAY: {"loan@4"}}
+    LoadStatusPublisher(redis, 10).publish("w", LoadStatus(loaded=["loan@4"]))
+    LoadStatusPublisher(redis, 10).publish("w~sklearn-1.2", LoadStatus(loaded=["loan@3"], environment="sklearn-1.2"))
+    assert set(load_statuses(redis, "loan", TODAY)) == {"w"}
+    assert set(load_statuses(redis, "loan", "sklearn-1.2")) == {"w~sklearn-1.2"}
+    assert load_statuses(redis, "loan", "other") == {}
+    withdraw_request(redis, "loan@3", "sklearn-1.2")
+    assert LoadRequests(redis).read() == {TODAY: {"loan@4"}}
+
+
+def test_a_pool_without_news_stays_alive(redis: Redis) -> None:
+    now, status = 0.0, LoadStatus(environment="old")
+    worker = LoadStatusPublisher(redis, 9, clock=lambda: now)
+    worker.publish("w~old", status)
+    redis.delete("mg:pool~old")
+    now = 4.0
+    worker.publish("w~old", status)
+    assert 0 < redis.pttl("mg:pool~old") <= 10_000
 
 
 def test_an_unchanged_load_status_is_only_renewed(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +111,7 @@ def test_a_load_status_that_redis_has_lost_is_published_again(redis: Redis) -> N
     redis.flushall()
     now = 4.0
     worker.publish("w1", HAS)
-    assert set(load_statuses(redis, "loan")) == {"w1"}
+    assert set(load_statuses(redis, "loan", TODAY)) == {"w1"}
 
 
 def test_a_full_redis_accepts_requests_and_load_statuses(redis: Redis, redis_url: str) -> None:
@@ -84,9 +119,9 @@ def test_a_full_redis_accepts_requests_and_load_statuses(redis: Redis, redis_url
     redis.config_set("maxmemory", 1)
     try:
         with connect(redis_url) as other:
-            request_load(other, "loan@3", 60)
+            request_load(other, "loan@3", TODAY, 60)
         worker.publish("w1", HAS)
-        assert worker.requested() == {"loan@3"}
-        assert set(load_statuses(redis, "loan")) == {"w1"}
+        assert LoadRequests(redis).read() == {TODAY: {"loan@3"}}
+        assert set(load_statuses(redis, "loan", TODAY)) == {"w1"}
     finally:
         redis.config_set("maxmemory", 0)

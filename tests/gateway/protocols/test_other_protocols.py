@@ -16,7 +16,8 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.state.load_status import LoadStatus, LoadStatusPublisher
+from broker.state.load_status import LoadRequests, LoadStatus, LoadStatusPublisher
+from contract.model.environments import TODAY
 from contract.model.signature import Field, Kind
 from contract.release import VERSION
 from contract.settings import Settings
@@ -322,7 +323,7 @@ def test_load_waits_for_the_workers(settings: Settings, redis: Redis, models: Pa
     publisher = LoadStatusPublisher(redis, ttl=60)
     publisher.publish("w", LoadStatus())
     assert client.post(load).status_code == 504
-    assert "sum@1" in publisher.requested()
+    assert "sum@1" in LoadRequests(redis).read()[TODAY]
     publisher.publish("w", LoadStatus(refused={"sum@1": "it was altered"}))
     cannot = client.post(load)
     assert (cannot.status_code, "it was altered" in message(cannot)) == (503, True)

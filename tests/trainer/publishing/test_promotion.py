@@ -12,8 +12,16 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.link.connection import connect
-from broker.state.load_status import NO_ROOM, STARTS_THREADS, LoadStatus, LoadStatusPublisher, load_statuses
+from broker.state.load_status import (
+    NO_ROOM,
+    STARTS_THREADS,
+    LoadRequests,
+    LoadStatus,
+    LoadStatusPublisher,
+    load_statuses,
+)
 from contract.errors import Code, ModelgateError
+from contract.model.environments import TODAY
 from contract.model.repository import Repository
 from contract.settings import Settings
 from gateway.app import create_app
@@ -31,9 +39,9 @@ def worker(url: str, name: str, refusing: Callable[[], str | None]) -> Iterator[
 
     def run() -> None:
         with connect(url) as redis:
-            said = LoadStatusPublisher(redis, ttl=3)
+            said, requests = LoadStatusPublisher(redis, ttl=3), LoadRequests(redis)
             while not ended.wait(0.01):
-                wanted, why = said.requested(), refusing()
+                wanted, why = requests.read().get(TODAY, ()), refusing()
                 said.publish(name, LoadStatus(refused=dict.fromkeys(wanted, why)) if why else LoadStatus(loaded=wanted))
             said.withdraw(name)
 
@@ -41,7 +49,7 @@ def worker(url: str, name: str, refusing: Callable[[], str | None]) -> Iterator[
     thread.start()
     try:
         with connect(url) as redis:
-            until(lambda: name in load_statuses(redis, "sum"), f"{name} is heard")
+            until(lambda: name in load_statuses(redis, "sum", TODAY), f"{name} is heard")
         yield
     finally:
         ended.set()
