@@ -1,8 +1,8 @@
 """Fits every kind of estimator under the scikit-learn that runs this file, and saves each with its own answers.
 
-`python tests/qa/zoo/releases/fit.py FOLDER` writes `<kind>.pkl` and `<kind>.json` for each kind, and `<kind>.py` where
-the pickle needs code beside it. JSON holds numbers to the last bit. It runs under releases since 1.1 and therefore
-imports nothing of Modelgate.
+`python tests/qa/zoo/releases/fit.py FOLDER [KIND …]` writes `<kind>.pkl` and `<kind>.json` for each kind, and
+`<kind>.py` where the pickle needs code beside it. JSON holds numbers to the last bit. It runs under releases since 1.1
+and therefore imports nothing of Modelgate.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import json
 import pickle
 import sys
 import warnings
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -351,7 +353,9 @@ ON_A_TABLE: dict[str, Any] = {
 """The kinds that are fitted on a DataFrame with words."""
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, kinds: Sequence[str]) -> None:
+    """Save these kinds; all if there are none."""
+    save = partial(_save, folder, kinds)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(7)
     X = rng.normal(size=(ROWS + NEW_ROWS, 4))
@@ -366,21 +370,25 @@ def main(folder: Path) -> None:
         }
     )
     for name, estimator in ON_NUMBERS.items():
-        _save(folder, name, estimator, X, y)
+        save(name, estimator, X, y)
     for name, estimator in ON_A_TABLE.items():
-        _save(folder, name, estimator, frame, y)
+        save(name, estimator, frame, y)
     for name, estimator in OF_SEVERAL_OUTPUTS.items():
-        _save(folder, name, estimator, X, np.column_stack([y, y > 1]))
+        save(name, estimator, X, np.column_stack([y, y > 1]))
     for name, estimator in OF_OWN_CLASSES.items():
-        _save(folder, f"{name} (code beside)", estimator, X, y)
+        save(f"{name} (code beside)", estimator, X, y)
         (folder / f"{name} (code beside).py").write_bytes(Path(own_steps.__file__).read_bytes())
     cloudpickle.register_pickle_by_value(own_steps)
     for name, estimator in OF_OWN_CLASSES.items():
-        _save(folder, f"{name} (cloudpickle)", estimator, X, y, cloudpickle.dumps)
+        save(f"{name} (cloudpickle)", estimator, X, y, cloudpickle.dumps)
 
 
-def _save(folder: Path, name: str, estimator: Any, X: Any, y: Any, dumps: Any = pickle.dumps) -> None:
+def _save(
+    folder: Path, kinds: Sequence[str], name: str, estimator: Any, X: Any, y: Any, dumps: Any = pickle.dumps
+) -> None:
     """Fit and save every kind. One that this release does not have, or cannot fit, leaves no file."""
+    if kinds and name not in kinds:
+        return
     new = X[ROWS:]
     is_number = is_regressor(estimator) and y.ndim == 1
     target = np.abs(X[:, 0]) + 2 * np.abs(X[:, 1]) if is_number else y
@@ -413,4 +421,4 @@ def _of_each_row(estimator: Any, method: str, X: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
