@@ -22,7 +22,7 @@ _NULLS: dict[str, Any] = {"nan": np.nan, "nan_object": np.nan, "none": None, "na
 _DTYPES: dict[str, Any] = {"number": np.float64, "integer": np.int64, "boolean": np.bool_}
 _NULLABLE = {"number": "Float64", "integer": "Int64", "boolean": "boolean", "string": "string"}
 """The dtypes of pandas that have NA."""
-_TEXTS = pd.Series(["text"]).dtype
+_TEXTS: Any = pd.Series(["text"]).dtype
 """What pandas makes of texts: objects before 3.0."""
 _ISO_8601: dict[str, Any] = {"format": "ISO8601"} if int(pd.__version__.split(".")[0]) > 1 else {}
 

@@ -28,6 +28,9 @@ from scoring.files.rows import ChunkRows, are_valid, coerce_chunk
 
 _BOOLEANS = ("true", "True", "TRUE", "false", "False", "FALSE")
 _BOM = "\ufeff"
+_READS_EXACTLY = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+_EXACT: dict[str, Any] = {} if _READS_EXACTLY else {"float_precision": "round_trip"}
+"""Before 3.1, pandas reads every third number with another last bit unless it is told not to."""
 _LINES_AT_ONCE = 4096
 _RECORDS_AT_ONCE = 2048
 
@@ -107,6 +110,7 @@ class CsvChunk(ChunkReader):
                 na_values=[""],
                 quoting=csv.QUOTE_NONE,
                 low_memory=False,
+                **_EXACT,
             )
         except ValueError:
             return None

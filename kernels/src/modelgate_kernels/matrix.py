@@ -26,7 +26,7 @@ _NULLABLE: dict[str, str] = {
     Kind.STRING: "string",
 }
 """The dtypes of pandas that have NA."""
-_TEXTS = pd.Series(["text"]).dtype
+_TEXTS: Any = pd.Series(["text"]).dtype
 """What pandas makes of texts: objects before 3.0."""
 _ISO_8601: dict[str, Any] = {"format": "ISO8601"} if int(pd.__version__.split(".")[0]) > 1 else {}
 """pandas 2 would otherwise read every text as it reads the first one; pandas 1 never does, and has no such format."""

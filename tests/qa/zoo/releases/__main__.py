@@ -1,8 +1,9 @@
 """`make zoo RELEASES=all`: imports files that other releases of scikit-learn have saved, and compares the answers.
 
 Each release has an environment of its own under `.venv-zoo/`, where `fit.py` fits and saves every kind of estimator.
-Prints the table of docs/reference/imports.md. Exits with 1 if a kind would be served with other numbers than under its
-own release.
+Today's release imports them and answers as far as it can; then an interpreter of each release since 1.2 does the same
+with its own files. Prints the tables of docs/reference/imports.md. Exits with 1 if a kind would be served with other
+numbers than under its own release.
 """
 
 from __future__ import annotations
@@ -12,26 +13,16 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from contract.errors import ModelgateError
 from runtime.limits import ONE_THREAD
-from scoring.artifacts import unpack, use_one_thread
-from scoring.predict import predict
-from trainer.importing import Refused
-from trainer.importing.trial.examine import examine
+from tests.qa.zoo.releases.verdicts import DIFFERS, SAME
 
 RELEASES: Mapping[str, Sequence[str]] = {
     "1.1.3": ("numpy<2", "pandas<2.1"),
-    "1.2.2": ("numpy<2", "pandas<2.1"),
+    "1.2.2": ("numpy<1.24", "pandas<2"),
     "1.3.2": ("numpy<2", "pandas<2.3"),
     "1.4.2": ("numpy<2", "pandas<2.3"),
     "1.5.2": ("numpy<2", "pandas<2.3"),
@@ -41,12 +32,17 @@ RELEASES: Mapping[str, Sequence[str]] = {
 }
 """The releases, each with the libraries that it needs. All have wheels for Python 3.11."""
 
-FIT = Path(__file__).resolve().with_name("fit.py")
-ENVIRONMENTS = FIT.parents[3] / ".venv-zoo"
-RELATIVE = 1e-12
-"""How far a number may be from that of the other release. The last digits depend on the build of BLAS."""
+OWN_CODE = ("cloudpickle", "cryptography", "orjson", "redis[hiredis]", "skops")
+"""What our code needs besides what scikit-learn needs."""
 
-SAME, DIFFERS, MISSING = "same", "DIFFERS", "–"
+TODAY_ONLY = frozenset({"1.1.3"})
+"""Releases without an environment of their own."""
+
+FIT = Path(__file__).resolve().with_name("fit.py")
+PROJECT = FIT.parents[4]
+ENVIRONMENTS = PROJECT / ".venv-zoo"
+
+MISSING = "–"
 REFUSED = {
     "its answers would be wrong": "numbers",
     "does not predict": "predict",
@@ -55,74 +51,56 @@ REFUSED = {
 }
 """The word in the table for a refusal that has this text; any other refusal means that the file does not load."""
 
+Table = dict[str, dict[str, str]]
+"""The verdict by kind and release."""
+
 
 def main(releases: Sequence[str]) -> int:
-    table: dict[str, dict[str, str]] = defaultdict(dict)
+    today, own = (defaultdict[str, dict[str, str]](dict) for _ in range(2))
     for release in releases:
-        for kind, verdict in _verdicts(_saved(release)):
-            table[kind][release] = verdict
-            if verdict != SAME:
-                sys.stderr.write(f"{release} {kind}: {verdict}\n")
-    sys.stdout.write("\n".join(_lines(table, releases)) + "\n")
-    return int(any(verdict.startswith(DIFFERS) for verdicts in table.values() for verdict in verdicts.values()))
+        folder = _saved(release)
+        _judge(today, release, Path(sys.executable), folder)
+        if release not in TODAY_ONLY:
+            _judge(own, release, _python(release), folder, "--exactly")
+    with_own = [release for release in releases if release not in TODAY_ONLY]
+    for title, table, columns in (("today's release", today, releases), ("its own release", own, with_own)):
+        sys.stdout.write("\n".join((f"\nServed by {title}:\n", *_lines(table, columns))) + "\n")
+    verdicts = [verdict for table in (today, own) for by_release in table.values() for verdict in by_release.values()]
+    return int(any(verdict.startswith(DIFFERS) for verdict in verdicts))
+
+
+def _python(release: str) -> Path:
+    return ENVIRONMENTS / release / "bin" / "python"
 
 
 def _saved(release: str) -> Path:
     """Return the folder of the files that a release has saved. Makes its environment if there is none yet."""
-    environment = ENVIRONMENTS / release
-    python, folder, stamp = environment / "bin/python", environment / "saved", environment / "saved.stamp"
+    python, environment = _python(release), ENVIRONMENTS / release
+    folder, stamp, installed = environment / "saved", environment / "saved.stamp", environment / "installed"
+    wanted = [f"scikit-learn=={release}", *RELEASES[release], *OWN_CODE]
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-        wanted = [f"scikit-learn=={release}", *RELEASES[release]]
+    if not installed.exists() or installed.read_text() != str(wanted):
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
-    if not stamp.exists() or stamp.stat().st_mtime < FIT.stat().st_mtime:
-        one_thread = {**os.environ, **ONE_THREAD}
-        subprocess.run([str(python), str(FIT), str(folder)], check=True, env=one_thread)
+        installed.write_text(str(wanted))
+    newest = max(file.stat().st_mtime for file in (FIT, FIT.with_name("own_steps.py"), installed))
+    if not stamp.exists() or stamp.stat().st_mtime < newest:
+        subprocess.run([str(python), str(FIT), str(folder)], check=True, env={**os.environ, **ONE_THREAD})
         stamp.touch()
     return folder
 
 
-def _verdicts(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield each kind, and `SAME`, `DIFFERS` and how, or why it is refused. A file may crash its reader."""
-    for file in sorted(folder.glob("*.pkl")):
-        with ProcessPoolExecutor(1) as process:
-            try:
-                yield file.stem, process.submit(_verdict, file).result()
-            except BrokenProcessPool:
-                yield file.stem, "it crashes the process that reads it"
-
-
-def _verdict(file: Path) -> str:
-    expected = json.loads(file.with_suffix(".json").read_text())
-    warnings.simplefilter("ignore")
-    try:
-        examined = examine("m", file, None)
-    except Refused as refused:
-        return str(refused)
-    draft = examined.draft
-    estimator = unpack(examined.artifact or file.read_bytes(), draft.artifact.format)
-    use_one_thread(estimator)
-    columns = expected["columns"] or draft.signature.names
-    columns_in_order = [columns.index(name) for name in draft.signature.names]
-    try:
-        answer = predict(estimator, draft, [[row[column] for column in columns_in_order] for row in expected["rows"]])
-    except ModelgateError as error:
-        return f"{DIFFERS}: {error}"
-    if draft.signature.output.labels is None:
-        return _compared(expected["predictions"], answer.values)
-    wrong = sum(old != new for old, new in zip(expected["predictions"], answer.values, strict=True))
-    if wrong:
-        return f"{DIFFERS}: {wrong} of {len(answer.values)} labels"
-    table = None if answer.probabilities is None else [list(row.values()) for row in answer.probabilities]
-    if (table is None) != (expected["probabilities"] is None):
-        return f"{DIFFERS}: only one has probabilities"
-    return _compared(expected["probabilities"] or [], table or [])
-
-
-def _compared(old: Any, new: Any) -> str:
-    if np.allclose(old, new, rtol=RELATIVE, atol=RELATIVE):
-        return SAME
-    return f"{DIFFERS}: by up to {np.abs(np.subtract(old, new)).max():.2g}"
+def _judge(table: Table, release: str, python: Path, folder: Path, *options: str) -> None:
+    """Add what our code under this interpreter finds about the files in the folder."""
+    paths = os.pathsep.join([str(PROJECT), str(PROJECT / "kernels" / "src")])
+    env = {**os.environ, **ONE_THREAD, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [str(python), "-m", "tests.qa.zoo.releases.verdicts", str(folder), *options]
+    ended = subprocess.run(command, check=True, env=env, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    for kind, verdict in map(json.loads, ended.stdout.splitlines()):
+        table[kind][release] = verdict
+        if verdict != SAME:
+            where = "own release" if options else "today's"
+            sys.stderr.write(f"{release}, {where}: {kind}: {verdict}\n")
 
 
 def _lines(table: Mapping[str, Mapping[str, str]], releases: Sequence[str]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Fits every kind of estimator under the scikit-learn that runs this file, and saves each with its own answers.
 
-`python tests/qa/zoo/releases/fit.py FOLDER` writes `<kind>.pkl` and `<kind>.json` for each kind. It runs under releases
-since 1.1 and therefore imports nothing of Modelgate.
+`python tests/qa/zoo/releases/fit.py FOLDER [KIND …]` writes `<kind>.pkl` and `<kind>.json` for each kind, and
+`<kind>.py` where the pickle needs code beside it. JSON holds numbers to the last bit. It runs under releases since 1.1
+and therefore imports nothing of Modelgate.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import json
 import pickle
 import sys
 import warnings
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
+import own_steps
 import pandas as pd
 from sklearn.base import is_regressor
 from sklearn.calibration import CalibratedClassifierCV
@@ -98,6 +103,7 @@ from sklearn.manifold import Isomap
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
+from sklearn.multioutput import MultiOutputClassifier, RegressorChain
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import (
     KNeighborsClassifier,
@@ -302,6 +308,19 @@ ON_NUMBERS: dict[str, Any] = {
 }
 """The kinds that are fitted on an array of four numbers, by their names in the table."""
 
+OF_SEVERAL_OUTPUTS: dict[str, Any] = {
+    "LinearRegression (several outputs)": LinearRegression(),
+    "RandomForestRegressor (several outputs)": RandomForestRegressor(5, max_depth=4, random_state=0),
+    "RandomForestClassifier (several outputs)": RandomForestClassifier(5, max_depth=4, random_state=0),
+    "MultiOutputClassifier": MultiOutputClassifier(LogisticRegression()),
+    "RegressorChain": RegressorChain(Ridge()),
+}
+OF_OWN_CLASSES: dict[str, Any] = {
+    "a step of one's own": make_pipeline(own_steps.Ratios(), StandardScaler(), LogisticRegression()),
+    "a class around a forest": own_steps.Wrapped(),
+}
+"""Each is saved with its code beside it, and by cloudpickle with the code in it."""
+
 if "algorithm" in AdaBoostClassifier().get_params():  # until 1.7; the default was another one until 1.5
     ON_NUMBERS["AdaBoostClassifier (SAMME)"] = AdaBoostClassifier(n_estimators=8, algorithm="SAMME", random_state=0)
 
@@ -334,7 +353,9 @@ ON_A_TABLE: dict[str, Any] = {
 """The kinds that are fitted on a DataFrame with words."""
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, kinds: Sequence[str]) -> None:
+    """Save these kinds; all if there are none."""
+    save = partial(_save, folder, kinds)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(7)
     X = rng.normal(size=(ROWS + NEW_ROWS, 4))
@@ -349,15 +370,28 @@ def main(folder: Path) -> None:
         }
     )
     for name, estimator in ON_NUMBERS.items():
-        _save(folder, name, estimator, X, y)
+        save(name, estimator, X, y)
     for name, estimator in ON_A_TABLE.items():
-        _save(folder, name, estimator, frame, y)
+        save(name, estimator, frame, y)
+    for name, estimator in OF_SEVERAL_OUTPUTS.items():
+        save(name, estimator, X, np.column_stack([y, y > 1]))
+    for name, estimator in OF_OWN_CLASSES.items():
+        save(f"{name} (code beside)", estimator, X, y)
+        (folder / f"{name} (code beside).py").write_bytes(Path(own_steps.__file__).read_bytes())
+    cloudpickle.register_pickle_by_value(own_steps)
+    for name, estimator in OF_OWN_CLASSES.items():
+        save(f"{name} (cloudpickle)", estimator, X, y, cloudpickle.dumps)
 
 
-def _save(folder: Path, name: str, estimator: Any, X: Any, y: Any) -> None:
+def _save(
+    folder: Path, kinds: Sequence[str], name: str, estimator: Any, X: Any, y: Any, dumps: Any = pickle.dumps
+) -> None:
     """Fit and save every kind. One that this release does not have, or cannot fit, leaves no file."""
+    if kinds and name not in kinds:
+        return
     new = X[ROWS:]
-    target = np.abs(X[:, 0]) + 2 * np.abs(X[:, 1]) if is_regressor(estimator) else y
+    is_number = is_regressor(estimator) and y.ndim == 1
+    target = np.abs(X[:, 0]) + 2 * np.abs(X[:, 1]) if is_number else y
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -366,14 +400,25 @@ def _save(folder: Path, name: str, estimator: Any, X: Any, y: Any) -> None:
                 "columns": list(X.columns) if hasattr(X, "columns") else None,
                 "rows": new.to_numpy().tolist() if hasattr(new, "to_numpy") else new.tolist(),
                 "predictions": estimator.predict(new).tolist(),
-                "probabilities": estimator.predict_proba(new).tolist() if hasattr(estimator, "predict_proba") else None,
+                "probabilities": _of_each_row(estimator, "predict_proba", new),
+                "scores": _of_each_row(estimator, "decision_function", new),
             }
-            (folder / f"{name}.pkl").write_bytes(pickle.dumps(estimator, protocol=4))
+            (folder / f"{name}.pkl").write_bytes(dumps(estimator, protocol=4))
     except (AttributeError, TypeError, ValueError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return
     (folder / f"{name}.json").write_text(json.dumps(answers))
 
 
+def _of_each_row(estimator: Any, method: str, X: Any) -> Any:
+    """Return what a method answers each row, with a list for each output if there are several; None without it."""
+    if not hasattr(estimator, method):
+        return None
+    answers = getattr(estimator, method)(X)
+    if isinstance(answers, list):
+        return [list(row) for row in zip(*(table.tolist() for table in answers), strict=True)]
+    return answers.tolist()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
