@@ -194,20 +194,6 @@ class Settings:
     max_wait: int = _setting(60, "Longest wait for a result within one request, in seconds.")
     batch_ms: int = _setting(50, "Time that scoring one batch may take, in milliseconds.", least=1)
     predict_timeout: int = _setting(30, "Longest scoring of one job, in seconds; beyond, it fails.", least=1)
-    environments: str = _setting(
-        "",
-        "auto: an import makes the environment of an older release of scikit-learn when a file needs it, which installs"
-        " packages by their hashes. Empty: the operator makes them (modelgate environment make).",
-        choices=("", "auto"),
-        section=ENVIRONMENTS,
-    )
-    pool_idle: int = _setting(
-        600,
-        "Seconds without work after which the scorers of an environment other than today's end; the next job starts"
-        " them again.",
-        least=1,
-        section=ENVIRONMENTS,
-    )
     stop_grace: int = _setting(20, "Seconds a stopping process has to finish what it holds.", least=1)
     stop_delay: int = _setting(
         0,
@@ -236,6 +222,20 @@ class Settings:
     )
     access_log_rate: int = _setting(
         20, "Requests a second that a gateway process logs, and as many more that fail with 5xx; 0: none.", least=0
+    )
+    environments: str = _setting(
+        "",
+        "auto: an import makes the environment of an older release of scikit-learn when a file needs it, which installs"
+        " packages by their hashes. Empty: the operator makes them (modelgate environment make).",
+        choices=("", "auto"),
+        section=ENVIRONMENTS,
+    )
+    pool_idle: int = _setting(
+        600,
+        "Seconds without work after which the scorers of an environment other than today's end; the next job starts"
+        " them again.",
+        least=1,
+        section=ENVIRONMENTS,
     )
     models_url: str = _setting(
         "",

@@ -24,6 +24,7 @@ PROBLEMS = (
     *("415 unsupported_media_type", "415 unsupported_content_encoding"),
     *("422 invalid_instances", "422 model_error", "422 out_of_memory", "422 worker_crashed"),
     "422 timed_out_twice",
+    "503 environment_not_served",
     *("429 rate_limit", "429 rows_waiting_limit", "429 jobs_in_flight_limit"),
     *("503 artifact_corrupt", "503 artifact_missing", "503 canceled", "503 job_refused", "503 manifest_invalid"),
     *("503 model_not_found", "503 not_trusted", "503 version_mismatch"),

@@ -96,6 +96,10 @@ _METHOD = record(
     {"name": TEXT, "answer": {**TEXT, "enum": list(AnswerForm)}, "names": nullable(array(TEXT))},
     {"returned": nullable(_RETURNED)},
 )
+_ENVIRONMENT = nullable(
+    record({"name": TEXT, "scikit_learn": nullable(TEXT), "unsupported_since": nullable(TEXT)}),
+)
+"""Where a version lives, if that is not today's environment."""
 _VERSION = {
     "name": TEXT,
     "version": INTEGER,
@@ -105,8 +109,11 @@ _VERSION = {
     "metrics": OBJECT,
     "example": {**OBJECT, "description": "A body that works when posted."},
     "warnings": array(TEXT),
+    "environment": _ENVIRONMENT,
 }
-_VERSION_ITEM = record({"version": INTEGER}, {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT})
+_VERSION_ITEM = record(
+    {"version": INTEGER}, {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT, "environment": _ENVIRONMENT}
+)
 _ALIASES = map_of(INTEGER)
 _STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": _ALIASES, "warnings": array(TEXT)}
 _RUN = {"job": TEXT, **{name: JOB_MEMBERS[name] for name in ("status", "started_at", "completed_at", "error")}}
@@ -280,14 +287,19 @@ SCHEMAS: Mapping[str, Schema] = {
         {**_VERSION, "aliases": _ALIASES, "versions": array(INTEGER), "settings": OBJECT, "ready": BOOLEAN}
     ),
     "ModelList": record(
-        {"items": array(record({"name": TEXT, "aliases": _ALIASES, "version": INTEGER})), "models": array(TEXT)}
+        {
+            "items": array(
+                record({"name": TEXT, "aliases": _ALIASES, "version": INTEGER}, {"environment": _ENVIRONMENT})
+            ),
+            "models": array(TEXT),
+        }
     ),
     "ModelState": record(_STATE, {"restorable_until": MOMENT}),
     "ModelUpload": record(
         {"file": _FILE},
         {
             **dict.fromkeys(("sample", "code", "signature"), _FILE),
-            **dict.fromkeys(("versions", "nulls", "columns", "alias", "promote", "accept"), TEXT),
+            **dict.fromkeys(("versions", "nulls", "columns", "environment", "alias", "promote", "accept"), TEXT),
         },
     ),
     "ModelVersion": record(_VERSION),

@@ -31,6 +31,7 @@ from gateway.serving.model_versions import (
     ModelChanges,
     check_model,
     check_removed,
+    environment_of,
     read_report,
     resolve,
     version_summary,
@@ -93,6 +94,7 @@ class VersionPages:
             facts = facts_of(repository, name, manifest.version)
             return page(
                 "version.html",
+                environment=environment_of(manifest),
                 title=f"{name} version {manifest.version}",
                 header=ModelHeader.of(repository, name, caller()),
                 model=manifest,

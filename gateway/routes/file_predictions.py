@@ -56,7 +56,13 @@ _POST = Operation(
         *("400 malformed_body", "403 no_webhooks", "404 unknown_method"),
         *("411 length_required", "413 upload_too_large"),
         *("415 unsupported_media_type", "415 unsupported_content_encoding"),
-        *("429 jobs_in_flight_limit", "429 upload_limit", "503 queue_full", "503 redis_disk_slow"),
+        *(
+            "429 jobs_in_flight_limit",
+            "429 upload_limit",
+            "503 environment_not_served",
+            "503 queue_full",
+            "503 redis_disk_slow",
+        ),
         *("503 manifest_invalid", "503 store_away", "507 spool_full", *KEPT),
     ),
     parameters=(

@@ -30,7 +30,7 @@ def _described(name: str, summary: str, content: str, *problems: str) -> Operati
 
 
 _NO_MODEL = ("404 no_current_version", "503 manifest_invalid", "503 model_not_found")
-_NOT_LOADED = ("503 cannot_load", "503 no_worker", "504 not_in_time", *KEPT)
+_NOT_LOADED = ("503 cannot_load", "503 environment_not_served", "503 no_worker", "504 not_in_time", *KEPT)
 _SERVER = _described("server", "What this server speaks", "V2Server")
 _LIVE = _described("live", "Whether this process runs", "V2Live", "503 stopping")
 _READY = _described("ready", "Whether predictions are accepted", "V2Ready", "503 not_ready")

@@ -56,6 +56,7 @@ _ESCAPE = Parameter("escape", "`formulas`: in a CSV, an apostrophe comes before 
 _REFUSED = (
     *("400 invalid_parameter", "404 no_current_version", "413 too_many_rows", "422 invalid_instances"),
     "422 timed_out_twice",
+    "503 environment_not_served",
     *("429 rate_limit", "429 rows_waiting_limit", "429 jobs_in_flight_limit"),
     *("503 manifest_invalid", "503 model_not_found", "503 queue_full", "503 overloaded", "503 redis_disk_slow", *KEPT),
 )

@@ -13,6 +13,7 @@ from wsgiref.types import WSGIEnvironment
 from flask import Blueprint, Response, request
 
 from contract.json_objects import BOOLEAN, MAX_NAME, ListOf, Object, WrongValue, one_of, repeated, text
+from contract.model.environments import ENVIRONMENT
 from contract.model.repository import Repository
 from contract.model.signature import Kind, Null
 from contract.rows.instances import MAX_NAMES
@@ -47,7 +48,7 @@ _NULLS = "nulls"
 _NULL_WORDS = list(map(str, Null))
 _COLUMNS = "columns"
 """The field with the columns that the model takes, as a list of objects."""
-_FIELDS = (_VERSIONS, _NULLS, _COLUMNS, "alias", "promote", "accept")
+_FIELDS = (_VERSIONS, _NULLS, _COLUMNS, "environment", "alias", "promote", "accept")
 
 
 EDIT_BODY = BodyLimit.of_request(1024)
@@ -140,6 +141,7 @@ def _command(model: str, form: Upload) -> RepositoryCommand:
         versions=_versions(form.fields[_VERSIONS]) if _VERSIONS in form.fields else None,
         nulls=_nulls(form.fields[_NULLS]) if _NULLS in form.fields else None,
         columns=_columns(form.fields[_COLUMNS]) if _COLUMNS in form.fields else None,
+        environment=_environment(form.fields["environment"]) if "environment" in form.fields else None,
         **_promotion(form.fields),
     )
 
@@ -155,6 +157,13 @@ def _promotion(fields: Mapping[str, str]) -> dict[str, Any]:
     except WrongValue as wrong:
         raise Problem(ProblemCode.INVALID_PARAMETER, str(wrong)) from wrong
     return {"alias": named, "no_promote": promote == "false", "accept": accept or None}
+
+
+def _environment(name: str) -> str:
+    if not ENVIRONMENT.fullmatch(name):
+        detail = f"environment must be the name of an environment, such as sklearn-1.5; it is {shown(name)}"
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
+    return name
 
 
 def _nulls(written: str) -> dict[str, list[str]]:

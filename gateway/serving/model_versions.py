@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from contract.errors import Failure, ModelgateError
+from contract.model.environments import SUPPORT_ENDED, TODAY
+from contract.model.environments import environment_of as release_environment
 from contract.model.manifest import ModelManifest
 from contract.model.repository import CURRENT, NAME, NotInRepository, Repository, valid_name
 from contract.work.api_keys import Key
@@ -106,7 +108,18 @@ def version_summary(repository: Repository, name: str, version: int) -> dict[str
         "created_at": manifest.created_at,
         "recipe": manifest.recipe,
         "metrics": dict(manifest.metrics),
+        "environment": environment_of(manifest),
     }
+
+
+def environment_of(manifest: ModelManifest) -> dict[str, str | None] | None:
+    """Return the environment in which a version lives: its name, its scikit-learn, and the day since which that release
+    is without support, if it is. None: today's."""
+    if manifest.environment == TODAY:
+        return None
+    release = manifest.libraries.get("scikit-learn")
+    since = SUPPORT_ENDED.get(release_environment(release or "") or "")
+    return {"name": manifest.environment, "scikit_learn": release, "unsupported_since": since}
 
 
 def describe(manifest: ModelManifest) -> dict[str, object]:
@@ -114,7 +127,7 @@ def describe(manifest: ModelManifest) -> dict[str, object]:
     output is the signature's `output`, too."""
     described: dict[str, Any] = json.loads(manifest.dumps())
     del described["golden"], described["profile"], described["remarks"]
-    described["warnings"] = list(manifest.warnings)
+    described |= {"warnings": list(manifest.warnings), "environment": environment_of(manifest)}
     if len(outputs := described["signature"]["outputs"]) == 1:
         described["signature"]["output"] = outputs[0]
     return described

@@ -50,6 +50,7 @@ def publish(
     code: File | None = None,
     signature: File | None = None,
     signing_key: File | None = None,
+    environment: str | None = None,
     alias: str | None = None,
     promote: bool = True,
     accept: Sequence[str] = (),
@@ -67,8 +68,9 @@ def publish(
     that is needed. `progress`: show a bar; by default in a terminal and in a notebook. `on_sent` gets the bytes sent
     and their total instead.
 
-    The version gets `alias`, by default `current`, if `promote` and unless the gate refuses it, which a warning says.
-    `accept=["signature"]`: promote it even if callers have to change something.
+    The version is served in `environment`, by default that of the release of scikit-learn that has saved the model, if
+    the server has it. It gets `alias`, by default `current`, if `promote` and unless the gate refuses it, which a
+    warning says. `accept=["signature"]`: promote it even if callers have to change something.
 
     >>> from modelgate import Client
     >>> from sklearn.linear_model import LinearRegression
@@ -78,6 +80,7 @@ def publish(
     array([5.])
     """
     fields = {"alias": alias} if alias else {}
+    fields |= {"environment": environment} if environment else {}
     fields |= {} if promote else {"promote": "false"}
     fields |= {"accept": json.dumps(list(accept))} if accept else {}
     with mlflow_models.opened(model) if mlflow_models.is_mlflow(model) else nullcontext(SavedModel(model)) as saved:

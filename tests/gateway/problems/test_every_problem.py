@@ -14,7 +14,9 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.state.load_status import LoadStatus, LoadStatusPublisher
 from contract.errors import Code, Failure, ModelgateError
+from contract.model.signature import Field, Kind
 from contract.settings import Settings
 from contract.work.jobs import PredictionOutcome
 from gateway.app import create_app
@@ -22,6 +24,7 @@ from gateway.serving import group_commit
 from tests.gateway.conftest import scorer
 from tests.gateway.protocols.test_other_protocols import BODIES, INFER
 from tests.stacks.ports import free_port
+from tests.support import Sum, write_version
 
 PREDICT = "/v1/models/sum/predict"
 
@@ -134,3 +137,28 @@ def _together(*functions: Callable[[], None]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_a_version_whose_environment_no_worker_serves_is_503_at_once(
+    client: FlaskClient, settings: Settings, redis: Redis
+) -> None:
+    write_version(settings.models_dir, "old", Sum(), [Field("a", Kind.NUMBER)], environment="sklearn-1.2")
+    answers = [
+        client.post("/v1/models/old/predict", json=[{"a": 1}], headers={"Prefer": "wait=30"}),
+        client.post("/v1/models/old/predict-file", data="a\n1\n", content_type="text/csv"),
+        client.post("/v2/repository/models/old/load"),
+        client.post("/v1/models/old/invocations", json={"inputs": [[1]]}),
+    ]
+    assert [answer.status_code for answer in answers] == [503] * 4
+    for answer in answers[:2]:
+        assert (answer.json["code"], answer.json["environment"]) == ("environment_not_served", "sklearn-1.2")
+    assert all("`modelgate environment make sklearn-1.2`" in answer.text for answer in answers)
+    LoadStatusPublisher(redis, ttl=60).publish("w~sklearn-1.2", LoadStatus(environment="sklearn-1.2"))
+    assert client.post("/v1/models/old/predict", json=[{"a": 1}]).status_code == 202
+    assert client.post("/v1/models/sum/predict", json=[{"a": 1, "b": 2}]).status_code in (202, 422)
+    listed = {item["name"]: item["environment"] for item in client.get("/v1/models").json["items"]}
+    assert (listed["old"]["name"], listed["old"]["unsupported_since"], listed["sum"]) == (
+        "sklearn-1.2",
+        "2023-06-30",
+        None,
+    )

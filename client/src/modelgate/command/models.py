@@ -41,8 +41,12 @@ _PATIENCE = 1
 def models(session: Session) -> None:
     """List the served models."""
     models = session.get("/v1/models")["items"]
-    heads = ("MODEL", "CURRENT", "OTHER ALIASES", "METRIC", "MADE")
-    session.show(models, lambda: [table(heads, map(_summary, models))] if models else ["There are no models yet."])
+    heads = ["MODEL", "CURRENT", "OTHER ALIASES", "METRIC", "MADE"]
+    rows = [_summary(item) for item in models]
+    if any(item.get("environment") for item in models):
+        heads.append("ENVIRONMENT")
+        rows = [[*row, environment(item)] for row, item in zip(rows, models, strict=True)]
+    session.show(models, lambda: [table(heads, rows)] if models else ["There are no models yet."])
 
 
 def model(session: Session, reference: Reference) -> None:
@@ -121,6 +125,16 @@ def _summary(item: Mapping[str, Any]) -> Sequence[object]:
     return item["name"], current, others, metric(item), _made(item)
 
 
+def environment(item: Mapping[str, Any]) -> str:
+    """Return the environment in which a version lives, and since when its release is without support; '' for
+    today's."""
+    lives_in = item.get("environment")
+    if not lives_in:
+        return ""
+    since = lives_in.get("unsupported_since")
+    return f"{lives_in['name']}{f', without support since {since}' if since else ''}"
+
+
 def _made(item: Mapping[str, Any]) -> str:
     return moment(item.get("created_at"))
 
@@ -140,6 +154,8 @@ def _description(version: Mapping[str, Any]) -> Iterable[RenderableType]:
     yield f"{version['name']}@{version['version']}, made {_made(version)} by {version['recipe']}"
     yield f"aliases: {', '.join(f'{a} {v}' for a, v in sorted(version['aliases'].items())) or 'none'}"
     yield f"versions: {', '.join(map(str, version['versions']))}"
+    if lives_in := environment(version):
+        yield f"environment: {lives_in}"
     yield f"methods: {', '.join(method['name'] for method in signature['methods'])}"
     for output in signature["outputs"]:
         yield f"answers: {_output(output)}"

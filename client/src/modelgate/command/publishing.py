@@ -45,6 +45,10 @@ def publish(
     signing_key: Annotated[
         Path | None, option("The private key to sign it with; else MODELGATE_SIGNING_KEY.", metavar="PEM")
     ] = None,
+    environment: Annotated[
+        str | None,
+        option("The environment to serve it in; by default that of the release that saved it.", metavar="NAME"),
+    ] = None,
     alias: Annotated[str | None, option("The alias that the version gets; by default current.", metavar="NAME")] = None,
     no_promote: Annotated[bool, flag("Publish it under no alias.", "--no-promote")] = False,
     accept_signature: Annotated[
@@ -63,6 +67,7 @@ def publish(
             sample=sample,
             signature=signature or _beside(file),
             signing_key=signing_key,
+            environment=environment,
             alias=alias,
             promote=not no_promote,
             accept=["signature"] if accept_signature else [],
