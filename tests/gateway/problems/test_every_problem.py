@@ -27,6 +27,7 @@ from tests.stacks.ports import free_port
 from tests.support import Sum, write_version
 
 PREDICT = "/v1/models/sum/predict"
+OLD = {"python": "3.11.7", "scikit-learn": "1.2.2", "numpy": "1.26.4"}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,9 @@ def _together(*functions: Callable[[], None]) -> None:
 def test_a_version_whose_environment_no_worker_serves_is_503_at_once(
     client: FlaskClient, settings: Settings, redis: Redis
 ) -> None:
-    write_version(settings.models_dir, "old", Sum(), [Field("a", Kind.NUMBER)], environment="sklearn-1.2")
+    write_version(
+        settings.models_dir, "old", Sum(), [Field("a", Kind.NUMBER)], environment="sklearn-1.2", libraries=OLD
+    )
     answers = [
         client.post("/v1/models/old/predict", json=[{"a": 1}], headers={"Prefer": "wait=30"}),
         client.post("/v1/models/old/predict-file", data="a\n1\n", content_type="text/csv"),
@@ -157,8 +160,5 @@ def test_a_version_whose_environment_no_worker_serves_is_503_at_once(
     assert client.post("/v1/models/old/predict", json=[{"a": 1}]).status_code == 202
     assert client.post("/v1/models/sum/predict", json=[{"a": 1, "b": 2}]).status_code in (202, 422)
     listed = {item["name"]: item["environment"] for item in client.get("/v1/models").json["items"]}
-    assert (listed["old"]["name"], listed["old"]["unsupported_since"], listed["sum"]) == (
-        "sklearn-1.2",
-        "2023-06-30",
-        None,
-    )
+    old = {"name": "sklearn-1.2", "scikit_learn": "1.2.2", "unsupported_since": "2023-06-30"}
+    assert (listed["old"], listed["sum"]) == (old, None)
