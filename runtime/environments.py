@@ -23,6 +23,8 @@ DESCRIPTION = "environment.json"
 """The file that describes a finished environment, in its folder; without it there is none."""
 
 _HOUSE = Path(__file__).resolve().parents[1]
+_LINKS, _PYTHON = ".today", "python"
+"""The folder beside the environments with links to what they need of today's, and that to its interpreter."""
 _PACKAGES = ("modelgate_artifacts", "modelgate_kernels")
 """What processes of ours import besides the rooms."""
 
@@ -67,12 +69,25 @@ class Environments:
             return None
         return _read(self.folder.resolve() / name)
 
+    def interpreter(self, name: str) -> str | None:
+        """Return the path of the interpreter of an environment, also of today's; None without one."""
+        if name == environment_here():
+            return sys.executable
+        if name == TODAY:
+            with suppress(OSError):
+                return str((self.folder.resolve() / _LINKS / _PYTHON).readlink())
+            return None
+        environment = self.find(name)
+        return str(environment.interpreter) if environment else None
+
     def variables(self) -> Mapping[str, str]:
         """Return the variables with which an interpreter of any of them finds our code. Raises OSError.
 
         Its PYTHONPATH must not name the site-packages of this interpreter, so what lies there is linked.
         """
-        links, paths = self.folder.resolve() / ".packages", [str(_HOUSE)]
+        links, paths = self.folder.resolve() / _LINKS, [str(_HOUSE)]
+        if environment_here() == TODAY:
+            _link(links / _PYTHON, Path(sys.executable))
         for name in _PACKAGES:
             spec = find_spec(name)
             package = Path(*((spec and spec.submodule_search_locations) or ())[:1])

@@ -19,7 +19,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Protocol, Self
 
 from contract.model.environments import how_to_make
-from runtime.environments import Environment, Environments, environment_here
+from runtime.environments import Environments, environment_here
 from trainer import processes
 from trainer.processes import PROJECT, ContainedProcess
 
@@ -39,6 +39,8 @@ class ForkTask(StrEnum):
     """An imported version with another one: `trainer.importing.inbox.sample_comparison`."""
     VERIFY = "verify"
     """A staged version: `trainer.publishing.verify`."""
+    ASK = "ask"
+    """A version: `trainer.publishing.asking`."""
     TRAIN = "train"
     """A job: `trainer.jobs.training_main`."""
 
@@ -77,7 +79,7 @@ class Forks:
         self._env = env
         self._templates = {False: template} if template else {}
         self._interpreter = interpreter
-        self._elsewhere: dict[Environment, Forks] = {}
+        self._elsewhere: dict[str, Forks] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -89,14 +91,12 @@ class Forks:
         """Return the forks of the environment `name`, which end with these. Raises `NoSuchEnvironment` and OSError."""
         if name == environment_here():
             return self
-        if (environment := environments.find(name)) is None:
+        if (interpreter := environments.interpreter(name)) is None:
             raise NoSuchEnvironment(name, environments.names())
-        if environment not in self._elsewhere:
-            variables = self._env or processes.environment()
-            self._elsewhere[environment] = Forks(
-                FILES, {**variables, **environments.variables()}, interpreter=str(environment.interpreter)
-            )
-        return self._elsewhere[environment]
+        if interpreter not in self._elsewhere:
+            variables = {**(self._env or processes.environment()), **environments.variables()}
+            self._elsewhere[interpreter] = Forks(FILES, variables, interpreter=interpreter)
+        return self._elsewhere[interpreter]
 
     def run(
         self, task: ForkTask, arguments: Mapping[str, Any], seconds: float, *, another_hash_seed: bool = False

@@ -9,7 +9,7 @@ from typing import IO, Any
 from trainer.forks import ForkTask
 from trainer.importing import import_main
 from trainer.importing.inbox import sample_comparison
-from trainer.publishing import verify
+from trainer.publishing import asking, verify
 from trainer.template.process import Task
 
 
@@ -28,4 +28,5 @@ TASKS: Mapping[ForkTask, Task] = {
     ForkTask.EXAMINE: _as_in_a_worker(import_main.main),
     ForkTask.COMPARE: _as_in_a_worker(sample_comparison.main),
     ForkTask.VERIFY: _as_in_a_worker(verify.main),
+    ForkTask.ASK: _as_in_a_worker(asking.main),
 }

@@ -11,7 +11,6 @@ from sklearn.metrics import precision_recall_curve
 
 from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
-from contract.model.repository import Repository
 from contract.model.signature import Output, OutputKind
 from contract.model.signature_changes import signature_changes
 from contract.model.version_metrics import data_look_wrong
@@ -19,19 +18,18 @@ from contract.row import Value
 from contract.wording import shown
 from contract.work.training import TrainingRequest
 from scoring.estimators import predict_matrix
-from scoring.trust import Trust
 from trainer.recipe import OutOfFold, Run
 from trainer.report.evidence import Evidence, OperatingPoint, Thresholds, VersionComparison
 from trainer.tables.balance import out_of_balance, rarest
 from trainer.tables.training_rows import TrainingRows, take_rows
-from trainer.training.comparison import compare
+from trainer.training.comparison import PublishedVersions, compare
 from trainer.training.fitting import FittedModel
 from trainer.training.gate import objection, unknown, verdict
 from trainer.training.leakage import leaks, question
 
 
 def assess(
-    fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, repository: Repository, trust: Trust
+    fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, versions: PublishedVersions
 ) -> Evidence:
     """Return the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
     output, inputs = fitted.draft.signature.output, fitted.draft.signature.inputs
@@ -48,7 +46,7 @@ def assess(
     doubt = question(metrics, len(y)) if fitted.held_out else None
     if doubt:
         run.remark(doubt)
-    previous, comparison = _compared(fitted, data, run, request.alias, repository, trust)
+    previous, comparison = _compared(fitted, data, run, request.alias, versions)
     summary = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None)
     refused = objection(request.gate, metrics, comparison, request.accept)
     if wrong := _data_look_wrong(comparison):
@@ -72,16 +70,16 @@ def assess(
 
 
 def _compared(
-    fitted: FittedModel, data: TrainingRows, run: Run, alias: str, repository: Repository, trust: Trust
+    fitted: FittedModel, data: TrainingRows, run: Run, alias: str, versions: PublishedVersions
 ) -> tuple[ModelManifest | None, VersionComparison | None]:
     """Return the manifest of the version that has `alias`, if it can be read, and the comparison with it."""
     name = fitted.draft.name
-    version = repository.aliases(name).get(alias)
+    version = versions.repository.aliases(name).get(alias)
     if version is None:
         return None, None
-    comparison = compare(repository, trust, version, fitted, data)
+    comparison = compare(versions, version, fitted, data)
     try:
-        previous = repository.manifest(name, version)
+        previous = versions.repository.manifest(name, version)
     except ModelgateError:
         return None, comparison
     changes = signature_changes(previous.signature, fitted.draft.signature)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import erfc, sqrt
 from typing import Any
 
@@ -21,14 +21,18 @@ from contract.errors import InvalidInstances, ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.model.signature import Output, OutputKind, Signature
+from contract.model.version_files import VersionFiles
 from contract.model.version_metrics import beats_baselines, missed_baselines
 from contract.row import Row
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from contract.wording import counted
+from runtime.environments import Environments, environment_here
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix
 from scoring.trust import Trust
+from trainer.forks import Forks, NoSuchEnvironment
+from trainer.publishing.asking import NotAnswered, ask
 from trainer.report.evidence import ComparisonOutcome, VersionAnswers, VersionComparison
 from trainer.tables.training_rows import TrainingRows, take_rows
 from trainer.training.fitting import FittedModel, measure
@@ -50,15 +54,50 @@ class CannotCompare(Exception):
     """The version that would be replaced cannot be compared with the new one; the message says why."""
 
 
-def compare(
-    repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows
-) -> VersionComparison:
+@dataclass(frozen=True)
+class PublishedVersions:
+    """The versions of `repository`, which answer with the libraries of their environments."""
+
+    repository: Repository
+    trust: Trust
+    environments: Environments
+
+    def answers(self, manifest: ModelManifest, rows: Sequence[Row]) -> VersionAnswers:
+        """Return the answers of a version to rows in the order of its signature. Raises what loading and predicting
+        raise, and `CannotCompare`."""
+        signature, files = manifest.signature, self.repository.files(manifest.name, manifest.version)
+        if manifest.environment != environment_here():
+            return self._elsewhere(manifest, files, rows)
+        estimator, artifact = load(manifest, files, self.trust), manifest.artifact
+        X = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype)
+        return VersionAnswers(*predict_matrix(estimator, X, signature.output.probabilities), signature.output)
+
+    def _elsewhere(self, manifest: ModelManifest, files: VersionFiles, rows: Sequence[Row]) -> VersionAnswers:
+        output = manifest.signature.output
+        try:
+            with Forks() as forks:
+                answer = ask(files, rows, self.trust, forks.of(self.environments, manifest.environment))
+        except (NotAnswered, NoSuchEnvironment) as error:
+            raise CannotCompare(f"version {manifest.version} does not answer: {error}") from None
+        values: Sequence[Any] = answer.values
+        if output.kind is OutputKind.CLASS:
+            label_of = dict(zip(output.shown_labels, output.labels or (), strict=True))
+            predicted = np.array([label_of[value] for value in values])
+        else:
+            predicted = np.array(values, dtype=float)  # None becomes NaN
+        by_label: Any = answer.probabilities
+        shown = [str(label) for label in output.shown_labels]
+        table = None if by_label is None else np.array([[row[label] for label in shown] for row in by_label], float)
+        return VersionAnswers(predicted, table, output)
+
+
+def compare(versions: PublishedVersions, version: int, new: FittedModel, data: TrainingRows) -> VersionComparison:
     """Compare the predictions of both versions for the held-out rows of `new` that are new to `version`.
 
     `data` are all rows of the new one. Raises nothing but MemoryError.
     """
     try:
-        comparison = _compared(repository, trust, version, new, data)
+        comparison = _compared(versions, version, new, data)
     except (CannotCompare, ModelgateError) as reason:
         comparison = VersionComparison(version, missing=str(reason))
     except MemoryError:
@@ -67,27 +106,25 @@ def compare(
         comparison = VersionComparison(version, missing=f"version {version} raised {type(error).__name__}: {error}")
     if comparison.outcome is None and _gives_one_answer(new):
         with suppress(Exception):  # then `comparison` says why there is no outcome
-            comparison = replace(comparison, one_answer=_is_better_than_that(repository, trust, version, new, data))
+            comparison = replace(comparison, one_answer=_is_better_than_that(versions, version, new, data))
     return comparison
 
 
-def _compared(
-    repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows
-) -> VersionComparison:
+def _compared(versions: PublishedVersions, version: int, new: FittedModel, data: TrainingRows) -> VersionComparison:
     if not new.held_out and not new.sample:
         raise CannotCompare("the recipe holds no rows out")
-    manifest = repository.manifest(new.draft.name, version)
+    manifest = versions.repository.manifest(new.draft.name, version)
     if len(manifest.signature.outputs) != 1:
         raise CannotCompare(f"version {version} does not predict one value a row, as the new one does")
     output, old_output = new.draft.signature.output, manifest.signature.output
     _check_outputs(version, output, old_output)
-    known = load_hashes(repository.files(manifest.name, version), manifest)
+    known = load_hashes(versions.repository.files(manifest.name, version), manifest)
     if known is None:
         raise CannotCompare(f"version {version} has no record of the rows that it was trained on")
     positions, rows = _unseen(manifest, known, new, data)
     y = new.y[positions]
     now = VersionAnswers(*predict_matrix(new.estimator, take_rows(new.X, positions), output.probabilities), output)
-    before = _answers(repository, trust, manifest, rows)
+    before = versions.answers(manifest, rows)
     loss, ours, theirs = _losses(y, now, before)
     return _with_outcome(
         VersionComparison(
@@ -107,14 +144,6 @@ def _compared(
     )
 
 
-def _answers(repository: Repository, trust: Trust, manifest: ModelManifest, rows: Sequence[Row]) -> VersionAnswers:
-    """Return the answers of a version to rows in the order of its signature."""
-    estimator = load(manifest, repository.files(manifest.name, manifest.version), trust)
-    artifact, signature = manifest.artifact, manifest.signature
-    X = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype)
-    return VersionAnswers(*predict_matrix(estimator, X, signature.output.probabilities), signature.output)
-
-
 def _gives_one_answer(new: FittedModel) -> bool:
     """Return whether the new version gives the same answer to all rows that were tested, although enough of them have
     other targets, and is no better for it."""
@@ -125,17 +154,15 @@ def _gives_one_answer(new: FittedModel) -> bool:
     return len(np.unique(predicted)) == 1
 
 
-def _is_better_than_that(
-    repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows
-) -> bool:
+def _is_better_than_that(versions: PublishedVersions, version: int, new: FittedModel, data: TrainingRows) -> bool:
     """Return whether `version` is better than always giving the same answer: by its own metrics, or if it was imported
     without any, on the rows that were tested."""
-    manifest = repository.manifest(new.draft.name, version)
+    manifest = versions.repository.manifest(new.draft.name, version)
     if manifest.metrics:
         return beats_baselines(manifest.metrics)
     taken, rows = _accepted_by([data.rows[index] for index in new.tested_on], new.draft.signature, manifest)
     y = new.y[new.tested_on][taken]
-    answers = _answers(repository, trust, manifest, rows)
+    answers = versions.answers(manifest, rows)
     return beats_baselines(measure(y, answers.predicted, answers.table, answers.output))
 
 

@@ -17,6 +17,7 @@ from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository, valid_name
 from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
+from runtime.environments import Environments
 from scoring.trust import Trust
 from storage.disk import code_of
 from trainer import recipes
@@ -35,6 +36,7 @@ from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import CsvFile, TrainingRows
 from trainer.training.assessment import assess
 from trainer.training.cluster import on_cluster
+from trainer.training.comparison import PublishedVersions
 from trainer.training.fitting import fit_and_measure, with_cross_validation
 from trainer.training.gate import compared
 from trainer.training.phases import Phases, ReportProgress
@@ -148,7 +150,8 @@ def _evidence(
     draft = dataclasses.replace(fitted.draft, name=request.model, notes=request.notes)
     fitted = dataclasses.replace(fitted, draft=draft)
     phases.within(0.5)
-    assessed = assess(fitted, rows, run, request, Repository(settings.models_dir), trust)
+    versions = PublishedVersions(Repository(settings.models_dir), trust, Environments(settings.environments_dir))
+    assessed = assess(fitted, rows, run, request, versions)
     return assessed, hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
 
 

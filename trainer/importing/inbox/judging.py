@@ -13,6 +13,7 @@ from contract.model.repository import CURRENT, Repository
 from contract.model.signature_changes import signature_changes
 from contract.settings import Settings
 from contract.work.training import ANYWAY, Gate
+from runtime.environments import Environments
 from scoring.trust import Trust
 from trainer.forks import Forks
 from trainer.importing import Refused
@@ -78,8 +79,8 @@ def _compared(
     try:
         with repository.import_folder() as folder:
             copy_sample(settings, sample, folder / SAMPLE)
-            trust = Trust.from_settings(settings)
-            return compare_on_sample(repository, manifest, version, folder / SAMPLE, trust, forks)
+            trust, environments = Trust.from_settings(settings), Environments(settings.environments_dir)
+            return compare_on_sample(repository, manifest, version, folder / SAMPLE, trust, environments, forks)
     except Refused as refused:
         return {}, VersionComparison(version, missing=f"the import {refused}")
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
+from runtime.environments import Environments
 from scoring.trust import Trust
 from trainer.forks import Forks, ForkTask
 from trainer.report.evidence import ComparisonOutcome, VersionComparison
@@ -23,7 +24,13 @@ _OF_ROWS = ("actual", "now", "before")
 
 
 def compare_on_sample(
-    repository: Repository, manifest: ModelManifest, version: int, rows: Path, trust: Trust, forks: Forks
+    repository: Repository,
+    manifest: ModelManifest,
+    version: int,
+    rows: Path,
+    trust: Trust,
+    environments: Environments,
+    forks: Forks,
 ) -> tuple[Mapping[str, float], VersionComparison]:
     """Return the metrics of the imported version on the CSV file `rows`, and its comparison with `version`. Raises
     OSError."""
@@ -34,9 +41,10 @@ def compare_on_sample(
         "version": version,
         "rows": str(rows.resolve()),
         "trust": trust.to_json(),
+        "environments": str(environments.folder.resolve()),
     }
     try:
-        ended = forks.run(ForkTask.COMPARE, arguments, SECONDS)
+        ended = forks.of(environments, manifest.environment).run(ForkTask.COMPARE, arguments, SECONDS)
     except subprocess.TimeoutExpired:
         return {}, VersionComparison(version, missing=f"asking both versions takes over {SECONDS} s")
     try:
@@ -54,7 +62,7 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
     from scoring.artifacts import load
     from trainer.importing.inputs import sample
     from trainer.importing.trial.sample_report import tested_rows
-    from trainer.training.comparison import compare
+    from trainer.training.comparison import PublishedVersions, compare
 
     repository, trust = Repository(Path(arguments["models"])), Trust.from_json(arguments["trust"])
     manifest, version = repository.manifest(arguments["name"], arguments["new"]), arguments["version"]
@@ -68,7 +76,8 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
     else:
         new, data = tested
         metrics = new.draft.metrics
-        comparison = compare(repository, trust, version, new, data)
+        versions = PublishedVersions(repository, trust, Environments(Path(arguments["environments"])))
+        comparison = compare(versions, version, new, data)
     json.dump(
         [metrics, {f.name: getattr(comparison, f.name) for f in fields(comparison) if f.name not in _OF_ROWS}], answer
     )
