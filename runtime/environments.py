@@ -2,6 +2,9 @@
 
 The operator makes them (`launcher/environments/`). Worker and trainer start processes with their interpreters; a
 process finds its own environment beside its interpreter.
+
+`sklearn-1.2` is a link to the folder `.sklearn-1.2.<random>`. An environment that is made anew is another such folder,
+so a running process keeps its files; the old folder is removed once no interpreter of it runs.
 """
 
 from __future__ import annotations
@@ -17,8 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from contract.model.environments import TODAY
-from contract.model.repository import NAME
+from contract.model.environments import NAME, TODAY
 
 DESCRIPTION = "environment.json"
 """The file that describes a finished environment, in its folder; without it there is none."""
@@ -66,7 +68,12 @@ class Environments:
         """Return the environment, or None if there is no finished one of this name."""
         if not NAME.fullmatch(name):
             return None
-        return _read(self.folder.resolve() / name)
+        with suppress(OSError, RuntimeError):  # RuntimeError: a link to itself
+            folder = (self.folder / name).resolve(strict=True)
+            if folder.parent == self.folder.resolve() and folder.name.startswith(f".{name}."):
+                environment = _read(folder)
+                return environment if environment and environment.name == name else None
+        return None
 
     def variables(self) -> Mapping[str, str]:
         """Return the variables with which an interpreter of any of them finds our code. Raises OSError.

@@ -20,6 +20,9 @@ SUPPORT_ENDED: Mapping[str, str] = {
 """The environments of older releases of scikit-learn, oldest first, each with the day on which the next release came
 out: scikit-learn supports the newest one only."""
 
+NAME = re.compile(r"sklearn-[0-9]{1,4}\.[0-9]{1,4}|(?!sklearn-)[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+"""The names of environments: of a release, or one that the operator has chosen as for a model."""
+
 _RELEASE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?:[.a-z].*)?", re.ASCII)
 
 
