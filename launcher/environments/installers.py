@@ -19,13 +19,14 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _DOWNLOAD = re.compile(r"\s*Downloading (\S+)(?: \((.+)\))?")
 _CONNECTION = re.compile(
-    r"connect|network|resolve host|dns error|timed out|temporary failure|offline|no matching distribution"
+    r"connect|network|resolve host|dns error|timed out|temporary failure|offline|from versions: none"
     r"|not found in the (package registry|provided package locations)",
     re.IGNORECASE,
 )
 _HASHES = re.compile(r"hash mismatch|do not match the hashes", re.IGNORECASE)
-_NOT_SAID = re.compile(
-    r"WARNING|\s*Downloading|\s*Downloaded|\s*Building|Looking in|Using Python|Collecting|hint:|\[notice"
+_FAILURE = re.compile(r"\s*(×|error:)", re.IGNORECASE)
+_NOISE = re.compile(
+    r"[×│╰─▶├┬]|\berror:|\(from versions: [^)]+\)|(Expected (sha256|or) )?(sha256:)?\b[0-9a-f]{64}\b", re.IGNORECASE
 )
 _LONGEST_REASON = 1_000
 
@@ -53,8 +54,8 @@ class Installer:
         code, lines = self.run(command)
         if code:
             raise EnvironmentFailedError(
-                f"cannot make a virtual environment with Python {python}: {_reason(lines)}; install Python {python},"
-                " or uv, which gets one: pip install uv"
+                f"cannot make a virtual environment with Python {python}: {_reason(lines)}"
+                f"{self._advice(' '.join(lines)) or f'; install python{python} and put it on PATH'}"
             )
 
     def install(self, folder: Path, options: Sequence[str], what: str) -> None:
@@ -120,7 +121,7 @@ def _interpreter(python: str) -> str:
 
 
 def _reason(lines: Sequence[str]) -> str:
-    """Return what a program has said of its failure, as one line."""
-    said = " ".join(line for line in lines if not _NOT_SAID.match(line))
-    words = " ".join(re.sub(r"[×│╰─▶├┬]|\bERROR:|\berror:", " ", said).split())
-    return words[-_LONGEST_REASON:].rstrip(".") or "it does not say why"
+    """Return what a program has said of its failure, as one line without hashes and lists of versions."""
+    first = next((number for number, line in enumerate(lines) if _FAILURE.match(line)), 0)
+    text = " ".join(line for line in lines[first:] if "Ignored the following versions" not in line)
+    return " ".join(_NOISE.sub(" ", text).split())[:_LONGEST_REASON].rstrip(".") or "it does not say why"

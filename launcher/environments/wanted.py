@@ -73,8 +73,8 @@ def own(name: str, file: Path, python: str) -> Wanted:
         raise EnvironmentFailedError(f"{name!r} is a name of ours; name yours without sklearn- at its beginning")
     if not NAME.fullmatch(name):
         raise EnvironmentFailedError(
-            f"{name[:80]!r} is no name: one has 1 to 64 of the characters a-z, 0-9, _ and -, and begins with a letter or"
-            " a digit"
+            f"{name[:80]!r} is no name: one has 1 to 64 of the characters a-z, 0-9, _ and -, and begins with a"
+            " letter or a digit"
         )
     minor = re.fullmatch(r"3\.([0-9]{1,3})", python, re.ASCII)
     if not minor or (3, int(minor[1])) < _LEAST_PYTHON:
