@@ -54,10 +54,14 @@ class Generations:
             ) from error
         self.sweep()
 
-    def unlink(self, name: str) -> None:
-        """Take the name away, whatever it stands for, and remove the generations that nobody needs any longer."""
-        (self.folder / name).unlink()
+    def unlink(self, name: str) -> bool:
+        """Take the name away, whatever it stands for, and remove the generations that nobody needs any longer. Return
+        whether processes still need that of the name."""
+        link = self.folder / name
+        generation = self.folder / (link.readlink().name if link.is_symlink() else name)
+        link.unlink()
         self.sweep()
+        return generation.exists()
 
     def sweep(self) -> None:
         """Remove the generations that no name links to, unless an interpreter of theirs runs: what makers have left

@@ -50,7 +50,7 @@ class Installer:
             chosen = sys.executable if python == HERE else python
             command = [*self.uv, "venv", "--python", chosen, "--allow-existing", str(folder)]
         else:
-            command = [_interpreter(python), "-I", "-m", "venv", str(folder)]
+            command = [_interpreter(python), "-I", "-m", "venv", "--without-pip", str(folder)]
         code, lines = self.run(command)
         if code:
             raise EnvironmentFailedError(
@@ -64,7 +64,8 @@ class Installer:
         if self.uv:
             command = [*self.uv, "pip", "install", "--python", python]
         else:
-            command = [python, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
+            command = [sys.executable, "-I", "-m", "pip", "--python", python, "--disable-pip-version-check"]
+            command += ["install", "--no-compile"]
         code, lines = self.run([*command, *options])
         if code:
             raise EnvironmentFailedError(f"cannot install {what}: {_reason(lines)}{self._advice(' '.join(lines))}")
@@ -96,22 +97,27 @@ class Installer:
         if _HASHES.search(text):
             return "; a package is not the one that this release of Modelgate was made with, so none is installed"
         if _CONNECTION.search(text):
-            variables = "UV_NO_INDEX=1 UV_FIND_LINKS=FOLDER" if self.uv else "PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER"
+            variables = "UV_OFFLINE=1 UV_FIND_LINKS=FOLDER" if self.uv else "PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER"
             return f"; without the network, put the wheels into a folder and set {variables}"
         return ""
 
 
 def uv() -> list[str]:
-    """Return the command line of the uv that is on PATH or in this environment; empty if there is none."""
+    """Return the command line of the uv that is on PATH or in this environment; empty if there is only pip. Raises
+    `EnvironmentFailedError`."""
     if path := shutil.which("uv"):
         return [path]
-    return [sys.executable, "-I", "-m", "uv"] if find_spec("uv") else []
+    if find_spec("uv"):
+        return [sys.executable, "-I", "-m", "uv"]
+    if find_spec("pip"):
+        return []
+    raise EnvironmentFailedError(f"neither uv nor pip is here; install uv, or run {sys.executable} -m ensurepip")
 
 
 def _interpreter(python: str) -> str:
     """Return the path of a Python of this minor version that can make environments."""
     for path in (sys.executable, shutil.which(f"python{python}")):
-        code = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
+        code = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
         if path and subprocess.run([path, "-I", "-c", code], capture_output=True, text=True).stdout.strip() == python:
             return path
     raise EnvironmentFailedError(

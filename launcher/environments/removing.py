@@ -31,9 +31,7 @@ def remove(folder: Path, models: Path, name: str, say: Say, *, force: bool = Fal
             " other versions, or add --force, after which they cannot be served"
         )
     with locked(folder, say) as generations:
-        generation = (generations.folder / name).resolve()
-        generations.unlink(name)
-        used = generation.parent == generations.folder and generation.exists()
+        used = generations.unlink(name)
     say(
         "removed"
         + ("; processes still run in it, so a later `modelgate environment` removes its files" if used else "")
