@@ -138,7 +138,7 @@ def test_a_setting_that_a_page_names_exists(page: Path) -> None:
     }  # the client's
     settings |= {"REDIS_SCHEME", "REDIS_ADDRESS"}  # deploy/kubernetes makes REDIS_URL of them
     settings |= {f"MODELGATE_{name}" for name in ("URL", "API_KEY", "HOME", "PROFILE", "SIGNING_KEY")}
-    named = set(re.findall(r"\b(?!DAC_|OTEL_TRACES_|RECIPE_|SCHED_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
+    named = set(re.findall(r"\b(?!DAC_|OTEL_TRACES_|PIP_|RECIPE_|SCHED_|UV_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
     assert named <= settings
 
 
