@@ -146,7 +146,7 @@ def test_a_setting_that_a_page_names_exists(page: Path) -> None:
 def test_a_make_command_that_a_page_shows_exists_with_its_options(page: Path) -> None:
     makefile = (PROJECT / "Makefile").read_text()
     code = re.findall(r"^```console\n.*?^```|`[^`\n]+`", page.read_text(), re.DOTALL | re.MULTILINE)
-    for verb, options in re.findall(r"\bmake ([a-z-]+)((?:\s+\\?\s*[A-Z]+=\S+)*)", "\n".join(code)):
+    for verb, options in re.findall(r"(?<!environment )\bmake ([a-z-]+)((?:\s+\\?\s*[A-Z]+=\S+)*)", "\n".join(code)):
         assert f"\n{verb}:" in makefile, verb
         for option in re.findall(r"(?:^|\s)([A-Z]+)=", options):
             assert f"$({option})" in makefile or f",{option})" in makefile, (verb, option)
