@@ -307,8 +307,8 @@ def test_an_environment_of_a_release_fits_and_predicts(name: str) -> None:
     code = """
 import cloudpickle, cryptography, duckdb, joblib, numpy, obstore, orjson, pandas, redis, skops.io
 from sklearn.ensemble import RandomForestClassifier
-frame = pandas.DataFrame({"x": [1.0, 2.0, 3.0, 4.0]})
-print(RandomForestClassifier(5, n_jobs=2, random_state=0).fit(frame, [0, 0, 1, 1]).predict(frame))
+frame = pandas.DataFrame({"x": [1.0, 2.0, 8.0, 9.0] * 5})
+print(RandomForestClassifier(n_jobs=2, random_state=0).fit(frame, [0, 0, 1, 1] * 5).predict(frame[:4]))
 """
     ended = subprocess.run([environment.interpreter, "-c", code], capture_output=True, text=True, timeout=DEADLINE)
     assert ended.stdout == "[0 0 1 1]\n", ended.stderr
