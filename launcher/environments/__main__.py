@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         log.error("%s: %s", error.filename or folder, error.strerror or error)
         return 1
     except KeyboardInterrupt:
+        log.error("interrupted")
         return _INTERRUPTED
     return 0
 

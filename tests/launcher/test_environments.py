@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -99,6 +100,16 @@ def test_a_package_with_another_hash_is_not_installed(tool: str, tmp_path: Path)
     ended = maker.run("make", "sklearn-1.2")
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
     assert "pandas" in ended.stderr and "is not the one that this release of Modelgate was made with" in ended.stderr
+    assert maker.files() == []
+
+
+@pytest.mark.parametrize("tool", PYTHONS)
+def test_a_package_without_a_hash_is_not_installed(tool: str, tmp_path: Path) -> None:
+    maker = Maker.in_folder(tmp_path, PYTHONS[tool])
+    lock = maker.lock_of("sklearn-1.2")
+    lock.write_text(lock.read_text().replace("numpy==1.2.2 \\\n", "numpy==1.2.2\n# "))
+    ended = maker.run("make", "sklearn-1.2")
+    assert ended.returncode == 1 and "hash" in ended.stderr and "numpy" in ended.stderr
     assert maker.files() == []
 
 
@@ -295,8 +306,26 @@ def test_the_command_lists_them_as_a_table_and_as_json(tmp_path: Path, capfd: py
     assert run(["environment", "list", "--json", "--home", str(tmp_path)]) == 0
     entries = json.loads(capfd.readouterr().out)
     assert [entry["name"] for entry in entries] == list(SUPPORT_ENDED)
-    assert run(["environment", "make", "../x", "--home", str(tmp_path)]) == 1
-    assert "there is no environment '../x'" in capfd.readouterr().err
+
+
+def test_the_command_interrupted_removes_what_it_has_begun(maker: Maker) -> None:
+    home = maker.house.parent / "home"
+    home.mkdir()
+    command = [sys.executable, "-m", "modelgate.command", "environment"]
+    refused = subprocess.run([*command, "make", "../x", "--home", home], capture_output=True, text=True)
+    assert (refused.returncode, refused.stdout) == (1, "") and "there is no environment '../x'" in refused.stderr
+    with subprocess.Popen(
+        [*command, "make", "risk", "--requirements", maker.needs, "--home", home],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        said(process, "installing needs.in and what Modelgate needs")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=DEADLINE)[1].endswith("modelgate: interrupted\n")
+    assert process.returncode == 130
+    assert os.listdir(home / ".modelgate/environments") == [".lock"]
 
 
 @pytest.mark.environments

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -45,13 +47,18 @@ def make(
     """
     options = ["--requirements", str(requirements)] if requirements else []
     options += ["--python", python] if python else []
-    _run(home, "make", *options, "--", *names)
+    _become(home, "make", *options, "--", *names)
 
 
 @verb(group, "list")
 def list_environments(session: Session, home: Home = None) -> None:
     """List the environments, and the releases of scikit-learn that can have one."""
-    entries: list[Mapping[str, Any]] = json.loads(_run(home, "list", stdout=subprocess.PIPE))
+    local.check_server()
+    command, variables = _program(home, "list")
+    ended = subprocess.run(command, env=variables, stdout=subprocess.PIPE)  # noqa: S603
+    if ended.returncode:
+        raise typer.Exit(ExitCode.FAILED)
+    entries: list[Mapping[str, Any]] = json.loads(ended.stdout)
     heads = ("NAME", "STATE", "SCIKIT-LEARN", "NUMPY", "PANDAS", "PYTHON", "MADE", "MB", "WITHOUT SUPPORT SINCE")
     session.show(entries, lambda: [table(heads, map(_row, entries), numbers=("MB",))])
     if not session.as_json:
@@ -67,18 +74,19 @@ def remove(
     home: Home = None,
 ) -> None:
     """Remove an environment that no model is served with."""
-    _run(home, "remove", *(["--force"] if force else []), "--", name)
+    _become(home, "remove", *(["--force"] if force else []), "--", name)
 
 
-def _run(home: Path | None, *arguments: str, stdout: int | None = None) -> str:
-    """Have the server's own program do it, which says how it ended; return its standard output if that is a pipe."""
+def _become(home: Path | None, *arguments: str) -> NoReturn:
+    """Have the server's own program do it in this process, so that Ctrl-C lets it remove what it has begun."""
     local.check_server()
-    command = local.program("launcher.environments", *arguments)
+    os.execve(sys.executable, *_program(home, *arguments))  # noqa: S606
+
+
+def _program(home: Path | None, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command line of the server's program, and its variables."""
     variables = local.environment(local.default_home(home), {})
-    ended = subprocess.run(command, env=variables, stdout=stdout, text=True)  # noqa: S603
-    if ended.returncode:
-        raise typer.Exit(ExitCode.FAILED)
-    return ended.stdout or ""
+    return local.program("launcher.environments", *arguments), variables
 
 
 def _row(entry: Mapping[str, Any]) -> Sequence[object]:
