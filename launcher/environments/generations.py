@@ -33,12 +33,12 @@ class Generations:
 
     @contextmanager
     def new(self, name: str) -> Iterator[Path]:
-        """Yield the empty folder of a new generation. If the block raises, it is removed."""
+        """Yield the empty folder of a new generation. If the block raises before it is linked, it is removed."""
         generation = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=self.folder))
         try:
             yield generation
         except BaseException:
-            shutil.rmtree(generation, ignore_errors=True)
+            self.sweep()
             raise
 
     def link(self, name: str, generation: Path) -> None:
@@ -81,14 +81,14 @@ def hold(generation: Path) -> None:
 
 def is_used(generation: Path) -> bool:
     """Whether an interpreter of it runs, as far as its file system can tell."""
-    descriptor = os.open(generation, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    with suppress(OSError):
+        descriptor = os.open(generation, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+        finally:
+            os.close(descriptor)
+    return True
 
 
 @contextmanager
@@ -105,8 +105,7 @@ def locked(folder: Path, say: Say) -> Iterator[Generations]:
             say("another process makes or removes environments here; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         generations = Generations(folder, lock)
-        with suppress(OSError):
-            generations.sweep()
+        generations.sweep()
         yield generations
     finally:
         os.close(lock)
