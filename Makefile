@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test docs wheels wheels-test images images-test release lock clean
+.PHONY: help up port extra upgrade quick test test-kernels bench lint clients slow soak zoo system-test environments-test docs wheels wheels-test images images-test release lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,9 +39,9 @@ RELEASE := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' contract/release.py)
 PICTURES := .docs/pictures/traffic-dark.png
 
 # Lint runs beside the tests, which often wait, and speaks last.
-test: $(VENV)/dev.stamp .venv-moto/moto.stamp test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
+test: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
 	@{ $(LINT); } >$(VENV)/lint.log 2>&1 & lint=$$!; \
-	  $(PYTEST) -m "not slow" $(BY_FILE); tests=$$?; \
+	  $(PYTEST) -m "not slow and not environments" $(BY_FILE); tests=$$?; \
 	  wait $$lint; lint=$$?; cat $(VENV)/lint.log; exit $$((tests | lint))
 
 quick: $(VENV)/dev.stamp  ## run the tests of contract, runtime, broker, and of the gateway in one process: a minute
@@ -78,8 +78,13 @@ soak: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## kill everything under load and
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.qa.zoo.releases $(filter-out all,$(RELEASES)),tests.qa.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
-slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-spark/spark.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
-	@$(PYTEST) -m slow $(BY_FILE)
+slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp .venv-spark/spark.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
+	@$(PYTEST) -m "slow and not environments" $(BY_FILE)
+
+environments-test: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## make the environments of all older releases of scikit-learn, and run the tests that need them
+	@$(MAKE_ENVIRONMENTS) $(notdir $(basename $(LOCKS)))
+	@$(PYTEST) $(wildcard tests/launcher/test_environment*.py)
+	@$(PYTEST) -m environments $(BY_FILE)
 
 system-test: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
 	@$(BIN)/python -m pytest tests/qa/system -m "not slow" -rs -n 2 --dist loadfile --no-loadscope-reorder
@@ -179,6 +184,14 @@ $(VENV)/bench.stamp: requirements/bench.txt launcher/install.py | $(BIN)/python
 .venv-moto/moto.stamp: requirements/moto.txt | $(BIN)/python
 	@$(BIN)/python -m venv .venv-moto
 	@.venv-moto/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/moto.txt
+	@touch $@
+
+# With the very command. Two releases will do for most tests: one before numpy 2, and one after.
+LOCKS := $(wildcard requirements/environments/sklearn-*.txt)
+MAKE_ENVIRONMENTS = STATE_DIR=.venv-environments $(BIN)/python -m modelgate_server launcher.environments make --plain
+
+.venv-environments/environments.stamp: $(LOCKS) requirements/environments/needs.in | $(VENV)/dev.stamp
+	@$(MAKE_ENVIRONMENTS) sklearn-1.2 sklearn-1.5
 	@touch $@
 
 # Dask and Spark, and of ours what a machine of theirs has.

@@ -2,6 +2,9 @@
 
 The operator makes them (`launcher/environments/`). Worker and trainer start processes with their interpreters; a
 process finds its own environment beside its interpreter.
+
+`sklearn-1.2` is a link to the folder `.sklearn-1.2.<random>`. An environment that is made anew is another such folder,
+so a running process keeps its files; the old folder is removed once no interpreter of it runs.
 """
 
 from __future__ import annotations
@@ -67,7 +70,12 @@ class Environments:
         """Return the environment, or None if there is no finished one of this name."""
         if not ENVIRONMENT.fullmatch(name):
             return None
-        return _read(self.folder.resolve() / name)
+        with suppress(OSError, RuntimeError):  # RuntimeError: a link to itself
+            folder = (self.folder / name).resolve(strict=True)
+            if folder.parent == self.folder.resolve() and folder.name.startswith(f".{name}."):
+                environment = _read(folder)
+                return environment if environment and environment.name == name else None
+        return None
 
     def interpreter(self, name: str) -> str | None:
         """Return the path of the interpreter of an environment, also of today's; None without one."""

@@ -86,6 +86,7 @@ SLOWEST = (
     "flow/test_redis_faults.py",
     "flow/test_health.py",
     "flow/test_training.py",
+    "launcher/test_environments.py",
     "client/test_against_a_gateway.py",
     "client/test_unanswered.py",
     "flow",

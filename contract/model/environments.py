@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-"""The names of environments."""
+ENVIRONMENT = re.compile(r"sklearn-[0-9]{1,4}\.[0-9]{1,4}|(?!sklearn-)[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+"""The names of environments: of a release, or one that the operator has chosen as for a model."""
 
 TODAY = ""
 """The environment of versions whose manifests name none."""

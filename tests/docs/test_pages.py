@@ -138,7 +138,7 @@ def test_a_setting_that_a_page_names_exists(page: Path) -> None:
     }  # the client's
     settings |= {"REDIS_SCHEME", "REDIS_ADDRESS"}  # deploy/kubernetes makes REDIS_URL of them
     settings |= {f"MODELGATE_{name}" for name in ("URL", "API_KEY", "HOME", "PROFILE", "SIGNING_KEY")}
-    named = set(re.findall(r"\b(?!DAC_|OTEL_TRACES_|RECIPE_|SCHED_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
+    named = set(re.findall(r"\b(?!DAC_|OTEL_TRACES_|PIP_|RECIPE_|SCHED_|UV_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
     assert named <= settings
 
 
@@ -146,7 +146,7 @@ def test_a_setting_that_a_page_names_exists(page: Path) -> None:
 def test_a_make_command_that_a_page_shows_exists_with_its_options(page: Path) -> None:
     makefile = (PROJECT / "Makefile").read_text()
     code = re.findall(r"^```console\n.*?^```|`[^`\n]+`", page.read_text(), re.DOTALL | re.MULTILINE)
-    for verb, options in re.findall(r"\bmake ([a-z-]+)((?:\s+\\?\s*[A-Z]+=\S+)*)", "\n".join(code)):
+    for verb, options in re.findall(r"(?<!environment )\bmake ([a-z-]+)((?:\s+\\?\s*[A-Z]+=\S+)*)", "\n".join(code)):
         assert f"\n{verb}:" in makefile, verb
         for option in re.findall(r"(?:^|\s)([A-Z]+)=", options):
             assert f"$({option})" in makefile or f",{option})" in makefile, (verb, option)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -27,6 +28,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from contract.model.environments import SUPPORT_ENDED
 from contract.release import VERSION
 from tests.stacks.ports import free_port
 from tests.stacks.wheels import build_wheels, environment_with, metadata_of
@@ -157,6 +159,14 @@ def test_all_wheels_are_of_one_release_and_ask_for_what_the_groups_name(wheels: 
         assert {re.split(r"[<>=\[; ]", name)[0] for name in groups[group] if isinstance(name, str)} <= asked, group
     pinned = metadata["modelgate"].get_all("Requires-Dist")
     assert {f"modelgate-client=={VERSION}", f"modelgate-server=={VERSION}"} <= set(pinned)
+
+
+def test_the_server_brings_the_locks_of_environments(wheels: list[Path], installed: Installed) -> None:
+    (server,) = (wheel for wheel in wheels if wheel.name.startswith("modelgate_server"))
+    brought = {name.rpartition("/")[2] for name in zipfile.ZipFile(server).namelist() if "/environments/" in name}
+    assert {"needs.in", *(f"{name}.txt" for name in SUPPORT_ENDED)} <= brought
+    listed = installed.run("modelgate", "environment", "list", "--json")
+    assert [entry["state"] for entry in json.loads(listed.stdout)] == ["not made"] * len(SUPPORT_ENDED), listed
 
 
 def test_the_bundle_has_the_command_because_pipx_and_uvx_look_nowhere_else(wheels: list[Path]) -> None:

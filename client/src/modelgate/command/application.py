@@ -15,6 +15,7 @@ from modelgate.command import (
     backup,
     docs,
     doctor,
+    environments,
     jobs,
     keys,
     models,
@@ -67,7 +68,8 @@ for panel, functions in {
 for group in (profile.group, keys.group):
     app.add_typer(group, rich_help_panel=_ACCESS)
 app.add_typer(schedules.group, rich_help_panel="Models")
-app.add_typer(repository.group, rich_help_panel="Server")
+for group in (repository.group, environments.group):
+    app.add_typer(group, rich_help_panel="Server")
 
 
 def _print_version(requested: bool) -> None:

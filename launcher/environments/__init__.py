@@ -1,0 +1,1 @@
+"""Makes, lists and removes environments: what `modelgate environment` does."""
