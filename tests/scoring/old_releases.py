@@ -17,7 +17,7 @@ ENVIRONMENTS = ("sklearn-1.2", "sklearn-1.5")
 
 
 def interpreter(environment: str) -> Path:
-    """Return the interpreter of an environment in the folder ENVIRONMENTS_FOR_TESTS. Skips the test if there is none."""
+    """Return the interpreter of an environment in ENVIRONMENTS_FOR_TESTS, a folder. Skips the test if there is none."""
     folder = os.environ.get("ENVIRONMENTS_FOR_TESTS")
     if not folder:
         pytest.skip("ENVIRONMENTS_FOR_TESTS names no folder with environments of older releases")

@@ -1,5 +1,5 @@
-"""Our code in environments with older releases of scikit-learn: models answer as in the process that fitted them, to the
-last bit. `make zoo RELEASES=all` asks every kind in every release."""
+"""Our code in environments with older releases of scikit-learn: models answer as in the process that fitted them, to
+the last bit. `make zoo RELEASES=all` asks every kind in every release."""
 
 from __future__ import annotations
 
