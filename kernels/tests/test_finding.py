@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,19 @@ def test_a_kernel_that_differs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_estimator_without_a_kernel_has_none() -> None:
     assert find(LocalOutlierFactor(novelty=True).fit(X), X) is None
+
+
+def test_under_a_release_that_was_not_compared_nothing_has_a_kernel() -> None:
+    code = """if True:
+        import sys, numpy, sklearn
+        sklearn.__version__ = "1.5.2"
+        from modelgate_kernels import find
+        from sklearn.linear_model import LogisticRegression
+        X = numpy.eye(3)
+        assert find(LogisticRegression().fit(X, [0, 1, 1]), X) is None
+        assert not {"modelgate_kernels.known_types", "modelgate_kernels.linear"} & {*sys.modules}
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

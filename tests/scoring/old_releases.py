@@ -6,26 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from runtime.environments import Environments
 from runtime.limits import ONE_THREAD
 from tests.support import PROJECT
 
 ENVIRONMENTS = ("sklearn-1.2", "sklearn-1.5")
 """The oldest one, and one whose trees and tags differ from both the oldest and today's."""
-
-
-def interpreter(environment: str) -> Path:
-    """Return the interpreter of an environment in the folder ENVIRONMENTS_FOR_TESTS. Skips the test if there is
-    none."""
-    folder = os.environ.get("ENVIRONMENTS_FOR_TESTS")
-    if not folder:
-        pytest.skip("ENVIRONMENTS_FOR_TESTS names no folder with environments of older releases")
-    python = Path(folder) / environment / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"ENVIRONMENTS_FOR_TESTS has no {environment}")
-    return python
 
 
 def variables(links: Path) -> dict[str, str]:

@@ -18,7 +18,8 @@ from contract.model.manifest import ManifestDraft
 from runtime.limits import ONE_THREAD
 from storage.models.repository_writer import RepositoryWriter
 from tests.qa.zoo.releases.verdicts import SAME
-from tests.scoring.old_releases import ENVIRONMENTS, interpreter, run, variables
+from tests.scoring.old_releases import ENVIRONMENTS, run, variables
+from tests.stacks.environments import environment_for_tests
 from tests.support import PROJECT
 from trainer import forks
 from trainer.forks import Forks, ForkTask, TaskTemplate
@@ -46,7 +47,7 @@ FOREST = "RandomForestClassifier"
 
 @pytest.fixture(scope="module", params=ENVIRONMENTS)
 def python(request: pytest.FixtureRequest) -> Path:
-    return interpreter(request.param)
+    return environment_for_tests(request.param).interpreter
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import pytest
 import contract
 import modelgate_artifacts
 import scoring
+from scoring.artifacts import library_versions
 from tests.leftovers import belonging_to
 from trainer.forks import Forks
 from trainer.importing.edits.signature_trial import try_edit
@@ -135,9 +136,11 @@ def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
             examined = try_edit(folder / FILE, SignatureEdit.from_json(task.edit))
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
-        return ImportResult(examined.draft, examined.sha256, dict(examined.facts) if examined.facts else None)
+        return ImportResult(
+            examined.draft, examined.sha256, dict(examined.facts) if examined.facts else None, library_versions()
+        )
 
-    for module in ("inbox.imports", "edits.signature_edits"):
+    for module in ("inbox.homes", "edits.signature_edits"):
         monkeypatch.setattr(f"trainer.importing.{module}.examine_in_process", examine_in_process)
 
 

@@ -65,6 +65,7 @@ def test_estimators_of_parts_and_adapters_are_named_under_the_same_module() -> N
     for whole in (
         modelgate_artifacts.ColumnSteps([], ["a"], ["a"]),
         modelgate_artifacts.DecodedTarget(model, LabelEncoder().fit(["no", "yes"])),
+        modelgate_artifacts.ThresholdClassifier(model, 0.2),
         modelgate_artifacts.ModelsByName(["risk"], [model]),
         modelgate_artifacts.WithConstant(model, 0),
         modelgate_artifacts.WithCategories(model, {0: ["no", "yes"]}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
+from sklearn import model_selection
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
@@ -18,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from scoring.artifacts import unpack
 from scoring.predict import Prediction, predict
 from trainer.importing import Refused
 from trainer.importing.trial.examine import Examined, examine
@@ -61,6 +64,18 @@ def test_a_pipeline_with_a_threshold_keeps_its_columns(tmp_path: Path) -> None:
     draft = examined(tmp_path, {"model": model, "features": ["a", "b"], "cutoff": 0.7}).draft
     assert draft.signature.names == ("a", "b")
     assert len(draft.warnings) == 1
+
+
+@pytest.mark.parametrize("dumps", [pickle.dumps, skops.io.dumps])
+def test_a_threshold_is_applied_by_a_class_of_ours_before_scikit_learn_1_5(
+    tmp_path: Path, dumps: Callable[[Any], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(model_selection, "FixedThresholdClassifier")
+    result = examined(tmp_path, dumps({"model": CLASSIFIER, "threshold": 0.2}))
+    assert result.artifact
+    prediction = predict(unpack(result.artifact, result.draft.artifact.format), result.draft, X.tolist())
+    assert prediction.values == np.where(POSITIVE >= 0.2, "yes", "no").tolist()
+    assert [row["yes"] for row in prediction.probabilities or ()] == POSITIVE.tolist()
 
 
 def test_a_threshold_in_a_skops_file_is_served_too(tmp_path: Path) -> None:

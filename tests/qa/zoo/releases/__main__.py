@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from runtime.environments import Environments
 from runtime.limits import ONE_THREAD
 from tests.qa.zoo.releases.verdicts import DIFFERS, SAME
 
@@ -78,10 +79,11 @@ def _saved(release: str) -> Path:
     python, environment = _python(release), ENVIRONMENTS / release
     folder, stamp, installed = environment / "saved", environment / "saved.stamp", environment / "installed"
     wanted = [f"scikit-learn=={release}", *RELEASES[release], *OWN_CODE]
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     if not installed.exists() or installed.read_text() != str(wanted):
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
+        uv = [sys.executable, "-m", "uv"]
+        subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)], check=True)
+        install = ["pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
+        subprocess.run([*uv, *install, *wanted], check=True)
         installed.write_text(str(wanted))
     newest = max(file.stat().st_mtime for file in (FIT, FIT.with_name("own_steps.py"), installed))
     if not stamp.exists() or stamp.stat().st_mtime < newest:
@@ -92,8 +94,7 @@ def _saved(release: str) -> Path:
 
 def _judge(table: Table, release: str, python: Path, folder: Path, *options: str) -> None:
     """Add what our code under this interpreter finds about the files in the folder."""
-    paths = os.pathsep.join([str(PROJECT), str(PROJECT / "kernels" / "src")])
-    env = {**os.environ, **ONE_THREAD, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, **ONE_THREAD, **Environments(ENVIRONMENTS).variables()}
     command = [str(python), "-m", "tests.qa.zoo.releases.verdicts", str(folder), *options]
     ended = subprocess.run(command, check=True, env=env, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     for kind, verdict in map(json.loads, ended.stdout.splitlines()):
