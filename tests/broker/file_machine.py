@@ -132,8 +132,10 @@ class FileMachine(RuleBasedStateMachine):
             self.living.add(inc)
 
     def scorer(self, number: int) -> str:
-        """Return a living scorer mostly, and sometimes a zombie."""
-        candidates = sorted(self.living) * 3 + [inc for inc in self.names if inc not in self.living][-1:]
+        """Return a living scorer mostly, preferably one for which a task waits, and sometimes a zombie."""
+        environments = {life.environment for life in self.lives.values() if life.has_tasks}
+        able = [inc for inc in sorted(self.living) if environment_of(inc) in environments]
+        candidates = able * 3 + sorted(self.living) + [inc for inc in self.names if inc not in self.living][-1:]
         return candidates[number % len(candidates)]
 
     def owner(self, number: int) -> str | None:
@@ -142,7 +144,7 @@ class FileMachine(RuleBasedStateMachine):
 
     @rule(
         model=st.sampled_from(MODELS),
-        environment=st.sampled_from((TODAY, TODAY, OLD)),
+        environment=st.sampled_from((TODAY, TODAY, TODAY, OLD)),
         planned=st.integers(1, 4),
         most=st.sampled_from((100, 100, 100, 2)),
         served=st.sampled_from((True, True, True, False)),

@@ -126,9 +126,16 @@ class ProtocolMachine(RuleBasedStateMachine):
     def scorer(self, number: int) -> str:
         """Return a living scorer mostly, and sometimes one that was given back: a zombie."""
         zombies = [inc for inc in self.names if inc not in self.reference.incs]
-        living = sorted(self.reference.incs, key=lambda inc: (len(self.reference.held[inc]), inc), reverse=True)
+        living = sorted(self.reference.incs, key=self.load, reverse=True)
         candidates = living[:1] * 3 + living + zombies[-1:]
         return candidates[number % len(candidates)]
+
+    def environment(self, inc: str) -> str:
+        return OLD if inc in self.of_old else TODAY
+
+    def load(self, inc: str) -> tuple[int, bool, str]:
+        """Return how many jobs a scorer holds, whether any wait for it, and its name."""
+        return len(self.reference.held[inc]), bool(self.reference.ready[self.environment(inc)]), inc
 
     def chosen(self, number: int, *statuses: str) -> str | None:
         """Return a job with one of these statuses, preferably a running or a young one."""
@@ -251,8 +258,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         inc = self.scorer(number)
         places = {model: f"{worker_of(inc)}-{slot}" for model, slot in limits.homes.items()}
         homes = {model: place for model, place in places.items() if place != place_of(inc)}
-        environment = OLD if inc in self.of_old else TODAY
-        limits = replace(limits, homes=homes, environment=environment)  # homes: those of other scorers
+        limits = replace(limits, homes=homes, environment=self.environment(inc))  # homes: those of other scorers
         for bell in ScorerQueue(self.redis, inc)._bells(limits):
             if self.redis.lpop(bell):
                 break
