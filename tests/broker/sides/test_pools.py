@@ -16,7 +16,16 @@ from rq.serializers import JSONSerializer
 
 from broker.link.scripts import Durability
 from broker.metrics.reading import MetricsReader
-from broker.metrics.table import FILE_QUEUE_JOBS, QUEUE_AGE, QUEUE_JOBS, QUEUE_ROWS, RUNNING
+from broker.metrics.table import (
+    ALIVE,
+    FILE_QUEUE_JOBS,
+    QUEUE_AGE,
+    QUEUE_JOBS,
+    QUEUE_ROWS,
+    RUNNING,
+    SCORERS,
+    WORKERS,
+)
 from broker.records.job_kinds import PREDICTION
 from broker.sides.file_tasks import FileTasks, lane_bell
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission, NoWorker
@@ -193,6 +202,18 @@ def test_the_backlog_metrics_and_health_of_a_model_count_all_environments(
     assert HealthCheck(redis, 9, Durability()).run().full_queues == []
     old.finish({"a": outcome(3.0)})
     assert jobs.backlog("sum").seconds is not None, "the ends of both count"
+
+
+def test_scorers_of_another_pool_are_no_worker_that_an_alert_misses(
+    redis: Redis, leases: Leases, old: ScorerQueue
+) -> None:
+    health, metrics = HealthCheck(redis, 10, Durability()), MetricsReader(redis)
+    for workers in (0, 1):
+        assert health.run().workers == workers
+        values = metrics.read([]).values
+        assert (values[WORKERS][()], values[ALIVE]["workers",]) == (workers, workers)
+        assert values[SCORERS]["idle",] == workers + 1
+        leases.register("w-0-x")
 
 
 # Scorers
