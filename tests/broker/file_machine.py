@@ -27,6 +27,8 @@ from contract.work.jobs import FileRequest
 MODELS = ("a", "b")
 OLD = "old"
 SCORERS_COUNT = 3
+MOST_OPEN = 4
+"""Files that wait or run at once; with more, few come to their second stage."""
 ROWS = 4
 """Rows of a chunk."""
 NEXT = {Stage.PLAN: Stage.SCORE, Stage.SCORE: Stage.ASSEMBLE}
@@ -122,6 +124,7 @@ class FileMachine(RuleBasedStateMachine):
         self.living: set[str] = set()
         self.replace_scorers()
 
+    @precondition(lambda self: len(self.living) < SCORERS_COUNT)
     @rule()
     def replace_scorers(self) -> None:
         while len(self.living) < SCORERS_COUNT:
@@ -142,6 +145,7 @@ class FileMachine(RuleBasedStateMachine):
         owners = [inc for inc in self.held if number % 5 or inc in self.living]
         return owners[number % len(owners)] if owners else None
 
+    @precondition(lambda self: sum(life.open for life in self.lives.values()) < MOST_OPEN)
     @rule(
         model=st.sampled_from(MODELS),
         environment=st.sampled_from((TODAY, TODAY, TODAY, OLD)),

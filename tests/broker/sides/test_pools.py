@@ -356,9 +356,12 @@ def test_a_file_goes_to_scorers_of_its_pool_alone(files: FileJobs, redis: Redis,
     for environment, expected in ((TODAY, "g"), (OLD, "f")):
         task = lanes[environment].take()
         assert task and (task.file, task.file_request.model) == (expected, "sum")
-        lanes[environment].finish(task, {"tasks": 1, "rows": 1})
+        redis.delete("mg:bell:lane", "mg:bell:lane~old")
+        lanes[environment].finish(task, {"tasks": 2, "rows": 2})
+        assert redis.exists("mg:bell:lane", "mg:bell:lane~old") == redis.exists(lane_bell(environment)) == 1
     redis.delete("mg:bell:lane", "mg:bell:lane~old")
-    assert (lanes[TODAY].take(), lanes[OLD].take()) != (None, None)
+    assert lanes[OLD].take()
+    assert (redis.llen("mg:bell:lane"), redis.llen("mg:bell:lane~old")) == (0, 1), "for its second chunk"
 
 
 def test_without_a_worker_of_its_environment_a_file_is_refused(files: FileJobs, redis: Redis) -> None:
