@@ -36,7 +36,7 @@ from contract.model.environments import TODAY
 from contract.work.api_keys import EVERYBODY, Key, Limits
 from contract.work.jobs import PredictionJob, PredictionOutcome
 from tests.broker.invariants import check_invariants
-from tests.broker.reference import OPEN, Life, Reference
+from tests.broker.reference import OPEN, Life, Reference, environment_of
 from tests.broker.samples import key
 
 OLD = "old"
@@ -133,9 +133,10 @@ class ProtocolMachine(RuleBasedStateMachine):
     def environment(self, inc: str) -> str:
         return OLD if inc in self.of_old else TODAY
 
-    def load(self, inc: str) -> tuple[int, bool, str]:
-        """Return how many jobs a scorer holds, whether any wait for it, and its name."""
-        return len(self.reference.held[inc]), bool(self.reference.ready[self.environment(inc)]), inc
+    def load(self, inc: str) -> tuple[int, int, str]:
+        """Return how many jobs a scorer holds, how many wait for its pool, and its name."""
+        queues, pool = self.reference.queues.items(), self.environment(inc)
+        return len(self.reference.held[inc]), sum(len(ids) for q, ids in queues if environment_of(q) == pool), inc
 
     def chosen(self, number: int, *statuses: str) -> str | None:
         """Return a job with one of these statuses, preferably a running or a young one."""
@@ -337,8 +338,8 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.start_scorer()
 
     @precondition(lambda self: self.reference.leases != self.reference.incs or any(self.reference.held.values()))
-    @rule(number=pick, scored=st.sets(st.integers(0, 4)), again=sometimes)
-    def give_back(self, number: int, scored: set[int], again: bool) -> None:
+    @rule(number=pick, scored=st.sampled_from(((), (0,), (1,), (1,), (0, 1), (0, 1, 2, 3, 4))), again=sometimes)
+    def give_back(self, number: int, scored: Sequence[int], again: bool) -> None:
         inc = self.scorer(number)
         ids = [job_id for position, job_id in enumerate(self.reference.held[inc]) if position in scored]
         self._give_back(inc, ids, None, again)
