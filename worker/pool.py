@@ -106,7 +106,7 @@ class Pool:
         self._interpreter = interpreter
         self._models = options.settings.worker_models or None
         self._queues = PREDICTION.queues(self._models, name)
-        self._identity = Identity(options.leases, options.name + pool_of(name), options.lease)
+        self._identity = Identity(options.leases, options.name.replace("~", "_") + pool_of(name), options.lease)
         self._load_status = LoadStatusPublisher(options.connection, ttl=0.3 * options.lease)
         self._processes: ProcessPool | None = None
         self._used: tuple[float, object] = (0.0, None)

@@ -16,7 +16,7 @@ from broker.link.scripts import Call, Connected, Step
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
 from broker.records.job_kinds import PREDICTION, kind_of, queue_names, readable_kinds, trainer_queues
-from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
+from broker.records.lease_groups import SCORERS, TRAINERS, serves_today, worker_of
 from broker.state.lake_schedules import KEY as LAKE_SCHEDULES
 from broker.state.lake_schedules import readable as readable_lake_schedule
 from broker.state.load_status import WORKERS as WORKER_NAMES
@@ -194,7 +194,8 @@ class MetricsReader(Connected):
         for metric, group in members.items():
             states = Tally("busy" if owned[inc] else "idle" for inc in group if inc in alive)
             snapshot.values[metric] = {(state,): states[state] for state in ("busy", "idle")}
-        serving = {worker_of(inc) for inc in members[table.SCORERS] if inc in alive}
+        # Another pool of a worker sleeps and wakes; alerts compare this with the number that is expected.
+        serving = {worker_of(inc) for inc in members[table.SCORERS] if inc in alive and serves_today(inc)}
         snapshot.values[table.WORKERS][()] = len(serving)
         takers = Tally(worker_of(inc).rpartition("-")[2] for inc in members[table.TRAINERS] if inc in alive)
         snapshot.values[table.ALIVE]["workers",] = len(serving)

@@ -259,7 +259,7 @@ FILE_QUEUE_AGE = _gauge(
 )
 RUNNING_FILES = _gauge("running_files", "File predictions that have begun and not ended, by model.", "model")
 SCORERS = _gauge("scorers", "Scorers with a lease, by state: busy or idle.", "state")
-WORKERS = _gauge("workers", "Workers with at least one scorer.")
+WORKERS = _gauge("workers", "Workers with at least one scorer of today's environment.")
 TRAINERS = _gauge("trainers", "Trainer processes with a lease, by state: busy or idle.", "state")
 ALIVE = _gauge(
     "alive",

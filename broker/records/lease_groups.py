@@ -45,6 +45,12 @@ def worker_of(inc: str) -> str:
     return inc.rsplit("-", 2)[0]
 
 
+def serves_today(inc: str) -> bool:
+    """Return whether a scorer serves versions of today's environment: the worker's name ends with the pool of another
+    one (`broker.records.job_kinds.pool_of`)."""
+    return "~" not in worker_of(inc)
+
+
 def place_of(inc: str) -> str:
     """Return the name that the scorers of one slot share, each after the other."""
     return inc.rpartition("-")[0]

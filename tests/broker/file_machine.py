@@ -27,6 +27,8 @@ from contract.work.jobs import FileRequest
 MODELS = ("a", "b")
 OLD = "old"
 SCORERS_COUNT = 3
+MOST_OPEN = 4
+"""Files that wait or run at once; with more, few come to their second stage."""
 ROWS = 4
 """Rows of a chunk."""
 NEXT = {Stage.PLAN: Stage.SCORE, Stage.SCORE: Stage.ASSEMBLE}
@@ -122,6 +124,7 @@ class FileMachine(RuleBasedStateMachine):
         self.living: set[str] = set()
         self.replace_scorers()
 
+    @precondition(lambda self: len(self.living) < SCORERS_COUNT)
     @rule()
     def replace_scorers(self) -> None:
         while len(self.living) < SCORERS_COUNT:
@@ -132,17 +135,20 @@ class FileMachine(RuleBasedStateMachine):
             self.living.add(inc)
 
     def scorer(self, number: int) -> str:
-        """Return a living scorer mostly, and sometimes a zombie."""
-        candidates = sorted(self.living) * 3 + [inc for inc in self.names if inc not in self.living][-1:]
+        """Return a living scorer mostly, preferably one for which a task waits, and sometimes a zombie."""
+        environments = {life.environment for life in self.lives.values() if life.has_tasks}
+        able = [inc for inc in sorted(self.living) if environment_of(inc) in environments]
+        candidates = able * 3 + sorted(self.living) + [inc for inc in self.names if inc not in self.living][-1:]
         return candidates[number % len(candidates)]
 
     def owner(self, number: int) -> str | None:
         owners = [inc for inc in self.held if number % 5 or inc in self.living]
         return owners[number % len(owners)] if owners else None
 
+    @precondition(lambda self: sum(life.open for life in self.lives.values()) < MOST_OPEN)
     @rule(
         model=st.sampled_from(MODELS),
-        environment=st.sampled_from((TODAY, TODAY, OLD)),
+        environment=st.sampled_from((TODAY, TODAY, TODAY, OLD)),
         planned=st.integers(1, 4),
         most=st.sampled_from((100, 100, 100, 2)),
         served=st.sampled_from((True, True, True, False)),

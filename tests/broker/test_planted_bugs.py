@@ -66,7 +66,6 @@ RARER_FILE_BUGS = [
     ("endings", "call('ZREM', 'mg:held:' .. inc, task)", ""),
     ("endings", "call('HDEL', job.key, 'reported')", ""),
     ("enqueue", "if not pool_lives(pool_of(q)) then", "if false then"),
-    ("endings", "join_lane(file.id, file.q)", "join_lane(file.id, '')"),
     ("endings", "join_lane(file, q or '')", "join_lane(file, '')"),
     ("take_task", "then ring('mg:bell:lane' .. pool) end", "then ring('mg:bell:lane') end"),
 ]

@@ -18,7 +18,7 @@ from broker.access.key_store import KEYS
 from broker.link.faults import FULL, SlowDiskError, fault_of
 from broker.link.scripts import Call, Connected, Durability, Durable, Step
 from broker.records.job_kinds import PREDICTION
-from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
+from broker.records.lease_groups import SCORERS, TRAINERS, serves_today, worker_of
 from broker.state.load_status import (
     WORKERS,
     LoadFailure,
@@ -41,9 +41,10 @@ refuses the next, while results expire."""
 @dataclass(frozen=True)
 class SystemHealth:
     """State reported by Redis. `fault`: why it refuses predictions (None: it takes them). `repairs`: whether it accepts
-    commands that free memory or repair, such as a rollback. `workers`: scorers that are alive. `silent`: workers whose
-    scorers have leases, but that have reported nothing for some seconds. `stuck`: processes of gateways and workers
-    that make no progress. `full_queues`: models whose queue is full. `failures`: versions that workers cannot load.
+    commands that free memory or repair, such as a rollback. `workers`: scorers of today's environment that are alive.
+    `silent`: workers whose scorers have leases, but that have reported nothing for some seconds. `stuck`: processes of
+    gateways and workers that make no progress. `full_queues`: models whose queue is full. `failures`: versions that
+    workers cannot load.
     `slow_disk`: whether jobs wait for Redis' disk before they are accepted. `keys`: API keys, valid or expired.
     `webhooks_late`: seconds since a webhook should have been sent. `webhooks_full`: owners of which so many webhooks
     wait that further ones are given up. `timed_out`: models whose rows have timed out lately. `mirrors`: what those of
@@ -130,7 +131,7 @@ class HealthCheck(Durable):
         return SystemHealth(
             fault,
             True,
-            len(alive),
+            sum(map(serves_today, alive)),
             silent,
             stuck_at(stuck, now),
             full,

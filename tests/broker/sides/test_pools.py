@@ -16,7 +16,16 @@ from rq.serializers import JSONSerializer
 
 from broker.link.scripts import Durability
 from broker.metrics.reading import MetricsReader
-from broker.metrics.table import FILE_QUEUE_JOBS, QUEUE_AGE, QUEUE_JOBS, QUEUE_ROWS, RUNNING
+from broker.metrics.table import (
+    ALIVE,
+    FILE_QUEUE_JOBS,
+    QUEUE_AGE,
+    QUEUE_JOBS,
+    QUEUE_ROWS,
+    RUNNING,
+    SCORERS,
+    WORKERS,
+)
 from broker.records.job_kinds import PREDICTION
 from broker.sides.file_tasks import FileTasks, lane_bell
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission, NoWorker
@@ -195,6 +204,18 @@ def test_the_backlog_metrics_and_health_of_a_model_count_all_environments(
     assert jobs.backlog("sum").seconds is not None, "the ends of both count"
 
 
+def test_scorers_of_another_pool_are_no_worker_that_an_alert_misses(
+    redis: Redis, leases: Leases, old: ScorerQueue
+) -> None:
+    health, metrics = HealthCheck(redis, 10, Durability()), MetricsReader(redis)
+    for workers in (0, 1):
+        assert health.run().workers == workers
+        values = metrics.read([]).values
+        assert (values[WORKERS][()], values[ALIVE]["workers",]) == (workers, workers)
+        assert values[SCORERS]["idle",] == workers + 1
+        leases.register("w-0-x")
+
+
 # Scorers
 
 
@@ -335,9 +356,12 @@ def test_a_file_goes_to_scorers_of_its_pool_alone(files: FileJobs, redis: Redis,
     for environment, expected in ((TODAY, "g"), (OLD, "f")):
         task = lanes[environment].take()
         assert task and (task.file, task.file_request.model) == (expected, "sum")
-        lanes[environment].finish(task, {"tasks": 1, "rows": 1})
+        redis.delete("mg:bell:lane", "mg:bell:lane~old")
+        lanes[environment].finish(task, {"tasks": 2, "rows": 2})
+        assert redis.exists("mg:bell:lane", "mg:bell:lane~old") == redis.exists(lane_bell(environment)) == 1
     redis.delete("mg:bell:lane", "mg:bell:lane~old")
-    assert (lanes[TODAY].take(), lanes[OLD].take()) != (None, None)
+    assert lanes[OLD].take()
+    assert (redis.llen("mg:bell:lane"), redis.llen("mg:bell:lane~old")) == (0, 1), "for its second chunk"
 
 
 def test_without_a_worker_of_its_environment_a_file_is_refused(files: FileJobs, redis: Redis) -> None:
