@@ -30,6 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
+from contract.model.environments import remedy
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.held_objects import parts_in
 
@@ -79,7 +80,7 @@ def test_trees_with_counts_are_found_wherever_they_are(kind: str) -> None:
     said = incompatibility(with_counts(estimator), ["1.3.2"])
     assert said == (
         f"was made with scikit-learn 1.3.2: its classification trees hold counts, which {SKLEARN_VERSION} takes for"
-        f" fractions, and its answers would be wrong; fit it again with scikit-learn {SKLEARN_VERSION}"
+        f" fractions, and its answers would be wrong; {remedy(['1.3.2'], SKLEARN_VERSION)}"
     )
 
 

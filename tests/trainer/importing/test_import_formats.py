@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
+from contract.model.environments import remedy
 from contract.model.manifest import ArtifactFormat
 from scoring.artifacts import unpack
 from tests.trainer.importing.imported import PICKLES, Average, X, mixed, refusal, tried, y
@@ -235,21 +236,40 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_file_of_another_scikit_learn_that_still_predicts_is_taken_with_a_warning(tmp_path: Path) -> None:
-    for version in ("1.2.2", "1.6.1"):
-        draft = tried(tmp_path, PICKLES / f"logistic-{version}.pkl")
-        assert set(draft.golden.predictions) == {0}
-        assert draft.warnings[0].startswith(
-            f"it was made with scikit-learn {version}, and {sklearn.__version__} serves"
-        )
-        assert draft.training_data.source == f"a LogisticRegression made with scikit-learn {version}"
+ANSWERED = """x0,x1,prediction,probability_0,probability_1
+0,0,0,0.9999999999655762,3.4423812684997486e-11
+1,1,0,0.9999999998815786,1.1842141071425512e-10
+"""
+
+
+@pytest.mark.parametrize("version", ["1.2.2", "1.6.1"])
+def test_a_file_of_another_scikit_learn_is_taken_if_it_gives_the_answers_in_its_sample(
+    tmp_path: Path, version: str
+) -> None:
+    file, here = PICKLES / f"logistic-{version}.pkl", sklearn.__version__
+    draft = tried(tmp_path, file, ANSWERED)
+    assert set(draft.golden.predictions) == {0}
+    assert draft.warnings == (
+        f"it was made with scikit-learn {version}, and {here} serves it: it gives the answers in the sample",
+    )
+    assert draft.training_data.source == f"a LogisticRegression made with scikit-learn {version}"
+    start = f"was made with scikit-learn {version}, which {here} here serves only if its answers are the same: "
+    for rows, why in (
+        (None, "no sample has them: it needs columns 'prediction', 'probability_0', 'probability_1'"),
+        ("x0,x1,prediction\n0,0,0\n", "no sample has them: it needs columns 'probability_0', 'probability_1'"),
+        (ANSWERED.replace("1,1,0", "1,1,1"), "row 2 of the sample has prediction '1', and here it is 0"),
+        (ANSWERED.replace("0.99999999996", "0.99999999796"), "row 1 of the sample has probability_0 '0.99999999796"),
+    ):
+        said = refusal(tmp_path, file, rows)
+        assert said.startswith(start + why), said
+        assert said.endswith(remedy([version], here))
 
 
 def test_a_file_of_another_scikit_learn_that_loads_and_does_not_predict_says_both(tmp_path: Path) -> None:
     said = refusal(tmp_path, PICKLES / "imputer-1.6.1.pkl")
     assert said.startswith(f"was made with scikit-learn 1.6.1; scikit-learn {sklearn.__version__} here still loads it")
     assert "does not predict (AttributeError: 'SimpleImputer' object has no attribute" in said
-    assert said.endswith(f"fit it again with scikit-learn {sklearn.__version__}")
+    assert said.endswith(remedy(["1.6.1"], sklearn.__version__))
 
 
 @pytest.mark.parametrize(
@@ -258,7 +278,7 @@ def test_a_file_of_another_scikit_learn_that_loads_and_does_not_predict_says_bot
 def test_a_file_of_another_scikit_learn_that_would_answer_otherwise_says_why(tmp_path: Path, file: str) -> None:
     said = refusal(tmp_path, PICKLES / file)
     assert said.startswith("was made with scikit-learn 1.3.2: its ")
-    assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {sklearn.__version__}")
+    assert said.endswith(f"and its answers would be wrong; {remedy(['1.3.2'], sklearn.__version__)}")
 
 
 def test_a_file_of_another_scikit_learn_that_does_not_load_says_which(tmp_path: Path) -> None:

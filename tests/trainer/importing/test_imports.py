@@ -39,7 +39,7 @@ from tests.trainer.trainers import marked
 from trainer.__main__ import main
 from trainer.forks import forks_or_own
 from trainer.importing import Refused
-from trainer.importing.inbox import imports
+from trainer.importing.inbox import homes, imports
 from trainer.importing.inbox.imports import import_file, import_upload, imported_before, model_name
 from trainer.jobs.commands import HANDLERS, CommandParts
 from trainer.publishing.publish import PublishRefused, verify
@@ -249,7 +249,7 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
         (folder / "file").write_bytes(trap.read_bytes())
         return examine(folder, task, forks)
 
-    monkeypatch.setattr(imports, "examine_in_process", altered)
+    monkeypatch.setattr(homes, "examine_in_process", altered)
     assert refusal(settings, file).startswith("mine.pkl was altered during the import")
     assert not (tmp_path / "trace").exists()
 
@@ -267,7 +267,7 @@ def test_another_sample_than_was_checked_is_not_used(
         (folder / "sample.csv").write_bytes(b"x,y\n1,2\n")
         return examine(folder, task, forks)
 
-    monkeypatch.setattr(imports, "examine_in_process", altered)
+    monkeypatch.setattr(homes, "examine_in_process", altered)
     if rows:
         assert refusal(settings, file, sample=sample).startswith("mine.pkl was altered during the import")
     else:

@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from broker.access.audit_log import AuditEntry, Outcome
+from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.settings import Settings
 from tests.support import PROJECT, until
@@ -44,7 +45,7 @@ class World:
         self.folder.mkdir(parents=True)
         self.said: list[str] = []
         self.promoted: list[tuple[str, int, str]] = []
-        self.requested: list[Sequence[tuple[str, int]]] = []
+        self.requested: list[Sequence[ModelManifest]] = []
         self.broken: str | None = None
         self.inbox = self.another()
 
@@ -309,7 +310,8 @@ def test_files_that_are_dropped_together_are_counted_and_loaded_together(world: 
         world.drop(f"m{number}.pkl")
     world.drop("m1.joblib", JUNK)
     world.import_files()
-    assert world.requested == [[("m0", 1), ("m1", 1), ("m2", 1)]]
+    requested = [[(manifest.name, manifest.version) for manifest in group] for group in world.requested]
+    assert requested == [[("m0", 1), ("m1", 1), ("m2", 1)]]
     assert world.promoted == [(name, 1, "current") for name in ("m0", "m1", "m2")]
     assert sorted(line.partition("m")[0] for line in world.said) == [
         "inbox: 1 of 4: '",
