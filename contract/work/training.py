@@ -10,6 +10,7 @@ from typing import Any
 
 from contract.model.signature import Format, Kind
 from contract.release import known
+from contract.row import Row
 
 KINDS: Mapping[str, tuple[Kind, Format | None]] = {
     **{str(kind): (kind, None) for kind in Kind},
@@ -203,6 +204,10 @@ class TrainingPreview:
         return cls(**{**known(cls, data), "columns": columns, "task": task})
 
 
+DIFFERENCES = "differences"
+"""What a migration accepts: rows that get other answers than before."""
+
+
 class RepositoryAction(StrEnum):
     """What a repository command does."""
 
@@ -215,6 +220,7 @@ class RepositoryAction(StrEnum):
     CHANGE_SETTINGS = "change_settings"
     IMPORT = "import"
     EDIT_SIGNATURE = "edit_signature"
+    MIGRATE = "migrate"
     PREVIEW_TRAINING = "preview_training"
     CHECK_TRAINING = "check_training"
 
@@ -226,7 +232,8 @@ class RepositoryCommand:
     IMPORT publishes the file `upload`, which its sender calls `upload_name`, as a new version. `upload`, `sample` (of
     its rows), `code` (of its classes) and `signature` are names in SPOOL_DIR. `force` moves an alias even to a version
     that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
-    (`contract.model.signature_edits`). RESTORE_MODEL restores what was removed last, or what was removed with
+    (`contract.model.signature_edits`). MIGRATE tries `version` on `rows` in newer environments, or in `environment`
+    alone and publishes it there ('': today's). RESTORE_MODEL restores what was removed last, or what was removed with
     `version`. CHANGE_SETTINGS makes `edits` the settings of the model. `versions`: those of Python and the libraries of
     the sender, if it says so. `nulls`: what they were (`contract.model.signature.Null`) in columns of the sample, by
     their names. `columns`: those that the model takes, in order, each with `name`, `kind` and `nullable`. `before`: the
@@ -256,6 +263,7 @@ class RepositoryCommand:
     no_promote: bool = False
     columns: Sequence[Mapping[str, Any]] | None = None
     environment: str | None = None
+    rows: Sequence[Row] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: a trainer refuses a field that it does not know."""

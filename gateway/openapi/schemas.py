@@ -271,6 +271,36 @@ SCHEMAS: Mapping[str, Schema] = {
         {"model_name": TEXT, "model_version": TEXT, "outputs": array(ref("TensorOut"))}, {"id": TEXT}
     ),
     "Limits": record({}, {name: {"type": "integer"} for name in Limits.__dataclass_fields__}),
+    "Migration": record(
+        {"version": INTEGER, **_STATE},
+        {
+            "rows": {**INTEGER, "description": "How many were tried."},
+            "items": array(
+                record(
+                    {
+                        "environment": nullable({**TEXT, "description": "null: today's."}),
+                        "scikit_learn": nullable(TEXT),
+                        "outcome": {**TEXT, "enum": ["identical", "differs", "does_not_answer"]},
+                        "different": {**INTEGER, "description": "Rows that get other answers."},
+                        "detail": TEXT,
+                    }
+                )
+            ),
+            "promoted": BOOLEAN,
+            "reason": nullable(TEXT),
+            "verdict": TEXT,
+        },
+    ),
+    "MigrationRequest": record(
+        {},
+        {
+            "from": {"type": ["integer", "string"], "description": "A version or an alias, by default current."},
+            "to": {**TEXT, "description": "The environment to publish it in; `today`: today's."},
+            "instances": array(ANYTHING, description="Rows to try it on, by default those that it was verified with."),
+            "accept_differences": BOOLEAN,
+        },
+        additionalProperties=False,
+    ),
     "MlflowError": record({"error_code": TEXT, "message": TEXT}),
     "MlflowInput": record(
         {},

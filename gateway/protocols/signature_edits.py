@@ -13,13 +13,14 @@ from contract.wording import shown
 from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_valid
 
+VERSION = Rule(
+    lambda value: isinstance(value, int | str) and not isinstance(value, bool) and bool(value),
+    "not_a_version",
+    "{field} must be the number or an alias of a version; it is {value}",
+)
 _BODY = Object(
     {
-        "from": Rule(
-            lambda value: isinstance(value, int | str) and not isinstance(value, bool) and bool(value),
-            "not_a_version",
-            "{field} must be the number or an alias of the version to edit; it is {value}",
-        ),
+        "from": VERSION,
         "signature": Rule(
             lambda value: isinstance(value, dict),
             "not_an_object",

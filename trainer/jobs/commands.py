@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
@@ -18,13 +19,15 @@ from broker.records.job_kinds import TRAINING
 from broker.state.mirrors import last_change, wait_for_mirrors
 from broker.state.schedules import Schedules, TooManySchedules
 from contract.errors import Code, ModelgateError
+from contract.model.manifest import ModelManifest
 from contract.model.repository import CURRENT
 from contract.settings import Settings
 from contract.work.jobs import timestamp
-from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
+from contract.work.training import DIFFERENCES, RepositoryAction, RepositoryCommand, TrainingRequest
 from storage.disk import StoreError, code_of
 from trainer import recipes
-from trainer.forks import KeptForks
+from trainer.forks import Forks, KeptForks
+from trainer.importing.edits.migration import Migration
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.judging import Wish, promote_if_passed
@@ -118,15 +121,20 @@ def import_version(parts: CommandParts, command: RepositoryCommand) -> dict[str,
             Code.NOT_PUBLISHED,
             "the trainer does not import uploads, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
         )
+    with parts.forks.lend() as forks:
+        judge = partial(_judged, parts, command, forks=forks)
+        answer: dict[str, Any] = imports.import_upload(parts.settings, command, forks, judge)
+        return answer
+
+
+def _judged(
+    parts: CommandParts, command: RepositoryCommand, manifest: ModelManifest, rows: Path | None, forks: Forks
+) -> dict[str, Any]:
+    """Promote a new version as the command asks, unless the gate refuses it, and return the answer. `rows`: those that
+    came with it."""
     wish = Wish(command.alias or CURRENT, not command.no_promote, command.accept or ())
     promote = partial(promotion.promote, parts.settings, parts.redis)
-    with parts.forks.lend() as forks:
-        manifest, outcome = imports.import_upload(
-            parts.settings,
-            command,
-            forks,
-            lambda manifest, rows: (manifest, promote_if_passed(parts.settings, manifest, rows, wish, promote, forks)),
-        )
+    outcome = promote_if_passed(parts.settings, manifest, rows, wish, promote, forks)
     remark = f"it is published, but not {wish.alias}: {outcome.reason}" if outcome.reason else outcome.remark
     answer = _answer(parts, command, remark)
     return {
@@ -142,6 +150,19 @@ def import_version(parts: CommandParts, command: RepositoryCommand) -> dict[str,
 def edit_signature(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
     manifest = publish_edited(parts.settings, command.model, _version(command), command.edits or {})
     return {**_answer(parts, command), "version": manifest.version, "warnings": list(manifest.warnings)}
+
+
+def migrate(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    manifest = repository_of(parts.settings).read_manifest(command.model, _version(command))
+    with parts.forks.lend() as forks:
+        migration = Migration(parts.settings, manifest, forks, command.rows or ())
+        if command.environment is None:
+            trials = [trial.to_json() for trial in migration.trials(migration.newer())]
+            tried = {"version": manifest.version, "rows": len(migration.tried_rows), "items": trials}
+            return {**_answer(parts, command), **tried}
+        (trial,) = migration.trials([command.environment])
+        published = migration.publish(trial, accept_differences=DIFFERENCES in (command.accept or ()))
+        return _judged(parts, command, published, None, forks)
 
 
 def preview_training(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
@@ -170,6 +191,7 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
     RepositoryAction.CHANGE_SETTINGS: change_settings,
     RepositoryAction.IMPORT: import_version,
     RepositoryAction.EDIT_SIGNATURE: edit_signature,
+    RepositoryAction.MIGRATE: migrate,
     RepositoryAction.PREVIEW_TRAINING: preview_training,
     RepositoryAction.CHECK_TRAINING: check_training,
 }

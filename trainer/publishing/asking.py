@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +13,7 @@ from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.version_files import VersionFiles
 from contract.row import Row
-from scoring.artifacts import checked_bytes, unpack, use_one_thread
+from scoring.artifacts import checked_bytes, library_versions, unpack, use_one_thread
 from scoring.compatibility import incompatibility, record_versions
 from scoring.predict import Prediction, predict
 from scoring.trust import Trust
@@ -27,7 +27,15 @@ class NotAnswered(Exception):
     """The version gives no answers there; the message says why."""
 
 
-def ask(files: VersionFiles, rows: Sequence[Row], trust: Trust, forks: Forks) -> Prediction:
+@dataclass(frozen=True)
+class Answered:
+    """The answers, and the versions of the libraries that gave them."""
+
+    prediction: Prediction
+    libraries: Mapping[str, str]
+
+
+def ask(files: VersionFiles, rows: Sequence[Row], trust: Trust, forks: Forks) -> Answered:
     """Return the answers of the version to rows in the order of its signature, with the libraries of `forks`.
 
     Raises `NotAnswered` and OSError.
@@ -40,9 +48,9 @@ def ask(files: VersionFiles, rows: Sequence[Row], trust: Trust, forks: Forks) ->
     try:
         answer = json.loads(ended.answer)
         if "problem" not in answer:
-            return Prediction(**answer)
+            return Answered(Prediction(**answer["prediction"]), dict(answer["libraries"]))
         why = str(answer["problem"])
-    except (ValueError, TypeError):  # the process was killed, or code of the model wrote the answer
+    except (ValueError, TypeError, KeyError):  # the process was killed, or code of the model wrote the answer
         why = (ended.lines or [f"the process ended with {ended.code}"])[-1][:200]
     raise NotAnswered(why)
 
@@ -50,9 +58,11 @@ def ask(files: VersionFiles, rows: Sequence[Row], trust: Trust, forks: Forks) ->
 def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
     """Write the answers, or the `problem`, as JSON."""
     files, trust = VersionFiles(Path(arguments["folder"])), Trust.from_json(arguments["trust"])
+    written: Mapping[str, Any]
     try:
-        written = asdict(_answers(files, arguments["rows"], trust))
-    except ModelgateError as error:
+        prediction = asdict(_answers(files, arguments["rows"], trust))
+        written = {"prediction": prediction, "libraries": library_versions()}
+    except (ModelgateError, NotAnswered) as error:
         written = {"problem": str(error)}
     except Exception as error:  # an artifact of another release may raise anything
         written = {"problem": f"{type(error).__name__}: {error}"[:500]}

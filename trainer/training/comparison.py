@@ -76,7 +76,8 @@ class PublishedVersions:
         output = manifest.signature.output
         try:
             with Forks() as forks:
-                answer = ask(files, rows, self.trust, forks.of(self.environments, manifest.environment))
+                there = forks.of(self.environments, manifest.environment)
+                answer = ask(files, rows, self.trust, there).prediction
         except (NotAnswered, NoSuchEnvironment) as error:
             raise CannotCompare(f"version {manifest.version} does not answer: {error}") from None
         values: Sequence[Any] = answer.values

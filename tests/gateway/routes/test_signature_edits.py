@@ -59,7 +59,7 @@ def test_a_command_has_only_what_is_set() -> None:
     ("body", "field", "said"),
     [
         ([], None, 'the body must be {"from": 3, "signature": {…}}; it is a list'),
-        ({"signature": WORDS}, "from", "the number or an alias of the version to edit; it is null"),
+        ({"signature": WORDS}, "from", "the number or an alias of a version; it is null"),
         ({"from": True, "signature": WORDS}, "from", "it is true"),
         ({"from": 1}, "signature", "an object with what is to change; it is null"),
         ({"from": 1, "signature": WORDS, "alias": "current"}, "alias", "it has from and signature"),

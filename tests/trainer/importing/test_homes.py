@@ -78,7 +78,7 @@ def test_a_file_lives_in_the_release_that_made_it_and_answers_as_there(settings:
         rows, wanted = json.loads(old.with_name("answers.json").read_text())
         files, trust = Repository(settings.models_dir).files("risk", 1), Trust()
         there = forks.of(Environments(settings.environments_dir), "sklearn-1.2")
-        answer = ask(files, rows, trust, there)
+        answer = ask(files, rows, trust, there).prediction
         with pytest.raises(NotAnswered, match="node array from the pickle"):
             ask(files, rows, trust, forks)
     assert (manifest.environment, manifest.libraries["scikit-learn"]) == ("sklearn-1.2", "1.2.2")

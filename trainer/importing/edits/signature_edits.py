@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -36,12 +36,18 @@ def publish_edited(settings: Settings, model: str, version: int, edits: Mapping[
     The same edit of the same version is published once: then this returns the version that it made. Raises
     `ModelgateError`: `model_not_found`, `not_trusted`, and `not_published` with the cause and a remedy.
     """
-    repository = repository_of(settings)
-    manifest = repository.read_manifest(model, version)
+    manifest = repository_of(settings).read_manifest(model, version)
     edit = SignatureEdit(manifest, edits)
+    return _published(settings, manifest, edit, lambda: _draft(manifest, edit.signature))
+
+
+def _published(
+    settings: Settings, manifest: ModelManifest, edit: SignatureEdit, make_draft: Callable[[], ManifestDraft]
+) -> ModelManifest:
+    repository = repository_of(settings)
     try:
-        draft = _draft(manifest, edit.signature)
-        with repository.locked(f"{model}.signatures"):
+        draft = make_draft()
+        with repository.locked(f"{manifest.name}.signatures"):
             return _published_before(repository, manifest, draft) or _publish(settings, repository, edit, draft)
     except InvalidEdit as invalid:
         raise manifest.error(Code.NOT_PUBLISHED, f"cannot be edited so: {invalid}") from None
@@ -50,10 +56,21 @@ def publish_edited(settings: Settings, model: str, version: int, edits: Mapping[
     except Refused as refused:
         raise manifest.error(Code.NOT_PUBLISHED, str(refused)) from None
     except PublishRefused as refused:
-        raise ModelgateError(Code.NOT_PUBLISHED, str(refused), model=model) from None
+        raise ModelgateError(Code.NOT_PUBLISHED, str(refused), model=manifest.name) from None
     except OSError as error:
         what = f"is not published again: {error.strerror or error}"
         raise manifest.error(code_of(error), what) from error
+
+
+def publish_again(
+    settings: Settings, manifest: ModelManifest, environment: str, libraries: Mapping[str, str]
+) -> ModelManifest:
+    """Publish a version again in another environment, which has these libraries, and return the new manifest. No alias
+    moves. Raises `ModelgateError` as `publish_edited` does."""
+    notes = [manifest.notes, f"version {manifest.version} of the environment {manifest.environment or 'of today'}"]
+    draft = dataclasses.replace(manifest.draft(), environment=environment, notes="\n".join(filter(None, notes)))
+    edit = SignatureEdit(dataclasses.replace(manifest, libraries=libraries, environment=environment), {})
+    return _published(settings, manifest, edit, lambda: draft)
 
 
 def _draft(manifest: ModelManifest, signature: Signature) -> ManifestDraft:
@@ -78,7 +95,7 @@ def _published_before(repository: Repository, source: ModelManifest, draft: Mani
 
 
 def _identity(draft: ManifestDraft) -> tuple[object, ...]:
-    return draft.recipe, draft.signature, draft.notes
+    return draft.recipe, draft.signature, draft.environment, draft.notes
 
 
 def _publish(

@@ -51,7 +51,7 @@ _SERVER = (
 )
 _MODELS = (
     *(models.models, models.model, models.versions),
-    *(publishing.publish, publishing.promote, publishing.rollback, publishing.export),
+    *(publishing.publish, publishing.promote, publishing.rollback, publishing.migrate, publishing.export),
     *(publishing.remove, publishing.restore),
     *(trainings.train, models.report),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import warnings
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 from modelgate import mlflow_models
 from modelgate.command.backup import Folder, save_or_restore
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.models import Name, split
 from modelgate.command.session import Session, segment
-from modelgate.command.terminal import count, moment
+from modelgate.command.terminal import count, moment, table
 from modelgate.command.verbs import flag, option
 from modelgate.errors import Forbidden, ModelgateWarning, NotFound
 from modelgate.text import visible
@@ -109,6 +111,48 @@ def export(
     """
     exported = session.client.export(reference, folder)
     session.show({"folder": str(exported)}, lambda: [f"{reference} is exported to {exported}"])
+
+
+def migrate(
+    session: Session,
+    reference: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A version: loan@3 or loan@canary; loan is the current one.")
+    ],
+    to: Annotated[
+        str | None, option("Publish it in this environment, and make it current; today: today's.", metavar="NAME")
+    ] = None,
+    rows: Annotated[
+        Path | None, option("Rows to try it on; by default those that it was verified with.", metavar="JSON")
+    ] = None,
+    accept_differences: Annotated[
+        bool, flag("Publish it although some of these rows get other answers.", "--accept-differences")
+    ] = False,
+) -> None:
+    """Try a version in the environments of newer releases of scikit-learn, or publish it in one of them."""
+    name, version = split(reference)
+    body: dict[str, Any] = {"from": int(version) if version.isdigit() else version} if version else {}
+    body |= {"to": to} if to else {}
+    body |= {"instances": json.loads(rows.read_text())} if rows else {}
+    body |= {"accept_differences": True} if accept_differences else {}
+    answer = session.client.request("POST", f"/v1/models/{segment(name)}/migrate", json=body)
+    session.notes(answer["warnings"])
+    if to is None:
+        session.show(answer, lambda: _trials(answer))
+        return
+    how = "and current" if answer["promoted"] else "but not current"
+    session.show(answer, lambda: [f"{name}@{answer['version']} is published in {to} {how}"])
+    if not answer["promoted"]:
+        raise typer.Exit(ExitCode.NOT_PROMOTED)
+
+
+def _trials(answer: Mapping[str, Any]) -> list[RenderableType]:
+    made = f"{answer['name']}@{answer['version']}"
+    if not answer["items"]:
+        return [f"{made} lives in the newest environment that is here"]
+    rows = [(item["environment"] or "today", item["scikit_learn"] or "", item["detail"]) for item in answer["items"]]
+    lines: list[RenderableType] = [table(("ENVIRONMENT", "SCIKIT-LEARN", made), rows)]
+    good = [name for (name, *_), item in zip(rows, answer["items"], strict=True) if item["outcome"] == "identical"]
+    return [*lines, f"publish it there: modelgate migrate {made} --to {good[-1]}"] if good else lines
 
 
 def promote(
