@@ -13,6 +13,7 @@ from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
 from contract.work.training import ACCEPTABLE, KINDS, ColumnUse, Task
 from gateway.http.operations import MOMENT, TEXT, Schema
+from gateway.openapi.environment_schemas import ALIASES, ENVIRONMENT, MIGRATIONS, STATE
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
 from gateway.openapi.schema_parts import (
     ANYTHING,
@@ -96,10 +97,6 @@ _METHOD = record(
     {"name": TEXT, "answer": {**TEXT, "enum": list(AnswerForm)}, "names": nullable(array(TEXT))},
     {"returned": nullable(_RETURNED)},
 )
-_ENVIRONMENT = nullable(
-    record({"name": TEXT, "scikit_learn": nullable(TEXT), "unsupported_since": nullable(TEXT)}),
-)
-"""Where a version lives, if that is not today's environment."""
 _VERSION = {
     "name": TEXT,
     "version": INTEGER,
@@ -109,13 +106,11 @@ _VERSION = {
     "metrics": OBJECT,
     "example": {**OBJECT, "description": "A body that works when posted."},
     "warnings": array(TEXT),
-    "environment": _ENVIRONMENT,
+    "environment": ENVIRONMENT,
 }
 _VERSION_ITEM = record(
-    {"version": INTEGER}, {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT, "environment": _ENVIRONMENT}
+    {"version": INTEGER}, {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT, "environment": ENVIRONMENT}
 )
-_ALIASES = map_of(INTEGER)
-_STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": _ALIASES, "warnings": array(TEXT)}
 _RUN = {"job": TEXT, **{name: JOB_MEMBERS[name] for name in ("status", "started_at", "completed_at", "error")}}
 _NEXT_AND_LAST = {"next_run": nullable(MOMENT), "last_run": nullable(record(_RUN))}
 _TRAINING: Mapping[str, Schema] = {
@@ -271,36 +266,6 @@ SCHEMAS: Mapping[str, Schema] = {
         {"model_name": TEXT, "model_version": TEXT, "outputs": array(ref("TensorOut"))}, {"id": TEXT}
     ),
     "Limits": record({}, {name: {"type": "integer"} for name in Limits.__dataclass_fields__}),
-    "Migration": record(
-        {"version": INTEGER, **_STATE},
-        {
-            "rows": {**INTEGER, "description": "How many were tried."},
-            "items": array(
-                record(
-                    {
-                        "environment": nullable({**TEXT, "description": "null: today's."}),
-                        "scikit_learn": nullable(TEXT),
-                        "outcome": {**TEXT, "enum": ["identical", "differs", "does_not_answer"]},
-                        "different": {**INTEGER, "description": "Rows that get other answers."},
-                        "detail": TEXT,
-                    }
-                )
-            ),
-            "promoted": BOOLEAN,
-            "reason": nullable(TEXT),
-            "verdict": TEXT,
-        },
-    ),
-    "MigrationRequest": record(
-        {},
-        {
-            "from": {"type": ["integer", "string"], "description": "A version or an alias, by default current."},
-            "to": {**TEXT, "description": "The environment to publish it in; `today`: today's."},
-            "instances": array(ANYTHING, description="Rows to try it on, by default those that it was verified with."),
-            "accept_differences": BOOLEAN,
-        },
-        additionalProperties=False,
-    ),
     "MlflowError": record({"error_code": TEXT, "message": TEXT}),
     "MlflowInput": record(
         {},
@@ -313,18 +278,16 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         description="Exactly one of the four shapes of rows. `params.predict_method` names another method.",
     ),
-    "Model": record(
-        {**_VERSION, "aliases": _ALIASES, "versions": array(INTEGER), "settings": OBJECT, "ready": BOOLEAN}
-    ),
+    "Model": record({**_VERSION, "aliases": ALIASES, "versions": array(INTEGER), "settings": OBJECT, "ready": BOOLEAN}),
     "ModelList": record(
         {
             "items": array(
-                record({"name": TEXT, "aliases": _ALIASES, "version": INTEGER}, {"environment": _ENVIRONMENT})
+                record({"name": TEXT, "aliases": ALIASES, "version": INTEGER}, {"environment": ENVIRONMENT})
             ),
             "models": array(TEXT),
         }
     ),
-    "ModelState": record(_STATE, {"restorable_until": MOMENT}),
+    "ModelState": record(STATE, {"restorable_until": MOMENT}),
     "ModelUpload": record(
         {"file": _FILE},
         {
@@ -338,7 +301,7 @@ SCHEMAS: Mapping[str, Schema] = {
         {"cron": {**TEXT, "examples": ["0 3 * * 1"]}}, {"request": ref("TrainingRequest")}, additionalProperties=False
     ),
     "NewVersion": record(
-        {"version": INTEGER, **_STATE}, {"promoted": BOOLEAN, "reason": nullable(TEXT), "verdict": TEXT}
+        {"version": INTEGER, **STATE}, {"promoted": BOOLEAN, "reason": nullable(TEXT), "verdict": TEXT}
     ),
     "Nothing": {**TEXT, "description": "A line end."},
     "Predictions": record(
@@ -355,6 +318,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
     "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
     **LAKE_SCHEDULES,
+    **MIGRATIONS,
     "Schedule": record({"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST}, OWNER),
     "ScheduleList": record({"items": array(ref("Schedule"))}),
     "Signature": record(

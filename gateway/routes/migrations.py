@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response, request
 
 from contract.json_objects import BOOLEAN, ListOf, Object, Rule, as_sent
@@ -59,7 +61,7 @@ def blueprint(repository: Repository, rows: BodyLimit, run_command: RunCommand) 
     def migrate(name: str) -> Response:
         check_model(repository, name)
         text: bytes = request.environ["wsgi.input"].read()
-        body = native.json_value(text) if text else {}
+        body: Any = native.json_value(text) if text else {}
         wanted = read_valid(body, _BODY, ProblemCode.INVALID_BODY)
         _, version = resolve(repository, f"{name}@{wanted.get('from', CURRENT)}")
         instances = None

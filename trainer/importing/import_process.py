@@ -35,7 +35,9 @@ class SignatureEdit:
 
     @property
     def signature(self) -> Signature:
-        """The edited signature. Raises `InvalidEdit`."""
+        """The edited signature, or that of the version if there are no edits. Raises `InvalidEdit`."""
+        if not self.edits:
+            return self.manifest.signature
         return edit_signature(self.manifest.signature, self.manifest.artifact.input_format, self.edits)
 
     def to_json(self) -> dict[str, Any]:

@@ -23,6 +23,10 @@ TIMEOUT = 120
 """Most seconds for loading a version and asking it."""
 
 
+_MOST_SHOWN = 200
+"""Most characters of an error that a message quotes."""
+
+
 class NotAnswered(Exception):
     """The version gives no answers there; the message says why."""
 
@@ -51,7 +55,7 @@ def ask(files: VersionFiles, rows: Sequence[Row], trust: Trust, forks: Forks) ->
             return Answered(Prediction(**answer["prediction"]), dict(answer["libraries"]))
         why = str(answer["problem"])
     except (ValueError, TypeError, KeyError):  # the process was killed, or code of the model wrote the answer
-        why = (ended.lines or [f"the process ended with {ended.code}"])[-1][:200]
+        why = (ended.lines or [f"the process ended with {ended.code}"])[-1][:_MOST_SHOWN]
     raise NotAnswered(why)
 
 
@@ -65,7 +69,7 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
     except (ModelgateError, NotAnswered) as error:
         written = {"problem": str(error)}
     except Exception as error:  # an artifact of another release may raise anything
-        written = {"problem": f"{type(error).__name__}: {error}"[:500]}
+        written = {"problem": " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_SHOWN]}
     answer.write(f"{json.dumps(written)}\n")
 
 
