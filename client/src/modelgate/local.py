@@ -113,6 +113,7 @@ def running_server(host: str = "127.0.0.1", port: int | None = None) -> Iterator
     }
     with ExitStack() as at_the_end:
         folder = Path(at_the_end.enter_context(_removed_folder()))
+        _use_environments(folder)
         server = LocalServer(url_of(host, port), api_key, _started(environment(folder, settings)))
         at_the_end.callback(server.stop)
         _wait_until_it_answers(server)
@@ -126,6 +127,14 @@ def _removed_folder() -> Iterator[str]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _use_environments(folder: Path) -> None:
+    """Let the server in `folder` serve old releases with the environments that this user has made."""
+    made = default_home() / STATE / "environments"
+    if made.is_dir():
+        (folder / STATE).mkdir(mode=0o700)
+        (folder / STATE / "environments").symlink_to(made)
 
 
 def _started(variables: Mapping[str, str]) -> subprocess.Popen[bytes]:

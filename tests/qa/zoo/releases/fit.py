@@ -400,6 +400,7 @@ def _save(
                 "columns": list(X.columns) if hasattr(X, "columns") else None,
                 "rows": new.to_numpy().tolist() if hasattr(new, "to_numpy") else new.tolist(),
                 "predictions": estimator.predict(new).tolist(),
+                "classes": np.asarray(getattr(estimator, "classes_", [])).tolist() if y.ndim == 1 else [],
                 "probabilities": _of_each_row(estimator, "predict_proba", new),
                 "scores": _of_each_row(estimator, "decision_function", new),
             }

@@ -8,6 +8,7 @@ only answers that are equal to the last bit are the same, and no remark may spea
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import multiprocessing
 import operator
@@ -48,8 +49,9 @@ def main(folder: Path, exactly: bool) -> None:
 def _verdict(file: Path, exactly: bool) -> str:
     expected, code = json.loads(file.with_suffix(".json").read_text()), file.with_suffix(".py")
     warnings.simplefilter("ignore")
+    sample = None if exactly else _sample(file, expected)
     try:
-        examined = examine("m", file, None, code=code if code.exists() else None)
+        examined = examine("m", file, sample, code=code if code.exists() else None)
     except Refused as refused:
         return str(refused)
     draft = examined.draft
@@ -64,6 +66,27 @@ def _verdict(file: Path, exactly: bool) -> str:
     except ModelgateError as error:
         return f"{DIFFERS}: {error}"
     return next((f"{DIFFERS}: {how}" for how in _differences(expected, answer, exactly)), SAME)
+
+
+def _sample(file: Path, expected: Mapping[str, Any]) -> Path:
+    """Write the rows with the answers of the release that has saved the file: today's has to give them, too."""
+    names = list(expected["columns"] or (f"x{column}" for column in range(len(expected["rows"][0]))))
+    table = [[*row, answer] for row, answer in zip(expected["rows"], expected["predictions"], strict=True)]
+    names.append("prediction")
+    if expected["probabilities"] is not None:
+        names += [f"probability_{label}" for label in expected["classes"]]
+        table = [[*row, *answers] for row, answers in zip(table, expected["probabilities"], strict=True)]
+    if (
+        expected["scores"] is not None
+        and expected["probabilities"] is None
+        and not isinstance(expected["scores"][0], list)
+    ):
+        names.append("score")
+        table = [[*row, score] for row, score in zip(table, expected["scores"], strict=True)]
+    sample = file.with_suffix(".csv")
+    with sample.open("w", newline="") as written:
+        csv.writer(written).writerows([names, *table])
+    return sample
 
 
 def _differences(expected: Mapping[str, Any], answer: Prediction, exactly: bool) -> Iterator[str]:
