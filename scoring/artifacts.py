@@ -17,6 +17,7 @@ import cloudpickle
 from contract.errors import Code
 from contract.model.manifest import ArtifactFormat, ModelManifest
 from contract.model.version_files import VersionFiles
+from runtime.environments import environment_here
 from scoring import skops_files
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.held_objects import parts_in
@@ -68,12 +69,23 @@ def _version(name: str) -> str | None:  # metadata.version reads a file each tim
 
 
 def check_versions(manifest: ModelManifest) -> None:
-    """Raise `ModelgateError` (`version_mismatch`) if the artifact may not load here, or not as it was.
+    """Raise `ModelgateError` (`version_mismatch`) if the artifact may not load here, or not as it was: it lives in
+    another environment, or was made with other libraries.
 
     A cloudpickle holds byte code, which another minor version of Python may not run; scikit-learn and numpy promise
     nothing across major versions.
     """
     here = library_versions()
+    if manifest.environment != environment_here():
+        home, release = manifest.environment or "of today", here["scikit-learn"]
+        raise manifest.error(
+            Code.VERSION_MISMATCH,
+            f"lives in the environment {home!r}, and this process is of another, with scikit-learn {release}; ask a"
+            " server that has it",
+            library="scikit-learn",
+            made_with=str(manifest.libraries.get("scikit-learn", "")),
+            here=release,
+        )
     for name, digits in (("python", 2), ("scikit-learn", 1), ("numpy", 1)):
         if name == "python" and manifest.artifact.format is not ArtifactFormat.CLOUDPICKLE:
             continue

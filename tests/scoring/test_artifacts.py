@@ -108,6 +108,12 @@ def test_another_major_version_is_refused(manifest: ModelManifest, folder: Path,
     assert f"was made with {library} 0.19.1, and this process has {library_versions()[library]}; train it again" in said
 
 
+def test_a_version_of_another_environment_is_refused(manifest: ModelManifest, folder: Path) -> None:
+    code, said = refusal(dataclasses.replace(manifest, environment="sklearn-1.2"), folder)
+    assert code == Code.VERSION_MISMATCH
+    assert "lives in the environment 'sklearn-1.2', and this process is of another, with scikit-learn" in said
+
+
 def test_a_manifest_without_the_version_of_a_library_is_refused(manifest: ModelManifest, folder: Path) -> None:
     code, said = refusal(dataclasses.replace(manifest, libraries={}), folder)
     assert code == Code.VERSION_MISMATCH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -222,6 +223,14 @@ def published(root: Path, unverified: None) -> Path:
 
 
 def test_a_published_model_is_not_missing(published: Path) -> None:
+    assert missing_models(RepositoryWriter(published), ["blobs"], UNSIGNED) == {}
+
+
+def test_a_model_of_another_environment_is_not_missing(published: Path) -> None:
+    file = published / "blobs/versions/1/manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest |= {"environment": "sklearn-1.2", "libraries": {**manifest["libraries"], "numpy": "1.26.4"}}
+    file.write_text(json.dumps(manifest))
     assert missing_models(RepositoryWriter(published), ["blobs"], UNSIGNED) == {}
 
 
