@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -68,24 +69,22 @@ def _verdict(file: Path, exactly: bool) -> str:
     return next((f"{DIFFERS}: {how}" for how in _differences(expected, answer, exactly)), SAME)
 
 
-def _sample(file: Path, expected: Mapping[str, Any]) -> Path:
-    """Write the rows with the answers of the release that has saved the file: today's has to give them, too."""
-    names = list(expected["columns"] or (f"x{column}" for column in range(len(expected["rows"][0]))))
-    table = [[*row, answer] for row, answer in zip(expected["rows"], expected["predictions"], strict=True)]
-    names.append("prediction")
-    if expected["probabilities"] is not None:
-        names += [f"probability_{label}" for label in expected["classes"]]
-        table = [[*row, *answers] for row, answers in zip(table, expected["probabilities"], strict=True)]
-    if (
-        expected["scores"] is not None
-        and expected["probabilities"] is None
-        and not isinstance(expected["scores"][0], list)
-    ):
+def _sample(file: Path, expected: Mapping[str, Any]) -> Path | None:
+    """Write the rows with the answers of the release that has saved the file, which today's has to give, too. None for
+    models of several outputs."""
+    names = [*(expected["columns"] or (f"x{column}" for column in range(len(expected["rows"][0])))), "prediction"]
+    if isinstance(expected["predictions"][0], list):
+        return None
+    parts = [expected["rows"], [[answer] for answer in expected["predictions"]]]
+    if (probabilities := expected["probabilities"]) is not None:
+        names += [f"probability_{label}" for label in expected["classes"] or range(len(probabilities[0]))]
+        parts.append(probabilities)
+    elif (scores := expected["scores"]) is not None and not isinstance(scores[0], list):
         names.append("score")
-        table = [[*row, score] for row, score in zip(table, expected["scores"], strict=True)]
+        parts.append([[score] for score in scores])
     sample = file.with_suffix(".csv")
     with sample.open("w", newline="") as written:
-        csv.writer(written).writerows([names, *table])
+        csv.writer(written).writerows([names, *(list(chain(*row)) for row in zip(*parts, strict=True))])
     return sample
 
 
