@@ -41,8 +41,8 @@ def no_worker(environment: str) -> str:
 def how_to_make(environment: str) -> str:
     """Return what to do where an environment is missing."""
     return (
-        f"make it with `modelgate environment make {environment}` (in containers: `docker compose --profile"
-        f" {environment} up -d --build`)"
+        f"make it with `modelgate environment make {environment}` (in containers: add {environment} to COMPOSE_PROFILES"
+        " in .env, and run `docker compose up -d --build`)"
     )
 
 
