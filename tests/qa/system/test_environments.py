@@ -23,14 +23,15 @@ from sklearn.ensemble import GradientBoostingClassifier
 X, y = make_classification(200, 2, n_informative=2, n_redundant=0, random_state=0)
 model = GradientBoostingClassifier(n_estimators=10, random_state=0).fit(X, y)
 pickled = base64.b64encode(pickle.dumps(model)).decode()
-print(json.dumps({{"release": sklearn.__version__, "pickle": pickled, "answer": model.predict_proba([{ROW}])[0].tolist()}}))
+answer = model.predict_proba([{ROW}])[0].tolist()
+print(json.dumps({{"release": sklearn.__version__, "pickle": pickled, "answer": answer}}))
 """
 
 _STOP_SCORERS = """
 import os, signal
 from pathlib import Path
 for file in Path("/proc").glob("[0-9]*/cmdline"):
-    if b"worker.template" in file.read_bytes():
+    if file.read_bytes().split(bytes(1))[2:3] == [b"worker.template"]:
         os.kill(int(file.parent.name), signal.SIGSTOP)
 """
 
@@ -39,8 +40,9 @@ from pathlib import Path
 from runtime.environments import Environments
 from trainer.importing import Refused
 from trainer.importing.inbox.homes import Homes
+homes = Homes(Environments(Path("/state/environments")), auto=True)
 try:
-    Homes(Environments(Path("/state/environments")), auto=True).examine(None, None, None, {"scikit-learn": "1.5.0"}, None)
+    homes.examine(None, None, None, {"scikit-learn": "1.5.0"}, None)
 except Refused as refused:
     print(refused)
 """
