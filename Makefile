@@ -99,8 +99,8 @@ docs: $(VENV)/dev.stamp .venv-docs/docs.stamp $(PICTURES)  ## build the document
 wheels: docs  ## build the wheels and sdists of modelgate, its server, client and kernels into dist/
 	@for folder in client kernels . bundle; do $(BIN)/python -m build --no-isolation --outdir dist $$folder || exit; done
 
-images:  ## build the images of this version, and dist/compose.release.yml: make images [EXTRA_PACKAGES=lightgbm] [MODELGATE_IMAGES=registry/team] [ONLY="gateway worker"]
-	@$(PYTHON) -m deploy.images $(ONLY)
+images:  ## build the images of this version, and dist/compose.release.yml: make images [EXTRA_PACKAGES=lightgbm] [ENVIRONMENTS=sklearn-1.2] [MODELGATE_IMAGES=registry/team] [ONLY="gateway worker"]
+	@ENVIRONMENTS=$(call quoted,$(ENVIRONMENTS)) $(PYTHON) -m deploy.images $(ONLY)
 
 images-test: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## build the images of two releases and change between them under load, and run pods with mirrors; needs a Docker engine
 	@$(BIN)/python -m pytest tests/qa/images -rs

@@ -21,6 +21,7 @@ from typing import Any
 from contract.release import VERSION
 
 PROJECT = Path(__file__).resolve().parents[1]
+LOCKS = PROJECT / "requirements" / "environments"
 SERVICES = ("gateway", "worker", "trainer", "events", "mirror")
 _CONFIGURED: Mapping[str, Mapping[str, str]] = {
     "haproxy": {"gateway/haproxy": "/usr/local/etc/haproxy"},
@@ -50,40 +51,62 @@ def bake_file(version: str = VERSION, *, published: bool) -> dict[str, Any]:
     only a registry can hold.
 
     `MODELGATE_IMAGES` is where they lie, such as registry.example.org/team/modelgate; `EXTRA_PACKAGES` is what models
-    need besides. Format: https://docs.docker.com/build/bake/reference.
+    need besides; `ENVIRONMENTS` are names of environments, each of which has a worker. Format:
+    https://docs.docker.com/build/bake/reference.
     """
     extra = os.environ.get("EXTRA_PACKAGES", "")
+    environments = _environments()
     revision = _output("git", "rev-parse", "HEAD")
     targets: dict[str, dict[str, Any]] = {
-        service: {
+        _target(image): {
             "dockerfile": f"{service}/Dockerfile",
-            "args": {"OPENTELEMETRY": "1", "EXTRA_PACKAGES": extra},
+            "args": {"OPENTELEMETRY": "1", "EXTRA_PACKAGES": extra} | arguments,
             "labels": {
-                "org.opencontainers.image.title": f"Modelgate {service}",
+                "org.opencontainers.image.title": f"Modelgate {image}",
                 "org.opencontainers.image.version": version,
                 "org.opencontainers.image.revision": revision,
             },
         }
-        for service in SERVICES
+        for image, service, arguments in (
+            *((service, service, {}) for service in SERVICES),
+            *((f"worker-{name}", "worker", {"ENVIRONMENT": name}) for name in environments),
+        )
     }
+    if environments:
+        targets["trainer"]["args"]["ENVIRONMENTS"] = " ".join(environments)
     redis = os.environ.get("REDIS_IMAGE") or "redis:8"
     targets["redis"] = {"dockerfile": f"{_REDIS}/Dockerfile", "args": {"REDIS_IMAGE": redis}}
     for name, files in _CONFIGURED.items():
         lines = [f"FROM {_BASES[name]}", *(f"COPY {source} {target}" for source, target in files.items())]
         targets[name] = {"dockerfile-inline": "\n".join(lines)}
     for name, image in images(os.environ.get("MODELGATE_IMAGES") or "modelgate", version).items():
-        targets[name] |= {"context": ".", "tags": [image]}
+        targets[_target(name)] |= {"context": ".", "tags": [image]}
         if published:
-            targets[name] |= {"platforms": ["linux/amd64", "linux/arm64"], "attest": _ATTESTED}
+            targets[_target(name)] |= {"platforms": ["linux/amd64", "linux/arm64"], "attest": _ATTESTED}
     return {"group": {"default": {"targets": list(targets)}}, "target": targets}
+
+
+def _environments() -> list[str]:
+    """Return the environments of ENVIRONMENTS, which blanks or commas separate. Raises SystemExit."""
+    names = os.environ.get("ENVIRONMENTS", "").replace(",", " ").split()
+    for name in names:
+        if not (LOCKS / f"{name}.txt").is_file():
+            raise SystemExit(f"ENVIRONMENTS: {name!r} is no environment, because it has no file {name}.txt in {LOCKS}")
+    return names
+
+
+def _target(image: str) -> str:
+    """Return the name of its target, in which bake allows no dots."""
+    return image.replace(".", "-")
 
 
 _ATTESTED = ["type=provenance,mode=max", "type=sbom"]
 
 
 def images(prefix: str, version: str) -> dict[str, str]:
-    """Return the image of each target, with its tag."""
-    tags = dict.fromkeys(SERVICES, version) | {"redis": _digest([_REDIS])}
+    """Return the image of each service, with its tag."""
+    services = (*SERVICES, *(f"worker-{name}" for name in _environments()))
+    tags = dict.fromkeys(services, version) | {"redis": _digest([_REDIS])}
     tags |= {name: _digest([*files]) for name, files in _CONFIGURED.items()}
     return {name: f"{prefix}/{name}:{tag}" for name, tag in tags.items()}
 
@@ -105,8 +128,19 @@ def _merged(part: str, of_images: Mapping[str, str]) -> str:
     chosen = [argument for file in files for argument in ("--file", file)]
     merged = ["config", "--no-interpolate", "--no-path-resolution", "--no-normalize"]
     text = _output("docker", "compose", *chosen, "--profile", "monitoring", *merged)
-    used, _, _ = text.partition("\nx-")
+    used, _, _ = _of_environments(text).partition("\nx-")
     return _MODELS.sub(_models, re.sub("@(.+?)@", lambda name: of_images[name[1]], used))
+
+
+def _of_environments(text: str) -> str:
+    """Replace the workers of environments by those of `ENVIRONMENTS`, each as the worker is."""
+    (worker,) = re.findall(r"^  worker:\n((?:    .*\n)+)", text, re.MULTILINE)
+    once = re.sub("scale: .*", "scale: 1", worker)
+    workers = [
+        f"  worker-{name}:\n    profiles: [{name}]\n{once.replace('@worker@', f'@worker-{name}@')}"
+        for name in _environments()
+    ]
+    return re.sub(r"(?:^  worker-.+:\n(?:    .*\n)+)+", "".join(workers), text, flags=re.MULTILINE)
 
 
 # Only the short form takes the name of a volume or a folder. `config` reads it only where its variables are replaced.

@@ -40,9 +40,11 @@ def no_worker(environment: str) -> str:
 
 def how_to_make(environment: str) -> str:
     """Return what to do where an environment is missing."""
+    if environment not in SUPPORT_ENDED:
+        return f"make it with `modelgate environment make {environment} --requirements FILE`"
     return (
-        f"make it with `modelgate environment make {environment}` (in containers: `docker compose --profile"
-        f" {environment} up -d --build`)"
+        f"make it with `modelgate environment make {environment}` (in containers: add {environment} to COMPOSE_PROFILES"
+        " in .env, and run `docker compose up -d --build`)"
     )
 
 

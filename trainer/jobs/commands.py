@@ -27,7 +27,7 @@ from contract.work.training import DIFFERENCES, RepositoryAction, RepositoryComm
 from storage.disk import StoreError, code_of
 from trainer import recipes
 from trainer.forks import Forks, KeptForks
-from trainer.importing.edits.migration import Migration
+from trainer.importing.edits.migration import Migration, Outcome
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.judging import Wish, promote_if_passed
@@ -159,7 +159,9 @@ def migrate(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
         if command.environment is None:
             trials = [trial.to_json() for trial in migration.trials(migration.newer())]
             tried = {"version": manifest.version, "rows": len(migration.tried_rows), "items": trials}
-            return {**_answer(parts, command), **tried}
+            stays = trials and not any(trial["outcome"] is Outcome.IDENTICAL for trial in trials)
+            remark = f"no newer environment here gives the same answers; {migration.other_way}" if stays else None
+            return {**_answer(parts, command, remark), **tried}
         (trial,) = migration.trials([command.environment])
         published = migration.publish(trial, accept_differences=DIFFERENCES in (command.accept or ()))
         return _judged(parts, command, published, None, forks)

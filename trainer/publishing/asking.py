@@ -23,7 +23,7 @@ TIMEOUT = 120
 """Most seconds for loading a version and asking it."""
 
 
-_MOST_SHOWN = 200
+_MOST_SHOWN = 120
 """Most characters of an error that a message quotes."""
 
 

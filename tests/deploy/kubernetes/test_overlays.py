@@ -79,6 +79,16 @@ def test_the_overlay_of_the_how_to_has_no_problem(tmp_path: Path, secret: Object
     assert {name for name in BY_HAND if name not in page} == set(), "the page says how to make these secrets"
 
 
+def test_the_overlay_with_an_environment_has_no_problem(tmp_path: Path, secret: Object) -> None:
+    page = (PROJECT / "docs" / "how-to" / "serve-an-old-release.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(namespace: .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    cluster = Cluster([*users_overlay(tmp_path, text), secret])
+    assert problems(cluster) == []
+    images_of = {container.workload["metadata"]["name"]: container.spec["image"] for container in cluster.containers()}
+    assert images_of["worker"] == f"modelgate/worker:{VERSION}"
+    assert images_of["worker-sklearn-1-2"] == f"modelgate/worker-sklearn-1.2:{VERSION}"
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_all_pods_run_the_images_of_this_release(cluster: Callable[[str], Cluster], overlay: str) -> None:
     built = {"mirror": f"modelgate/mirror:{VERSION}"} | images("modelgate", VERSION)

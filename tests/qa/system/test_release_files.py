@@ -69,6 +69,33 @@ def test_buildx_takes_the_targets_of_a_release() -> None:
         assert name not in SERVICES or target["tags"] == [f"modelgate/{name}:{VERSION}"]
 
 
+def test_a_release_with_environments_has_a_worker_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENTS", "sklearn-1.2,sklearn-1.5")
+    targets = bake_file(published=False)["target"]
+    assert targets["trainer"]["args"]["ENVIRONMENTS"] == "sklearn-1.2 sklearn-1.5"
+    assert targets["worker-sklearn-1-2"]["args"]["ENVIRONMENT"] == "sklearn-1.2"
+    image = f"modelgate/worker-sklearn-1.2:{VERSION}"
+    assert targets["worker-sklearn-1-2"]["tags"] == [image]
+    file = tmp_path / "compose.release.yml"
+    file.write_text(compose_files()[file.name])
+    command = ["docker", "compose", "--env-file", "/dev/null", "--file", file, "config", "--format", "json"]
+    environment = {"PATH": os.environ["PATH"], "COMPOSE_PROFILES": "sklearn-1.2,sklearn-1.5,sklearn-1.6"}
+    read = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    services = json.loads(read.stdout)["services"]
+    assert {name for name in services if name.startswith("worker")} == {
+        "worker",
+        "worker-sklearn-1.2",
+        "worker-sklearn-1.5",
+    }
+    assert services["worker-sklearn-1.2"] == services["worker"] | {"profiles": ["sklearn-1.2"], "image": image}
+
+
+def test_images_of_an_unknown_environment_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENTS", "auto")
+    with pytest.raises(SystemExit, match="'auto' is no environment"):
+        bake_file(published=False)
+
+
 def test_an_upgrade_says_where_the_file_of_docker_compose_has_to_be(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "modelgate.command", "upgrade", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

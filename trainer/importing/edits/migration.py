@@ -78,10 +78,12 @@ class Migration:
         """Publish the version again where it was tried. Raises `ModelgateError` (`not_published`)."""
         accepted = trial.outcome is Outcome.DIFFERS and accept_differences
         if trial.outcome is not Outcome.IDENTICAL and not accepted:
-            raise self.manifest.error(Code.NOT_PUBLISHED, f"cannot live there: it {trial.detail}; {self._other_way()}")
+            raise self.manifest.error(Code.NOT_PUBLISHED, f"cannot live there: it {trial.detail}; {self.other_way}")
         return publish_again(self.settings, self.manifest, trial.environment, trial.libraries)
 
-    def _other_way(self) -> str:
+    @property
+    def other_way(self) -> str:
+        """What to do where no newer environment gives the same answers."""
         if self.manifest.recipe == RECIPE:
             return "fit it again where it was made, and publish it"
         return f"train it again: modelgate train {self.manifest.name}"

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +26,8 @@ log = logging.getLogger("trainer")
 
 _MAKE_TIMEOUT = 300
 """Most seconds for making an environment."""
+
+_MAKER = "modelgate_server"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,11 @@ class Homes:
 
     def _made(self, name: str) -> Environment | None:
         """Make an environment, log the steps, and return it. Raises `Refused`."""
-        command = [sys.executable, "-m", "modelgate_server", "launcher.environments", "make", name, "--plain"]
+        if find_spec(_MAKER) is None:  # an image has a part of the server
+            raise Refused(
+                f"needs the environment {name!r}, which a trainer in a container cannot make; {how_to_make(name)}"
+            )
+        command = [sys.executable, "-m", _MAKER, "launcher.environments", "make", name, "--plain"]
         last = "it takes too long"
         with subprocess.Popen(  # noqa: S603
             command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -33,15 +33,16 @@ up() {
     exit 1
   }
 }
-for service in redis redis-2 redis-3 sentinel-1 sentinel-2 sentinel-3 mirror worker gateway gateway-2 trainer events haproxy; do
+workers=$(echo "$all" | grep '^worker' | sort || true) # those of environments, too
+for service in redis redis-2 redis-3 sentinel-1 sentinel-2 sentinel-3 mirror $workers gateway gateway-2 trainer events haproxy; do
   echo "$all" | grep -qx "$service" || continue
   count=$(docker compose ps --quiet "$service" | wc -l)
   [ "$count" -gt 0 ] || { say "$service does not run and is left out"; continue; }
   say "replacing $service"
   upgraded="$upgraded --scale $service=$count $service"
   # One worker after the other, so that the rest scores meanwhile.
-  for container in $([ "$service" != worker ] || [ "$count" = 1 ] || docker compose ps --quiet worker); do
-    outdated worker "$container" || continue
+  for container in $([ "${service#worker}" = "$service" ] || [ "$count" = 1 ] || docker compose ps --quiet "$service"); do
+    outdated "$service" "$container" || continue
     docker stop "$container" >/dev/null
     docker rm "$container" >/dev/null
     up --no-recreate
