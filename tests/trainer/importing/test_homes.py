@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -132,3 +133,16 @@ def test_what_examines_a_file_cannot_choose_an_environment_that_the_operator_has
     monkeypatch.setattr(homes, "examine_in_process", lie)
     with pytest.raises(ModelgateError, match="cannot live in the environment"):
         import_file(settings, "risk", old)
+
+
+@pytest.mark.environments
+def test_an_import_makes_the_environment_if_the_operator_has_allowed_it(
+    settings: Settings, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (settings.state_dir / "environments").unlink()
+    monkeypatch.setenv("STATE_DIR", str(settings.state_dir))
+    caplog.set_level("INFO", logger="trainer")
+    with Forks() as forks:
+        manifest = imported(dataclasses.replace(settings, environments="auto"), old, forks)
+    assert (manifest.environment, manifest.libraries["scikit-learn"]) == ("sklearn-1.2", "1.2.2")
+    assert any("sklearn-1.2: ready after" in record.getMessage() for record in caplog.records)
