@@ -23,20 +23,26 @@ local rate_key = 'mg:rate:' .. ARGV[7] .. ':' .. model
 local timed_out = call('EXISTS', 'mg:timeouts:' .. model) == 1
 local answers, ids, added, charged = {}, {}, 0, false
 
-local no_worker = not pool_lives(pool_of(q))
+local own_pool = pool_of(q)
+local no_worker = not pool_lives(own_pool)
 
 -- Rows that wait for the model and jobs in flight, of this owner and of the others, in all pools.
 local mine, others, in_flight = 0, 0, 0
 local function rows_of(queue) return tonumber(call('HGET', 'mg:rows', queue) or '0') end
-for _, pool in ipairs(pools()) do
-  local pool_base = string.match(base, '^[^:]*:') .. model .. pool
-  local own = pool_base .. string.sub(q, #base + 1)
+local function add(own, pool_base)
   mine = mine + rows_of(own)
   for _, one in ipairs(call('ZRANGE', 'mg:owners:' .. pool_base, 0, -1)) do
     if one ~= own and one ~= pool_base then others = others + rows_of(one) end
   end
   if own ~= pool_base then others = others + rows_of(pool_base) end
   if most_in_flight then in_flight = in_flight + call('LLEN', 'rq:queue:' .. own) + call('ZCARD', 'rq:wip:' .. own) end
+end
+add(q, base)
+for _, pool in ipairs(pools()) do
+  if pool ~= own_pool then
+    local other = string.match(base, '^[^:]*:') .. model .. pool
+    add(other .. string.sub(q, #base + 1), other)
+  end
 end
 
 -- µs by which the rows sent are ahead of the rate: the theoretical arrival time of the generic cell rate algorithm
