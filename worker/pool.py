@@ -131,8 +131,8 @@ class Pool:
         if self.name == TODAY:
             return False
         now, (last, counted) = time.monotonic(), self._used
-        counter = processes.activity_counter()
-        if counter != counted or not any(scorer.registered for scorer in self.scorers):  # it may still be starting
+        counter, starting = processes.activity_counter(), not any(scorer.registered for scorer in self.scorers)
+        if counter != counted or processes.busy or starting:
             self._used = (now, counter)
             return False
         return now - last > self._options.settings.pool_idle

@@ -172,6 +172,11 @@ class ProcessPool:
         """Return numbers that change with each activity of a process."""
         return [*map(self._activities.begun, range(self._template_slot + 1))]
 
+    @property
+    def busy(self) -> bool:
+        """Whether a process scores or loads something."""
+        return any(map(self._activities.busy_for, range(self._template_slot + 1)))
+
     def problems(self) -> list[str]:
         """Return what is wrong with the processes, in sentences. Any thread may call it."""
         since = self._incomplete_since
