@@ -124,7 +124,9 @@ class Pool:
         self._used = (time.monotonic(), None)
         if self._processes is None and not self.retired:
             options = self._options
-            self._processes = ProcessPool(self._scorers, options.selector, options.stuck_after, self._interpreter)
+            self._processes = ProcessPool(
+                self._scorers, options.selector, options.stuck_after, self._interpreter, woken=self.name != TODAY
+            )
 
     def _falls_asleep(self, processes: ProcessPool) -> bool:
         """Return whether nothing has been scored or loaded for `POOL_IDLE`."""
@@ -168,14 +170,19 @@ class Pool:
             self._processes = None
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the processes, in sentences. Any thread may call it."""
+        """Return what is wrong with the processes, in sentences, if a restart of the worker may help. Any thread may
+        call it."""
         processes = self._processes
-        return processes.problems() if processes else []
+        return processes.problems() if processes and not self.environment else []
 
     def stuck(self) -> list[str]:
         """Return the processes that make no progress."""
-        stuck = self._processes.stuck if self._processes else ()
-        return [f"{process} of the worker {self._identity.name!r}" for process in stuck]
+        if self._processes is None:
+            return []
+        stuck = [f"{process} of the worker {self._identity.name!r}" for process in self._processes.stuck]
+        if self.environment and self._processes.problems():
+            stuck.append(f"the pool {self._identity.name!r}")
+        return stuck
 
     # Redis
 

@@ -236,3 +236,44 @@ def test_a_model_of_an_old_release_that_misbehaves_harms_neither_others_nor_toda
     assert job.error.code == code
     assert old.ask(5.0, version=1) == [answer_of(5.0, 1, TODAY)]
     assert before <= set(old.worker.scorers().items())
+
+
+# Health
+
+
+def reasons(old: Old) -> list[str]:
+    return [reason["detail"] for reason in old.site.gateway.get("/health/ready").json().get("reasons", [])]
+
+
+def test_a_worker_is_well_while_a_pool_sleeps_and_while_it_wakes(old: Old) -> None:
+    asleep(old.worker)
+    assert health.ask(old.worker.health_socket) == ""
+    ids, said = old.submit(1.0), set()
+    while not old.cluster.read(*ids)[0].status.final:
+        said.add(health.ask(old.worker.health_socket))
+    assert said == {""}
+    assert not [detail for detail in reasons(old) if OLD in detail]
+
+
+@pytest.mark.slow
+def test_an_environment_that_does_not_start_is_named_and_leaves_the_worker_well(tmp_path: Path) -> None:
+    copy_environment(tmp_path / "state", "broken")
+    (tmp_path / "state/environments" / OLD / "bin/python").unlink()
+    (tmp_path / "state/environments" / OLD / "bin/python").symlink_to("/bin/false")
+    with old_site(tmp_path) as old:
+        waiting = old.submit(1.0)
+        until(lambda: any(f"the pool 'w~{OLD}' has made no progress" in detail for detail in reasons(old)), "it is said")
+        assert health.ask(old.worker.health_socket) == ""
+        assert old.ask(1.0, version=1) == [answer_of(1.0, 1, TODAY)]
+        copy_environment(tmp_path / "state", "mended")
+        assert answers(old.cluster.ended(waiting)) == [answer_of(1.0, 2)]
+        until(lambda: not [detail for detail in reasons(old) if OLD in detail], "all is well", 60)
+
+
+# Traces
+
+
+def test_a_pool_without_opentelemetry_serves_without_traces(tmp_path: Path) -> None:
+    with old_site(tmp_path, otel_exporter_otlp_endpoint="http://127.0.0.1:9", worker_models="quick") as old:
+        assert old.ask(1.0) == [answer_of(1.0, 2)]
+        assert old.worker.log.count(f"no traces of what {OLD} scores") == 1
