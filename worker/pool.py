@@ -160,6 +160,11 @@ class Pool:
         return self._processes is None or not (self._processes.scorers or self._processes.exits)
 
     @property
+    def worker(self) -> str | None:
+        """The name under which it reports; None until it has claimed one."""
+        return self._identity.name
+
+    @property
     def scorers(self) -> Sequence[ScorerProcess]:
         return list(self._processes.scorers.values()) if self._processes else ()
 
@@ -222,11 +227,12 @@ class Pool:
         """
         if self._identity.name is None:
             return
-        if requested:
+        ours = frozenset(v for v in requested if self._models is None or v.partition("@")[0] in self._models)
+        if ours:
             self.wake()
         status = LoadStatus(models=self._models)
         if self._processes:
-            self._processes.request_versions(frozenset(requested))
+            self._processes.request_versions(ours)
             status = self._processes.load_status(self._models)
         self._load_status.publish(self._identity.name, dataclasses.replace(status, environment=self.name))
 

@@ -5,6 +5,7 @@ It unpickles nothing and imports neither numpy nor scikit-learn, so no model can
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import selectors
 import signal
@@ -70,7 +71,7 @@ class Supervisor:
         connection = connect(settings.redis_url, socket_timeout=2, resends=1, check=False)
         self._leases = Leases(connection, lease=lease)
         self._requests = LoadRequests(connection)
-        self._work = PoolWork(connection)
+        self._work = PoolWork(connection, settings.worker_models or None)
         self._selector = selectors.DefaultSelector()
         self._options = PoolOptions(settings, connection, self._leases, self._selector, name, lease, stuck_after)
         here = environment_here()
@@ -132,7 +133,8 @@ class Supervisor:
 
     def _find_pools(self) -> None:
         """Have a pool for each environment of this machine, and none for one that has changed or is gone."""
-        if self._environments is None or self._stop_by is not None:
+        name = self._pools[0].worker
+        if self._environments is None or name is None or self._stop_by is not None:
             return
         found = {name: self._environments.find(name) for name in self._environments.names()}
         for pool in self._pools[1:]:
@@ -140,11 +142,12 @@ class Supervisor:
             if pool.retired and pool.asleep:
                 pool.withdraw()
                 self._pools.remove(pool)
-        for name in found.keys() - {pool.name for pool in self._pools}:
-            if environment := found[name]:
+        options = dataclasses.replace(self._options, name=name)
+        for missing in found.keys() - {pool.name for pool in self._pools}:
+            if environment := found[missing]:
                 interpreter = Interpreter(str(environment.interpreter), self._environments.variables())
-                self._pools.append(Pool(self._options, name, 1, interpreter, environment))
-                log.info("serving versions that live in the environment %s, too", name)
+                self._pools.append(Pool(options, missing, 1, interpreter, environment))
+                log.info("serving versions that live in the environment %s, too", missing)
 
     def _wake(self) -> None:
         asleep = {pool.name: pool for pool in self._pools if pool.asleep}

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,7 +41,7 @@ from tests.flow.old_releases import (
 from tests.stacks.environments import environment_for_tests
 from tests.stacks.gateways import Site, start_site
 from tests.stacks.workers import Worker, WorkerCluster
-from tests.support import SOAK, alive, gone, until
+from tests.support import PROJECT, SOAK, alive, gone, until
 from trainer.publishing.promotion import promote, roll_back
 
 HOMES = {1: TODAY, 2: OLD}
@@ -102,11 +104,18 @@ class Old:
 
 def post_file(old: Old, rows: int) -> requests.Response:
     return requests.post(
-        f"{old.site.gateway.address}/v1/models/quick/predict-file",
+        f"{old.site.gateway.address}/v1/models/quick@2/predict-file",
         data="a\n" + "".join(f"{value}\n" for value in range(rows)),
         headers={"Content-Type": "text/csv"},
         timeout=90,
     )
+
+
+def file_answers(old: Old, posted: requests.Response) -> list[float]:
+    """Return the answers to a file, once all its rows are scored."""
+    path = f"/v1/jobs/{posted.json()['id']}"
+    until(lambda: old.site.gateway.get(path).json()["status"] == "succeeded", "the file is scored")
+    return [float(line.split(",")[-1]) for line in old.site.gateway.get(f"{path}/output").text.split()[1:]]
 
 
 def answers(jobs: list[Job]) -> list[float]:
@@ -180,10 +189,7 @@ def test_jobs_files_and_promotions_wake_a_pool_that_sleeps(old: Old) -> None:
     asleep(old.worker)
     assert old.move(2) is None
     asleep(old.worker)
-    path = f"/v1/jobs/{post_file(old, 3).json()['id']}"
-    until(lambda: old.site.gateway.get(path).json()["status"] == "succeeded", "the file is scored")
-    output = old.site.gateway.get(f"{path}/output").text
-    assert [float(line.split(",")[-1]) for line in output.split()[1:]] == [answer_of(value, 2) for value in range(3)]
+    assert file_answers(old, post_file(old, 3)) == [answer_of(value, 2) for value in range(3)]
     assert old.move(1) is None
 
 
@@ -277,3 +283,115 @@ def test_a_pool_without_opentelemetry_serves_without_traces(tmp_path: Path) -> N
     with old_site(tmp_path, otel_exporter_otlp_endpoint="http://127.0.0.1:9", worker_models="quick") as old:
         assert old.ask(1.0) == [answer_of(1.0, 2)]
         assert old.worker.log.count(f"no traces of what {OLD} scores") == 1
+
+
+# Environments that come and go
+
+
+def remove_all(state: Path) -> None:
+    (state / "environments").unlink()
+
+
+def status_of_request(old: Old, version: int = 2) -> tuple[int, str]:
+    posted = old.site.gateway.post(f"quick@{version}", {"a": 1.0}, wait=60)
+    return posted.status_code, posted.json().get("code", "")
+
+
+def test_the_versions_of_a_removed_environment_get_503_until_it_is_back(tmp_path: Path) -> None:
+    with old_site(tmp_path) as old:
+        state = tmp_path / "state"
+        old.awake()
+        processes = pool_processes(old.worker)
+        remove_all(state)
+        until(lambda: gone(processes), "its processes have ended", 20)
+        waiting = old.submit(7.0)  # accepted: a worker served it a moment ago
+        file = post_file(old, 3)
+        until(lambda: not old.served(), "nobody serves it", 20)
+        assert status_of_request(old) == (503, "environment_not_served")
+        assert status_of_request(old, 1)[0] == 200
+        with pytest.raises(ModelgateError, match="`modelgate environment make sklearn-1.2`"):
+            old.move(2)
+        assert not old.cluster.read(*waiting)[0].status.final
+        with_environments(state)
+        assert answers(old.cluster.ended(waiting)) == [answer_of(7.0, 2)]
+        assert file_answers(old, file) == [answer_of(value, 2) for value in range(3)]
+        assert status_of_request(old) == (200, "")
+        assert old.move(2) is None
+
+
+@pytest.mark.slow
+def test_an_environment_is_made_anew_and_removed_under_load(tmp_path: Path) -> None:
+    """The operator's command removes it; the load goes on."""
+    state = tmp_path / "state"
+    copy_environment(state, "first")
+    with old_site(tmp_path) as old, Callers(old.site.gateway.address) as callers:
+        old.move(2)
+        callers.more(50)
+        for number in range(3):
+            before = old.awake()
+            copy_environment(state, f"anew{number}")
+            until(lambda p=before: not alive(p.pid), "a pool with the new one takes its place", 30)
+            callers.more(20)
+        command = [sys.executable, "-m", "launcher.environments", "remove", OLD, "--force"]
+        variables = {"STATE_DIR": str(state), "MODELS_DIR": str(old.cluster.models)}
+        subprocess.run(command, check=True, env={**os.environ, **variables}, cwd=PROJECT, capture_output=True)
+        last = old.worker.log.count(f"environment {OLD}")
+        until(lambda: not pool_processes(old.worker), "its processes have ended", 20)
+        copy_environment(state, "back")
+        until(lambda: old.worker.log.count(f"environment {OLD}") > last, "it is noticed", 20)
+        callers.more(100)
+    wrong = [told for told in callers.told if not told.right(HOMES)]
+    assert not wrong, wrong[:5]
+    assert callers.counts[200, 2] > 100
+
+
+# Promotion
+
+
+@pytest.mark.slow
+def test_a_promotion_waits_for_those_workers_that_have_the_environment(tmp_path: Path) -> None:
+    with old_site(tmp_path) as old:
+        other = old.cluster.start("other", workers=1, state_dir=tmp_path / "nothing").ready(1)
+        state = with_environments(tmp_path / "second")
+        second = old.cluster.start("second", workers=1, state_dir=state).ready(1)
+        elsewhere = old.cluster.start("elsewhere", workers=1, state_dir=state, worker_models="iris").ready(1)
+        until(lambda: len(load_statuses(old.cluster.redis, "quick", OLD)) == 2, "both are heard")
+        write(old.cluster.models, 3)
+        assert old.move(3) is None
+        loaded = {name: status.loaded for name, status in load_statuses(old.cluster.redis, "quick", OLD).items()}
+        assert loaded.keys() == {f"w~{OLD}", f"second~{OLD}"}
+        assert all("quick@3" in versions for versions in loaded.values())
+        assert not pool_processes(other)
+        assert not pool_processes(elsewhere)
+        for worker in (old.worker, second):
+            worker.kill()
+        until(lambda: not load_statuses(old.cluster.redis, "quick", OLD), "none is left")
+        write(old.cluster.models, 4)
+        with pytest.raises(ModelgateError, match=f"no worker serves the environment '{OLD}'"):
+            old.move(4)
+        assert Repository(old.cluster.models).aliases("quick")["current"] == 3
+        promote(old.settings, old.cluster.redis, "quick", 4, force=True)
+        assert Repository(old.cluster.models).aliases("quick")["current"] == 4
+
+
+@pytest.mark.slow
+def test_a_pool_does_not_wake_for_models_that_its_worker_does_not_serve(tmp_path: Path) -> None:
+    with old_site(tmp_path) as old:
+        write(old.cluster.models, model="iris")
+        mine = {"workers": 1, "state_dir": tmp_path / "state", "worker_models": "iris", "pool_idle": 1}
+        other = old.cluster.start("other", **mine).ready(1)
+        until(lambda: len(load_statuses(old.cluster.redis, "iris", OLD)) == 2, "both are heard")
+        old.worker.kill()
+        waiting = old.submit(1.0)
+        old.cluster.ended(old.submit(1.0, model="iris", version=1))
+        asleep(other)
+        assert not old.cluster.read(*waiting)[0].status.final
+
+
+@pytest.mark.slow
+def test_workers_of_one_name_have_pools_of_different_names(tmp_path: Path) -> None:
+    with old_site(tmp_path) as old:
+        twin = old.cluster.start("w", workers=1, state_dir=tmp_path / "state")
+        until(lambda: len(load_statuses(old.cluster.redis, "quick", TODAY)) == 2, "both are heard")
+        until(lambda: "serving versions" in twin.log, "it has pools")
+        until(lambda: len(load_statuses(old.cluster.redis, "quick", OLD)) == 2, "both pools are heard", 20)
