@@ -26,7 +26,7 @@ from broker.state.pools import PoolWork
 from broker.state.presence import StuckProcesses
 from contract.model.environments import TODAY
 from contract.settings import Settings
-from runtime.environments import Environments, environment_here
+from runtime.environments import Environment, Environments, environment_here
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
 from runtime.outages import Duties, repeat_in_thread
@@ -77,6 +77,8 @@ class Supervisor:
         here = environment_here()
         self._pools = [Pool(self._options, here, settings.workers)]
         self._environments = Environments(settings.environments_dir) if here == TODAY else None
+        self._unusable = False
+        """Whether the environments cannot be used, which the log says once."""
         self._counts = Counts()
         self._outbox = Outbox(connection)
         self._outbox.add_source(self._counted)
@@ -144,10 +146,22 @@ class Supervisor:
                 self._pools.remove(pool)
         options = dataclasses.replace(self._options, name=name)
         for missing in found.keys() - {pool.name for pool in self._pools}:
-            if environment := found[missing]:
-                interpreter = Interpreter(str(environment.interpreter), self._environments.variables())
+            if (environment := found[missing]) and (interpreter := self._interpreter(environment)):
                 self._pools.append(Pool(options, missing, 1, interpreter, environment))
                 log.info("serving versions that live in the environment %s, too", missing)
+
+    def _interpreter(self, environment: Environment) -> Interpreter | None:
+        """Return the interpreter; None, and say so once, if it would not find our code."""
+        assert self._environments  # noqa: S101
+        try:
+            variables = self._environments.variables()
+        except OSError as error:
+            if not self._unusable:
+                log.error("cannot serve the environments in %s: %s", self._environments.folder, error)
+            self._unusable = True
+            return None
+        self._unusable = False
+        return Interpreter(str(environment.interpreter), variables)
 
     def _wake(self) -> None:
         asleep = {pool.name: pool for pool in self._pools if pool.asleep}

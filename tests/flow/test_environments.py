@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,8 +41,8 @@ from tests.flow.old_releases import (
 )
 from tests.stacks.environments import environment_for_tests
 from tests.stacks.gateways import Site, start_site
-from tests.stacks.workers import Worker, WorkerCluster
-from tests.support import PROJECT, SOAK, alive, gone, until
+from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
+from tests.support import PROJECT, SOAK, alive, gone, redis_server, until
 from trainer.publishing.promotion import promote, roll_back
 
 HOMES = {1: TODAY, 2: OLD}
@@ -395,3 +396,20 @@ def test_workers_of_one_name_have_pools_of_different_names(tmp_path: Path) -> No
         until(lambda: len(load_statuses(old.cluster.redis, "quick", TODAY)) == 2, "both are heard")
         until(lambda: "serving versions" in twin.log, "it has pools")
         until(lambda: len(load_statuses(old.cluster.redis, "quick", OLD)) == 2, "both pools are heard", 20)
+
+
+def test_a_worker_that_cannot_prepare_its_environments_serves_todays_versions(tmp_path: Path) -> None:
+    environment_for_tests(OLD)
+    folder = tmp_path / "state" / "environments"
+    folder.mkdir(parents=True)
+    (folder / ".today").write_text("in the way of links")
+    (folder / f".{OLD}.x").mkdir()
+    shutil.copy(environment_for_tests(OLD).folder / "environment.json", folder / f".{OLD}.x")
+    (folder / OLD).symlink_to(f".{OLD}.x")
+    models = tmp_path / "models"
+    write(models, 1, TODAY)
+    with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path) as cluster:
+        worker = cluster.start(workers=1, state_dir=tmp_path / "state").ready(1)
+        until(lambda: "cannot serve the environments" in worker.log, "it says why")
+        cluster.ended(cluster.submit("quick", [1.0]))
+        assert worker.process.poll() is None
