@@ -118,6 +118,7 @@ def _link(link: Path, target: Path) -> None:
         return
     link.parent.mkdir(parents=True, exist_ok=True)
     new = link.with_name(f"{link.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)  # of a process that was killed here
     new.symlink_to(target)
     new.replace(link)
 

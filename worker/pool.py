@@ -124,15 +124,17 @@ class Pool:
         self._used = (time.monotonic(), None)
         if self._processes is None and not self.retired:
             options = self._options
-            self._processes = ProcessPool(self._scorers, options.selector, options.stuck_after, self._interpreter)
+            self._processes = ProcessPool(
+                self._scorers, options.selector, options.stuck_after, self._interpreter, woken=self.name != TODAY
+            )
 
     def _falls_asleep(self, processes: ProcessPool) -> bool:
         """Return whether nothing has been scored or loaded for `POOL_IDLE`."""
         if self.name == TODAY:
             return False
         now, (last, counted) = time.monotonic(), self._used
-        counter = processes.activity_counter()
-        if counter != counted or not any(scorer.registered for scorer in self.scorers):  # it may still be starting
+        counter, starting = processes.activity_counter(), not any(scorer.registered for scorer in self.scorers)
+        if counter != counted or processes.busy or starting:
             self._used = (now, counter)
             return False
         return now - last > self._options.settings.pool_idle
@@ -158,6 +160,11 @@ class Pool:
         return self._processes is None or not (self._processes.scorers or self._processes.exits)
 
     @property
+    def worker(self) -> str | None:
+        """The name under which it reports; None until it has claimed one."""
+        return self._identity.name
+
+    @property
     def scorers(self) -> Sequence[ScorerProcess]:
         return list(self._processes.scorers.values()) if self._processes else ()
 
@@ -168,14 +175,19 @@ class Pool:
             self._processes = None
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the processes, in sentences. Any thread may call it."""
+        """Return what is wrong with the processes, in sentences, if a restart of the worker may help. Any thread may
+        call it."""
         processes = self._processes
-        return processes.problems() if processes else []
+        return processes.problems() if processes and not self.environment else []
 
     def stuck(self) -> list[str]:
         """Return the processes that make no progress."""
-        stuck = self._processes.stuck if self._processes else ()
-        return [f"{process} of the worker {self._identity.name!r}" for process in stuck]
+        if self._processes is None:
+            return []
+        stuck = [f"{process} of the worker {self._identity.name!r}" for process in self._processes.stuck]
+        if self.environment and self._processes.problems():
+            stuck.append(f"the pool {self._identity.name!r}")
+        return stuck
 
     # Redis
 
@@ -215,11 +227,12 @@ class Pool:
         """
         if self._identity.name is None:
             return
-        if requested:
+        ours = frozenset(v for v in requested if self._models is None or v.partition("@")[0] in self._models)
+        if ours:
             self.wake()
         status = LoadStatus(models=self._models)
         if self._processes:
-            self._processes.request_versions(frozenset(requested))
+            self._processes.request_versions(ours)
             status = self._processes.load_status(self._models)
         self._load_status.publish(self._identity.name, dataclasses.replace(status, environment=self.name))
 

@@ -73,8 +73,11 @@ class ProcessPool:
         selector: selectors.BaseSelector,
         stuck_after: float = STUCK_AFTER,
         interpreter: Interpreter = THIS_INTERPRETER,
+        *,
+        woken: bool = False,
     ) -> None:
-        """Registers its connections with `selector`, each with the function to call as data."""
+        """Registers its connections with `selector`, each with the function to call as data. `woken`: the worker has
+        been well without these processes."""
         self._interpreter = interpreter
         self.scorers: dict[int, ScorerProcess] = {}
         """Scorers by slot."""
@@ -93,7 +96,7 @@ class ProcessPool:
         self._template_beats = 0
         self._stuck_after = stuck_after
         # The grace is for restarts. Docker's own for a slow start ends as soon as a worker says that it is well.
-        self._incomplete_since: float | None = -math.inf
+        self._incomplete_since: float | None = None if woken else -math.inf
         self._backoffs = [Backoff(longest=_MAX_FORK_PAUSE) for _ in range(scorers)]
         self._crashes: Counter[str] = Counter()
         self._starts_threads: set[str] = set()
@@ -171,6 +174,11 @@ class ProcessPool:
     def activity_counter(self) -> Sequence[int]:
         """Return numbers that change with each activity of a process."""
         return [*map(self._activities.begun, range(self._template_slot + 1))]
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process scores or loads something."""
+        return any(map(self._activities.busy_for, range(self._template_slot + 1)))
 
     def problems(self) -> list[str]:
         """Return what is wrong with the processes, in sentences. Any thread may call it."""

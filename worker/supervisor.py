@@ -5,6 +5,7 @@ It unpickles nothing and imports neither numpy nor scikit-learn, so no model can
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import selectors
 import signal
@@ -25,7 +26,7 @@ from broker.state.pools import PoolWork
 from broker.state.presence import StuckProcesses
 from contract.model.environments import TODAY
 from contract.settings import Settings
-from runtime.environments import Environments, environment_here
+from runtime.environments import Environment, Environments, environment_here
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
 from runtime.outages import Duties, repeat_in_thread
@@ -70,12 +71,14 @@ class Supervisor:
         connection = connect(settings.redis_url, socket_timeout=2, resends=1, check=False)
         self._leases = Leases(connection, lease=lease)
         self._requests = LoadRequests(connection)
-        self._work = PoolWork(connection)
+        self._work = PoolWork(connection, settings.worker_models or None)
         self._selector = selectors.DefaultSelector()
         self._options = PoolOptions(settings, connection, self._leases, self._selector, name, lease, stuck_after)
         here = environment_here()
         self._pools = [Pool(self._options, here, settings.workers)]
         self._environments = Environments(settings.environments_dir) if here == TODAY else None
+        self._unusable = False
+        """Whether the environments cannot be used, which the log says once."""
         self._counts = Counts()
         self._outbox = Outbox(connection)
         self._outbox.add_source(self._counted)
@@ -132,7 +135,8 @@ class Supervisor:
 
     def _find_pools(self) -> None:
         """Have a pool for each environment of this machine, and none for one that has changed or is gone."""
-        if self._environments is None or self._stop_by is not None:
+        name = self._pools[0].worker
+        if self._environments is None or name is None or self._stop_by is not None:
             return
         found = {name: self._environments.find(name) for name in self._environments.names()}
         for pool in self._pools[1:]:
@@ -140,11 +144,24 @@ class Supervisor:
             if pool.retired and pool.asleep:
                 pool.withdraw()
                 self._pools.remove(pool)
-        for name in found.keys() - {pool.name for pool in self._pools}:
-            if environment := found[name]:
-                interpreter = Interpreter(str(environment.interpreter), self._environments.variables())
-                self._pools.append(Pool(self._options, name, 1, interpreter, environment))
-                log.info("serving versions that live in the environment %s, too", name)
+        options = dataclasses.replace(self._options, name=name)
+        for missing in found.keys() - {pool.name for pool in self._pools}:
+            if (environment := found[missing]) and (interpreter := self._interpreter(environment)):
+                self._pools.append(Pool(options, missing, 1, interpreter, environment))
+                log.info("serving versions that live in the environment %s, too", missing)
+
+    def _interpreter(self, environment: Environment) -> Interpreter | None:
+        """Return the interpreter; None, and say so once, if it would not find our code."""
+        assert self._environments  # noqa: S101
+        try:
+            variables = self._environments.variables()
+        except OSError as error:
+            if not self._unusable:
+                log.error("cannot serve the environments in %s: %s", self._environments.folder, error)
+            self._unusable = True
+            return None
+        self._unusable = False
+        return Interpreter(str(environment.interpreter), variables)
 
     def _wake(self) -> None:
         asleep = {pool.name: pool for pool in self._pools if pool.asleep}

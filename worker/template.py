@@ -6,6 +6,7 @@ of its own loads models and does nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import io
 import json
@@ -28,6 +29,8 @@ from contract.model.repository import CURRENT, RepositoryWithRemoved
 from contract.settings import MB, Settings
 from contract.work.jobs import timestamp
 from runtime import logs
+from runtime.environments import environment_here
+from runtime.tracing import check_tracing
 from scoring.trust import Trust
 from worker import memory
 from worker.activity import ActivityTable
@@ -354,6 +357,16 @@ def _log_apart_from_output() -> None:
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
+def _with_possible_traces(settings: Settings) -> Settings:
+    """Return the settings, without traces in an environment that has no OpenTelemetry: it is there to serve."""
+    try:
+        check_tracing(settings)
+    except SettingsError:
+        log.warning("no traces of what %s scores: OpenTelemetry is not installed there", environment_here())
+        return dataclasses.replace(settings, otel_exporter_otlp_endpoint="")
+    return settings
+
+
 def main(control: str, activities: str, slots: str, blocked: str) -> None:
     """`control` and `activities` are descriptors, `slots` is a number, `blocked` a JSON object."""
     _log_apart_from_output()
@@ -364,7 +377,7 @@ def main(control: str, activities: str, slots: str, blocked: str) -> None:
     gc.disable()
     try:
         template = Template(
-            Settings.from_environ(),
+            _with_possible_traces(Settings.from_environ()),
             socket.socket(fileno=int(control)),
             ActivityTable(int(activities), int(slots)),
             json.loads(blocked),

@@ -19,9 +19,14 @@ def used_environments(connection: Redis) -> set[str]:
 
 
 class PoolWork(Connected):
-    """What waits for pools. Raises `redis.exceptions.RedisError`."""
+    """What waits for the pools of a worker. Raises `redis.exceptions.RedisError`."""
+
+    def __init__(self, connection: Redis, models: Collection[str] | None = None) -> None:
+        """`models`: those that the worker serves; None: all."""
+        super().__init__(connection)
+        self._models = "" if models is None else f" {' '.join(sorted(models))} "
 
     def waits_for(self, environments: Collection[str]) -> set[str]:
         """Return those of `environments` for whose versions jobs or files wait. One round trip."""
         by_pool = {pool_of(environment): environment for environment in environments}
-        return {by_pool[pool.decode()] for pool in self._scripts.run("waiting_pools", *by_pool)}
+        return {by_pool[pool.decode()] for pool in self._scripts.run("waiting_pools", self._models, *by_pool)}

@@ -95,6 +95,18 @@ class Poisonable(Versioned):
         return super().predict(X)
 
 
+class TellsRelease(Poisonable):
+    """Adds a hundredth of the minor release of scikit-learn, so an answer shows which one gave it. Takes all memory for
+    EATS_MEMORY."""
+
+    def predict(self, X: Any) -> Any:
+        import sklearn
+
+        if EATS_MEMORY in X:
+            Faulty().predict(X)
+        return super().predict(X) + int(sklearn.__version__.split(".")[1]) / 100
+
+
 class AbortsWhenLoaded(Slow):
     def __setstate__(self, state: Any) -> None:
         os.abort()

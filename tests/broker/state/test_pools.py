@@ -64,6 +64,17 @@ def test_a_pool_has_work_while_a_file_has_a_task_for_it(redis: Redis, leases: Le
     assert work.waits_for(["older"]) == set()
 
 
+def test_a_pool_has_no_work_with_models_that_its_worker_does_not_serve(redis: Redis, jobs: Jobs) -> None:
+    serve(redis)
+    work = PoolWork(redis, ["loan", "iris"])
+    jobs.submit([job("a", environment="old")])
+    assert FileJobs(redis, timeout=30, result_ttl=60).submit(file_job("f", "older"), 10)
+    assert work.waits_for(POOLS) == set()
+    assert PoolWork(redis, ["loan", "sum"]).waits_for(POOLS) == {"old", "older"}
+    jobs.submit([job("b", model="iris", environment="old")])
+    assert work.waits_for(POOLS) == {"old"}
+
+
 def test_an_environment_is_used_once_it_has_had_a_job(redis: Redis, jobs: Jobs, leases: Leases) -> None:
     serve(redis)
     assert used_environments(redis) == {TODAY}

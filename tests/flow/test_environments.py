@@ -1,0 +1,415 @@
+"""Pools of old releases beside today's: they sleep and wake, their processes die, their environments come and go; every
+accepted job gets the answer of its version, and today's scorers notice nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import psutil
+import pytest
+import requests
+
+from broker.state.load_status import load_statuses
+from contract.errors import ModelgateError
+from contract.model.environments import TODAY
+from contract.model.repository import Repository
+from contract.settings import Settings
+from contract.work.jobs import Job, PredictionJob, Status
+from runtime import health
+from tests.flow import estimators
+from tests.flow.old_releases import (
+    OLD,
+    Callers,
+    answer_of,
+    asleep,
+    copy_environment,
+    pool_processes,
+    told,
+    with_environments,
+    write,
+)
+from tests.stacks.environments import environment_for_tests
+from tests.stacks.gateways import Site, start_site
+from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
+from tests.support import PROJECT, SOAK, alive, gone, redis_server, until
+from trainer.publishing.promotion import promote, roll_back
+
+HOMES = {1: TODAY, 2: OLD}
+"""The environments of the versions of `quick`."""
+
+
+@dataclass
+class Old:
+    """A site with a model whose versions live in two environments, and a worker `w` with one scorer in each."""
+
+    site: Site
+    folder: Path
+    worker: Worker
+    submitted: int = 0
+
+    @property
+    def cluster(self) -> WorkerCluster:
+        return self.site.cluster
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(redis_url=self.cluster.url, models_dir=self.cluster.models, warmup_timeout=60)
+
+    def served(self, name: str = OLD) -> bool:
+        return bool(self.cluster.redis.exists(f"mg:pool~{name}"))
+
+    def submit(self, *values: float, version: int = 2, model: str = "quick", environment: str = OLD) -> list[str]:
+        """Submit one job for each value; return the ids."""
+        ids = [f"{model}-{self.submitted + number}" for number in range(len(values))]
+        self.submitted += len(values)
+        jobs = [
+            PredictionJob(job_id, "2026-01-02T03:04:05.000006Z", model, version, [[value]], environment=environment)
+            for job_id, value in zip(ids, values, strict=True)
+        ]
+        assert all(submission.accepted for submission in self.cluster.jobs.submit(jobs))
+        return ids
+
+    def ask(self, *values: float, version: int = 2) -> list[float]:
+        """Return the answers of a version to these values."""
+        return answers(self.cluster.ended(self.submit(*values, version=version, environment=HOMES[version])))
+
+    def awake(self) -> psutil.Process:
+        """Wake the pool; return the process of its scorer."""
+        self.ask(1.0)
+        return until(self.scorer, "the pool has a scorer")
+
+    def scorer(self, worker: Worker | None = None) -> psutil.Process | None:
+        """The process of the scorer of the old pool, once it has its lease."""
+        name = f"{(worker or self.worker).name}~{OLD}"
+        redis, found = self.cluster.redis, []
+        for inc in redis.smembers("mg:incs"):
+            if inc.startswith(f"{name}-".encode()) and (pid := redis.hget(b"rq:worker:" + inc, "pid")):
+                with suppress(psutil.NoSuchProcess):
+                    found.append(psutil.Process(int(pid)))
+        return next((process for process in found if alive(process.pid)), None)
+
+    def move(self, version: int) -> str | None:
+        return promote(self.settings, self.cluster.redis, "quick", version)
+
+
+def post_file(old: Old, rows: int) -> requests.Response:
+    return requests.post(
+        f"{old.site.gateway.address}/v1/models/quick@2/predict-file",
+        data="a\n" + "".join(f"{value}\n" for value in range(rows)),
+        headers={"Content-Type": "text/csv"},
+        timeout=90,
+    )
+
+
+def file_answers(old: Old, posted: requests.Response) -> list[float]:
+    """Return the answers to a file, once all its rows are scored."""
+    path = f"/v1/jobs/{posted.json()['id']}"
+    until(lambda: old.site.gateway.get(path).json()["status"] == "succeeded", "the file is scored")
+    return [float(line.split(",")[-1]) for line in old.site.gateway.get(f"{path}/output").text.split()[1:]]
+
+
+def answers(jobs: list[Job]) -> list[float]:
+    failed = [job.error for job in jobs if job.error]
+    assert not failed, failed
+    return [job.output["predictions"][0] for job in jobs if job.output]
+
+
+@contextmanager
+def old_site(folder: Path, **settings: object) -> Iterator[Old]:
+    models, state, spool = folder / "models", folder / "state", folder / "spool"
+    models.mkdir()
+    spool.mkdir()
+    environment_for_tests(OLD)
+    for version, home in HOMES.items():
+        write(models, version, home)
+    if not state.exists():
+        with_environments(state)
+    with start_site(folder, models, spool_dir=spool, predict_timeout=2) as site:
+        common = {"workers": 1, "state_dir": state, "spool_dir": spool, "predict_timeout": 2}
+        old = Old(site, folder, site.cluster.start(**{**common, **settings}))
+        until(old.served, f"the worker serves {OLD}: {old.worker.log}")
+        old.worker.ready(1)
+        yield old
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Old]:
+    with old_site(tmp_path_factory.mktemp("old"), pool_idle=1, scorer_memory_mb=400) as site:
+        yield site
+
+
+def test_no_request_fails_while_current_moves_between_environments(old: Old) -> None:
+    _move_under_load(old, 6)
+
+
+@pytest.mark.slow
+def test_no_request_fails_in_a_thousand_moves(tmp_path: Path) -> None:
+    with old_site(tmp_path, pool_idle=1) as old:
+        _move_under_load(old, 1000 * SOAK)
+
+
+def _move_under_load(old: Old, moves: int) -> None:
+    """Move `current` from one environment to the other and back, `moves` times, while several callers ask."""
+    durations = []
+    with Callers(old.site.gateway.address) as callers:
+        callers.more(5)
+        for number in range(moves):
+            began = time.monotonic()
+            if number % 3 == 2:
+                remark = roll_back(old.settings, old.cluster.redis, "quick")
+            else:
+                remark = old.move(3 - Repository(old.cluster.models).aliases("quick")["current"])
+            durations.append(time.monotonic() - began)
+            assert remark is None
+            callers.more(5)
+    wrong = [told for told in callers.told if not told.right(HOMES)]
+    assert not wrong, wrong[:5]
+    assert {version for _, version in callers.counts} == {1, 2}
+    print(f"{moves} moves, {len(callers.told)} requests, {len(wrong)} failed or wrong, by version {callers.counts}")
+    print(f"a move takes {median(durations):.2f} s, at most {max(durations):.2f} s")
+    old.move(1)
+
+
+# Sleep
+
+
+def test_jobs_files_and_promotions_wake_a_pool_that_sleeps(old: Old) -> None:
+    asleep(old.worker)
+    assert old.ask(3.0) == [answer_of(3.0, 2)]
+    asleep(old.worker)
+    assert old.move(2) is None
+    asleep(old.worker)
+    assert file_answers(old, post_file(old, 3)) == [answer_of(value, 2) for value in range(3)]
+    assert old.move(1) is None
+
+
+def test_jobs_that_come_in_the_moment_of_falling_asleep_are_answered(old: Old) -> None:
+    for _ in range(3):
+        old.awake()
+        before = old.scorer()
+        assert before
+        until(lambda p=before: not alive(p.pid), "the scorer has just ended")
+        assert old.ask(1.0, 2.0) == [answer_of(1.0, 2), answer_of(2.0, 2)]
+
+
+def test_light_traffic_keeps_a_pool_awake(old: Old) -> None:
+    processes = {old.awake()}
+    for value in range(8):
+        due = time.monotonic() + 0.5  # POOL_IDLE/2
+        assert old.ask(float(value)) == [answer_of(value, 2)]
+        until(lambda d=due: time.monotonic() > d, "half of POOL_IDLE is over")
+        processes.add(old.awake())
+    assert len(processes) == 1
+
+
+def test_a_job_that_takes_longer_than_pool_idle_does_not_send_the_pool_to_sleep(old: Old) -> None:
+    write(old.cluster.models, model="slow", seconds=1.7)
+    template = pool_processes(old.worker)[0] if old.awake() else None
+    ids = old.submit(1.0, 2.0, 3.0, model="slow", version=1)
+    assert answers(old.cluster.ended(ids)) == [answer_of(value, 1) for value in (1.0, 2.0, 3.0)]
+    assert template in pool_processes(old.worker)
+
+
+# Models that misbehave
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (estimators.POISON, "worker_crashed"),
+        (estimators.HANGS, "timeout"),
+        (estimators.EATS_MEMORY, "out_of_memory"),
+    ],
+)
+def test_a_model_of_an_old_release_that_misbehaves_harms_neither_others_nor_todays_scorers(
+    old: Old, value: float, code: str
+) -> None:
+    before = set(old.worker.scorers().items()) - {(inc, pid) for inc, pid in old.worker.scorers().items() if "~" in inc}
+    bad, *good = old.submit(value, 1.0, 2.0)
+    assert answers(old.cluster.ended(good)) == [answer_of(1.0, 2), answer_of(2.0, 2)]
+    (job,) = old.cluster.ended([bad])
+    assert job.error
+    assert job.error.code == code
+    assert old.ask(5.0, version=1) == [answer_of(5.0, 1, TODAY)]
+    assert before <= set(old.worker.scorers().items())
+
+
+# Health
+
+
+def reasons(old: Old) -> list[str]:
+    return [reason["detail"] for reason in old.site.gateway.get("/health/ready").json().get("reasons", [])]
+
+
+def test_a_worker_is_well_while_a_pool_sleeps_and_while_it_wakes(old: Old) -> None:
+    asleep(old.worker)
+    assert health.ask(old.worker.health_socket) == ""
+    ids, said = old.submit(1.0), set()
+    while not old.cluster.read(*ids)[0].status.final:
+        said.add(health.ask(old.worker.health_socket))
+    assert said == {""}
+    assert not [detail for detail in reasons(old) if OLD in detail]
+
+
+@pytest.mark.slow
+def test_an_environment_that_does_not_start_is_named_and_leaves_the_worker_well(tmp_path: Path) -> None:
+    copy_environment(tmp_path / "state", "broken")
+    (tmp_path / "state/environments" / OLD / "bin/python").unlink()
+    (tmp_path / "state/environments" / OLD / "bin/python").symlink_to("/bin/false")
+    with old_site(tmp_path) as old:
+        waiting = old.submit(1.0)
+        until(lambda: any(f"the pool 'w~{OLD}' has made no progress" in detail for detail in reasons(old)), "it is said")
+        assert health.ask(old.worker.health_socket) == ""
+        assert old.ask(1.0, version=1) == [answer_of(1.0, 1, TODAY)]
+        copy_environment(tmp_path / "state", "mended")
+        assert answers(old.cluster.ended(waiting)) == [answer_of(1.0, 2)]
+        until(lambda: not [detail for detail in reasons(old) if OLD in detail], "all is well", 60)
+
+
+# Traces
+
+
+def test_a_pool_without_opentelemetry_serves_without_traces(tmp_path: Path) -> None:
+    with old_site(tmp_path, otel_exporter_otlp_endpoint="http://127.0.0.1:9", worker_models="quick") as old:
+        assert old.ask(1.0) == [answer_of(1.0, 2)]
+        assert old.worker.log.count(f"no traces of what {OLD} scores") == 1
+
+
+# Environments that come and go
+
+
+def remove_all(state: Path) -> None:
+    (state / "environments").unlink()
+
+
+def status_of_request(old: Old, version: int = 2) -> tuple[int, str]:
+    posted = old.site.gateway.post(f"quick@{version}", {"a": 1.0}, wait=60)
+    return posted.status_code, posted.json().get("code", "")
+
+
+def test_the_versions_of_a_removed_environment_get_503_until_it_is_back(tmp_path: Path) -> None:
+    with old_site(tmp_path) as old:
+        state = tmp_path / "state"
+        old.awake()
+        processes = pool_processes(old.worker)
+        remove_all(state)
+        until(lambda: gone(processes), "its processes have ended", 20)
+        waiting = old.submit(7.0)  # accepted: a worker served it a moment ago
+        file = post_file(old, 3)
+        until(lambda: not old.served(), "nobody serves it", 20)
+        assert status_of_request(old) == (503, "environment_not_served")
+        assert status_of_request(old, 1)[0] == 200
+        with pytest.raises(ModelgateError, match="`modelgate environment make sklearn-1.2`"):
+            old.move(2)
+        assert not old.cluster.read(*waiting)[0].status.final
+        with_environments(state)
+        assert answers(old.cluster.ended(waiting)) == [answer_of(7.0, 2)]
+        assert file_answers(old, file) == [answer_of(value, 2) for value in range(3)]
+        assert status_of_request(old) == (200, "")
+        assert old.move(2) is None
+
+
+@pytest.mark.slow
+def test_an_environment_is_made_anew_and_removed_under_load(tmp_path: Path) -> None:
+    """The operator's command removes it; the load goes on."""
+    state = tmp_path / "state"
+    copy_environment(state, "first")
+    with old_site(tmp_path) as old, Callers(old.site.gateway.address) as callers:
+        old.move(2)
+        callers.more(50)
+        for number in range(3):
+            before = old.awake()
+            copy_environment(state, f"anew{number}")
+            until(lambda p=before: not alive(p.pid), "a pool with the new one takes its place", 30)
+            callers.more(20)
+        command = [sys.executable, "-m", "launcher.environments", "remove", OLD, "--force"]
+        variables = {"STATE_DIR": str(state), "MODELS_DIR": str(old.cluster.models)}
+        subprocess.run(command, check=True, env={**os.environ, **variables}, cwd=PROJECT, capture_output=True)
+        last = old.worker.log.count(f"environment {OLD}")
+        until(lambda: not pool_processes(old.worker), "its processes have ended", 20)
+        copy_environment(state, "back")
+        until(lambda: old.worker.log.count(f"environment {OLD}") > last, "it is noticed", 20)
+        callers.more(100)
+    wrong = [told for told in callers.told if not told.right(HOMES)]
+    assert not wrong, wrong[:5]
+    assert callers.counts[200, 2] > 100
+
+
+# Promotion
+
+
+@pytest.mark.slow
+def test_a_promotion_waits_for_those_workers_that_have_the_environment(tmp_path: Path) -> None:
+    with old_site(tmp_path) as old:
+        other = old.cluster.start("other", workers=1, state_dir=tmp_path / "nothing").ready(1)
+        state = with_environments(tmp_path / "second")
+        second = old.cluster.start("second", workers=1, state_dir=state).ready(1)
+        elsewhere = old.cluster.start("elsewhere", workers=1, state_dir=state, worker_models="iris").ready(1)
+        until(lambda: len(load_statuses(old.cluster.redis, "quick", OLD)) == 2, "both are heard")
+        write(old.cluster.models, 3)
+        assert old.move(3) is None
+        loaded = {name: status.loaded for name, status in load_statuses(old.cluster.redis, "quick", OLD).items()}
+        assert loaded.keys() == {f"w~{OLD}", f"second~{OLD}"}
+        assert all("quick@3" in versions for versions in loaded.values())
+        assert not pool_processes(other)
+        assert not pool_processes(elsewhere)
+        for worker in (old.worker, second):
+            worker.kill()
+        until(lambda: not load_statuses(old.cluster.redis, "quick", OLD), "none is left")
+        write(old.cluster.models, 4)
+        with pytest.raises(ModelgateError, match=f"no worker serves the environment '{OLD}'"):
+            old.move(4)
+        assert Repository(old.cluster.models).aliases("quick")["current"] == 3
+        promote(old.settings, old.cluster.redis, "quick", 4, force=True)
+        assert Repository(old.cluster.models).aliases("quick")["current"] == 4
+
+
+@pytest.mark.slow
+def test_a_pool_does_not_wake_for_models_that_its_worker_does_not_serve(tmp_path: Path) -> None:
+    with old_site(tmp_path) as old:
+        write(old.cluster.models, model="iris")
+        mine = {"workers": 1, "state_dir": tmp_path / "state", "worker_models": "iris", "pool_idle": 1}
+        other = old.cluster.start("other", **mine).ready(1)
+        until(lambda: len(load_statuses(old.cluster.redis, "iris", OLD)) == 2, "both are heard")
+        old.worker.kill()
+        waiting = old.submit(1.0)
+        old.cluster.ended(old.submit(1.0, model="iris", version=1))
+        asleep(other)
+        assert not old.cluster.read(*waiting)[0].status.final
+
+
+@pytest.mark.slow
+def test_workers_of_one_name_have_pools_of_different_names(tmp_path: Path) -> None:
+    with old_site(tmp_path) as old:
+        twin = old.cluster.start("w", workers=1, state_dir=tmp_path / "state")
+        until(lambda: len(load_statuses(old.cluster.redis, "quick", TODAY)) == 2, "both are heard")
+        until(lambda: "serving versions" in twin.log, "it has pools")
+        until(lambda: len(load_statuses(old.cluster.redis, "quick", OLD)) == 2, "both pools are heard", 20)
+
+
+def test_a_worker_that_cannot_prepare_its_environments_serves_todays_versions(tmp_path: Path) -> None:
+    environment_for_tests(OLD)
+    folder = tmp_path / "state" / "environments"
+    folder.mkdir(parents=True)
+    (folder / ".today").write_text("in the way of links")
+    (folder / f".{OLD}.x").mkdir()
+    shutil.copy(environment_for_tests(OLD).folder / "environment.json", folder / f".{OLD}.x")
+    (folder / OLD).symlink_to(f".{OLD}.x")
+    models = tmp_path / "models"
+    write(models, 1, TODAY)
+    with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path) as cluster:
+        worker = cluster.start(workers=1, state_dir=tmp_path / "state").ready(1)
+        until(lambda: "cannot serve the environments" in worker.log, "it says why")
+        cluster.ended(cluster.submit("quick", [1.0]))
+        assert worker.process.poll() is None
