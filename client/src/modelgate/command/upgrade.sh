@@ -33,7 +33,7 @@ up() {
     exit 1
   }
 }
-workers=$(echo "$all" | grep '^worker' | sort || true) # those of environments, too
+workers=$(echo "$all" | grep '^worker' | sort) # those of environments, too
 for service in redis redis-2 redis-3 sentinel-1 sentinel-2 sentinel-3 mirror $workers gateway gateway-2 trainer events haproxy; do
   echo "$all" | grep -qx "$service" || continue
   count=$(docker compose ps --quiet "$service" | wc -l)
