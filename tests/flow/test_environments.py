@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from contract.settings import Settings
 from contract.work.jobs import Job, PredictionJob, Status
 from runtime import health
 from tests.flow import estimators
+from tests.flow.audit import audit
 from tests.flow.old_releases import (
     OLD,
     Callers,
@@ -42,7 +45,7 @@ from tests.flow.old_releases import (
 from tests.stacks.environments import environment_for_tests
 from tests.stacks.gateways import Site, start_site
 from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
-from tests.support import PROJECT, SOAK, alive, gone, redis_server, until
+from tests.support import PROJECT, SOAK, alive, command_line, gone, redis_server, until
 from trainer.publishing.promotion import promote, roll_back
 
 HOMES = {1: TODAY, 2: OLD}
@@ -55,6 +58,7 @@ class Old:
 
     site: Site
     folder: Path
+    options: Mapping[str, object]
     worker: Worker
     submitted: int = 0
 
@@ -136,8 +140,8 @@ def old_site(folder: Path, **settings: object) -> Iterator[Old]:
     if not state.exists():
         with_environments(state)
     with start_site(folder, models, spool_dir=spool, predict_timeout=2) as site:
-        common = {"workers": 1, "state_dir": state, "spool_dir": spool, "predict_timeout": 2}
-        old = Old(site, folder, site.cluster.start(**{**common, **settings}))
+        options = {"workers": 1, "state_dir": state, "spool_dir": spool, "predict_timeout": 2, **settings}
+        old = Old(site, folder, options, site.cluster.start(**options))
         until(old.served, f"the worker serves {OLD}: {old.worker.log}")
         old.worker.ready(1)
         yield old
@@ -413,3 +417,99 @@ def test_a_worker_that_cannot_prepare_its_environments_serves_todays_versions(tm
         until(lambda: "cannot serve the environments" in worker.log, "it says why")
         cluster.ended(cluster.submit("quick", [1.0]))
         assert worker.process.poll() is None
+
+
+# Kills
+
+
+def kill_something(old: Old, chance: random.Random) -> str:
+    """Kill a process of the old pool, or the supervisor, which starts again as a process manager would have it."""
+    target = chance.choice(["scorer", "template", "pool", "supervisor"])
+    processes = pool_processes(old.worker)
+    templates = [process for process in processes if process.ppid() == old.worker.process.pid]
+    with suppress(psutil.NoSuchProcess):
+        for process in processes:
+            if target == "pool" or (target == "template") == (process in templates) and target != "supervisor":
+                process.kill()
+    if target == "supervisor":
+        old.worker.process.kill()
+        old.worker.process.wait()
+        old.worker = old.cluster.start(**old.options)
+    return target
+
+
+def left(old: Old) -> list[psutil.Process]:
+    """Return the processes of pools whose supervisors have ended."""
+    return [process for process in old.cluster.orphans() if "worker.template" in command_line(process)]
+
+
+@pytest.mark.slow
+def test_jobs_are_neither_lost_nor_answered_twice_whatever_is_killed(tmp_path: Path) -> None:
+    """At any moment: also while the pool starts, and while it falls asleep."""
+    chance, counts, ids, wanted = random.Random(3), Counter[str](), list[str](), list[float]()
+    with old_site(tmp_path, pool_idle=1) as old:
+        for number in range(30 * SOAK):
+            values = [100.0 + number + part / 8 for part in range(5)]
+            version = chance.choice([1, 2, 2])
+            until(old.served, "jobs are accepted")
+            ids += old.submit(*values, version=version, environment=HOMES[version])
+            wanted += [answer_of(value, version, HOMES[version]) for value in values]
+            moment = time.monotonic() + chance.choice([0.02, 0.3, 1.0, 2.5, 4.0]) * chance.random()
+            until(lambda m=moment: time.monotonic() > m, "the moment has come")
+            counts[kill_something(old, chance)] += 1
+        ended = old.cluster.ended(ids)
+        assert answers(ended) == wanted
+        assert old.cluster.each_has_one_result(ids)
+        assert audit(old.cluster.redis) == []
+        asleep(old.worker)
+        until(lambda: not left(old), f"nothing is left: {left(old)}", 20)
+    print(f"{len(ids)} jobs, killed: {dict(counts)}")
+
+
+@pytest.mark.slow
+def test_a_restart_of_redis_loses_no_job_of_an_old_release(tmp_path: Path) -> None:
+    with old_site(tmp_path, pool_idle=1) as old:
+        ids = []
+        for number in range(6):
+            until(old.served, "jobs are accepted")
+            ids += old.submit(*map(float, range(100, 150)))
+            moment = time.monotonic() + 0.6 * number
+            until(lambda m=moment: time.monotonic() > m, "the moment has come")
+            old.site.server.kill() if number % 2 else old.site.server.stop()
+            old.site.server.start()
+        jobs = old.cluster.ended(ids)
+        assert answers(jobs) == [answer_of(value, 2) for value in range(100, 150)] * 6
+        assert old.cluster.each_has_one_result(ids)
+        asleep(old.worker)
+
+
+# What sleep leaves behind
+
+
+def descriptors(process: psutil.Process) -> Counter[str]:
+    """Return what a process has open, by kind."""
+    kinds = Counter[str]()
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            kinds[re.sub(r"[0-9]+", "", str(link.readlink()))] += 1
+    return kinds
+
+
+@pytest.mark.slow
+def test_fifty_sleeps_leave_nothing_behind(tmp_path: Path) -> None:
+    with old_site(tmp_path, pool_idle=1) as old:
+        supervisor, seconds = psutil.Process(old.worker.process.pid), list[float]()
+        at_rest, memory = descriptors(supervisor), 0
+        for cycle in range(50 * SOAK):
+            began = time.monotonic()
+            assert old.ask(float(100 + cycle)) == [answer_of(100 + cycle, 2)]
+            seconds.append(time.monotonic() - began)
+            asleep(old.worker)
+            memory = memory or supervisor.memory_info().rss
+        until(lambda: descriptors(supervisor) == at_rest, f"{at_rest} is open, not {descriptors(supervisor)}", 10)
+        more = (supervisor.memory_info().rss - memory) / 2**20
+        print(f"{len(seconds)} sleeps: {at_rest.total()} open descriptors before and after, {more:.1f} MB more")
+        print(f"first answer after {median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+        assert more < 3
+        assert not left(old)
+        assert median(seconds) < 5
