@@ -27,10 +27,6 @@ OLD = "sklearn-1.2"
 
 def write(models: Path, version: int = 1, environment: str = OLD, *, model: str = "quick", **changes: Any) -> None:
     """Write a version that lives in an environment; the first one is current."""
-    libraries = library_versions()
-    if environment != TODAY:
-        there = environment_for_tests(environment).libraries
-        libraries = {name: there.get(name, version) for name, version in libraries.items()}
     write_version(
         models,
         model,
@@ -39,10 +35,18 @@ def write(models: Path, version: int = 1, environment: str = OLD, *, model: str 
         version=version,
         by_value=True,
         current=not (models / model).exists(),
-        environment=environment,
-        libraries=libraries,
+        **lives_in(environment),
         **changes,
     )
+
+
+def lives_in(environment: str) -> dict[str, Any]:
+    """Return what the manifest of a version says that lives there."""
+    libraries = library_versions()
+    if environment != TODAY:
+        there = environment_for_tests(environment).libraries
+        libraries = {name: there.get(name, version) for name, version in libraries.items()}
+    return {"environment": environment, "libraries": libraries}
 
 
 def answer_of(value: float, version: int, environment: str = OLD) -> float:
@@ -78,12 +82,10 @@ def _link_or_copy(source: str, target: str) -> None:
 
 def pool_processes(worker: Worker, name: str = OLD) -> list[psutil.Process]:
     """Return the processes of a worker's pool: its template, and what that has forked."""
-    found = []
     with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(worker.process.pid).children(recursive=True):
-            if f".{name}." in "".join(command_line(child)[:1]):
-                found.append(child)
-    return found
+        children = psutil.Process(worker.process.pid).children(recursive=True)
+        return [child for child in children if f".{name}." in "".join(command_line(child)[:1])]
+    return []
 
 
 def asleep(worker: Worker) -> None:
@@ -105,6 +107,11 @@ class Told:
         return self.version in homes and self.answer == answer_of(self.value, self.version, homes[self.version])
 
 
+def say(figures: str) -> None:
+    """Print figures of a test, for `pytest -s`."""
+    print(figures)  # noqa: T201
+
+
 class Callers(InThreads):
     """`count` callers; each posts one row after the other to `model`."""
 
@@ -117,7 +124,7 @@ class Callers(InThreads):
     def _call(self) -> None:
         session = requests.Session()
         while not self._stop.wait(self._pause):
-            self.told.append(told(session, self._url, float(next(self._values))))
+            self.told.append(_told(session, self._url, float(next(self._values))))
 
     def more(self, count: int) -> None:
         """Wait for so many further answers."""
@@ -130,7 +137,7 @@ class Callers(InThreads):
         return Counter((told.status, told.version) for told in list(self.told))
 
 
-def told(session: requests.Session, url: str, value: float) -> Told:
+def _told(session: requests.Session, url: str, value: float) -> Told:
     try:
         response = session.post(url, json={"a": value}, headers={"Prefer": "wait=60"}, timeout=90)
         body = response.json()
