@@ -233,6 +233,7 @@ def _workers(scorers: Mapping[str, Sequence[Any]], said: Mapping[str, Sequence[b
     for name in said.keys() - workers.keys():
         pool = Worker(name, asleep=True)
         _add_report(pool, *said[name])
+        pool.memory = None  # of scorers that have ended
         if pool.environment != TODAY:
             workers[name] = pool
     return [worker for _, worker in sorted(workers.items())]

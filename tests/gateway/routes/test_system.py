@@ -77,10 +77,11 @@ def test_a_worker_shows_its_scorers_and_what_they_hold(client: FlaskClient, redi
 def test_a_pool_without_scorers_sleeps_until_its_worker_is_gone(client: FlaskClient, redis: Redis) -> None:
     pool = LoadStatusPublisher(redis, 60)
     pool.publish("w~sklearn-1.2", LoadStatus(environment="sklearn-1.2"))
+    redis.set(memory_key("w~sklearn-1.2"), "1000 20")  # of the scorer that has ended
     LoadStatusPublisher(redis, 60).publish("starting", LoadStatus())
     (worker,) = system(client)["workers"]
     assert (worker["name"], worker["environment"], worker["asleep"]) == ("w~sklearn-1.2", "sklearn-1.2", True)
-    assert (worker["busy"], worker["idle"], worker["silent"]) == (0, 0, False)
+    assert (worker["busy"], worker["idle"], worker["silent"], worker["memory"]) == (0, 0, False, None)
     assert "asleep" in client.get("/ui/system").text
     Leases(redis, lease=60).register("w~sklearn-1.2-0-x", host="alpha")
     (worker,) = system(client)["workers"]
