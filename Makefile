@@ -67,7 +67,7 @@ clients: $(VENV)/dev.stamp .venv-clients/clients.stamp  ## ask Modelgate with cl
 	@PICTURES="$(CURDIR)/.docs/pictures" timeout -s INT -k 30 $(or $(SECONDS),2100) .venv-clients/bin/python -m pytest tests/qa/clients --confcutdir tests/qa/clients \
 	  -p no:cacheprovider $(call option,-k,ONLY)
 
-soak: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
+soak: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
 	@$(BIN)/python -m tests.qa.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 	@[ "$$(id -u)" != 0 ] || $(BIN)/python -m tests.qa.machines
 	@$(BIN)/python -m tests.qa.faults $$([ $(or $(SECONDS),120) -ge 120 ] || echo --quick)

@@ -184,6 +184,8 @@ _WORKER = record(
         "memory": {**nullable(record({"shared": INTEGER, "own": INTEGER})), "description": "Bytes of models."},
         "failures": array(record({"version": TEXT, "reason": TEXT, "since": TEXT})),
         "silent": {**BOOLEAN, "description": "It has reported nothing for some seconds."},
+        "environment": {**TEXT, "description": "In which the versions live that it serves; empty: today's."},
+        "asleep": {**BOOLEAN, "description": "It has no scorers until there is work for them."},
     }
 )
 _QUEUE = record(

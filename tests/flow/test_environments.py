@@ -5,142 +5,49 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import psutil
 import pytest
-import requests
 
 from broker.state.load_status import load_statuses
 from contract.errors import ModelgateError
 from contract.model.environments import TODAY
 from contract.model.repository import Repository
-from contract.settings import Settings
-from contract.work.jobs import Job, PredictionJob, Status
 from runtime import health
 from tests.flow import estimators
+from tests.flow.audit import audit
 from tests.flow.old_releases import (
+    HOMES,
     OLD,
     Callers,
+    Old,
     answer_of,
+    answers,
     asleep,
     copy_environment,
+    file_answers,
+    old_site,
     pool_processes,
-    told,
+    post_file,
+    say,
     with_environments,
     write,
 )
 from tests.stacks.environments import environment_for_tests
-from tests.stacks.gateways import Site, start_site
-from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
-from tests.support import PROJECT, SOAK, alive, gone, redis_server, until
+from tests.stacks.workers import worker_cluster
+from tests.support import PROJECT, SOAK, alive, command_line, gone, redis_server, until
 from trainer.publishing.promotion import promote, roll_back
-
-HOMES = {1: TODAY, 2: OLD}
-"""The environments of the versions of `quick`."""
-
-
-@dataclass
-class Old:
-    """A site with a model whose versions live in two environments, and a worker `w` with one scorer in each."""
-
-    site: Site
-    folder: Path
-    worker: Worker
-    submitted: int = 0
-
-    @property
-    def cluster(self) -> WorkerCluster:
-        return self.site.cluster
-
-    @property
-    def settings(self) -> Settings:
-        return Settings(redis_url=self.cluster.url, models_dir=self.cluster.models, warmup_timeout=60)
-
-    def served(self, name: str = OLD) -> bool:
-        return bool(self.cluster.redis.exists(f"mg:pool~{name}"))
-
-    def submit(self, *values: float, version: int = 2, model: str = "quick", environment: str = OLD) -> list[str]:
-        """Submit one job for each value; return the ids."""
-        ids = [f"{model}-{self.submitted + number}" for number in range(len(values))]
-        self.submitted += len(values)
-        jobs = [
-            PredictionJob(job_id, "2026-01-02T03:04:05.000006Z", model, version, [[value]], environment=environment)
-            for job_id, value in zip(ids, values, strict=True)
-        ]
-        assert all(submission.accepted for submission in self.cluster.jobs.submit(jobs))
-        return ids
-
-    def ask(self, *values: float, version: int = 2) -> list[float]:
-        """Return the answers of a version to these values."""
-        return answers(self.cluster.ended(self.submit(*values, version=version, environment=HOMES[version])))
-
-    def awake(self) -> psutil.Process:
-        """Wake the pool; return the process of its scorer."""
-        self.ask(1.0)
-        return until(self.scorer, "the pool has a scorer")
-
-    def scorer(self, worker: Worker | None = None) -> psutil.Process | None:
-        """The process of the scorer of the old pool, once it has its lease."""
-        name = f"{(worker or self.worker).name}~{OLD}"
-        redis, found = self.cluster.redis, []
-        for inc in redis.smembers("mg:incs"):
-            if inc.startswith(f"{name}-".encode()) and (pid := redis.hget(b"rq:worker:" + inc, "pid")):
-                with suppress(psutil.NoSuchProcess):
-                    found.append(psutil.Process(int(pid)))
-        return next((process for process in found if alive(process.pid)), None)
-
-    def move(self, version: int) -> str | None:
-        return promote(self.settings, self.cluster.redis, "quick", version)
-
-
-def post_file(old: Old, rows: int) -> requests.Response:
-    return requests.post(
-        f"{old.site.gateway.address}/v1/models/quick@2/predict-file",
-        data="a\n" + "".join(f"{value}\n" for value in range(rows)),
-        headers={"Content-Type": "text/csv"},
-        timeout=90,
-    )
-
-
-def file_answers(old: Old, posted: requests.Response) -> list[float]:
-    """Return the answers to a file, once all its rows are scored."""
-    path = f"/v1/jobs/{posted.json()['id']}"
-    until(lambda: old.site.gateway.get(path).json()["status"] == "succeeded", "the file is scored")
-    return [float(line.split(",")[-1]) for line in old.site.gateway.get(f"{path}/output").text.split()[1:]]
-
-
-def answers(jobs: list[Job]) -> list[float]:
-    failed = [job.error for job in jobs if job.error]
-    assert not failed, failed
-    return [job.output["predictions"][0] for job in jobs if job.output]
-
-
-@contextmanager
-def old_site(folder: Path, **settings: object) -> Iterator[Old]:
-    models, state, spool = folder / "models", folder / "state", folder / "spool"
-    models.mkdir()
-    spool.mkdir()
-    environment_for_tests(OLD)
-    for version, home in HOMES.items():
-        write(models, version, home)
-    if not state.exists():
-        with_environments(state)
-    with start_site(folder, models, spool_dir=spool, predict_timeout=2) as site:
-        common = {"workers": 1, "state_dir": state, "spool_dir": spool, "predict_timeout": 2}
-        old = Old(site, folder, site.cluster.start(**{**common, **settings}))
-        until(old.served, f"the worker serves {OLD}: {old.worker.log}")
-        old.worker.ready(1)
-        yield old
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +83,8 @@ def _move_under_load(old: Old, moves: int) -> None:
     wrong = [told for told in callers.told if not told.right(HOMES)]
     assert not wrong, wrong[:5]
     assert {version for _, version in callers.counts} == {1, 2}
-    print(f"{moves} moves, {len(callers.told)} requests, {len(wrong)} failed or wrong, by version {callers.counts}")
-    print(f"a move takes {median(durations):.2f} s, at most {max(durations):.2f} s")
+    say(f"{moves} moves, {len(callers.told)} requests, {len(wrong)} failed or wrong, by version {callers.counts}")
+    say(f"a move takes {median(durations):.2f} s, at most {max(durations):.2f} s")
     old.move(1)
 
 
@@ -269,7 +176,7 @@ def test_an_environment_that_does_not_start_is_named_and_leaves_the_worker_well(
     (tmp_path / "state/environments" / OLD / "bin/python").symlink_to("/bin/false")
     with old_site(tmp_path) as old:
         waiting = old.submit(1.0)
-        until(lambda: any(f"the pool 'w~{OLD}' has made no progress" in detail for detail in reasons(old)), "it is said")
+        until(lambda: f"the pool 'w~{OLD}' has made no progress" in " ".join(reasons(old)), "it is said")
         assert health.ask(old.worker.health_socket) == ""
         assert old.ask(1.0, version=1) == [answer_of(1.0, 1, TODAY)]
         copy_environment(tmp_path / "state", "mended")
@@ -310,7 +217,7 @@ def test_the_versions_of_a_removed_environment_get_503_until_it_is_back(tmp_path
         until(lambda: not old.served(), "nobody serves it", 20)
         assert status_of_request(old) == (503, "environment_not_served")
         assert status_of_request(old, 1)[0] == 200
-        with pytest.raises(ModelgateError, match="`modelgate environment make sklearn-1.2`"):
+        with pytest.raises(ModelgateError, match=f"`modelgate environment make {OLD}`"):
             old.move(2)
         assert not old.cluster.read(*waiting)[0].status.final
         with_environments(state)
@@ -379,7 +286,7 @@ def test_a_promotion_waits_for_those_workers_that_have_the_environment(tmp_path:
 def test_a_pool_does_not_wake_for_models_that_its_worker_does_not_serve(tmp_path: Path) -> None:
     with old_site(tmp_path) as old:
         write(old.cluster.models, model="iris")
-        mine = {"workers": 1, "state_dir": tmp_path / "state", "worker_models": "iris", "pool_idle": 1}
+        mine: dict[str, Any] = {"workers": 1, "state_dir": tmp_path / "state", "worker_models": "iris", "pool_idle": 1}
         other = old.cluster.start("other", **mine).ready(1)
         until(lambda: len(load_statuses(old.cluster.redis, "iris", OLD)) == 2, "both are heard")
         old.worker.kill()
@@ -413,3 +320,98 @@ def test_a_worker_that_cannot_prepare_its_environments_serves_todays_versions(tm
         until(lambda: "cannot serve the environments" in worker.log, "it says why")
         cluster.ended(cluster.submit("quick", [1.0]))
         assert worker.process.poll() is None
+
+
+# Kills
+
+
+def kill_something(old: Old, chance: random.Random) -> str:
+    """Kill a process of the old pool, or the supervisor, which starts again as a process manager would have it."""
+    target = chance.choice(["scorer", "template", "pool", "supervisor"])
+    template, *scorers = pool_processes(old.worker) or [None]
+    for process in {"scorer": scorers, "template": [template], "pool": [template, *scorers]}.get(target, ()):
+        if process:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    if target == "supervisor":
+        old.worker.process.kill()
+        old.worker.process.wait()
+        old.worker = old.cluster.start(**old.options)
+    return target
+
+
+def left(old: Old) -> list[psutil.Process]:
+    """Return the processes of pools whose supervisors have ended."""
+    return [process for process in old.cluster.orphans() if "worker.template" in command_line(process)]
+
+
+@pytest.mark.slow
+def test_jobs_are_neither_lost_nor_answered_twice_whatever_is_killed(tmp_path: Path) -> None:
+    """At any moment: also while the pool starts, and while it falls asleep."""
+    chance, counts, ids, wanted = random.Random(3), Counter[str](), list[str](), list[float]()
+    with old_site(tmp_path, pool_idle=1) as old:
+        for number in range(30 * SOAK):
+            values = [100.0 + number + part / 8 for part in range(5)]
+            version = chance.choice([1, 2, 2])
+            until(old.served, "jobs are accepted")
+            ids += old.submit(*values, version=version, environment=HOMES[version])
+            wanted += [answer_of(value, version, HOMES[version]) for value in values]
+            moment = time.monotonic() + chance.choice([0.02, 0.3, 1.0, 2.5, 4.0]) * chance.random()
+            until(lambda m=moment: time.monotonic() > m, "the moment has come")
+            counts[kill_something(old, chance)] += 1
+        ended = old.cluster.ended(ids)
+        assert answers(ended) == wanted
+        assert old.cluster.each_has_one_result(ids)
+        assert audit(old.cluster.redis) == []
+        asleep(old.worker)
+        until(lambda: not left(old), f"nothing is left: {left(old)}", 20)
+    say(f"{len(ids)} jobs, killed: {dict(counts)}")
+
+
+@pytest.mark.slow
+def test_a_restart_of_redis_loses_no_job_of_an_old_release(tmp_path: Path) -> None:
+    with old_site(tmp_path, pool_idle=1) as old:
+        ids = []
+        for number in range(6):
+            until(old.served, "jobs are accepted")
+            ids += old.submit(*map(float, range(100, 150)))
+            moment = time.monotonic() + 0.6 * number
+            until(lambda m=moment: time.monotonic() > m, "the moment has come")
+            old.site.server.kill() if number % 2 else old.site.server.stop()
+            old.site.server.start()
+        jobs = old.cluster.ended(ids)
+        assert answers(jobs) == [answer_of(value, 2) for value in range(100, 150)] * 6
+        assert old.cluster.each_has_one_result(ids)
+        asleep(old.worker)
+
+
+# What sleep leaves behind
+
+
+def descriptors(process: psutil.Process) -> Counter[str]:
+    """Return what a process has open, by kind."""
+    kinds = Counter[str]()
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            kinds[re.sub(r"[0-9]+", "", str(link.readlink()))] += 1
+    return kinds
+
+
+@pytest.mark.slow
+def test_fifty_sleeps_leave_nothing_behind(tmp_path: Path) -> None:
+    with old_site(tmp_path, pool_idle=1) as old:
+        supervisor, seconds = psutil.Process(old.worker.process.pid), list[float]()
+        at_rest, memory = descriptors(supervisor), 0
+        for cycle in range(50 * SOAK):
+            began = time.monotonic()
+            assert old.ask(float(100 + cycle)) == [answer_of(100 + cycle, 2)]
+            seconds.append(time.monotonic() - began)
+            asleep(old.worker)
+            memory = memory or supervisor.memory_info().rss
+        until(lambda: descriptors(supervisor) == at_rest, f"{at_rest} is open, not {descriptors(supervisor)}", 10)
+        more = (supervisor.memory_info().rss - memory) / 2**20
+        say(f"{len(seconds)} sleeps: {at_rest.total()} open descriptors before and after, {more:.1f} MB more")
+        say(f"first answer after {median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+        assert more < 3
+        assert not left(old)
+        assert median(seconds) < 5

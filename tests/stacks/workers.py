@@ -50,7 +50,7 @@ class Worker:
         return self.log_file.read_text()
 
     def template(self) -> psutil.Process | None:
-        children = _children(psutil.Process(self.process.pid))
+        children = _children(self.process.pid)
         return next((child for child in children if "worker.template" in command_line(child)), None)
 
     def scorers(self) -> dict[str, int]:
@@ -81,9 +81,9 @@ class Worker:
         self.process.wait()
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
+def _children(pid: int) -> list[psutil.Process]:
     try:
-        return process.children()
+        return psutil.Process(pid).children()
     except psutil.NoSuchProcess:
         return []
 

@@ -32,6 +32,7 @@ from broker.state.mirrors import MIRRORS, MirrorReport, alive_mirrors, parse_rep
 from broker.state.presence import STUCK, TIMEOUTS, stuck_at, timed_out
 from broker.state.webhook_store import DUE, ENDED, MOST_WAITING, WAITING, seconds_late
 from contract.errors import Failure
+from contract.model.environments import TODAY
 
 ROOM_AGAIN = 0.95
 """The share of its memory below which a Redis that was full counts as having room. At the limit it accepts one job and
@@ -165,7 +166,8 @@ class Worker:
 
     `host` is its machine. `models` are those that it serves (None: all). `loaded` are the versions (`loan@3`) that all
     its scorers hold in memory, and `memory` their bytes: shared by all scorers, and of single ones; None if unknown.
-    `failures` are the versions that it cannot load. `silent`: it has reported nothing for some seconds.
+    `failures` are the versions that it cannot load. `silent`: it has reported nothing for some seconds. `environment`:
+    in which the versions live that it serves. `asleep`: it has no scorers until there is work for them.
     """
 
     name: str
@@ -177,6 +179,8 @@ class Worker:
     memory: tuple[int, int] | None = None
     failures: Mapping[str, LoadFailure] = field(default_factory=dict)
     silent: bool = True
+    environment: str = TODAY
+    asleep: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,6 +230,12 @@ def _workers(scorers: Mapping[str, Sequence[Any]], said: Mapping[str, Sequence[b
     for name in workers:
         workers[name].name = name
         _add_report(workers[name], *said.get(name, (None, None, None)))
+    for name in said.keys() - workers.keys():
+        pool = Worker(name, asleep=True)
+        _add_report(pool, *said[name])
+        pool.memory = None  # of scorers that have ended
+        if pool.environment != TODAY:
+            workers[name] = pool
     return [worker for _, worker in sorted(workers.items())]
 
 
@@ -236,6 +246,7 @@ def _add_report(worker: Worker, status: bytes | None, failures: bytes | None, me
             report = LoadStatus.loads(status)
             worker.loaded = sorted(map(str, report.loaded))
             worker.models = None if report.models is None else sorted(map(str, report.models))
+            worker.environment = str(report.environment)
             worker.silent = False
     with suppress(ValueError):
         shared, private = map(int, (memory or b"").split())

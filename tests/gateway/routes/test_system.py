@@ -69,7 +69,26 @@ def test_a_worker_shows_its_scorers_and_what_they_hold(client: FlaskClient, redi
         "memory": {"shared": 1000, "own": 20},
         "failures": [{"version": "sum@2", "reason": "it is broken", "since": "2026-01-02T03:04:05Z"}],
         "silent": False,
+        "environment": "",
+        "asleep": False,
     }
+
+
+def test_a_pool_without_scorers_sleeps_until_its_worker_is_gone(client: FlaskClient, redis: Redis) -> None:
+    pool = LoadStatusPublisher(redis, 60)
+    pool.publish("w~sklearn-1.2", LoadStatus(environment="sklearn-1.2"))
+    redis.set(memory_key("w~sklearn-1.2"), "1000 20")  # of the scorer that has ended
+    LoadStatusPublisher(redis, 60).publish("starting", LoadStatus())
+    (worker,) = system(client)["workers"]
+    assert (worker["name"], worker["environment"], worker["asleep"]) == ("w~sklearn-1.2", "sklearn-1.2", True)
+    assert (worker["busy"], worker["idle"], worker["silent"], worker["memory"]) == (0, 0, False, None)
+    assert "asleep" in client.get("/ui/system").text
+    Leases(redis, lease=60).register("w~sklearn-1.2-0-x", host="alpha")
+    (worker,) = system(client)["workers"]
+    assert (worker["asleep"], worker["idle"], worker["environment"]) == (False, 1, "sklearn-1.2")
+    redis.delete("mg:lease:w~sklearn-1.2-0-x")
+    pool.withdraw("w~sklearn-1.2")
+    assert system(client)["workers"] == []
 
 
 def test_a_worker_without_a_lease_is_gone_and_one_that_reports_nothing_is_silent(

@@ -17,6 +17,7 @@ from typing import Any
 import requests
 
 from broker.records.job_kinds import Seen
+from runtime.environments import Environments
 from tests.flow.audit import audit
 from tests.flow.clients import Clients
 from tests.qa.soak.events import Events
@@ -24,6 +25,7 @@ from tests.qa.soak.kills import kill_scorers
 from tests.qa.soak.ledger import Ledger
 from tests.qa.soak.soak_site import MODELS, RESULT_TTL, SoakSite, linger, start_soak_site
 from tests.qa.soak.takeover import kill_workers
+from tests.stacks.environments import MADE
 from tests.support import until
 
 
@@ -68,7 +70,8 @@ def chaos(folder: Path, chance: random.Random, seconds: int) -> dict[str, Any]:
         for name in ("w1", "w2"):
             soak.start_worker(name)
         soak.ready()
-        reports = {f"mg:loaded:{name}{part}" for name in ("w1", "w2") for part in ("", ":memory")}
+        parts = ("", ":memory", *(f"~{name}" for name in Environments(MADE).names()))
+        reports = {f"mg:loaded:{name}{part}" for name in ("w1", "w2") for part in parts}
         until(lambda: reports <= set(soak.keys()), "the workers say what they have loaded and what it takes")
         until_at_rest(soak)
         before = soak.footprint()

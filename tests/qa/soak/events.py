@@ -13,6 +13,7 @@ from contextlib import suppress
 import psutil
 from redis.exceptions import RedisError
 
+from tests.flow.old_releases import pool_processes
 from tests.qa.soak.soak_site import LEASE, MODELS, SoakSite, linger
 from tests.stacks.workers import Worker
 
@@ -30,6 +31,7 @@ class Events:
             self.kill_scorer: 8,
             self.kill_supervisor: 2,
             self.kill_template: 2,
+            self.kill_pool: 4,
             self.kill_worker: 2,
             self.stop_worker: 2,
             self.scale: 3,
@@ -69,6 +71,12 @@ class Events:
         template = self._worker().template()
         if template:
             template.kill()
+
+    def kill_pool(self) -> None:
+        """Kill a process of an old release's pool, or all of them."""
+        processes = pool_processes(self._worker())
+        for process in self._chance.choice([processes, processes[:1], processes[1:]]):
+            process.kill()
 
     def kill_worker(self) -> None:
         self._worker().kill()

@@ -12,15 +12,20 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from contract.model.environments import TODAY
 from tests.flow import estimators
+from tests.flow.old_releases import OLD, lives_in, with_environments
 from tests.stacks.gateways import Site, start_site
 from tests.stacks.workers import Worker
 from tests.support import numbers, until, write_version
 
 LEASE = 3.0
 RESULT_TTL = 30
-MODELS = {"fast": 0.0002, "steady": 0.002, "slow": 0.02}
+POOL_IDLE = 5
+MODELS = {"fast": 0.0002, "steady": 0.002, "slow": 0.02, "old": 0.002}
 """Seconds per row of each model."""
+ENVIRONMENTS = {"old": OLD}
+"""Where the versions of a model live, if that is not today's environment."""
 
 
 @dataclass
@@ -36,7 +41,8 @@ class SoakSite:
         return self.site.gateway.models
 
     def start_worker(self, name: str) -> None:
-        self.workers[name] = self.site.cluster.start(name)
+        state = self.models.parent / "state"
+        self.workers[name] = self.site.cluster.start(name, state_dir=state, pool_idle=POOL_IDLE)
 
     def keep(self) -> None:
         """Restart the workers and the gateway if they have ended."""
@@ -58,7 +64,8 @@ class SoakSite:
         version = self.versions.get(model, 0) + 1
         staging = self.models / ".staging"
         estimator = estimators.Versioned(version, MODELS[model])
-        write_version(staging, model, estimator, numbers("a"), version=version, by_value=True)
+        home = lives_in(ENVIRONMENTS.get(model, TODAY))
+        write_version(staging, model, estimator, numbers("a"), version=version, by_value=True, **home)
         target = self.models / model / "versions" / str(version)
         target.parent.mkdir(parents=True, exist_ok=True)
         (staging / model / "versions" / str(version)).rename(target)
@@ -113,6 +120,7 @@ def start_soak_site(folder: Path, **settings: object) -> Iterator[SoakSite]:
     """A site with the first version of each model and no worker yet."""
     models = folder / "models"
     models.mkdir()
+    with_environments(folder / "state")
     defaults = {"gateway_processes": 2, "submit_timeout": 2, "result_ttl": RESULT_TTL}
     with start_site(folder, models, lease=LEASE, **{**defaults, **settings}) as site:
         soak = SoakSite(site)
