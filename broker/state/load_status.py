@@ -173,7 +173,7 @@ def warm_up(
 ) -> WarmUp:
     """Ask the workers of `environment` to load the version and to keep it for `keep` seconds after `end`, a monotonic
     time. Returns once each that serves the model has loaded or refused it, at the latest after `end`, or when `stop`
-    returns True."""
+    returns True. A pool of which nothing is heard for a moment, because its machine is busy, is waited for."""
     wanted = f"{model}@{version}"
     request_load(connection, wanted, environment, max(0.0, end - time.monotonic()) + keep)
     while True:
@@ -184,9 +184,15 @@ def warm_up(
             missing=[name for name, status in lacking.items() if wanted not in status.refused],
             refused={name: status.refused[wanted] for name, status in lacking.items() if wanted in status.refused},
         )
-        if not state.missing or time.monotonic() > end or stop(state):
+        unheard = not statuses and environment != TODAY and connection.exists(_pool_key(environment))
+        if not (state.missing or unheard) or time.monotonic() > end or stop(state):
             return state
         time.sleep(_CHECK_EVERY)
+
+
+def _pool_key(environment: str) -> str:
+    """Return the key that exists while jobs of a pool are accepted."""
+    return f"mg:pool{pool_of(environment)}"
 
 
 def parse_failures(texts: Iterable[bytes | None]) -> dict[str, LoadFailure]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from redis import Redis
 
@@ -12,6 +15,8 @@ from broker.state.load_status import (
     LoadStatusPublisher,
     load_statuses,
     request_load,
+    status_key,
+    warm_up,
     withdraw_request,
 )
 from contract.model.environments import TODAY
@@ -90,6 +95,18 @@ def test_a_pool_without_news_stays_alive(redis: Redis) -> None:
     now = 4.0
     worker.publish("w~old", status)
     assert 0 < redis.pttl("mg:pool~old") <= 10_000
+
+
+def test_a_pool_that_is_unheard_for_a_moment_is_waited_for(redis: Redis) -> None:
+    pool, wanted = LoadStatusPublisher(redis, 60), LoadStatus(["sum@1"], environment="old")
+    pool.publish("w~old", wanted)
+    redis.delete(status_key("w~old"))
+    timer = threading.Timer(0.2, LoadStatusPublisher(redis, 60).publish, ["w~old", wanted])
+    timer.start()
+    assert warm_up(redis, "sum", 1, "old", time.monotonic() + 30, 1).workers == {"w~old"}
+    timer.join()
+    redis.delete(status_key("w~old"), "mg:pool~old")
+    assert not warm_up(redis, "sum", 1, "old", time.monotonic() + 30, 1).workers
 
 
 def test_an_unchanged_load_status_is_only_renewed(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
