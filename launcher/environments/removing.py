@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from contract.errors import ModelgateError
 from contract.model.environments import ENVIRONMENT
 from contract.model.repository import Repository, valid_name
 from launcher.environments.failures import EnvironmentFailedError
@@ -51,8 +51,9 @@ def served_with(models: Path, name: str) -> Sequence[str]:
     return []
 
 
-def _environment(repository: Repository, model: str, version: int) -> str | None:
+def _environment(repository: Repository, model: str, version: int) -> object:
     """Return the environment of a version; None if its manifest cannot be read, and it is not served."""
-    with suppress(ModelgateError):
-        return repository.manifest(model, version).environment
+    with suppress(OSError, ValueError):
+        manifest = json.loads(repository.files(model, version).manifest())
+        return manifest.get("environment") if isinstance(manifest, dict) else None
     return None

@@ -15,6 +15,7 @@ import pytest
 
 import contract
 import modelgate_artifacts
+import runtime
 import scoring
 from scoring.artifacts import library_versions
 from tests.leftovers import belonging_to
@@ -42,7 +43,7 @@ def check_without_trainer(models: Path, reference: str, folder: Path) -> None:
     """Check that a process without the trainer predicts the golden rows without a warning."""
     worker = folder / "worker"
     worker.mkdir()
-    for package in (contract, scoring, modelgate_artifacts):
+    for package in (contract, runtime, scoring, modelgate_artifacts):
         (worker / package.__name__).symlink_to(Path(package.__path__[0]))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     command = [sys.executable, "-c", GOLDEN, str(models), reference]

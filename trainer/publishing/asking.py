@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
@@ -15,9 +15,12 @@ from contract.model.version_files import VersionFiles
 from contract.row import Row
 from scoring.artifacts import checked_bytes, library_versions, unpack, use_one_thread
 from scoring.compatibility import incompatibility, record_versions
-from scoring.predict import Prediction, predict
 from scoring.trust import Trust
 from trainer.forks import Forks, ForkTask
+
+# Imported late: it brings numpy, and the trainer's long-lived processes need none.
+if TYPE_CHECKING:
+    from scoring.predict import Prediction
 
 TIMEOUT = 120
 """Most seconds for loading a version and asking it."""
@@ -49,6 +52,8 @@ def ask(files: VersionFiles, rows: Sequence[Row], trust: Trust, forks: Forks) ->
         ended = forks.run(ForkTask.ASK, arguments, TIMEOUT)
     except subprocess.TimeoutExpired:
         raise NotAnswered(f"it takes over {TIMEOUT} s") from None
+    from scoring.predict import Prediction
+
     try:
         answer = json.loads(ended.answer)
         if "problem" not in answer:
@@ -74,6 +79,8 @@ def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
 
 
 def _answers(files: VersionFiles, rows: Sequence[Row], trust: Trust) -> Prediction:
+    from scoring.predict import predict
+
     # As scoring.artifacts.load does, but for the releases of libraries: whether they fit is what is asked.
     manifest = ModelManifest.loads(files.manifest())
     trust.check(manifest, files)

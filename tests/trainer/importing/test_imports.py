@@ -243,7 +243,7 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
     settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trap = trapped(tmp_path, os.mkdir, str(tmp_path / "trace"))
-    examine = imports.examine_in_process
+    examine = homes.examine_in_process
 
     def altered(folder: Path, task: Any, forks: Any) -> Any:
         (folder / "file").write_bytes(trap.read_bytes())
@@ -261,7 +261,7 @@ def test_another_sample_than_was_checked_is_not_used(
 ) -> None:
     sample = tmp_path / "sample.csv"
     sample.write_bytes(rows or b"")
-    examine = imports.examine_in_process
+    examine = homes.examine_in_process
 
     def altered(folder: Path, task: Any, forks: Any) -> Any:
         (folder / "sample.csv").write_bytes(b"x,y\n1,2\n")
@@ -384,7 +384,8 @@ def test_sweeping_spares_running_imports(settings: Settings) -> None:
 def test_a_command_publishes_promotes_and_removes_the_upload(settings: Settings, tmp_path: Path, redis: Redis) -> None:
     upload, sample = tmp_path / "u1", tmp_path / "u2"
     upload.write_bytes((PICKLES / "logistic-1.6.1.pkl").read_bytes())
-    sample.write_text("a,b\n1,2\n")
+    answers = "0,0.9999999999655762,3.4423812684997486e-11"
+    sample.write_text(f"a,b,prediction,probability_0,probability_1\n0,0,{answers}\n")
     answer = HANDLERS[RepositoryAction.IMPORT](
         CommandParts(settings, redis),
         RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1", sample="u2"),

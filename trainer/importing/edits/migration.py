@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contract.errors import Code
 from contract.model.environments import SUPPORT_ENDED, TODAY
@@ -15,12 +15,14 @@ from contract.row import Row
 from contract.settings import Settings
 from contract.wording import counted, shown
 from runtime.environments import Environments
-from scoring.predict import Prediction
 from scoring.trust import Trust
 from trainer.forks import Forks
 from trainer.importing.edits.signature_edits import publish_again
 from trainer.importing.inbox.imports import RECIPE
 from trainer.publishing.asking import Answered, NotAnswered, ask
+
+if TYPE_CHECKING:
+    from scoring.predict import Prediction  # it brings numpy, which the trainer's long-lived processes do not need
 
 
 class Outcome(StrEnum):
