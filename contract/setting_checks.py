@@ -1,7 +1,8 @@
-"""Checks of single settings, and secrets in files."""
+"""Reads and checks single settings, and secrets in files."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 import re
@@ -124,3 +125,31 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def parsed(entry: dataclasses.Field[Any], text: str) -> object:
+    """Return the value of a field of `Settings` that a variable writes so. Raises `SettingsError`."""
+    name, kind = entry.name.upper(), entry.type
+    if kind == "int":
+        least, most = entry.metadata["least"], entry.metadata["most"]
+        try:
+            number = int(text)
+        except ValueError:
+            raise SettingsError(f"{name}={text!r} is not a whole number") from None
+        if number < least:
+            raise SettingsError(f"{name}={number} is too small; the least is {least}")
+        if number > most:
+            raise SettingsError(f"{name}={number} is too large; the most is {most}")
+        return number
+    if kind == "bool | None":
+        if text.lower() not in ("0", "1", "true", "false"):
+            raise SettingsError(f"{name}={text!r} is neither 1 nor 0")
+        return text.lower() in ("1", "true")
+    if kind == "tuple[str, ...]":
+        return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
+    choices = entry.metadata["choices"]
+    if choices and text not in choices:
+        raise SettingsError(f"{name}={text!r} is not one of {', '.join(choices)}")
+    if name == "REDIS_MAXMEMORY" and not re.fullmatch(r"\d{1,15}([kmg]b?|b)?", text, re.IGNORECASE):
+        raise SettingsError(f"{name}={text!r} is not a size; write one as 512mb or 2gb")
+    return Path(text) if "Path" in str(kind) else text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from contract.setting_checks import (
     check_origins,
     check_targets,
     is_loopback,
+    parsed,
     secret_of,
     with_passwords,
 )
@@ -304,7 +304,7 @@ class Settings:
             if entry.metadata["secret"]:
                 text = secret_of(entry.name.upper(), text, environ)
             if text:
-                values[entry.name] = _parse(entry, text)
+                values[entry.name] = parsed(entry, text)
         if values.get("redis_url"):
             values["redis_url"] = with_passwords(values["redis_url"], values)
         settings = cls(**values)
@@ -375,30 +375,3 @@ class Settings:
                 f"{name}={address} lets other machines in, and there are no keys to tell them apart; set ADMIN_KEY or"
                 " ALLOW_ANONYMOUS=0, or ALLOW_ANONYMOUS=1 if that is meant"
             )
-
-
-def _parse(entry: dataclasses.Field[Any], text: str) -> object:
-    name, kind = entry.name.upper(), entry.type
-    if kind == "int":
-        least, most = entry.metadata["least"], entry.metadata["most"]
-        try:
-            number = int(text)
-        except ValueError:
-            raise SettingsError(f"{name}={text!r} is not a whole number") from None
-        if number < least:
-            raise SettingsError(f"{name}={number} is too small; the least is {least}")
-        if number > most:
-            raise SettingsError(f"{name}={number} is too large; the most is {most}")
-        return number
-    if kind == "bool | None":
-        if text.lower() not in ("0", "1", "true", "false"):
-            raise SettingsError(f"{name}={text!r} is neither 1 nor 0")
-        return text.lower() in ("1", "true")
-    if kind == "tuple[str, ...]":
-        return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
-    choices = entry.metadata["choices"]
-    if choices and text not in choices:
-        raise SettingsError(f"{name}={text!r} is not one of {', '.join(choices)}")
-    if name == "REDIS_MAXMEMORY" and not re.fullmatch(r"\d{1,15}([kmg]b?|b)?", text, re.IGNORECASE):
-        raise SettingsError(f"{name}={text!r} is not a size; write one as 512mb or 2gb")
-    return Path(text) if "Path" in str(kind) else text

@@ -13,8 +13,8 @@ from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
 from contract.work.training import ACCEPTABLE, KINDS, ColumnUse, Task
 from gateway.http.operations import MOMENT, TEXT, Schema
-from gateway.openapi.environment_schemas import ALIASES, ENVIRONMENT, MIGRATIONS, STATE
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
+from gateway.openapi.model_schemas import ALIASES, CHANGES, ENVIRONMENT
 from gateway.openapi.schema_parts import (
     ANYTHING,
     BOOLEAN,
@@ -289,7 +289,6 @@ SCHEMAS: Mapping[str, Schema] = {
             "models": array(TEXT),
         }
     ),
-    "ModelState": record(STATE, {"restorable_until": MOMENT}),
     "ModelUpload": record(
         {"file": _FILE},
         {
@@ -301,9 +300,6 @@ SCHEMAS: Mapping[str, Schema] = {
     "NewKey": record({**_KEY, "secret": nullable(TEXT), "warnings": array(TEXT)}),
     "NewSchedule": record(
         {"cron": {**TEXT, "examples": ["0 3 * * 1"]}}, {"request": ref("TrainingRequest")}, additionalProperties=False
-    ),
-    "NewVersion": record(
-        {"version": INTEGER, **STATE}, {"promoted": BOOLEAN, "reason": nullable(TEXT), "verdict": TEXT}
     ),
     "Nothing": {**TEXT, "description": "A line end."},
     "Predictions": record(
@@ -320,7 +316,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
     "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
     **LAKE_SCHEDULES,
-    **MIGRATIONS,
+    **CHANGES,
     "Schedule": record({"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST}, OWNER),
     "ScheduleList": record({"items": array(ref("Schedule"))}),
     "Signature": record(

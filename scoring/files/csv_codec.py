@@ -30,7 +30,7 @@ _BOOLEANS = ("true", "True", "TRUE", "false", "False", "FALSE")
 _BOM = "\ufeff"
 _READS_EXACTLY = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
 _EXACT: dict[str, Any] = {} if _READS_EXACTLY else {"float_precision": "round_trip"}
-"""Before 3.1, pandas reads every third number with another last bit unless it is told not to."""
+"""pandas before 3.1 rounds about a third of all numbers differently in the last bit without this option."""
 _LINES_AT_ONCE = 4096
 _RECORDS_AT_ONCE = 2048
 

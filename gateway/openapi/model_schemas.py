@@ -1,22 +1,26 @@
-"""Schemas of environments and of migrations between them, and of the state of a model after a change."""
+"""The JSON schemas of the environment of a version, and of the state of a model after a change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.http.operations import TEXT, Schema
+from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.schema_parts import ANYTHING, BOOLEAN, INTEGER, array, map_of, nullable, record
 
 ALIASES = map_of(INTEGER)
-STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": ALIASES, "warnings": array(TEXT)}
+_STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": ALIASES, "warnings": array(TEXT)}
 ENVIRONMENT = nullable(
     record({"name": TEXT, "scikit_learn": nullable(TEXT), "unsupported_since": nullable(TEXT)}),
 )
 """Where a version lives, if that is not today's environment."""
 
-MIGRATIONS: Mapping[str, Schema] = {
+CHANGES: Mapping[str, Schema] = {
+    "ModelState": record(_STATE, {"restorable_until": MOMENT}),
+    "NewVersion": record(
+        {"version": INTEGER, **_STATE}, {"promoted": BOOLEAN, "reason": nullable(TEXT), "verdict": TEXT}
+    ),
     "Migration": record(
-        {"version": INTEGER, **STATE},
+        {"version": INTEGER, **_STATE},
         {
             "rows": {**INTEGER, "description": "How many were tried."},
             "items": array(
