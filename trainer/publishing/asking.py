@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 TIMEOUT = 120
 """Most seconds for loading a version and asking it."""
 
-
 _MOST_SHOWN = 120
 """Most characters of an error that a message quotes."""
 

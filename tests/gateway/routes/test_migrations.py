@@ -8,28 +8,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from contract.model.signature import Field, Kind, Output, OutputKind
-from contract.settings import Settings
 from contract.work.training import RepositoryAction, RepositoryCommand
-from gateway.app import create_app
-from tests.gateway.routes.test_uploads import Trainer
-from tests.support import write_version
+from tests.gateway.routes.conftest import Trainer
 
 URL = "/v1/models/species/migrate"
-
-
-@pytest.fixture
-def trainer() -> Trainer:
-    return Trainer()
-
-
-@pytest.fixture
-def client(settings: Settings, trainer: Trainer) -> FlaskClient:
-    output = Output(OutputKind.CLASS, (0, 1), probabilities=True)
-    for version in (1, 2):
-        inputs = [Field("width", Kind.NUMBER), Field("height", Kind.NUMBER)]
-        write_version(settings.models_dir, "species", None, inputs, output, version=version)
-    return create_app(settings, trainer).test_client()
 
 
 @pytest.mark.parametrize(
@@ -43,9 +25,9 @@ def client(settings: Settings, trainer: Trainer) -> FlaskClient:
     ],
 )
 def test_a_migration_is_a_command_with_the_rows_of_the_request(
-    client: FlaskClient, trainer: Trainer, body: dict[str, Any] | None, sent: dict[str, Any]
+    species: FlaskClient, trainer: Trainer, body: dict[str, Any] | None, sent: dict[str, Any]
 ) -> None:
-    response = client.post(URL, json=body) if body else client.post(URL)
+    response = species.post(URL, json=body) if body else species.post(URL)
     assert response.status_code == 200, response.text
     (command,) = trainer.commands
     assert command == RepositoryCommand(RepositoryAction.MIGRATE, "species", **sent)
@@ -69,9 +51,9 @@ def test_a_migration_is_a_command_with_the_rows_of_the_request(
     ],
 )
 def test_a_wrong_request_never_reaches_the_trainer(
-    client: FlaskClient, trainer: Trainer, body: dict[str, Any], status: int, said: str
+    species: FlaskClient, trainer: Trainer, body: dict[str, Any], status: int, said: str
 ) -> None:
-    response = client.post(URL, json=body)
+    response = species.post(URL, json=body)
     assert (response.status_code, said in response.text) == (status, True), response.text
     assert trainer.commands == []
     assert response.content_type == "application/problem+json"

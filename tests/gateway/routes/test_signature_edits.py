@@ -9,38 +9,19 @@ import pytest
 from flask.testing import FlaskClient
 
 from contract.errors import Code, ModelgateError
-from contract.model.signature import Field, Kind, Output, OutputKind
-from contract.settings import Settings
 from contract.work.training import RepositoryAction, RepositoryCommand
-from gateway.app import create_app
 from tests.gateway.problems.test_refusals import problem
-from tests.gateway.routes.test_uploads import Trainer
-from tests.support import write_version
+from tests.gateway.routes.conftest import Trainer
 
 URL = "/v1/models/species/versions"
 WORDS = {"outputs": [{"labels": {"0": "no", "1": "yes"}}]}
 
 
-@pytest.fixture
-def trainer() -> Trainer:
-    return Trainer()
-
-
-@pytest.fixture
-def client(settings: Settings, trainer: Trainer) -> FlaskClient:
-    """`species` has the versions 1 and 2, of which the second is current. Uploads are off."""
-    output = Output(OutputKind.CLASS, (0, 1), probabilities=True)
-    for version in (1, 2):
-        inputs = [Field("width", Kind.NUMBER), Field("height", Kind.NUMBER)]
-        write_version(settings.models_dir, "species", None, inputs, output, version=version)
-    return create_app(settings, trainer).test_client()
-
-
 @pytest.mark.parametrize(("source", "version"), [(1, 1), (2, 2), ("1", 1), ("current", 2)])
 def test_an_edit_is_a_command_and_answered_with_the_version(
-    client: FlaskClient, trainer: Trainer, source: int | str, version: int
+    species: FlaskClient, trainer: Trainer, source: int | str, version: int
 ) -> None:
-    response = client.post(URL, json={"from": source, "signature": WORDS})
+    response = species.post(URL, json={"from": source, "signature": WORDS})
     assert response.status_code == 201
     assert response.headers["Location"] == f"{URL}/3"
     assert response.json and response.json["version"] == 3
@@ -75,47 +56,47 @@ def test_a_command_has_only_what_is_set() -> None:
     ],
 )
 def test_a_wrong_edit_names_the_field_and_the_fix_and_reaches_no_trainer(
-    client: FlaskClient, trainer: Trainer, body: Any, field: str | None, said: str
+    species: FlaskClient, trainer: Trainer, body: Any, field: str | None, said: str
 ) -> None:
-    answer = problem(client.post(URL, json=body), 422, "invalid_signature")
+    answer = problem(species.post(URL, json=body), 422, "invalid_signature")
     (error,) = answer["errors"]
     assert (error["field"], error["message"]) == (field, answer["detail"])
     assert said in answer["detail"]
     assert trainer.commands == []
 
 
-def test_all_errors_are_listed(client: FlaskClient) -> None:
+def test_all_errors_are_listed(species: FlaskClient) -> None:
     edits = {"inputs": {"widht": {}, "height": {"nullable": 1}}}
-    answer = problem(client.post(URL, json={"from": 1, "signature": edits}), 422, "invalid_signature")
+    answer = problem(species.post(URL, json={"from": 1, "signature": edits}), 422, "invalid_signature")
     assert answer["detail"] == "2 values cannot be used; see errors"
     assert {error["field"] for error in answer["errors"]} == {"inputs.widht", "inputs.height.nullable"}
 
 
 @pytest.mark.parametrize("source", [3, "canary", 10**30, "x@1"])
-def test_a_version_that_is_not_there_is_404(client: FlaskClient, trainer: Trainer, source: int | str) -> None:
-    problem(client.post(URL, json={"from": source, "signature": WORDS}), 404, "unknown_model")
+def test_a_version_that_is_not_there_is_404(species: FlaskClient, trainer: Trainer, source: int | str) -> None:
+    problem(species.post(URL, json={"from": source, "signature": WORDS}), 404, "unknown_model")
     assert trainer.commands == []
 
 
-def test_an_unknown_model_is_404_with_a_suggestion(client: FlaskClient) -> None:
+def test_an_unknown_model_is_404_with_a_suggestion(species: FlaskClient) -> None:
     answer = problem(
-        client.post("/v1/models/specie/versions", json={"from": 1, "signature": WORDS}), 404, "unknown_model"
+        species.post("/v1/models/specie/versions", json={"from": 1, "signature": WORDS}), 404, "unknown_model"
     )
     assert "did you mean 'species'?" in answer["detail"]
 
 
-def test_a_body_that_is_not_json_is_400_and_a_large_one_413(client: FlaskClient) -> None:
-    problem(client.post(URL, data="{", content_type="application/json"), 400, "malformed_body")
-    problem(client.post(URL, json={"from": 1, "signature": "x" * 1_100_000}), 413, "body_too_large")
+def test_a_body_that_is_not_json_is_400_and_a_large_one_413(species: FlaskClient) -> None:
+    problem(species.post(URL, data="{", content_type="application/json"), 400, "malformed_body")
+    problem(species.post(URL, json={"from": 1, "signature": "x" * 1_100_000}), 413, "body_too_large")
 
 
-def test_a_page_of_another_site_edits_nothing(client: FlaskClient, trainer: Trainer) -> None:
-    response = client.post(URL, json={"from": 1, "signature": WORDS}, headers={"Origin": "https://example.org"})
+def test_a_page_of_another_site_edits_nothing(species: FlaskClient, trainer: Trainer) -> None:
+    response = species.post(URL, json={"from": 1, "signature": WORDS}, headers={"Origin": "https://example.org"})
     problem(response, 403, "foreign_origin")
     assert trainer.commands == []
 
 
-def test_a_change_that_the_model_refuses_is_422_with_its_cause(client: FlaskClient, trainer: Trainer) -> None:
+def test_a_change_that_the_model_refuses_is_422_with_its_cause(species: FlaskClient, trainer: Trainer) -> None:
     trainer.error = ModelgateError(Code.NOT_PUBLISHED, "version 1 of the model 'species' does not work with null")
-    answer = problem(client.post(URL, json={"from": 1, "signature": WORDS}), 422, "not_published")
+    answer = problem(species.post(URL, json={"from": 1, "signature": WORDS}), 422, "not_published")
     assert answer["detail"] == "version 1 of the model 'species' does not work with null"

@@ -16,25 +16,7 @@ from contract.settings import Settings
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.app import create_app
 from tests.gateway.problems.test_refusals import problem
-
-
-class Trainer:
-    """Answers commands as the trainer does."""
-
-    def __init__(self) -> None:
-        self.commands: list[RepositoryCommand] = []
-        self.error: ModelgateError | None = None
-
-    def __call__(self, command: RepositoryCommand) -> dict[str, Any]:
-        self.commands.append(command)
-        if self.error:
-            raise self.error
-        return {"name": command.model, "version": 3, "versions": [3], "aliases": {"current": 3}, "warnings": []}
-
-
-@pytest.fixture
-def trainer() -> Trainer:
-    return Trainer()
+from tests.gateway.routes.conftest import Trainer
 
 
 @pytest.fixture
