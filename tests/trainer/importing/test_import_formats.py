@@ -16,10 +16,12 @@ from typing import Any
 
 import cloudpickle
 import joblib
+import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 import skops.io
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
@@ -263,6 +265,32 @@ def test_a_file_of_another_scikit_learn_is_taken_if_it_gives_the_answers_in_its_
         said = refusal(tmp_path, file, rows)
         assert said.startswith(start + why), said
         assert said.endswith(remedy([version], here))
+
+
+def of_release(version: str, model: Any) -> bytes:
+    """Return the pickle that a release would have made, if it had the attributes of today's."""
+    assert len(version) == len(sklearn.__version__)
+    return pickle.dumps(model).replace(sklearn.__version__.encode(), version.encode())
+
+
+def test_the_answers_of_several_outputs_have_their_names(tmp_path: Path) -> None:
+    X = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0]])
+    data = of_release("1.8.0", LinearRegression().fit(X, X * 2))
+    sample = "x0,x1,y0,y1\n3,5,6,10\n1,7,2,14\n"
+    assert [output.name for output in tried(tmp_path, data, sample).signature.outputs] == ["y0", "y1"]
+    assert "row 2 of the sample has y1 '15', and here it is 14" in refusal(tmp_path, data, sample.replace("14", "15"))
+
+
+@pytest.mark.parametrize("version", ["1.8.0", sklearn.__version__])
+def test_a_model_is_measured_on_the_target_beside_its_answers(tmp_path: Path, version: str) -> None:
+    frame = pd.DataFrame({"area": np.arange(30.0), "price": np.arange(30.0) * 2})
+    model = LinearRegression().fit(frame[["area"]], frame["price"])
+    (tmp_path / "m.pkl").write_bytes(of_release(version, model))
+    frame["prediction"] = model.predict(frame[["area"]])
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    examined = examine("m", tmp_path / "m.pkl", tmp_path / "rows.csv")
+    assert examined.draft.signature.names == ("area",)
+    assert examined.facts and "the target 'price'" in examined.facts["verdict"]
 
 
 def test_a_file_of_another_scikit_learn_that_loads_and_does_not_predict_says_both(tmp_path: Path) -> None:

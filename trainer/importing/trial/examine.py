@@ -83,21 +83,23 @@ def examine(
     wrong = incompatibility(contents.estimator, made_with)
     if wrong:
         raise Refused(wrong)
-    expected: sample.Sample | None = None
+    tried, others = sample_rows, None
     if sample_rows and made_with:
-        sample_rows, expected = expected_answers.split(sample_rows, inputs.names(contents.estimator) or ())
+        tried, others = expected_answers.split(sample_rows, contents.estimator)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            draft = try_model(name, contents, sample_rows, artifact_format)
+            draft = try_model(name, contents, tried, artifact_format)
     except DoesNotPredict as failed:
         if formats.made_by_dill(plain) and isinstance(failed.cause, NameError):
             raise Refused(reasons.left_out_by_dill(failed.cause)) from None
         raise Refused(reasons.why_not_predicting(failed.cause, made_with, sample_rows is not None)) from None
     except NoProbabilities as failed:
         raise Refused(reasons.no_probabilities(str(failed), made_with)) from None
-    if made_with and (why := expected_answers.why_not_equal(contents.estimator, draft, sample_rows, expected)):
+    if made_with and (why := expected_answers.why_not_equal(contents.estimator, draft, tried, others)):
         raise Refused(reasons.not_proven(made_with, why))
+    if made_with and sample_rows:
+        sample_rows = expected_answers.without(sample_rows, draft)
     facts, of_sample = measure_on_sample(contents.estimator, draft, sample_rows)
     with own_code.by_value(code_module):
         artifact = _artifact(contents, data, plain, artifact_format)

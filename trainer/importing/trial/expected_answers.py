@@ -14,17 +14,28 @@ from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from contract.wording import listed, shown
 from scoring.predict import predict
+from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.sample import Sample
 from trainer.publishing.verify import TOLERANCE
 
 _NAMES, _PREFIX = ("prediction", "score"), "probability_"
 
 
-def split(sample: Sample, inputs: tuple[str, ...]) -> tuple[Sample, Sample]:
-    """Return the sample without its expected answers, and these. `inputs`: the names that the model knows, if any."""
-    answers = [name for name in sample.columns if name not in inputs and (name in _NAMES or name.startswith(_PREFIX))]
-    rest = [name for name in sample.columns if name not in answers]
-    return sample.only(rest), sample.only(answers)
+def split(sample: Sample, estimator: Any) -> tuple[Sample, Sample]:
+    """Return the columns of the sample that the model takes, as far as that is known before it is tried, and the
+    others."""
+    known, width = inputs.names(estimator, sample.columns), inputs.count(estimator)
+    if known and set(known) <= set(sample.columns):
+        taken = [name for name in sample.columns if name in known]
+    else:
+        taken = [name for name in sample.columns if name not in _NAMES and not name.startswith(_PREFIX)][:width]
+    return sample.only(taken), sample.only([name for name in sample.columns if name not in taken])
+
+
+def without(sample: Sample, draft: ManifestDraft) -> Sample:
+    """Return the sample without the answers that it has of the model."""
+    answers = _names(draft) if draft.signature.outputs else ()
+    return sample.only([name for name in sample.columns if name not in answers])
 
 
 def why_not_equal(estimator: Any, draft: ManifestDraft, sample: Sample | None, expected: Sample | None) -> str | None:
@@ -32,7 +43,7 @@ def why_not_equal(estimator: Any, draft: ManifestDraft, sample: Sample | None, e
     about them; None if all are equal. Raises what `predict` raises, and `InvalidInstances`."""
     if not draft.signature.outputs:
         return "a model without predict has none that could be compared"
-    names = answer_names(draft.signature, PREDICT.name, ())
+    names = _names(draft)
     if sample is None or expected is None or (missing := [name for name in names if name not in expected.columns]):
         wanted = names if expected is None else missing
         return f"no sample has them: it needs {'columns' if len(wanted) > 1 else 'a column'} {listed(wanted)}"
@@ -44,6 +55,10 @@ def why_not_equal(estimator: Any, draft: ManifestDraft, sample: Sample | None, e
             if not _equal(answer, wanted_cell):
                 return f"row {row + 1} of the sample has {name} {shown(wanted_cell)}, and here it is {shown(answer)}"
     return None
+
+
+def _names(draft: ManifestDraft) -> list[str]:
+    return answer_names(draft.signature, PREDICT.name, draft.signature.names)
 
 
 def _equal(answer: Any, cell: str | None) -> bool:

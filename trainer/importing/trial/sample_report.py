@@ -11,9 +11,10 @@ import numpy as np
 from modelgate_kernels.matrix import to_matrix
 
 from contract.model.manifest import DataProfile, ManifestDraft
-from contract.model.signature import Field, Kind, Output, OutputKind
+from contract.model.signature import PREDICT, Field, Kind, Output, OutputKind
 from contract.model.version_metrics import baseline_of
 from contract.row import Value
+from contract.rows.answer_columns import answer_names
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from contract.rows.values import Conversion, Refusal
@@ -75,11 +76,12 @@ def _ignored(columns: Sequence[str]) -> list[str]:
 
 
 def _targets(estimator: Any, draft: ManifestDraft, sample: Sample) -> dict[str, list[Value]]:
-    """Return the columns that are not inputs and hold what a model of one output predicts: the values of each, None for
-    null."""
+    """Return the columns that are neither inputs nor answers and hold what a model of one output predicts: the values
+    of each, None for null."""
     if len(draft.signature.outputs) != 1:
         return {}
-    known = {*draft.signature.names, *(inputs.names(estimator) or ())}
+    answers = answer_names(draft.signature, PREDICT.name, draft.signature.names)
+    known = {*draft.signature.names, *(inputs.names(estimator) or ()), *answers}
     targets = {}
     for column in sample.columns:
         values = None if column in known else _predicted(draft.signature.output, column, sample.cells(column))

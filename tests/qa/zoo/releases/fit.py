@@ -395,7 +395,9 @@ def _save(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            estimator.fit(X[:ROWS], target[:ROWS])
+            saved = dumps(estimator.fit(X[:ROWS], target[:ROWS]), protocol=4)
+            # What the file answers: some arrays lie in another order once they are saved, which rounds otherwise.
+            estimator = pickle.loads(saved)
             answers = {
                 "columns": list(X.columns) if hasattr(X, "columns") else None,
                 "rows": new.to_numpy().tolist() if hasattr(new, "to_numpy") else new.tolist(),
@@ -404,7 +406,7 @@ def _save(
                 "probabilities": _of_each_row(estimator, "predict_proba", new),
                 "scores": _of_each_row(estimator, "decision_function", new),
             }
-            (folder / f"{name}.pkl").write_bytes(dumps(estimator, protocol=4))
+            (folder / f"{name}.pkl").write_bytes(saved)
     except (AttributeError, TypeError, ValueError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return

@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -69,22 +68,25 @@ def _verdict(file: Path, exactly: bool) -> str:
     return next((f"{DIFFERS}: {how}" for how in _differences(expected, answer, exactly)), SAME)
 
 
-def _sample(file: Path, expected: Mapping[str, Any]) -> Path | None:
-    """Write the rows with the answers of the release that has saved the file, which today's has to give, too. None for
-    models of several outputs."""
-    names = [*(expected["columns"] or (f"x{column}" for column in range(len(expected["rows"][0])))), "prediction"]
-    if isinstance(expected["predictions"][0], list):
-        return None
-    parts = [expected["rows"], [[answer] for answer in expected["predictions"]]]
+def _sample(file: Path, expected: Mapping[str, Any]) -> Path:
+    """Write the rows with the answers of the release that has saved the file, which today's has to give, too."""
+    rows, first = expected["rows"], expected["predictions"][0]
+    outputs = [f"y{number}" for number in range(len(first))] if isinstance(first, list) else []
+    names = [*(expected["columns"] or (f"x{column}" for column in range(len(rows[0])))), *(outputs or ["prediction"])]
+    parts = [rows, expected["predictions"]]
     if (probabilities := expected["probabilities"]) is not None:
-        names += [f"probability_{label}" for label in expected["classes"] or range(len(probabilities[0]))]
+        tables = zip(outputs, probabilities[0], strict=True) if outputs else [("", probabilities[0])]
+        labels = {output: expected["classes"] or range(len(table)) for output, table in tables}
+        names += [
+            "_".join(filter(None, ("probability", output, str(label)))) for output in labels for label in labels[output]
+        ]
         parts.append(probabilities)
     elif (scores := expected["scores"]) is not None and not isinstance(scores[0], list):
         names.append("score")
-        parts.append([[score] for score in scores])
+        parts.append(scores)
     sample = file.with_suffix(".csv")
     with sample.open("w", newline="") as written:
-        csv.writer(written).writerows([names, *(list(chain(*row)) for row in zip(*parts, strict=True))])
+        csv.writer(written).writerows([names, *(list(_flat(row)) for row in zip(*parts, strict=True))])
     return sample
 
 
