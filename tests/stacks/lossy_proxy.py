@@ -30,7 +30,8 @@ OF_HUNG_PROCESSES = {"report_stuck"}
 OF_EVENTS = {"claim_deliveries", "note_delivery", "plan_deliveries"}
 OF_FILES = {"report_task", "take_task"}
 OF_SEVERAL_MACHINES = {"release"}
-"""Scripts that neither gateway nor workers send for predictions on one machine."""
+OF_SLEEPING_POOLS = {"waiting_pools"}
+"""Scripts that neither gateway nor workers send for predictions with today's environment on one machine."""
 
 NAMES = sorted(
     {path.stem for path in scripts._FOLDER.glob("*.lua")}
@@ -38,6 +39,7 @@ NAMES = sorted(
     - OF_TRAINERS
     - OF_CALLERS
     - OF_HUNG_PROCESSES
+    - OF_SLEEPING_POOLS
     - OF_EVENTS
     - OF_FILES
     - OF_SEVERAL_MACHINES
