@@ -46,8 +46,9 @@ ENVIRONMENTS = PROJECT / ".venv-zoo"
 MISSING = "–"
 REFUSED = {
     "its answers would be wrong": "numbers",
+    "and here it is": "numbers",
     "does not predict": "predict",
-    "none of the methods that Modelgate serves": "predict",
+    "method that Modelgate serves": "predict",
     "add a CSV": "sample",
 }
 """The word in the table for a refusal that has this text; any other refusal means that the file does not load."""
