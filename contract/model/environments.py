@@ -11,6 +11,9 @@ ENVIRONMENT = re.compile(r"sklearn-[0-9]{1,4}\.[0-9]{1,4}|(?!sklearn-)[a-z0-9][a
 TODAY = ""
 """The environment of versions whose manifests name none."""
 
+TODAY_WRITTEN = "today"
+"""How people write it; no environment of their own has this name."""
+
 SUPPORT_ENDED: Mapping[str, str] = {
     "sklearn-1.2": "2023-06-30",
     "sklearn-1.3": "2024-01-18",

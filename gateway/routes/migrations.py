@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.json_objects import BOOLEAN, ListOf, Object, Rule, as_sent
-from contract.model.environments import ENVIRONMENT, TODAY
+from contract.model.environments import ENVIRONMENT, TODAY, TODAY_WRITTEN
 from contract.model.repository import CURRENT, Repository
 from contract.rows.coercion import coerce
 from contract.work.api_keys import Scope
@@ -21,9 +21,6 @@ from gateway.problems.problem import read_valid
 from gateway.protocols import native
 from gateway.protocols.signature_edits import VERSION
 from gateway.serving.model_versions import RunCommand, check_model, resolve, run
-
-TODAYS = "today"
-"""Stands for today's environment in a request."""
 
 _MIGRATE = Operation(
     "migrate",
@@ -44,7 +41,7 @@ _BODY = Object(
         "to": Rule(
             lambda value: isinstance(value, str) and ENVIRONMENT.fullmatch(value) is not None,
             "not_an_environment",
-            f"{{field}} must be the name of an environment, such as sklearn-1.8, or {TODAYS}; it is {{value}}",
+            f"{{field}} must be the name of an environment, such as sklearn-1.8, or {TODAY_WRITTEN}; it is {{value}}",
         ),
         "instances": ListOf(as_sent, "{field} must be a list of rows; it is {value}", least=1),
         "accept_differences": BOOLEAN,
@@ -74,7 +71,7 @@ def blueprint(repository: Repository, rows: BodyLimit, run_command: RunCommand) 
             name,
             version=version,
             rows=instances,
-            environment=TODAY if environment == TODAYS else environment,
+            environment=TODAY if environment == TODAY_WRITTEN else environment,
             accept=[DIFFERENCES] if wanted.get("accept_differences") else None,
         )
         answer = run(run_command, command)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from contract.model.environments import SUPPORT_ENDED, environment_of
+from contract.model.environments import SUPPORT_ENDED, TODAY_WRITTEN, environment_of
 from launcher.environments.failures import EnvironmentFailedError
 from launcher.environments.making import SHOWN, megabytes
 from launcher.environments.wanted import of
@@ -17,13 +19,21 @@ READY, OUT_OF_DATE, NOT_MADE = "ready", "out of date", "not made"
 
 
 def listed(folder: Path) -> list[Mapping[str, Any]]:
-    """Return an entry for each environment in `folder` and each release, sorted by name.
+    """Return an entry for each environment in `folder` and each release, sorted by name, and one for today's.
 
     `state` is `ready`, `out of date` or `not made`, and `make` then the arguments of `modelgate` that make it.
     """
     environments = Environments(folder)
     names = sorted({*SUPPORT_ENDED, *environments.names()})
-    return [_entry(name, environments.find(name)) for name in names]
+    return [*(_entry(name, environments.find(name)) for name in names), _today()]
+
+
+def _today() -> Mapping[str, Any]:
+    """Return the entry of the environment that this installation brings."""
+    here = {found.name.lower(): found.version for found in metadata.distributions()}
+    libraries = {library.replace("-", "_"): here.get(library) for library in SHOWN}
+    entry = dict.fromkeys(("made_at", "megabytes", "support_ended", "make"))
+    return {"name": TODAY_WRITTEN, "state": READY, **libraries, "python": platform.python_version(), **entry}
 
 
 def _entry(name: str, environment: Environment | None) -> Mapping[str, Any]:

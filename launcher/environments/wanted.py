@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from contract.model.environments import ENVIRONMENT, SUPPORT_ENDED
+from contract.model.environments import ENVIRONMENT, SUPPORT_ENDED, TODAY_WRITTEN
 from launcher.environments.failures import EnvironmentFailedError
 from runtime.environments import Environment
 
@@ -69,8 +69,10 @@ def release(name: str) -> Wanted:
 
 def own(name: str, file: Path, python: str) -> Wanted:
     """Return an environment of the requirements in `file`. Raises `EnvironmentFailedError`, or `OSError`."""
-    if name.startswith("sklearn-"):
-        raise EnvironmentFailedError(f"{name!r} is a name of ours; name yours without sklearn- at its beginning")
+    if name.startswith("sklearn-") or name == TODAY_WRITTEN:
+        raise EnvironmentFailedError(
+            f"{name!r} is a name of ours; name yours otherwise, without sklearn- at its beginning"
+        )
     if not ENVIRONMENT.fullmatch(name):
         raise EnvironmentFailedError(
             f"{name[:80]!r} is no name: one has 1 to 64 of the characters a-z, 0-9, _ and -, and begins with a"

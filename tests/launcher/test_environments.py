@@ -220,6 +220,7 @@ def test_what_cannot_be_imported_is_not_an_environment(maker: Maker) -> None:
         (("Risk", "--requirements", "needs"), "'Risk' is no name"),
         (("sklearn-1.2", "--requirements", "needs"), "'sklearn-1.2' is a name of ours"),
         (("sklearn-mine", "--requirements", "needs"), "'sklearn-mine' is a name of ours"),
+        (("today", "--requirements", "needs"), "'today' is a name of ours"),
         (("risk", "--requirements", "needs", "--python", "3.10"), "needs 3.11 or later"),
         (("risk", "--requirements", "needs", "--python", "3.11; rm"), "--python 3.11; rm is not supported"),
         (("risk", "--requirements", "missing.txt"), "missing.txt: No such file"),

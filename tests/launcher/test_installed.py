@@ -166,7 +166,9 @@ def test_the_server_brings_the_locks_of_environments(wheels: list[Path], install
     brought = {name.rpartition("/")[2] for name in zipfile.ZipFile(server).namelist() if "/environments/" in name}
     assert {"needs.in", *(f"{name}.txt" for name in SUPPORT_ENDED)} <= brought
     listed = installed.run("modelgate", "environment", "list", "--json")
-    assert [entry["state"] for entry in json.loads(listed.stdout)] == ["not made"] * len(SUPPORT_ENDED), listed
+    *releases, today = json.loads(listed.stdout)
+    assert [entry["state"] for entry in releases] == ["not made"] * len(SUPPORT_ENDED), listed
+    assert (today["name"], today["state"]) == ("today", "ready") and today["scikit_learn"], today
 
 
 def test_the_bundle_has_the_command_because_pipx_and_uvx_look_nowhere_else(wheels: list[Path]) -> None:
