@@ -60,8 +60,11 @@ class ProgressBar:
         now = time.monotonic()
         if self.shown and (now - self._last > _INTERVAL or done >= total):
             self._last = now
-            fraction = done / total if total else 1
-            self.show({"phase": "sending", "fraction": fraction, "done": done, "total": total, "unit": "bytes"})
+            if done >= total:
+                self.show({"phase": "sent; waiting for the answer", "fraction": 1})
+            else:
+                sent = {"done": done, "total": total, "unit": "bytes"}
+                self.show({"phase": "sending", "fraction": done / total, **sent})
 
     def print(self, text: str) -> None:
         """Print lines above the bar."""

@@ -41,6 +41,14 @@ def test_control_characters_are_replaced_in_a_log_and_a_bar(capsys: pytest.Captu
     assert shown.count("a\ufffd]0;title\ufffd\ufffdb\ufffd2J") == 2 and "one\n" in shown
 
 
+def test_a_bar_says_when_all_is_sent_because_the_answer_may_take_long(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = ProgressBar(shown=True)
+    for done in (5, 10):
+        bar.count(done, 10)
+    first, last = capsys.readouterr().err.split("\r")[1:]
+    assert "50% sending 5/10 bytes" in first and "100% sent; waiting for the answer" in last
+
+
 def test_control_characters_are_replaced_in_errors() -> None:
     for problem in ({"detail": HOSTILE}, {"detail": "", "errors": [{"row": 1, "message": HOSTILE}]}):
         assert "a\ufffd]0;title" in str(error_of(422, problem)) and "\x1b" not in str(error_of(422, problem))
