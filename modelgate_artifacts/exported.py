@@ -24,7 +24,7 @@ _NULLABLE = {"number": "Float64", "integer": "Int64", "boolean": "boolean", "str
 """The dtypes of pandas that have NA."""
 _TEXTS: Any = pd.Series(["text"]).dtype
 """What pandas makes of texts: objects before 3.0."""
-_ISO_8601: dict[str, Any] = {"format": "ISO8601"} if int(pd.__version__.split(".")[0]) > 1 else {}
+_ISO_8601: dict[str, Any] = {} if pd.__version__.startswith("1.") else {"format": "ISO8601"}
 
 
 class ExportedModel:

@@ -3,6 +3,7 @@ object store, and nothing else in common."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import subprocess
@@ -40,7 +41,8 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     folder.chmod(0o755)  # containers with other users read it
     # The address of this machine for all containers.
     (network,) = json.loads(_run("docker", "network", "inspect", "bridge"))
-    host = network["IPAM"]["Config"][0]["Gateway"]
+    addresses = network["IPAM"]["Config"][0]  # without a gateway until the engine has started a second time
+    host = addresses.get("Gateway") or str(ipaddress.ip_network(addresses["Subnet"])[1])
     with ExitStack() as stack:
         s3 = stack.enter_context(s3_server(folder, host))
         settings = {
