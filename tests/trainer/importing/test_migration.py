@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 from pathlib import Path
@@ -67,6 +68,8 @@ def test_a_version_moves_to_the_newest_release_that_answers_the_same(saved: Path
         assert "node array from the pickle" in trial.detail
         with pytest.raises(ModelgateError, match=r"cannot live there: it does not answer.*fit it again where it was"):
             of_forest.publish(trial, accept_differences=True)
+        trained = dataclasses.replace(of_forest, manifest=dataclasses.replace(forest, recipe="trees"))
+        assert trained.other_way == "train it again: modelgate train forest --recipe trees"
     assert (moved.version, moved.environment, line.environment) == (2, "", "sklearn-1.2")
     assert moved.artifact.sha256 == line.artifact.sha256
     assert moved.libraries["scikit-learn"] != line.libraries["scikit-learn"]

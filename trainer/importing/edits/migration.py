@@ -88,7 +88,7 @@ class Migration:
         """What to do where no newer environment gives the same answers."""
         if self.manifest.recipe == RECIPE:
             return "fit it again where it was made, and publish it"
-        return f"train it again: modelgate train {self.manifest.name}"
+        return f"train it again: modelgate train {self.manifest.name} --recipe {self.manifest.recipe}"
 
     def _trial(self, name: str, wanted: Prediction) -> Trial:
         try:
