@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -58,7 +58,8 @@ def kill(process: Run) -> None:
     """Kill it with its processes, as when its container is killed."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     for member in [process, *family]:
-        member.kill()
+        with suppress(psutil.NoSuchProcess):  # it ends with the one that was killed before it
+            member.kill()
     process.wait()
     until(lambda: gone(family), "all of it is gone")
 
