@@ -304,7 +304,7 @@ def test_the_command_lists_them_as_a_table_and_as_json(tmp_path: Path, capfd: py
     assert row[:5] == ["sklearn-1.2", "ready", "1.2.2", "1.26.4", "2.0.3"] and row[-1] == "2023-06-30"
     assert run(["environment", "list", "--json", "--home", str(tmp_path)]) == 0
     entries = json.loads(capfd.readouterr().out)
-    assert [entry["name"] for entry in entries] == list(SUPPORT_ENDED)
+    assert [entry["name"] for entry in entries] == [*SUPPORT_ENDED, "today"]
 
 
 def test_the_command_interrupted_removes_what_it_has_begun(maker: Maker) -> None:
