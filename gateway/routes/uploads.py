@@ -13,7 +13,7 @@ from wsgiref.types import WSGIEnvironment
 from flask import Blueprint, Response, request
 
 from contract.json_objects import BOOLEAN, MAX_NAME, ListOf, Object, WrongValue, one_of, repeated, text
-from contract.model.environments import ENVIRONMENT
+from contract.model.environments import ENVIRONMENT, TODAY, TODAY_WRITTEN
 from contract.model.repository import Repository
 from contract.model.signature import Kind, Null
 from contract.rows.instances import MAX_NAMES
@@ -161,9 +161,12 @@ def _promotion(fields: Mapping[str, str]) -> dict[str, Any]:
 
 def _environment(name: str) -> str:
     if not ENVIRONMENT.fullmatch(name):
-        detail = f"environment must be the name of an environment, such as sklearn-1.5; it is {shown(name)}"
+        detail = (
+            "environment must be the name of an environment, such as sklearn-1.5, or"
+            f" {TODAY_WRITTEN}; it is {shown(name)}"
+        )
         raise Problem(ProblemCode.INVALID_PARAMETER, detail)
-    return name
+    return TODAY if name == TODAY_WRITTEN else name
 
 
 def _nulls(written: str) -> dict[str, list[str]]:

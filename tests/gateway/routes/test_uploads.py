@@ -40,6 +40,12 @@ def form(*parts: str, **fields: str) -> dict[str, Any]:
 URL = "/v1/models/loan/versions"
 
 
+@pytest.mark.parametrize(("written", "environment"), [("today", ""), ("sklearn-1.5", "sklearn-1.5")])
+def test_an_upload_names_the_environment(client: FlaskClient, trainer: Trainer, written: str, environment: str) -> None:
+    assert client.post(URL, data=form("file", environment=written)).status_code == 201
+    assert trainer.commands[-1].environment == environment
+
+
 def test_an_upload_is_a_command_and_answered_with_the_version(
     client: FlaskClient, trainer: Trainer, spool: Path
 ) -> None:

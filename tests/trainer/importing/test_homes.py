@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from contract.errors import ModelgateError
+from contract.model.environments import TODAY
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.settings import Settings
@@ -111,6 +112,11 @@ def _record_one_row(settings: Settings, manifest: ModelManifest) -> None:
     (folder / "report" / ROW_HASHES_FILE).write_bytes(np.sort(known, axis=None).astype("<u8").tobytes())
     file = folder / "manifest.json"
     file.write_text(file.read_text().replace('"rows": 0,', '"rows": 1,'))
+
+
+def test_todays_environment_can_be_asked_for(settings: Settings, old: Path) -> None:
+    with pytest.raises(ModelgateError, match=r"was made with scikit-learn 1\.2\.2, which .* here cannot read"):
+        import_file(settings, "risk", old, environment=TODAY)
 
 
 def test_an_environment_that_is_not_here_is_named_with_what_makes_it(settings: Settings, old: Path) -> None:

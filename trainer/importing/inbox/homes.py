@@ -49,7 +49,7 @@ class Homes:
         That is `wanted`, if it is given; else the environment of the release with which the file was made, if that can
         be had here; else today's. `made_with`: the versions that the sender names. Raises as `examine_in_process`.
         """
-        known = self._known()
+        known = () if wanted == TODAY else self._known()
         name = wanted or environment_of(made_with.get("scikit-learn", ""))
         if name not in known and not wanted:
             _check_python(folder / FILE, made_with, platform.python_version())

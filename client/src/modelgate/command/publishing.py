@@ -49,7 +49,10 @@ def publish(
     ] = None,
     environment: Annotated[
         str | None,
-        option("The environment to serve it in; by default that of the release that saved it.", metavar="NAME"),
+        option(
+            "The environment to serve it in, by default that of the release that saved it; today: today's.",
+            metavar="NAME",
+        ),
     ] = None,
     alias: Annotated[str | None, option("The alias that the version gets; by default current.", metavar="NAME")] = None,
     no_promote: Annotated[bool, flag("Publish it under no alias.", "--no-promote")] = False,
