@@ -34,7 +34,7 @@ def split(sample: Sample, estimator: Any) -> tuple[Sample, Sample]:
 
 def without(sample: Sample, draft: ManifestDraft) -> Sample:
     """Return the sample without the answers that it has of the model."""
-    answers = _names(draft) if draft.signature.outputs else ()
+    answers = _answer_names(draft) if draft.signature.outputs else ()
     return sample.only([name for name in sample.columns if name not in answers])
 
 
@@ -43,7 +43,7 @@ def why_not_equal(estimator: Any, draft: ManifestDraft, sample: Sample | None, e
     about them; None if all are equal. Raises what `predict` raises, and `InvalidInstances`."""
     if not draft.signature.outputs:
         return "a model without predict has none that could be compared"
-    names = _names(draft)
+    names = _answer_names(draft)
     if sample is None or expected is None or (missing := [name for name in names if name not in expected.columns]):
         wanted = names if expected is None else missing
         return f"no sample has them: it needs {'columns' if len(wanted) > 1 else 'a column'} {listed(wanted)}"
@@ -57,7 +57,7 @@ def why_not_equal(estimator: Any, draft: ManifestDraft, sample: Sample | None, e
     return None
 
 
-def _names(draft: ManifestDraft) -> list[str]:
+def _answer_names(draft: ManifestDraft) -> list[str]:
     return answer_names(draft.signature, PREDICT.name, draft.signature.names)
 
 
