@@ -27,6 +27,8 @@ class Code(StrEnum):
     WORKER_CRASHED = "worker_crashed"
     TRAINING_FAILED = "training_failed"
     TRAINER_CRASHED = "trainer_crashed"
+    OBSERVER_CRASHED = "observer_crashed"
+    OBSERVER_FAILED = "observer_failed"
     NO_DATA = "no_data"
     NOT_PUBLISHED = "not_published"
     MODELS_FULL = "models_full"

@@ -35,6 +35,7 @@ LOG_LEVELS = ("info", "debug", "warning", "error")
 SERVICES = "Settings of the services"
 SEVERAL_MACHINES = "Services on several machines"
 ENVIRONMENTS = "Environments of older releases"
+PREDICTION_LOG = "The prediction log"
 CONTAINERS = "Only docker compose"
 OWN_REDIS = "The Redis that `make up` and docker compose start"
 OPENTELEMETRY = "Read by OpenTelemetry"
@@ -236,6 +237,17 @@ class Settings:
         " them again.",
         least=1,
         section=ENVIRONMENTS,
+    )
+    prediction_log_dir: Path = _setting(
+        Path(".modelgate/log"),
+        "Folder of the prediction log, which the observer writes (docs/how-to/keep-predictions.md).",
+        section=PREDICTION_LOG,
+    )
+    prediction_log_gb: int = _setting(
+        20,
+        "Largest size of the prediction log, in GB; beyond, the oldest days are removed.",
+        least=1,
+        section=PREDICTION_LOG,
     )
     models_url: str = _setting(
         "",

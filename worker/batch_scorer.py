@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -11,8 +12,10 @@ from broker.sides.scorer import Batch, BatchJob
 from contract.errors import Code, Failure, ModelgateError
 from contract.row import Row
 from contract.work.jobs import PredictionOutcome
+from contract.work.prediction_log import LogRecord
 from scoring.pace import Pace
 from scoring.predict import Prediction, join, predict_each
+from worker.log_records import records_of
 from worker.model_cache import Model, ModelCache
 
 LOAD_TIMEOUT = 300.0
@@ -75,6 +78,14 @@ class BatchScorer:
             return outcomes
         self.end()
         return outcomes
+
+    def records(self, batch: Batch, outcomes: Outcomes) -> list[LogRecord]:
+        """Return what the prediction log gets of a batch that was scored."""
+        if all(job.logged is None for job in batch.jobs):
+            return []
+        with suppress(ModelgateError):  # it was not loaded, so there are no answers
+            return records_of(batch, outcomes, self.cache.get(batch.model, batch.version).manifest.signature)
+        return []
 
     def _next_jobs(self, waiting: list[list[BatchJob]], batch: Batch) -> list[BatchJob]:
         """Take the next jobs off `waiting`: of one method, as many as one call may score, and at least one."""

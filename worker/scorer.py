@@ -109,7 +109,9 @@ class Scorer:
             taken = time.time_ns()
             outcomes = self.batch_scorer.score(batch)
             done = time.time_ns()
-            canceled = self._retrying(lambda: self.queue.finish(outcomes), even_when_stopping=True)
+            records = self.batch_scorer.records(batch, outcomes)
+            finish = functools.partial(self.queue.finish, outcomes, f"{batch.model}@{batch.version}", records)
+            canceled = self._retrying(finish, even_when_stopping=True)
             for job_id in canceled or ():
                 del outcomes[job_id]
             self.ended(End(batch, outcomes, taken, done))
@@ -181,7 +183,8 @@ def run_scorer(
 
     def warned(model: str, count: int) -> bool:
         counts.add(UNUSUAL, (model,), count)
-        return repository.warns_of_unusual(model)
+        repository.aliases(model)
+        return repository.settings(model).warn_unusual
 
     batch_scorer = BatchScorer(
         cache,

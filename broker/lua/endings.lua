@@ -52,7 +52,7 @@ local function count_end(job, status)
   local kind, model = kind_of(job.q), 'model:' .. model_of(job.q)
   if kind.staged then return count(model, 'files_total|' .. status) end
   if not kind.batched then
-    if kind.members then count('jobs', 'trainer_jobs_total|' .. job.q .. '|' .. status) end
+    if kind.members == 'mg:trainers' then count('jobs', 'trainer_jobs_total|' .. job.q .. '|' .. status) end
     return
   end
   local version = whole(job.version)
@@ -245,7 +245,8 @@ local function revive(id, q)
   call('ZREM', kind_of(q).deadlines, id)
 end
 
-local function group_of(members) return members == 'mg:trainers' and 'trainers' or 'scorers' end
+local GROUPS = { ['mg:trainers'] = 'trainers', ['mg:observers'] = 'observers' }
+local function group_of(members) return GROUPS[members] or 'scorers' end
 
 -- Returns a job to the head of its queue.
 local function requeue(job)

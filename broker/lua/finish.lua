@@ -1,9 +1,10 @@
 -- FINISH: jobs end with their outcomes. Only the owner of a started job can finish it, and only once.
 --
 -- Reads the members. Writes mg:held:<inc>, rq:wip:<q>, rq:job:<id>, the indexes, rq:worker:<inc>, the counters; publishes
--- to the reply channels of the jobs.
--- ARGV: the key of the members (mg:incs or mg:trainers), inc; then for each job: id, '1' (succeeded) or '2' (failed),
---   the output or failure as JSON.
+-- to the reply channels of the jobs. Writes mg:log:predictions and mg:log:bytes.
+-- ARGV: the key of the members (mg:incs or mg:trainers), inc, the number of jobs; then for each job: id, '1' (succeeded)
+--   or '2' (failed), the output or failure as JSON; then, if the prediction log gets any of them: their version, such as
+--   'loan@3', and for each of these: id, rows, its record.
 -- Returns for each job 1 (written; also if this incarnation had written it before: the reply was lost) or 0 (it was
 -- cancelled meanwhile); the error FENCED if the incarnation was given back.
 local inc = ARGV[2]
@@ -11,12 +12,37 @@ local held = 'mg:held:' .. inc
 allow_when_full()
 if call('SISMEMBER', ARGV[1], inc) == 0 then return redis.error_reply('FENCED ' .. inc .. ' was given back') end
 
-local owned = {}
+-- Bytes of records that may wait for the observer: about a quarter of a million rows of ten inputs.
+local MOST_WAITING = 64 * 1024 * 1024
+local LOG, BYTES = 'mg:log:predictions', 'mg:log:bytes'
+
+-- Gives the prediction log the records of the jobs in `ended`, all in one entry. A full log, or a worker that has replaced
+-- it, must not fail the script.
+local function log(first, ended)
+  local entry, rows, size = { 'version', ARGV[first] }, 0, 0
+  for i = first + 1, #ARGV, 3 do
+    if ended[ARGV[i]] then
+      entry[#entry + 1], entry[#entry + 2] = i, ARGV[i + 2]
+      rows, size = rows + tonumber(ARGV[i + 1]), size + #ARGV[i + 2]
+    end
+  end
+  if rows == 0 then return end
+  local waiting = redis.pcall('INCRBY', BYTES, size)
+  if type(waiting) == 'number' and waiting <= MOST_WAITING then
+    waiting = redis.pcall('XADD', LOG, '*', unpack(entry))
+    if type(waiting) == 'string' then return end
+  end
+  redis.pcall('DECRBY', BYTES, size)
+  count('model:' .. string.match(ARGV[first], '^[^@]*'), 'log_rows_total|dropped', rows)
+end
+
+local owned, ended = {}, {}
 for _, id in ipairs(call('ZRANGE', held, 0, -1)) do owned[id] = true end
 local answers, released, running = {}, {}, {}
 local succeeded, failed = 0, 0
 
-for i = 3, #ARGV, 3 do
+local after_jobs = 4 + 3 * ARGV[3]
+for i = 4, after_jobs - 1, 3 do
   local id, good, json = ARGV[i], ARGV[i + 1] == '1', ARGV[i + 2]
   local job = read(id)
   local mine = job and job.holder == inc
@@ -27,6 +53,7 @@ for i = 3, #ARGV, 3 do
     if mine and job.status == 'started' then
       if good then
         conclude(job, 'finished', '"result":' .. json)
+        ended[id] = true
         succeeded = succeeded + 1
       else
         fail(job, json)
@@ -46,5 +73,6 @@ if #released > 0 and call('EXISTS', worker) == 1 then
   if failed > 0 then call('HINCRBY', worker, 'failed_job_count', failed) end
   if next(owned) == nil then call('HSET', worker, 'state', 'idle') end
 end
+if ARGV[after_jobs] then log(after_jobs, ended) end
 close()
 return answers

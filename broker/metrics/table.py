@@ -168,6 +168,13 @@ FILES = _counter(
     *("model", "status"),
 )
 REFUSED_ROWS = _counter(CountedBy.SCRIPTS, "refused_rows", "Refused rows of files, by model.", "model")
+LOG_ROWS = _counter(
+    CountedBy.SCRIPTS,
+    "log_rows",
+    "Rows for the prediction log, by model and fate: kept; dropped, because too many waited for the observer; or"
+    " unreadable (records, not rows).",
+    *("model", "fate"),
+)
 TRAINER_JOBS = _counter(
     CountedBy.SCRIPTS, "trainer_jobs", "Ended jobs of the trainer, by queue and status.", "queue", "status"
 )

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from broker.records.job_records import job_data, read_file_prediction, read_prediction, read_training
-from broker.records.lease_groups import SCORERS, TRAINERS, LeaseGroup
+from broker.records.lease_groups import OBSERVERS, SCORERS, TRAINERS, LeaseGroup
 from contract.model.environments import TODAY
 from contract.retention import Retention
 from contract.work.api_keys import Scope
@@ -181,11 +181,22 @@ FILE_PREDICTION = JobKind(
     },
     read=read_file_prediction,
 )
+OBSERVATION = JobKind(
+    "observation",
+    "observing",
+    "modelgate.observation",
+    OBSERVERS,
+    running_count=True,
+    kept=attrgetter("commands"),
+)
+"""A question about the prediction log, or a change of it, whose caller waits (`contract.work.observation`)."""
+
 FILE_TASK = JobKind("file task", "file-task:", "modelgate.file_task", SCORERS, task=True)
 """A piece of the work on a file: its plan, one of its chunks, or the assembly of their parts (ADR 49). Each file has a
 queue of its own, in which tasks wait whose scorers have ended."""
 
-JOB_KINDS = {kind.name: kind for kind in (PREDICTION, TRAINING, REPOSITORY_COMMAND, FILE_PREDICTION, FILE_TASK)}
+_KINDS = (PREDICTION, TRAINING, REPOSITORY_COMMAND, FILE_PREDICTION, FILE_TASK, OBSERVATION)
+JOB_KINDS = {kind.name: kind for kind in _KINDS}
 """Every kind by its name."""
 
 

@@ -1,4 +1,4 @@
-"""Groups of processes that own jobs under leases: the scorers and the trainers."""
+"""Groups of processes that own jobs under leases: the scorers, the trainers and the observers."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ TRAINERS = LeaseGroup(
     covers=(SCORERS,),
 )
 """They cover the scorers, because there may be no worker. Workers cannot read the trainer's keys (`broker/acl`)."""
+
+OBSERVERS = LeaseGroup(
+    "mg:observers",
+    "mg:deadlines:observer",
+    2,
+    Failure(Code.OBSERVER_CRASHED, "the observer ended while it worked on this, twice"),
+)
 
 
 def worker_of(inc: str) -> str:

@@ -116,7 +116,8 @@ class FileTasks:
 
     def _finish(self, task_id: str, outcome: Mapping[str, object] | Failure) -> None:
         end = ("2", failed(outcome)) if isinstance(outcome, Failure) else ("1", dumps(outcome))
-        self._outbox.send(self._scripts, [Call("finish", [FILE_TASK.group.members, self._incarnation, task_id, *end])])
+        args = (FILE_TASK.group.members, self._incarnation, 1, task_id, *end)
+        self._outbox.send(self._scripts, [Call("finish", args)])
 
     def _run(self, name: str, *args: str | int) -> Any:
         return self._scripts.run(name, self._incarnation, *args)

@@ -20,6 +20,7 @@ from contract.model.environments import TODAY
 from contract.model.signature import PREDICT
 from contract.row import ColumnarRows, Row
 from contract.work.jobs import PredictionOutcome
+from contract.work.prediction_log import LogRecord
 from contract.work.request_ids import RequestIds
 from runtime.ttl_cache import TtlCache
 
@@ -54,12 +55,14 @@ class BatchLimits:
 
 @dataclass(frozen=True)
 class BatchJob:
-    """A job of a batch. `request` has the ids of its request (`contract.work.request_ids`); `method` gets the rows."""
+    """A job of a batch. `request` has the ids of its request (`contract.work.request_ids`); `method` gets the rows.
+    `logged`: the members of `contract.work.prediction_log.LoggedRequest`; None: the prediction log does not get it."""
 
     id: str
     rows: Sequence[Row]
     request: str = ""
     method: str = PREDICT.name
+    logged: Mapping[str, Any] | None = None
 
     def context(self) -> dict[str, str | None]:
         """Return the context of a log line about this job."""
@@ -113,8 +116,11 @@ class ScorerQueue(Connected):
             if jobs:
                 return Batch(PREDICTION.model_of(queue.decode()), int(version), jobs, left.decode())
 
-    def finish(self, outcomes: Mapping[str, PredictionOutcome | Failure]) -> list[str]:
-        """End jobs, by id, and wake the requests that wait for them. Harmless to repeat. One round trip.
+    def finish(
+        self, outcomes: Mapping[str, PredictionOutcome | Failure], version: str = "", records: Sequence[LogRecord] = ()
+    ) -> list[str]:
+        """End jobs, by id, and wake the requests that wait for them. Harmless to repeat. One round trip. The prediction
+        log gets the `records` of the jobs that this ends, which are of `version`, such as `loan@3`.
 
         Returns the ids of the jobs that were cancelled meanwhile, whose outcomes are dropped. An outcome that JSON
         cannot hold becomes a failure that says so. Raises `FencedError` if the incarnation was given back; then nothing
@@ -122,9 +128,13 @@ class ScorerQueue(Connected):
         """
         if not outcomes:
             return []
-        args: list[str] = [PREDICTION.group.members, self._incarnation]
+        args: list[str | bytes | int] = [PREDICTION.group.members, self._incarnation, len(outcomes)]
         for job_id, outcome in outcomes.items():
             args += (job_id, *_finished(outcome))
+        if records:
+            args.append(version)
+            for record in records:
+                args += (record.job_id, record.rows, record.line)
         (written,) = self._outbox.send(self._scripts, [Call("finish", args)])
         return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
 
@@ -185,21 +195,22 @@ def _read(parts: Sequence[bytes]) -> tuple[list[BatchJob], dict[str, Failure]]:
     jobs, refused = [], {}
     for job_id, data, request in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         try:
-            rows, method = _payload(data)
-            jobs.append(BatchJob(job_id.decode(), rows, request.decode(errors="replace"), method))
+            jobs.append(BatchJob(job_id.decode(), request=request.decode(errors="replace"), **_payload(data)))
         except ValueError as error:
             refused[job_id.decode()] = Failure(Code.JOB_REFUSED, str(error))
     return jobs, refused
 
 
-def _payload(data: bytes) -> tuple[Sequence[Row], str]:
-    """Return the rows in RQ's `data`, and the method that gets them. Raises `ValueError` as `plain` and `payload_of`
-    do."""
+def _payload(data: bytes) -> dict[str, Any]:
+    """Return the `rows`, `method` and `logged` of a `BatchJob` in RQ's `data`. Raises `ValueError` as `plain` and
+    `payload_of` do."""
     payload = payload_of(plain(data), PREDICTION.function)
-    method = payload.get("method", PREDICT.name)
+    method, logged = payload.get("method", PREDICT.name), payload.get("log")
     if not isinstance(method, str):
         raise ValueError("the job has a method that is no text")
-    return _rows(payload), method
+    if not isinstance(logged, dict | None):
+        raise ValueError("what the job has for the prediction log is no object")
+    return {"rows": _rows(payload), "method": method, "logged": logged}
 
 
 def _rows(payload: Mapping[str, Any]) -> Sequence[Row]:

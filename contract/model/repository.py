@@ -15,6 +15,7 @@ from pathlib import Path
 from contract.errors import Code, ModelgateError, version_error
 from contract.files import read_regular
 from contract.model.manifest import ModelManifest
+from contract.model.model_settings import ModelSettings
 from contract.model.version_files import VersionFiles
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -24,8 +25,8 @@ ALIASES_FILE, VERSIONS_DIR = "aliases.json", "versions"
 REMOVED = ".removed"
 """The folder of removed models: `.removed/loan/<milliseconds since 1970>/` is what was `loan/`. It stays, empty, once
 nothing is left to restore."""
-SETTINGS_FILE, WARN_UNUSUAL = "settings.json", "warn_unusual"
-"""Beside aliases.json: `{"warn_unusual": false}`. Without the file, answers warn."""
+SETTINGS_FILE = "settings.json"
+"""Beside aliases.json (`contract.model.model_settings`); absent while nobody has changed a setting."""
 
 _REMOVAL = re.compile(r"[1-9][0-9]{12}")
 _MAX_MANIFESTS = 2000
@@ -55,6 +56,14 @@ def valid_alias(alias: str) -> bool:
     return NAME.fullmatch(alias) is not None and not alias.isdigit()
 
 
+def alias_in(reference: str) -> str | None:
+    """Return the alias that `loan` or `loan@canary` asks for; None for `loan@3`."""
+    _, at, wanted = reference.partition("@")
+    if not at:
+        return CURRENT
+    return None if wanted.isdigit() else wanted
+
+
 class Repository:
     """Reads `root`. Versions never change, so it caches manifests. It reads aliases again when their file changes.
 
@@ -65,6 +74,7 @@ class Repository:
         self.root = root
         self._manifests: dict[tuple[str, int], ModelManifest] = {}
         self._aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
+        self._settings: dict[str, ModelSettings] = {}
 
     def names(self) -> list[str]:
         """Return the models that have a `current` version, sorted."""
@@ -126,8 +136,10 @@ class Repository:
             known = self._aliases.get(name)
             if known and known[0] == stamp:
                 return known[1]
+            self._settings.pop(name, None)
             data = json.loads(read_regular(path))
         except (FileNotFoundError, ValueError, RecursionError):
+            self._settings.pop(name, None)
             return {}
         except OSError:
             return self._aliases[name][1] if name in self._aliases else {}
@@ -135,13 +147,19 @@ class Repository:
         self._aliases[name] = (stamp, aliases)
         return aliases
 
-    def warns_of_unusual(self, name: str) -> bool:
-        """Return whether answers warn of values far from what training saw: the setting of the model."""
-        try:
-            settings = json.loads(read_regular(self.root / name / SETTINGS_FILE))
-        except (OSError, ValueError, RecursionError):
-            return True
-        return not isinstance(settings, dict) or settings.get(WARN_UNUSUAL) is not False
+    def settings(self, name: str) -> ModelSettings:
+        """Return the settings of a model, as they were at the last call of `aliases` or `resolve` for it: each change
+        of settings writes the aliases anew, so a request looks at one file."""
+        known = self._settings.get(name)
+        if known is None:
+            try:
+                known = ModelSettings.from_json(json.loads(read_regular(self.root / name / SETTINGS_FILE)))
+            except (FileNotFoundError, ValueError, RecursionError):
+                known = ModelSettings()
+            except OSError:
+                return ModelSettings()
+            self._settings[name] = known
+        return known
 
     def resolve(self, reference: str) -> tuple[str, int]:
         """Return the name and the version of `loan`, `loan@3` or `loan@canary`. Raises `NotInRepository`."""

@@ -16,6 +16,7 @@ from contract.model.signature import PREDICT
 from contract.row import Answer, Row, Value
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import EVERYBODY, Key
+from contract.work.prediction_log import LoggedRequest
 
 
 def reply_channel(listener: str) -> str:
@@ -62,7 +63,8 @@ class PredictionJob:
     channel `reply_to`. `request` has the ids of its request (`contract.work.request_ids`); '': that of the job.
     `method` of the model gets the rows. The version lives in `environment`. The job belongs to the owner of `caller`,
     whose limits hold for it. `idempotency`: key and fingerprint of a request that may be repeated, or ''. `webhook`:
-    the URL that gets its end, or ''."""
+    the URL that gets its end, or ''. `logged`: what the prediction log gets of the request beside rows and answers
+    (`contract.work.prediction_log`); None: it does not get this job."""
 
     id: str
     created_at: str
@@ -80,6 +82,7 @@ class PredictionJob:
     caller: Key = EVERYBODY
     idempotency: str = ""
     webhook: str = ""
+    logged: LoggedRequest | None = None
 
 
 @dataclass(slots=True)

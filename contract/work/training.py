@@ -234,7 +234,7 @@ class RepositoryCommand:
     that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
     (`contract.model.signature_edits`). MIGRATE tries `version` on `rows` in newer environments, or in `environment`
     alone and publishes it there ('': today's). RESTORE_MODEL restores what was removed last, or what was removed with
-    `version`. CHANGE_SETTINGS makes `edits` the settings of the model. `versions`: those of Python and the libraries of
+    `version`. CHANGE_SETTINGS makes `edits` settings of the model. `versions`: those of Python and the libraries of
     the sender, if it says so. `nulls`: what they were (`contract.model.signature.Null`) in columns of the sample, by
     their names. `columns`: those that the model takes, in order, each with `name`, `kind` and `nullable`. `before`: the
     version that the alias must still name, and `version` of ROLL_BACK the one that must be the previous one, if they

@@ -25,6 +25,7 @@ def request_context() -> RequestContext:
         exchange.idempotency,
         exchange.job_accepted,
         hung_up(),
+        exchange.alias,
     )
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from contract.model.repository import alias_in
 from contract.work.api_keys import EVERYBODY, Key, Quota
 from contract.work.request_ids import RequestIds
 
@@ -48,6 +49,8 @@ class Exchange:
     model: str | None = None
     """The model of a prediction, once its version is known."""
     version: int | None = None
+    alias: str | None = None
+    """The alias in the request; None: it named a version."""
     accepted_after: float | None = None
     """Seconds from the head of the request until its job was in Redis; None without a job."""
     quota: Quota | None = None
@@ -131,10 +134,11 @@ def caller() -> Key:
     return _CURRENT.get().caller
 
 
-def noted(model: ModelManifest) -> ModelManifest:
-    """Note that the current request is one to this version, and return it."""
+def noted(model: ModelManifest, reference: str) -> ModelManifest:
+    """Note that the current request is one to this version, for which it has asked with `reference`, and return it."""
     exchange = _CURRENT.get()
     exchange.model, exchange.version = model.name, model.version
+    exchange.alias = alias_in(reference)
     return model
 
 

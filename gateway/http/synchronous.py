@@ -44,7 +44,7 @@ class SynchronousPredictions:
 
     def model(self, reference: str) -> ModelManifest:
         """Return the version behind `loan`, `loan@3` or `loan@canary`. Raises as `Predictor.model`."""
-        return noted(self.predictor.model(reference))
+        return noted(self.predictor.model(reference), reference)
 
     def only_model(self) -> ModelManifest:
         """Return the version of the only model that the caller may use. Raises `Problem` if there are none or

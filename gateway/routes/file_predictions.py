@@ -107,7 +107,7 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
     @routes.post("/models/<reference>/predict-file", level=Scope.PREDICT, docs=_POST, streams=True)
     def post(reference: str) -> JobAnswer:
         options, size, exchange = _options(webhooks), _size(), current()
-        model = noted(files.model(reference, options.method))
+        model = noted(files.model(reference, options.method), reference)
         keyed = "HTTP_IDEMPOTENCY_KEY" in request.environ
         job = files.submit(
             model,

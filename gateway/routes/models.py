@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from contract.model.repository import WARN_UNUSUAL, Repository
+from contract.model.repository import Repository
 from contract.work.api_keys import Scope
 from gateway.http.answers import json_response
 from gateway.http.operations import Answer, Operation
@@ -34,7 +34,7 @@ def blueprint(repository: Repository) -> Blueprint:
         manifest = repository.manifest(name, version)
         versions = repository.versions(name)
         aliases = repository.aliases(name)
-        settings = {WARN_UNUSUAL: repository.warns_of_unusual(name)}
+        settings = repository.settings(name).to_json()
         shown = {"aliases": aliases, "versions": versions, "settings": settings, "ready": True}
         return json_response({**describe(manifest), **shown})
 

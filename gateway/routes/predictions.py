@@ -118,7 +118,7 @@ class Predictions:
             seconds("Cancel-After", environ.get("HTTP_CANCEL_AFTER")),
             webhook_url(environ, self.webhooks),
         )
-        model = noted(self.predictor.model(reference))
+        model = noted(self.predictor.model(reference), reference)
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
         context = request_context()
         job = self.predictor.predict(model, rows, size, options, context)
@@ -140,7 +140,8 @@ class Predictions:
             lenient=preferred.handling == "lenient",
             expires_after=seconds("Cancel-After", query_request.environ.get("HTTP_CANCEL_AFTER")),
         )
-        model, row = noted(self.predictor.model(reference)), native.read_fields(query_request.args.items(multi=True))
+        model = noted(self.predictor.model(reference), reference)
+        row = native.read_fields(query_request.args.items(multi=True))
         context = request_context()
         job = self.predictor.predict(model, row, len(query_request.query_string), options, context)
         return self._answer(job, preferred, context.gone, FRESH)

@@ -7,7 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.json_objects import BOOLEAN, Object, Rule
-from contract.model.repository import CURRENT, WARN_UNUSUAL
+from contract.model.model_settings import WARN_UNUSUAL
+from contract.model.repository import CURRENT
 from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.answers import FRESH, json_response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from broker.sides.gateway.job_client import Jobs, Limit, Submission
 from broker.state.presence import TIMEOUT_COUNTS
 from contract.errors import Failure
 from contract.model.manifest import ModelManifest
+from contract.model.model_settings import Logging
 from contract.model.repository import Repository
 from contract.model.signature import PREDICT
 from contract.rows.coercion import coerce
@@ -22,6 +23,7 @@ from contract.rows.instances import Instances
 from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key, Quota, most_of_one_owner
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
+from contract.work.prediction_log import LoggedRequest
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import EnvironmentNotServed, status_of
 from gateway.problems.terse import terse_errors
@@ -75,7 +77,8 @@ class RequestContext:
     `job_id`: the id for its job. `caller`: whose limits hold, and to whose owner the job belongs. `request_ids`: its
     ids (`contract.work.request_ids`), unless the id of the job is that of the request. `idempotency`: see
     `gateway.http.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
-    a second, if it has this limit. `gone`: returns whether the client has left, which ends the wait.
+    a second, if it has this limit. `gone`: returns whether the client has left, which ends the wait. `alias`: that for
+    which it has asked; None: for a version.
     """
 
     job_id: str
@@ -84,6 +87,7 @@ class RequestContext:
     idempotency: str = ""
     accepted: Callable[[Quota | None], object] = lambda _: None
     gone: Callable[[], bool] = lambda: False
+    alias: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,10 @@ class Predictor:
             idempotency=context.idempotency,
             webhook=options.webhook,
         )
+        if options.method == PREDICT.name:
+            logging = self.repository.settings(model.name).logging
+            if logging.share and logging.keeps(job.id):
+                job.logged = _logged(job, logging, coerced.refused, context.alias)
         with self.listener.expect(job.id, caller.owner, gone) if wait else nullcontext() as waiter:
             try:
                 submission = self.commit.submit(job, size)
@@ -244,6 +252,24 @@ class Predictor:
             f" {retry} s, or raise REDIS_MAXMEMORY"
         )
         return Problem(ProblemCode.REDIS_FULL, detail, retry_after=retry)
+
+
+def _logged(job: PredictionJob, logging: Logging, refused: Sequence[int], alias: str | None) -> LoggedRequest:
+    """Return what the prediction log gets of a job. `refused`: the numbers of its rows that are not scored."""
+    numbers, ids = None, job.ids
+    if refused:
+        gaps = frozenset(refused)
+        numbers = [number for number in range(len(job.rows) + len(gaps)) if number not in gaps]
+        ids = [ids[number] for number in numbers] if ids else None
+    return LoggedRequest(
+        job.created_at,
+        alias,
+        job.caller.owner,
+        ids,
+        numbers,
+        logging.leave_out,
+        job.warnings,
+    )
 
 
 def unknown_method(model: ModelManifest, method: str) -> Problem:

@@ -263,10 +263,12 @@ class RepositoryWriter(Repository):
             )
 
     def _write_state(self, model: str, before: ModelState, after: ModelState) -> None:
-        if (after.aliases, after.history) != (before.aliases, before.history):
-            self._replace(model, ALIASES_FILE, {**after.aliases, **({HISTORY: after.history} if after.history else {})})
-        if after.settings != before.settings:
+        settings_change = after.settings != before.settings
+        if settings_change:
             self._replace(model, SETTINGS_FILE, after.settings)
+        # Readers look at the settings again when the aliases have changed.
+        if settings_change or (after.aliases, after.history) != (before.aliases, before.history):
+            self._replace(model, ALIASES_FILE, {**after.aliases, **({HISTORY: after.history} if after.history else {})})
         if after.schedule is None and before.schedule is not None:
             (self.root / model / SCHEDULE_FILE).unlink()
         elif after.schedule is not None and after.schedule != before.schedule:

@@ -12,8 +12,9 @@ from broker.records.job_kinds import TRAINING
 from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import TrainerQueue
+from broker.sides.trainer import publish_recipes
 from contract.work.api_keys import Key, Limits, Scope
 from contract.work.jobs import Job, PredictionJob, PredictionOutcome
 from tests.support import SIGNER
@@ -56,11 +57,11 @@ def trainer(
     parameters: Mapping[str, Any] | None = None,
     inc: str = "t-0-x",
     host: str = "",
-) -> TrainerQueue:
+) -> SingleJobs:
     """Register a trainer that has published its recipes, and return its queue."""
     Leases(redis, group=TRAINERS).register(inc, host=host, queues=[TRAINING.queue])
-    queue = TrainerQueue(redis, inc, TRAINING, SIGNER)
-    queue.publish_recipes(recipes, parameters or {})
+    queue = SingleJobs(redis, inc, TRAINING, SIGNER)
+    publish_recipes(redis, recipes, parameters or {})
     return queue
 
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from broker.running.execution import Execution, Outcome
 from contract.errors import Code, Failure
 from contract.settings import Settings
 from trainer.forks import Forks, ForkTask
-from trainer.jobs.execution import Execution, Outcome
 
 LONGEST_LINE = 16_384
 """Bytes of output without a line end after which one is added."""

@@ -74,12 +74,12 @@ def delete_alias(repository: RepositoryWriter, model: str, alias: str) -> dict[s
 
 
 def change_settings(repository: RepositoryWriter, model: str, settings: Mapping[str, Any]) -> None:
-    """Write the settings of a model. Raises `model_not_found`."""
+    """Change settings of a model; the others stay. Raises `model_not_found`."""
 
     def edit(state: ModelState) -> None:
         if not state.versions:
             raise unknown(model)
-        state.settings = {**settings}
+        state.settings = {**state.settings, **settings}
 
     repository.change(model, edit)
 

@@ -279,4 +279,6 @@ def _data(job: PredictionJob) -> bytes:
         payload["rows"] = job.rows
     if job.method != PREDICT.name:
         payload["method"] = job.method
+    if job.logged is not None:
+        payload["log"] = job.logged.to_json()
     return job_data(PREDICTION.function, payload)

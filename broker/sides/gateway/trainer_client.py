@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from broker.access.signatures import Signer
-from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFlight
+from broker.link.idempotency import ConflictReason, IdempotencyConflict
 from broker.link.scripts import Durability, Scripts
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING
-from broker.state.job_reading import read_end, read_jobs
+from broker.sides.gateway.waited_jobs import NotBegun, NotEnded, WaitedJobs
+from broker.state.job_reading import read_jobs
 from broker.state.trainer_jobs import (
     PARAMETERS,
     RECIPES,
     TrainerUnavailable,
     enqueue,
-    make_job,
     training_job,
 )
-from contract.errors import Failure, ModelgateError
 from contract.model.parameters import RecipeParameter
 from contract.retention import Retention
 from contract.work.api_keys import EVERYBODY, Key
-from contract.work.jobs import Job, Status, reply_channel, timestamp
+from contract.work.jobs import Job, Status, timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
-
-COMMAND_START_TIMEOUT = 3.0
-"""Seconds within which a trainer must begin a repository command; otherwise the command is withdrawn."""
 
 MOST_PREVIEWS = 2
 """Previews of one owner that may wait and run. The trainer runs eight commands at a time, so the others stay free."""
-
-_COMMAND_CHECK = 1.0
-"""Seconds between two looks at a repository command, whose end wakes its caller unless the message is lost."""
-
-_DEADLINES_PER_CALL = 100
 
 
 @dataclass
@@ -65,6 +55,17 @@ class TrainerClient:
 
     def __post_init__(self) -> None:
         self._scripts = Scripts(self.connection)
+        self._commands = WaitedJobs(
+            self.connection,
+            self.signer,
+            REPOSITORY_COMMAND,
+            ttl=Retention.commands,
+            keyed_ttl=self.command_ttl,
+            request_ids=self.request_ids,
+            owner=self.owner,
+            idempotency=self.idempotency,
+            on_replay=self.on_replay,
+        )
 
     def submit(self, request: TrainingRequest, caller: Key = EVERYBODY, webhook: str = "") -> Job:
         """Submit a training for the owner of `caller`, and return its job, whose end the URL `webhook` gets; or the job
@@ -98,65 +99,21 @@ class TrainerClient:
         """Return the trainer's answer to `command`, which it gives within `wait` seconds of beginning it; or its answer
         to an earlier request.
 
-        Raises `TrainerUnavailable` if no trainer begins it within `COMMAND_START_TIMEOUT` seconds (then it never runs)
-        or none answers in time (then it may run), and `ModelgateError` with the trainer's reason if it fails. Raises
-        `IdempotencyConflict`, `InFlight` while the command of an earlier request has not ended, and `TooManyWaiting`
-        for a preview if `MOST_PREVIEWS` commands of its owner wait or run.
+        Raises `TrainerUnavailable` if no trainer begins it in time (then it never runs) or none answers in time (then
+        it may run), and as `WaitedJobs.run`; `TooManyWaiting` for a preview if `MOST_PREVIEWS` commands of its owner
+        wait or run.
         """
-        idempotency = self.idempotency()
-        job = make_job(
-            self.connection,
-            REPOSITORY_COMMAND,
-            command.to_json(),
-            f"{command.action} {command.model}",
-            timeout=max(1, round(wait)),
-            result_ttl=self.command_ttl if idempotency else Retention.commands,
-        )
-        most = COMMAND_START_TIMEOUT + wait
-        job_id = enqueue(
-            self.connection,
-            self.signer,
-            REPOSITORY_COMMAND,
-            job,
-            ttl=most,
-            start_timeout=COMMAND_START_TIMEOUT,
-            request=self.request_ids(),
-            owner=self.owner(),
-            most_waiting=MOST_PREVIEWS if command.action is RepositoryAction.PREVIEW_TRAINING else None,
-            idempotency=idempotency,
-        )
-        if job_id == job.id:
-            self._wait_for_end(job_id, time.monotonic() + most)
-        else:
-            self.on_replay()
-            self._expire_commands()
-        status, end = read_end(self._scripts, job_id)
-        if job_id != job.id and status in ("queued", "started"):
-            raise InFlight(job_id)
-        if status == "finished":
-            return dict(end.get("result") or {})
-        if status == "failed":
-            raise ModelgateError.from_failure(Failure.from_json(end["failure"]))
-        if status == "canceled":
+        most = MOST_PREVIEWS if command.action is RepositoryAction.PREVIEW_TRAINING else None
+        try:
+            return self._commands.run(command.to_json(), f"{command.action} {command.model}", wait, most)
+        except NotBegun:
             raise TrainerUnavailable(
                 "no trainer answers, and nothing was done; start one (python -m trainer) and try again"
-            )
-        raise TrainerUnavailable(f"the trainer has not answered within {wait:.0f} s; check whether the change was made")
-
-    def _wait_for_end(self, job_id: str, deadline: float) -> None:
-        """Return when the job has ended or is gone, at the latest at the `deadline` of the monotonic clock."""
-        channel = reply_channel(job_id)
-        with self.connection.pubsub() as subscription:
-            subscription.subscribe(channel)
-            while (left := deadline - time.monotonic()) > 0:
-                self._expire_commands()
-                if self._scripts.run("wait", channel, job_id) != [b"wait"]:
-                    return
-                subscription.get_message(timeout=min(left, _COMMAND_CHECK))
-
-    def _expire_commands(self) -> None:
-        """End commands that no trainer has begun in time: none may be alive to do it."""
-        self._scripts.run("expire", _DEADLINES_PER_CALL, REPOSITORY_COMMAND.group.deadlines)
+            ) from None
+        except NotEnded:
+            raise TrainerUnavailable(
+                f"the trainer has not answered within {wait:.0f} s; check whether the change was made"
+            ) from None
 
     def waiting(self) -> int:
         """Return the number of trainings that no trainer has begun."""

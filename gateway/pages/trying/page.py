@@ -72,7 +72,6 @@ class TryPages:
             if not try_form.is_form_of(model):
                 return self._page(model, Attempt(try_form.kept_values(model), is_remade=True))
             attempt = Attempt(try_form.sent_values(model))
-            noted(model)
             try:
                 job = self._predict(model, try_form.row_of(model, attempt.values))
                 attempt.answer = answer_to_row(job)
@@ -84,7 +83,6 @@ class TryPages:
         def try_file(name: str) -> Response:
             model = self._model(name, request.args.get("version", ""))
             upload = CsvAttempt()
-            noted(model)
             try:
                 rows = csv_rows.read(uploaded_csv(upload), self.predictor.max_rows + 1)
                 upload.answer = answer_to_csv(self._predict(model, rows), rows, model)
@@ -96,7 +94,8 @@ class TryPages:
 
     def _model(self, name: str, version: str) -> ModelManifest:
         """Return the version that was asked for, or the current one."""
-        return self.predictor.model(f"{name}@{version}" if version else name)
+        reference = f"{name}@{version}" if version else name
+        return noted(self.predictor.model(reference), reference)
 
     def _predict(self, model: ModelManifest, rows: Instances) -> Job:
         options, context = PredictionOptions(wait=WAIT), request_context()

@@ -22,8 +22,8 @@ from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
+from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import TrainerQueue
 from broker.state.schedules import KEY, Schedules
 from contract.errors import Failure, ModelgateError, SettingsError
 from contract.settings import Settings
@@ -36,12 +36,10 @@ OTHER = Signer([b"6" * 64])
 heard: list[tuple[str, Failure]] = []
 
 
-def trainer(
-    redis: Redis, kind: JobKind = TRAINING, signer: Signer = SIGNER, done: tuple[str, ...] = ()
-) -> TrainerQueue:
+def trainer(redis: Redis, kind: JobKind = TRAINING, signer: Signer = SIGNER, done: tuple[str, ...] = ()) -> SingleJobs:
     Leases(redis, group=TRAINERS).register("t-0-x", queues=[kind.queue])
     heard.clear()
-    return TrainerQueue(
+    return SingleJobs(
         redis,
         "t-0-x",
         kind,

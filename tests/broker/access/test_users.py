@@ -32,8 +32,9 @@ from broker.sides.gateway.job_client import Jobs, Limit
 from broker.sides.gateway.listing import JobFilter
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import Scheduler, TrainerQueue, unfinished
+from broker.sides.trainer import Scheduler, publish_recipes, unfinished
 from broker.state.load_status import (
     LoadRequests,
     LoadStatus,
@@ -146,10 +147,10 @@ def gateway_of(users: dict[str, Redis]) -> Jobs:
     return Jobs(users["gateway"], max_queue_rows=10, timeout=30, result_ttl=60)
 
 
-def trainer_of(users: dict[str, Redis], kind: JobKind) -> tuple[Leases, TrainerQueue]:
+def trainer_of(users: dict[str, Redis], kind: JobKind) -> tuple[Leases, SingleJobs]:
     leases = Leases(users["trainer"], group=TRAINERS)
     leases.register(f"t-{kind.queue}-x", queues=[kind.queue])
-    return leases, TrainerQueue(users["trainer"], f"t-{kind.queue}-x", kind, SIGNER)
+    return leases, SingleJobs(users["trainer"], f"t-{kind.queue}-x", kind, SIGNER)
 
 
 def keep(leases: Leases, inc: str) -> None:
@@ -250,7 +251,7 @@ def test_jobs_and_files_of_another_environment_pass_gateway_and_worker(users: di
 def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
     jobs, trainings = gateway_of(users), TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
     leases, trainer_queue = trainer_of(users, TRAINING)
-    trainer_queue.publish_recipes(["sum"], {"sum": []})
+    publish_recipes(users["trainer"], ["sum"], {"sum": []})
     assert trainings.recipes() == ["sum"] and trainings.parameters("sum") == [] and trainings.waiting() == 0
     for end in ("finish", "give back", "cancel"):
         job_id = trainings.submit(REQUEST).id

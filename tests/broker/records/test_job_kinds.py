@@ -17,8 +17,8 @@ from broker.records.job_records import common_parts
 from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.listing import JobFilter
+from broker.sides.single_jobs import Ownership, SingleJobs
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import Ownership, TrainerQueue
 from broker.state import job_reading as reading
 from broker.state.job_reading import parse_reply
 from broker.state.trainer_jobs import enqueue, make_job
@@ -64,7 +64,7 @@ def submitted(redis: Redis, kind: JobKind, subject: str = "loan") -> str:
 def test_a_new_kind_needs_an_entry_and_nothing_else(redis: Redis, jobs: Jobs, export: JobKind) -> None:
     leases, channel = Leases(redis, group=TRAINERS), reply_channel("x")
     leases.register("t-0-x", queues=[export.queue])
-    queue = TrainerQueue(redis, "t-0-x", export, SIGNER)
+    queue = SingleJobs(redis, "t-0-x", export, SIGNER)
     finished, failed, canceled = (submitted(redis, export) for _ in range(3))
     assert redis.zcard("mg:deadlines:trainer") == 3
 
@@ -102,7 +102,7 @@ def test_a_new_kind_survives_the_death_of_its_process(redis: Redis, jobs: Jobs, 
     leases, job_id = Leases(redis, group=TRAINERS), submitted(redis, export)
     for became in ("queued", "failed"):
         leases.register("t-0-x", queues=[export.queue])
-        assert TrainerQueue(redis, "t-0-x", export, SIGNER).begin([])
+        assert SingleJobs(redis, "t-0-x", export, SIGNER).begin([])
         assert leases.give_back("t-0-x", scored=None) == {job_id: became}
     assert read(jobs, job_id).error == TRAINERS.crashed
 

@@ -21,13 +21,14 @@ from rq.serializers import JSONSerializer
 from broker.link.scripts import FencedError
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.records.lease_groups import TRAINERS
-from broker.sides.gateway import trainer_client
+from broker.sides.gateway import waited_jobs
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.listing import JobFilter
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.single_jobs import OwnedJob, Ownership, SingleJobs
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue, unfinished
+from broker.sides.trainer import Scheduler, unfinished
 from broker.state.job_reading import parse_reply
 from broker.state.schedules import KEY, Schedule, Schedules, next_run
 from broker.state.trainer_jobs import TooManyWaiting, TrainerUnavailable, enqueue, training_job
@@ -46,25 +47,25 @@ def leases(redis: Redis) -> Leases:
     return Leases(redis, group=TRAINERS)
 
 
-def trainer(redis: Redis, leases: Leases, name: str = "t-0-x", kind: JobKind = TRAINING) -> TrainerQueue:
+def trainer(redis: Redis, leases: Leases, name: str = "t-0-x", kind: JobKind = TRAINING) -> SingleJobs:
     leases.register(name, queues=[kind.queue])
-    return TrainerQueue(redis, name, kind, SIGNER)
+    return SingleJobs(redis, name, kind, SIGNER)
 
 
 @pytest.fixture
-def trainer_queue(redis: Redis, leases: Leases) -> TrainerQueue:
+def trainer_queue(redis: Redis, leases: Leases) -> SingleJobs:
     """The queue of the trainer t-0-x."""
     return trainer(redis, leases)
 
 
-def begin(trainer_queue: TrainerQueue, *known: str) -> OwnedJob:
+def begin(trainer_queue: SingleJobs, *known: str) -> OwnedJob:
     begun = trainer_queue.begin(known)
     assert begun is not None
     return begun
 
 
 @pytest.fixture
-def running(trainings: TrainerClient, trainer_queue: TrainerQueue) -> str:
+def running(trainings: TrainerClient, trainer_queue: SingleJobs) -> str:
     """The id of a training that the trainer has begun."""
     job_id = trainings.submit(REQUEST).id
     begin(trainer_queue)
@@ -76,7 +77,7 @@ def fetch(redis: Redis, job_id: str) -> RQJob:
 
 
 def test_a_training_goes_from_the_gateway_to_the_trainer_and_back(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs
+    trainings: TrainerClient, trainer_queue: SingleJobs, jobs: Jobs
 ) -> None:
     submitted = trainings.submit(REQUEST)
     queued = read(jobs, submitted.id)
@@ -95,7 +96,7 @@ def test_a_training_goes_from_the_gateway_to_the_trainer_and_back(
 
 
 def test_a_training_belongs_to_its_owner_until_after_its_end(
-    redis: Redis, trainer_queue: TrainerQueue, jobs: Jobs
+    redis: Redis, trainer_queue: SingleJobs, jobs: Jobs
 ) -> None:
     submitted(redis, "a", owner="risk")
     assert read(jobs, "a").owner == "risk"
@@ -103,7 +104,7 @@ def test_a_training_belongs_to_its_owner_until_after_its_end(
     assert read(jobs, "a").owner == "risk"
 
 
-def test_the_waiting_trainings_of_an_owner_are_limited(redis: Redis, trainer_queue: TrainerQueue) -> None:
+def test_the_waiting_trainings_of_an_owner_are_limited(redis: Redis, trainer_queue: SingleJobs) -> None:
     for name in ("a", "b", "a"):  # a repeated one is no further one
         submitted(redis, name, owner="risk", most_waiting=2)
     with pytest.raises(TooManyWaiting):
@@ -139,7 +140,7 @@ def submitted(redis: Redis, job_id: str, **options: Any) -> None:
 
 
 def test_stock_rq_reads_a_training_in_every_state(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
+    trainings: TrainerClient, trainer_queue: SingleJobs, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
     queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
@@ -162,7 +163,7 @@ def test_stock_rq_reads_a_training_in_every_state(
 
 
 def test_a_training_that_stock_rq_queued_is_begun_and_its_duplicate_dropped(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
+    trainings: TrainerClient, trainer_queue: SingleJobs, redis: Redis
 ) -> None:
     job = fetch(redis, trainings.submit(REQUEST).id)
     queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
@@ -181,9 +182,7 @@ def test_a_training_that_stock_rq_queued_in_its_own_format_does_not_hide_the_oth
     assert {job.id: job.model for job in jobs.list().items} == {job_id: REQUEST.model, foreign.id: ""}
 
 
-def test_a_failure_has_its_code_and_details(
-    trainer_queue: TrainerQueue, jobs: Jobs, redis: Redis, running: str
-) -> None:
+def test_a_failure_has_its_code_and_details(trainer_queue: SingleJobs, jobs: Jobs, redis: Redis, running: str) -> None:
     failure = Failure("timeout", "it took too long", {"seconds": 3})
     trainer_queue.finish(running, failure)
     ended = read(jobs, running)
@@ -192,7 +191,7 @@ def test_a_failure_has_its_code_and_details(
 
 
 def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
+    trainings: TrainerClient, trainer_queue: SingleJobs, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
     assert begin(trainer_queue).id == begin(trainer_queue).id == job_id
@@ -205,7 +204,7 @@ def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(
 
 
 def test_a_log_keeps_its_end_and_knows_where_it_begins(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis, running: str
+    trainings: TrainerClient, trainer_queue: SingleJobs, redis: Redis, running: str
 ) -> None:
     lines = b"".join(b"%06d %s\n" % (number, b"x" * 92) for number in range(20_000))
     for start in range(0, len(lines), 100_000):
@@ -219,7 +218,7 @@ def test_a_log_keeps_its_end_and_knows_where_it_begins(
     assert 0 < redis.ttl(f"mg:log:{running}") <= 60
 
 
-def test_a_cancelled_training_never_begins(trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs) -> None:
+def test_a_cancelled_training_never_begins(trainings: TrainerClient, trainer_queue: SingleJobs, jobs: Jobs) -> None:
     job_id = trainings.submit(REQUEST).id
     canceled, job = jobs.cancel(job_id) or (False, None)
     assert canceled and job is not None and job.status is Status.CANCELED
@@ -227,7 +226,7 @@ def test_a_cancelled_training_never_begins(trainings: TrainerClient, trainer_que
 
 
 def test_a_running_training_that_is_cancelled_ends_at_once_and_its_result_is_dropped(
-    trainer_queue: TrainerQueue, jobs: Jobs, running: str
+    trainer_queue: SingleJobs, jobs: Jobs, running: str
 ) -> None:
     jobs.cancel(running)
     assert trainer_queue.report_progress(running, {"phase": "late"}, b"late\n", 0) is Ownership.ENDED
@@ -238,7 +237,7 @@ def test_a_running_training_that_is_cancelled_ends_at_once_and_its_result_is_dro
 
 
 def test_the_training_of_a_stopped_trainer_returns_without_a_death(
-    trainer_queue: TrainerQueue, leases: Leases, redis: Redis, running: str
+    trainer_queue: SingleJobs, leases: Leases, redis: Redis, running: str
 ) -> None:
     assert leases.give_back("t-0-x") == {running: "queued"}
     with pytest.raises(FencedError):
@@ -281,7 +280,7 @@ def test_scorers_never_take_trainings(trainings: TrainerClient, redis: Redis, jo
     assert redis.zcard("mg:ready") == 0
 
 
-def test_a_job_that_names_another_function_is_refused(trainer_queue: TrainerQueue, redis: Redis, jobs: Jobs) -> None:
+def test_a_job_that_names_another_function_is_refused(trainer_queue: SingleJobs, redis: Redis, jobs: Jobs) -> None:
     queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
     job = queue.enqueue("os.system", "true")
     job_id, until = job.id, time.time() + 60
@@ -291,7 +290,7 @@ def test_a_job_that_names_another_function_is_refused(trainer_queue: TrainerQueu
 
 
 def test_the_list_has_trainings_beside_predictions(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs
+    trainings: TrainerClient, trainer_queue: SingleJobs, jobs: Jobs
 ) -> None:
     def listed(**wanted: Any) -> list[str]:
         return [job.id for job in jobs.list(JobFilter(**wanted)).items]
@@ -307,7 +306,7 @@ def test_the_list_has_trainings_beside_predictions(
 
 
 def test_the_end_of_a_training_is_published(
-    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs, redis: Redis
+    trainings: TrainerClient, trainer_queue: SingleJobs, jobs: Jobs, redis: Redis
 ) -> None:
     channel = reply_channel("x")
     with redis.pubsub(ignore_subscribe_messages=True) as subscription:
@@ -375,8 +374,8 @@ def test_a_command_that_fails_has_the_trainers_reason(trainings: TrainerClient, 
 def test_a_command_may_run_longer_than_the_start_timeout(
     trainings: TrainerClient, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.2)
-    monkeypatch.setattr(trainer_client, "_COMMAND_CHECK", 0.1)
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 0.2)
+    monkeypatch.setattr(waited_jobs, "_CHECK", 0.1)
     redis.config_resetstat()
     # The caller looks every 0.1 s whether the command has to be withdrawn.
     with publisher(redis, leases, {"current": 2}, lambda: calls_of(redis, "zrangebyscore") >= 5):
@@ -386,7 +385,7 @@ def test_a_command_may_run_longer_than_the_start_timeout(
 def test_without_a_trainer_a_command_is_withdrawn_and_never_runs(
     trainings: TrainerClient, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.2)
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 0.2)
     with pytest.raises(TrainerUnavailable, match="no trainer answers"):
         trainings.run_command(ROLL_BACK, wait=5)
     assert trainer(redis, leases, kind=REPOSITORY_COMMAND).begin([]) is None
@@ -435,7 +434,7 @@ def test_a_new_schedule_replaces_the_old_one(schedules: Schedules, redis: Redis)
 
 
 def test_one_run_makes_up_for_missed_ones(
-    schedules: Schedules, redis: Redis, trainer_queue: TrainerQueue, jobs: Jobs
+    schedules: Schedules, redis: Redis, trainer_queue: SingleJobs, jobs: Jobs
 ) -> None:
     made = schedules.put("loan", "* * * * *", REQUEST)
     late = datetime.now(UTC) - timedelta(hours=3)
@@ -459,7 +458,7 @@ def test_one_run_makes_up_for_missed_ones(
 
 
 def test_runs_do_not_pile_up_while_one_waits(
-    schedules: Schedules, redis: Redis, trainings: TrainerClient, trainer_queue: TrainerQueue
+    schedules: Schedules, redis: Redis, trainings: TrainerClient, trainer_queue: SingleJobs
 ) -> None:
     made, clock = schedules.put("loan", "* * * * *", REQUEST), Scheduler(redis, TRAINING.queue)
     for _ in range(3):
@@ -519,7 +518,7 @@ def test_a_job_is_what_the_list_shows(trainings: TrainerClient, jobs: Jobs) -> N
     assert jobs.list(JobFilter(model="loan")).items == [job]
 
 
-def test_the_ids_of_a_request_reach_the_trainer(redis: Redis, trainer_queue: TrainerQueue) -> None:
+def test_the_ids_of_a_request_reach_the_trainer(redis: Redis, trainer_queue: SingleJobs) -> None:
     trainings = TrainerClient(redis, SIGNER, timeout=60, result_ttl=60, request_ids=lambda: "order-17")
     job_id = trainings.submit(REQUEST).id
     context = {"request_id": "order-17", "trace_id": None, "job_id": job_id, "model": REQUEST.model}

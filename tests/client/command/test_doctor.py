@@ -17,8 +17,9 @@ from modelgate.command.doctor import address
 
 from broker.records.job_kinds import TRAINING
 from broker.records.lease_groups import TRAINERS
+from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import Scheduler, TrainerQueue
+from broker.sides.trainer import Scheduler
 from broker.state.lake_schedules import KEY
 from broker.state.schedules import Schedules
 from contract.errors import Code, Failure
@@ -101,7 +102,7 @@ def test_a_schedule_whose_last_training_failed(closed: Site, admin: Modelgate) -
     made = schedules.put("sum", "0 3 * * 1", TrainingRequest("sum", "tabular", path="gone.csv"))
     redis.zadd("rq:scheduled:training", {made.job: 1})
     assert Scheduler(redis, TRAINING.queue).enqueue_due()
-    queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
+    queue = SingleJobs(redis, "t-0-x", TRAINING, SIGNER)
     job = queue.begin([])
     assert job is not None
     schedules.advance()

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.sides.trainer import TrainerQueue
+from broker.sides.single_jobs import SingleJobs
 from contract.errors import Code, version_error
 from contract.model.parameters import RecipeParameter
 from contract.settings import Settings
@@ -50,7 +50,7 @@ def holder(client: FlaskClient, redis: Redis) -> Callable[[Scope], Caller]:
 
 
 @pytest.fixture
-def trainer(redis: Redis) -> TrainerQueue:
+def trainer(redis: Redis) -> SingleJobs:
     return samples.trainer(redis, ["loan", "tabular"], {"loan": [RecipeParameter("depth", ["int"], [], None)]})
 
 
@@ -71,7 +71,7 @@ def test_a_key_with_predict_gets_its_results(holder: Callable[[Scope], Caller], 
 
 
 def test_a_key_with_train_follows_its_training_to_the_end(
-    holder: Callable[[Scope], Caller], trainer: TrainerQueue
+    holder: Callable[[Scope], Caller], trainer: SingleJobs
 ) -> None:
     caller = holder(Scope.TRAIN)
     wrong = caller("POST", "/v1/models/loan/train", json={"parameters": {"dept": 3}})
@@ -96,7 +96,7 @@ def test_a_key_with_train_follows_its_training_to_the_end(
     assert statuses(caller, *closed) == [403, 403, 403]
 
 
-def test_a_key_with_publish_uploads_and_moves_aliases(holder: Callable[[Scope], Caller], trainer: TrainerQueue) -> None:
+def test_a_key_with_publish_uploads_and_moves_aliases(holder: Callable[[Scope], Caller], trainer: SingleJobs) -> None:
     caller = holder(Scope.PUBLISH)
     data = {"file": (io.BytesIO(b"pickle"), "model.pkl")}
     made = caller("POST", "/v1/models/new/versions", data=data, content_type="multipart/form-data")
@@ -119,7 +119,7 @@ def test_a_key_with_publish_uploads_and_moves_aliases(holder: Callable[[Scope], 
     assert statuses(caller, *closed) == [403, 403, 403]
 
 
-def test_a_key_with_read_changes_nothing(holder: Callable[[Scope], Caller], trainer: TrainerQueue) -> None:
+def test_a_key_with_read_changes_nothing(holder: Callable[[Scope], Caller], trainer: SingleJobs) -> None:
     caller = holder(Scope.READ)
     opened = [("GET", path) for path in ("/v1/models", "/v1/models/sum", "/v1/models/sum/versions/1", "/metrics")]
     assert statuses(caller, *opened, ("GET", "/v1/jobs"), ("GET", "/v1/schedules")) == [200] * 6

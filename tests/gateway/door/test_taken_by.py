@@ -12,8 +12,8 @@ from redis import Redis
 from broker.records.job_kinds import TRAINING
 from broker.sides.file_tasks import FileTasks
 from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases, incarnation
-from broker.sides.trainer import TrainerQueue
 from contract.work.api_keys import Detail, Key, Scope
 from contract.work.jobs import PredictionOutcome
 from tests.broker import samples
@@ -36,7 +36,7 @@ def scorer(redis: Redis) -> ScorerQueue:
 
 
 @pytest.fixture
-def trainer(redis: Redis) -> TrainerQueue:
+def trainer(redis: Redis) -> SingleJobs:
     """The trainer of the host gamma-2, as it names itself."""
     inc = incarnation(f"gamma-2-{TRAINING.queue}", 0)
     return samples.trainer(redis, ["tabular"], {"tabular": []}, inc, "gamma-2")
@@ -70,7 +70,7 @@ def test_a_prediction_names_the_worker_that_took_it_as_the_system_does(
     assert listed["worker"] == "box-1"
 
 
-def test_a_training_names_its_trainer_as_the_system_does(client: FlaskClient, trainer: TrainerQueue) -> None:
+def test_a_training_names_its_trainer_as_the_system_does(client: FlaskClient, trainer: SingleJobs) -> None:
     job = client.post("/v1/models/m/train", json=REQUEST).get_json()["id"]
     assert taken_by(client, job) is None
     trainer.begin([])
@@ -126,7 +126,7 @@ def test_only_a_key_that_may_read_the_system_in_full_learns_who_took_a_job(
 
 @pytest.mark.parametrize("scope", [Scope.PREDICT, Scope.READ])
 def test_a_repeated_request_tells_no_more_than_reading_its_job(
-    closed: FlaskClient, redis: Redis, scorer: ScorerQueue, trainer: TrainerQueue, scope: Scope
+    closed: FlaskClient, redis: Redis, scorer: ScorerQueue, trainer: SingleJobs, scope: Scope
 ) -> None:
     scopes = frozenset({Scope.PREDICT, Scope.TRAIN, scope})
     caller = Caller.with_key(closed, redis, replace(MAKER, scopes=scopes))

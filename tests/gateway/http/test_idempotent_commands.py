@@ -17,9 +17,9 @@ from werkzeug.test import TestResponse
 
 from broker.records.job_kinds import REPOSITORY_COMMAND
 from broker.records.lease_groups import TRAINERS
-from broker.sides.gateway import trainer_client
+from broker.sides.gateway import waited_jobs
+from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import TrainerQueue
 from contract.errors import Failure
 from contract.settings import Settings
 from gateway.app import create_app
@@ -43,7 +43,7 @@ def client(settings: Settings, redis: Redis) -> FlaskClient:
 def trainer(redis: Redis, outcome: dict[str, Any] | Failure, go: threading.Event | None = None) -> Iterator[list[str]]:
     """A trainer that carries out commands, one after the other, as soon as `go` is set; yields their ids."""
     Leases(redis, group=TRAINERS).register("t-1-x", queues=[REPOSITORY_COMMAND.queue])
-    queue, stop, begun = TrainerQueue(redis, "t-1-x", REPOSITORY_COMMAND, SIGNER), threading.Event(), list[str]()
+    queue, stop, begun = SingleJobs(redis, "t-1-x", REPOSITORY_COMMAND, SIGNER), threading.Event(), list[str]()
 
     def work() -> None:
         while not stop.wait(0.01):
@@ -141,9 +141,9 @@ def test_a_command_that_is_being_carried_out_is_in_flight(client: FlaskClient, r
 def test_a_command_that_no_trainer_took_may_be_sent_again(
     client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.2)
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 0.2)
     problem(send(client, ROLL_BACK), 503, "no_trainer")
-    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 5)
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 5)
     with trainer(redis, PUBLISHED) as commands:
         answer = send(client, ROLL_BACK)
         assert (answer.status_code, replayed(answer), len(commands)) == (200, False, 1)

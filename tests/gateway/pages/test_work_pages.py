@@ -16,8 +16,8 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import TrainerQueue
 from broker.state.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
 from contract.errors import Code, Failure, ModelgateError
 from contract.model.manifest import TrainingData
@@ -86,7 +86,7 @@ def client(closed_settings: Settings) -> FlaskClient:
 
 
 @pytest.fixture
-def trainer(redis: Redis) -> TrainerQueue:
+def trainer(redis: Redis) -> SingleJobs:
     return samples.trainer(redis, ["tabular"], {"tabular": []}, host="beta")
 
 
@@ -134,7 +134,7 @@ OPEN: Mapping[str, frozenset[Scope]] = {
 @pytest.mark.parametrize("scope", Scope)
 @pytest.mark.parametrize("path", OPEN)
 def test_each_scope_opens_its_pages_and_links_to_no_others(
-    client: FlaskClient, redis: Redis, trainer: TrainerQueue, path: str, scope: Scope
+    client: FlaskClient, redis: Redis, trainer: SingleJobs, path: str, scope: Scope
 ) -> None:
     browser = Browser.with_key(client, redis, replace(ME, scopes=frozenset({scope})))
     answered = browser.get(path)
@@ -221,7 +221,7 @@ def test_jobs_are_filtered_and_come_in_pages(client: FlaskClient, redis: Redis, 
     assert me.get("/ui/jobs?status=nonsense").status_code == 200
 
 
-def test_a_training_shows_its_progress_its_log_and_its_verdict(me: Browser, trainer: TrainerQueue) -> None:
+def test_a_training_shows_its_progress_its_log_and_its_verdict(me: Browser, trainer: SingleJobs) -> None:
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
     second = form(me, "/ui/train", model="second", target="stays").headers["Location"]
     assert "It waits for the trainer." in me.get(path).text
@@ -260,7 +260,7 @@ BETTER = ComparedFigures(1, 40, "accuracy", 0.8, 0.7, decisive=False)
     ],
 )
 def test_a_version_that_became_current_unproven_is_not_shown_as_a_success(
-    me: Browser, trainer: TrainerQueue, models: Path, result: TrainingResult, says: str | None
+    me: Browser, trainer: SingleJobs, models: Path, result: TrainingResult, says: str | None
 ) -> None:
     for version in range(1, result.version + 1):
         write_version(models, "churn", Sum(), [Field("a", Kind.NUMBER)], version=version)
@@ -274,7 +274,7 @@ def test_a_version_that_became_current_unproven_is_not_shown_as_a_success(
     assert (says or "") in shown and '"/ui/train?model=churn"' in shown
 
 
-def test_a_training_that_is_started_twice_trains_once(me: Browser, trainer: TrainerQueue, spool: Path) -> None:
+def test_a_training_that_is_started_twice_trains_once(me: Browser, trainer: SingleJobs, spool: Path) -> None:
     (once,) = re.findall(r'name="once" value="([^"]+)"', me.get("/ui/train").text)
     (other,) = re.findall(r'name="once" value="([^"]+)"', me.get("/ui/train").text)
     fields = {"model": "churn", "target": "stays"}
@@ -288,7 +288,7 @@ def test_a_training_that_is_started_twice_trains_once(me: Browser, trainer: Trai
         assert form(me, "/ui/train", **another).headers["Location"] != first.headers["Location"]
 
 
-def test_a_training_is_cancelled_only_after_a_question(me: Browser, trainer: TrainerQueue) -> None:
+def test_a_training_is_cancelled_only_after_a_question(me: Browser, trainer: SingleJobs) -> None:
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
     question = re.search(r"<details id=\"cancel\">(.*?)</details>", me.get(path).text, re.DOTALL)
     assert question and "Nothing is published" in question[1] and 'form="cancelling">Cancel it<' in question[1]
@@ -312,7 +312,7 @@ def text_of(shown: str, part: str) -> str:
     return " ".join(re.sub("<[^>]*>", " ", card[1]).split()) if card else ""
 
 
-def test_a_training_shows_its_candidates_as_they_are_tried(me: Browser, trainer: TrainerQueue) -> None:
+def test_a_training_shows_its_candidates_as_they_are_tried(me: Browser, trainer: SingleJobs) -> None:
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
     assert text_of(me.get(path).text, "candidates") == ""
     owned = trainer.begin([])
@@ -342,7 +342,7 @@ def test_a_training_shows_its_candidates_as_they_are_tried(me: Browser, trainer:
     ],
 )
 def test_a_training_without_candidates_says_what_to_do(
-    me: Browser, trainer: TrainerQueue, end: Mapping[str, Any] | Failure, says: str
+    me: Browser, trainer: SingleJobs, end: Mapping[str, Any] | Failure, says: str
 ) -> None:
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
     owned = trainer.begin([])
@@ -351,7 +351,7 @@ def test_a_training_without_candidates_says_what_to_do(
     assert says in text_of(me.get(path).text, "candidates")
 
 
-def test_a_training_that_failed_keeps_the_candidates_that_it_had_tried(me: Browser, trainer: TrainerQueue) -> None:
+def test_a_training_that_failed_keeps_the_candidates_that_it_had_tried(me: Browser, trainer: SingleJobs) -> None:
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
     owned = trainer.begin([])
     assert owned
@@ -360,7 +360,7 @@ def test_a_training_that_failed_keeps_the_candidates_that_it_had_tried(me: Brows
     assert "0.431 ± 0.022" in text_of(me.get(path).text, "candidates")
 
 
-def test_of_a_long_log_only_the_end_is_read_and_shown(me: Browser, trainer: TrainerQueue, redis: Redis) -> None:
+def test_of_a_long_log_only_the_end_is_read_and_shown(me: Browser, trainer: SingleJobs, redis: Redis) -> None:
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
     owned = trainer.begin([])
     assert owned
@@ -382,7 +382,7 @@ def test_of_a_long_log_only_the_end_is_read_and_shown(me: Browser, trainer: Trai
 
 @pytest.mark.parametrize("scope", Scope)
 def test_the_page_of_a_job_names_who_took_it_to_those_who_may_see_the_system(
-    client: FlaskClient, redis: Redis, trainer: TrainerQueue, scope: Scope
+    client: FlaskClient, redis: Redis, trainer: SingleJobs, scope: Scope
 ) -> None:
     browser = Browser.with_key(client, redis, replace(ME, scopes=frozenset({scope})))
     Leases(redis, lease=60).register("w7-0-x", host="alpha")
@@ -401,7 +401,7 @@ def test_the_page_of_a_job_names_who_took_it_to_those_who_may_see_the_system(
         assert (taken in shown) is knows and ("<b>Taken</b>" in shown) is not knows
 
 
-def test_a_failed_training_says_why_in_words(me: Browser, trainer: TrainerQueue) -> None:
+def test_a_failed_training_says_why_in_words(me: Browser, trainer: SingleJobs) -> None:
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
     owned = trainer.begin([])
     assert owned
@@ -428,7 +428,7 @@ def test_of_a_large_output_only_what_is_shown_is_written() -> None:
 # Training
 
 
-def test_a_file_shows_its_columns_and_a_name(me: Browser, trainer: TrainerQueue, tmp_path: Path) -> None:
+def test_a_file_shows_its_columns_and_a_name(me: Browser, trainer: SingleJobs, tmp_path: Path) -> None:
     shown = form(me, "/ui/train/preview").text
     assert 'name="model" value="churn-2026"' in shown
     assert "&lt;b&gt;region&lt;/b&gt;" in shown and "<b>region" not in shown
@@ -443,9 +443,7 @@ def named(shown: str) -> str:
     return field[1]
 
 
-def test_a_name_that_is_filled_in_is_free_and_follows_the_file(
-    me: Browser, trainer: TrainerQueue, models: Path
-) -> None:
+def test_a_name_that_is_filled_in_is_free_and_follows_the_file(me: Browser, trainer: SingleJobs, models: Path) -> None:
     write_version(models, "churn-2026", Sum(), [Field("months", Kind.NUMBER)])
     write_version(models, "churn-2026-2", Sum(), [Field("months", Kind.NUMBER)])
     shown = form(me, "/ui/train/preview").text
@@ -455,7 +453,7 @@ def test_a_name_that_is_filled_in_is_free_and_follows_the_file(
 
 
 def test_a_name_that_is_taken_says_what_it_is_and_what_will_happen(
-    client: FlaskClient, redis: Redis, me: Browser, trainer: TrainerQueue, models: Path
+    client: FlaskClient, redis: Redis, me: Browser, trainer: SingleJobs, models: Path
 ) -> None:
     data = TrainingData("churn.csv", 40, "f", target="stays")
     output = Output(OutputKind.CLASS, ("no", "yes"))
@@ -469,7 +467,7 @@ def test_a_name_that_is_taken_says_what_it_is_and_what_will_happen(
 
 
 def test_training_again_begins_with_target_id_and_kinds_of_the_version(
-    client: FlaskClient, redis: Redis, trainer: TrainerQueue, models: Path, closed_settings: Settings
+    client: FlaskClient, redis: Redis, trainer: SingleJobs, models: Path, closed_settings: Settings
 ) -> None:
     asked: list[TrainingRequest] = []
 
@@ -489,7 +487,7 @@ def test_training_again_begins_with_target_id_and_kinds_of_the_version(
     assert (asked[1].target, asked[1].kinds) == ("months", {}), "what the visitor has chosen stays"
 
 
-def test_kinds_have_the_same_words_on_all_pages(me: Browser, trainer: TrainerQueue, models: Path) -> None:
+def test_kinds_have_the_same_words_on_all_pages(me: Browser, trainer: SingleJobs, models: Path) -> None:
     shown = form(me, "/ui/train/preview").text
     assert '<option value="">text</option>' in shown and '<option value="integer">whole number</option>' in shown
     words = {kind: re.search(f'<option value="{kind}">([^<]+)</option>', shown) for kind in KINDS}
@@ -501,14 +499,14 @@ def test_kinds_have_the_same_words_on_all_pages(me: Browser, trainer: TrainerQue
         assert word and f'">{kind}</label><small>{word[1]}</small>' in tried
 
 
-def test_a_problem_of_a_file_keeps_the_training_from_starting(me: Browser, trainer: TrainerQueue) -> None:
+def test_a_problem_of_a_file_keeps_the_training_from_starting(me: Browser, trainer: SingleJobs) -> None:
     shown = form(me, "/ui/train/preview", kinds='{"months": "boolean"}').text
     assert "&#39;months&#39; cannot be read as yes or no" in shown
     assert re.search(r'<button class="primary" disabled>', shown)
     assert re.search(r'value="boolean" selected', shown), "what was chosen stays chosen"
 
 
-def test_what_was_chosen_arrives_at_the_trainer(me: Browser, trainer: TrainerQueue) -> None:
+def test_what_was_chosen_arrives_at_the_trainer(me: Browser, trainer: SingleJobs) -> None:
     chosen = {"target": "stays", "kinds": '{"months": "number"}', "features": '["months"]', "id_field": ""}
     assert form(me, "/ui/train", model="churn", **chosen).status_code == 303
     owned = trainer.begin([])
@@ -531,7 +529,7 @@ def test_what_was_chosen_arrives_at_the_trainer(me: Browser, trainer: TrainerQue
     ],
 )
 def test_a_wrong_form_is_answered_with_a_page_and_leaves_no_file(
-    me: Browser, trainer: TrainerQueue, tmp_path: Path, fields: dict[str, str], status: int
+    me: Browser, trainer: SingleJobs, tmp_path: Path, fields: dict[str, str], status: int
 ) -> None:
     answered = form(me, "/ui/train", **fields)
     assert answered.status_code == status and answered.content_type.startswith("text/html")
@@ -540,7 +538,7 @@ def test_a_wrong_form_is_answered_with_a_page_and_leaves_no_file(
 
 @pytest.mark.parametrize("path", ["/ui/train", "/ui/train/preview"])
 def test_a_form_with_more_than_it_needs_is_refused_and_leaves_no_file(
-    me: Browser, trainer: TrainerQueue, tmp_path: Path, path: str
+    me: Browser, trainer: SingleJobs, tmp_path: Path, path: str
 ) -> None:
     fields = {"token": me.token(), "model": "churn", "target": "stays"}
     files = {name: (io.BytesIO(b"stays,a\nyes,1\nno,2\n"), f"{name}.csv") for name in ("file", "second")}
@@ -550,7 +548,7 @@ def test_a_form_with_more_than_it_needs_is_refused_and_leaves_no_file(
     assert not list((tmp_path / "spool").glob("*.upload"))
 
 
-def test_a_key_trains_no_model_that_it_may_not_use(client: FlaskClient, redis: Redis, trainer: TrainerQueue) -> None:
+def test_a_key_trains_no_model_that_it_may_not_use(client: FlaskClient, redis: Redis, trainer: SingleJobs) -> None:
     browser = Browser.with_key(client, redis, replace(ME, models=frozenset({"loan"})))
     assert form(browser, "/ui/train", model="churn", target="stays").status_code == 403
     assert form(browser, "/ui/train", model="loan", target="stays").status_code == 303
@@ -571,7 +569,7 @@ def test_the_system_shows_workers_and_what_is_wrong(closed_settings: Settings, r
 
 @pytest.mark.parametrize("page", ["/ui/system", "/ui"])
 def test_a_running_training_is_named_with_its_share_to_those_who_see_the_job(
-    client: FlaskClient, redis: Redis, me: Browser, trainer: TrainerQueue, page: str
+    client: FlaskClient, redis: Redis, me: Browser, trainer: SingleJobs, page: str
 ) -> None:
     assert "trains" not in me.get(page).text
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]

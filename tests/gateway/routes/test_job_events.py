@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from broker.sides.trainer import TrainerQueue
+from broker.sides.single_jobs import SingleJobs
 from contract.work.api_keys import Key, Scope
 from contract.work.training import Progress
 from gateway.serving import job_events
@@ -42,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def trainer(redis: Redis) -> TrainerQueue:
+def trainer(redis: Redis) -> SingleJobs:
     return samples.trainer(redis, ["tabular"], {"tabular": []})
 
 
@@ -79,11 +79,11 @@ def train(client: FlaskClient) -> str:
     return str(job["id"])
 
 
-def report(trainer: TrainerQueue, job_id: str, done: int, lines: str, before: int) -> None:
+def report(trainer: SingleJobs, job_id: str, done: int, lines: str, before: int) -> None:
     trainer.report_progress(job_id, Progress("fitting", done / 4, done, 4, "folds").to_json(), lines.encode(), before)
 
 
-def test_progress_log_and_end_of_a_training_are_streamed(client: FlaskClient, trainer: TrainerQueue) -> None:
+def test_progress_log_and_end_of_a_training_are_streamed(client: FlaskClient, trainer: SingleJobs) -> None:
     job_id = train(client)
     answer = watch(client, job_id)
     assert (answer.status_code, answer.content_type) == (200, "text/event-stream")
@@ -104,7 +104,7 @@ def test_progress_log_and_end_of_a_training_are_streamed(client: FlaskClient, tr
 
 
 def test_a_client_that_connects_again_misses_nothing_and_reads_nothing_twice(
-    client: FlaskClient, trainer: TrainerQueue
+    client: FlaskClient, trainer: SingleJobs
 ) -> None:
     job_id = train(client)
     assert trainer.begin([])
@@ -125,7 +125,7 @@ def _until_log(stream: Iterator[Event]) -> Iterator[Event]:
             return
 
 
-def test_a_job_that_has_ended_has_its_whole_log_and_its_end(client: FlaskClient, trainer: TrainerQueue) -> None:
+def test_a_job_that_has_ended_has_its_whole_log_and_its_end(client: FlaskClient, trainer: SingleJobs) -> None:
     job_id = train(client)
     assert trainer.begin([])
     report(trainer, job_id, 1, "a\rb\r\n", 0)
@@ -229,7 +229,7 @@ def listed(client: FlaskClient, **query: Any) -> list[str]:
     return [job["id"] for job in client.get("/v1/jobs", query_string=query).json["items"]]  # type: ignore[index]
 
 
-def test_the_list_has_filters_by_kind_and_time(client: FlaskClient, trainer: TrainerQueue) -> None:
+def test_the_list_has_filters_by_kind_and_time(client: FlaskClient, trainer: SingleJobs) -> None:
     first = client.post("/v1/models/sum/predict", json=ROW).json
     training = train(client)
     last = client.post("/v1/models/sum/predict", json=ROW).json

@@ -17,9 +17,10 @@ from werkzeug.test import TestResponse
 
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING
 from broker.records.lease_groups import TRAINERS
-from broker.sides.gateway import trainer_client
+from broker.sides.gateway import waited_jobs
+from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
-from broker.sides.trainer import Scheduler, TrainerQueue
+from broker.sides.trainer import Scheduler
 from broker.state.schedules import Schedules
 from contract.errors import Code, Failure, ModelgateError
 from contract.model.parameters import RecipeParameter
@@ -38,18 +39,18 @@ OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted
 
 
 @pytest.fixture
-def client(settings: Settings, trainer_queue: TrainerQueue) -> FlaskClient:
+def client(settings: Settings, trainer_queue: SingleJobs) -> FlaskClient:
     return create_app(dataclasses.replace(settings, spool_mb=1), lambda _: {}).test_client()
 
 
 @pytest.fixture
-def trainer_queue(redis: Redis) -> TrainerQueue:
+def trainer_queue(redis: Redis) -> SingleJobs:
     """A trainer that has published its recipes."""
     depth = RecipeParameter("depth", ["int", "None"], [], None)
     return samples.trainer(redis, RECIPES, {"tabular": [depth], "iris": []})
 
 
-def accepted(response: TestResponse, trainer_queue: TrainerQueue) -> TrainingRequest:
+def accepted(response: TestResponse, trainer_queue: SingleJobs) -> TrainingRequest:
     """The request that arrives at the trainer."""
     assert response.status_code == 202, response.text
     begun = trainer_queue.begin([])
@@ -77,7 +78,7 @@ def form(content: bytes = b"a,b\n1,2\n", **fields: str) -> dict[str, Any]:
     }
 
 
-def test_every_part_of_a_request_arrives(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_every_part_of_a_request_arrives(client: FlaskClient, trainer_queue: SingleJobs) -> None:
     body = {
         "recipe": "tabular",
         "parameters": {"depth": 3},
@@ -108,14 +109,12 @@ def test_every_part_of_a_request_arrives(client: FlaskClient, trainer_queue: Tra
     )
 
 
-def test_an_empty_request_trains_the_models_own_recipe(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_an_empty_request_trains_the_models_own_recipe(client: FlaskClient, trainer_queue: SingleJobs) -> None:
     assert accepted(client.post("/v1/models/loan/train"), trainer_queue) == TrainingRequest("loan", "loan")
     assert accepted(client.post("/v1/models/iris/train", json={}), trainer_queue) == TrainingRequest("iris", "iris")
 
 
-def test_a_model_without_a_recipe_is_trained_by_the_generic_one(
-    client: FlaskClient, trainer_queue: TrainerQueue
-) -> None:
+def test_a_model_without_a_recipe_is_trained_by_the_generic_one(client: FlaskClient, trainer_queue: SingleJobs) -> None:
     request = accepted(client.post("/v1/models/new/train", json={"target": "y", "data": DATA}), trainer_queue)
     assert (request.recipe, request.target, request.path) == ("tabular", "y", "loan.csv")
 
@@ -220,7 +219,7 @@ def test_a_foreign_page_may_not_train(client: FlaskClient) -> None:
 
 
 def test_a_file_gets_a_name_of_the_gateways_in_the_spool(
-    client: FlaskClient, trainer_queue: TrainerQueue, spool: Path
+    client: FlaskClient, trainer_queue: SingleJobs, spool: Path
 ) -> None:
     fields = {"target": "b", "features": '["a"]', "gate": '{"floor": 0.5}', "recipe": "tabular"}
     request = accepted(client.post("/v1/models/loan/train", **form(**fields)), trainer_queue)
@@ -258,7 +257,7 @@ CSV = b"id;months;zip;stays\n1;5;01234;yes\n"
 def test_a_header_without_the_needed_columns_is_refused_at_once(
     settings: Settings,
     spool: Path,
-    trainer_queue: TrainerQueue,
+    trainer_queue: SingleJobs,
     content: bytes,
     fields: dict[str, str],
     field: str,
@@ -271,7 +270,7 @@ def test_a_header_without_the_needed_columns_is_refused_at_once(
     assert files(spool) == [] and trainer_queue.begin([]) is None
 
 
-def test_a_header_with_the_needed_columns_is_accepted(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_a_header_with_the_needed_columns_is_accepted(client: FlaskClient, trainer_queue: SingleJobs) -> None:
     fields = {"target": "Stays", "features": '["MONTHS", "zip"]', "kinds": '{"zip": "string"}', "recipe": "tabular"}
     request = accepted(client.post("/v1/models/new/train", **form(CSV, **fields)), trainer_queue)
     assert (request.target, request.kinds) == ("Stays", {"zip": "string"})
@@ -302,14 +301,14 @@ def test_a_parameter_that_the_recipe_does_not_take_is_refused_at_once(
 
 
 def test_parameters_that_the_trainer_did_not_publish_are_left_to_it(
-    client: FlaskClient, trainer_queue: TrainerQueue
+    client: FlaskClient, trainer_queue: SingleJobs
 ) -> None:
     request = accepted(client.post("/v1/models/loan/train", json={"parameters": {"anything": 1}}), trainer_queue)
     assert request.parameters == {"anything": 1}
 
 
 def test_a_queued_training_has_the_number_of_trainings_before_it(
-    client: FlaskClient, trainer_queue: TrainerQueue
+    client: FlaskClient, trainer_queue: SingleJobs
 ) -> None:
     ids = [client.post("/v1/models/loan/train").get_json()["id"] for _ in range(3)]
 
@@ -336,7 +335,7 @@ def test_a_queued_training_has_the_number_of_trainings_before_it(
     ],
 )
 def test_an_uploaded_file_keeps_its_name_without_its_folder(
-    client: FlaskClient, trainer_queue: TrainerQueue, sent: str, kept: str | None
+    client: FlaskClient, trainer_queue: SingleJobs, sent: str, kept: str | None
 ) -> None:
     data = {"file": (io.BytesIO(b"a,b\n1,2\n"), sent)}
     request = accepted(
@@ -346,7 +345,7 @@ def test_an_uploaded_file_keeps_its_name_without_its_folder(
     assert request.upload and request.upload.endswith(".upload")
 
 
-def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, trainer_queue: SingleJobs) -> None:
     request = accepted(client.post("/v1/models/loan/train", **form(request=json.dumps({"notes": "n"}))), trainer_queue)
     assert (request.recipe, request.notes) == ("loan", "n")
 
@@ -427,7 +426,7 @@ def test_a_form_of_too_many_parts_is_refused(client: FlaskClient, spool: Path) -
 # Jobs
 
 
-def test_a_training_is_a_job_like_any_other(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_a_training_is_a_job_like_any_other(client: FlaskClient, trainer_queue: SingleJobs) -> None:
     job = client.post("/v1/models/loan/train").json
     assert job is not None
     assert (job["kind"], job["status"], job["model"]) == ("training", "queued", {"name": "loan", "version": None})
@@ -447,7 +446,7 @@ def test_a_training_is_a_job_like_any_other(client: FlaskClient, trainer_queue: 
     assert client.get(f"/v1/jobs/{begun.id}/log").status_code == 404
 
 
-def test_a_failed_training_says_why(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_a_failed_training_says_why(client: FlaskClient, trainer_queue: SingleJobs) -> None:
     client.post("/v1/models/loan/train")
     begun = trainer_queue.begin([])
     assert begun
@@ -472,7 +471,7 @@ def test_the_number_of_waiting_trainings_is_limited(client: FlaskClient, monkeyp
 # Reset
 
 
-def test_a_reset_trains_by_the_models_recipe_and_nothing_else(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_a_reset_trains_by_the_models_recipe_and_nothing_else(client: FlaskClient, trainer_queue: SingleJobs) -> None:
     assert accepted(client.post("/v1/models/loan/reset"), trainer_queue) == TrainingRequest("loan", "loan")
 
 
@@ -502,9 +501,7 @@ def test_a_schedule_is_put_shown_replaced_and_deleted(client: FlaskClient) -> No
         assert refused(method("/v1/models/loan/schedule"), 404)["code"] == "no_schedule"
 
 
-def test_a_schedule_that_cannot_work_is_refused_when_it_is_made(
-    settings: Settings, trainer_queue: TrainerQueue
-) -> None:
+def test_a_schedule_that_cannot_work_is_refused_when_it_is_made(settings: Settings, trainer_queue: SingleJobs) -> None:
     def check(command: RepositoryCommand) -> dict[str, Any]:
         assert command.action is RepositoryAction.CHECK_TRAINING
         request = TrainingRequest.from_json(command.training or {})
@@ -518,7 +515,7 @@ def test_a_schedule_that_cannot_work_is_refused_when_it_is_made(
 
 
 def test_a_schedule_shows_how_its_last_run_ended_and_so_do_metrics_system_and_page(
-    client: FlaskClient, settings: Settings, trainer_queue: TrainerQueue, redis: Redis
+    client: FlaskClient, settings: Settings, trainer_queue: SingleJobs, redis: Redis
 ) -> None:
     schedules, path = Schedules(redis, SIGNER, timeout=60, result_ttl=60), "/v1/models/sum/schedule"
     body = {"cron": "0 3 * * 1", "request": {"recipe": "iris"}}
@@ -621,7 +618,7 @@ def test_a_file_of_too_many_columns_is_refused(client: FlaskClient, spool: Path)
 
 
 @pytest.mark.parametrize("cell", ["\N{EURO SIGN}" * 200_000, '"' + "line\n" * 100_000 + '"'], ids=["long", "of lines"])
-def test_the_first_row_may_be_long(client: FlaskClient, trainer_queue: TrainerQueue, cell: str) -> None:
+def test_the_first_row_may_be_long(client: FlaskClient, trainer_queue: SingleJobs, cell: str) -> None:
     sent = form(f"\N{POUND SIGN},y\n{cell},1\n".encode(), target="y", recipe="tabular", features='["\N{POUND SIGN}"]')
     accepted(client.post("/v1/models/new/train", **sent), trainer_queue)
 
@@ -638,13 +635,13 @@ def answer(command: RepositoryCommand) -> dict[str, Any]:
 
 
 @pytest.fixture
-def previewing(settings: Settings, spool: Path, trainer_queue: TrainerQueue) -> FlaskClient:
+def previewing(settings: Settings, spool: Path, trainer_queue: SingleJobs) -> FlaskClient:
     COMMANDS.clear()
     return create_app(settings, answer).test_client()
 
 
 def test_a_preview_asks_the_trainer_and_trains_nothing(
-    previewing: FlaskClient, spool: Path, trainer_queue: TrainerQueue
+    previewing: FlaskClient, spool: Path, trainer_queue: SingleJobs
 ) -> None:
     answer = previewing.post("/v1/models/churn/train?preview=1", **form(kinds='{"a": "string"}'))
     assert (answer.status_code, answer.get_json()) == (200, SHOWN.to_json())
@@ -670,12 +667,12 @@ def test_a_preview_needs_a_file_and_the_recipe_for_any_file(previewing: FlaskCli
 
 
 def test_previews_of_one_owner_leave_the_trainer_free_for_others(
-    settings: Settings, spool: Path, trainer_queue: TrainerQueue, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, spool: Path, trainer_queue: SingleJobs, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = create_app(dataclasses.replace(settings, spool_mb=1)).test_client()
-    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 60.0)
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 60.0)
     Leases(redis, lease=60.0, group=TRAINERS).register("p-0-x", queues=[REPOSITORY_COMMAND.queue])
-    commands = TrainerQueue(redis, "p-0-x", REPOSITORY_COMMAND, SIGNER)
+    commands = SingleJobs(redis, "p-0-x", REPOSITORY_COMMAND, SIGNER)
     preview, begun = "/v1/models/churn/train?preview=1", list[str]()
 
     def begin() -> None:

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.sides.gateway import trainer_client
+from broker.sides.gateway import waited_jobs
 from broker.state.schedules import Schedules
 from contract.model.repository import Repository
 from contract.settings import Settings
@@ -86,8 +86,8 @@ def test_a_deleted_version_is_gone_although_its_manifest_was_read(client: FlaskC
 def test_a_model_stops_to_warn_of_unusual_values(client: FlaskClient, settings: Settings) -> None:
     for warn in (True, False, True):
         assert client.put(f"{MODEL}/settings", json={"warn_unusual": warn}).status_code == 200
-        assert Repository(settings.models_dir).warns_of_unusual("sum") is warn
-        assert client.get(MODEL).get_json()["settings"] == {"warn_unusual": warn}
+        assert Repository(settings.models_dir).settings("sum").warn_unusual is warn
+        assert client.get(MODEL).get_json()["settings"]["warn_unusual"] is warn
     for body in ({}, {"warn_unusual": 1}, {"warn_unusual": True, "more": 1}):
         assert client.put(f"{MODEL}/settings", json=body).get_json()["code"] == "invalid_body"
     assert client.put("/v1/models/som/settings", json={"warn_unusual": True}).status_code == 404
@@ -234,6 +234,6 @@ def test_a_page_of_another_site_changes_nothing(client: FlaskClient, method: str
 
 
 def test_without_a_trainer_nothing_is_changed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.1)
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 0.1)
     response = create_app(settings).test_client().put(f"{MODEL}/aliases/canary", json={"version": 1})
     assert (response.status_code, response.get_json()["code"]) == (503, "no_trainer")

@@ -18,7 +18,8 @@ from broker.link.connection import connect
 from broker.records.job_kinds import TRAINING
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
-from broker.sides.trainer import Scheduler, TrainerQueue
+from broker.sides.single_jobs import SingleJobs
+from broker.sides.trainer import Scheduler
 from broker.state.schedules import OthersSchedule, Schedules
 from contract.settings import Settings
 from contract.work.api_keys import Key, Limits, Scope
@@ -62,7 +63,7 @@ def admin(client: FlaskClient) -> Caller:
 
 
 @pytest.fixture
-def trainer(redis: Redis) -> TrainerQueue:
+def trainer(redis: Redis) -> SingleJobs:
     """A trainer that has published its recipes."""
     return samples.trainer(redis, ["loan", "sum", "tabular"])
 
@@ -124,7 +125,7 @@ def test_a_job_of_another_owner_is_answered_as_one_that_never_existed(
     risk: Caller,
     sales: Caller,
     admin: Caller,
-    trainer: TrainerQueue,
+    trainer: SingleJobs,
     redis: Redis,
     make: Callable[[Caller], str],
     method: str,
@@ -140,7 +141,7 @@ def test_a_job_of_another_owner_is_answered_as_one_that_never_existed(
         assert caller("GET", f"/v1/jobs/{job_id}").json["status"] == "queued"
 
 
-def test_another_owners_running_or_ended_job_stays(risk: Caller, sales: Caller, trainer: TrainerQueue) -> None:
+def test_another_owners_running_or_ended_job_stays(risk: Caller, sales: Caller, trainer: SingleJobs) -> None:
     job_id = trained(risk)
     begun = trainer.begin([])
     assert begun is not None and begun.id == job_id
@@ -153,7 +154,7 @@ def test_another_owners_running_or_ended_job_stays(risk: Caller, sales: Caller, 
 
 
 def test_lists_show_ones_own_jobs_and_an_admin_all(
-    risk: Caller, sales: Caller, admin: Caller, trainer: TrainerQueue
+    risk: Caller, sales: Caller, admin: Caller, trainer: SingleJobs
 ) -> None:
     mine, theirs = {predicted(risk), trained(risk)}, {predicted(sales), trained(sales)}
     assert listed(risk) == mine
@@ -181,7 +182,7 @@ def test_keys_of_one_owner_share_their_jobs(risk: Caller, holder: Callable[[Key]
 
 @pytest.mark.parametrize(("make", "scope"), [(predicted, "predict"), (trained, "train")])
 def test_a_key_with_read_alone_cannot_cancel_the_jobs_of_its_owner(
-    risk: Caller, holder: Callable[[Key], Caller], trainer: TrainerQueue, make: Callable[[Caller], str], scope: str
+    risk: Caller, holder: Callable[[Key], Caller], trainer: SingleJobs, make: Callable[[Caller], str], scope: str
 ) -> None:
     reader, job_id = holder(replace(RISK, scopes=frozenset({Scope.READ}))), make(risk)
     refused = reader("DELETE", f"/v1/jobs/{job_id}")
@@ -198,7 +199,7 @@ PATH = "/v1/models/loan/schedule"
 
 
 def test_the_schedule_of_another_owner_does_not_exist(
-    risk: Caller, sales: Caller, admin: Caller, trainer: TrainerQueue
+    risk: Caller, sales: Caller, admin: Caller, trainer: SingleJobs
 ) -> None:
     assert risk("PUT", PATH, json=SCHEDULE).status_code == 200
     for method in ("GET", "DELETE"):
@@ -212,7 +213,7 @@ def test_the_schedule_of_another_owner_does_not_exist(
 
 
 def test_the_schedule_of_another_owner_is_not_replaced(
-    risk: Caller, sales: Caller, admin: Caller, trainer: TrainerQueue
+    risk: Caller, sales: Caller, admin: Caller, trainer: SingleJobs
 ) -> None:
     risk("PUT", PATH, json=SCHEDULE)
     refused = sales("PUT", PATH, json={**SCHEDULE, "cron": "0 4 * * 1"})
@@ -250,7 +251,7 @@ def put_schedules(caller: Caller, *models: str) -> list[tuple[int, str | None]]:
 
 
 def test_an_owner_has_as_many_schedules_as_the_key_lets_trainings_wait(
-    holder: Callable[[Key], Caller], sales: Caller, trainer: TrainerQueue
+    holder: Callable[[Key], Caller], sales: Caller, trainer: SingleJobs
 ) -> None:
     limited = holder(replace(RISK, limits=Limits(trainings_waiting=2)))
     refused = (429, "trainings_waiting_limit")
@@ -267,7 +268,7 @@ def test_an_owner_has_as_many_schedules_as_the_key_lets_trainings_wait(
 
 
 def test_one_owner_leaves_places_for_the_schedules_of_others(
-    risk: Caller, sales: Caller, admin: Caller, trainer: TrainerQueue, monkeypatch: pytest.MonkeyPatch
+    risk: Caller, sales: Caller, admin: Caller, trainer: SingleJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.state.schedules.MOST", 4)
     full = (409, "too_many_schedules")
@@ -297,7 +298,7 @@ def test_only_one_of_several_owners_that_put_a_schedule_at_once_wins(redis: Redi
 
 
 def test_the_runs_of_a_schedule_belong_to_its_owner(
-    risk: Caller, sales: Caller, trainer: TrainerQueue, redis: Redis
+    risk: Caller, sales: Caller, trainer: SingleJobs, redis: Redis
 ) -> None:
     risk("PUT", PATH, json=SCHEDULE)
     schedules = Schedules(redis, SIGNER, timeout=60, result_ttl=60)
@@ -317,7 +318,7 @@ def test_the_runs_of_a_schedule_belong_to_its_owner(
     assert redis.hget(f"rq:job:{following.job}", "owner") == b"risk"
 
 
-def test_a_schedule_whose_owner_was_altered_is_not_signed(risk: Caller, trainer: TrainerQueue, redis: Redis) -> None:
+def test_a_schedule_whose_owner_was_altered_is_not_signed(risk: Caller, trainer: SingleJobs, redis: Redis) -> None:
     risk("PUT", PATH, json=SCHEDULE)
     text = redis.hget("mg:schedules", "loan")
     assert isinstance(text, bytes)
@@ -345,7 +346,7 @@ BODIES: Mapping[str, dict[str, Any]] = {"json": {"json": {"a": 1, "b": 2}}, "non
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_another_model_is_answered_as_an_unknown_one_on_every_route(
-    few: Caller, client: FlaskClient, trainer: TrainerQueue, body: dict[str, Any]
+    few: Caller, client: FlaskClient, trainer: SingleJobs, body: dict[str, Any]
 ) -> None:
     asked = 0
     for rule in client.application.url_map.iter_rules():
@@ -373,9 +374,7 @@ def test_the_answer_names_the_models_of_the_key_alone(few: Caller) -> None:
     assert (model["code"], model["models"]) == ("unknown_model", ["sum"])
 
 
-def test_lists_show_the_models_of_the_key_alone(
-    few: Caller, risk: Caller, admin: Caller, trainer: TrainerQueue
-) -> None:
+def test_lists_show_the_models_of_the_key_alone(few: Caller, risk: Caller, admin: Caller, trainer: SingleJobs) -> None:
     assert [model["name"] for model in few("GET", "/v1/models").json["items"]] == ["sum"]
     assert [model["name"] for model in risk("GET", "/v1/models").json["items"]] == ["hidden", "sum"]
     mine, other = predicted(few), predicted(risk, "hidden")
@@ -386,12 +385,12 @@ def test_lists_show_the_models_of_the_key_alone(
     assert few("GET", "/v1/schedules").json["items"] == []
 
 
-def test_a_key_trains_new_models_of_its_own_alone(few: Caller, trainer: TrainerQueue) -> None:
+def test_a_key_trains_new_models_of_its_own_alone(few: Caller, trainer: SingleJobs) -> None:
     assert few("POST", "/v1/models/other/train", json={"recipe": "loan"}).status_code == 404
     trained(few, "new")
 
 
-def test_an_installation_without_keys_shows_everything(settings: Settings, redis: Redis, trainer: TrainerQueue) -> None:
+def test_an_installation_without_keys_shows_everything(settings: Settings, redis: Redis, trainer: SingleJobs) -> None:
     everybody = create_app(settings).test_client()
     job_id = everybody.post("/v1/models/loan/train", json={"recipe": "loan"}).json["id"]
     TrainerClient(redis, SIGNER, timeout=9, result_ttl=9).submit(TrainingRequest("loan", "loan"), RISK)

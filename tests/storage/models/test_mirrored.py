@@ -77,7 +77,7 @@ def seen(root: Path) -> dict[str, object]:
         name: (
             reader.aliases(name),
             reader.versions(name),
-            reader.warns_of_unusual(name),
+            reader.settings(name).warn_unusual,
             [reader.manifest(name, version) for version in reader.versions(name)],
             [reader.files(name, version).report("report.html") for version in reader.versions(name)],
             [removed.versions for removed in reader.removals(name)],

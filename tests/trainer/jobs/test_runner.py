@@ -17,7 +17,7 @@ import pytest
 from redis import Redis
 
 from broker.sides.gateway.trainer_client import TrainerClient
-from broker.sides.trainer import OwnedJob
+from broker.sides.single_jobs import OwnedJob
 from contract.errors import ModelgateError
 from contract.retention import Retention
 from contract.settings import Settings

@@ -1,16 +1,13 @@
-"""A running job: a training has a process group of its own (`training_process.py`), a quick job a thread."""
+"""A running job: a quick one is a thread; another one may have a process of its own."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from contract.errors import Code, Failure, ModelgateError
-
-log = logging.getLogger("trainer")
+from contract.errors import Failure, ModelgateError
 
 Outcome = Mapping[str, Any] | Failure
 
@@ -37,11 +34,12 @@ class Execution(ABC):
 
 
 class ThreadExecution(Execution):
-    """A quick job in a thread."""
+    """A quick job in a thread. `unexpected` makes the failure of an exception that is no `ModelgateError`."""
 
-    def __init__(self, run: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, run: Callable[[], Mapping[str, Any]], unexpected: Callable[[Exception], Failure]) -> None:
         self._outcome: Outcome | None = None
         self._job = run
+        self._unexpected = unexpected
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
@@ -50,8 +48,7 @@ class ThreadExecution(Execution):
         except ModelgateError as error:
             self._outcome = error.failure
         except Exception as error:
-            log.exception("a job of the trainer ended with %s", type(error).__name__)
-            self._outcome = Failure(Code.NOT_PUBLISHED, f"the trainer failed: {type(error).__name__}: {error}")
+            self._outcome = self._unexpected(error)
 
     def poll(self) -> Outcome | None:
         return self._outcome

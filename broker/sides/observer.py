@@ -1,0 +1,56 @@
+"""An observer's side of the prediction log: read what the scorers have recorded, and forget what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from broker.link.scripts import Connected
+
+LOG = "mg:log:predictions"
+BEGINNING = "0-0"
+"""The position before the first entry."""
+
+
+class Fate(StrEnum):
+    """What became of the rows of a record: the log has kept them; or they were dropped, because too many waited for the
+    observer, or because the observer could not read them."""
+
+    KEPT = "kept"
+    DROPPED = "dropped"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """Records of one `version`, such as `loan@3`, each a line of JSON (`worker.log_records`)."""
+
+    position: str
+    version: str
+    records: Sequence[bytes]
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.records))
+
+
+class LogStream(Connected):
+    """The records that wait for the observer. All methods are harmless to repeat and raise
+    `redis.exceptions.RedisError`."""
+
+    def read(self, after: str, most: int) -> list[LogEntry]:
+        """Return at most `most` entries after a position, the oldest first. One round trip."""
+        answer = self._redis.xread({LOG: after}, count=most)
+        entries = []
+        for position, fields in answer[0][1] if answer else ():
+            version = fields.pop(b"version", b"").decode(errors="replace")
+            entries.append(LogEntry(position.decode(), version, list(fields.values())))
+        return entries
+
+    def forget(self, position: str, size: int, rows: Mapping[tuple[str, Fate], int]) -> None:
+        """Forget the entries up to a position, whose records have `size` bytes, and count their rows by model and fate.
+        One round trip."""
+        time, _, number = position.partition("-")
+        counted = [part for (model, fate), count in rows.items() for part in (model, str(fate), count)]
+        self._scripts.run("forget_logged", position, f"{time}-{int(number) + 1}", size, *counted)

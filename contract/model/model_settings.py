@@ -1,0 +1,65 @@
+"""The settings of a model: what people decide about all of its versions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+WARN_UNUSUAL, LOGGING = "warn_unusual", "logging"
+"""The keys of `settings.json`."""
+
+KEEP_DAYS = 90
+"""Days that the prediction log keeps a row, unless the model says otherwise."""
+
+_HASHES = 2**64
+
+
+@dataclass(frozen=True)
+class Logging:
+    """What the prediction log keeps of a model: the `share` of its requests, without the inputs `leave_out`, for
+    `keep_days`."""
+
+    share: float = 0.0
+    leave_out: tuple[str, ...] = ()
+    keep_days: int = KEEP_DAYS
+
+    def keeps(self, job_id: str) -> bool:
+        """Return whether the log keeps this job: the first 64 bits of the SHA-256 of its id, as a fraction, are below
+        the share. So all rows of a request are kept, or none."""
+        if not 0 < self.share < 1:
+            return self.share >= 1
+        return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:8]) < self.share * _HASHES
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "leave_out": list(self.leave_out)}
+
+    @classmethod
+    def from_json(cls, data: object) -> Logging:
+        """Read what `to_json` has written. Anything else keeps nothing."""
+        if not isinstance(data, Mapping):
+            return cls()
+        share, names, days = data.get("share"), data.get("leave_out", ()), data.get("keep_days", KEEP_DAYS)
+        if isinstance(share, bool) or not isinstance(share, int | float) or type(days) is not int:
+            return cls()
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            return cls()
+        return cls(float(share), tuple(names), days)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """`warn_unusual`: answers warn of values far from what training saw."""
+
+    warn_unusual: bool = True
+    logging: Logging = Logging()
+
+    def to_json(self) -> dict[str, Any]:
+        return {WARN_UNUSUAL: self.warn_unusual, LOGGING: self.logging.to_json()}
+
+    @classmethod
+    def from_json(cls, data: object) -> ModelSettings:
+        """Read the content of `settings.json`, in which any key may be missing or wrong."""
+        known = data if isinstance(data, Mapping) else {}
+        return cls(known.get(WARN_UNUSUAL) is not False, Logging.from_json(known.get(LOGGING)))

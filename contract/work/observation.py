@@ -1,0 +1,75 @@
+"""What the gateway asks of the observer, which keeps the prediction log."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class ObservationAction(StrEnum):
+    """What an observation does."""
+
+    READ_PREDICTIONS = "read_predictions"
+    DELETE_PREDICTIONS = "delete_predictions"
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The last row of a page: the microseconds since 1970 at which its job was accepted, the job, its number in it."""
+
+    accepted_at: int
+    job: str
+    row: int
+
+    def __str__(self) -> str:
+        """Return the text that clients send back."""
+        return f"{self.accepted_at}.{self.row}.{self.job}"
+
+    @classmethod
+    def read(cls, text: str) -> Cursor:
+        """Raises `ValueError` for a text that is no cursor."""
+        match = _CURSOR.fullmatch(text)
+        if match is None:
+            raise ValueError("it is no cursor of a page")
+        return cls(int(match[1]), match[3], int(match[2]))
+
+
+_CURSOR = re.compile(r"([0-9]{1,17})\.([0-9]{1,9})\.([A-Za-z0-9_-]{1,64})", re.ASCII)
+
+LARGEST_PAGE = 1_000
+"""Most rows of one page of the log."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A question about the prediction log of `model`, or a change of it, whose caller waits.
+
+    READ_PREDICTIONS returns a page of at most `limit` rows, the newest first, that goes on at `cursor`. It has the rows
+    with the caller's `id`, of the job `job`, of its `row`, of `version`, accepted from `since` on and before `until`
+    (RFC 3339 in UTC), as far as these are given, and of `owner` (None: of all owners). DELETE_PREDICTIONS deletes all
+    rows with `id`.
+    """
+
+    action: ObservationAction
+    model: str
+    id: str | None = None
+    job: str | None = None
+    row: int | None = None
+    version: int | None = None
+    since: str | None = None
+    until: str | None = None
+    owner: str | None = None
+    limit: int = LARGEST_PAGE
+    cursor: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that are set: an observer refuses a field that it does not know."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Observation:
+        return cls(**{**data, "action": ObservationAction(data["action"])})

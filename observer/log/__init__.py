@@ -1,0 +1,1 @@
+"""The prediction log: what models were asked and answered, as Parquet files."""

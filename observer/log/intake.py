@@ -1,0 +1,158 @@
+"""Takes records from the stream into the log."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from broker.sides.observer import BEGINNING, Fate, LogEntry, LogStream
+from contract.errors import ModelgateError
+from contract.model.repository import RepositoryWithRemoved, valid_name
+from contract.retention import DAY, Retention
+from observer.log.columns import LogColumns, literal
+from observer.log.deletion import Deletions
+from observer.log.store import PREDICTIONS, Change, LogStore, Partition, written
+
+log = logging.getLogger("observer")
+
+LARGEST = 32 * 2**20
+"""Bytes of records that are taken at once, about."""
+
+_ENTRIES = 64
+"""Entries of one round trip."""
+
+_DAY = "strftime(time, '%Y-%m-%d')"
+
+
+@dataclass
+class _Taken:
+    """Records that were read: the position after them, their bytes, and their lines by version."""
+
+    position: str
+    size: int = 0
+    lines: defaultdict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, entry: LogEntry) -> None:
+        self.position = entry.position
+        self.size += entry.size
+        self.lines[entry.version] += entry.records
+
+
+@dataclass
+class Intake:
+    """Moves records from `stream` into `store`. Killed at any moment, it or the next one goes on where the store says.
+    Methods raise OSError, `duckdb.Error` for a disk that is full, and `RedisError`."""
+
+    stream: LogStream
+    store: LogStore
+    repository: RepositoryWithRemoved
+    deletions: Deletions
+
+    def run(self) -> None:
+        """Take what waits."""
+        with self.store.lock:
+            self._forget()
+            while (taken := self._read()).size:
+                self.store.change(self._change(taken))
+                self._forget()
+
+    def _read(self) -> _Taken:
+        taken = _Taken(self.store.last.position)
+        while taken.size < LARGEST and (entries := self.stream.read(taken.position, _ENTRIES)):
+            for entry in entries:
+                taken.add(entry)
+        return taken
+
+    def _change(self, taken: _Taken) -> Change:
+        """Write files of what was taken, and return the change that adds them to the log."""
+        change = Change(taken.position, taken.size)
+        for version, lines in taken.lines.items():
+            model, _, number = version.partition("@")
+            columns = self._columns(model, number)
+            if columns is None:
+                change.rows.append((model, Fate.UNREADABLE, len(lines)))
+                continue
+            with self.store.database() as database:
+                records = _Records(database, self.store.draft / "records.ndjson", columns)
+                records.insert(lines)
+                dropped = records.unreadable + records.drop_impossible_times()
+                records.drop(self.deletions.condition(model))
+                for day, rows in records.days():
+                    name = f"{len(change.moves)}.parquet"
+                    target = Partition(model, int(number), day).path
+                    records.write(day, self.store.draft / name)
+                    change.moves[name] = f"{PREDICTIONS}/{target}/{taken.position}.parquet"
+                    change.rows.append((model, Fate.KEPT, rows))
+            if dropped:
+                log.warning("%d records of %s cannot be read, and are dropped", dropped, version)
+                change.rows.append((model, Fate.UNREADABLE, dropped))
+        return change
+
+    def _columns(self, model: str, version: str) -> LogColumns | None:
+        """Return the columns of a version, or None if it is unknown."""
+        try:
+            if valid_name(model) and version.isascii() and version.isdigit():
+                return LogColumns.of(self.repository.manifest(model, int(version)).signature)
+        except ModelgateError as error:
+            log.warning("what is logged of %s@%s is dropped: %s", model, version, error)
+        return None
+
+    def _forget(self) -> None:
+        """Have the stream forget what the log has. Repeated after a crash, it forgets and counts nothing twice."""
+        last = self.store.last
+        if last.position != BEGINNING:
+            rows = Counter[tuple[str, Fate]]()
+            for model, fate, count in last.rows:
+                rows[model, Fate(fate)] += count
+            self.stream.forget(last.position, last.size, rows)
+
+
+class _Records:
+    """Records of one version, as the rows of a table of `database`. `file` is where they are written for it to read."""
+
+    def __init__(self, database: DuckDBPyConnection, file: Path, columns: LogColumns) -> None:
+        self._database, self._file, self._columns = database, file, columns
+        self.unreadable = 0
+        file.write_bytes(b"")
+        database.execute(f"CREATE OR REPLACE TEMP TABLE records AS {self._rows()}")
+
+    def insert(self, lines: Sequence[bytes]) -> None:
+        """Add the rows of these records. If they cannot be read, halves are tried: a scorer runs code of others, and
+        one record must not take others with it."""
+        self._file.write_bytes(b"\n".join(lines) + b"\n")
+        try:
+            self._database.execute(f"INSERT INTO records {self._rows()}")
+        except (duckdb.DataError, duckdb.ProgrammingError):
+            if len(lines) == 1:
+                self.unreadable += 1
+                return
+            half = len(lines) // 2
+            self.insert(lines[:half])
+            self.insert(lines[half:])
+
+    def drop_impossible_times(self) -> int:
+        """Drop the rows of jobs that cannot have waited as long, or are of tomorrow, and return how many these are."""
+        oldest = f"now() - INTERVAL {Retention.unended_jobs + DAY} SECOND"
+        return self.drop(f"time IS NULL OR NOT time BETWEEN {oldest} AND now() + INTERVAL 1 DAY")
+
+    def drop(self, condition: str) -> int:
+        """Drop the rows for which the SQL is true, and return how many these are."""
+        (dropped,) = self._database.execute(f"DELETE FROM records WHERE {condition}").fetchall()[0]
+        return int(dropped)
+
+    def days(self) -> list[tuple[str, int]]:
+        """Return the days with rows, and their number of rows."""
+        return self._database.execute(f"SELECT {_DAY} AS day, count(*) FROM records GROUP BY day").fetchall()
+
+    def write(self, day: str, path: Path) -> None:
+        """Write the rows of a day as Parquet."""
+        self._database.execute(written(f"SELECT * FROM records WHERE {_DAY} = {literal(day)}", path))
+
+    def _rows(self) -> str:
+        return self._columns.select(literal(str(self._file)))

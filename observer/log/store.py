@@ -1,0 +1,202 @@
+"""The files of the prediction log: Parquet by model, version and day, and how they change.
+
+    predictions/model=loan/version=3/day=2026-11-27/<name>.parquet
+    state.json       the last change
+    deletions.json   whose rows are not kept (`observer.log.deletion`)
+    .draft/          files that are not complete
+
+One process writes. A change is one file, `state.json`, that is replaced as a whole and says what to rename and remove;
+what it says is done again after a crash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from contract.files import read_regular
+from observer.log.columns import literal
+from storage.disk import sync, write
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+PREDICTIONS, _STATE, _LOCK, _DRAFT = "predictions", "state.json", ".lock", ".draft"
+_PARTITION = re.compile(r"model=([a-z0-9_-]+)/version=([0-9]+)/day=([0-9]{4}-[0-9]{2}-[0-9]{2})")
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 1,
+    "async_threads": 0,
+    "memory_limit": "1GB",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+
+
+class InUse(Exception):
+    """Another process writes this log."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The rows of one version that were accepted on one day in UTC, `2026-11-27`."""
+
+    model: str
+    version: int
+    day: str
+
+    @property
+    def path(self) -> str:
+        return f"model={self.model}/version={self.version}/day={self.day}"
+
+    @classmethod
+    def of(cls, path: str) -> Self | None:
+        """Return the partition of this path, or None if it is none."""
+        match = _PARTITION.fullmatch(path)
+        return cls(match[1], int(match[2]), match[3]) if match else None
+
+
+@dataclass
+class Change:
+    """`moves`: names in `.draft/`, and where these files go. `removes`: files that go then. `position`: up to which
+    entry of the stream the log has the records, and `size` and `rows`: what it has not been told to forget of these
+    (`broker.sides.observer.LogStream.forget`). Paths are relative to the folder of the log."""
+
+    position: str
+    size: int = 0
+    rows: list[tuple[str, str, int]] = field(default_factory=list)
+    moves: dict[str, str] = field(default_factory=dict)
+    removes: list[str] = field(default_factory=list)
+
+
+class LogStore:
+    """The log in `folder`. Threads may share it: each change, and each query, holds the lock. Methods raise OSError and
+    `duckdb.Error`."""
+
+    def __init__(self, folder: Path, beginning: str) -> None:
+        """Take the folder, and complete the last change. `beginning`: the position of an empty log. Raises `InUse`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.root = folder / PREDICTIONS
+        self.draft = folder / _DRAFT
+        self._lock_file = _taken(folder / _LOCK)
+        self.lock = threading.RLock()
+        self.last = self._read_state(beginning)
+        self._complete()
+        shutil.rmtree(self.draft, ignore_errors=True)
+        self.draft.mkdir()
+        self._database = self._connect()
+
+    def close(self) -> None:
+        self._database.close()
+        self._lock_file.close()
+
+    @contextmanager
+    def database(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection of its own to DuckDB, while no file of the log changes."""
+        with self.lock, self._database.cursor() as cursor:
+            cursor.execute("SET TimeZone = 'UTC'")
+            yield cursor
+
+    def partitions(self, model: str | None = None) -> list[Partition]:
+        """Return what there is of a model, or of all, the oldest day first."""
+        paths = self.root.glob(f"model={model or '*'}/version=*/day=*")
+        found = (Partition.of(str(path.relative_to(self.root))) for path in paths)
+        return sorted(filter(None, found), key=lambda partition: (partition.day, partition.model, partition.version))
+
+    def files(self, partition: Partition) -> list[Path]:
+        """Return the files of a partition, the oldest first."""
+        return sorted((self.root / partition.path).glob("*.parquet"))
+
+    def change(self, change: Change) -> None:
+        """Make a change, durably: after a crash it is made, or nothing is."""
+        with self.lock:
+            for name in change.moves:
+                _flush(self.draft / name)
+            self._write_state(change)
+            self._complete()
+
+    def replace(self, moves: Mapping[str, str], removes: Iterable[str] = ()) -> None:
+        """Change files at the position where the log is."""
+        self.change(dataclasses.replace(self.last, moves=dict(moves), removes=list(removes)))
+
+    def relative(self, path: Path) -> str:
+        return str(path.relative_to(self.folder))
+
+    def _complete(self) -> None:
+        """Do what the last change says, as far as it is not done."""
+        changed: set[Path] = set()
+        for name, target in self.last.moves.items():
+            path = self.folder / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if (self.draft / name).exists():
+                (self.draft / name).replace(path)
+            changed |= {path.parent, path.parent.parent, path.parent.parent.parent, self.root}
+        for name in self.last.removes:
+            path = self.folder / name
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir() and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+                changed.discard(path.parent)
+        for folder in changed:
+            if folder.is_dir():
+                sync(folder)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a file of the folder, whole and durably, or not at all."""
+        write(self.draft / path.name, data)
+        (self.draft / path.name).replace(path)
+        sync(self.folder)
+
+    def _write_state(self, change: Change) -> None:
+        self.write(self.folder / _STATE, json.dumps(dataclasses.asdict(change)).encode())
+        self.last = change
+
+    def _read_state(self, beginning: str) -> Change:
+        try:
+            data: dict[str, Any] = json.loads(read_regular(self.folder / _STATE))
+        except FileNotFoundError:
+            return Change(beginning)
+        return Change(**{**data, "rows": [(model, fate, count) for model, fate, count in data["rows"]]})
+
+    def _connect(self) -> DuckDBPyConnection:
+        import duckdb
+
+        # What does not fit into memory goes to the folder of the log.
+        return duckdb.connect(":memory:", config={**_CONFIG, "temp_directory": str(self.draft / "duckdb")})
+
+
+def parquet(files: Sequence[Path]) -> str:
+    """Return the SQL that reads these files, whose columns may differ."""
+    paths = ", ".join(literal(str(path)) for path in files)
+    return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+
+
+def written(query: str, path: Path) -> str:
+    """Return the SQL that writes the rows of a query into a file."""
+    return f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
+
+
+def _taken(path: Path) -> IO[str]:
+    """Return the lock file, which is locked until it is closed or the process ends. Raises `InUse`."""
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InUse(f"another process writes {path.parent}") from None
+    return file
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

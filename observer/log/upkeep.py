@@ -1,0 +1,56 @@
+"""Keeps the log in order: merges small files, removes old ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from observer.log.store import PREDICTIONS, LogStore, Partition, parquet, written
+
+log = logging.getLogger("observer")
+
+SMALL, MOST_SMALL = 8 * 2**20, 16
+"""Bytes of a file that is merged with others, and how many of such a partition may have."""
+
+GB = 2**30
+
+
+def merge(store: LogStore) -> None:
+    """Merge the small files of each partition that has many, or whose day is over. A row that is there twice stays
+    once: Redis may have lost the end of a job whose answer the log had, and the job ran again."""
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    for partition in store.partitions():
+        small = [file for file in store.files(partition) if file.stat().st_size < SMALL]
+        if len(small) >= MOST_SMALL or (len(small) > 1 and partition.day < today):
+            _merge(store, partition, small)
+
+
+def _merge(store: LogStore, partition: Partition, files: Sequence[Path]) -> None:
+    first, *others = files
+    with store.database() as database:
+        once = "QUALIFY row_number() OVER (PARTITION BY job_id, row ORDER BY time) = 1"
+        database.execute(written(f"SELECT * FROM {parquet(files)} {once}", store.draft / first.name))
+        target = f"{PREDICTIONS}/{partition.path}/{first.name}"
+        store.replace({first.name: target}, [store.relative(other) for other in others])
+
+
+def remove_old(store: LogStore, keep_days: Callable[[str], int], most_gb: float) -> None:
+    """Remove the days that a model does not keep, and the oldest ones as long as the log is larger than `most_gb`."""
+    now = datetime.now(UTC)
+    partitions = store.partitions()
+    old = [one for one in partitions if one.day < (now - timedelta(days=keep_days(one.model))).strftime("%Y-%m-%d")]
+    files = [(file, file.stat().st_size) for one in partitions if one not in old for file in store.files(one)]
+    removed = [file for one in old for file in store.files(one)]
+    size = sum(size for _, size in files)
+    too_many = []
+    for file, bytes_of_file in files:
+        if size <= most_gb * GB:
+            break
+        too_many.append(file)
+        size -= bytes_of_file
+    if too_many:
+        log.warning("the prediction log is full (PREDICTION_LOG_GB), and loses its %d oldest files", len(too_many))
+    if removed or too_many:
+        store.replace({}, map(store.relative, [*removed, *too_many]))

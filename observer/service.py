@@ -1,0 +1,139 @@
+"""The observer: keeps the log, and answers questions about it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import duckdb
+from redis.exceptions import RedisError
+
+from broker.link.connection import connect
+from broker.records.job_kinds import OBSERVATION
+from broker.running.execution import Execution, ThreadExecution
+from broker.running.job_runner import JobRunner
+from broker.sides.observer import BEGINNING, LogStream
+from broker.sides.single_jobs import OwnedJob
+from broker.sides.supervisor import LEASE
+from contract.errors import Code, Failure
+from contract.model.repository import RepositoryWithRemoved
+from contract.settings import Settings
+from contract.work.observation import Observation, ObservationAction
+from observer.log.deletion import Deletions
+from observer.log.intake import Intake
+from observer.log.reading import read_page
+from observer.log.store import LogStore
+from observer.log.upkeep import merge, remove_old
+
+log = logging.getLogger("observer")
+
+INTAKE_EVERY, UPKEEP_EVERY = 2.0, 60.0
+"""Seconds between two rounds."""
+
+
+@dataclass(frozen=True)
+class PredictionLog:
+    """The log of one installation: what enters it, and what is asked of it."""
+
+    intake: Intake
+    store: LogStore
+    repository: RepositoryWithRemoved
+    most_gb: int
+
+    @classmethod
+    def open(cls, settings: Settings, connection: Any) -> PredictionLog:
+        """Raises OSError, and `observer.log.store.InUse`."""
+        store = LogStore(settings.prediction_log_dir, BEGINNING)
+        repository = RepositoryWithRemoved(settings.models_dir)
+        intake = Intake(LogStream(connection), store, repository, Deletions(store))
+        return cls(intake, store, repository, settings.prediction_log_gb)
+
+    def keep_order(self) -> None:
+        """Merge files and remove old ones."""
+        merge(self.store)
+        remove_old(self.store, self._keep_days, self.most_gb)
+
+    def _keep_days(self, model: str) -> int:
+        self.repository.aliases(model)
+        return self.repository.settings(model).logging.keep_days
+
+    def answer(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the answer to an observation. Takes what waits first, so whoever was answered finds its rows."""
+        asked = Observation.from_json(payload)
+        self.intake.run()
+        return _ANSWERS[asked.action](self, asked)
+
+    def read_predictions(self, asked: Observation) -> Mapping[str, Any]:
+        return read_page(self.store, asked)
+
+    def delete_predictions(self, asked: Observation) -> Mapping[str, Any]:
+        return {"deleted": self.intake.deletions.delete(asked.model, asked.id or "")}
+
+
+_ANSWERS: Mapping[ObservationAction, Callable[[PredictionLog, Observation], Mapping[str, Any]]] = {
+    ObservationAction.READ_PREDICTIONS: PredictionLog.read_predictions,
+    ObservationAction.DELETE_PREDICTIONS: PredictionLog.delete_predictions,
+}
+
+
+class Observer(JobRunner):
+    """Answers observations, each in a thread, and keeps the log in another one, so that the lease is renewed while
+    either takes long."""
+
+    kind, most_jobs = OBSERVATION, 4
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        """`lease` in seconds. Raises `SettingsError`, OSError and `observer.log.store.InUse`."""
+        connection = connect(settings.redis_url, socket_timeout=2, check=False)
+        super().__init__(settings, connection, log, lease=lease)
+        self.log = PredictionLog.open(settings, connect(settings.redis_url, check=False))
+        self._ended = threading.Event()
+
+    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        rounds = [
+            threading.Thread(target=self._repeat, args=(work, seconds), name=work.__name__)
+            for work, seconds in ((self.log.intake.run, INTAKE_EVERY), (self.log.keep_order, UPKEEP_EVERY))
+        ]
+        for thread in rounds:
+            thread.start()
+        try:
+            super().run(beat)
+        finally:
+            self._ended.set()
+            for thread in rounds:
+                thread.join()
+            with suppress(RedisError, OSError, duckdb.Error):  # what is left waits for the next observer
+                self.log.intake.run()
+            self.log.store.close()
+
+    @property
+    def stop_grace(self) -> float:
+        return max(0, self._settings.stop_grace - 2)
+
+    def start(self, owned: OwnedJob) -> Execution:
+        return ThreadExecution(partial(self.log.answer, owned.payload), _unexpected)
+
+    def _repeat(self, work: Callable[[], None], seconds: float) -> None:
+        """Do `work` again and again. One that fails is done again: the disk may be full, or Redis away."""
+        failing = False
+        while not self._ended.wait(seconds):
+            try:
+                work()
+            except Exception as error:
+                if not failing:
+                    log.warning("the prediction log waits: %s: %s", type(error).__name__, error)
+                failing = True
+            else:
+                if failing:
+                    log.warning("the prediction log goes on")
+                failing = False
+
+
+def _unexpected(error: Exception) -> Failure:
+    log.exception("an observation ended with %s", type(error).__name__)
+    return Failure(Code.OBSERVER_FAILED, f"the observer failed: {type(error).__name__}: {error}")

@@ -1,0 +1,61 @@
+"""A prediction log in a folder of the test, a scorer in this process, and a real Redis between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.observer import BEGINNING, LogStream
+from contract.model.repository import RepositoryWithRemoved
+from contract.work.observation import Observation, ObservationAction
+from contract.work.prediction_log import LoggedRequest
+from observer.log.deletion import Deletions
+from observer.log.intake import Intake
+from observer.log.reading import read_page
+from observer.log.store import LogStore
+from tests.worker.conftest import job, jobs, make_scorer, scorer
+from worker.scorer import Scorer
+
+__all__ = ["jobs", "make_scorer", "scorer"]
+
+NOON = "2026-11-27T12:00:00.000001Z"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[LogStore]:
+    opened = LogStore(folder, BEGINNING)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def intake(redis: Redis, store: LogStore, models: Path) -> Intake:
+    return make_intake(redis, store, models)
+
+
+def make_intake(redis: Redis, store: LogStore, models: Path) -> Intake:
+    return Intake(LogStream(redis), store, RepositoryWithRemoved(models), Deletions(store))
+
+
+def predict(jobs: Jobs, scorer: Scorer, job_id: str, rows: Any = ((1.0, 2.0),), **changes: Any) -> None:
+    """Have a job scored that is logged; `logged` are further members of what the gateway adds."""
+    logged = LoggedRequest(**{"accepted_at": NOON, "alias": "current", **changes.pop("logged", {})})
+    jobs.submit([job(job_id, rows=rows, logged=logged, **changes)])
+    assert scorer.step()
+
+
+def rows_of(store: LogStore, model: str = "sum", **wanted: Any) -> list[dict[str, Any]]:
+    """Return the rows of the log, the oldest job first."""
+    page = read_page(store, Observation(ObservationAction.READ_PREDICTIONS, model, **wanted))
+    items: list[dict[str, Any]] = page["items"]
+    return items[::-1]
