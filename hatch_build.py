@@ -8,7 +8,7 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-GROUPS = ("broker", "storage", "gateway", "scoring", "events", "mirror", "worker", "trainer", "own-redis")
+GROUPS = ("broker", "storage", "gateway", "scoring", "events", "mirror", "observer", "worker", "trainer", "own-redis")
 
 
 class Dependencies(MetadataHookInterface):

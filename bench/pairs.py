@@ -1,4 +1,5 @@
 """`python -m bench.pairs OTHER`: measures rows of the benchmark here and in another checkout, in alternating bursts.
+With `--log`, the prediction log keeps every request here; OTHER may be this checkout, which keeps none.
 
 Both run at once and serve the same models, of which each has written a repository. Each is asked for a moment while the
 other has nothing to do: what else the machine does meets both. A round starts both anew, and its value is the median of
@@ -8,6 +9,7 @@ its bursts.
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import sys
 from collections.abc import Mapping
@@ -23,12 +25,15 @@ from bench.processes import PROJECT, WORK, use_two_cores
 from bench.rows import BenchRow
 from bench.servers import MODELGATE, Running, running
 from bench.wire import Exchanges, LoadResult, compile_generator
+from contract.model.model_settings import LOGGING, Logging
+from storage.models.repository_writer import RepositoryWriter
+from trainer.publishing.aliases import change_settings
 
 HERE, THERE = "here", "there"
 COST = ", processor"
-"""After the name of a row: the processor time of gateways, Redis and workers for a request, in µs."""
-PARTS = ("gunicorn.conf", "redis.sock", "-m worker")
-"""Parts of the command lines of gateway, Redis and worker, not of the trainer, which works at its start."""
+"""After the name of a row: the processor time of gateways, Redis, workers and observer for a request, in µs."""
+PARTS = ("gunicorn.conf", "redis.sock", "-m worker", "-m observer")
+"""Parts of the command lines of all but the trainer, which works at its start."""
 
 DEFAULT = [prefix + name for name in models.TABULAR for prefix in ("", "one-")]
 
@@ -52,7 +57,7 @@ def main() -> int:
 def a_round(wanted: list[BenchRow], number: int, options: argparse.Namespace, theirs: Path, into: Measures) -> None:
     """Start the Modelgates of both checkouts, this one last in odd rounds, and measure all rows on both. `theirs`: the
     repositories of the other one."""
-    ours = WORK / "models" / models.SPEED
+    ours = logged(wanted) if options.log else WORK / "models" / models.SPEED
     checkouts = [(HERE, PROJECT, ours), (THERE, options.other, theirs / models.SPEED)][:: 1 if number % 2 == 0 else -1]
     with ExitStack() as stack:
         names = sorted({row.model for row in wanted})
@@ -68,6 +73,17 @@ def a_round(wanted: list[BenchRow], number: int, options: argparse.Namespace, th
                 into.add(Measure(row.name, name, number, value, bad))
                 cost = sum(burst.seconds for burst in row_bursts) / sum(burst.load.good for burst in row_bursts) * 1e6
                 into.add(Measure(row.name + COST, name, number, cost))
+
+
+def logged(wanted: list[BenchRow]) -> Path:
+    """Return a copy of the models whose every request is logged."""
+    folder = WORK / "models" / "logged"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(WORK / "models" / models.SPEED, folder)
+    writer = RepositoryWriter(folder)
+    for row in wanted:
+        change_settings(writer, row.model, {LOGGING: Logging(share=1).to_json()})
+    return folder
 
 
 class Burst(NamedTuple):
@@ -124,6 +140,7 @@ def _options() -> argparse.Namespace:
         "other", type=_folder_of_checkout, help="folder of the other checkout; it runs with this environment"
     )
     parser.add_argument("--rows", nargs="+", default=DEFAULT, choices=[row.name for row in rows.ROWS], metavar="ROW")
+    parser.add_argument("--log", action="store_true", help="log every prediction here")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bursts", type=int, default=12, help="of each row in a round, for each checkout; default: 12")
     parser.add_argument("--seconds", type=float, default=0.5, help="for which a burst is counted; default: 0.5")

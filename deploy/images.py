@@ -22,7 +22,7 @@ from contract.release import VERSION
 
 PROJECT = Path(__file__).resolve().parents[1]
 LOCKS = PROJECT / "requirements" / "environments"
-SERVICES = ("gateway", "worker", "trainer", "events", "mirror")
+SERVICES = ("gateway", "worker", "trainer", "observer", "events", "mirror")
 _CONFIGURED: Mapping[str, Mapping[str, str]] = {
     "haproxy": {"gateway/haproxy": "/usr/local/etc/haproxy"},
     "prometheus": {

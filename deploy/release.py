@@ -27,7 +27,7 @@ from scoring.key_files import private_key
 
 PROJECT = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = ("client", "kernels", ".", "bundle")
-LOCKS = ("gateway", "worker", "trainer", "events", "mirror", "up")
+LOCKS = ("gateway", "worker", "trainer", "observer", "events", "mirror", "up")
 """The locks with an SBOM: those of the images, and that of a server on one machine."""
 KEY = "RELEASE_KEY"
 

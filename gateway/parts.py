@@ -19,13 +19,15 @@ from broker.link.scripts import Durability
 from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
 from broker.metrics.traffic import TrafficReader, TrafficRecorder
-from broker.records.job_kinds import FILE_PREDICTION, PREDICTION, TRAINING
+from broker.records.job_kinds import FILE_PREDICTION, OBSERVATION, PREDICTION, TRAINING
 from broker.sides.gateway.file_submission import FileJobs
 from broker.sides.gateway.job_client import Jobs, JobWatch
+from broker.sides.gateway.observer_client import ObserverClient
 from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.system_health import HealthCheck, ProcessReader
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
+from broker.sides.gateway.waited_jobs import WaitedJobs
 from broker.state.lake_schedules import LakeSchedules
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
@@ -51,6 +53,7 @@ from gateway.serving.marker import Marker
 from gateway.serving.metrics import Metrics
 from gateway.serving.model_versions import CallersRepository, ModelChanges, RunCommand
 from gateway.serving.predicting import Predictor
+from gateway.serving.prediction_log import LogAccess
 from gateway.serving.readiness import Readiness
 from gateway.serving.spool import GatewaySpool, UploadAllowance, aside
 from gateway.serving.subscriptions import Subscriptions
@@ -193,6 +196,16 @@ class Parts:
         preview = self.run_command(TO_PREVIEW)
         self.trainings = Trainings(self.trainer, schedules, self.repository, caller, preview, self.spool)
         self.model_changes = ModelChanges(self.repository, self.run_command(TO_ANSWER))
+        observing = WaitedJobs(
+            self.connection,
+            signer,
+            OBSERVATION,
+            ttl=OBSERVATION.kept(self.settings.retention),
+            keyed_ttl=OBSERVATION.kept(self.settings.retention),
+            request_ids=travelling_ids,
+            owner=lambda: caller().owner,
+        )
+        self.log = LogAccess(self.model_changes, ObserverClient(observing).ask, caller)
 
     def run_command(self, seconds: float) -> RunCommand:
         """Return what asks the trainer for a change that takes `seconds`, besides the wait for workers."""

@@ -125,6 +125,7 @@ def prepare(settings: Settings) -> dict[str, str]:
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
         "SPOOL_DIR": os.environ.get("SPOOL_DIR") or str(state / "spool"),
+        "PREDICTION_LOG_DIR": os.environ.get("PREDICTION_LOG_DIR") or str(state / "log"),
         "REDIS_COMMAND": redis_command,
         "REDIS_AUTOSTART": "false" if settings.redis_url else "true",
         "EVENTS": "true" if settings.webhook_secret else "false",

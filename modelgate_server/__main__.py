@@ -15,7 +15,9 @@ def main() -> None:
     What lies in the current folder is never imported: a user's `worker.py` there is none of ours.
     """
     if len(sys.argv) < 2:
-        sys.exit("modelgate: name a service: python -m modelgate_server gateway|worker|trainer|events|launcher")
+        sys.exit(
+            "modelgate: name a service: python -m modelgate_server gateway|worker|trainer|observer|events|launcher"
+        )
     module = sys.argv.pop(1)
     before = os.environ.get("PYTHONPATH")
     os.environ |= {"PYTHONPATH": f"{HOUSE}{os.pathsep}{before}" if before else str(HOUSE), "PYTHONSAFEPATH": "1"}

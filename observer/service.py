@@ -72,7 +72,7 @@ class PredictionLog:
         return read_page(self.store, asked)
 
     def delete_predictions(self, asked: Observation) -> Mapping[str, Any]:
-        return {"deleted": self.intake.deletions.delete(asked.model, asked.id or "")}
+        return {"deleted": self.intake.deletions.delete(asked.model, asked.id or "", asked.owner)}
 
 
 _ANSWERS: Mapping[ObservationAction, Callable[[PredictionLog, Observation], Mapping[str, Any]]] = {

@@ -36,6 +36,7 @@ OURS = (
         "launcher",
         "mirror",
         "modelgate_kernels",
+        "observer",
         "runtime",
         "scoring",
     ),

@@ -88,6 +88,7 @@ def test_only_the_reader_and_the_writer_of_the_model_repository_know_where_its_f
         "gateway",
         "launcher",
         "mirror",
+        "observer",
         "runtime",
         "scoring",
         "storage",

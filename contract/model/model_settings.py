@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 WARN_UNUSUAL, LOGGING = "warn_unusual", "logging"
-"""The keys of `settings.json`."""
+"""The keys of the settings, as JSON."""
 
 KEEP_DAYS = 90
 """Days that the prediction log keeps a row, unless the model says otherwise."""
@@ -60,6 +60,6 @@ class ModelSettings:
 
     @classmethod
     def from_json(cls, data: object) -> ModelSettings:
-        """Read the content of `settings.json`, in which any key may be missing or wrong."""
+        """Read settings as `to_json` writes them; any key may be missing or wrong."""
         known = data if isinstance(data, Mapping) else {}
         return cls(known.get(WARN_UNUSUAL) is not False, Logging.from_json(known.get(LOGGING)))

@@ -36,6 +36,7 @@ class Scope(StrEnum):
     PREDICT = "predict", "ask models for predictions"
     TRAIN = "train", "train models, and set schedules", True
     PUBLISH = "publish", "move aliases, roll back, import and delete versions", True
+    LOG = "log", "read what models were asked and answered, and delete it", True
     ADMIN = "admin", "all of these, manage keys, and read the audit log", True
 
 

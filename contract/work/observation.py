@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -29,6 +30,10 @@ class Cursor:
         """Return the text that clients send back."""
         return f"{self.accepted_at}.{self.row}.{self.job}"
 
+    @property
+    def day(self) -> str:
+        return datetime.fromtimestamp(self.accepted_at / 1_000_000, UTC).strftime("%Y-%m-%d")
+
     @classmethod
     def read(cls, text: str) -> Cursor:
         """Raises `ValueError` for a text that is no cursor."""
@@ -38,7 +43,7 @@ class Cursor:
         return cls(int(match[1]), match[3], int(match[2]))
 
 
-_CURSOR = re.compile(r"([0-9]{1,17})\.([0-9]{1,9})\.([A-Za-z0-9_-]{1,64})", re.ASCII)
+_CURSOR = re.compile(r"([0-9]{1,16})\.([0-9]{1,9})\.([A-Za-z0-9_-]{1,64})", re.ASCII)
 
 LARGEST_PAGE = 1_000
 """Most rows of one page of the log."""
@@ -50,8 +55,8 @@ class Observation:
 
     READ_PREDICTIONS returns a page of at most `limit` rows, the newest first, that goes on at `cursor`. It has the rows
     with the caller's `id`, of the job `job`, of its `row`, of `version`, accepted from `since` on and before `until`
-    (RFC 3339 in UTC), as far as these are given, and of `owner` (None: of all owners). DELETE_PREDICTIONS deletes all
-    rows with `id`.
+    (RFC 3339 in UTC), as far as these are given, and of `owner` (None: of all owners). With `parquet` it has the bytes
+    of a file in base64 as `file` instead of rows. DELETE_PREDICTIONS deletes the rows of `owner` with `id`.
     """
 
     action: ObservationAction
@@ -65,6 +70,7 @@ class Observation:
     owner: str | None = None
     limit: int = LARGEST_PAGE
     cursor: str | None = None
+    parquet: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: an observer refuses a field that it does not know."""

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from broker.link.faults import fault_of
 from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFlight
+from broker.sides.gateway.observer_client import ObserverUnavailable
 from broker.state.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.work.api_keys import Detail
@@ -139,6 +140,7 @@ _PROBLEMS: Mapping[type[BaseException], Callable[[Any], Problem]] = {
     InvalidInstances: _invalid_instances,
     ModelgateError: _unusable_model,
     TrainerUnavailable: lambda error: Problem(ProblemCode.NO_TRAINER, str(error), retry_after=1),
+    ObserverUnavailable: lambda error: Problem(ProblemCode.NO_OBSERVER, str(error), retry_after=1),
     IdempotencyConflict: _idempotency_conflict,
     InFlight: lambda _: Problem(ProblemCode.REQUEST_IN_FLIGHT, _IN_FLIGHT, retry_after=1),
     RedisError: _redis_fault,

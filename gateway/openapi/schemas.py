@@ -14,6 +14,7 @@ from contract.work.jobs import Status
 from contract.work.training import ACCEPTABLE, KINDS, ColumnUse, Task
 from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
+from gateway.openapi.log_schemas import LOG
 from gateway.openapi.model_schemas import ALIASES, CHANGES, ENVIRONMENT
 from gateway.openapi.schema_parts import (
     ANYTHING,
@@ -316,6 +317,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
     "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
     **LAKE_SCHEDULES,
+    **LOG,
     **CHANGES,
     "Schedule": record({"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST}, OWNER),
     "ScheduleList": record({"items": array(ref("Schedule"))}),

@@ -193,6 +193,13 @@ class ProblemCode(StrEnum):
     JOBS_IN_FLIGHT_LIMIT = auto(), 429
     NOT_READY = auto(), 503
     """`/health/ready`: no prediction would be accepted; `reasons` says why"""
+    NO_OBSERVER = auto(), 503
+    """no observer answers, and nothing was done; or it took too long"""
+    OBSERVER_CRASHED = auto(), 503
+    """the observer died twice while it worked on this, or failed; predictions go on"""
+    OBSERVER_FAILED = auto(), 503
+    TOO_MANY_QUESTIONS = auto(), 429
+    """16 questions of the owner about the [prediction log](prediction-log.md) wait already"""
     NO_TRAINER = auto(), 503
     """no trainer answers, and nothing has changed; or it took too long, and `detail` says how to see whether the change
     was made"""

@@ -18,12 +18,18 @@ _KEPT = Retention.unended_jobs + DAY
 
 @dataclass(frozen=True)
 class Deletion:
-    """All rows of `model` that were accepted before `at` (seconds since 1970), and whose id has this SHA-256: the id
-    itself must not stay here."""
+    """All rows of `model` and `owner` (None: of all owners) that were accepted before `at` (seconds since 1970), and
+    whose id has this SHA-256: the id itself must not stay here."""
 
     model: str
     sha256: str
     at: float
+    owner: str | None = None
+
+    def condition(self) -> str:
+        """Return the SQL of these rows."""
+        of_owner = "" if self.owner is None else f" AND owner = {literal(self.owner)}"
+        return f"(sha256(id) = {literal(self.sha256)} AND epoch(time) <= {self.at!r}{of_owner})"
 
 
 class Deletions:
@@ -33,21 +39,17 @@ class Deletions:
         self._store = store
         self._path = store.folder / "deletions.json"
 
-    def delete(self, model: str, identity: str) -> int:
-        """Delete the rows of `model` with this id, and return how many there were. Rows that were accepted before, and
-        reach the log later, are not kept. Raises OSError."""
-        digest = hashlib.sha256(identity.encode()).hexdigest()
+    def delete(self, model: str, identity: str, owner: str | None) -> int:
+        """Delete the rows of `model` and `owner` (None: of all owners) with this id, and return how many there were.
+        Rows that were accepted before, and reach the log later, are not kept. Raises OSError."""
+        deletion = Deletion(model, hashlib.sha256(identity.encode()).hexdigest(), time.time(), owner)
         with self._store.lock:
-            self._remember(Deletion(model, digest, time.time()))
-            return self._rewrite(model, identity)
+            self._remember(deletion)
+            return self._rewrite(deletion)
 
     def condition(self, model: str) -> str:
         """Return the SQL of the rows of `model` that must not be kept."""
-        found = [one for one in self._read() if one.model == model]
-        if not found:
-            return "false"
-        ids = (f"(sha256(id) = {literal(one.sha256)} AND epoch(time) <= {one.at!r})" for one in found)
-        return " OR ".join(ids)
+        return " OR ".join([one.condition() for one in self._read() if one.model == model]) or "false"
 
     def _remember(self, deletion: Deletion) -> None:
         kept = [one for one in self._read() if time.time() - one.at < _KEPT]
@@ -59,20 +61,20 @@ class Deletions:
         except FileNotFoundError:
             return []
 
-    def _rewrite(self, model: str, identity: str) -> int:
+    def _rewrite(self, deletion: Deletion) -> int:
         """Write the files anew that have such rows, without them."""
-        store, deleted = self._store, 0
+        store, deleted, condition = self._store, 0, f"coalesce({deletion.condition()}, false)"
         moves: dict[str, str] = {}
         removes: list[str] = []
         with store.database() as database:
-            for number, file in enumerate(f for one in store.partitions(model) for f in store.files(one)):
-                counted = f"SELECT count(*) FILTER (id = ?), count(*) FROM {parquet([file])}"
-                mine, rows = database.execute(counted, [identity]).fetchall()[0]
+            for file in [file for one in store.partitions(deletion.model) for file in store.files(one)]:
+                counted = f"SELECT count(*) FILTER ({condition}), count(*) FROM {parquet([file])}"
+                mine, rows = database.execute(counted).fetchall()[0]
                 if mine == rows:
                     removes.append(store.relative(file))
                 elif mine:
-                    name = f"{number}.parquet"
-                    others = f"SELECT * FROM {parquet([file])} WHERE id IS DISTINCT FROM {literal(identity)}"
+                    name = f"{len(moves)}.parquet"
+                    others = f"SELECT * FROM {parquet([file])} WHERE NOT {condition}"
                     database.execute(written(others, store.draft / name))
                     moves[name] = store.relative(file)
                 deleted += mine

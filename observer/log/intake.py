@@ -58,9 +58,13 @@ class Intake:
         """Take what waits."""
         with self.store.lock:
             self._forget()
-            while (taken := self._read()).size:
-                self.store.change(self._change(taken))
-                self._forget()
+            full = True
+            while full:
+                taken = self._read()
+                full = taken.size >= LARGEST
+                if taken.position != self.store.last.position:
+                    self.store.change(self._change(taken))
+                    self._forget()
 
     def _read(self) -> _Taken:
         taken = _Taken(self.store.last.position)
@@ -89,6 +93,7 @@ class Intake:
                     records.write(day, self.store.draft / name)
                     change.moves[name] = f"{PREDICTIONS}/{target}/{taken.position}.parquet"
                     change.rows.append((model, Fate.KEPT, rows))
+                records.close()
             if dropped:
                 log.warning("%d records of %s cannot be read, and are dropped", dropped, version)
                 change.rows.append((model, Fate.UNREADABLE, dropped))
@@ -153,6 +158,11 @@ class _Records:
     def write(self, day: str, path: Path) -> None:
         """Write the rows of a day as Parquet."""
         self._database.execute(written(f"SELECT * FROM records WHERE {_DAY} = {literal(day)}", path))
+
+    def close(self) -> None:
+        """Leave nothing of the records behind: they may be about people whose rows are deleted later."""
+        self._database.execute("DROP TABLE records")
+        self._file.unlink()
 
     def _rows(self) -> str:
         return self._columns.select(literal(str(self._file)))

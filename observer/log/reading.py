@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from contract.work.observation import Cursor, Observation
-from observer.log.columns import quoted
-from observer.log.store import LogStore, Partition, parquet
+from observer.log.columns import literal, quoted
+from observer.log.store import LogStore, Partition, parquet, written
 
 _PLAIN = ("job_id", "row", "id", "request_id", "alias", "owner", "left_out", "warnings", "milliseconds")
 """Columns that JSON shows as they are."""
@@ -22,43 +24,65 @@ _NESTED = ("inputs", "prediction", "probabilities")
 
 
 def read_page(store: LogStore, wanted: Observation) -> dict[str, Any]:
-    """Return a page: `{"items", "next_cursor"}`. Raises ValueError for a cursor that is none."""
+    """Return a page: `{"items", "next_cursor"}`, or with `parquet` a `file` in base64 instead of items. Raises
+    ValueError for a cursor that is none."""
     with store.database() as database:
-        files = _files(store, wanted)
-        if not files:
-            return {"items": [], "next_cursor": None}
-        conditions, values = _conditions(wanted)
-        where = " AND ".join(conditions)
-        found = " UNION ALL BY NAME ".join(_shown(database, version, paths, where) for version, paths in files.items())
-        query = (
-            f"SELECT * EXCLUDE (time) FROM ({found}) QUALIFY row_number() OVER (PARTITION BY job_id, row) = 1"
-            f" ORDER BY micros DESC, job_id DESC, row DESC LIMIT {wanted.limit + 1}"
-        )
-        names = [name for name, *_ in database.execute(f"DESCRIBE {query}", values * len(files)).fetchall()]
-        rows = [dict(zip(names, row, strict=True)) for row in database.execute(query, values * len(files)).fetchall()]
-    more, rows = len(rows) > wanted.limit, rows[: wanted.limit]
-    last = rows[-1] if more else None
-    cursor = Cursor(last["micros"], last["job_id"], last["row"]) if last else None
-    return {"items": [_item(wanted.model, row) for row in rows], "next_cursor": str(cursor) if cursor else None}
+        rows = _newest(database, store, wanted)
+        shown = rows[: wanted.limit]
+        cursor = None
+        if len(rows) > wanted.limit:
+            cursor = str(Cursor(shown[-1]["micros"], shown[-1]["job_id"], shown[-1]["row"]))
+        # A row may be there twice until its file is merged with others (`observer.log.upkeep`).
+        items = list({(row["job_id"], row["row"]): _item(wanted.model, row) for row in shown}.values())
+        if wanted.parquet:
+            return {"file": _as_parquet(database, store, items), "next_cursor": cursor}
+    return {"items": items, "next_cursor": cursor}
 
 
-def _files(store: LogStore, wanted: Observation) -> Mapping[int, Sequence[Path]]:
-    """Return the files that may have such rows, by version."""
-    files: defaultdict[int, list[Path]] = defaultdict(list)
-    for partition in store.partitions(wanted.model):
-        if _may_hold(partition, wanted):
-            files[partition.version] += store.files(partition)
-    return {version: paths for version, paths in files.items() if paths}
+def _newest(database: DuckDBPyConnection, store: LogStore, wanted: Observation) -> list[dict[str, Any]]:
+    """Return the newest of these rows, and one more than the page has, if there are as many."""
+    rows: list[dict[str, Any]] = []
+    conditions, values = _conditions(wanted)
+    partitions = [partition for partition in store.partitions(wanted.model) if _may_hold(partition, wanted)]
+    # A day at a time, because the first page of a log of months needs the last day only.
+    for _, of_day in groupby(reversed(partitions), key=attrgetter("day")):
+        most = wanted.limit + 1 - len(rows)
+        files = {partition.version: store.files(partition) for partition in of_day}
+        newest = f"WHERE {conditions} ORDER BY time DESC, job_id DESC, row DESC LIMIT {most}"
+        parts = [_shown(database, version, paths, newest) for version, paths in files.items() if paths]
+        if parts:
+            query = f"{' UNION ALL BY NAME '.join(parts)} ORDER BY micros DESC, job_id DESC, row DESC LIMIT {most}"
+            found = database.execute(query, values * len(parts))
+            names = [name for name, *_ in found.description or ()]
+            rows += [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        if len(rows) > wanted.limit:
+            break
+    return rows
 
 
 def _may_hold(partition: Partition, wanted: Observation) -> bool:
     if wanted.version is not None and partition.version != wanted.version:
         return False
+    cursor = Cursor.read(wanted.cursor).day if wanted.cursor is not None else None
+    bounds = (bound[:10] for bound in (wanted.until, cursor) if bound is not None)
     after = wanted.since is None or partition.day >= wanted.since[:10]
-    return after and (wanted.until is None or partition.day <= wanted.until[:10])
+    return after and all(partition.day <= bound for bound in bounds)
 
 
-def _conditions(wanted: Observation) -> tuple[list[str], list[Any]]:
+def _as_parquet(database: DuckDBPyConnection, store: LogStore, items: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as a Parquet file in base64."""
+    lines, file = store.draft / "page.ndjson", store.draft / "page.parquet"
+    lines.write_text("".join(json.dumps(item) + "\n" for item in items))
+    try:
+        read = f"SELECT * FROM read_json({literal(str(lines))}, format = 'newline_delimited')"
+        database.execute(written(read, file))
+        return base64.b64encode(file.read_bytes()).decode()
+    finally:
+        lines.unlink()
+        file.unlink(missing_ok=True)
+
+
+def _conditions(wanted: Observation) -> tuple[str, list[Any]]:
     conditions, values = ["true"], list[Any]()
     for column, value in (("id", wanted.id), ("job_id", wanted.job), ("row", wanted.row), ("owner", wanted.owner)):
         if value is not None:
@@ -71,15 +95,16 @@ def _conditions(wanted: Observation) -> tuple[list[str], list[Any]]:
     if wanted.cursor is not None:
         conditions.append("(epoch_us(time), job_id, row) < (?::BIGINT, ?, ?::INTEGER)")
         values += dataclasses.astuple(Cursor.read(wanted.cursor))
-    return conditions, values
+    return " AND ".join(conditions), values
 
 
-def _shown(database: DuckDBPyConnection, version: int, files: Sequence[Path], where: str) -> str:
-    """Return the SQL of the rows of a version, in types that all versions share."""
+def _shown(database: DuckDBPyConnection, version: int, files: Sequence[Path], which: str) -> str:
+    """Return the SQL of the rows of a version, in types that all versions share. `which`: that of conditions, order and
+    number."""
     nested = ", ".join(f"to_json({value})::VARCHAR AS {name}" for name, value in _nested(database, files).items())
-    columns = f"time, {version} AS version, {', '.join(_PLAIN)}, {nested}"
-    shown = f"SELECT {columns} FROM {parquet(files)} WHERE {where}"
-    return f"SELECT *, epoch_us(time) AS micros, {_iso('time')} AS moment FROM ({shown})"
+    columns = f"{version} AS version, {', '.join(_PLAIN)}, {nested}"
+    times = f"epoch_us(time) AS micros, {_iso('time')} AS moment"
+    return f"(SELECT {columns}, {times} FROM (SELECT * FROM {parquet(files)} {which}))"
 
 
 def _nested(database: DuckDBPyConnection, files: Sequence[Path]) -> dict[str, str]:

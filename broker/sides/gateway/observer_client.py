@@ -8,7 +8,7 @@ from typing import Any
 from broker.sides.gateway.waited_jobs import NotBegun, NotEnded, WaitedJobs
 from contract.work.observation import Observation
 
-MOST_OF_OWNER = 4
+MOST_OF_OWNER = 16
 """Questions of one owner that may wait and run: the observer works on few at a time."""
 
 

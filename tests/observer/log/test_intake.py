@@ -88,7 +88,7 @@ def test_what_is_left_out_never_leaves_the_scorer(jobs: Jobs, scorer: Scorer, re
     inputs = [Field("a", Kind.NUMBER), Field("b", Kind.NUMBER), Field("name", Kind.STRING)]
     write_version(models, "named", First(), inputs)
     predict(jobs, scorer, "a", [[1.0, 2.0, "Erika"]], model="named", logged={"leave_out": ["name"]})
-    everything = b"".join(redis.dump(key) or b"" for key in redis.keys())
+    everything = b"".join(redis.dump(key) or b"" for key in redis.scan_iter())
     assert b"Erika" not in everything
     assert redis.exists(LOG)
 
