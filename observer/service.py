@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ log = logging.getLogger("observer")
 
 INTAKE_EVERY, UPKEEP_EVERY = 2.0, 60.0
 """Seconds between two rounds."""
+
+MOST_TIME = 0.05
+"""The part of its time that a thread works: what the observer does is in nobody's way."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,9 @@ class Observer(JobRunner):
 
     def _repeat(self, work: Callable[[], None], seconds: float) -> None:
         """Do `work` again and again. One that fails is done again: the disk may be full, or Redis away."""
-        failing = False
-        while not self._ended.wait(seconds):
+        failing, took = False, 0.0
+        while not self._ended.wait(max(seconds, took / MOST_TIME)):
+            began = time.monotonic()
             try:
                 work()
             except Exception as error:
@@ -132,6 +137,7 @@ class Observer(JobRunner):
                 if failing:
                     log.warning("the prediction log goes on")
                 failing = False
+            took = time.monotonic() - began
 
 
 def _unexpected(error: Exception) -> Failure:

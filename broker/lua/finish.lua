@@ -4,7 +4,7 @@
 -- to the reply channels of the jobs. Writes mg:log:predictions and mg:log:bytes.
 -- ARGV: the key of the members (mg:incs or mg:trainers), inc, the number of jobs; then for each job: id, '1' (succeeded)
 --   or '2' (failed), the output or failure as JSON; then, if the prediction log gets any of them: their version, such as
---   'loan@3', and for each of these: id, rows, its record.
+--   'loan@3', and records, each with its number of rows before it.
 -- Returns for each job 1 (written; also if this incarnation had written it before: the reply was lost) or 0 (it was
 -- cancelled meanwhile); the error FENCED if the incarnation was given back.
 local inc = ARGV[2]
@@ -16,17 +16,15 @@ if call('SISMEMBER', ARGV[1], inc) == 0 then return redis.error_reply('FENCED ' 
 local MOST_WAITING = 64 * 1024 * 1024
 local LOG, BYTES = 'mg:log:predictions', 'mg:log:bytes'
 
--- Gives the prediction log the records of the jobs in `ended`, all in one entry. A full log, or a worker that has replaced
--- it, must not fail the script.
-local function log(first, ended)
+-- Gives the prediction log the records, all in one entry, with the ids of the jobs that this call has not ended. A full
+-- log, or a worker that has replaced it, must not fail the script.
+local function log(first, without)
   local entry, rows, size = { 'version', ARGV[first] }, 0, 0
-  for i = first + 1, #ARGV, 3 do
-    if ended[ARGV[i]] then
-      entry[#entry + 1], entry[#entry + 2] = i, ARGV[i + 2]
-      rows, size = rows + tonumber(ARGV[i + 1]), size + #ARGV[i + 2]
-    end
+  if #without > 0 then entry[3], entry[4] = 'without', table.concat(without, ' ') end
+  for i = first + 1, #ARGV, 2 do
+    entry[#entry + 1], entry[#entry + 2] = i, ARGV[i + 1]
+    rows, size = rows + tonumber(ARGV[i]), size + #ARGV[i + 1]
   end
-  if rows == 0 then return end
   local waiting = redis.pcall('INCRBY', BYTES, size)
   if type(waiting) == 'number' and waiting <= MOST_WAITING then
     waiting = redis.pcall('XADD', LOG, '*', unpack(entry))
@@ -36,7 +34,7 @@ local function log(first, ended)
   count('model:' .. string.match(ARGV[first], '^[^@]*'), 'log_rows_total|dropped', rows)
 end
 
-local owned, ended = {}, {}
+local owned, not_ended = {}, {}
 for _, id in ipairs(call('ZRANGE', held, 0, -1)) do owned[id] = true end
 local answers, released, running = {}, {}, {}
 local succeeded, failed = 0, 0
@@ -45,7 +43,7 @@ local after_jobs = 4 + 3 * ARGV[3]
 for i = 4, after_jobs - 1, 3 do
   local id, good, json = ARGV[i], ARGV[i + 1] == '1', ARGV[i + 2]
   local job = read(id)
-  local mine = job and job.holder == inc
+  local mine, now_ended = job and job.holder == inc, false
   if owned[id] then
     owned[id] = nil
     released[#released + 1] = id
@@ -53,8 +51,7 @@ for i = 4, after_jobs - 1, 3 do
     if mine and job.status == 'started' then
       if good then
         conclude(job, 'finished', '"result":' .. json)
-        ended[id] = true
-        succeeded = succeeded + 1
+        succeeded, now_ended = succeeded + 1, true
       else
         fail(job, json)
         failed = failed + 1
@@ -62,6 +59,7 @@ for i = 4, after_jobs - 1, 3 do
       job.status = 'finished'
     end
   end
+  if not now_ended then not_ended[#not_ended + 1] = id end
   answers[#answers + 1] = mine and (job.status == 'finished' or job.status == 'failed') and 1 or 0
 end
 
@@ -73,6 +71,6 @@ if #released > 0 and call('EXISTS', worker) == 1 then
   if failed > 0 then call('HINCRBY', worker, 'failed_job_count', failed) end
   if next(owned) == nil then call('HSET', worker, 'state', 'idle') end
 end
-if ARGV[after_jobs] then log(after_jobs, ended) end
+if ARGV[after_jobs] and succeeded > 0 then log(after_jobs, not_ended) end
 close()
 return answers

@@ -16,12 +16,13 @@ from broker.link.scripts import Call, Connected, Step
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
 from broker.records.job_kinds import PREDICTION, kind_of, queue_names, readable_kinds, trainer_queues
-from broker.records.lease_groups import SCORERS, TRAINERS, serves_today, worker_of
+from broker.records.lease_groups import OBSERVERS, SCORERS, TRAINERS, serves_today, worker_of
 from broker.state.lake_schedules import KEY as LAKE_SCHEDULES
 from broker.state.lake_schedules import readable as readable_lake_schedule
 from broker.state.load_status import WORKERS as WORKER_NAMES
 from broker.state.load_status import failures_key, memory_key, parse_failures
 from broker.state.mirrors import MIRROR_STATES, MIRRORS, alive_mirrors, parse_reports, report_key
+from broker.state.prediction_log import LOG_BYTES
 from broker.state.presence import GATEWAYS, SENDERS, STUCK, TIMEOUTS, stuck_at, timed_out
 from broker.state.schedules import KEY as SCHEDULES
 from broker.state.webhook_store import DUE, ENDED, WAITING, seconds_late
@@ -92,6 +93,7 @@ class MetricsReader(Connected):
             ("INFO", "replication"),
             ("SMEMBERS", SCORERS.members),
             ("SMEMBERS", TRAINERS.members),
+            ("SMEMBERS", OBSERVERS.members),
             ("SMEMBERS", WORKER_NAMES),
             ("ZRANGE", MIRRORS, 0, -1, "WITHSCORES"),
             ("PUBSUB", "NUMSUB", _SENTINELS),
@@ -101,6 +103,7 @@ class MetricsReader(Connected):
             ("HGETALL", SCHEDULES),
             ("HGETALL", LAKE_SCHEDULES),
             ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),
+            ("GET", LOG_BYTES),
             ("LINDEX", ENDED, 0),
             ("LLEN", ENDED),
             ("HGETALL", WAITING),
@@ -123,11 +126,13 @@ class MetricsReader(Connected):
             stuck,
             trainings,
             lakes,
-        ) = self._scripts.checked(list(islice(answers, 14)))
-        timeouts, *webhooks = islice(answers, 5)
+        ) = self._scripts.checked(list(islice(answers, 15)))
+        timeouts, waiting, *webhooks = islice(answers, 6)
         sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
         snapshot = Snapshot()
         snapshot.values[table.TIMED_OUT] = {(model,): 1 for model in timed_out(timeouts, now[0])}
+        with suppress(ValueError, TypeError):  # a worker may have written anything
+            snapshot.values[table.LOG_WAITING][()] = int(waiting or 0)
         _add_webhooks(snapshot, webhooks, now[0] + now[1] / 1_000_000)
         for metric, labels in _FROM_ZERO:
             snapshot.values[metric][labels] = 0
@@ -141,8 +146,8 @@ class MetricsReader(Connected):
         shares["metrics"] = sum(sizes[: len(ours)]) + sum(sizes[len(ours) :]) * len(models)
         _add_redis(snapshot, memory, persistence, shares)
         if snapshot.values[table.AOF_WRITTEN].get((), 1):  # else no lease is renewed, and nobody knows who lives
-            scorers, trainers, workers = members
-            self._add_processes(snapshot, scorers, trainers, workers, alive_mirrors(mirrors, now[0]))
+            *leased, workers = members
+            self._add_processes(snapshot, leased, workers, alive_mirrors(mirrors, now[0]))
             snapshot.values[table.STUCK][()] = len(stuck_at(stuck, now[0]))
             since = (now[0] - _SILENT) * 1000
             # The gateway that asks is alive, whether or not it has reported.
@@ -169,13 +174,14 @@ class MetricsReader(Connected):
     def _add_processes(
         self,
         snapshot: Snapshot,
-        scorers: Iterable[bytes],
-        trainers: Iterable[bytes],
+        leased: Sequence[Iterable[bytes]],
         workers: Iterable[bytes],
         mirrors: Sequence[str],
     ) -> None:
-        members = {table.SCORERS: [inc.decode() for inc in scorers], table.TRAINERS: [inc.decode() for inc in trainers]}
-        incs = [inc for group in members.values() for inc in group]
+        """Add what is known of processes. `leased`: the incarnations of scorers, trainers and observers."""
+        scorers, trainers, observers = ([inc.decode() for inc in group] for group in leased)
+        members = {table.SCORERS: scorers, table.TRAINERS: trainers}
+        incs = [*scorers, *trainers, *observers]
         names = [worker.decode(errors="replace") for worker in workers]
         steps: list[Step] = [
             *(("GET", report_key(name)) for name in mirrors),
@@ -199,6 +205,7 @@ class MetricsReader(Connected):
         snapshot.values[table.WORKERS][()] = len(serving)
         takers = Tally(worker_of(inc).rpartition("-")[2] for inc in members[table.TRAINERS] if inc in alive)
         snapshot.values[table.ALIVE]["workers",] = len(serving)
+        snapshot.values[table.ALIVE]["observers",] = len(alive.intersection(observers))
         snapshot.values[table.ALIVE]["trainers",] = min(takers[queue] for queue in _TRAINER_QUEUES)
         failures, sizes = answers[2 * len(incs) :][: len(names)], answers[2 * len(incs) + len(names) :]
         for name, text in zip(names, sizes, strict=True):

@@ -171,9 +171,9 @@ REFUSED_ROWS = _counter(CountedBy.SCRIPTS, "refused_rows", "Refused rows of file
 LOG_ROWS = _counter(
     CountedBy.SCRIPTS,
     "log_rows",
-    "Rows for the prediction log, by model and fate: kept; dropped, because too many waited for the observer; or"
+    "Rows for the prediction log, by model and outcome: kept; dropped, because too many waited for the observer; or"
     " unreadable (records, not rows).",
-    *("model", "fate"),
+    *("model", "outcome"),
 )
 TRAINER_JOBS = _counter(
     CountedBy.SCRIPTS, "trainer_jobs", "Ended jobs of the trainer, by queue and status.", "queue", "status"
@@ -270,7 +270,8 @@ WORKERS = _gauge("workers", "Workers with at least one scorer of today's environ
 TRAINERS = _gauge("trainers", "Trainer processes with a lease, by state: busy or idle.", "state")
 ALIVE = _gauge(
     "alive",
-    "Processes that are alive, by kind: gateways, workers, trainers, replicas, sentinels or senders (of webhooks).",
+    "Processes that are alive, by kind: gateways, workers, trainers, observers, replicas, sentinels or senders (of"
+    " webhooks).",
     "kind",
 )
 STUCK = _gauge("stuck_processes", "Processes of gateways and workers that make no progress.")
@@ -298,6 +299,11 @@ SCHEDULE_FAILED = _gauge(
     "schedule_failed",
     "1 if the last run of a model's schedule failed, or a scheduled prediction is half an hour late, else 0.",
     "model",
+)
+LOG_WAITING = _gauge(
+    "log_waiting_bytes",
+    "Bytes of records of the prediction log that wait for the observer; beyond 64 MiB, rows are dropped.",
+    unit="bytes",
 )
 WEBHOOKS = _counter(
     CountedBy.EVENTS, "webhooks", "Webhooks that were delivered, or failed and were given up.", "outcome"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from broker.link.scripts import Connected
+from broker.state.prediction_log import LOG
 
-LOG = "mg:log:predictions"
 BEGINNING = "0-0"
 """The position before the first entry."""
 
@@ -24,7 +24,8 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class LogEntry:
-    """Records of one `version`, such as `loan@3`, each a line of JSON (`worker.log_records`)."""
+    """Records of one `version`, such as `loan@3`, each a line of JSON (`worker.log_records`). Those of jobs that were
+    not answered have their ids as `without`."""
 
     position: str
     version: str
@@ -45,7 +46,9 @@ class LogStream(Connected):
         entries = []
         for position, fields in answer[0][1] if answer else ():
             version = fields.pop(b"version", b"").decode(errors="replace")
-            entries.append(LogEntry(position.decode(), version, list(fields.values())))
+            without = b',"without":["%b"]}' % b'","'.join(fields.pop(b"without", b"").split())
+            records = [record.removesuffix(b"}") + without for record in fields.values()]
+            entries.append(LogEntry(position.decode(), version, records))
         return entries
 
     def forget(self, position: str, size: int, rows: Mapping[tuple[str, Fate], int]) -> None:

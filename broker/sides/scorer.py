@@ -20,7 +20,7 @@ from contract.model.environments import TODAY
 from contract.model.signature import PREDICT
 from contract.row import ColumnarRows, Row
 from contract.work.jobs import PredictionOutcome
-from contract.work.prediction_log import LogRecord
+from contract.work.prediction_log import LoggedRequest, LogRecord
 from contract.work.request_ids import RequestIds
 from runtime.ttl_cache import TtlCache
 
@@ -56,13 +56,13 @@ class BatchLimits:
 @dataclass(frozen=True)
 class BatchJob:
     """A job of a batch. `request` has the ids of its request (`contract.work.request_ids`); `method` gets the rows.
-    `logged`: the members of `contract.work.prediction_log.LoggedRequest`; None: the prediction log does not get it."""
+    `logged`: what the prediction log gets of its request; None: it does not get the job."""
 
     id: str
     rows: Sequence[Row]
     request: str = ""
     method: str = PREDICT.name
-    logged: Mapping[str, Any] | None = None
+    logged: LoggedRequest | None = None
 
     def context(self) -> dict[str, str | None]:
         """Return the context of a log line about this job."""
@@ -120,7 +120,8 @@ class ScorerQueue(Connected):
         self, outcomes: Mapping[str, PredictionOutcome | Failure], version: str = "", records: Sequence[LogRecord] = ()
     ) -> list[str]:
         """End jobs, by id, and wake the requests that wait for them. Harmless to repeat. One round trip. The prediction
-        log gets the `records` of the jobs that this ends, which are of `version`, such as `loan@3`.
+        log gets the `records` of these jobs, which are of `version`, such as `loan@3`, without those that this does not
+        end.
 
         Returns the ids of the jobs that were cancelled meanwhile, whose outcomes are dropped. An outcome that JSON
         cannot hold becomes a failure that says so. Raises `FencedError` if the incarnation was given back; then nothing
@@ -134,7 +135,7 @@ class ScorerQueue(Connected):
         if records:
             args.append(version)
             for record in records:
-                args += (record.job_id, record.rows, record.line)
+                args += (record.rows, record.line)
         (written,) = self._outbox.send(self._scripts, [Call("finish", args)])
         return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
 

@@ -64,7 +64,7 @@ class PredictionJob:
     `method` of the model gets the rows. The version lives in `environment`. The job belongs to the owner of `caller`,
     whose limits hold for it. `idempotency`: key and fingerprint of a request that may be repeated, or ''. `webhook`:
     the URL that gets its end, or ''. `logged`: what the prediction log gets of the request beside rows and answers
-    (`contract.work.prediction_log`); None: it does not get this job."""
+    (`contract.work.prediction_log.logged_request`); None: it does not get this job."""
 
     id: str
     created_at: str

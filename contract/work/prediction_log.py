@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from contract.row import Value
 
+LoggedRequest = Mapping[str, Any]
+"""What the log gets of a request beside the rows and their answers (`logged_request`)."""
 
-@dataclass(slots=True)
-class LoggedRequest:
-    """What the log gets of a request beside the rows and their answers.
+
+def logged_request(
+    accepted_at: str,
+    alias: str | None = None,
+    owner: str = "",
+    ids: Sequence[Value] | None = None,
+    numbers: Sequence[int] | None = None,
+    leave_out: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> LoggedRequest:
+    """Return the members that are set.
 
     `accepted_at`: RFC 3339 in UTC. `alias`: that in the request; None: it named a version. `owner`: of its key, or ''.
     `ids`: the caller's id of each scored row; None: there are none. `numbers`: those that the scored rows have in the
     request; None: all were scored. `leave_out`: inputs that the scorer must not pass on.
     """
-
-    accepted_at: str
-    alias: str | None = None
-    owner: str = ""
-    ids: Sequence[Value] | None = None
-    numbers: Sequence[int] | None = None
-    leave_out: Sequence[str] = ()
-    warnings: Sequence[str] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the members that are set."""
-        members = ((entry.name, getattr(self, entry.name)) for entry in fields(self))
-        return {name: value for name, value in members if value not in (None, "", ())}
+    members: dict[str, Any] = {"accepted_at": accepted_at}
+    if alias is not None:
+        members["alias"] = alias
+    if owner:
+        members["owner"] = owner
+    if ids is not None:
+        members["ids"] = ids
+    if numbers is not None:
+        members["numbers"] = numbers
+    if leave_out:
+        members["leave_out"] = leave_out
+    if warnings:
+        members["warnings"] = warnings
+    return members
 
 
 @dataclass(frozen=True)
 class LogRecord:
-    """The record of one job: its `rows`, and all that the log keeps of them as one line of JSON."""
+    """What the log keeps of the jobs of one batch, or of one of them: its `rows`, all in one line of JSON
+    (`worker.log_records`)."""
 
-    job_id: str
     rows: int
     line: bytes

@@ -81,10 +81,13 @@ class Metrics:
         disks = {"models": free_share(self._repository.root), "spool": self._spool.files.free_share()}
         values[table.DISK_FREE] = {(folder,): share for folder, share in disks.items() if share is not None}
         values[table.EXPECTED] = {(kind,): count for kind, count in self._expected.items()}
+        logs = False
         for model in models:
+            logs = logs or self._repository.settings(model).logging.share > 0
             values[table.VERSIONS][model,] = self._repository.count_versions(model)
             for alias, version in self._repository.aliases(model).items():
                 values[table.ALIASES][model, alias] = version
+        values[table.EXPECTED]["observers",] = int(logs)
         return snapshot
 
 

@@ -23,7 +23,7 @@ from contract.rows.instances import Instances
 from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key, Quota, most_of_one_owner
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
-from contract.work.prediction_log import LoggedRequest
+from contract.work.prediction_log import LoggedRequest, logged_request
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import EnvironmentNotServed, status_of
 from gateway.problems.terse import terse_errors
@@ -261,7 +261,7 @@ def _logged(job: PredictionJob, logging: Logging, refused: Sequence[int], alias:
         gaps = frozenset(refused)
         numbers = [number for number in range(len(job.rows) + len(gaps)) if number not in gaps]
         ids = [ids[number] for number in numbers] if ids else None
-    return LoggedRequest(
+    return logged_request(
         job.created_at,
         alias,
         job.caller.owner,

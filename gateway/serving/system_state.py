@@ -29,6 +29,7 @@ _CONSEQUENCES = {
     "gateways": "requests go to the others",
     "workers": "jobs wait longer",
     "trainers": "trainings wait, and changes of models may be refused",
+    "observers": "what is predicted waits to be logged, and nobody can read the log",
     "replicas": "Redis has fewer copies to fail over to",
     "sentinels": "Redis fails over only while most of them agree",
     "senders": "webhooks wait",

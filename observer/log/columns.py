@@ -49,30 +49,40 @@ class LogColumns:
             inputs = f"struct_pack({', '.join(packed)})"
             column = f"STRUCT({', '.join(f'{quoted(str(at))} {kind}[]' for at, (_, kind) in enumerate(self.inputs))})"
         types = {
-            "accepted_at": "TIMESTAMP WITH TIME ZONE",
-            "job_id": _TEXT,
             "count": "INTEGER",
-            "numbers": "INTEGER[]",
-            "ids": _TEXTS,
-            "request_id": _TEXT,
-            "alias": _TEXT,
-            "owner": _TEXT,
+            "accepted_at": "TIMESTAMP WITH TIME ZONE[]",
+            "job_id": _TEXTS,
+            "number": "INTEGER[]",
+            "id": _TEXTS,
+            "request_id": _TEXTS,
+            "alias": _TEXTS,
+            "owner": _TEXTS,
             "inputs": column,
             "leave_out": _TEXTS,
-            "predictions": "JSON[]" if self.several else f"{self.prediction}[]",
+            "prediction": "JSON[]" if self.several else f"{self.prediction}[]",
             "probabilities": f"MAP({_TEXT}, {_NUMBER})[]",
-            "warnings": _TEXTS,
-            "milliseconds": _NUMBER,
+            "warnings": f"{_TEXTS}[]",
+            "milliseconds": f"{_NUMBER}[]",
+            "without": _TEXTS,
         }
         listed = ", ".join(f"{name}: '{kind.replace(chr(39), chr(39) * 2)}'" for name, kind in types.items())
         return (
-            "SELECT accepted_at AS time, job_id, unnest(coalesce(numbers, range(count)::INTEGER[])) AS row,"
-            " unnest(ids) AS id, nullif(request_id, job_id) AS request_id, alias, owner,"
-            f" {inputs} AS inputs, leave_out AS left_out, unnest(predictions)::{self.prediction} AS prediction,"
-            " unnest(probabilities) AS probabilities, warnings, milliseconds"
+            "SELECT * EXCLUDE (without) FROM ("
+            f"SELECT {_each('accepted_at')} AS time, {_each('job_id')} AS job_id,"
+            # Without numbers, a record has the rows of one job from 0 on, or the only row of each of several jobs.
+            " unnest(coalesce(number, if(len(job_id) = 1, range(count), list_resize([0], count, 0))))::INTEGER AS row,"
+            f" unnest(id) AS id, {_each('request_id')} AS request_id, {_each('alias')} AS alias,"
+            f" {_each('owner')} AS owner, {inputs} AS inputs, leave_out AS left_out,"
+            f" unnest(prediction)::{self.prediction} AS prediction, unnest(probabilities) AS probabilities,"
+            f" {_each('warnings')} AS warnings, {_each('milliseconds')} AS milliseconds, without"
             f" FROM read_json({file}, format = 'newline_delimited', columns = {{{listed}}},"
-            f" maximum_object_size = {LONGEST_RECORD})"
+            f" maximum_object_size = {LONGEST_RECORD})) WHERE NOT list_contains(without, job_id)"
         )
+
+
+def _each(name: str) -> str:
+    """Return the SQL of a list with a value for each row, or with one for all rows."""
+    return f"unnest(list_resize({name}, count, {name}[1]))"
 
 
 def quoted(name: str) -> str:

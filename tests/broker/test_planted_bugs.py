@@ -122,8 +122,8 @@ CHANGES_NOTHING = {"list_ended", "oldest", "page", "read", "read_log", "recall",
 CHANGES_NOTHING |= {"waiting_pools", "watch"}
 OF_OTHERS = {"audit", "change_keys", "change_webhooks", "count", "count_upload", "note_key_uses", "record"}
 OF_OTHERS |= {"claim_deliveries", "delete_deliveries", "deliveries", "note_delivery", "open_session", "plan_deliveries"}
-OF_OTHERS |= {"announce_model", "report_alive", "report_stuck", "spare"}
-"""They touch no job; test_metrics.py, tests/gateway and tests/events test them."""
+OF_OTHERS |= {"announce_model", "forget_logged", "report_alive", "report_stuck", "spare"}
+"""They touch no job; test_metrics.py, tests/gateway, tests/events and tests/observer test them."""
 EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - CHANGES_NOTHING - OF_TRAINERS - OF_OTHERS
 
 

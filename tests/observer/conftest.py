@@ -13,7 +13,7 @@ from broker.sides.gateway.job_client import Jobs
 from broker.sides.observer import BEGINNING, LogStream
 from contract.model.repository import RepositoryWithRemoved
 from contract.work.observation import Observation, ObservationAction
-from contract.work.prediction_log import LoggedRequest
+from contract.work.prediction_log import logged_request
 from observer.log.deletion import Deletions
 from observer.log.intake import Intake
 from observer.log.reading import read_page
@@ -49,7 +49,7 @@ def make_intake(redis: Redis, store: LogStore, models: Path) -> Intake:
 
 def predict(jobs: Jobs, scorer: Scorer, job_id: str, rows: Any = ((1.0, 2.0),), **changes: Any) -> None:
     """Have a job scored that is logged; `logged` are further members of what the gateway adds."""
-    logged = LoggedRequest(**{"accepted_at": NOON, "alias": "current", **changes.pop("logged", {})})
+    logged = logged_request(**{"accepted_at": NOON, "alias": "current", **changes.pop("logged", {})})
     jobs.submit([job(job_id, rows=rows, logged=logged, **changes)])
     assert scorer.step()
 

@@ -31,6 +31,7 @@ OF_EVENTS = {"claim_deliveries", "note_delivery", "plan_deliveries"}
 OF_FILES = {"report_task", "take_task"}
 OF_SEVERAL_MACHINES = {"release"}
 OF_SLEEPING_POOLS = {"waiting_pools"}
+OF_OBSERVERS = {"forget_logged"}
 """Scripts that neither gateway nor workers send for predictions with today's environment on one machine."""
 
 NAMES = sorted(
@@ -40,6 +41,7 @@ NAMES = sorted(
     - OF_CALLERS
     - OF_HUNG_PROCESSES
     - OF_SLEEPING_POOLS
+    - OF_OBSERVERS
     - OF_EVENTS
     - OF_FILES
     - OF_SEVERAL_MACHINES

@@ -280,5 +280,5 @@ def _data(job: PredictionJob) -> bytes:
     if job.method != PREDICT.name:
         payload["method"] = job.method
     if job.logged is not None:
-        payload["log"] = job.logged.to_json()
+        payload["log"] = job.logged
     return job_data(PREDICTION.function, payload)

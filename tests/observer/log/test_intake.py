@@ -15,7 +15,8 @@ from redis.exceptions import ConnectionError as RedisAway
 from broker.metrics.reading import MetricsReader
 from broker.metrics.table import LOG_ROWS
 from broker.sides.gateway.job_client import Jobs
-from broker.sides.observer import BEGINNING, LOG
+from broker.sides.observer import BEGINNING
+from broker.state.prediction_log import LOG, LOG_BYTES
 from contract.model.signature import Field, Kind
 from contract.row import ColumnarRows
 from observer.log.intake import Intake
@@ -155,7 +156,7 @@ def test_a_record_that_cannot_be_read_takes_no_other_with_it(
 
 def test_a_full_stream_drops_rows_and_counts_them(jobs: Jobs, scorer: Scorer, redis: Redis, intake: Intake) -> None:
     predict(jobs, scorer, "a")
-    redis.set("mg:log:bytes", 64 * 2**20)
+    redis.set(LOG_BYTES, 64 * 2**20)
     predict(jobs, scorer, "b", [[1.0, 2.0]] * 3)
     assert redis.xlen(LOG) == 1
     assert counted(redis) == {"dropped": 3}
@@ -165,7 +166,7 @@ def test_a_full_stream_drops_rows_and_counts_them(jobs: Jobs, scorer: Scorer, re
     assert counted(redis) == {"dropped": 3, "kept": 2}
 
 
-@pytest.mark.parametrize("key", [LOG, "mg:log:bytes"])
+@pytest.mark.parametrize("key", [LOG, LOG_BYTES])
 def test_a_stream_that_a_worker_has_replaced_fails_no_job(jobs: Jobs, scorer: Scorer, redis: Redis, key: str) -> None:
     redis.hset(key, "a", "b")
     predict(jobs, scorer, "a")

@@ -1,0 +1,6 @@
+"""The keys of the prediction log, whose records wait in Redis for the observer."""
+
+from __future__ import annotations
+
+LOG, LOG_BYTES = "mg:log:predictions", "mg:log:bytes"
+"""A stream of records, and their bytes together. FINISH adds to it, FORGET_LOGGED takes from it."""
