@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from contract.model.signature import Kind, OutputKind, RowFormat, Signature
 
-_TEXT, _NUMBER, _TEXTS = "VARCHAR", "DOUBLE", "VARCHAR[]"
+_TEXT, _NUMBER, _TEXTS, _JSON = "VARCHAR", "DOUBLE", "VARCHAR[]", "JSON"
 _KINDS = {
     Kind.NUMBER: _NUMBER,
     Kind.INTEGER: "BIGINT",
@@ -26,24 +26,20 @@ LONGEST_RECORD = 2**27
 @dataclass(frozen=True)
 class LogColumns:
     """The columns of one version whose types follow from its signature: of each input, by its name in the log, and of
-    the prediction. Without `inputs` a row is a record of any names, as JSON."""
+    the prediction. Without `inputs` a row is a record of any names."""
 
     inputs: Sequence[tuple[str, str]] | None
     prediction: str
-    several: bool
 
     @classmethod
     def of(cls, signature: Signature) -> LogColumns:
-        return cls(
-            None if signature.format is RowFormat.RECORDS else list(_named_types(signature)),
-            _type_of_prediction(signature),
-            several=len(signature.outputs) > 1,
-        )
+        inputs = None if signature.format is RowFormat.RECORDS else list(_named_types(signature))
+        return cls(inputs, _type_of_prediction(signature))
 
     def select(self, file: str) -> str:
         """Return the SQL of the rows in a file of records, a line each. `file`: its path as a literal."""
         if self.inputs is None:
-            inputs, column = "unnest(inputs)::VARCHAR", "JSON[]"
+            inputs, column = "unnest(inputs)", f"{_JSON}[]"
         else:
             packed = (f"{quoted(name)} := unnest(inputs.{quoted(str(at))})" for at, (name, _) in enumerate(self.inputs))
             inputs = f"struct_pack({', '.join(packed)})"
@@ -59,7 +55,7 @@ class LogColumns:
             "owner": _TEXTS,
             "inputs": column,
             "leave_out": _TEXTS,
-            "prediction": "JSON[]" if self.several else f"{self.prediction}[]",
+            "prediction": f"{self.prediction}[]",
             "probabilities": f"MAP({_TEXT}, {_NUMBER})[]",
             "warnings": f"{_TEXTS}[]",
             "milliseconds": f"{_NUMBER}[]",
@@ -73,7 +69,7 @@ class LogColumns:
             " unnest(coalesce(number, if(len(job_id) = 1, range(count), list_resize([0], count, 0))))::INTEGER AS row,"
             f" unnest(id) AS id, {_each('request_id')} AS request_id, {_each('alias')} AS alias,"
             f" {_each('owner')} AS owner, {inputs} AS inputs, leave_out AS left_out,"
-            f" unnest(prediction)::{self.prediction} AS prediction, unnest(probabilities) AS probabilities,"
+            f" unnest(prediction) AS prediction, unnest(probabilities) AS probabilities,"
             f" {_each('warnings')} AS warnings, {_each('milliseconds')} AS milliseconds, without"
             f" FROM read_json({file}, format = 'newline_delimited', columns = {{{listed}}},"
             f" maximum_object_size = {LONGEST_RECORD})) WHERE NOT list_contains(without, job_id)"
@@ -109,9 +105,10 @@ def _named_types(signature: Signature) -> Iterator[tuple[str, str]]:
 
 
 def _type_of_prediction(signature: Signature) -> str:
+    """Return the type of what `predict` answers; JSON for several outputs, and for labels of several types."""
     if len(signature.outputs) != 1:
-        return _TEXT
+        return _JSON
     if signature.output.kind is OutputKind.NUMBER:
         return _NUMBER
     types = set(map(type, signature.output.shown_labels))
-    return _LABELS[types.pop()] if len(types) == 1 else _TEXT
+    return _LABELS[types.pop()] if len(types) == 1 else _JSON

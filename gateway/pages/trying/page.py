@@ -72,6 +72,7 @@ class TryPages:
             if not try_form.is_form_of(model):
                 return self._page(model, Attempt(try_form.kept_values(model), is_remade=True))
             attempt = Attempt(try_form.sent_values(model))
+            noted(model, _reference(name, request.form.get("version", "")))
             try:
                 job = self._predict(model, try_form.row_of(model, attempt.values))
                 attempt.answer = answer_to_row(job)
@@ -83,6 +84,7 @@ class TryPages:
         def try_file(name: str) -> Response:
             model = self._model(name, request.args.get("version", ""))
             upload = CsvAttempt()
+            noted(model, _reference(name, request.args.get("version", "")))
             try:
                 rows = csv_rows.read(uploaded_csv(upload), self.predictor.max_rows + 1)
                 upload.answer = answer_to_csv(self._predict(model, rows), rows, model)
@@ -94,8 +96,7 @@ class TryPages:
 
     def _model(self, name: str, version: str) -> ModelManifest:
         """Return the version that was asked for, or the current one."""
-        reference = f"{name}@{version}" if version else name
-        return noted(self.predictor.model(reference), reference)
+        return self.predictor.model(_reference(name, version))
 
     def _predict(self, model: ModelManifest, rows: Instances) -> Job:
         options, context = PredictionOptions(wait=WAIT), request_context()
@@ -131,6 +132,10 @@ def _snippets(name: str, model: ModelManifest, values: Mapping[str, str]) -> lis
         return snippets(name, try_form.row_to_copy(model, values), address)
     except (ValueError, RecursionError):  # it is no JSON, too long to repeat, or nested without end
         return snippets(name, dict(model.example) if sees_inputs(caller()) else {}, address)
+
+
+def _reference(name: str, version: str) -> str:
+    return f"{name}@{version}" if version else name
 
 
 def _note(attempt: Attempt, model: ModelManifest, problem: Problem) -> None:

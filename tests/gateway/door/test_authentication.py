@@ -32,6 +32,7 @@ REPRESENTATIVES = {
     Scope.PREDICT: ("POST", PATH, 202),
     Scope.TRAIN: ("DELETE", "/v1/models/sum/schedule", 404),
     Scope.PUBLISH: ("DELETE", "/v1/models/sum/versions/9", 404),
+    Scope.LOG: ("GET", "/v1/models/sum/predictions?limit=0", 400),
     Scope.ADMIN: ("GET", "/v1/keys", 200),
 }
 """A request for each level, and its status once it has passed the door."""

@@ -76,6 +76,12 @@ ACTIONS: Mapping[str, Sequence[Ask]] = {
         ("DELETE", "/v1/models/sum?confirm=sum", {}),
     ],
     "upload models, edit signatures": [("POST", "/v1/models/sum/versions", EDIT)],
+    "say what the prediction log keeps": [("PUT", "/v1/models/sum/logging", {"json": {"share": 0.1}})],
+    "read the prediction log, and delete from it": [
+        # Refused by the route, which would ask an observer.
+        ("GET", "/v1/models/sum/predictions?limit=0", {}),
+        ("DELETE", "/v1/models/sum/predictions", {}),
+    ],
     "set, list and delete webhooks": [
         ("PUT", "/v1/webhooks/ops", {"json": {"url": "https://example.org/", "events": ["model.promoted"]}}),
         ("GET", "/v1/webhooks", {}),

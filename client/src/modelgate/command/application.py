@@ -19,6 +19,7 @@ from modelgate.command import (
     jobs,
     keys,
     models,
+    prediction_log,
     predictions,
     profile,
     publishing,
@@ -56,11 +57,13 @@ _MODELS = (
     *(trainings.train, models.report),
 )
 _JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
+_LOG = (prediction_log.logging, prediction_log.predictions, prediction_log.replay, prediction_log.forget)
 _ACCESS = "Keys and access"
 for panel, functions in {
     "Server": _SERVER,
     "Models": _MODELS,
     "Jobs": _JOBS,
+    "Prediction log": _LOG,
     _ACCESS: (audit.audit, doctor.doctor),
 }.items():
     for function in functions:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.session import Session
 from modelgate.command.terminal import moment, table
+from modelgate.command.times import point
 from modelgate.command.verbs import option
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 
 
 def audit(
@@ -22,8 +17,8 @@ def audit(
     action: Annotated[str | None, option("Only this action, such as train or move_alias.")] = None,
     model: Annotated[str | None, option("Only entries about this model.", metavar="NAME")] = None,
     outcome: Annotated[str | None, option("Only this outcome: done, refused or failed.")] = None,
-    since: Annotated[str | None, option("Only later ones: 2h, 7d, or a time.", metavar="TIME")] = None,
-    until: Annotated[str | None, option("Only earlier ones: 2h, 7d, or a time.", metavar="TIME")] = None,
+    since: Annotated[str | None, option("Only later ones: 2h, 7d, tuesday, or a time.", metavar="TIME")] = None,
+    until: Annotated[str | None, option("Only earlier ones: 2h, 7d, tuesday, or a time.", metavar="TIME")] = None,
     limit: Annotated[int, option("How many entries at most.", "--limit", "-n", min=1)] = 50,
 ) -> None:
     """Show who did what, newest first. Needs a key with the scope admin."""
@@ -33,24 +28,6 @@ def audit(
     session.show(
         entries, lambda: [table(heads, map(_row, entries), ("COUNT",))] if entries else ["There are no such entries."]
     )
-
-
-def point(option: str, text: str | None) -> str | None:
-    """Return a point in time in RFC 3339: `2h` is two hours ago."""
-    if text is None:
-        return None
-    if ago := _AGO.fullmatch(text):
-        return _rfc3339(datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{option} {text!r} is not a time; write it as 2h, 7d or 2026-01-02T03:04:05Z"
-        raise Failed(message, ExitCode.USAGE) from None
-    return _rfc3339(time if time.tzinfo else time.astimezone())
-
-
-def _rfc3339(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:
