@@ -12,7 +12,7 @@ if call('EXISTS', 'mg:lease:' .. inc) == 0 then return redis.error_reply('FENCED
 
 local function answer(id)
   local f = fields_of(id, 'data', 'deaths', 'log_start', 'signature', 'request')
-  local log_bytes = (whole(f[3]) or 0) + call('STRLEN', 'mg:log:' .. id)
+  local log_bytes = kind_of(q).logged and (whole(f[3]) or 0) + call('STRLEN', 'mg:log:' .. id) or 0
   return { id, f[1] or '', whole(f[2]) or 0, log_bytes, f[4] or '', f[5] or '' }
 end
 

@@ -1,7 +1,7 @@
 -- FINISH: jobs end with their outcomes. Only the owner of a started job can finish it, and only once.
 --
 -- Reads the members. Writes mg:held:<inc>, rq:wip:<q>, rq:job:<id>, the indexes, rq:worker:<inc>, the counters; publishes
--- to the reply channels of the jobs. Writes mg:log:predictions and mg:log:bytes.
+-- to the reply channels of the jobs. Writes mg:logged and mg:logged:bytes.
 -- ARGV: the key of the members (mg:incs or mg:trainers), inc, the number of jobs; then for each job: id, '1' (succeeded)
 --   or '2' (failed), the output or failure as JSON; then, if the prediction log gets any of them: their version, such as
 --   'loan@3', and records, each with its number of rows before it.
@@ -14,7 +14,7 @@ if call('SISMEMBER', ARGV[1], inc) == 0 then return redis.error_reply('FENCED ' 
 
 -- Bytes of records that may wait for the observer: about a quarter of a million rows of ten inputs.
 local MOST_WAITING = 64 * 1024 * 1024
-local LOG, BYTES = 'mg:log:predictions', 'mg:log:bytes'
+local LOG, BYTES = 'mg:logged', 'mg:logged:bytes'
 
 -- Gives the prediction log the records, all in one entry, with the ids of the jobs that this call has not ended. A full
 -- log, or a worker that has replaced it, must not fail the script.

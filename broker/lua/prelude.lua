@@ -44,6 +44,9 @@
 --   mg-events:alive  ZSET process that sends webhooks -> ms of its last report
 --   mg-events:models  HASH model -> its versions, as last reported; '' -> '1' once all were read
 --   mg:log:<id>  STRING, the end of the log               mg:loaded:<worker>:failures  STRING, JSON
+--   mg:logged  STREAM of records for the prediction log: version, records    mg:logged:bytes  INT, of these records
+--   mg:logged:position  STRING, the last entry that the observer has kept
+--   mg:observers  SET of inc          mg:deadlines:observer  ZSET id -> ms, of the questions to observers
 local call, floor = redis.call, math.floor
 
 -- A full Redis refuses a script whose first write may need memory, and allows all later writes. A script that must run
@@ -164,8 +167,12 @@ local function settle(q, rows, alone)
   local pool = pool_of(q)
   local all, bell = 'mg:ready' .. pool, 'mg:bell' .. pool
   if call('EXISTS', 'rq:queue:' .. q) == 0 then
+    if not kind.batched then
+      call('DEL', 'mg:bell:' .. base)
+      return false
+    end
     call('HDEL', 'mg:rows', q)
-    local shared = kind.batched and not alone and (q ~= base or call('EXISTS', 'mg:owners:' .. base) == 1)
+    local shared = not alone and (q ~= base or call('EXISTS', 'mg:owners:' .. base) == 1)
     if shared and share(base, q, false) then return true end
     call('ZREM', all, base)
     call('DEL', 'mg:bell:' .. base, 'mg:served:' .. base)

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-LOG, LOG_BYTES = "mg:log:predictions", "mg:log:bytes"
+LOG, LOG_BYTES = "mg:logged", "mg:logged:bytes"
 """A stream of records, and their bytes together. FINISH adds to it, FORGET_LOGGED takes from it."""

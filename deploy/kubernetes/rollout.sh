@@ -10,7 +10,7 @@ name=app.kubernetes.io/name
 namespace=$(sed -n 's/^  namespace: //p' "$all" | head -n 1)
 kubectl apply --filename "$all" --selector "!$name" # what starts no pod: settings, claims, policies
 workers=$(sed -n "s|^    $name: \(worker.*\)|\1|p" "$all" | sort -u) # those of rare models and of environments, too
-for service in redis $workers gateway trainer events; do
+for service in redis observer $workers gateway trainer events; do
   grep -q "^    $name: $service\$" "$all" || continue
   applied=$(kubectl apply --filename "$all" --selector "$name=$service" --output name)
   for workload in $(echo "$applied" | grep -E '^(deployment|statefulset)'); do

@@ -5,7 +5,7 @@
 set -eu
 umask 077
 folder=$1
-users="gateway worker trainer events mirror"
+users="gateway worker trainer observer events mirror"
 mkdir -p "$folder"
 sh "$(dirname "$0")/../../broker/acl/users" "$folder/redis" >"$folder/users.acl"
 [ -s "$folder/admin" ] || openssl rand -hex 32 >"$folder/admin"

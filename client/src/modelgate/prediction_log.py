@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from modelgate.connection import Connection
 from modelgate.errors import NotFound
 from modelgate.rows import pandas
-
-if TYPE_CHECKING:
-    from modelgate.connection import Connection
-    from modelgate.models import Model
 
 _PAGE = 1_000
 
 
+class LoggedModel(Protocol):
+    """A model whose requests may be logged."""
+
+    _connection: Connection
+
+    @property
+    def name(self) -> str:
+        """The model's name, without a version or an alias."""
+
+
 def predictions(
-    self: Model,
+    self: LoggedModel,
     id: object = None,  # noqa: A002
     *,
     job: str | None = None,
@@ -49,7 +56,7 @@ def predictions(
     return frame
 
 
-def log(self: Model, share: float, *, leave_out: Sequence[str] = (), keep_days: int = 90) -> dict[str, Any]:
+def log(self: LoggedModel, share: float, *, leave_out: Sequence[str] = (), keep_days: int = 90) -> dict[str, Any]:
     """Have the prediction log keep a share of the requests to the model, from 0 (none) to 1 (all), without the inputs
     `leave_out`, for `keep_days`. Return what it keeps. Raises `Invalid` for an input that no version has."""
     body = {"share": share, "leave_out": list(leave_out), "keep_days": keep_days}
@@ -57,7 +64,7 @@ def log(self: Model, share: float, *, leave_out: Sequence[str] = (), keep_days: 
     return kept
 
 
-def forget(self: Model, id: object) -> int:  # noqa: A002
+def forget(self: LoggedModel, id: object) -> int:  # noqa: A002
     """Delete what the prediction log has under this id of yours, and return how many rows that were. What still comes
     of requests that were accepted before is not kept."""
     path = f"/v1/models/{self.name}/predictions"

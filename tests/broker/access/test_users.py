@@ -22,15 +22,27 @@ from broker.link.connection import connect
 from broker.link.outbox import Outbox
 from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
-from broker.metrics.table import METRICS, PREFIX, QUEUE_JOBS, WEBHOOK_TRIES, WEBHOOKS, CountedBy, Type
+from broker.metrics.table import (
+    LOG_ROWS,
+    LOG_WAITING,
+    METRICS,
+    PREFIX,
+    QUEUE_JOBS,
+    WEBHOOK_TRIES,
+    WEBHOOKS,
+    CountedBy,
+    Type,
+)
 from broker.metrics.traffic import Period, TrafficReader, TrafficRecorder
-from broker.records.job_kinds import PREDICTION, REPOSITORY_COMMAND, TRAINING, JobKind
-from broker.records.lease_groups import TRAINERS
+from broker.records.job_kinds import OBSERVATION, PREDICTION, REPOSITORY_COMMAND, TRAINING, JobKind
+from broker.records.lease_groups import OBSERVERS, TRAINERS
 from broker.sides.file_tasks import FileTasks
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.gateway.job_client import Jobs, Limit
 from broker.sides.gateway.listing import JobFilter
 from broker.sides.gateway.trainer_client import TrainerClient
+from broker.sides.gateway.waited_jobs import WaitedJobs
+from broker.sides.observer import BEGINNING, Fate, LogStream
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
@@ -45,6 +57,7 @@ from broker.state.load_status import (
 )
 from broker.state.mirrors import MirrorLink, MirrorReport, announce, wait_for_mirrors
 from broker.state.pools import PoolWork
+from broker.state.prediction_log import LOG
 from broker.state.schedules import Schedules
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
@@ -54,6 +67,7 @@ from contract.rows.file_formats import FileFormat
 from contract.settings import Settings
 from contract.work.api_keys import Key, Limits, Scope
 from contract.work.jobs import FileRequest, Status, reply_channel
+from contract.work.prediction_log import LogRecord
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from contract.work.webhooks import AllowedTargets, Subscription
 from events import sender
@@ -64,7 +78,7 @@ from tests.broker.samples import job, key, outcome, read
 from tests.stacks.receiver import receiver
 from tests.support import DEADLINE, PROJECT, SIGNER, numbers, until, write_version
 
-SERVICES = ("gateway", "worker", "trainer", "events", "mirror")
+SERVICES = ("gateway", "worker", "trainer", "observer", "events", "mirror")
 REQUEST = TrainingRequest("sum", "sum")
 
 
@@ -531,3 +545,49 @@ def test_a_mirror_hears_what_changes_and_reports_and_does_nothing_else(server: P
         with pytest.raises(NoPermissionError):
             forbidden()
     link.withdraw("north")
+
+
+def test_a_logged_prediction_passes_worker_and_observer_and_the_worker_cannot_read_it(users: dict[str, Redis]) -> None:
+    jobs, scorer = gateway_of(users), ScorerQueue(users["worker"], "w-0-x")
+    Leases(users["worker"]).register("w-0-x")
+    jobs.submit([job("a"), job("b")])
+    assert scorer.take(BatchLimits())
+    assert jobs.cancel("b")
+    record = LogRecord(2, b'{"job_id":["a","b"]}')
+    scorer.finish({"a": outcome(3.0), "b": outcome(3.0)}, "sum@1", [record])
+    stream = LogStream(users["observer"])
+    (entry,) = stream.read(BEGINNING, 10)
+    assert (entry.version, entry.records) == ("sum@1", [b'{"job_id":["a","b"],"without":["b"]}'])
+    stream.forget(entry.position, entry.size, {("sum", Fate.KEPT): 1})
+    assert stream.read(BEGINNING, 10) == []
+    snapshot = MetricsReader(users["gateway"]).read(["sum"])
+    assert snapshot.values[LOG_ROWS] == {("sum", "kept"): 1} and snapshot.values[LOG_WAITING][()] == 0
+
+
+@pytest.mark.parametrize("command", [("XREAD", "STREAMS", LOG, "0"), ("XRANGE", LOG, "-", "+"), ("XLEN", LOG)])
+def test_a_worker_reads_nothing_of_the_prediction_log(server: Protected, command: tuple[str, ...]) -> None:
+    with pytest.raises(NoPermissionError):
+        server.connect("worker").execute_command(*command)
+
+
+@pytest.mark.parametrize("end", ["finish", "give back"])
+def test_a_question_passes_gateway_and_observer(users: dict[str, Redis], end: str) -> None:
+    waited = WaitedJobs(users["gateway"], SIGNER, OBSERVATION, ttl=60, keyed_ttl=60)
+    leases = Leases(users["observer"], group=OBSERVERS)
+    leases.register("o-observing-x", queues=[OBSERVATION.queue])
+    queue = SingleJobs(users["observer"], "o-observing-x", OBSERVATION, SIGNER)
+    with ThreadPoolExecutor(1) as asking:
+        answer = asking.submit(waited.run, {"action": "read_predictions"}, "read", 60)
+        until(lambda: users["gateway"].llen("rq:queue:observing"), "the question waits")
+        queue.wait_for_work(0.1)
+        owned = queue.begin([])
+        assert owned and owned.payload == {"action": "read_predictions"}
+        keep(leases, "o-observing-x")
+        leases.expire()
+        leases.reconcile_in_parts()
+        if end == "give back":
+            leases.give_back("o-observing-x")
+            leases.register("o-observing-x", queues=[OBSERVATION.queue])
+            assert queue.begin([])
+        queue.finish(owned.id, {"items": []})
+        assert answer.result(DEADLINE) == {"items": []}

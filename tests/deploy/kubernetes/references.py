@@ -92,8 +92,8 @@ def _variables(cluster: Cluster, container: Container) -> Iterator[str]:
         Settings.from_environ({name: value for name, value in variables.items() if name not in files})
     except SettingsError as error:
         yield f"{container.name}: {error}"
-    if container.spec["name"] == "events":
-        files.pop("STORE_OPTIONS_FILE", None)  # it has a mirror, and reads no files of users
+    if container.spec["name"] in ("events", "observer"):
+        files.pop("STORE_OPTIONS_FILE", None)  # they have a mirror, and read no files of users
     for name, path in files.items():
         if path not in _files(cluster, container, path):
             yield f"{container.name}: {name} names {path}, which no secret mounts"

@@ -55,8 +55,26 @@ def rolled_out(folder: Path, overlay: str, stuck: str = "") -> tuple[int, list[s
 @pytest.mark.parametrize(
     ("overlay", "order"),
     [
-        ("small", ["statefulset/redis", "deployment/worker", "deployment/gateway", "deployment/trainer"]),
-        ("autoscaled", ["deployment/worker", "deployment/worker-rare", "deployment/gateway", "deployment/trainer"]),
+        (
+            "small",
+            [
+                "statefulset/redis",
+                "deployment/observer",
+                "deployment/worker",
+                "deployment/gateway",
+                "deployment/trainer",
+            ],
+        ),
+        (
+            "autoscaled",
+            [
+                "deployment/observer",
+                "deployment/worker",
+                "deployment/worker-rare",
+                "deployment/gateway",
+                "deployment/trainer",
+            ],
+        ),
     ],
 )
 def test_services_are_replaced_in_their_order(tmp_path: Path, overlay: str, order: list[str]) -> None:

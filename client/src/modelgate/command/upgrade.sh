@@ -34,7 +34,7 @@ up() {
   }
 }
 workers=$(echo "$all" | grep '^worker' | sort) # those of environments, too
-for service in redis redis-2 redis-3 sentinel-1 sentinel-2 sentinel-3 mirror $workers gateway gateway-2 trainer events haproxy; do
+for service in redis redis-2 redis-3 sentinel-1 sentinel-2 sentinel-3 mirror observer $workers gateway gateway-2 trainer events haproxy; do
   echo "$all" | grep -qx "$service" || continue
   count=$(docker compose ps --quiet "$service" | wc -l)
   [ "$count" -gt 0 ] || { say "$service does not run and is left out"; continue; }
