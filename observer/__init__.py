@@ -1,0 +1,1 @@
+"""Compares predictions with what came true: keeps both, and shows how good each version is now."""
