@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import stats as scipy_stats
 
 from contract.model.manifest import DataProfile
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
@@ -18,6 +18,9 @@ from observer.drift.bins import ColumnBins, NumberBins
 from trainer.tables.row_profile import column_profile
 
 Floats = NDArray[np.float64]
+
+stats: Any = scipy_stats
+"""Its distributions are made at run time: type checkers find none of them."""
 
 
 class Simulated(Protocol):
@@ -50,7 +53,8 @@ class SimulatedNumbers:
         edges = (np.array(bins.edges) - self.shift) / self.factor
         up_to = self.distribution.cdf(edges)
         below = up_to - self.distribution.pmf(edges) if hasattr(self.distribution.dist, "pmf") else up_to
-        shares = np.diff([0.0, *below[:-1], up_to[-1], 1.0])
+        # Rounding can make shares a little less than 0, or more than 1.
+        shares: Floats = np.clip(np.diff([0.0, *below[:-1], up_to[-1], 1.0]), 0.0, 1.0)
         return np.append(shares * (1 - self.nulls), self.nulls)
 
     def moved(self, deviations: float) -> SimulatedNumbers:
@@ -81,9 +85,8 @@ class SimulatedWords:
             raise TypeError("words have bins of words")
         total = sum(self.weights.values())
         kept = [self.weights.get(str(value), 0.0) / total for value in bins.values]
-        return (
-            np.array([*kept, max(0.0, 1 - sum(kept)), 0.0]) * (1 - self.nulls) + np.eye(len(kept) + 2)[-1] * self.nulls
-        )
+        shares: Floats = np.array([*kept, max(0.0, 1 - sum(kept))]) * (1 - self.nulls)
+        return np.append(shares, self.nulls)
 
     def without(self, word: str) -> SimulatedWords:
         return replace(self, weights={key: weight for key, weight in self.weights.items() if key != word})
