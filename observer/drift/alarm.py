@@ -15,7 +15,7 @@ from contract.model.signature import Kind, OutputKind, Signature
 from observer.drift.bins import ColumnBins, Counts, NumberBins, Numbers, column_bins
 from observer.drift.evidence import ColumnEvidence, log_start_weights
 from observer.drift.screening import Screening
-from observer.drift.sizes import NumberSummary, Sizes, sizes, summary
+from observer.drift.sizes import Quartiles, Sizes, quartiles, sizes
 from observer.drift.starts import Processes, Start
 
 LEVEL = 0.01
@@ -56,7 +56,7 @@ class Alarm:
     `since` is the most likely beginning of the change, and `raised` the block whose rows made it sure. `p_value` holds
     at whatever time one looks, and for all columns of the model version together. `training` and `stream` are the
     shares of the bins with these `labels`; `stream`, `sizes` and `after` are those of the `rows` since the change.
-    `before` and `after` are None for words.
+    `before` and `after` are quartiles of numbers, None where there are none.
     """
 
     column: str
@@ -69,8 +69,8 @@ class Alarm:
     labels: tuple[str, ...]
     training: tuple[float, ...]
     stream: tuple[float, ...]
-    before: NumberSummary | None
-    after: NumberSummary | None
+    before: Quartiles | None
+    after: Quartiles | None
 
 
 class DriftEvents(NamedTuple):
@@ -204,8 +204,8 @@ class DriftMonitor:
             watched.bins.labels,
             tuple((training / max(1, training.sum())).tolist()),
             tuple((stream / stream.sum()).tolist()),
-            summary(numbers, training) if numbers else None,
-            summary(numbers, stream) if numbers else None,
+            quartiles(numbers, training) if numbers else None,
+            quartiles(numbers, stream) if numbers else None,
         )
 
     def _slice(self, column: int) -> slice:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -33,12 +32,10 @@ class Sizes(NamedTuple):
         return any(sizes[name] >= part * least for name, least in MINIMA.items())
 
 
-@dataclass(frozen=True)
-class NumberSummary:
-    """Mean and median of the numbers in a column, as far as bins tell: both are NaN without numbers."""
-
-    mean: float
+class Quartiles(NamedTuple):
+    lower: float
     median: float
+    upper: float
 
 
 def sizes(bins: ColumnBins, stream: Counts) -> Sizes:
@@ -60,19 +57,16 @@ def psi(training: Counts, stream: Counts) -> float:
     return float(((after - before) * np.log(after / before)).sum())
 
 
-def summary(bins: NumberBins, counts: Counts) -> NumberSummary:
-    """Return mean and median of these counts. Values lie evenly in a bin; those beyond the edges are at the edge."""
+def quartiles(bins: NumberBins, counts: Counts) -> Quartiles | None:
+    """Return the quartiles of the numbers in these counts, or None without numbers.
+
+    Values lie evenly in a bin; those beyond the edges are at the edge. There is no mean: in the outer bins, which reach
+    to the extremes, the values do not lie evenly, and a mean would be far off.
+    """
     if not bins.edges or not counts[:-1].any():
-        return NumberSummary(float("nan"), float("nan"))
+        return None
     edges, below = _cumulative(bins, counts)
-    inside = np.diff(below)
-    mean = edges[0] * below[0] + edges[-1] * (1 - below[-1]) + (inside * (edges[1:] + edges[:-1]) / 2).sum()
-    # np.interp takes the last of equal shares of rows, and the median of bins without rows is at their lower edge.
-    at = int(np.searchsorted(below, 0.5))
-    if at in (0, len(edges)):
-        return NumberSummary(float(mean), float(edges[0] if at == 0 else edges[-1]))
-    part = (0.5 - below[at - 1]) / inside[at - 1]
-    return NumberSummary(float(mean), float(edges[at - 1] + part * (edges[at] - edges[at - 1])))
+    return Quartiles(*np.interp([0.25, 0.5, 0.75], below, edges).tolist())
 
 
 def _wasserstein(bins: NumberBins, stream: Counts) -> float | None:
@@ -80,8 +74,8 @@ def _wasserstein(bins: NumberBins, stream: Counts) -> float | None:
 
     F and G are the distribution functions of the numbers, exact at the edges and straight between them; rows beyond the
     edges count as at the edge, so the distance is a lower bound where a unit has changed. The standard deviation is
-    that of the same straight F: a long tail then stretches both. It is 0 if all training numbers are equal, and the
-    distance is then None as well.
+    that of the same straight F, which is too large as the outer bins reach to the extremes (1.3 for a standard normal
+    sample of 5,000): the distance stretches with it. If all training numbers are equal, it is 0, and the distance None.
     """
     training = np.array(bins.training, np.int64)
     if not bins.edges or not training[:-1].any() or not stream[:-1].any():
