@@ -21,8 +21,9 @@ from observer.drift.starts import Processes, Start
 LEVEL = 0.01
 """The chance that an unchanged stream ever causes an alarm, for all columns of a model version together."""
 
-RECOVERY_ROWS = 500
-"""Rows that must look like training before an alarm ends. Their PSI over 13 bins is 0.02 by chance."""
+RECOVERY_ROWS = 50
+"""Rows for each bin of a column that must look like training before an alarm ends: 650 for most numbers. By chance, the
+PSI of so many rows varies by 0.01."""
 
 RECOVERY_PART = 0.5
 """The part of the minima below which all sizes must be before an alarm ends; between it and 1, an alarm stays."""
@@ -171,16 +172,17 @@ class DriftMonitor:
     def _end_alarms(self, since: Counts) -> list[Alarm]:
         """End the alarms of columns of which enough rows after the alarm look like training again."""
         recovered = []
-        starts = self.processes.starts
-        enough = [index for index, start in enumerate(starts) if self.processes.rows - start.row >= RECOVERY_ROWS]
+        ages = self.processes.rows - np.array([start.row for start in self.processes.starts])
         for column, alarm in sorted(self.open_alarms.items()):
-            if not enough or starts[enough[-1]].block <= alarm.raised.block:
+            bins = self.columns[column].bins
+            # The youngest process with enough rows. Ages fall from the oldest process to the youngest.
+            index = int(np.count_nonzero(ages >= RECOVERY_ROWS * len(bins.training))) - 1
+            if index < 0 or self.processes.starts[index].block <= alarm.raised.block:
                 continue
-            recent = since[enough[-1], self._slice(column)]
-            if not sizes(self.columns[column].bins, recent).reach(RECOVERY_PART):
+            if not sizes(bins, since[index, self._slice(column)]).reach(RECOVERY_PART):
                 recovered.append(self._alarm(column, since))
                 del self.open_alarms[column]
-                self.ignored_before[column] = starts[enough[-1]].block
+                self.ignored_before[column] = self.processes.starts[index].block
         return recovered
 
     def _alarm(self, column: int, since: Counts) -> Alarm:

@@ -12,7 +12,7 @@ from scipy.stats import binom
 from contract.model.signature import Kind
 from observer.drift.bins import Counts, column_bins
 from observer.drift.evidence import (
-    STARTS_PER_OCTAVE,
+    DENSE_AGE,
     ColumnEvidence,
     log_evidence,
     log_start_weights,
@@ -73,9 +73,11 @@ def test_starts_are_dropped_by_their_age_alone_and_stay_few() -> None:
             numbers = np.arange(block + 1)
             assert alive.tolist() == numbers[surviving(numbers, block)].tolist()
     assert alive[0] == 0 and alive[-8:].tolist() == list(range(4_992, 5_000))
-    assert len(alive) <= 8 + STARTS_PER_OCTAVE * (np.log2(5_000 / 8) + 1)
-    gaps = np.diff(alive[1:])
-    assert (gaps <= np.maximum(1, (5_000 - alive[1:-1]) / STARTS_PER_OCTAVE)).all()
+    assert len(alive) <= 8 + 4 * np.log2(DENSE_AGE / 8) + np.log2(5_000 / DENSE_AGE) + 2
+    ages = 4_999 - alive
+    share = np.diff(alive) / ages[:-1]
+    assert (share[(ages[:-1] < DENSE_AGE) & (ages[:-1] >= 8)] <= 0.4).all()
+    assert (share[:-1] <= 0.7).all()
 
 
 @pytest.mark.parametrize("rows", [25, 90, 600, 5_000])

@@ -53,7 +53,7 @@ def test_a_state_of_other_bins_is_refused() -> None:
 
 @pytest.mark.parametrize("moved", [False, True])
 def test_the_state_of_a_thousand_columns_is_below_one_megabyte(moved: bool) -> None:
-    """Half of the columns have fifty words, half are numbers; a million rows, like those of training or unlike."""
+    """Half of the columns have fifty words, half are numbers; 100 million rows, like training or unlike."""
     rng = np.random.default_rng(0)
     words = SimulatedWords({f"word {number}": 1 + number / 50 for number in range(50)})
     world: list[Simulated] = [words, SimulatedNumbers(stats.norm())] * 500
@@ -62,7 +62,7 @@ def test_the_state_of_a_thousand_columns_is_below_one_megabyte(moved: bool) -> N
     shares = [column.shares(watched.bins) for column, watched in zip(world, columns, strict=True)]
     if moved:
         shares = [np.roll(share, 1) for share in shares]
-    blocks = np.arange(1_000_000 // BLOCK)
+    blocks = np.arange(100_000_000 // BLOCK)
     alive = blocks[surviving(blocks, len(blocks) - 1)]
     starts = [Start(block, block * BLOCK, AT) for block in alive.tolist()]
     rows = np.diff(np.append(alive, len(blocks))) * BLOCK
