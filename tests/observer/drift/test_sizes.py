@@ -50,6 +50,13 @@ def test_empty_bins_make_no_infinity() -> None:
     assert sizes(WordBins((), (0, 0)), np.array([5, 5])) == (0, 0, 0)
 
 
+def test_the_distance_is_exact_where_the_distribution_functions_cross() -> None:
+    bins = NumberBins((0.0, 1.0, 2.0, 3.0), (0, 10**8, 10**8, 10**8, 0, 0))
+    counts = np.array([0, 15 * 10**7, 0, 15 * 10**7, 0, 0])
+    # F - G is 0, -1/6, 1/6 and 0 at the edges, and the standard deviation of evenly spread numbers is 3 / √12.
+    assert sizes(bins, counts).wasserstein == pytest.approx((1 / 12 + 1 / 12 + 1 / 12) * np.sqrt(12) / 3, rel=1e-4)
+
+
 @pytest.mark.parametrize("rows", [60, 650, 5_000])
 def test_few_rows_without_a_change_have_about_no_size(rows: int) -> None:
     rng = np.random.default_rng(rows)
