@@ -1,8 +1,8 @@
 """Estimates how good a classifier's answers are before the true labels are known.
 
-Confidence-based performance estimation (CBPE; NannyML's documentation, "Estimation of Performance of the Monitored
-Model"): if a model is calibrated, an answer with the probability q is right with the probability q. So the
-probabilities of a window tell its expected metric.
+If a model is calibrated, an answer with the probability q is right with the probability q. So the probabilities of a
+window of rows tell its expected metric: confidence-based performance estimation, CBPE (NannyML; Kivimäki, Białek,
+Nurminen & Kuberski 2024, arXiv:2407.08649, who derive the Poisson-binomial interval of the accuracy).
 
 That holds while only the inputs move and the model is calibrated for the inputs that there are now. It does not hold if
 the answer to the same inputs has changed (concept drift): then the estimate stays as it was, and nothing in it shows
@@ -70,7 +70,9 @@ def estimated_roc_auc(
     `positive` has the probability p of the positive class for each row; rows are ranked by it. The expectation is the
     ratio of the expected pairs in the right order to the expected pairs of a positive and a negative row. Its variance
     is that of the linear part in the labels (delta method): the sum of p (1 - p) d², with d the derivative of the ratio
-    by a row's label. A `calibration_error` shifts the area by at most the sum of |d| times the error, to first order.
+    by a row's label. A `calibration_error` that all rows have shifts the area by at most the sum of |d| times the
+    error, to first order. If it is the mean (ECE) and the error is greatest for the rows that matter most, the interval
+    is too narrow: for an overconfident model it covers less than promised (bench/alarms.py).
     """
     rows = len(positive)
     positives = float(positive.sum())

@@ -38,7 +38,7 @@ def test_the_mean_of_the_evidence_is_at_most_1_for_any_shares_of_two_bins(
     assert (chance * np.exp(log_evidence(of_training, of_stream))).sum() <= 1
 
 
-@pytest.mark.parametrize(("rows", "bins"), [(100, 4), (600, 10), (5_000, 10)])
+@pytest.mark.parametrize(("rows", "bins"), [(40, 2), (100, 4), (600, 10), (5_000, 10)])
 def test_quantiles_of_the_training_rows_as_edges_make_the_evidence_smaller_than_a_martingale(
     rows: int, bins: int
 ) -> None:
@@ -49,9 +49,20 @@ def test_quantiles_of_the_training_rows_as_edges_make_the_evidence_smaller_than_
     for size in (1, 100, 10_000, 1_000_000):
         shares = rng.dirichlet(gaps, size=500)
         stream = rng.multinomial(size, shares)
-        mixture = log_evidence(np.zeros_like(training), stream) + _greatest(stream)
-        dirichlet = (gammaln(gaps + stream) - gammaln(gaps)).sum(-1) + gammaln(gaps.sum()) - gammaln(gaps.sum() + size)
-        assert (log_evidence(training, stream) < mixture - dirichlet).all()
+        all_bins = _log_factor(training, stream, gaps)
+        assert (all_bins < np.log(1 / 20)).all()
+        for lower in range(1, bins + 2):
+            merge = np.eye(2, dtype=np.int64)[(np.arange(bins + 2) < lower).astype(int)]
+            assert (_log_factor(training @ merge, stream @ merge, gaps @ merge) < 0).all()
+
+
+def _log_factor(training: Counts, stream: Counts, gaps: np.ndarray) -> np.ndarray:
+    """Return the logarithm of what the evidence is of m(S) / DM(S)."""
+    mixture = log_evidence(np.zeros_like(training), stream) + _greatest(stream)
+    rows = stream.sum(-1)
+    dirichlet = (gammaln(gaps + stream) - gammaln(gaps)).sum(-1) + gammaln(gaps.sum()) - gammaln(gaps.sum() + rows)
+    factor: np.ndarray = log_evidence(training, stream) - mixture + dirichlet
+    return factor
 
 
 def _greatest(counts: Counts) -> np.ndarray:
