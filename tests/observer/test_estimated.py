@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from bench.estimates import WORLDS, coverage
 from observer.estimated import EstimatedMetric, estimated_accuracy, estimated_roc_auc
@@ -34,6 +35,16 @@ def test_accuracy_is_the_mean_probability_of_the_answers() -> None:
     estimate = estimated_accuracy(np.array([0.9, 0.6, 0.75]))
     assert estimate is not None and estimate.value == pytest.approx(0.75) and estimate.rows == 3
     assert 0 <= estimate.low < 0.75 < estimate.high <= 1
+
+
+@pytest.mark.parametrize("probability", [0.5, 0.9, 0.995])
+def test_the_interval_of_the_accuracy_holds_all_but_the_tails_of_the_exact_distribution(probability: float) -> None:
+    rows = 1_000
+    estimate = estimated_accuracy(np.full(rows, probability))
+    least, greatest = binom.ppf([0.025, 0.975], rows, probability)
+    assert estimate is not None
+    assert least - 1 < estimate.low * rows <= least
+    assert greatest <= estimate.high * rows < greatest + 1
 
 
 def test_a_certain_model_is_expected_to_be_right() -> None:
