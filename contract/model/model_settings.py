@@ -40,7 +40,7 @@ class Logging:
         """Read what `to_json` has written. Anything else keeps nothing."""
         if not isinstance(data, Mapping):
             return cls()
-        share, names, days = data.get("share"), data.get("leave_out", ()), data.get("keep_days", KEEP_DAYS)
+        share, names, days = data.get("share"), data.get("leave_out", []), data.get("keep_days", KEEP_DAYS)
         if isinstance(share, bool) or not isinstance(share, int | float) or type(days) is not int:
             return cls()
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

@@ -101,7 +101,7 @@ def blueprint(log: LogAccess) -> Blueprint:
         if PARQUET in accept:
             return Response(base64.b64decode(page["file"]), headers=_linked(page), content_type=PARQUET)
         if NDJSON in accept:
-            lines = "".join(f"{native.to_json(item)}\n" for item in page["items"])
+            lines = "".join(map(native.to_json, page["items"]))
             return Response(lines, headers=_linked(page), content_type=NDJSON)
         if "text/csv" in accept and csv_rows.is_wanted(accept):
             return Response(_csv(page["items"]), headers=_linked(page), content_type=csv_rows.CONTENT_TYPE)

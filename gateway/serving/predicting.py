@@ -147,7 +147,7 @@ class Predictor:
         if options.method == PREDICT.name:
             logging = self.repository.settings(model.name).logging
             if logging.share and logging.keeps(job.id):
-                job.logged = _logged(job, logging, coerced.refused, context.alias)
+                job.logged = _logged(job, logging, coerced.refused, context.alias, model.signature.id_field)
         with self.listener.expect(job.id, caller.owner, gone) if wait else nullcontext() as waiter:
             try:
                 submission = self.commit.submit(job, size)
@@ -254,9 +254,11 @@ class Predictor:
         return Problem(ProblemCode.REDIS_FULL, detail, retry_after=retry)
 
 
-def _logged(job: PredictionJob, logging: Logging, refused: Sequence[int], alias: str | None) -> LoggedRequest:
+def _logged(
+    job: PredictionJob, logging: Logging, refused: Sequence[int], alias: str | None, id_field: str | None
+) -> LoggedRequest:
     """Return what the prediction log gets of a job. `refused`: the numbers of its rows that are not scored."""
-    numbers, ids = None, job.ids
+    numbers, ids = None, None if id_field in logging.leave_out else job.ids
     if refused:
         gaps = frozenset(refused)
         numbers = [number for number in range(len(job.rows) + len(gaps)) if number not in gaps]

@@ -94,6 +94,7 @@ class LogStore:
         self._complete()
         shutil.rmtree(self.draft, ignore_errors=True)
         self.draft.mkdir()
+        self.root.mkdir(exist_ok=True)
         self._database = self._connect()
 
     def close(self) -> None:

@@ -1,0 +1,269 @@
+"""The prediction log over HTTP, with an observer and a scorer beside the gateway."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+
+from broker.sides.gateway import waited_jobs
+from contract.model.repository import Repository
+from contract.model.signature import Field, Kind
+from contract.settings import Settings
+from contract.work.api_keys import Key, Scope
+from contract.work.training import RepositoryCommand
+from gateway.app import create_app
+from storage.models.repository_writer import RepositoryWriter
+from tests.gateway.callers import ADMIN_KEY, Caller
+from tests.gateway.conftest import settings_in
+from tests.stacks.observer_process import ObserverProcess
+from tests.support import Sum, write_version
+from tests.worker.conftest import MakeScorer, make_scorer
+from trainer.publishing.aliases import change_settings
+
+__all__ = ["make_scorer"]
+
+MODEL = "/v1/models/sum"
+LOG = f"{MODEL}/predictions"
+
+
+@pytest.fixture
+def models(settings: Settings) -> Path:
+    return settings.models_dir
+
+
+@pytest.fixture
+def settings(redis: Redis, redis_url: str, tmp_path: Path) -> Settings:
+    (tmp_path / "models").mkdir()
+    return settings_in(tmp_path, redis_url)
+
+
+def gateway(settings: Settings) -> FlaskClient:
+    """A gateway whose trainer changes settings and does nothing else."""
+
+    def obey(command: RepositoryCommand) -> dict[str, Any]:
+        change_settings(RepositoryWriter(settings.models_dir), command.model, command.edits or {})
+        return {"name": command.model, "aliases": {"current": 1}, "versions": [1], "warnings": []}
+
+    return create_app(settings, obey).test_client()
+
+
+@pytest.fixture
+def client(settings: Settings) -> FlaskClient:
+    return gateway(settings)
+
+
+@pytest.fixture
+def observer(settings: Settings, tmp_path: Path) -> Iterator[ObserverProcess]:
+    process = ObserverProcess(settings.redis_url, settings.models_dir, settings.state_dir, tmp_path / "observer")
+    yield process.start()
+    if not process.ended:
+        process.stop()
+
+
+@pytest.fixture
+def scoring(make_scorer: MakeScorer, redis: Redis) -> Iterator[None]:
+    scorer, stop = make_scorer(), threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            if not scorer.step():
+                stop.wait(0.005)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def predict(client: Any, *rows: dict[str, Any], **headers: str) -> str:
+    answer = client.post(f"{MODEL}/predict", json=list(rows), headers={"Prefer": "wait=30", **headers})
+    assert answer.status_code == 200, answer.text
+    return str(answer.get_json()["id"])
+
+
+def log(client: FlaskClient, **body: Any) -> None:
+    assert client.put(f"{MODEL}/logging", json=body).status_code == 200
+
+
+def test_nothing_is_logged_until_it_is_asked_for(client: FlaskClient, observer: ObserverProcess, scoring: None) -> None:
+    assert client.get(f"{MODEL}/logging").get_json() == {"share": 0.0, "leave_out": [], "keep_days": 90}
+    predict(client, {"a": 1, "b": 2})
+    assert client.get(LOG).get_json() == {"items": [], "next_cursor": None}
+
+
+def test_a_logged_row_is_found_by_id_at_once(client: FlaskClient, observer: ObserverProcess, scoring: None) -> None:
+    log(client, share=1)
+    job = predict(client, {"a": 1, "b": 2, "key": 4711}, {"a": 3, "b": 4, "key": "x"}, **{"X-Request-ID": "r-1"})
+    (row,) = client.get(LOG, query_string={"id": "4711"}).get_json()["items"]
+    assert (row["job"], row["row"], row["inputs"], row["prediction"]) == (job, 0, {"a": 1.0, "b": 2.0}, 3.0)
+    assert (row["model"], row["request_id"]) == ({"name": "sum", "version": 1, "alias": "current"}, "r-1")
+    assert client.get(f"{LOG}?job={job}&row=1").get_json()["items"][0]["id"] == "x"
+    assert client.get(f"{LOG}?job={job}&row=7").get_json()["items"] == []
+
+
+def test_rows_of_a_lenient_request_keep_their_numbers(
+    client: FlaskClient, observer: ObserverProcess, scoring: None
+) -> None:
+    log(client, share=1)
+    rows = [{"a": "?", "b": 1, "key": 0}, {"a": 1, "b": 1, "key": 1}, {"a": None, "b": 1, "key": 2}, {"a": 2, "b": 2}]
+    predict(client, *rows, Prefer="wait=30, handling=lenient")
+    items = client.get(LOG).get_json()["items"]
+    assert sorted((item["row"], item["id"]) for item in items) == [(1, "1"), (3, None)]
+
+
+def test_what_is_left_out_and_a_name_that_no_version_has(
+    client: FlaskClient, observer: ObserverProcess, scoring: None
+) -> None:
+    log(client, share=1, leave_out=["b", "key"], keep_days=3)
+    predict(client, {"a": 1, "b": 2, "key": "Erika"})
+    (row,) = client.get(LOG).get_json()["items"]
+    assert (row["inputs"], row["left_out"], row["id"]) == ({"a": 1.0, "b": None}, ["b", "key"], None)
+    refused = client.put(f"{MODEL}/logging", json={"share": 1, "leave_out": ["kee"]})
+    assert refused.status_code == 422
+    assert refused.get_json()["detail"] == "no version has an input 'kee' (did you mean 'key'?)"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "share"),
+        ({"share": 1.5}, "share"),
+        ({"share": True}, "share"),
+        ({"share": 1, "leave_out": "b"}, "leave_out"),
+        ({"share": 1, "keep_days": 0}, "keep_days"),
+        ({"share": 1, "keepdays": 3}, "keepdays"),
+    ],
+)
+def test_a_body_that_cannot_be_used_names_the_field(client: FlaskClient, body: Any, field: str) -> None:
+    answer = client.put(f"{MODEL}/logging", json=body)
+    assert (answer.status_code, answer.get_json()["errors"][0]["field"]) == (422, field)
+
+
+def test_changing_another_setting_leaves_logging_as_it_was(client: FlaskClient, settings: Settings) -> None:
+    log(client, share=0.5)
+    assert client.put(f"{MODEL}/settings", json={"warn_unusual": False}).status_code == 200
+    shown = client.get(MODEL).get_json()["settings"]
+    assert shown == {"warn_unusual": False, "logging": {"share": 0.5, "leave_out": [], "keep_days": 90}}
+    assert Repository(settings.models_dir).settings("sum").logging.share == 0.5
+
+
+def test_pages_go_on_and_formats_are_the_same_rows(
+    client: FlaskClient, observer: ObserverProcess, scoring: None
+) -> None:
+    log(client, share=1)
+    for number in range(5):
+        predict(client, {"a": number, "b": 0, "key": f"k{number}"})
+    first = client.get(f"{LOG}?limit=2").get_json()
+    second = client.get(f"{LOG}?limit=2&cursor={first['next_cursor']}").get_json()
+    third = client.get(f"{LOG}?limit=2&cursor={second['next_cursor']}").get_json()
+    ids = [item["id"] for page in (first, second, third) for item in page["items"]]
+    assert (ids, third["next_cursor"]) == (["k4", "k3", "k2", "k1", "k0"], None)
+    lines = client.get(f"{LOG}?limit=2", headers={"Accept": "application/x-ndjson"})
+    assert [json.loads(line) for line in lines.text.splitlines()] == first["items"]
+    assert lines.headers["Link"] == f'<?limit=2&cursor={first["next_cursor"]}>; rel="next"'
+    table = client.get(LOG, headers={"Accept": "text/csv"})
+    rows = list(csv.DictReader(io.StringIO(table.text)))
+    assert [(row["id"], row["inputs.a"], row["prediction"]) for row in rows][:2] == [
+        ("k4", "4.0", "4.0"),
+        ("k3", "3.0", "3.0"),
+    ]
+    parquet = client.get(LOG, headers={"Accept": "application/vnd.apache.parquet"})
+    file = observer.folder / "page.parquet"
+    file.write_bytes(parquet.data)
+    with duckdb.connect() as database:
+        assert database.execute("SELECT count(*), sum(inputs.a) FROM read_parquet(?)", [str(file)]).fetchall() == [
+            (5, 10)
+        ]
+
+
+def test_since_and_until_bound_the_rows(client: FlaskClient, observer: ObserverProcess, scoring: None) -> None:
+    log(client, share=1)
+    predict(client, {"a": 1, "b": 2})
+    (row,) = client.get(LOG).get_json()["items"]
+    assert len(client.get(LOG, query_string={"since": row["time"]}).get_json()["items"]) == 1
+    assert client.get(LOG, query_string={"until": row["time"]}).get_json()["items"] == []
+    assert client.get(LOG, query_string={"version": 2}).get_json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "cursor=x", "since=tuesday", "row=-1", "version=a"]
+)
+def test_a_parameter_that_cannot_be_used_is_refused(client: FlaskClient, query: str) -> None:
+    answer = client.get(f"{LOG}?{query}")
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_parameter")
+
+
+def test_a_share_logs_whole_requests(client: FlaskClient, observer: ObserverProcess, scoring: None) -> None:
+    log(client, share=0.5)
+    jobs = [predict(client, {"a": 1, "b": 2}, {"a": 1, "b": 2}) for _ in range(40)]
+    rows = client.get(f"{LOG}?limit=1000").get_json()["items"]
+    logged = {row["job"] for row in rows}
+    assert len(rows) == 2 * len(logged)
+    share = Repository(Path()).settings("none").logging
+    assert logged == {job for job in jobs if replace(share, share=0.5).keeps(job)}
+    assert 0 < len(logged) < 40
+
+
+def test_deleting_a_person_leaves_nothing(
+    client: FlaskClient, redis: Redis, observer: ObserverProcess, scoring: None
+) -> None:
+    log(client, share=1)
+    predict(client, {"a": 1, "b": 2, "key": "Erika-Mustermann"}, {"a": 1, "b": 2, "key": "Max"})
+    predict(client, {"a": 1, "b": 2, "key": "Erika-Mustermann"})
+    assert client.delete(LOG).status_code == 400
+    assert client.delete(LOG, query_string={"id": "Erika-Mustermann"}).get_json() == {"deleted": 2}
+    assert [row["id"] for row in client.get(LOG).get_json()["items"]] == ["Max"]
+    files = [path for path in observer.log.rglob("*") if path.is_file()]
+    assert [path for path in files if b"Mustermann" in path.read_bytes()] == []
+    observer.stop()
+    assert "Mustermann" not in observer.lines
+
+
+def test_owners_see_and_delete_their_own_rows(
+    settings: Settings, redis: Redis, observer: ObserverProcess, scoring: None
+) -> None:
+    client = gateway(replace(settings, admin_key=ADMIN_KEY))
+    admin = Caller(client)
+    assert admin("PUT", f"{MODEL}/logging", json={"share": 1}).status_code == 200
+    scopes = frozenset({Scope.PREDICT, Scope.LOG})
+    risk, sales = (Caller.with_key(client, redis, Key(f"k-{name}", name, name, scopes)) for name in ("risk", "sales"))
+    for caller in (risk, sales):
+        body = {"a": 1, "b": 2, "key": "7"}
+        assert caller("POST", f"{MODEL}/predict", json=body, headers={"Prefer": "wait=30"}).status_code == 200
+    assert [row["owner"] for row in risk("GET", LOG).json["items"]] == ["risk"]
+    assert risk("DELETE", f"{LOG}?id=7").json == {"deleted": 1}
+    assert risk("GET", LOG).json["items"] == []
+    assert [row["owner"] for row in admin("GET", LOG).json["items"]] == ["sales"]
+
+
+def test_without_an_observer_the_log_is_away_and_predictions_go_on(
+    client: FlaskClient, scoring: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 0.1)
+    log(client, share=1)
+    predict(client, {"a": 1, "b": 2})
+    answer = client.get(LOG)
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "no_observer")
+    assert "start one" in answer.get_json()["detail"]
+
+
+def test_other_methods_are_not_logged(
+    client: FlaskClient, settings: Settings, observer: ObserverProcess, scoring: None
+) -> None:
+    log(client, share=1)
+    answer = client.post(f"{MODEL}/transform", json={"a": 1, "b": 2})
+    assert answer.status_code == 404
+    write_version(settings.models_dir, "other", Sum(), [Field("a", Kind.NUMBER)])
+    assert client.get("/v1/models/other/predictions").get_json()["items"] == []
