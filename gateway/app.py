@@ -30,6 +30,7 @@ from gateway.pages.compare import ComparePages
 from gateway.pages.job_pages import JobsPages
 from gateway.pages.layout import error_page
 from gateway.pages.live_parts import LiveParts
+from gateway.pages.log_page import LogPages
 from gateway.pages.traffic_page import TrafficPages
 from gateway.pages.training_page import TrainingPages
 from gateway.pages.trying.page import TryPages
@@ -196,6 +197,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
         VersionPages(parts.model_changes, parts.trainings.find_schedule, removed_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
+        LogPages(parts.log).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),
         TrainingPages(parts.trainings, _FIELDS).blueprint(),

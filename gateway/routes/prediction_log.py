@@ -90,7 +90,7 @@ def blueprint(log: LogAccess) -> Blueprint:
     @routes.put("/logging", level=Scope.PUBLISH, docs=_CHANGE, audit="change_logging")
     def change(name: str) -> Response:
         body = native.json_value(request.environ["wsgi.input"].read())
-        wanted = Logging.from_json(read_valid(body, _BODY, ProblemCode.INVALID_BODY))
+        wanted = Logging.from_json(read_valid(body, LOGGING_BODY, ProblemCode.INVALID_BODY))
         log.change(name, wanted)
         return json_response(wanted.to_json())
 
@@ -152,7 +152,7 @@ def _csv(items: list[dict[str, Any]]) -> bytes:
     return "\n".join([*header, *csv_lines(list(columns.values()), ",", escape=True), ""]).encode() if columns else b""
 
 
-_BODY = Object(
+LOGGING_BODY = Object(
     {
         "share": Rule(
             lambda value: is_number(value) and 0 <= value <= 1,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,70 +19,15 @@ from contract.model.repository import Repository
 from contract.model.signature import Field, Kind
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
-from contract.work.training import RepositoryCommand
-from gateway.app import create_app
-from storage.models.repository_writer import RepositoryWriter
 from tests.gateway.callers import ADMIN_KEY, Caller
-from tests.gateway.conftest import settings_in
+from tests.gateway.observed import client, gateway, make_scorer, models, observer, scoring, settings
 from tests.stacks.observer_process import ObserverProcess
 from tests.support import Sum, write_version
-from tests.worker.conftest import MakeScorer, make_scorer
-from trainer.publishing.aliases import change_settings
 
-__all__ = ["make_scorer"]
+__all__ = ["client", "make_scorer", "models", "observer", "scoring", "settings"]
 
 MODEL = "/v1/models/sum"
 LOG = f"{MODEL}/predictions"
-
-
-@pytest.fixture
-def models(settings: Settings) -> Path:
-    return settings.models_dir
-
-
-@pytest.fixture
-def settings(redis: Redis, redis_url: str, tmp_path: Path) -> Settings:
-    (tmp_path / "models").mkdir()
-    return settings_in(tmp_path, redis_url)
-
-
-def gateway(settings: Settings) -> FlaskClient:
-    """A gateway whose trainer changes settings and does nothing else."""
-
-    def obey(command: RepositoryCommand) -> dict[str, Any]:
-        change_settings(RepositoryWriter(settings.models_dir), command.model, command.edits or {})
-        return {"name": command.model, "aliases": {"current": 1}, "versions": [1], "warnings": []}
-
-    return create_app(settings, obey).test_client()
-
-
-@pytest.fixture
-def client(settings: Settings) -> FlaskClient:
-    return gateway(settings)
-
-
-@pytest.fixture
-def observer(settings: Settings, tmp_path: Path) -> Iterator[ObserverProcess]:
-    process = ObserverProcess(settings.redis_url, settings.models_dir, settings.state_dir, tmp_path / "observer")
-    yield process.start()
-    if not process.ended:
-        process.stop()
-
-
-@pytest.fixture
-def scoring(make_scorer: MakeScorer, redis: Redis) -> Iterator[None]:
-    scorer, stop = make_scorer(), threading.Event()
-
-    def run() -> None:
-        while not stop.is_set():
-            if not scorer.step():
-                stop.wait(0.005)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
 
 
 def predict(client: Any, *rows: dict[str, Any], **headers: str) -> str:
