@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import ipaddress
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -141,6 +142,15 @@ def parsed(entry: dataclasses.Field[Any], text: str) -> object:
         if number > most:
             raise SettingsError(f"{name}={number} is too large; the most is {most}")
         return number
+    if kind == "float":
+        most = entry.metadata["most"]
+        try:
+            share = float(text)
+        except ValueError:
+            share = math.nan
+        if not 0 < share <= most:
+            raise SettingsError(f"{name}={text!r} is not a number above 0 and up to {most:g}")
+        return share
     if kind == "bool | None":
         if text.lower() not in ("0", "1", "true", "false"):
             raise SettingsError(f"{name}={text!r} is neither 1 nor 0")

@@ -249,6 +249,13 @@ class Settings:
         least=1,
         section=PREDICTION_LOG,
     )
+    alarm_level: float = _setting(
+        0.01,
+        "The chance that a model ever has an alarm of drift although its rows come from the same distribution as those"
+        " of its training, however long it is watched. Smaller finds a change later.",
+        most=0.5,
+        section=PREDICTION_LOG,
+    )
     models_url: str = _setting(
         "",
         "Object store with the model repository, such as s3://bucket/prefix, gs://bucket/prefix or"

@@ -30,6 +30,7 @@ from observer.log.intake import Intake
 from observer.log.reading import read_page
 from observer.log.store import LogStore
 from observer.log.upkeep import merge, remove_old
+from observer.watch import Watch
 
 log = logging.getLogger("observer")
 
@@ -47,6 +48,7 @@ class PredictionLog:
     intake: Intake
     store: LogStore
     repository: RepositoryWithRemoved
+    watch: Watch
     most_gb: int
 
     @classmethod
@@ -54,8 +56,9 @@ class PredictionLog:
         """Raises OSError, and `observer.log.store.InUse`."""
         store = LogStore(settings.prediction_log_dir, BEGINNING)
         repository = RepositoryWithRemoved(settings.models_dir)
-        intake = Intake(LogStream(connection), store, repository, Deletions(store))
-        return cls(intake, store, repository, settings.prediction_log_gb)
+        watch = Watch(store, settings.alarm_level)
+        intake = Intake(LogStream(connection), store, repository, Deletions(store), watch)
+        return cls(intake, store, repository, watch, settings.prediction_log_gb)
 
     def keep_order(self) -> None:
         """Merge files and remove old ones."""
@@ -78,10 +81,16 @@ class PredictionLog:
     def delete_predictions(self, asked: Observation) -> Mapping[str, Any]:
         return {"deleted": self.intake.deletions.delete(asked.model, asked.id or "", asked.owner)}
 
+    def health(self, asked: Observation) -> Mapping[str, Any]:
+        manifest = self.repository.manifest(asked.model, asked.version or 0)
+        with self.store.lock:
+            return self.watch.health(manifest)
+
 
 _ANSWERS: Mapping[ObservationAction, Callable[[PredictionLog, Observation], Mapping[str, Any]]] = {
     ObservationAction.READ_PREDICTIONS: PredictionLog.read_predictions,
     ObservationAction.DELETE_PREDICTIONS: PredictionLog.delete_predictions,
+    ObservationAction.HEALTH: PredictionLog.health,
 }
 
 

@@ -16,6 +16,7 @@ class ObservationAction(StrEnum):
 
     READ_PREDICTIONS = "read_predictions"
     DELETE_PREDICTIONS = "delete_predictions"
+    HEALTH = "health"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Observation:
     READ_PREDICTIONS returns a page of at most `limit` rows, the newest first, that goes on at `cursor`. It has the rows
     with the caller's `id`, of the job `job`, of its `row`, of `version`, accepted from `since` on and before `until`
     (RFC 3339 in UTC), as far as these are given, and of `owner` (None: of all owners). With `parquet` it has the bytes
-    of a file in base64 as `file` instead of rows. DELETE_PREDICTIONS deletes the rows of `owner` with `id`.
+    of a file in base64 as `file` instead of rows. DELETE_PREDICTIONS deletes the rows of `owner` with
+    `id`. HEALTH returns what the rows of `version` show: `rows`, `watched` columns, `alarms`, or the `reason` for none.
     """
 
     action: ObservationAction

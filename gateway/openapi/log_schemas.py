@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.http.operations import MOMENT, TEXT, Schema
-from gateway.openapi.schema_parts import ANYTHING, INTEGER, NUMBER, array, map_of, nullable, page_of, record, ref
+from gateway.openapi.schema_parts import (
+    ANYTHING,
+    BOOLEAN,
+    INTEGER,
+    NUMBER,
+    array,
+    map_of,
+    nullable,
+    page_of,
+    record,
+    ref,
+)
 
 LOG: Mapping[str, Schema] = {
     "Logging": record({"share": NUMBER, "leave_out": array(TEXT), "keep_days": INTEGER}),
@@ -28,4 +39,28 @@ LOG: Mapping[str, Schema] = {
     ),
     "LogPage": page_of(ref("LoggedPrediction")),
     "Deleted": record({"deleted": INTEGER}),
+    "Health": record(
+        {
+            "name": TEXT,
+            "version": INTEGER,
+            "rows": {**INTEGER, "description": "The logged rows that were watched."},
+            "watched": array(TEXT, description="The inputs, and the prediction."),
+            "alarms": array(ref("DriftAlarm")),
+            "reason": nullable({**TEXT, "description": "Why nothing is watched."}),
+        }
+    ),
+    "DriftAlarm": record(
+        {
+            "column": TEXT,
+            "output": {**BOOLEAN, "description": "It is what the model answers."},
+            "since": ref("DriftStart"),
+            "raised": ref("DriftStart"),
+            "p_value": {**NUMBER, "description": "It holds however often one looks, and for all columns together."},
+            "sizes": record({"psi": NUMBER, "wasserstein": NUMBER, "nulls": {"type": "number"}}),
+            "rows": {**INTEGER, "description": "Since the change."},
+            "bins": array(record({"label": TEXT, "training": NUMBER, "now": NUMBER})),
+            "quartiles": record({"training": nullable(array(ANYTHING)), "now": nullable(array(ANYTHING))}),
+        }
+    ),
+    "DriftStart": record({"row": INTEGER, "time": MOMENT}),
 }

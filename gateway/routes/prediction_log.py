@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 
 from contract.json_objects import ListOf, Object, Rule, is_number, text
 from contract.model.model_settings import KEEP_DAYS, Logging
+from contract.model.repository import CURRENT
 from contract.rows.csv_cells import csv_lines
 from contract.work.api_keys import Scope
 from contract.work.jobs import timestamp
@@ -19,6 +20,7 @@ from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import csv_rows, native
 from gateway.protocols.parameters import limit, moment, refusing
+from gateway.serving.model_versions import check_model
 from gateway.serving.prediction_log import LogAccess, columns_of
 
 NDJSON, PARQUET = "application/x-ndjson", "application/vnd.apache.parquet"
@@ -80,6 +82,15 @@ _DELETE = Operation(
 )
 
 
+_HEALTH = Operation(
+    "get_health",
+    "Whether the logged rows of a version still come from the distribution of its training rows",
+    {200: Answer("The alarms, and what is watched.", "Health")},
+    problems=("429 too_many_questions", "503 manifest_invalid", "503 model_not_found", *_ASKED),
+    parameters=(Parameter("version", "A version or an alias, by default current."),),
+)
+
+
 def blueprint(log: LogAccess) -> Blueprint:
     routes = Blueprint("prediction_log", __name__, url_prefix="/v1/models/<name>")
 
@@ -93,6 +104,11 @@ def blueprint(log: LogAccess) -> Blueprint:
         wanted = Logging.from_json(read_valid(body, LOGGING_BODY, ProblemCode.INVALID_BODY))
         log.change(name, wanted)
         return json_response(wanted.to_json())
+
+    @routes.get("/health", level=Scope.READ, docs=_HEALTH)
+    def health(name: str) -> Response:
+        check_model(log.repository, name)
+        return json_response(log.health(name, request.args.get("version", CURRENT)), headers=FRESH)
 
     @routes.get("/predictions", level=Scope.LOG, docs=_READ)
     def read(name: str) -> Response:

@@ -16,7 +16,7 @@ from contract.work.observation import LARGEST_PAGE, Cursor, Observation, Observa
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import did_you_mean
-from gateway.serving.model_versions import CommandFailed, ModelChanges, check_model
+from gateway.serving.model_versions import CommandFailed, ModelChanges, check_model, resolve
 
 TO_ANSWER = 60.0
 """Seconds that the observer has for an answer: a log of months has gigabytes."""
@@ -75,6 +75,12 @@ class LogAccess:
     def delete(self, model: str, identity: str) -> dict[str, Any]:
         """Delete the rows with this id that the caller may see, and return how many these were: `{"deleted"}`."""
         return self._asked(Observation(ObservationAction.DELETE_PREDICTIONS, model, id=identity))
+
+    def health(self, model: str, version: str) -> dict[str, Any]:
+        """Return what the rows of a version show, or of the one that an alias names."""
+        _, number = resolve(self.repository, f"{model}@{version}")
+        health = self._asked(Observation(ObservationAction.HEALTH, model, version=number))
+        return {"name": model, "version": number, **health}
 
     def _asked(self, observation: Observation) -> dict[str, Any]:
         if not (valid_name(observation.model) and self.repository.was_removed(observation.model)):

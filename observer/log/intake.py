@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
 from broker.sides.observer import BEGINNING, Fate, LogEntry, LogStream
 from contract.errors import ModelgateError
+from contract.model.manifest import ModelManifest
 from contract.model.repository import RepositoryWithRemoved, valid_name
 from contract.retention import DAY, Retention
 from observer.log.columns import LogColumns, literal
@@ -44,6 +46,16 @@ class _Taken:
         self.lines[entry.version] += entry.records
 
 
+class RowWatch(Protocol):
+    """Watches the rows that enter the log."""
+
+    def observe(self, database: DuckDBPyConnection, manifest: ModelManifest) -> Mapping[str, bytes]:
+        """Look at the rows of the table `records`. Returns files that become a part of the log with them, by path."""
+
+    def forget(self) -> None:
+        """Forget what was observed since the last change of the log."""
+
+
 @dataclass
 class Intake:
     """Moves records from `stream` into `store`. Killed at any moment, it or the next one goes on where the store says.
@@ -53,6 +65,7 @@ class Intake:
     store: LogStore
     repository: RepositoryWithRemoved
     deletions: Deletions
+    watch: RowWatch
 
     def run(self) -> None:
         """Take what waits."""
@@ -63,7 +76,11 @@ class Intake:
                 taken = self._read()
                 full = taken.size >= LARGEST
                 if taken.position != self.store.last.position:
-                    self.store.change(self._change(taken))
+                    try:
+                        self.store.change(self._change(taken))
+                    except BaseException:
+                        self.watch.forget()
+                        raise
                     self._forget()
 
     def _read(self) -> _Taken:
@@ -78,11 +95,12 @@ class Intake:
         change = Change(taken.position, taken.size)
         for version, lines in taken.lines.items():
             model, _, number = version.partition("@")
-            columns = self._columns(model, number)
-            if columns is None:
+            manifest = self._manifest(model, number)
+            if manifest is None:
                 change.rows.append((model, Fate.UNREADABLE, len(lines)))
                 continue
             with self.store.database() as database:
+                columns = LogColumns.of(manifest.signature)
                 records = _Records(database, self.store.draft / "records.ndjson", columns)
                 records.insert(lines)
                 dropped = records.unreadable + records.drop_impossible_times()
@@ -93,17 +111,21 @@ class Intake:
                     records.write(day, self.store.draft / name)
                     change.moves[name] = f"{PREDICTIONS}/{target}/{taken.position}.parquet"
                     change.rows.append((model, Fate.KEPT, rows))
+                for path, data in self.watch.observe(database, manifest).items():
+                    name = f"{len(change.moves)}.json"
+                    (self.store.draft / name).write_bytes(data)
+                    change.moves[name] = path
                 records.close()
             if dropped:
                 log.warning("%d records of %s cannot be read, and are dropped", dropped, version)
                 change.rows.append((model, Fate.UNREADABLE, dropped))
         return change
 
-    def _columns(self, model: str, version: str) -> LogColumns | None:
-        """Return the columns of a version, or None if it is unknown."""
+    def _manifest(self, model: str, version: str) -> ModelManifest | None:
+        """Return the manifest of a version, or None if it is unknown."""
         try:
             if valid_name(model) and version.isascii() and version.isdigit():
-                return LogColumns.of(self.repository.manifest(model, int(version)).signature)
+                return self.repository.manifest(model, int(version))
         except ModelgateError as error:
             log.warning("what is logged of %s@%s is dropped: %s", model, version, error)
         return None

@@ -14,10 +14,12 @@ from broker.sides.observer import BEGINNING, LogStream
 from contract.model.repository import RepositoryWithRemoved
 from contract.work.observation import Observation, ObservationAction
 from contract.work.prediction_log import logged_request
+from observer.drift.alarm import LEVEL
 from observer.log.deletion import Deletions
 from observer.log.intake import Intake
 from observer.log.reading import read_page
 from observer.log.store import LogStore
+from observer.watch import Watch
 from tests.worker.conftest import job, jobs, make_scorer, scorer
 from worker.scorer import Scorer
 
@@ -44,7 +46,8 @@ def intake(redis: Redis, store: LogStore, models: Path) -> Intake:
 
 
 def make_intake(redis: Redis, store: LogStore, models: Path) -> Intake:
-    return Intake(LogStream(redis), store, RepositoryWithRemoved(models), Deletions(store))
+    watch = Watch(store, LEVEL)
+    return Intake(LogStream(redis), store, RepositoryWithRemoved(models), Deletions(store), watch)
 
 
 def predict(jobs: Jobs, scorer: Scorer, job_id: str, rows: Any = ((1.0, 2.0),), **changes: Any) -> None:

@@ -41,6 +41,8 @@ def column_profile(kind: Kind, values: Sequence[Value]) -> ColumnProfile:
         numbers = [datetime.fromisoformat(str(v)).timestamp() if times else float(v) for v in present]
         quantiles = np.quantile(numbers, np.linspace(0, 1, BINS + 1), method="nearest")
         edges = np.unique(quantiles) if quantiles[0] < quantiles[-1] else quantiles[[0, -1]]
+        if len(edges) > 1 and quantiles[-2] == quantiles[-1] > quantiles[0]:
+            edges = np.append(edges, edges[-1])  # a bin of its own, or 0 and 1 would share one
         counts = np.histogram(numbers, edges)[0].tolist() if edges[0] < edges[-1] else [len(numbers)]
         return ColumnProfile(nulls, tuple(edges.tolist()), counts=tuple(counts))
     top = Counter(value for value in present if len(str(value)) <= LONGEST_VALUE).most_common(MOST_VALUES)
