@@ -210,3 +210,12 @@ def test_other_methods_are_not_logged(
     assert answer.status_code == 404
     write_version(settings.models_dir, "other", Sum(), [Field("a", Kind.NUMBER)])
     assert client.get("/v1/models/other/predictions").get_json()["items"] == []
+
+
+def test_health_says_what_is_watched_or_why_nothing_is(
+    client: FlaskClient, observer: ObserverProcess, scoring: None
+) -> None:
+    health = client.get(f"{MODEL}/health").get_json()
+    assert (health["name"], health["version"], health["rows"], health["alarms"]) == ("sum", 1, 0, [])
+    assert "no profile" in health["reason"]
+    assert client.get(f"{MODEL}/health?version=9").status_code == 404
