@@ -155,7 +155,7 @@ def test_all_wheels_are_of_one_release_and_ask_for_what_the_groups_name(wheels: 
     )
     groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
     asked = {re.split(r"[<>=\[; ]", line)[0] for line in metadata["modelgate-server"].get_all("Requires-Dist")}
-    for group in ("broker", "gateway", "scoring", "events", "worker", "trainer", "own-redis"):
+    for group in ("broker", "gateway", "scoring", "events", "observer", "worker", "trainer", "own-redis"):
         assert {re.split(r"[<>=\[; ]", name)[0] for name in groups[group] if isinstance(name, str)} <= asked, group
     pinned = metadata["modelgate"].get_all("Requires-Dist")
     assert {f"modelgate-client=={VERSION}", f"modelgate-server=={VERSION}"} <= set(pinned)

@@ -16,7 +16,7 @@ from deploy.images import SERVICES, bake_file, compose_files
 from tests.qa.system.load import Load
 from tests.qa.system.stack import GATEWAYS, IRIS, ROOT, Stack, why_no_docker
 
-SERVING = ("worker", *GATEWAYS, "trainer", "events")
+SERVING = ("worker", *GATEWAYS, "trainer", "observer", "events")
 NEXT = f"{VERSION}-next"
 """A release with the same code. Its images differ in their labels, so every container of ours is replaced."""
 _HERE = {"alertmanager", "grafana"}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.qa.system.stack import Stack
 
-SERVICES = ["events", "gateway", "redis", "trainer", "worker"]
+SERVICES = ["events", "gateway", "observer", "redis", "trainer", "worker"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -44,6 +44,7 @@ def test_only_the_trainer_writes_to_the_model_repository(stack: Stack) -> None:
     assert {service: writable(service) for service in SERVICES} == {
         "events": False,
         "gateway": False,
+        "observer": False,
         "redis": None,
         "trainer": True,
         "worker": False,
@@ -69,7 +70,7 @@ def test_only_the_gateway_is_published_and_on_loopback_only(stack: Stack) -> Non
 
 
 def test_services_that_run_models_or_recipes_cannot_reach_the_internet(stack: Stack) -> None:
-    for service in ("redis", "trainer", "worker"):
+    for service in ("observer", "redis", "trainer", "worker"):
         (container,) = stack.containers(service)
         networks = container["NetworkSettings"]["Networks"]
         inside = [name for name in networks if name == "none" or stack.inspect(name)[0]["Internal"]]

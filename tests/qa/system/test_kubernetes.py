@@ -21,7 +21,7 @@ from tests.qa.system.kubelet import Node, docker
 from tests.qa.system.stack import FINAL, IRIS, ROOT, until, why_no_docker
 from tests.stacks.object_store import s3_server
 
-SERVICES = ("redis", "gateway", "worker", "trainer", "events")
+SERVICES = ("redis", "gateway", "worker", "trainer", "observer", "events")
 IMAGES = (*SERVICES, "mirror")
 DOCKERFILES = {"redis": "broker/acl/Dockerfile"}
 
@@ -239,7 +239,7 @@ def test_pods_with_mirrors_serve_train_and_survive(mirrored: Node) -> None:
     client = Client(mirrored)
     _serves_and_trains(mirrored, client)
     assert {name for name in mirrored.containers if "/" in name} == {
-        f"{service}/mirror" for service in ("gateway", "worker", "trainer", "events")
+        f"{service}/mirror" for service in ("gateway", "worker", "trainer", "observer", "events")
     }
     for name in ("worker", "worker/mirror", "trainer/mirror", "gateway"):
         container = mirrored.containers[name]

@@ -99,7 +99,9 @@ def test_no_container_is_unhealthy_because_of_redis(stack: Stack) -> None:
     (redis,) = stack.containers("redis")
     stack.execute(redis["Id"], "redis-cli", "config", "set", "maxmemory", "1")
     until(lambda: [r["code"] for r in stack.get("/health/ready").json().get("reasons", [])] == ["redis_full"])
-    assert {health(service) for service in ("redis", "gateway", "worker", "trainer", "events")} == {"healthy"}
+    assert {health(service) for service in ("redis", "gateway", "worker", "trainer", "observer", "events")} == {
+        "healthy"
+    }
     stack.execute(redis["Id"], "redis-cli", "config", "set", "maxmemory", "1gb")
     until(lambda: stack.get("/health/ready").json()["status"] == "ok")
     stack.compose("stop", "redis")

@@ -24,8 +24,8 @@ MACHINE = {"MODELS_URL": "s3://b/models", "SPOOL_URL": "s3://b/uploads", "REDIS_
 @pytest.mark.parametrize(
     ("name", "settings", "services"),
     [
-        ("compose.release.yml", {}, {"gateway", "gateway-2", "worker", "trainer", "events"}),
-        ("compose.machine.release.yml", MACHINE, {"gateway", "worker", "trainer", "events", "mirror"}),
+        ("compose.release.yml", {}, {"gateway", "gateway-2", "worker", "trainer", "observer", "events"}),
+        ("compose.machine.release.yml", MACHINE, {"gateway", "worker", "trainer", "observer", "events", "mirror"}),
     ],
 )
 def test_a_compose_file_of_a_release_needs_no_checkout(

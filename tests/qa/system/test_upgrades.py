@@ -34,7 +34,7 @@ def test_an_upgrade_under_load_fails_nothing(stack: Stack) -> None:
     assert {job["status"] for job in stack.finished(load.polled[::10])} == {"succeeded"}
     assert not before & _ids(stack, *services)
     lines = [line.rpartition(" ")[2] for line in said.splitlines() if "replacing" in line]
-    assert lines == ["redis", "worker", "gateway", "gateway-2", "trainer", "events", "haproxy"]
+    assert lines == ["redis", "observer", "worker", "gateway", "gateway-2", "trainer", "events", "haproxy"]
 
 
 def test_an_upgrade_replaces_one_worker_after_the_other(stack: Stack) -> None:

@@ -55,12 +55,14 @@ def test_after_a_busy_minute_every_service_has_counted_and_no_log_has_a_refusal_
         assert [line for line in stack.compose("logs", "--no-color").splitlines() if refused.search(line)] == []
 
 
-@pytest.mark.parametrize("service", ["gateway", "worker", "trainer", "events"])
+@pytest.mark.parametrize("service", ["gateway", "worker", "trainer", "observer", "events"])
 def test_no_service_administers_redis(stack: Stack, service: str) -> None:
     (container,) = stack.containers(service)
     done = stack.execute(container["Id"], "python", "-c", TRY).splitlines()
     of_the_trainer = (
-        [] if service in ("worker", "events") else ["RPUSH rq:queue:publishing", "ZADD rq:scheduled:training 1"]
+        []
+        if service in ("worker", "observer", "events")
+        else ["RPUSH rq:queue:publishing", "ZADD rq:scheduled:training 1"]
     )
     assert [line.rpartition(" x ")[0] for line in done] == of_the_trainer
 
@@ -70,10 +72,16 @@ def test_only_the_services_that_need_passwords_and_the_secret_see_them(stack: St
         (container,) = stack.containers(service)
         return {mount["Name"].partition("_")[2] for mount in container["Mounts"] if mount["Type"] == "volume"}
 
-    assert {service: volumes(service) for service in ("redis", "gateway", "worker", "trainer", "events")} == {
-        "redis": {"redis", "redis-gateway", "redis-worker", "redis-trainer", "redis-events", "redis-mirror"},
+    assert {
+        service: volumes(service) for service in ("redis", "gateway", "worker", "trainer", "observer", "events")
+    } == {
+        "redis": {
+            *("redis", "redis-gateway", "redis-worker", "redis-trainer", "redis-observer", "redis-events"),
+            "redis-mirror",
+        },
         "gateway": {"redis-gateway", "secret", "gateway", "spool"},
         "worker": {"redis-worker", "spool"},
         "trainer": {"redis-trainer", "secret", "spool"},
+        "observer": {"redis-observer", "secret", "log"},
         "events": {"redis-events"},
     }
