@@ -27,9 +27,11 @@ from contract.settings import Settings
 from contract.work.observation import Observation, ObservationAction
 from observer.log.deletion import Deletions
 from observer.log.intake import Intake
+from observer.log.outcomes import Outcomes
 from observer.log.reading import read_page
 from observer.log.store import LogStore
 from observer.log.upkeep import merge, remove_old
+from observer.measuring import Measuring
 from observer.watch import Watch
 
 log = logging.getLogger("observer")
@@ -49,6 +51,7 @@ class PredictionLog:
     store: LogStore
     repository: RepositoryWithRemoved
     watch: Watch
+    outcomes: Outcomes
     most_gb: int
 
     @classmethod
@@ -58,12 +61,13 @@ class PredictionLog:
         repository = RepositoryWithRemoved(settings.models_dir)
         watch = Watch(store, settings.alarm_level)
         intake = Intake(LogStream(connection), store, repository, Deletions(store), watch)
-        return cls(intake, store, repository, watch, settings.prediction_log_gb)
+        return cls(intake, store, repository, watch, Outcomes(store), settings.prediction_log_gb)
 
     def keep_order(self) -> None:
         """Merge files and remove old ones."""
         merge(self.store)
         remove_old(self.store, self._keep_days, self.most_gb)
+        self.outcomes.keep_order(self._keep_days)
 
     def _keep_days(self, model: str) -> int:
         self.repository.aliases(model)
@@ -79,18 +83,30 @@ class PredictionLog:
         return read_page(self.store, asked)
 
     def delete_predictions(self, asked: Observation) -> Mapping[str, Any]:
-        return {"deleted": self.intake.deletions.delete(asked.model, asked.id or "", asked.owner)}
+        with self.store.lock:
+            self.outcomes.forget(asked.model, asked.id or "", asked.owner)
+            return {"deleted": self.intake.deletions.delete(asked.model, asked.id or "", asked.owner)}
 
     def health(self, asked: Observation) -> Mapping[str, Any]:
         manifest = self.repository.manifest(asked.model, asked.version or 0)
         with self.store.lock:
             return self.watch.health(manifest)
 
+    def add_outcomes(self, asked: Observation) -> Mapping[str, Any]:
+        return self.outcomes.add(asked)
+
+    def measure(self, asked: Observation) -> Mapping[str, Any]:
+        manifest = self.repository.manifest(asked.model, asked.version or 0)
+        facts = self.repository.files(asked.model, manifest.version).report_facts() or {}
+        return Measuring(self.store, self.outcomes).measure(manifest, facts, asked.owner)
+
 
 _ANSWERS: Mapping[ObservationAction, Callable[[PredictionLog, Observation], Mapping[str, Any]]] = {
     ObservationAction.READ_PREDICTIONS: PredictionLog.read_predictions,
     ObservationAction.DELETE_PREDICTIONS: PredictionLog.delete_predictions,
     ObservationAction.HEALTH: PredictionLog.health,
+    ObservationAction.ADD_OUTCOMES: PredictionLog.add_outcomes,
+    ObservationAction.MEASURE: PredictionLog.measure,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,6 +17,8 @@ class ObservationAction(StrEnum):
     READ_PREDICTIONS = "read_predictions"
     DELETE_PREDICTIONS = "delete_predictions"
     HEALTH = "health"
+    ADD_OUTCOMES = "add_outcomes"
+    MEASURE = "measure"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class Cursor:
 
 _CURSOR = re.compile(r"([0-9]{1,16})\.([0-9]{1,9})\.([A-Za-z0-9_-]{1,64})", re.ASCII)
 
+MOST_OUTCOMES = 10_000
+"""Most outcomes of one request."""
+
 LARGEST_PAGE = 1_000
 """Most rows of one page of the log."""
 
@@ -59,6 +64,10 @@ class Observation:
     (RFC 3339 in UTC), as far as these are given, and of `owner` (None: of all owners). With `parquet` it has the bytes
     of a file in base64 as `file` instead of rows. DELETE_PREDICTIONS deletes the rows of `owner` with
     `id`. HEALTH returns what the rows of `version` show: `rows`, `watched` columns, `alarms`, or the `reason` for none.
+
+    ADD_OUTCOMES keeps `outcomes`, of the rows of `owner`: each a dict with the `outcome`, and with `job` and `row`, or
+    with `id` and perhaps the time `at`. It returns how many were `new`, `corrected` or `repeated`. MEASURE returns how
+    good the answers of `version` were, as far as the outcomes of the rows of `owner` are known (`observer.measuring`).
     """
 
     action: ObservationAction
@@ -73,6 +82,7 @@ class Observation:
     limit: int = LARGEST_PAGE
     cursor: str | None = None
     parquet: bool | None = None
+    outcomes: Sequence[Mapping[str, Any]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: an observer refuses a field that it does not know."""

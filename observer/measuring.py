@@ -1,0 +1,201 @@
+"""How good the answers of a version were, as far as their outcomes are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from duckdb import DuckDBPyConnection
+
+from contract.model.manifest import ModelManifest
+from contract.model.signature import Kind, RowFormat, Signature
+from observer.log.columns import LogColumns, literal, quoted
+from observer.log.outcomes import Outcomes, joined, unmatched, values
+from observer.log.store import LogStore, parquet
+from observer.outcomes.calibration import calibration
+from observer.outcomes.joined_rows import JoinedRows, ReadRows, read_labels, read_rows
+from observer.outcomes.metrics import Focus, Measured, NotMeasured, measure
+from observer.outcomes.over_time import choose_period, compare_with_promise, over_time
+from observer.outcomes.slices import Column, Slice, worst_slices
+
+MOST_ROWS = 1_000_000
+"""Rows with an outcome that are looked at, the newest ones."""
+MOST_UNREAD = 10
+"""Texts that are named of outcomes that are no label or no number."""
+_MOST_WORDS = 10_000
+"""A column with more values has no slices: each would have few rows."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """Answers of the versions of a model beside what came true. Methods raise OSError and `duckdb.Error`."""
+
+    store: LogStore
+    outcomes: Outcomes
+
+    def measure(self, manifest: ModelManifest, facts: Mapping[str, Any], owner: str | None) -> dict[str, Any]:
+        """Return the metrics of a version, of the rows of `owner` (None: of all). `facts`: those of its report."""
+        signature = manifest.signature
+        if len(signature.outputs) != 1:
+            return {"predictions": 0, "outcomes": 0, "reason": "answers of several outputs are not measured"}
+        with self.store.database() as database:
+            of_all, mine = self._rows(manifest.name, None, owner), self._rows(manifest.name, manifest.version, owner)
+            if mine is None or of_all is None:
+                return {"predictions": 0, "outcomes": 0, "reason": "nothing is logged of this version"}
+            newest = self.outcomes.newest(manifest.name)
+            order = f"ORDER BY time DESC LIMIT {MOST_ROWS}"
+            database.execute(f"CREATE TEMP TABLE joined AS SELECT * FROM ({joined(mine, newest)}) {order}")
+            try:
+                times = _column(database, f"SELECT time::TIMESTAMP AS value FROM ({mine})")
+                unknown = database.execute(unmatched(of_all, newest)).fetchall()[0][0]
+                read, kept_times, columns = _read(database, signature)
+            finally:
+                database.execute("DROP TABLE joined")
+        seen = {"predictions": len(times), "unknown": unknown}
+        focus = Focus.of(read.rows)
+        if isinstance(facts.get("headline"), str):
+            focus = replace(focus, headline=facts["headline"])
+        now = measure(read.rows, focus)
+        course = _course(read.rows, kept_times, times, focus)
+        slices = worst_slices(read.rows, columns, focus)
+        return {
+            **seen,
+            **_counted(read),
+            "headline": focus.headline,
+            **_metrics(now),
+            "promise": _promise(now, focus.headline, manifest, facts),
+            **course,
+            "slices": [_slice(one) for one in slices],
+            "calibration": _calibration(read.rows, focus),
+        }
+
+    def _rows(self, model: str, version: int | None, owner: str | None) -> str | None:
+        """Return the SQL of the rows of a version, or of the names of the rows of all versions; None without files."""
+        partitions = [one for one in self.store.partitions(model) if version in (None, one.version)]
+        files = [file for one in partitions for file in self.store.files(one)]
+        if not files:
+            return None
+        columns = "time, job_id, row, id, owner" + (", inputs, prediction, probabilities" if version else "")
+        mine = "true" if owner is None else f"owner = {literal(owner)}"
+        once = "QUALIFY row_number() OVER (PARTITION BY job_id, row ORDER BY time) = 1"
+        return f"SELECT {columns} FROM {parquet(files)} WHERE {mine} {once}"
+
+
+def _column(database: DuckDBPyConnection, query: str) -> Any:
+    """Return the column `value`, with NaN for nulls of numbers and None for those of others."""
+    column = database.execute(query).fetchnumpy()["value"]
+    return column.filled(np.nan if column.dtype.kind == "f" else None) if np.ma.isMaskedArray(column) else column
+
+
+def _read(database: DuckDBPyConnection, signature: Signature) -> tuple[ReadRows, Any, list[Column]]:
+    """Return the rows of the table `joined` that can be measured, their times, and their inputs."""
+    outcomes = values(_column(database, "SELECT outcome AS value FROM joined").tolist())
+    if LogColumns.of(signature).prediction == "JSON":
+        predictions = values(_column(database, "SELECT prediction::VARCHAR AS value FROM joined").tolist())
+    else:
+        predictions = _column(database, "SELECT prediction AS value FROM joined").tolist()
+    table = _probabilities(database, signature, predictions)
+    read = read_rows(outcomes, predictions, table, signature.output)
+    times = _column(database, "SELECT time::TIMESTAMP AS value FROM joined")
+    columns = [
+        Column(column.name, column.values[read.positions], column.words)
+        for column in _inputs(database, signature)
+        if column.words is None or len(column.words) <= _MOST_WORDS
+    ]
+    return read, times[read.positions], columns
+
+
+def _probabilities(database: DuckDBPyConnection, signature: Signature, predictions: Sequence[Any]) -> Any:
+    """Return the probabilities (rows × labels), or None if there are none."""
+    keys = database.execute("SELECT DISTINCT unnest(map_keys(probabilities)) FROM joined").fetchall()
+    labels = signature.output.shown_labels or tuple(sorted(set(predictions), key=str))
+    codes, _ = read_labels([key for (key,) in keys], labels)
+    if sorted(codes) != list(range(len(labels))):
+        return None
+    table = np.empty((len(predictions), len(labels)))
+    for (key,), code in zip(keys, codes, strict=True):
+        query = f"SELECT map_extract(probabilities, {literal(key)})[1] AS value FROM joined"
+        table[:, code] = _column(database, query)
+    return table
+
+
+def _inputs(database: DuckDBPyConnection, signature: Signature) -> list[Column]:
+    """Return the inputs of the table `joined`. Times move by nature, and texts differ: they are none of them."""
+    columns = []
+    named = LogColumns.of(signature).inputs if signature.format is RowFormat.TABLE else None
+    for field, (name, _) in zip(signature.inputs, named or (), strict=named is not None):
+        value = f"inputs.{quoted(name)}"
+        if field.kind is Kind.STRING:
+            codes = f"if({value} IS NULL, -1, dense_rank() OVER (ORDER BY {value} NULLS LAST) - 1)::INTEGER"
+            words = database.execute(f"SELECT DISTINCT {value} AS word FROM joined ORDER BY word NULLS LAST").fetchall()
+            known = [word for (word,) in words if word is not None]
+            # In the order of the table, as the other columns are.
+            query = f"SELECT value FROM (SELECT {codes} AS value, rowid AS place FROM joined) ORDER BY place"
+            columns.append(Column(field.name, _column(database, query), known))
+        elif field.kind is not Kind.DATETIME:
+            columns.append(Column(field.name, _column(database, f"SELECT {value}::DOUBLE AS value FROM joined")))
+    return columns
+
+
+def _counted(read: ReadRows) -> dict[str, Any]:
+    unread = sorted(read.unknown.items(), key=lambda entry: -entry[1])
+    return {"outcomes": len(read.rows), "unread": dict(unread[:MOST_UNREAD]), "unusable": read.unusable}
+
+
+def _course(rows: JoinedRows, times: Any, prediction_times: Any, focus: Focus) -> dict[str, Any]:
+    """Return the metrics of each period. `times` are those of the rows, `prediction_times` those of all predictions."""
+    period = choose_period(times)
+    return {
+        "period": period,
+        "periods": [
+            {
+                "start": f"{np.datetime_as_string(one.start, 's')}Z",
+                "predictions": one.predictions,
+                "outcomes": one.outcomes,
+                **_metrics(one.measured),
+            }
+            for one in over_time(rows, times, prediction_times, period, focus)
+        ],
+    }
+
+
+def _metrics(measured: Measured) -> dict[str, Any]:
+    estimates = measured.estimates.items()
+    return {
+        "metrics": {
+            name: {"value": one.value, "low": one.low, "high": one.high, "outcomes": one.count}
+            for name, one in estimates
+        },
+        "not_measured": dict(measured.missing),
+    }
+
+
+def _slice(one: Slice) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "outcomes": one.rows,
+        "loss": one.loss,
+        "elsewhere": one.elsewhere,
+        "p_value": one.p_value,
+        **_metrics(one.measured),
+    }
+
+
+def _calibration(rows: JoinedRows, focus: Focus) -> dict[str, Any] | None:
+    try:
+        found = asdict(calibration(rows, focus))
+    except NotMeasured:
+        return None
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in found.items()}
+
+
+def _promise(now: Measured, name: str, manifest: ModelManifest, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the comparison with the metric of the report; None if it does not say on how many rows it was measured."""
+    tested = facts.get("tested")
+    rows = tested.get("rows") if isinstance(tested, Mapping) else None
+    promised = manifest.metrics.get(name)
+    if promised is None or name not in now.estimates or type(rows) is not int or rows < 1:
+        return None
+    return {"metric": name, **asdict(compare_with_promise(name, now.estimates[name], promised, rows))}
