@@ -74,7 +74,8 @@ class PredictionLog:
         return self.repository.settings(model).logging.keep_days
 
     def answer(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the answer to an observation. Takes what waits first, so whoever was answered finds its rows."""
+        """Return the answer to an observation. Takes what waits first, so a caller finds the rows that it was
+        answered."""
         asked = Observation.from_json(payload)
         self.intake.run()
         return _ANSWERS[asked.action](self, asked)
