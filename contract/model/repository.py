@@ -153,9 +153,7 @@ class Repository:
         known = self._settings.get(name)
         if known is None:
             try:
-                known = ModelSettings.from_json(json.loads(read_regular(self.root / name / SETTINGS_FILE)))
-            except (FileNotFoundError, ValueError, RecursionError):
-                known = ModelSettings()
+                known = _read_settings(self.root / name)
             except OSError:
                 return ModelSettings()
             self._settings[name] = known
@@ -218,6 +216,17 @@ class RepositoryWithRemoved(Repository):
             return files
         kept = (removed.folder for removed in self.removals(name) if version in removed.versions)
         return next((VersionFiles(model / VERSIONS_DIR / str(version)) for model in kept), files)
+
+    def settings(self, name: str) -> ModelSettings:
+        removals = [] if (self.root / name).exists() else self.removals(name)
+        return _read_settings(removals[0].folder) if removals else super().settings(name)
+
+
+def _read_settings(folder: Path) -> ModelSettings:
+    try:
+        return ModelSettings.from_json(json.loads(read_regular(folder / SETTINGS_FILE)))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return ModelSettings()
 
 
 def not_in_repository(name: str, version: int) -> ModelgateError:

@@ -18,6 +18,11 @@ from gateway.openapi.schema_parts import (
     ref,
 )
 
+_METRICS: Mapping[str, Schema] = {
+    "metrics": map_of(record({"value": NUMBER, "low": NUMBER, "high": NUMBER, "outcomes": INTEGER})),
+    "not_measured": {**map_of(TEXT), "description": "Why there is no such metric."},
+}
+
 LOG: Mapping[str, Schema] = {
     "Logging": record({"share": NUMBER, "leave_out": array(TEXT), "keep_days": INTEGER}),
     "LoggedPrediction": record(
@@ -63,4 +68,59 @@ LOG: Mapping[str, Schema] = {
         }
     ),
     "DriftStart": record({"row": INTEGER, "time": MOMENT}),
+    "KeptOutcomes": record({"new": INTEGER, "corrected": INTEGER, "repeated": INTEGER}),
+    "MeasuredOutcomes": {
+        "type": "object",
+        "properties": {
+            "name": TEXT,
+            "version": INTEGER,
+            "predictions": {**INTEGER, "description": "The logged rows."},
+            "outcomes": {**INTEGER, "description": "Those of which it is known what came true, and that are measured."},
+            "unknown": {**INTEGER, "description": "Outcomes of the model that are of no logged row."},
+            "unread": {**map_of(INTEGER), "description": "Outcomes that are no label or no number, and how many."},
+            "unusable": {**INTEGER, "description": "Rows whose prediction is no label or no finite number."},
+            "headline": {**TEXT, "description": "The metric of the report."},
+            **_METRICS,
+            "promise": nullable(
+                record(
+                    {
+                        "metric": TEXT,
+                        "promised": NUMBER,
+                        "low": NUMBER,
+                        "high": NUMBER,
+                        "p_value": NUMBER,
+                        "worse": {**BOOLEAN, "description": "It is worse than the report promised."},
+                    }
+                )
+            ),
+            "period": {"enum": ["hour", "day", "week", "month"]},
+            "periods": array(record({"start": MOMENT, "predictions": INTEGER, "outcomes": INTEGER, **_METRICS})),
+            "slices": array(
+                record(
+                    {
+                        "name": TEXT,
+                        "outcomes": INTEGER,
+                        "loss": NUMBER,
+                        "elsewhere": NUMBER,
+                        "p_value": {**NUMBER, "description": "Corrected for the number of slices."},
+                        **_METRICS,
+                    }
+                )
+            ),
+            "calibration": nullable(
+                record(
+                    {
+                        "label": ANYTHING,
+                        **dict.fromkeys(("predicted", "observed", "low", "high"), array(NUMBER)),
+                        "rows": array(INTEGER),
+                        "gap": NUMBER,
+                        "p_value": NUMBER,
+                    }
+                )
+            ),
+            "reason": {**TEXT, "description": "Why nothing is measured."},
+        },
+        "required": ["name", "version", "predictions", "outcomes"],
+        "additionalProperties": False,
+    },
 }

@@ -82,6 +82,16 @@ class LogAccess:
         health = self._asked(Observation(ObservationAction.HEALTH, model, version=number))
         return {"name": model, "version": number, **health}
 
+    def add_outcomes(self, model: str, outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Keep what came true of the rows that the caller may see: `{"new", "corrected", "repeated"}`."""
+        return self._asked(Observation(ObservationAction.ADD_OUTCOMES, model, outcomes=outcomes))
+
+    def measure(self, model: str, version: str) -> dict[str, Any]:
+        """Return how good the answers of a version were, or of the one that an alias names."""
+        _, number = resolve(self.repository, f"{model}@{version}")
+        measured = self._asked(Observation(ObservationAction.MEASURE, model, version=number))
+        return {"name": model, "version": number, **measured}
+
     def _asked(self, observation: Observation) -> dict[str, Any]:
         if not (valid_name(observation.model) and self.repository.was_removed(observation.model)):
             check_model(self.repository, observation.model)

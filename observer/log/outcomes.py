@@ -168,8 +168,8 @@ def unmatched(rows: str, outcomes: str) -> str:
     return (
         f"WITH rows AS MATERIALIZED ({rows}), outcomes AS MATERIALIZED (SELECT * FROM {outcomes}) SELECT"
         f" (SELECT count(*) FROM outcomes o ANTI JOIN rows r ON r.job_id = o.job_id AND r.row = o.row AND {of_owner}"
-        f" WHERE o.job_id IS NOT NULL) + (SELECT count(*) FROM outcomes o ANTI JOIN rows r ON r.id = o.id AND {of_owner}"
-        " WHERE o.id IS NOT NULL)"
+        " WHERE o.job_id IS NOT NULL) +"
+        f" (SELECT count(*) FROM outcomes o ANTI JOIN rows r ON r.id = o.id AND {of_owner} WHERE o.id IS NOT NULL)"
     )
 
 

@@ -7,7 +7,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from modelgate import prediction_log, scorer, submitting
+from modelgate import outcomes, prediction_log, scorer, submitting
 from modelgate.errors import Forbidden, TimedOut, failure_of
 from modelgate.estimator import RemoteEstimator, Version
 from modelgate.reports import Report
@@ -91,6 +91,8 @@ class Model(RemoteEstimator):
     log = prediction_log.log
     predictions = prediction_log.predictions
     forget = prediction_log.forget
+    add_outcomes = outcomes.add_outcomes
+    measured = outcomes.measured
 
     def promote(self, version: int, alias: str = "current", *, force: bool = False) -> dict[str, Any]:
         """Make `alias` name this version, and return the aliases and versions of the model.

@@ -19,6 +19,7 @@ from modelgate.command import (
     jobs,
     keys,
     models,
+    outcomes,
     prediction_log,
     predictions,
     profile,
@@ -57,7 +58,10 @@ _MODELS = (
     *(trainings.train, models.report),
 )
 _JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
-_LOG = (prediction_log.logging, prediction_log.predictions, prediction_log.replay, prediction_log.forget)
+_LOG = (
+    *(prediction_log.logging, prediction_log.predictions, prediction_log.replay, prediction_log.forget),
+    outcomes.outcomes,
+)
 _ACCESS = "Keys and access"
 for panel, functions in {
     "Server": _SERVER,

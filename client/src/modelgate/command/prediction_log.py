@@ -16,6 +16,7 @@ from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
 from modelgate.command.times import point
 from modelgate.command.verbs import flag, option
+from modelgate.errors import Forbidden
 from modelgate.prediction_log import Replay, cells, logged
 from modelgate.prediction_log import replay as replayed
 
@@ -107,11 +108,15 @@ def _kept(name: str, kept: Mapping[str, Any]) -> str:
     if not kept["share"]:
         return f"nothing is logged of {name}; log a tenth of its requests: modelgate logging {name} --share 0.1"
     left_out = f", without {', '.join(kept['leave_out'])}" if kept["leave_out"] else ""
-    return f"{kept['share']:.4g} of the requests to {name} are logged{left_out}, for {count(kept['keep_days'], 'day')}"
+    share = "all" if kept["share"] == 1 else f"{100 * kept['share']:.4g} % of the"
+    return f"{share} requests to {name} are logged{left_out}, for {count(kept['keep_days'], 'day')}"
 
 
 def _nothing(session: Session, name: str) -> str:
-    kept = session.get(f"/v1/models/{segment(name)}/logging")
+    try:
+        kept = session.get(f"/v1/models/{segment(name)}/logging")
+    except Forbidden:  # the scope log is enough for rows
+        return "There are no such rows."
     return "There are no such rows." if kept["share"] else f"There are no such rows: {_kept(name, kept)}"
 
 

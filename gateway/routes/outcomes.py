@@ -1,0 +1,67 @@
+"""What came true of predictions, and how good they were."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from contract.model.repository import CURRENT
+from contract.work.api_keys import Scope
+from contract.work.observation import MOST_OUTCOMES
+from gateway.http.answers import FRESH, json_response
+from gateway.http.operations import KEPT, MOMENT, TEXT, Answer, Operation, Parameter
+from gateway.http.rules import BodyLimit
+from gateway.protocols import outcomes
+from gateway.serving.model_versions import check_model
+from gateway.serving.prediction_log import LogAccess
+
+_LARGEST = BodyLimit(4 * 2**20, f"4 MB; send up to {MOST_OUTCOMES:,} outcomes at once")
+
+_OUTCOME = {
+    "type": "object",
+    "properties": {
+        "job": {**TEXT, "description": "The job that has answered, whose row it is of."},
+        "row": {"type": "integer", "minimum": 0, "default": 0},
+        "id": {"type": ["string", "integer"], "description": "Or the caller's id (`id_field`) of the rows."},
+        "at": {**MOMENT, "description": "Only of the rows with this id that were accepted before."},
+        "outcome": {"type": ["string", "number", "boolean"]},
+    },
+    "required": ["outcome"],
+    "additionalProperties": False,
+}
+_ASKED = ("404 no_current_version", "503 no_observer", "503 observer_crashed", "503 observer_failed", *KEPT)
+_SEND = Operation(
+    "add_outcomes",
+    "Say what came true",
+    {200: Answer("They are kept: how many are new, correct earlier ones, or repeat what is known.", "KeptOutcomes")},
+    problems=("422 invalid_body", "429 too_many_questions", *_ASKED),
+    body={
+        "application/json": {
+            "oneOf": [_OUTCOME, {"type": "array", "items": _OUTCOME, "minItems": 1, "maxItems": MOST_OUTCOMES}]
+        },
+        "text/csv": "Csv",
+    },
+)
+_MEASURE = Operation(
+    "get_outcomes",
+    "How good the logged answers of a version were, as far as their outcomes are known",
+    {200: Answer("Metrics with intervals of 95 %, over time, and where they are worst.", "MeasuredOutcomes")},
+    problems=("429 too_many_questions", "503 manifest_invalid", "503 model_not_found", *_ASKED),
+    parameters=(Parameter("version", "A version or an alias, by default current."),),
+)
+
+
+def blueprint(log: LogAccess) -> Blueprint:
+    routes = Blueprint("outcomes", __name__, url_prefix="/v1/models/<name>/outcomes")
+
+    @routes.post("", level=Scope.LOG, docs=_SEND, body=_LARGEST, audit="add_outcomes")
+    def add(name: str) -> Response:
+        body = request.environ["wsgi.input"].read()
+        read = outcomes.read_csv if request.mimetype == "text/csv" else outcomes.read_json
+        return json_response(log.add_outcomes(name, read(body)))
+
+    @routes.get("", level=Scope.LOG, docs=_MEASURE)
+    def measure(name: str) -> Response:
+        check_model(log.repository, name)
+        return json_response(log.measure(name, request.args.get("version", CURRENT)), headers=FRESH)
+
+    return routes

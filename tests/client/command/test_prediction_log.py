@@ -1,0 +1,54 @@
+"""The verbs of the prediction log, on a Modelgate as `make up` starts it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from modelgate import Client
+
+from tests.client.command.conftest import Modelgate
+from tests.flow.conftest import MakeUp
+
+ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]
+
+
+@pytest.fixture
+def iris(running: MakeUp, modelgate: Modelgate) -> Iterator[Modelgate]:
+    """The command, while all requests to iris are logged."""
+    address = running.address
+    yield lambda *arguments: modelgate(*arguments, MODELGATE_URL=address)
+    with Client(address) as client:
+        client.model("iris").log(share=0)
+
+
+def test_a_logged_row_is_shown_replayed_and_measured(running: MakeUp, iris: Modelgate, tmp_path: Path) -> None:
+    assert "nothing is logged of iris" in iris("logging", "iris").out
+    assert iris("logging", "iris", "--share", 1).out == "all requests to iris are logged, for 90 days\n"
+    with Client(running.address) as client:
+        predicted = [str(label) for label in client.model("iris").predict(ROWS)]
+    shown = iris("predictions", "iris", "--limit", 2, "--csv")
+    rows = list(csv.DictReader(io.StringIO(shown.out)))
+    assert [row["prediction"] for row in rows] == predicted[::-1]
+    job = rows[0]["job"]
+    assert iris("replay", "iris", "--job", job).out.count("equal to the bit") == 2
+    file = tmp_path / "rows.csv"
+    file.write_text(shown.out)
+    assert iris("outcomes", "iris", file, "--outcome", "prediction").out == "2 new, 0 corrected, 0 repeated\n"
+    assert iris("outcomes", "iris", file, "--outcome", "prediction").out == "0 new, 0 corrected, 2 repeated\n"
+    assert "2 outcomes of " in (measured := iris("outcomes", "iris").out)
+    assert [line.split() for line in measured.splitlines() if line.startswith("accuracy")][0][1] == "1"
+    with Client(running.address) as client:
+        assert client.model("iris").measured()["metrics"]["accuracy"]["value"] == 1
+
+
+def test_a_file_without_the_column_is_refused(iris: Modelgate, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("customer,paid\n4711,1\n")
+    refused = iris("outcomes", "iris", file, "--id", "customer")
+    assert (refused.code, refused.err) == (2, f"modelgate: {file} has no column 'outcome'; it has customer, paid\n")
+    kept = iris("outcomes", "iris", file, "--id", "customer", "--outcome", "paid")
+    assert (kept.code, kept.out) == (0, "1 new, 0 corrected, 0 repeated\n")
