@@ -39,8 +39,10 @@ def test_a_logged_row_is_shown_replayed_and_measured(running: MakeUp, iris: Mode
     file.write_text(shown.out)
     assert iris("outcomes", "iris", file, "--outcome", "prediction").out == "2 new, 0 corrected, 0 repeated\n"
     assert iris("outcomes", "iris", file, "--outcome", "prediction").out == "0 new, 0 corrected, 2 repeated\n"
-    assert "2 outcomes of " in (measured := iris("outcomes", "iris").out)
-    assert [line.split() for line in measured.splitlines() if line.startswith("accuracy")][0][1] == "1"
+    measured = iris("outcomes", "iris").out
+    assert "2 outcomes of " in measured
+    (accuracy,) = (line.split() for line in measured.splitlines() if line.startswith("accuracy"))
+    assert accuracy[1] == "1"
     with Client(running.address) as client:
         assert client.model("iris").measured()["metrics"]["accuracy"]["value"] == 1
 
