@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from observer.log.deletion import Deletions
+from observer.log.outcomes import Outcomes
 from observer.log.store import LogStore, Partition
 from observer.log.upkeep import GB, MOST_SMALL, merge, remove_old
 from tests.observer.conftest import TODAY, YESTERDAY, rows_of
@@ -103,6 +104,26 @@ def test_a_deletion_beside_it_waits(store: LogStore, folder: Path, upkeep: str) 
             remove_old(store, lambda _: FOREVER, 20)
     deletion.join()
     assert jobs_in(folder) == ["b", "c"]
+
+
+def test_a_merge_beside_a_deletion_of_outcomes_waits(store: LogStore, folder: Path) -> None:
+    for job in ("a", "b", "c"):
+        add_file(store, YESTERDAY, [job])
+    merging = threading.Thread(target=merge, args=(store,))
+    files = LogStore.files
+
+    def then_merge(self: LogStore, partition: Partition) -> list[Path]:
+        listed = files(self, partition)
+        if threading.current_thread() is not merging and merging.ident is None:
+            merging.start()
+            merging.join(0.5)  # it ends by then, unless it has to wait
+        return listed
+
+    with patch.object(LogStore, "files", then_merge):
+        Outcomes(store).forget("sum", "Erika", None)
+        merging.join()
+    assert jobs_in(folder) == ["a", "b", "c"]
+    assert [len(store.files(partition)) for partition in store.partitions()] == [1]
 
 
 def test_each_model_loses_the_days_that_it_does_not_keep(store: LogStore) -> None:
