@@ -70,6 +70,7 @@ class Intake:
     def run(self) -> None:
         """Take what waits."""
         with self.store.lock:
+            self.store.settle()
             self._forget()
             full = True
             while full:

@@ -99,8 +99,8 @@ class Outcomes:
         """Delete the outcomes of this id, and those of the rows with it (of `owner`; None: of all owners)."""
         store, moves, removes = self._store, dict[str, str](), list[str]()
         of = f"id = {literal(identity)}" + ("" if owner is None else f" AND owner = {literal(owner)}")
-        rows = [file for one in store.partitions(model) for file in store.files(one)]
         with store.database() as database:
+            rows = [file for one in store.partitions(model) for file in store.files(one)]
             here = f"SELECT DISTINCT job_id, row FROM {parquet(rows)} WHERE {of}" if rows else f"{_NO_ROWS} WHERE false"
             database.execute(f"CREATE TEMP TABLE gone AS {here}")
             gone = f"(coalesce({of}, false) OR EXISTS (FROM gone WHERE gone.job_id = o.job_id AND gone.row = o.row))"
@@ -126,12 +126,13 @@ class Outcomes:
         now = datetime.now(UTC)
         for folder in sorted((self._store.folder / OUTCOMES).glob("model=*/day=*")):
             day, model = folder.name.removeprefix("day="), folder.parent.name.removeprefix("model=")
-            files = sorted(folder.glob("*.parquet"))
-            small = [file for file in files if file.stat().st_size < SMALL]
-            if files and day < (now - timedelta(days=keep_days(model))).strftime(_DAY):
-                self._store.replace({}, map(self._store.relative, files))
-            elif len(small) >= MOST_SMALL or (len(small) > 1 and day < now.strftime(_DAY)):
-                self._merge(small)
+            with self._store.lock:  # no file is deleted between being listed and being merged
+                files = sorted(folder.glob("*.parquet"))
+                small = [file for file in files if file.stat().st_size < SMALL]
+                if files and day < (now - timedelta(days=keep_days(model))).strftime(_DAY):
+                    self._store.replace({}, map(self._store.relative, files))
+                elif len(small) >= MOST_SMALL or (len(small) > 1 and day < now.strftime(_DAY)):
+                    self._merge(small)
 
     def _merge(self, files: Sequence[Path]) -> None:
         store, first = self._store, files[0]

@@ -6,7 +6,7 @@
     .draft/          files that are not complete
 
 One process writes. A change is one file, `state.json`, that is replaced as a whole and says what to rename and remove;
-what it says is done again after a crash.
+what it says is done again after a crash. So no draft of a later change may have a name that `state.json` still has.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -69,13 +69,15 @@ class Partition:
 class Change:
     """`moves`: names in `.draft/`, and where these files go. `removes`: files that go then. `position`: up to which
     entry of the stream the log has the records, and `size` and `rows`: what it has not been told to forget of these
-    (`broker.sides.observer.LogStream.forget`). Paths are relative to the folder of the log."""
+    (`broker.sides.observer.LogStream.forget`). Paths are relative to the folder of the log. `LogStore` sets `number`,
+    one more with each change, and begins the names in `.draft/` with it."""
 
     position: str
     size: int = 0
     rows: list[tuple[str, str, int]] = field(default_factory=list)
     moves: dict[str, str] = field(default_factory=dict)
     removes: list[str] = field(default_factory=list)
+    number: int = 0
 
 
 class LogStore:
@@ -91,9 +93,10 @@ class LogStore:
         self._lock_file = _taken(folder / _LOCK)
         self.lock = threading.RLock()
         self.last = self._read_state(beginning)
-        self._complete()
+        self._settled = False
+        self.settle()
         shutil.rmtree(self.draft, ignore_errors=True)
-        self.draft.mkdir()
+        self.draft.mkdir(exist_ok=True)
         self.root.mkdir(exist_ok=True)
         self._database = self._connect()
 
@@ -103,10 +106,14 @@ class LogStore:
 
     @contextmanager
     def database(self) -> Iterator[DuckDBPyConnection]:
-        """Yield a connection of its own to DuckDB, while no file of the log changes."""
+        """Yield a connection of its own to DuckDB, while no file of the log changes. If the context fails, its drafts
+        are removed."""
         with self.lock, self._database.cursor() as cursor:
+            self.settle()
+            self.draft.mkdir(exist_ok=True)  # somebody may have emptied the folder
             cursor.execute("SET TimeZone = 'UTC'")
-            yield cursor
+            with self._drafting():
+                yield cursor
 
     def partitions(self, model: str | None = None) -> list[Partition]:
         """Return what there is of a model, or of all, the oldest day first."""
@@ -119,12 +126,28 @@ class LogStore:
         return sorted((self.root / partition.path).glob("*.parquet"))
 
     def change(self, change: Change) -> None:
-        """Make a change, durably: after a crash it is made, or nothing is."""
+        """Make a change, durably: after a crash it is made, or nothing is. If it fails, `last` says whether it will be
+        made; `settle` does that."""
         with self.lock:
-            for name in change.moves:
-                _flush(self.draft / name)
-            self._write_state(change)
-            self._complete()
+            self.settle()
+            number = self.last.number + 1
+            moves = {f"{number}-{name}": target for name, target in change.moves.items()}
+            with self._drafting():
+                for name, numbered in zip(change.moves, moves, strict=True):
+                    _flush(self.draft / name)
+                    (self.draft / name).replace(self.draft / numbered)
+                if moves:
+                    sync(self.draft)
+                self._write_state(dataclasses.replace(change, moves=moves, number=number))
+            self.settle()
+
+    def settle(self) -> None:
+        """Complete the last change, unless that is done: the disk may have been full."""
+        with self.lock:
+            if not self._settled:
+                sync(self.folder)
+                self._complete()
+                self._settled = True
 
     def replace(self, moves: Mapping[str, str], removes: Iterable[str] = ()) -> None:
         """Change files at the position where the log is."""
@@ -159,8 +182,21 @@ class LogStore:
         sync(self.folder)
 
     def _write_state(self, change: Change) -> None:
-        self.write(self.folder / _STATE, json.dumps(dataclasses.asdict(change)).encode())
-        self.last = change
+        write(self.draft / _STATE, json.dumps(dataclasses.asdict(change)).encode())
+        (self.draft / _STATE).replace(self.folder / _STATE)
+        self.last, self._settled = change, False
+
+    @contextmanager
+    def _drafting(self) -> Iterator[None]:
+        """Remove all drafts if the context fails: they take room, and are about people whose rows may be deleted."""
+        try:
+            yield
+        except Exception:
+            with suppress(OSError):
+                for path in self.draft.iterdir() if self._settled else ():
+                    if path.is_file():
+                        path.unlink()
+            raise
 
     def _read_state(self, beginning: str) -> Change:
         try:

@@ -22,9 +22,10 @@ def merge(store: LogStore) -> None:
     once: Redis may have lost the end of a job whose answer the log had, and the job ran again."""
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     for partition in store.partitions():
-        small = [file for file in store.files(partition) if file.stat().st_size < SMALL]
-        if len(small) >= MOST_SMALL or (len(small) > 1 and partition.day < today):
-            _merge(store, partition, small)
+        with store.lock:  # no file is deleted between being listed and being merged
+            small = [file for file in store.files(partition) if file.stat().st_size < SMALL]
+            if len(small) >= MOST_SMALL or (len(small) > 1 and partition.day < today):
+                _merge(store, partition, small)
 
 
 def _merge(store: LogStore, partition: Partition, files: Sequence[Path]) -> None:
@@ -38,6 +39,11 @@ def _merge(store: LogStore, partition: Partition, files: Sequence[Path]) -> None
 
 def remove_old(store: LogStore, keep_days: Callable[[str], int], most_gb: float) -> None:
     """Remove the days that a model does not keep, and the oldest ones as long as the log is larger than `most_gb`."""
+    with store.lock:
+        _remove_old(store, keep_days, most_gb)
+
+
+def _remove_old(store: LogStore, keep_days: Callable[[str], int], most_gb: float) -> None:
     now = datetime.now(UTC)
     partitions = store.partitions()
     old = [one for one in partitions if one.day < (now - timedelta(days=keep_days(one.model))).strftime("%Y-%m-%d")]

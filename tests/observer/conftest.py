@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from redis import Redis
 
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.observer import BEGINNING, LogStream
+from broker.sides.supervisor import Leases
 from contract.model.repository import RepositoryWithRemoved
 from contract.work.observation import Observation, ObservationAction
 from contract.work.prediction_log import logged_request
@@ -20,12 +22,23 @@ from observer.log.intake import Intake
 from observer.log.reading import read_page
 from observer.log.store import LogStore
 from observer.watch import Watch
-from tests.worker.conftest import job, jobs, make_scorer, scorer
+from tests.support import DEADLINE
+from tests.worker.conftest import MakeScorer, job, jobs, make_scorer
 from worker.scorer import Scorer
 
-__all__ = ["jobs", "make_scorer", "scorer"]
+__all__ = ["jobs", "make_scorer"]
 
-NOON = "2026-11-27T12:00:00.000001Z"
+YESTERDAY, TODAY = ((datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%d") for days in (1, 0))
+NOON = f"{YESTERDAY}T12:00:00.000001Z"
+"""Of a day that is over, and of which rows still arrive."""
+
+
+@pytest.fixture
+def scorer(make_scorer: MakeScorer, redis: Redis) -> Scorer:
+    """A scorer whose lease lasts for a long test."""
+    made = make_scorer("w-0-a")
+    Leases(redis, lease=DEADLINE).renew(["w-0-a"])
+    return made
 
 
 @pytest.fixture
