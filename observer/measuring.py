@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from contract.model.manifest import ModelManifest
 from contract.model.signature import Kind, RowFormat, Signature
+from observer.estimated import estimated_accuracy, estimated_roc_auc
 from observer.log.columns import LogColumns, literal, quoted
 from observer.log.outcomes import Outcomes, joined, unmatched, values
 from observer.log.store import LogStore, parquet
@@ -49,11 +50,12 @@ class Measuring:
             database.execute(f"CREATE TEMP TABLE joined AS SELECT * FROM ({joined(mine, newest)}) {order}")
             try:
                 times = _column(database, f"SELECT time::TIMESTAMP AS value FROM ({mine})")
+                estimated = _estimated(database, mine, facts)
                 unknown = database.execute(unmatched(of_all, newest)).fetchall()[0][0]
                 read, kept_times, columns = _read(database, signature)
             finally:
                 database.execute("DROP TABLE joined")
-        seen = {"predictions": len(times), "unknown": unknown}
+        seen = {"predictions": len(times), "unknown": unknown, "estimated": estimated}
         focus = Focus.of(read.rows)
         if isinstance(facts.get("headline"), str):
             focus = replace(focus, headline=facts["headline"])
@@ -137,6 +139,33 @@ def _inputs(database: DuckDBPyConnection, signature: Signature) -> list[Column]:
         elif field.kind is not Kind.DATETIME:
             columns.append(Column(field.name, _column(database, f"SELECT {value}::DOUBLE AS value FROM joined")))
     return columns
+
+
+def _estimated(database: DuckDBPyConnection, rows: str, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the probabilities of the newest rows say about the metrics of a classifier, known outcomes or not;
+    None without probabilities."""
+    answered = "coalesce(map_extract(probabilities, prediction::VARCHAR)[1], list_max(map_values(probabilities)))"
+    newest = f"({rows}) WHERE cardinality(probabilities) > 0 ORDER BY time DESC LIMIT {MOST_ROWS}"
+    right = _finite(_column(database, f"SELECT {answered} AS value FROM {newest}"))
+    error = _calibration_error(facts)
+    found = {"accuracy": estimated_accuracy(right, calibration_error=error)}
+    labels = f"SELECT DISTINCT unnest(map_keys(probabilities)) FROM (SELECT * FROM {newest})"
+    if len(keys := database.execute(labels).fetchall()) == 2:  # the area is the same for either label
+        positive = f"SELECT map_extract(probabilities, {literal(keys[0][0])})[1] AS value FROM {newest}"
+        found["roc_auc"] = estimated_roc_auc(_finite(_column(database, positive)), calibration_error=error)
+    return {name: asdict(one) for name, one in found.items() if one is not None} or None
+
+
+def _finite(column: Any) -> Any:
+    return column[np.isfinite(column)] if column.dtype.kind == "f" else np.empty(0)
+
+
+def _calibration_error(facts: Mapping[str, Any]) -> float:
+    """Return by how much probabilities and shares differ in the report; 0 if it does not say."""
+    value: Any = facts
+    for name in ("answers", "calibration", "gap"):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _counted(read: ReadRows) -> dict[str, Any]:

@@ -79,6 +79,12 @@ LOG: Mapping[str, Schema] = {
             "unknown": {**INTEGER, "description": "Outcomes of the model that are of no logged row."},
             "unread": {**map_of(INTEGER), "description": "Outcomes that are no label or no number, and how many."},
             "unusable": {**INTEGER, "description": "Rows whose prediction is no label or no finite number."},
+            "estimated": nullable(
+                {
+                    **map_of(record({"value": NUMBER, "low": NUMBER, "high": NUMBER, "rows": INTEGER})),
+                    "description": "What the probabilities say before outcomes come, if only the inputs have changed.",
+                }
+            ),
             "headline": {**TEXT, "description": "The metric of the report."},
             **_METRICS,
             "promise": nullable(

@@ -57,11 +57,16 @@ def keep(store: LogStore, frame: pd.DataFrame, version: int = 1, owner: str | No
     with store.database() as database:
         database.register("frame", frame)
         for (day,) in database.execute("SELECT DISTINCT strftime(time, '%Y-%m-%d') FROM frame").fetchall():
+            shares = (
+                "NULL::MAP(VARCHAR, DOUBLE)"
+                if frame["prediction"].dtype == float
+                else "MAP {'0': 1 - share, '1': share}"
+            )
             rows = (
                 f"SELECT time, job_id, row::INTEGER AS row, id, NULL::VARCHAR AS request_id, 'current' AS alias,"
                 f" {'NULL' if owner is None else repr(owner)}::VARCHAR AS owner,"
                 " struct_pack(age := age, town := town) AS inputs, []::VARCHAR[] AS left_out, prediction,"
-                " MAP {'0': 1 - share, '1': share} AS probabilities, []::VARCHAR[] AS warnings, 1.0 AS milliseconds"
+                f" {shares} AS probabilities, []::VARCHAR[] AS warnings, 1.0 AS milliseconds"
                 f" FROM frame WHERE strftime(time, '%Y-%m-%d') = '{day}'"
             )
             name = f"{time.time_ns()}.parquet"
@@ -248,6 +253,19 @@ def test_small_files_are_merged_and_old_days_removed(store: LogStore, outcomes: 
     assert outcomes.files("loan") == []
 
 
+def test_an_accuracy_is_estimated_before_outcomes_come(store: LogStore, outcomes: Outcomes, models: Path) -> None:
+    manifest, frame = manifest_of(models), logged(20_000)
+    keep(store, frame)
+    answer = measured(store, outcomes, manifest)
+    right = np.maximum(frame["share"], 1 - frame["share"])
+    accuracy, area = answer["estimated"]["accuracy"], answer["estimated"]["roc_auc"]
+    assert (accuracy["value"], accuracy["rows"]) == (pytest.approx(right.mean()), 20_000)
+    elsewhere = frame[frame["town"] != "Ulm"]  # where the model is calibrated
+    assert area["low"] - 0.01 < roc_auc_score(elsewhere["outcome"], elsewhere["share"]) < area["high"] + 0.01
+    uncertain = measured(store, outcomes, manifest, facts={"answers": {"calibration": {"gap": 0.1}}})
+    assert uncertain["estimated"]["accuracy"]["high"] == pytest.approx(accuracy["high"] + 0.1)
+
+
 def test_numbers_are_measured_without_labels(store: LogStore, outcomes: Outcomes, models: Path) -> None:
     manifest = write_version(models, "loan", Sum(), INPUTS, metrics={"r2": 0.9})
     frame = logged(500)
@@ -257,4 +275,4 @@ def test_numbers_are_measured_without_labels(store: LogStore, outcomes: Outcomes
     send(outcomes, by_row(frame))
     answer = measured(store, outcomes, manifest, facts={"headline": "r2", "tested": {"rows": 100}})
     assert answer["metrics"]["mean_absolute_error"]["value"] == pytest.approx(3)
-    assert answer["calibration"] is None
+    assert (answer["calibration"], answer["estimated"]) == (None, None)

@@ -71,6 +71,9 @@ def _measured(found: Mapping[str, Any]) -> Iterator[Any]:
         yield f"{which}: {found['reason']}"
         return
     yield f"{which}: {count(found['outcomes'], 'outcome')} of {count(found['predictions'], 'logged prediction')} known"
+    if estimated := (found["estimated"] or {}).get("accuracy"):
+        low, high = estimated["low"], estimated["high"]
+        yield f"accuracy by its probabilities alone: {estimated['value']:.4g} ({low:.4g} to {high:.4g})"
     if not found["outcomes"]:
         yield f"Send what came true: modelgate outcomes {found['name']} FILE --id COLUMN --outcome COLUMN"
         return
