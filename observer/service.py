@@ -22,6 +22,7 @@ from broker.sides.observer import BEGINNING, LogStream
 from broker.sides.single_jobs import OwnedJob
 from broker.sides.supervisor import LEASE
 from contract.errors import Code, Failure
+from contract.model.model_settings import MOST_DAYS
 from contract.model.repository import RepositoryWithRemoved
 from contract.settings import Settings
 from contract.work.observation import Observation, ObservationAction
@@ -70,6 +71,8 @@ class PredictionLog:
         self.outcomes.keep_order(self._keep_days)
 
     def _keep_days(self, model: str) -> int:
+        if not self.repository.versions(model) and not self.repository.was_removed(model):
+            return MOST_DAYS  # the repository may be away, so its settings are unknown
         self.repository.aliases(model)
         return self.repository.settings(model).logging.keep_days
 

@@ -10,7 +10,7 @@ from typing import Any
 WARN_UNUSUAL, LOGGING = "warn_unusual", "logging"
 """The keys of the settings, as JSON."""
 
-KEEP_DAYS = 90
+KEEP_DAYS, MOST_DAYS = 90, 3_650
 """Days that the prediction log keeps a row, unless the model says otherwise."""
 
 _HASHES = 2**64

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.json_objects import ListOf, Object, Rule, is_number, text
-from contract.model.model_settings import KEEP_DAYS, Logging
+from contract.model.model_settings import KEEP_DAYS, MOST_DAYS, Logging
 from contract.model.repository import CURRENT
 from contract.rows.csv_cells import csv_lines
 from contract.work.api_keys import Scope
@@ -24,7 +24,7 @@ from gateway.serving.model_versions import check_model
 from gateway.serving.prediction_log import LogAccess, columns_of
 
 NDJSON, PARQUET = "application/x-ndjson", "application/vnd.apache.parquet"
-MOST_LEFT_OUT, MOST_DAYS = 1_000, 3_650
+MOST_LEFT_OUT = 1_000
 
 _LOGGING = {
     "type": "object",

@@ -15,7 +15,7 @@ from contract.row import Value
 from contract.rows.values import Conversion
 from contract.wording import shown
 
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_TRUTH = {**dict.fromkeys(("true", "t", "yes", "y", "1"), True), **dict.fromkeys(("false", "f", "no", "n", "0"), False)}
 UNKNOWN = -1
 """The code of a value that is none of the labels."""
 

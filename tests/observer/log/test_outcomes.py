@@ -199,7 +199,7 @@ def test_an_outcome_that_is_no_label_is_named(store: LogStore, outcomes: Outcome
     keep(store, frame)
     send(
         outcomes,
-        by_row(frame.assign(outcome=np.array(["yes", "no", "1", 0, "paid", "paid", None, True], dtype=object))),
+        by_row(frame.assign(outcome=np.array(["yes", "N", "1", 0, "paid", "paid", None, True], dtype=object))),
     )
     answer = measured(store, outcomes, manifest)
     assert (answer["outcomes"], answer["unread"]) == (5, {"'paid'": 2, "null": 1})

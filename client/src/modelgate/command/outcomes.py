@@ -71,6 +71,11 @@ def _measured(found: Mapping[str, Any]) -> Iterator[Any]:
         yield f"{which}: {found['reason']}"
         return
     yield f"{which}: {count(found['outcomes'], 'outcome')} of {count(found['predictions'], 'logged prediction')} known"
+    if unread := found["unread"]:
+        texts = ", ".join(f"{text} ({number:,})" for text, number in unread.items())
+        yield f"no label or number of the model, and left out: {texts}"
+    if found["unknown"]:
+        yield f"{count(found['unknown'], 'outcome')} of {found['name']} of no logged prediction"
     if estimated := (found["estimated"] or {}).get("accuracy"):
         low, high = estimated["low"], estimated["high"]
         yield f"accuracy by its probabilities alone: {estimated['value']:.4g} ({low:.4g} to {high:.4g})"
