@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 
 from broker.sides.gateway.observer_client import ObserverUnavailable
 from contract.model.model_settings import Logging
+from contract.model.repository import CURRENT
 from contract.work.api_keys import Scope
 from contract.work.observation import Observation, ObservationAction
 from gateway.http.exchange import caller
@@ -51,7 +52,7 @@ class LogPages:
     def _shown(self, name: str) -> dict[str, Any]:
         logging, identity = self.log.logging(name), request.args.get("id", "").strip()
         found: dict[str, Any] = {"items": [], "next_cursor": None}
-        away = None
+        health = away = None
         if caller().allows(Scope.LOG):
             cursor = request.args.get("cursor") or None
             wanted = Observation(
@@ -59,6 +60,8 @@ class LogPages:
             )
             try:
                 found = self.log.read(wanted)
+                if found["items"] and not (identity or cursor) and CURRENT in self.log.repository.aliases(name):
+                    health = self.log.health(name, CURRENT)
             except ObserverUnavailable as error:
                 away = str(error)
         older = found["next_cursor"] and urlencode({"id": identity, "cursor": found["next_cursor"]})
@@ -70,6 +73,7 @@ class LogPages:
             "older": older,
             "identity": identity,
             "away": away,
+            "health": health,
             "changed": request.args.get("changed") == "1",
             "deleted": _number(request.args.get("deleted", "")),
         }
