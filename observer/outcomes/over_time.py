@@ -44,16 +44,6 @@ class PeriodMetrics:
     outcomes: int
     measured: Measured
 
-    @property
-    def missing_so_far(self) -> int:
-        """The number of predictions without an outcome, which may still arrive: they count as nothing."""
-        return self.predictions - self.outcomes
-
-    @property
-    def known(self) -> float:
-        """The share of predictions whose outcome is known so far."""
-        return self.outcomes / self.predictions
-
 
 @dataclass(frozen=True)
 class PromiseComparison:
@@ -107,12 +97,6 @@ def over_time(
         PeriodMetrics(start, int(count), len(members), measure(rows.take(members), focus))
         for start, count, members in zip(starts, predictions, np.split(order, ends[:-1]), strict=True)
     ]
-
-
-def latest(periods: Sequence[PeriodMetrics], name: str) -> PeriodMetrics | None:
-    """Return the latest period that has `ENOUGH` outcomes and the metric `name`; None if there is none."""
-    measured = (entry for entry in reversed(periods) if entry.outcomes >= ENOUGH and name in entry.measured.estimates)
-    return next(measured, None)
 
 
 def compare_with_promise(name: str, now: Estimate, promised: float, rows: int) -> PromiseComparison:

@@ -11,7 +11,7 @@ import pytest
 from observer.outcomes.intervals import share_estimate
 from observer.outcomes.joined_rows import JoinedRows
 from observer.outcomes.metrics import measure
-from observer.outcomes.over_time import Period, choose_period, compare_with_promise, latest, over_time, period_starts
+from observer.outcomes.over_time import Period, choose_period, compare_with_promise, over_time, period_starts
 
 START = np.datetime64("2024-02-27T00:00:00", "ms")
 
@@ -56,9 +56,7 @@ def test_late_outcomes_are_missing_and_do_not_count_as_wrong() -> None:
     periods = over_time(rows, asked[arrived], asked, Period.DAY)
     table = pd.DataFrame({"right": actual == predicted, "arrived": arrived}).groupby(pd.DatetimeIndex(asked).floor("D"))
     assert [entry.predictions for entry in periods] == table.size().tolist()
-    assert [entry.known for entry in periods] == pytest.approx(table["arrived"].mean().tolist())
-    assert [entry.missing_so_far for entry in periods] == (table.size() - table["arrived"].sum()).tolist()
-    assert periods[0].known == 1 and 0 < periods[-3].known < 0.8
+    assert [entry.outcomes for entry in periods] == table["arrived"].sum().tolist()
     for entry, (_, day) in zip(periods, table, strict=True):
         if entry.outcomes:
             assert entry.measured.estimates["accuracy"].value == pytest.approx(day.right[day.arrived].mean())
@@ -73,14 +71,6 @@ def test_all_periods_have_the_headline_of_all_rows() -> None:
     periods = over_time(rows, asked, asked, Period.DAY)
     assert [next(iter(entry.measured.estimates)) for entry in periods] == ["accuracy"] * 2
     assert next(iter(measure(rows.take(slice(100, 200))).estimates)) == "balanced_accuracy"
-
-
-def test_the_latest_period_is_one_with_enough_outcomes() -> None:
-    asked = np.repeat(START + np.arange(3) * np.timedelta64(1, "D"), [100, 100, 99])
-    rows = JoinedRows(np.arange(299) % 2, np.zeros(299, dtype=int), None, ("no", "yes"))
-    periods = over_time(rows, asked, asked, Period.DAY)
-    assert latest(periods, "accuracy") is periods[1]
-    assert latest(periods, "roc_auc") is None and latest(periods[2:], "accuracy") is None
 
 
 def test_figures_are_worse_than_promised_only_beyond_the_errors_of_both() -> None:
