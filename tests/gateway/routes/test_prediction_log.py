@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,12 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.records.job_kinds import OBSERVATION
+from broker.records.lease_groups import OBSERVERS
 from broker.sides.gateway import waited_jobs
+from broker.sides.gateway.observer_client import MOST_OF_OWNER
+from broker.sides.single_jobs import SingleJobs
+from broker.sides.supervisor import Leases
 from contract.model.repository import Repository
 from contract.model.signature import Field, Kind
 from contract.settings import Settings
@@ -22,7 +28,7 @@ from contract.work.api_keys import Key, Scope
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.gateway.observed import client, gateway, make_scorer, models, observer, scoring, settings
 from tests.stacks.observer_process import ObserverProcess
-from tests.support import Sum, write_version
+from tests.support import SIGNER, Sum, until, write_version
 
 __all__ = ["client", "make_scorer", "models", "observer", "scoring", "settings"]
 
@@ -219,3 +225,36 @@ def test_health_says_what_is_watched_or_why_nothing_is(
     assert (health["name"], health["version"], health["rows"], health["alarms"]) == ("sum", 1, 0, [])
     assert "no profile" in health["reason"]
     assert client.get(f"{MODEL}/health?version=9").status_code == 404
+
+
+def test_a_log_that_cannot_be_read_says_so(client: FlaskClient, observer: ObserverProcess, scoring: None) -> None:
+    log(client, share=1)
+    predict(client, {"a": 1, "b": 2})
+    assert len(client.get(LOG).get_json()["items"]) == 1
+    (file,) = observer.log.glob("predictions/*/*/*/*.parquet")
+    file.write_bytes(b"no parquet")
+    answer = client.get(LOG)
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "observer_failed")
+    assert "the observer failed" in answer.get_json()["detail"]
+
+
+def test_a_question_at_which_observers_die_twice_is_answered(client: FlaskClient, redis: Redis) -> None:
+    leases = Leases(redis, group=OBSERVERS)
+    with ThreadPoolExecutor(1) as asking:
+        answer = asking.submit(client.get, LOG)
+        for death in (0, 1):
+            leases.register(f"o-{death}-x", queues=[OBSERVATION.queue])
+            queue = SingleJobs(redis, f"o-{death}-x", OBSERVATION, SIGNER)
+            until(lambda queue=queue: queue.begin([]), "the question is taken")
+            leases.give_back(f"o-{death}-x", scored=None)
+        failed = answer.result()
+    assert (failed.status_code, failed.get_json()["code"]) == (503, "observer_crashed")
+
+
+def test_one_caller_cannot_take_all_of_the_observer(client: FlaskClient, redis: Redis) -> None:
+    with ThreadPoolExecutor(MOST_OF_OWNER) as asking:
+        asked = [asking.submit(client.get, LOG) for _ in range(MOST_OF_OWNER)]
+        until(lambda: redis.llen(f"rq:queue:{OBSERVATION.queue}") == MOST_OF_OWNER, "all questions wait")
+        answer = client.get(LOG)
+        assert (answer.status_code, answer.get_json()["code"]) == (429, "too_many_questions")
+        assert {one.result().status_code for one in asked} == {503}  # no observer runs
