@@ -106,3 +106,8 @@ KEPT = ("503 redis_full", "503 redis_disk_full", "503 redis_read_only", "503 too
 """Problems of a route that writes into Redis, besides those of one that reads there."""
 COMMANDED = (*KEPT, "503 no_trainer", "503 redis_disk_slow", "503 store_away", "503 trainer_crashed", "507 models_full")
 """Problems of a route that has the trainer change the model repository."""
+OBSERVED = (
+    *("404 no_current_version", "429 too_many_questions"),
+    *("503 no_observer", "503 observer_crashed", "503 observer_failed", *KEPT),
+)
+"""Problems of a route that asks the observer."""

@@ -8,7 +8,7 @@ from contract.model.repository import CURRENT
 from contract.work.api_keys import Scope
 from contract.work.observation import MOST_OUTCOMES
 from gateway.http.answers import FRESH, json_response
-from gateway.http.operations import KEPT, MOMENT, TEXT, Answer, Operation, Parameter
+from gateway.http.operations import MOMENT, OBSERVED, TEXT, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit
 from gateway.protocols import outcomes
 from gateway.serving.model_versions import check_model
@@ -28,12 +28,11 @@ _OUTCOME = {
     "required": ["outcome"],
     "additionalProperties": False,
 }
-_ASKED = ("404 no_current_version", "503 no_observer", "503 observer_crashed", "503 observer_failed", *KEPT)
 _SEND = Operation(
     "add_outcomes",
     "Say what came true",
     {200: Answer("They are kept: how many are new, correct earlier ones, or repeat what is known.", "KeptOutcomes")},
-    problems=("422 invalid_body", "429 too_many_questions", *_ASKED),
+    problems=("422 invalid_body", *OBSERVED),
     body={
         "application/json": {
             "oneOf": [_OUTCOME, {"type": "array", "items": _OUTCOME, "minItems": 1, "maxItems": MOST_OUTCOMES}]
@@ -45,7 +44,7 @@ _MEASURE = Operation(
     "get_outcomes",
     "How good the logged answers of a version were, as far as their outcomes are known",
     {200: Answer("Metrics with intervals of 95 %, over time, and where they are worst.", "MeasuredOutcomes")},
-    problems=("429 too_many_questions", "503 manifest_invalid", "503 model_not_found", *_ASKED),
+    problems=("503 manifest_invalid", "503 model_not_found", *OBSERVED),
     parameters=(Parameter("version", "A version or an alias, by default current."),),
 )
 

@@ -15,7 +15,7 @@ from contract.work.api_keys import Scope
 from contract.work.jobs import timestamp
 from contract.work.observation import LARGEST_PAGE, Observation, ObservationAction
 from gateway.http.answers import FRESH, json_response
-from gateway.http.operations import COMMANDED, COUNT, KEPT, MOMENT, Answer, Operation, Parameter
+from gateway.http.operations import COMMANDED, COUNT, MOMENT, OBSERVED, Answer, Operation, Parameter
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import csv_rows, native
@@ -49,7 +49,6 @@ _CHANGE = Operation(
     problems=("404 model_not_found", "404 no_current_version", "422 invalid_body", *COMMANDED),
     body={"application/json": _LOGGING},
 )
-_ASKED = ("404 no_current_version", "503 no_observer", "503 observer_crashed", "503 observer_failed", *KEPT)
 _READ = Operation(
     "list_predictions",
     "What a model was asked and answered, newest first",
@@ -59,7 +58,7 @@ _READ = Operation(
             {"application/json": "LogPage", NDJSON: "LoggedPrediction", "text/csv": "Csv", PARQUET: "Bytes"},
         )
     },
-    problems=("429 too_many_questions", *_ASKED),
+    problems=OBSERVED,
     parameters=(
         Parameter("id", "Only rows with this id of the caller's (`id_field`)."),
         Parameter("job", "Only rows of this job."),
@@ -77,7 +76,7 @@ _DELETE = Operation(
     "delete_predictions",
     "Delete what the prediction log has of a person",
     {200: Answer("How many rows there were. What still comes of accepted requests is not kept.", "Deleted")},
-    problems=("429 too_many_questions", *_ASKED),
+    problems=OBSERVED,
     parameters=(Parameter("id", "The id of the caller's (`id_field`).", required=True),),
 )
 
@@ -86,7 +85,7 @@ _HEALTH = Operation(
     "get_health",
     "Whether the logged rows of a version still come from the distribution of its training rows",
     {200: Answer("The alarms, and what is watched.", "Health")},
-    problems=("429 too_many_questions", "503 manifest_invalid", "503 model_not_found", *_ASKED),
+    problems=("503 manifest_invalid", "503 model_not_found", *OBSERVED),
     parameters=(Parameter("version", "A version or an alias, by default current."),),
 )
 

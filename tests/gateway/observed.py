@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from contract.settings import Settings
+from contract.work.api_keys import Key, Scope
 from contract.work.training import RepositoryCommand
 from gateway.app import create_app
 from storage.models.repository_writer import RepositoryWriter
+from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.gateway.conftest import settings_in
 from tests.stacks.observer_process import ObserverProcess
 from tests.worker.conftest import MakeScorer, make_scorer
@@ -47,6 +50,27 @@ def gateway(settings: Settings) -> FlaskClient:
 @pytest.fixture
 def client(settings: Settings) -> FlaskClient:
     return gateway(settings)
+
+
+@dataclass(frozen=True)
+class Owners:
+    """An admin of a gateway with keys, and two teams of which each has had a row with the id 7 logged."""
+
+    admin: Caller
+    risk: Caller
+    sales: Caller
+
+
+@pytest.fixture
+def owners(settings: Settings, redis: Redis, observer: ObserverProcess, scoring: None) -> Owners:
+    client = gateway(replace(settings, admin_key=ADMIN_KEY))
+    admin, scopes = Caller(client), frozenset({Scope.PREDICT, Scope.LOG})
+    assert admin("PUT", "/v1/models/sum/logging", json={"share": 1}).status_code == 200
+    risk, sales = (Caller.with_key(client, redis, Key(f"k-{name}", name, name, scopes)) for name in ("risk", "sales"))
+    for caller in (risk, sales):
+        row, wait = {"a": 1, "b": 2, "key": "7"}, {"Prefer": "wait=30"}
+        assert caller("POST", "/v1/models/sum/predict", json=row, headers=wait).status_code == 200
+    return Owners(admin, risk, sales)
 
 
 @pytest.fixture

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
-from tests.gateway.callers import ADMIN_KEY, Caller
-from tests.gateway.observed import client, gateway, make_scorer, models, observer, scoring, settings
+from tests.gateway.callers import Caller
+from tests.gateway.observed import Owners, client, make_scorer, models, observer, owners, scoring, settings
 from tests.stacks.observer_process import ObserverProcess
 
-__all__ = ["client", "make_scorer", "models", "observer", "scoring", "settings"]
+__all__ = ["client", "make_scorer", "models", "observer", "owners", "scoring", "settings"]
 
 MODEL = "/v1/models/sum"
 OUTCOMES = f"{MODEL}/outcomes"
@@ -84,20 +82,11 @@ def test_nothing_known_yet_is_no_error(client: FlaskClient, observer: ObserverPr
     assert client.get("/v1/models/none/outcomes").status_code == 404
 
 
-def test_outcomes_of_an_owner_are_of_its_rows(
-    settings: Settings, redis: Redis, observer: ObserverProcess, scoring: None
-) -> None:
-    client = gateway(replace(settings, admin_key=ADMIN_KEY))
-    admin = Caller(client)
-    assert admin("PUT", f"{MODEL}/logging", json={"share": 1}).status_code == 200
-    scopes = frozenset({Scope.PREDICT, Scope.LOG})
-    risk, sales = (Caller.with_key(client, redis, Key(f"k-{name}", name, name, scopes)) for name in ("risk", "sales"))
-    for caller in (risk, sales):
-        body = {"a": 1, "b": 2, "key": "7"}
-        assert caller("POST", f"{MODEL}/predict", json=body, headers={"Prefer": "wait=30"}).status_code == 200
+def test_outcomes_of_an_owner_are_of_its_rows(owners: Owners, redis: Redis) -> None:
+    admin, risk, sales = owners.admin, owners.risk, owners.sales
     assert risk("POST", OUTCOMES, json={"id": "7", "outcome": 3}).json["new"] == 1
     assert [one("GET", OUTCOMES).json["outcomes"] for one in (risk, sales, admin)] == [1, 0, 1]
-    reader = Caller.with_key(client, redis, Key("k-r", "r", "r", frozenset({Scope.READ})))
+    reader = Caller.with_key(admin.client, redis, Key("k-r", "r", "r", frozenset({Scope.READ})))
     assert reader("GET", OUTCOMES).status_code == 403
     assert risk("DELETE", f"{MODEL}/predictions?id=7").json == {"deleted": 1}
     assert admin("GET", OUTCOMES).json["outcomes"] == 0

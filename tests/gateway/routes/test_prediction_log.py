@@ -24,13 +24,11 @@ from broker.sides.supervisor import Leases
 from contract.model.repository import Repository
 from contract.model.signature import Field, Kind
 from contract.settings import Settings
-from contract.work.api_keys import Key, Scope
-from tests.gateway.callers import ADMIN_KEY, Caller
-from tests.gateway.observed import client, gateway, make_scorer, models, observer, scoring, settings
+from tests.gateway.observed import Owners, client, make_scorer, models, observer, owners, scoring, settings
 from tests.stacks.observer_process import ObserverProcess
 from tests.support import SIGNER, Sum, until, write_version
 
-__all__ = ["client", "make_scorer", "models", "observer", "scoring", "settings"]
+__all__ = ["client", "make_scorer", "models", "observer", "owners", "scoring", "settings"]
 
 MODEL = "/v1/models/sum"
 LOG = f"{MODEL}/predictions"
@@ -180,17 +178,8 @@ def test_deleting_a_person_leaves_nothing(
     assert "Mustermann" not in observer.lines
 
 
-def test_owners_see_and_delete_their_own_rows(
-    settings: Settings, redis: Redis, observer: ObserverProcess, scoring: None
-) -> None:
-    client = gateway(replace(settings, admin_key=ADMIN_KEY))
-    admin = Caller(client)
-    assert admin("PUT", f"{MODEL}/logging", json={"share": 1}).status_code == 200
-    scopes = frozenset({Scope.PREDICT, Scope.LOG})
-    risk, sales = (Caller.with_key(client, redis, Key(f"k-{name}", name, name, scopes)) for name in ("risk", "sales"))
-    for caller in (risk, sales):
-        body = {"a": 1, "b": 2, "key": "7"}
-        assert caller("POST", f"{MODEL}/predict", json=body, headers={"Prefer": "wait=30"}).status_code == 200
+def test_owners_see_and_delete_their_own_rows(owners: Owners) -> None:
+    admin, risk = owners.admin, owners.risk
     assert [row["owner"] for row in risk("GET", LOG).json["items"]] == ["risk"]
     assert risk("DELETE", f"{LOG}?id=7").json == {"deleted": 1}
     assert risk("GET", LOG).json["items"] == []
