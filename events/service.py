@@ -21,9 +21,11 @@ from broker.metrics.counts import Counts
 from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS
 from broker.records.job_kinds import JOB_KINDS
 from broker.sides.deliveries import Deliveries, Delivery, Ended, Planned
+from broker.state.model_health import HealthBoard
 from broker.state.presence import SENDERS, Presence
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
+from contract.model.model_health import ModelHealth
 from contract.model.repository import CURRENT, Repository
 from contract.work.jobs import Job, timestamp
 from contract.work.webhooks import Subscription, target
@@ -102,12 +104,14 @@ class ModelWatch:
     """Reports the changes since the last look, by this process or another: what was reported is in Redis."""
 
     repository: Repository
+    board: HealthBoard
     deliveries: Deliveries
     subscriptions: Callable[[], Sequence[Subscription]]
 
     def look(self) -> None:
         """Plan the deliveries for all changes. The first look of an installation reports nothing."""
-        states = {name: self._state(name) for name in self.repository.names()}
+        said = self.board.read()
+        states = {name: self._state(name, said) for name in self.repository.names()}
         known = self.deliveries.models()
         if not known:
             self.deliveries.know_models(states)
@@ -115,17 +119,21 @@ class ModelWatch:
         for model in sorted(states.keys() | known.keys() - {""}):
             before, after = known.get(model, ""), states.get(model, "")
             if before != after:
-                self._report(model, before, after)
+                self._report(model, before, after, said)
 
-    def _state(self, model: str) -> str:
-        """Return the current and the newest version of a model, such as `3:4`."""
-        return f"{self.repository.aliases(model)[CURRENT]}:{max(self.repository.versions(model), default=0)}"
+    def _state(self, model: str, said: Mapping[str, ModelHealth]) -> str:
+        """Return the current and the newest version of a model, such as `3:4`; and if something was found about the
+        current one, what it is and since when, such as `3:4:drifted:2026-11-27T09:00:00+00:00`."""
+        current = self.repository.aliases(model)[CURRENT]
+        state = f"{current}:{max(self.repository.versions(model), default=0)}"
+        health = said.get(f"{model}@{current}")
+        return f"{state}:{health.state}:{health.changed_at}" if health and health.findings else state
 
-    def _report(self, model: str, before: str, after: str) -> None:
+    def _report(self, model: str, before: str, after: str, said: Mapping[str, ModelHealth]) -> None:
         planned, at = [], timestamp(datetime.now(UTC))
         if after:
-            was_current, was_newest = map(int, (before or "0:0").split(":"))
-            current, newest = map(int, after.split(":"))
+            was_current, was_newest, *was_found = _parts(before or "0:0")
+            current, newest, *found = _parts(after)
             subscriptions = self.subscriptions()
             if newest > was_newest:
                 data: dict[str, object] = {"name": model, "version": newest}
@@ -133,10 +141,21 @@ class ModelWatch:
             if current != was_current:
                 data = {"name": model, "version": current, "previous_version": was_current or None}
                 planned += of_model("model.promoted", at, data, subscriptions)
+            if found != was_found:
+                health = said.get(f"{model}@{current}")
+                event = f"model.{health.state}" if found and health else "model.recovered"
+                data = {"name": model, "version": current, "findings": health.findings if found and health else ()}
+                planned += of_model(event, at, data, subscriptions)
         elif not self.repository.versions(model):
-            data = {"name": model, "version": int(before.split(":")[0])}
+            data = {"name": model, "version": _parts(before)[0]}
             planned += of_model("model.removed", at, data, self.subscriptions())
         self.deliveries.plan_model(model, before, after, planned)
+
+
+def _parts(state: str) -> list[Any]:
+    """Return the numbers of the current and the newest version, and what was found if there is something."""
+    current, newest, *found = state.split(":", 2)
+    return [int(current), int(newest), *found]
 
 
 log = logging.getLogger("events")
@@ -159,7 +178,7 @@ class Service:
         self._outbox.add_source(Presence(SENDERS, socket.gethostname()).steps)
         self._deliveries = Deliveries(connection, self._outbox)
         self._webhooks = Webhooks(connection)
-        self._models = ModelWatch(repository, self._deliveries, self._webhooks.all)
+        self._models = ModelWatch(repository, HealthBoard(connection), self._deliveries, self._webhooks.all)
         self._sender = sender
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="send")
         self._running: dict[Future[Try], Delivery] = {}

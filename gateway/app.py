@@ -10,6 +10,7 @@ from wsgiref.types import WSGIEnvironment
 from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
+from broker.state.model_health import HealthBoard
 from contract.errors import SettingsError
 from contract.settings import Settings
 from contract.work.api_keys import hide
@@ -110,6 +111,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
         door=door,
         listener=parts.listener,
         live_parts=LiveParts(),
+        health_board=HealthBoard(parts.connection),
         outbox=parts.outbox,
         repetitions=parts.repetitions,
         stop_delay=settings.stop_delay,

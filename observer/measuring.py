@@ -18,7 +18,7 @@ from observer.log.store import LogStore, parquet
 from observer.outcomes.calibration import calibration
 from observer.outcomes.joined_rows import JoinedRows, ReadRows, read_labels, read_rows
 from observer.outcomes.metrics import Focus, Measured, NotMeasured, measure
-from observer.outcomes.over_time import choose_period, compare_with_promise, over_time
+from observer.outcomes.over_time import PromiseComparison, choose_period, compare_with_promise, over_time
 from observer.outcomes.slices import Column, Slice, worst_slices
 
 MOST_ROWS = 1_000_000
@@ -52,34 +52,60 @@ class Measuring:
                 times = _column(database, f"SELECT time::TIMESTAMP AS value FROM ({mine})")
                 estimated = _estimated(database, mine, facts)
                 unknown = database.execute(unmatched(of_all, newest)).fetchall()[0][0]
-                read, kept_times, columns = _read(database, signature)
+                read, kept_times = _read(database, signature)
+                columns = [
+                    Column(column.name, column.values[read.positions], column.words)
+                    for column in _inputs(database, signature)
+                    if column.words is None or len(column.words) <= _MOST_WORDS
+                ]
             finally:
                 database.execute("DROP TABLE joined")
         seen = {"predictions": len(times), "unknown": unknown, "estimated": estimated}
-        focus = Focus.of(read.rows)
-        if isinstance(facts.get("headline"), str):
-            focus = replace(focus, headline=facts["headline"])
+        focus = _focus(read.rows, facts)
         now = measure(read.rows, focus)
         course = _course(read.rows, kept_times, times, focus)
         slices = worst_slices(read.rows, columns, focus)
+        promise = promise_of(now, focus.headline, manifest, facts)
         return {
             **seen,
             **_counted(read),
             "headline": focus.headline,
             **_metrics(now),
-            "promise": _promise(now, focus.headline, manifest, facts),
+            "promise": promise and {"metric": focus.headline, **asdict(promise)},
             **course,
             "slices": [_slice(one) for one in slices],
             "calibration": _calibration(read.rows, focus),
         }
 
-    def _rows(self, model: str, version: int | None, owner: str | None) -> str | None:
+    def newest(
+        self, manifest: ModelManifest, facts: Mapping[str, Any], most: int
+    ) -> tuple[JoinedRows, Focus, int] | None:
+        """Return the newest rows of a version whose outcome is known, at most `most`, the newest first; what to look
+        at; and how many there are in all. None if nothing is logged, or answers have several outputs."""
+        mine = self._rows(manifest.name, manifest.version, None, "prediction, probabilities")
+        if mine is None or len(manifest.signature.outputs) != 1:
+            return None
+        with self.store.database() as database:
+            known = joined(mine, self.outcomes.newest(manifest.name))
+            database.execute(f"CREATE TEMP TABLE known AS {known}")
+            try:
+                (total,) = database.execute("SELECT count(*) FROM known").fetchall()[0]
+                database.execute(f"CREATE TEMP TABLE joined AS FROM known ORDER BY time DESC LIMIT {most}")
+                read, _ = _read(database, manifest.signature)
+            finally:
+                database.execute("DROP TABLE known")
+                database.execute("DROP TABLE IF EXISTS joined")
+        return read.rows, _focus(read.rows, facts), total
+
+    def _rows(
+        self, model: str, version: int | None, owner: str | None, answers: str = "inputs, prediction, probabilities"
+    ) -> str | None:
         """Return the SQL of the rows of a version, or of the names of the rows of all versions; None without files."""
         partitions = [one for one in self.store.partitions(model) if version in (None, one.version)]
         files = [file for one in partitions for file in self.store.files(one)]
         if not files:
             return None
-        columns = "time, job_id, row, id, owner" + (", inputs, prediction, probabilities" if version else "")
+        columns = "time, job_id, row, id, owner" + (f", {answers}" if version else "")
         mine = "true" if owner is None else f"owner = {literal(owner)}"
         once = "QUALIFY row_number() OVER (PARTITION BY job_id, row ORDER BY time) = 1"
         return f"SELECT {columns} FROM {parquet(files)} WHERE {mine} {once}"
@@ -91,8 +117,14 @@ def _column(database: DuckDBPyConnection, query: str) -> Any:
     return column.filled(np.nan if column.dtype.kind == "f" else None) if np.ma.isMaskedArray(column) else column
 
 
-def _read(database: DuckDBPyConnection, signature: Signature) -> tuple[ReadRows, Any, list[Column]]:
-    """Return the rows of the table `joined` that can be measured, their times, and their inputs."""
+def _focus(rows: JoinedRows, facts: Mapping[str, Any]) -> Focus:
+    """Return what to look at: the metric of the report first, if it names one."""
+    focus = Focus.of(rows)
+    return replace(focus, headline=facts["headline"]) if isinstance(facts.get("headline"), str) else focus
+
+
+def _read(database: DuckDBPyConnection, signature: Signature) -> tuple[ReadRows, Any]:
+    """Return the rows of the table `joined` that can be measured, and their times."""
     outcomes = values(_column(database, "SELECT outcome AS value FROM joined").tolist())
     if LogColumns.of(signature).prediction == "JSON":
         predictions = values(_column(database, "SELECT prediction::VARCHAR AS value FROM joined").tolist())
@@ -101,12 +133,7 @@ def _read(database: DuckDBPyConnection, signature: Signature) -> tuple[ReadRows,
     table = _probabilities(database, signature, predictions)
     read = read_rows(outcomes, predictions, table, signature.output)
     times = _column(database, "SELECT time::TIMESTAMP AS value FROM joined")
-    columns = [
-        Column(column.name, column.values[read.positions], column.words)
-        for column in _inputs(database, signature)
-        if column.words is None or len(column.words) <= _MOST_WORDS
-    ]
-    return read, times[read.positions], columns
+    return read, times[read.positions]
 
 
 def _probabilities(database: DuckDBPyConnection, signature: Signature, predictions: Sequence[Any]) -> Any:
@@ -220,11 +247,11 @@ def _calibration(rows: JoinedRows, focus: Focus) -> dict[str, Any] | None:
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in found.items()}
 
 
-def _promise(now: Measured, name: str, manifest: ModelManifest, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+def promise_of(now: Measured, name: str, manifest: ModelManifest, facts: Mapping[str, Any]) -> PromiseComparison | None:
     """Return the comparison with the metric of the report; None if it does not say on how many rows it was measured."""
     tested = facts.get("tested")
     rows = tested.get("rows") if isinstance(tested, Mapping) else None
     promised = manifest.metrics.get(name)
     if promised is None or name not in now.estimates or type(rows) is not int or rows < 1:
         return None
-    return {"metric": name, **asdict(compare_with_promise(name, now.estimates[name], promised, rows))}
+    return compare_with_promise(name, now.estimates[name], promised, rows)

@@ -21,11 +21,13 @@ from broker.running.job_runner import JobRunner
 from broker.sides.observer import BEGINNING, LogStream
 from broker.sides.single_jobs import OwnedJob
 from broker.sides.supervisor import LEASE
+from broker.state.model_health import HealthBoard
 from contract.errors import Code, Failure
 from contract.model.model_settings import MOST_DAYS
 from contract.model.repository import RepositoryWithRemoved
 from contract.settings import Settings
 from contract.work.observation import Observation, ObservationAction
+from observer.health import HealthReports
 from observer.log.deletion import Deletions
 from observer.log.intake import Intake
 from observer.log.outcomes import Outcomes
@@ -33,15 +35,19 @@ from observer.log.reading import read_page
 from observer.log.store import LogStore
 from observer.log.upkeep import merge, remove_old
 from observer.measuring import Measuring
+from observer.quality import QualityWatch
 from observer.watch import Watch
 
 log = logging.getLogger("observer")
 
-INTAKE_EVERY, UPKEEP_EVERY = 2.0, 60.0
+INTAKE_EVERY, LOOK_EVERY, UPKEEP_EVERY = 2.0, 5.0, 60.0
 """Seconds between two rounds."""
 
 MOST_TIME = 0.05
 """The part of its time that a thread works: what the observer does is in nobody's way."""
+
+OF_ROWS, OF_OUTCOMES = 0.8, 0.2
+"""The parts of `ALARM_LEVEL` for alarms of rows, and for a version that is worse than its report promised."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,9 @@ class PredictionLog:
     repository: RepositoryWithRemoved
     watch: Watch
     outcomes: Outcomes
+    measuring: Measuring
+    quality: QualityWatch
+    reports: HealthReports
     most_gb: int
 
     @classmethod
@@ -60,15 +69,25 @@ class PredictionLog:
         """Raises OSError, and `observer.log.store.InUse`."""
         store = LogStore(settings.prediction_log_dir, BEGINNING)
         repository = RepositoryWithRemoved(settings.models_dir)
-        watch = Watch(store, settings.alarm_level)
+        watch = Watch(store, OF_ROWS * settings.alarm_level)
         intake = Intake(LogStream(connection), store, repository, Deletions(store), watch)
-        return cls(intake, store, repository, watch, Outcomes(store), settings.prediction_log_gb)
+        outcomes = Outcomes(store)
+        measuring = Measuring(store, outcomes)
+        quality = QualityWatch(store, measuring, repository, OF_OUTCOMES * settings.alarm_level)
+        reports = HealthReports(HealthBoard(connection), store, repository, watch, quality)
+        return cls(intake, store, repository, watch, outcomes, measuring, quality, reports, settings.prediction_log_gb)
+
+    def take_in(self) -> None:
+        """Take what waits, and say what it shows."""
+        self.intake.run()
+        self.reports.publish()
 
     def keep_order(self) -> None:
         """Merge files and remove old ones."""
         merge(self.store)
         remove_old(self.store, self._keep_days, self.most_gb)
         self.outcomes.keep_order(self._keep_days)
+        self.reports.remove_old()
 
     def _keep_days(self, model: str) -> int:
         if not self.repository.versions(model) and not self.repository.was_removed(model):
@@ -94,15 +113,17 @@ class PredictionLog:
     def health(self, asked: Observation) -> Mapping[str, Any]:
         manifest = self.repository.manifest(asked.model, asked.version or 0)
         with self.store.lock:
-            return self.watch.health(manifest)
+            return {**self.reports.summary(manifest), **self.watch.health(manifest)}
 
     def add_outcomes(self, asked: Observation) -> Mapping[str, Any]:
-        return self.outcomes.add(asked)
+        counts = self.outcomes.add(asked)
+        self.quality.note(asked.model, counts["new"] + counts["corrected"])
+        return counts
 
     def measure(self, asked: Observation) -> Mapping[str, Any]:
         manifest = self.repository.manifest(asked.model, asked.version or 0)
         facts = self.repository.files(asked.model, manifest.version).report_facts() or {}
-        return Measuring(self.store, self.outcomes).measure(manifest, facts, asked.owner)
+        return self.measuring.measure(manifest, facts, asked.owner)
 
 
 _ANSWERS: Mapping[ObservationAction, Callable[[PredictionLog, Observation], Mapping[str, Any]]] = {
@@ -130,7 +151,11 @@ class Observer(JobRunner):
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
         rounds = [
             threading.Thread(target=self._repeat, args=(work, seconds), name=work.__name__)
-            for work, seconds in ((self.log.intake.run, INTAKE_EVERY), (self.log.keep_order, UPKEEP_EVERY))
+            for work, seconds in (
+                (self.log.take_in, INTAKE_EVERY),
+                (self.log.quality.look, LOOK_EVERY),
+                (self.log.keep_order, UPKEEP_EVERY),
+            )
         ]
         for thread in rounds:
             thread.start()

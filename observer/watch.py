@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from duckdb import DuckDBPyConnection
 
-from contract.files import read_regular
 from contract.model.manifest import ModelManifest
 from contract.model.signature import Kind
-from observer.drift.alarm import Alarm, Column, DriftMonitor, stream_columns
+from observer.drift.alarm import Alarm, Column, DriftEvents, DriftMonitor, stream_columns
 from observer.drift.bins import Counts, NumberBins
 from observer.drift.saved import from_json, to_json
 from observer.log.columns import LogColumns, quoted
+from observer.log.states import VersionKey, VersionStates
 from observer.log.store import LogStore
 
 log = logging.getLogger("observer")
@@ -27,14 +27,38 @@ log = logging.getLogger("observer")
 FOLDER = "drift"
 _MOST = 500
 """Monitors in memory. Each takes up to 3 MB for a thousand columns, and 50 KB for a dozen."""
+_MOST_PAST = 50
+"""Alarms of the history, the newest ones."""
 
 
 @dataclass
 class Watched:
-    """The stream of one version, without the inputs `left_out`, since the first row that was logged so."""
+    """The stream of one version, without the inputs `left_out`, since the first row that was logged so. `history`: its
+    alarms, the newest first, as `health` shows them."""
 
     monitor: DriftMonitor
     left_out: tuple[str, ...]
+    history: list[dict[str, Any]]
+
+    def note(self, events: DriftEvents, at: datetime) -> None:
+        """Write down which alarms have begun and ended."""
+        now = {"row": self.monitor.processes.rows, "time": at.isoformat()}
+        for alarm in events.recovered:
+            self._end(alarm.column, now, is_output=alarm.is_output)
+        begun = [
+            {"column": alarm.column, "output": alarm.is_output, "raised": now, "ended": None} for alarm in events.raised
+        ]
+        self.history = [*begun, *self.history][:_MOST_PAST]
+
+    def end_all(self, at: datetime) -> None:
+        """Write down that what began has ended, because the stream begins anew."""
+        for alarm in self.monitor.alarms():
+            self._end(alarm.column, {"row": 0, "time": at.isoformat()}, is_output=alarm.is_output)
+
+    def _end(self, column: str, now: Mapping[str, Any], *, is_output: bool) -> None:
+        for past in self.history:
+            if (past["column"], past["output"], past["ended"]) == (column, is_output, None):
+                past["ended"] = now
 
 
 class Watch:
@@ -42,9 +66,11 @@ class Watch:
     caller calls `forget`."""
 
     def __init__(self, store: LogStore, level: float) -> None:
-        self._store = store
+        self.states = VersionStates(store, FOLDER)
         self._level = level
-        self._watched: OrderedDict[tuple[str, int], Watched] = OrderedDict()
+        self._watched: OrderedDict[VersionKey, Watched] = OrderedDict()
+        self.changed = set(self.states.versions())
+        """Those whose alarms may have changed since this was emptied; at first all, because a crash forgets it."""
 
     def forget(self) -> None:
         """Go on from the files: what was observed since is not part of the log."""
@@ -63,25 +89,43 @@ class Watch:
             database.execute(f"CREATE OR REPLACE TEMP TABLE watched AS {rows}", [left_out])
             counts = [_counts(database, column, name) for column, name in _names(manifest, watched.monitor.columns)]
             (number,) = database.execute("SELECT count(*) FROM watched").fetchall()[0]
-            events = watched.monitor.observe(counts, number, datetime.now(UTC))
+            at = datetime.now(UTC)
+            events = watched.monitor.observe(counts, number, at)
+            watched.note(events, at)
             for what, alarms in (("drifts", events.raised), ("has recovered", events.recovered)):
                 for alarm in alarms:
                     log.warning("%s@%d: %s %s", manifest.name, manifest.version, alarm.column, what)
             database.execute("DROP TABLE watched")
         if watched is None:
             return {}
-        state = {"left_out": watched.left_out, "monitor": to_json(watched.monitor)}
-        return {_path(manifest.name, manifest.version): json.dumps(state).encode()}
+        self.changed.add((manifest.name, manifest.version))
+        state = {"left_out": watched.left_out, "history": watched.history, "monitor": to_json(watched.monitor)}
+        return {self.states.path((manifest.name, manifest.version)): json.dumps(state).encode()}
+
+    def remove(self, version: VersionKey) -> None:
+        """Watch a version no longer."""
+        self._watched.pop(version, None)
+        self.states.remove(version)
+        self.changed.add(version)
+
+    def alarms(self, manifest: ModelManifest) -> tuple[list[Alarm], str]:
+        """Return the alarms of a version, and when they began to be these (RFC 3339); '' if there was none."""
+        watched = self._known(manifest)
+        if watched is None:
+            return [], ""
+        times = [(past["ended"] or past["raised"])["time"] for past in watched.history]
+        return watched.monitor.alarms(), max(times, default="")
 
     def health(self, manifest: ModelManifest) -> dict[str, Any]:
         """Return what is known of the stream of a version: the rows that were watched, and its alarms."""
         watched = self._known(manifest)
         if watched is None:
-            return {"rows": 0, "alarms": [], "watched": [], "reason": _unwatched(manifest)}
+            return {"rows": 0, "alarms": [], "watched": [], "history": [], "reason": _unwatched(manifest)}
         return {
             "rows": watched.monitor.processes.rows,
             "watched": [column.name for column in watched.monitor.columns],
             "alarms": [_shown(alarm) for alarm in watched.monitor.alarms()],
+            "history": watched.history,
             "reason": None,
         }
 
@@ -92,7 +136,11 @@ class Watch:
             columns = _columns(manifest, left_out)
             if not columns:
                 return None
-            watched = Watched(DriftMonitor(columns, self._level), left_out)
+            history: list[dict[str, Any]] = []
+            if watched is not None:
+                watched.end_all(datetime.now(UTC))
+                history = watched.history
+            watched = Watched(DriftMonitor(columns, self._level), left_out, history)
             self._keep(manifest, watched)
         return watched
 
@@ -101,16 +149,16 @@ class Watch:
         if key in self._watched:
             self._watched.move_to_end(key)
             return self._watched[key]
-        try:
-            saved = json.loads(read_regular(self._store.folder / _path(*key)))
-        except FileNotFoundError:
+        saved = self.states.read(key)
+        if saved is None:
             return None
         left_out = tuple(saved["left_out"])
         try:
-            watched = Watched(from_json(_columns(manifest, left_out), saved["monitor"], self._level), left_out)
+            monitor = from_json(_columns(manifest, left_out), saved["monitor"], self._level)
         except ValueError as error:  # a release counts by other bins
             log.warning("%s@%d is watched anew: %s", *key, error)
             return None
+        watched = Watched(monitor, left_out, saved["history"])
         self._keep(manifest, watched)
         return watched
 
@@ -118,10 +166,6 @@ class Watch:
         self._watched[manifest.name, manifest.version] = watched
         while len(self._watched) > _MOST:
             self._watched.popitem(last=False)
-
-
-def _path(model: str, version: int) -> str:
-    return f"{FOLDER}/model={model}/version={version}.json"
 
 
 def _columns(manifest: ModelManifest, left_out: Sequence[str]) -> list[Column]:

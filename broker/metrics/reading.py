@@ -22,6 +22,7 @@ from broker.state.lake_schedules import readable as readable_lake_schedule
 from broker.state.load_status import WORKERS as WORKER_NAMES
 from broker.state.load_status import failures_key, memory_key, parse_failures
 from broker.state.mirrors import MIRROR_STATES, MIRRORS, alive_mirrors, parse_reports, report_key
+from broker.state.model_health import HEALTH, parse_health
 from broker.state.prediction_log import LOG_BYTES
 from broker.state.presence import GATEWAYS, SENDERS, STUCK, TIMEOUTS, stuck_at, timed_out
 from broker.state.schedules import KEY as SCHEDULES
@@ -104,6 +105,7 @@ class MetricsReader(Connected):
             ("HGETALL", LAKE_SCHEDULES),
             ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),
             ("GET", LOG_BYTES),
+            ("HGETALL", HEALTH),
             ("LINDEX", ENDED, 0),
             ("LLEN", ENDED),
             ("HGETALL", WAITING),
@@ -127,12 +129,15 @@ class MetricsReader(Connected):
             trainings,
             lakes,
         ) = self._scripts.checked(list(islice(answers, 15)))
-        timeouts, waiting, *webhooks = islice(answers, 6)
+        timeouts, waiting, health, *webhooks = islice(answers, 7)
         sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
         snapshot = Snapshot()
         snapshot.values[table.TIMED_OUT] = {(model,): 1 for model in timed_out(timeouts, now[0])}
         with suppress(ValueError, TypeError):  # a worker may have written anything
             snapshot.values[table.LOG_WAITING][()] = int(waiting or 0)
+        for version, said in parse_health(health).items():
+            model, _, number = version.partition("@")
+            snapshot.values[table.MODEL_FINDINGS][model, number, said.state] = len(said.findings)
         _add_webhooks(snapshot, webhooks, now[0] + now[1] / 1_000_000)
         for metric, labels in _FROM_ZERO:
             snapshot.values[metric][labels] = 0

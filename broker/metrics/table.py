@@ -300,6 +300,12 @@ SCHEDULE_FAILED = _gauge(
     "1 if the last run of a model's schedule failed, or a scheduled prediction is half an hour late, else 0.",
     "model",
 )
+MODEL_FINDINGS = _gauge(
+    "model_findings",
+    "What the observer has found about current versions: columns that have drifted, and, for a version that has"
+    " degraded, that it is worse than its report promised.",
+    *("model", "version", "state"),
+)
 LOG_WAITING = _gauge(
     "log_waiting_bytes",
     "Bytes of records of the prediction log that wait for the observer; beyond 64 MiB, rows are dropped.",

@@ -16,7 +16,10 @@ from urllib.parse import urlsplit
 
 from contract.release import known
 
-MODEL_EVENTS = ("model.published", "model.promoted", "model.removed")
+MODEL_EVENTS = (
+    *("model.published", "model.promoted", "model.removed"),
+    *("model.drifted", "model.degraded", "model.recovered"),
+)
 """Those that concern no job."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")

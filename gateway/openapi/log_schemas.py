@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from contract.model.model_health import HealthState
 from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.schema_parts import (
     ANYTHING,
@@ -48,9 +49,16 @@ LOG: Mapping[str, Schema] = {
         {
             "name": TEXT,
             "version": INTEGER,
+            "state": {**TEXT, "enum": list(HealthState)},
+            "findings": array(TEXT, description="What was found, a sentence each, the worst first."),
             "rows": {**INTEGER, "description": "The logged rows that were watched."},
             "watched": array(TEXT, description="The inputs, and the prediction."),
             "alarms": array(ref("DriftAlarm")),
+            "history": array(ref("PastAlarm"), description="The alarms so far, the newest first."),
+            "degraded": array(
+                record({"finding": TEXT, "raised": MOMENT, "ended": nullable(MOMENT)}),
+                description="When it was worse than its report promised, the newest first.",
+            ),
             "reason": nullable({**TEXT, "description": "Why nothing is watched."}),
         }
     ),
@@ -66,6 +74,9 @@ LOG: Mapping[str, Schema] = {
             "bins": array(record({"label": TEXT, "training": NUMBER, "now": NUMBER})),
             "quartiles": record({"training": nullable(array(ANYTHING)), "now": nullable(array(ANYTHING))}),
         }
+    ),
+    "PastAlarm": record(
+        {"column": TEXT, "output": BOOLEAN, "raised": ref("DriftStart"), "ended": nullable(ref("DriftStart"))}
     ),
     "DriftStart": record({"row": INTEGER, "time": MOMENT}),
     "KeptOutcomes": record({"new": INTEGER, "corrected": INTEGER, "repeated": INTEGER}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -13,7 +14,10 @@ from urllib.parse import quote, urlsplit
 from flask import Blueprint, Response, current_app, request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from redis.exceptions import RedisError
 
+from broker.state.model_health import HealthBoard
+from contract.model.model_health import ModelHealth
 from contract.work.api_keys import NOBODY, Key, Scope
 from gateway.door.guard import FROM_HERE
 from gateway.door.sessions import PATH, cookie_of, form_token, id_in, new_id
@@ -213,6 +217,15 @@ def _of_rights(caller: Key) -> Mapping[str, object]:
     return {"may": may, "here": current().environ["PATH_INFO"].encode("latin-1").decode(errors="replace")}
 
 
+def _health_of(model: str, version: int | None) -> ModelHealth | None:
+    """Return what was found about a version, for the head of its model's pages; None for nothing, or without Redis."""
+    board: HealthBoard = current_app.extensions["health_board"]
+    with suppress(RedisError):
+        health = board.of(f"{model}@{version}")
+        return health if health and health.findings else None
+    return None
+
+
 def compile_templates() -> None:
     """Compile all templates, which takes a quarter of a second. Otherwise the first visitor of each page waits."""
     for name in _ENVIRONMENT.list_templates():
@@ -229,7 +242,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= wording.FILTERS
-    environment.globals |= {"asset": address_of, "style": STYLE, "sparkline": sparkline}
+    environment.globals |= {"asset": address_of, "style": STYLE, "sparkline": sparkline, "health_of": _health_of}
     return environment
 
 

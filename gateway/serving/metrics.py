@@ -17,7 +17,7 @@ from broker.metrics import table
 from broker.metrics.reading import MetricsReader, Snapshot
 from broker.metrics.table import METRICS, Metric, Type
 from contract.files import free_share
-from contract.model.repository import Repository
+from contract.model.repository import CURRENT, Repository
 from contract.work.api_keys import Key
 from gateway.serving.spool import GatewaySpool
 from runtime.ttl_cache import TtlCache
@@ -88,6 +88,11 @@ class Metrics:
             for alias, version in self._repository.aliases(model).items():
                 values[table.ALIASES][model, alias] = version
         values[table.EXPECTED]["observers",] = int(logs)
+        values[table.MODEL_FINDINGS] = {
+            (model, version, *state): count
+            for (model, version, *state), count in values[table.MODEL_FINDINGS].items()
+            if str(values[table.ALIASES].get((model, CURRENT))) == version
+        }
         return snapshot
 
 

@@ -50,6 +50,10 @@ class Outcomes:
         """Return the files with the outcomes of a model."""
         return sorted((self._store.folder / OUTCOMES / f"model={model}").glob("day=*/*.parquet"))
 
+    def models(self) -> list[str]:
+        """Return the models with outcomes."""
+        return [folder.name.removeprefix("model=") for folder in (self._store.folder / OUTCOMES).glob("model=*")]
+
     def add(self, asked: Observation) -> dict[str, int]:
         """Keep outcomes. Returns how many of them were `new`, `corrected` others, and `repeated` what is known."""
         store, lines = self._store, self._store.draft / "outcomes.ndjson"

@@ -44,6 +44,7 @@ def test_the_dashboard_shows_every_metric() -> None:
     assert {metric.name for metric in METRICS if not shown & {metric.name, f"{metric.name}_bucket"}} == {
         "modelgate_redis_up",
         "modelgate_mirrors",
+        "modelgate_model_findings",
         "modelgate_model_not_loaded",
         "modelgate_model_timed_out",
         "modelgate_schedule_failed",

@@ -24,8 +24,10 @@ from broker.sides.gateway.file_submission import FileJobs
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.supervisor import Leases
+from broker.state.model_health import HealthBoard
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
+from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import Repository
 from contract.work.jobs import PredictionOutcome
 from contract.work.training import TrainingRequest
@@ -486,6 +488,32 @@ def test_a_model_that_is_removed_is_reported_once_and_not_one_whose_aliases_cann
     assert [(body["type"], body["data"]) for body in events.hook.bodies()] == [
         ("model.removed", {"name": "sum", "version": 1})
     ]
+
+
+def test_what_is_found_about_a_current_version_is_reported_whenever_it_changes(
+    events: Events, make: Callable[..., Service], models: Path
+) -> None:
+    events.subscribe("ops", "model.drifted", "model.degraded", "model.recovered")
+    write_version(models, "sum", None, numbers("a"))
+    write_version(models, "sum", None, numbers("a"), version=2, current=False)
+    board, service = HealthBoard(events.redis), make("127.0.0.1")
+    service.step()
+
+    def reported(state: HealthState, *findings: str, version: int = 1) -> Any:
+        seen = len(events.hook.received)
+        board.say(f"sum@{version}", ModelHealth(state, findings, f"2026-11-27T09:00:{seen:02}+00:00"))
+        events.until(lambda: len(events.hook.received) > seen, "the change is reported")
+        body = events.hook.bodies()[-1]
+        return body["type"], body["data"]
+
+    board.say("sum@2", ModelHealth(HealthState.DRIFTED, ("b",), CREATED))
+    drifted = {"name": "sum", "version": 1, "findings": ["a"]}
+    assert reported(HealthState.DRIFTED, "a") == ("model.drifted", drifted), "version 2 is not current"
+    assert reported(HealthState.DRIFTED, "a", "b")[1]["findings"] == ["a", "b"]
+    assert reported(HealthState.DEGRADED, "a")[0] == "model.degraded"
+    assert reported(HealthState.OK) == ("model.recovered", {**drifted, "findings": []})
+    make("127.0.0.1").step()
+    assert len(events.hook.received) == 4
 
 
 def test_a_sender_of_webhooks_says_that_it_is_alive(events: Events) -> None:

@@ -1,0 +1,84 @@
+"""What is found about versions, in sentences, for all services (`broker.state.model_health`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from broker.state.model_health import HealthBoard
+from contract.errors import ModelgateError
+from contract.model.manifest import ModelManifest
+from contract.model.model_health import HealthState, ModelHealth
+from contract.model.repository import RepositoryWithRemoved
+from observer.drift.alarm import Alarm
+from observer.drift.sizes import MINIMA
+from observer.log.states import VersionKey
+from observer.log.store import LogStore
+from observer.quality import QualityWatch
+from observer.watch import Watch
+
+
+@dataclass(frozen=True)
+class HealthReports:
+    """Says what has been found. Methods raise OSError and `redis.exceptions.RedisError`."""
+
+    board: HealthBoard
+    store: LogStore
+    repository: RepositoryWithRemoved
+    watch: Watch
+    quality: QualityWatch
+
+    def publish(self) -> None:
+        """Say what has changed since the last time. What fails is said the next time."""
+        with self.store.lock:
+            changed = sorted(self.watch.changed | self.quality.changed)
+            said = self.board.read() if changed else {}
+            for key in changed:
+                version, health = "{}@{}".format(*key), self._health(key)
+                if said.get(version) != health:
+                    self.board.say(version, health)
+                self.watch.changed.discard(key)
+                self.quality.changed.discard(key)
+
+    def remove_old(self) -> None:
+        """Forget versions that were deleted, and models of which there is nothing any more."""
+        with self.store.lock:
+            logged = {partition.model for partition in self.store.partitions()}
+            for part in (self.watch, self.quality):
+                for key in part.states.versions():
+                    model, version = key
+                    versions = self.repository.versions(model)
+                    if version not in versions and (versions or model not in logged):
+                        part.remove(key)
+
+    def summary(self, manifest: ModelManifest) -> dict[str, Any]:
+        """Return the `state` of a version, the `findings` about it, and when it was found to be worse (`degraded`)."""
+        key = manifest.name, manifest.version
+        health = self._health(key) or ModelHealth(HealthState.OK, (), "")
+        return {"state": health.state, "findings": health.findings, "degraded": self.quality.of(key).history}
+
+    def _health(self, key: VersionKey) -> ModelHealth | None:
+        """Return what there is to say about a version. None: nothing was ever found."""
+        try:
+            alarms, changed_at = self.watch.alarms(self.repository.manifest(*key))
+        except ModelgateError:  # it is deleted, or cannot be read now
+            return None
+        looked = self.quality.of(key)
+        if not (changed_at or looked.changed_at):
+            return None
+        findings = ((looked.finding,) if looked.finding else ()) + tuple(map(sentence, alarms))
+        state = HealthState.DEGRADED if looked.finding else HealthState.DRIFTED if alarms else HealthState.OK
+        return ModelHealth(state, findings, max(changed_at, looked.changed_at))
+
+
+def sentence(alarm: Alarm) -> str:
+    """Return in a few words what has moved: from what to what, and since when."""
+    column = "its answers" if alarm.is_output else alarm.column
+    since = f"since {alarm.since.at:%Y-%m-%d %H:%M} UTC"
+    if abs(alarm.sizes.nulls) >= MINIMA.nulls:
+        return f"{column}: {alarm.training[-1]:.0%} nulls at training, {alarm.stream[-1]:.0%} {since}"
+    if alarm.before and alarm.after and alarm.before.median != alarm.after.median:
+        return f"{column}: median {alarm.before.median:.4g} at training, {alarm.after.median:.4g} {since}"
+    shares = zip(alarm.labels, alarm.training, alarm.stream, strict=True)
+    label, before, now = max(shares, key=lambda share: abs(share[2] - share[1]))
+    return f"{column}: {label} in {before:.0%} of the rows at training, in {now:.0%} {since}"

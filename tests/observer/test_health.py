@@ -1,0 +1,109 @@
+"""What the observer finds about versions is in Redis for all services, as long as it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from broker.sides.gateway.job_client import Jobs
+from broker.sides.observer import BEGINNING
+from broker.state.model_health import HEALTH, HealthBoard
+from contract.model.manifest import ModelManifest
+from contract.model.model_health import HealthState
+from contract.model.repository import RepositoryWithRemoved
+from observer.health import HealthReports
+from observer.log.intake import Intake
+from observer.log.outcomes import Outcomes
+from observer.log.store import LogStore
+from observer.measuring import Measuring
+from observer.quality import QualityWatch
+from observer.watch import Watch
+from tests.observer.conftest import make_intake
+from tests.observer.test_watch import manifest, rows, send
+from worker.scorer import Scorer
+
+__all__ = ["manifest"]
+
+
+def reports_of(redis: Redis, intake: Intake, models: Path) -> HealthReports:
+    repository, store = RepositoryWithRemoved(models), intake.store
+    assert isinstance(intake.watch, Watch)
+    quality = QualityWatch(store, Measuring(store, Outcomes(store)), repository, 0.01)
+    return HealthReports(HealthBoard(redis), store, repository, intake.watch, quality)
+
+
+@pytest.fixture
+def reports(redis: Redis, intake: Intake, models: Path) -> HealthReports:
+    return reports_of(redis, intake, models)
+
+
+def predict_rows(jobs: Jobs, scorer: Scorer, intake: Intake, count: int, mean: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for number in range(count // 100):
+        send(jobs, scorer, f"{seed}-{number}", rows(rng, 100, mean=mean))
+        intake.run()
+
+
+def test_what_is_found_is_said_until_it_ends(
+    redis: Redis, jobs: Jobs, scorer: Scorer, intake: Intake, reports: HealthReports, manifest: ModelManifest
+) -> None:
+    board = HealthBoard(redis)
+    predict_rows(jobs, scorer, intake, 500, 0.0, seed=1)
+    reports.publish()
+    assert board.read() == {}, "a version about which nothing was ever found needs no entry"
+    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=2)
+    reports.publish()
+    said = board.read()["watched@1"]
+    assert said.state is HealthState.DRIFTED
+    (finding,) = said.findings
+    assert finding.startswith("n: median ") and " at training, 1." in finding
+    predict_rows(jobs, scorer, intake, 3000, 0.0, seed=3)
+    reports.publish()
+    assert board.of("watched@1").state is HealthState.OK and board.of("watched@1").findings == ()
+    (past,) = intake.watch.health(manifest)["history"]
+    assert past["column"] == "n" and past["raised"]["row"] < past["ended"]["row"]
+
+
+def test_an_observer_that_starts_says_what_the_last_one_did_not(
+    redis: Redis, jobs: Jobs, scorer: Scorer, intake: Intake, store: LogStore, models: Path, manifest: ModelManifest
+) -> None:
+    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=4)
+    folder = store.folder
+    store.close()
+    opened = LogStore(folder, BEGINNING)
+    reports_of(redis, make_intake(redis, opened, models), models).publish()
+    opened.close()
+    assert HealthBoard(redis).read()["watched@1"].state is HealthState.DRIFTED
+
+
+def test_what_cannot_be_said_is_said_later(
+    redis: Redis, jobs: Jobs, scorer: Scorer, intake: Intake, reports: HealthReports, manifest: ModelManifest
+) -> None:
+    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=5)
+    redis.set(HEALTH, "not a hash")
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        reports.publish()
+    redis.delete(HEALTH)
+    reports.publish()
+    assert "watched@1" in HealthBoard(redis).read()
+
+
+def test_nothing_is_said_of_a_deleted_version(
+    redis: Redis,
+    jobs: Jobs,
+    scorer: Scorer,
+    intake: Intake,
+    reports: HealthReports,
+    models: Path,
+    manifest: ModelManifest,
+) -> None:
+    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=6)
+    reports.publish()
+    versions = models / "watched" / "versions"
+    (versions / "1").rename(versions / "2")
+    reports.remove_old()
+    reports.publish()
+    assert HealthBoard(redis).read() == {} and intake.watch.states.versions() == []
