@@ -27,10 +27,10 @@ from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.system_health import HealthCheck, ProcessReader
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
-from broker.sides.gateway.waited_jobs import WaitedJobs
 from broker.state.lake_schedules import LakeSchedules
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
+from broker.state.waited_jobs import WaitedJobs
 from broker.state.webhook_store import Webhooks
 from contract.model.repository import Repository
 from contract.settings import Settings

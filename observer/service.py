@@ -28,6 +28,7 @@ from contract.model.repository import RepositoryWithRemoved
 from contract.settings import Settings
 from contract.work.observation import Observation, ObservationAction
 from observer.health import HealthReports
+from observer.learning import Learning
 from observer.log.deletion import Deletions
 from observer.log.intake import Intake
 from observer.log.outcomes import Outcomes
@@ -125,6 +126,9 @@ class PredictionLog:
         facts = self.repository.files(asked.model, manifest.version).report_facts() or {}
         return self.measuring.measure(manifest, facts, asked.owner)
 
+    def read_outcomes(self, asked: Observation) -> Mapping[str, Any]:
+        return Learning(self.store, self.outcomes, self.repository).page(asked)
+
 
 _ANSWERS: Mapping[ObservationAction, Callable[[PredictionLog, Observation], Mapping[str, Any]]] = {
     ObservationAction.READ_PREDICTIONS: PredictionLog.read_predictions,
@@ -132,6 +136,7 @@ _ANSWERS: Mapping[ObservationAction, Callable[[PredictionLog, Observation], Mapp
     ObservationAction.HEALTH: PredictionLog.health,
     ObservationAction.ADD_OUTCOMES: PredictionLog.add_outcomes,
     ObservationAction.MEASURE: PredictionLog.measure,
+    ObservationAction.READ_OUTCOMES: PredictionLog.read_outcomes,
 }
 
 

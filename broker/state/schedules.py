@@ -1,7 +1,8 @@
 """Recurring trainings: one cron expression a model, kept in Redis. RQ's scheduled jobs wait for the next run.
 
 A schedule is an entry of `mg:schedules` that names the job of its next run. Once that job has started or was lost in a
-crash, the schedule gets its next job, so missed runs are made up for by one.
+crash, the schedule gets its next job, so missed runs are made up for by one. With `@alarm`, an alarm of the model's
+current version has the next run begin at once, at most once a day.
 
 The gateway signs a schedule. The trainer checks it, and creates and signs a job for each run.
 """
@@ -35,7 +36,10 @@ from contract.work.api_keys import EVERYBODY, Key, most_of_one_owner
 from contract.work.jobs import timestamp
 from contract.work.training import TrainingRequest
 
-KEY = "mg:schedules"
+KEY, ALARMS = "mg:schedules", "mg:schedules:alarms"
+"""The keys of the schedules, and of the last alarms that have begun a run, each by model."""
+ON_ALARM, A_DAY = "@alarm", 86_400
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 LONGEST = 100
 """Characters of a cron expression."""
 
@@ -59,8 +63,9 @@ class OthersSchedule(Exception):
 
 @dataclass(frozen=True)
 class Schedule:
-    """A recurring training. `cron` has five fields and means UTC. `next_run` is RFC 3339. The schedule and its runs
-    belong to `owner`; '': to nobody. `last_job` is that of the last run since it was set; '': there was none."""
+    """A recurring training. `cron` has five fields and means UTC, or is `@alarm`, or both. `next_run` is RFC 3339. The
+    schedule and its runs belong to `owner`; '': to nobody. `last_job` is that of the last run since it was set; '':
+    there was none."""
 
     model: str
     cron: str
@@ -70,6 +75,15 @@ class Schedule:
     signature: str
     owner: str = ""
     last_job: str = ""
+
+    @property
+    def on_alarm(self) -> bool:
+        return self.cron.endswith(ON_ALARM)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether it runs at times, too."""
+        return self.cron != ON_ALARM
 
     def to_json(self) -> dict[str, Any]:
         data = {
@@ -102,6 +116,14 @@ def next_run(cron: str, after: datetime) -> datetime:
     except (CroniterError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{cron!r} is not a cron expression: {error}") from None
     return run_at
+
+
+def _next_of(cron: str, after: datetime) -> datetime:
+    """As `next_run`, of a cron expression that may end with `@alarm`."""
+    times = cron.removesuffix(ON_ALARM).strip()
+    if not times and cron == ON_ALARM:
+        return NEVER
+    return next_run(times, after)
 
 
 class Schedules(Connected):
@@ -155,6 +177,18 @@ class Schedules(Connected):
         schedule = self._signed(model, entry)
         return bool(schedule and self._replace(model, None, schedule.cron, schedule.request, schedule.owner))
 
+    def run_on_alarm(self, schedule: Schedule, alarm: str, now: datetime) -> bool:
+        """Have the next run of a schedule begin, unless this alarm has begun one already. Returns False, and does
+        nothing, if another alarm has begun one within a day."""
+        last, _, when = (self._redis.hget(ALARMS, schedule.model) or b"").decode().rpartition(" ")
+        if last == alarm:
+            return True
+        if when and now.timestamp() - float(when) < A_DAY:
+            return False
+        if self._redis.zadd(self._registry.key, {schedule.job: round(now.timestamp())}, xx=True, ch=True):
+            self._redis.hset(ALARMS, schedule.model, f"{alarm} {now.timestamp():.0f}")
+        return True
+
     def advance(
         self,
         on_unsigned: Callable[[str], None] = lambda _: None,
@@ -202,7 +236,7 @@ class Schedules(Connected):
         """Replace the schedule `before` and return the new one. Returns None, and changes nothing, if the schedule is
         no longer `before`. `most`: schedules that the owner may have; None: no limit of a key. Raises `ValueError` for
         an invalid `cron`, and as `_check_room`."""
-        run_at = next_run(cron, datetime.now(UTC))
+        run_at = _next_of(cron, datetime.now(UTC))
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(KEY, self._registry.key)
             if _readable(model.encode(), pipeline.hget(KEY, model)) != before:

@@ -19,6 +19,7 @@ class ObservationAction(StrEnum):
     HEALTH = "health"
     ADD_OUTCOMES = "add_outcomes"
     MEASURE = "measure"
+    READ_OUTCOMES = "read_outcomes"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ MOST_OUTCOMES = 10_000
 LARGEST_PAGE = 1_000
 """Most rows of one page of the log."""
 
+OUTCOME_PAGE = 10_000
+"""Most rows of one page of READ_OUTCOMES."""
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -68,6 +72,9 @@ class Observation:
     ADD_OUTCOMES keeps `outcomes`, of the rows of `owner`: each a dict with the `outcome`, and with `job` and `row`, or
     with `id` and perhaps the time `at`. It returns how many were `new`, `corrected` or `repeated`. MEASURE returns how
     good the answers of `version` were, as far as the outcomes of the rows of `owner` are known (`observer.measuring`).
+    READ_OUTCOMES returns a page of the newest `rows` of `owner` whose outcome is known: lists of the inputs of
+    `version` that the log has (`columns`), the id, and the label or number that came true. Versions with other inputs
+    are left out, and so are the `unread` outcomes, whose texts it counts.
     """
 
     action: ObservationAction

@@ -59,14 +59,26 @@ class Gate:
     require_comparison: bool = False
 
 
+MOST_OUTCOME_ROWS = 100_000
+"""Most rows of the prediction log from which a training learns."""
+
+
+@dataclass(frozen=True)
+class OutcomeRows:
+    """The newest rows of the prediction log whose outcome is known, at most `most`, of `owner` (None: of all)."""
+
+    most: int = MOST_OUTCOME_ROWS
+    owner: str | None = None
+
+
 @dataclass(frozen=True)
 class TrainingRequest:
     """A training of `recipe` with `parameters`.
 
     Its rows come from the CSV file `upload` (a name in SPOOL_DIR; its sender calls it `upload_name`), or `path`
-    (relative to DATA_DIR), or from the recipe itself. The new version gets `alias` if it passes the gate, which objects
-    to nothing that `accept` names (`ACCEPTABLE`). `kinds` sets the kinds of some columns (`KINDS`); the others are
-    inferred.
+    (relative to DATA_DIR), or the prediction log (`outcomes`), or from the recipe itself. The new version gets `alias`
+    if it passes the gate, which objects to nothing that `accept` names (`ACCEPTABLE`). `kinds` sets the kinds of some
+    columns (`KINDS`); the others are inferred.
     """
 
     model: str
@@ -83,19 +95,23 @@ class TrainingRequest:
     upload_name: str | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
     accept: Sequence[str] = ()
+    outcomes: OutcomeRows | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields; `accept` and `require_comparison` only if they are set."""
+        """Return all fields; `accept`, `outcomes` and `require_comparison` only if they are set."""
         data = dataclasses.asdict(self)
         if not self.accept:
             del data["accept"]
+        if not self.outcomes:
+            del data["outcomes"]
         if not self.gate.require_comparison:
             del data["gate"]["require_comparison"]
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingRequest:
-        return cls(**{**data, "gate": Gate(**data["gate"])})
+        outcomes = {"outcomes": OutcomeRows(**data["outcomes"])} if data.get("outcomes") else {}
+        return cls(**{**data, "gate": Gate(**data["gate"]), **outcomes})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from broker.state.webhook_store import EVENTS
 from contract.model.signature import AnswerForm, Kind, OutputKind, RowFormat
 from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
-from contract.work.training import ACCEPTABLE, KINDS, ColumnUse, Task
+from contract.work.training import ACCEPTABLE, KINDS, MOST_OUTCOME_ROWS, ColumnUse, Task
 from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
 from gateway.openapi.log_schemas import LOG
@@ -124,7 +124,13 @@ _TRAINING: Mapping[str, Schema] = {
         **map_of({**TEXT, "enum": list(KINDS)}),
         "description": "The kinds of columns; others are inferred.",
     },
-    "data": record({"path": TEXT}, description="A file below DATA_DIR."),
+    "data": {
+        "oneOf": [
+            record({"path": TEXT}, description="A file below DATA_DIR."),
+            {**TEXT, "enum": ["outcomes"], "description": "What came true of the newest logged predictions."},
+            record({"outcomes": {**INTEGER, "minimum": 1, "maximum": MOST_OUTCOME_ROWS}}, description="Of so many."),
+        ]
+    },
     "alias": {**TEXT, "default": "current"},
     "gate": record({}, {"metric": TEXT, "floor": NUMBER, "margin": NUMBER, "require_comparison": BOOLEAN}),
     "accept": array({"type": "string", "enum": list(ACCEPTABLE)}),
@@ -300,7 +306,9 @@ SCHEMAS: Mapping[str, Schema] = {
     "ModelVersion": record(_VERSION),
     "NewKey": record({**_KEY, "secret": nullable(TEXT), "warnings": array(TEXT)}),
     "NewSchedule": record(
-        {"cron": {**TEXT, "examples": ["0 3 * * 1"]}}, {"request": ref("TrainingRequest")}, additionalProperties=False
+        {"cron": {**TEXT, "examples": ["0 3 * * 1", "@alarm"]}},
+        {"request": ref("TrainingRequest")},
+        additionalProperties=False,
     ),
     "Nothing": {**TEXT, "description": "A line end."},
     "Predictions": record(

@@ -92,7 +92,7 @@ class TrafficPages:
         try:
             charts: Mapping[str, Chart] = self.traffic.of_models(names, Period.HOURS)
             schedules = [state.schedule for state in self.trainings.all_schedules()]
-            runs = {schedule.model: schedule.next_run for schedule in schedules}
+            runs = {schedule.model: schedule.next_run for schedule in schedules if schedule.has_times}
         except RedisError:
             return [self._row(name, None, None, None) for name in names], True
         waiting = {queue.model: queue.waiting for queue in self.system.state(caller()).queues}

@@ -38,8 +38,10 @@ from contract.work.training import (
     GENERIC_RECIPE,
     KINDS,
     METRICS,
+    MOST_OUTCOME_ROWS,
     SIGNATURE,
     Gate,
+    OutcomeRows,
     TrainingRequest,
 )
 from contract.work.training_columns import resolve_columns
@@ -48,6 +50,9 @@ from gateway.problems.problem import invalid, read_body
 from gateway.protocols import native
 
 _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 4000, 1024, 10_000, 20
+
+OUTCOMES = "outcomes"
+"""The value of `data` for rows of the prediction log."""
 
 _TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
 """Fields of a form that are text; the others are JSON."""
@@ -69,14 +74,14 @@ def training_request(
     SPOOL_DIR and at the client. `preview`: it is for a preview, which needs no target, and the recipe tabular.
     """
     members, errors = read_body(body, _request(recipes, default), ProblemCode.INVALID_TRAINING)
-    path, gate = members.pop("data", None), Gate(**members.pop("gate", {}))
+    data, gate = members.pop("data", {}), Gate(**members.pop("gate", {}))
     members.setdefault("recipe", "")
-    request = TrainingRequest(
-        model=model, **members, gate=gate, upload=upload, upload_name=upload_name or None, path=path
-    )
-    if path and upload:
+    request = TrainingRequest(model=model, **members, gate=gate, upload=upload, upload_name=upload_name or None, **data)
+    if data and upload:
         errors.add("data", "ambiguous_data", "send the data as a file or as a path under DATA_DIR, not both")
-    if request.recipe == GENERIC_RECIPE:
+    if request.outcomes and preview:
+        errors.add("data", "not_taken", "a preview is of a file; the prediction log is read when the training begins")
+    elif request.recipe == GENERIC_RECIPE:
         _generic(request, errors, ("data",) if preview else ("target", "data"))
     elif preview and request.recipe:
         message = f"the recipe {request.recipe} knows its columns; a preview is for the recipe {GENERIC_RECIPE}"
@@ -101,10 +106,11 @@ def fields_of_form(fields: Mapping[str, str]) -> dict[str, object]:
 def shown_request(request: TrainingRequest) -> dict[str, Any]:
     """Return the request as a body that asks for the same."""
     body = request.to_json()
-    path = body.pop("path")
+    path, outcomes = body.pop("path"), body.pop("outcomes", None)
     for name in ("model", "upload", "upload_name"):
         del body[name]
-    return {**body, "data": None if path is None else {"path": path}}
+    data = {"path": path} if path is not None else {"outcomes": outcomes["most"]} if outcomes else None
+    return {**body, "data": data}
 
 
 def check_parameters(request: TrainingRequest, parameters: Sequence[RecipeParameter]) -> None:
@@ -203,12 +209,27 @@ def accepted(value: object) -> list[str]:
     raise WrongValue("unknown_value", f"{such}; it has {shown([*wrong, value][0])}")
 
 
-def _path(data: object) -> str:
-    """Return a path that stays below DATA_DIR. The trainer checks where its links lead."""
+def _data(data: object) -> Mapping[str, Any]:
+    """Return the fields of the request that say where its rows come from, if no file is sent."""
+    if data == OUTCOMES:
+        return {OUTCOMES: OutcomeRows()}
+    if isinstance(data, dict) and set(data) == {OUTCOMES}:
+        most = data[OUTCOMES]
+        if type(most) is not int or not 1 <= most <= MOST_OUTCOME_ROWS:
+            message = f"outcomes must be a number of rows from 1 to {MOST_OUTCOME_ROWS:,}; it is {shown(most)}"
+            raise WrongValue("out_of_range", message, "data.outcomes")
+        return {OUTCOMES: OutcomeRows(most)}
     if not isinstance(data, dict) or set(data) != {"path"} or not is_text(data["path"], _MAX_PATH, 0):
-        message = 'data must be {"path": "…"}, a file under DATA_DIR; or send the file itself'
+        message = (
+            'data must be {"path": "…"}, a file under DATA_DIR, or "outcomes", what came true of the predictions in the'
+            " log; or send the file itself"
+        )
         raise WrongValue("not_a_path", message)
-    path: str = data["path"]
+    return {"path": _path(data["path"])}
+
+
+def _path(path: str) -> str:
+    """Return a path that stays below DATA_DIR. The trainer checks where its links lead."""
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path:
         message = f"{shown(path)} is not a path below DATA_DIR; give the path relative to it, such as loan.csv"
@@ -258,13 +279,17 @@ _MEMBERS: Mapping[str, Callable[[str, Any, Errors], Any]] = {
     "gate": _GATE,
     "accept": made_by(accepted),
     "notes": text(_MAX_NOTES, 0),
-    "data": made_by(_path),
+    "data": made_by(_data),
 }
 
 
 def _generic(request: TrainingRequest, errors: Errors, needed: Sequence[str]) -> None:
-    named = {"target": request.target, "data": request.upload or request.path}
+    named = {"target": request.target or request.outcomes, "data": request.upload or request.path or request.outcomes}
     for key in needed:
         if not named[key] and not any(error.field and error.field.startswith(key) for error in errors.first):
-            what = "the column to predict" if key == "target" else 'a CSV file, or {"path": "…"} under DATA_DIR'
+            what = (
+                "the column to predict"
+                if key == "target"
+                else 'a CSV file, {"path": "…"} under DATA_DIR, or "outcomes"'
+            )
             errors.add(key, "missing_field", f"the recipe {GENERIC_RECIPE} needs {key}: {what}")

@@ -169,7 +169,7 @@ def blueprint(
         check_new_name(name)
         body = native.json_value(request.environ["wsgi.input"].read())
         if not isinstance(body, dict) or set(body) - {"cron", "request"} or not isinstance(body.get("cron"), str):
-            message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training'
+            message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training, or "@alarm"'
             raise invalid_training(FieldError(None, None, "not_a_schedule", message))
         recipes = trainings.recipes()
         training = training_request(name, body.get("request", {}), recipes, default_recipe(name, recipes))
@@ -244,7 +244,7 @@ def _shown(state: ScheduleState) -> Mapping[str, object]:
         "model": schedule.model,
         "cron": schedule.cron,
         "request": shown_request(schedule.request),
-        "next_run": schedule.next_run,
+        "next_run": schedule.next_run if schedule.has_times else None,
         "last_run": last and _run(last),
     }
     return {**shown, "owner": schedule.owner} if schedule.owner else shown

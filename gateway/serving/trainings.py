@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.records.job_kinds import TRAINING
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.state.schedules import OthersSchedule, Schedule, Schedules, TooManySchedules
 from broker.state.trainer_jobs import TooManyWaiting
 from contract.model.repository import Repository, valid_name
-from contract.work.api_keys import Key
+from contract.work.api_keys import Key, Scope
 from contract.work.jobs import Job
 from contract.work.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.problems import Problem, ProblemCode
@@ -63,6 +63,7 @@ class Trainings:
 
         Raises `Problem` if its recipe does not take its parameters or file, or too many wait; and
         `IdempotencyConflict`."""
+        request = self._of_caller(request)
         self._check_file(request)
         self._check_parameters(request)
         if self.trainer.waiting() >= MAX_WAITING:
@@ -136,6 +137,7 @@ class Trainings:
         recipe does not take its parameters; and as `gateway.serving.model_versions.run` if its training could not
         begin now.
         """
+        request = self._of_caller(request)
         self._check_parameters(request)
         run(self.run_command, RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json()))
         try:
@@ -157,6 +159,16 @@ class Trainings:
         """Raise `Problem` without a schedule."""
         if not valid_name(model) or not self.schedules.delete(model, self.caller()):
             raise _no_schedule(model)
+
+    def _of_caller(self, request: TrainingRequest) -> TrainingRequest:
+        """Return the request with the rows of the log that the caller may see. Raises `Problem` if these are none."""
+        caller = self.caller()
+        if request.outcomes is None or caller.allows(Scope.ADMIN):
+            return request
+        if not caller.allows(Scope.LOG):
+            detail = "to train with the rows of the prediction log, a key needs the scope log beside train"
+            raise Problem(ProblemCode.MISSING_SCOPE, detail)
+        return replace(request, outcomes=replace(request.outcomes, owner=caller.owner))
 
     def _check_file(self, request: TrainingRequest) -> None:
         if request.upload:

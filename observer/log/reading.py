@@ -49,7 +49,7 @@ def _newest(database: DuckDBPyConnection, store: LogStore, wanted: Observation) 
         most = wanted.limit + 1 - len(rows)
         files = {partition.version: store.files(partition) for partition in of_day}
         newest = f"WHERE {conditions} ORDER BY time DESC, job_id DESC, row DESC LIMIT {most}"
-        parts = [_shown(database, version, paths, newest) for version, paths in files.items() if paths]
+        parts = [shown_rows(database, version, paths, newest) for version, paths in files.items() if paths]
         if parts:
             query = f"{' UNION ALL BY NAME '.join(parts)} ORDER BY micros DESC, job_id DESC, row DESC LIMIT {most}"
             found = database.execute(query, values * len(parts))
@@ -98,9 +98,9 @@ def _conditions(wanted: Observation) -> tuple[str, list[Any]]:
     return " AND ".join(conditions), values
 
 
-def _shown(database: DuckDBPyConnection, version: int, files: Sequence[Path], which: str) -> str:
-    """Return the SQL of the rows of a version, in types that all versions share. `which`: that of conditions, order and
-    number."""
+def shown_rows(database: DuckDBPyConnection, version: int, files: Sequence[Path], which: str = "") -> str:
+    """Return the SQL of the rows of a version, in types that all versions share, with their time as `micros` since 1970
+    and as the text `moment`. `which`: that of conditions, order and number."""
     nested = ", ".join(f"to_json({value})::VARCHAR AS {name}" for name, value in _nested(database, files).items())
     columns = f"{version} AS version, {', '.join(_PLAIN)}, {nested}"
     times = f"epoch_us(time) AS micros, {_iso('time')} AS moment"

@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from redis.exceptions import OutOfMemoryError, RedisError
 
@@ -17,8 +18,10 @@ from broker.access.signatures import Signer
 from broker.link.connection import connect
 from broker.records.job_kinds import TRAINING
 from broker.sides.trainer import Scheduler, unfinished
+from broker.state.model_health import HealthBoard
 from broker.state.schedules import Schedule
 from broker.state.trainer_jobs import enqueue, training_job
+from contract.model.repository import CURRENT
 from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
@@ -54,12 +57,15 @@ class TrainingScheduler:
         self._done = done_jobs_of(settings)
         signing = SigningPolicy.from_settings(settings)
         self._on_start = TrainOnStart(self._repository, settings.train_on_start, signing, self._submit)
+        self._health = HealthBoard(self._redis)
         self._unsigned: set[str] = set()
+        self._too_often: set[str] = set()
         self._schedules_wait = False
         self._leads = False
         self._duties = Duties("the trainer's scheduler", log)
         self._duties.add(1, self._advance_schedules)
         self._duties.add(1, self._train_missing)
+        self._duties.add(5, self._train_on_alarm)
         self._duties.add(5, self._sweep_staging)
         self._duties.add(60, self._sweep)
 
@@ -106,6 +112,22 @@ class TrainingScheduler:
             return [payload.get("model") for payload in unfinished(self._redis, TRAINING)]
 
         self._on_start.look(models, self._leads)
+
+    def _train_on_alarm(self) -> None:
+        """Begin the trainings that wait for an alarm of the current version of their model."""
+        waiting = [schedule for schedule in self._schedules.all() if schedule.on_alarm] if self._leads else []
+        found = self._health.read() if waiting else {}
+        for schedule in waiting:
+            version = f"{schedule.model}@{self._repository.aliases(schedule.model).get(CURRENT)}"
+            health = found.get(version)
+            if health is None or not health.findings:
+                continue
+            alarm = f"{version} {health.changed_at}"
+            if self._schedules.run_on_alarm(schedule, alarm, datetime.now(UTC)):
+                self._too_often.discard(alarm)
+            elif alarm not in self._too_often:
+                self._too_often.add(alarm)
+                log.warning("%s is not trained again: its last training by an alarm began within a day", version)
 
     def _submit(self, model: str) -> None:
         ttls = {"timeout": self._settings.train_timeout, "result_ttl": TRAINING.kept(self._settings.retention)}

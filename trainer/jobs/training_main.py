@@ -13,9 +13,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from broker.access.signatures import Signer
 from broker.link.connection import connect
+from broker.records.job_kinds import OBSERVATION
+from broker.state.waited_jobs import NotBegun, NotEnded, WaitedJobs
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
+from contract.work.observation import Observation
 from contract.work.training import Progress, TrainingRequest
 from runtime.limits import limit_memory
 from trainer.console import print_line
@@ -23,8 +27,12 @@ from trainer.forks import Forks
 from trainer.processes import hide_memory
 from trainer.publishing import promotion
 from trainer.publishing.promotion import Promote
-from trainer.recipe import Log
+from trainer.recipe import DataError, Log
+from trainer.tables.outcome_rows import Ask
 from trainer.training.phases import ReportProgress
+
+_TO_ANSWER, _KEPT = 120.0, 60
+"""Seconds that the observer has for a page of rows, and for which the page stays in Redis."""
 
 
 def train(
@@ -35,24 +43,27 @@ def train(
     promote: Promote,
     job: str,
     forks: Forks,
+    ask: Ask,
 ) -> dict[str, Any]:
     """Return the output of a training job. Raises what `trainer.training.train` raises."""
     from trainer.training.train import train  # this module alone needs no scikit-learn
 
     request = TrainingRequest.from_json(payload)
-    return train(request, settings, report_progress, log, promote, job=job, forks=forks).to_json()
+    return train(request, settings, report_progress, log, promote, job=job, forks=forks, ask=ask).to_json()
 
 
 def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: int, forks: Forks) -> Mapping[str, Any]:
     """Return the last report: `output` or `failure`. A traceback goes into the log."""
     connection = connect(settings.redis_url)
     promote = functools.partial(promotion.promote, settings, connection)
+    asked = WaitedJobs(connection, Signer.from_settings(settings), OBSERVATION, ttl=_KEPT, keyed_ttl=_KEPT)
+    ask = functools.partial(_ask, asked)
 
     def report_progress(progress: Progress) -> None:
         report(reports, {"progress": progress.to_json()})
 
     try:
-        return {"output": train(payload, settings, report_progress, print_line, promote, job, forks)}
+        return {"output": train(payload, settings, report_progress, print_line, promote, job, forks, ask)}
     except MemoryError:
         code, message = Code.OUT_OF_MEMORY, f"the training needs more than {settings.train_memory_mb} MB"
         return _failure(code, f"{message} (TRAIN_MEMORY_MB); give it fewer rows or columns, or more memory")
@@ -61,6 +72,14 @@ def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: i
     except Exception as error:
         traceback.print_exc()
         return _failure(Code.TRAINING_FAILED, f"{type(error).__name__}: {error}")
+
+
+def _ask(jobs: WaitedJobs, observation: Observation) -> Mapping[str, Any]:
+    """Return the observer's answer. Raises `DataError` if there is none, and as `WaitedJobs.run`."""
+    try:
+        return jobs.run(observation.to_json(), f"{observation.action} {observation.model}", _TO_ANSWER)
+    except (NotBegun, NotEnded):
+        raise DataError("no observer answers, which keeps the prediction log; start one and train again") from None
 
 
 def _failure(code: Code, message: str) -> Mapping[str, Any]:

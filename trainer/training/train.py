@@ -33,7 +33,7 @@ from trainer.report.facts import gather
 from trainer.report.page import draw_report
 from trainer.tables import training_rows
 from trainer.tables.field_inference import infer_fields
-from trainer.tables.training_rows import CsvFile, TrainingRows
+from trainer.tables.outcome_rows import Ask, outcome_table
 from trainer.training.assessment import assess
 from trainer.training.cluster import on_cluster
 from trainer.training.comparison import PublishedVersions
@@ -54,11 +54,12 @@ def train(
     promote: Promote,
     job: str = "",
     forks: Forks | None = None,
+    ask: Ask | None = None,
 ) -> TrainingResult:
     """Train, publish and, if the version passes the gate, promote it.
 
     `log` gets the lines of its log. `promote(model, version, alias)` moves the alias and returns None or a remark.
-    `forks` verify the version; None: new ones.
+    `forks` verify the version; None: new ones. `ask` asks the observer, which a request with `outcomes` needs.
     A `job` that was killed after it had published does not train again: its version is promoted.
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`, `models_full`) and MemoryError.
     """
@@ -68,7 +69,7 @@ def train(
         return _finished(result, request, settings, phases, log, promote)
     try:
         with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
-            evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log)
+            evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log, ask)
             phases.enter("reporting")
             report_files = draw_report(gather(evidence))
     except (ModelgateError, MemoryError):
@@ -122,6 +123,7 @@ def _evidence(
     trust: Trust,
     phases: Phases,
     log: Log,
+    ask: Ask | None,
 ) -> tuple[Evidence, Any]:
     """Return the evidence for the report, and the hashes of the training rows."""
     if not valid_name(request.model):
@@ -130,8 +132,16 @@ def _evidence(
         log(problem)
     recipe = recipes.get(request.recipe, settings.recipes_dir)
     parameters = recipe.bind(request.parameters)
-    file = training_rows.requested_file(request, settings)
-    recipe, rows, remarks = _rows(recipe, file, request, phases)
+    phases.enter("reading")
+    if request.outcomes and ask:
+        table, request = outcome_table(request, recipe, Repository(settings.models_dir), ask)
+    else:
+        file = training_rows.requested_file(request, settings)
+        table = training_rows.read_table(recipe, file, phases.within)
+    phases.enter("profiling")
+    recipe, table, remarks = _with_fields(recipe, table, request)
+    rows = training_rows.to_rows(recipe, table)
+    del table  # its text is large
     log(f"training on {rows.source} ({len(rows.rows)} rows)")
 
     def report(share: float, done: int, total: int, best: float | None) -> None:
@@ -153,17 +163,6 @@ def _evidence(
     versions = PublishedVersions(Repository(settings.models_dir), trust, Environments(settings.environments_dir))
     assessed = assess(fitted, rows, run, request, versions)
     return assessed, hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
-
-
-def _rows(
-    recipe: Recipe, file: CsvFile | None, request: TrainingRequest, phases: Phases
-) -> tuple[Recipe, TrainingRows, list[str]]:
-    """Return the recipe with its fields, the rows, and remarks on them. Frees the text of the table."""
-    phases.enter("reading")
-    table = training_rows.read_table(recipe, file, phases.within)
-    phases.enter("profiling")
-    recipe, table, remarks = _with_fields(recipe, table, request)
-    return recipe, training_rows.to_rows(recipe, table), remarks
 
 
 def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tuple[Recipe, Table, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from broker.sides.gateway.waited_jobs import NotBegun, NotEnded, WaitedJobs
+from broker.state.waited_jobs import NotBegun, NotEnded, WaitedJobs
 from contract.work.observation import Observation
 
 MOST_OF_OWNER = 16

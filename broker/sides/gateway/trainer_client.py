@@ -11,7 +11,6 @@ from broker.access.signatures import Signer
 from broker.link.idempotency import ConflictReason, IdempotencyConflict
 from broker.link.scripts import Durability, Scripts
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING
-from broker.sides.gateway.waited_jobs import NotBegun, NotEnded, WaitedJobs
 from broker.state.job_reading import read_jobs
 from broker.state.trainer_jobs import (
     PARAMETERS,
@@ -20,6 +19,7 @@ from broker.state.trainer_jobs import (
     enqueue,
     training_job,
 )
+from broker.state.waited_jobs import NotBegun, NotEnded, WaitedJobs
 from contract.model.parameters import RecipeParameter
 from contract.retention import Retention
 from contract.work.api_keys import EVERYBODY, Key

@@ -41,7 +41,6 @@ from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.gateway.job_client import Jobs, Limit
 from broker.sides.gateway.listing import JobFilter
 from broker.sides.gateway.trainer_client import TrainerClient
-from broker.sides.gateway.waited_jobs import WaitedJobs
 from broker.sides.observer import BEGINNING, Fate, LogStream
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.single_jobs import SingleJobs
@@ -59,6 +58,7 @@ from broker.state.mirrors import MirrorLink, MirrorReport, announce, wait_for_mi
 from broker.state.pools import PoolWork
 from broker.state.prediction_log import LOG
 from broker.state.schedules import Schedules
+from broker.state.waited_jobs import WaitedJobs
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
 from contract.model.environments import TODAY

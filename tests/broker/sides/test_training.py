@@ -21,7 +21,6 @@ from rq.serializers import JSONSerializer
 from broker.link.scripts import FencedError
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.records.lease_groups import TRAINERS
-from broker.sides.gateway import waited_jobs
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.listing import JobFilter
 from broker.sides.gateway.trainer_client import TrainerClient
@@ -29,6 +28,7 @@ from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.single_jobs import OwnedJob, Ownership, SingleJobs
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, unfinished
+from broker.state import waited_jobs
 from broker.state.job_reading import parse_reply
 from broker.state.schedules import KEY, Schedule, Schedules, next_run
 from broker.state.trainer_jobs import TooManyWaiting, TrainerUnavailable, enqueue, training_job
@@ -455,6 +455,45 @@ def test_one_run_makes_up_for_missed_ones(
     assert trainer_queue.begin([made.job]) is None
     schedules.delete("loan")
     assert read(jobs, made.job).status is Status.RUNNING
+
+
+def test_an_alarm_begins_a_run_once_and_no_other_does_within_a_day(
+    schedules: Schedules, redis: Redis, trainer_queue: SingleJobs
+) -> None:
+    made, clock, now = schedules.put("loan", "@alarm", REQUEST), Scheduler(redis, TRAINING.queue), datetime.now(UTC)
+    begun: list[str] = []
+
+    def begins(alarm: str, hours: float) -> str | None:
+        """The id of the job that begins after so many hours, or that the alarm was refused."""
+        schedule = schedules.get("loan")
+        assert schedule is not None
+        taken = schedules.run_on_alarm(schedule, alarm, now + timedelta(hours=hours))
+        if taken:  # what begins in some hours, begins now
+            redis.zadd("rq:scheduled:training", {schedule.job: int(time.time())}, xx=True, lt=True)
+        assert clock.enqueue_due()
+        schedules.advance()
+        if job := trainer_queue.begin(begun):
+            begun.append(job.id)
+        return "refused" if not taken else job and job.id
+
+    assert begins("loan@1 t", 0) == made.job
+    assert begins("loan@1 t", 0) is None, "an alarm begins one run"
+    assert begins("loan@2 u", 23.9) == "refused"
+    following = schedules.get("loan")
+    assert following is not None and begins("loan@2 u", 24.1) == following.job != made.job
+
+
+@pytest.mark.parametrize("cron", ["0 3 * * 1 @alarm", "@alarm"])
+def test_a_schedule_may_have_times_and_alarms(schedules: Schedules, cron: str) -> None:
+    made = schedules.put("loan", cron, REQUEST)
+    assert made.on_alarm and made.has_times == (cron != "@alarm")
+    assert (made.next_run < "9999") == made.has_times
+
+
+@pytest.mark.parametrize("cron", ["@alarms", " @alarm", "x @alarm", "@alarm 0 3 * * 1"])
+def test_what_is_neither_times_nor_an_alarm_is_no_schedule(schedules: Schedules, cron: str) -> None:
+    with pytest.raises(ValueError, match="cron expression"):
+        schedules.put("loan", cron, REQUEST)
 
 
 def test_runs_do_not_pile_up_while_one_waits(

@@ -17,9 +17,9 @@ from werkzeug.test import TestResponse
 
 from broker.records.job_kinds import REPOSITORY_COMMAND
 from broker.records.lease_groups import TRAINERS
-from broker.sides.gateway import waited_jobs
 from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
+from broker.state import waited_jobs
 from contract.errors import Failure
 from contract.settings import Settings
 from gateway.app import create_app

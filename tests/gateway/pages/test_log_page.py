@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.sides.gateway import waited_jobs
+from broker.state import waited_jobs
 from contract.model.signature import Output, OutputKind, Signature
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope

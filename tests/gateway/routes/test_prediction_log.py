@@ -17,10 +17,10 @@ from redis import Redis
 
 from broker.records.job_kinds import OBSERVATION
 from broker.records.lease_groups import OBSERVERS
-from broker.sides.gateway import waited_jobs
 from broker.sides.gateway.observer_client import MOST_OF_OWNER
 from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
+from broker.state import waited_jobs
 from contract.model.repository import Repository
 from contract.model.signature import Field, Kind
 from contract.settings import Settings

@@ -17,19 +17,28 @@ from werkzeug.test import TestResponse
 
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING
 from broker.records.lease_groups import TRAINERS
-from broker.sides.gateway import waited_jobs
 from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler
+from broker.state import waited_jobs
 from broker.state.schedules import Schedules
 from contract.errors import Code, Failure, ModelgateError
 from contract.model.parameters import RecipeParameter
 from contract.settings import Settings
-from contract.work.training import Gate, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
+from contract.work.api_keys import Key, Scope
+from contract.work.training import (
+    Gate,
+    OutcomeRows,
+    RepositoryAction,
+    RepositoryCommand,
+    TrainingPreview,
+    TrainingRequest,
+)
 from gateway.app import create_app
 from gateway.problems.problem import Problem
 from gateway.protocols.training_requests import check_file
 from tests.broker import samples
+from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.support import SIGNER, until
 
 RECIPES = ["iris", "loan", "tabular"]
@@ -157,6 +166,8 @@ def test_a_model_without_a_recipe_is_trained_by_the_generic_one(client: FlaskCli
         ({"data": {"path": "..\\x.csv"}}, "data.path", "not a path below DATA_DIR"),
         ({"data": {"path": "a\0.csv"}}, "data", '{"path": "…"}'),
         ({"data": {"path": ""}}, "data.path", "not a path below DATA_DIR"),
+        ({"data": {"outcomes": 0}}, "data.outcomes", "a number of rows from 1 to 100,000"),
+        ({"data": {"outcomes": True}}, "data.outcomes", "a number of rows from 1 to 100,000"),
         ({"recipe": "tabular", "data": DATA}, "target", "needs target"),
         ({"recipe": "tabular", "target": "y"}, "data", "needs data"),
         ([], None, "must be a JSON object"),
@@ -499,6 +510,39 @@ def test_a_schedule_is_put_shown_replaced_and_deleted(client: FlaskClient) -> No
     assert client.delete("/v1/models/loan/schedule").status_code == 204
     for method in (client.get, client.delete):
         assert refused(method("/v1/models/loan/schedule"), 404)["code"] == "no_schedule"
+
+
+def test_a_schedule_may_wait_for_an_alarm_and_learn_from_what_came_true(client: FlaskClient) -> None:
+    body = {"cron": "@alarm", "request": {"recipe": "tabular", "data": "outcomes"}}
+    made = client.put("/v1/models/sum/schedule", json=body).json
+    assert made is not None
+    assert (made["cron"], made["next_run"], made["request"]["data"]) == ("@alarm", None, {"outcomes": 100_000})
+    assert (
+        "Trained when its rows change or it becomes worse, at most once a day."
+        in client.get("/ui/models/sum/versions").text
+    )
+    again = client.put("/v1/models/sum/schedule", json={"cron": made["cron"], "request": made["request"]}).json
+    assert again == made
+
+
+def test_only_who_may_read_the_log_trains_with_its_rows_and_with_no_others(
+    settings: Settings, redis: Redis, trainer_queue: SingleJobs
+) -> None:
+    admin = create_app(dataclasses.replace(settings, admin_key=ADMIN_KEY), lambda _: {}).test_client()
+    scopes = frozenset({Scope.TRAIN, Scope.LOG})
+    trains, both = (
+        Caller.with_key(admin, redis, Key(f"k-{name}", name, "risk", held))
+        for name, held in (("trains", scopes - {Scope.LOG}), ("both", scopes))
+    )
+    body = {"data": {"outcomes": 500}}
+    problem = refused(trains("POST", "/v1/models/loan/train", json=body), 403)
+    assert (problem["code"], "the scope log" in problem["detail"]) == ("missing_scope", True)
+    assert accepted(both("POST", "/v1/models/loan/train", json=body), trainer_queue).outcomes == OutcomeRows(
+        500, "risk"
+    )
+    assert accepted(Caller(admin)("POST", "/v1/models/loan/train", json=body), trainer_queue).outcomes == OutcomeRows(
+        500
+    )
 
 
 def test_a_schedule_that_cannot_work_is_refused_when_it_is_made(settings: Settings, trainer_queue: SingleJobs) -> None:

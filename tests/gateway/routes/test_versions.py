@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.sides.gateway import waited_jobs
+from broker.state import waited_jobs
 from broker.state.schedules import Schedules
 from contract.model.repository import Repository
 from contract.settings import Settings

@@ -48,7 +48,12 @@ def train(
         str | None, typer.Argument(metavar="MODEL", help="The model; without it, all schedules are listed.")
     ] = None,
     cron: Annotated[
-        str | None, typer.Argument(metavar="CRON", help="When, in UTC: '0 3 * * 1' is every Monday at three.")
+        str | None,
+        typer.Argument(
+            metavar="CRON",
+            help="When, in UTC: '0 3 * * 1' is every Monday at three, @alarm whenever the model has drifted or"
+            " degraded, at most once a day; '0 3 * * 1 @alarm' is both.",
+        ),
     ] = None,
     delete: Annotated[bool, flag("Delete the schedule.", "--delete")] = False,
     *,

@@ -42,6 +42,9 @@ class TrainingOptions:
         str | None, _option("The recipe; by default the one with the name of the model, else tabular.", "NAME")
     ] = None
     path: Annotated[str | None, _option("A file below DATA_DIR of the server to learn from.", "FILE")] = None
+    outcomes: Annotated[
+        int | None, _option("Learn from what came true of the newest so many logged predictions.", "ROWS")
+    ] = None
     floor: Annotated[float | None, _option("The gate: the least value of the metric.")] = None
     margin: Annotated[float | None, _option("The gate: by how much the metric may be worse than now.")] = None
     metric: Annotated[str | None, _option("The metric of the gate; by default the most telling one.")] = None
@@ -63,7 +66,7 @@ class TrainingOptions:
             "kinds": dict(map(_kind, self.kind or ())) or None,
             "parameters": {"estimator": self.estimator} if self.estimator else None,
             "recipe": self.recipe,
-            "data": {"path": self.path} if self.path else None,
+            "data": self._data(),
             "gate": without_none(
                 {
                     "floor": self.floor,
@@ -79,6 +82,13 @@ class TrainingOptions:
         }
         return without_none(request)
 
+    def _data(self) -> dict[str, Any] | None:
+        if self.path is not None and self.outcomes is not None:
+            raise Failed("--path and --outcomes both name the rows; give one of them", ExitCode.USAGE)
+        if self.outcomes is not None:
+            return {"outcomes": self.outcomes}
+        return {"path": self.path} if self.path else None
+
 
 def train(
     session: Session,
@@ -93,8 +103,9 @@ def train(
 
     While it runs, the candidates are shown as they come. The report of the version has the details.
     """
-    if rows is not None and options.path is not None:
-        raise Failed(f"{rows} and --path both name the rows; give one of them", ExitCode.USAGE)
+    for given, value in (("--path", options.path), ("--outcomes", options.outcomes)):
+        if rows is not None and value is not None:
+            raise Failed(f"{rows} and {given} both name the rows; give one of them", ExitCode.USAGE)
     run = _submitted(session, name, rows, options.to_json())
     wait_for(run)
     session.notes(run.output["remarks"])
