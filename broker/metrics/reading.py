@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -52,6 +53,7 @@ _FILE_GAUGES = (table.FILE_QUEUE_JOBS, table.RUNNING_FILES)
 _SEEN = ("unseen", "fetched", "delivered")
 _DIGITS = 16
 """A worker may write a longer number where a version belongs."""
+_NUMBER = re.compile(rb"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
@@ -255,26 +257,34 @@ def _outdated(counted: Mapping[bytes, bytes]) -> list[bytes]:
     return [name for version in sorted(by_version)[: -table.NEWEST_VERSIONS] for name in by_version[version]]
 
 
+def parse_counts(counted: Mapping[bytes, bytes]) -> Iterator[tuple[Metric, list[str], int]]:
+    """Yield what the fields of a hash of counts hold: the metric, its labels but `model` (of a histogram also the part)
+    and the number. A process may have written anything, so unknown fields are skipped."""
+    for name, text in counted.items():
+        short, *rest = name.decode(errors="replace").split("|", 1)
+        metric = _BY_FIELD.get(short)
+        if metric is None or not _NUMBER.fullmatch(text):
+            continue
+        expected = len(metric.labels) - metric.by_model + (metric.type is Type.HISTOGRAM)
+        values = rest[0].rsplit("|", max(0, expected - 1)) if rest else []
+        if len(values) == expected:
+            yield metric, values, int(text)
+
+
 def _add_counts(snapshot: Snapshot, key: str, counted: Mapping[bytes, bytes]) -> None:
-    """Add the fields of a hash of counts. A process may have written anything, so unknown fields are skipped."""
+    """Add the fields of a hash of counts."""
     model = key.removeprefix(MODEL_COUNTS) if key.startswith(MODEL_COUNTS) else None
     buckets: defaultdict[tuple[Metric, Labels], dict[str, int]] = defaultdict(dict)
-    for name, text in counted.items():
-        short, *values = name.decode(errors="replace").split("|")
-        metric = _BY_FIELD.get(short)
-        if metric is None or metric.by_model != (model is not None) or not text.lstrip(b"-").isdigit():
+    for metric, values, count in parse_counts(counted):
+        if metric.by_model != (model is not None) or (model is None and key != f"{COUNTS}{metric.counted_by}"):
             continue
-        if model is None and key != f"{COUNTS}{metric.counted_by}":
-            continue
-        part = values.pop() if metric.type is Type.HISTOGRAM and values else ""
+        part = values.pop() if metric.type is Type.HISTOGRAM else ""
         if model is not None:
             values.insert(metric.labels.index("model"), model)
-        if len(values) != len(metric.labels):
-            continue
         if metric.type is Type.HISTOGRAM:
-            buckets[metric, tuple(values)][part] = int(text)
+            buckets[metric, tuple(values)][part] = count
         else:
-            snapshot.values[metric][tuple(values)] = int(text) / metric.scale
+            snapshot.values[metric][tuple(values)] = count / metric.scale
     for (metric, labels), parts in buckets.items():
         counts = [parts.get(str(at), 0) for at in range(len(metric.buckets) + 1)]
         snapshot.histograms[metric][labels] = Buckets(counts, parts.get("sum", 0) / metric.scale)

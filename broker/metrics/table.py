@@ -76,7 +76,8 @@ class Metric:
         return MODEL_COUNTS + labels[self.labels.index("model")] if self.by_model else f"{COUNTS}{self.counted_by}"
 
     def field(self, labels: tuple[str, ...], part: str = "") -> str:
-        """Return the field of that hash; `part`: the position of a bucket, or `sum`."""
+        """Return the field of that hash; `part`: the position of a bucket, or `sum`. Only the first label
+        besides `model` may have a `|`."""
         values = (value for name, value in zip(self.labels, labels, strict=True) if name != "model")
         return "|".join([self.name.removeprefix(PREFIX), *values, *([part] if part else [])])
 
@@ -141,6 +142,13 @@ SECONDS_BY_VERSION = _by_version(
     MODEL_SECONDS, "model_seconds_by_version", "Time as in modelgate_model_seconds, by version, too."
 )
 REFUSALS = _counter(CountedBy.GATEWAY, "refusals", "Answers with an error, by its code.", "code")
+REFUSED_FIELDS = _counter(
+    CountedBy.GATEWAY,
+    "refused_fields",
+    "Requests for predictions that were refused because of a field: by model, field ('' for one that the model does not"
+    " have) and owner of the key.",
+    *("model", "field", "owner"),
+)
 UPLOADS = _counter(CountedBy.GATEWAY, "uploads", "Files that were received completely.")
 UPLOAD_BYTES = _counter(
     CountedBy.GATEWAY, "upload_bytes", "Bytes of the files that were received completely.", unit="bytes"
@@ -342,7 +350,8 @@ this page.
 
 Counters and histograms are in Redis, so they outlive processes. What a process counts arrives there within about a
 second. Each gateway process reads gauges at most once a second, and with 1,000 models every few seconds. `model` is a
-model of the repository, `route` a declared route or `unknown`, so no request can add a series. Metrics that end with
+model of the repository, `route` a declared route or `unknown`, `field` a field of a signature, so no request can add a
+series. Metrics that end with
 `_by_version` have the five newest versions of each model that have had requests.
 While Redis cannot write to its disk, nothing says which scorers, workers and trainers are alive.
 [Monitoring](../how-to/monitor.md) has the dashboard and the alerts.

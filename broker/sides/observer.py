@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from broker.link.scripts import Connected
+from broker.metrics.reading import parse_counts
+from broker.metrics.table import MODEL_COUNTS, MODEL_REQUESTS, REFUSED_FIELDS
 from broker.state.prediction_log import LOG
 
 BEGINNING = "0-0"
@@ -57,3 +59,19 @@ class LogStream(Connected):
         time, _, number = position.partition("-")
         counted = [part for (model, fate), count in rows.items() for part in (model, str(fate), count)]
         self._scripts.run("forget_logged", position, f"{time}-{int(number) + 1}", size, *counted)
+
+
+class RequestCounts(Connected):
+    """What gateways have counted of the requests for predictions of a model."""
+
+    def read(self, model: str) -> tuple[Mapping[tuple[str, str], int], int]:
+        """Return how many requests were refused for each field and owner (`table.REFUSED_FIELDS`), and how many there
+        were, answered and refused. One round trip. Raises `RedisError`."""
+        refused, requests = {}, 0
+        for metric, labels, count in parse_counts(self._redis.hgetall(MODEL_COUNTS + model)):
+            if metric is REFUSED_FIELDS:
+                field, owner = labels
+                refused[field, owner] = count
+            elif metric is MODEL_REQUESTS:
+                requests += count
+        return refused, requests

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 
 from broker.metrics.counts import Counts
 from broker.metrics.table import (
     GATEWAY_SECONDS,
     REFUSALS,
+    REFUSED_FIELDS,
     REQUEST_SECONDS,
     REQUESTS,
     REQUESTS_BY_VERSION,
@@ -24,6 +26,9 @@ log = logging.getLogger(ACCESS)
 ROUTINE = ("/health/", "/metrics")
 """Requests that come every few seconds. They are logged only if they fail, and not if a line says why already."""
 _LONGEST_PATH = 200
+
+MOST_NAMED = 200
+"""Most pairs of field and owner of a model that a process counts by name."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _OTHER = "other"
@@ -80,11 +85,12 @@ def _readable(path: str) -> str:
 
 
 class RequestCounts:
-    """Counts each request once its answer is known. Labels are declared routes and our codes, never text from a
-    client."""
+    """Counts each request once its answer is known. Labels are declared routes, our codes and fields of signatures,
+    never text from a client."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
+        self._named: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
 
     def __call__(self, exchange: Exchange) -> None:
         method = exchange.environ["REQUEST_METHOD"]
@@ -106,6 +112,17 @@ class RequestCounts:
         self._counts.add(REQUESTS_BY_VERSION, (model, version, outcome))
         if exchange.status == 200:  # otherwise the job may not have ended
             self._counts.observe(SECONDS_BY_VERSION, exchange.seconds, (model, version))
+        elif exchange.refused_fields:
+            owner = exchange.caller.owner
+            for field in {self._label(model, field, owner) for field in exchange.refused_fields}:
+                self._counts.add(REFUSED_FIELDS, (model, field, owner))
+
+    def _label(self, model: str, field: str, owner: str) -> str:
+        """Return the field; '' beyond `MOST_NAMED`."""
+        named = self._named[model]
+        if field and len(named) < MOST_NAMED:
+            named.add((field, owner))
+        return field if (field, owner) in named else ""
 
 
 class RequestSpans:

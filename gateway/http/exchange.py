@@ -11,13 +11,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from contract.json_objects import is_encodable
 from contract.model.repository import alias_in
 from contract.work.api_keys import EVERYBODY, Key, Quota
 from contract.work.request_ids import RequestIds
 
 if TYPE_CHECKING:
+    from contract.errors import FieldError
     from contract.model.manifest import ModelManifest
+    from contract.model.signature import Signature
     from gateway.http.rules import Route
+
+_MOST_FIELDS = 10
 
 
 class Exchange:
@@ -51,6 +56,10 @@ class Exchange:
     version: int | None = None
     alias: str | None = None
     """The alias in the request; None: it named a version."""
+    signature: Signature | None = None
+    """That of the version of a prediction."""
+    refused_fields: Sequence[str] = ()
+    """The fields of the signature for which a prediction was refused; '' stands for all that it does not have."""
     accepted_after: float | None = None
     """Seconds from the head of the request until its job was in Redis; None without a job."""
     quota: Quota | None = None
@@ -138,7 +147,7 @@ def noted(model: ModelManifest, reference: str) -> ModelManifest:
     """Note that the current request is one to this version, for which it has asked with `reference`, and return it."""
     exchange = _CURRENT.get()
     exchange.model, exchange.version = model.name, model.version
-    exchange.alias = alias_in(reference)
+    exchange.alias, exchange.signature = alias_in(reference), model.signature
     return model
 
 
@@ -146,6 +155,16 @@ def note_problem(code: str) -> None:
     """Note that the answer is a problem with this code."""
     if exchange := _CURRENT.get(None):
         exchange.code = code
+
+
+def note_refused_fields(errors: Sequence[FieldError]) -> None:
+    """Note the fields of the errors for which the current prediction is refused, at most `_MOST_FIELDS`."""
+    exchange = _CURRENT.get(None)
+    if exchange and (signature := exchange.signature):
+        names = {*signature.names, signature.id_field}
+        fields = dict.fromkeys(error.field for error in errors if error.field is not None)
+        known = dict.fromkeys(field if field in names and is_encodable(field) else "" for field in fields)
+        exchange.refused_fields = list(known)[:_MOST_FIELDS]
 
 
 def current_idempotency() -> str:

@@ -18,7 +18,7 @@ from broker.state.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.work.api_keys import Detail
 from gateway.http.answers import FRESH, json_response, quota_headers
-from gateway.http.exchange import caller, current_route, note_problem
+from gateway.http.exchange import caller, current_route, note_problem, note_refused_fields
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
 from gateway.serving.model_versions import CommandFailed
@@ -74,6 +74,8 @@ def problem_of(error: Exception) -> Problem:
     problem = next(_PROBLEMS[kind](error) for kind in type(error).__mro__ if kind in _PROBLEMS)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log_failure(problem, error)
+    if isinstance(error, InvalidInstances):
+        note_refused_fields(error.errors)
     return _terse(problem, error) if caller().detail is Detail.TERSE else problem
 
 

@@ -45,6 +45,8 @@ def test_no_metric_has_a_label_that_a_caller_chooses() -> None:
             "outcome",
             "kind",
             "folder",
+            "field",
+            "owner",
         ),
     }
 
