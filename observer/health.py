@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from broker.state.model_health import HealthBoard
@@ -15,6 +15,8 @@ from observer.drift.sizes import MINIMA
 from observer.log.states import VersionKey
 from observer.log.store import LogStore
 from observer.quality import QualityWatch
+from observer.refusals import RefusalWatches
+from observer.refused import RefusedField
 from observer.watch import Watch
 
 
@@ -27,24 +29,25 @@ class HealthReports:
     repository: RepositoryWithRemoved
     watch: Watch
     quality: QualityWatch
+    refusals: RefusalWatches
 
     def publish(self) -> None:
         """Say what has changed since the last time. What fails is said the next time."""
         with self.store.lock:
-            changed = sorted(self.watch.changed | self.quality.changed)
+            changed = sorted(self.watch.changed | self.quality.changed | self.refusals.changed)
             said = self.board.read() if changed else {}
             for key in changed:
                 version, health = "{}@{}".format(*key), self._health(key)
                 if said.get(version) != health:
                     self.board.say(version, health)
-                self.watch.changed.discard(key)
-                self.quality.changed.discard(key)
+                for part in self._parts:
+                    part.changed.discard(key)
 
     def remove_old(self) -> None:
         """Forget versions that were deleted, and models of which there is nothing any more."""
         with self.store.lock:
             logged = {partition.model for partition in self.store.partitions()}
-            for part in (self.watch, self.quality):
+            for part in self._parts:
                 for key in part.states.versions():
                     model, version = key
                     versions = self.repository.versions(model)
@@ -55,7 +58,13 @@ class HealthReports:
         """Return the `state` of a version, the `findings` about it, and when it was found to be worse (`degraded`)."""
         key = manifest.name, manifest.version
         health = self._health(key) or ModelHealth(HealthState.OK, (), "")
-        return {"state": health.state, "findings": health.findings, "degraded": self.quality.of(key).history}
+        refused = [{**asdict(one), "since": one.since.isoformat()} for one in self.refusals.of(key)]
+        degraded = self.quality.of(key).history
+        return {"state": health.state, "findings": health.findings, "degraded": degraded, "refused": refused}
+
+    @property
+    def _parts(self) -> tuple[Watch, QualityWatch, RefusalWatches]:
+        return self.watch, self.quality, self.refusals
 
     def _health(self, key: VersionKey) -> ModelHealth | None:
         """Return what there is to say about a version. None: nothing was ever found."""
@@ -63,12 +72,19 @@ class HealthReports:
             alarms, changed_at = self.watch.alarms(self.repository.manifest(*key))
         except ModelgateError:  # it is deleted, or cannot be read now
             return None
-        looked = self.quality.of(key)
-        if not (changed_at or looked.changed_at):
+        looked, refused = self.quality.of(key), self.refusals.of(key)
+        times = [changed_at, looked.changed_at, *(one.since.isoformat() for one in refused)]
+        if not any(times):
             return None
-        findings = ((looked.finding,) if looked.finding else ()) + tuple(map(sentence, alarms))
-        state = HealthState.DEGRADED if looked.finding else HealthState.DRIFTED if alarms else HealthState.OK
-        return ModelHealth(state, findings, max(changed_at, looked.changed_at))
+        findings = [*filter(None, [looked.finding]), *map(sentence, alarms), *map(_sentence_of_refused, refused)]
+        state = HealthState.DEGRADED if looked.finding else HealthState.DRIFTED if findings else HealthState.OK
+        return ModelHealth(state, tuple(findings), max(times))
+
+
+def _sentence_of_refused(one: RefusedField) -> str:
+    field, owner = one.field or "names that it does not have", f" of {one.owner}" if one.owner else ""
+    since = f"since {one.since:%Y-%m-%d %H:%M} UTC"
+    return f"{field}: {one.requests:,} requests{owner} were refused for it within an hour, {since}"
 
 
 def sentence(alarm: Alarm) -> str:

@@ -18,7 +18,7 @@ from broker.link.connection import connect
 from broker.records.job_kinds import OBSERVATION
 from broker.running.execution import Execution, ThreadExecution
 from broker.running.job_runner import JobRunner
-from broker.sides.observer import BEGINNING, LogStream
+from broker.sides.observer import BEGINNING, LogStream, RequestCounts
 from broker.sides.single_jobs import OwnedJob
 from broker.sides.supervisor import LEASE
 from broker.state.model_health import HealthBoard
@@ -37,11 +37,12 @@ from observer.log.store import LogStore
 from observer.log.upkeep import merge, remove_old
 from observer.measuring import Measuring
 from observer.quality import QualityWatch
+from observer.refusals import RefusalWatches
 from observer.watch import Watch
 
 log = logging.getLogger("observer")
 
-INTAKE_EVERY, LOOK_EVERY, UPKEEP_EVERY = 2.0, 5.0, 60.0
+INTAKE_EVERY, LOOK_EVERY, COUNTS_EVERY, UPKEEP_EVERY = 2.0, 5.0, 15.0, 60.0
 """Seconds between two rounds."""
 
 MOST_TIME = 0.05
@@ -58,10 +59,8 @@ class PredictionLog:
     intake: Intake
     store: LogStore
     repository: RepositoryWithRemoved
-    watch: Watch
     outcomes: Outcomes
     measuring: Measuring
-    quality: QualityWatch
     reports: HealthReports
     most_gb: int
 
@@ -75,8 +74,9 @@ class PredictionLog:
         outcomes = Outcomes(store)
         measuring = Measuring(store, outcomes)
         quality = QualityWatch(store, measuring, repository, OF_OUTCOMES * settings.alarm_level)
-        reports = HealthReports(HealthBoard(connection), store, repository, watch, quality)
-        return cls(intake, store, repository, watch, outcomes, measuring, quality, reports, settings.prediction_log_gb)
+        refusals = RefusalWatches(store, RequestCounts(connection), repository)
+        reports = HealthReports(HealthBoard(connection), store, repository, watch, quality, refusals)
+        return cls(intake, store, repository, outcomes, measuring, reports, settings.prediction_log_gb)
 
     def take_in(self) -> None:
         """Take what waits, and say what it shows."""
@@ -114,11 +114,11 @@ class PredictionLog:
     def health(self, asked: Observation) -> Mapping[str, Any]:
         manifest = self.repository.manifest(asked.model, asked.version or 0)
         with self.store.lock:
-            return {**self.reports.summary(manifest), **self.watch.health(manifest)}
+            return {**self.reports.summary(manifest), **self.reports.watch.health(manifest)}
 
     def add_outcomes(self, asked: Observation) -> Mapping[str, Any]:
         counts = self.outcomes.add(asked)
-        self.quality.note(asked.model, counts["new"] + counts["corrected"])
+        self.reports.quality.note(asked.model, counts["new"] + counts["corrected"])
         return counts
 
     def measure(self, asked: Observation) -> Mapping[str, Any]:
@@ -158,7 +158,8 @@ class Observer(JobRunner):
             threading.Thread(target=self._repeat, args=(work, seconds), name=work.__name__)
             for work, seconds in (
                 (self.log.take_in, INTAKE_EVERY),
-                (self.log.quality.look, LOOK_EVERY),
+                (self.log.reports.quality.look, LOOK_EVERY),
+                (self.log.reports.refusals.look, COUNTS_EVERY),
                 (self.log.keep_order, UPKEEP_EVERY),
             )
         ]

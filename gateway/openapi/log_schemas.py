@@ -59,6 +59,7 @@ LOG: Mapping[str, Schema] = {
                 record({"finding": TEXT, "raised": MOMENT, "ended": nullable(MOMENT)}),
                 description="When it was worse than its report promised, the newest first.",
             ),
+            "refused": array(ref("RefusedField"), description="For what requests of a key are refused."),
             "reason": nullable({**TEXT, "description": "Why nothing is watched."}),
         }
     ),
@@ -73,6 +74,15 @@ LOG: Mapping[str, Schema] = {
             "rows": {**INTEGER, "description": "Since the change."},
             "bins": array(record({"label": TEXT, "training": NUMBER, "now": NUMBER})),
             "quartiles": record({"training": nullable(array(ANYTHING)), "now": nullable(array(ANYTHING))}),
+        }
+    ),
+    "RefusedField": record(
+        {
+            "field": {**TEXT, "description": "Empty for names that the model does not have."},
+            "owner": {**TEXT, "description": "The owner of the key; empty: none."},
+            "requests": {**INTEGER, "description": "Those that were refused for it in the last hour."},
+            "share": {**NUMBER, "description": "Of the model's requests in it."},
+            "since": MOMENT,
         }
     ),
     "PastAlarm": record(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from broker.metrics.table import MODEL_REQUESTS, REFUSED_FIELDS
 from broker.sides.gateway.job_client import Jobs
-from broker.sides.observer import BEGINNING
+from broker.sides.observer import BEGINNING, RequestCounts
 from broker.state.model_health import HEALTH, HealthBoard
 from contract.model.manifest import ModelManifest
 from contract.model.model_health import HealthState
@@ -20,6 +21,7 @@ from observer.log.outcomes import Outcomes
 from observer.log.store import LogStore
 from observer.measuring import Measuring
 from observer.quality import QualityWatch
+from observer.refusals import RefusalWatches
 from observer.watch import Watch
 from tests.observer.conftest import make_intake
 from tests.observer.test_watch import manifest, rows, send
@@ -32,7 +34,8 @@ def reports_of(redis: Redis, intake: Intake, models: Path) -> HealthReports:
     repository, store = RepositoryWithRemoved(models), intake.store
     assert isinstance(intake.watch, Watch)
     quality = QualityWatch(store, Measuring(store, Outcomes(store)), repository, 0.01)
-    return HealthReports(HealthBoard(redis), store, repository, intake.watch, quality)
+    refusals = RefusalWatches(store, RequestCounts(redis), repository)
+    return HealthReports(HealthBoard(redis), store, repository, intake.watch, quality, refusals)
 
 
 @pytest.fixture
@@ -107,3 +110,25 @@ def test_nothing_is_said_of_a_deleted_version(
     reports.remove_old()
     reports.publish()
     assert HealthBoard(redis).read() == {} and intake.watch.states.versions() == []
+
+
+def test_a_field_for_which_requests_are_refused_is_a_finding_also_after_a_restart(
+    redis: Redis, intake: Intake, reports: HealthReports, models: Path, manifest: ModelManifest
+) -> None:
+    def count(requests: int, refused: int) -> None:
+        for metric, labels, value in (
+            (MODEL_REQUESTS, ("watched", "answered"), requests),
+            (REFUSED_FIELDS, ("watched", "n", "risk"), refused),
+        ):
+            redis.hset(metric.key(labels), metric.field(labels), value)
+
+    count(100, 3)
+    reports.refusals.look()
+    count(200, 53)
+    restarted = reports_of(redis, intake, models)
+    restarted.refusals.look()
+    restarted.publish()
+    said = HealthBoard(redis).read()["watched@1"]
+    assert said.state is HealthState.DRIFTED
+    assert said.findings[0].startswith("n: 50 requests of risk were refused for it within an hour, since ")
+    assert restarted.summary(manifest)["refused"][0]["field"] == "n"

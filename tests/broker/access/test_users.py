@@ -28,6 +28,7 @@ from broker.metrics.table import (
     METRICS,
     PREFIX,
     QUEUE_JOBS,
+    REFUSED_FIELDS,
     WEBHOOK_TRIES,
     WEBHOOKS,
     CountedBy,
@@ -41,7 +42,7 @@ from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.gateway.job_client import Jobs, Limit
 from broker.sides.gateway.listing import JobFilter
 from broker.sides.gateway.trainer_client import TrainerClient
-from broker.sides.observer import BEGINNING, Fate, LogStream
+from broker.sides.observer import BEGINNING, Fate, LogStream, RequestCounts
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
@@ -55,6 +56,7 @@ from broker.state.load_status import (
     withdraw_request,
 )
 from broker.state.mirrors import MirrorLink, MirrorReport, announce, wait_for_mirrors
+from broker.state.model_health import HealthBoard
 from broker.state.pools import PoolWork
 from broker.state.prediction_log import LOG
 from broker.state.schedules import Schedules
@@ -62,6 +64,7 @@ from broker.state.waited_jobs import WaitedJobs
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
 from contract.model.environments import TODAY
+from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import Repository
 from contract.rows.file_formats import FileFormat
 from contract.settings import Settings
@@ -570,9 +573,23 @@ def test_a_worker_reads_nothing_of_the_prediction_log(server: Protected, command
         server.connect("worker").execute_command(*command)
 
 
+def test_what_an_observer_finds_is_read_by_all_who_need_it_and_changed_by_none_of_them(users: dict[str, Redis]) -> None:
+    users["gateway"].hset(REFUSED_FIELDS.key(("sum", "a", "")), REFUSED_FIELDS.field(("sum", "a", "")), 7)
+    assert RequestCounts(users["observer"]).read("sum") == ({("a", ""): 7}, 0)
+    found = ModelHealth(HealthState.DRIFTED, ("a: moved",), "2026-11-27T09:00:00+00:00")
+    HealthBoard(users["observer"]).say("sum@1", found)
+    for reader in ("gateway", "events", "trainer"):
+        assert HealthBoard(users[reader]).read() == {"sum@1": found}
+    for other in ("events", "worker"):
+        with pytest.raises(NoPermissionError):
+            HealthBoard(users[other]).say("sum@1", None)
+    HealthBoard(users["observer"]).say("sum@1", None)
+
+
+@pytest.mark.parametrize("asks", ["gateway", "trainer"])
 @pytest.mark.parametrize("end", ["finish", "give back"])
-def test_a_question_passes_gateway_and_observer(users: dict[str, Redis], end: str) -> None:
-    waited = WaitedJobs(users["gateway"], SIGNER, OBSERVATION, ttl=60, keyed_ttl=60)
+def test_a_question_passes_its_asker_and_the_observer(users: dict[str, Redis], end: str, asks: str) -> None:
+    waited = WaitedJobs(users[asks], SIGNER, OBSERVATION, ttl=60, keyed_ttl=60)
     leases = Leases(users["observer"], group=OBSERVERS)
     leases.register("o-observing-x", queues=[OBSERVATION.queue])
     queue = SingleJobs(users["observer"], "o-observing-x", OBSERVATION, SIGNER)
