@@ -13,6 +13,7 @@ import typer
 from modelgate.command import (
     audit,
     backup,
+    demo,
     docs,
     doctor,
     environments,
@@ -49,7 +50,7 @@ app = typer.Typer(
 
 _SERVER = (
     *(server.serve, server.up, server.status, server.logs, server.down),
-    *(backup.backup, upgrade.upgrade, docs.docs),
+    *(backup.backup, upgrade.upgrade, docs.docs, demo.demo),
 )
 _MODELS = (
     *(models.models, models.model, models.versions),
