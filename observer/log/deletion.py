@@ -74,7 +74,10 @@ class Deletions:
                     removes.append(store.relative(file))
                 elif mine:
                     name = f"{len(moves)}.parquet"
-                    others = f"SELECT * FROM {parquet([file])} WHERE NOT {condition}"
+                    # Warnings are about a whole request, and may quote any of its rows.
+                    silent = f"job_id IN (SELECT job_id FROM {parquet([file])} WHERE {condition})"
+                    columns = f"* REPLACE (if({silent}, [], warnings) AS warnings)"
+                    others = f"SELECT {columns} FROM {parquet([file])} WHERE NOT {condition}"
                     database.execute(written(others, store.draft / name))
                     moves[name] = store.relative(file)
                 deleted += mine

@@ -105,7 +105,7 @@ class Intake:
                 records = _Records(database, self.store.draft / "records.ndjson", columns)
                 records.insert(lines)
                 dropped = records.unreadable + records.drop_impossible_times()
-                records.drop(self.deletions.condition(model))
+                records.forget(self.deletions.condition(model))
                 for day, rows in records.days():
                     name = f"{len(change.moves)}.parquet"
                     target = Partition(model, int(number), day).path
@@ -173,6 +173,12 @@ class _Records:
         """Drop the rows for which the SQL is true, and return how many these are."""
         (dropped,) = self._database.execute(f"DELETE FROM records WHERE {condition}").fetchall()[0]
         return int(dropped)
+
+    def forget(self, condition: str) -> None:
+        """Drop rows of people who were deleted, and the warnings of their requests, which may quote any of its rows."""
+        requests = f"SELECT job_id FROM records WHERE {condition}"
+        self._database.execute(f"UPDATE records SET warnings = [] WHERE job_id IN ({requests})")
+        self.drop(condition)
 
     def days(self) -> list[tuple[str, int]]:
         """Return the days with rows, and their number of rows."""

@@ -57,6 +57,7 @@ class Gateway:
                 [sys.executable, "-m", *self._module()],
                 cwd=PROJECT,
                 env={**os.environ, **environment, **defaults, **self.settings},
+                stdout=log,
                 stderr=log,
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few),
             )

@@ -43,6 +43,7 @@ class ObserverProcess:
                 [sys.executable, "-m", "observer"],
                 cwd=PROJECT,
                 env={**os.environ, **environment, **self.settings},
+                stdout=log,
                 stderr=log,
             )
         until(lambda: (self.log / "predictions").exists() or self.ended, "the observer has opened its log")

@@ -118,6 +118,7 @@ class WorkerCluster:
                     "MODELS_DIR": str(self.models),
                     **environment,
                 },
+                stdout=log,
                 stderr=log,
             )
         worker = Worker(process, self.redis, name, log_file, health_socket)

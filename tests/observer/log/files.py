@@ -65,3 +65,15 @@ def jobs_in(folder: Path) -> list[str]:
     with duckdb.connect() as database:
         rows = database.execute("SELECT job_id FROM read_parquet(?) ORDER BY job_id", [files]).fetchall()
     return [job for (job,) in rows]
+
+
+def files_with(folder: Path, text: str) -> list[str]:
+    """Return the files below `folder` that have this text, compressed or not."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    found = {path.name for path in files if text.encode() in path.read_bytes() or text in path.name}
+    with duckdb.connect() as database:
+        for path in files:
+            if path.read_bytes()[:4] == b"PAR1":
+                rows = database.execute("SELECT to_json(log) FROM read_parquet(?) AS log", [str(path)]).fetchall()
+                found |= {path.name for row in rows if text in str(row)}
+    return sorted(found)

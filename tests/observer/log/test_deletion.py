@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import duckdb
 import numpy as np
 import pytest
 
@@ -21,7 +20,7 @@ from observer.log.intake import Intake
 from observer.log.store import LogStore
 from observer.log.upkeep import merge
 from tests.observer.conftest import TODAY, YESTERDAY, predict, rows_of
-from tests.observer.log.files import add_file, days_ago, jobs_in
+from tests.observer.log.files import add_file, days_ago, files_with, jobs_in
 from tests.support import write_version
 from worker.scorer import Scorer
 
@@ -44,18 +43,6 @@ def _named(models: Path) -> None:
 def log_row(jobs: Jobs, scorer: Scorer, job: str, identity: Any = ERIKA, street: str = STREET, **logged: Any) -> None:
     version = logged.pop("version", 1)
     predict(jobs, scorer, job, [[street]], model="named", version=version, logged={"ids": [identity], **logged})
-
-
-def files_with(folder: Path, text: str) -> list[str]:
-    """Return the files below `folder` that have this text, compressed or not."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    found = {path.name for path in files if text.encode() in path.read_bytes() or text in path.name}
-    with duckdb.connect() as database:
-        for path in files:
-            if path.read_bytes()[:4] == b"PAR1":
-                rows = database.execute("SELECT to_json(log) FROM read_parquet(?) AS log", [str(path)]).fetchall()
-                found |= {path.name for row in rows if text in str(row)}
-    return sorted(found)
 
 
 def now() -> str:
@@ -123,6 +110,24 @@ def test_rows_that_arrive_later_are_kept_only_if_they_were_accepted_later(
     intake.run()
     assert jobs_in(folder) == ["after", "none", "other"]
     assert files_with(folder, STREET) == []
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_the_warnings_of_a_request_go_with_any_of_its_rows_because_they_quote_values(
+    jobs: Jobs, scorer: Scorer, intake: Intake, store: LogStore, folder: Path, late: bool
+) -> None:
+    before = now()
+    if late:
+        intake.deletions.delete("named", ERIKA, None)
+    for job, identity in (("shared", ERIKA), ("alone", "eva")):
+        logged = {"accepted_at": before, "ids": ["max", identity], "warnings": [f"'street' is {STREET} of {identity}"]}
+        predict(jobs, scorer, job, [["elsewhere"], [STREET]], model="named", logged=logged)
+    intake.run()
+    if not late:
+        intake.deletions.delete("named", ERIKA, None)
+    kept = [(row["job"], row["id"], row["warnings"]) for row in rows_of(store, "named")]
+    warned = [f"'street' is {STREET} of eva"]
+    assert sorted(kept) == [("alone", "eva", warned), ("alone", "max", warned), ("shared", "max", [])]
 
 
 def test_a_deletion_is_remembered_by_the_next_observer(
