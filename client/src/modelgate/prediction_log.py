@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from modelgate.connection import Connection
-from modelgate.errors import NotFound
+from modelgate.errors import Invalid, NotFound, Unavailable
 from modelgate.rows import pandas
 
 _PAGE = 1_000
@@ -131,6 +131,9 @@ def replay(connection: Connection, name: str, rows: Iterable[Mapping[str, Any]])
             job = connection.request("POST", f"{path}/predict", json=body, headers={"Prefer": "wait=30"})
         except NotFound:
             yield Replay(row, reason=f"version {version} is removed")
+            continue
+        except (Invalid, Unavailable) as error:  # its environment may be gone, or its signature may have changed
+            yield Replay(row, reason=str(error))
             continue
         if job["status"] != "succeeded":
             yield Replay(row, reason=(job["error"] or {}).get("message") or f"its job is {job['status']}")

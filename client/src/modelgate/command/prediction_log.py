@@ -91,7 +91,8 @@ def replay(
         raise Failed(_nothing(session, name), ExitCode.FAILED)
     session.show([one.to_json() for one in replays], lambda: map(_line, replays))
     if others := sum(not one.equal for one in replays):
-        raise Failed(f"{others} of {count(len(replays), 'row')} differ or cannot be replayed", ExitCode.FAILED)
+        differ = "differs" if others == 1 else "differ"
+        raise Failed(f"{others} of {count(len(replays), 'row')} {differ} or cannot be replayed", ExitCode.FAILED)
 
 
 def forget(
