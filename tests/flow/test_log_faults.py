@@ -1,4 +1,4 @@
-"""Whatever fails beside the predictions, they are answered, and each answered row is logged once or counted as dropped."""
+"""Whatever fails beside the predictions, each answered row is in the log once, or counted as dropped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def folder_replaced(logged: Logged) -> Iterator[None]:
 @contextmanager
 def disk_full(logged: Logged) -> Iterator[None]:
     ballast = logged.observer.log / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
     logged.until_it(WAITS)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +50,14 @@ class Logged:
     site: Site
     observer: ObserverProcess
 
+    @contextmanager
+    def observer_away(self) -> Iterator[None]:
+        self.observer.stop()
+        try:
+            yield
+        finally:
+            self.observer.start()
+
     def ask(self, method: str, path: str, status: int = 200, **options: Any) -> requests.Response:
         answer = requests.request(method, self.site.gateway.address + path, timeout=90, **options)
         assert answer.status_code == status, answer.text
@@ -76,7 +83,7 @@ class Logged:
         return {path for path, page in pages.items() if any(str(text) in page for text in texts)}
 
     def files_with(self, *texts: object) -> set[str]:
-        """Return the files of all processes that have one of these texts."""
+        """Return the names of the files of all processes that have one of these texts."""
         return {file for text in texts for file in files_with(self.site.server.folder, str(text))}
 
     def redis_as_text(self) -> None:
@@ -111,12 +118,11 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
 def test_what_is_left_out_is_nowhere_once_the_jobs_are_deleted(logged: Logged) -> None:
     left_out = ["street", "income", "customer"]
     logged.ask("PUT", "/v1/models/without/logging", json={"share": 1, "leave_out": left_out})
-    logged.observer.stop()
-    answers = logged.predict("without")
-    assert f"'street' is far from what training saw: it is '{STREET}'" in answers[1].text
-    waiting = logged.site.cluster.redis.xrange(LOG)
-    assert waiting and not [text for text in (STREET, OTHER, INCOME, ID) if str(text) in str(waiting)]
-    logged.observer.start()
+    with logged.observer_away():
+        answers = logged.predict("without")
+        assert f"'street' is far from what training saw: it is '{STREET}'" in answers[1].text
+        waiting = logged.site.cluster.redis.xrange(LOG)
+        assert waiting and not [text for text in (STREET, OTHER, INCOME, ID) if str(text) in str(waiting)]
     page = logged.ask("GET", "/v1/models/without/predictions").json()["items"]
     rows = {(*row["inputs"].values(), row["id"], *row["warnings"], *row["left_out"]) for row in page}
     assert (len(page), rows) == (7, {(None, None, None, *left_out)})

@@ -62,7 +62,9 @@ def test_a_replay_says_what_differs_in_another_environment_and_which_version_is_
             old.cluster.start("today").ready()
             until(lambda: not old.served(), "no worker serves the environment")
             (unserved, equal), _ = replayed()
-            assert unserved.startswith("2: cannot be replayed, because version 2 of the model 'quick' cannot be used now")
+            assert unserved.startswith(
+                "2: cannot be replayed, because version 2 of the model 'quick' cannot be used now"
+            )
             assert equal == "1: equal to the bit"
 
             delete_version(models, "quick", 2)
