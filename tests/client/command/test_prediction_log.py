@@ -47,6 +47,16 @@ def test_a_logged_row_is_shown_replayed_and_measured(running: MakeUp, iris: Mode
         assert client.model("iris").measured()["metrics"]["accuracy"]["value"] == 1
 
 
+def test_a_row_with_an_input_that_is_left_out_is_not_replayed(running: MakeUp, iris: Modelgate) -> None:
+    iris("logging", "iris", "--share", 1, "--leave-out", "petal_width")
+    with Client(running.address) as client:
+        client.model("iris").predict(ROWS[:1])
+        client.model("iris").log(share=0)
+    refused = iris("replay", "iris", "--limit", 1)
+    assert "cannot be replayed, because the log does not keep petal_width" in refused.out
+    assert (refused.code, refused.err) == (1, "modelgate: 1 of 1 row differs or cannot be replayed\n")
+
+
 def test_a_file_without_the_column_is_refused(iris: Modelgate, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("customer,paid\n4711,1\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from modelgate import Client
 
 from contract.model.environments import TODAY
@@ -25,6 +26,7 @@ def publish_again(old: Old, environment: str) -> None:
     old.site.gateway.start()
 
 
+@pytest.mark.slow
 def test_a_replay_says_what_differs_in_another_environment_and_which_version_is_gone(
     tmp_path: Path, modelgate: Modelgate
 ) -> None:
