@@ -46,7 +46,8 @@ INTAKE_EVERY, LOOK_EVERY, COUNTS_EVERY, UPKEEP_EVERY = 2.0, 5.0, 15.0, 60.0
 """Seconds between two rounds."""
 
 MOST_TIME = 0.05
-"""The part of its time that a thread works: what the observer does is in nobody's way."""
+"""The part of its time that a thread works: what the observer does is in nobody's way. One that had much to do
+works more, because what waits for too long is dropped."""
 
 OF_ROWS, OF_OUTCOMES = 0.8, 0.2
 """The parts of `ALARM_LEVEL` for alarms of rows, and for a version that is worse than its report promised."""
@@ -78,10 +79,11 @@ class PredictionLog:
         reports = HealthReports(HealthBoard(connection), store, repository, watch, quality, refusals)
         return cls(intake, store, repository, outcomes, measuring, reports, settings.prediction_log_gb)
 
-    def take_in(self) -> None:
-        """Take what waits, and say what it shows."""
-        self.intake.run()
+    def take_in(self) -> bool:
+        """Take what waits, and say what it shows. Returns whether it was much."""
+        much = self.intake.run()
         self.reports.publish()
+        return much
 
     def keep_order(self) -> None:
         """Merge files and remove old ones."""
@@ -182,13 +184,14 @@ class Observer(JobRunner):
     def start(self, owned: OwnedJob) -> Execution:
         return ThreadExecution(partial(self.log.answer, owned.payload), _unexpected)
 
-    def _repeat(self, work: Callable[[], None], seconds: float) -> None:
-        """Do `work` again and again. One that fails is done again: the disk may be full, or Redis away."""
+    def _repeat(self, work: Callable[[], bool | None], seconds: float) -> None:
+        """Do `work`, which returns whether it was much, again and again. One that fails is done again: the disk may be
+        full, or Redis away."""
         failing, took = False, 0.0
         while not self._ended.wait(max(seconds, took / MOST_TIME)):
-            began = time.monotonic()
+            began, much = time.monotonic(), None
             try:
-                work()
+                much = work()
             except Exception as error:
                 if not failing:
                     log.warning("the prediction log waits: %s: %s", type(error).__name__, error)
@@ -197,7 +200,7 @@ class Observer(JobRunner):
                 if failing:
                     log.warning("the prediction log goes on")
                 failing = False
-            took = time.monotonic() - began
+            took = 0.0 if much else time.monotonic() - began
 
 
 def _unexpected(error: Exception) -> Failure:

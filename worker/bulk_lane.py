@@ -27,6 +27,9 @@ _LOOK_EVERY = 1.0
 _STORE_PAUSE = 2.0
 """Seconds for which it takes no task after the object store has not answered."""
 
+_LOG_PAUSE = 2.0
+"""Seconds after which the end of a task is tried again that waits for the prediction log."""
+
 _REPORT_EVERY = 1.0
 """Seconds between two reports of a task, which also say whether its file has ended."""
 
@@ -37,7 +40,8 @@ Retrying = Callable[[Callable[[], T]], T | None]
 @dataclass
 class _Held:
     """A task that this scorer owns. `done` of its rows are scored. `loaded`: the model is in memory. `located`: it is
-    reported which rows the task scores. `taken`: Unix time in ns."""
+    reported which rows the task scores. `taken` and `ended`: Unix times in ns. `outcome`: that of a task that
+    has ended; its end may wait for the prediction log, and is not sent before `send_at`."""
 
     task: FileTask
     steps: Steps[Result]
@@ -46,6 +50,9 @@ class _Held:
     loaded: bool = False
     located: bool = False
     reported: float = field(default_factory=time.monotonic)
+    outcome: Result | Failure | None = None
+    ended: int = 0
+    send_at: float = 0.0
 
 
 @dataclass
@@ -78,11 +85,13 @@ class BulkLane:
         self._look_at = 0.0
 
     def step(self, retrying: Retrying[object]) -> bool:
-        """Do one slice. Returns False if there is no task. `retrying` repeats what it gets until Redis answers, and
-        returns None if the scorer is stopped meanwhile."""
+        """Do one slice. Returns False if there is nothing to do now. `retrying` repeats what it gets until Redis
+        answers, and returns None if the scorer is stopped meanwhile."""
         held = self._held or self._take(retrying)
         if held is None:
             return False
+        if held.outcome is not None:
+            return time.monotonic() >= held.send_at and self._finish(held, held.outcome, retrying)
         request = held.task.file_request
         if request.model in self.skip() or (not held.loaded and self.awaits(request.model, request.version)):
             self._release(held, retrying)
@@ -97,11 +106,10 @@ class BulkLane:
             self._release(held, retrying)
             self._look_at = time.monotonic() + _STORE_PAUSE
             return True
-        if outcome is not None:
-            self._held = None
-            end = End(held.task, {held.task.id: outcome}, held.taken, time.time_ns())
-            retrying(lambda: self._finish(end, held.task, outcome))
-        return True
+        if outcome is None:
+            return True
+        held.outcome, held.ended = outcome, time.time_ns()
+        return self._finish(held, outcome, retrying)
 
     def _unlocated(self, held: _Held) -> bool:
         """Whether it is known and not yet reported which rows the task scores. If they kill this scorer, or keep it too
@@ -113,9 +121,16 @@ class BulkLane:
         self._held = None
         retrying(lambda: self.tasks.release(held.task))
 
-    def _finish(self, end: End, task: FileTask, outcome: Result | Failure) -> None:
-        self.tasks.finish(task, outcome)
-        self.ended(end)
+    def _finish(self, held: _Held, outcome: Result | Failure, retrying: Retrying[object]) -> bool:
+        """End a task. Returns False if its end has to wait for the prediction log."""
+        written = retrying(lambda: self.tasks.finish(held.task, outcome, self.work.records))
+        if written is False:
+            held.send_at = time.monotonic() + _LOG_PAUSE
+            return False
+        self._held = None
+        if written:
+            self.ended(End(held.task, {held.task.id: outcome}, held.taken, held.ended))
+        return True
 
     def _take(self, retrying: Retrying[object]) -> _Held | None:
         if time.monotonic() < self._look_at or not self.work.possible:

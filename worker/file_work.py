@@ -18,11 +18,13 @@ from typing import TypeVar
 from broker.sides.file_tasks import FileTask, Stage
 from contract.errors import Code, Failure, InvalidInstances, ModelgateError
 from contract.files import read_regular
+from contract.work.prediction_log import LogRecord
 from scoring.files.codec import join_lines
 from scoring.files.plan import FilePlan, NotReadable, Steps
 from scoring.files.stages import CODECS, Part, plan, score
 from storage.spool.names import FileFolder
 from storage.spool.store import Spool
+from worker.log_records import records_of_chunk
 from worker.model_cache import Model
 
 _MOST_ERRORS = 100
@@ -45,6 +47,8 @@ class FileWork:
     model: Callable[[str, int], Model]
     rows: range = range(0)
     """The rows of the file that the current task scores, once they are known."""
+    records: Sequence[LogRecord] = ()
+    """What the prediction log gets of the current task, once it is done."""
 
     @property
     def possible(self) -> bool:
@@ -54,7 +58,7 @@ class FileWork:
     def steps(self, task: FileTask) -> Steps[Result]:
         """Do a task; yields the rows of each call of the model, and 0 after other steps. Returns the outcome of the
         task. Raises what `failure_of` takes, `StoreError` and `MemoryError`."""
-        self.rows = range(0)
+        self.rows, self.records = range(0), ()
         return self._steps(task, self.spool.job(task.file))
 
     def _steps(self, task: FileTask, folder: FileFolder) -> Steps[Result]:
@@ -99,6 +103,9 @@ class FileWork:
         if written.errors.exists():
             yield from self._keep(folder, written.errors, errors)
         yield from self._keep(folder, written.output, part)
+        if task.logged is not None:
+            signature, warnings = model.manifest.signature, file_plan.warnings
+            self.records = yield from records_of_chunk(task, task.logged, scored, self.rows[0], signature, warnings)
         return {"rows": scored.rows, "refused": scored.refused, "nulls": scored.nulls}
 
     def _assemble(self, folder: FileFolder) -> Steps[Result]:

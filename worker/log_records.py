@@ -1,21 +1,31 @@
-"""Makes the records that the prediction log gets of a batch: rows and answers, without the inputs that are left out."""
+"""Makes the records that the prediction log gets of a batch, or of a chunk of a file: rows and answers, without the
+inputs that are left out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
 from modelgate_kernels.matrix import by_column
 
+from broker.sides.file_tasks import FileTask
 from broker.sides.scorer import Batch, BatchJob
 from contract.errors import Failure
-from contract.model.signature import RowFormat, Signature
-from contract.row import Row
+from contract.model.signature import Output, RowFormat, Signature
+from contract.row import ColumnarRows, Row
 from contract.work.jobs import PredictionOutcome
-from contract.work.prediction_log import LogRecord
+from contract.work.prediction_log import LoggedRequest, LogRecord
 from contract.work.request_ids import RequestIds
+from scoring.answers import together
+from scoring.files.answers import listed
+from scoring.files.plan import Steps
+from scoring.files.stages import Scored
+
+_CHUNK_ROWS = 4096
+"""Rows of one record of a chunk: it takes a few milliseconds."""
 
 _Answered = tuple[BatchJob, Mapping[str, Any], PredictionOutcome]
 
@@ -31,6 +41,51 @@ def records_of(
         if job.logged is not None and isinstance(outcome := outcomes.get(job.id), PredictionOutcome)
     ]
     return [_record(jobs, signature) for jobs in _grouped(answered)]
+
+
+def records_of_chunk(
+    task: FileTask,
+    logged: LoggedRequest,
+    scored: Scored,
+    first_row: int,
+    signature: Signature,
+    warnings: Sequence[str],
+) -> Steps[list[LogRecord]]:
+    """Return the records of a chunk of a file, whose first row has this number in the file; yields 0 after each.
+    `warnings`: of the file."""
+    valid, refused = scored.valid, frozenset(scored.valid.refused)
+    places = [place for place in range(scored.rows) if place not in refused]
+    ids = None if signature.id_field in logged.get("leave_out", ()) else valid.ids
+    records = []
+    for start in range(0, len(places), _CHUNK_ROWS):
+        some = slice(start, start + _CHUNK_ROWS)
+        request = {
+            **logged,
+            "numbers": [first_row + place for place in places[some]],
+            "ids": ids and [ids[place] for place in places[some]],
+        }
+        rows = valid.rows[some]
+        if isinstance(rows, ColumnarRows):
+            rows = ColumnarRows(list(map(listed, rows.columns)))
+        columns = [listed(column[some]) for column in scored.answers.columns]
+        predictions, probabilities = _by_row(columns, signature.outputs)
+        outcome = PredictionOutcome(predictions, probabilities, warnings, scored.answers.milliseconds, len(rows))
+        records.append(_record([(BatchJob(task.file, rows, task.request), request, outcome)], signature))
+        yield 0
+    return records
+
+
+def _by_row(columns: Sequence[Sequence[Any]], outputs: Sequence[Output]) -> tuple[Sequence[Any], Sequence[Any] | None]:
+    """Return predictions and probabilities as an answer to a request has them. `columns`: those of
+    `scoring.predict.predict_columns`."""
+    predictions = together(columns[: len(outputs)], outputs)
+    if not outputs[0].probabilities:
+        return predictions, None
+    rest, tables = iter(columns[len(outputs) :]), []
+    for output in outputs:
+        labels = list(map(str, output.shown_labels))
+        tables.append([dict(zip(labels, row, strict=True)) for row in zip(*islice(rest, len(labels)), strict=True)])
+    return predictions, together(tables, outputs)
 
 
 def _grouped(answered: Sequence[_Answered]) -> Iterator[list[_Answered]]:

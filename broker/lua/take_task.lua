@@ -7,16 +7,17 @@
 -- ARGV: inc, the models to choose from (' loan iris ', or '' for all), those to skip (' slow ', or ''), the
 --   pool of the scorer.
 -- Returns {task, file, queue of the file, version, stage, number of the task in it, deaths, data of the file, ids of its
--- request (or '')}, or {} if there is no task for this scorer; the error FENCED without a lease. A task that it owns
--- already is returned again: the reply was lost.
+-- request (or ''), what the prediction log gets of it as JSON (or '')}, or {} if there is no task for this scorer; the
+-- error FENCED without a lease. A task that it owns already is returned again: the reply was lost.
 local inc, only, skip, pool = unpack(ARGV)
 local held = 'mg:held:' .. inc
 allow_when_full()
 if call('EXISTS', 'mg:lease:' .. inc) == 0 then return redis.error_reply('FENCED ' .. inc .. ' has no lease') end
 
 local function answer(task, file)
-  local f, t = fields_of(file.id, 'data', 'request'), fields_of(task, 'stage', 'number', 'deaths')
-  return { task, file.id, file.q, file.version, t[1], whole(t[2]) or 0, whole(t[3]) or 0, f[1] or '', f[2] or '' }
+  local f, t = fields_of(file.id, 'data', 'request', 'log'), fields_of(task, 'stage', 'number', 'deaths')
+  return { task, file.id, file.q, file.version, t[1], whole(t[2]) or 0, whole(t[3]) or 0, f[1] or '', f[2] or '',
+    f[3] or '' }
 end
 
 local function eligible(q)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,16 @@ from broker.link.outbox import Outbox
 from broker.link.scripts import Call, Scripts
 from broker.records.job_kinds import FILE_PREDICTION, FILE_TASK, pool_of
 from broker.records.job_records import dumps, failed, payload_of, plain
+from broker.state.prediction_log import log_arguments
 from contract.errors import Code, Failure
 from contract.model.environments import TODAY
 from contract.work.jobs import FileRequest
+from contract.work.prediction_log import LoggedRequest, LogRecord
 from contract.work.request_ids import RequestIds
 
 _ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_WAITS = 2
+"""FINISH's answer for a task that the prediction log has no room for yet."""
 
 
 def lane_bell(environment: str) -> str:
@@ -38,7 +43,8 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class FileTask:
-    """A task of the file prediction `file`: of `Stage.SCORE` the chunk `number`. `deaths` scorers have died with it."""
+    """A task of the file prediction `file`: of `Stage.SCORE` the chunk `number`. `deaths` scorers have died with it.
+    `logged`: what the prediction log gets of the request; None: it does not get the file."""
 
     id: str
     file: str
@@ -47,6 +53,7 @@ class FileTask:
     number: int
     deaths: int
     request: str = ""
+    logged: LoggedRequest | None = None
 
     def context(self) -> dict[str, object]:
         """Return the context of a log line about this task."""
@@ -72,7 +79,7 @@ class FileTasks:
         then. Returns None if there is none. Unreadable files fail with `job_refused`. Raises `FencedError` without a
         lease."""
         while answer := self._run("take_task", spaced(models or ()), spaced(skip), self._pool):
-            task_id, file, queue, version, stage, number, deaths, data, request = answer
+            task_id, file, queue, version, stage, number, deaths, data, request, logged = answer
             try:
                 if not _ID.fullmatch(file):
                     raise ValueError("its id cannot be the name of a folder")
@@ -90,6 +97,7 @@ class FileTasks:
                     number,
                     deaths,
                     request.decode(errors="replace"),
+                    _logged(logged),
                 )
             except (ValueError, KeyError, TypeError) as error:
                 self._finish(task_id.decode(), Failure(Code.JOB_REFUSED, f"the job cannot be read: {error}"))
@@ -105,22 +113,35 @@ class FileTasks:
         """Return a task, for another scorer."""
         self._run("release", task.id)
 
-    def finish(self, task: FileTask, outcome: Mapping[str, object] | Failure) -> None:
-        """End a task, and with it perhaps its file. Raises `FencedError` if this incarnation was given back; then
-        nothing is written, and its scorer has to exit.
+    def finish(
+        self, task: FileTask, outcome: Mapping[str, object] | Failure, records: Sequence[LogRecord] = ()
+    ) -> bool:
+        """End a task, and with it perhaps its file; the prediction log gets the `records` of its chunk. Returns False
+        if so much waits for the observer that they have to wait, too: nothing is written then, so try again. Raises
+        `FencedError` if this incarnation was given back; then nothing is written, and its scorer has to exit.
 
         The outcome of a plan has `tasks`, the number of chunks, and `rows`; of a chunk `rows`, `refused` and `nulls`;
         of an assembly `rows` and `warnings`.
         """
-        self._finish(task.id, outcome)
+        version = f"{task.file_request.model}@{task.file_request.version}"
+        return self._finish(task.id, outcome, *log_arguments(version, records))
 
-    def _finish(self, task_id: str, outcome: Mapping[str, object] | Failure) -> None:
+    def _finish(self, task_id: str, outcome: Mapping[str, object] | Failure, *logged: str | bytes | int) -> bool:
         end = ("2", failed(outcome)) if isinstance(outcome, Failure) else ("1", dumps(outcome))
-        args = (FILE_TASK.group.members, self._incarnation, 1, task_id, *end)
-        self._outbox.send(self._scripts, [Call("finish", args)])
+        args = (FILE_TASK.group.members, self._incarnation, 1, task_id, *end, *logged)
+        ((answer,),) = self._outbox.send(self._scripts, [Call("finish", args)])
+        return bool(answer != _WAITS)
 
     def _run(self, name: str, *args: str | int) -> Any:
         return self._scripts.run(name, self._incarnation, *args)
+
+
+def _logged(text: bytes) -> LoggedRequest | None:
+    """Return what the prediction log gets; None: nothing. Raises `ValueError` for what is no object."""
+    logged = json.loads(text) if text else None
+    if not isinstance(logged, dict | None):
+        raise ValueError("what the job has for the prediction log is no object")
+    return logged
 
 
 def spaced(names: Iterable[str]) -> str:

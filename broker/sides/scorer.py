@@ -15,6 +15,7 @@ from broker.records.job_kinds import PREDICTION, pool_of, queue_names
 from broker.records.job_records import finished, payload_of, plain
 from broker.records.lease_groups import place_of
 from broker.sides.file_tasks import lane_bell, spaced
+from broker.state.prediction_log import log_arguments
 from contract.errors import Code, Failure
 from contract.model.environments import TODAY
 from contract.model.signature import PREDICT
@@ -132,10 +133,7 @@ class ScorerQueue(Connected):
         args: list[str | bytes | int] = [PREDICTION.group.members, self._incarnation, len(outcomes)]
         for job_id, outcome in outcomes.items():
             args += (job_id, *_finished(outcome))
-        if records:
-            args.append(version)
-            for record in records:
-                args += (record.rows, record.line)
+        args += log_arguments(version, records)
         (written,) = self._outbox.send(self._scripts, [Call("finish", args)])
         return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
 

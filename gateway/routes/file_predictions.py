@@ -116,6 +116,7 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
             size,
             job_id=exchange.new_job_id(),
             caller=exchange.caller,
+            alias=exchange.alias,
             request=exchange.travelling_ids(),
             idempotency_of=functools.partial(_idempotency_of, options) if keyed else None,
         )

@@ -17,6 +17,7 @@ from contract.model.signature import PREDICT
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import Key
 from contract.work.jobs import FileRequest, Job, Status, timestamp
+from contract.work.prediction_log import logged_request
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import EnvironmentNotServed
 from gateway.serving.job_access import Replays
@@ -70,13 +71,14 @@ class FilePredictor:
         *,
         job_id: str,
         caller: Key,
+        alias: str | None = None,
         request: str = "",
         idempotency_of: Callable[[str], str] | None = None,
     ) -> Job:
         """Receive a file, which `read` returns in pieces of at most so many bytes, and return its job, which is in
         Redis then, or that of an earlier request. `size`: the bytes of the file, None if the client has not said.
-        `request`: the ids of the request. `idempotency_of`: returns the key and the fingerprint of a request whose file
-        has this SHA-256; None: it has no key.
+        `alias`: that in the request; None: it named a version. `request`: the ids of the request. `idempotency_of`:
+        returns the key and the fingerprint of a request whose file has this SHA-256; None: it has no key.
 
         Raises `Problem`: the file is empty or too large, the spool is full, or a limit of the caller is reached; and
         `RedisError`.
@@ -104,6 +106,10 @@ class FilePredictor:
         )
         created = timestamp(datetime.now(UTC))
         allowed = caller.limits.jobs_in_flight
+        logging = self.repository.settings(model.name).logging
+        logged = None
+        if options.method == PREDICT.name and logging.keeps(job_id):
+            logged = logged_request(created, alias, caller.owner, leave_out=logging.leave_out)
         job = FileSubmission(
             job_id,
             created,
@@ -114,6 +120,7 @@ class FilePredictor:
             options.expires_after,
             options.webhook,
             idempotency,
+            logged,
         )
         # After an error the job may be in Redis, so its file stays; a worker removes it if there is no such job.
         try:

@@ -26,6 +26,9 @@ log = logging.getLogger("observer")
 LARGEST = 32 * 2**20
 """Bytes of records that are taken at once, about."""
 
+MUCH = 8 * 2**20
+"""Bytes of records after which more may come than there is room for."""
+
 _ENTRIES = 64
 """Entries of one round trip."""
 
@@ -67,8 +70,9 @@ class Intake:
     deletions: Deletions
     watch: RowWatch
 
-    def run(self) -> None:
-        """Take what waits."""
+    def run(self) -> bool:
+        """Take what waits, and return whether that was much."""
+        size = 0
         with self.store.lock:
             self.store.settle()
             self._forget()
@@ -76,6 +80,7 @@ class Intake:
             while full:
                 taken = self._read()
                 full = taken.size >= LARGEST
+                size += taken.size
                 if taken.position != self.store.last.position:
                     try:
                         self.store.change(self._change(taken))
@@ -83,6 +88,7 @@ class Intake:
                         self.watch.forget()
                         raise
                     self._forget()
+        return size >= MUCH
 
     def _read(self) -> _Taken:
         taken = _Taken(self.store.last.position)

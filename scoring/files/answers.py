@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from modelgate_kernels import ModelKernel
@@ -31,17 +32,26 @@ class Scorable(Protocol):
     def kernel(self) -> ModelKernel | None: ...
 
 
-def score_rows(model: Scorable, rows: Sequence[Row], method: str, call_rows: int) -> Steps[list[Column]]:
-    """Return the columns that a method adds; yields the rows of each call of the model. Raises `ModelgateError`
-    (`model_error`) and `MemoryError`."""
+class Answers(NamedTuple):
+    """The columns that a method adds, and the mean time of a call of the model."""
+
+    columns: list[Column]
+    milliseconds: float
+
+
+def score_rows(model: Scorable, rows: Sequence[Row], method: str, call_rows: int) -> Steps[Answers]:
+    """Return what a method answers; yields the rows of each call of the model. Raises `ModelgateError` (`model_error`)
+    and `MemoryError`."""
     names = answer_names(model.manifest.signature, method, ())
     pieces: list[list[Column]] = [[] for _ in names]
-    for start in range(0, len(rows), call_rows):
-        some = rows[start : start + call_rows]
+    starts, seconds = range(0, len(rows), call_rows), 0.0
+    for start in starts:
+        some, began = rows[start : start + call_rows], time.perf_counter()
         for piece, values in zip(pieces, _columns(model, some, method), strict=True):
             piece.append(values)
+        seconds += time.perf_counter() - began
         yield len(some)
-    return list(map(joined, pieces))
+    return Answers(list(map(joined, pieces)), round(1000 * seconds / max(1, len(starts)), 3))
 
 
 def _columns(model: Scorable, rows: Sequence[Row], method: str) -> Iterable[Column]:

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from contract.model.signature import Kind
-from contract.row import ColumnarRows
 from contract.rows import csv_table
 from contract.rows.coercion import convert_column
 from contract.rows.csv_cells import csv_lines
@@ -58,7 +57,7 @@ class CsvChunk(ChunkReader):
         if self._lines is not None and plan_of(self.signature).is_table:
             rows = yield from self._by_column(self._lines)
             if rows:
-                return ChunkRows(rows)
+                return rows
         yield from self._read_cells(text)
         first_row = self.chunk.first_row
         return (yield from coerce_chunk([self._grid], self.signature, first_row, lenient=lenient))
@@ -72,7 +71,7 @@ class CsvChunk(ChunkReader):
         fits = "\r" not in text and {line.count(self._layout.separator) for line in lines} == {width - 1}
         return lines if fits else None
 
-    def _by_column(self, lines: Sequence[str]) -> Steps[ColumnarRows | None]:
+    def _by_column(self, lines: Sequence[str]) -> Steps[ChunkRows | None]:
         """Return the rows if all are valid, else None."""
         pieces = []
         for start in range(0, len(lines), _LINES_AT_ONCE):
@@ -81,10 +80,10 @@ class CsvChunk(ChunkReader):
                 return None
             pieces.append(piece)
             yield 0
-        return ColumnarRows([joined(columns) for columns in zip(*pieces, strict=True)])
+        return ChunkRows.of_columns([joined(columns) for columns in zip(*pieces, strict=True)], self.signature)
 
     def _columns_of(self, lines: Sequence[str]) -> list[Column] | None:
-        """Return the values of each input if all are valid, else None.
+        """Return the values of each input, and the ids if there are any, if all are valid, else None.
 
         pandas reads the numbers: the same ones as `float`, but for those with a plus sign, whose last bit may differ.
         What it takes besides is not finite, or a column of true and false. It drops a byte order mark.
@@ -129,7 +128,7 @@ class CsvChunk(ChunkReader):
             if Refusal in map(type, values):
                 return None
             columns.append(values)
-        return columns[: plan.width]
+        return columns
 
     def _is_plain_number(self, position: int) -> bool:
         inputs = self.signature.inputs

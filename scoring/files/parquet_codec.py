@@ -15,7 +15,6 @@ import numpy as np
 
 from contract.errors import FieldError, InvalidInstances
 from contract.model.signature import Kind, Signature
-from contract.row import ColumnarRows
 from contract.rows.coercion import check_columns, convert_column
 from contract.rows.csv_cells import cells
 from contract.rows.instances import Grid
@@ -128,13 +127,13 @@ class ParquetChunk(ChunkReader):
         if plan.is_table:
             rows = yield from self._by_column({position: values[column] for position, column in places.items()})
             if rows:
-                return ChunkRows(rows)
+                return rows
         lists = [listed(values[column]) for column in used]
         yield 0
         grid = Grid([self.plan.columns[column] for column in used], [list(row) for row in zip(*lists, strict=True)])
         return (yield from coerce_chunk([grid], self.signature, self.chunk.first_row, lenient=lenient))
 
-    def _by_column(self, arrays: dict[int, Any]) -> Steps[ColumnarRows | None]:
+    def _by_column(self, arrays: dict[int, Any]) -> Steps[ChunkRows | None]:
         """Return the rows if all are valid, else None."""
         plan, inputs = plan_of(self.signature), self.signature.inputs
         numbers = {position for position, field in enumerate(inputs) if field.kind is Kind.NUMBER}
@@ -151,7 +150,7 @@ class ParquetChunk(ChunkReader):
             if Refusal in map(type, values):
                 return None
             columns.append(values)
-        return ColumnarRows(columns[: plan.width])
+        return ChunkRows.of_columns(columns, self.signature)
 
     def columns(self) -> list[Sequence[Any]]:
         """Return the values of each column as an array: numbers, booleans, or text; lists and objects as JSON."""

@@ -12,7 +12,7 @@ from modelgate_kernels.matrix import by_column
 
 from contract.errors import FieldError, InvalidInstances
 from contract.model.signature import Field, RowFormat, Signature
-from contract.row import ColumnarRows, Row
+from contract.row import ColumnarRows, Row, Value
 from contract.rows.coercion import coerce
 from contract.rows.instances import Instances, Records
 from scoring.files.plan import Steps
@@ -24,11 +24,19 @@ _AT_ONCE = 1000
 @dataclass(slots=True)
 class ChunkRows:
     """The valid rows of a chunk; the numbers of the `refused` ones in it, ascending; all errors, with the numbers that
-    the rows have in the file."""
+    the rows have in the file. `ids` has the caller's id of each row, also of the refused ones; None if there are
+    none."""
 
     rows: Sequence[Row]
     refused: Sequence[int] = ()
     errors: Sequence[FieldError] = field(default_factory=list)
+    ids: Sequence[Value] | None = None
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Sequence[Any]], signature: Signature) -> ChunkRows:
+        """Return rows that are all valid. `columns`: the values of each input, then the ids if there are any."""
+        width = len(signature.inputs)
+        return cls(ColumnarRows(columns[:width]), ids=columns[width] if len(columns) > width else None)
 
 
 @dataclass(slots=True)
@@ -48,27 +56,32 @@ def coerce_chunk(runs: Iterable[Run], signature: Signature, first_row: int, *, l
     columns: list[list[Any]] = [[] for _ in signature.inputs]
     refused: list[int] = []
     errors: list[FieldError] = []
+    ids: list[Value] = []
     for start, run in _pieces(runs):
         number = first_row + start
         try:
             if isinstance(run, NotJson):
                 raise InvalidInstances([FieldError(number, None, "not_json", f"row {number} is not JSON: {run.why}")])
-            good = coerce(run, signature, first_row=number).rows
+            coerced = coerce(run, signature, first_row=number)
+            good = coerced.rows
+            ids += coerced.ids or [None] * len(good)
         except InvalidInstances as error:
             if not lenient:
                 raise
             if isinstance(run, NotJson):
                 refused.append(start)
                 errors += error.errors
+                ids.append(None)
                 continue
-            good = _coerce_some(run, signature, start, first_row, refused, errors)
+            good = _coerce_some(run, signature, start, first_row, refused, errors, ids)
         if signature.format is RowFormat.RECORDS:
             rows += good
         elif good:
             for column, values in zip(columns, by_column(good), strict=True):
                 column += values
         yield 0
-    return ChunkRows(rows if signature.format is RowFormat.RECORDS else ColumnarRows(columns), refused, errors)
+    valid = rows if signature.format is RowFormat.RECORDS else ColumnarRows(columns)
+    return ChunkRows(valid, refused, errors, ids if signature.id_field else None)
 
 
 def _pieces(runs: Iterable[Run]) -> Iterator[tuple[int, Run]]:
@@ -85,23 +98,32 @@ def _pieces(runs: Iterable[Run]) -> Iterator[tuple[int, Run]]:
 
 
 def _coerce_some(
-    part: Instances, signature: Signature, start: int, first_row: int, refused: list[int], errors: list[FieldError]
+    part: Instances,
+    signature: Signature,
+    start: int,
+    first_row: int,
+    refused: list[int],
+    errors: list[FieldError],
+    ids: list[Value],
 ) -> Sequence[Row]:
-    """Return the valid rows. Adds the others to `refused`, and all of their errors to `errors`: if there are too many
-    for one request, halves of the rows are coerced each by itself."""
+    """Return the valid rows. Adds the others to `refused`, all of their errors to `errors`, and the ids of all rows to
+    `ids`: if there are too many errors for one request, halves of the rows are coerced each by itself."""
     count = len(part.rows)
     try:
         coerced = coerce(part, signature, lenient=True, first_row=first_row + start)
-        good, bad, why = coerced.rows, coerced.refused, coerced.errors
+        good, bad, why, of_all = coerced.rows, coerced.refused, coerced.errors, coerced.ids
     except InvalidInstances as error:
-        good, bad, why = [], range(count), error.errors
+        good, bad, why, of_all = [], range(count), error.errors, None
     if len(why) < InvalidInstances.SHOWN or count == 1:
         refused += [start + number for number in bad]
         errors += why
+        ids += of_all or [None] * count
         return good
     half = count // 2
     halves = ((_slice(part, 0, half), start), (_slice(part, half, count), start + half))
-    return [row for some, begin in halves for row in _coerce_some(some, signature, begin, first_row, refused, errors)]
+    return [
+        row for some, begin in halves for row in _coerce_some(some, signature, begin, first_row, refused, errors, ids)
+    ]
 
 
 def _slice(instances: Instances, start: int, end: int) -> Instances:

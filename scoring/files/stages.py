@@ -15,12 +15,13 @@ from contract.model.signature import PREDICT, AnswerForm, Kind, Output, OutputKi
 from contract.rows.answer_columns import answer_names
 from contract.rows.file_formats import FileFormat
 from contract.rows.row_plan import plan_of
-from scoring.files.answers import Scorable, listed, score_rows, spread
+from scoring.files.answers import Answers, Scorable, listed, score_rows, spread
 from scoring.files.codec import Codec
 from scoring.files.csv_codec import CsvCodec
 from scoring.files.json_codec import NdjsonCodec
 from scoring.files.parquet_codec import ParquetCodec
 from scoring.files.plan import Chunk, FilePlan, RowBounds, Steps
+from scoring.files.rows import ChunkRows
 from scoring.pace import find_call_rows
 
 CODECS: Mapping[FileFormat, Codec] = {
@@ -137,12 +138,14 @@ class Part(NamedTuple):
 @dataclass(frozen=True)
 class Scored:
     """What scoring a chunk has found: its `rows`, how many of them were `refused`, all their `errors`, and how many
-    answers are null because they are not finite numbers."""
+    answers are null because they are not finite numbers; the `valid` rows and their `answers`."""
 
     rows: int
     refused: int
     errors: int
     nulls: int
+    valid: ChunkRows
+    answers: Answers
 
 
 def score(
@@ -166,12 +169,13 @@ def score(
     reader = CODECS[plan.input].reader(path, plan, chunk, model)
     chunk_rows = yield from reader.read(lenient=lenient)
     answers = yield from score_rows(model, chunk_rows.rows, method, plan.call_rows)
+    columns = answers.columns
     if chunk_rows.refused:
         good = sorted(set(range(chunk.rows)).difference(chunk_rows.refused))
-        answers = [spread(column, good, chunk.rows) for column in answers]
-    nulls = listed(answers[0]).count(None) - len(chunk_rows.refused)
-    yield from CODECS[plan.output].write(part.output, plan, reader, answers)
+        columns = [spread(column, good, chunk.rows) for column in columns]
+    nulls = listed(columns[0]).count(None) - len(chunk_rows.refused)
+    yield from CODECS[plan.output].write(part.output, plan, reader, columns)
     if chunk_rows.errors:
         lines = (orjson.dumps(error.to_json(), option=orjson.OPT_APPEND_NEWLINE) for error in chunk_rows.errors)
         part.errors.write_bytes(b"".join(lines))
-    return Scored(chunk.rows, len(chunk_rows.refused), len(chunk_rows.errors), nulls)
+    return Scored(chunk.rows, len(chunk_rows.refused), len(chunk_rows.errors), nulls, chunk_rows, answers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,8 +14,10 @@ import pytest
 import requests
 
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission
+from broker.sides.observer import BEGINNING, LogStream
 from contract.rows.file_formats import FileFormat
 from contract.work.jobs import FileRequest, Job, Status
+from contract.work.prediction_log import LoggedRequest
 from storage.spool.names import FileFolder
 from tests.flow import estimators
 from tests.stacks.gateways import Gateway, start_site
@@ -50,12 +53,14 @@ class FileCluster:
     def start(self, name: str = "w", **settings: Any) -> Any:
         return self.cluster.start(name, spool_dir=self.spool, **settings)
 
-    def submit(self, job_id: str, model: str, values: list[object], **options: Any) -> FileFolder:
+    def submit(
+        self, job_id: str, model: str, values: list[object], logged: LoggedRequest | None = None, **options: Any
+    ) -> FileFolder:
         folder = FileFolder.of(self.spool, job_id)
         folder.path.mkdir()
         folder.input.write_text("a,note\n" + "".join(f"{value},row {row}\n" for row, value in enumerate(values)))
         request = FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV, **options)
-        assert self.files.submit(FileSubmission(job_id, CREATED, request), 10)
+        assert self.files.submit(FileSubmission(job_id, CREATED, request, logged=logged), 10)
         return folder
 
     def ended(self, job_id: str) -> Job:
@@ -139,10 +144,10 @@ def test_an_output_without_room_fails_its_file_and_leaves_the_room_to_others(sit
 
 
 @pytest.mark.slow
-def test_scorers_that_are_killed_change_no_byte_of_the_output(site: FileCluster) -> None:
+def test_scorers_that_are_killed_change_no_byte_of_the_output_and_log_each_row_once(site: FileCluster) -> None:
     values = [float(number) for number in range(40_000)]
     worker = site.start(workers=2).ready(2)
-    folder = site.submit("f", "quick", values)
+    folder = site.submit("f", "quick", values, {"accepted_at": CREATED})
     draw, killed = random.Random(3), 0
     while not site.cluster.read("f")[0].status.final:
         if scorers := sorted(worker.scorers().values()):
@@ -158,6 +163,9 @@ def test_scorers_that_are_killed_change_no_byte_of_the_output(site: FileCluster)
     job = site.ended("f")
     assert (job.status, job.error) == (Status.SUCCEEDED, None)
     assert folder.output.read_text() == expected(values)
+    entries = LogStream(site.cluster.redis).read(BEGINNING, 1000)
+    records = [json.loads(record) for entry in entries for record in entry.records]
+    assert sorted(number for record in records for number in record["number"]) == list(range(40_000))
 
 
 @pytest.mark.slow

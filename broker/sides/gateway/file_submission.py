@@ -9,9 +9,10 @@ from redis import Redis
 from broker.link.idempotency import made_in
 from broker.link.scripts import Durability, Durable
 from broker.records.job_kinds import FILE_PREDICTION
-from broker.records.job_records import job_data
+from broker.records.job_records import dumps, job_data
 from contract.model.environments import TODAY
 from contract.work.jobs import FileRequest
+from contract.work.prediction_log import LoggedRequest
 
 
 class NoWorker(Exception):
@@ -23,7 +24,7 @@ class FileSubmission:
     """A file prediction to submit, of a version that lives in `environment`. It belongs to `owner` ('': to nobody);
     `request` has the ids of its request. It expires unless it has started `expires_after` seconds after its acceptance.
     Its end is reported to the URL `webhook`. `idempotency` has the key and the fingerprint of its request, if it has a
-    key."""
+    key. `logged`: what the prediction log gets of the request; None: it does not get the file."""
 
     id: str
     created_at: str
@@ -34,6 +35,7 @@ class FileSubmission:
     expires_after: float | None = None
     webhook: str = ""
     idempotency: str = ""
+    logged: LoggedRequest | None = None
 
 
 class FileJobs(Durable):
@@ -67,7 +69,12 @@ class FileJobs(Durable):
             "stage": "plan",
             "tasks": 1,
         }
-        further = {"request": job.request, "webhook": job.webhook, "idempotency": job.idempotency}
+        further = {
+            "request": job.request,
+            "webhook": job.webhook,
+            "idempotency": job.idempotency,
+            "log": "" if job.logged is None else dumps(job.logged),
+        }
         fields |= {name: text for name, text in further.items() if text}
         queue = FILE_PREDICTION.queue_of(file_request.model, job.owner, job.environment)
         flat = [part for field in fields.items() for part in field]

@@ -58,7 +58,7 @@ from broker.state.load_status import (
 from broker.state.mirrors import MirrorLink, MirrorReport, announce, wait_for_mirrors
 from broker.state.model_health import HealthBoard
 from broker.state.pools import PoolWork
-from broker.state.prediction_log import LOG
+from broker.state.prediction_log import LOG, LOG_BYTES
 from broker.state.schedules import Schedules
 from broker.state.waited_jobs import WaitedJobs
 from broker.state.webhook_store import Webhooks
@@ -565,6 +565,24 @@ def test_a_logged_prediction_passes_worker_and_observer_and_the_worker_cannot_re
     assert stream.read(BEGINNING, 10) == []
     snapshot = MetricsReader(users["gateway"]).read(["sum"])
     assert snapshot.values[LOG_ROWS] == {("sum", "kept"): 1} and snapshot.values[LOG_WAITING][()] == 0
+
+
+def test_a_logged_file_waits_for_the_observer_with_the_rights_of_both(users: dict[str, Redis]) -> None:
+    files, lane = FileJobs(users["gateway"], timeout=30, result_ttl=60), FileTasks(users["worker"], "w-0-x")
+    Leases(users["worker"]).register("w-0-x")
+    file_request = FileRequest("sum", 1, FileFormat.CSV, FileFormat.CSV)
+    job = FileSubmission("f", "2026-01-02T03:04:05.000006Z", file_request, logged={"owner": "risk"})
+    assert files.submit(job, 10)
+    plan, stream = lane.take(), LogStream(users["observer"])
+    assert plan and lane.finish(plan, {"tasks": 1, "rows": 2})
+    chunk = lane.take()
+    assert chunk and chunk.logged == {"owner": "risk"}
+    scored, records = {"rows": 2, "refused": 0, "nulls": 0}, [LogRecord(2, b'{"job_id":["f"]}')]
+    users["worker"].set(LOG_BYTES, 2**25)
+    assert not lane.finish(chunk, scored, records)
+    stream.forget("1-1", 0, {})
+    assert lane.finish(chunk, scored, records)
+    assert [entry.version for entry in stream.read(BEGINNING, 10)] == ["sum@1"]
 
 
 @pytest.mark.parametrize("command", [("XREAD", "STREAMS", LOG, "0"), ("XRANGE", LOG, "-", "+"), ("XLEN", LOG)])

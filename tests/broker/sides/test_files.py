@@ -9,15 +9,19 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
+from broker.link.scripts import FencedError
 from broker.sides.file_tasks import FileTask, FileTasks, Stage
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.listing import JobFilter
+from broker.sides.observer import BEGINNING, LogStream
 from broker.sides.scorer import ScorerQueue
 from broker.sides.supervisor import Leases
+from broker.state.prediction_log import LOG, LOG_BYTES
 from contract.errors import Code, Failure
 from contract.rows.file_formats import FileFormat
 from contract.work.jobs import FileRequest, Status
+from contract.work.prediction_log import LogRecord
 from tests.broker.file_machine import FileMachine
 from tests.broker.samples import job, outcome, read, take
 from tests.broker.test_invariants import SOAK, walks
@@ -161,6 +165,46 @@ def test_another_scorer_goes_on_with_the_task_of_a_dead_one(
     lanes[1].finish(taken(lanes[1]), {"warnings": []})
     assert read(jobs, "f").output == {"rows": 20, "errors": 2, "href": "/v1/jobs/f/output", "format": "text/csv"}
     nothing_is_left(redis)
+
+
+def test_the_rows_of_a_chunk_are_logged_once_whoever_dies_and_whatever_is_repeated(
+    redis: Redis, files: FileJobs, leases: Leases, lanes: list[FileTasks]
+) -> None:
+    planned(files, lanes[0], "f", 1, logged={"owner": "risk"})
+    first, *_ = records = [LogRecord(9, b'{"job_id":["f"]}')]
+    dead = taken(lanes[0])
+    leases.give_back("w-0-x", [dead.id])
+    with pytest.raises(FencedError):
+        lanes[0].finish(dead, SCORED, records)
+    again = taken(lanes[1])
+    assert again.logged == {"owner": "risk"}
+    for _ in range(2):
+        assert lanes[1].finish(again, SCORED, records)
+    (entry,) = LogStream(redis).read(BEGINNING, 10)
+    assert (entry.version, len(entry.records)) == ("sum@1", 1)
+    assert redis.get(LOG_BYTES) == b"%d" % len(first.line)
+
+
+def test_a_chunk_of_a_cancelled_file_is_neither_logged_nor_waits(
+    redis: Redis, files: FileJobs, jobs: Jobs, lanes: list[FileTasks]
+) -> None:
+    planned(files, lanes[0], "f", 1, logged={})
+    task = taken(lanes[0])
+    assert jobs.cancel("f")
+    redis.set(LOG_BYTES, 2**25)
+    assert lanes[0].finish(task, SCORED, [LogRecord(9, b"{}")])
+    assert not redis.exists(LOG)
+
+
+@pytest.mark.parametrize("log", ["[]", "1", "{"])
+def test_a_file_with_something_else_for_the_log_is_refused(
+    redis: Redis, files: FileJobs, jobs: Jobs, lanes: list[FileTasks], log: str
+) -> None:
+    assert files.submit(file_job("f"), 10)
+    redis.hset("rq:job:f", "log", log)
+    assert lanes[0].take() is None
+    error = read(jobs, "f").error
+    assert error and error.code == Code.JOB_REFUSED
 
 
 def test_a_task_that_times_out_makes_its_model_slow(

@@ -13,10 +13,16 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from broker.sides.file_tasks import FileTask, FileTasks, Stage
+from contract.errors import Failure
+from contract.model.model_settings import Logging
+from contract.model.signature import PREDICT, AnswerForm, Method, Output, OutputKind, Signature
 from contract.rows.file_formats import FileFormat
 from contract.settings import Settings
 from gateway.app import create_app
+from storage.models.repository_writer import RepositoryWriter
 from storage.spool.names import FileFolder
+from tests.support import Sum, numbers, write_version
+from trainer.publishing.aliases import change_settings
 
 CSV = b"a,b\n1,2\n3,4\n"
 OUTPUT = b"a,b,prediction\n1,2,3.0\n3,4,7.0\n"
@@ -99,6 +105,43 @@ def test_options_travel_with_the_job(
     task = lane.take()
     assert task is not None
     assert task.file_request.to_json().items() >= expected.items()
+
+
+def test_a_file_is_logged_whole_or_not_by_the_hash_of_its_job(
+    client: FlaskClient, lane: FileTasks, settings: Settings
+) -> None:
+    logging = Logging(share=0.5, leave_out=("b",))
+    change_settings(RepositoryWriter(settings.models_dir), "sum", {"logging": logging.to_json()})
+    decided = set()
+    for _ in range(20):
+        created, task = sent(client, lane)
+        kept = logging.keeps(task.file)
+        assert task.logged == ({"accepted_at": created, "alias": "current", "leave_out": ["b"]} if kept else None)
+        decided.add(kept)
+    assert decided == {True, False}
+
+
+def test_only_predictions_of_a_model_that_is_logged_are_logged(
+    client: FlaskClient, lane: FileTasks, settings: Settings
+) -> None:
+    methods = (PREDICT, Method("transform", AnswerForm.NUMBERS))
+    signature = Signature(numbers("a"), (Output(OutputKind.NUMBER),), methods=methods)
+    write_version(settings.models_dir, "both", Sum(), numbers("a"), signature=signature)
+    assert sent(client, lane)[1].logged is None
+    for model in ("sum", "both"):
+        logging = Logging(share=1.0).to_json()
+        change_settings(RepositoryWriter(settings.models_dir), model, {"logging": logging})
+    created, task = sent(client, lane, PATH.replace("sum", "sum@1"))
+    assert task.logged == {"accepted_at": created}, "without an alias"
+    assert sent(client, lane, "/v1/models/both/predict-file?method=transform")[1].logged is None
+
+
+def sent(client: FlaskClient, lane: FileTasks, path: str = PATH) -> tuple[str, FileTask]:
+    """Send a file, and return when it was accepted, and its plan, with which it fails."""
+    job, task = send(client, path=path).json, lane.take()
+    assert job and task and task.file == job["id"]
+    lane.finish(task, Failure("model_error", "it hurts"))
+    return job["created_at"], task
 
 
 def test_a_repeated_request_gets_the_same_job_and_keeps_no_second_file(client: FlaskClient, spool: Path) -> None:

@@ -166,6 +166,17 @@ def test_a_full_stream_drops_rows_and_counts_them(jobs: Jobs, scorer: Scorer, re
     assert counted(redis) == {"dropped": 3, "kept": 2}
 
 
+def test_the_observer_is_told_when_it_has_taken_much(
+    jobs: Jobs, scorer: Scorer, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(jobs, scorer, "a")
+    assert not intake.run()
+    monkeypatch.setattr("observer.log.intake.MUCH", 500)
+    predict(jobs, scorer, "b", [[1.0, 2.0]] * 100)
+    assert intake.run()
+    assert not intake.run()
+
+
 @pytest.mark.parametrize("key", [LOG, LOG_BYTES])
 def test_a_stream_that_a_worker_has_replaced_fails_no_job(jobs: Jobs, scorer: Scorer, redis: Redis, key: str) -> None:
     redis.hset(key, "a", "b")
