@@ -1,7 +1,7 @@
 -- FINISH: jobs end with their outcomes. Only the owner of a started job can finish it, and only once.
 --
 -- Reads the members. Writes mg:held:<inc>, rq:wip:<q>, rq:job:<id>, the indexes, rq:worker:<inc>, the counters; publishes
--- to the reply channels of the jobs. Writes mg:logged, mg:logged:bytes and mg:lease:log.
+-- to the reply channels of the jobs. Writes mg:logged, mg:logged:bytes and mg:logged:since.
 -- ARGV: the key of the members (mg:incs or mg:trainers), inc, the number of jobs; then for each job: id, '1' (succeeded)
 --   or '2' (failed), the output or failure as JSON; then, if the prediction log gets any of them: their version, such as
 --   'loan@3', and records, each with its number of rows before it.
@@ -18,7 +18,7 @@ if call('SISMEMBER', ARGV[1], inc) == 0 then return redis.error_reply('FENCED ' 
 local MOST_WAITING, MOST_BEFORE_CHUNK = 64 * 1024 * 1024, 16 * 1024 * 1024
 -- Milliseconds for which files wait for an observer that takes nothing.
 local PATIENCE = 120000
-local LOG, BYTES, SINCE = 'mg:logged', 'mg:logged:bytes', 'mg:lease:log'
+local LOG, BYTES, SINCE = 'mg:logged', 'mg:logged:bytes', 'mg:logged:since'
 
 -- Whether the observer has taken records since a file first had to wait for it, or may still do so.
 local function observer_may_come()

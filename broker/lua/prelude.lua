@@ -46,7 +46,7 @@
 --   mg:log:<id>  STRING, the end of the log               mg:loaded:<worker>:failures  STRING, JSON
 --   mg:logged  STREAM of records for the prediction log: version, records    mg:logged:bytes  INT, of these records
 --   mg:logged:position  STRING, the last entry that the observer has kept
---   mg:lease:log  STRING, ms since which files wait for the observer to take of mg:logged
+--   mg:logged:since  STRING, ms since which files wait for the observer to take of mg:logged
 --   mg:observers  SET of inc          mg:deadlines:observer  ZSET id -> ms, of the questions to observers
 local call, floor = redis.call, math.floor
 

@@ -220,7 +220,7 @@ def test_a_file_waits_for_the_observer_and_is_not_scored_again(
     predict(jobs, scorer, "between", **request)
     assert redis.xlen(LOG) == 2, "requests have room, and a scorer that waits answers them"
     intake.run()
-    assert not redis.exists("mg:lease:log"), "the next file waits for as long"
+    assert not redis.exists("mg:logged:since"), "the next file waits for as long"
     score(scorer)
     intake.run()
     assert sum(scored) == 3
@@ -230,7 +230,7 @@ def test_a_file_waits_for_the_observer_and_is_not_scored_again(
 
 def test_a_file_does_not_wait_for_an_observer_that_is_gone(scorer: Scorer, redis: Redis, submit: Submit) -> None:
     redis.set(LOG_BYTES, CROWDED)
-    redis.set("mg:lease:log", 1)  # it has taken nothing since 1970
+    redis.set("mg:logged:since", 1)  # it has taken nothing since 1970
     submit("file")
     score(scorer)
     assert redis.hget("rq:job:file", "status") == b"finished"
