@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 from wsgiref.types import WSGIEnvironment
 
 from flask import Request
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
@@ -164,6 +164,18 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
         if file.filename:  # a browser sends a nameless one if no file was chosen
             raise file_in_form(name)
     return fields
+
+
+def form_in_memory(environ: WSGIEnvironment) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+    """Return the fields and the files of a multipart form, two at most, whose route limits its body. Raises `Problem`:
+    400 if it cannot be read, 411 without a length."""
+    _, options = parse_options_header(environ.get("CONTENT_TYPE"))
+    parser = FormDataParser(stream_factory=cast(Any, lambda **_: BytesIO()), max_form_parts=2, silent=False)
+    try:
+        _, fields, files = parser.parse(environ["wsgi.input"], MULTIPART, length_of(environ), options)
+    except (ValueError, RequestEntityTooLarge) as error:
+        raise MalformedBody(f"the form cannot be read: {error}") from error
+    return fields, files
 
 
 @contextmanager

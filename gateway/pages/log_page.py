@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
+from broker.metrics.table import LOG_ROWS
 from broker.sides.gateway.observer_client import ObserverUnavailable
 from contract.model.model_settings import Logging
-from contract.model.repository import CURRENT
 from contract.work.api_keys import Scope
 from contract.work.observation import Observation, ObservationAction
 from gateway.http.exchange import caller
@@ -19,14 +19,18 @@ from gateway.pages.model_header import ModelHeader
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.routes.prediction_log import LOGGING_BODY
+from gateway.serving.metrics import Metrics
 from gateway.serving.prediction_log import LogAccess
 
 _PER_PAGE = 50
+_LOST = ("dropped", "unreadable")
+"""Outcomes of `LOG_ROWS`: rows, and records, that are not kept."""
 
 
 @dataclass(frozen=True)
 class LogPages:
     log: LogAccess
+    metrics: Metrics
 
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("log")
@@ -50,9 +54,10 @@ class LogPages:
         return routes
 
     def _shown(self, name: str) -> dict[str, Any]:
-        logging, identity = self.log.logging(name), request.args.get("id", "").strip()
+        logging, counted = self.log.logging(name), self.metrics.snapshot().values[LOG_ROWS]
+        identity = request.args.get("id", "").strip()
         found: dict[str, Any] = {"items": [], "next_cursor": None}
-        health = away = None
+        away = None
         if caller().allows(Scope.LOG):
             cursor = request.args.get("cursor") or None
             wanted = Observation(
@@ -60,8 +65,6 @@ class LogPages:
             )
             try:
                 found = self.log.read(wanted)
-                if found["items"] and not (identity or cursor) and CURRENT in self.log.repository.aliases(name):
-                    health = self.log.health(name, CURRENT)
             except ObserverUnavailable as error:
                 away = str(error)
         older = found["next_cursor"] and urlencode({"id": identity, "cursor": found["next_cursor"]})
@@ -69,11 +72,11 @@ class LogPages:
             "title": f"Log of {name}",
             "header": ModelHeader.of(self.log.repository, name, caller()),
             "logging": logging,
+            "lost": {fate: int(counted.get((name, fate), 0)) for fate in _LOST},
             "rows": found["items"],
             "older": older,
             "identity": identity,
             "away": away,
-            "health": health,
             "changed": request.args.get("changed") == "1",
             "deleted": _number(request.args.get("deleted", "")),
         }

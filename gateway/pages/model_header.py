@@ -16,6 +16,7 @@ _TABS = (
     ("Try", "", Scope.PREDICT),
     ("Versions", "/versions", Scope.READ),
     ("Traffic", "/traffic", Scope.READ),
+    ("Health", "/health", Scope.READ),
     ("Log", "/log", Scope.READ),
     ("API", "/api", Scope.PREDICT),
 )

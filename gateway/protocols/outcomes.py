@@ -103,7 +103,8 @@ def _outcome(field: str, value: Any, errors: Errors) -> Mapping[str, Any]:
 
 _OUTCOMES = ListOf(
     _outcome,
-    f"the body must be an outcome, or a list of 1 to {MOST_OUTCOMES:,} outcomes; send more in several requests",
+    f"the body must be an outcome, or a list of 1 to {MOST_OUTCOMES:,} outcomes; send more in several requests, as"
+    " `modelgate outcomes` does",
     least=1,
     most=MOST_OUTCOMES,
     item_path="[{number}]",

@@ -14,7 +14,7 @@ from gateway.protocols import outcomes
 from gateway.serving.model_versions import check_model
 from gateway.serving.prediction_log import LogAccess
 
-_LARGEST = BodyLimit(4 * 2**20, f"4 MB; send up to {MOST_OUTCOMES:,} outcomes at once")
+LARGEST = BodyLimit(4 * 2**20, f"4 MB; send up to {MOST_OUTCOMES:,} outcomes at once, as `modelgate outcomes` does")
 
 _OUTCOME = {
     "type": "object",
@@ -52,7 +52,7 @@ _MEASURE = Operation(
 def blueprint(log: LogAccess) -> Blueprint:
     routes = Blueprint("outcomes", __name__, url_prefix="/v1/models/<name>/outcomes")
 
-    @routes.post("", level=Scope.LOG, docs=_SEND, body=_LARGEST, audit="add_outcomes")
+    @routes.post("", level=Scope.LOG, docs=_SEND, body=LARGEST, audit="add_outcomes")
     def add(name: str) -> Response:
         body = request.environ["wsgi.input"].read()
         read = outcomes.read_csv if request.mimetype == "text/csv" else outcomes.read_json

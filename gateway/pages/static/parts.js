@@ -121,7 +121,11 @@ const isOfProxy = answer => answer.status >= 502 && answer.status <= 504 && !ans
 // Puts the part of a page in place of the one that is shown. An error leaves it as it is, and appears above it.
 function place(page, id, ok, sender) {
   const problem = ok ? null : page.getElementById("problem");
-  if (problem) { notice.replaceChildren(problem); return; }
+  if (problem) {
+    notice.replaceChildren(problem);
+    if (sender.matches("form")) notice.scrollIntoView({ block: "center" }); // a form may be far below it
+    return;
+  }
   const part = page.getElementById(id), old = document.getElementById(id);
   if (!part || !old || !sender.dispatchEvent(new CustomEvent("part:place", { bubbles: true, cancelable: true }))) return;
   const focused = old.contains(document.activeElement) ? document.activeElement : null;

@@ -7,14 +7,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import PurePath
 from typing import Any, cast
 
 from flask import request
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
-from werkzeug.http import parse_options_header
 
 from contract.model.manifest import ModelManifest
 from contract.model.signature import PREDICT
@@ -22,7 +18,7 @@ from contract.rows.answer_columns import answer_names
 from contract.rows.instances import Instances
 from contract.wording import six_digits
 from contract.work.jobs import Job, Status
-from gateway.http.forms import length_of
+from gateway.http.forms import form_in_memory
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols import csv_rows
 
@@ -145,13 +141,7 @@ def _detail(error: Any) -> str:
 
 def uploaded_csv(attempt: CsvAttempt) -> bytes:
     """Return the file in the body, and note its name. Raises `Problem` (422) without one."""
-    length, body = length_of(request.environ), cast(Any, request.environ["wsgi.input"])
-    _, options = parse_options_header(request.environ.get("CONTENT_TYPE"))
-    parser = FormDataParser(stream_factory=cast(Any, lambda **_: BytesIO()), max_form_parts=2, silent=False)
-    try:
-        _, _, files = parser.parse(body, "multipart/form-data", length, options)
-    except (ValueError, RequestEntityTooLarge) as error:
-        raise Problem(ProblemCode.MALFORMED_BODY, f"the form cannot be read: {error}") from error
+    _, files = form_in_memory(request.environ)
     file = next(iter(files.values()), None)
     if file is None or not file.filename:
         raise Problem(ProblemCode.INVALID_INSTANCES, "no file was chosen; choose a CSV with a header and rows")

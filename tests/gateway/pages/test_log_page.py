@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.metrics.table import MODEL_COUNTS
 from broker.state import waited_jobs
-from contract.model.signature import Output, OutputKind, Signature
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.gateway.observed import gateway, make_scorer, models, observer, scoring, settings
 from tests.gateway.pages.browsers import Browser, words
 from tests.stacks.observer_process import ObserverProcess
-from tests.support import Sum, numbers, write_version
-from trainer.tables.row_profile import profile_of
 
 __all__ = ["make_scorer", "models", "observer", "scoring", "settings"]
 
@@ -88,19 +85,8 @@ def test_without_an_observer_the_page_says_that_predictions_go_on(me: Browser, m
     assert "The log cannot be read now: no observer answers" in words(page.text)
 
 
-def test_a_column_that_has_moved_is_named(
-    me: Browser, settings: Settings, observer: ObserverProcess, scoring: None
-) -> None:
-    inputs, random = numbers("a", "b"), np.random.default_rng(0)
-    trained = random.normal(0, 1, (1000, 2)).tolist()
-    profile = profile_of(Signature(inputs, (Output(OutputKind.NUMBER),)), trained, [sum(row) for row in trained])
-    write_version(settings.models_dir, "sum", Sum(), inputs, version=2, profile=profile)
-    me.send("/ui/models/sum/logging", PAGE, share="100", leave_out="", keep_days="30")
-    program = Caller(me.client)
-    for rows in random.normal(0, 1, (80, 2, 2)) + [50, 0]:
-        answer = program("POST", "/v1/models/sum/predict", json=rows.tolist(), headers=WAIT)
-        assert answer.status_code == 200
+def test_rows_that_could_not_be_kept_are_counted(me: Browser, redis: Redis) -> None:
+    redis.hset(f"{MODEL_COUNTS}sum", mapping={"log_rows_total|dropped": 1204, "log_rows_total|unreadable": 1})
     shown = words(me.get(PAGE).text)
-    assert "2 columns of version 2 no longer look like the training rows." in shown
-    assert "a just now" in shown
-    assert "sum the answer just now" in shown or "prediction the answer just now" in shown
+    assert "1,204 rows could not be kept: too many waited for the observer" in shown
+    assert "1 record could not be read, each with one row or more" in shown

@@ -15,7 +15,13 @@ from tests.qa.clients.conftest import AS_ADMIN, IRIS, PROJECT, Modelgate, redis_
 
 PATHS = (
     *("", "/models/iris", "/models/iris?version=1", "/models/iris/versions", "/models/iris/versions/1"),
-    *("/models/iris/traffic", "/models/iris/api", "/models/iris/compare?a=1&b=2"),
+    *(
+        "/models/iris/traffic",
+        "/models/iris/health",
+        "/models/iris/log",
+        "/models/iris/api",
+        "/models/iris/compare?a=1&b=2",
+    ),
     *("/models/iris/versions/1/promote", "/models/iris/rollback", "/train", "/jobs", "/jobs?model=nothing"),
     *("/system", "/keys", "/audit", "/audit?action=nothing", "/nothing", "/models/nothing"),
 )
