@@ -591,7 +591,9 @@ def test_a_worker_reads_nothing_of_the_prediction_log(server: Protected, command
         server.connect("worker").execute_command(*command)
 
 
-def test_what_an_observer_finds_is_read_by_all_who_need_it_and_changed_by_none_of_them(users: dict[str, Redis]) -> None:
+def test_what_an_observer_finds_is_read_by_all_who_need_it_and_changed_by_none_of_them(
+    users: dict[str, Redis], server: Protected
+) -> None:
     users["gateway"].hset(REFUSED_FIELDS.key(("sum", "a", "")), REFUSED_FIELDS.field(("sum", "a", "")), 7)
     assert RequestCounts(users["observer"]).read("sum") == ({("a", ""): 7}, 0)
     found = ModelHealth(HealthState.DRIFTED, ("a: moved",), "2026-11-27T09:00:00+00:00")
@@ -602,6 +604,7 @@ def test_what_an_observer_finds_is_read_by_all_who_need_it_and_changed_by_none_o
         with pytest.raises(NoPermissionError):
             HealthBoard(users[other]).say("sum@1", None)
     HealthBoard(users["observer"]).say("sum@1", None)
+    server.connect("default").acl_log_reset()
 
 
 @pytest.mark.parametrize("asks", ["gateway", "trainer"])
