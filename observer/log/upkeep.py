@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from observer.log.outcomes import OUTCOMES
 from observer.log.store import PREDICTIONS, LogStore, Partition, parquet, written
 
 log = logging.getLogger("observer")
@@ -38,7 +39,8 @@ def _merge(store: LogStore, partition: Partition, files: Sequence[Path]) -> None
 
 
 def remove_old(store: LogStore, keep_days: Callable[[str], int], most_gb: float) -> None:
-    """Remove the days that a model does not keep, and the oldest ones as long as the log is larger than `most_gb`."""
+    """Remove the days that a model does not keep, and the oldest ones, also of outcomes, as long as the log is larger
+    than `most_gb`."""
     with store.lock:
         _remove_old(store, keep_days, most_gb)
 
@@ -47,7 +49,12 @@ def _remove_old(store: LogStore, keep_days: Callable[[str], int], most_gb: float
     now = datetime.now(UTC)
     partitions = store.partitions()
     old = [one for one in partitions if one.day < (now - timedelta(days=keep_days(one.model))).strftime("%Y-%m-%d")]
-    files = [(file, file.stat().st_size) for one in partitions if one not in old for file in store.files(one)]
+    rows = [(one.day, file) for one in partitions if one not in old for file in store.files(one)]
+    outcomes = [
+        (file.parent.name.removeprefix("day="), file)
+        for file in (store.folder / OUTCOMES).glob("model=*/day=*/*.parquet")
+    ]
+    files = [(file, file.stat().st_size) for _, file in sorted(rows + outcomes)]
     removed = [file for one in old for file in store.files(one)]
     size = sum(size for _, size in files)
     too_many = []

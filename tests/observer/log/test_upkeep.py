@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from observer.log.deletion import Deletions
-from observer.log.outcomes import Outcomes
+from observer.log.outcomes import OUTCOMES, Outcomes
 from observer.log.store import LogStore, Partition
 from observer.log.upkeep import GB, MOST_SMALL, merge, remove_old
 from tests.observer.conftest import TODAY, YESTERDAY, rows_of
@@ -152,6 +152,18 @@ def test_a_log_that_is_too_large_loses_its_oldest_days_of_any_model(
     remove_old(store, lambda _: FOREVER, sizes[-1] / GB)
     assert days_of(store) == [TODAY]
     assert jobs_in(folder) == [TODAY]
+
+
+def test_outcomes_count_and_their_oldest_days_go_as_well(store: LogStore, folder: Path) -> None:
+    rows = add_file(store, YESTERDAY, ["a"])
+    old, new = (folder / OUTCOMES / f"model=sum/day={day}/1.parquet" for day in (days_ago(5), TODAY))
+    for file in (old, new):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(bytes(1000))
+    remove_old(store, lambda _: FOREVER, (rows.stat().st_size + 2000) / GB)
+    assert old.exists()
+    remove_old(store, lambda _: FOREVER, (rows.stat().st_size + 1999) / GB)
+    assert not old.exists() and new.exists() and jobs_in(folder) == ["a"]
 
 
 def test_what_age_removes_does_not_count_as_size(store: LogStore) -> None:
