@@ -28,12 +28,14 @@ def train(
     accept: Sequence[str] | None = None,
     alias: str | None = None,
     notes: str | None = None,
+    outcomes: int | None = None,
     progress: bool | None = None,
     on_sent: OnSent | None = None,
 ) -> TrainingRun:
     """Start a training of a model and return it; `wait()` for its version.
 
-    `data`: a DataFrame, or the name of a CSV file; without it the data of the recipe. `target`: the column to predict.
+    `data`: a DataFrame, or the name of a CSV file; without it the data of the recipe, or with `outcomes` what came true
+    of the newest so many logged predictions. `target`: the column to predict.
     `features`: the columns to learn from, by default all others. `id_field`: the column that identifies a row.
     `kinds`: the kinds of columns where they should not be inferred. `gate`: what the version must reach to be promoted:
     `{"floor": 0.7}`. `accept=["signature"]`: promote it even if callers have to change something. `progress`: show a
@@ -56,6 +58,7 @@ def train(
         "accept": None if accept is None else list(accept),
         "alias": alias,
         "notes": notes,
+        "data": None if outcomes is None else {"outcomes": outcomes},
     }
     request = {name: value for name, value in options.items() if value is not None}
     path = f"/v1/models/{model}/train"
