@@ -60,7 +60,7 @@ def test_the_recipe_for_any_table_gets_texts_and_the_columns_of_the_version(tabl
     newest = logged(10).sort_values("time").iloc[-1]
     town = newest["town"] if isinstance(newest["town"], str) else None
     assert made.rows[0] == [newest["id"], f"{newest['age']:g}", town, str(newest["outcome"])]
-    assert (request.features, request.id_field) == (["age", "town"], "customer")
+    assert (request.features, request.id_field) == (("age", "town"), "customer")
     assert request.kinds == {"age": "number", "town": "string"}
 
 
