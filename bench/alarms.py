@@ -21,7 +21,9 @@ from bench.drift_worlds import Floats, Simulated, trained, twelve_columns
 from observer.drift.alarm import Column, DriftMonitor
 from observer.drift.bins import Counts
 from observer.drift.saved import from_json, to_json
+from observer.service import OF_ROWS
 
+LEVEL = OF_ROWS * 0.01
 LIFE, QUIET, ENOUGH = 1_000_000, 500_000, 2_000
 """Rows of an unchanged stream; quiet rows before a change; rows after it within which it is to be found."""
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     began = time.monotonic()
-    say(f"seed {options.seed}; 12 columns a model; level 0.01")
+    say(f"seed {options.seed}; 12 columns a model; level {LEVEL:g}")
     for rows in (5_000, 600):
         say(false_alarms(rows, options.models, options.seed))
     for rows in (5_000, 600):
@@ -71,7 +73,7 @@ def false_alarms(training_rows: int, models: int, seed: int) -> str:
         rng = np.random.default_rng([seed, training_rows, model])
         world = twelve_columns()
         columns = trained(world, training_rows, rng)
-        monitor = DriftMonitor(columns)
+        monitor = DriftMonitor(columns, LEVEL)
         for counts in batches(world, columns, 1_000, LIFE // 1_000, rng):
             alarms += [f"{alarm.column} of model {model}" for alarm in monitor.observe(counts, 1_000, AT).raised]
     wrong = len({alarm.split()[-1] for alarm in alarms})
@@ -91,7 +93,7 @@ def found(training_rows: int, quiet: int, models: int, seed: int) -> str:
         rng = np.random.default_rng([seed, training_rows, quiet, model])
         world = twelve_columns()
         columns = trained(world, training_rows, rng)
-        monitor = DriftMonitor(columns)
+        monitor = DriftMonitor(columns, LEVEL)
         for counts in batches(world, columns, 100, quiet // 100, rng):
             early += len(monitor.observe(counts, 100, AT).raised)
         saved = to_json(monitor)
@@ -99,7 +101,7 @@ def found(training_rows: int, quiet: int, models: int, seed: int) -> str:
             position = change.positions[model % len(change.positions)]
             changed = [*world]
             changed[position] = change.effect(world[position])
-            monitor = from_json(columns, saved)
+            monitor = from_json(columns, saved, LEVEL)
             for counts in batches(changed, columns, 50, 200, rng):
                 if raised := monitor.observe(counts, 50, AT).raised:
                     delays[change.name].append(monitor.processes.rows - quiet)
