@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import requests
 
 from tests.qa.system.stack import Stack
@@ -24,3 +27,10 @@ def test_both_queues_of_the_trainer_are_served(stack: Stack) -> None:
     processes = stack.execute(trainer["Id"], "python", "-c", program)
     for queue in ("training", "publishing"):
         assert f"trainer.jobs.runner\\x00{queue}" in processes
+
+
+def test_a_model_that_the_world_overtakes_is_trained_again_by_itself(stack: Stack) -> None:
+    command = [sys.executable, "-m", "modelgate.command", "demo", "--url", stack.url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "A training has begun by itself" in ended.stdout and "6  Recovered" in ended.stdout
