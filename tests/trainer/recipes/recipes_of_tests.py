@@ -133,6 +133,7 @@ def train(
     promote: Promote,
     job: str,
     forks: Forks,
+    ask: object,
 ) -> dict[str, Any]:
     request = TrainingRequest.from_json(payload)
     BEHAVIOURS[request.recipe](request, settings, report_progress, log)
