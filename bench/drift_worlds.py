@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from contract.model.manifest import DataProfile
+from contract.model.row_profile import column_profile
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from contract.row import Value
 from observer.drift.alarm import Column, stream_columns
 from observer.drift.bins import ColumnBins, NumberBins
-from trainer.tables.row_profile import column_profile
 
 Floats = NDArray[np.float64]
 

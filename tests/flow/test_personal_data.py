@@ -12,13 +12,13 @@ import pytest
 import requests
 
 from broker.state.prediction_log import LOG
+from contract.model.row_profile import profile_of
 from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from tests.observer.log.files import files_with
 from tests.stacks.gateways import Site, start_site
 from tests.stacks.observer_process import ObserverProcess
 from tests.stacks.trainer_process import trainer_process
 from tests.support import state_dir, until, write_version
-from trainer.tables.row_profile import profile_of
 
 STREET, OTHER, INCOME = "Heidestrasse-4711", "Bergstrasse-0815", 31415926.535
 """Values that training did not see, so that warnings quote them."""

@@ -13,6 +13,7 @@ from redis import Redis
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.observer import BEGINNING
 from contract.model.manifest import ModelManifest
+from contract.model.row_profile import profile_of
 from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.row import ColumnarRows
 from observer.log.intake import Intake
@@ -20,7 +21,6 @@ from observer.log.store import LogStore
 from observer.watch import Watch
 from tests.observer.conftest import make_intake, predict
 from tests.support import write_version
-from trainer.tables.row_profile import profile_of
 from worker.scorer import Scorer
 
 INPUTS = (Field("n", Kind.NUMBER, nullable=True), Field("flag", Kind.INTEGER), Field("t", Kind.DATETIME))

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from contract.model.manifest import ModelManifest
+from contract.model.row_profile import profile_of
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from contract.row import ColumnarRows
 from scoring.unusual import UnusualValues
 from tests.support import Sum, numbers, write_version
 from tests.trainer.fitting import rows_of
 from trainer import recipes
-from trainer.tables.row_profile import profile_of
 
 FIELDS = (
     Field("age", Kind.NUMBER),

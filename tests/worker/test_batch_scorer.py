@@ -14,12 +14,12 @@ import pytest
 from broker.sides.scorer import Batch, BatchJob
 from contract.errors import Failure
 from contract.model.repository import Repository
+from contract.model.row_profile import profile_of
 from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.work.jobs import PredictionOutcome
 from scoring.pace import Pace
 from scoring.trust import Trust
 from tests.support import numbers, write_version
-from trainer.tables.row_profile import profile_of
 from worker.batch_scorer import BatchScorer
 from worker.model_cache import ModelCache, ModelLoader
 

@@ -22,6 +22,7 @@ from sklearn import metrics
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from contract.model.manifest import ArtifactDraft, Golden, ManifestDraft, TrainingData
+from contract.model.row_profile import profile_of
 from contract.model.signature import Field, Kind, Output, OutputKind
 from contract.row import Value
 from scoring.artifacts import use_one_thread
@@ -32,7 +33,6 @@ from scoring.predict import predict
 from trainer.recipe import Candidate, OutOfFold, Recipe, RecipeError, Run
 from trainer.report.evidence import Evidence
 from trainer.tables.balance import average_precision, out_of_balance, rarest
-from trainer.tables.row_profile import profile_of
 from trainer.tables.training_rows import TrainingRows, take_rows
 
 GOLDEN_ROWS = 20

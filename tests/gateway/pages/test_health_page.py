@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.state import waited_jobs
+from contract.model.row_profile import profile_of
 from contract.model.signature import Output, OutputKind, Signature
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
@@ -23,7 +24,6 @@ from tests.gateway.observed import gateway, make_scorer, models, observer, scori
 from tests.gateway.pages.browsers import Browser, words
 from tests.stacks.observer_process import ObserverProcess
 from tests.support import Sum, numbers, write_version
-from trainer.tables.row_profile import profile_of
 
 __all__ = ["make_scorer", "models", "observer", "scoring", "settings"]
 

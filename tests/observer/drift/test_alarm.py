@@ -13,13 +13,13 @@ import pytest
 from bench.alarms import CHANGES, Change, batches
 from bench.drift_worlds import Simulated, SimulatedNumbers, SimulatedWords, stats, trained, twelve_columns
 from contract.model.manifest import DataProfile
+from contract.model.row_profile import column_profile
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from observer.drift import sizes
 from observer.drift.alarm import Alarm, Column, DriftMonitor, stream_columns
 from observer.drift.bins import Counts
 from observer.drift.evidence import BLOCK
 from observer.drift.starts import Processes
-from trainer.tables.row_profile import column_profile
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 

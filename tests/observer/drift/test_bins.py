@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from contract.model.manifest import ColumnProfile
+from contract.model.row_profile import column_profile
 from contract.model.signature import Kind
 from contract.row import Value
 from observer.drift.bins import FEWEST_ROWS, NumberBins, WordBins, column_bins
-from trainer.tables.row_profile import column_profile
 
 RNG = np.random.default_rng(0)
 SAMPLES = {

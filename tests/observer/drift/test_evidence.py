@@ -9,6 +9,7 @@ import pytest
 from scipy.special import gammaln
 from scipy.stats import binom
 
+from contract.model.row_profile import column_profile
 from contract.model.signature import Kind
 from observer.drift.bins import Counts, column_bins
 from observer.drift.evidence import (
@@ -19,7 +20,6 @@ from observer.drift.evidence import (
     surviving,
 )
 from observer.drift.screening import Screening
-from trainer.tables.row_profile import column_profile
 
 
 def normal_evidence(rows: int, rng: np.random.Generator) -> ColumnEvidence:

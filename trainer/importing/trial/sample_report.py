@@ -11,6 +11,7 @@ import numpy as np
 from modelgate_kernels.matrix import to_matrix
 
 from contract.model.manifest import DataProfile, ManifestDraft
+from contract.model.row_profile import profile_of
 from contract.model.signature import PREDICT, Field, Kind, Output, OutputKind
 from contract.model.version_metrics import baseline_of
 from contract.row import Value
@@ -25,7 +26,6 @@ from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.sample import Sample
 from trainer.recipe import Run
 from trainer.report.facts import gather
-from trainer.tables.row_profile import profile_of
 from trainer.tables.training_rows import TrainingRows
 from trainer.training.fitting import FittedModel, measure
 

@@ -12,36 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from contract.model.manifest import ColumnProfile
-from contract.model.signature import Kind
 from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.importing.trial.examine import examine
-from trainer.tables.row_profile import column_profile
-
-
-def test_numbers_are_counted_between_quantiles_and_nulls_apart() -> None:
-    profile = column_profile(Kind.NUMBER, [None, *map(float, range(101))])
-    assert (profile.nulls, profile.edges) == (1, tuple(float(10 * step) for step in range(11)))
-    assert profile.counts == (10,) * 9 + (11,)
-
-
-def test_a_column_of_few_numbers_has_few_bins() -> None:
-    assert column_profile(Kind.INTEGER, [0] * 90 + [1] * 10) == ColumnProfile(0, (0.0, 1.0), counts=(100,))
-    assert column_profile(Kind.NUMBER, [3.0] * 5) == ColumnProfile(0, (3.0, 3.0), counts=(5,))
-    assert column_profile(Kind.NUMBER, [None]) == ColumnProfile(1)
-
-
-def test_times_are_counted_as_seconds() -> None:
-    days = [f"2026-01-{day:02}T00:00:00Z" for day in range(1, 12)]
-    edges = column_profile(Kind.DATETIME, days).edges
-    assert np.diff(edges).tolist() == [86400.0] * 10
-
-
-def test_the_most_frequent_words_are_counted_and_long_ones_are_not_kept() -> None:
-    words = ["a"] * 3 + ["b"] * 2 + [f"w{number}" for number in range(60)] + ["x" * 101, None]
-    profile = column_profile(Kind.STRING, words)
-    assert (profile.values[:2], profile.counts[:2], len(profile.values)) == (("a", "b"), (3, 2), 50)
-    assert (profile.nulls, profile.others) == (1, 13)
 
 
 def test_a_training_profiles_the_rows_that_it_learnt_from_and_its_answers_to_the_others() -> None:

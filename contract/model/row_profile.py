@@ -1,13 +1,13 @@
-"""Makes the profile of rows that the manifest keeps."""
+"""Makes the profile of rows that the manifest keeps, and the observer of rows that it logs."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby, islice, pairwise
 from typing import Any
-
-import numpy as np
 
 from contract.model.manifest import ColumnProfile, DataProfile
 from contract.model.signature import Kind, OutputKind, RowFormat, Signature
@@ -38,13 +38,23 @@ def column_profile(kind: Kind, values: Sequence[Value]) -> ColumnProfile:
     nulls = len(values) - len(present)
     if kind in (Kind.NUMBER, Kind.INTEGER, Kind.DATETIME) and present:
         times = kind is Kind.DATETIME
-        numbers = [datetime.fromisoformat(str(v)).timestamp() if times else float(v) for v in present]
-        quantiles = np.quantile(numbers, np.linspace(0, 1, BINS + 1), method="nearest")
-        edges = np.unique(quantiles) if quantiles[0] < quantiles[-1] else quantiles[[0, -1]]
-        if len(edges) > 1 and quantiles[-2] == quantiles[-1] > quantiles[0]:
-            edges = np.append(edges, edges[-1])  # a bin of its own, or 0 and 1 would share one
-        counts = np.histogram(numbers, edges)[0].tolist() if edges[0] < edges[-1] else [len(numbers)]
-        return ColumnProfile(nulls, tuple(edges.tolist()), counts=tuple(counts))
+        numbers = sorted(datetime.fromisoformat(str(v)).timestamp() if times else float(v) for v in present)
+        edges = _edges(numbers)
+        below = [*(bisect_left(numbers, edge) for edge in edges[:-1]), len(numbers)]
+        return ColumnProfile(nulls, tuple(edges), counts=tuple(end - start for start, end in pairwise(below)))
     top = Counter(value for value in present if len(str(value)) <= LONGEST_VALUE).most_common(MOST_VALUES)
     kept, rows = tuple(value for value, _ in top), tuple(count for _, count in top)
     return ColumnProfile(nulls, values=kept, counts=rows, others=len(present) - sum(rows))
+
+
+def _edges(numbers: Sequence[float]) -> list[float]:
+    """Return the edges of bins for sorted numbers. Up to `BINS` different ones have a bin each: by quantiles, a flag
+    that is seldom set would share the bin of one that is not."""
+    edges = [number for number, _ in islice(groupby(numbers), BINS + 1)]
+    has_own_bin = len(edges) <= BINS
+    if not has_own_bin:
+        last = len(numbers) - 1
+        quantiles = [numbers[round(step * last / BINS)] for step in range(BINS + 1)]
+        edges = sorted(set(quantiles))
+        has_own_bin = quantiles[-2] == quantiles[-1]
+    return [*edges, edges[-1]] if has_own_bin else edges
