@@ -69,14 +69,16 @@ class HealthReports:
     def _health(self, key: VersionKey) -> ModelHealth | None:
         """Return what there is to say about a version. None: nothing was ever found."""
         try:
-            alarms, changed_at = self.watch.alarms(self.repository.manifest(*key))
+            manifest = self.repository.manifest(*key)
+            alarms, changed_at = self.watch.alarms(manifest)
         except ModelgateError:  # it is deleted, or cannot be read now
             return None
         looked, refused = self.quality.of(key), self.refusals.of(key)
         times = [changed_at, looked.changed_at, *(one.since.isoformat() for one in refused)]
         if not any(times):
             return None
-        findings = [*filter(None, [looked.finding]), *map(sentence, alarms), *map(_sentence_of_refused, refused)]
+        moved = [sentence(alarm, "at training" if manifest.profile else "at first") for alarm in alarms]
+        findings = [*filter(None, [looked.finding]), *moved, *map(_sentence_of_refused, refused)]
         state = HealthState.DEGRADED if looked.finding else HealthState.DRIFTED if findings else HealthState.OK
         return ModelHealth(state, tuple(findings), max(times))
 
@@ -87,14 +89,14 @@ def _sentence_of_refused(one: RefusedField) -> str:
     return f"{field}: {one.requests:,} requests{owner} were refused for it within an hour, {since}"
 
 
-def sentence(alarm: Alarm) -> str:
-    """Return in a few words what has moved: from what to what, and since when."""
+def sentence(alarm: Alarm, before: str) -> str:
+    """Return in a few words what has moved: from what `before` to what, and since when."""
     column = "its answers" if alarm.is_output else alarm.column
     since = f"since {alarm.since.at:%Y-%m-%d %H:%M} UTC"
     if abs(alarm.sizes.nulls) >= MINIMA.nulls:
-        return f"{column}: {alarm.training[-1]:.0%} nulls at training, {alarm.stream[-1]:.0%} {since}"
+        return f"{column}: {alarm.training[-1]:.0%} nulls {before}, {alarm.stream[-1]:.0%} {since}"
     if alarm.before and alarm.after and alarm.before.median != alarm.after.median:
-        return f"{column}: median {alarm.before.median:.4g} at training, {alarm.after.median:.4g} {since}"
+        return f"{column}: median {alarm.before.median:.4g} {before}, {alarm.after.median:.4g} {since}"
     shares = zip(alarm.labels, alarm.training, alarm.stream, strict=True)
-    label, before, now = max(shares, key=lambda share: abs(share[2] - share[1]))
-    return f"{column}: {label} in {before:.0%} of the rows at training, in {now:.0%} {since}"
+    label, was, now = max(shares, key=lambda share: abs(share[2] - share[1]))
+    return f"{column}: {label} in {was:.0%} of the rows {before}, in {now:.0%} {since}"

@@ -6,18 +6,20 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from duckdb import DuckDBPyConnection
 
-from contract.model.manifest import ModelManifest
-from contract.model.signature import Kind
+from contract.model.manifest import DataProfile, ModelManifest
+from contract.model.manifest_reader import read
+from contract.model.signature import Kind, RowFormat, Signature
 from observer.drift.alarm import Alarm, Column, DriftEvents, DriftMonitor, stream_columns
 from observer.drift.bins import Counts, NumberBins
 from observer.drift.saved import from_json, to_json
+from observer.first_rows import FIRST_ROWS, profile_first_rows
 from observer.log.columns import LogColumns, quoted
 from observer.log.states import VersionKey, VersionStates
 from observer.log.store import LogStore
@@ -34,15 +36,22 @@ _MOST_PAST = 50
 @dataclass
 class Watched:
     """The stream of one version, without the inputs `left_out`, since the first row that was logged so. `history`: its
-    alarms, the newest first, as `health` shows them."""
+    alarms, the newest first, as `health` shows them. `profile`: what its rows are compared with. Without one, `logged`
+    is the number of rows so far, of which it will be made. Without `monitor` nothing is watched."""
 
-    monitor: DriftMonitor
     left_out: tuple[str, ...]
     history: list[dict[str, Any]]
+    profile: DataProfile | None
+    logged: int = 0
+    monitor: DriftMonitor | None = None
 
-    def note(self, events: DriftEvents, at: datetime) -> None:
-        """Write down which alarms have begun and ended."""
-        now = {"row": self.monitor.processes.rows, "time": at.isoformat()}
+    @property
+    def alarms(self) -> list[Alarm]:
+        return self.monitor.alarms() if self.monitor else []
+
+    def note(self, events: DriftEvents, rows: int, at: datetime) -> None:
+        """Write down which alarms have begun and ended after so many rows."""
+        now = {"row": rows, "time": at.isoformat()}
         for alarm in events.recovered:
             self._end(alarm.column, now, is_output=alarm.is_output)
         begun = [
@@ -52,7 +61,7 @@ class Watched:
 
     def end_all(self, at: datetime) -> None:
         """Write down that what began has ended, because the stream begins anew."""
-        for alarm in self.monitor.alarms():
+        for alarm in self.alarms:
             self._end(alarm.column, {"row": 0, "time": at.isoformat()}, is_output=alarm.is_output)
 
     def _end(self, column: str, now: Mapping[str, Any], *, is_output: bool) -> None:
@@ -78,29 +87,31 @@ class Watch:
 
     def observe(self, database: DuckDBPyConnection, manifest: ModelManifest) -> Mapping[str, bytes]:
         """Add the rows of the table `records` to the stream of their version. Returns its file, by its path in the
-        folder of the log; nothing for a version without a profile."""
+        folder of the log; nothing for texts and records."""
+        if manifest.signature.format is not RowFormat.TABLE:
+            return {}
         groups = database.execute("SELECT DISTINCT coalesce(left_out, []) FROM records").fetchall()
         watched = None
         for (left_out,) in groups:
-            watched = self._of(manifest, tuple(sorted(left_out)))
-            if watched is None:
-                return {}
             rows = "SELECT * FROM records WHERE coalesce(left_out, []) = ?"
             database.execute(f"CREATE OR REPLACE TEMP TABLE watched AS {rows}", [left_out])
-            counts = [_counts(database, column, name) for column, name in _names(manifest, watched.monitor.columns)]
-            (number,) = database.execute("SELECT count(*) FROM watched").fetchall()[0]
-            at = datetime.now(UTC)
-            events = watched.monitor.observe(counts, number, at)
-            watched.note(events, at)
-            for what, alarms in (("drifts", events.raised), ("has recovered", events.recovered)):
-                for alarm in alarms:
-                    log.warning("%s@%d: %s %s", manifest.name, manifest.version, alarm.column, what)
+            watched = self._of(database, manifest, tuple(sorted(left_out)))
+            if watched.monitor:
+                _observe(database, manifest, watched, watched.monitor)
             database.execute("DROP TABLE watched")
         if watched is None:
             return {}
-        self.changed.add((manifest.name, manifest.version))
-        state = {"left_out": watched.left_out, "history": watched.history, "monitor": to_json(watched.monitor)}
-        return {self.states.path((manifest.name, manifest.version)): json.dumps(state).encode()}
+        key = manifest.name, manifest.version
+        self.changed.add(key)
+        first = None if manifest.profile or not watched.profile else asdict(watched.profile)
+        state = {
+            "left_out": watched.left_out,
+            "history": watched.history,
+            "profile": first,
+            "logged": watched.logged,
+            "monitor": watched.monitor and to_json(watched.monitor),
+        }
+        return {self.states.path(key): json.dumps(state).encode()}
 
     def remove(self, version: VersionKey) -> None:
         """Watch a version no longer."""
@@ -114,34 +125,40 @@ class Watch:
         if watched is None:
             return [], ""
         times = [(past["ended"] or past["raised"])["time"] for past in watched.history]
-        return watched.monitor.alarms(), max(times, default="")
+        return watched.alarms, max(times, default="")
 
     def health(self, manifest: ModelManifest) -> dict[str, Any]:
         """Return what is known of the stream of a version: the rows that were watched, and its alarms."""
         watched = self._known(manifest)
-        if watched is None:
-            return {"rows": 0, "alarms": [], "watched": [], "history": [], "reason": _unwatched(manifest)}
+        history = watched.history if watched else []
+        if watched is None or watched.monitor is None:
+            nothing: dict[str, Any] = {"rows": 0, "alarms": [], "watched": [], "profile": None, "history": history}
+            return {**nothing, "reason": _unwatched(manifest, watched)}
         return {
             "rows": watched.monitor.processes.rows,
             "watched": [column.name for column in watched.monitor.columns],
-            "alarms": [_shown(alarm) for alarm in watched.monitor.alarms()],
-            "history": watched.history,
+            "alarms": [_shown(alarm) for alarm in watched.alarms],
+            "profile": "training" if manifest.profile else "first_rows",
+            "history": history,
             "reason": None,
         }
 
-    def _of(self, manifest: ModelManifest, left_out: tuple[str, ...]) -> Watched | None:
-        """Return the stream; a new one if other inputs are left out than before."""
+    def _of(self, database: DuckDBPyConnection, manifest: ModelManifest, left_out: tuple[str, ...]) -> Watched:
+        """Return the stream that the table `watched` belongs to; a new one if other inputs are left out than before.
+        Rows that are profiled, or will be, leave the table."""
         watched = self._known(manifest)
         if watched is None or watched.left_out != left_out:
-            columns = _columns(manifest, left_out)
-            if not columns:
-                return None
-            history: list[dict[str, Any]] = []
             if watched is not None:
                 watched.end_all(datetime.now(UTC))
-                history = watched.history
-            watched = Watched(DriftMonitor(columns, self._level), left_out, history)
+            watched = Watched(left_out, watched.history if watched else [], manifest.profile)
             self._keep(manifest, watched)
+        if watched.profile is None:
+            watched.logged += _rows(database)
+            if watched.logged >= FIRST_ROWS:
+                watched.profile, watched.logged = profile_first_rows(self.states.store, database, manifest, left_out)
+        if watched.monitor is None and watched.profile is not None:
+            columns = _columns(manifest.signature, watched.profile, left_out)
+            watched.monitor = DriftMonitor(columns, self._level) if columns else None
         return watched
 
     def _known(self, manifest: ModelManifest) -> Watched | None:
@@ -152,13 +169,15 @@ class Watch:
         saved = self.states.read(key)
         if saved is None:
             return None
-        left_out = tuple(saved["left_out"])
-        try:
-            monitor = from_json(_columns(manifest, left_out), saved["monitor"], self._level)
-        except ValueError as error:  # a release counts by other bins
-            log.warning("%s@%d is watched anew: %s", *key, error)
-            return None
-        watched = Watched(monitor, left_out, saved["history"])
+        profile = manifest.profile or (saved["profile"] and read(saved["profile"], DataProfile))
+        watched = Watched(tuple(saved["left_out"]), saved["history"], profile, saved["logged"])
+        if profile and saved["monitor"]:
+            columns = _columns(manifest.signature, profile, watched.left_out)
+            try:
+                watched.monitor = from_json(columns, saved["monitor"], self._level)
+            except ValueError as error:  # a release counts by other bins
+                log.warning("%s@%d is watched anew: %s", *key, error)
+                return None
         self._keep(manifest, watched)
         return watched
 
@@ -168,13 +187,27 @@ class Watch:
             self._watched.popitem(last=False)
 
 
-def _columns(manifest: ModelManifest, left_out: Sequence[str]) -> list[Column]:
+def _observe(database: DuckDBPyConnection, manifest: ModelManifest, watched: Watched, monitor: DriftMonitor) -> None:
+    """Add the rows of the table `watched` to the stream."""
+    counts = [_counts(database, column, name) for column, name in _names(manifest, monitor.columns)]
+    at = datetime.now(UTC)
+    events = monitor.observe(counts, _rows(database), at)
+    watched.note(events, monitor.processes.rows, at)
+    for what, alarms in (("drifts", events.raised), ("has recovered", events.recovered)):
+        for alarm in alarms:
+            log.warning("%s@%d: %s %s", manifest.name, manifest.version, alarm.column, what)
+
+
+def _rows(database: DuckDBPyConnection) -> int:
+    (rows,) = database.execute("SELECT count(*) FROM watched").fetchall()[0]
+    return int(rows)
+
+
+def _columns(signature: Signature, profile: DataProfile, left_out: Sequence[str]) -> list[Column]:
     """Return the columns to watch. Times are none of them: they move by nature."""
-    if manifest.profile is None:
-        return []
-    times = {field.name for field in manifest.signature.inputs if field.kind is Kind.DATETIME}
-    columns = stream_columns(manifest.profile, manifest.signature)
-    several = len(manifest.signature.outputs) > 1
+    times = {field.name for field in signature.inputs if field.kind is Kind.DATETIME}
+    columns = stream_columns(profile, signature)
+    several = len(signature.outputs) > 1
     return [
         column
         for column in columns
@@ -202,9 +235,13 @@ def _counts(database: DuckDBPyConnection, column: Column, value: str) -> Counts:
     return column.bins.count(dict(words))
 
 
-def _unwatched(manifest: ModelManifest) -> str:
+def _unwatched(manifest: ModelManifest, watched: Watched | None) -> str:
+    if manifest.signature.format is not RowFormat.TABLE:
+        return "rows of texts and records are not watched"
     if manifest.profile is None:
-        return "this version has no profile of its training rows; import it with a sample, or train it here"
+        logged = watched.logged if watched else 0
+        wanted = f"later rows will be compared with its first {FIRST_ROWS:,}, and {logged:,} are logged"
+        return f"nothing says what its training saw, so {wanted}"
     return "no row of this version was logged yet"
 
 

@@ -60,6 +60,14 @@ LOG: Mapping[str, Schema] = {
                 description="When it was worse than its report promised, the newest first.",
             ),
             "refused": array(ref("RefusedField"), description="For what requests of a key are refused."),
+            "profile": nullable(
+                {
+                    **TEXT,
+                    "enum": ["training", "first_rows"],
+                    "description": "What rows are compared with: those of the training or of an import's sample, or the"
+                    " first 1,000 that were logged.",
+                }
+            ),
             "reason": nullable({**TEXT, "description": "Why nothing is watched."}),
         }
     ),

@@ -125,7 +125,7 @@ def test_leaving_out_an_input_begins_anew_without_it(
 
 def test_a_version_without_a_profile_says_so(models: Path, intake: Intake) -> None:
     bare = write_version(models, "bare", Flag(), INPUTS)
-    assert "no profile" in intake.watch.health(bare)["reason"]
+    assert "and 0 are logged" in intake.watch.health(bare)["reason"]
 
 
 def test_the_state_of_a_version_is_read_by_the_next_observer(

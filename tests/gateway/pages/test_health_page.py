@@ -88,7 +88,7 @@ def test_a_column_that_has_moved_is_pictured(
     for picture, column in zip(pictures, ("a", "prediction"), strict=True):
         assert f"{column}: share of the training rows and of the rows now in each bin" in picture
         assert re.search(r"> [\d.]+ 0 % 100 % null", words(picture.split("<table")[1]))
-    assert "Version 1 is not watched: this version has no profile" in words(me.get(f"{PAGE}?version=1").text)
+    assert "Version 1 is not watched: nothing says what its training saw" in words(me.get(f"{PAGE}?version=1").text)
 
 
 def test_outcomes_of_the_form_are_measured_beside_the_promise(
