@@ -28,7 +28,8 @@ def profile_first_rows(
     store: LogStore, database: DuckDBPyConnection, manifest: ModelManifest, left_out: Sequence[str]
 ) -> tuple[DataProfile | None, int]:
     """Return the profile of the first rows that were logged without the inputs `left_out`, and how many of these there
-    are: None for fewer than `FIRST_ROWS`. Those in the table `watched`, which enter the log now, leave it."""
+    are: None for fewer than `FIRST_ROWS`. The table `watched` has the rows that enter the log now; those that are
+    profiled leave it."""
     signature, key = manifest.signature, "time, job_id, row"
     partitions = (one for one in store.partitions(manifest.name) if one.version == manifest.version)
     files = [file for partition in partitions for file in store.files(partition)]

@@ -145,7 +145,7 @@ class Watch:
 
     def _of(self, database: DuckDBPyConnection, manifest: ModelManifest, left_out: tuple[str, ...]) -> Watched:
         """Return the stream that the table `watched` belongs to; a new one if other inputs are left out than before.
-        Rows that are profiled, or will be, leave the table."""
+        Rows that are profiled leave the table."""
         watched = self._known(manifest)
         if watched is None or watched.left_out != left_out:
             if watched is not None:

@@ -19,10 +19,10 @@ from contract.row import Answer, Row, Value
 class ColumnProfile:
     """One column of a profile; `nulls` is its number of nulls.
 
-    Numbers, and times as seconds since 1970, have `edges` from the least to the greatest value, and `counts` has the rows
-    between each two: up to ten different values, or 11 quantiles of more. The greatest is there twice if the last bin is
-    of it alone. Other columns have their most frequent `values`, `counts` has the rows of each, and `others` is the number
-    of rows with another value.
+    Numbers, and times as seconds since 1970, have `edges` from the least to the greatest value, and `counts` has the
+    rows between each two: up to ten different values, or up to 11 quantiles of more. The greatest is there twice if the
+    last bin is of it alone. Other columns have their most frequent `values`, `counts` has the rows of each, and
+    `others` is the number of rows with another value.
     """
 
     nulls: int

@@ -91,6 +91,31 @@ def test_a_column_that_has_moved_is_pictured(
     assert "Version 1 is not watched: nothing says what its training saw" in words(me.get(f"{PAGE}?version=1").text)
 
 
+def test_a_version_that_nothing_is_known_of_is_compared_with_its_first_rows(
+    redis: Redis, settings: Settings, observer: ObserverProcess, scoring: None
+) -> None:
+    me = Browser.with_key(gateway(replace(settings, admin_key=ADMIN_KEY, max_queue_rows=2_000)), redis, ME)
+    program, random = log_everything(me), np.random.default_rng(0)
+
+    def ask(count: int, mean: float = 0.0) -> None:
+        rows = random.normal(0, 1, (count, 2)) + [mean, 0]
+        answer = program("POST", "/v1/models/sum/predict", json=rows.tolist(), headers=WAIT)
+        assert answer.status_code == 200
+
+    ask(500)
+    shown = words(me.get(PAGE).text)
+    assert "Version 1 is not watched: nothing says what its training saw, so later rows will be compared" in shown
+    assert "with its first 1,000, and 500 are logged." in shown
+    ask(500)
+    for _ in range(4):
+        ask(50, mean=50)
+    assert program("GET", "/v1/models/sum/health").json["profile"] == "first_rows"
+    page = words(me.get(PAGE).text)
+    assert "Version 1 is compared with its first 1,000 logged rows, because nothing says what its training saw." in page
+    assert "2 of 3 columns no longer look like the first rows." in page
+    assert "quartiles at first" in page and "at training" not in page and "training rows" not in page
+
+
 def test_outcomes_of_the_form_are_measured_beside_the_promise(
     me: Browser, settings: Settings, observer: ObserverProcess, scoring: None
 ) -> None:
