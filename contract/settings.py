@@ -243,6 +243,12 @@ class Settings:
         "Folder of the prediction log, which the observer writes (docs/how-to/keep-predictions.md).",
         section=PREDICTION_LOG,
     )
+    prediction_log_url: str = _setting(
+        "",
+        "Object store with a copy of the prediction log, such as s3://bucket/log, which nothing else may write: an"
+        " observer whose PREDICTION_LOG_DIR is empty goes on from it. Empty: no copy.",
+        section=PREDICTION_LOG,
+    )
     prediction_log_gb: int = _setting(
         20,
         "Largest size of the prediction log, in GB; beyond, the oldest days are removed.",

@@ -33,6 +33,9 @@ def main() -> int:
     arguments = parser.parse_args()
     logs.configure("observer")
     os.nice(_NICENESS)
+    watchdog: Watchdog | None = None  # to fetch a log may take long
+    if arguments.health_socket:
+        serve_health(arguments.health_socket, lambda: watchdog.problems() if watchdog else [])
     try:
         settings = Settings.from_environ()
         if not settings.redis_url:
@@ -45,8 +48,6 @@ def main() -> int:
         log.error("PREDICTION_LOG_DIR=%s cannot be written: %s", settings.prediction_log_dir, error.strerror)
         return 1
     watchdog = Watchdog(STUCK_AFTER)
-    if arguments.health_socket:
-        serve_health(arguments.health_socket, watchdog.problems)
     observer.run(watchdog.beat)
     return 0
 

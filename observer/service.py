@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from redis.exceptions import RedisError
@@ -29,25 +29,29 @@ from contract.settings import Settings
 from contract.work.observation import Observation, ObservationAction
 from observer.health import HealthReports
 from observer.learning import Learning
-from observer.log.deletion import Deletions
+from observer.log.deletion import Deletion, Deletions
 from observer.log.intake import Intake
 from observer.log.outcomes import Outcomes
 from observer.log.reading import read_page
-from observer.log.store import LogStore
+from observer.log.store import InUse, LogStore
 from observer.log.upkeep import merge, remove_old
 from observer.measuring import Measuring
 from observer.quality import QualityWatch
 from observer.refusals import RefusalWatches
 from observer.watch import Watch
+from runtime.backoff import Backoff
+
+if TYPE_CHECKING:
+    from observer.log.bucket import LogBucket
 
 log = logging.getLogger("observer")
 
-INTAKE_EVERY, LOOK_EVERY, COUNTS_EVERY, UPKEEP_EVERY = 2.0, 5.0, 15.0, 60.0
+INTAKE_EVERY, LOOK_EVERY, COUNTS_EVERY, COPY_EVERY, UPKEEP_EVERY = 2.0, 5.0, 15.0, 10.0, 60.0
 """Seconds between two rounds."""
 
 MOST_TIME = 0.05
-"""The part of its time that a thread works: what the observer does is in nobody's way. One that had much to do
-works more, because what waits for too long is dropped."""
+"""The part of a processor that a thread takes: what the observer does is in nobody's way. One that had much to do
+takes more, because what waits for too long is dropped."""
 
 OF_ROWS, OF_OUTCOMES = 0.8, 0.2
 """The parts of `ALARM_LEVEL` for alarms of rows, and for a version that is worse than its report promised."""
@@ -64,20 +68,27 @@ class PredictionLog:
     measuring: Measuring
     reports: HealthReports
     most_gb: int
+    bucket: LogBucket | None
 
     @classmethod
     def open(cls, settings: Settings, connection: Any) -> PredictionLog:
-        """Raises OSError, and `observer.log.store.InUse`."""
+        """Raises OSError, `SettingsError` and `observer.log.store.InUse`. An empty log is fetched from the store first,
+        however long that is away: without, it would be another log."""
         store = LogStore(settings.prediction_log_dir, BEGINNING)
+        bucket = _bucket_of(settings, store)
+        fetched = bucket is not None and _fetch(bucket)
         repository = RepositoryWithRemoved(settings.models_dir)
         watch = Watch(store, OF_ROWS * settings.alarm_level)
         intake = Intake(LogStream(connection), store, repository, Deletions(store), watch)
         outcomes = Outcomes(store)
+        for deletion in intake.deletions.remembered() if fetched else ():  # their rows may have been there still
+            outcomes.forget(deletion)
+            intake.deletions.repeat(deletion)
         measuring = Measuring(store, outcomes)
         quality = QualityWatch(store, measuring, repository, OF_OUTCOMES * settings.alarm_level)
         refusals = RefusalWatches(store, RequestCounts(connection), repository)
         reports = HealthReports(HealthBoard(connection), store, repository, watch, quality, refusals)
-        return cls(intake, store, repository, outcomes, measuring, reports, settings.prediction_log_gb)
+        return cls(intake, store, repository, outcomes, measuring, reports, settings.prediction_log_gb, bucket)
 
     def take_in(self) -> bool:
         """Take what waits, and say what it shows. Returns whether it was much."""
@@ -110,7 +121,7 @@ class PredictionLog:
 
     def delete_predictions(self, asked: Observation) -> Mapping[str, Any]:
         with self.store.lock:
-            self.outcomes.forget(asked.model, asked.id or "", asked.owner)
+            self.outcomes.forget(Deletion.of(asked.model, asked.id or "", asked.owner))
             return {"deleted": self.intake.deletions.delete(asked.model, asked.id or "", asked.owner)}
 
     def health(self, asked: Observation) -> Mapping[str, Any]:
@@ -157,12 +168,13 @@ class Observer(JobRunner):
 
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
         rounds = [
-            threading.Thread(target=self._repeat, args=(work, seconds), name=work.__name__)
-            for work, seconds in (
-                (self.log.take_in, INTAKE_EVERY),
-                (self.log.reports.quality.look, LOOK_EVERY),
-                (self.log.reports.refusals.look, COUNTS_EVERY),
-                (self.log.keep_order, UPKEEP_EVERY),
+            threading.Thread(target=self._repeat, args=(work, seconds, subject), name=work.__name__)
+            for work, seconds, subject in (
+                (self.log.take_in, INTAKE_EVERY, "the prediction log"),
+                (self.log.reports.quality.look, LOOK_EVERY, "the prediction log"),
+                (self.log.reports.refusals.look, COUNTS_EVERY, "the prediction log"),
+                (self.log.keep_order, UPKEEP_EVERY, "the prediction log"),
+                (self._copy, COPY_EVERY, "the copy of the prediction log"),
             )
         ]
         for thread in rounds:
@@ -175,6 +187,8 @@ class Observer(JobRunner):
                 thread.join()
             with suppress(RedisError, OSError, duckdb.Error):  # what is left waits for the next observer
                 self.log.intake.run()
+            with suppress(OSError, InUse):
+                self._copy(self.stop_grace / 2)
             self.log.store.close()
 
     @property
@@ -184,23 +198,49 @@ class Observer(JobRunner):
     def start(self, owned: OwnedJob) -> Execution:
         return ThreadExecution(partial(self.log.answer, owned.payload), _unexpected)
 
-    def _repeat(self, work: Callable[[], bool | None], seconds: float) -> None:
+    def _copy(self, last: float = 0) -> bool:
+        """Copy what has changed, until the end and then for `last` seconds. Returns whether there was anything."""
+        by = time.monotonic() + last
+        bucket = self.log.bucket
+        return bucket is not None and bucket.copy(lambda: time.monotonic() < by or not self._ended.is_set())
+
+    def _repeat(self, work: Callable[[], bool | None], seconds: float, subject: str) -> None:
         """Do `work`, which returns whether it was much, again and again. One that fails is done again: the disk may be
         full, or Redis away."""
         failing, took = False, 0.0
         while not self._ended.wait(max(seconds, took / MOST_TIME)):
-            began, much = time.monotonic(), None
+            began, much = time.thread_time(), None
             try:
                 much = work()
             except Exception as error:
                 if not failing:
-                    log.warning("the prediction log waits: %s: %s", type(error).__name__, error)
+                    log.warning("%s waits: %s: %s", subject, type(error).__name__, error)
                 failing = True
             else:
                 if failing:
-                    log.warning("the prediction log goes on")
+                    log.warning("%s goes on", subject)
                 failing = False
-            took = 0.0 if much else time.monotonic() - began
+            took = 0.0 if much else time.thread_time() - began
+
+
+def _bucket_of(settings: Settings, store: LogStore) -> LogBucket | None:
+    if not settings.prediction_log_url:
+        return None
+    from observer.log.bucket import LogBucket  # the library takes memory
+
+    return LogBucket.at(settings, store)
+
+
+def _fetch(bucket: LogBucket) -> bool:
+    """Fetch an empty log, and return whether there was one in the store."""
+    pauses = Backoff(1, 30)
+    while True:
+        try:
+            return bucket.fetch()
+        except OSError as error:
+            if not pauses.failing:
+                log.warning("the prediction log waits to be fetched: %s", error)
+            time.sleep(pauses.failed())
 
 
 def _unexpected(error: Exception) -> Failure:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
+from typing import Self
 
 from contract.files import read_regular
 from contract.retention import DAY, Retention
@@ -26,10 +27,15 @@ class Deletion:
     at: float
     owner: str | None = None
 
-    def condition(self) -> str:
-        """Return the SQL of these rows."""
+    @classmethod
+    def of(cls, model: str, identity: str, owner: str | None) -> Self:
+        """Return the deletion, now, of what there is of an id."""
+        return cls(model, hashlib.sha256(identity.encode()).hexdigest(), time.time(), owner)
+
+    def condition(self, seconds: str = "epoch(time)") -> str:
+        """Return the SQL of these rows. `seconds`: that of when a row came."""
         of_owner = "" if self.owner is None else f" AND owner = {literal(self.owner)}"
-        return f"(sha256(id) = {literal(self.sha256)} AND epoch(time) <= {self.at!r}{of_owner})"
+        return f"(sha256(id) = {literal(self.sha256)} AND {seconds} <= {self.at!r}{of_owner})"
 
 
 class Deletions:
@@ -42,27 +48,28 @@ class Deletions:
     def delete(self, model: str, identity: str, owner: str | None) -> int:
         """Delete the rows of `model` and `owner` (None: of all owners) with this id, and return how many there were.
         Rows that were accepted before, and reach the log later, are not kept. Raises OSError."""
-        deletion = Deletion(model, hashlib.sha256(identity.encode()).hexdigest(), time.time(), owner)
+        deletion = Deletion.of(model, identity, owner)
         with self._store.lock:
             self._remember(deletion)
-            return self._rewrite(deletion)
+            return self.repeat(deletion)
 
     def condition(self, model: str) -> str:
         """Return the SQL of the rows of `model` that must not be kept."""
-        return " OR ".join([one.condition() for one in self._read() if one.model == model]) or "false"
+        return " OR ".join([one.condition() for one in self.remembered() if one.model == model]) or "false"
 
     def _remember(self, deletion: Deletion) -> None:
-        kept = [one for one in self._read() if time.time() - one.at < _KEPT]
+        kept = [one for one in self.remembered() if time.time() - one.at < _KEPT]
         self._store.write(self._path, json.dumps([asdict(one) for one in [*kept, deletion]]).encode())
 
-    def _read(self) -> list[Deletion]:
+    def remembered(self) -> list[Deletion]:
+        """Return the deletions for which jobs may still wait."""
         try:
             return [Deletion(**one) for one in json.loads(read_regular(self._path))]
         except FileNotFoundError:
             return []
 
-    def _rewrite(self, deletion: Deletion) -> int:
-        """Write the files anew that have such rows, without them."""
+    def repeat(self, deletion: Deletion) -> int:
+        """Write the files anew that have such rows, without them, and return how many there were."""
         store, deleted, condition = self._store, 0, f"coalesce({deletion.condition()}, false)"
         moves: dict[str, str] = {}
         removes: list[str] = []
@@ -70,17 +77,17 @@ class Deletions:
             for file in [file for one in store.partitions(deletion.model) for file in store.files(one)]:
                 counted = f"SELECT count(*) FILTER ({condition}), count(*) FROM {parquet([file])}"
                 mine, rows = database.execute(counted).fetchall()[0]
-                if mine == rows:
+                if mine:
                     removes.append(store.relative(file))
-                elif mine:
+                if 0 < mine < rows:
                     name = f"{len(moves)}.parquet"
                     # Warnings are about a whole request, and may quote any of its rows.
                     silent = f"job_id IN (SELECT job_id FROM {parquet([file])} WHERE {condition})"
                     columns = f"* REPLACE (if({silent}, [], warnings) AS warnings)"
                     others = f"SELECT {columns} FROM {parquet([file])} WHERE NOT {condition}"
                     database.execute(written(others, store.draft / name))
-                    moves[name] = store.relative(file)
+                    moves[name] = store.renewed(file)
                 deleted += mine
-        if moves or removes:
+        if removes:
             store.replace(moves, removes)
         return deleted

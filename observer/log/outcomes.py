@@ -18,6 +18,7 @@ from typing import Any
 
 from contract.work.observation import Observation
 from observer.log.columns import literal
+from observer.log.deletion import Deletion
 from observer.log.store import LogStore, parquet, written
 
 OUTCOMES = "outcomes"
@@ -99,30 +100,34 @@ class Outcomes:
         once = f"QUALIFY row_number() OVER (PARTITION BY {_OF} ORDER BY received DESC) = 1"
         return f"(SELECT * FROM {parquet(files)} {once})"
 
-    def forget(self, model: str, identity: str, owner: str | None) -> None:
-        """Delete the outcomes of this id, and those of the rows with it (of `owner`; None: of all owners)."""
+    def forget(self, deletion: Deletion) -> None:
+        """Delete the outcomes of this id, and those of the rows with it, which must still be there."""
         store, moves, removes = self._store, dict[str, str](), list[str]()
-        of = f"id = {literal(identity)}" + ("" if owner is None else f" AND owner = {literal(owner)}")
+        of = deletion.condition("received / 1e6")
         with store.database() as database:
-            rows = [file for one in store.partitions(model) for file in store.files(one)]
-            here = f"SELECT DISTINCT job_id, row FROM {parquet(rows)} WHERE {of}" if rows else f"{_NO_ROWS} WHERE false"
+            rows = [file for one in store.partitions(deletion.model) for file in store.files(one)]
+            here = (
+                f"SELECT DISTINCT job_id, row FROM {parquet(rows)} WHERE {deletion.condition()}"
+                if rows
+                else f"{_NO_ROWS} WHERE false"
+            )
             database.execute(f"CREATE TEMP TABLE gone AS {here}")
             gone = f"(coalesce({of}, false) OR EXISTS (FROM gone WHERE gone.job_id = o.job_id AND gone.row = o.row))"
-            for file in self.files(model):
+            for file in self.files(deletion.model):
                 here = f"{parquet([file])} o"
                 kept, all_ = (
                     database.execute(f"SELECT count(*) FROM {here} WHERE {which}").fetchall()[0][0]
                     for which in (f"NOT {gone}", "true")
                 )
-                if kept == 0:
+                if kept < all_:
                     removes.append(store.relative(file))
-                elif kept < all_:
+                if 0 < kept < all_:
                     name = f"{len(moves)}.parquet"
                     others = f"SELECT * FROM {here} WHERE NOT {gone}"
                     database.execute(written(others, store.draft / name))
-                    moves[name] = store.relative(file)
+                    moves[name] = store.renewed(file)
             database.execute("DROP TABLE gone")
-            if moves or removes:
+            if removes:
                 store.replace(moves, removes)
 
     def keep_order(self, keep_days: Callable[[str], int]) -> None:
@@ -142,7 +147,7 @@ class Outcomes:
         store, first = self._store, files[0]
         with store.database() as database:
             database.execute(written(f"SELECT * FROM {parquet(files)}", store.draft / first.name))
-            store.replace({first.name: store.relative(first)}, map(store.relative, files[1:]))
+            store.replace({first.name: store.renewed(first)}, map(store.relative, files))
 
 
 def joined(rows: str, outcomes: str) -> str:

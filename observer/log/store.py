@@ -7,6 +7,7 @@
 
 One process writes. A change is one file, `state.json`, that is replaced as a whole and says what to rename and remove;
 what it says is done again after a crash. So no draft of a later change may have a name that `state.json` still has.
+A Parquet file never changes: what replaces it has another name, so a copy of the log knows it by its name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import re
 import shutil
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,7 +33,7 @@ from storage.disk import sync, write
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-PREDICTIONS, _STATE, _LOCK, _DRAFT = "predictions", "state.json", ".lock", ".draft"
+PREDICTIONS, STATE, _LOCK, _DRAFT = "predictions", "state.json", ".lock", ".draft"
 _PARTITION = re.compile(r"model=([a-z0-9_-]+)/version=([0-9]+)/day=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
@@ -70,7 +72,8 @@ class Change:
     """`moves`: names in `.draft/`, and where these files go. `removes`: files that go then. `position`: up to which
     entry of the stream the log has the records, and `size` and `rows`: what it has not been told to forget of these
     (`broker.sides.observer.LogStream.forget`). Paths are relative to the folder of the log. `LogStore` sets `number`,
-    one more with each change, and begins the names in `.draft/` with it."""
+    one more with each change, and begins the names in `.draft/` with it; and `folder`, an id of the folder, which gets
+    another one if it was emptied."""
 
     position: str
     size: int = 0
@@ -78,6 +81,15 @@ class Change:
     moves: dict[str, str] = field(default_factory=dict)
     removes: list[str] = field(default_factory=list)
     number: int = 0
+    folder: str = ""
+
+    def to_json(self) -> bytes:
+        return json.dumps(dataclasses.asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        data: dict[str, Any] = json.loads(text)
+        return cls(**{**data, "rows": [(model, fate, count) for model, fate, count in data["rows"]]})
 
 
 class LogStore:
@@ -130,7 +142,8 @@ class LogStore:
         made; `settle` does that."""
         with self.lock:
             self.settle()
-            number = self.last.number + 1
+            number = max(change.number, self.last.number) + 1
+            folder = change.folder or (self.last.folder if (self.folder / STATE).exists() else uuid.uuid4().hex)
             moves = {f"{number}-{name}": target for name, target in change.moves.items()}
             with self._drafting():
                 for name, numbered in zip(change.moves, moves, strict=True):
@@ -138,7 +151,7 @@ class LogStore:
                     (self.draft / name).replace(self.draft / numbered)
                 if moves:
                     sync(self.draft)
-                self._write_state(dataclasses.replace(change, moves=moves, number=number))
+                self._write_state(dataclasses.replace(change, moves=moves, number=number, folder=folder))
             self.settle()
 
     def settle(self) -> None:
@@ -151,10 +164,19 @@ class LogStore:
 
     def replace(self, moves: Mapping[str, str], removes: Iterable[str] = ()) -> None:
         """Change files at the position where the log is."""
-        self.change(dataclasses.replace(self.last, moves=dict(moves), removes=list(removes)))
+        self.change(dataclasses.replace(self.last, moves=dict(moves), removes=list(removes), folder=""))
 
     def relative(self, path: Path) -> str:
         return str(path.relative_to(self.folder))
+
+    def renewed(self, path: Path) -> str:
+        """Return the path, in the log, of what replaces a Parquet file in the next change."""
+        return self.relative(path.with_name(f"{path.name.partition('.')[0]}.{self.last.number + 1}.parquet"))
+
+    def saved(self) -> Change:
+        """Return the last change as it is on disk. Raises FileNotFoundError before the first one, and if the folder was
+        emptied."""
+        return Change.from_json(read_regular(self.folder / STATE))
 
     def _complete(self) -> None:
         """Do what the last change says, as far as it is not done."""
@@ -164,7 +186,7 @@ class LogStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             if (self.draft / name).exists():
                 (self.draft / name).replace(path)
-            changed |= {path.parent, path.parent.parent, path.parent.parent.parent, self.root}
+            changed.update(parent for parent in path.parents if self.folder in parent.parents)
         for name in self.last.removes:
             path = self.folder / name
             path.unlink(missing_ok=True)
@@ -182,8 +204,8 @@ class LogStore:
         sync(self.folder)
 
     def _write_state(self, change: Change) -> None:
-        write(self.draft / _STATE, json.dumps(dataclasses.asdict(change)).encode())
-        (self.draft / _STATE).replace(self.folder / _STATE)
+        write(self.draft / STATE, change.to_json())
+        (self.draft / STATE).replace(self.folder / STATE)
         self.last, self._settled = change, False
 
     @contextmanager
@@ -200,10 +222,9 @@ class LogStore:
 
     def _read_state(self, beginning: str) -> Change:
         try:
-            data: dict[str, Any] = json.loads(read_regular(self.folder / _STATE))
+            return self.saved()
         except FileNotFoundError:
             return Change(beginning)
-        return Change(**{**data, "rows": [(model, fate, count) for model, fate, count in data["rows"]]})
 
     def _connect(self) -> DuckDBPyConnection:
         import duckdb

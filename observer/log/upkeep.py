@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from observer.log.outcomes import OUTCOMES
-from observer.log.store import PREDICTIONS, LogStore, Partition, parquet, written
+from observer.log.store import LogStore, parquet, written
 
 log = logging.getLogger("observer")
 
@@ -26,16 +26,15 @@ def merge(store: LogStore) -> None:
         with store.lock:  # no file is deleted between being listed and being merged
             small = [file for file in store.files(partition) if file.stat().st_size < SMALL]
             if len(small) >= MOST_SMALL or (len(small) > 1 and partition.day < today):
-                _merge(store, partition, small)
+                _merge(store, small)
 
 
-def _merge(store: LogStore, partition: Partition, files: Sequence[Path]) -> None:
-    first, *others = files
+def _merge(store: LogStore, files: Sequence[Path]) -> None:
+    first = files[0]
     with store.database() as database:
         once = "QUALIFY row_number() OVER (PARTITION BY job_id, row ORDER BY time) = 1"
         database.execute(written(f"SELECT * FROM {parquet(files)} {once}", store.draft / first.name))
-        target = f"{PREDICTIONS}/{partition.path}/{first.name}"
-        store.replace({first.name: target}, [store.relative(other) for other in others])
+        store.replace({first.name: store.renewed(first)}, map(store.relative, files))
 
 
 def remove_old(store: LogStore, keep_days: Callable[[str], int], most_gb: float) -> None:

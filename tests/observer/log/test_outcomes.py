@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from contract.model.manifest import ModelManifest
 from contract.model.signature import Field, Kind, Output, OutputKind
 from contract.work.observation import MOST_OUTCOMES, Observation, ObservationAction
+from observer.log.deletion import Deletion
 from observer.log.outcomes import OUTCOMES, Outcomes
 from observer.log.store import LogStore, Partition, written
 from observer.measuring import Measuring
@@ -232,7 +233,7 @@ def test_deleting_an_id_deletes_its_outcomes_and_those_of_its_rows(
     frame = logged(8).assign(outcome="secret-3")
     keep(store, frame[3:4])
     send(outcomes, [*by_row(frame[3:4]), {"id": "c3", "outcome": "secret-3"}, {"id": "c4", "outcome": 1}])
-    outcomes.forget("loan", "c3", None)
+    outcomes.forget(Deletion.of("loan", "c3", None))
     with store.database() as database:
         left = database.execute(f"SELECT id, outcome FROM {outcomes.newest('loan')}").fetchall()
     assert left == [("c4", "1")]

@@ -1,4 +1,4 @@
-"""An observer that is killed, or whose folder is full or away, logs each answered row once."""
+"""An observer that is killed, or whose folder is full, away or lost, logs each answered row once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from broker.sides.gateway.job_client import Jobs
 from broker.state.prediction_log import LOG
 from tests.observer.conftest import predict
 from tests.observer.log.files import jobs_in
+from tests.stacks.faulty_store import FaultyStore
+from tests.stacks.object_store import S3, s3_server
 from tests.stacks.observer_process import ObserverProcess
 from tests.support import SOAK, InThreads, Sum, numbers, until, write_version
 from worker.scorer import Scorer
@@ -132,3 +134,49 @@ def test_an_observer_whose_folder_is_away_goes_on_when_it_is_back(
     observer.stop()
     assert jobs_in(observer.log) == [*(["before"] if comes_back == "with its files" else []), "meanwhile", "then"]
     assert kept(redis) == {"kept": 3}
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+def test_an_observer_that_is_stopped_has_copied_its_log_and_another_goes_on(
+    jobs: Jobs, scorer: Scorer, redis: Redis, observer: ObserverProcess, s3: S3
+) -> None:
+    observer.stop()
+    observer.settings |= {"PREDICTION_LOG_URL": s3.bucket(), "STORE_OPTIONS_FILE": str(s3.options())}
+    for job in ("a", "b", "c"):
+        observer.start()
+        predict(jobs, scorer, job)
+        until(is_taken(redis), "the observer has taken the row")
+        assert observer.stop() == 0
+        shutil.rmtree(observer.log)
+    observer.start()
+    until(lambda: jobs_in(observer.log) == ["a", "b", "c"], "the observer has fetched all rows")
+
+
+def test_an_observer_whose_store_is_away_goes_on_and_catches_up(
+    jobs: Jobs, scorer: Scorer, redis: Redis, observer: ObserverProcess, s3: S3
+) -> None:
+    away = [True]
+    store = FaultyStore(s3.port, lambda _method, _path: "unavailable" if away[0] else "")
+    try:
+        predict(jobs, scorer, "a")
+        until(is_taken(redis), "the observer has taken the row")
+        observer.stop()
+        observer.settings |= {"PREDICTION_LOG_URL": s3.bucket(), "STORE_OPTIONS_FILE": str(s3.options(store.port))}
+        observer.start()
+        until(lambda: f"the copy of {WAITS}" in observer.lines, "the observer says that the copy waits")
+        predict(jobs, scorer, "b")
+        until(is_taken(redis), "the observer has taken the row")
+        away[0] = False
+        until(lambda: f"the copy of {GOES_ON}" in observer.lines, "the observer says that the copy goes on")
+        observer.kill()
+        shutil.rmtree(observer.log)
+        observer.start()
+        until(lambda: jobs_in(observer.log) == ["a", "b"], "the observer has fetched all rows")
+    finally:
+        store.close()
+    assert observer.lines.count(WAITS) == 1

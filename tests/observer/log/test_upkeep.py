@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from observer.log.deletion import Deletions
+from observer.log.deletion import Deletion, Deletions
 from observer.log.outcomes import OUTCOMES, Outcomes
 from observer.log.store import LogStore, Partition
 from observer.log.upkeep import GB, MOST_SMALL, merge, remove_old
@@ -120,7 +120,7 @@ def test_a_merge_beside_a_deletion_of_outcomes_waits(store: LogStore, folder: Pa
         return listed
 
     with patch.object(LogStore, "files", then_merge):
-        Outcomes(store).forget("sum", "Erika", None)
+        Outcomes(store).forget(Deletion.of("sum", "Erika", None))
         merging.join()
     assert jobs_in(folder) == ["a", "b", "c"]
     assert [len(store.files(partition)) for partition in store.partitions()] == [1]
