@@ -133,11 +133,12 @@ def demo(session: Session) -> None:
     traffic, version = Traffic(client, world, say), trained.output["version"]
     traffic.until(lambda: traffic.known >= 2 * _RECENT, "the first outcomes")
     say("3  Noon, the world changes: the suburbs are served, too, by bicycle. Nobody tells the model.")
-    world.noon, noon, before = True, time.monotonic(), traffic.known
+    world.noon, noon, before = True, time.monotonic(), traffic.sent
     findings = traffic.until(lambda: _found(client, version, "findings"), "an alarm")
     say(f"4  An alarm after {math.ceil(time.monotonic() - noon)} s: {findings[0]}")
     degraded = traffic.until(lambda: _found(client, version, "degraded"), "an alarm about what came true")
     say(f"5  What comes true confirms it after {math.ceil(time.monotonic() - noon)} s: {degraded[0]['finding']}")
+    # With a schedule from the beginning, the training would begin at once, and learn mostly from orders before noon.
     traffic.until(lambda: traffic.known >= before + LEARNT, "outcomes to learn from")
     say(f"6  With `modelgate schedule train {NAME} @alarm --outcomes {LEARNT}`, the alarm begins a training:")
     again = {"recipe": "tabular", "data": {"outcomes": LEARNT}, "parameters": _QUICK, "notes": NOTES}
