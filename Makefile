@@ -36,7 +36,7 @@ LINT = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(B
 
 RELEASE := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' contract/release.py)
 # What the tests of the pages leave behind; the last of them stands for all.
-PICTURES := .docs/pictures/traffic-dark.png
+PICTURES := .docs/pictures/log-dark.png
 
 # Lint runs beside the tests, which often wait, and speaks last.
 test: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker

@@ -1,5 +1,5 @@
-"""Values, lists, counts and shares as words in messages; and suggestions for misspelt names, whose cost is bounded,
-because callers choose the names.
+"""Values, numbers, lists, counts and shares as words in messages; and suggestions for misspelt names, whose cost is
+bounded, because callers choose the names.
 """
 
 from __future__ import annotations
@@ -16,10 +16,30 @@ _KINDS = {
     "datetime_month_first": "date and time, month first",
 }
 
+_METRICS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "cv": "cross-validated"}
+
 
 def kind_in_words(kind: str) -> str:
     """Return the kind of an input or a column (`contract.work.training.KINDS`) as pages and reports call it."""
     return _KINDS.get(kind, kind)
+
+
+def metric_in_words(name: str) -> str:
+    """Return the name of a metric as pages and findings call it."""
+    return " ".join(_METRICS.get(word, word) for word in name.split("_"))
+
+
+def number(value: float | None) -> str:
+    """Format a number: 1,234,567, 123.5, 12.35, 0.123, 0.0012; – for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
+        return f"{int(value):,}".replace("-", "−")
+    size = abs(value)
+    if size >= 1e15 or size < 0.01:
+        return f"{value:.2g}".replace("-", "−", int(value < 0))
+    decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
+    return f"{value:,.{decimals}f}".replace("-", "−")
 
 
 def listed(values: Sequence[object], most: int = 10) -> str:

@@ -10,6 +10,7 @@ from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import RepositoryWithRemoved
+from contract.wording import number, percent
 from observer.drift.alarm import Alarm
 from observer.drift.sizes import MINIMA
 from observer.log.states import VersionKey
@@ -94,9 +95,9 @@ def sentence(alarm: Alarm, before: str) -> str:
     column = "its answers" if alarm.is_output else alarm.column
     since = f"since {alarm.since.at:%Y-%m-%d %H:%M} UTC"
     if abs(alarm.sizes.nulls) >= MINIMA.nulls:
-        return f"{column}: {alarm.training[-1]:.0%} nulls {before}, {alarm.stream[-1]:.0%} {since}"
+        return f"{column}: {percent(alarm.training[-1])} nulls {before}, {percent(alarm.stream[-1])} {since}"
     if alarm.before and alarm.after and alarm.before.median != alarm.after.median:
-        return f"{column}: median {alarm.before.median:.4g} {before}, {alarm.after.median:.4g} {since}"
+        return f"{column}: median {number(alarm.before.median)} {before}, {number(alarm.after.median)} {since}"
     shares = zip(alarm.labels, alarm.training, alarm.stream, strict=True)
     label, was, now = max(shares, key=lambda share: abs(share[2] - share[1]))
-    return f"{column}: {label} in {was:.0%} of the rows {before}, in {now:.0%} {since}"
+    return f"{column}: {label} in {percent(was)} of the rows {before}, in {percent(now)} {since}"

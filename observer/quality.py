@@ -16,6 +16,7 @@ from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.model.version_metrics import lower_is_better
+from contract.wording import metric_in_words, number
 from observer.log.states import VersionKey, VersionStates
 from observer.log.store import LogStore
 from observer.measuring import Measuring, promise_of
@@ -64,8 +65,9 @@ class Looked:
         of_look = level / 2 / (self.looks * (self.looks + 1)) / len(WINDOWS)
         for window, (name, now, promise) in compared.items():
             if _is_worse(name, now, promise) and _shortfall(name, now, promise, level / 2) > _quantile(of_look):
-                text = f"{name} is {now.value:.3g} on the newest {window:,} outcomes, and the report promised"
-                self.window, self.finding, self.changed_at = window, f"{text} {promise.promised:.3g}", at
+                text = f"{metric_in_words(name)} is {number(now.value)} on the newest {window:,} outcomes"
+                text += f", and the report promised {number(promise.promised)}"
+                self.window, self.finding, self.changed_at = window, text, at
                 self.history = [{"finding": self.finding, "raised": at, "ended": None}, *self.history][:_MOST_PAST]
                 return True
         return False

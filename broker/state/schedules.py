@@ -13,6 +13,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -185,8 +186,15 @@ class Schedules(Connected):
             return True
         if when and now.timestamp() - float(when) < A_DAY:
             return False
-        if self._redis.zadd(self._registry.key, {schedule.job: round(now.timestamp())}, xx=True, ch=True):
-            self._redis.hset(ALARMS, schedule.model, f"{alarm} {now.timestamp():.0f}")
+        # If the schedule changes meanwhile, the next call does it.
+        with self._redis.pipeline(transaction=True) as pipeline, suppress(WatchError):
+            pipeline.watch(self._registry.key)
+            if pipeline.zscore(self._registry.key, schedule.job) is not None:
+                pipeline.multi()
+                pipeline.zadd(self._registry.key, {schedule.job: round(now.timestamp())})
+                pipeline.hset(f"rq:job:{schedule.job}", "created_at", timestamp(now))
+                pipeline.hset(ALARMS, schedule.model, f"{alarm} {now.timestamp():.0f}")
+                pipeline.execute()
         return True
 
     def advance(

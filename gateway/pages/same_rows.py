@@ -11,7 +11,8 @@ from typing import Any
 
 from contract.model.repository import Repository
 from contract.model.version_metrics import data_look_wrong, headline_first, lower_is_better
-from gateway.pages.wording import count, number, sentence
+from contract.wording import number
+from gateway.pages.wording import count, sentence
 
 Facts = Mapping[str, Any]
 

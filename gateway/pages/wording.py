@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from broker.metrics.table import MODEL_SECONDS
 from contract.model.manifest import TrainingData
 from contract.model.version_metrics import baseline_of
-from contract.wording import kind_in_words, six_digits
+from contract.wording import kind_in_words, metric_in_words, number, six_digits
 
 TITLES = {
     400: "That request cannot be read",
@@ -27,22 +27,8 @@ TITLES = {
 }
 """The titles of error pages, by status."""
 
-_WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "cv": "cross-validated"}
 _CODE = re.compile("`([^`]+)`")
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
-
-
-def number(value: float | None) -> str:
-    """Format a number: 1,234,567, 123.5, 12.35, 0.123, 0.0012; – for None."""
-    if value is None:
-        return "–"
-    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
-        return f"{int(value):,}".replace("-", "−")
-    size = abs(value)
-    if size >= 1e15 or size < 0.01:
-        return f"{value:.2g}".replace("-", "−", int(value < 0))
-    decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
-    return f"{value:,.{decimals}f}".replace("-", "−")
 
 
 def fixed(value: float | None, decimals: int) -> str:
@@ -53,6 +39,12 @@ def fixed(value: float | None, decimals: int) -> str:
 def decimals_of(value: float | None) -> int:
     """Return the decimals for three significant digits of `value`, at most 9."""
     return min(9, max(0, 2 - math.floor(math.log10(abs(value))))) if value else 3
+
+
+def quartiles(values: Sequence[float]) -> str:
+    """Format quartiles: 7.1 · 9.0 · 13.0, or 2 · 4 · 5."""
+    decimals = 0 if all(value == round(value) for value in values) else decimals_of(max(map(abs, values)))
+    return " · ".join(fixed(value, decimals) for value in values)
 
 
 def seconds(value: float | None) -> str:
@@ -94,11 +86,6 @@ def ago(stamp: str | None) -> Markup:
 def clock(stamp: str) -> str:
     """Format a time in RFC 3339: 2026-01-02 03:04 UTC."""
     return f"{stamp[:16].replace('T', ' ')} UTC"
-
-
-def words(name: str) -> str:
-    """Return the name of a metric as words."""
-    return " ".join(_WORDS.get(word, word) for word in name.split("_"))
 
 
 def size(amount: int) -> str:
@@ -143,11 +130,12 @@ def coded(text: str) -> Markup:
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "n": number,
     "fixed": fixed,
+    "quartiles": quartiles,
     "seconds": seconds,
     "within": within,
     "ago": ago,
     "clock": clock,
-    "words": words,
+    "words": metric_in_words,
     "size": size,
     "share": share,
     "count": count,

@@ -65,7 +65,7 @@ def test_a_version_that_becomes_worse_is_found_and_its_recovery_too(
     assert watch.of(VERSION).finding == "" and watch.of(VERSION).looks == 1
     hear(watch, outcomes, worse(frame[1000:1300]))
     assert watch.of(VERSION).finding.startswith("accuracy is 0.4"), watch.of(VERSION)
-    assert watch.of(VERSION).finding.endswith("on the newest 250 outcomes, and the report promised 0.74")
+    assert watch.of(VERSION).finding.endswith("on the newest 250 outcomes, and the report promised 0.740")
     assert watch.changed == {VERSION}
     restarted = watch_of(store, outcomes, models)
     hear(restarted, outcomes, frame[1300:1700])

@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from contract.wording import metric_in_words, number
 from gateway.pages.charts.plots import Axis, Points, scaled
-from gateway.pages.wording import number, words
 
 _MOST_TIMES = 4
 """Times below a chart: few enough for a phone."""
@@ -68,7 +68,7 @@ def course_of(measured: Mapping[str, Any]) -> Course | None:
             [(x[0], value) for value in promised],
             *([(x[at], one[part]) for at, one in estimates.items()] for part in ("value", "low", "high")),
         ],
-        ("", words(metric)),
+        ("", metric_in_words(metric)),
         (x[0], x[-1]),
         (min(ends), max(ends)),
     )

@@ -9,8 +9,9 @@ from functools import cached_property
 from itertools import groupby, pairwise
 
 from broker.metrics.traffic import Period, Point
+from contract.wording import number
 from gateway.pages.charts.plots import Points, ticks_of
-from gateway.pages.wording import number, seconds, within
+from gateway.pages.wording import seconds, within
 from gateway.serving.traffic import finite
 
 _CLOCK_STEPS = {Period.HOURS: 1800, Period.DAY: 6 * 3600, Period.MONTH: 7 * 86400}

@@ -33,7 +33,7 @@ from broker.state.job_reading import parse_reply
 from broker.state.schedules import KEY, Schedule, Schedules, next_run
 from broker.state.trainer_jobs import TooManyWaiting, TrainerUnavailable, enqueue, training_job
 from contract.errors import Failure, ModelgateError
-from contract.work.jobs import Job, Status, reply_channel
+from contract.work.jobs import Job, Status, reply_channel, timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from tests.broker.samples import read
 from tests.support import SIGNER, until
@@ -458,7 +458,7 @@ def test_one_run_makes_up_for_missed_ones(
 
 
 def test_an_alarm_begins_a_run_once_and_no_other_does_within_a_day(
-    schedules: Schedules, redis: Redis, trainer_queue: SingleJobs
+    schedules: Schedules, redis: Redis, trainer_queue: SingleJobs, jobs: Jobs
 ) -> None:
     made, clock, now = schedules.put("loan", "@alarm", REQUEST), Scheduler(redis, TRAINING.queue), datetime.now(UTC)
     begun: list[str] = []
@@ -477,6 +477,7 @@ def test_an_alarm_begins_a_run_once_and_no_other_does_within_a_day(
         return "refused" if not taken else job and job.id
 
     assert begins("loan@1 t", 0) == made.job
+    assert read(jobs, made.job).created_at == timestamp(now), "a run is as old as its alarm"
     assert begins("loan@1 t", 0) is None, "an alarm begins one run"
     assert begins("loan@2 u", 23.9) == "refused"
     following = schedules.get("loan")

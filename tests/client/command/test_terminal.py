@@ -7,7 +7,7 @@ import json
 
 import pytest
 from modelgate.command.session import Session
-from modelgate.command.terminal import one_line, print_json, table
+from modelgate.command.terminal import figure, one_line, print_json, table
 from modelgate.errors import error_of
 from modelgate.progress import ProgressBar
 from modelgate.text import without_password
@@ -57,3 +57,8 @@ def test_control_characters_are_replaced_in_errors() -> None:
 def test_the_doctor_shows_no_password_of_an_address() -> None:
     assert without_password("http://ada:p@ss@proxy:3128/x") == "http://…@proxy:3128/x"
     assert without_password("http://127.0.0.1:8080") == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(("value", "shown"), [(11_880.4, "11,880"), (0.81234, "0.8123"), (-12.5, "-12.5"), (0, "0")])
+def test_a_figure_has_no_exponent_for_its_size(value: float, shown: str) -> None:
+    assert figure(value) == shown

@@ -140,7 +140,7 @@ def test_outcomes_of_the_form_are_measured_beside_the_promise(
     assert 'class="card verdict good"' in kept.text
     assert "1 outcome is of no logged row of sum" in shown
     assert "accuracy 0.900 0.769 to 0.960 40 0.900" in shown
-    assert "Once the outcomes are of two months or more, a chart shows how it changes." in shown
+    assert "Once there are hundreds of outcomes, of more than one hour, a chart shows how it changes." in shown
     assert "80.0 % 80.0 % 58.4 % to 91.9 % 20" in words(kept.text.split("Calibration as a table")[1])
     audited = program("GET", "/v1/audit?action=add_outcomes").json["items"]
     assert [(one["action"], one["model"]) for one in audited] == [("add_outcomes", "sum")] * 2

@@ -611,6 +611,14 @@ def test_a_key_for_a_model_that_does_not_exist_is_made_with_the_warning_of_the_h
     assert "banner" not in admin.send("/ui/keys", "/ui/keys", name="b", models="sum", **fields).text
 
 
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [([7.105, 9, 12.97], "7.1 · 9.0 · 13.0"), ([2, 4, 5], "2 · 4 · 5"), ([-0.12345, 0, 0.1], "−0.123 · 0.000 · 0.100")],
+)
+def test_quartiles_have_the_decimals_of_the_greatest(values: list[float], shown: str) -> None:
+    assert FILTERS["quartiles"](values) == shown
+
+
 def test_backticks_of_a_message_are_code_on_every_page() -> None:
     shown = FILTERS["sentence"]("run `make <x>`")
     assert shown == "Run <code>make &lt;x&gt;</code>."

@@ -518,7 +518,7 @@ def test_a_schedule_may_wait_for_an_alarm_and_learn_from_what_came_true(client: 
     assert made is not None
     assert (made["cron"], made["next_run"], made["request"]["data"]) == ("@alarm", None, {"outcomes": 100_000})
     assert (
-        "Trained when its rows change or it becomes worse, at most once a day."
+        "Trained again when its rows change or it becomes worse, at most once a day."
         in client.get("/ui/models/sum/versions").text
     )
     again = client.put("/v1/models/sum/schedule", json={"cron": made["cron"], "request": made["request"]}).json

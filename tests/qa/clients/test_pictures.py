@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from tests.qa.clients.conftest import LOAN, START, Modelgate, started
+from tests.qa.clients.conftest import LOAN, PROJECT, START, Modelgate, started
+
+WIDE, TALL, TALLER = ({"width": 1120, "height": height} for height in (640, 1200, 1410))
 
 
 def models(page: Page) -> None:
@@ -23,6 +26,7 @@ def trying(page: Page) -> None:
     page.goto("/ui/models/loan")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#answer .answer")).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
 
 
 def versions(page: Page) -> None:
@@ -45,6 +49,28 @@ def traffic(page: Page) -> None:
     expect(page.get_by_text("No requests to loan")).to_be_hidden()  # counts come with the next renewal
 
 
+def alarm(page: Page) -> None:
+    page.set_viewport_size(TALLER)
+    page.goto("/ui/models/demo/health?version=1")
+    expect(page.get_by_role("img", name="distance_km: share of the training rows")).to_be_visible()
+
+
+def outcomes(page: Page) -> None:
+    page.set_viewport_size(TALL)
+    page.goto("/ui/models/demo/health?version=1#outcomes")
+    expect(page.get_by_role("img", name="What probabilities said")).to_be_in_viewport(ratio=1)
+
+
+def recovered(page: Page) -> None:
+    page.goto("/ui/models/demo/health")
+    expect(page.locator(".verdict.good")).to_contain_text("no worse than")
+
+
+def log(page: Page) -> None:
+    page.goto("/ui/models/demo/log")
+    expect(page.get_by_text("100 % of the requests")).to_be_visible()
+
+
 @pytest.fixture
 def busy(modelgate: Modelgate, tmp_path: Path) -> Iterator[Modelgate]:
     """One with two versions of loan, and with requests."""
@@ -63,11 +89,13 @@ def busy(modelgate: Modelgate, tmp_path: Path) -> Iterator[Modelgate]:
 
 def test_pictures_of_the_pages(browser: Browser, busy: Modelgate, tmp_path: Path) -> None:
     folder = Path(os.environ.get("PICTURES") or tmp_path)
-    size = {"width": 1120, "height": 640}
-    page = browser.new_context(base_url=busy.address, viewport=size).new_page()
-    for open_page in (models, trying, versions, compare, report, traffic):
+    page = browser.new_context(base_url=busy.address).new_page()
+    for open_page in (models, trying, versions, compare, report, traffic, alarm, outcomes, recovered, log):
+        if open_page is alarm:
+            command = [".venv/bin/python", "-m", "modelgate.command", "demo", "--url", busy.address]
+            subprocess.run(command, cwd=PROJECT, check=True, timeout=START)
+        page.set_viewport_size(WIDE)
         open_page(page)
-        page.evaluate("scrollTo(0, 0)")
         for mode in ("light", "dark"):
             page.emulate_media(color_scheme=mode, reduced_motion="reduce")
             picture = page.screenshot(path=folder / f"{open_page.__name__}-{mode}.png", animations="disabled")

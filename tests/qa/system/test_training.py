@@ -33,4 +33,4 @@ def test_a_model_that_the_world_overtakes_is_trained_again_by_itself(stack: Stac
     command = [sys.executable, "-m", "modelgate.command", "demo", "--url", stack.url]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "A training has begun by itself" in ended.stdout and "6  Recovered" in ended.stdout
+    assert "the alarm begins a training" in ended.stdout and "7  Recovered" in ended.stdout

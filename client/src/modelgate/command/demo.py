@@ -25,6 +25,7 @@ NAME, NOTES = "demo", "made by modelgate demo"
 _PATH = f"/v1/models/{NAME}"
 TRAINED, AT_ONCE, LATER, LEARNT = 2_000, 50, 4, 800
 """Rows of the first training, rows of a request, requests after which outcomes come, and rows of the second one."""
+_QUICK = {"estimator": "boosting"}
 
 _TURN = 0.25
 """Seconds between two requests."""
@@ -70,6 +71,7 @@ class Traffic:
     world: World
     say: Callable[[str], None]
     sent: int = 0
+    known: int = 0
     unknown: deque[tuple[list[Order], list[str]]] = field(default_factory=deque)
     right: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT))
     shown_at: float = 0.0
@@ -95,16 +97,21 @@ class Traffic:
         self.right += [said == true for said, true in zip(answer["output"]["predictions"], late, strict=True)]
         self.unknown.append((orders, late))
         if len(self.unknown) > LATER:
-            known = zip(*self.unknown.popleft(), strict=True)
-            outcomes = [{"id": order["order_id"], "outcome": true} for order, true in known]
+            earlier = zip(*self.unknown.popleft(), strict=True)
+            outcomes = [{"id": order["order_id"], "outcome": true} for order, true in earlier]
             self.client.request("POST", f"{_PATH}/outcomes", json=outcomes)
+            self.known += len(outcomes)
         if time.monotonic() - self.shown_at >= _SHOWN_EVERY:
             self.shown_at = time.monotonic()
-            self.say(f"    {self.sent:,} orders, {sum(self.right) / len(self.right):.0%} of the last predictions right")
+            self.say(f"    {self.sent:,} orders, {self.share_right:.0%} of the last predictions right")
+
+    @property
+    def share_right(self) -> float:
+        return sum(self.right) / len(self.right)
 
 
 def demo(session: Session) -> None:
-    """Show in two minutes how a model is trained, overtaken by the world, and trained again by itself.
+    """Show in a minute how a model is trained, overtaken by the world, and trained again by itself.
 
     It makes a model `demo`, replacing that of an earlier demo. It needs an observer, a trainer, and a key with the
     scope admin if there are keys. The page of the model shows the same.
@@ -121,27 +128,30 @@ def demo(session: Session) -> None:
     trained.wait()
     say(f"    {next(iter(outcome(trained.output)))}")
     client.request("PUT", f"{_PATH}/logging", json={"share": 1})
+    say("2  Morning: orders come, predictions are logged, and soon it is known what came true.")
+    say(f"    Watch {page}")
+    traffic, version = Traffic(client, world, say), trained.output["version"]
+    traffic.until(lambda: traffic.known >= 2 * _RECENT, "the first outcomes")
+    say("3  Noon, the world changes: the suburbs are served, too, by bicycle. Nobody tells the model.")
+    world.noon, noon, before = True, time.monotonic(), traffic.sent
+    findings = traffic.until(lambda: _found(client, version, "findings"), "an alarm")
+    say(f"4  An alarm after {math.ceil(time.monotonic() - noon)} s: {findings[0]}")
+    degraded = traffic.until(lambda: _found(client, version, "degraded"), "an alarm about what came true")
+    say(f"5  What comes true confirms it after {math.ceil(time.monotonic() - noon)} s: {degraded[0]['finding']}")
+    # With a schedule from the beginning, the training would begin at once, and learn mostly from orders before noon.
+    traffic.until(lambda: traffic.known >= before + LEARNT, "outcomes to learn from")
+    say(f"6  With `modelgate schedule train {NAME} @alarm --outcomes {LEARNT}`, the alarm begins a training:")
     again = {"recipe": "tabular", "data": {"outcomes": LEARNT}, "parameters": _QUICK, "notes": NOTES}
     client.request("PUT", f"{_PATH}/schedule", json={"cron": "@alarm", "request": again})
-    say(f"2  Morning: orders come, each is logged, and what came true follows. Watch {page}")
-    traffic = Traffic(client, world, say)
-    traffic.until(lambda: _enough(client), "a first thousand outcomes")
-    say("3  Noon, the world changes: the suburbs are served, too, by bicycle. Nobody tells the model.")
-    world.noon, noon = True, time.monotonic()
-    finding = traffic.until(lambda: _finding(client, trained.output["version"]), "an alarm")
-    say(f"4  The alarm, {time.monotonic() - noon:.0f} s after noon: {finding}")
     run = traffic.until(lambda: _ended(client), "a training that the alarm begins")
-    say("5  A training has begun by itself, with what came true of the newest predictions:")
     say(f"    {next(iter(outcome(run.output)))}")
     if not run.promoted:
         raise Failed("the gate has refused the new version, so the old one stays", ExitCode.NOT_PROMOTED)
     traffic.right.clear()
-    traffic.until(lambda: len(traffic.right) == _RECENT or None, "answers of the new version")
-    say(f"6  Recovered: {sum(traffic.right) / len(traffic.right):.0%} of the predictions are right again.")
-    say(f"See what happened: {page}. Remove the model: modelgate remove {NAME}")
-
-
-_QUICK = {"estimator": "boosting"}
+    traffic.until(lambda: len(traffic.right) == _RECENT, "answers of the new version")
+    say(f"7  Recovered: {traffic.share_right:.0%} of the predictions are right again.")
+    say(f"What version {version} has seen: {page}?version={version}")
+    say(f"Remove the model: modelgate remove {NAME}")
 
 
 def _remove_earlier(client: Client) -> None:
@@ -165,14 +175,9 @@ def _written(world: World, path: Path) -> Path:
     return path
 
 
-def _enough(client: Client) -> bool:
-    known: int = client.request("GET", f"{_PATH}/outcomes")["outcomes"]
-    return known >= 2 * _RECENT
-
-
-def _finding(client: Client, version: int) -> str | None:
-    findings: list[str] = client.request("GET", f"{_PATH}/health", params={"version": version})["findings"]
-    return findings[0] if findings else None
+def _found(client: Client, version: int, what: str) -> Any:
+    """Return `findings` or `degraded` of the health of a version."""
+    return client.request("GET", f"{_PATH}/health", params={"version": version})[what]
 
 
 def _ended(client: Client) -> TrainingRun | None:

@@ -16,7 +16,7 @@ from rich.console import RenderableType
 
 from modelgate import Client
 from modelgate.command.session import Session, segment
-from modelgate.command.terminal import count, moment, table
+from modelgate.command.terminal import count, figure, moment, table
 from modelgate.command.verbs import flag, option
 from modelgate.errors import ModelgateError
 from modelgate.files import replacing
@@ -110,7 +110,7 @@ def metric(item: Mapping[str, Any]) -> str:
     if item.get("error"):
         return f"cannot be used: {item['error'].get('message')}"
     name, value = next(iter((item.get("metrics") or {}).items()), ("", None))
-    return f"{words(name)} {value:.4g}" if isinstance(value, int | float) else ""
+    return f"{words(name)} {figure(value)}" if isinstance(value, int | float) else ""
 
 
 def words(name: str) -> str:
@@ -160,7 +160,7 @@ def _description(version: Mapping[str, Any]) -> Iterable[RenderableType]:
     for output in signature["outputs"]:
         yield f"answers: {_output(output)}"
     if version["metrics"]:
-        yield "metrics: " + ", ".join(f"{words(n)} {v:.4g}" for n, v in version["metrics"].items())
+        yield "metrics: " + ", ".join(f"{words(n)} {figure(v)}" for n, v in version["metrics"].items())
     for warning in version.get("warnings") or ():
         yield f"warning: {warning}"
     rows = [
@@ -208,4 +208,4 @@ def _facts(facts: Mapping[str, Any]) -> Iterable[RenderableType]:
 
 
 def _figure(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "-"
+    return figure(value) if isinstance(value, int | float) else "-"

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from modelgate.command.exits import ExitCode, Failed
-from modelgate.command.models import Name
+from modelgate.command.models import Name, words
 from modelgate.command.session import Session, segment
-from modelgate.command.terminal import count, moment, table
+from modelgate.command.terminal import count, figure, moment, table
 from modelgate.command.verbs import option
 from modelgate.outcomes import sent
 from modelgate.progress import ProgressBar, is_watched
@@ -23,7 +23,7 @@ def outcomes(
     session: Session,
     name: Name,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A CSV of what came true; without it, what is known.")
+        Path | None, typer.Argument(metavar="FILE", help="A CSV of what came true; without it, what is known.")
     ] = None,
     identity: Annotated[str | None, option("The column with your id (id_field).", "--id", metavar="COLUMN")] = None,
     outcome: Annotated[str, option("The column with what came true.", metavar="COLUMN")] = "outcome",
@@ -78,20 +78,21 @@ def _measured(found: Mapping[str, Any]) -> Iterator[Any]:
         yield f"{count(found['unknown'], 'outcome')} of {found['name']} of no logged prediction"
     if estimated := (found["estimated"] or {}).get("accuracy"):
         low, high = estimated["low"], estimated["high"]
-        yield f"accuracy by its probabilities alone: {estimated['value']:.4g} ({low:.4g} to {high:.4g})"
+        yield f"accuracy by its probabilities alone: {figure(estimated['value'])} ({figure(low)} to {figure(high)})"
     if not found["outcomes"]:
         yield f"Send what came true: modelgate outcomes {found['name']} FILE --id COLUMN --outcome COLUMN"
         return
     if promise := found["promise"]:
         worse = "worse than" if promise["worse"] else "no worse than"
         now = found["metrics"][promise["metric"]]["value"]
-        yield f"{_words(promise['metric'])} {now:.4g}: {worse} the report promised ({promise['promised']:.4g})"
-    metrics = [(_words(name), *_interval(one), f"{one['outcomes']:,}") for name, one in found["metrics"].items()]
+        promised = figure(promise["promised"])
+        yield f"{words(promise['metric'])} {figure(now)}: {worse} the report promised ({promised})"
+    metrics = [(words(name), *_interval(one), f"{one['outcomes']:,}") for name, one in found["metrics"].items()]
     yield table(("METRIC", "VALUE", "95 %", "OUTCOMES"), metrics, ("VALUE", "OUTCOMES"))
     yield _periods(found)
     if found["slices"]:
         slices = [
-            (one["name"], f"{one['loss']:.4g}", f"{one['elsewhere']:.4g}", f"{one['outcomes']:,}")
+            (one["name"], figure(one["loss"]), figure(one["elsewhere"]), f"{one['outcomes']:,}")
             for one in found["slices"]
         ]
         yield table(("WORST WHERE", "LOSS", "ELSEWHERE", "OUTCOMES"), slices, ("LOSS", "ELSEWHERE", "OUTCOMES"))
@@ -107,12 +108,8 @@ def _periods(found: Mapping[str, Any]) -> Any:
         )
         for one in found["periods"]
     ]
-    return table((found["period"].upper(), _words(headline).upper(), "95 %", "OUTCOMES"), rows, ("OUTCOMES",))
+    return table((found["period"].upper(), words(headline).upper(), "95 %", "OUTCOMES"), rows, ("OUTCOMES",))
 
 
 def _interval(one: Mapping[str, float]) -> tuple[str, str]:
-    return f"{one['value']:.4g}", f"{one['low']:.4g} to {one['high']:.4g}"
-
-
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")
+    return figure(one["value"]), f"{figure(one['low'])} to {figure(one['high'])}"

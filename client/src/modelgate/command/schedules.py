@@ -59,7 +59,7 @@ def train(
     *,
     options: TrainingOptions,
 ) -> None:
-    """List the schedules, or show, set or delete that of a model, which the server then trains."""
+    """Show, set or delete when the server trains a model, or list all schedules."""
     if name is None:
         schedules, predictions = session.get("/v1/schedules")["items"], _predictions(session)
         tables = [*(_trainings(schedules) if schedules else ()), *(_lakes(predictions) if predictions else ())]

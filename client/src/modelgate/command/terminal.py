@@ -54,6 +54,11 @@ def moment(text: str | None) -> str:
     return f"{text[:10]} {text[11:19]}Z" if text else "-"
 
 
+def figure(value: float) -> str:
+    """Return a number with four digits, or all before its point: `0.8123`, `12,345`."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def count(number: int, what: str) -> str:
     """Return `1 row`, `1,204 rows`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

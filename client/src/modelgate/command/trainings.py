@@ -43,7 +43,7 @@ class TrainingOptions:
     ] = None
     path: Annotated[str | None, _option("A file below DATA_DIR of the server to learn from.", "FILE")] = None
     outcomes: Annotated[
-        int | None, _option("Learn from what came true of the newest so many logged predictions.", "ROWS")
+        int | None, _option("Learn from this many of the newest predictions with a known outcome.", "ROWS")
     ] = None
     floor: Annotated[float | None, _option("The gate: the least value of the metric.")] = None
     margin: Annotated[float | None, _option("The gate: by how much the metric may be worse than now.")] = None
