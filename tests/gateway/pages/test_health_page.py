@@ -113,7 +113,7 @@ def test_a_version_that_nothing_is_known_of_is_compared_with_its_first_rows(
     page = words(me.get(PAGE).text)
     assert "Version 1 is compared with its first 1,000 logged rows, because nothing says what its training saw." in page
     assert "2 of 3 columns no longer look like the first rows." in page
-    assert "quartiles at first" in page and "at training" not in page and "training rows" not in page
+    assert "since at first now nulls" in page and "at training" not in page and "training rows" not in page
 
 
 def test_outcomes_of_the_form_are_measured_beside_the_promise(
