@@ -31,6 +31,7 @@ def profile_first_rows(
     are: None for fewer than `FIRST_ROWS`. The table `watched` has the rows that enter the log now; those that are
     profiled leave it."""
     signature, key = manifest.signature, "time, job_id, row"
+    columns = LogColumns.of(signature)
     partitions = (one for one in store.partitions(manifest.name) if one.version == manifest.version)
     files = [file for partition in partitions for file in store.files(partition)]
     logged = f"SELECT * FROM {parquet(files)} WHERE list_sort(coalesce(left_out, [])) = $left_out UNION ALL BY NAME "
@@ -44,7 +45,9 @@ def profile_first_rows(
     are_first = f"WHERE ({key}) <= (SELECT max(({key})) FROM first_keys)"
     first = database.execute(f"SELECT {', '.join(_values(signature))} FROM {rows} {are_first}", bound).fetchall()
     database.execute(f"DELETE FROM watched {are_first}")
-    profile = profile_of(signature, first, [row[-1] for row in first] if len(signature.outputs) == 1 else [])
+    profile = profile_of(
+        signature, first, [columns.read_prediction(row[-1]) for row in first] if len(signature.outputs) == 1 else []
+    )
     return profile and _without_rare_words(profile), number
 
 

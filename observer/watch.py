@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -189,7 +189,8 @@ class Watch:
 
 def _observe(database: DuckDBPyConnection, manifest: ModelManifest, watched: Watched, monitor: DriftMonitor) -> None:
     """Add the rows of the table `watched` to the stream."""
-    counts = [_counts(database, column, name) for column, name in _names(manifest, monitor.columns)]
+    logged = LogColumns.of(manifest.signature)
+    counts = [_counts(database, column, name, logged) for column, name in _names(manifest, monitor.columns)]
     at = datetime.now(UTC)
     events = monitor.observe(counts, _rows(database), at)
     watched.note(events, monitor.processes.rows, at)
@@ -225,14 +226,16 @@ def _names(manifest: ModelManifest, columns: Sequence[Column]) -> list[tuple[Col
     ]
 
 
-def _counts(database: DuckDBPyConnection, column: Column, value: str) -> Counts:
+def _counts(database: DuckDBPyConnection, column: Column, value: str, logged: LogColumns) -> Counts:
     """Return how many rows of the table `watched` each bin of a column has."""
     if isinstance(column.bins, NumberBins):
         values: Any
         (values,) = database.execute(f"SELECT {value}::DOUBLE FROM watched").fetchnumpy().values()
         return column.bins.count(np.ma.filled(values.astype(np.float64), np.nan))
-    words = database.execute(f"SELECT {value}, count(*) FROM watched GROUP BY ALL").fetchall()
-    return column.bins.count(dict(words))
+    words = Counter[Any]()
+    for word, rows in database.execute(f"SELECT {value}, count(*) FROM watched GROUP BY ALL").fetchall():
+        words[logged.read_prediction(word) if column.is_output else word] += rows
+    return column.bins.count(words)
 
 
 def _unwatched(manifest: ModelManifest, watched: Watched | None) -> str:

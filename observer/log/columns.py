@@ -5,8 +5,10 @@ The columns are documented in docs/reference/prediction-log.md, and stay as they
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from contract.model.signature import Kind, OutputKind, RowFormat, Signature
 
@@ -35,6 +37,11 @@ class LogColumns:
     def of(cls, signature: Signature) -> LogColumns:
         inputs = None if signature.format is RowFormat.RECORDS else list(_named_types(signature))
         return cls(inputs, _type_of_prediction(signature))
+
+    def read_prediction(self, logged: Any) -> Any:
+        """Return the answer that is logged so; other JSON than a label stays as it is."""
+        answer = json.loads(logged) if self.prediction == _JSON and logged is not None else None
+        return logged if answer is None or isinstance(answer, list | dict) else answer
 
     def select(self, file: str) -> str:
         """Return the SQL of the rows in a file of records, a line each. `file`: its path as a literal."""

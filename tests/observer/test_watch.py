@@ -33,6 +33,13 @@ class Flag:
         return np.asarray(matrix)[:, 1].astype(int)
 
 
+class Named:
+    """Answers the flag as a text."""
+
+    def predict(self, matrix: Any) -> Any:
+        return np.asarray(matrix)[:, 1].astype(int).astype(str)
+
+
 def rows(rng: np.random.Generator, count: int, mean: float = 0.0, set_flags: float = 0.3) -> list[list[Any]]:
     numbers, flags = rng.normal(mean, 1, count).tolist(), (rng.random(count) < set_flags).astype(int).tolist()
     return [[*row, "2026-01-02T03:04:05+00:00"] for row in zip(numbers, flags, strict=True)]
@@ -134,3 +141,18 @@ def test_the_state_of_a_version_is_read_by_the_next_observer(
     send(jobs, scorer, "a", rows(np.random.default_rng(6), 100))
     intake.run()
     assert Watch(store, 0.01).health(manifest)["rows"] == 100
+
+
+def test_answers_whose_labels_the_version_does_not_know_are_those_of_the_profile(
+    jobs: Jobs, scorer: Scorer, intake: Intake, models: Path
+) -> None:
+    trained = rows(np.random.default_rng(0), 5000)
+    output = Output(OutputKind.CLASS)
+    profile = profile_of(Signature(INPUTS, (output,)), trained, [str(row[1]) for row in trained])
+    manifest = write_version(models, "watched", Named(), INPUTS, output, profile=profile)
+    rng = np.random.default_rng(8)
+    for number in range(10):
+        send(jobs, scorer, f"a-{number}", rows(rng, 100))
+        intake.run()
+    health = intake.watch.health(manifest)
+    assert (health["rows"], health["watched"], health["alarms"]) == (1000, ["n", "flag", "prediction"], [])
