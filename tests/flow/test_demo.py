@@ -45,7 +45,7 @@ def test_a_model_that_the_world_overtakes_is_trained_again_as_often_as_one_looks
 
 def test_a_model_that_no_demo_has_made_stays(modelgate: MakeUp) -> None:
     url = f"{modelgate.address}/v1/models/demo"
-    requests.delete(url, timeout=60)
+    requests.delete(url, params={"confirm": "demo"}, timeout=60)
     made = requests.post(f"{url}/train", json={"recipe": "iris"}, timeout=60)
     job = f"{modelgate.address}/v1/jobs/{made.json()['id']}"
     until(lambda: requests.get(job, timeout=60).json()["status"] == "succeeded", "the model is trained")
