@@ -21,6 +21,7 @@ from broker.sides.trainer import Scheduler, unfinished
 from broker.state.model_health import HealthBoard
 from broker.state.schedules import Schedule
 from broker.state.trainer_jobs import enqueue, training_job
+from contract.model.model_health import HealthState
 from contract.model.repository import CURRENT
 from contract.retention import Retention
 from contract.settings import Settings
@@ -38,8 +39,8 @@ log = logging.getLogger("trainer")
 STUCK_AFTER = 120.0
 """Seconds without a turn of the main loop after which the process ends: more than Redis can delay one."""
 
-TICK = 0.5
-"""Seconds between two rounds of duties."""
+TICK, ALARMS_EVERY = 0.5, 5.0
+"""Seconds between two rounds of duties, and between two looks at what the observer has found."""
 
 
 class TrainingScheduler:
@@ -61,11 +62,11 @@ class TrainingScheduler:
         self._unsigned: set[str] = set()
         self._too_often: set[str] = set()
         self._schedules_wait = False
-        self._leads = False
+        self.leads = False
         self._duties = Duties("the trainer's scheduler", log)
         self._duties.add(1, self._advance_schedules)
         self._duties.add(1, self._train_missing)
-        self._duties.add(5, self._train_on_alarm)
+        self._duties.add(ALARMS_EVERY, self._train_on_alarm)
         self._duties.add(5, self._sweep_staging)
         self._duties.add(60, self._sweep)
 
@@ -85,8 +86,8 @@ class TrainingScheduler:
 
     def _advance_schedules(self) -> None:
         try:
-            self._leads = self._scheduler.enqueue_due()
-            if self._leads:
+            self.leads = self._scheduler.enqueue_due()
+            if self.leads:
                 self._schedules.advance(self._log_unsigned, self._audit_run)
         except OutOfMemoryError:
             if not self._schedules_wait:
@@ -111,17 +112,19 @@ class TrainingScheduler:
         def models() -> list[object]:
             return [payload.get("model") for payload in unfinished(self._redis, TRAINING)]
 
-        self._on_start.look(models, self._leads)
+        self._on_start.look(models, self.leads)
 
     def _train_on_alarm(self) -> None:
         """Begin the trainings that wait for an alarm of the current version of their model."""
-        waiting = [schedule for schedule in self._schedules.all() if schedule.on_alarm] if self._leads else []
+        waiting = [schedule for schedule in self._schedules.all() if schedule.on_alarm] if self.leads else []
         found = self._health.read() if waiting else {}
         for schedule in waiting:
             version = f"{schedule.model}@{self._repository.aliases(schedule.model).get(CURRENT)}"
             health = found.get(version)
             if health is None or not health.findings:
                 continue
+            if schedule.request.outcomes and health.state is not HealthState.DEGRADED:
+                continue  # what came true of the rows that have drifted is not known yet
             alarm = f"{version} {health.changed_at}"
             if self._schedules.run_on_alarm(schedule, alarm, datetime.now(UTC)):
                 self._too_often.discard(alarm)
