@@ -8,6 +8,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redis import Redis
+
+from broker.records.lease_groups import OBSERVERS
 from tests.support import DEADLINE, PROJECT, until
 
 
@@ -32,6 +35,7 @@ class ObserverProcess:
 
     def start(self) -> ObserverProcess:
         self.folder.mkdir(exist_ok=True)
+        before = self._alive()
         environment = {
             "REDIS_URL": self.redis_url,
             "MODELS_DIR": str(self.models),
@@ -46,8 +50,12 @@ class ObserverProcess:
                 stdout=log,
                 stderr=log,
             )
-        until(lambda: (self.log / "predictions").exists() or self.ended, "the observer has opened its log")
+        until(lambda: self._alive() - before or self.ended, "the observer takes questions")
         return self
+
+    def _alive(self) -> set[bytes]:
+        with Redis.from_url(self.redis_url) as redis:
+            return set(redis.smembers(OBSERVERS.members))
 
     @property
     def ended(self) -> bool:
