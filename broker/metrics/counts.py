@@ -1,8 +1,9 @@
-"""What one process has counted since its last report to Redis."""
+"""What one process has counted since its last report to Redis, and how what is counted there is read."""
 
 from __future__ import annotations
 
 import functools
+import re
 import secrets
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +16,19 @@ from broker.metrics.table import (
     BATCHES,
     LOAD_SECONDS,
     LOADS,
+    METRICS,
+    PREFIX,
     ROWS_BY_VERSION,
     UPLOAD_BYTES,
     UPLOADS,
     Metric,
+    Type,
 )
+
+BY_FIELD = {metric.name.removeprefix(PREFIX): metric for metric in METRICS if metric.counted_by}
+"""The metrics that are counted, by the beginning of their fields."""
+
+_NUMBER = re.compile(rb"-?[0-9]{1,19}")
 
 _PER_CALL = 1000
 """Most values of one call of the script: Redis does nothing else meanwhile."""
@@ -101,3 +110,17 @@ def _with_models(counted: Mapping[_Labelled, T]) -> Iterator[tuple[Metric, tuple
         yield metric, labels, value
         if metric.of_model:
             yield metric.of_model, (labels[0], *labels[2:]), value
+
+
+def parse_counts(counted: Mapping[bytes, bytes]) -> Iterator[tuple[Metric, list[str], int]]:
+    """Yield what the fields of a hash of counts hold: the metric, its labels but `model` (of a histogram also the part)
+    and the number. A process may have written anything, so unknown fields are skipped."""
+    for name, text in counted.items():
+        short, *rest = name.decode(errors="replace").split("|", 1)
+        metric = BY_FIELD.get(short)
+        if metric is None or not _NUMBER.fullmatch(text):
+            continue
+        expected = len(metric.labels) - metric.by_model + (metric.type is Type.HISTOGRAM)
+        values = rest[0].rsplit("|", max(0, expected - 1)) if rest else []
+        if len(values) == expected:
+            yield metric, values, int(text)

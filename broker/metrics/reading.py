@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +14,8 @@ from typing import Any
 
 from broker.link.scripts import Call, Connected, Step
 from broker.metrics import table
-from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
+from broker.metrics.counts import BY_FIELD, parse_counts
+from broker.metrics.table import COUNTS, MODEL_COUNTS, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
 from broker.records.job_kinds import PREDICTION, kind_of, queue_names, readable_kinds, trainer_queues
 from broker.records.lease_groups import OBSERVERS, SCORERS, TRAINERS, serves_today, worker_of
 from broker.state.lake_schedules import KEY as LAKE_SCHEDULES
@@ -33,9 +33,8 @@ Labels = tuple[str, ...]
 
 _QUEUES_PER_CALL = 50
 _TRAINER_QUEUES = trainer_queues()
-_BY_FIELD = {metric.name.removeprefix(PREFIX): metric for metric in METRICS if metric.counted_by}
 _GROUPS, _ENDS = ("scorers", "trainers"), ("succeeded", "failed", "canceled", "expired")
-_BY_VERSION = frozenset(name.encode() for name, metric in _BY_FIELD.items() if "version" in metric.labels)
+_BY_VERSION = frozenset(name.encode() for name, metric in BY_FIELD.items() if "version" in metric.labels)
 _FROM_ZERO: Sequence[tuple[Metric, Labels]] = [
     *((table.TRAINER_JOBS, labels) for labels in product(_TRAINER_QUEUES, _ENDS)),
     *((metric, (group,)) for metric in (table.DEATHS, table.LEASES_LOST) for group in _GROUPS),
@@ -53,7 +52,6 @@ _FILE_GAUGES = (table.FILE_QUEUE_JOBS, table.RUNNING_FILES)
 _SEEN = ("unseen", "fetched", "delivered")
 _DIGITS = 16
 """A worker may write a longer number where a version belongs."""
-_NUMBER = re.compile(rb"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
@@ -255,20 +253,6 @@ def _outdated(counted: Mapping[bytes, bytes]) -> list[bytes]:
             text = labels[0] if labels else b""
             by_version[int(text) if text.isdigit() and len(text) < _DIGITS else 0].append(name)
     return [name for version in sorted(by_version)[: -table.NEWEST_VERSIONS] for name in by_version[version]]
-
-
-def parse_counts(counted: Mapping[bytes, bytes]) -> Iterator[tuple[Metric, list[str], int]]:
-    """Yield what the fields of a hash of counts hold: the metric, its labels but `model` (of a histogram also the part)
-    and the number. A process may have written anything, so unknown fields are skipped."""
-    for name, text in counted.items():
-        short, *rest = name.decode(errors="replace").split("|", 1)
-        metric = _BY_FIELD.get(short)
-        if metric is None or not _NUMBER.fullmatch(text):
-            continue
-        expected = len(metric.labels) - metric.by_model + (metric.type is Type.HISTOGRAM)
-        values = rest[0].rsplit("|", max(0, expected - 1)) if rest else []
-        if len(values) == expected:
-            yield metric, values, int(text)
 
 
 def _add_counts(snapshot: Snapshot, key: str, counted: Mapping[bytes, bytes]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from broker.link.scripts import Connected
-from broker.metrics.reading import parse_counts
+from broker.metrics.counts import parse_counts
 from broker.metrics.table import MODEL_COUNTS, MODEL_REQUESTS, REFUSED_FIELDS
 from broker.state.prediction_log import LOG
 
