@@ -57,7 +57,7 @@ local function check_waiting()
   end
   local waiting = call('LLEN', list)
   settle(q, 0)
-  if waiting > 0 and from == 0 and kept == waiting then call('HSET', 'mg:rows', q, rows) end
+  if kind.batched and waiting > 0 and from == 0 and kept == waiting then call('HSET', 'mg:rows', q, rows) end
   return from + kept < waiting and #ids > 0 and from + kept or 0
 end
 

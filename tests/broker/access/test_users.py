@@ -617,6 +617,7 @@ def test_a_question_passes_its_asker_and_the_observer(users: dict[str, Redis], e
     with ThreadPoolExecutor(1) as asking:
         answer = asking.submit(waited.run, {"action": "read_predictions"}, "read", 60)
         until(lambda: users["gateway"].llen("rq:queue:observing"), "the question waits")
+        leases.reconcile()
         queue.wait_for_work(0.1)
         owned = queue.begin([])
         assert owned and owned.payload == {"action": "read_predictions"}
