@@ -35,6 +35,7 @@ INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
 OBJECT: Schema = {"type": "object"}
+FILE: Schema = {"type": "string", "format": "binary"}
 ANYTHING: Schema = {}
 VERSION: Schema = {"type": "integer", "minimum": 1, "maximum": 10**9 - 1}
 SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}

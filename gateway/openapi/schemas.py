@@ -11,7 +11,6 @@ from broker.state.webhook_store import EVENTS
 from contract.model.signature import AnswerForm, Kind, OutputKind, RowFormat
 from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
-from contract.work.training import ACCEPTABLE, KINDS, MOST_OUTCOME_ROWS, ColumnUse, Task
 from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
 from gateway.openapi.log_schemas import LOG
@@ -20,6 +19,7 @@ from gateway.openapi.schema_parts import (
     ANYTHING,
     BOOLEAN,
     DURATION,
+    FILE,
     INTEGER,
     MODEL_NAME,
     NUMBER,
@@ -34,6 +34,7 @@ from gateway.openapi.schema_parts import (
     record,
     ref,
 )
+from gateway.openapi.training_schemas import TRAININGS
 from gateway.protocols.tensors import TYPES
 from gateway.serving.readiness import State
 
@@ -114,29 +115,6 @@ _VERSION_ITEM = record(
 )
 _RUN = {"job": TEXT, **{name: JOB_MEMBERS[name] for name in ("status", "started_at", "completed_at", "error")}}
 _NEXT_AND_LAST = {"next_run": nullable(MOMENT), "last_run": nullable(record(_RUN))}
-_TRAINING: Mapping[str, Schema] = {
-    "recipe": TEXT,
-    "parameters": OBJECT,
-    "target": {**TEXT, "description": "The column to predict."},
-    "features": array(TEXT, description="The columns to learn from."),
-    "id_field": {**TEXT, "description": "The column that answers repeat."},
-    "kinds": {
-        **map_of({**TEXT, "enum": list(KINDS)}),
-        "description": "The kinds of columns; others are inferred.",
-    },
-    "data": {
-        "oneOf": [
-            record({"path": TEXT}, description="A file below DATA_DIR."),
-            {**TEXT, "enum": ["outcomes"], "description": "What came true of the newest logged predictions."},
-            record({"outcomes": {**INTEGER, "minimum": 1, "maximum": MOST_OUTCOME_ROWS}}, description="Of so many."),
-        ]
-    },
-    "alias": {**TEXT, "default": "current"},
-    "gate": record({}, {"metric": TEXT, "floor": NUMBER, "margin": NUMBER, "require_comparison": BOOLEAN}),
-    "accept": array({"type": "string", "enum": list(ACCEPTABLE)}),
-    "notes": TEXT,
-}
-_FILE: Schema = {"type": "string", "format": "binary"}
 _FORCE = {"force": {**BOOLEAN, "default": False, "description": "Move it even if no worker can load the version."}}
 
 _EVENTS = array({**TEXT, "enum": list(EVENTS)}, minItems=1)
@@ -216,19 +194,6 @@ _SYSTEM: Mapping[str, Schema] = {
     "webhooks_waiting": INTEGER,
 }
 
-_COLUMN = record(
-    {
-        "name": TEXT,
-        "use": {**TEXT, "enum": list(ColumnUse)},
-        "kind": nullable({**TEXT, "enum": list(KINDS)}),
-        "nullable": BOOLEAN,
-        "categories": nullable(array(TEXT)),
-        "samples": array(TEXT, description="The most frequent values."),
-        "different": {**INTEGER, "description": "How many different values it has."},
-        "nulls": {**INTEGER, "description": "Rows in which it is null."},
-        "remarks": array(TEXT),
-    }
-)
 
 SCHEMAS: Mapping[str, Schema] = {
     "AliasMove": record({"version": VERSION}, _FORCE, additionalProperties=False),
@@ -297,19 +262,14 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "ModelUpload": record(
-        {"file": _FILE},
+        {"file": FILE},
         {
-            **dict.fromkeys(("sample", "code", "signature"), _FILE),
+            **dict.fromkeys(("sample", "code", "signature"), FILE),
             **dict.fromkeys(("versions", "nulls", "columns", "environment", "alias", "promote", "accept"), TEXT),
         },
     ),
     "ModelVersion": record(_VERSION),
     "NewKey": record({**_KEY, "secret": nullable(TEXT), "warnings": array(TEXT)}),
-    "NewSchedule": record(
-        {"cron": {**TEXT, "examples": ["0 3 * * 1", "@alarm"]}},
-        {"request": ref("TrainingRequest")},
-        additionalProperties=False,
-    ),
     "Nothing": {**TEXT, "description": "A line end."},
     "Predictions": record(
         {"predictions": array(ANYTHING)},
@@ -325,6 +285,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
     "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
     **LAKE_SCHEDULES,
+    **TRAININGS,
     **LOG,
     **CHANGES,
     "Schedule": record({"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST}, OWNER),
@@ -356,20 +317,6 @@ SCHEMAS: Mapping[str, Schema] = {
             "points": array(record({"start": MOMENT, **_POINT})),
         }
     ),
-    "TrainingForm": record({}, {"file": _FILE, "request": {**TEXT, "description": "The other keys as JSON."}}),
-    "TrainingPreview": record(
-        {
-            "source": TEXT,
-            "rows": {**INTEGER, "description": "The rows that were read."},
-            "complete": {**BOOLEAN, "description": "Whether these are all rows."},
-            "columns": array(_COLUMN),
-            "target": {**TEXT, "description": "The requested one, or a suggestion."},
-            "task": nullable({**TEXT, "enum": list(Task)}),
-            "problems": array(TEXT, description="Why the training would fail; empty if nothing is in its way."),
-            "remarks": array(TEXT),
-        }
-    ),
-    "TrainingRequest": record({}, _TRAINING, additionalProperties=False),
     "V2Index": array(record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT})),
     "V2Live": record({"live": BOOLEAN}),
     "V2Load": record({"name": TEXT, "load": BOOLEAN}),
