@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from croniter import CroniterBadDateError, CroniterError, croniter
@@ -39,7 +39,8 @@ from contract.work.training import TrainingRequest
 
 KEY, ALARMS = "mg:schedules", "mg:schedules:alarms"
 """The keys of the schedules, and of the last alarms that have begun a run, each by model."""
-ON_ALARM, A_DAY = "@alarm", 86_400
+ON_ALARM = "@alarm"
+BETWEEN_ALARMS = timedelta(days=1)
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 LONGEST = 100
 """Characters of a cron expression."""
@@ -178,13 +179,21 @@ class Schedules(Connected):
         schedule = self._signed(model, entry)
         return bool(schedule and self._replace(model, None, schedule.cron, schedule.request, schedule.owner))
 
+    def alarms_wait(self, schedules: Sequence[Schedule]) -> dict[str, datetime]:
+        """Return, by model, until when no alarm begins a run of these schedules, as another has begun one within a
+        day."""
+        last = self._redis.hgetall(ALARMS) if any(schedule.on_alarm for schedule in schedules) else {}
+        models = [schedule.model for schedule in schedules if schedule.on_alarm]
+        untils = {model: _last_alarm(last.get(model.encode()))[1] for model in models}
+        return {model: until for model, until in untils.items() if until and until > datetime.now(UTC)}
+
     def run_on_alarm(self, schedule: Schedule, alarm: str, now: datetime) -> bool:
         """Have the next run of a schedule begin, unless this alarm has begun one already. Returns False, and does
         nothing, if another alarm has begun one within a day."""
-        last, _, when = (self._redis.hget(ALARMS, schedule.model) or b"").decode().rpartition(" ")
+        last, until = _last_alarm(self._redis.hget(ALARMS, schedule.model))
         if last == alarm:
             return True
-        if when and now.timestamp() - float(when) < A_DAY:
+        if until and now < until:
             return False
         # If the schedule changes meanwhile, the next call does it.
         with self._redis.pipeline(transaction=True) as pipeline, suppress(WatchError):
@@ -278,6 +287,12 @@ class Schedules(Connected):
         pipeline.hset(job.key, mapping={"signature": signature, **({"owner": owner} if owner else {})})
         pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})
         return job
+
+
+def _last_alarm(entry: bytes | None) -> tuple[str, datetime | None]:
+    """Return the last alarm that has begun a run, and until when no other does; ('', None) if there was none."""
+    alarm, _, when = (entry or b"").decode().rpartition(" ")
+    return alarm, datetime.fromtimestamp(float(when), UTC) + BETWEEN_ALARMS if when else None
 
 
 def _check_room(others: Mapping[bytes, bytes], owner: str, most: int | None) -> None:

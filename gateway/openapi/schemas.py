@@ -288,7 +288,9 @@ SCHEMAS: Mapping[str, Schema] = {
     **TRAININGS,
     **LOG,
     **CHANGES,
-    "Schedule": record({"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST}, OWNER),
+    "Schedule": record(
+        {"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST, "alarms_wait_until": nullable(MOMENT)}, OWNER
+    ),
     "ScheduleList": record({"items": array(ref("Schedule"))}),
     "Signature": record(
         {"inputs": array(_INPUT), "outputs": array(_OUTPUT), "methods": array(_METHOD)},

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 
 from contract.errors import FieldError
 from contract.work.api_keys import Scope
-from contract.work.jobs import Job
+from contract.work.jobs import Job, timestamp
 from contract.work.training import GENERIC_RECIPE
 from contract.work.webhooks import AllowedTargets
 from gateway.http.answers import FRESH, JobAnswer, json_response
@@ -246,6 +246,7 @@ def _shown(state: ScheduleState) -> Mapping[str, object]:
         "request": shown_request(schedule.request),
         "next_run": schedule.next_run if schedule.has_times else None,
         "last_run": last and _run(last),
+        "alarms_wait_until": state.alarms_wait_until and timestamp(state.alarms_wait_until),
     }
     return {**shown, "owner": schedule.owner} if schedule.owner else shown
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from broker.records.job_kinds import TRAINING
 from broker.sides.gateway.trainer_client import TrainerClient
@@ -27,10 +28,14 @@ RETRY_TRAINING = 60
 
 @dataclass(frozen=True)
 class ScheduleState:
-    """A schedule, and the job of its last run; None if there was none, or the job has expired."""
+    """A schedule, and the job of its last run; None if there was none, or the job has expired.
+
+    `alarms_wait_until`: when an alarm may begin a run again, as another has begun one within a day; None if any may.
+    """
 
     schedule: Schedule
     last_run: Job | None
+    alarms_wait_until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,10 @@ class Trainings:
     def _with_last_runs(self, schedules: Sequence[Schedule]) -> list[ScheduleState]:
         ids = [schedule.last_job for schedule in schedules if schedule.last_job]
         jobs = {job.id: shown_to(self.caller(), job) for job in self.trainer.jobs(ids) if job}
-        return [ScheduleState(schedule, jobs.get(schedule.last_job)) for schedule in schedules]
+        waits = self.schedules.alarms_wait(schedules)
+        return [
+            ScheduleState(schedule, jobs.get(schedule.last_job), waits.get(schedule.model)) for schedule in schedules
+        ]
 
     def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> ScheduleState:
         """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, `Problem` if there are too many
@@ -141,7 +149,7 @@ class Trainings:
         self._check_parameters(request)
         run(self.run_command, RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json()))
         try:
-            return ScheduleState(self.schedules.put(model, cron, request, self.caller()), None)
+            return self._with_last_runs([self.schedules.put(model, cron, request, self.caller())])[0]
         except TooManySchedules as error:
             raise Problem(ProblemCode.TOO_MANY_SCHEDULES, str(error)) from error
         except TooManyWaiting as error:

@@ -460,7 +460,8 @@ def test_one_run_makes_up_for_missed_ones(
 def test_an_alarm_begins_a_run_once_and_no_other_does_within_a_day(
     schedules: Schedules, redis: Redis, trainer_queue: SingleJobs, jobs: Jobs
 ) -> None:
-    made, clock, now = schedules.put("loan", "@alarm", REQUEST), Scheduler(redis, TRAINING.queue), datetime.now(UTC)
+    made, clock = schedules.put("loan", "@alarm", REQUEST), Scheduler(redis, TRAINING.queue)
+    now = datetime.now(UTC).replace(microsecond=0)
     begun: list[str] = []
 
     def begins(alarm: str, hours: float) -> str | None:
@@ -481,7 +482,11 @@ def test_an_alarm_begins_a_run_once_and_no_other_does_within_a_day(
     assert begins("loan@1 t", 0) is None, "an alarm begins one run"
     assert begins("loan@2 u", 23.9) == "refused"
     following = schedules.get("loan")
-    assert following is not None and begins("loan@2 u", 24.1) == following.job != made.job
+    assert following is not None
+    assert schedules.alarms_wait([following]) == {"loan": now + timedelta(days=1)}
+    assert begins("loan@2 u", 24.1) == following.job != made.job
+    schedules.put("loan", "0 3 * * 1", REQUEST)
+    assert schedules.alarms_wait(schedules.all()) == {}, "without @alarm there is nothing to wait for"
 
 
 @pytest.mark.parametrize("cron", ["0 3 * * 1 @alarm", "@alarm"])

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+from broker.state.schedules import Schedules
+from contract.work.training import TrainingRequest
 from tests.client.command.conftest import Modelgate
+from tests.stacks.gateways import Site
+from tests.support import SIGNER
 
 OBJECTS, FOLDER = "s3://lake/{date}/*.parquet", "s3://lake/scored/{date}/"
 
@@ -30,3 +36,14 @@ def test_a_prediction_is_not_scheduled_by_halves(modelgate: Modelgate) -> None:
         assert "say what to score, when, and where the answers go: modelgate schedule predict sum" in ended.err
     ended = modelgate("schedule", "predict", "sum", OBJECTS, "--delete")
     assert ended.code == 2 and "--delete takes nothing else" in ended.err
+
+
+def test_a_training_for_an_alarm_says_from_when_on_another_may_begin(closed: Site, admin: Modelgate) -> None:
+    schedules = Schedules(closed.server.connect(), SIGNER, timeout=60, result_ttl=60)
+    made = schedules.put("sum", "@alarm", TrainingRequest("sum", "tabular"))
+    now = datetime.now(UTC).replace(microsecond=0)
+    said = "sum: trained for an alarm within a day; no other before"
+    assert said not in admin("schedule", "sum").out
+    assert schedules.run_on_alarm(made, "sum@1 t", now)
+    assert f"{said} {now + timedelta(days=1):%Y-%m-%d %H:%M:%SZ}" in admin("schedule", "sum").out
+    schedules.delete("sum")

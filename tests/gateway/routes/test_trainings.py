@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from contract.work.training import (
     TrainingRequest,
 )
 from gateway.app import create_app
+from gateway.pages.wording import clock
 from gateway.problems.problem import Problem
 from gateway.protocols.training_requests import check_file
 from tests.broker import samples
@@ -512,7 +514,7 @@ def test_a_schedule_is_put_shown_replaced_and_deleted(client: FlaskClient) -> No
         assert refused(method("/v1/models/loan/schedule"), 404)["code"] == "no_schedule"
 
 
-def test_a_schedule_may_wait_for_an_alarm_and_learn_from_what_came_true(client: FlaskClient) -> None:
+def test_a_schedule_may_wait_for_an_alarm_and_learn_from_what_came_true(client: FlaskClient, redis: Redis) -> None:
     body = {"cron": "@alarm", "request": {"recipe": "tabular", "data": "outcomes"}}
     made = client.put("/v1/models/sum/schedule", json=body).json
     assert made is not None
@@ -523,6 +525,14 @@ def test_a_schedule_may_wait_for_an_alarm_and_learn_from_what_came_true(client: 
     )
     again = client.put("/v1/models/sum/schedule", json={"cron": made["cron"], "request": made["request"]}).json
     assert again == made
+    schedules = Schedules(redis, SIGNER, timeout=60, result_ttl=60)
+    (schedule,), now = schedules.all(), datetime.now(UTC).replace(microsecond=0)
+    assert schedules.run_on_alarm(schedule, "sum@1 t", now)
+    shown = client.get("/v1/models/sum/schedule").json
+    assert shown is not None
+    held = shown["alarms_wait_until"]
+    assert datetime.fromisoformat(held) == now + timedelta(days=1)
+    assert f"begins none before {clock(held)}." in client.get("/ui/models/sum/versions").text
 
 
 def test_only_who_may_read_the_log_trains_with_its_rows_and_with_no_others(

@@ -159,7 +159,9 @@ def _trainings(schedules: Iterable[Mapping[str, Any]]) -> Iterable[RenderableTyp
     ]
     runs = [(entry["model"], entry.get("last_run") or {}) for entry in schedules]
     errors = [f"{model}: {run['error']['message']} (job {run['job']})" for model, run in runs if run.get("error")]
-    return [table(("MODEL", "CRON (UTC)", "NEXT RUN", "LAST RUN", "OWNER"), rows), *errors]
+    waits = [(entry["model"], entry.get("alarms_wait_until")) for entry in schedules]
+    held = [f"{model}: trained for an alarm within a day; no other before {moment(at)}" for model, at in waits if at]
+    return [table(("MODEL", "CRON (UTC)", "NEXT RUN", "LAST RUN", "OWNER"), rows), *errors, *held]
 
 
 def _last(schedule: Mapping[str, Any]) -> str:
