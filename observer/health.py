@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,14 +36,18 @@ class HealthReports:
     def publish(self) -> None:
         """Say what has changed since the last time. What fails is said the next time."""
         with self.store.lock:
+            if not self.refusals.looked:
+                self.refusals.look()
             changed = sorted(self.watch.changed | self.quality.changed | self.refusals.changed)
             said = self.board.read() if changed else {}
             for key in changed:
-                version, health = "{}@{}".format(*key), self._health(key)
-                if said.get(version) != health:
-                    self.board.say(version, health)
-                for part in self._parts:
+                for part in self._parts:  # first: other threads add what they find meanwhile
                     part.changed.discard(key)
+                try:
+                    self._say(key, said)
+                except Exception:
+                    self.watch.changed.add(key)
+                    raise
 
     def remove_old(self) -> None:
         """Forget versions that were deleted, and models of which there is nothing any more."""
@@ -63,17 +68,27 @@ class HealthReports:
         degraded = self.quality.of(key).history
         return {"state": health.state, "findings": health.findings, "degraded": degraded, "refused": refused}
 
+    def _say(self, key: VersionKey, said: Mapping[str, ModelHealth]) -> None:
+        version = "{}@{}".format(*key)
+        try:
+            health = self._health(key)
+        except ModelgateError:
+            if any(part.states.read(key) for part in self._parts):
+                self.watch.changed.add(key)  # the repository is away, or `remove_old` comes
+                return
+            health = None
+        if said.get(version) != health:
+            self.board.say(version, health)
+
     @property
     def _parts(self) -> tuple[Watch, QualityWatch, RefusalWatches]:
         return self.watch, self.quality, self.refusals
 
     def _health(self, key: VersionKey) -> ModelHealth | None:
-        """Return what there is to say about a version. None: nothing was ever found."""
-        try:
-            manifest = self.repository.manifest(*key)
-            alarms, changed_at = self.watch.alarms(manifest)
-        except ModelgateError:  # it is deleted, or cannot be read now
-            return None
+        """Return what there is to say about a version. None: nothing was ever found. Raises `ModelgateError` if it is
+        deleted, or cannot be read now."""
+        manifest = self.repository.manifest(*key)
+        alarms, changed_at = self.watch.alarms(manifest)
         looked, refused = self.quality.of(key), self.refusals.of(key)
         times = [changed_at, looked.changed_at, *(one.since.isoformat() for one in refused)]
         if not any(times):

@@ -23,11 +23,14 @@ class RefusalWatches:
         self._counts = counts
         self._repository = repository
         self._alarms: dict[VersionKey, Sequence[RefusedField]] = {}
-        self.changed: set[VersionKey] = set()
-        """Those whose alarms have changed since this was emptied."""
+        self.changed = set(self.states.versions())
+        """Those of which something else may be said since this was emptied; at first all."""
+        self.looked = False
+        """Whether anything is known of the alarms."""
 
     def look(self) -> None:
         """Look at what gateways have counted."""
+        found = {}
         for model in self._repository.names():
             refused, requests = self._counts.read(model)
             version = self._repository.aliases(model).get(CURRENT)
@@ -37,9 +40,11 @@ class RefusalWatches:
             watch = RefusalWatch.from_json(saved) if saved else RefusalWatch()
             alarms = watch.look(refused, requests, datetime.now(UTC))
             self.states.write((model, version), watch.to_json())
-            if alarms or self._alarms.get((model, version)):
-                self._alarms[model, version] = alarms
-                self.changed.add((model, version))
+            if alarms:
+                found[model, version] = alarms
+        changed = found.keys() | self._alarms.keys()
+        self._alarms, self.looked = found, True
+        self.changed.update(changed)
 
     def of(self, version: VersionKey) -> Sequence[RefusedField]:
         """Return the alarms of a version."""

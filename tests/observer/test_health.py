@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from broker.sides.gateway.job_client import Jobs
 from broker.sides.observer import BEGINNING, RequestCounts
 from broker.state.model_health import HEALTH, HealthBoard
 from contract.model.manifest import ModelManifest
-from contract.model.model_health import HealthState
+from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import RepositoryWithRemoved
 from observer.health import HealthReports
 from observer.log.intake import Intake
@@ -25,6 +26,7 @@ from observer.refusals import RefusalWatches
 from observer.watch import Watch
 from tests.observer.conftest import make_intake
 from tests.observer.test_watch import manifest, rows, send
+from tests.support import Sum, write_version
 from worker.scorer import Scorer
 
 __all__ = ["manifest"]
@@ -112,23 +114,86 @@ def test_nothing_is_said_of_a_deleted_version(
     assert HealthBoard(redis).read() == {} and intake.watch.states.versions() == []
 
 
-def test_a_field_for_which_requests_are_refused_is_a_finding_also_after_a_restart(
-    redis: Redis, intake: Intake, reports: HealthReports, models: Path, manifest: ModelManifest
-) -> None:
-    def count(requests: int, refused: int) -> None:
-        for metric, labels, value in (
-            (MODEL_REQUESTS, ("watched", "answered"), requests),
-            (REFUSED_FIELDS, ("watched", "n", "risk"), refused),
-        ):
-            redis.hset(metric.key(labels), metric.field(labels), value)
+def refuse(redis: Redis, requests: int, refused: int) -> None:
+    """Count as gateways do: so many requests were refused for the field `n`."""
+    for metric, labels, value in (
+        (MODEL_REQUESTS, ("watched", "answered"), requests),
+        (REFUSED_FIELDS, ("watched", "n", "risk"), refused),
+    ):
+        redis.hset(metric.key(labels), metric.field(labels), value)
 
-    count(100, 3)
-    reports.refusals.look()
-    count(200, 53)
-    restarted = reports_of(redis, intake, models)
-    restarted.refusals.look()
+
+def test_a_field_for_which_requests_are_refused_is_a_finding_also_after_a_restart(
+    redis: Redis,
+    jobs: Jobs,
+    scorer: Scorer,
+    intake: Intake,
+    reports: HealthReports,
+    models: Path,
+    manifest: ModelManifest,
+) -> None:
+    predict_rows(jobs, scorer, intake, 500, 0.0, seed=7)
+    refuse(redis, 100, 3)
+    reports.publish()
+    refuse(redis, 200, 53)
+    restarted = reports_of(redis, make_intake(redis, intake.store, models), models)
     restarted.publish()
     said = HealthBoard(redis).read()["watched@1"]
     assert said.state is HealthState.DRIFTED
     assert said.findings[0].startswith("n: 50 requests of risk were refused for it within an hour, since ")
     assert restarted.summary(manifest)["refused"][0]["field"] == "n"
+
+
+def test_refused_requests_are_a_finding_of_the_current_version_alone(
+    redis: Redis, reports: HealthReports, models: Path, manifest: ModelManifest
+) -> None:
+    refuse(redis, 100, 3)
+    reports.publish()
+    refuse(redis, 200, 53)
+    reports.refusals.look()
+    reports.publish()
+    assert HealthBoard(redis).read().keys() == {"watched@1"}
+    write_version(models, "watched", Sum(), manifest.signature.inputs, version=2)
+    reports.refusals.look()
+    reports.publish()
+    assert HealthBoard(redis).read() == {}
+
+
+def test_what_is_found_while_something_else_is_said_is_said_next(
+    redis: Redis, jobs: Jobs, scorer: Scorer, intake: Intake, reports: HealthReports, manifest: ModelManifest
+) -> None:
+    class Busy(HealthBoard):
+        def say(self, version: str, health: ModelHealth | None) -> None:
+            refuse(redis, 200, 53)
+            reports.refusals.look()
+            super().say(version, health)
+
+    refuse(redis, 100, 3)
+    reports.publish()
+    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=8)
+    replace(reports, board=Busy(redis)).publish()
+    reports.publish()
+    moved, refused = HealthBoard(redis).read()["watched@1"].findings
+    assert moved.startswith("n: median ") and refused.startswith("n: 50 requests")
+
+
+def test_what_is_said_stays_while_the_repository_is_away(
+    redis: Redis,
+    jobs: Jobs,
+    scorer: Scorer,
+    intake: Intake,
+    reports: HealthReports,
+    models: Path,
+    manifest: ModelManifest,
+) -> None:
+    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=9)
+    reports.publish()
+    said = HealthBoard(redis).read()
+    away = models.rename(models.with_name("away"))
+    restarted = reports_of(redis, make_intake(redis, intake.store, models), models)
+    restarted.publish()
+    assert HealthBoard(redis).read() == said
+    away.rename(models)
+    redis.delete(HEALTH)
+    restarted.publish()
+    assert HealthBoard(redis).read() == said, "as soon as it is back"
