@@ -98,9 +98,10 @@ class QualityWatch:
         for model, waiting in list(self._waiting.items()):
             if waiting < max(_NEW, self._seen[model] // _PART):
                 continue
-            self._waiting[model] = self._seen[model] = 0
+            self._seen[model] = 0
             for version in sorted({partition.version for partition in self.states.store.partitions(model)}):
                 self._look(model, version)
+            self._waiting[model] -= waiting
 
     def of(self, version: VersionKey) -> Looked:
         """Return what the looks at a version have shown."""

@@ -73,6 +73,20 @@ def test_a_version_that_becomes_worse_is_found_and_its_recovery_too(
     assert looked.finding == "" and looked.history[0]["ended"] == looked.changed_at
 
 
+def test_what_a_full_disk_prevented_is_looked_at_again(
+    store: LogStore, outcomes: Outcomes, models: Path, manifest: ModelManifest
+) -> None:
+    watch = watch_of(store, outcomes, models)
+    frame = logged(1000)
+    keep(store, frame)
+    (store.folder / "quality").write_text("in the way")
+    with pytest.raises(OSError, match="quality"):
+        hear(watch, outcomes, worse(frame))
+    (store.folder / "quality").unlink()
+    watch.look()
+    assert watch.of(VERSION).finding.startswith("accuracy is 0.4") and watch.changed == {VERSION}
+
+
 def test_few_new_outcomes_are_no_reason_to_look(
     store: LogStore, outcomes: Outcomes, models: Path, manifest: ModelManifest
 ) -> None:
