@@ -77,7 +77,8 @@ class Logged:
 
     def pages_with(self, model: str, *texts: object) -> set[str]:
         """Return the pages of a model, and of the whole, that have one of these texts."""
-        model_pages = [f"/ui/models/{model}", f"/ui/models/{model}/log", f"/v1/models/{model}/outcomes"]
+        tabs = [f"/ui/models/{model}{tab}" for tab in ("", "/log", "/health", "/versions")]
+        model_pages = [*tabs, f"/v1/models/{model}/health", f"/v1/models/{model}/outcomes"]
         everything = ["/metrics", "/v1/audit", "/ui/audit", "/ui/system", "/v1/traffic"]
         pages = {path: self.ask("GET", path).text for path in [*model_pages, *everything]}
         return {path for path, page in pages.items() if any(str(text) in page for text in texts)}
