@@ -30,7 +30,7 @@ class RefusalWatches:
 
     def look(self) -> None:
         """Look at what gateways have counted."""
-        found = {}
+        found: dict[VersionKey, Sequence[RefusedField]] = {}
         for model in self._repository.names():
             refused, requests = self._counts.read(model)
             version = self._repository.aliases(model).get(CURRENT)
