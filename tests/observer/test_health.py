@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from worker.scorer import Scorer
 
 __all__ = ["manifest"]
 
+Predict = Callable[..., None]
+
 
 def reports_of(redis: Redis, intake: Intake, models: Path) -> HealthReports:
     repository, store = RepositoryWithRemoved(models), intake.store
@@ -45,27 +48,33 @@ def reports(redis: Redis, intake: Intake, models: Path) -> HealthReports:
     return reports_of(redis, intake, models)
 
 
-def predict_rows(jobs: Jobs, scorer: Scorer, intake: Intake, count: int, mean: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    for number in range(count // 100):
-        send(jobs, scorer, f"{seed}-{number}", rows(rng, 100, mean=mean))
-        intake.run()
+@pytest.fixture
+def predict(jobs: Jobs, scorer: Scorer, intake: Intake) -> Predict:
+    """Have so many rows answered, in requests that the log takes one after the other."""
+
+    def predict_rows(count: int, mean: float, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for number in range(count // 100):
+            send(jobs, scorer, f"{seed}-{number}", rows(rng, 100, mean=mean))
+            intake.run()
+
+    return predict_rows
 
 
 def test_what_is_found_is_said_until_it_ends(
-    redis: Redis, jobs: Jobs, scorer: Scorer, intake: Intake, reports: HealthReports, manifest: ModelManifest
+    redis: Redis, predict: Predict, intake: Intake, reports: HealthReports, manifest: ModelManifest
 ) -> None:
     board = HealthBoard(redis)
-    predict_rows(jobs, scorer, intake, 500, 0.0, seed=1)
+    predict(500, 0.0, seed=1)
     reports.publish()
     assert board.read() == {}, "a version about which nothing was ever found needs no entry"
-    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=2)
+    predict(1000, 1.5, seed=2)
     reports.publish()
     said = board.read()["watched@1"]
     assert said.state is HealthState.DRIFTED
     (finding,) = said.findings
     assert finding.startswith("n: median ") and " at training, 1." in finding
-    predict_rows(jobs, scorer, intake, 3000, 0.0, seed=3)
+    predict(3000, 0.0, seed=3)
     reports.publish()
     assert board.of("watched@1").state is HealthState.OK and board.of("watched@1").findings == ()
     (past,) = intake.watch.health(manifest)["history"]
@@ -73,9 +82,9 @@ def test_what_is_found_is_said_until_it_ends(
 
 
 def test_an_observer_that_starts_says_what_the_last_one_did_not(
-    redis: Redis, jobs: Jobs, scorer: Scorer, intake: Intake, store: LogStore, models: Path, manifest: ModelManifest
+    redis: Redis, predict: Predict, store: LogStore, models: Path, manifest: ModelManifest
 ) -> None:
-    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=4)
+    predict(1000, 1.5, seed=4)
     folder = store.folder
     store.close()
     opened = LogStore(folder, BEGINNING)
@@ -85,9 +94,9 @@ def test_an_observer_that_starts_says_what_the_last_one_did_not(
 
 
 def test_what_cannot_be_said_is_said_later(
-    redis: Redis, jobs: Jobs, scorer: Scorer, intake: Intake, reports: HealthReports, manifest: ModelManifest
+    redis: Redis, predict: Predict, reports: HealthReports, manifest: ModelManifest
 ) -> None:
-    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=5)
+    predict(1000, 1.5, seed=5)
     redis.set(HEALTH, "not a hash")
     with pytest.raises(Exception, match="WRONGTYPE"):
         reports.publish()
@@ -97,15 +106,9 @@ def test_what_cannot_be_said_is_said_later(
 
 
 def test_nothing_is_said_of_a_deleted_version(
-    redis: Redis,
-    jobs: Jobs,
-    scorer: Scorer,
-    intake: Intake,
-    reports: HealthReports,
-    models: Path,
-    manifest: ModelManifest,
+    redis: Redis, predict: Predict, intake: Intake, reports: HealthReports, models: Path, manifest: ModelManifest
 ) -> None:
-    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=6)
+    predict(1000, 1.5, seed=6)
     reports.publish()
     versions = models / "watched" / "versions"
     (versions / "1").rename(versions / "2")
@@ -124,15 +127,9 @@ def refuse(redis: Redis, requests: int, refused: int) -> None:
 
 
 def test_a_field_for_which_requests_are_refused_is_a_finding_also_after_a_restart(
-    redis: Redis,
-    jobs: Jobs,
-    scorer: Scorer,
-    intake: Intake,
-    reports: HealthReports,
-    models: Path,
-    manifest: ModelManifest,
+    redis: Redis, predict: Predict, intake: Intake, reports: HealthReports, models: Path, manifest: ModelManifest
 ) -> None:
-    predict_rows(jobs, scorer, intake, 500, 0.0, seed=7)
+    predict(500, 0.0, seed=7)
     refuse(redis, 100, 3)
     reports.publish()
     refuse(redis, 200, 53)
@@ -160,7 +157,7 @@ def test_refused_requests_are_a_finding_of_the_current_version_alone(
 
 
 def test_what_is_found_while_something_else_is_said_is_said_next(
-    redis: Redis, jobs: Jobs, scorer: Scorer, intake: Intake, reports: HealthReports, manifest: ModelManifest
+    redis: Redis, predict: Predict, reports: HealthReports, manifest: ModelManifest
 ) -> None:
     class Busy(HealthBoard):
         def say(self, version: str, health: ModelHealth | None) -> None:
@@ -170,7 +167,7 @@ def test_what_is_found_while_something_else_is_said_is_said_next(
 
     refuse(redis, 100, 3)
     reports.publish()
-    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=8)
+    predict(1000, 1.5, seed=8)
     replace(reports, board=Busy(redis)).publish()
     reports.publish()
     moved, refused = HealthBoard(redis).read()["watched@1"].findings
@@ -178,15 +175,9 @@ def test_what_is_found_while_something_else_is_said_is_said_next(
 
 
 def test_what_is_said_stays_while_the_repository_is_away(
-    redis: Redis,
-    jobs: Jobs,
-    scorer: Scorer,
-    intake: Intake,
-    reports: HealthReports,
-    models: Path,
-    manifest: ModelManifest,
+    redis: Redis, predict: Predict, intake: Intake, reports: HealthReports, models: Path, manifest: ModelManifest
 ) -> None:
-    predict_rows(jobs, scorer, intake, 1000, 1.5, seed=9)
+    predict(1000, 1.5, seed=9)
     reports.publish()
     said = HealthBoard(redis).read()
     away = models.rename(models.with_name("away"))
