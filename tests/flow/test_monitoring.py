@@ -15,13 +15,17 @@ from pathlib import Path
 import pytest
 import requests
 
+from contract.model.model_settings import LOGGING, Logging
+from storage.models.repository_writer import RepositoryWriter
 from tests.flow import estimators
 from tests.stacks.gateways import Site, start_site
+from tests.stacks.observer_process import ObserverProcess
 from tests.stacks.prometheus import Prometheus, prometheus_of
 from tests.stacks.receiver import receiver
 from tests.stacks.sender import WEBHOOKS, Sender
 from tests.stacks.trainer_process import trainer_process
 from tests.support import PROJECT, numbers, until, write_version
+from trainer.publishing.aliases import change_settings
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +41,12 @@ CSV = "a,b\n" + "".join(f"{number % 6},{number % 6 // 3}\n" for number in range(
 
 @dataclass
 class MonitoredSite(Site):
-    """A site with a worker, and a trainer, a sender of webhooks and Prometheus: all that is expected."""
+    """A site with a worker, and a trainer, a sender of webhooks, an observer and Prometheus: all that is expected.
+    Predictions of the model `quick` are logged."""
 
     models: Path
     sender: Sender
+    observer: ObserverProcess
     prometheus: Prometheus
 
     def train(self, csv: str) -> None:
@@ -59,6 +65,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredSite]:
     (models := folder / "models").mkdir()
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
     write_version(models, "faulty", estimators.Faulty(), numbers("a"), by_value=True)
+    change_settings(RepositoryWriter(models), "quick", {LOGGING: Logging(1).to_json()})
     settings = {
         "SPOOL_DIR": str(folder / "spool"),
         "STATE_DIR": str(folder),
@@ -68,31 +75,34 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredSite]:
     }
     with start_site(folder, models, redis_options=["--maxmemory", "500mb"], **settings) as site:
         sender = Sender(site.server.url, models, folder / "events.log")
+        observer = ObserverProcess(site.server.url, models, folder, folder / "observer")
         with trainer_process(site.server, models, {**settings, "PORT": str(site.gateway.port)}):
             sender.start()
+            observer.start()
             try:
                 site.cluster.start(spool_dir=folder / "spool").ready()
                 with prometheus_of(site.gateway, folder) as prometheus:
-                    yield MonitoredSite(site.server, site.gateway, site.cluster, models, sender, prometheus)
+                    yield MonitoredSite(site.server, site.gateway, site.cluster, models, sender, observer, prometheus)
             finally:
+                observer.stop()
                 sender.kill()
 
 
 @contextmanager
-def load(site: MonitoredSite) -> Iterator[None]:
-    """Send predictions, of which some are refused or unusual or fail, and files."""
+def load(site: MonitoredSite, *, misspelt: bool = False) -> Iterator[None]:
+    """Send predictions, of which some are unusual or fail, or are refused if their field is `misspelt`, and files."""
     stop = threading.Event()
 
     def send() -> None:
         while not stop.is_set():
             site.gateway.post("quick", [{"a": 1}, {"a": 2}], wait=10)
-            site.gateway.post("quick", {"wrong": 1})
+            site.gateway.post("quick", {"wrong" if misspelt else "a": 1})
             site.gateway.post("churn", {"a": 1e6}, wait=10)
             site.gateway.post("faulty", {"a": estimators.RAISES}, wait=10)
 
     def send_files() -> None:
         address, headers = f"{site.gateway.address}/v1/models/quick/predict-file", {"Content-Type": "text/csv"}
-        rows = "a\n" + "1\n" * 200 + "one\n"
+        rows = "a\n" + "1\n1\n2\n" * 67 + "one\n"  # the values of the requests, as the rows of a file are watched, too
         while not stop.wait(0.2):
             assert requests.post(address, data=rows, headers=headers, timeout=60).status_code == 202
 
@@ -105,14 +115,6 @@ def load(site: MonitoredSite) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join()
-
-
-def test_each_query_of_the_dashboard_has_series_under_load(site: MonitoredSite) -> None:
-    site.train(CSV)
-    with load(site):
-        for title, expression in EXPRESSIONS:
-            series = until(lambda e=expression: site.prometheus.series(e), f"{title}: {expression}")
-            log.info("query | %s | %s | %d series", title, expression, len(series))
 
 
 def test_no_alert_fires_while_all_is_well(site: MonitoredSite) -> None:
@@ -128,6 +130,14 @@ def test_no_alert_fires_while_all_is_well(site: MonitoredSite) -> None:
             "the rules are evaluated again",
         )
         assert site.prometheus.firing() == set()
+
+
+def test_each_query_of_the_dashboard_has_series_under_load(site: MonitoredSite) -> None:
+    site.train(CSV)
+    with load(site, misspelt=True):
+        for title, expression in EXPRESSIONS:
+            series = until(lambda e=expression: site.prometheus.series(e), f"{title}: {expression}")
+            log.info("query | %s | %s | %d series", title, expression, len(series))
 
 
 @pytest.mark.replaces_parts
@@ -196,6 +206,21 @@ def test_each_alert_fires_by_its_fault(site: MonitoredSite) -> None:
         for name in ("WebhooksLate", "Missing"):
             prometheus.ends(name)
         prometheus.fires("WebhooksFailing", "a receiver answers 410", since)
+
+    def unhealthy() -> bool:
+        assert site.gateway.post("quick", {"wrong": 1}).status_code == 422
+        return "ModelUnhealthy" in prometheus.firing()
+
+    until(unhealthy, "ModelUnhealthy fires: a caller misspells a field")
+
+    since = time.monotonic()
+    site.observer.kill()
+    redis.set("mg:logged:bytes", 64 * 2**20)  # no more records may wait for it
+    assert site.gateway.post("quick", {"a": 1}, wait=10).status_code == 200
+    for name in ("LogDropped", "Missing"):
+        prometheus.fires(name, "nobody takes what is logged", since)
+    site.observer.start()
+    prometheus.ends("Missing")
 
     since = time.monotonic()
     site.server.stop()
