@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from broker.sides.observer import RequestCounts
@@ -23,6 +23,8 @@ class RefusalWatches:
         self._counts = counts
         self._repository = repository
         self._alarms: dict[VersionKey, Sequence[RefusedField]] = {}
+        self._without: dict[VersionKey, tuple[int, datetime]] = {}
+        """How many requests there were when none had been refused, and when that was."""
         self.changed = set(self.states.versions())
         """Those of which something else may be said since this was emptied; at first all."""
         self.looked = False
@@ -34,17 +36,29 @@ class RefusalWatches:
         for model in self._repository.names():
             refused, requests = self._counts.read(model)
             version = self._repository.aliases(model).get(CURRENT)
-            if not refused or version is None:
+            if version is None:
                 continue
-            saved = self.states.read((model, version))
-            watch = RefusalWatch.from_json(saved) if saved else RefusalWatch()
-            alarms = watch.look(refused, requests, datetime.now(UTC))
-            self.states.write((model, version), watch.to_json())
+            key, now = (model, version), datetime.now(UTC)
+            if not refused:
+                self._without[key] = requests, now
+                continue
+            alarms = self._look(key, refused, requests, now)
             if alarms:
-                found[model, version] = alarms
+                found[key] = alarms
         changed = found.keys() | self._alarms.keys()
         self._alarms, self.looked = found, True
         self.changed.update(changed)
+
+    def _look(
+        self, version: VersionKey, refused: Mapping[tuple[str, str], int], requests: int, now: datetime
+    ) -> Sequence[RefusedField]:
+        saved = self.states.read(version)
+        watch = RefusalWatch.from_json(saved) if saved else RefusalWatch()
+        if not saved and version in self._without:
+            watch.look({}, *self._without.pop(version))
+        alarms = watch.look(refused, requests, now)
+        self.states.write(version, watch.to_json())
+        return alarms
 
     def of(self, version: VersionKey) -> Sequence[RefusedField]:
         """Return the alarms of a version."""
@@ -53,5 +67,6 @@ class RefusalWatches:
     def remove(self, version: VersionKey) -> None:
         """Forget a version."""
         self._alarms.pop(version, None)
+        self._without.pop(version, None)
         self.states.remove(version)
         self.changed.add(version)

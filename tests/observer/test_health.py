@@ -141,6 +141,16 @@ def test_a_field_for_which_requests_are_refused_is_a_finding_also_after_a_restar
     assert restarted.summary(manifest)["refused"][0]["field"] == "n"
 
 
+def test_the_first_requests_that_are_refused_are_a_finding(
+    redis: Redis, reports: HealthReports, manifest: ModelManifest
+) -> None:
+    reports.refusals.look()
+    refuse(redis, 100, 40)
+    reports.refusals.look()
+    reports.publish()
+    assert HealthBoard(redis).read()["watched@1"].findings[0].startswith("n: 40 requests")
+
+
 def test_refused_requests_are_a_finding_of_the_current_version_alone(
     redis: Redis, reports: HealthReports, models: Path, manifest: ModelManifest
 ) -> None:
