@@ -310,8 +310,8 @@ SCHEDULE_FAILED = _gauge(
 )
 MODEL_FINDINGS = _gauge(
     "model_findings",
-    "What the observer has found about current versions: columns that have drifted, and, for a version that has"
-    " degraded, that it is worse than its report promised.",
+    "What the observer has found about current versions: columns that have drifted, fields for which requests are"
+    " refused, and, for a version that has degraded, that it is worse than its report promised.",
     *("model", "version", "state"),
 )
 LOG_WAITING = _gauge(

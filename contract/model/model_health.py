@@ -9,8 +9,8 @@ from typing import Any
 
 
 class HealthState(StrEnum):
-    """DRIFTED: its rows no longer look like those of the training. DEGRADED: outcomes show that it is worse than its
-    report promised. OK: neither is known."""
+    """DRIFTED: its rows no longer look like those of the training, or are refused because of a field. DEGRADED:
+    outcomes show that it is worse than its report promised. OK: neither is known."""
 
     OK = "ok"
     DRIFTED = "drifted"
