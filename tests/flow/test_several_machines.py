@@ -137,7 +137,13 @@ class Machines:
         return int(progress["done"] or 0) if progress else 0
 
     def example(self) -> Any:
-        return self.send("GET", "/v1/models/blobs", at=1).json()["example"]
+        return until(lambda: self.shown(1).get("example"), "the other gateway shows the model")
+
+    def shown(self, at: int) -> dict[str, Any]:
+        """Return what a gateway shows of the current version: nothing until its machine has it, a moment after the
+        training has ended."""
+        answer: dict[str, Any] = self.send("GET", "/v1/models/blobs", at).json()
+        return answer
 
 
 @pytest.fixture(scope="module")
@@ -187,12 +193,17 @@ def test_swaps_across_machines_fail_no_request_and_all_machines_show_them(machin
     callers = Callers(machines.gateways, machines.example())
     try:
         for at in (1, 0):
-            version = machines.train(at)["version"]
+            trained = machines.train(at)
+            assert trained["promoted"], trained
+            version = trained["version"]
             for other in (0, 1):
-                shown = machines.send("GET", "/v1/models/blobs", other).json()["aliases"]
-                assert shown["current"] == version, f"gateway {other}"
+                until(
+                    lambda at=other, wanted=version: machines.shown(at).get("version") == wanted,
+                    f"gateway {other} shows version {version}",
+                )
         moved = machines.send("POST", "/v1/models/blobs/rollback", at=0)
-        assert moved.ok and machines.send("GET", "/v1/models/blobs", at=1).json()["version"] == version - 1
+        assert moved.ok
+        until(lambda: machines.shown(1)["version"] == version - 1, "the other gateway shows the version before")
     finally:
         answers = callers.stop()
     assert {answer.rpartition(" ")[0] for answer in answers} == {"200 succeeded"}, answers
