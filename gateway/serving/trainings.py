@@ -118,7 +118,7 @@ class Trainings:
 
     def all_schedules(self) -> list[ScheduleState]:
         """Return the schedules of the caller by model."""
-        return self._with_last_runs([schedule for schedule in self.schedules.all() if self._exists(schedule)])
+        return self._states_of([schedule for schedule in self.schedules.all() if self._exists(schedule)])
 
     def schedule_of(self, model: str) -> ScheduleState:
         """Return the schedule. Raises `Problem` without one."""
@@ -129,9 +129,9 @@ class Trainings:
 
     def find_schedule(self, model: str) -> ScheduleState | None:
         schedule = self.schedules.get(model) if valid_name(model) else None
-        return self._with_last_runs([schedule])[0] if schedule and self._exists(schedule) else None
+        return self._states_of([schedule])[0] if schedule and self._exists(schedule) else None
 
-    def _with_last_runs(self, schedules: Sequence[Schedule]) -> list[ScheduleState]:
+    def _states_of(self, schedules: Sequence[Schedule]) -> list[ScheduleState]:
         ids = [schedule.last_job for schedule in schedules if schedule.last_job]
         jobs = {job.id: shown_to(self.caller(), job) for job in self.trainer.jobs(ids) if job}
         waits = self.schedules.alarms_wait(schedules)
@@ -149,7 +149,7 @@ class Trainings:
         self._check_parameters(request)
         run(self.run_command, RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json()))
         try:
-            return self._with_last_runs([self.schedules.put(model, cron, request, self.caller())])[0]
+            return self._states_of([self.schedules.put(model, cron, request, self.caller())])[0]
         except TooManySchedules as error:
             raise Problem(ProblemCode.TOO_MANY_SCHEDULES, str(error)) from error
         except TooManyWaiting as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -12,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from broker.access.signatures import Signer
 from broker.records.job_kinds import TRAINING
-from broker.state.mirrors import last_change, wait_for_mirrors
 from broker.state.schedules import Schedules, TooManySchedules
 from contract.errors import Code, ModelgateError
 from contract.model.manifest import ModelManifest
@@ -208,7 +204,7 @@ def carry_out(payload: Mapping[str, Any], parts: CommandParts) -> Mapping[str, A
     try:
         repository_of(parts.settings).refresh(command.model)  # another trainer may have changed it
         answer = HANDLERS[command.action](parts, command)
-        _shown_everywhere(parts, command.model)
+        promotion.show_everywhere(parts.settings, parts.redis, command.model, _SHOWN_WITHIN)
         return answer
     except StoreError as error:
         what = f"nothing was changed, because the store of the model repository is away ({error}); try again"
@@ -218,14 +214,6 @@ def carry_out(payload: Mapping[str, Any], parts: CommandParts) -> Mapping[str, A
             raise
         what = f"the model repository cannot be written ({error.strerror}); free space on its disk and try again"
         raise ModelgateError(Code.MODELS_FULL, what, model=command.model) from error
-
-
-def _shown_everywhere(parts: CommandParts, model: str) -> None:
-    """Wait a moment until all machines show the change, so that who asked for it finds it wherever they look."""
-    if parts.settings.models_url:
-        with suppress(RedisError):
-            end = time.monotonic() + _SHOWN_WITHIN
-            wait_for_mirrors(parts.redis, model, last_change(parts.redis), end)
 
 
 def schedules_of(settings: Settings, connection: Redis) -> Schedules:

@@ -34,6 +34,9 @@ from trainer.training.phases import ReportProgress
 _TO_ANSWER, _KEPT = 120.0, 60
 """Seconds that the observer has for a page of rows, and for which the page stays in Redis."""
 
+_SHOWN_WITHIN = 10.0
+"""Seconds that a training waits for the machines that do not show its version."""
+
 
 def train(
     payload: Mapping[str, Any],
@@ -63,7 +66,9 @@ def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: i
         report(reports, {"progress": progress.to_json()})
 
     try:
-        return {"output": train(payload, settings, report_progress, print_line, promote, job, forks, ask)}
+        output = train(payload, settings, report_progress, print_line, promote, job, forks, ask)
+        promotion.show_everywhere(settings, connection, output["model"], _SHOWN_WITHIN)
+        return {"output": output}
     except MemoryError:
         code, message = Code.OUT_OF_MEMORY, f"the training needs more than {settings.train_memory_mb} MB"
         return _failure(code, f"{message} (TRAIN_MEMORY_MB); give it fewer rows or columns, or more memory")

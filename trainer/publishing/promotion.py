@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from broker.state.load_status import WarmUp, load_statuses, request_load, warm_up, withdraw_request
-from broker.state.mirrors import announce, wait_for_mirrors
+from broker.state.mirrors import announce, last_change, wait_for_mirrors
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.environments import TODAY, no_worker
 from contract.model.manifest import ModelManifest
@@ -103,6 +103,13 @@ def check_trust(settings: Settings, model: str, version: int) -> None:
     """Raise `ModelgateError` (`not_trusted`) if workers with these settings would refuse the version."""
     repository = Repository(settings.models_dir)
     Trust.from_settings(settings).check(repository.manifest(model, version), repository.files(model, version))
+
+
+def show_everywhere(settings: Settings, connection: Redis, model: str, seconds: float) -> None:
+    """Wait some seconds until all machines show a change, so that who asked for it finds it wherever they look."""
+    if settings.models_url:
+        with suppress(RedisError):
+            wait_for_mirrors(connection, model, last_change(connection), time.monotonic() + seconds)
 
 
 def _wait_for_mirrors(settings: Settings, connection: Redis | None, model: str, version: int) -> None:
