@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-WARN_UNUSUAL, LOGGING = "warn_unusual", "logging"
+from contract.model.experiments import Experiment
+
+WARN_UNUSUAL, LOGGING, EXPERIMENTS = "warn_unusual", "logging", "experiments"
 """The keys of the settings, as JSON."""
 
 KEEP_DAYS, MOST_DAYS = 90, 3_650
@@ -50,16 +53,34 @@ class Logging:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """`warn_unusual`: answers warn of values far from what training saw."""
+    """`warn_unusual`: answers warn of values far from what training saw. `experiments`: the newest first; only the
+    first one may run."""
 
     warn_unusual: bool = True
     logging: Logging = Logging()
+    experiments: tuple[Experiment, ...] = ()
+
+    @property
+    def experiment(self) -> Experiment | None:
+        """The one that runs."""
+        return self.experiments[0] if self.experiments and self.experiments[0].ending is None else None
 
     def to_json(self) -> dict[str, Any]:
+        """Return what people decide, without the experiments."""
         return {WARN_UNUSUAL: self.warn_unusual, LOGGING: self.logging.to_json()}
 
     @classmethod
     def from_json(cls, data: object) -> ModelSettings:
-        """Read settings as `to_json` writes them; any key may be missing or wrong."""
+        """Read the settings of a model; any key may be missing or wrong."""
         known = data if isinstance(data, Mapping) else {}
-        return cls(known.get(WARN_UNUSUAL) is not False, Logging.from_json(known.get(LOGGING)))
+        logging, experiments = Logging.from_json(known.get(LOGGING)), _experiments(known.get(EXPERIMENTS))
+        return cls(known.get(WARN_UNUSUAL) is not False, logging, experiments)
+
+
+def _experiments(data: object) -> tuple[Experiment, ...]:
+    """Return the experiments that can be read."""
+    read = []
+    for one in data if isinstance(data, list) else ():
+        with suppress(ValueError, TypeError, KeyError):
+            read.append(Experiment.from_json(one))
+    return tuple(read)
