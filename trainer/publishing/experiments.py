@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -104,6 +104,8 @@ class Decisions:
     connection: Redis
     repository: RepositoryWriter
     audit: AuditLog
+    _waits: dict[str, str] = field(default_factory=dict)
+    """Why the experiment of a model waits, as it was logged last."""
 
     def carry_out(self) -> None:
         """Look at each experiment that runs. Raises `redis.exceptions.RedisError`."""
@@ -116,7 +118,9 @@ class Decisions:
                 try:
                     self._act(model, experiment, known)
                 except (ModelgateError, OSError) as error:
-                    log.warning("the experiment %s of %s waits: %s", experiment.id, model, error)
+                    if self._waits.get(model) != str(error):
+                        log.warning("the experiment %s of %s waits: %s", experiment.id, model, error)
+                    self._waits[model] = str(error)
 
     def _act(self, model: str, experiment: Experiment, findings: ExperimentFindings | None) -> None:
         decision, current = findings and findings.decision, self.repository.aliases(model).get(CURRENT)
