@@ -50,7 +50,7 @@ Start = Callable[..., Experiment]
 def repository(models: Path) -> RepositoryWriter:
     """`sum` has four versions; the second is current and the first previous; its requests are logged."""
     for version in (4, 3, 2, 1):
-        write_version(models, "sum", Sum(), numbers("a"), version=version)
+        write_version(models, "sum", Sum(), numbers("a"), version=version, id_field="key")
     (models / "sum/aliases.json").write_text('{"current": 2, "previous": 1}')
     repository = RepositoryWriter(models)
     change_settings(repository, "sum", {LOGGING: {"share": 1}})
@@ -130,14 +130,18 @@ def test_a_second_one_is_refused_while_one_runs(start: Start) -> None:
         (3, replace(SHADOW, metric="log_loss"), "experiment_refused", "its versions have mean_absolute_error"),
         (5, CANARY, "experiment_refused", "callers of version 2 cannot use version 5: 'b' is needed"),
         (6, SHADOW, "experiment_refused", "version 6 lives in the environment sklearn-1.2"),
+        (7, CANARY, "experiment_refused", "answers no longer repeat 'key'"),
         (6, CANARY, "not_loaded", "no worker serves the environment 'sklearn-1.2'"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_with_the_reason(
     start: Start, repository: RepositoryWriter, candidate: int, plan: ExperimentPlan, code: str, why: str
 ) -> None:
-    write_version(repository.root, "sum", Sum(), numbers("a", "b"), version=5, current=False)
-    write_version(repository.root, "sum", Sum(), numbers("a"), version=6, current=False, environment="sklearn-1.2")
+    write_version(repository.root, "sum", Sum(), numbers("a", "b"), version=5, current=False, id_field="key")
+    write_version(repository.root, "sum", Sum(), numbers("a"), version=7, current=False)
+    write_version(
+        repository.root, "sum", Sum(), numbers("a"), version=6, current=False, id_field="key", environment="sklearn-1.2"
+    )
     refusal = refused(lambda: start(plan, candidate))
     assert (refusal[0], why in refusal[1]) == (code, True), refusal
     assert repository.settings("sum").experiments == ()
