@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -74,7 +73,9 @@ def experiment(
     path, body = f"/v1/models/{segment(name)}/experiments", plan.to_json()
     if version is not None:
         if plan.shadow == plan.canary:
-            raise Failed(f"say how: modelgate experiment {name} {version} --shadow, or --canary", ExitCode.USAGE)
+            raise Failed(
+                f"say how: modelgate experiment {name} {version} --shadow, or --canary --share 0.05", ExitCode.USAGE
+            )
         found = session.client.request("POST", path, json={"candidate": version, **body})
     elif body:
         raise Failed(f"say which version to try: modelgate experiment {name} VERSION --shadow", ExitCode.USAGE)
@@ -102,8 +103,7 @@ def _course(name: str, one: Mapping[str, Any]) -> Iterator[str]:
     if plan["kind"] == "canary":
         rises = f", {plan['share']:.4g} at last" if one["share"] < plan["share"] else ""
         yield f"share of the callers: {one['share']:.4g} since {moment(one['share_since'])}{rises}"
-    begun, over = (datetime.fromisoformat(one[key]) for key in ("started_at", "until"))
-    yield f"runs for {(datetime.now(UTC) - begun).days} of {(over - begun).days} days, until {moment(one['until'])}"
+    yield f"runs since {moment(one['started_at'])}, until {moment(one['until'])}"
     if findings is None:
         yield "nothing is found yet"
         return
