@@ -85,7 +85,7 @@ class PredictionLog:
         repository = RepositoryWithRemoved(settings.models_dir)
         watch = Watch(store, OF_ROWS * settings.alarm_level)
         shadows = ShadowWatch(store, repository)
-        intake = Intake(LogStream(connection), store, repository, Deletions(store), (watch, shadows))
+        intake = Intake(LogStream(connection), store, repository, Deletions(store), watch, shadows)
         outcomes = Outcomes(store)
         for deletion in intake.deletions.remembered() if fetched else ():  # their rows may have been there still
             outcomes.forget(deletion)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from contract.model.experiments import Decision, Experiment, ExperimentKind, ExperimentPlan, Requirement
 from contract.wording import number, percent
-from observer.experiments.betting import BETS, LimitTest, evidence, lower_limit
+from observer.experiments.betting import LimitTest, evidence, lower_limit
 from observer.experiments.pairing import Pairs
 
 BARELY = log(10) / 2
@@ -19,8 +20,6 @@ BARELY = log(10) / 2
 _RULE_OF_THREE = 3
 """What happens with the chance p is seen among 3 / p cases with a chance of 95 %."""
 _LEAST_FAILURES = 0.001
-_FEWEST, _MOST = 50, 1_000_000
-"""The pairs with which it is first said how many outcomes are missing; and the most that are named."""
 _LOSSES = {
     "accuracy": "share of wrong answers",
     "log_loss": "log loss",
@@ -99,7 +98,8 @@ def decide(experiment: Experiment, behaviour: Behaviour, metric: str, pairs: Pai
         pairs = pairs.first(certain[0] + 1)
         decision = Decision.ROLL_BACK if worse[certain[0]] >= enough else Decision.PROMOTE
         return Verdict(decision, _sentence(plan, metric, pairs, decision), "", pairs)
-    missing = _missing(pairs, max(bets_on_worse.max(), bets_on_good.max()), enough)
+    gained, path = max((bets_on_good.max(), good), (bets_on_worse.max(), worse), key=itemgetter(0))
+    missing = _missing(int(pairs.outcomes[-1]), gained, enough - path[-1])
     undecided = Verdict(None, _sentence(plan, metric, pairs, None), missing, pairs)
     return _next(experiment, behaviour, float(worse[-1]), undecided)
 
@@ -120,30 +120,21 @@ def _next(experiment: Experiment, behaviour: Behaviour, worse: float, undecided:
 
 def _sentence(plan: ExperimentPlan, metric: str, pairs: Pairs, decision: Decision | None) -> str:
     mean, low, high = map(number, Interval.of(pairs, plan.level))
+    beyond = f"worse by more than {number(plan.margin)}:"
     if decision is None:
         claim = "differs by"
-    elif decision is Decision.PROMOTE:
-        claim = (
-            "is better:" if plan.require is Requirement.BETTER else f"is not worse by more than {number(plan.margin)}:"
-        )
+    elif decision is Decision.ROLL_BACK:
+        claim = f"is {beyond}"
     else:
-        claim = f"is worse by more than {number(plan.margin)}:"
+        claim = "is better:" if plan.require is Requirement.BETTER else f"is not {beyond}"
     outcomes = f"{number(int(pairs.outcomes[-1]))} outcomes"
     return f"Its {_LOSSES[metric]} {claim} {mean} (between {low} and {high}) on {outcomes}"
 
 
-def _missing(pairs: Pairs, best: Any, enough: float) -> str:
-    """Return how many outcomes are missing, if the `best` of all bets goes on to gain as it did so far: it has a tenth
-    of the wealth. `best`: the log of its wealth."""
-    seen, outcomes = len(pairs), int(pairs.outcomes[-1])
-    if seen < _FEWEST:
+def _missing(outcomes: int, gained: float, lacking: float) -> str:
+    """Return how many outcomes are missing until the log of the evidence has gained what is `lacking`, if the best bet
+    goes on as it did. `gained`: the log of its wealth, of which about 1 is chance, because it is the best (Akaike)."""
+    if gained < 2:
         return f"more outcomes: {number(outcomes)} are too few to say how many"
-    needed = outcomes * ((enough + log(len(BETS))) / best - 1) if best > 0 else _MOST
-    if needed >= _MOST:
-        return "more outcomes: the difference is too close to the margin to say how many"
-    return f"about {number(_rounded(needed))} more outcomes, if they are like the {number(outcomes)} so far"
-
-
-def _rounded(count: float) -> int:
-    """Return a number with two digits."""
-    return int(float(f"{max(1.0, count):.1e}"))
+    needed = int(float(f"{max(1.0, outcomes * lacking / (gained - 1)):.0e}"))
+    return f"about {number(needed)} more outcomes, if they are like the {number(outcomes)} so far"

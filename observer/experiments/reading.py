@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
@@ -60,14 +61,15 @@ class Answered:
 
 @dataclass(frozen=True)
 class ExperimentRows:
-    """The rows of experiments. Methods raise OSError and `duckdb.Error`."""
+    """The rows of experiments. Methods raise OSError and `duckdb.Error`. `clock`: seconds since 1970."""
 
     store: LogStore
     outcomes: Outcomes
+    clock: Callable[[], float] = time.time
 
     def known(self, experiment: Experiment, versions: Versions, metric: str, largest: float) -> Known:
         """Return what is known of the losses by a metric, which are `largest` at most."""
-        model, second = versions.candidate.name, time.time_ns() // 1_000_000_000 * 1_000_000
+        model, second = versions.candidate.name, int(self.clock()) * 1_000_000
         losses, unread, waiting = [], [], False
         with self.store.database() as database:
             arms, newest = self._arms(experiment, versions), self.outcomes.newest(model)

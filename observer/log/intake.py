@@ -6,6 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -69,7 +70,8 @@ class Intake:
     store: LogStore
     repository: RepositoryWithRemoved
     deletions: Deletions
-    watches: Sequence[RowWatch]
+    watch: RowWatch
+    shadows: RowWatch
 
     def run(self) -> bool:
         """Take what waits, and return whether that was much."""
@@ -86,7 +88,7 @@ class Intake:
                     try:
                         self.store.change(self._change(taken))
                     except BaseException:
-                        for watch in self.watches:
+                        for watch in (self.watch, self.shadows):
                             watch.forget()
                         raise
                     self._forget()
@@ -120,8 +122,8 @@ class Intake:
                     records.write(day, self.store.draft / name)
                     change.moves[name] = f"{PREDICTIONS}/{target}/{taken.position}.parquet"
                     change.rows.append((model, Fate.KEPT, rows))
-                files = [file for watch in self.watches for file in watch.observe(database, manifest).items()]
-                for path, data in files:
+                observed = (watch.observe(database, manifest) for watch in (self.watch, self.shadows))
+                for path, data in chain.from_iterable(files.items() for files in observed):
                     name = f"{len(change.moves)}.json"
                     (self.store.draft / name).write_bytes(data)
                     change.moves[name] = path

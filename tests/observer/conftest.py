@@ -61,7 +61,7 @@ def intake(redis: Redis, store: LogStore, models: Path) -> Intake:
 
 def make_intake(redis: Redis, store: LogStore, models: Path) -> Intake:
     watch, repository = Watch(store, LEVEL), RepositoryWithRemoved(models)
-    return Intake(LogStream(redis), store, repository, Deletions(store), (watch, ShadowWatch(store, repository)))
+    return Intake(LogStream(redis), store, repository, Deletions(store), watch, ShadowWatch(store, repository))
 
 
 def predict(jobs: Jobs, scorer: Scorer, job_id: str, rows: Any = ((1.0, 2.0),), **changes: Any) -> None:
