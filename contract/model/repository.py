@@ -153,11 +153,14 @@ class Repository:
         known = self._settings.get(name)
         if known is None:
             try:
-                known = _read_settings(self.root / name)
+                known = _read_settings(self._folder(name))
             except OSError:
                 return ModelSettings()
             self._settings[name] = known
         return known
+
+    def _folder(self, name: str) -> Path:
+        return self.root / name
 
     def resolve(self, reference: str) -> tuple[str, int]:
         """Return the name and the version of `loan`, `loan@3` or `loan@canary`. Raises `NotInRepository`."""
@@ -217,9 +220,10 @@ class RepositoryWithRemoved(Repository):
         kept = (removed.folder for removed in self.removals(name) if version in removed.versions)
         return next((VersionFiles(model / VERSIONS_DIR / str(version)) for model in kept), files)
 
-    def settings(self, name: str) -> ModelSettings:
-        removals = [] if (self.root / name).exists() else self.removals(name)
-        return _read_settings(removals[0].folder) if removals else super().settings(name)
+    def _folder(self, name: str) -> Path:
+        folder = super()._folder(name)
+        removals = [] if folder.exists() else self.removals(name)
+        return removals[0].folder if removals else folder
 
 
 def _read_settings(folder: Path) -> ModelSettings:

@@ -20,12 +20,14 @@ def logged_request(
     numbers: Sequence[int] | None = None,
     leave_out: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    experiment: str | None = None,
 ) -> LoggedRequest:
     """Return the members that are set.
 
     `accepted_at`: RFC 3339 in UTC. `alias`: that in the request; None: it named a version. `owner`: of its key, or ''.
     `ids`: the caller's id of each scored row; None: there are none. `numbers`: those that the scored rows have in the
-    request; None: all were scored. `leave_out`: inputs that the scorer must not pass on.
+    request; None: all were scored. `leave_out`: inputs that the log must not get. `experiment`: the id of the one whose
+    candidate scores the rows, too, once they are answered.
     """
     members: dict[str, Any] = {"accepted_at": accepted_at}
     if alias is not None:
@@ -40,13 +42,21 @@ def logged_request(
         members["leave_out"] = leave_out
     if warnings:
         members["warnings"] = warnings
+    if experiment is not None:
+        members["experiment"] = experiment
     return members
 
 
 @dataclass(frozen=True)
 class LogRecord:
     """What the log keeps of the jobs of one batch, or of one of them: its `rows`, all in one line of JSON
-    (`worker.log_records`)."""
+    (`worker.log_records`).
+
+    `experiment`: the id of the one whose candidate scores the rows, too, or ''. `complete`: the line that it gets, with
+    all inputs, if some are left out of `line`.
+    """
 
     rows: int
     line: bytes
+    experiment: str = ""
+    complete: bytes = b""
