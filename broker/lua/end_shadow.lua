@@ -10,9 +10,9 @@ local stream = SHADOW .. experiment
 allow_when_full()
 if call('XACK', stream, 'shadow', ARGV[2]) == 0 then return 0 end
 call('XDEL', stream, ARGV[2])
-if call('XLEN', stream) == 0 then call('DEL', stream .. ':bytes') else call('DECRBY', stream .. ':bytes', ARGV[3]) end
-if ARGV[8] and not log_records(8, {}, MOST_LOGGED_BEFORE) then
-  drop_shadowed(experiment, model, scored + failed + ARGV[7])
+redis.pcall('DECRBY', stream .. ':bytes', ARGV[3])
+if ARGV[8] and log_records(8, {}, MOST_LOGGED_BEFORE) then
+  drop_shadowed(experiment, model, scored + failed, ARGV[7])
 else
   if scored > 0 then count('model:' .. model, 'shadow_rows_total|scored', scored) end
   if failed > 0 then count('model:' .. model, 'shadow_rows_total|failed', failed) end

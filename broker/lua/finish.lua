@@ -73,7 +73,8 @@ if #released > 0 and call('EXISTS', worker) == 1 then
   if next(owned) == nil then call('HSET', worker, 'state', 'idle') end
 end
 if ARGV[after_jobs] and succeeded > 0 then
-  log_records(after_jobs, not_ended, most)
+  local dropped = log_records(after_jobs, not_ended, most)
+  if dropped then count('model:' .. string.match(ARGV[after_jobs], '^[^@]*'), 'log_rows_total|dropped', dropped) end
   shadow_records(after_jobs, not_ended)
 end
 close()

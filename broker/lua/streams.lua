@@ -19,14 +19,16 @@ local function add_within(most, stream, size, entry)
   return false
 end
 
--- Notes that rows of a model were dropped that wait for the candidate of an experiment. Its next entry says how many.
-local function drop_shadowed(experiment, model, rows)
-  redis.pcall('INCRBY', SHADOW .. experiment .. ':dropped', rows)
+-- Notes that there was no room for rows of an experiment, beside the `others` that its next entry was to tell.
+local function drop_shadowed(experiment, model, rows, others)
+  local key = SHADOW .. experiment .. ':dropped'
+  redis.pcall('INCRBY', key, rows + others)
+  call('EXPIRE', key, KEEP_SHADOWED)
   count('model:' .. model, 'shadow_rows_total|dropped', rows)
 end
 
 -- Gives the prediction log the records in ARGV from `first` on (`log_arguments` in broker/state/prediction_log.py), all in
--- one entry, with the ids of jobs that were not answered. Returns whether there was room.
+-- one entry, with the ids of jobs that were not answered. Returns their rows if there was no room, else nil.
 local function log_records(first, without, most)
   local entry, rows, size = { 'version', ARGV[first] }, 0, 0
   if #without > 0 then entry[3], entry[4] = 'without', table.concat(without, ' ') end
@@ -34,13 +36,12 @@ local function log_records(first, without, most)
     entry[#entry + 1], entry[#entry + 2] = i, ARGV[i + 1]
     rows, size = rows + tonumber(ARGV[i]), size + #ARGV[i + 1]
   end
-  if add_within(most, LOGGED, size, entry) then return true end
-  count('model:' .. string.match(ARGV[first], '^[^@]*'), 'log_rows_total|dropped', rows)
-  return false
+  if not add_within(most, LOGGED, size, entry) then return rows end
 end
 
 -- Lets each of the same records that belongs to an experiment wait for its candidate, in an entry of its own.
 local function shadow_records(first, without)
+  local model = string.match(ARGV[first], '^[^@]*')
   for i = first + 1, #ARGV, 4 do
     local rows, line, experiment = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     if experiment ~= '' then
@@ -52,9 +53,10 @@ local function shadow_records(first, without)
       if add_within(MOST_SHADOWED, stream, #line, entry) then
         call('DEL', stream .. ':dropped')
       else
-        drop_shadowed(experiment, string.match(ARGV[first], '^[^@]*'), rows)
+        drop_shadowed(experiment, model, rows, 0)
       end
-      for _, part in ipairs({ '', ':bytes', ':dropped' }) do call('EXPIRE', stream .. part, KEEP_SHADOWED) end
+      call('EXPIRE', stream, KEEP_SHADOWED)
+      call('EXPIRE', stream .. ':bytes', KEEP_SHADOWED)
     end
   end
 end

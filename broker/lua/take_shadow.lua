@@ -9,7 +9,7 @@ local consumer, patience = ARGV[1], ARGV[2]
 allow_when_full()
 for i = 3, #ARGV do
   local stream = 'mg:shadow:' .. ARGV[i]
-  if call('XLEN', stream) > 0 then
+  if call('EXISTS', stream) == 1 then
     local left = redis.pcall('XPENDING', stream, 'shadow', '-', '+', 1, consumer)
     if left.err then
       call('XGROUP', 'CREATE', stream, 'shadow', '0') -- there was none
