@@ -14,7 +14,7 @@ from modelgate_kernels import ModelKernel
 
 from contract.errors import ModelgateError
 from contract.model.environments import TODAY
-from contract.model.experiments import Experiment
+from contract.model.experiments import Experiment, ExperimentKind
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from runtime.environments import environment_here
@@ -89,14 +89,15 @@ class ModelLoader:
                 return environment_here() == TODAY
         return self._environments[name, version] == environment_here()
 
-    def experiments(self, models: Iterable[str]) -> dict[str, Experiment]:
-        """Return the running experiment of each of `models` that has one, as of the last look at their aliases, if its
-        candidate is here and lives in the environment of this process."""
+    def shadows(self, models: Iterable[str]) -> dict[str, Experiment]:
+        """Return by id the shadow experiments of `models`, as of the last look at their aliases, whose candidates are
+        here and live in the environment of this process."""
         running = ((name, self._repository.settings(name).experiment) for name in models)
         return {
-            name: experiment
+            experiment.id: experiment
             for name, experiment in running
             if experiment
+            and experiment.plan.kind is ExperimentKind.SHADOW
             and self._repository.has_version(name, experiment.candidate)
             and self.lives_here(name, experiment.candidate)
         }

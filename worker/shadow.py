@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from broker.link.connection import connect
 from broker.records.lease_groups import worker_of
 from broker.sides.shadow import ShadowEntry, ShadowQueue
-from contract.model.experiments import Experiment, ExperimentKind
+from contract.model.experiments import Experiment
 from contract.model.repository import Repository
 from contract.settings import Settings
 from runtime.limits import take_idle_time_only
@@ -100,9 +100,9 @@ def run_shadow(
         activities.end(slot)
 
     def find() -> Mapping[str, Experiment]:
-        names = [name for name in settings.worker_models or repository.names() if repository.aliases(name)]
-        running = loader.experiments(names).values()
-        return {one.id: one for one in running if one.plan.kind is ExperimentKind.SHADOW}
+        return loader.shadows(
+            [name for name in settings.worker_models or repository.names() if repository.aliases(name)]
+        )
 
     def stop() -> None:
         nonlocal stopped

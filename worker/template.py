@@ -25,7 +25,6 @@ from typing import NamedTuple
 
 from broker.state.load_status import NO_ROOM, STARTS_THREADS
 from contract.errors import ModelgateError, SettingsError
-from contract.model.experiments import ExperimentKind
 from contract.model.repository import CURRENT, RepositoryWithRemoved
 from contract.settings import MB, Settings
 from contract.work.jobs import timestamp
@@ -198,7 +197,7 @@ class Template:
 
     def _wanted_versions(self) -> tuple[Collection[Version], Collection[Version], Collection[Version]]:
         """Return the versions that are requested, those that are `current` (if not all fit, the ones chosen to be
-        shared), and those with other aliases and candidates, which may be in memory so that no alias moves slowly."""
+        shared), and the others in use, which may be in memory so that a rollback takes no time."""
         only = self._settings.worker_models
         aliases = {name: self._repository.aliases(name) for name in only or self._repository.names()}
         current = {name: versions[CURRENT] for name, versions in aliases.items() if CURRENT in versions}
@@ -209,12 +208,12 @@ class Template:
         named = [(name, current[name]) for name in chosen]
         needed = {*requested, *named}
         names = chosen if self._sharing.crowded else aliases
-        others = dict.fromkeys((name, version) for name in names for version in aliases[name].values())
-        experiments = self._loader.experiments(aliases)
-        self._shadows = any(experiment.plan.kind is ExperimentKind.SHADOW for experiment in experiments.values())
-        others.update({(name, experiments[name].candidate): None for name in names if name in experiments})
-        fitting = [version for version in others if version not in needed and self._loader.lives_here(*version)]
-        return requested, named, fitting
+        others: Collection[Version] = dict.fromkeys(
+            (name, version) for name in names for version in self._repository.in_use(name)
+        )
+        others = [version for version in others if version not in needed and self._loader.lives_here(*version)]
+        self._shadows = bool(self._loader.shadows(aliases))
+        return requested, named, others
 
     def _use(self) -> Mapping[str, float]:
         """Return how many jobs of each model all scorers have scored lately."""

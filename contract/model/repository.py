@@ -159,8 +159,10 @@ class Repository:
             self._settings[name] = known
         return known
 
-    def _folder(self, name: str) -> Path:
-        return self.root / name
+    def in_use(self, name: str) -> list[int]:
+        """Return the versions that aliases name, and the candidate of the experiment that runs."""
+        named, experiment = list(self.aliases(name).values()), self.settings(name).experiment
+        return [*named, experiment.candidate] if experiment else named
 
     def resolve(self, reference: str) -> tuple[str, int]:
         """Return the name and the version of `loan`, `loan@3` or `loan@canary`. Raises `NotInRepository`."""
@@ -207,6 +209,9 @@ class Repository:
             what = f"cannot be used: its manifest is of {manifest.name!r} version {manifest.version}"
             raise version_error(Code.MANIFEST_INVALID, name, version, what)
         return manifest
+
+    def _folder(self, name: str) -> Path:
+        return self.root / name
 
 
 class RepositoryWithRemoved(Repository):

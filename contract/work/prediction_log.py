@@ -26,8 +26,8 @@ def logged_request(
 
     `accepted_at`: RFC 3339 in UTC. `alias`: that in the request; None: it named a version. `owner`: of its key, or ''.
     `ids`: the caller's id of each scored row; None: there are none. `numbers`: those that the scored rows have in the
-    request; None: all were scored. `leave_out`: inputs that the log must not get. `experiment`: the id of the one whose
-    candidate scores the rows, too, once they are answered.
+    request; None: all were scored. `leave_out`: inputs that the scorer must not pass on. `experiment`: the id of
+    the one whose candidate is to score the rows, too; None: none is.
     """
     members: dict[str, Any] = {"accepted_at": accepted_at}
     if alias is not None:
