@@ -86,9 +86,8 @@ class ProcessPool:
         self.stuck: list[str] = []
         """The idle processes that have made no progress for a third of the time after which they are restarted."""
         self._selector = selector
-        self._wanted = scorers
         self._activities = ActivityTable.create(scorers)
-        self._template_slot = self._activities.template
+        self._wanted, self._template_slot = scorers, self._activities.template
         self._printed = PrintedLines(lambda line: log.info("printed: %s", line))
         selector.register(self._printed, selectors.EVENT_READ, self._printed.read)
         self._template: TemplateProcess | None = None
@@ -209,7 +208,7 @@ class ProcessPool:
         return self._draining
 
     def drain(self) -> None:
-        """Let the scorers finish their jobs and end, and start no more processes."""
+        """Let all finish their work and end, and start no more processes."""
         self._draining = True
         for scorer in list(self._forked.values()):
             if not scorer.registered:
@@ -218,8 +217,7 @@ class ProcessPool:
                 scorer.retire()
 
     def close(self) -> None:
-        """Stop the template and give up what this pool has registered. Call it once there are no scorers; the shadow
-        scorer may still wait for a processor."""
+        """Stop the other processes and give up what this pool has registered. Call it once there are no scorers."""
         for scorer in list(self._forked.values()):
             scorer.kill()
             self._remove(scorer)
