@@ -21,7 +21,7 @@ from worker.model_cache import Model, ModelCache
 LOAD_TIMEOUT = 300.0
 """Seconds that loading a model may take."""
 
-_BATCHES_PER_PIECE = 20
+BATCHES_PER_PIECE = 20
 """A job with more rows than so many batches is scored in pieces of that size."""
 
 Outcomes = dict[str, PredictionOutcome | Failure]
@@ -115,7 +115,7 @@ class BatchScorer:
         while not parts or done < len(job.rows):
             if parts:
                 self.begin([job.id], self.timeout)
-            size = _BATCHES_PER_PIECE * self.pace.limit(model.manifest.name, model.manifest.version)
+            size = BATCHES_PER_PIECE * self.pace.limit(model.manifest.name, model.manifest.version)
             (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
             if isinstance(answer, Failure):
                 return answer

@@ -5,16 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import os
-import signal
 import time
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
 from redis.exceptions import RedisError
 
 from broker.link.connection import connect
@@ -26,9 +22,8 @@ from broker.sides.file_tasks import FileTasks
 from broker.sides.scorer import Batch, BatchLimits, ScorerQueue
 from contract.model.environments import TODAY
 from contract.model.repository import Repository
-from contract.settings import MB, Settings
+from contract.settings import Settings
 from runtime.environments import environment_here
-from runtime.limits import limit_memory, prefer_for_oom_kill
 from runtime.outages import Outages
 from runtime.tracing import start_tracing
 from scoring.pace import Pace
@@ -38,6 +33,7 @@ from worker.awaited import AwaitedVersions
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
+from worker.forked import prepare, room_for_own_models, stop_on_sigterm
 from worker.job_ends import End, EndObservers, JobSpans, Observer, log_end
 from worker.model_cache import Model, ModelCache, ModelLoader, Version
 from worker.model_reports import ModelAffinity, ModelUse, SlowModels
@@ -150,25 +146,14 @@ def run_scorer(
     settings: Settings,
 ) -> None:
     """Be a scorer, in a process that the template has forked with the models in `shared`, until it is stopped."""
-    # Without the template all scorers would have to load their models anew.
-    prefer_for_oom_kill(500)
-    limit_memory(settings.scorer_memory_mb)
-    np.random.seed()  # all scorers have inherited the state of the template
-    # LightGBM gets arrays, which take less time, and would warn of each.
-    warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+    prepare(settings, oom_score=500)  # without the template all scorers would have to load their models anew
     pace, models = Pace(settings.batch_ms), frozenset(settings.worker_models) or None
     slow_models = SlowModels(activities, slot, pace, lambda: settings.worker_models or repository.names())
-    scorers = activities.slots - 1
-    affinity = ModelAffinity(activities, slot, scorers, inc)
+    affinity = ModelAffinity(activities, slot, len(activities.scorers), inc)
     use = ModelUse(activities, slot)
-
-    def budget() -> int:
-        left = max(0, settings.model_cache_mb * MB - activities.shared_size(scorers)) // scorers
-        return min(left, settings.scorer_memory_mb * MB // 2) if settings.scorer_memory_mb else left
-
     counts = Counts()
     loader.loaded = lambda load: counts.add_load(load.model, load.seconds, worked=load.worked)
-    cache = ModelCache(loader, budget, shared, affinity.elsewhere)
+    cache = ModelCache(loader, lambda: room_for_own_models(settings, activities), shared, affinity.elsewhere)
 
     def count(end: End) -> None:
         if isinstance(batch := end.work, Batch):
@@ -234,9 +219,7 @@ def run_scorer(
         functools.partial(activities.beat, slot),
         environment_here(),
     )
-    signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
-    # A process that a model forks has to end on SIGTERM as usual.
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    stop_on_sigterm(scorer.stop)
     try:
         scorer.run()
     except FencedError as error:

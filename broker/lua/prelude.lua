@@ -47,6 +47,8 @@
 --   mg:logged  STREAM of records for the prediction log: version, records    mg:logged:bytes  INT, of these records
 --   mg:logged:position  STRING, the last entry that the observer has kept
 --   mg:logged:since  STRING, ms since which files wait for the observer to take of mg:logged
+--   mg:shadow:<experiment>  STREAM of records for the candidate of a shadow experiment, with the group `shadow`
+--                …:bytes  INT, of these records           …:dropped  INT, rows dropped since the last entry
 --   mg:observers  SET of inc          mg:deadlines:observer  ZSET id -> ms, of the questions to observers
 local call, floor = redis.call, math.floor
 

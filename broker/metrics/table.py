@@ -183,6 +183,13 @@ LOG_ROWS = _counter(
     " unreadable (records, not rows).",
     *("model", "outcome"),
 )
+SHADOW_ROWS = _counter(
+    CountedBy.SCRIPTS,
+    "shadow_rows",
+    "Rows for candidates of shadow experiments, by model and outcome: scored or failed; or dropped, because too many"
+    " waited.",
+    *("model", "outcome"),
+)
 TRAINER_JOBS = _counter(
     CountedBy.SCRIPTS, "trainer_jobs", "Ended jobs of the trainer, by queue and status.", "queue", "status"
 )
