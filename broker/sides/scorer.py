@@ -59,8 +59,8 @@ class BatchLimits:
 @dataclass(frozen=True)
 class BatchJob:
     """A job of a batch. `request` has the ids of its request (`contract.work.request_ids`); `method` gets the rows.
-    `logged`: what the prediction log gets of its request; None: it does not get the job. `explain`: what an explanation
-    is asked for."""
+    `logged`: what the prediction log gets of its request; None: it does not get the job. `explain`: what is to be
+    explained."""
 
     id: str
     rows: Sequence[Row]
@@ -87,7 +87,7 @@ class Batch:
 
 
 class ScorerQueue(Connected):
-    """The jobs of batches, as one scorer sees them: predictions and explanations. All methods raise `redis.exceptions.RedisError`.
+    """Predictions and explanations, as one scorer sees them. All methods raise `redis.exceptions.RedisError`.
 
     `incarnation` must be registered (`broker.sides.supervisor`), by this process or another. What it sends also has
     what is in `outbox`.

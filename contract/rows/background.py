@@ -20,10 +20,15 @@ MOST_ROWS = 100
 _SEED = 0
 
 
-def background_file(rows: Sequence[Row]) -> Mapping[str, bytes]:
-    """Return the file with a sample of the rows that a version has learnt from, by its name; nothing without rows."""
+def background_sample(rows: Sequence[Row]) -> list[list[object]]:
+    """Return at most `MOST_ROWS` of the rows, always the same ones, in no order."""
     chosen = random.Random(_SEED).sample(range(len(rows)), min(MOST_ROWS, len(rows)))  # noqa: S311
-    return {BACKGROUND_FILE: json.dumps([list(rows[number]) for number in chosen]).encode()} if rows else {}
+    return [list(rows[number]) for number in chosen]
+
+
+def background_file(rows: Sequence[Row]) -> Mapping[str, bytes]:
+    """Return the file with these rows, by its name; nothing without rows."""
+    return {BACKGROUND_FILE: json.dumps([list(row) for row in rows]).encode()} if rows else {}
 
 
 def needs_background(signature: Signature) -> bool:

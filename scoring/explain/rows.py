@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from contract.errors import Code
-from contract.model.signature import AnswerForm, OutputKind, RowFormat
+from contract.model.signature import AnswerForm, OutputKind, RowFormat, Signature
 from contract.row import Row, Value
 from contract.work.explanations import MOST_ROWS, STRONGEST_WORDS, ExplainRequest
 from scoring.explain.games import OTHER_WORDS, Columns, Names, Words
@@ -21,8 +21,8 @@ from scoring.predict import predict, predict_columns
 
 
 class _Explained(NamedTuple):
-    """What is explained: `answer` returns it for rows. `label`: the class that it is about; `number`: that of the
-    class; `additive`: it is a number or a probability of the final estimator."""
+    """What is explained: `answer` returns it for rows. It is about the class `label`, the label with this `number`.
+    `additive`: it is a number or a probability as the final estimator gives it."""
 
     answer: Callable[[Sequence[Row]], Any]
     label: Value = None
@@ -30,55 +30,66 @@ class _Explained(NamedTuple):
     additive: bool = True
 
 
-def explain_row(
-    model: Scorable, row: Row, background: Sequence[Row], request: ExplainRequest
-) -> Steps[Mapping[str, object]]:
-    """Return the explanation of the answer to a row of the signature. `background` has such rows, at least one if rows
-    are those of a table. Yields after each call of the model.
+def explain_rows(
+    model: Scorable, rows: Sequence[Row], background: Sequence[Row], request: ExplainRequest
+) -> Steps[list[Mapping[str, Any]]]:
+    """Return an explanation of the answer to each of these rows of the signature. `background` has such rows, at least
+    one if they are those of a table. Yields 0 after each call of the model, and 1 after each row.
 
     Raises `ModelgateError` (`model_error`) if the model raises or answers what is no number, and `MemoryError`.
     """
+    found = []
+    for row in rows:
+        found.append((yield from _explain_row(model, row, background, request)))
+        yield 1
+    return found
+
+
+def _explain_row(
+    model: Scorable, row: Row, background: Sequence[Row], request: ExplainRequest
+) -> Steps[Mapping[str, Any]]:
     explained, signature = _explained(model, row, request), model.manifest.signature
-    by_structure, options = None, {"exact": request.exact, "seed": request.seed}
-    if signature.format is RowFormat.TABLE:
-        game: Columns | Words | Names = Columns(signature.names, row, background)
-        if explained.additive:
-            by_structure = contributions(model, game, explained.number)
+    by_structure, game = None, _game(signature, row, background)
+    if isinstance(game, Columns):
+        by_structure = contributions(model, game, explained.number) if explained.additive else None
         if by_structure is None and not request.exact:
             most = max(1, MOST_ROWS // (2 * FEWEST_ROUNDS * len(row)))
             game = Columns(signature.names, row, background[:most])
-    else:
-        game = Words.of(row[0]) if signature.format is RowFormat.TEXTS else Names.of(row[0])
-    shapley = yield from explain(game, explained.answer, by_structure=by_structure, **options)
+    shapley = yield from explain(
+        game, explained.answer, exact=request.exact, seed=request.seed, by_structure=by_structure
+    )
     if not np.isfinite([shapley.value, shapley.base, *shapley.contributions]).all():
         what = "answers mixtures of this row and its background with numbers that are not finite"
         raise model.manifest.error(Code.MODEL_ERROR, what)
     return _to_json(game, shapley, explained.label)
 
 
-def _explained(model: Scorable, row: Row, request: ExplainRequest) -> _Explained:
-    manifest = model.manifest
-    signature, outputs = manifest.signature, manifest.signature.outputs
-    place = next((at for at, output in enumerate(outputs) if output.name == request.output), 0)
-    output = outputs[place]
+def _game(signature: Signature, row: Row, background: Sequence[Row]) -> Columns | Words | Names:
+    if signature.format is RowFormat.TABLE:
+        return Columns(signature.names, row, background)
+    return Words.of(row[0]) if signature.format is RowFormat.TEXTS else Names.of(row[0])
 
-    def column(at: int) -> Callable[[Sequence[Row]], Any]:
-        return lambda rows: np.asarray(
-            predict_columns(model.estimator, manifest, rows, model.kernel)[at], dtype=np.float64
-        )
+
+def _explained(model: Scorable, row: Row, request: ExplainRequest) -> _Explained:
+    outputs = model.manifest.signature.outputs
+    place = next((at for at, output in enumerate(outputs) if output.name == request.output), 0)
+    output, labels = outputs[place], outputs[place].shown_labels
+
+    def column(rows: Sequence[Row], at: int = place) -> Any:
+        return predict_columns(model.estimator, model.manifest, rows, model.kernel)[at]
 
     if output.kind is OutputKind.NUMBER:
-        return _Explained(column(place))
-    predicted = predict_columns(model.estimator, manifest, [row], model.kernel)[place][0]
-    label = next((label for label in output.shown_labels if str(label) == request.label), predicted)
-    number = next((at for at, known in enumerate(output.shown_labels) if known == label), None)
+        return _Explained(lambda rows: np.asarray(column(rows), dtype=np.float64))
+    label = next((label for label in labels if str(label) == request.label), None)
+    label = column([row])[0] if label is None else label
+    number = labels.index(label) if label in labels else None
     if output.probabilities and number is not None:
-        before = sum(len(other.shown_labels) for other in outputs[:place])
-        return _Explained(column(len(outputs) + before + number), label, number)
-    if (decision := _decision(model, label, number)) is not None:
-        return _Explained(decision, label, additive=False)
-    predicted_as = lambda rows: predict_columns(model.estimator, manifest, rows, model.kernel)[place]
-    return _Explained(lambda rows: np.array([float(value == label) for value in predicted_as(rows)]), label, additive=False)
+        at = len(outputs) + sum(len(other.shown_labels) for other in outputs[:place]) + number
+        return _Explained(lambda rows: column(rows, at), label, number)
+    answer = _decision(model, label, number) or (
+        lambda rows: np.array([float(value == label) for value in column(rows)])
+    )
+    return _Explained(answer, label, additive=False)
 
 
 def _decision(model: Scorable, label: Value, number: int | None) -> Callable[[Sequence[Row]], Any] | None:

@@ -54,7 +54,7 @@ class Game(Protocol):
 @dataclass(frozen=True)
 class Shapley:
     """`base` is the mean answer to the background, `value` that to x; `contributions` are their difference, by player.
-    `errors`: those of estimates are smaller in 95 % of cases; None: they are exact. `rows`: those that the model has scored."""
+    `errors`: those of estimates are smaller in 95 % of cases; None: they are exact. `rows`: scored by the model."""
 
     value: float
     base: float

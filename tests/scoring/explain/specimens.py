@@ -36,7 +36,9 @@ def rows(count: int, seed: int = 0) -> list[list[Any]]:
     random = np.random.default_rng(seed)
     numbers: list[list[Any]] = np.round(random.normal(size=(count, 8)), 2).tolist()
     towns, kinds = random.choice(["Ulm", "Rom", "Wien", None], count), random.choice(["a", "b"], count)
-    dates = [[(_EPOCH + pd.Timedelta(days=int(day))).isoformat() for day in random.integers(0, 900, 2)] for _ in numbers]
+    dates = [
+        [(_EPOCH + pd.Timedelta(days=int(day))).isoformat() for day in random.integers(0, 900, 2)] for _ in numbers
+    ]
     for row in numbers[::7]:
         row[2] = None
     return [[*row, town, kind, *when] for row, town, kind, when in zip(numbers, towns, kinds, dates, strict=True)]
@@ -45,7 +47,9 @@ def rows(count: int, seed: int = 0) -> list[list[Any]]:
 def frame(table: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Return rows as the models of a DataFrame were fitted on them."""
     columns = dict(zip(NAMES, zip(*table, strict=True), strict=True))
-    words = {name: pd.Series([np.nan if word is None else word for word in columns[name]], dtype=object) for name in WORDS}
+    words = {
+        name: pd.Series([np.nan if word is None else word for word in columns[name]], dtype=object) for name in WORDS
+    }
     dates = {name: pd.to_datetime(pd.Series(columns[name], dtype=object), utc=True, format="ISO8601") for name in DATES}
     return pd.DataFrame({name: np.array(columns[name], float) for name in NUMBERS} | words | dates)
 
@@ -64,7 +68,10 @@ def numbers(count: int, width: int = 12, seed: int = 0) -> list[list[Any]]:
 
 
 def with_nulls(table: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [[None if (row + column) % 11 == 0 else value for column, value in enumerate(values)] for row, values in enumerate(table)]
+    return [
+        [None if (row + column) % 11 == 0 else value for column, value in enumerate(values)]
+        for row, values in enumerate(table)
+    ]
 
 
 def _prepared() -> ColumnTransformer:
@@ -109,7 +116,14 @@ def models() -> Mapping[str, Any]:
 
 BY_STRUCTURE = (
     *("linear regression", "tree of numbers", "tree of classes", "forest of classes", "forest of numbers"),
-    *("extra trees", "boosting of numbers", "histograms of numbers", "table: ridge", "table: forest", "table: boosting"),
+    *(
+        "extra trees",
+        "boosting of numbers",
+        "histograms of numbers",
+        "table: ridge",
+        "table: forest",
+        "table: boosting",
+    ),
 )
 """Those that need no row of the model for each coalition."""
 
