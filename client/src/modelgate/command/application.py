@@ -17,6 +17,7 @@ from modelgate.command import (
     docs,
     doctor,
     environments,
+    explanations,
     jobs,
     keys,
     models,
@@ -58,7 +59,7 @@ _MODELS = (
     *(publishing.remove, publishing.restore),
     *(trainings.train, models.report),
 )
-_JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
+_JOBS = (predictions.predict, explanations.explain, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _LOG = (
     *(prediction_log.logging, prediction_log.predictions, prediction_log.replay, prediction_log.forget),
     outcomes.outcomes,
