@@ -10,7 +10,6 @@ from wsgiref.types import WSGIEnvironment
 from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
-from broker.state.model_health import HealthBoard
 from contract.errors import SettingsError
 from contract.settings import Settings
 from contract.work.api_keys import hide
@@ -26,7 +25,7 @@ from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
 from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.document import ApiDocument
-from gateway.pages import api, assets, audit_page, key_page, sign_in, system_page
+from gateway.pages import api, assets, audit_page, card_page, key_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
 from gateway.pages.health_page import HealthPages
 from gateway.pages.job_pages import JobsPages
@@ -53,6 +52,7 @@ from gateway.routes import (
     metrics,
     migrations,
     mlflow,
+    model_cards,
     models,
     open_inference,
     outcomes,
@@ -112,7 +112,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
         door=door,
         listener=parts.listener,
         live_parts=LiveParts(),
-        health_board=HealthBoard(parts.connection),
+        health_board=parts.cards.health,
         outbox=parts.outbox,
         repetitions=parts.repetitions,
         stop_delay=settings.stop_delay,
@@ -137,6 +137,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         migrations.blueprint(parts.repository, rows, importing),
         uploads.blueprint(parts.repository, parts.spool, _FIELDS, importing, _may_upload(settings)),
         reports.blueprint(parts.repository),
+        model_cards.blueprint(parts.cards),
         jobs.blueprint(parts.reader, parts.watcher, parts.trainer.log, settings.max_wait, parts.receipts),
         trainings.blueprint(parts.trainings, parts.replays, parts.reader, _FIELDS, targets),
         lake_schedules.blueprint(parts.scheduled_predictions),
@@ -203,6 +204,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         VersionPages(parts.model_changes, parts.trainings.find_schedule, removed_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         HealthPages(parts.log).blueprint(),
+        card_page.blueprint(parts.cards),
         LogPages(parts.log, parts.metrics).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),

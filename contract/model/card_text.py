@@ -201,43 +201,53 @@ def _lineage(card: Card) -> CardSection:
     made = since["made"] or {}
     facts = {
         "data": card["training_data"]["fingerprint"],
-        "made": f"{_moment(made['at'])}{f' by {by}' if (by := made['by']) else ''}" if made else "",
+        made.get("action", "").replace("_", " "): f"{_moment(made['at'])}{_by(made)}" if made else "",
         "training job": since["job"],
-        "versions from the same data": ", ".join(map(str, since["same_data"])),
-        "aliases": ", ".join(since["aliases"]) or "none",
+        "other versions from the same data": ", ".join(map(str, since["same_data"])),
+        "aliases now": ", ".join(since["aliases"]) or "none",
     }
-    rows = [(_moment(one["at"]), one["alias"], one["to"], one["by"] or "–") for one in since["moves"]]
-    lines = [f"Who moved its aliases is not known: {since['no_history']}."] if since["no_history"] else []
-    facts_known = [(name, text) for name, text in facts.items() if text]
-    return CardSection("lineage", "Lineage", lines, (), facts_known, ("moved", "alias", "to", "by"), rows)
+    lines = [f"Who made it and moved its aliases is not known: {since['no_history']}."] if since["no_history"] else []
+    points = [
+        f"{_moment(one['at'])}: {one['alias']} "
+        + (f"moved to version {one['version']}" if one["version"] else "was deleted")
+        + _by(one)
+        for one in since["moves"]
+    ]
+    known = [(name, text) for name, text in facts.items() if text]
+    return CardSection("lineage", "Lineage", lines, points, known)
+
+
+def _by(entry: Mapping[str, Any]) -> str:
+    return f" by {entry['by']}" if entry["by"] else ""
 
 
 def _experiments(card: Card) -> CardSection:
     rows = [
         (
             _moment(one["started_at"]),
-            f"{one['plan']['kind']} of version {one['candidate']} beside {one['baseline']}",
-            (one["ending"] or "runs").replace("_", " "),
+            f"{one['plan']['kind']} of version {one['candidate']} beside version {one['baseline']}",
+            (one["ending"] or "running").replace("_", " "),
             one["reason"],
         )
         for one in card["since"]["experiments"]
     ]
-    return CardSection("experiments", "Experiments", heads=("started", "experiment", "ending", "why"), rows=rows)
+    return CardSection("experiments", "Experiments", heads=("started", "experiment", "ending", "reason"), rows=rows)
 
 
 def _health(card: Card) -> CardSection:
-    since = card["since"]
-    drift, outcomes, lines = since["drift"], since["outcomes"], [f"{finding}." for finding in since["findings"]]
-    for what, found in ("It is not watched for drift", drift), ("Nothing is measured", outcomes):
-        lines += [f"{what}: {found['reason']}."] if found.get("reason") else []
-    if drift.get("watched"):
+    drift, outcomes = card["since"]["drift"], card["since"]["outcomes"]
+    lines = [f"{finding}." for finding in card["since"]["findings"]]
+    if drift["reason"]:
+        lines.append(f"Whether its rows have drifted is not known: {drift['reason']}.")
+    else:
         moved = listed([alarm["column"] for alarm in drift["alarms"]]) or "none"
-        lines.append(
-            f"Of {counted(len(drift['watched']), 'column')} of {drift['rows']:,} logged rows, has moved: {moved}."
-        )
+        watched = counted(len(drift["watched"]), "column")
+        lines.append(f"Columns that have drifted in {counted(drift['rows'], 'logged row')}, of {watched}: {moved}.")
+    if outcomes["reason"]:
+        lines.append(f"How good its answers were is not known: {outcomes['reason']}.")
     rows = [
         (metric_in_words(name), *_figure(one), f"{one['outcomes']:,}")
-        for name, one in (outcomes.get("metrics") or {}).items()
+        for name, one in (outcomes["metrics"] or {}).items()
     ]
     heads = ("metric of what came true", "value", "95 % interval", "outcomes")
     return CardSection("health", "Drift and outcomes", lines, heads=heads, rows=rows)

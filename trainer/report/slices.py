@@ -15,7 +15,7 @@ from contract.row import Value
 from contract.wording import clean, shown, six_digits
 from trainer.report.classification import Classes, wilson
 from trainer.report.evidence import Evidence
-from trainer.report.parts import Facts, NotShown, number
+from trainer.report.parts import Facts, number
 from trainer.report.regression import Numbers
 
 MOST_INPUTS, MOST_SLICES, FEWEST_ROWS, Z, WORSE = 6, 4, 20, 1.96, 3.0
@@ -43,8 +43,6 @@ def slices(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[s
         for name, members in _slices_of(fields[index], [row[index] for row in rows])
         if min(members.sum(), (~members).sum()) >= FEWEST_ROWS
     ]
-    if not found:
-        raise NotShown(f"No input has a slice of {FEWEST_ROWS} tested rows.")
     items = [
         {
             "input": column,
