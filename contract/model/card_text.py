@@ -56,11 +56,15 @@ def markdown(card: Card) -> str:
     blocks = [f"# {_escaped(card['name'])}, version {card['version']}"]
     for section in sections(card):
         blocks += [f"## {section.title}", *map(_escaped, section.lines)]
+        blocks += _table(("", ""), section.facts)
         blocks += ["\n".join(f"- {_escaped(point)}" for point in section.points)] if section.points else []
-        for heads, rows in (("", ""), section.facts), (section.heads, section.rows):
-            table = [heads, ["---"] * len(heads), *([*map(_escaped, row)] for row in rows)]
-            blocks += ["\n".join(f"| {' | '.join(row)} |" for row in table)] if rows else []
+        blocks += _table(section.heads, section.rows)
     return "\n\n".join(blocks) + "\n"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *([*map(_escaped, row)] for row in rows)]
+    return ["\n".join(f"| {' | '.join(line)} |" for line in lines)] if rows else []
 
 
 def card_files(card: Card) -> dict[str, bytes]:
@@ -146,38 +150,39 @@ def _figures(card: Card) -> CardSection:
         which = "of its sample" if tested["sample"] else "held out" if tested["held_out"] else "that it was trained on"
         lines.append(f"Measured on {counted(tested['rows'], 'row')} {which}. The baseline is always the same answer.")
     rows = [
-        (metric_in_words(one["name"]), *_figure(one), number(one["baseline"]), number(one["cross_validated"]))
+        (metric_in_words(one["name"]), _figure(one), number(one["baseline"]), number(one["cross_validated"]))
         for one in card["metrics"]
     ]
-    heads = ("metric", "value", "95 % interval", "baseline", "cross-validated")
+    heads = ("metric", "value (95 % interval)", "baseline", "cross-validated")
     return CardSection("figures", "How good it is", lines, heads=heads, rows=rows)
 
 
 def _slices(card: Card) -> CardSection:
     rows = [
-        (f"{one['input']} is {one['slice']}", *_figure(one), f"{one['rows']:,}", "worse than elsewhere" * one["worse"])
+        (f"{one['input']} is {one['slice']}", _figure(one), f"{one['rows']:,}", "worse than elsewhere" * one["worse"])
         for one in card["slices"]["items"]
     ]
-    heads = ("where", metric_in_words(card["slices"]["metric"]), "95 % interval", "rows", "")
-    return CardSection("slices", "How good it is where", heads=heads, rows=rows)
+    heads = ("where", f"{metric_in_words(card['slices']['metric'])} (95 % interval)", "rows", "")
+    return CardSection("slices", "By slice", heads=heads, rows=rows)
 
 
-def _figure(one: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a value and its interval."""
-    return number(one["value"]), "–" if one["low"] is None else f"{number(one['low'])} to {number(one['high'])}"
+def _figure(one: Mapping[str, Any]) -> str:
+    """Return a value with its interval, if that is known."""
+    limits = "" if one["low"] is None else f" ({number(one['low'])} to {number(one['high'])})"
+    return f"{number(one['value'])}{limits}"
 
 
 def _calibration(card: Card) -> CardSection:
     bins = card["calibration"]
     of = "the answers" if bins["label"] is None else shown(bins["label"])
     rows = [
-        (percent(said), percent(true), f"{percent(low)} to {percent(high)}", f"{count:,}")
+        (percent(said), f"{percent(true)} ({percent(low)} to {percent(high)})", f"{count:,}")
         for said, true, low, high, count in zip(
             *(bins[name] for name in ("predicted", "observed", "low", "high", "rows")), strict=True
         )
     ]
     lines = [f"The probabilities of {of} are {percent(bins['gap'])} from what came true, on average."]
-    heads = ("probability", "came true", "95 % interval", "rows")
+    heads = ("probability", "came true (95 % interval)", "rows")
     return CardSection("calibration", "Calibration", lines, heads=heads, rows=rows)
 
 
@@ -201,9 +206,9 @@ def _lineage(card: Card) -> CardSection:
     made = since["made"] or {}
     facts = {
         "data": card["training_data"]["fingerprint"],
-        made.get("action", "").replace("_", " "): f"{_moment(made['at'])}{_by(made)}" if made else "",
+        "made": f"{_moment(made['at'])}{_by(made)} ({made['action'].replace('_', ' ')})" if made else "",
         "training job": since["job"],
-        "other versions from the same data": ", ".join(map(str, since["same_data"])),
+        "same data": f"also version {listed(since['same_data'])}" if since["same_data"] else "",
         "aliases now": ", ".join(since["aliases"]) or "none",
     }
     lines = [f"Who made it and moved its aliases is not known: {since['no_history']}."] if since["no_history"] else []
@@ -246,10 +251,10 @@ def _health(card: Card) -> CardSection:
     if outcomes["reason"]:
         lines.append(f"How good its answers were is not known: {outcomes['reason']}.")
     rows = [
-        (metric_in_words(name), *_figure(one), f"{one['outcomes']:,}")
+        (metric_in_words(name), _figure(one), f"{one['outcomes']:,}")
         for name, one in (outcomes["metrics"] or {}).items()
     ]
-    heads = ("metric of what came true", "value", "95 % interval", "outcomes")
+    heads = ("metric", "of what came true (95 % interval)", "outcomes")
     return CardSection("health", "Drift and outcomes", lines, heads=heads, rows=rows)
 
 
@@ -260,7 +265,6 @@ def _moment(stamp: str) -> str:
 _SECTIONS: Sequence[Callable[[Card], CardSection]] = (
     *(_purpose, _figures),
     lambda card: CardSection("limits", "Limits", points=card["limits"]),
-    *(_slices, _calibration, _inputs, _origin, _changes),
     lambda card: CardSection("warnings", "Warnings", points=card["warnings"]),
-    *(_health, _experiments, _lineage),
+    *(_health, _slices, _calibration, _inputs, _changes, _experiments, _origin, _lineage),
 )

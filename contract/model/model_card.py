@@ -130,7 +130,8 @@ def _metrics(manifest: ModelManifest, facts: Facts) -> Iterator[Card]:
         low, high = limits.get(name) or (None, None)
         validated = metrics.get(f"{CROSS_VALIDATED}{name.removeprefix(TRAINING)}")
         figures = {"value": metrics[name], "low": low, "high": high, "baseline": metrics.get(baseline_of(name))}
-        yield {"name": name, **figures, "cross_validated": validated}
+        figures["cross_validated"] = validated
+        yield {"name": name, **{key: one if isinstance(one, int | float) else None for key, one in figures.items()}}
 
 
 def _changes(manifest: ModelManifest, facts: Facts, before: ModelManifest | None) -> Card | None:

@@ -32,7 +32,7 @@ def blueprint(cards: ModelCards) -> Blueprint:
             title=f"Card of {name} version {card['version']}",
             header=ModelHeader.of(repository, name, caller()),
             card=card,
-            sections=list(sections(card)),
+            parts=list(sections(card)),
             calibration=chart,
         )
 

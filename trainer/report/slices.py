@@ -9,6 +9,7 @@ from math import exp
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from contract.model.signature import Field, Kind
 from contract.row import Value
@@ -18,15 +19,15 @@ from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, number
 from trainer.report.regression import Numbers
 
-MOST_INPUTS, MOST_SLICES, FEWEST_ROWS, Z, WORSE = 6, 4, 20, 1.96, 3.0
+MOST_INPUTS, MOST_SLICES, FEWEST_ROWS, Z, LEVEL = 6, 4, 20, 1.96, 0.05
 
 
 def slices(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[str]) -> Facts:
     """Return the `metric` (accuracy of classes, mean absolute error of numbers) with its 95 % interval in slices of up
     to `MOST_INPUTS` inputs, the most important (`strongest`, as reports write their names) or the first ones.
 
-    A slice and the rows outside of it have at least `FEWEST_ROWS` test rows. It is `worse` if its loss is higher than
-    elsewhere by more than `WORSE` standard errors: with Bonferroni's correction for 37 slices, that is the level 0.05.
+    A slice and the rows outside of it have at least `FEWEST_ROWS` test rows, which training has not seen. It is `worse`
+    if its loss is significantly higher than elsewhere: a one-sided z-test with Bonferroni's correction for the slices.
     """
     fields = evidence.draft.signature.inputs
     names = [clean(field.name) for field in fields]
@@ -37,9 +38,10 @@ def slices(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[s
         metric, losses = "mean_absolute_error", np.abs(answers.actual - answers.predicted)
         positions = answers.positions
     rows = [evidence.values(evidence.rows[evidence.tested_on[position]]) for position in positions]
+    unseen = evidence.held_out or evidence.sample
     found = [
         (names[index], name, members)
-        for index in chosen[:MOST_INPUTS]
+        for index in (chosen[:MOST_INPUTS] if unseen else ())
         for name, members in _slices_of(fields[index], [row[index] for row in rows])
         if min(members.sum(), (~members).sum()) >= FEWEST_ROWS
     ]
@@ -49,7 +51,7 @@ def slices(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[s
             "slice": name,
             "rows": int(members.sum()),
             **_figures(losses[members], metric),
-            "worse": _is_worse(losses, members),
+            "worse": bool(_excess(losses, members) > ndtri(1 - LEVEL / len(found))),
         }
         for column, name, members in found
     ]
@@ -68,11 +70,12 @@ def _figures(losses: Any, metric: str) -> Facts:
     return {"value": number(value), "low": number(limits[0]), "high": number(limits[1])}
 
 
-def _is_worse(losses: Any, members: Any) -> bool:
+def _excess(losses: Any, members: Any) -> float:
+    """Return by how many standard errors the mean loss of the members is higher than that of the others."""
     inside, outside = losses[members], losses[~members]
     # The losses of few rows may be equal by chance.
     variance = max(inside.var(), losses.var()) / len(inside) + outside.var() / len(outside)
-    return bool(inside.mean() - outside.mean() > WORSE * variance**0.5)
+    return float((inside.mean() - outside.mean()) / variance**0.5) if variance else 0.0
 
 
 def _slices_of(field: Field, values: Sequence[Value]) -> Iterator[tuple[str, Any]]:
