@@ -25,7 +25,7 @@ from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
 from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.document import ApiDocument
-from gateway.pages import api, assets, audit_page, card_page, key_page, sign_in, system_page
+from gateway.pages import api, assets, audit_page, key_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
 from gateway.pages.health_page import HealthPages
 from gateway.pages.job_pages import JobsPages
@@ -52,7 +52,6 @@ from gateway.routes import (
     metrics,
     migrations,
     mlflow,
-    model_cards,
     models,
     open_inference,
     outcomes,
@@ -133,11 +132,10 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         system.blueprint(parts.system),
         traffic.blueprint(parts.traffic),
         models.blueprint(parts.repository),
-        versions.blueprint(parts.model_changes),
+        versions.blueprint(parts.model_changes, parts.cards),
         migrations.blueprint(parts.repository, rows, importing),
         uploads.blueprint(parts.repository, parts.spool, _FIELDS, importing, _may_upload(settings)),
         reports.blueprint(parts.repository),
-        model_cards.blueprint(parts.cards),
         jobs.blueprint(parts.reader, parts.watcher, parts.trainer.log, settings.max_wait, parts.receipts),
         trainings.blueprint(parts.trainings, parts.replays, parts.reader, _FIELDS, targets),
         lake_schedules.blueprint(parts.scheduled_predictions),
@@ -201,10 +199,9 @@ def _pages(parts: Parts) -> list[Blueprint]:
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
-        VersionPages(parts.model_changes, parts.trainings.find_schedule, removed_days).blueprint(),
+        VersionPages(parts.model_changes, parts.cards, parts.trainings.find_schedule, removed_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         HealthPages(parts.log).blueprint(),
-        card_page.blueprint(parts.cards),
         LogPages(parts.log, parts.metrics).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),

@@ -1,5 +1,5 @@
-"""The versions of a model: verdicts and reports, promoting, and rolling back. The model: removed, after its name is
-entered once more, and restored."""
+"""The versions of a model: verdicts, reports and model cards, promoting, and rolling back. The model: removed, after its
+name is entered once more, and restored."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 
 from contract.errors import ModelgateError
+from contract.model.card_text import sections
 from contract.model.manifest import ModelManifest
 from contract.model.repository import CURRENT, PREVIOUS, Repository
 from contract.model.signature_changes import SignatureChanges, signature_changes
@@ -21,12 +22,14 @@ from contract.model.version_metrics import headline_first
 from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.exchange import caller, current
+from gateway.pages.charts.outcome_charts import calibration_of
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, compared_with, facts_of
 from gateway.problems import Problem, ProblemCode
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
+from gateway.serving.model_cards import ModelCards
 from gateway.serving.model_versions import (
     ModelChanges,
     check_model,
@@ -60,6 +63,7 @@ class VersionPages:
     model is kept."""
 
     changes: ModelChanges
+    cards: ModelCards
     schedule_of: Callable[[str], ScheduleState | None]
     removed_days: int
 
@@ -103,6 +107,18 @@ class VersionPages:
                 has_report=repository.files(name, manifest.version).has_report(),
                 **self._change(name),
             )
+
+        @routes.get("/models/<name>/versions/<version>/card", level=Scope.READ, page=True)
+        def card(name: str, version: str) -> Response:
+            made, calibration = self.cards.card(name, self._manifest(name, version).version), None
+            with suppress(LookupError, TypeError, ValueError):  # facts of an import may have any shape
+                calibration = calibration_of(made)
+            title, header = (
+                f"Model card of {name} version {made['version']}",
+                ModelHeader.of(repository, name, caller()),
+            )
+            parts = list(sections(made))
+            return page("card.html", title=title, header=header, card=made, parts=parts, calibration=calibration)
 
         @routes.get("/models/<name>/versions/<version>/report", level=Scope.READ, page=True)
         def report(name: str, version: str) -> Response:

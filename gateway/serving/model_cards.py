@@ -13,7 +13,6 @@ from broker.access.audit_log import LARGEST_PAGE, AuditLog, Outcome
 from broker.sides.gateway.observer_client import ObserverUnavailable
 from broker.state.model_health import HealthBoard
 from contract.errors import ModelgateError
-from contract.model.manifest import ModelManifest
 from contract.model.model_card import Card, kept_card
 from contract.model.repository import CURRENT
 from contract.work.api_keys import Scope
@@ -26,10 +25,9 @@ TO_ANSWER = 2.0
 
 _MADE = ("train", "upload", "import", "edit_signature", "migrate")
 _MOVED = ("move_alias", "roll_back", "delete_alias")
-_OF_DRIFT = ("reason", "rows", "watched", "alarms")
 _OF_OUTCOMES = ("reason", "predictions", "outcomes", "headline", "metrics", "promise")
 
-Entries = Sequence[Mapping[str, Any]]
+Entry = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,70 +39,64 @@ class ModelCards:
     audit: AuditLog
     health: HealthBoard
 
-    def card(self, manifest: ModelManifest) -> Card:
+    def card(self, name: str, version: int) -> Card:
         """Return the card of a version. In `since` it has what is known by now, and the reasons for what is not."""
-        repository, name, version = self.log.repository, manifest.name, manifest.version
-        aliases = aliases_by_version(repository, name).get(version, [])
+        repository = self.log.repository
+        manifest, aliases = repository.manifest(name, version), aliases_by_version(repository, name)
         experiments = [
-            {**one.to_json(), "started_by": one.started_by if self._names_are_shown else None}
+            {**one.to_json(), "started_by": self._shown(one.started_by)}
             for one in repository.settings(name).experiments
             if version in (one.candidate, one.baseline)
         ]
+        same_data = [*self._made_from(name, manifest.training_data.fingerprint)]
         since = {
-            "aliases": aliases,
-            "same_data": [*self._same_data(manifest)],
+            "aliases": aliases.get(version, []),
+            "same_data": [other for other in same_data if other != version],
             "experiments": experiments,
-            **self._history(manifest),
+            **self._history(name, version),
             **self._observed(name, version),
         }
         return {**kept_card(repository, manifest), "since": since}
 
-    @property
-    def _names_are_shown(self) -> bool:
-        return self.log.caller().allows(Scope.ADMIN)
+    def _shown(self, name: str) -> str | None:
+        """Return the name of a key, if the caller may see it."""
+        return name if self.log.caller().allows(Scope.ADMIN) else None
 
-    def _same_data(self, manifest: ModelManifest) -> Iterator[int]:
-        """Yield the other versions that were made from the same data."""
-        for version in self.log.repository.versions(manifest.name):
+    def _made_from(self, name: str, fingerprint: str) -> Iterator[int]:
+        for version in self.log.repository.versions(name):
             with suppress(ModelgateError):
-                data = self.log.repository.manifest(manifest.name, version).training_data
-                if version != manifest.version and data.fingerprint == manifest.training_data.fingerprint:
+                if self.log.repository.manifest(name, version).training_data.fingerprint == fingerprint:
                     yield version
 
-    def _history(self, manifest: ModelManifest) -> Card:
+    def _history(self, name: str, version: int) -> Card:
         """Return who made the version and moved its aliases, as far as the audit log goes back."""
-        job = self.log.repository.files(manifest.name, manifest.version).training_job()
-        entries: Entries = ()
-        reason = None
-        try:
-            wanted = {"model": manifest.name, "outcome": Outcome.DONE}
-            entries = self.audit.page(wanted, LARGEST_PAGE, None).items
-        except RedisError:
-            reason = "Redis does not answer"
+        job, known = self.log.repository.files(name, version).training_job(), {"no_history": "Redis does not answer"}
+        entries: Sequence[Entry] = ()
+        with suppress(RedisError):
+            entries = self.audit.page({"model": name, "outcome": Outcome.DONE}, LARGEST_PAGE, None).items
+            known = {}
 
-        def made(entry: Mapping[str, Any]) -> bool:
-            of_version = entry["job_id"] == job if job else entry["version"] == manifest.version
-            return entry["action"] in _MADE and of_version
+        def who(entry: Entry, **more: object) -> Card:
+            return {"at": entry["time"], "by": self._shown(entry["actor"]), **more}
 
-        moves = [self._who(entry, alias=alias, version=to) for entry, alias, to in moves_of(manifest.version, entries)]
-        made_by = next((self._who(entry, action=entry["action"]) for entry in entries if made(entry)), None)
-        return {"job": job, "made": made_by, "moves": moves, "no_history": reason}
-
-    def _who(self, entry: Mapping[str, Any], **more: object) -> Card:
-        return {"at": entry["time"], "by": entry["actor"] if self._names_are_shown else None, **more}
+        made = [
+            who(entry, action=entry["action"])
+            for entry in entries
+            if entry["action"] in _MADE and (entry["job_id"] == job if job else entry["version"] == version)
+        ]
+        moves = [who(entry, alias=alias, version=to) for entry, alias, to in moves_of(version, entries)]
+        return {"job": job, "made": made[0] if made else None, "moves": moves, "no_history": None, **known}
 
     def _observed(self, name: str, version: int) -> Card:
-        findings: Sequence[str] = ()
+        found, outcomes = None, {"reason": "the key lacks the scope log"}
         with suppress(RedisError):
             found = self.health.of(f"{name}@{version}")
-            findings = found.findings if found else ()
-        drift, outcomes = self._asked(self.log.health, name, version), {"reason": "the key lacks the scope log"}
+        drift = self._asked(self.log.health, name, version)
         if self.log.caller().allows(Scope.LOG):
-            away = "watched" not in drift
-            outcomes = drift if away else self._asked(self.log.measure, name, version)
+            outcomes = self._asked(self.log.measure, name, version) if "watched" in drift else drift
         return {
-            "findings": [*findings],
-            "drift": {key: drift.get(key) for key in _OF_DRIFT},
+            "findings": list(found.findings) if found else [],
+            "drift": {key: drift.get(key) for key in ("reason", "rows", "watched", "alarms")},
             "outcomes": {key: outcomes.get(key) for key in _OF_OUTCOMES},
         }
 
@@ -115,15 +107,14 @@ class ModelCards:
             return {"reason": str(error)}
 
 
-def moves_of(version: int, entries: Entries) -> Iterator[tuple[Mapping[str, Any], str, int | None]]:
+def moves_of(version: int, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, int | None]]:
     """Yield the entries of the audit log with which an alias came to a version or left it, the oldest first, each with
     the alias and the version that it names then (None: it is deleted). `entries`: the newest first."""
     named: dict[str, int | None] = {}
     for entry in reversed(entries):
-        alias, to = entry["alias"], None if entry["action"] == "delete_alias" else entry["version"]
-        if alias is None and entry["action"] in _MOVED:
-            alias = CURRENT  # that of a rollback, and of a page
-        if alias is not None:
+        to = None if entry["action"] == "delete_alias" else entry["version"]
+        # A rollback moves `current`, and so does a page.
+        if alias := entry["alias"] or (CURRENT if entry["action"] in _MOVED else None):
             if version in (to, named.get(alias)) and to != named.get(alias):
                 yield entry, alias, to
             named[alias] = to

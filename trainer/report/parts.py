@@ -66,10 +66,10 @@ def histogram(values: Any, most: int = 20) -> Facts | None:
     return {"edges": numbers(edges), "counts": counts.tolist()}
 
 
-def equal_bins(values: Any) -> Any:
-    """Return the bin of each value: up to `BINS` bins of about equal size, with `ROWS_A_BIN` values each unless many
+def equal_bins(values: Any, most: int = BINS) -> Any:
+    """Return the bin of each value: up to `most` bins of about equal size, with `ROWS_A_BIN` values each unless many
     are equal."""
-    wanted = min(BINS, max(1, len(values) // ROWS_A_BIN))
+    wanted = min(most, max(1, len(values) // ROWS_A_BIN))
     edges = np.unique(np.quantile(values, np.linspace(0, 1, wanted + 1)))
     return np.searchsorted(edges[1:-1], values, side="right")
 
