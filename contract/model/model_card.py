@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
 
 from contract.errors import ModelgateError
@@ -31,41 +32,32 @@ SCHEMA_VERSION = 1
 MOST, LONGEST, NAME = 80, 1000, 200
 """Most entries of a list or an object of a card, and characters of a text and of a name in it."""
 
-_OF_MANIFEST = (
-    "name",
-    "version",
-    "created_at",
-    "recipe",
-    "training_data",
-    "signature",
-    "parameters",
-    "libraries",
-    "notes",
-)
-
 
 def model_card(manifest: ModelManifest, facts: Facts | None, before: ModelManifest | None = None) -> Card:
     """Return the card of a version, from its manifest and the `facts` of its report (None: it has none). `before`: the
     version that it is set beside. Facts with another shape than those of reports are left out."""
-    known, described = facts or {}, json.loads(manifest.dumps())
-    limits = [
-        *_read(lambda: [*limits_of_figures(known)], []),
-        *_read(lambda: [*limits_of_answers(known)], []),
-        *limits_of_data(manifest),
-    ]
+    known, data = facts or {}, manifest.training_data
+    training = {"source": data.source, "rows": data.rows, "fingerprint": data.fingerprint}
+    own = ("created_at", "recipe", "parameters", "libraries", "environment", "notes")
     card = {
-        **{name: described[name] for name in _OF_MANIFEST},
-        "environment": manifest.environment,
-        "inputs": len(manifest.signature.inputs),
-        "seen": _read(lambda: _seen(manifest), None),
-        **{name: known.get(name) for name in ("verdict", "tested", "slices")},
-        "metrics": _read(lambda: [*_metrics(manifest, known)], []),
-        "calibration": _read(lambda: known["answers"]["calibration"], None),
-        "limits": limits,
-        "changes": _read(lambda: _changes(manifest, known, before), None),
+        "schema_version": SCHEMA_VERSION,
+        "name": manifest.name,
+        "version": manifest.version,
+        "predicts": _predicts(manifest),
+        "figures": {"verdict": known.get("verdict"), **_read(lambda: _figures(manifest, known), {})},
+        "limits": [
+            *_read(lambda: [*limits_of_figures(known)], []),
+            *_read(lambda: [*limits_of_answers(known)], []),
+            *limits_of_data(manifest),
+        ],
         "warnings": [*manifest.warnings, *_read(lambda: [*known["remarks"]], [])],
+        "slices": known.get("slices"),
+        "calibration": _read(lambda: _calibration(known["answers"]["calibration"]), None),
+        "training": {**training, **{name: getattr(manifest, name) for name in own}},
+        "changes": None if before is None else _read(lambda: _changes(manifest, known, before), None),
     }
-    return {"schema_version": SCHEMA_VERSION, **_cleaned(card)}
+    cleaned: Card = _cleaned(card)
+    return cleaned
 
 
 def kept_card(repository: Repository, manifest: ModelManifest) -> Card:
@@ -108,36 +100,69 @@ def _cleaned(value: Any, depth: int = 6) -> Any:
     return value if value is None or isinstance(value, bool | int) else clean(value, LONGEST, keep_lines=True)
 
 
-def _seen(manifest: ModelManifest) -> Card | None:
-    """Return what the training rows (or the `sample` of an import) have in each input: nulls, and the range (of times
-    as days) or the most frequent values. None: that is not known."""
-    profile, inputs = manifest.profile, []
-    if profile is None:
-        return None
-    for field, column in zip(manifest.signature.inputs, profile.inputs, strict=False):
-        ends: list[Any] = [column.edges[0], column.edges[-1]] if column.edges else [None, None]
-        if field.kind is Kind.DATETIME and column.edges:
-            ends = [str(datetime.fromtimestamp(end, UTC).date()) for end in ends]
-        values = dict(zip(map(str, column.values), column.counts, strict=False))
-        inputs.append({"nulls": column.nulls, "low": ends[0], "high": ends[1], "values": values})
-    return {"rows": profile.rows, "sample": profile.sample, "inputs": inputs}
+def _predicts(manifest: ModelManifest) -> Card:
+    """Return what the version takes and answers. Of each input also what the training rows (or those of an import's
+    sample) have: nulls, and the range (of times as days) or the most frequent values."""
+    signature, profile = manifest.signature, manifest.profile
+    inputs = []
+    for field, column in zip_longest(signature.inputs, profile.inputs if profile else ()):
+        entry = {
+            "name": field.name,
+            "kind": str(field.kind),
+            "nullable": field.nullable,
+            "categories": field.categories,
+        }
+        if column:
+            values = dict(zip(map(str, column.values), column.counts, strict=False))
+            entry |= {"range": _range(field.kind, column.edges), "values": values, "nulls": column.nulls}
+        inputs.append(entry)
+    return {
+        "target": manifest.training_data.target,
+        "id_field": signature.id_field,
+        "takes": str(signature.format),
+        "outputs": [
+            {"name": one.name, "kind": str(one.kind), "labels": one.shown_labels, "probabilities": one.probabilities}
+            for one in signature.outputs
+        ],
+        "inputs": inputs,
+        "inputs_left_out": max(0, len(inputs) - MOST) or None,
+    }
 
 
-def _metrics(manifest: ModelManifest, facts: Facts) -> Iterator[Card]:
-    """Yield the metrics, the headline first, each with its limits, its baseline and the value of cross-validation."""
-    metrics, limits = facts.get("metrics") or manifest.metrics, facts.get("intervals") or {}
-    for name in headline_first(metrics, facts.get("headline")):
-        low, high = limits.get(name) or (None, None)
-        validated = metrics.get(f"{CROSS_VALIDATED}{name.removeprefix(TRAINING)}")
-        figures = {"value": metrics[name], "low": low, "high": high, "baseline": metrics.get(baseline_of(name))}
-        figures["cross_validated"] = validated
-        yield {"name": name, **{key: one if isinstance(one, int | float) else None for key, one in figures.items()}}
+def _range(kind: Kind, edges: Sequence[float]) -> Any:
+    if kind is Kind.DATETIME:
+        return _read(lambda: [str(datetime.fromtimestamp(edges[end], UTC).date()) for end in (0, -1)], None)
+    return [edges[0], edges[-1]] if edges else None
 
 
-def _changes(manifest: ModelManifest, facts: Facts, before: ModelManifest | None) -> Card | None:
+def _figures(manifest: ModelManifest, facts: Facts) -> Card:
+    """Return on which rows was measured, and the metrics, the headline first: each with its 95 % interval, its baseline
+    and the value of cross-validation."""
+    metrics, intervals, tested = facts.get("metrics") or manifest.metrics, facts.get("intervals") or {}, facts["tested"]
+    rows = [
+        {
+            "metric": name,
+            "value": metrics[name],
+            "interval": intervals.get(name),
+            "baseline": metrics.get(baseline_of(name)),
+            "cross_validated": metrics.get(f"{CROSS_VALIDATED}{name.removeprefix(TRAINING)}"),
+        }
+        for name in headline_first(metrics, facts.get("headline"))
+    ]
+    return {"rows": tested["rows"], "held_out": tested["held_out"], "sample": tested["sample"], "metrics": rows}
+
+
+def _calibration(found: Facts) -> Card:
+    intervals = zip(found["low"], found["high"], strict=True)
+    columns = (found["predicted"], found["observed"], intervals, found["rows"])
+    bins = [
+        dict(zip(("predicted", "observed", "interval", "rows"), one, strict=True)) for one in zip(*columns, strict=True)
+    ]
+    return {"label": found["label"], "gap": found["gap"], "bins": [dict(zip(names, one, strict=True)) for one in bins]}
+
+
+def _changes(manifest: ModelManifest, facts: Facts, before: ModelManifest) -> Card:
     """Return what is different from the version `before`, and the metrics of both on the rows that are new to both."""
-    if before is None:
-        return None
     compared = facts.get("comparison") or {}
     same = compared if compared.get("version") == before.version else {}
     figures = {name: same.get(name) for name in ("outcome", "reason", "rows", "metrics")}

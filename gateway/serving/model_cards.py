@@ -25,7 +25,6 @@ TO_ANSWER = 2.0
 
 _MADE = ("train", "upload", "import", "edit_signature", "migrate")
 _MOVED = ("move_alias", "roll_back", "delete_alias")
-_OF_OUTCOMES = ("reason", "predictions", "outcomes", "headline", "metrics", "promise")
 
 Entry = Mapping[str, Any]
 
@@ -44,17 +43,21 @@ class ModelCards:
         repository = self.log.repository
         manifest, aliases = repository.manifest(name, version), aliases_by_version(repository, name)
         experiments = [
-            {**one.to_json(), "started_by": self._shown(one.started_by)}
+            {
+                **{key: getattr(one, key) for key in ("id", "candidate", "baseline", "started_at")},
+                "by": self._shown(one.started_by),
+                "kind": one.plan.kind,
+                **{key: getattr(one, key) for key in ("share", "ending", "ended_at", "reason")},
+            }
             for one in repository.settings(name).experiments
             if version in (one.candidate, one.baseline)
         ]
         same_data = [*self._made_from(name, manifest.training_data.fingerprint)]
+        known = {"aliases": aliases.get(version, []), "same_data": [other for other in same_data if other != version]}
         since = {
-            "aliases": aliases.get(version, []),
-            "same_data": [other for other in same_data if other != version],
-            "experiments": experiments,
-            **self._history(name, version),
             **self._observed(name, version),
+            "experiments": experiments,
+            "lineage": {**known, **self._history(name, version)},
         }
         return {**kept_card(repository, manifest), "since": since}
 
@@ -70,34 +73,53 @@ class ModelCards:
 
     def _history(self, name: str, version: int) -> Card:
         """Return who made the version and moved its aliases, as far as the audit log goes back."""
-        job, known = self.log.repository.files(name, version).training_job(), {"no_history": "Redis does not answer"}
-        entries: Sequence[Entry] = ()
-        with suppress(RedisError):
+        job = self.log.repository.files(name, version).training_job()
+        try:
             entries = self.audit.page({"model": name, "outcome": Outcome.DONE}, LARGEST_PAGE, None).items
-            known = {}
-
-        def who(entry: Entry, **more: object) -> Card:
-            return {"at": entry["time"], "by": self._shown(entry["actor"]), **more}
-
+        except RedisError:
+            return {"training_job": job, "unknown": "Redis does not answer"}
         made = [
-            who(entry, action=entry["action"])
+            {"action": entry["action"], **self._who(entry)}
             for entry in entries
             if entry["action"] in _MADE and (entry["job_id"] == job if job else entry["version"] == version)
         ]
-        moves = [who(entry, alias=alias, version=to) for entry, alias, to in moves_of(version, entries)]
-        return {"job": job, "made": made[0] if made else None, "moves": moves, "no_history": None, **known}
+        moves = [{"alias": alias, "version": to, **self._who(one)} for one, alias, to in moves_of(version, entries)]
+        return {"training_job": job, "made": made[:1], "moves": moves}
+
+    def _who(self, entry: Entry) -> Card:
+        return {"at": entry["time"], "by": self._shown(entry["actor"])}
 
     def _observed(self, name: str, version: int) -> Card:
-        found, outcomes = None, {"reason": "the key lacks the scope log"}
+        findings: Sequence[str] = ()
         with suppress(RedisError):
-            found = self.health.of(f"{name}@{version}")
+            health = self.health.of(f"{name}@{version}")
+            findings = health.findings if health else ()
         drift = self._asked(self.log.health, name, version)
+        outcomes: Card = {"reason": "the key lacks the scope log"}
         if self.log.caller().allows(Scope.LOG):
             outcomes = self._asked(self.log.measure, name, version) if "watched" in drift else drift
+        metrics = [
+            {
+                "metric": metric,
+                "value": one["value"],
+                "interval": [one["low"], one["high"]],
+                "outcomes": one["outcomes"],
+            }
+            for metric, one in (outcomes.get("metrics") or {}).items()
+        ]
+        drifted = [alarm["column"] for alarm in drift.get("alarms", ())]
         return {
-            "findings": list(found.findings) if found else [],
-            "drift": {key: drift.get(key) for key in ("reason", "rows", "watched", "alarms")},
-            "outcomes": {key: outcomes.get(key) for key in _OF_OUTCOMES},
+            "drift": {
+                "unknown": drift.get("reason"),
+                "findings": [*findings],
+                **{key: drift.get(key) for key in ("rows", "watched")},
+                "drifted": drifted,
+            },
+            "outcomes": {
+                "unknown": outcomes.get("reason"),
+                **{key: outcomes.get(key) for key in ("predictions", "outcomes", "promise")},
+                "metrics": metrics,
+            },
         }
 
     def _asked(self, ask: Callable[[str, str, float], Card], name: str, version: int) -> Card:

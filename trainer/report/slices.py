@@ -44,12 +44,12 @@ def slices(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[s
         inside, outside = losses[members], losses[~members]
         mean, reach = inside.mean(), Z * inside.std() / len(inside) ** 0.5
         limits = wilson(1 - mean, len(inside)) if of_classes else (max(0.0, mean - reach), mean + reach)
-        figures = zip(("value", "low", "high"), (1 - mean if of_classes else mean, *limits), strict=True)
         # The losses of few rows may be equal by chance.
         variance = max(inside.var(), losses.var()) / len(inside) + outside.var() / len(outside)
         worse = bool(mean - outside.mean() > ndtri(1 - LEVEL / len(found)) * variance**0.5)
-        what = {"input": column, "slice": name, "rows": len(inside), "worse": worse}
-        items.append({**what, **{key: number(figure) for key, figure in figures}})
+        what = {"input": column, "slice": name, "rows": len(inside)}
+        value = number(1 - mean if of_classes else mean)
+        items.append({**what, "value": value, "interval": [*map(number, limits)], "worse": worse})
     return {"metric": "accuracy" if of_classes else "mean_absolute_error", "items": items}
 
 
@@ -62,8 +62,8 @@ def _slices_of(field: Field, values: Sequence[Value]) -> Iterator[tuple[str, Any
         bins = np.full(len(values), -1)
         bins[~nulls] = equal_bins(np.array(present, dtype=float), MOST_SLICES)
         for code in np.unique(bins[~nulls]):
-            inside = [float(values[at]) for at in np.flatnonzero(bins == code)]  # type: ignore[arg-type]
-            yield f"{six_digits(min(inside))} to {six_digits(max(inside))}", bins == code
+            inside = np.array(values, dtype=float)[bins == code]
+            yield f"{six_digits(inside.min())} to {six_digits(inside.max())}", bins == code
     else:
         for value, _ in Counter(present).most_common(MOST_SLICES):
             yield clean(shown(value)), np.array([other == value for other in values])
