@@ -1,11 +1,9 @@
-"""The limits of a version as sentences for its model card: what its figures, its answers and its training rows show.
-
-Facts of reports may have any shape: callers expect `LookupError`, `TypeError`, `ValueError` and `AttributeError`.
-"""
+"""The limits of a version as sentences for its model card: what its figures, its answers and its training rows show."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from contract.model.manifest import ColumnProfile, ModelManifest
@@ -25,7 +23,20 @@ RARE = 10
 MOST_NAMES = 10
 
 
-def limits_of_figures(facts: Facts) -> Iterator[str]:
+OTHER_SHAPE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading facts raises that have another shape than those of reports: the facts of an import may be anything."""
+
+
+def limits(manifest: ModelManifest, facts: Facts) -> list[str]:
+    """Return the limits of a version, from its manifest and the facts of its report."""
+    sentences: list[str] = []
+    for found in (_of_figures(facts), _of_answers(facts), _of_data(manifest)):
+        with suppress(*OTHER_SHAPE):
+            sentences += found
+    return sentences
+
+
+def _of_figures(facts: Facts) -> Iterator[str]:
     """Yield what makes the figures worth less."""
     if not facts:
         yield "Nothing shows how good it is: it has no report."
@@ -48,7 +59,7 @@ def limits_of_figures(facts: Facts) -> Iterator[str]:
         yield f"Perhaps it is too good to be true: {leak}."
 
 
-def limits_of_answers(facts: Facts) -> Iterator[str]:
+def _of_answers(facts: Facts) -> Iterator[str]:
     """Yield what its answers to the tested rows show."""
     answers = facts.get("answers") or {}
     if confusion := answers.get("confusion"):
@@ -80,7 +91,7 @@ def _confused(confusion: Facts) -> Iterator[str]:
         )
 
 
-def limits_of_data(manifest: ModelManifest) -> Iterator[str]:
+def _of_data(manifest: ModelManifest) -> Iterator[str]:
     """Yield what training has not seen, or seldom; and if the model always gives the same answer."""
     profile, signature = manifest.profile, manifest.signature
     if profile is None:

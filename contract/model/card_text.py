@@ -25,6 +25,7 @@ TITLES = {
     "outcomes": "Outcomes",
     "slices": "By slice",
     "calibration": "Calibration",
+    "inputs": "Inputs",
     "changes": "Beside the version before",
     "experiments": "Experiments",
     "training": "How it was made",

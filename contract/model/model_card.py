@@ -12,17 +12,17 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import zip_longest
+from itertools import chain, repeat
 from typing import Any
 
 from contract.errors import ModelgateError
-from contract.model.card_limits import limits_of_answers, limits_of_data, limits_of_figures
+from contract.model.card_limits import OTHER_SHAPE, limits
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.model.signature import Kind
 from contract.model.signature_changes import signature_changes
 from contract.model.version_files import CARD_JSON
-from contract.model.version_metrics import CROSS_VALIDATED, TRAINING, baseline_of, headline_first
+from contract.model.version_metrics import BASELINE, CROSS_VALIDATED, TRAINING, baseline_of, headline_first
 from contract.wording import clean, rows_of, shown
 
 Card = dict[str, Any]
@@ -45,13 +45,10 @@ def model_card(manifest: ModelManifest, facts: Facts | None, before: ModelManife
         "version": manifest.version,
         "predicts": _predicts(manifest),
         "figures": {"verdict": known.get("verdict"), **_read(lambda: _figures(manifest, known), {})},
-        "limits": [
-            *_read(lambda: [*limits_of_figures(known)], []),
-            *_read(lambda: [*limits_of_answers(known)], []),
-            *limits_of_data(manifest),
-        ],
+        "limits": limits(manifest, known),
         "warnings": [*manifest.warnings, *_read(lambda: [*known["remarks"]], [])],
         "slices": known.get("slices"),
+        "inputs": [*_inputs(manifest)],
         "calibration": _read(lambda: _calibration(known["answers"]["calibration"]), None),
         "training": {**training, **{name: getattr(manifest, name) for name in own}},
         "changes": None if before is None else _read(lambda: _changes(manifest, known, before), None),
@@ -85,7 +82,7 @@ def _read(make: Callable[[], Any], otherwise: Any) -> Any:
     """Return what `make` reads of facts; `otherwise` if they have another shape."""
     try:
         return make()
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+    except OTHER_SHAPE:
         return otherwise
 
 
@@ -101,32 +98,30 @@ def _cleaned(value: Any, depth: int = 6) -> Any:
 
 
 def _predicts(manifest: ModelManifest) -> Card:
-    """Return what the version takes and answers. Of each input also what the training rows (or those of an import's
-    sample) have: nulls, and the range (of times as days) or the most frequent values."""
-    signature, profile = manifest.signature, manifest.profile
-    inputs = []
-    for field, column in zip_longest(signature.inputs, profile.inputs if profile else ()):
-        entry = {
-            "name": field.name,
-            "kind": str(field.kind),
-            "nullable": field.nullable,
-            "categories": field.categories,
-        }
-        if column:
-            values = dict(zip(map(str, column.values), column.counts, strict=False))
-            entry |= {"range": _range(field.kind, column.edges), "values": values, "nulls": column.nulls}
-        inputs.append(entry)
+    signature = manifest.signature
     return {
         "target": manifest.training_data.target,
-        "id_field": signature.id_field,
-        "takes": str(signature.format),
         "outputs": [
             {"name": one.name, "kind": str(one.kind), "labels": one.shown_labels, "probabilities": one.probabilities}
             for one in signature.outputs
         ],
-        "inputs": inputs,
-        "inputs_left_out": max(0, len(inputs) - MOST) or None,
+        "from": str(signature.format),
+        "inputs": len(signature.inputs),
+        "id_field": signature.id_field,
     }
+
+
+def _inputs(manifest: ModelManifest) -> Iterator[Card]:
+    """Yield each input, with what the training rows (or those of an import's sample) have in it, as far as that is
+    known: nulls, and the range (of times as days) or the most frequent values."""
+    columns = chain(manifest.profile.inputs if manifest.profile else (), repeat(None))
+    for field, column in zip(manifest.signature.inputs[:MOST], columns, strict=False):
+        own = {name: getattr(field, name) for name in ("name", "kind", "nullable", "categories")}
+        if column is None:
+            yield own
+        else:
+            values = dict(zip(map(str, column.values), column.counts, strict=False))
+            yield {**own, "range": _range(field.kind, column.edges), "values": values, "nulls": column.nulls}
 
 
 def _range(kind: Kind, edges: Sequence[float]) -> Any:
@@ -154,10 +149,8 @@ def _figures(manifest: ModelManifest, facts: Facts) -> Card:
 
 def _calibration(found: Facts) -> Card:
     intervals = zip(found["low"], found["high"], strict=True)
-    columns = (found["predicted"], found["observed"], intervals, found["rows"])
-    bins = [
-        dict(zip(("predicted", "observed", "interval", "rows"), one, strict=True)) for one in zip(*columns, strict=True)
-    ]
+    bins = zip(found["predicted"], found["observed"], intervals, found["rows"], strict=True)
+    names = ("predicted", "observed", "interval", "rows")
     return {"label": found["label"], "gap": found["gap"], "bins": [dict(zip(names, one, strict=True)) for one in bins]}
 
 
@@ -165,8 +158,14 @@ def _changes(manifest: ModelManifest, facts: Facts, before: ModelManifest) -> Ca
     """Return what is different from the version `before`, and the metrics of both on the rows that are new to both."""
     compared = facts.get("comparison") or {}
     same = compared if compared.get("version") == before.version else {}
-    figures = {name: same.get(name) for name in ("outcome", "reason", "rows", "metrics")}
-    return {"version": before.version, **figures, "differences": [*_differences(before, manifest)]}
+    figures = {name: same.get(name) for name in ("outcome", "reason", "rows")}
+    metrics = [
+        {"metric": one["name"], "before": one["before"], "now": one["now"]}
+        for one in same.get("metrics") or ()
+        if not one["name"].startswith(BASELINE)
+    ]
+    differences = [*_differences(before, manifest)]
+    return {"version": before.version, **figures, "metrics": metrics, "differences": differences}
 
 
 def _differences(before: ModelManifest, now: ModelManifest) -> Iterator[str]:

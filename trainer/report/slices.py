@@ -66,5 +66,8 @@ def _slices_of(field: Field, values: Sequence[Value]) -> Iterator[tuple[str, Any
             yield f"{six_digits(inside.min())} to {six_digits(inside.max())}", bins == code
     else:
         for value, _ in Counter(present).most_common(MOST_SLICES):
-            yield clean(shown(value)), np.array([other == value for other in values])
+            yield (
+                clean(six_digits(value) if isinstance(value, float) else shown(value)),
+                np.array([other == value for other in values]),
+            )
     yield "null", nulls
