@@ -39,7 +39,7 @@ _WORDS = {
     "range": "seen from",
     "values": "seen in rows",
     "nulls": "nulls seen",
-    "unknown": "not known, because",
+    "unknown": "not known:",
     "at": "when",
     "by": "who",
 }

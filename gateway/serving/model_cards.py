@@ -25,6 +25,7 @@ TO_ANSWER = 2.0
 
 _MADE = ("train", "upload", "import", "edit_signature", "migrate")
 _MOVED = ("move_alias", "roll_back", "delete_alias")
+_OF_EXPERIMENT = ("id", "candidate", "baseline", "share", "started_at", "ending", "ended_at", "reason")
 
 Entry = Mapping[str, Any]
 
@@ -42,28 +43,29 @@ class ModelCards:
         """Return the card of a version. In `since` it has what is known by now, and the reasons for what is not."""
         repository = self.log.repository
         manifest, aliases = repository.manifest(name, version), aliases_by_version(repository, name)
-        experiments = [
-            {
-                **{key: getattr(one, key) for key in ("id", "candidate", "baseline", "started_at")},
-                "by": self._shown(one.started_by),
-                "kind": one.plan.kind,
-                **{key: getattr(one, key) for key in ("share", "ending", "ended_at", "reason")},
-            }
-            for one in repository.settings(name).experiments
-            if version in (one.candidate, one.baseline)
-        ]
-        same_data = [*self._made_from(name, manifest.training_data.fingerprint)]
-        known = {"aliases": aliases.get(version, []), "same_data": [other for other in same_data if other != version]}
+        made_from = [*self._made_from(name, manifest.training_data.fingerprint)]
         since = {
             **self._observed(name, version),
-            "experiments": experiments,
-            "lineage": {**known, **self._history(name, version)},
+            "experiments": [
+                {
+                    "kind": one.plan.kind,
+                    **{key: getattr(one, key) for key in _OF_EXPERIMENT},
+                    **self._by(one.started_by),
+                }
+                for one in repository.settings(name).experiments
+                if version in (one.candidate, one.baseline)
+            ],
+            "lineage": {
+                "aliases": aliases.get(version, []),
+                "versions_from_the_same_data": made_from if len(made_from) > 1 else [],
+                **self._history(name, version),
+            },
         }
         return {**kept_card(repository, manifest), "since": since}
 
-    def _shown(self, name: str) -> str | None:
-        """Return the name of a key, if the caller may see it."""
-        return name if self.log.caller().allows(Scope.ADMIN) else None
+    def _by(self, name: str) -> Card:
+        """Return the name of a key as a member, if the caller may see it."""
+        return {"by": name if self.log.caller().allows(Scope.ADMIN) else None}
 
     def _made_from(self, name: str, fingerprint: str) -> Iterator[int]:
         for version in self.log.repository.versions(name):
@@ -79,47 +81,33 @@ class ModelCards:
         except RedisError:
             return {"training_job": job, "unknown": "Redis does not answer"}
         made = [
-            {"action": entry["action"], **self._who(entry)}
+            {"action": entry["action"], "at": entry["time"], **self._by(entry["actor"])}
             for entry in entries
             if entry["action"] in _MADE and (entry["job_id"] == job if job else entry["version"] == version)
         ]
-        moves = [{"alias": alias, "version": to, **self._who(one)} for one, alias, to in moves_of(version, entries)]
+        moves = [
+            {"alias": alias, "version": to, "at": entry["time"], **self._by(entry["actor"])}
+            for entry, alias, to in moves_of(version, entries)
+        ]
         return {"training_job": job, "made": made[:1], "moves": moves}
 
-    def _who(self, entry: Entry) -> Card:
-        return {"at": entry["time"], "by": self._shown(entry["actor"])}
-
     def _observed(self, name: str, version: int) -> Card:
-        findings: Sequence[str] = ()
+        health = None
         with suppress(RedisError):
             health = self.health.of(f"{name}@{version}")
-            findings = health.findings if health else ()
-        drift = self._asked(self.log.health, name, version)
-        outcomes: Card = {"reason": "the key lacks the scope log"}
+        seen, found = self._asked(self.log.health, name, version), {"reason": "the key lacks the scope log"}
         if self.log.caller().allows(Scope.LOG):
-            outcomes = self._asked(self.log.measure, name, version) if "watched" in drift else drift
+            found = self._asked(self.log.measure, name, version) if "watched" in seen else seen
         metrics = [
-            {
-                "metric": metric,
-                "value": one["value"],
-                "interval": [one["low"], one["high"]],
-                "outcomes": one["outcomes"],
-            }
-            for metric, one in (outcomes.get("metrics") or {}).items()
+            {"metric": name, "value": one["value"], "interval": [one["low"], one["high"]], "outcomes": one["outcomes"]}
+            for name, one in (found.get("metrics") or {}).items()
         ]
-        drifted = [alarm["column"] for alarm in drift.get("alarms", ())]
+        drift = {"findings": list(health.findings) if health else [], "rows": seen.get("rows")}
+        drift |= {"watched": seen.get("watched"), "drifted": [alarm["column"] for alarm in seen.get("alarms", ())]}
+        counts = {key: found.get(key) for key in ("predictions", "outcomes")}
         return {
-            "drift": {
-                "unknown": drift.get("reason"),
-                "findings": [*findings],
-                **{key: drift.get(key) for key in ("rows", "watched")},
-                "drifted": drifted,
-            },
-            "outcomes": {
-                "unknown": outcomes.get("reason"),
-                **{key: outcomes.get(key) for key in ("predictions", "outcomes", "promise")},
-                "metrics": metrics,
-            },
+            "drift": {"unknown": seen.get("reason"), **drift},
+            "outcomes": {"unknown": found.get("reason"), **counts, "metrics": metrics},
         }
 
     def _asked(self, ask: Callable[[str, str, float], Card], name: str, version: int) -> Card:
