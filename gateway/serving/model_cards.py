@@ -95,7 +95,7 @@ class ModelCards:
         health = None
         with suppress(RedisError):
             health = self.health.of(f"{name}@{version}")
-        seen, found = self._asked(self.log.health, name, version), {"reason": "the key lacks the scope log"}
+        seen, found = self._asked(self.log.health, name, version), Card(reason="the key lacks the scope log")
         if self.log.caller().allows(Scope.LOG):
             found = self._asked(self.log.measure, name, version) if "watched" in seen else seen
         metrics = [
