@@ -10,7 +10,6 @@ from wsgiref.types import WSGIEnvironment
 from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
-from broker.state.model_health import HealthBoard
 from contract.errors import SettingsError
 from contract.settings import Settings
 from contract.work.api_keys import hide
@@ -113,7 +112,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
         door=door,
         listener=parts.listener,
         live_parts=LiveParts(),
-        health_board=HealthBoard(parts.connection),
+        health_board=parts.cards.health,
         outbox=parts.outbox,
         repetitions=parts.repetitions,
         stop_delay=settings.stop_delay,
@@ -134,7 +133,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         system.blueprint(parts.system),
         traffic.blueprint(parts.traffic),
         models.blueprint(parts.repository),
-        versions.blueprint(parts.model_changes),
+        versions.blueprint(parts.model_changes, parts.cards),
         migrations.blueprint(parts.repository, rows, importing),
         uploads.blueprint(parts.repository, parts.spool, _FIELDS, importing, _may_upload(settings)),
         reports.blueprint(parts.repository),
@@ -202,7 +201,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
-        VersionPages(parts.model_changes, parts.trainings.find_schedule, removed_days).blueprint(),
+        VersionPages(parts.model_changes, parts.cards, parts.trainings.find_schedule, removed_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         HealthPages(parts.log).blueprint(),
         LogPages(parts.log, parts.metrics).blueprint(),

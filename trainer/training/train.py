@@ -16,6 +16,7 @@ from contract.errors import Code, ModelgateError
 from contract.model.experiments import ExperimentPlan
 from contract.model.manifest import ModelManifest
 from contract.model.repository import CURRENT, Repository, valid_name
+from contract.model.version_files import JOB_FILE
 from contract.rows.background import background_file, background_sample
 from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
@@ -44,9 +45,6 @@ from trainer.training.fitting import fit_and_measure, with_cross_validation
 from trainer.training.gate import compared
 from trainer.training.phases import Phases, ReportProgress
 from trainer.training.row_hashes import hashes, hashes_file
-
-JOB_FILE = "job.json"
-"""The file beside the report: the id of the job, and its result before the alias moves."""
 
 
 def train(

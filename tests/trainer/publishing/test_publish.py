@@ -113,7 +113,8 @@ def test_a_report_that_fails_does_not_stop_the_publication(
 
     publish(RepositoryWriter(root), *blobs, report=report)
     assert whole_versions(root) == [1]
-    assert not (root / "blobs/versions/1/report").exists()
+    kept = sorted(path.name for path in (root / "blobs/versions/1/report").iterdir())
+    assert kept == ["card.json", "card.md"]
     assert "version 1 of blobs is published without a report" in caplog.text
 
 

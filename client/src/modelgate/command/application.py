@@ -58,7 +58,7 @@ _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.migrate, publishing.export),
     *(publishing.remove, publishing.restore),
-    *(trainings.train, models.report, experiments.experiment, experiments.experiments),
+    *(trainings.train, models.report, models.card, experiments.experiment, experiments.experiments),
 )
 _JOBS = (predictions.predict, explanations.explain, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _LOG = (
