@@ -60,7 +60,7 @@ class PredictionOptions:
 
     `method`: the one of the model that gets the rows. `wait`: seconds to wait for the end of the job. `lenient`: leave
     out invalid rows. `expires_after`: seconds within which the job has to start. `webhook`: the URL that gets its end,
-    or ''.
+    or ''. `made_up`: the rows are about nothing, so the prediction log does not keep them.
     """
 
     method: str = PREDICT.name
@@ -68,6 +68,7 @@ class PredictionOptions:
     lenient: bool = False
     expires_after: float | None = None
     webhook: str = ""
+    made_up: bool = False
 
 
 @dataclass(slots=True)
@@ -144,7 +145,7 @@ class Predictor:
             idempotency=context.idempotency,
             webhook=options.webhook,
         )
-        if options.method == PREDICT.name:
+        if options.method == PREDICT.name and not options.made_up:
             logging = self.repository.settings(model.name).logging
             if logging.share and logging.keeps(job.id):
                 job.logged = _logged(job, logging, coerced.refused, context.alias, model.signature.id_field)
