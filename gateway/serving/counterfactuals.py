@@ -9,8 +9,8 @@ from functools import cached_property
 from itertools import accumulate, combinations, pairwise, product
 from typing import Any, TypeVar
 
-from contract.model.manifest import ColumnProfile, DataProfile, ModelManifest
-from contract.model.signature import PREDICT, Field, Kind, OutputKind, RowFormat
+from contract.model.manifest import ColumnProfile, DataProfile
+from contract.model.signature import PREDICT, Field, Kind, OutputKind, RowFormat, Signature
 from contract.row import Answer, Row, Value
 
 T = TypeVar("T")
@@ -29,14 +29,15 @@ _TENTH = 0.15
 
 @dataclass(frozen=True)
 class Change:
-    """Another `value` of an input, at its `position` in the row. `near`: a number between it and that of the row, which
-    was not enough; None if no number between may be tried.
+    """Another `value` of an input, at its `position` in the row, instead of `before`. `near`: a number between these,
+    which was not enough; None if no number between may be tried.
 
     `size`: of a number, in units of the range from the first to the last decile of the training rows; else 1.
     """
 
     field: Field
     position: int
+    before: Value
     value: Value
     size: float
     near: float | None
@@ -52,14 +53,13 @@ class Counterfactual:
     tried: int
 
 
-def may_change(model: ModelManifest) -> bool:
+def may_change(signature: Signature) -> bool:
     """Return whether a model has rows whose values can be changed, and an answer that is a class."""
-    signature = model.signature
     kinds = [output.kind for output in signature.outputs]
     return signature.format is RowFormat.TABLE and kinds == [OutputKind.CLASS] and bool(signature.method(PREDICT.name))
 
 
-def find_counterfactual(model: ModelManifest, profile: DataProfile, row: Row, predict: PredictRows) -> Counterfactual:
+def find_counterfactual(signature: Signature, profile: DataProfile, row: Row, predict: PredictRows) -> Counterfactual:
     """Return the smallest change of one input that changes the answer to a row; of two inputs if none of one does.
 
     It is the smallest of those that are tried: some values of each input, pairs of the most promising ones, and then
@@ -68,7 +68,7 @@ def find_counterfactual(model: ModelManifest, profile: DataProfile, row: Row, pr
     """
     inputs = [
         _Input(position, field, known, row[position])
-        for position, (field, known) in enumerate(zip(model.signature.inputs, profile.inputs, strict=False))
+        for position, (field, known) in enumerate(zip(signature.inputs, profile.inputs, strict=False))
     ]
     search = _Search(row, predict)
     most = min(_MOST_VALUES, max(1, _MOST_ROWS // len(inputs)))
@@ -174,7 +174,8 @@ class _Input:
     def _to(self, value: Any, near: float | None = None) -> Change:
         is_number = self.field.kind in (Kind.NUMBER, Kind.INTEGER)
         size = abs(value - self.value) / self._spread if is_number and self.value is not None else 1.0
-        return Change(self.field, self.position, int(value) if self.field.kind is Kind.INTEGER else value, size, near)
+        kept = int(value) if self.field.kind is Kind.INTEGER else value
+        return Change(self.field, self.position, self.value, kept, size, near)
 
     @cached_property
     def _spread(self) -> float:
@@ -188,22 +189,15 @@ class _Input:
 
 
 def _pairs(tried: Sequence[_Tried]) -> list[tuple[Change, ...]]:
-    """Return pairs of changes that make the class of the row least certain."""
+    """Return pairs of changes of the inputs that, alone, make the class of the row least certain."""
     by_input: dict[int, list[_Tried]] = {}
-    for one in tried:
+    for one in sorted(tried, key=lambda one: one.margin):
         by_input.setdefault(one.changes[0].position, []).append(one)
-    promising = sorted(by_input.values(), key=lambda of_input: min(one.margin for one in of_input))[:_PAIRED_INPUTS]
-    kept = [_thinned([one.changes[0] for one in _front(of_input)], _PAIRED_VALUES) for of_input in promising]
+    kept = []
+    for best, *others in list(by_input.values())[:_PAIRED_INPUTS]:
+        ordered = sorted(others, key=lambda one: one.size)
+        kept.append([one.changes[0] for one in (best, *_thinned(ordered, _PAIRED_VALUES - 1))])
     return [pair for one, other in combinations(kept, 2) for pair in product(one, other)]
-
-
-def _front(tried: Sequence[_Tried]) -> list[_Tried]:
-    """Return the changes that get further than all smaller ones, by size; all of them without probabilities."""
-    front: list[_Tried] = []
-    for one in sorted(tried, key=lambda one: one.size):
-        if not front or not one.margin or one.margin < front[-1].margin:
-            front.append(one)
-    return front
 
 
 def _refined(found: Sequence[_Tried], inputs: Sequence[_Input]) -> list[tuple[Change, ...]]:
@@ -223,5 +217,7 @@ def _refined(found: Sequence[_Tried], inputs: Sequence[_Input]) -> list[tuple[Ch
 
 
 def _thinned(items: Sequence[T], most: int) -> list[T]:
-    """Return at most so many items: all, or some at even distances, with the last one."""
-    return list(items[:: -max(1, math.ceil(len(items) / most))][::-1])
+    """Return at most so many items: all, or some at even distances, with the first and the last one."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(at * (len(items) - 1) / max(1, most - 1))] for at in range(most)]

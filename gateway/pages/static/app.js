@@ -83,6 +83,6 @@ function prepare(root) {
 prepare(document);
 document.addEventListener("part:placed", event => {
   prepare(event.detail.part);
-  const answer = document.querySelector("[data-reveal]"); // on a phone, it is below the form
+  const answer = event.detail.part.querySelector("[data-reveal]"); // on a phone, it is below the form
   if (answer) answer.scrollIntoView({ block: "nearest" });
 });

@@ -1,0 +1,90 @@
+"""What the page to try a model says of the answer to a row: why it is this one, and what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request
+from redis.exceptions import RedisError
+
+from contract.errors import InvalidInstances
+from contract.model.manifest import ModelManifest
+from contract.model.signature import RowFormat, Signature
+from contract.row import Row
+from contract.rows.coercion import coerce
+from contract.rows.instances import Grid, Instances
+from gateway.http.clients import further_context
+from gateway.http.forms import length_of
+from gateway.http.problem_answers import problem_of
+from gateway.pages.charts.waterfall import Waterfall, waterfall_of
+from gateway.pages.trying.form import row_of
+from gateway.problems import Problem
+from gateway.serving.counterfactuals import Counterfactual, find_counterfactual
+from gateway.serving.predicting import PredictionOptions, Predictor
+
+WAIT = 10.0
+"""Seconds that a page waits for the answer."""
+REFUSALS = (InvalidInstances, Problem, RedisError)
+"""What a page shows beside its form, and not as an error page."""
+
+Explain = Callable[[ModelManifest, Instances, str], Mapping[str, Any]]
+"""Returns how the inputs of a row contribute to its answer: to that for a class, or '' for the predicted one."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`label`: the class that is explained; None for a number. `chosen`: the one that was asked for, or ''. `rows`: how
+    many the model was asked."""
+
+    waterfall: Waterfall
+    label: object
+    chosen: str
+    exact: bool
+    rows: int
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Methods return a text that says why there is nothing, where there is nothing."""
+
+    predictor: Predictor
+    explain: Explain
+
+    def why(self, model: ModelManifest, values: Mapping[str, str], label: str) -> Explanation | str:
+        """Explain the answer to what was entered, or that for the class `label`."""
+        try:
+            rows = row_of(model, values)
+            explained = self.explain(model, rows, label)
+            waterfall = waterfall_of(explained, _by_name(model.signature, _first(model, rows)))
+        except REFUSALS as error:
+            return problem_of(error).sentence()
+        return Explanation(waterfall, explained["class"], label, explained["exact"], explained["rows"])
+
+    def otherwise(self, model: ModelManifest, values: Mapping[str, str]) -> Counterfactual | str:
+        """Return what would change the answer to what was entered. The model answers with a class (`may_change`)."""
+
+        def predict(rows: Sequence[Row]) -> Mapping[str, Any]:
+            options, size = PredictionOptions(wait=WAIT, made_up=True), len(rows) * length_of(request.environ)
+            job = self.predictor.predict(model, Grid(None, rows), size, options, further_context())
+            return self.predictor.succeeded(job, WAIT).output or {}
+
+        if model.profile is None:
+            return f"nothing says what the training of version {model.version} saw"
+        try:
+            row = _first(model, row_of(model, values))
+            return find_counterfactual(model.signature, model.profile, row, predict)
+        except REFUSALS as error:
+            return problem_of(error).sentence()
+
+
+def _first(model: ModelManifest, rows: Instances) -> Row:
+    return coerce(rows, model.signature).rows[0]
+
+
+def _by_name(signature: Signature, row: Row) -> Mapping[str, Any]:
+    """Return the values of a row by name; nothing for a text, whose words have the contributions."""
+    if signature.format is RowFormat.TABLE:
+        return dict(zip(signature.names, row, strict=True))
+    return row[0] if signature.format is RowFormat.RECORDS else {}
