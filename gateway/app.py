@@ -45,6 +45,7 @@ from gateway.protocols.mapped import MappedRoute
 from gateway.routes import (
     audit,
     documentation,
+    experiments,
     file_predictions,
     health,
     jobs,
@@ -145,6 +146,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         predictions.blueprint(predicting, rows),
         prediction_log.blueprint(parts.log),
         outcomes.blueprint(parts.log),
+        experiments.blueprint(parts.experiments),
         file_predictions.blueprint(parts.files, parts.reader, targets),
         webhooks.blueprint(parts.subscriptions, parts.reader, targets),
         keys.blueprint(parts.key_admin, parts.replays),

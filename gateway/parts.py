@@ -27,6 +27,7 @@ from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.system_health import HealthCheck, ProcessReader
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
+from broker.state.experiments import ExperimentBoard
 from broker.state.lake_schedules import LakeSchedules
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
@@ -41,6 +42,7 @@ from gateway.door.authentication import KeyCheck
 from gateway.door.closed import ClosedState
 from gateway.door.sessions import BrowserSessions
 from gateway.http.exchange import caller, current_idempotency, note_replay, travelling_ids
+from gateway.serving.experiments import Experiments
 from gateway.serving.file_predictions import FilePredictor
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import JobReader, Replays
@@ -196,6 +198,7 @@ class Parts:
         preview = self.run_command(TO_PREVIEW)
         self.trainings = Trainings(self.trainer, schedules, self.repository, caller, preview, self.spool)
         self.model_changes = ModelChanges(self.repository, self.run_command(TO_ANSWER))
+        self.experiments = Experiments(self.model_changes, ExperimentBoard(self.connection), caller)
         observing = WaitedJobs(
             self.connection,
             signer,

@@ -194,7 +194,7 @@ class Template:
 
     def _wanted_versions(self) -> tuple[Collection[Version], Collection[Version], Collection[Version]]:
         """Return the versions that are requested, those that are `current` (if not all fit, the ones chosen to be
-        shared), and those with other aliases, which may be in memory so that a rollback takes no time."""
+        shared), and the others in use, which may be in memory so that a rollback takes no time."""
         only = self._settings.worker_models
         aliases = {name: self._repository.aliases(name) for name in only or self._repository.names()}
         current = {name: versions[CURRENT] for name, versions in aliases.items() if CURRENT in versions}
@@ -206,7 +206,7 @@ class Template:
         needed = {*requested, *named}
         names = chosen if self._sharing.crowded else aliases
         others: Collection[Version] = dict.fromkeys(
-            (name, version) for name in names for version in aliases[name].values()
+            (name, version) for name in names for version in self._repository.in_use(name)
         )
         others = [version for version in others if version not in needed and self._loader.lives_here(*version)]
         return requested, named, others

@@ -22,6 +22,7 @@ from contract.work.jobs import timestamp
 from runtime.logs import AUDIT
 
 ANONYMOUS, INBOX, COMMAND_LINE, SCHEDULE = "anonymous", "inbox", "command line", "schedule"
+EXPERIMENT = "experiment"
 """Actors without a key; their entries have no `key_id`."""
 
 
@@ -262,7 +263,7 @@ def _read_entry(text: bytes, position: _Position) -> dict[str, Any] | None:
         return entry if isinstance(entry, dict) else None
     known = {name: value for name in _OF_TRAINER if isinstance(value := entry.get(name), str | int)}
     actor = known.get("actor")
-    return {**known, "actor": actor if actor in (INBOX, COMMAND_LINE, SCHEDULE) else "trainer"}
+    return {**known, "actor": actor if actor in (INBOX, COMMAND_LINE, SCHEDULE, EXPERIMENT) else "trainer"}
 
 
 def _shown(position: _Position, entry: Mapping[str, Any]) -> dict[str, Any]:

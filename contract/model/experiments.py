@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from contract.model.signature import OutputKind, Signature
 from contract.release import known
 
 SHADOW_ALIAS = "~shadow"
@@ -15,6 +16,9 @@ SHADOW_ALIAS = "~shadow"
 
 LEVEL, MARGIN, DAYS = 0.01, 0.01, 14.0
 """The defaults of an experiment."""
+
+OF_CLASSES, OF_PROBABILITIES, OF_NUMBERS = ("accuracy",), ("log_loss", "brier"), ("mean_absolute_error",)
+"""The metrics whose loss is compared, by what they are of."""
 
 _HASHES = 2**64
 
@@ -53,6 +57,16 @@ class Ending(StrEnum):
     UNDECIDED = "undecided"
     STOPPED = "stopped"
     OVERTAKEN = "overtaken"
+
+
+def loss_metrics(signature: Signature) -> tuple[str, ...]:
+    """Return the metrics by whose loss two versions with this signature can be compared, the default first. Empty for
+    several outputs, and without any."""
+    if len(signature.outputs) != 1:
+        return ()
+    if signature.output.kind is OutputKind.NUMBER:
+        return OF_NUMBERS
+    return OF_CLASSES + (OF_PROBABILITIES if signature.output.probabilities else ())
 
 
 @dataclass(frozen=True)

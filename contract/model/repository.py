@@ -159,6 +159,11 @@ class Repository:
             self._settings[name] = known
         return known
 
+    def in_use(self, name: str) -> list[int]:
+        """Return the versions that aliases name, and the candidate of the experiment that runs."""
+        named, experiment = list(self.aliases(name).values()), self.settings(name).experiment
+        return [*named, experiment.candidate] if experiment else named
+
     def resolve(self, reference: str) -> tuple[str, int]:
         """Return the name and the version of `loan`, `loan@3` or `loan@canary`. Raises `NotInRepository`."""
         name, at, wanted = reference.partition("@")

@@ -20,12 +20,14 @@ def logged_request(
     numbers: Sequence[int] | None = None,
     leave_out: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    experiment: str | None = None,
 ) -> LoggedRequest:
     """Return the members that are set.
 
     `accepted_at`: RFC 3339 in UTC. `alias`: that in the request; None: it named a version. `owner`: of its key, or ''.
     `ids`: the caller's id of each scored row; None: there are none. `numbers`: those that the scored rows have in the
-    request; None: all were scored. `leave_out`: inputs that the scorer must not pass on.
+    request; None: all were scored. `leave_out`: inputs that the scorer must not pass on. `experiment`: the id of
+    the one whose candidate is to score the rows, too; None: none is.
     """
     members: dict[str, Any] = {"accepted_at": accepted_at}
     if alias is not None:
@@ -40,6 +42,8 @@ def logged_request(
         members["leave_out"] = leave_out
     if warnings:
         members["warnings"] = warnings
+    if experiment is not None:
+        members["experiment"] = experiment
     return members
 
 

@@ -87,6 +87,13 @@ IDEMPOTENCY_KEY = Parameter(
     "header",
 )
 """A route with this parameter is idempotent: the door notes key and fingerprint of its requests."""
+EXPERIMENT_KEY = Parameter(
+    "Experiment-Key",
+    "Names the caller, who gets the same version all through an experiment; by default the `id_field` of the rows, else"
+    " the id of the request.",
+    {"type": "string", "minLength": 1, "maxLength": 256},
+    "header",
+)
 WEBHOOK_URL = Parameter(
     "Webhook-Url", "A URL that gets the end of the job.", {"type": "string", "format": "uri"}, "header"
 )

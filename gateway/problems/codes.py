@@ -87,6 +87,12 @@ class ProblemCode(StrEnum):
     NO_PREVIOUS = auto(), 409
     ALIAS_MOVED = auto(), 409
     """the alias names another version than the page that was sent, or than when the rollback began"""
+    EXPERIMENT_RUNS = auto(), 409
+    """another [experiment](#experiments) of the model runs: wait for its end, or stop it"""
+    EXPERIMENT_REFUSED = auto(), 409
+    """these two versions cannot be compared so; `detail` says why, and what to do"""
+    EXPERIMENT_NOT_FOUND = auto(), 404
+    """the model has no such [experiment](#experiments); `detail` names those that it has"""
     NO_REPORT = auto(), 404
     """this version was published without a report; `detail` names those that have one"""
     NO_OUTPUT = auto(), 404

@@ -22,6 +22,7 @@ from gateway.http.forms import fields_in, length_of
 from gateway.http.media_types import CSV, MULTIPART, URLENCODED, check_coding, is_json, media_type, unsupported
 from gateway.http.operations import (
     CANCEL_AFTER,
+    EXPERIMENT_KEY,
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
     KEPT,
@@ -75,7 +76,7 @@ _POST = Operation(
     "Predict rows",
     {200: _ENDED_OR_CSV, 202: JOB_ACCEPTED},
     problems=_BODY_REFUSED,
-    parameters=(_ESCAPE, PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY, WEBHOOK_URL),
+    parameters=(_ESCAPE, PREFER, CANCEL_AFTER, EXPERIMENT_KEY, IDEMPOTENCY_KEY, WEBHOOK_URL),
     body=_ROWS,
 )
 _CALL = replace(
@@ -89,7 +90,7 @@ _QUERY = Operation(
     "Predict one row in the query; waits up to 10 s",
     {200: _ENDED, 202: JOB_ACCEPTED},
     problems=_REFUSED,
-    parameters=(PREFER, CANCEL_AFTER),
+    parameters=(PREFER, CANCEL_AFTER, EXPERIMENT_KEY),
 )
 
 
@@ -167,7 +168,7 @@ class Predictions:
     def _headers(self, job: Job, preferred: Preferences) -> dict[str, str]:
         """Return the headers that every answer with a job has. Notes the job for the access log."""
         exchange = current()
-        exchange.job_id = job.id
+        exchange.job_id, exchange.version = job.id, job.version
         headers = {"Location": f"/v1/jobs/{job.id}"}
         if exchange.quota is not None:
             headers |= quota_headers(exchange.quota)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,13 +13,15 @@ from redis.exceptions import OutOfMemoryError
 from broker.link.idempotency import ConflictReason, IdempotencyConflict
 from broker.sides.gateway.job_client import Jobs, Limit, Submission
 from broker.state.presence import TIMEOUT_COUNTS
-from contract.errors import Failure
+from contract.errors import Failure, InvalidInstances, ModelgateError
+from contract.model.experiments import Experiment, ExperimentKind
 from contract.model.manifest import ModelManifest
 from contract.model.model_settings import Logging
 from contract.model.repository import Repository
 from contract.model.signature import PREDICT
+from contract.row import Value
 from contract.rows.coercion import coerce
-from contract.rows.instances import Instances
+from contract.rows.instances import Coerced, Instances
 from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key, Quota, most_of_one_owner
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
@@ -79,7 +81,8 @@ class RequestContext:
     ids (`contract.work.request_ids`), unless the id of the job is that of the request. `idempotency`: see
     `gateway.http.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
     a second, if it has this limit. `gone`: returns whether the client has left, which ends the wait. `alias`: that for
-    which it has asked; None: for a version.
+    which it has asked; None: for a version. `experiment_key`: whom a canary chooses a version for; None: the id in its
+    rows, else the `request_id`, which is '' for a request that has named an alias or a version.
     """
 
     job_id: str
@@ -89,6 +92,8 @@ class RequestContext:
     accepted: Callable[[Quota | None], object] = lambda _: None
     gone: Callable[[], bool] = lambda: False
     alias: str | None = None
+    experiment_key: str | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,14 +124,15 @@ class Predictor:
         method that the model lacks, too many rows, a full queue, a limit of the caller, a full Redis or overload.
         """
         caller, wait, gone = context.caller, options.wait, context.gone
-        terse = caller.detail is _TERSE
         if earlier := self.replays.job_of(context.idempotency, caller, wait or 0, gone):
             return earlier
         if model.signature.method(options.method) is None:
             raise unknown_method(model, options.method)
         self.check_size(len(rows.rows), caller)
-        coerced = coerce(rows, model.signature, None if terse else model.training_data.target, lenient=options.lenient)
-        errors = terse_errors(coerced.errors) if terse else coerced.errors
+        coerced, settings = _coerced(rows, model, options, caller), self.repository.settings(model.name)
+        if settings.experiment and context.request_id:
+            model, coerced = self._chosen(settings.experiment, model, rows, coerced, options, context)
+        errors = terse_errors(coerced.errors) if caller.detail is _TERSE else coerced.errors
         job = PredictionJob(
             id=context.job_id,
             created_at=timestamp(datetime.now(UTC)),
@@ -146,9 +152,10 @@ class Predictor:
             webhook=options.webhook,
         )
         if options.method == PREDICT.name and not options.made_up:
-            logging = self.repository.settings(model.name).logging
+            logging = settings.logging
             if logging.share and logging.keeps(job.id):
-                job.logged = _logged(job, logging, coerced.refused, context.alias, model.signature.id_field)
+                id_field, shadow = model.signature.id_field, _shadow(job, settings.experiment)
+                job.logged = _logged(job, logging, coerced.refused, context.alias, id_field, shadow)
         with self.listener.expect(job.id, caller.owner, gone) if wait else nullcontext() as waiter:
             try:
                 submission = self.commit.submit(job, size)
@@ -171,6 +178,28 @@ class Predictor:
             warnings=job.warnings,
             owner=caller.owner,
         )
+
+    def _chosen(
+        self,
+        experiment: Experiment,
+        model: ModelManifest,
+        rows: Instances,
+        coerced: Coerced,
+        options: PredictionOptions,
+        context: RequestContext,
+    ) -> tuple[ModelManifest, Coerced]:
+        """Return the version that answers a request for the current one, and its rows: the candidate if the experiment
+        is a canary that takes the caller. What the candidate does not accept after all, the current one answers."""
+        key = _canary_key(context, coerced.ids)
+        canary = experiment.plan.kind is ExperimentKind.CANARY and model.version == experiment.baseline
+        if not canary or key is None or not experiment.takes(key):
+            return model, coerced
+        with suppress(ModelgateError, InvalidInstances):
+            candidate = self.repository.manifest(model.name, experiment.candidate)
+            its_rows = _coerced(rows, candidate, options, context.caller)
+            if candidate.signature.method(options.method) and list(its_rows.refused) == list(coerced.refused):
+                return candidate, its_rows
+        return model, coerced
 
     def succeeded(self, job: Job, waited: float, *, repeatable: bool = False) -> Job:
         """Return a job that has succeeded, for clients that know no jobs and have waited for `waited` seconds.
@@ -256,9 +285,15 @@ class Predictor:
 
 
 def _logged(
-    job: PredictionJob, logging: Logging, refused: Sequence[int], alias: str | None, id_field: str | None
+    job: PredictionJob,
+    logging: Logging,
+    refused: Sequence[int],
+    alias: str | None,
+    id_field: str | None,
+    shadow: str | None,
 ) -> LoggedRequest:
-    """Return what the prediction log gets of a job. `refused`: the numbers of its rows that are not scored."""
+    """Return what the prediction log gets of a job. `refused`: the numbers of its rows that are not scored. `shadow`:
+    the experiment whose candidate scores the others, too."""
     numbers, ids = None, None if id_field in logging.leave_out else job.ids
     if refused:
         gaps = frozenset(refused)
@@ -272,7 +307,34 @@ def _logged(
         numbers,
         logging.leave_out,
         job.warnings,
+        shadow,
     )
+
+
+def _shadow(job: PredictionJob, experiment: Experiment | None) -> str | None:
+    """Return the experiment whose candidate is to score the rows of a job, too."""
+    if experiment is None or experiment.plan.kind is not ExperimentKind.SHADOW or job.version != experiment.baseline:
+        return None
+    return experiment.id if experiment.takes(job.id) else None
+
+
+def _canary_key(context: RequestContext, ids: Sequence[Value] | None) -> str | None:
+    """Return by what a canary chooses the version of a request; None: its rows belong to several."""
+    if context.experiment_key is not None:
+        return context.experiment_key
+    named = set(map(_name, ids or ()))
+    return None if len(named) > 1 else next(iter(named), "") or context.request_id
+
+
+def _name(identity: Value) -> str:
+    """Return an id as text, the same for 5 and 5.0; '' for none."""
+    whole = isinstance(identity, float) and identity.is_integer()
+    return "" if identity is None else str(int(identity) if whole else identity)
+
+
+def _coerced(rows: Instances, model: ModelManifest, options: PredictionOptions, caller: Key) -> Coerced:
+    target = None if caller.detail is _TERSE else model.training_data.target
+    return coerce(rows, model.signature, target, lenient=options.lenient)
 
 
 def unknown_method(model: ModelManifest, method: str) -> Problem:

@@ -31,6 +31,7 @@ from storage.spool.places import spool_of
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart
 from trainer.program import Program
+from trainer.publishing.experiments import Decisions
 from trainer.publishing.repositories import done_jobs_of, repository_of
 from trainer.publishing.signing import SigningPolicy
 
@@ -44,7 +45,8 @@ TICK, ALARMS_EVERY = 0.5, 5.0
 
 
 class TrainingScheduler:
-    """Runs schedules, trains the models of TRAIN_ON_START, and removes old uploads, records and models."""
+    """Runs schedules, trains the models of TRAIN_ON_START, carries out what is decided about experiments, and removes
+    old uploads, records and models."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises `SettingsError`."""
@@ -59,6 +61,7 @@ class TrainingScheduler:
         signing = SigningPolicy.from_settings(settings)
         self._on_start = TrainOnStart(self._repository, settings.train_on_start, signing, self._submit)
         self._health = HealthBoard(self._redis)
+        self._decisions = Decisions(settings, self._redis, self._repository, self._audit)
         self._unsigned: set[str] = set()
         self._too_often: set[str] = set()
         self._schedules_wait = False
@@ -67,6 +70,7 @@ class TrainingScheduler:
         self._duties.add(1, self._advance_schedules)
         self._duties.add(1, self._train_missing)
         self._duties.add(ALARMS_EVERY, self._train_on_alarm)
+        self._duties.add(ALARMS_EVERY, self._carry_out_decisions)
         self._duties.add(5, self._sweep_staging)
         self._duties.add(60, self._sweep)
 
@@ -131,6 +135,10 @@ class TrainingScheduler:
             elif alarm not in self._too_often:
                 self._too_often.add(alarm)
                 log.warning("%s is not trained again: its last training by an alarm began within a day", version)
+
+    def _carry_out_decisions(self) -> None:
+        if self.leads:
+            self._decisions.carry_out()
 
     def _submit(self, model: str) -> None:
         ttls = {"timeout": self._settings.train_timeout, "result_ttl": TRAINING.kept(self._settings.retention)}

@@ -25,7 +25,8 @@ from runtime.limits import limit_memory
 from trainer.console import print_line
 from trainer.forks import Forks
 from trainer.processes import hide_memory
-from trainer.publishing import promotion
+from trainer.publishing import experiments, promotion
+from trainer.publishing.experiments import TryOut
 from trainer.publishing.promotion import Promote
 from trainer.recipe import DataError, Log
 from trainer.tables.outcome_rows import Ask
@@ -47,12 +48,13 @@ def train(
     job: str,
     forks: Forks,
     ask: Ask,
+    try_out: TryOut,
 ) -> dict[str, Any]:
     """Return the output of a training job. Raises what `trainer.training.train` raises."""
     from trainer.training.train import train  # this module alone needs no scikit-learn
 
     request = TrainingRequest.from_json(payload)
-    return train(request, settings, report_progress, log, promote, job=job, forks=forks, ask=ask).to_json()
+    return train(request, settings, report_progress, log, promote, job, forks, ask, try_out).to_json()
 
 
 def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: int, forks: Forks) -> Mapping[str, Any]:
@@ -61,12 +63,13 @@ def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: i
     promote = functools.partial(promotion.promote, settings, connection)
     asked = WaitedJobs(connection, Signer.from_settings(settings), OBSERVATION, ttl=_KEPT, keyed_ttl=_KEPT)
     ask = functools.partial(_ask, asked)
+    try_out = functools.partial(experiments.start, settings, connection, id=f"x{job[:12]}", by="a training")
 
     def report_progress(progress: Progress) -> None:
         report(reports, {"progress": progress.to_json()})
 
     try:
-        output = train(payload, settings, report_progress, print_line, promote, job, forks, ask)
+        output = train(payload, settings, report_progress, print_line, promote, job, forks, ask, try_out)
         promotion.show_everywhere(settings, connection, output["model"], _SHOWN_WITHIN)
         return {"output": output}
     except MemoryError:

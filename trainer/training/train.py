@@ -13,8 +13,9 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from contract.errors import Code, ModelgateError
+from contract.model.experiments import ExperimentPlan
 from contract.model.manifest import ModelManifest
-from contract.model.repository import Repository, valid_name
+from contract.model.repository import CURRENT, Repository, valid_name
 from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
 from runtime.environments import Environments
@@ -23,6 +24,7 @@ from storage.disk import code_of
 from trainer import recipes
 from trainer.forks import Forks
 from trainer.publishing.aliases import retain
+from trainer.publishing.experiments import TryOut, described
 from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
 from trainer.publishing.repositories import repository_of
@@ -55,18 +57,20 @@ def train(
     job: str = "",
     forks: Forks | None = None,
     ask: Ask | None = None,
+    try_out: TryOut | None = None,
 ) -> TrainingResult:
-    """Train, publish and, if the version passes the gate, promote it.
+    """Train, publish and, if the version passes the gate, promote it, or try it out if the gate has an experiment.
 
     `log` gets the lines of its log. `promote(model, version, alias)` moves the alias and returns None or a remark.
-    `forks` verify the version; None: new ones. `ask` asks the observer, which a request with `outcomes` needs.
+    `forks` verify the version; None: new ones. `ask` asks the observer, which a request with `outcomes` needs; one with
+    an experiment needs `try_out`.
     A `job` that was killed after it had published does not train again: its version is promoted.
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`, `models_full`) and MemoryError.
     """
     phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
     if job and (result := _result_of(repository_of(settings), request.model, job)):
         log(f"version {result.version} is published already: this job was killed after that")
-        return _finished(result, request, settings, phases, log, promote)
+        return _finished(result, request, settings, phases, log, promote, try_out)
     try:
         with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
             evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log, ask)
@@ -100,17 +104,28 @@ def train(
         return {**hashes_file(row_hashes), **_job_file(job, unpromoted(manifest)), **report_files(manifest)}
 
     manifest = _published(settings, evidence, files, signing, forks)
-    return _finished(unpromoted(manifest), request, settings, phases, log, promote)
+    return _finished(unpromoted(manifest), request, settings, phases, log, promote, try_out)
 
 
 def _finished(
-    result: TrainingResult, request: TrainingRequest, settings: Settings, phases: Phases, log: Log, promote: Promote
+    result: TrainingResult,
+    request: TrainingRequest,
+    settings: Settings,
+    phases: Phases,
+    log: Log,
+    promote: Promote,
+    try_out: TryOut | None,
 ) -> TrainingResult:
-    """Promote the published version unless the gate has refused it, remove old ones, and return the result."""
+    """Promote the published version, or try it out, unless the gate has refused it; remove old ones, and return the
+    result."""
     if result.reason is None:
         phases.enter("promoting")
-        reason, promoted = _promoted(promote, result, request.alias)
-        result = dataclasses.replace(result, reason=reason, promoted=promoted)
+        plan, replaces = request.gate.experiment, CURRENT in Repository(settings.models_dir).aliases(result.model)
+        if plan and try_out and replaces:
+            result = _tried(try_out, result, plan)
+        else:
+            reason, promoted = _promoted(promote, result, request.alias)
+            result = dataclasses.replace(result, reason=reason, promoted=promoted)
     phases.end()
     if removed := retain(repository_of(settings), result.model, settings.keep_versions):
         log(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
@@ -211,6 +226,16 @@ def _promoted(promote: Promote, result: TrainingResult, alias: str) -> tuple[str
         return str(error), False
     except OSError as error:
         return f"the alias cannot be written ({error.strerror}); fix that and move the alias", False
+
+
+def _tried(try_out: TryOut, result: TrainingResult, plan: ExperimentPlan) -> TrainingResult:
+    """Return the result with the experiment that has begun, or the reason why none has."""
+    try:
+        experiment = try_out(result.model, result.version, plan)
+    except (ModelgateError, OSError) as error:
+        return dataclasses.replace(result, reason=f"it is not tried out: {error}")
+    reason = f"the experiment {experiment.id} runs: {described(experiment)}"
+    return dataclasses.replace(result, reason=reason, experiment=experiment.id)
 
 
 @contextmanager
