@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -85,7 +85,7 @@ class TryPages:
                 return self._page(model, Attempt(try_form.kept_values(model), is_remade=True))
             attempt = Attempt(try_form.sent_values(model), is_draft="draft" in request.args)
             if not attempt.is_draft:  # half of a value, which somebody goes on to enter, is no mistake of a client
-                noted(model, _reference(name, request.form.get("version", "")))
+                _note_request(model, _reference(name, request.form.get("version", "")))
             try:
                 rows = try_form.row_of(model, attempt.values)
                 attempt.answer = answer_to_row(self._predict(model, rows, made_up=attempt.is_draft))
@@ -113,7 +113,7 @@ class TryPages:
         def try_file(name: str) -> Response:
             model = self._model(name, request.args.get("version", ""))
             upload = CsvAttempt()
-            noted(model, _reference(name, request.args.get("version", "")))
+            _note_request(model, _reference(name, request.args.get("version", "")))
             try:
                 rows = csv_rows.read(uploaded_csv(upload), self.predictor.max_rows + 1)
                 upload.answer = answer_to_csv(self._predict(model, rows), rows, model)
@@ -134,8 +134,7 @@ class TryPages:
         return self._model(name, request.form.get("form_version", ""))
 
     def _predict(self, model: ModelManifest, rows: Instances, *, made_up: bool = False) -> Job:
-        options = PredictionOptions(wait=WAIT, made_up=made_up)
-        context = replace(request_context(), request_id="")  # the version of the form answers, whatever a canary takes
+        options, context = PredictionOptions(wait=WAIT, made_up=made_up), request_context()
         job = self.predictor.predict(model, rows, length_of(request.environ), options, context)
         current().job_id = job.id
         return job
@@ -175,6 +174,12 @@ def _snippets(name: str, model: ModelManifest, values: Mapping[str, str]) -> lis
 
 def _reference(name: str, version: str) -> str:
     return f"{name}@{version}" if version else name
+
+
+def _note_request(model: ModelManifest, reference: str) -> None:
+    """Note a request to the version of the form, which answers it even if a canary runs."""
+    noted(model, reference)
+    current().plain = False
 
 
 def _note(attempt: Attempt, model: ModelManifest, problem: Problem) -> None:
