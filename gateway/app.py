@@ -28,6 +28,7 @@ from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.document import ApiDocument
 from gateway.pages import api, assets, audit_page, key_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
+from gateway.pages.experiments.page import ExperimentPages
 from gateway.pages.health_page import HealthPages
 from gateway.pages.job_pages import JobsPages
 from gateway.pages.layout import error_page
@@ -207,6 +208,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         VersionPages(parts.model_changes, parts.trainings.find_schedule, removed_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         HealthPages(parts.log).blueprint(),
+        ExperimentPages(parts.experiments).blueprint(),
         LogPages(parts.log, parts.metrics).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),
