@@ -168,7 +168,7 @@ class _Input:
 
     def _kept(self, number: float, digits: int = 15) -> float:
         """Return the number with so many digits after its point, or whole if all that training saw are."""
-        whole = self.field.kind is Kind.INTEGER or all(edge.is_integer() for edge in self.profile.edges)
+        whole = self.field.kind is Kind.INTEGER or all(edge == int(edge) for edge in self.profile.edges)
         return round(number, min(digits, 0) if whole else digits)
 
     def _to(self, value: Any, near: float | None = None) -> Change:

@@ -18,6 +18,7 @@ _IN_PERCENT = {
     "level": "enter a chance in %, above 0 and up to 20",
 }
 """What is said of a wrong percentage: the interface takes fractions."""
+_DIVISORS = {"candidate": 1, "margin": 1, "days": 1, "share": 100, "level": 100}
 
 
 @dataclass(frozen=True)
@@ -60,20 +61,13 @@ class ExperimentForm:
 
 def body_of(entered: Mapping[str, str]) -> dict[str, Any]:
     """Return the body. What is empty is left out, and what is no number is sent as it is, so that it is refused."""
-    steps = re.split(r"[\s,;]+", entered["steps"].strip()) if entered["steps"].strip() else []
-    canary = entered["kind"] == ExperimentKind.CANARY
-    body = {
-        "candidate": _number(entered["candidate"], 1),
-        "kind": entered["kind"],
-        "share": _number(entered["share"], 100),
-        "steps": [_number(step, 100) for step in steps] if canary else "",
-        "metric": entered["metric"],
-        "margin": _number(entered["margin"], 1),
-        "level": _number(entered["level"], 100),
-        "require": entered["require"],
-        "days": _number(entered["days"], 1),
-    }
-    return {**{name: value for name, value in body.items() if value != ""}, "promote": entered["promote"] == "1"}
+    body: dict[str, Any] = {name: text for name, text in entered.items() if text}
+    body |= {name: _number(body[name], divisor) for name, divisor in _DIVISORS.items() if name in body}
+    if "steps" in body:
+        body["steps"] = [_number(step, 100) for step in re.split(r"[\s,;]+", body["steps"])]
+    if entered["kind"] == ExperimentKind.SHADOW:
+        body.pop("steps", None)  # the page hides them
+    return {**body, "promote": entered["promote"] == "1"}
 
 
 def _number(text: str, divisor: int) -> float | int | str:
