@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from gateway.pages.wording import cell, count, decimals_of, fixed
+from gateway.pages.wording import count, decimals_of, exact, fixed
 
 MOST_STEPS = 12
+_LONGEST = 60
+"""Characters of a value."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ def waterfall_of(explained: Mapping[str, Any], row: Mapping[str, Any]) -> Waterf
     """Return the waterfall of a row, of which `explained` has the contributions. `row`: its values by name."""
     errors = explained["errors"] or {}
     ordered = sorted(explained["contributions"].items(), key=lambda one: -abs(one[1]))
-    parts = [(name, cell(row[name]) if name in row else "", size, errors.get(name, 0.0)) for name, size in ordered]
+    parts = [
+        (name, exact(row[name])[:_LONGEST] if name in row else "", size, errors.get(name, 0.0))
+        for name, size in ordered
+    ]
     if others := parts[MOST_STEPS:]:
         parts = [*parts[:MOST_STEPS], (count(len(others), "other"), "", sum(size for _, _, size, _ in others), 0.0)]
     ends = list(accumulate((size for _, _, size, _ in parts), initial=explained["base"]))

@@ -12,7 +12,7 @@ from gateway.pages.charts.plots import Axis, Points, scaled
 
 _ENDS = ("mean", "low", "high")
 _NUMBERS = ("outcomes", "dropped", "kept", "agreement", "distance")
-_OF_BOTH = ("rows", "loss", "failures", "milliseconds")
+_OF_BOTH = ("rows", "losses", "failures", "milliseconds")
 
 _Numbers = Mapping[str, Any]
 

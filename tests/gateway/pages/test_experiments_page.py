@@ -52,7 +52,7 @@ FIGURES: dict[str, Any] = {
     "outcomes": 2600,
     "rows": {"baseline": 41_870, "candidate": 41_870},
     "difference": {"mean": 0.0021, "low": -0.021, "high": 0.026},
-    "loss": {"candidate": 0.4981, "baseline": 0.496},
+    "losses": {"candidate": 0.4981, "baseline": 0.496},
     "failures": {"candidate": 12, "baseline": 0},
     "milliseconds": {"candidate": 3.41, "baseline": 2.97},
     "dropped": 812,
