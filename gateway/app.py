@@ -40,7 +40,6 @@ from gateway.pages.trying.page import TryPages
 from gateway.pages.trying.reasons import Reasons
 from gateway.pages.version_pages import VersionPages
 from gateway.parts import TO_IMPORT, Parts
-from gateway.problems import Problem, ProblemCode
 from gateway.protocols import routes_file
 from gateway.protocols.mapped import MappedRoute
 from gateway.routes import (
@@ -204,7 +203,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         sign_in.root(),
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
-        TryPages(Reasons(parts.predictor, _no_explanation), BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
+        TryPages(Reasons(parts.predictor), BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
         VersionPages(parts.model_changes, parts.trainings.find_schedule, removed_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         HealthPages(parts.log).blueprint(),
@@ -217,10 +216,6 @@ def _pages(parts: Parts) -> list[Blueprint]:
         key_page.blueprint(parts.key_admin),
         audit_page.blueprint(parts.audit_log),
     ]
-
-
-def _no_explanation(*_: object) -> dict[str, object]:
-    raise Problem(ProblemCode.NOT_FOUND, "not built yet")
 
 
 def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: AccessLog) -> Door:

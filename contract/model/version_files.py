@@ -40,8 +40,9 @@ class VersionFiles:
     def open_artifact(self, name: str) -> BinaryIO:
         return open_regular(self.folder / name)
 
-    def has_report(self) -> bool:
-        return (self.folder / REPORT_DIR / REPORT_HTML).is_file()
+    def has_report(self, name: str = REPORT_HTML) -> bool:
+        """Return whether there is this file of the report."""
+        return (self.folder / REPORT_DIR / name).is_file()
 
     def report(self, name: str) -> bytes:
         """Return a file of the report."""

@@ -16,6 +16,7 @@ from contract.model.signature import PREDICT
 from contract.row import Answer, Row, Value
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import EVERYBODY, Key
+from contract.work.explanations import ExplainRequest
 from contract.work.prediction_log import LoggedRequest
 
 
@@ -64,7 +65,8 @@ class PredictionJob:
     `method` of the model gets the rows. The version lives in `environment`. The job belongs to the owner of `caller`,
     whose limits hold for it. `idempotency`: key and fingerprint of a request that may be repeated, or ''. `webhook`:
     the URL that gets its end, or ''. `logged`: what the prediction log gets of the request beside rows and answers
-    (`contract.work.prediction_log.logged_request`); None: it does not get this job."""
+    (`contract.work.prediction_log.logged_request`); None: it does not get this job. `explain`: what is to be explained,
+    instead of predicted; then the job counts as `counts` rows."""
 
     id: str
     created_at: str
@@ -83,6 +85,8 @@ class PredictionJob:
     idempotency: str = ""
     webhook: str = ""
     logged: LoggedRequest | None = None
+    explain: ExplainRequest | None = None
+    counts: int = 0
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from contract.model.signature import RowFormat, Signature
 from contract.row import Row
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid, Instances
+from contract.work.explanations import ExplainRequest
 from gateway.http.clients import further_context
 from gateway.http.forms import length_of
 from gateway.http.problem_answers import problem_of
@@ -28,9 +29,6 @@ WAIT = 10.0
 """Seconds that a page waits for the answer."""
 REFUSALS = (InvalidInstances, Problem, RedisError)
 """What a page shows beside its form, and not as an error page."""
-
-Explain = Callable[[ModelManifest, Instances, str], Mapping[str, Any]]
-"""Returns how the inputs of a row contribute to its answer: to that for a class, or '' for the predicted one."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,13 @@ class Reasons:
     """Methods return a text that says why there is nothing, where there is nothing."""
 
     predictor: Predictor
-    explain: Explain
 
     def why(self, model: ModelManifest, values: Mapping[str, str], label: str) -> Explanation | str:
         """Explain the answer to what was entered, or that for the class `label`."""
         try:
             rows = row_of(model, values)
-            explained = self.explain(model, rows, label)
+            options = PredictionOptions(wait=WAIT, explain=ExplainRequest(label=label or None))
+            explained = self._answers(model, rows, options)["predictions"][0]
             waterfall = waterfall_of(explained, _by_name(model.signature, _first(model, rows)))
         except REFUSALS as error:
             return problem_of(error).sentence()
@@ -66,9 +64,7 @@ class Reasons:
         """Return what would change the answer to what was entered. The model answers with a class (`may_change`)."""
 
         def predict(rows: Sequence[Row]) -> Mapping[str, Any]:
-            options, size = PredictionOptions(wait=WAIT, made_up=True), len(rows) * length_of(request.environ)
-            job = self.predictor.predict(model, Grid(None, rows), size, options, further_context())
-            return self.predictor.succeeded(job, WAIT).output or {}
+            return self._answers(model, Grid(None, rows), PredictionOptions(wait=WAIT, made_up=True))
 
         if model.profile is None:
             return f"nothing says what the training of version {model.version} saw"
@@ -77,6 +73,12 @@ class Reasons:
             return find_counterfactual(model.signature, model.profile, row, predict)
         except REFUSALS as error:
             return problem_of(error).sentence()
+
+    def _answers(self, model: ModelManifest, rows: Instances, options: PredictionOptions) -> Mapping[str, Any]:
+        """Return the output of a job. Raises as `Predictor` does."""
+        size = len(rows.rows) * length_of(request.environ)
+        job = self.predictor.predict(model, rows, size, options, further_context())
+        return self.predictor.succeeded(job, WAIT).output or {}
 
 
 def _first(model: ModelManifest, rows: Instances) -> Row:
