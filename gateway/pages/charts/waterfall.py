@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from contract.wording import six_digits
 from gateway.pages.wording import count, decimals_of, exact, fixed
 
 MOST_STEPS = 12
@@ -31,8 +32,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Waterfall:
-    """`steps`: the strongest first; the last one is the sum of the others, if there are more than `MOST_STEPS`. Each
-    begins where the one before it ends: the first at `base`, and the last ends at `answer`."""
+    """`steps`: the strongest first; beyond `MOST_STEPS`, the last one is the sum of the others. Each begins where the
+    one before it ends: the first at `base`, and the last ends at `answer`."""
 
     steps: Sequence[Step]
     base: str
@@ -43,11 +44,8 @@ def waterfall_of(explained: Mapping[str, Any], row: Mapping[str, Any]) -> Waterf
     """Return the waterfall of a row, of which `explained` has the contributions. `row`: its values by name."""
     errors = explained["errors"] or {}
     ordered = sorted(explained["contributions"].items(), key=lambda one: -abs(one[1]))
-    parts = [
-        (name, exact(row[name])[:_LONGEST] if name in row else "", size, errors.get(name, 0.0))
-        for name, size in ordered
-    ]
-    if others := parts[MOST_STEPS:]:
+    parts = [(name, _short(row[name]) if name in row else "", size, errors.get(name, 0.0)) for name, size in ordered]
+    if len(others := parts[MOST_STEPS:]) > 1:
         parts = [*parts[:MOST_STEPS], (count(len(others), "other"), "", sum(size for _, _, size, _ in others), 0.0)]
     ends = list(accumulate((size for _, _, size, _ in parts), initial=explained["base"]))
     reach = [end + side * error for end, (*_, error) in zip(ends[1:], parts, strict=True) for side in (-1, 1)]
@@ -65,9 +63,13 @@ def waterfall_of(explained: Mapping[str, Any], row: Mapping[str, Any]) -> Waterf
             place(start),
             place(end),
             (place(end - error), place(end + error)),
-            f"{size:+,.{decimals}f}".replace("-", "−"),
+            f"{round(size, decimals) or 0.0:+,.{decimals}f}".replace("-", "−"),
             fixed(error, decimals) if error else "",
         )
         for (name, text, size, error), start, end in zip(parts, ends, ends[1:], strict=False)
     ]
     return Waterfall(steps, fixed(explained["base"], decimals), fixed(explained["value"], decimals))
+
+
+def _short(value: object) -> str:
+    return six_digits(value) if isinstance(value, float) else exact(value)[:_LONGEST]

@@ -16,6 +16,7 @@ from contract.row import Row
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid, Instances
 from contract.work.explanations import ExplainRequest
+from contract.work.jobs import Job
 from gateway.http.clients import further_context
 from gateway.http.forms import length_of
 from gateway.http.problem_answers import problem_of
@@ -41,6 +42,7 @@ class Explanation:
     chosen: str
     exact: bool
     rows: int
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,18 @@ class Reasons:
         try:
             rows = row_of(model, values)
             options = PredictionOptions(wait=WAIT, explain=ExplainRequest(label=label or None))
-            explained = self._answers(model, rows, options)["predictions"][0]
+            job = self._succeeded(model, rows, options)
+            explained = _output(job)["predictions"][0]
             waterfall = waterfall_of(explained, _by_name(model.signature, _first(model, rows)))
         except REFUSALS as error:
             return problem_of(error).sentence()
-        return Explanation(waterfall, explained["class"], label, explained["exact"], explained["rows"])
+        return Explanation(waterfall, explained["class"], label, explained["exact"], explained["rows"], job.warnings)
 
     def otherwise(self, model: ModelManifest, values: Mapping[str, str]) -> Counterfactual | str:
         """Return what would change the answer to what was entered. The model answers with a class (`may_change`)."""
 
         def predict(rows: Sequence[Row]) -> Mapping[str, Any]:
-            return self._answers(model, Grid(None, rows), PredictionOptions(wait=WAIT, made_up=True))
+            return _output(self._succeeded(model, Grid(None, rows), PredictionOptions(wait=WAIT, made_up=True)))
 
         if model.profile is None:
             return f"nothing says what the training of version {model.version} saw"
@@ -74,11 +77,15 @@ class Reasons:
         except REFUSALS as error:
             return problem_of(error).sentence()
 
-    def _answers(self, model: ModelManifest, rows: Instances, options: PredictionOptions) -> Mapping[str, Any]:
-        """Return the output of a job. Raises as `Predictor` does."""
+    def _succeeded(self, model: ModelManifest, rows: Instances, options: PredictionOptions) -> Job:
+        """Return a job that has succeeded. Raises as `Predictor` does."""
         size = len(rows.rows) * length_of(request.environ)
         job = self.predictor.predict(model, rows, size, options, further_context())
-        return self.predictor.succeeded(job, WAIT).output or {}
+        return self.predictor.succeeded(job, WAIT)
+
+
+def _output(job: Job) -> Mapping[str, Any]:
+    return job.output or {}
 
 
 def _first(model: ModelManifest, rows: Instances) -> Row:
