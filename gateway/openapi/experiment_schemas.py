@@ -9,20 +9,20 @@ from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.schema_parts import BOOLEAN, NUMBER, OBJECT, VERSION, array, nullable, record, ref
 from gateway.protocols.experiments import HIGHEST_LEVEL, METRICS, MOST_DAYS, MOST_STEPS
 
-_SHARE: Schema = {**NUMBER, "exclusiveMinimum": 0, "maximum": 1}
+_SHARE: Schema = {**NUMBER, "minimum": 0, "maximum": 1}
 _MEMBERS: Mapping[str, Schema] = {
     "metric": {
         **nullable({**TEXT, "enum": list(METRICS)}),
         "description": "Whose loss is compared; by default the first that fits.",
     },
     "share": {**_SHARE, "description": "Of the logged requests (shadow), or of the callers (canary)."},
-    "steps": array(_SHARE, maxItems=MOST_STEPS, description="Shares of a canary that come before, rising."),
+    "steps": array(_SHARE, description=f"At most {MOST_STEPS} rising shares of a canary, before `share`."),
     "margin": {**NUMBER, "minimum": 0, "description": "By how much the mean loss may be worse."},
-    "level": {**NUMBER, "exclusiveMinimum": 0, "maximum": HIGHEST_LEVEL, "description": "The chance of a wrong end."},
+    "level": {**NUMBER, "minimum": 0, "maximum": HIGHEST_LEVEL, "description": "The chance of a wrong end."},
     "require": {**TEXT, "enum": list(Requirement)},
     "promote": {**BOOLEAN, "description": "Whether the candidate becomes current if it passes."},
     "agreement": nullable({**_SHARE, "description": "Promotes a shadow without outcomes if so many answers agree."}),
-    "days": {**NUMBER, "exclusiveMinimum": 0, "maximum": MOST_DAYS},
+    "days": {**NUMBER, "minimum": 0, "maximum": MOST_DAYS},
     "limits": record({}, {"failures": NUMBER, "slowdown": NUMBER, "distance": nullable(NUMBER)}),
 }
 PLAN = record({"kind": {**TEXT, "enum": list(ExperimentKind)}}, _MEMBERS, additionalProperties=False)

@@ -61,7 +61,6 @@ class TrainingScheduler:
         signing = SigningPolicy.from_settings(settings)
         self._on_start = TrainOnStart(self._repository, settings.train_on_start, signing, self._submit)
         self._health = HealthBoard(self._redis)
-        self._decisions = Decisions(settings, self._redis, self._repository, self._audit)
         self._unsigned: set[str] = set()
         self._too_often: set[str] = set()
         self._schedules_wait = False
@@ -70,7 +69,8 @@ class TrainingScheduler:
         self._duties.add(1, self._advance_schedules)
         self._duties.add(1, self._train_missing)
         self._duties.add(ALARMS_EVERY, self._train_on_alarm)
-        self._duties.add(ALARMS_EVERY, self._carry_out_decisions)
+        # Each trainer does: one that was killed as the one that schedules is missed for a minute.
+        self._duties.add(ALARMS_EVERY, Decisions(settings, self._redis, self._repository, self._audit).carry_out)
         self._duties.add(5, self._sweep_staging)
         self._duties.add(60, self._sweep)
 
@@ -135,10 +135,6 @@ class TrainingScheduler:
             elif alarm not in self._too_often:
                 self._too_often.add(alarm)
                 log.warning("%s is not trained again: its last training by an alarm began within a day", version)
-
-    def _carry_out_decisions(self) -> None:
-        if self.leads:
-            self._decisions.carry_out()
 
     def _submit(self, model: str) -> None:
         ttls = {"timeout": self._settings.train_timeout, "result_ttl": TRAINING.kept(self._settings.retention)}

@@ -97,8 +97,8 @@ def stop(repository: RepositoryWriter, board: ExperimentBoard, model: str, id: s
 
 @dataclass(frozen=True)
 class Decisions:
-    """Carries out what the observer decides about experiments. Killed at any moment, it or another trainer goes on: the
-    state of a model says what is done."""
+    """Carries out what the observer decides about experiments. Several trainers may do so, and each may be killed at
+    any moment: the state of a model says what is done."""
 
     settings: Settings
     connection: Redis

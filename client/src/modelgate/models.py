@@ -7,7 +7,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from modelgate import outcomes, prediction_log, scorer, submitting
+from modelgate import experiments, outcomes, prediction_log, scorer, submitting
 from modelgate.errors import Forbidden, TimedOut, failure_of
 from modelgate.estimator import RemoteEstimator, Version
 from modelgate.reports import Report
@@ -93,6 +93,10 @@ class Model(RemoteEstimator):
     forget = prediction_log.forget
     add_outcomes = outcomes.add_outcomes
     measured = outcomes.measured
+    start_experiment = experiments.start_experiment
+    stop_experiment = experiments.stop_experiment
+    experiment = experiments.experiment
+    experiments = experiments.experiments
 
     def promote(self, version: int, alias: str = "current", *, force: bool = False) -> dict[str, Any]:
         """Make `alias` name this version, and return the aliases and versions of the model.

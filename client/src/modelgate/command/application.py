@@ -17,6 +17,7 @@ from modelgate.command import (
     docs,
     doctor,
     environments,
+    experiments,
     jobs,
     keys,
     models,
@@ -56,7 +57,7 @@ _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.migrate, publishing.export),
     *(publishing.remove, publishing.restore),
-    *(trainings.train, models.report),
+    *(trainings.train, models.report, experiments.experiment, experiments.experiments),
 )
 _JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _LOG = (
