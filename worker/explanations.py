@@ -11,14 +11,13 @@ from typing import Any, TypeVar
 from broker.records.job_kinds import EXPLANATION
 from broker.sides.scorer import Batch, BatchLimits, ScorerQueue
 from contract.errors import Failure, ModelgateError
-from contract.model.manifest import ModelManifest
-from contract.row import Row
 from contract.work.explanations import ExplainRequest
 from contract.work.jobs import PredictionOutcome
 from scoring.explain.rows import explain_rows
 from scoring.files.plan import Steps
 from worker.batch_scorer import LOAD_TIMEOUT, out_of_memory
 from worker.bulk_lane import SLICE
+from worker.file_work import Background
 from worker.job_ends import End, Observer
 from worker.model_cache import Model
 
@@ -29,8 +28,6 @@ _SHARE = 4
 
 T = TypeVar("T")
 Retrying = Callable[[Callable[[], T]], T | None]
-Background = Callable[[ModelManifest], tuple[Sequence[Row], Sequence[str]]]
-"""Returns the background of a version, and warnings about it (`contract.rows.background`)."""
 
 
 @dataclass

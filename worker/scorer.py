@@ -237,7 +237,7 @@ def run_scorer(
     )
     lane = BulkLane(
         FileTasks(connection, inc, outbox, environment_here()),
-        FileWork(spool_of(settings), inc, cache.get),
+        FileWork(spool_of(settings), inc, cache.get, background),
         models=models,
         skip=lambda: {*slow_models.skipped(), *awaited.models(), *affinity.find(cache)},
         awaits=awaited.awaits,

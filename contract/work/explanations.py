@@ -13,6 +13,8 @@ MOST_ROWS = 50_000
 """Rows that the model scores for the explanation of one row, unless an exact one is asked for."""
 _ROWS_OF_COALITION = 100
 """Rows that the model scores for each coalition: those of the background, of which texts and records need none."""
+MOST_EXACT = 16
+"""Inputs of a row over whose coalitions an exact explanation goes, if it is asked for: 65,536 coalitions."""
 STRONGEST_WORDS = 20
 """Words of a text whose contributions are told one by one."""
 
@@ -20,7 +22,8 @@ STRONGEST_WORDS = 20
 @dataclass(frozen=True)
 class ExplainRequest:
     """What is explained: the answer of `output` (None: the first), and of a classifier the probability of the class
-    `label` (None: the one that it predicts). `exact`: over all coalitions, however many. `seed`: of estimates."""
+    `label` (None: the one that it predicts). `exact`: over all coalitions of up to `MOST_EXACT` inputs. `seed`: of
+    estimates."""
 
     label: str | None = None
     output: str | None = None

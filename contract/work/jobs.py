@@ -175,7 +175,7 @@ class FileRequest:
     """The payload of a file prediction: the rows of a file in the format `input` for a method of the pinned version.
 
     `lenient`: rows that cannot be used stay without a prediction; otherwise they fail the job. `escape`: cells of a CSV
-    that a spreadsheet would run as formulas get a "'".
+    that a spreadsheet would run as formulas get a "'". `explain`: what is to be explained, instead of asking a method.
     """
 
     model: str
@@ -185,11 +185,17 @@ class FileRequest:
     method: str = PREDICT.name
     lenient: bool = True
     escape: bool = False
+    explain: ExplainRequest | None = None
 
     def to_json(self) -> dict[str, object]:
-        return dataclasses.asdict(self)
+        data = dataclasses.asdict(self)
+        if self.explain is None:
+            del data["explain"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FileRequest:
         """Raises `ValueError`, `KeyError` and `TypeError` for another payload."""
-        return cls(**{**data, "input": FileFormat(data["input"]), "output": FileFormat(data["output"])})
+        read = {"input": FileFormat(data["input"]), "output": FileFormat(data["output"])}
+        explain = {"explain": ExplainRequest.from_json(data["explain"])} if "explain" in data else {}
+        return cls(**{**data, **read, **explain})

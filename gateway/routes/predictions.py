@@ -23,6 +23,7 @@ from gateway.http.media_types import CSV, MULTIPART, URLENCODED, check_coding, i
 from gateway.http.operations import (
     CANCEL_AFTER,
     EXPERIMENT_KEY,
+    EXPLAIN_PARAMETERS,
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
     KEPT,
@@ -53,7 +54,6 @@ _ENDED_OR_CSV = Answer(
     {"application/json": "Job", "text/csv": "Csv"},
     {"Location": "Its address."},
 )
-BOOLEAN = {"type": "boolean"}
 _ESCAPE = Parameter("escape", "`formulas`: in a CSV, an apostrophe comes before cells that a spreadsheet would run.")
 _REFUSED = (
     *("400 invalid_parameter", "404 no_current_version", "413 too_many_rows", "422 invalid_instances"),
@@ -91,13 +91,7 @@ _EXPLAIN = replace(
     id="explain",
     summary="Explain the answers to rows",
     problems=("404 unknown_method", "409 no_background", *_BODY_REFUSED),
-    parameters=(
-        Parameter("class", "Of a classifier: the class whose probability is explained; by default the predicted one."),
-        Parameter("output", "Of several outputs: the one that is explained; by default the first."),
-        Parameter("exact", "`true`: over all coalitions of inputs, however many.", BOOLEAN),
-        Parameter("seed", "Of estimates; by default 0.", {"type": "integer", "minimum": 0, "maximum": 999_999_999}),
-        *_POST.parameters,
-    ),
+    parameters=(*EXPLAIN_PARAMETERS, *_POST.parameters),
 )
 _QUERY = Operation(
     "predict_query",

@@ -9,9 +9,9 @@ from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.model.signature import EXPLAIN
 from contract.row import Row
-from contract.rows.background import has_background
+from contract.rows.background import has_background, needs_background
 from contract.wording import listed
-from contract.work.explanations import ExplainRequest, counted_rows
+from contract.work.explanations import MOST_EXACT, ExplainRequest, counted_rows
 from gateway.problems import Problem, ProblemCode
 
 _SHOWN = 50
@@ -34,6 +34,10 @@ def check_explainable(repository: Repository, model: ModelManifest, request: Exp
     if request.label is not None and request.label not in labels:
         has = f"its classes are {listed(labels, _SHOWN)}" if labels else "it predicts no known classes; leave class out"
         raise Problem(ProblemCode.INVALID_PARAMETER, f"{name} has no class {request.label[:64]!r}: {has}")
+    inputs = len(model.signature.inputs) if needs_background(model.signature) else 0
+    if request.exact and inputs > MOST_EXACT:
+        detail = f"exact goes over the coalitions of at most {MOST_EXACT} inputs, and {name} has {inputs}"
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"{detail}; leave exact out for an estimate with its error")
     if not has_background(repository.files(model.name, model.version), model):
         detail = f"{name} has no rows to explain its answers against: train it again, or import it with a sample (X=…)"
         raise Problem(ProblemCode.NO_BACKGROUND, detail)

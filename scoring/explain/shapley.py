@@ -17,14 +17,16 @@ import numpy as np
 from scipy.special import stdtrit
 
 from contract.row import Row
-from contract.work.explanations import MOST_ROWS
+from contract.work.explanations import MOST_EXACT, MOST_ROWS
 from scoring.files.plan import Steps
 
 SECONDS = 1.0
 """Seconds of the model after which an estimate gets no further round."""
-_STEP = 0.005
+_STEP = 0.01
 """Seconds that one call of the model is to take."""
 _FIRST_CALL, _LARGEST_CALL = 32, 4096
+_ROWS_TOGETHER = 1 << 16
+"""Rows that are made at once of several background rows."""
 FEWEST_ROUNDS = 2
 """The spread between rounds is the error of an estimate."""
 _LEVEL = 0.985
@@ -94,9 +96,9 @@ def explain(
     seed: int = 0,
     by_structure: Steps[Any] | None = None,
 ) -> Steps[Shapley]:
-    """Return the Shapley values of a row: exact if they are asked for or take at most `MOST_ROWS` rows of the model,
-    else estimated. `by_structure` finds exact ones without the model, which count if they add up. Yields after each
-    call of the model; raises what that raises."""
+    """Return the Shapley values of a row: exact if they are asked for, of up to `MOST_EXACT` players, or take at most
+    `MOST_ROWS` rows of the model, else estimated. `by_structure` finds exact ones without the model, which count if
+    they add up. Yields after each call of the model; raises what that raises."""
     asking, differ = Asking(game, answer), game.differ
     rows, players = differ.shape
     present = np.repeat([[False], [True]], [rows, 1], axis=0).repeat(players, axis=1)
@@ -104,7 +106,7 @@ def explain(
     base, errors = float(np.mean(at_background)), None
     values = (yield from by_structure) if by_structure else None
     if values is None or abs(values.sum() - (value - base)) > _ADDS_UP * max(1.0, abs(value), abs(base)):
-        if exact or np.exp2(differ.sum(axis=1)).sum() <= MOST_ROWS:
+        if (exact and players <= MOST_EXACT) or np.exp2(differ.sum(axis=1)).sum() <= MOST_ROWS:
             values = yield from _enumerated(asking, differ)
         else:
             values, errors = yield from _estimated(asking, differ, at_background, value, np.random.default_rng(seed))
@@ -114,20 +116,33 @@ def explain(
 
 
 def _enumerated(asking: Asking, differ: Any) -> Steps[Any]:
-    total = np.zeros(differ.shape[1])
-    for number, counts in enumerate(differ):
-        players = np.flatnonzero(counts)
-        coalitions = np.arange(2 ** len(players))
-        members = (coalitions[:, np.newaxis] >> np.arange(len(players)) & 1).astype(bool)
-        present = np.zeros((len(coalitions), len(counts)), bool)
-        present[:, players] = members
-        values = yield from asking.values(np.full(len(coalitions), number), present)
-        sizes = members.sum(axis=1)
-        weights = np.array([1 / (len(players) * comb(len(players) - 1, size)) for size in range(len(players))])
-        for position, player in enumerate(players):
-            without = coalitions[~members[:, position]]
-            total[player] += weights[sizes[without]] @ (values[without | 1 << position] - values[without])
+    """Return the mean over the background rows of what each player adds to all coalitions of the others."""
+    total, sizes = np.zeros(differ.shape[1]), 1 << differ.sum(axis=1)
+    together = np.flatnonzero(np.diff(np.cumsum(sizes) // _ROWS_TOGETHER)) + 1
+    for numbers in np.split(np.arange(len(differ)), together):
+        present = [_coalitions(np.flatnonzero(differ[number]), len(total)) for number in numbers]
+        values = yield from asking.values(np.repeat(numbers, sizes[numbers]), np.concatenate(present))
+        for number, worth in zip(numbers, np.split(values, np.cumsum(sizes[numbers])[:-1]), strict=True):
+            total += _added(np.flatnonzero(differ[number]), worth, len(total))
     return total / len(differ)
+
+
+def _coalitions(those: Any, players: int) -> Any:
+    """Return all coalitions of some of the players: the bits of 0, 1, 2, …"""
+    present = np.zeros((1 << len(those), players), bool)
+    present[:, those] = np.arange(len(present))[:, np.newaxis] >> np.arange(len(those)) & 1
+    return present
+
+
+def _added(those: Any, worth: Any, players: int) -> Any:
+    """Return what each player adds to the worth of `_coalitions`, weighted by their size (Shapley 1953)."""
+    added, coalitions, count = np.zeros(players), np.arange(len(worth)), len(those)
+    sizes = _coalitions(those, players).sum(axis=1)
+    weights = np.array([1 / (count * comb(count - 1, size)) for size in range(count)])
+    for bit, player in enumerate(those):
+        without = coalitions[coalitions >> bit & 1 == 0]
+        added[player] = weights[sizes[without]] @ (worth[without | 1 << bit] - worth[without])
+    return added
 
 
 def _estimated(asking: Asking, differ: Any, at_background: Any, value: float, random: Any) -> Steps[tuple[Any, Any]]:

@@ -7,7 +7,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from modelgate import experiments, outcomes, prediction_log, scorer, submitting
+from modelgate import experiments, explanations, outcomes, prediction_log, scorer, submitting
 from modelgate.errors import Forbidden, TimedOut, failure_of
 from modelgate.estimator import RemoteEstimator, Version
 from modelgate.reports import Report
@@ -86,6 +86,7 @@ class Model(RemoteEstimator):
         """The report of the version that answers now; a notebook shows it."""
         return Report(self._connection, self.name, self.version)
 
+    explain = explanations.explain
     submit = submitting.submit
     scorer = scorer.scorer
     log = prediction_log.log

@@ -18,6 +18,7 @@ from modelgate.command import (
     doctor,
     environments,
     experiments,
+    explanations,
     jobs,
     keys,
     models,
@@ -59,7 +60,7 @@ _MODELS = (
     *(publishing.remove, publishing.restore),
     *(trainings.train, models.report, experiments.experiment, experiments.experiments),
 )
-_JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
+_JOBS = (predictions.predict, explanations.explain, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _LOG = (
     *(prediction_log.logging, prediction_log.predictions, prediction_log.replay, prediction_log.forget),
     outcomes.outcomes,
