@@ -117,6 +117,13 @@ def cell(value: object) -> str:
     return "–" if value is None else six_digits(value) if isinstance(value, float) else str(value)
 
 
+def exact(value: object) -> str:
+    """Format a value of a row in a sentence, with all digits of a number: 3,420, 0.25, Urban, yes; nothing for None."""
+    if value is None or isinstance(value, bool):
+        return "nothing" if value is None else "yes" if value else "no"
+    return f"{value:,.12g}".replace("-", "−") if isinstance(value, (int, float)) else str(value)
+
+
 def sentence(text: str) -> str:
     """Return the text of a problem as a sentence."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
@@ -143,6 +150,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "coded": coded,
     "trained_on": trained_on,
     "cell": cell,
+    "exact": exact,
     "kind": kind_in_words,
     "baseline": baseline_of,
 }

@@ -64,7 +64,8 @@ class PredictionOptions:
 
     `method`: the one of the model that gets the rows. `wait`: seconds to wait for the end of the job. `lenient`: leave
     out invalid rows. `expires_after`: seconds within which the job has to start. `webhook`: the URL that gets its end,
-    or ''. `explain`: what is to be explained, instead of asking a method.
+    or ''. `explain`: what is to be explained, instead of asking a method. `made_up`: the rows are about nothing, so the
+    prediction log does not keep them.
     """
 
     method: str = PREDICT.name
@@ -73,6 +74,7 @@ class PredictionOptions:
     expires_after: float | None = None
     webhook: str = ""
     explain: ExplainRequest | None = None
+    made_up: bool = False
 
 
 @dataclass(slots=True)
@@ -158,7 +160,7 @@ class Predictor:
         if options.explain is not None:
             job.explain = options.explain
             job.counts = counted(coerced.rows, model, options.explain, self._most_rows(caller))
-        elif options.method == PREDICT.name:
+        elif options.method == PREDICT.name and not options.made_up:
             logging = settings.logging
             if logging.share and logging.keeps(job.id):
                 id_field, shadow = model.signature.id_field, _shadow(job, settings.experiment)
