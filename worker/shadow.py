@@ -49,7 +49,7 @@ class ShadowScorer:
     _found: float = field(default=-_REVIEW_EVERY, init=False)
 
     def step(self) -> bool:
-        """Score an entry; return False if there was none. Raises `RedisError`; then the entry comes again, unless it was
+        """Score an entry; return False if there was none. Raises `RedisError`; then the entry comes again, unless it has
         ended. Raises `MemoryError`: then this process is no longer reliable and has to end."""
         self._find_experiments()
         entry = self.queue.take(sorted(self._used, key=self._used.__getitem__)) if self._used else None
