@@ -49,8 +49,8 @@ class ShadowScorer:
     _found: float = field(default=-_REVIEW_EVERY, init=False)
 
     def step(self) -> bool:
-        """Score an entry; return False if there was none. Raises `RedisError`; then the entry comes again, unless it has
-        ended. Raises `MemoryError`: then this process is no longer reliable and has to end."""
+        """Score an entry; return False if there was none. Raises `RedisError`; then it comes again unless it has ended.
+        Raises `MemoryError`: then this process is no longer reliable and has to end."""
         self._find_experiments()
         entry = self.queue.take(sorted(self._used, key=self._used.__getitem__)) if self._used else None
         if entry is None:
