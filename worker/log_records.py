@@ -136,35 +136,25 @@ def shadow_record(
     record: Mapping[str, Any],
     kept: Sequence[int],
     rows: Sequence[Row],
-    answers: tuple[Sequence[Any], Sequence[Any] | None],
-    milliseconds: float,
     signature: Signature,
-    summary: Mapping[str, Any],
+    answers: Mapping[str, Any],
 ) -> LogRecord:
-    """Return the record of a candidate, which has the `signature`: its `rows` and its answers, predictions and `flat`
-    probabilities. `record`: that of the version that was asked; `kept`: the numbers of the rows there. `summary`: the
-    member `shadow`."""
+    """Return the record of a candidate, which has the `signature`: the `rows` that it has scored, and the members with
+    its `answers`. `record`: that of the version that was asked; `kept`: the numbers that the rows have there."""
     several = len(record["job_id"]) > 1
     numbers = record["number"] or (None if several else range(record["count"]))
-    return LogRecord(
-        len(kept),
-        dumps(
-            {
-                "count": len(kept),
-                **{name: _chosen(record[name], kept) if several else record[name] for name in _OF_REQUESTS},
-                "alias": [SHADOW_ALIAS],
-                "id": _chosen(record["id"], kept),
-                "number": _chosen(numbers, kept),
-                "leave_out": record["leave_out"],
-                "inputs": _inputs(rows, signature, record["leave_out"]),
-                "prediction": answers[0],
-                "probabilities": answers[1],
-                "warnings": [[]],
-                "milliseconds": [milliseconds],
-                "shadow": summary,
-            }
-        ),
-    )
+    made = {
+        "count": len(kept),
+        **{name: _chosen(record[name], kept) if several else record[name] for name in _OF_REQUESTS},
+        "alias": [SHADOW_ALIAS],
+        "id": _chosen(record["id"], kept),
+        "number": _chosen(numbers, kept),
+        "leave_out": record["leave_out"],
+        "inputs": _inputs(rows, signature, record["leave_out"]),
+        "warnings": [[]],
+        **answers,
+    }
+    return LogRecord(len(kept), dumps(made))
 
 
 def _chosen(values: Sequence[Any] | None, kept: Sequence[int]) -> Sequence[Any] | None:

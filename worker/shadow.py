@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from broker.link.connection import connect
 from broker.records.lease_groups import worker_of
-from broker.sides.shadow import ShadowEntry, ShadowQueue
+from broker.sides.shadow import ShadowQueue
 from contract.model.experiments import Experiment
 from contract.model.repository import Repository
 from contract.settings import Settings
@@ -23,7 +23,7 @@ from scoring.pace import Pace
 from worker.activity import ActivityTable
 from worker.forked import prepare, room_for_own_models, stop_on_sigterm
 from worker.model_cache import Model, ModelCache, ModelLoader, Version
-from worker.shadow_scoring import ShadowScored, ShadowScoring
+from worker.shadow_scoring import ShadowScoring
 
 log = logging.getLogger("worker")
 
@@ -47,24 +47,19 @@ class ShadowScorer:
     _used: dict[str, float] = field(default_factory=dict, init=False)
     """Seconds of processor time of each experiment, half of which are forgotten with each look for experiments."""
     _found: float = field(default=-_REVIEW_EVERY, init=False)
-    _unsent: tuple[ShadowEntry, ShadowScored] | None = field(default=None, init=False)
-    """An entry that was scored and whose end Redis does not have."""
 
     def step(self) -> bool:
-        """Score an entry; return False if there was none. Raises `RedisError`, and then goes on with the same entry.
+        """Score an entry; return False if there was none. Raises `RedisError`; then it comes again unless it has ended.
         Raises `MemoryError`: then this process is no longer reliable and has to end."""
-        if self._unsent is None:
-            self._find_experiments()
-            entry = self.queue.take(sorted(self._used, key=self._used.__getitem__)) if self._used else None
-            if entry is None:
-                return False
-            began = time.process_time()
-            self._unsent = entry, self.scoring.score(entry, self._experiments[entry.experiment])
-            self._used[entry.experiment] += time.process_time() - began
-            self.end()
-        entry, scored = self._unsent
-        self.queue.end(entry, scored.version, scored.record, scored.failed)
-        self._unsent = None
+        self._find_experiments()
+        entry = self.queue.take(sorted(self._used, key=self._used.__getitem__)) if self._used else None
+        if entry is None:
+            return False
+        began, experiment = time.process_time(), self._experiments[entry.experiment]
+        record = self.scoring.score(entry, experiment)
+        self._used[experiment.id] += time.process_time() - began
+        self.end()
+        self.queue.end(entry, experiment.candidate, record)
         return True
 
     def _find_experiments(self) -> None:

@@ -192,8 +192,7 @@ LOG_ROWS = _counter(
 SHADOW_ROWS = _counter(
     CountedBy.SCRIPTS,
     "shadow_rows",
-    "Rows for candidates of shadow experiments, by model and outcome: scored or failed; or dropped, because too many"
-    " waited.",
+    "Rows for candidates of shadow experiments, by model and outcome: scored; or dropped, because too many waited.",
     *("model", "outcome"),
 )
 TRAINER_JOBS = _counter(

@@ -73,10 +73,10 @@ class ShadowQueue(Connected):
             int(fields[b"dropped"]),
         )
 
-    def end(self, entry: ShadowEntry, version: str, record: LogRecord | None, failed: int) -> bool:
-        """End an entry, and give the prediction log the `record` of the candidate, the `version`, such as `loan@5`.
-        `failed`: the number of rows that it has not scored. Harmless to repeat. Returns whether this has ended it."""
-        scored, logged = (record.rows, log_arguments(version, [record])) if record else (0, [])
+    def end(self, entry: ShadowEntry, candidate: int, record: LogRecord | None) -> bool:
+        """End an entry, and give the prediction log the `record` of the version `candidate`, if there is one. Harmless
+        to repeat. Returns whether this has ended it."""
+        logged = log_arguments(f"{entry.model}@{candidate}", [record] if record else [])
         size = len(entry.line)
-        arguments = (entry.experiment, entry.position, size, entry.model, scored, failed, entry.dropped, *logged)
+        arguments = (entry.experiment, entry.position, size, entry.model, entry.rows, entry.dropped, *logged)
         return bool(self._scripts.run("end_shadow", *arguments))

@@ -580,7 +580,7 @@ def test_rows_of_a_shadow_experiment_pass_from_worker_to_worker_and_on_to_the_ob
     shadows = [ShadowQueue(users["worker"], name, patience=0) for name in "vw"]
     entries = [shadow.take(["none", "e"]) for shadow in shadows]
     assert entries[0] and entries[1] and entries[1].taken == 1
-    assert shadows[0].end(entries[0], "sum@2", LogRecord(1, b"{}"), 0)
+    assert shadows[0].end(entries[0], 2, LogRecord(1, b"{}"))
     assert [entry.version for entry in LogStream(users["observer"]).read(BEGINNING, 10)] == ["sum@1", "sum@2"]
     counted = MetricsReader(users["gateway"]).read(["sum"]).values[SHADOW_ROWS]
     assert counted == {("sum", "scored"): 1, ("sum", "dropped"): 1}

@@ -77,7 +77,7 @@ def test_jobs_that_were_ended_before_wait_no_second_time(
 ) -> None:
     answered(jobs, queue, LogRecord(1, LINE, "e"))
     queue.finish({"a": outcome(3.0)}, "sum@1", [LogRecord(1, LINE, "e")])  # the reply was lost
-    shadow.end(taken(shadow), "sum@2", None, 0)
+    shadow.end(taken(shadow), 2, None)
     assert shadow.take(["e"]) is None
 
 
@@ -108,12 +108,12 @@ def test_what_a_candidate_answers_is_logged_once(
     entry = taken(shadow)
     late = taken(ShadowQueue(redis, "other", patience=0))
     record = LogRecord(3, b'{"alias":["~shadow"]}')
-    assert shadow.end(entry, "sum@2", record, 2)
-    assert not shadow.end(entry, "sum@2", record, 2)
-    assert not ShadowQueue(redis, "other").end(late, "sum@2", record, 2)
+    assert shadow.end(entry, 2, record)
+    assert not shadow.end(entry, 2, record)
+    assert not ShadowQueue(redis, "other").end(late, 2, record)
     assert [entry.version for entry in logged(redis)] == ["sum@1", "sum@2"]
     assert redis.get(LOG_BYTES) == b"%d" % (len(LINE) + len(record.line))
-    assert rows(redis) == {"scored": 3, "failed": 2}
+    assert rows(redis) == {"scored": 5}
     assert shadow.take(["e"]) is None
     assert redis.get("mg:shadow:e:bytes") == b"0"
 
@@ -126,7 +126,7 @@ def test_the_first_of_the_experiments_that_has_rows_goes_first(
     order = []
     for experiments in (("e", "f"), ("f", "e"), ("none", "f"), ("f", "e")):
         entry = taken(shadow, *experiments)
-        shadow.end(entry, "sum@2", None, 0)
+        shadow.end(entry, 2, None)
         order.append(entry.experiment)
     assert order == ["e", "f", "f", "e"]
     assert shadow.take(["none"]) is None
@@ -144,12 +144,12 @@ def test_rows_beyond_8_mib_are_dropped_and_the_next_entry_says_how_many(
     entries = []
     for _ in range(2):
         entries.append(taken(shadow))
-        shadow.end(entries[-1], "sum@2", None, 0)
+        shadow.end(entries[-1], 2, None)
     answered(jobs, queue, LogRecord(1, LINE, "e"), names="f")
     answered(jobs, queue, LogRecord(1, LINE, "e"), names="g")
     for _ in range(2):
         entries.append(taken(shadow))
-        shadow.end(entries[-1], "sum@2", None, 0)
+        shadow.end(entries[-1], 2, None)
     assert [entry.dropped for entry in entries] == [0, 0, 14, 0]
     assert taken(shadow, "f").dropped == 0
 
@@ -159,7 +159,7 @@ def test_candidates_leave_most_of_the_log_to_requests(
 ) -> None:
     answered(jobs, queue, LogRecord(4, LINE, "e"))
     redis.set(LOG_BYTES, 16 * MB)
-    assert shadow.end(taken(shadow), "sum@2", LogRecord(3, LINE), 1)
+    assert shadow.end(taken(shadow), 2, LogRecord(3, LINE))
     assert [entry.version for entry in logged(redis)] == ["sum@1"]
     assert redis.get(LOG_BYTES) == b"%d" % (16 * MB)
     assert rows(redis) == {"dropped": 4}
