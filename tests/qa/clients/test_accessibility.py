@@ -16,6 +16,7 @@ from tests.qa.clients.conftest import AS_ADMIN, IRIS, PROJECT, Modelgate, redis_
 PATHS = (
     *("", "/models/iris", "/models/iris?version=1", "/models/iris/versions", "/models/iris/versions/1"),
     *(
+        "/models/iris/versions/1/card",
         "/models/iris/traffic",
         "/models/iris/health",
         "/models/iris/experiments",
