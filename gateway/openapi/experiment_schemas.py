@@ -11,10 +11,7 @@ from gateway.protocols.experiments import HIGHEST_LEVEL, METRICS, MOST_DAYS, MOS
 
 _SHARE: Schema = {**NUMBER, "minimum": 0, "maximum": 1}
 _MEMBERS: Mapping[str, Schema] = {
-    "metric": {
-        **nullable({**TEXT, "enum": list(METRICS)}),
-        "description": "Whose loss is compared; by default the first that fits.",
-    },
+    "metric": {**nullable({**TEXT, "enum": list(METRICS)}), "description": "By default the first that fits."},
     "share": {**_SHARE, "description": "Of the logged requests (shadow), or of the callers (canary)."},
     "steps": array(_SHARE, description=f"At most {MOST_STEPS} rising shares of a canary, before `share`."),
     "margin": {**NUMBER, "minimum": 0, "description": "By how much the mean loss may be worse."},
@@ -26,16 +23,9 @@ _MEMBERS: Mapping[str, Schema] = {
     "limits": record({}, {"failures": NUMBER, "slowdown": NUMBER, "distance": nullable(NUMBER)}),
 }
 PLAN = record({"kind": {**TEXT, "enum": list(ExperimentKind)}}, _MEMBERS, additionalProperties=False)
-_FINDINGS = record(
-    {
-        "experiment": TEXT,
-        "decision": nullable({**TEXT, "enum": list(Decision)}),
-        "reason": TEXT,
-        "missing": {**TEXT, "description": "What there has to be before it can be decided, or nothing."},
-        "changed_at": MOMENT,
-        "figures": OBJECT,
-    }
-)
+_DECISION = nullable({**TEXT, "enum": list(Decision)})
+_SAID: Mapping[str, Schema] = {"reason": TEXT, "missing": TEXT, "changed_at": MOMENT, "figures": OBJECT}
+_FINDINGS = record({"experiment": TEXT, "decision": _DECISION, **_SAID})
 
 EXPERIMENTS: Mapping[str, Schema] = {
     "Experiment": record(

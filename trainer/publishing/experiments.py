@@ -139,16 +139,9 @@ class Decisions:
             self._step(model, experiment, findings)
 
     def _promote(self, model: str, experiment: Experiment) -> None:
-        patience = min(self.settings.warmup_timeout, _LONGEST_WARMUP)
-        repository, candidate = self.repository, experiment.candidate
-        once_loaded(
-            replace(self.settings, warmup_timeout=patience),
-            self.connection,
-            model,
-            candidate,
-            False,
-            lambda: move_alias(repository, model, CURRENT, candidate, experiment.baseline, experiment.id),
-        )
+        settings = replace(self.settings, warmup_timeout=min(self.settings.warmup_timeout, _LONGEST_WARMUP))
+        move = (self.repository, model, CURRENT, experiment.candidate, experiment.baseline, experiment.id)
+        once_loaded(settings, self.connection, model, experiment.candidate, False, lambda: move_alias(*move))
 
     def _step(self, model: str, experiment: Experiment, findings: ExperimentFindings) -> None:
         """Let the candidate answer its next share. Findings from before the last step do not count."""

@@ -15,7 +15,7 @@ from modelgate.command.terminal import moment, table
 from modelgate.command.verbs import flag, option
 
 
-def _option(text: str, *names: str, metavar: str | None = None) -> Any:
+def _option(text: str, metavar: str | None = None, *names: str) -> Any:
     return option(text, *names, metavar=metavar, rich_help_panel="The experiment")
 
 
@@ -23,37 +23,25 @@ def _option(text: str, *names: str, metavar: str | None = None) -> Any:
 class PlanOptions:
     """The options of a plan."""
 
-    shadow: Annotated[bool, _option("The candidate scores logged requests; nobody sees it.", "--shadow")] = False
-    canary: Annotated[bool, _option("The candidate answers a share of the callers.", "--canary")] = False
-    share: Annotated[float | None, _option("Of the logged requests, or of the callers: 0.05.", metavar="SHARE")] = None
-    step: Annotated[
-        list[float] | None, _option("A share of a canary that comes before. May be repeated.", metavar="SHARE")
-    ] = None
-    metric: Annotated[str | None, _option("Whose loss counts: accuracy, log_loss, …", metavar="METRIC")] = None
-    margin: Annotated[float | None, _option("By how much the mean loss may be worse.", metavar="LOSS")] = None
-    level: Annotated[float | None, _option("The chance of a wrong end, such as 0.01.", metavar="SHARE")] = None
-    better: Annotated[bool, _option("Promote it only if it is better.", "--better")] = False
-    agreement: Annotated[
-        float | None, _option("Promote a shadow without outcomes if so many answers agree.", metavar="SHARE")
-    ] = None
-    no_promote: Annotated[bool, _option("Do not move current at the end.", "--no-promote")] = False
-    days: Annotated[float | None, _option("Days after which it is over.", metavar="DAYS")] = None
+    shadow: Annotated[bool, _option("The candidate scores logged requests; nobody sees it.", None, "--shadow")] = False
+    canary: Annotated[bool, _option("The candidate answers a share of the callers.", None, "--canary")] = False
+    share: Annotated[float | None, _option("Of the logged requests, or of the callers: 0.05.", "SHARE")] = None
+    step: Annotated[list[float] | None, _option("A share before that. May be repeated.", "SHARE")] = None
+    metric: Annotated[str | None, _option("Whose loss counts: accuracy, log_loss, brier, …", "METRIC")] = None
+    margin: Annotated[float | None, _option("By how much the mean loss may be worse.", "LOSS")] = None
+    level: Annotated[float | None, _option("The chance of a wrong end: 0.01.", "SHARE")] = None
+    agreement: Annotated[float | None, _option("Answers that agree, to promote without outcomes.", "SHARE")] = None
+    better: Annotated[bool, _option("Promote it only if it is better.", None, "--better")] = False
+    no_promote: Annotated[bool, _option("Do not move current at the end.", None, "--no-promote")] = False
+    days: Annotated[float | None, _option("Days after which it is over.", "DAYS")] = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan; without a kind if none was chosen."""
-        plan = {
-            "kind": "shadow" if self.shadow else "canary" if self.canary else None,
-            "share": self.share,
-            "steps": self.step or None,
-            "metric": self.metric,
-            "margin": self.margin,
-            "level": self.level,
-            "require": "better" if self.better else None,
-            "agreement": self.agreement,
-            "promote": False if self.no_promote else None,
-            "days": self.days,
-        }
-        return without_none(plan)
+        kind = "shadow" if self.shadow else "canary" if self.canary else None
+        require, promote = "better" if self.better else None, False if self.no_promote else None
+        chosen = {"kind": kind, "steps": self.step or None, "require": require, "promote": promote}
+        same = ("share", "metric", "margin", "level", "agreement", "days")
+        return without_none({**chosen, **{name: getattr(self, name) for name in same}})
 
 
 def experiment(
