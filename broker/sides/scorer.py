@@ -156,14 +156,15 @@ class ScorerQueue(Connected):
         if limits.homes:
             seconds = min(seconds, limits.patience)
         others = [lane_bell(limits.environment), *self._bells(limits, EXPLANATION)]
-        rung = self._redis.blpop([*others, self._own_bell, *self._bells(limits, PREDICTION)], timeout=seconds)
+        rung = self._redis.blpop([*others, *self._bells(limits)], timeout=seconds)
         return rung is not None and rung[0].decode() in others
 
-    def _bells(self, limits: BatchLimits, kind: JobKind) -> list[str]:
-        """Return the bells for these limits: the common one; or those of the single queues if models are left out,
-        whose rings this scorer would not pass on. The own one rings for models that have their home here."""
+    def _bells(self, limits: BatchLimits, kind: JobKind = PREDICTION) -> list[str]:
+        """Return the bells for these limits: the own one, which rings for models that have their home here, and the
+        common one; or those of the single queues if models are left out, whose rings this scorer would not pass on."""
         if limits.models is None and not limits.skip:
-            return [_BELL + kind.turns + pool_of(limits.environment)]
+            common = _BELL + kind.turns + pool_of(limits.environment)
+            return [self._own_bell, common] if kind is PREDICTION else [common]
         models = set(self._models() if limits.models is None else limits.models) - {*limits.skip, *limits.homes}
         return [f"{_BELL}:{kind.queue_of(model, environment=limits.environment)}" for model in sorted(models)]
 

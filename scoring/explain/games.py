@@ -15,7 +15,7 @@ from contract.row import ColumnarRows, Row, Value
 MOST_PLAYERS = 2000
 """Words of a text, or names of a record, that are players; all others are one more."""
 OTHER_WORDS, OTHER_NAMES = "other words", "other names"
-_WORD = re.compile(r"\S+")
+_PIECE = re.compile(r"\s*\S+\s*")
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,8 @@ class Words(Parts):
 
     @classmethod
     def of(cls, text: str) -> Words:
-        words, starts = _WORD.findall(text), [match.start() for match in _WORD.finditer(text)]
-        pieces = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
-        return cls(*_players(words, OTHER_WORDS), pieces)
+        pieces = _PIECE.findall(text)
+        return cls(*_players([piece.strip() for piece in pieces], OTHER_WORDS), pieces)
 
     def _whole(self, kept: Sequence[bool]) -> str:
         return "".join(piece for piece, is_kept in zip(self.pieces, kept, strict=True) if is_kept)

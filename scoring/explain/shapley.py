@@ -106,7 +106,8 @@ def explain(
     base, errors = float(np.mean(at_background)), None
     values = (yield from by_structure) if by_structure else None
     if values is None or abs(values.sum() - (value - base)) > _ADDS_UP * max(1.0, abs(value), abs(base)):
-        if (exact and players <= MOST_EXACT) or np.exp2(differ.sum(axis=1)).sum() <= MOST_ROWS:
+        coalitions = np.exp2(np.minimum(differ.sum(axis=1), 60)).sum()
+        if coalitions <= MOST_ROWS or (exact and players <= MOST_EXACT):
             values = yield from _enumerated(asking, differ)
         else:
             values, errors = yield from _estimated(asking, differ, at_background, value, np.random.default_rng(seed))
