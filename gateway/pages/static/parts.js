@@ -149,7 +149,7 @@ function place(page, id, ok, sender) {
 
 document.addEventListener("change", event => {
   const sender = event.target.closest("[data-post]");
-  if (sender) send(sender, sender.dataset.post, sender.dataset.part, event.target.form);
+  if (sender) send(sender, sender.dataset.post, sender.dataset.part, sender.closest("form") ?? sender.form);
 });
 let typing = 0;
 document.addEventListener("input", event => {
@@ -158,7 +158,7 @@ document.addEventListener("input", event => {
   clearTimeout(typing);
   const { get, typed, part } = field.dataset;
   typing = setTimeout(() => {
-    if (typed) send(field, typed, part, event.target.form);
+    if (typed) send(field, typed, part, field.closest("form"));
     else send(field, `${get}?${new URLSearchParams({ [field.name]: field.value })}`, part);
   }, TYPING);
 });
