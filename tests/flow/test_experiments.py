@@ -22,6 +22,8 @@ import requests
 
 from broker.access.audit_log import AuditLog
 from broker.state.experiments import ExperimentBoard
+from broker.state.load_status import load_statuses
+from contract.model.environments import TODAY
 from contract.model.experiments import Decision, Experiment, ExperimentFindings, ExperimentKind, ExperimentPlan
 from contract.model.repository import Repository
 from contract.work.jobs import timestamp
@@ -131,6 +133,11 @@ class Stack:
     def aliases(self) -> dict[str, int]:
         return dict(Repository(self.models).aliases(MODEL))
 
+    def loaded(self) -> list[set[str]]:
+        """Return the versions that the scorers of each worker have."""
+        with self.site.server.connect() as redis:
+            return [set(status.loaded) for status in load_statuses(redis, MODEL, TODAY).values()]
+
     def processes(self, *modules: str) -> list[psutil.Process]:
         """Return the processes of the trainer that run one of these modules."""
         family = psutil.Process().children(recursive=True)
@@ -181,6 +188,8 @@ def test_what_is_found_decides(stack: Stack) -> None:
         callers.answered.clear()
         canary = stack.send("POST", "/experiments", candidate=3, kind="canary", share=0.5, steps=[0.1])
         until(lambda: callers.answered[3], "some callers get the candidate")
+        stack.site.cluster.start("later").ready()
+        until(lambda: stack.loaded() == [{f"{MODEL}@{number}" for number in (1, 2, 3)}] * 2, "workers keep it loaded")
         stack.say(canary, Decision.STEP)
         until(lambda: stack.send("GET", "/experiments")["items"][0]["share"] == 0.5, "the share rises")
         stack.say(canary, Decision.ROLL_BACK)

@@ -32,7 +32,7 @@ from contract.work.jobs import timestamp
 from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import ModelState
 from trainer.publishing.aliases import move_alias
-from trainer.publishing.experiment_states import end, experiments_of, put, running
+from trainer.publishing.experiment_states import end, experiments_of, put, running, settle
 from trainer.publishing.promotion import once_loaded
 from trainer.publishing.repositories import repository_of
 
@@ -127,6 +127,8 @@ class Decisions:
         decision, current = findings and findings.decision, self.repository.aliases(model).get(CURRENT)
         if current == experiment.candidate:  # this or another trainer was killed after it had promoted it
             self._end(model, experiment, Ending.PROMOTED, findings)
+        elif current != experiment.baseline or not self.repository.has_version(model, experiment.candidate):
+            self._done(model, lambda state: settle(state, None))  # by a release that knows no experiments
         elif decision is Decision.PROMOTE and not experiment.plan.promote:
             self._end(model, experiment, Ending.PASSED, findings)
         elif decision is Decision.PROMOTE:
@@ -134,7 +136,7 @@ class Decisions:
             self._end(model, experiment, Ending.PROMOTED, findings)
         elif decision is Decision.ROLL_BACK:
             self._end(model, experiment, Ending.ROLLED_BACK, findings)
-        elif datetime.now(UTC) >= datetime.fromisoformat(experiment.until):
+        elif datetime.now(UTC) >= _moment(experiment.until):
             self._end(model, experiment, Ending.UNDECIDED, findings)
         elif findings and decision is Decision.STEP:
             self._step(model, experiment, findings)
@@ -153,11 +155,13 @@ class Decisions:
         since = max(timestamp(datetime.now(UTC)), findings.changed_at, key=_moment)
         stepped = replace(experiment, share=share, share_since=since)
 
-        def edit(state: ModelState) -> None:
-            if running(state) == experiment:
+        def edit(state: ModelState) -> bool:
+            unchanged = running(state) == experiment
+            if unchanged:
                 put(state, stepped)
+            return unchanged
 
-        if running(self.repository.change(model, edit)) == stepped:
+        if self._done(model, edit):
             self._note(model, experiment, "step", f"its share is {share:g} now")
 
     def _end(self, model: str, experiment: Experiment, ending: Ending, findings: ExperimentFindings | None) -> None:
@@ -165,14 +169,15 @@ class Decisions:
         if ending is Ending.UNDECIDED:
             missing = findings.missing if findings else "the observer has said nothing"
             reason = f"its time is over, and it cannot be decided{f': {missing}' if missing else ''}"
-        ended: list[Experiment | None] = []
-
-        def edit(state: ModelState) -> None:
-            ended[:] = [end(state, experiment.id, ending, reason, findings.figures if findings else None)]
-
-        self.repository.change(model, edit)
-        if ended[0]:
+        figures = findings.figures if findings else None
+        if self._done(model, lambda state: end(state, experiment.id, ending, reason, figures)):
             self._note(model, experiment, ending, f"it has ended: {ending}: {reason}")
+
+    def _done(self, model: str, edit: Callable[[ModelState], object]) -> bool:
+        """Change the state of a model, and return whether `edit` has done something: its last run counts."""
+        done: list[object] = []
+        self.repository.change(model, lambda state: done.append(edit(state)))
+        return bool(done[-1])
 
     def _note(self, model: str, experiment: Experiment, what: str, sentence: str) -> None:
         alias = CURRENT if what == Ending.PROMOTED else None

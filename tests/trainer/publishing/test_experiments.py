@@ -221,6 +221,20 @@ def test_a_canary_steps_once_for_each_finding(start: Start, decisions: Decisions
     assert [action for action, *_ in noted(redis)] == ["experiment_step"] * 2
 
 
+def test_a_step_that_another_trainer_has_made_or_that_comes_after_the_end_changes_nothing(
+    start: Start, decisions: Decisions, redis: Redis
+) -> None:
+    stale = start(CANARY)
+    findings = ExperimentFindings("x1", Decision.STEP, "", "", LATER)
+    decisions._step("sum", stale, findings)
+    decisions._step("sum", stale, findings)
+    assert now(decisions.repository)[1].share == 0.05
+    ended = experiments.stop(decisions.repository, ExperimentBoard(redis), "sum", "x1")
+    decisions._step("sum", stale, findings)
+    assert now(decisions.repository)[1] == ended
+    assert len(noted(redis)) == 1
+
+
 def test_an_experiment_whose_time_is_over_says_what_was_missing(
     start: Start, decisions: Decisions, redis: Redis
 ) -> None:
@@ -264,6 +278,13 @@ def test_what_people_do_to_its_versions_ends_it_in_the_same_change(
     aliases = now(decisions.repository)[0]
     decisions.carry_out()
     assert now(decisions.repository) == (aliases, ended)
+
+
+def test_what_a_release_without_experiments_has_done_ends_it_too(start: Start, decisions: Decisions) -> None:
+    start()
+    (decisions.repository.root / "sum/aliases.json").write_text('{"current": 4, "previous": 2}')
+    decisions.carry_out()
+    assert now(decisions.repository)[1].reason == "version 4 was made current meanwhile"
 
 
 def test_a_removed_model_has_no_experiment_that_runs_when_it_is_restored(
