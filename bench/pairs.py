@@ -1,5 +1,6 @@
 """`python -m bench.pairs OTHER`: measures rows of the benchmark here and in another checkout, in alternating bursts.
-With `--log`, the prediction log keeps every request here; OTHER may be this checkout, which keeps none.
+With `--log`, the prediction log keeps every request here; OTHER may be this checkout, which keeps none. With
+`--shadow`, it keeps every request of both, and here a candidate scores them, too.
 
 Both run at once and serve the same models, of which each has written a repository. Each is asked for a moment while the
 other has nothing to do: what else the machine does meets both. A round starts both anew, and its value is the median of
@@ -9,14 +10,20 @@ its bursts.
 from __future__ import annotations
 
 import argparse
+import json
+import re
+import secrets
 import shutil
 import statistics
 import sys
+import urllib.request
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench import models, rows
 from bench.console import say
@@ -25,7 +32,9 @@ from bench.processes import PROJECT, WORK, use_two_cores
 from bench.rows import BenchRow
 from bench.servers import MODELGATE, Running, running
 from bench.wire import Exchanges, LoadResult, compile_generator
-from contract.model.model_settings import LOGGING, Logging
+from contract.model.experiments import Experiment, ExperimentKind, ExperimentPlan
+from contract.model.model_settings import EXPERIMENTS, LOGGING, Logging
+from contract.work.jobs import timestamp
 from storage.models.repository_writer import RepositoryWriter
 from trainer.publishing.aliases import change_settings
 
@@ -57,8 +66,12 @@ def main() -> int:
 def a_round(wanted: list[BenchRow], number: int, options: argparse.Namespace, theirs: Path, into: Measures) -> None:
     """Start the Modelgates of both checkouts, this one last in odd rounds, and measure all rows on both. `theirs`: the
     repositories of the other one."""
-    ours = logged(wanted) if options.log else WORK / "models" / models.SPEED
-    checkouts = [(HERE, PROJECT, ours), (THERE, options.other, theirs / models.SPEED)][:: 1 if number % 2 == 0 else -1]
+    ours, theirs = WORK / "models" / models.SPEED, theirs / models.SPEED
+    if options.shadow:
+        theirs = logged(theirs, "logged", wanted)
+    if options.log or options.shadow:
+        ours = logged(ours, "shadowed" if options.shadow else "logged", wanted, shadow=options.shadow)
+    checkouts = [(HERE, PROJECT, ours), (THERE, options.other, theirs)][:: 1 if number % 2 == 0 else -1]
     with ExitStack() as stack:
         names = sorted({row.model for row in wanted})
         runs = {
@@ -67,23 +80,50 @@ def a_round(wanted: list[BenchRow], number: int, options: argparse.Namespace, th
         }
         for row in wanted:
             exchanges = {name: Exchanges(run.judged_by(ours), row.model, row.requests()) for name, run in runs.items()}
+            before = Counter(shadowed(runs[HERE], row.model))
             for name, row_bursts in bursts(row, exchanges, runs, options.bursts, options.seconds).items():
                 bad = sum(burst.load.bad for burst in row_bursts)
                 value = statistics.median(row.value(burst.load) for burst in row_bursts)
                 into.add(Measure(row.name, name, number, value, bad))
                 cost = sum(burst.seconds for burst in row_bursts) / sum(burst.load.good for burst in row_bursts) * 1e6
                 into.add(Measure(row.name + COST, name, number, cost))
+            if options.shadow:
+                rows_of = Counter(shadowed(runs[HERE], row.model))
+                rows_of.subtract(before)
+                say(f"{row.name}: rows of the candidate: {dict(rows_of)}")
 
 
-def logged(wanted: list[BenchRow]) -> Path:
-    """Return a copy of the models whose every request is logged."""
-    folder = WORK / "models" / "logged"
+def logged(repository: Path, name: str, wanted: list[BenchRow], *, shadow: bool = False) -> Path:
+    """Return a copy of the models whose every request is logged; with `shadow`, each has a candidate, a copy of it,
+    that scores all rows, too."""
+    folder = WORK / "models" / name
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(WORK / "models" / models.SPEED, folder)
+    shutil.copytree(repository, folder)
     writer = RepositoryWriter(folder)
-    for row in wanted:
-        change_settings(writer, row.model, {LOGGING: Logging(share=1).to_json()})
+    for model in {row.model for row in wanted}:
+        settings: dict[str, Any] = {LOGGING: Logging(share=1).to_json()}
+        if shadow:
+            versions = folder / model / "versions"
+            shutil.copytree(versions / "1", versions / "2")
+            manifest = json.loads((versions / "1" / "manifest.json").read_text())
+            (versions / "2" / "manifest.json").write_text(json.dumps({**manifest, "version": 2}))
+            settings[EXPERIMENTS] = [_experiment().to_json()]
+        change_settings(writer, model, settings)
     return folder
+
+
+def _experiment() -> Experiment:
+    began, plan = datetime.now(UTC), ExperimentPlan(ExperimentKind.SHADOW)
+    now, until = timestamp(began), timestamp(began + timedelta(days=plan.days))
+    return Experiment(secrets.token_hex(8), 1, 2, plan, now, until, plan.share, now)
+
+
+def shadowed(run: Running, model: str) -> dict[str, int]:
+    """Return what became of the rows of a model's candidate, and how many jobs of the model have ended."""
+    text = urllib.request.urlopen(f"http://127.0.0.1:{run.deployment.port}/metrics", timeout=30).read().decode()
+    outcomes = re.findall(rf'modelgate_shadow_rows_total{{model="{model}",outcome="(\w+)"}} (\d+)', text)
+    jobs = re.findall(rf'modelgate_jobs_total{{model="{model}",status="succeeded"}} (\d+)', text)
+    return {**{outcome: int(rows) for outcome, rows in outcomes}, "answered": sum(map(int, jobs))}
 
 
 class Burst(NamedTuple):
@@ -141,6 +181,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rows", nargs="+", default=DEFAULT, choices=[row.name for row in rows.ROWS], metavar="ROW")
     parser.add_argument("--log", action="store_true", help="log every prediction here")
+    parser.add_argument(
+        "--shadow", action="store_true", help="log every prediction, and have a candidate score it here"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bursts", type=int, default=12, help="of each row in a round, for each checkout; default: 12")
     parser.add_argument("--seconds", type=float, default=0.5, help="for which a burst is counted; default: 0.5")

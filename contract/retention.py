@@ -34,6 +34,8 @@ class Retention:
     traffic: ClassVar[int] = 30 * DAY
     upload_counts: ClassVar[int] = 2 * DAY
     unused_uploads: ClassVar[int] = HOUR
+    shadowed: ClassVar[int] = HOUR
+    """How long rows wait for the candidate of a shadow experiment that gets no further ones."""
     sessions: ClassVar[int] = 12 * HOUR
 
     @classmethod

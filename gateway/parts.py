@@ -29,6 +29,7 @@ from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
 from broker.state.experiments import ExperimentBoard
 from broker.state.lake_schedules import LakeSchedules
+from broker.state.model_health import HealthBoard
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
 from broker.state.waited_jobs import WaitedJobs
@@ -53,6 +54,7 @@ from gateway.serving.listener import Listener
 from gateway.serving.loading import Loader
 from gateway.serving.marker import Marker
 from gateway.serving.metrics import Metrics
+from gateway.serving.model_cards import ModelCards
 from gateway.serving.model_versions import CallersRepository, ModelChanges, RunCommand
 from gateway.serving.predicting import Predictor
 from gateway.serving.prediction_log import LogAccess
@@ -209,6 +211,7 @@ class Parts:
             owner=lambda: caller().owner,
         )
         self.log = LogAccess(self.model_changes, ObserverClient(observing).ask, caller)
+        self.cards = ModelCards(self.log, self.audit_log, HealthBoard(self.connection))
 
     def run_command(self, seconds: float) -> RunCommand:
         """Return what asks the trainer for a change that takes `seconds`, besides the wait for workers."""

@@ -1,7 +1,8 @@
-"""Limits that a process sets itself: memory, and threads of numerical libraries."""
+"""Limits that a process sets itself: memory, processor time, and threads of numerical libraries."""
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,3 +32,11 @@ def prefer_for_oom_kill(score: int) -> None:
     """Make the kernel kill this process rather than others when the machine runs out of memory; at most 1000."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(score))
+
+
+def take_idle_time_only() -> None:
+    """Leave the processor to every other process that wants it."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):  # not Linux, or not allowed
+        os.nice(19)

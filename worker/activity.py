@@ -61,7 +61,8 @@ class Activity:
 
 
 class ActivityTable:
-    """One slot per process. Each process writes its own slot and the others read it, without locks.
+    """One slot per process: the scorers, the shadow scorer, the template. Each process writes its own slot and the
+    others read it, without locks.
 
     The memory is an unnamed file: a started process gets its descriptor, a forked one inherits it. Pages that are
     never written cost nothing.
@@ -73,10 +74,25 @@ class ActivityTable:
         self._memory = mmap.mmap(descriptor, slots * _SLOT)
 
     @classmethod
-    def create(cls, slots: int) -> ActivityTable:
+    def create(cls, scorers: int) -> ActivityTable:
+        slots = scorers + 2
         with tempfile.TemporaryFile() as file:
             file.truncate(slots * _SLOT)
             return cls(os.dup(file.fileno()), slots)
+
+    @property
+    def scorers(self) -> range:
+        """The slots of the scorers."""
+        return range(self.slots - 2)
+
+    @property
+    def shadow(self) -> int:
+        """The slot of the shadow scorer."""
+        return self.slots - 2
+
+    @property
+    def template(self) -> int:
+        return self.slots - 1
 
     def close(self) -> None:
         """Give up this process's copy of the memory."""
@@ -96,6 +112,13 @@ class ActivityTable:
     def end(self, slot: int) -> None:
         """Record that the process of `slot` is idle."""
         struct.pack_into("<d", self._memory, slot * _SLOT, 0.0)
+
+    def clear(self, slot: int) -> Activity | None:
+        """Record that the process of `slot` is dead, and return what it was doing."""
+        activity = self.current(slot)
+        self.end(slot)
+        self.set_held(slot, (), 0)
+        return activity
 
     def current(self, slot: int) -> Activity | None:
         """Return what the process of `slot` is doing; None if it is idle. Exact once the process is dead."""

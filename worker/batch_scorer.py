@@ -21,7 +21,7 @@ from worker.model_cache import Model, ModelCache
 LOAD_TIMEOUT = 300.0
 """Seconds that loading a model may take."""
 
-_BATCHES_PER_PIECE = 20
+BATCHES_PER_PIECE = 20
 """A job with more rows than so many batches is scored in pieces of that size."""
 
 Outcomes = dict[str, PredictionOutcome | Failure]
@@ -74,7 +74,7 @@ class BatchScorer:
         except MemoryError:
             self.out_of_memory = True
             if len(batch.jobs) == 1:
-                outcomes[batch.jobs[0].id] = _out_of_memory(batch)
+                outcomes[batch.jobs[0].id] = out_of_memory(batch)
             return outcomes
         self.end()
         return outcomes
@@ -115,7 +115,7 @@ class BatchScorer:
         while not parts or done < len(job.rows):
             if parts:
                 self.begin([job.id], self.timeout)
-            size = _BATCHES_PER_PIECE * self.pace.limit(model.manifest.name, model.manifest.version)
+            size = BATCHES_PER_PIECE * self.pace.limit(model.manifest.name, model.manifest.version)
             (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
             if isinstance(answer, Failure):
                 return answer
@@ -154,7 +154,8 @@ def _by_method(jobs: Sequence[BatchJob]) -> list[BatchJob]:
     return sorted(jobs, key=attrgetter("method"))
 
 
-def _out_of_memory(batch: Batch) -> Failure:
+def out_of_memory(batch: Batch) -> Failure:
+    """Return the failure of the only job of a batch."""
     return Failure(
         Code.OUT_OF_MEMORY,
         f"scoring this job alone with version {batch.version} of the model {batch.model!r} takes more memory than a"

@@ -3,22 +3,22 @@ inputs that are left out."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-import orjson
 from modelgate_kernels.matrix import by_column
 
 from broker.sides.file_tasks import FileTask
 from broker.sides.scorer import Batch, BatchJob
 from contract.errors import Failure
+from contract.model.experiments import SHADOW_ALIAS
 from contract.model.signature import Output, RowFormat, Signature
 from contract.row import ColumnarRows, Row
 from contract.work.jobs import PredictionOutcome
 from contract.work.prediction_log import LoggedRequest, LogRecord
 from contract.work.request_ids import RequestIds
+from runtime.exact_json import dumps
 from scoring.answers import together
 from scoring.files.answers import listed
 from scoring.files.plan import Steps
@@ -26,6 +26,8 @@ from scoring.files.stages import Scored
 
 _CHUNK_ROWS = 4096
 """Rows of one record of a chunk: it takes a few milliseconds."""
+
+_OF_REQUESTS = ("job_id", "request_id", "accepted_at", "owner")
 
 _Answered = tuple[BatchJob, Mapping[str, Any], PredictionOutcome]
 
@@ -89,12 +91,13 @@ def _by_row(columns: Sequence[Sequence[Any]], outputs: Sequence[Output]) -> tupl
 
 
 def _grouped(answered: Sequence[_Answered]) -> Iterator[list[_Answered]]:
-    """Yield the jobs of a row that leave out the same inputs, and each other job alone."""
-    groups: dict[tuple[str, ...], list[_Answered]] = {}
+    """Yield the jobs of a row that leave out the same inputs and belong to the same experiment, and each other job
+    alone."""
+    groups: dict[tuple[object, tuple[str, ...]], list[_Answered]] = {}
     for entry in answered:
         job, logged, _ = entry
         if len(job.rows) == 1:
-            groups.setdefault(tuple(logged.get("leave_out", ())), []).append(entry)
+            groups.setdefault((logged.get("experiment"), tuple(logged.get("leave_out", ()))), []).append(entry)
         else:
             yield [entry]
     yield from groups.values()
@@ -117,17 +120,45 @@ def _record(answered: Sequence[_Answered], signature: Signature) -> LogRecord:
         "leave_out": left_out,
         "inputs": _inputs(rows, signature, left_out),
         "prediction": _joined([outcome.predictions for outcome in outcomes]),
-        "probabilities": _flat(_joined([outcome.probabilities for outcome in outcomes]), signature),
+        "probabilities": flat(_joined([outcome.probabilities for outcome in outcomes]), signature),
         "warnings": [
             [*request.get("warnings", ()), *_without(outcome.warnings, left_out)]
             for request, outcome in zip(requests, outcomes, strict=True)
         ],
         "milliseconds": [outcome.predict_ms for outcome in outcomes],
     }
-    try:
-        return LogRecord(len(rows), orjson.dumps(record))
-    except TypeError:  # a whole number beyond 64 bits
-        return LogRecord(len(rows), json.dumps(record).encode())
+    experiment = requests[0].get("experiment", "")
+    complete = dumps({**record, "inputs": _inputs(rows, signature, ())}) if experiment and left_out else b""
+    return LogRecord(len(rows), dumps(record), experiment, complete)
+
+
+def shadow_record(
+    record: Mapping[str, Any],
+    kept: Sequence[int],
+    rows: Sequence[Row],
+    signature: Signature,
+    answers: Mapping[str, Any],
+) -> LogRecord:
+    """Return the record of a candidate, which has the `signature`: the `rows` that it has scored, and the members with
+    its `answers`. `record`: that of the version that was asked; `kept`: the numbers that the rows have there."""
+    several = len(record["job_id"]) > 1
+    numbers = record["number"] or (None if several else range(record["count"]))
+    made = {
+        "count": len(kept),
+        **{name: _chosen(record[name], kept) if several else record[name] for name in _OF_REQUESTS},
+        "alias": [SHADOW_ALIAS],
+        "id": _chosen(record["id"], kept),
+        "number": _chosen(numbers, kept),
+        "leave_out": record["leave_out"],
+        "inputs": _inputs(rows, signature, record["leave_out"]),
+        "warnings": [[]],
+        **answers,
+    }
+    return LogRecord(len(kept), dumps(made))
+
+
+def _chosen(values: Sequence[Any] | None, kept: Sequence[int]) -> Sequence[Any] | None:
+    return values and [values[row] for row in kept]
 
 
 def _joined(parts: Sequence[Sequence[Any] | None]) -> Sequence[Any] | None:
@@ -141,13 +172,13 @@ def _inputs(rows: Sequence[Row], signature: Signature, left_out: Sequence[str]) 
     """Return the values of each input by its position in the signature, or the records."""
     if signature.format is RowFormat.RECORDS:
         return [{name: value for name, value in row[0].items() if name not in left_out} for row in rows]
-    inputs = enumerate(zip(signature.names, by_column(rows), strict=True))
+    inputs = enumerate(zip(signature.names, by_column(rows), strict=len(rows) > 0))
     return {str(position): column for position, (name, column) in inputs if name not in left_out}
 
 
-def _flat(probabilities: Sequence[Any] | None, signature: Signature) -> Sequence[Any] | None:
-    """Return the probabilities of each row by label; of several outputs by `output: label`."""
-    if probabilities is None or len(signature.outputs) == 1:
+def flat(probabilities: Sequence[Any] | None, signature: Signature) -> Sequence[Any] | None:
+    """Return the probabilities of each row by label; of outputs with names by `output: label`."""
+    if probabilities is None or signature.outputs[0].name is None:
         return probabilities
     return [
         row and {f"{output}: {label}": share for output, labels in row.items() for label, share in labels.items()}

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from modelgate_kernels import ModelKernel
 
 from contract.errors import ModelgateError
 from contract.model.environments import TODAY
+from contract.model.experiments import Experiment, ExperimentKind
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from runtime.environments import environment_here
@@ -87,6 +88,19 @@ class ModelLoader:
             except ModelgateError:
                 return environment_here() == TODAY
         return self._environments[name, version] == environment_here()
+
+    def shadows(self, models: Iterable[str]) -> dict[str, Experiment]:
+        """Return by id the shadow experiments of `models`, as of the last look at their aliases, whose candidates are
+        here and live in the environment of this process."""
+        running = ((name, self._repository.settings(name).experiment) for name in models)
+        return {
+            experiment.id: experiment
+            for name, experiment in running
+            if experiment
+            and experiment.plan.kind is ExperimentKind.SHADOW
+            and self._repository.has_version(name, experiment.candidate)
+            and self.lives_here(name, experiment.candidate)
+        }
 
     def load(self, name: str, version: int) -> Model:
         """Load the model. Raises `ModelgateError` if its manifest or artifact is unusable, and `MemoryError`."""

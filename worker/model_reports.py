@@ -110,7 +110,7 @@ class ModelUse:
         """It continues the counts of its predecessor in `slot`."""
         self._activities = activities
         self._slot = slot
-        self._template = activities.slots - 1
+        self._template = activities.template
         self._jobs: dict[str, float] = activities.use(slot)
         self._published = time.monotonic()
 

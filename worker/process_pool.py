@@ -9,12 +9,11 @@ import selectors
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from broker.sides.supervisor import Spared
 from broker.state.load_status import STARTS_THREADS, LoadStatus
-from contract.errors import Code, Failure
 from contract.settings import MB
 from runtime.backoff import Backoff
 from runtime.liveness import Silence
@@ -26,6 +25,7 @@ from worker.processes import (
     PrintedLines,
     ScorerExit,
     ScorerProcess,
+    ShadowProcess,
     TemplateProcess,
 )
 
@@ -79,15 +79,15 @@ class ProcessPool:
         """Registers its connections with `selector`, each with the function to call as data. `woken`: the worker has
         been well without these processes."""
         self._interpreter = interpreter
-        self.scorers: dict[int, ScorerProcess] = {}
-        """Scorers by slot."""
+        self._forked: dict[int, ScorerProcess] = {}
+        """Scorers and the shadow scorer, by slot."""
         self.exits: list[ScorerExit] = []
         """Scorers that ended with jobs in their hands; the supervisor gives these back and removes the entry."""
         self.stuck: list[str] = []
         """The idle processes that have made no progress for a third of the time after which they are restarted."""
         self._selector = selector
-        self._template_slot = scorers
-        self._activities = ActivityTable.create(scorers + 1)
+        self._activities = ActivityTable.create(scorers)
+        self._wanted, self._template_slot = scorers, self._activities.template
         self._printed = PrintedLines(lambda line: log.info("printed: %s", line))
         selector.register(self._printed, selectors.EVENT_READ, self._printed.read)
         self._template: TemplateProcess | None = None
@@ -97,7 +97,7 @@ class ProcessPool:
         self._stuck_after = stuck_after
         # The grace is for restarts. Docker's own for a slow start ends as soon as a worker says that it is well.
         self._incomplete_since: float | None = None if woken else -math.inf
-        self._backoffs = [Backoff(longest=_MAX_FORK_PAUSE) for _ in range(scorers)]
+        self._backoffs = [Backoff(longest=_MAX_FORK_PAUSE) for _ in range(self._template_slot)]
         self._crashes: Counter[str] = Counter()
         self._starts_threads: set[str] = set()
         self._requested: frozenset[str] = frozenset()
@@ -105,6 +105,11 @@ class ProcessPool:
         self._unreaped: set[int] = set()
         self._memory_checked = time.monotonic()
         self._draining = False
+
+    @property
+    def scorers(self) -> Mapping[int, ScorerProcess]:
+        """Scorers by slot."""
+        return {slot: scorer for slot, scorer in list(self._forked.items()) if slot < self._wanted}
 
     def maintain(self, new_incarnation: Callable[[int], str] | None) -> None:
         """Restart what has ended and kill what is overdue. Call it several times a second.
@@ -123,10 +128,11 @@ class ProcessPool:
         if self._template is None and self._template_backoff.over:
             self._start_template()
         if self._template and new_incarnation:
-            for slot, backoff in enumerate(self._backoffs):
-                if slot not in self.scorers and backoff.over:
+            for slot in range(self._wanted + self._template.shadows):
+                if slot not in self._forked and self._backoffs[slot].over:
                     self._fork(self._template, slot, new_incarnation(slot))
             self._replace_outdated_scorer(self._template)
+            self._retire_shadow(self._template)
             self._replace_fragmented_scorer()
 
     def request_versions(self, versions: frozenset[str]) -> None:
@@ -154,7 +160,7 @@ class ProcessPool:
 
     def model_bytes(self) -> tuple[int, int]:
         """Return the bytes in memory of the models that all scorers share, and of those that single ones hold."""
-        private = sum(self._activities.held_size(slot) for slot in self.scorers)
+        private = sum(self._activities.held_size(slot) for slot in self._forked)
         return self._activities.shared_size(self._template_slot), private
 
     def slow_models(self) -> set[str]:
@@ -173,12 +179,12 @@ class ProcessPool:
 
     def activity_counter(self) -> Sequence[int]:
         """Return numbers that change with each activity of a process."""
-        return [*map(self._activities.begun, range(self._template_slot + 1))]
+        return [*map(self._activities.begun, range(self._activities.slots))]
 
     @property
     def busy(self) -> bool:
         """Whether a process scores or loads something."""
-        return any(map(self._activities.busy_for, range(self._template_slot + 1)))
+        return any(map(self._activities.busy_for, range(self._activities.slots)))
 
     def problems(self) -> list[str]:
         """Return what is wrong with the processes, in sentences. Any thread may call it."""
@@ -187,14 +193,14 @@ class ProcessPool:
             return []
         alive = sum(scorer.pid is not None for scorer in list(self.scorers.values()))
         template = "runs" if self._template else "does not run"
-        return [f"{alive} of {len(self._backoffs)} scorers run, and the template {template}"]
+        return [f"{alive} of {self._wanted} scorers run, and the template {template}"]
 
     def _is_complete(self, *, with_scorers: bool) -> bool:
         if self._template is None:
             return False
         if not with_scorers:
             return self._template.generation is not None
-        return sum(scorer.pid is not None for scorer in self.scorers.values()) == len(self._backoffs)
+        return sum(scorer.pid is not None for scorer in self.scorers.values()) == self._wanted
 
     @property
     def draining(self) -> bool:
@@ -202,16 +208,19 @@ class ProcessPool:
         return self._draining
 
     def drain(self) -> None:
-        """Let the scorers finish their jobs and end, and start no more processes."""
+        """Let all finish their work and end, and start no more processes."""
         self._draining = True
-        for scorer in list(self.scorers.values()):
+        for scorer in list(self._forked.values()):
             if not scorer.registered:
                 self._remove(scorer)
             elif not scorer.retiring:
                 scorer.retire()
 
     def close(self) -> None:
-        """Stop the template and give up what this pool has registered. Call it once there are no scorers."""
+        """Stop the other processes and give up what this pool has registered. Call it once there are no scorers."""
+        for scorer in list(self._forked.values()):
+            scorer.kill()
+            self._remove(scorer)
         if self._template:
             self._selector.unregister(self._template)
             self._template.stop(grace=1)
@@ -268,21 +277,27 @@ class ProcessPool:
 
     def _fork(self, template: TemplateProcess, slot: int, inc: str) -> None:
         self._activities.set_skipped(slot, self._spared.at(inc))
-        scorer = ScorerProcess(slot, inc, template.fork(slot, inc), template)
-        self.scorers[slot] = scorer
+        kind = ScorerProcess if slot < self._wanted else ShadowProcess
+        scorer = self._forked[slot] = kind(slot, inc, template.fork(slot, inc), template)
         self._selector.register(scorer.connection, selectors.EVENT_READ, partial(self._read_scorer, scorer))
 
     def _read_scorer(self, scorer: ScorerProcess) -> None:
         hello = scorer.connection.read()
         if hello:
             scorer.pid, scorer.generation = hello.pid, hello.generation
+            if isinstance(scorer, ShadowProcess):
+                scorer.activate()  # it needs no lease
         else:
             self._handle_exit(scorer)
 
     def _handle_exit(self, scorer: ScorerProcess) -> None:
         self._remove(scorer)
-        if scorer.registered:
-            exited = self._exit_of(scorer)
+        activity = self._activities.clear(scorer.slot)
+        if isinstance(scorer, ShadowProcess):
+            if not scorer.retiring:
+                log.warning("the shadow scorer died, with %s", activity.subjects[0] if activity else "nothing to do")
+        elif scorer.registered:
+            exited = scorer.exit(activity)
             self.exits.append(exited)
             if not (scorer.retiring or scorer.killed):
                 ids = sorted(exited.scored or ())
@@ -293,38 +308,29 @@ class ProcessPool:
         else:
             self._backoffs[scorer.slot].failed()
 
-    def _exit_of(self, scorer: ScorerProcess) -> ScorerExit:
-        activity = self._activities.current(scorer.slot)
-        self._activities.end(scorer.slot)
-        self._activities.set_held(scorer.slot, (), 0)
-        if activity is None or scorer.killed:
-            return ScorerExit(scorer.inc, ())
-        if scorer.overdue is None:
-            return ScorerExit(scorer.inc, activity.subjects)
-        if activity != scorer.overdue:
-            # It finished the overdue activity just before it was killed, and the next one is not to blame.
-            return ScorerExit(scorer.inc, ())
-        seconds = round(activity.seconds, 3)
-        failure = Failure(Code.TIMEOUT, f"scoring took longer than {seconds:g} s", {"seconds": seconds})
-        return ScorerExit(scorer.inc, activity.subjects, failure)
-
     def _remove(self, scorer: ScorerProcess) -> None:
         self._selector.unregister(scorer.connection)
         scorer.connection.close()
-        del self.scorers[scorer.slot]
+        del self._forked[scorer.slot]
         if scorer.pid:
             self._unreaped.add(scorer.pid)
 
     def _replace_outdated_scorer(self, template: TemplateProcess) -> None:
         """Retire one scorer that does not share all models of the template, so that a new one takes its place."""
         scorers = self.scorers.values()
-        whole = len(scorers) == len(self._backoffs)
+        whole = len(scorers) == self._wanted
         if template.generation is None or not whole or any(s.retiring or not s.registered for s in scorers):
             return
         for scorer in scorers:
-            if scorer.template is not template or scorer.generation < template.generation:
+            if scorer.outdated(template):
                 scorer.retire()
                 return
+
+    def _retire_shadow(self, template: TemplateProcess) -> None:
+        """Retire the shadow scorer if there is nothing for it, or another one would share more models."""
+        shadow = self._forked.get(self._activities.shadow)
+        if shadow and shadow.registered and not shadow.retiring and (shadow.outdated(template) or not template.shadows):
+            shadow.retire()
 
     def _replace_fragmented_scorer(self) -> None:
         """Retire one scorer that cannot return the memory of models that it has evicted."""
@@ -332,7 +338,7 @@ class ProcessPool:
         if not self._activities.crowded(self._template_slot) or now - self._memory_checked < _MEMORY_CHECK_INTERVAL:
             return
         self._memory_checked = now
-        if len(self.scorers) < len(self._backoffs) or any(scorer.retiring for scorer in self.scorers.values()):
+        if len(self.scorers) < self._wanted or any(scorer.retiring for scorer in self.scorers.values()):
             return
         for scorer in self.scorers.values():
             models = self._activities.held_size(scorer.slot)
@@ -344,13 +350,13 @@ class ProcessPool:
 
     def _kill_overdue(self) -> None:
         """Kill the processes whose activity has taken too long."""
-        for scorer in self.scorers.values():
+        for scorer in self._forked.values():
             activity = self._activities.current(scorer.slot)
             if activity or not scorer.retiring:
                 scorer.busy = time.monotonic()
             elif time.monotonic() - scorer.busy > _STOP_TIMEOUT:
                 scorer.kill()
-            if scorer.registered and activity and activity.overdue and not scorer.killed:
+            if scorer.registered and activity and activity.overdue and not scorer.killed and not scorer.starved:
                 scorer.overdue = activity
                 scorer.signal(signal.SIGKILL)
         activity = self._activities.current(self._template_slot)
@@ -360,10 +366,10 @@ class ProcessPool:
     def _kill_stuck(self) -> None:
         """Kill the idle processes that have made no progress for long. An activity has its own limit."""
         self.stuck = []
-        for scorer in self.scorers.values():
+        for scorer in self._forked.values():
             activity = self._activities.current(scorer.slot)
             silent = scorer.silence.seconds((self._activities.beats(scorer.slot), activity, scorer.registered))
-            if not scorer.registered or scorer.killed or activity:
+            if not scorer.registered or scorer.killed or activity or scorer.starved:
                 continue
             if silent > self._stuck_after / 3:
                 self.stuck.append(f"the scorer {scorer.inc}")

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from broker.state.load_status import LoadFailure
-from contract.errors import Failure
+from contract.errors import Code, Failure
 from runtime.limits import ONE_THREAD
 from runtime.liveness import Silence
 from worker.activity import Activity, ActivityTable
@@ -129,6 +130,8 @@ class TemplateProcess:
         """The requested versions that it does not load, each with the reason."""
         self.failures: Mapping[str, LoadFailure] = {}
         """The versions that it cannot load, requested or named by an alias."""
+        self.shadows = False
+        """Whether a shadow experiment runs whose candidate it can score."""
         self.loads: list[tuple[str, float, bool]] = []
         """Versions that it has loaded, or failed to load: model, seconds, whether it worked."""
         with theirs:
@@ -168,6 +171,7 @@ class TemplateProcess:
         for line in lines:
             state = json.loads(line)
             self.generation, self.versions, self.refused = state["generation"], state["versions"], state["refused"]
+            self.shadows = state["shadows"]
             self.loads += state["loads"]
             self.failures = {version: LoadFailure(*failure) for version, failure in state["failures"].items()}
         return bool(received)
@@ -197,7 +201,7 @@ def _line(message: object) -> bytes:
 
 @dataclass
 class ScorerProcess:
-    """A scorer process, from the request to fork it until its death."""
+    """A process that the template forks, from the request until its death."""
 
     slot: int
     inc: str
@@ -225,6 +229,15 @@ class ScorerProcess:
         """The versions whose memory it shares with its template."""
         return frozenset(v for v, since in self.template.versions.items() if since <= self.generation)
 
+    def outdated(self, template: TemplateProcess) -> bool:
+        """Return whether it lacks models of the current template."""
+        return self.template is not template or self.generation < (template.generation or 0)
+
+    @property
+    def starved(self) -> bool:
+        """Whether it makes no progress because others have the processor, so it is not to blame."""
+        return False
+
     def signal(self, number: signal.Signals) -> None:
         if self.pid:
             with suppress(ProcessLookupError):
@@ -244,6 +257,29 @@ class ScorerProcess:
         """Kill it for another reason than a timeout."""
         self.killed = True
         self.signal(signal.SIGKILL)
+
+    def exit(self, activity: Activity | None) -> ScorerExit:
+        """Return its end, during this activity."""
+        if activity is None or self.killed:
+            return ScorerExit(self.inc, ())
+        if self.overdue is None:
+            return ScorerExit(self.inc, activity.subjects)
+        if activity != self.overdue:
+            # It finished the overdue activity just before it was killed, and the next one is not to blame.
+            return ScorerExit(self.inc, ())
+        seconds = round(activity.seconds, 3)
+        failure = Failure(Code.TIMEOUT, f"scoring took longer than {seconds:g} s", {"seconds": seconds})
+        return ScorerExit(self.inc, activity.subjects, failure)
+
+
+class ShadowProcess(ScorerProcess):
+    """The process of the shadow scorer, which gets only processor time that nobody else wants."""
+
+    @property
+    def starved(self) -> bool:
+        with suppress(OSError):
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
+        return False
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from worker.batch_scorer import LOAD_TIMEOUT
 from worker.model_cache import Load, Model, ModelLoader, Version
 from worker.processes import STARTED_THREADS, Lifeline
 from worker.scorer import run_scorer
+from worker.shadow import run_shadow
 from worker.sharing import SHARE, Sharing
 
 log = logging.getLogger("worker")
@@ -104,6 +105,7 @@ class Template:
         self._loaded_at_generation: dict[str, int] = {}
         self._evicted_at_generation = 0
         self._forked_at_generation: dict[int, int] = {}
+        self._shadows = False
         self._reported = b""
         self._buffer = b""
         self._descriptors: deque[int] = deque()
@@ -113,7 +115,7 @@ class Template:
         """Run until the supervisor is gone."""
         forks_due = time.monotonic() + _MAX_FORK_DELAY
         while True:
-            self._activities.beat(self._activities.slots - 1)
+            self._activities.beat(self._activities.template)
             began = time.monotonic()
             more = self._load_next()
             if not more:
@@ -147,6 +149,7 @@ class Template:
             "versions": self._loaded_at_generation,
             "refused": self._refused,
             "failures": self._failures,
+            "shadows": self._shadows,
             "loads": self._loads,
         }
         text = json.dumps(state).encode() + b"\n"
@@ -209,12 +212,13 @@ class Template:
             (name, version) for name in names for version in self._repository.in_use(name)
         )
         others = [version for version in others if version not in needed and self._loader.lives_here(*version)]
+        self._shadows = bool(self._loader.shadows(aliases))
         return requested, named, others
 
     def _use(self) -> Mapping[str, float]:
         """Return how many jobs of each model all scorers have scored lately."""
         use: Counter[str] = Counter()
-        for slot in range(self._activities.slots - 1):
+        for slot in self._activities.scorers:
             use.update(self._activities.use(slot))
         return use
 
@@ -227,7 +231,7 @@ class Template:
     def _claim(self, more: int) -> None:
         """Tell the scorers how much of the memory is not theirs: what is shared, with `more` bytes that will be."""
         size = sum(model.size for model in self._models.values()) + more
-        self._activities.set_shared(self._activities.slots - 1, size, crowded=self._sharing.crowded)
+        self._activities.set_shared(self._activities.template, size, crowded=self._sharing.crowded)
 
     def _evict_idle(self, wanted: set[Version]) -> None:
         now = time.monotonic()
@@ -286,7 +290,7 @@ class Template:
         return self._repository.files(*version).stamps()
 
     def _load(self, version: Version) -> None:
-        slot, text = self._activities.slots - 1, _text(version)
+        slot, text = self._activities.template, _text(version)
         self._activities.begin(slot, [text], LOAD_TIMEOUT)
         self._claim(self._size(version))
         try:
@@ -301,7 +305,9 @@ class Template:
         self._activities.end(slot)
 
     def _fork(self, slot: int, inc: str, lifeline: Lifeline) -> None:
-        self._forked_at_generation[slot] = self._generation
+        run = run_shadow
+        if slot in self._activities.scorers:
+            run, self._forked_at_generation[slot] = run_scorer, self._generation
         gc.freeze()
         try:
             child = os.fork() == 0
@@ -318,9 +324,7 @@ class Template:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 gc.enable()
                 if lifeline.wait_for_start(self._generation):
-                    run_scorer(
-                        slot, inc, self._activities, self._loader, self._models, self._repository, self._settings
-                    )
+                    run(slot, inc, self._activities, self._loader, self._models, self._repository, self._settings)
                 code = 0
             except BaseException as error:
                 log.critical("a scorer ends with %s", type(error).__name__, exc_info=True)

@@ -1,10 +1,11 @@
 -- FINISH: jobs end with their outcomes. Only the owner of a started job can finish it, and only once.
 --
 -- Reads the members. Writes mg:held:<inc>, rq:wip:<q>, rq:job:<id>, the indexes, rq:worker:<inc>, the counters; publishes
--- to the reply channels of the jobs. Writes mg:logged, mg:logged:bytes and mg:logged:since.
+-- to the reply channels of the jobs. Writes mg:logged, mg:logged:bytes, mg:logged:since and mg:shadow:….
 -- ARGV: the key of the members (mg:incs or mg:trainers), inc, the number of jobs; then for each job: id, '1' (succeeded)
 --   or '2' (failed), the output or failure as JSON; then, if the prediction log gets any of them: their version, such as
---   'loan@3', and records, each with its number of rows before it.
+--   'loan@3', and for each record: its number of rows, the record, the experiment whose candidate scores the rows or '',
+--   the record with all inputs if some are left out.
 -- Returns for each job 1 (written; also if this incarnation had written it before: the reply was lost) or 0 (it was
 -- cancelled meanwhile); {2} for a task of a file that has to wait for the observer: nothing is written then; the error
 -- FENCED if the incarnation was given back.
@@ -13,12 +14,9 @@ local held = 'mg:held:' .. inc
 allow_when_full()
 if call('SISMEMBER', ARGV[1], inc) == 0 then return redis.error_reply('FENCED ' .. inc .. ' was given back') end
 
--- Bytes of records that may wait for the observer: about a quarter of a million rows of ten inputs. A chunk of a file
--- may have half as many, and is added to a quarter at most, so that requests have room.
-local MOST_WAITING, MOST_BEFORE_CHUNK = 64 * 1024 * 1024, 16 * 1024 * 1024
 -- Milliseconds for which files wait for an observer that takes nothing.
 local PATIENCE = 120000
-local LOG, BYTES, SINCE = 'mg:logged', 'mg:logged:bytes', 'mg:logged:since'
+local SINCE = 'mg:logged:since'
 
 -- Whether the observer has taken records since a file first had to wait for it, or may still do so.
 local function observer_may_come()
@@ -27,30 +25,12 @@ local function observer_may_come()
   return since and now_ms() - since < PATIENCE
 end
 
--- Gives the prediction log the records, all in one entry, with the ids of the jobs that this call has not ended, unless
--- more than `most` bytes would wait. A full log, or a worker that has replaced it, must not fail the script.
-local function log(first, without, most)
-  local entry, rows, size = { 'version', ARGV[first] }, 0, 0
-  if #without > 0 then entry[3], entry[4] = 'without', table.concat(without, ' ') end
-  for i = first + 1, #ARGV, 2 do
-    entry[#entry + 1], entry[#entry + 2] = i, ARGV[i + 1]
-    rows, size = rows + tonumber(ARGV[i]), size + #ARGV[i + 1]
-  end
-  local waiting = redis.pcall('INCRBY', BYTES, size)
-  if type(waiting) == 'number' and waiting <= most then
-    waiting = redis.pcall('XADD', LOG, '*', unpack(entry))
-    if type(waiting) == 'string' then return end
-  end
-  redis.pcall('DECRBY', BYTES, size)
-  count('model:' .. string.match(ARGV[first], '^[^@]*'), 'log_rows_total|dropped', rows)
-end
-
 local after_jobs = 4 + 3 * ARGV[3]
-local most = MOST_WAITING
+local most = MOST_LOGGED
 if ARGV[after_jobs] then
   local first = read(ARGV[4])
   local of_chunk = first and kind_of(first.q).task
-  if of_chunk and (whole(redis.pcall('GET', BYTES)) or 0) > MOST_BEFORE_CHUNK then
+  if of_chunk and (whole(redis.pcall('GET', 'mg:logged:bytes')) or 0) > MOST_LOGGED_BEFORE then
     if first.holder == inc and observer_may_come() then return { 2 } end
     most = 0
   end
@@ -92,6 +72,10 @@ if #released > 0 and call('EXISTS', worker) == 1 then
   if failed > 0 then call('HINCRBY', worker, 'failed_job_count', failed) end
   if next(owned) == nil then call('HSET', worker, 'state', 'idle') end
 end
-if ARGV[after_jobs] and succeeded > 0 then log(after_jobs, not_ended, most) end
+if ARGV[after_jobs] and succeeded > 0 then
+  local dropped = log_records(after_jobs, not_ended, most)
+  if dropped then count('model:' .. string.match(ARGV[after_jobs], '^[^@]*'), 'log_rows_total|dropped', dropped) end
+  shadow_records(after_jobs, not_ended)
+end
 close()
 return answers

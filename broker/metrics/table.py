@@ -169,6 +169,12 @@ JOBS = _counter(
 JOBS_BY_VERSION = _by_version(
     JOBS, "jobs_by_version_total", "Ended predictions as in modelgate_jobs_total, by version, too."
 )
+EXPLANATIONS = _counter(
+    CountedBy.SCRIPTS,
+    "explanations",
+    "Ended explanations, by model and status: succeeded, failed, canceled or expired.",
+    *("model", "status"),
+)
 FILES = _counter(
     CountedBy.SCRIPTS,
     "files",
@@ -181,6 +187,12 @@ LOG_ROWS = _counter(
     "log_rows",
     "Rows for the prediction log, by model and outcome: kept; dropped, because too many waited for the observer; or"
     " unreadable (records, not rows).",
+    *("model", "outcome"),
+)
+SHADOW_ROWS = _counter(
+    CountedBy.SCRIPTS,
+    "shadow_rows",
+    "Rows for candidates of shadow experiments, by model and outcome: scored; or dropped, because too many waited.",
     *("model", "outcome"),
 )
 TRAINER_JOBS = _counter(
@@ -265,6 +277,7 @@ RUNNING_AGE = _gauge(
     "model",
     unit="seconds",
 )
+EXPLANATION_QUEUE_JOBS = _gauge("explanation_queue_jobs", "Explanations that wait, by model.", "model")
 FILE_QUEUE_JOBS = _gauge("file_queue_jobs", "File predictions that wait, by model.", "model")
 FILE_QUEUE_AGE = _gauge(
     "file_queue_oldest_seconds",

@@ -153,7 +153,7 @@ class Repository:
         known = self._settings.get(name)
         if known is None:
             try:
-                known = _read_settings(self.root / name)
+                known = _read_settings(self._folder(name))
             except OSError:
                 return ModelSettings()
             self._settings[name] = known
@@ -210,6 +210,9 @@ class Repository:
             raise version_error(Code.MANIFEST_INVALID, name, version, what)
         return manifest
 
+    def _folder(self, name: str) -> Path:
+        return self.root / name
+
 
 class RepositoryWithRemoved(Repository):
     """The model repository with the versions of removed models: jobs that were accepted may still name them, and no
@@ -222,9 +225,10 @@ class RepositoryWithRemoved(Repository):
         kept = (removed.folder for removed in self.removals(name) if version in removed.versions)
         return next((VersionFiles(model / VERSIONS_DIR / str(version)) for model in kept), files)
 
-    def settings(self, name: str) -> ModelSettings:
-        removals = [] if (self.root / name).exists() else self.removals(name)
-        return _read_settings(removals[0].folder) if removals else super().settings(name)
+    def _folder(self, name: str) -> Path:
+        folder = super()._folder(name)
+        removals = [] if folder.exists() else self.removals(name)
+        return removals[0].folder if removals else folder
 
 
 def _read_settings(folder: Path) -> ModelSettings:

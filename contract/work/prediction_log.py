@@ -50,7 +50,13 @@ def logged_request(
 @dataclass(frozen=True)
 class LogRecord:
     """What the log keeps of the jobs of one batch, or of one of them: its `rows`, all in one line of JSON
-    (`worker.log_records`)."""
+    (`worker.log_records`).
+
+    `experiment`: the id of the one whose candidate scores the rows, too, or ''. `complete`: the line that it gets, with
+    all inputs, if some are left out of `line`.
+    """
 
     rows: int
     line: bytes
+    experiment: str = ""
+    complete: bytes = b""

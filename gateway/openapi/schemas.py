@@ -269,6 +269,7 @@ SCHEMAS: Mapping[str, Schema] = {
             **dict.fromkeys(("versions", "nulls", "columns", "environment", "alias", "promote", "accept"), TEXT),
         },
     ),
+    "ModelCard": OBJECT,
     "ModelVersion": record(_VERSION),
     "NewKey": record({**_KEY, "secret": nullable(TEXT), "warnings": array(TEXT)}),
     "Nothing": {**TEXT, "description": "A line end."},

@@ -69,6 +69,8 @@ class ProblemCode(StrEnum):
     """no version of this model was promoted; `versions` lists them, and `detail` has the call that makes one current"""
     UNKNOWN_METHOD = auto(), 404
     """the version does not have this method; `methods` lists those that it has"""
+    NO_BACKGROUND = auto(), 409
+    """this version has no rows to [explain its answers](#explanations) against; publish it again, with a sample"""
     UNKNOWN_JOB = auto(), 404
     """unknown, or expired"""
     MODEL_NOT_FOUND = auto(), 404

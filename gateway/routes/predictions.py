@@ -10,7 +10,7 @@ from wsgiref.types import WSGIEnvironment
 from flask import Blueprint, Request, Response, request
 
 from broker.sides.gateway.receipts import Receipts
-from contract.model.signature import OTHER_METHODS, PREDICT, Signature
+from contract.model.signature import EXPLAIN, OTHER_METHODS, PREDICT, Signature
 from contract.rows.instances import Instances
 from contract.work.api_keys import Scope
 from contract.work.jobs import Job, Status
@@ -23,6 +23,7 @@ from gateway.http.media_types import CSV, MULTIPART, URLENCODED, check_coding, i
 from gateway.http.operations import (
     CANCEL_AFTER,
     EXPERIMENT_KEY,
+    EXPLAIN_PARAMETERS,
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
     KEPT,
@@ -33,7 +34,7 @@ from gateway.http.operations import (
     Parameter,
 )
 from gateway.http.rules import BodyLimit
-from gateway.protocols import csv_rows, native
+from gateway.protocols import csv_rows, explanations, native
 from gateway.protocols.parameters import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.model_versions import resolve
@@ -85,6 +86,13 @@ _CALL = replace(
     summary="Send rows to another method of the model",
     problems=("404 unknown_method", *_BODY_REFUSED),
 )
+_EXPLAIN = replace(
+    _POST,
+    id="explain",
+    summary="Explain the answers to rows",
+    problems=("404 unknown_method", "409 no_background", *_BODY_REFUSED),
+    parameters=(*EXPLAIN_PARAMETERS, *_POST.parameters),
+)
 _QUERY = Operation(
     "predict_query",
     "Predict one row in the query; waits up to 10 s",
@@ -118,8 +126,11 @@ class Predictions:
             preferred.handling == "lenient",
             seconds("Cancel-After", environ.get("HTTP_CANCEL_AFTER")),
             webhook_url(environ, self.webhooks),
+            explanations.read(environ.get("QUERY_STRING", "")) if method == EXPLAIN else None,
         )
-        model = noted(self.predictor.model(reference), reference)
+        model = self.predictor.model(reference)
+        if options.explain is None:  # metrics of the model count predictions
+            noted(model, reference)
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
         context = request_context()
         job = self.predictor.predict(model, rows, size, options, context)
@@ -183,6 +194,10 @@ def blueprint(predictions: Predictions, limit: BodyLimit) -> Blueprint:
     @routes.post("/<reference>/predict", level=Scope.PREDICT, docs=_POST, body=limit)
     def post(reference: str) -> PredictionAnswer:
         return predictions.post(request.environ, reference)
+
+    @routes.post(f"/<reference>/{EXPLAIN}", level=Scope.PREDICT, docs=_EXPLAIN, body=limit)
+    def explain(reference: str) -> PredictionAnswer:
+        return predictions.post(request.environ, reference, EXPLAIN)
 
     @routes.post(f"/<reference>/<any({', '.join(OTHER_METHODS)}):method>", level=Scope.PREDICT, docs=_CALL, body=limit)
     def call(reference: str, method: str) -> PredictionAnswer:

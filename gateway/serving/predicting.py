@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from redis.exceptions import OutOfMemoryError
 
 from broker.link.idempotency import ConflictReason, IdempotencyConflict
-from broker.sides.gateway.job_client import Jobs, Limit, Submission
+from broker.sides.gateway.job_client import Jobs, Limit, Submission, kind_of_job
 from broker.state.presence import TIMEOUT_COUNTS
 from contract.errors import Failure, InvalidInstances, ModelgateError
 from contract.model.experiments import Experiment, ExperimentKind
@@ -24,11 +24,13 @@ from contract.rows.coercion import coerce
 from contract.rows.instances import Coerced, Instances
 from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key, Quota, most_of_one_owner
+from contract.work.explanations import ExplainRequest
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
 from contract.work.prediction_log import LoggedRequest, logged_request
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import EnvironmentNotServed, status_of
 from gateway.problems.terse import terse_errors
+from gateway.serving.explaining import check_explainable, counted
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import Replays, shown_to
 from gateway.serving.listener import Listener
@@ -62,7 +64,8 @@ class PredictionOptions:
 
     `method`: the one of the model that gets the rows. `wait`: seconds to wait for the end of the job. `lenient`: leave
     out invalid rows. `expires_after`: seconds within which the job has to start. `webhook`: the URL that gets its end,
-    or ''.
+    or ''. `explain`: what is to be explained, instead of asking a method. `made_up`: the rows are about nothing, so the
+    prediction log does not keep them.
     """
 
     method: str = PREDICT.name
@@ -70,6 +73,8 @@ class PredictionOptions:
     lenient: bool = False
     expires_after: float | None = None
     webhook: str = ""
+    explain: ExplainRequest | None = None
+    made_up: bool = False
 
 
 @dataclass(slots=True)
@@ -125,7 +130,9 @@ class Predictor:
         caller, wait, gone = context.caller, options.wait, context.gone
         if earlier := self.replays.job_of(context.idempotency, caller, wait or 0, gone):
             return earlier
-        if model.signature.method(options.method) is None:
+        if options.explain is not None:
+            check_explainable(self.repository, model, options.explain)
+        elif model.signature.method(options.method) is None:
             raise unknown_method(model, options.method)
         self.check_size(len(rows.rows), caller)
         coerced, settings = _coerced(rows, model, options, caller), self.repository.settings(model.name)
@@ -150,7 +157,10 @@ class Predictor:
             idempotency=context.idempotency,
             webhook=options.webhook,
         )
-        if options.method == PREDICT.name:
+        if options.explain is not None:
+            job.explain = options.explain
+            job.counts = counted(coerced.rows, model, options.explain, self._most_rows(caller))
+        elif options.method == PREDICT.name and not options.made_up:
             logging = settings.logging
             if logging.share and logging.keeps(job.id):
                 id_field, shadow = model.signature.id_field, _shadow(job, settings.experiment)
@@ -176,6 +186,7 @@ class Predictor:
             job.created_at,
             warnings=job.warnings,
             owner=caller.owner,
+            kind=kind_of_job(job).name,
         )
 
     def _chosen(
@@ -230,7 +241,13 @@ class Predictor:
             return EnvironmentNotServed(job.model, job.version, job.environment)
         if by is Limit.TIMED_OUT:
             return _timed_out_twice(job)
-        return self._queue_full(job.model) if by is Limit.QUEUE else self._over_limit(job, by, submission)
+        return self._queue_full(job) if by is Limit.QUEUE else self._over_limit(job, by, submission)
+
+    def _most_rows(self, caller: Key) -> int:
+        """Return the most rows of this caller that may ever wait for a model."""
+        allowed = caller.limits.rows_waiting
+        most = most_of_one_owner(self.max_rows) if caller.owner else self.max_rows
+        return most if allowed is None else min(most, allowed)
 
     def check_size(self, rows: int, caller: Key) -> None:
         """Raise `Problem` for a request with more rows than the queue, an owner's part of it or a limit of the key ever
@@ -257,7 +274,7 @@ class Predictor:
             left: float | None = submission.retry_after
             most = f"the key {key.name!r} may send {key.limits.rows_per_second} rows a second to {model!r}"
         else:
-            waiting = self.jobs.backlog(model, key.owner).seconds
+            waiting = self.jobs.backlog(model, key.owner, kind_of_job(job)).seconds
             left = None if waiting is None else waiting / 2
             most = f"{key.limits.rows_waiting} rows of the owner {key.owner!r} may wait for {model!r}"
             if limit is Limit.JOBS_IN_FLIGHT:
@@ -266,11 +283,11 @@ class Predictor:
         detail = f"{most} ({limit}); try again in {retry} s, or ask an admin for a higher limit"
         return Problem(_REASONS[limit], detail, retry_after=retry, quota=submission.rate, limit=str(limit))
 
-    def _queue_full(self, model: str) -> Problem:
+    def _queue_full(self, job: PredictionJob) -> Problem:
         """Ask the client to try again when half of the queue will have been scored, at the rate of the last seconds."""
-        left = self.jobs.backlog(model).seconds
+        left = self.jobs.backlog(job.model, kind=kind_of_job(job)).seconds
         retry = _retry_after(None if left is None else left / 2, 1)
-        detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS); try again in {retry} s"
+        detail = f"the queue of {job.model!r} is full (MAX_QUEUE_ROWS); try again in {retry} s"
         return Problem(ProblemCode.QUEUE_FULL, detail, retry_after=retry)
 
     def _redis_full(self, model: str) -> Problem:

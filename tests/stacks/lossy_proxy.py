@@ -32,7 +32,9 @@ OF_FILES = {"report_task", "take_task"}
 OF_SEVERAL_MACHINES = {"release"}
 OF_SLEEPING_POOLS = {"waiting_pools"}
 OF_OBSERVERS = {"forget_logged"}
-"""Scripts that neither gateway nor workers send for predictions with today's environment on one machine."""
+OF_EXPERIMENTS = {"end_shadow", "take_shadow"}
+"""Scripts that neither gateway nor workers send for predictions with today's environment on one machine, without
+experiments."""
 
 NAMES = sorted(
     {path.stem for path in scripts._FOLDER.glob("*.lua")}
@@ -42,6 +44,7 @@ NAMES = sorted(
     - OF_HUNG_PROCESSES
     - OF_SLEEPING_POOLS
     - OF_OBSERVERS
+    - OF_EXPERIMENTS
     - OF_EVENTS
     - OF_FILES
     - OF_SEVERAL_MACHINES

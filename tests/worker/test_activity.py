@@ -13,7 +13,7 @@ from worker.model_reports import SlowModels
 
 @pytest.fixture
 def activities() -> ActivityTable:
-    return ActivityTable.create(3)
+    return ActivityTable.create(1)
 
 
 def test_an_activity_outlives_its_process(activities: ActivityTable) -> None:

@@ -56,7 +56,7 @@ def at_once(action: Callable[[], Any]) -> Any:
 @pytest.fixture
 def sides(redis: Redis, models: Path) -> tuple[Side, Side]:
     write_version(models, "sum", Sum(), numbers("x"))
-    activities = ActivityTable.create(3)
+    activities = ActivityTable.create(2)
     return Side(redis, models, activities, 0), Side(redis, models, activities, 1)
 
 

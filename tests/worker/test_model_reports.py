@@ -32,7 +32,7 @@ class Place:
 
 @pytest.fixture
 def activities() -> ActivityTable:
-    return ActivityTable.create(3)
+    return ActivityTable.create(2)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_use_is_counted_only_while_not_all_models_fit_and_outlives_the_scorer(
     use = ModelUse(activities, 1)
     use.record("a", 5)
     assert activities.use(1) == {}
-    activities.set_shared(2, 1_000, crowded=True)
+    activities.set_shared(activities.template, 1_000, crowded=True)
     use.record("a", 5)
     ModelUse(activities, 1).record("a", 2)
     assert activities.use(1) == {"a": pytest.approx(7, rel=0.01)}

@@ -41,7 +41,7 @@ def test_a_template_that_cannot_be_started_is_retried(monkeypatch: pytest.Monkey
 
 
 def test_a_template_that_is_stopped_while_it_starts_ends_with_exit_code_0() -> None:
-    assert TemplateProcess(ActivityTable.create(2), {}).stop(grace=30) == "exit code 0"
+    assert TemplateProcess(ActivityTable.create(1), {}).stop(grace=30) == "exit code 0"
 
 
 def test_a_scorer_whose_supervisor_is_gone_does_not_start() -> None:
@@ -72,7 +72,7 @@ def test_a_failed_fork_closes_the_connection_and_keeps_the_template(
     supervisor, scorer = socket.socketpair()
     monkeypatch.setattr(os, "fork", refuse)
     with control, theirs, supervisor:
-        template = Template(Settings(models_dir=tmp_path), theirs, ActivityTable.create(2), {})
+        template = Template(Settings(models_dir=tmp_path), theirs, ActivityTable.create(1), {})
         template._fork(0, "w-0-a", Lifeline(scorer))
         supervisor.settimeout(5)
         assert supervisor.recv(1) == b"", "the supervisor sees that there is none"

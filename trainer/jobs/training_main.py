@@ -13,6 +13,9 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from redis import Redis
+
+from broker.access.audit_log import TRAINER, AuditEntry, AuditLog
 from broker.access.signatures import Signer
 from broker.link.connection import connect
 from broker.records.job_kinds import OBSERVATION
@@ -60,7 +63,7 @@ def train(
 def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: int, forks: Forks) -> Mapping[str, Any]:
     """Return the last report: `output` or `failure`. A traceback goes into the log."""
     connection = connect(settings.redis_url)
-    promote = functools.partial(promotion.promote, settings, connection)
+    promote = functools.partial(_promote, settings, connection, job)
     asked = WaitedJobs(connection, Signer.from_settings(settings), OBSERVATION, ttl=_KEPT, keyed_ttl=_KEPT)
     ask = functools.partial(_ask, asked)
     try_out = functools.partial(experiments.start, settings, connection, id=f"x{job[:12]}", by="a training")
@@ -80,6 +83,14 @@ def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: i
     except Exception as error:
         traceback.print_exc()
         return _failure(Code.TRAINING_FAILED, f"{type(error).__name__}: {error}")
+
+
+def _promote(settings: Settings, connection: Redis, job: str, model: str, version: int, alias: str) -> str | None:
+    """Promote as `promotion.promote` does, and note it in the audit log."""
+    remark = promotion.promote(settings, connection, model, version, alias)
+    entry = AuditEntry("move_alias", TRAINER, model=model, version=version, alias=alias, job_id=job)
+    AuditLog(connection, settings.retention.audit_days, of_trainer=True).write(entry)
+    return remark
 
 
 def _ask(jobs: WaitedJobs, observation: Observation) -> Mapping[str, Any]:

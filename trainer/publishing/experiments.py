@@ -21,6 +21,7 @@ from contract.model.experiments import (
     ExperimentFindings,
     ExperimentKind,
     ExperimentPlan,
+    largest_loss,
     loss_metrics,
 )
 from contract.model.model_settings import ModelSettings
@@ -211,9 +212,9 @@ def _metric(
     if plan.kind is ExperimentKind.SHADOW and now.environment != TODAY:
         where = f"version {candidate} lives in the environment {now.environment}"
         raise _refused(model, f"{where}, and a shadow scores only in today's; start a canary")
-    metrics = loss_metrics(before.signature)
+    metrics = [name for name in loss_metrics(before.signature, now.signature) if largest_loss(name, before, now)]
     if plan.metric is not None and plan.metric not in metrics:
-        fitting = f"its versions have {', '.join(metrics)}" if metrics else "its output has no metric"
+        fitting = f"its versions have {', '.join(metrics)}" if metrics else "its answers have no loss with a bound"
         raise _refused(model, f"{plan.metric} does not fit: {fitting}")
     return plan.metric or next(iter(metrics), None)
 

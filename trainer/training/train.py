@@ -6,7 +6,7 @@ import dataclasses
 import json
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,6 +16,8 @@ from contract.errors import Code, ModelgateError
 from contract.model.experiments import ExperimentPlan
 from contract.model.manifest import ModelManifest
 from contract.model.repository import CURRENT, Repository, valid_name
+from contract.model.version_files import JOB_FILE
+from contract.rows.background import background_file, background_sample
 from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
 from runtime.environments import Environments
@@ -44,9 +46,6 @@ from trainer.training.gate import compared
 from trainer.training.phases import Phases, ReportProgress
 from trainer.training.row_hashes import hashes, hashes_file
 
-JOB_FILE = "job.json"
-"""The file beside the report: the id of the job, and its result before the alias moves."""
-
 
 def train(
     request: TrainingRequest,
@@ -73,7 +72,7 @@ def train(
         return _finished(result, request, settings, phases, log, promote, try_out)
     try:
         with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
-            evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log, ask)
+            evidence, of_rows = _evidence(request, settings, signing.trust, phases, log, ask)
             phases.enter("reporting")
             report_files = draw_report(gather(evidence))
     except (ModelgateError, MemoryError):
@@ -101,7 +100,7 @@ def train(
         )
 
     def files(manifest: ModelManifest) -> dict[str, bytes]:
-        return {**hashes_file(row_hashes), **_job_file(job, unpromoted(manifest)), **report_files(manifest)}
+        return {**of_rows, **_job_file(job, unpromoted(manifest)), **report_files(manifest)}
 
     manifest = _published(settings, evidence, files, signing, forks)
     return _finished(unpromoted(manifest), request, settings, phases, log, promote, try_out)
@@ -139,8 +138,8 @@ def _evidence(
     phases: Phases,
     log: Log,
     ask: Ask | None,
-) -> tuple[Evidence, Any]:
-    """Return the evidence for the report, and the hashes of the training rows."""
+) -> tuple[Evidence, Mapping[str, bytes]]:
+    """Return the evidence for the report, and the files that keep of the training rows what later requests need."""
     if not valid_name(request.model):
         raise RecipeError(f"{request.model!r:.80} is not a valid model name: use small letters, digits, - and _")
     for problem in recipes.problems(settings.recipes_dir):
@@ -177,7 +176,9 @@ def _evidence(
     phases.within(0.5)
     versions = PublishedVersions(Repository(settings.models_dir), trust, Environments(settings.environments_dir))
     assessed = assess(fitted, rows, run, request, versions)
-    return assessed, hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
+    row_hashes = hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
+    learnt = [rows.rows[position] for position in fitted.fitted_on.tolist()]
+    return assessed, {**hashes_file(row_hashes), **background_file(background_sample(learnt))}
 
 
 def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tuple[Recipe, Table, list[str]]:

@@ -29,6 +29,7 @@ from broker.metrics.table import (
     PREFIX,
     QUEUE_JOBS,
     REFUSED_FIELDS,
+    SHADOW_ROWS,
     WEBHOOK_TRIES,
     WEBHOOKS,
     CountedBy,
@@ -44,9 +45,11 @@ from broker.sides.gateway.listing import JobFilter
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.observer import BEGINNING, Fate, LogStream, RequestCounts
 from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.shadow import ShadowQueue
 from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, publish_recipes, unfinished
+from broker.state.experiments import ExperimentBoard
 from broker.state.load_status import (
     LoadRequests,
     LoadStatus,
@@ -64,6 +67,7 @@ from broker.state.waited_jobs import WaitedJobs
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
 from contract.model.environments import TODAY
+from contract.model.experiments import Decision, ExperimentFindings
 from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import Repository
 from contract.rows.file_formats import FileFormat
@@ -567,6 +571,21 @@ def test_a_logged_prediction_passes_worker_and_observer_and_the_worker_cannot_re
     assert snapshot.values[LOG_ROWS] == {("sum", "kept"): 1} and snapshot.values[LOG_WAITING][()] == 0
 
 
+def test_rows_of_a_shadow_experiment_pass_from_worker_to_worker_and_on_to_the_observer(users: dict[str, Redis]) -> None:
+    jobs, scorer = gateway_of(users), ScorerQueue(users["worker"], "w-0-x")
+    Leases(users["worker"]).register("w-0-x")
+    jobs.submit([job("a")])
+    assert scorer.take(BatchLimits())
+    scorer.finish({"a": outcome(3.0)}, "sum@1", [LogRecord(1, b"{}", "e"), LogRecord(1, b" " * 2**23, "e")])
+    shadows = [ShadowQueue(users["worker"], name, patience=0) for name in "vw"]
+    entries = [shadow.take(["none", "e"]) for shadow in shadows]
+    assert entries[0] and entries[1] and entries[1].taken == 1
+    assert shadows[0].end(entries[0], 2, LogRecord(1, b"{}"))
+    assert [entry.version for entry in LogStream(users["observer"]).read(BEGINNING, 10)] == ["sum@1", "sum@2"]
+    counted = MetricsReader(users["gateway"]).read(["sum"]).values[SHADOW_ROWS]
+    assert counted == {("sum", "scored"): 1, ("sum", "dropped"): 1}
+
+
 def test_a_logged_file_waits_for_the_observer_with_the_rights_of_both(users: dict[str, Redis]) -> None:
     files, lane = FileJobs(users["gateway"], timeout=30, result_ttl=60), FileTasks(users["worker"], "w-0-x")
     Leases(users["worker"]).register("w-0-x")
@@ -604,6 +623,13 @@ def test_what_an_observer_finds_is_read_by_all_who_need_it_and_changed_by_none_o
         with pytest.raises(NoPermissionError):
             HealthBoard(users[other]).say("sum@1", None)
     HealthBoard(users["observer"]).say("sum@1", None)
+    findings = ExperimentFindings("e1", Decision.PROMOTE, "It is better.", "", "2026-11-27T09:00:00Z")
+    ExperimentBoard(users["observer"]).say("sum", findings)
+    for reader in ("gateway", "trainer", "observer"):
+        assert ExperimentBoard(users[reader]).read() == {"sum": findings}
+    with pytest.raises(NoPermissionError):
+        ExperimentBoard(users["worker"]).say("sum", None)
+    ExperimentBoard(users["observer"]).say("sum", None)
     server.connect("default").acl_log_reset()
 
 

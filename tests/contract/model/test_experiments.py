@@ -1,8 +1,9 @@
-"""What an experiment is: whom it takes, which metrics fit, and what is written of it."""
+"""What an experiment is: whom it takes, by which losses versions are compared, and what is written of it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
 
 import pytest
 
@@ -12,11 +13,16 @@ from contract.model.experiments import (
     ExperimentLimits,
     ExperimentPlan,
     Requirement,
+    largest_loss,
     loss_metrics,
 )
+from contract.model.manifest import ColumnProfile, DataProfile, ModelManifest
 from contract.model.model_settings import EXPERIMENTS, ModelSettings
 from contract.model.signature import Output, OutputKind, Signature
 from contract.work.training import Gate, TrainingRequest
+from tests.contract.model.test_manifest import manifest
+
+__all__ = ["manifest"]
 
 PLAN = ExperimentPlan(
     ExperimentKind.CANARY,
@@ -27,21 +33,38 @@ PLAN = ExperimentPlan(
     limits=ExperimentLimits(distance=0.1),
 )
 EXPERIMENT = Experiment("x1", 3, 4, PLAN, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", 0.01, "2026-01-01T00:00:00Z")
-CLASS, NUMBER = OutputKind.CLASS, OutputKind.NUMBER
+NUMBER, CLASS = Output(OutputKind.NUMBER), Output(OutputKind.CLASS, (0, 1))
+CERTAIN = replace(CLASS, probabilities=True)
+
+
+def signature(*outputs: Output) -> Signature:
+    return Signature((), outputs)
 
 
 @pytest.mark.parametrize(
     ("outputs", "metrics"),
     [
-        ((Output(CLASS, (0, 1), probabilities=True),), ("accuracy", "log_loss", "brier")),
-        ((Output(CLASS, (0, 1)),), ("accuracy",)),
-        ((Output(NUMBER),), ("mean_absolute_error",)),
-        ((Output(NUMBER, name="a"), Output(NUMBER, name="b")), ()),
-        ((), ()),
+        ([[CERTAIN], [CERTAIN]], ("log_loss", "brier", "accuracy")),
+        ([[CERTAIN], [CLASS]], ("accuracy",)),
+        ([[NUMBER]], ("mean_absolute_error",)),
+        ([[NUMBER], [CLASS]], ()),
+        ([[CLASS, CLASS], [CLASS]], ()),
+        ([[], [CLASS]], ()),
     ],
 )
-def test_the_metrics_are_those_of_the_only_output(outputs: tuple[Output, ...], metrics: tuple[str, ...]) -> None:
-    assert loss_metrics(Signature((), outputs)) == metrics
+def test_metrics_fit_both_versions(outputs: list[list[Output]], metrics: tuple[str, ...]) -> None:
+    assert loss_metrics(*(signature(*of_version) for of_version in outputs)) == metrics
+
+
+def test_losses_have_bounds(manifest: ModelManifest) -> None:
+    def profiled(*edges: float) -> ModelManifest:
+        return replace(manifest, profile=DataProfile(10, (), (ColumnProfile(0, edges),)))
+
+    bare = replace(manifest, profile=None)
+    assert largest_loss("accuracy", bare) == largest_loss("brier", bare) == 1.0
+    assert largest_loss("log_loss", bare) == -log(0.001)
+    assert largest_loss("mean_absolute_error", bare, profiled(5.0, 7.0, 50.0), profiled(0.0, 1.0)) == 45.0
+    assert largest_loss("mean_absolute_error", bare, profiled(5.0, 5.0)) is None
 
 
 def test_what_is_written_is_read_back_and_what_cannot_be_read_is_left_out() -> None:

@@ -18,6 +18,7 @@ from modelgate.command import (
     doctor,
     environments,
     experiments,
+    explanations,
     jobs,
     keys,
     models,
@@ -57,9 +58,9 @@ _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.migrate, publishing.export),
     *(publishing.remove, publishing.restore),
-    *(trainings.train, models.report, experiments.experiment, experiments.experiments),
+    *(trainings.train, models.report, models.card, experiments.experiment, experiments.experiments),
 )
-_JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
+_JOBS = (predictions.predict, explanations.explain, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _LOG = (
     *(prediction_log.logging, prediction_log.predictions, prediction_log.replay, prediction_log.forget),
     outcomes.outcomes,
