@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.errors import ModelgateError
-from contract.model.experiments import Ending, Experiment
+from contract.model.experiments import Ending
 from contract.model.repository import CURRENT, Repository
 from contract.work.api_keys import Scope
 from gateway.http.exchange import caller, current, note_problem
@@ -43,7 +43,8 @@ class ExperimentPages:
 
         @routes.post("/models/<name>/experiments", level=Scope.PUBLISH, page=True, audit="start_experiment")
         def start(name: str) -> Response:
-            form = self._form(name)
+            shown = self._shown(name)
+            form: ExperimentForm | None = shown["form"]
             if form is None:
                 raise Problem(ProblemCode.EXPERIMENT_REFUSED, f"no experiment of {name!r} can begin now")
             entered = {field: request.form.get(field, "").strip() for field in form.entered}
@@ -53,8 +54,7 @@ class ExperimentPages:
                 self.experiments.start(name, candidate, plan, until)
             except Problem as problem:
                 note_problem(problem.code)
-                shown = {**self._shown(name), "form": form.refused(entered, problem)}
-                return page("experiments.html", problem.status, **shown)
+                return page("experiments.html", problem.status, **{**shown, "form": form.refused(entered, problem)})
             return see(f"/ui/models/{name}/experiments")
 
         @routes.post(
@@ -77,14 +77,11 @@ class ExperimentPages:
             "running": running,
             "ended": [one for one in every if one.ending],
             "chosen": chosen,
-            "evidence": self._evidence(name, chosen) if chosen else None,
+            "evidence": Evidence.of(chosen, self.experiments.findings(name, chosen)) if chosen else None,
             "badges": _BADGES,
             "logging": self.repository.settings(name).logging,
             "form": self._form(name),
         }
-
-    def _evidence(self, name: str, experiment: Experiment) -> Evidence:
-        return Evidence.of(experiment, self.experiments.findings(name, experiment))
 
     def _form(self, name: str) -> ExperimentForm | None:
         """Return the form; None while an experiment runs, and without a second version, or a current one that can be

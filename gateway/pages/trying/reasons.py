@@ -34,14 +34,11 @@ REFUSALS = (InvalidInstances, Problem, RedisError)
 
 @dataclass(frozen=True)
 class Explanation:
-    """`label`: the class that is explained; None for a number. `chosen`: the one that was asked for, or ''. `rows`: how
-    many the model was asked."""
+    """What the model `said`, as a `waterfall`, too. `chosen`: the class that was asked for, or ''."""
 
+    said: Mapping[str, Any]
     waterfall: Waterfall
-    label: object
     chosen: str
-    exact: bool
-    rows: int
     warnings: Sequence[str]
 
 
@@ -57,11 +54,11 @@ class Reasons:
             rows = row_of(model, values)
             options = PredictionOptions(wait=WAIT, explain=ExplainRequest(label=label or None))
             job = self._succeeded(model, rows, options)
-            explained = _output(job)["predictions"][0]
-            waterfall = waterfall_of(explained, _by_name(model.signature, _first(model, rows)))
+            said = _output(job)["predictions"][0]
+            waterfall = waterfall_of(said, _by_name(model.signature, _first(model, rows)))
         except REFUSALS as error:
             return problem_of(error).sentence()
-        return Explanation(waterfall, explained["class"], label, explained["exact"], explained["rows"], job.warnings)
+        return Explanation(said, waterfall, label, job.warnings)
 
     def otherwise(self, model: ModelManifest, values: Mapping[str, str]) -> Counterfactual | str:
         """Return what would change the answer to what was entered. The model answers with a class (`may_change`)."""

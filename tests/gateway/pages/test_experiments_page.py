@@ -116,7 +116,7 @@ def entries(page: str) -> dict[str, str]:
 def test_an_experiment_is_started_looked_at_and_stopped(me: Browser, settings: Settings, redis: Redis) -> None:
     page = me.get(PAGE).text
     assert entries(page) == FORM
-    experiment = started(me, settings)
+    experiment = started(me, settings, metric="accuracy")
     assert (experiment.candidate, experiment.plan.kind, experiment.share) == (2, ExperimentKind.SHADOW, 1.0)
     assert experiment.plan.promote and experiment.started_by == "ada"
     text = words(me.get(PAGE).text)
