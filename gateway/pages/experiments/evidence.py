@@ -12,6 +12,7 @@ from gateway.pages.charts.plots import Axis, Points, scaled
 
 _ENDS = ("mean", "low", "high")
 _NUMBERS = ("outcomes", "dropped", "kept", "agreement", "distance")
+_LOSSES = {"accuracy": "share of wrong answers", "brier": "Brier score"}
 _OF_BOTH = ("rows", "losses", "failures", "milliseconds")
 
 _Numbers = Mapping[str, Any]
@@ -70,7 +71,7 @@ class Evidence:
         return cls(
             findings.reason if findings else experiment.reason,
             findings.missing if findings else "",
-            "share of wrong answers" if metric == "accuracy" else metric_in_words(metric),
+            _LOSSES.get(metric, metric_in_words(metric)),
             figures | {name: _with(said.get(name), "candidate", "baseline") for name in _OF_BOTH},
             LossCourse.of(moments, experiment.plan.margin),
         )
