@@ -136,7 +136,7 @@ class Decisions:
             self._end(model, experiment, Ending.PROMOTED, findings)
         elif decision is Decision.ROLL_BACK:
             self._end(model, experiment, Ending.ROLLED_BACK, findings)
-        elif datetime.now(UTC) >= _moment(experiment.until):
+        elif datetime.now(UTC) >= datetime.fromisoformat(experiment.until):
             self._end(model, experiment, Ending.UNDECIDED, findings)
         elif findings and decision is Decision.STEP:
             self._step(model, experiment, findings)
@@ -147,13 +147,12 @@ class Decisions:
         once_loaded(settings, self.connection, model, experiment.candidate, False, lambda: move_alias(*move))
 
     def _step(self, model: str, experiment: Experiment, findings: ExperimentFindings) -> None:
-        """Let the candidate answer its next share. Findings from before the last step do not count."""
+        """Let the candidate answer its next share. Findings about an earlier share do not count: the observer may have
+        begun its look before the last step."""
         share = experiment.plan.next_share(experiment.share)
-        if share is None or _moment(findings.changed_at) <= _moment(experiment.share_since):
+        if share is None or findings.figures.get("share") != experiment.share:
             return
-        # The clock of the observer may be ahead: then these findings must not look like later ones.
-        since = max(timestamp(datetime.now(UTC)), findings.changed_at, key=_moment)
-        stepped = replace(experiment, share=share, share_since=since)
+        stepped = replace(experiment, share=share, share_since=timestamp(datetime.now(UTC)))
 
         def edit(state: ModelState) -> bool:
             unchanged = running(state) == experiment
@@ -233,7 +232,3 @@ def _not_loaded(repository: RepositoryWriter, model: str, candidate: int, error:
     reasons: Any = error.failure.details.get("reasons", {})
     reason = next(iter(reasons.values()), no_worker(repository.manifest(model, candidate).environment))
     return version_error(Code.NOT_LOADED, model, candidate, f"cannot be tried, because it cannot be loaded: {reason}")
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
