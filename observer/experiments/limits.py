@@ -77,7 +77,7 @@ def of_canary(experiment: Experiment, answered: Answered, ended: Sequence[int]) 
 
 def _slower(slowdown: float, times: dict[str, Any]) -> str:
     baseline, candidate = (number(times[version]) for version in ("baseline", "candidate"))
-    what = f"More than half of its batches take {number(slowdown)} times as long as those of the current version"
+    what = f"More than half of its batches take {slowdown:g} times as long as those of the current version"
     return f"{what}: {candidate} ms on average, not {baseline} ms"
 
 

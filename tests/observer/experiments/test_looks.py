@@ -96,7 +96,7 @@ def test_a_shadow_that_is_as_good_is_promoted(
     assert look(watch, redis).missing == "rows: the candidate has answered none yet"
     send(outcomes, by_row(frame))
     findings = look(watch, redis)
-    assert findings.decision is Decision.PROMOTE and "not worse by more than 0.050" in findings.reason
+    assert findings.decision is Decision.PROMOTE and "not worse by more than 0.05" in findings.reason
     figures = findings.figures
     assert figures["outcomes"] == figures["pairs"] == figures["course"][-1]["pairs"] < 3_000
     assert figures["difference"]["low"] < figures["difference"]["mean"] < figures["difference"]["high"] <= 0.05
