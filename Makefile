@@ -78,7 +78,7 @@ soak: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.st
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.qa.zoo.releases $(filter-out all,$(RELEASES)),tests.qa.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
-slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp .venv-spark/spark.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
+slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp .venv-spark/spark.stamp .venv-shap/shap.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
 	@$(PYTEST) -m "slow and not environments" $(BY_FILE)
 
 environments-test: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## make the environments of all older releases of scikit-learn, and run the tests that need them
@@ -192,6 +192,11 @@ MAKE_ENVIRONMENTS = STATE_DIR=.venv-environments $(BIN)/python -m modelgate_serv
 
 .venv-environments/environments.stamp: $(LOCKS) requirements/environments/needs.in | $(VENV)/dev.stamp
 	@$(MAKE_ENVIRONMENTS) sklearn-1.2 sklearn-1.5
+	@touch $@
+
+.venv-shap/shap.stamp: requirements/shap.txt | $(BIN)/python
+	@$(BIN)/python -m venv .venv-shap
+	@.venv-shap/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/shap.txt
 	@touch $@
 
 # Dask and Spark, and of ours what a machine of theirs has.

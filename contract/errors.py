@@ -42,6 +42,9 @@ class Code(StrEnum):
     NO_PREVIOUS = "no_previous"
     ALIAS_MOVED = "alias_moved"
     VERSION_IN_USE = "version_in_use"
+    EXPERIMENT_RUNS = "experiment_runs"
+    EXPERIMENT_REFUSED = "experiment_refused"
+    EXPERIMENT_NOT_FOUND = "experiment_not_found"
 
 
 MAX_ERRORS = 100

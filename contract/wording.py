@@ -1,9 +1,10 @@
-"""Values, numbers, lists, counts and shares as words in messages; and suggestions for misspelt names, whose cost is
-bounded, because callers choose the names.
+"""Values, numbers, lists, counts and shares as words in messages; texts of others, cut and cleaned; and suggestions for
+misspelt names, whose cost is bounded, because callers choose the names.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 
@@ -15,6 +16,12 @@ _KINDS = {
     "datetime_day_first": "date and time, day first",
     "datetime_month_first": "date and time, month first",
 }
+
+NAME = 80
+"""Most characters of a name or a value in a report or a model card."""
+
+UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, lone surrogates, and characters that reverse the text beside them."""
 
 _METRICS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "cv": "cross-validated"}
 
@@ -63,6 +70,13 @@ def shown(value: object) -> str:
     return "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}"[:40]
 
 
+def clean(value: object, most: int = NAME, keep_lines: bool = False) -> str:
+    """Return `value` as text of at most `most` characters, with unsafe characters replaced."""
+    lines = str(value)[: most + 1].splitlines() if keep_lines else [str(value)[: most + 1]]
+    text = "\n".join(UNSHOWN.sub("\ufffd", line) for line in lines)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def percent(share: float) -> str:
     """Return a share from 0 to 1 as text, with more digits where it is small."""
     return f"{100 * share:.{2 if 0 < share < 0.01 else 1}f} %"
@@ -76,6 +90,11 @@ def six_digits(value: float) -> str:
 def counted(number: int, what: str) -> str:
     """Return `1 row`, `2 rows`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def rows_of(rows: int, source: str) -> str:
+    """Return `120 rows of CSV file loan.csv`, or what is known of an import, whose rows are unknown."""
+    return f"{rows:,} row{'' if rows == 1 else 's'} of {source}" if rows else source
 
 
 LONGEST = 64

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 import orjson
@@ -25,6 +26,7 @@ from broker.state.model_health import HealthBoard
 from broker.state.presence import SENDERS, Presence
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
+from contract.model.experiments import Experiment
 from contract.model.model_health import ModelHealth
 from contract.model.repository import CURRENT, Repository
 from contract.work.jobs import Job, timestamp
@@ -122,18 +124,28 @@ class ModelWatch:
                 self._report(model, before, after, said)
 
     def _state(self, model: str, said: Mapping[str, ModelHealth]) -> str:
-        """Return the current and the newest version of a model, such as `3:4`; and if something was found about the
-        current one, what it is and since when, such as `3:4:drifted:2026-11-27T09:00:00+00:00`."""
+        """Return the current and the newest version of a model, such as `3:4`; if something was found about the current
+        one, what it is and since when, such as `3:4:drifted:2026-11-27T09:00:00+00:00`; and if an experiment has ended,
+        the id of the last one, such as `3:4:|x1`."""
         current = self.repository.aliases(model)[CURRENT]
         state = f"{current}:{max(self.repository.versions(model), default=0)}"
-        health = said.get(f"{model}@{current}")
-        return f"{state}:{health.state}:{health.changed_at}" if health and health.findings else state
+        health, ended = said.get(f"{model}@{current}"), self._ended_experiments(model)
+        found = f":{health.state}:{health.changed_at}" if health and health.findings else ""
+        return state + found + (f"{'' if found else ':'}|{ended[0].id}" if ended else "")
+
+    def _ended_experiments(self, model: str) -> Sequence[Experiment]:
+        """Return those of a model that have ended, the newest first."""
+        return [one for one in self.repository.settings(model).experiments if one.ending]
+
+    def _since(self, model: str, known: str) -> list[Experiment]:
+        """Return the experiments that have ended after the one with the id `known`, the newest first."""
+        return list(takewhile(lambda one: one.id != known, self._ended_experiments(model)))
 
     def _report(self, model: str, before: str, after: str, said: Mapping[str, ModelHealth]) -> None:
         planned, at = [], timestamp(datetime.now(UTC))
         if after:
-            was_current, was_newest, *was_found = _parts(before or "0:0")
-            current, newest, *found = _parts(after)
+            was_current, was_newest, was_found, was_ended = _parts(before or "0:0")
+            current, newest, found, ended = _parts(after)
             subscriptions = self.subscriptions()
             if newest > was_newest:
                 data: dict[str, object] = {"name": model, "version": newest}
@@ -146,16 +158,21 @@ class ModelWatch:
                 event = f"model.{health.state}" if found and health else "model.recovered"
                 data = {"name": model, "version": current, "findings": health.findings if found and health else ()}
                 planned += of_model(event, at, data, subscriptions)
+            for one in reversed(self._since(model, was_ended)) if before and ended else ():
+                shown = {"id": one.id, "kind": one.plan.kind, "ending": one.ending, "reason": one.reason}
+                data = {"name": model, "version": one.candidate, "experiment": shown}
+                planned += of_model("model.experiment_ended", at, data, subscriptions)
         elif not self.repository.versions(model):
             data = {"name": model, "version": _parts(before)[0]}
             planned += of_model("model.removed", at, data, self.subscriptions())
         self.deliveries.plan_model(model, before, after, planned)
 
 
-def _parts(state: str) -> list[Any]:
-    """Return the numbers of the current and the newest version, and what was found if there is something."""
-    current, newest, *found = state.split(":", 2)
-    return [int(current), int(newest), *found]
+def _parts(state: str) -> tuple[int, int, str, str]:
+    """Return the numbers of the current and the newest version, what was found, and the experiment that ended last."""
+    versions, _, ended = state.partition("|")
+    current, newest, found = (*versions.split(":", 2), "")[:3]
+    return int(current), int(newest), found, ended
 
 
 log = logging.getLogger("events")

@@ -10,7 +10,6 @@ from wsgiref.types import WSGIEnvironment
 from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
-from broker.state.model_health import HealthBoard
 from contract.errors import SettingsError
 from contract.settings import Settings
 from contract.work.api_keys import hide
@@ -28,6 +27,7 @@ from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.document import ApiDocument
 from gateway.pages import api, assets, audit_page, key_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
+from gateway.pages.experiments.page import ExperimentPages
 from gateway.pages.health_page import HealthPages
 from gateway.pages.job_pages import JobsPages
 from gateway.pages.layout import error_page
@@ -36,6 +36,7 @@ from gateway.pages.log_page import LogPages
 from gateway.pages.traffic_page import TrafficPages
 from gateway.pages.training_page import TrainingPages
 from gateway.pages.trying.page import TryPages
+from gateway.pages.trying.reasons import Reasons
 from gateway.pages.version_pages import VersionPages
 from gateway.parts import TO_IMPORT, Parts
 from gateway.protocols import routes_file
@@ -43,6 +44,7 @@ from gateway.protocols.mapped import MappedRoute
 from gateway.routes import (
     audit,
     documentation,
+    experiments,
     file_predictions,
     health,
     jobs,
@@ -112,7 +114,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
         door=door,
         listener=parts.listener,
         live_parts=LiveParts(),
-        health_board=HealthBoard(parts.connection),
+        health_board=parts.cards.health,
         outbox=parts.outbox,
         repetitions=parts.repetitions,
         stop_delay=settings.stop_delay,
@@ -133,7 +135,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         system.blueprint(parts.system),
         traffic.blueprint(parts.traffic),
         models.blueprint(parts.repository),
-        versions.blueprint(parts.model_changes),
+        versions.blueprint(parts.model_changes, parts.cards),
         migrations.blueprint(parts.repository, rows, importing),
         uploads.blueprint(parts.repository, parts.spool, _FIELDS, importing, _may_upload(settings)),
         reports.blueprint(parts.repository),
@@ -143,6 +145,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         predictions.blueprint(predicting, rows),
         prediction_log.blueprint(parts.log),
         outcomes.blueprint(parts.log),
+        experiments.blueprint(parts.experiments),
         file_predictions.blueprint(parts.files, parts.reader, targets),
         webhooks.blueprint(parts.subscriptions, parts.reader, targets),
         keys.blueprint(parts.key_admin, parts.replays),
@@ -199,10 +202,11 @@ def _pages(parts: Parts) -> list[Blueprint]:
         sign_in.root(),
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
-        TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
-        VersionPages(parts.model_changes, parts.trainings.find_schedule, removed_days).blueprint(),
+        TryPages(Reasons(parts.predictor), BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
+        VersionPages(parts.model_changes, parts.cards, parts.trainings.find_schedule, removed_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         HealthPages(parts.log).blueprint(),
+        ExperimentPages(parts.experiments).blueprint(),
         LogPages(parts.log, parts.metrics).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),

@@ -27,7 +27,9 @@ from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.system_health import HealthCheck, ProcessReader
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
+from broker.state.experiments import ExperimentBoard
 from broker.state.lake_schedules import LakeSchedules
+from broker.state.model_health import HealthBoard
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
 from broker.state.waited_jobs import WaitedJobs
@@ -41,6 +43,7 @@ from gateway.door.authentication import KeyCheck
 from gateway.door.closed import ClosedState
 from gateway.door.sessions import BrowserSessions
 from gateway.http.exchange import caller, current_idempotency, note_replay, travelling_ids
+from gateway.serving.experiments import Experiments
 from gateway.serving.file_predictions import FilePredictor
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import JobReader, Replays
@@ -51,6 +54,7 @@ from gateway.serving.listener import Listener
 from gateway.serving.loading import Loader
 from gateway.serving.marker import Marker
 from gateway.serving.metrics import Metrics
+from gateway.serving.model_cards import ModelCards
 from gateway.serving.model_versions import CallersRepository, ModelChanges, RunCommand
 from gateway.serving.predicting import Predictor
 from gateway.serving.prediction_log import LogAccess
@@ -196,6 +200,7 @@ class Parts:
         preview = self.run_command(TO_PREVIEW)
         self.trainings = Trainings(self.trainer, schedules, self.repository, caller, preview, self.spool)
         self.model_changes = ModelChanges(self.repository, self.run_command(TO_ANSWER))
+        self.experiments = Experiments(self.model_changes, ExperimentBoard(self.connection), caller)
         observing = WaitedJobs(
             self.connection,
             signer,
@@ -206,6 +211,7 @@ class Parts:
             owner=lambda: caller().owner,
         )
         self.log = LogAccess(self.model_changes, ObserverClient(observing).ask, caller)
+        self.cards = ModelCards(self.log, self.audit_log, HealthBoard(self.connection))
 
     def run_command(self, seconds: float) -> RunCommand:
         """Return what asks the trainer for a change that takes `seconds`, besides the wait for workers."""

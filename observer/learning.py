@@ -10,13 +10,15 @@ from math import isfinite
 from typing import Any
 
 from contract.errors import ModelgateError
+from contract.model.experiments import SHADOW_ALIAS
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.model.signature import OutputKind, RowFormat, Signature
 from contract.work.observation import OUTCOME_PAGE, Cursor, Observation
+from observer.log.columns import literal
 from observer.log.outcomes import Outcomes, joined, values
 from observer.log.reading import shown_rows
-from observer.log.store import LogStore
+from observer.log.store import ONCE, LogStore
 from observer.outcomes.joined_rows import UNKNOWN, read_labels, read_numbers
 
 
@@ -72,14 +74,15 @@ class Learning:
             if not parts:
                 return []
             rows = f"SELECT *, make_timestamptz(micros) AS time FROM ({' UNION ALL BY NAME '.join(parts)})"
-            conditions = ["true"] if asked.owner is None else ["owner = ?"]
-            bound: list[Any] = [] if asked.owner is None else [asked.owner]
+            conditions, bound = [f"alias IS DISTINCT FROM {literal(SHADOW_ALIAS)}"], list[Any]()
+            if asked.owner is not None:
+                conditions.append("owner = ?")
+                bound.append(asked.owner)
             if asked.cursor is not None:
                 cursor = Cursor.read(asked.cursor)
                 conditions.append("(micros, job_id, row) < (?::BIGINT, ?, ?::INTEGER)")
                 bound += [cursor.accepted_at, cursor.job, cursor.row]
-            once = "QUALIFY row_number() OVER (PARTITION BY job_id, row ORDER BY time) = 1"
-            mine = f"{rows} WHERE {' AND '.join(conditions)} {once}"
+            mine = f"{rows} WHERE {' AND '.join(conditions)} {ONCE}"
             order = f"ORDER BY micros DESC, job_id DESC, row DESC LIMIT {most}"
             known = joined(mine, self.outcomes.newest(asked.model))
             columns = "micros, job_id, row, id, inputs, left_out, outcome"

@@ -14,7 +14,7 @@ from contract.model.signature import Kind, RowFormat, Signature
 from observer.estimated import estimated_accuracy, estimated_roc_auc
 from observer.log.columns import LogColumns, literal, quoted
 from observer.log.outcomes import Outcomes, joined, unmatched, values
-from observer.log.store import LogStore, parquet
+from observer.log.store import ONCE, LogStore, parquet
 from observer.outcomes.calibration import calibration
 from observer.outcomes.joined_rows import JoinedRows, ReadRows, read_labels, read_rows
 from observer.outcomes.metrics import Focus, Measured, NotMeasured, measure
@@ -49,10 +49,10 @@ class Measuring:
             order = f"ORDER BY time DESC LIMIT {MOST_ROWS}"
             database.execute(f"CREATE TEMP TABLE joined AS SELECT * FROM ({joined(mine, newest)}) {order}")
             try:
-                times = _column(database, f"SELECT time::TIMESTAMP AS value FROM ({mine})")
+                times = read_column(database, f"SELECT time::TIMESTAMP AS value FROM ({mine})")
                 estimated = _estimated(database, mine, facts)
                 unknown = database.execute(unmatched(of_all, newest)).fetchall()[0][0]
-                read, kept_times = _read(database, signature)
+                read, kept_times = read_joined(database, signature)
                 columns = [
                     Column(column.name, column.values[read.positions], column.words)
                     for column in _inputs(database, signature)
@@ -91,7 +91,7 @@ class Measuring:
             try:
                 (total,) = database.execute("SELECT count(*) FROM known").fetchall()[0]
                 database.execute(f"CREATE TEMP TABLE joined AS FROM known ORDER BY time DESC LIMIT {most}")
-                read, _ = _read(database, manifest.signature)
+                read, _ = read_joined(database, manifest.signature)
             finally:
                 database.execute("DROP TABLE known")
                 database.execute("DROP TABLE IF EXISTS joined")
@@ -107,11 +107,10 @@ class Measuring:
             return None
         columns = "time, job_id, row, id, owner" + (f", {answers}" if version else "")
         mine = "true" if owner is None else f"owner = {literal(owner)}"
-        once = "QUALIFY row_number() OVER (PARTITION BY job_id, row ORDER BY time) = 1"
-        return f"SELECT {columns} FROM {parquet(files)} WHERE {mine} {once}"
+        return f"SELECT {columns} FROM {parquet(files)} WHERE {mine} {ONCE}"
 
 
-def _column(database: DuckDBPyConnection, query: str) -> Any:
+def read_column(database: DuckDBPyConnection, query: str) -> Any:
     """Return the column `value`, with NaN for nulls of numbers and None for those of others."""
     column = database.execute(query).fetchnumpy()["value"]
     return column.filled(np.nan if column.dtype.kind == "f" else None) if np.ma.isMaskedArray(column) else column
@@ -123,16 +122,16 @@ def _focus(rows: JoinedRows, facts: Mapping[str, Any]) -> Focus:
     return replace(focus, headline=facts["headline"]) if isinstance(facts.get("headline"), str) else focus
 
 
-def _read(database: DuckDBPyConnection, signature: Signature) -> tuple[ReadRows, Any]:
+def read_joined(database: DuckDBPyConnection, signature: Signature) -> tuple[ReadRows, Any]:
     """Return the rows of the table `joined` that can be measured, and their times."""
-    outcomes = values(_column(database, "SELECT outcome AS value FROM joined").tolist())
+    outcomes = values(read_column(database, "SELECT outcome AS value FROM joined").tolist())
     if LogColumns.of(signature).prediction == "JSON":
-        predictions = values(_column(database, "SELECT prediction::VARCHAR AS value FROM joined").tolist())
+        predictions = values(read_column(database, "SELECT prediction::VARCHAR AS value FROM joined").tolist())
     else:
-        predictions = _column(database, "SELECT prediction AS value FROM joined").tolist()
+        predictions = read_column(database, "SELECT prediction AS value FROM joined").tolist()
     table = _probabilities(database, signature, predictions)
     read = read_rows(outcomes, predictions, table, signature.output)
-    times = _column(database, "SELECT time::TIMESTAMP AS value FROM joined")
+    times = read_column(database, "SELECT time::TIMESTAMP AS value FROM joined")
     return read, times[read.positions]
 
 
@@ -146,7 +145,7 @@ def _probabilities(database: DuckDBPyConnection, signature: Signature, predictio
     table = np.empty((len(predictions), len(labels)))
     for (key,), code in zip(keys, codes, strict=True):
         query = f"SELECT map_extract(probabilities, {literal(key)})[1] AS value FROM joined"
-        table[:, code] = _column(database, query)
+        table[:, code] = read_column(database, query)
     return table
 
 
@@ -162,9 +161,9 @@ def _inputs(database: DuckDBPyConnection, signature: Signature) -> list[Column]:
             known = [word for (word,) in words if word is not None]
             # In the order of the table, as the other columns are.
             query = f"SELECT value FROM (SELECT {codes} AS value, rowid AS place FROM joined) ORDER BY place"
-            columns.append(Column(field.name, _column(database, query), known))
+            columns.append(Column(field.name, read_column(database, query), known))
         elif field.kind is not Kind.DATETIME:
-            columns.append(Column(field.name, _column(database, f"SELECT {value}::DOUBLE AS value FROM joined")))
+            columns.append(Column(field.name, read_column(database, f"SELECT {value}::DOUBLE AS value FROM joined")))
     return columns
 
 
@@ -173,13 +172,13 @@ def _estimated(database: DuckDBPyConnection, rows: str, facts: Mapping[str, Any]
     None without probabilities."""
     answered = "coalesce(map_extract(probabilities, prediction::VARCHAR)[1], list_max(map_values(probabilities)))"
     newest = f"({rows}) WHERE cardinality(probabilities) > 0 ORDER BY time DESC LIMIT {MOST_ROWS}"
-    right = _finite(_column(database, f"SELECT {answered} AS value FROM {newest}"))
+    right = _finite(read_column(database, f"SELECT {answered} AS value FROM {newest}"))
     error = _calibration_error(facts)
     found = {"accuracy": estimated_accuracy(right, calibration_error=error)}
     labels = f"SELECT DISTINCT unnest(map_keys(probabilities)) FROM (SELECT * FROM {newest})"
     if len(keys := database.execute(labels).fetchall()) == 2:  # the area is the same for either label
         positive = f"SELECT map_extract(probabilities, {literal(keys[0][0])})[1] AS value FROM {newest}"
-        found["roc_auc"] = estimated_roc_auc(_finite(_column(database, positive)), calibration_error=error)
+        found["roc_auc"] = estimated_roc_auc(_finite(read_column(database, positive)), calibration_error=error)
     return {name: asdict(one) for name, one in found.items() if one is not None} or None
 
 

@@ -21,12 +21,16 @@ from broker.running.job_runner import JobRunner
 from broker.sides.observer import BEGINNING, LogStream, RequestCounts
 from broker.sides.single_jobs import OwnedJob
 from broker.sides.supervisor import LEASE
+from broker.state.experiments import ExperimentBoard
 from broker.state.model_health import HealthBoard
 from contract.errors import Code, Failure
 from contract.model.model_settings import MOST_DAYS
 from contract.model.repository import RepositoryWithRemoved
 from contract.settings import Settings
 from contract.work.observation import Observation, ObservationAction
+from observer.experiments.looks import ExperimentWatch
+from observer.experiments.reading import ExperimentRows
+from observer.experiments.shadows import ShadowWatch
 from observer.health import HealthReports
 from observer.learning import Learning
 from observer.log.deletion import Deletion, Deletions
@@ -67,6 +71,7 @@ class PredictionLog:
     outcomes: Outcomes
     measuring: Measuring
     reports: HealthReports
+    experiments: ExperimentWatch
     most_gb: int
     bucket: LogBucket | None
 
@@ -79,16 +84,21 @@ class PredictionLog:
         fetched = bucket is not None and _fetch(bucket)
         repository = RepositoryWithRemoved(settings.models_dir)
         watch = Watch(store, OF_ROWS * settings.alarm_level)
-        intake = Intake(LogStream(connection), store, repository, Deletions(store), watch)
+        shadows = ShadowWatch(store, repository)
+        intake = Intake(LogStream(connection), store, repository, Deletions(store), watch, shadows)
         outcomes = Outcomes(store)
         for deletion in intake.deletions.remembered() if fetched else ():  # their rows may have been there still
             outcomes.forget(deletion)
             intake.deletions.repeat(deletion)
         measuring = Measuring(store, outcomes)
         quality = QualityWatch(store, measuring, repository, OF_OUTCOMES * settings.alarm_level)
-        refusals = RefusalWatches(store, RequestCounts(connection), repository)
+        counts = RequestCounts(connection)
+        refusals = RefusalWatches(store, counts, repository)
         reports = HealthReports(HealthBoard(connection), store, repository, watch, quality, refusals)
-        return cls(intake, store, repository, outcomes, measuring, reports, settings.prediction_log_gb, bucket)
+        rows = ExperimentRows(store, outcomes)
+        experiments = ExperimentWatch(ExperimentBoard(connection), rows, repository, counts, shadows)
+        most_gb = settings.prediction_log_gb
+        return cls(intake, store, repository, outcomes, measuring, reports, experiments, most_gb, bucket)
 
     def take_in(self) -> bool:
         """Take what waits, and say what it shows. Returns whether it was much."""
@@ -172,6 +182,7 @@ class Observer(JobRunner):
             for work, seconds, subject in (
                 (self.log.take_in, INTAKE_EVERY, "the prediction log"),
                 (self.log.reports.quality.look, LOOK_EVERY, "the prediction log"),
+                (self.log.experiments.look, LOOK_EVERY, "experiments"),
                 (self.log.reports.refusals.look, COUNTS_EVERY, "the prediction log"),
                 (self.log.keep_order, UPKEEP_EVERY, "the prediction log"),
                 (self._copy, COPY_EVERY, "the copy of the prediction log"),

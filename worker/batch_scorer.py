@@ -74,7 +74,7 @@ class BatchScorer:
         except MemoryError:
             self.out_of_memory = True
             if len(batch.jobs) == 1:
-                outcomes[batch.jobs[0].id] = _out_of_memory(batch)
+                outcomes[batch.jobs[0].id] = out_of_memory(batch)
             return outcomes
         self.end()
         return outcomes
@@ -154,7 +154,8 @@ def _by_method(jobs: Sequence[BatchJob]) -> list[BatchJob]:
     return sorted(jobs, key=attrgetter("method"))
 
 
-def _out_of_memory(batch: Batch) -> Failure:
+def out_of_memory(batch: Batch) -> Failure:
+    """Return the failure of the only job of a batch."""
     return Failure(
         Code.OUT_OF_MEMORY,
         f"scoring this job alone with version {batch.version} of the model {batch.model!r} takes more memory than a"

@@ -163,8 +163,8 @@ class BulkLane:
                 rows = next(held.steps)
                 now = time.perf_counter()
                 held.loaded = True
-                if rows:
-                    held.done += rows
+                held.done += rows
+                if rows and task.file_request.explain is None:
                     self.predicted(task.file_request.model, task.file_request.version, rows, now - before)
                 if now >= until or task.deaths or self._unlocated(held):
                     return None

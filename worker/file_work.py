@@ -6,6 +6,7 @@ a scorer has died or Redis has lost its end, writes the same file again.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -18,6 +19,8 @@ from typing import TypeVar
 from broker.sides.file_tasks import FileTask, Stage
 from contract.errors import Code, Failure, InvalidInstances, ModelgateError
 from contract.files import read_regular
+from contract.model.manifest import ModelManifest
+from contract.row import Row
 from contract.work.prediction_log import LogRecord
 from scoring.files.codec import join_lines
 from scoring.files.plan import FilePlan, NotReadable, Steps
@@ -32,6 +35,8 @@ _MOST_ERRORS = 100
 
 T = TypeVar("T")
 Result = Mapping[str, object]
+Background = Callable[[ModelManifest], tuple[Sequence[Row], Sequence[str]]]
+"""Returns the background of a version, and warnings about it (`contract.rows.background`)."""
 
 _PAUSE = 0.01
 """Seconds that a step waits for the disk."""
@@ -40,11 +45,12 @@ _PAUSE = 0.01
 @dataclass
 class FileWork:
     """Does tasks. All that is written claims room in `spool`. `scorer` is a name that no other process has. `model`
-    returns a version, loaded."""
+    returns a version, loaded; `background` what its answers are explained against, and warnings about that."""
 
     spool: Spool
     scorer: str
     model: Callable[[str, int], Model]
+    background: Background
     rows: range = range(0)
     """The rows of the file that the current task scores, once they are known."""
     records: Sequence[LogRecord] = ()
@@ -78,6 +84,9 @@ class FileWork:
             file = yield from _waiting(lambda: folder.fetch(folder.input))
             steps = plan(file, request.input, request.output, model, method=request.method, escape=request.escape)
             file_plan = yield from _without_rows(steps)
+            if request.explain is not None:
+                warnings = [*file_plan.warnings, *self.background(model.manifest)[1]]
+                file_plan = dataclasses.replace(file_plan, warnings=warnings)
             written = folder.draft(folder.plan, self.scorer)
             written.write_text(json.dumps(file_plan.to_json()))
             yield from self._keep(folder, written, folder.plan)
@@ -99,6 +108,7 @@ class FileWork:
             written,
             method=request.method,
             lenient=request.lenient,
+            explaining=(request.explain, self.background(model.manifest)[0]) if request.explain else None,
         )
         if written.errors.exists():
             yield from self._keep(folder, written.errors, errors)

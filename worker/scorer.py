@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,7 +21,10 @@ from broker.metrics.table import PREDICT_SECONDS, UNUSUAL
 from broker.sides.file_tasks import FileTasks
 from broker.sides.scorer import Batch, BatchLimits, ScorerQueue
 from contract.model.environments import TODAY
+from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
+from contract.row import Row
+from contract.rows.background import background_of
 from contract.settings import Settings
 from runtime.environments import environment_here
 from runtime.outages import Outages
@@ -32,6 +35,7 @@ from worker.activity import ActivityTable
 from worker.awaited import AwaitedVersions
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane
+from worker.explanations import Explanations
 from worker.file_work import FileWork
 from worker.forked import prepare, room_for_own_models, stop_on_sigterm
 from worker.job_ends import End, EndObservers, JobSpans, Observer, log_end
@@ -61,6 +65,7 @@ class Scorer:
 
     queue: ScorerQueue
     batch_scorer: BatchScorer
+    explanations: Explanations
     lane: BulkLane
     pace: Pace
     models: Collection[str] | None
@@ -88,16 +93,22 @@ class Scorer:
     def run(self) -> None:
         """Process batches until it is stopped or memory runs out. Raises `FencedError` if its lease is gone."""
         with suppress(_Stopped):
-            while not (self._stopping or self.batch_scorer.out_of_memory or self.lane.out_of_memory):
+            while not (self._stopping or self._out_of_memory):
                 if not self.step():
                     self._waiting = True
                     rang = self._retrying(lambda: self.queue.wait_for_work(self._limits))
                     self._waiting = False
                     if rang:
+                        self.explanations.rang()
                         self.lane.rang()
 
+    @property
+    def _out_of_memory(self) -> bool:
+        return self.batch_scorer.out_of_memory or self.explanations.out_of_memory or self.lane.out_of_memory
+
     def step(self) -> bool:
-        """Process one batch, or if there is none a slice of a file; return False if there was neither."""
+        """Process one batch and a slice of an explanation, or if there is neither a slice of a file; return False if
+        there was nothing."""
         batch = self._retrying(self._take)
         if batch and self.awaits(batch.model, batch.version):
             self._retrying(functools.partial(self.queue.release, batch), even_when_stopping=True)
@@ -112,7 +123,8 @@ class Scorer:
                 del outcomes[job_id]
             self.ended(End(batch, outcomes, taken, done))
         self.tidy()
-        return batch is not None or self.lane.step(self._retrying)
+        explained = self.explanations.step(self._limits, self._retrying, busy=batch is not None)
+        return batch is not None or explained or self.lane.step(self._retrying)
 
     def _take(self) -> Batch | None:
         now = (self.pace.revision, self.skip(), self.homes())
@@ -191,11 +203,26 @@ def run_scorer(
         counts.observe(PREDICT_SECONDS, seconds)
 
     tracer = start_tracing("worker", settings)
-    ends = EndObservers([log_end, count, *([JobSpans(tracer).record] if tracer else [])])
+    observers: list[Observer] = [log_end, *([JobSpans(tracer).record] if tracer else [])]
+    ends = EndObservers([*observers, count])
     awaited = AwaitedVersions(repository, mirrored=bool(settings.models_url))
+
+    def background(manifest: ModelManifest) -> tuple[Sequence[Row], Sequence[str]]:
+        return background_of(repository.files(manifest.name, manifest.version), manifest)
+
+    explanations = Explanations(
+        ScorerQueue(connection, inc, outbox),
+        cache.get,
+        background,
+        awaited.awaits,
+        settings.predict_timeout,
+        begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
+        end=lambda: activities.end(slot),
+        ended=EndObservers(observers).ended,
+    )
     lane = BulkLane(
         FileTasks(connection, inc, outbox, environment_here()),
-        FileWork(spool_of(settings), inc, cache.get),
+        FileWork(spool_of(settings), inc, cache.get, background),
         models=models,
         skip=lambda: {*slow_models.skipped(), *awaited.models(), *affinity.find(cache)},
         awaits=awaited.awaits,
@@ -208,6 +235,7 @@ def run_scorer(
     scorer = Scorer(
         queue,
         batch_scorer,
+        explanations,
         lane,
         pace,
         models,

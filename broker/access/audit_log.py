@@ -21,7 +21,8 @@ from contract.work.api_keys import without_keys
 from contract.work.jobs import timestamp
 from runtime.logs import AUDIT
 
-ANONYMOUS, INBOX, COMMAND_LINE, SCHEDULE = "anonymous", "inbox", "command line", "schedule"
+ANONYMOUS, INBOX, COMMAND_LINE, SCHEDULE, TRAINER = "anonymous", "inbox", "command line", "schedule", "trainer"
+EXPERIMENT = "experiment"
 """Actors without a key; their entries have no `key_id`."""
 
 
@@ -262,7 +263,7 @@ def _read_entry(text: bytes, position: _Position) -> dict[str, Any] | None:
         return entry if isinstance(entry, dict) else None
     known = {name: value for name in _OF_TRAINER if isinstance(value := entry.get(name), str | int)}
     actor = known.get("actor")
-    return {**known, "actor": actor if actor in (INBOX, COMMAND_LINE, SCHEDULE) else "trainer"}
+    return {**known, "actor": actor if actor in (INBOX, COMMAND_LINE, SCHEDULE, EXPERIMENT) else TRAINER}
 
 
 def _shown(position: _Position, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ local function count_end(job, status)
     if kind.members == 'mg:trainers' then count('jobs', 'trainer_jobs_total|' .. job.q .. '|' .. status) end
     return
   end
+  if kind.name ~= 'prediction' then return count(model, kind.name .. 's_total|' .. status) end
   local version = whole(job.version)
   count(model, 'jobs_total|' .. status)
   if version then count(model, 'jobs_by_version_total|' .. version .. '|' .. status) end

@@ -4,7 +4,8 @@
 --
 -- Keys. q is a queue, such as `predict:<model>`, `predict:<model>:<owner>` or `training`; base is the queue that takes
 -- turns for it, `predict:<model>`; inc is the incarnation of a scorer or trainer. pool, '' for versions that live in
--- today's environment, is `~<environment>` for others, whose queues are `predict:<model>~<environment>[:<owner>]`.
+-- today's environment, is `~<environment>` for others, whose queues are `predict:<model>~<environment>[:<owner>]`. turns is
+-- the pool for predictions, and `:explanation<pool>` for explanations.
 --   rq:job:<id>  HASH, RQ's fields and: rows, version, deaths, deadline (ms), echo (JSON), reply (channels), signature
 --                (of a trainer's job: broker/access/signatures.py), progress (JSON), log_start (bytes that the log has lost at
 --                its start). `worker_name` is the incarnation that owns a started job, or ended it. An ended job keeps
@@ -12,8 +13,8 @@
 --   rq:queue:<q>  LIST of ids         rq:wip:<q>  ZSET "id:inc" -> +inf
 --   mg:ended|fetched|delivered:<status>:<q>  ZSET id -> when it ended (s, unique to the microsecond)
 --   rq:canceled:<q>  ZSET of the ids of jobs that stock RQ has cancelled, until RECONCILE ends them
---   rq:worker:<inc>  HASH             mg:ready<pool>  ZSET base -> turn     mg:turn  INT
---   mg:bell<pool>, mg:bell:<base>, mg:bell:scorer:<worker>-<slot>  LIST      mg:rows  HASH q -> rows waiting
+--   rq:worker:<inc>  HASH             mg:ready<turns>  ZSET base -> turn     mg:turn  INT
+--   mg:bell<turns>, mg:bell:<base>, mg:bell:scorer:<worker>-<slot>  LIST      mg:rows  HASH q -> rows waiting
 --   mg:pools  SET of pools that have had jobs                                mg:pool<pool>  STRING, while a worker serves it
 --   mg:owners:<base>  ZSET q -> virtual start time of its next job, in rows: the owners' queues with jobs (ADR 44)
 --   mg:served:<base>  ZSET q -> virtual time at which an empty queue left off, in rows; '' -> the virtual time;
@@ -167,8 +168,8 @@ end
 local function settle(q, rows, alone)
   local kind, base = kind_of(q)
   if kind.staged then return false end -- its files are in the bulk lane
-  local pool = pool_of(q)
-  local all, bell = 'mg:ready' .. pool, 'mg:bell' .. pool
+  local turns = turns_of(q) or pool_of(q)
+  local all, bell = 'mg:ready' .. turns, 'mg:bell' .. turns
   if call('EXISTS', 'rq:queue:' .. q) == 0 then
     if not kind.batched then
       call('DEL', 'mg:bell:' .. base)

@@ -7,13 +7,13 @@
 -- ARGV: inc, most jobs, most rows; then of bases: most rows for some (' predict:loan=12 predict:iris=400 '), those to
 --   choose from (' predict:loan predict:iris ', or '' for all), those to skip (' predict:slow ', or ''), those whose
 --   model another scorer has in memory (' predict:tree=w-1 ', or ''); µs that their jobs wait for that scorer; the
---   pool of the scorer.
+--   turns, of predictions or of explanations, in the pool of the scorer.
 -- Returns {queue, version, what ended the batch, id, data, ids of the request (or ''), id, …}, or {} if no job waits; the
 -- error FENCED without a lease. A batch that it owns already is returned again: the reply was lost.
 local MOST_QUEUES = 100 -- of owners that share a batch
 local PART = 8 -- of a batch that is left while owners share a model: one that comes waits for the batches that run
-local inc, most_jobs, most_rows, row_limits, only, skip, homes, patience, pool = unpack(ARGV)
-local ready, common = 'mg:ready' .. pool, 'mg:bell' .. pool
+local inc, most_jobs, most_rows, row_limits, only, skip, homes, patience, turns = unpack(ARGV)
+local ready, common = 'mg:ready' .. turns, 'mg:bell' .. turns
 local held = 'mg:held:' .. inc
 most_jobs = tonumber(most_jobs)
 allow_when_full()
@@ -72,7 +72,7 @@ local function take_again()
   for _, id in ipairs(call('ZRANGE', held, 0, -1)) do
     local f = call('HMGET', 'rq:job:' .. id, 'status', 'worker_name', 'origin', 'version', 'data', 'request')
     if f[1] == 'started' and f[2] == inc and f[3] then
-      if kind_of(f[3]).batched then -- it may own a task of a file, too
+      if turns_of(f[3]) == turns then -- it may own an explanation or a task of a file, too
         if #answer == 0 then answer = { f[3], f[4], 'again' } end
         answer[#answer + 1] = id
         answer[#answer + 1] = f[5]

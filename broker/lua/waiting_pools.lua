@@ -1,6 +1,6 @@
 -- WAITING_POOLS: returns which of some pools have work. Read-only.
 --
--- Reads mg:ready<pool>, mg:lane, rq:job:<file>.
+-- Reads mg:ready<turns>, mg:lane, rq:job:<file>.
 -- ARGV: the models that count (' loan iris ', or '' for all), then pools.
 -- Returns those with jobs or files that wait.
 local only, waiting, answer = ARGV[1], {}, {}
@@ -15,7 +15,9 @@ for _, file in ipairs(call('ZRANGE', 'mg:lane', 0, -1)) do
 end
 for i = 2, #ARGV do
   local pool = ARGV[i]
-  for _, q in ipairs(call('ZRANGE', 'mg:ready' .. pool, 0, -1)) do note(q, pool) end
+  for _, turns in ipairs(TURNS) do
+    for _, q in ipairs(call('ZRANGE', 'mg:ready' .. turns .. pool, 0, -1)) do note(q, pool) end
+  end
   if waiting[pool] then answer[#answer + 1] = pool end
 end
 return answer

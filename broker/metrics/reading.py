@@ -16,7 +16,16 @@ from broker.link.scripts import Call, Connected, Step
 from broker.metrics import table
 from broker.metrics.counts import BY_FIELD, parse_counts
 from broker.metrics.table import COUNTS, MODEL_COUNTS, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
-from broker.records.job_kinds import PREDICTION, kind_of, queue_names, readable_kinds, trainer_queues
+from broker.records.job_kinds import (
+    EXPLANATION,
+    FILE_PREDICTION,
+    PREDICTION,
+    JobKind,
+    kind_of,
+    queue_names,
+    readable_kinds,
+    trainer_queues,
+)
 from broker.records.lease_groups import OBSERVERS, SCORERS, TRAINERS, serves_today, worker_of
 from broker.state.lake_schedules import KEY as LAKE_SCHEDULES
 from broker.state.lake_schedules import readable as readable_lake_schedule
@@ -47,8 +56,12 @@ _SILENT = 10
 """Seconds without a report after which a gateway, a sender of webhooks or a replica counts as gone."""
 _SENTINELS = "__sentinel__:hello"
 """The channel of a primary to which each of its Sentinels subscribes (Redis' sentinel.c)."""
-_GAUGES = (table.QUEUE_JOBS, table.RUNNING, table.QUEUE_ROWS)
-_FILE_GAUGES = (table.FILE_QUEUE_JOBS, table.RUNNING_FILES)
+_GAUGES: Mapping[JobKind, tuple[Sequence[Metric], Sequence[Metric]]] = {
+    PREDICTION: ((table.QUEUE_JOBS, table.RUNNING, table.QUEUE_ROWS), (table.QUEUE_AGE, table.RUNNING_AGE)),
+    EXPLANATION: ((table.EXPLANATION_QUEUE_JOBS,), ()),
+    FILE_PREDICTION: ((table.FILE_QUEUE_JOBS, table.RUNNING_FILES), (table.FILE_QUEUE_AGE,)),
+}
+"""For each kind the gauges of waiting jobs, running ones and rows, and those of the oldest."""
 _SEEN = ("unseen", "fetched", "delivered")
 _DIGITS = 16
 """A worker may write a longer number where a version belongs."""
@@ -286,12 +299,10 @@ def _add_queues(snapshot: Snapshot, surveys: Mapping[str, Sequence[Any]], now: f
             shares["trainings"] += sum(sizes)
             continue
         kind = kind_of(queue) or PREDICTION
-        files, model = kind.staged, kind.model_of(queue)
-        gauges = _FILE_GAUGES if files else _GAUGES
+        model, (gauges, ages) = kind.model_of(queue), _GAUGES.get(kind, _GAUGES[PREDICTION])
         for metric, amount in zip(gauges, (waiting, running, rows), strict=False):
             values[metric][model,] = values[metric].get((model,), 0) + amount
-        oldest = {table.FILE_QUEUE_AGE: age} if files else {table.QUEUE_AGE: age, table.RUNNING_AGE: _age(began, now)}
-        for metric, seconds in oldest.items():
+        for metric, seconds in zip(ages, (age, _age(began, now)), strict=False):
             values[metric][model,] = max(seconds, values[metric].get((model,), 0.0))
         for purpose, size in zip(("jobs", *_SEEN), sizes, strict=True):
             shares[purpose] += size

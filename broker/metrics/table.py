@@ -169,6 +169,12 @@ JOBS = _counter(
 JOBS_BY_VERSION = _by_version(
     JOBS, "jobs_by_version_total", "Ended predictions as in modelgate_jobs_total, by version, too."
 )
+EXPLANATIONS = _counter(
+    CountedBy.SCRIPTS,
+    "explanations",
+    "Ended explanations, by model and status: succeeded, failed, canceled or expired.",
+    *("model", "status"),
+)
 FILES = _counter(
     CountedBy.SCRIPTS,
     "files",
@@ -271,6 +277,7 @@ RUNNING_AGE = _gauge(
     "model",
     unit="seconds",
 )
+EXPLANATION_QUEUE_JOBS = _gauge("explanation_queue_jobs", "Explanations that wait, by model.", "model")
 FILE_QUEUE_JOBS = _gauge("file_queue_jobs", "File predictions that wait, by model.", "model")
 FILE_QUEUE_AGE = _gauge(
     "file_queue_oldest_seconds",

@@ -40,7 +40,8 @@ class JobKind:
     queue for each model, environment and owner. `function` is written where RQ expects a dotted path to import.
     Processes of `group` take the jobs.
 
-    `batched`: scorers take batches, and queues take turns (TAKE); otherwise a process takes one job (BEGIN).
+    `batched`: scorers take batches, and queues take turns (TAKE); otherwise a process takes one job (BEGIN). `turns`:
+    what the keys of these turns and of their bells end with.
     `staged`: scorers do such a job in tasks (TAKE_TASK), which are jobs of a kind with `task`.
     `pinned`: a job has a field `version`, and one without it belongs to another program.
     `logged`: a job has a log.
@@ -60,6 +61,7 @@ class JobKind:
     group: LeaseGroup
     kept: Callable[[Retention], int] = attrgetter("results")
     batched: bool = False
+    turns: str = ""
     staged: bool = False
     task: bool = False
     pinned: bool = False
@@ -142,6 +144,19 @@ PREDICTION = JobKind(
     fields={"version": int, "echo": json.loads},
     read=read_prediction,
 )
+EXPLANATION = JobKind(
+    "explanation",
+    "explain:",
+    "modelgate.explanation",
+    SCORERS,
+    batched=True,
+    turns=":explanation",
+    pinned=True,
+    published=True,
+    fields={"version": int, "echo": json.loads},
+    read=read_prediction,
+)
+"""Why a model answers what it does. It asks the model about many rows, so a scorer works on it in slices."""
 TRAINING = JobKind(
     "training",
     "training",
@@ -195,7 +210,7 @@ FILE_TASK = JobKind("file task", "file-task:", "modelgate.file_task", SCORERS, t
 """A piece of the work on a file: its plan, one of its chunks, or the assembly of their parts (ADR 49). Each file has a
 queue of its own, in which tasks wait whose scorers have ended."""
 
-_KINDS = (PREDICTION, TRAINING, REPOSITORY_COMMAND, FILE_PREDICTION, FILE_TASK, OBSERVATION)
+_KINDS = (PREDICTION, EXPLANATION, TRAINING, REPOSITORY_COMMAND, FILE_PREDICTION, FILE_TASK, OBSERVATION)
 JOB_KINDS = {kind.name: kind for kind in _KINDS}
 """Every kind by its name."""
 
@@ -230,7 +245,8 @@ def lua_table() -> str:
     """Return in Lua what reads the name of a queue (`JobKind.queue_of`): `kind_of(q)` returns the kind of the jobs in
     q, and the base of q: the queue that takes turns for it (`predict:<model>` for `predict:<model>:<owner>`, for any
     other queue itself); `model_of(q)` returns the model, or '' if the queue is for all models; `pool_of(q)` returns
-    what the names of its pool end with."""
+    what the names of its pool end with; `turns_of(q)` what the keys of the turns end with that q takes part in, or nil.
+    TURNS has those of today's environment."""
     lines = [
         "local queue, kind, base_queue, queue_model, queue_pool",
         "local function kind_of(q)",
@@ -255,6 +271,11 @@ def lua_table() -> str:
         "  kind_of(q)",
         "  return queue_pool or ''",
         "end",
+        f"local TURNS = {{ {', '.join(repr(kind.turns) for kind in JOB_KINDS.values() if kind.batched)} }}",
+        "local function turns_of(q)",
+        "  local turns = kind_of(q).turns",
+        "  return turns and turns .. (queue_pool or '')",
+        "end",
     ]
     return "\n".join([*lines, ""])
 
@@ -267,6 +288,7 @@ def _lua_entry(kind: JobKind) -> str:
     flags = ("batched", "staged", "task", "pinned", "logged", "running_count", "published", "readable")
     names = "".join(f", {name} = true" for name in flags if getattr(kind, name))
     names += f", name = '{kind.name}'" if kind.readable else ""
+    names += f", turns = '{kind.turns}'" if kind.batched else ""
     kept = [name for name in kind.fields if name not in READ_OF_ALL] + ["log_start"] * kind.logged
     names += f", kept = {{ {', '.join(map(repr, kept))} }}" if kept else ""
     data = job_data(kind.function).decode()

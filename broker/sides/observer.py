@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from broker.link.scripts import Connected
 from broker.metrics.counts import parse_counts
-from broker.metrics.table import MODEL_COUNTS, MODEL_REQUESTS, REFUSED_FIELDS
+from broker.metrics.table import JOBS_BY_VERSION, MODEL_COUNTS, MODEL_REQUESTS, REFUSED_FIELDS, Metric
 from broker.state.prediction_log import LOG
 
 BEGINNING = "0-0"
@@ -62,16 +62,25 @@ class LogStream(Connected):
 
 
 class RequestCounts(Connected):
-    """What gateways have counted of the requests for predictions of a model."""
+    """What is counted of the requests for predictions of a model. Methods take one round trip and raise
+    `RedisError`."""
 
     def read(self, model: str) -> tuple[Mapping[tuple[str, str], int], int]:
         """Return how many requests were refused for each field and owner (`table.REFUSED_FIELDS`), and how many there
-        were, answered and refused. One round trip. Raises `RedisError`."""
+        were, answered and refused."""
         refused, requests = {}, 0
-        for metric, labels, count in parse_counts(self._redis.hgetall(MODEL_COUNTS + model)):
+        for metric, labels, count in self._counts(model):
             if metric is REFUSED_FIELDS:
                 field, owner = labels
                 refused[field, owner] = count
             elif metric is MODEL_REQUESTS:
                 requests += count
         return refused, requests
+
+    def ended(self, model: str, versions: Sequence[int]) -> list[tuple[int, int]]:
+        """Return how many jobs of each version have succeeded, and how many have failed."""
+        counts = {tuple(labels): count for metric, labels, count in self._counts(model) if metric is JOBS_BY_VERSION}
+        return [(counts.get((str(one), "succeeded"), 0), counts.get((str(one), "failed"), 0)) for one in versions]
+
+    def _counts(self, model: str) -> Iterator[tuple[Metric, list[str], int]]:
+        return parse_counts(self._redis.hgetall(MODEL_COUNTS + model))

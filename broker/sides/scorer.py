@@ -11,7 +11,7 @@ from redis import Redis
 
 from broker.link.outbox import Outbox
 from broker.link.scripts import Call, Connected
-from broker.records.job_kinds import PREDICTION, pool_of, queue_names
+from broker.records.job_kinds import EXPLANATION, PREDICTION, JobKind, kind_of, pool_of, queue_names
 from broker.records.job_records import finished, payload_of, plain
 from broker.records.lease_groups import place_of
 from broker.sides.file_tasks import lane_bell, spaced
@@ -20,6 +20,7 @@ from contract.errors import Code, Failure
 from contract.model.environments import TODAY
 from contract.model.signature import PREDICT
 from contract.row import ColumnarRows, Row
+from contract.work.explanations import ExplainRequest
 from contract.work.jobs import PredictionOutcome
 from contract.work.prediction_log import LoggedRequest, LogRecord
 from contract.work.request_ids import RequestIds
@@ -35,7 +36,7 @@ _QUEUES_KNOWN_FOR = 1.0
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """What one batch may hold.
+    """What one batch of jobs of a `kind` may hold.
 
     A batch has at most `jobs` jobs (up to `LARGEST_BATCH`) and `rows` rows, or `model_rows` of its model; a first job
     that is larger comes alone. Only `models` are taken (None: all), and none of `skip`.
@@ -52,18 +53,21 @@ class BatchLimits:
     homes: Mapping[str, str] = field(default_factory=dict)
     patience: float = 0.1
     environment: str = TODAY
+    kind: JobKind = PREDICTION
 
 
 @dataclass(frozen=True)
 class BatchJob:
     """A job of a batch. `request` has the ids of its request (`contract.work.request_ids`); `method` gets the rows.
-    `logged`: what the prediction log gets of its request; None: it does not get the job."""
+    `logged`: what the prediction log gets of its request; None: it does not get the job. `explain`: what is to be
+    explained."""
 
     id: str
     rows: Sequence[Row]
     request: str = ""
     method: str = PREDICT.name
     logged: LoggedRequest | None = None
+    explain: ExplainRequest | None = None
 
     def context(self) -> dict[str, str | None]:
         """Return the context of a log line about this job."""
@@ -83,7 +87,7 @@ class Batch:
 
 
 class ScorerQueue(Connected):
-    """The prediction jobs, as one scorer sees them. All methods raise `redis.exceptions.RedisError`.
+    """Predictions and explanations, as one scorer sees them. All methods raise `redis.exceptions.RedisError`.
 
     `incarnation` must be registered (`broker.sides.supervisor`), by this process or another. What it sends also has
     what is in `outbox`.
@@ -111,11 +115,11 @@ class ScorerQueue(Connected):
             if not answer:
                 return None
             queue, version, left, *parts = answer
-            jobs, refused = _read(parts)
+            jobs, refused = _read(parts, limits.kind)
             if refused:
                 self.finish(refused)
             if jobs:
-                return Batch(PREDICTION.model_of(queue.decode()), int(version), jobs, left.decode())
+                return Batch(limits.kind.model_of(queue.decode()), int(version), jobs, left.decode())
 
     def finish(
         self, outcomes: Mapping[str, PredictionOutcome | Failure], version: str = "", records: Sequence[LogRecord] = ()
@@ -142,30 +146,33 @@ class ScorerQueue(Connected):
         self._outbox.send(self._scripts, [Call("release", [self._incarnation, *(job.id for job in batch.jobs)])])
 
     def wait_for_work(self, limits: BatchLimits, seconds: float = 1.0) -> bool:
-        """Return when there may be a batch for these limits or a task of a file, at the latest after `seconds`, which
-        must be less than the connection's `socket_timeout`; after `limits.patience` if there are jobs that it may take
-        then. Returns whether the bell of the bulk lane has rung. Call it when `take` returned None.
+        """Return when there may be a batch for these limits, an explanation or a task of a file, at the latest after
+        `seconds`, which must be less than the connection's `socket_timeout`; after `limits.patience` if there are jobs
+        that it may take then. Returns whether there may be something else than a batch. Call it when `take` returned
+        None.
 
         The bell is a hint: a scorer may die with the token that it took, so a wait is short.
         """
         if limits.homes:
             seconds = min(seconds, limits.patience)
-        lane = lane_bell(limits.environment)
-        rung = self._redis.blpop([lane, *self._bells(limits)], timeout=seconds)
-        return rung is not None and rung[0] == lane.encode()
+        others = [lane_bell(limits.environment), *self._bells(limits, EXPLANATION)]
+        rung = self._redis.blpop([*others, *self._bells(limits)], timeout=seconds)
+        return rung is not None and rung[0].decode() in others
 
-    def _bells(self, limits: BatchLimits) -> list[str]:
+    def _bells(self, limits: BatchLimits, kind: JobKind = PREDICTION) -> list[str]:
         """Return the bells for these limits: the own one, which rings for models that have their home here, and the
         common one; or those of the single queues if models are left out, whose rings this scorer would not pass on."""
         if limits.models is None and not limits.skip:
-            return [self._own_bell, _BELL + pool_of(limits.environment)]
+            common = _BELL + kind.turns + pool_of(limits.environment)
+            return [self._own_bell, common] if kind is PREDICTION else [common]
         models = set(self._models() if limits.models is None else limits.models) - {*limits.skip, *limits.homes}
-        return [f"{_BELL}:{queue}" for queue in _queues(sorted(models), limits)]
+        return [f"{_BELL}:{kind.queue_of(model, environment=limits.environment)}" for model in sorted(models)]
 
     def _models(self) -> list[str]:
         def read() -> list[str]:
             names = queue_names(self._redis.smembers("rq:queues"))
-            return [PREDICTION.model_of(name) for name in names if PREDICTION.owns(name)]
+            kinds = ((kind_of(name), name) for name in names)
+            return [kind.model_of(name) for kind, name in kinds if kind and kind.batched]
 
         return self._queued.fetch("", read, _QUEUES_KNOWN_FOR)
 
@@ -177,33 +184,35 @@ def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:
         raise ValueError("without a model nothing can be taken")
     queues, skip = (spaced(_queues(models, limits)) for models in (limits.models or (), limits.skip))
     row_limits, homes = (_mapped(of_models, limits) for of_models in (limits.model_rows, limits.homes))
-    patience, pool = round(limits.patience * 1_000_000), pool_of(limits.environment)
-    return limits.jobs, limits.rows, row_limits, queues, skip, homes, patience, pool
+    patience, turns = round(limits.patience * 1_000_000), limits.kind.turns + pool_of(limits.environment)
+    return limits.jobs, limits.rows, row_limits, queues, skip, homes, patience, turns
 
 
 def _queues(models: Iterable[str], limits: BatchLimits) -> list[str]:
-    return [PREDICTION.queue_of(model, environment=limits.environment) for model in models]
+    return [limits.kind.queue_of(model, environment=limits.environment) for model in models]
 
 
 def _mapped(of_models: Mapping[str, int | str], limits: BatchLimits) -> str:
     return spaced(map("{}={}".format, _queues(of_models, limits), of_models.values()))
 
 
-def _read(parts: Sequence[bytes]) -> tuple[list[BatchJob], dict[str, Failure]]:
+def _read(parts: Sequence[bytes], kind: JobKind) -> tuple[list[BatchJob], dict[str, Failure]]:
     """Return the jobs in TAKE's answer (id, data, request, id, …), and the failures of those that cannot be read."""
     jobs, refused = [], {}
     for job_id, data, request in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         try:
-            jobs.append(BatchJob(job_id.decode(), request=request.decode(errors="replace"), **_payload(data)))
-        except ValueError as error:
+            jobs.append(BatchJob(job_id.decode(), request=request.decode(errors="replace"), **_payload(data, kind)))
+        except (ValueError, TypeError) as error:
             refused[job_id.decode()] = Failure(Code.JOB_REFUSED, str(error))
     return jobs, refused
 
 
-def _payload(data: bytes) -> dict[str, Any]:
-    """Return the `rows`, `method` and `logged` of a `BatchJob` in RQ's `data`. Raises `ValueError` as `plain` and
-    `payload_of` do."""
-    payload = payload_of(plain(data), PREDICTION.function)
+def _payload(data: bytes, kind: JobKind) -> dict[str, Any]:
+    """Return the `rows`, `method`, `logged` and `explain` of a `BatchJob` in RQ's `data`. Raises `ValueError` as
+    `plain` and `payload_of` do, and `TypeError`."""
+    payload = payload_of(plain(data), kind.function)
+    if kind is EXPLANATION:
+        return {"rows": _rows(payload), "explain": ExplainRequest.from_json(payload.get("explain"))}
     method, logged = payload.get("method", PREDICT.name), payload.get("log")
     if not isinstance(method, str):
         raise ValueError("the job has a method that is no text")

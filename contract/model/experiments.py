@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from contract.model.manifest import ModelManifest
+from contract.model.signature import OutputKind, Signature
 from contract.release import known
 
 SHADOW_ALIAS = "~shadow"
@@ -15,6 +18,12 @@ SHADOW_ALIAS = "~shadow"
 
 LEVEL, MARGIN, DAYS = 0.01, 0.01, 14.0
 """The defaults of an experiment."""
+
+OF_PROBABILITIES, OF_CLASSES, OF_NUMBERS = ("log_loss", "brier"), ("accuracy",), ("mean_absolute_error",)
+"""The metrics whose loss is compared, by what they are of."""
+
+LEAST_PROBABILITY = 0.001
+"""The lower bound of probabilities in a log loss, which has a bound by it."""
 
 _HASHES = 2**64
 
@@ -53,6 +62,32 @@ class Ending(StrEnum):
     UNDECIDED = "undecided"
     STOPPED = "stopped"
     OVERTAKEN = "overtaken"
+
+
+def loss_metrics(*signatures: Signature) -> tuple[str, ...]:
+    """Return the metrics by whose loss versions with these signatures can be compared, the default first. Empty if the
+    answers are of several kinds, if a version has several outputs, and if it has none."""
+    fitting = [_loss_metrics(signature) for signature in signatures]
+    return tuple(metric for metric in fitting[0] if all(metric in others for others in fitting))
+
+
+def _loss_metrics(signature: Signature) -> tuple[str, ...]:
+    if len(signature.outputs) != 1:
+        return ()
+    if signature.output.kind is OutputKind.NUMBER:
+        return OF_NUMBERS
+    return (OF_PROBABILITIES if signature.output.probabilities else ()) + OF_CLASSES
+
+
+def largest_loss(metric: str, *manifests: ModelManifest) -> float | None:
+    """Return the bound of a loss, and so of each difference of two. The absolute error has that of the range of the
+    answers in the first profile of these versions; None: no profile has one, so nothing can be shown by it."""
+    if metric == "log_loss":
+        return -math.log(LEAST_PROBABILITY)
+    if metric not in OF_NUMBERS:
+        return 1.0
+    edges = [column.edges for one in manifests if one.profile for column in one.profile.outputs if column.edges]
+    return next((of_one[-1] - of_one[0] for of_one in edges if of_one[-1] > of_one[0]), None)
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,9 @@ OTHER_METHODS = (
 )
 """The methods that a model may have besides `predict`, by scikit-learn's names."""
 
+EXPLAIN = "explain"
+"""Stands for a method of every model that predicts: it answers why (`contract.work.explanations`)."""
+
 
 @dataclass(frozen=True)
 class Signature:

@@ -15,6 +15,9 @@ SIGNATURE_FILE = "manifest.json.sig"
 """Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 SIGNATURE_BYTES = 64
 REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
+CARD_JSON, CARD_MARKDOWN, JOB_FILE = "card.json", "card.md", "job.json"
+"""Beside the report: the model card, and the job that has trained the version, with its result before the alias
+moved."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,9 @@ class VersionFiles:
     def open_artifact(self, name: str) -> BinaryIO:
         return open_regular(self.folder / name)
 
-    def has_report(self) -> bool:
-        return (self.folder / REPORT_DIR / REPORT_HTML).is_file()
+    def has_report(self, name: str = REPORT_HTML) -> bool:
+        """Return whether there is this file of the report."""
+        return (self.folder / REPORT_DIR / name).is_file()
 
     def report(self, name: str) -> bytes:
         """Return a file of the report."""
@@ -54,6 +58,14 @@ class VersionFiles:
         except (OSError, ValueError, RecursionError):
             return None
         return facts if isinstance(facts, dict) else None
+
+    def training_job(self) -> str | None:
+        """Return the id of the job that has trained the version, or None."""
+        try:
+            job = json.loads(self.report(JOB_FILE))["job"]
+        except (OSError, ValueError, RecursionError, LookupError, TypeError):
+            return None
+        return job if isinstance(job, str) else None
 
     def stamps(self) -> frozenset[tuple[str, int, int]]:
         """Return what changes when a file of the version changes; empty if there is none."""

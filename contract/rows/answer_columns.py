@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from contract.model.signature import PREDICT, AnswerForm, Method, Signature
+from contract.model.signature import EXPLAIN, PREDICT, AnswerForm, Method, RowFormat, Signature
 from contract.row import Answer
 
 
@@ -13,8 +13,9 @@ def answer_names(signature: Signature, method: str, kept: Iterable[str]) -> list
     """Return the names of the columns that a method adds to the columns `kept`.
 
     `predict` adds `prediction`, or a column for each output that has a name; then `probability_<class>` and `score`, or
-    `probability_<output>_<class>`. A method with names adds `<method>_<name>`, any other a column with its own name. A
-    name that is taken gets `prediction_` before it, or `_2`, `_3` behind it.
+    `probability_<output>_<class>`. A method with names adds `<method>_<name>`, any other a column with its own name. An
+    explanation adds `base`, `value` and `contribution_<input>`, or `contributions` of a text or a record. A name that
+    is taken gets `prediction_` before it, or `_2`, `_3` behind it.
     """
     taken = {name.lower() for name in kept}
     names: list[str] = []
@@ -35,6 +36,14 @@ def _output_names(signature: Signature) -> list[str]:
 
 
 def _wanted_names(signature: Signature, method: str) -> Iterator[str]:
+    if method == EXPLAIN:
+        is_table = signature.format is RowFormat.TABLE
+        yield from (
+            "base",
+            "value",
+            *([f"contribution_{name}" for name in signature.names] if is_table else ["contributions"]),
+        )
+        return
     if method != PREDICT.name:
         yield from (f"{prefix}_{name}" if name else prefix for prefix, name in _other_names(signature, method))
         return
@@ -79,6 +88,12 @@ def answer_columns(
     """Yield what a method answered for each row as the columns of `answer_names`. A row that was not scored has None
     in place of each answer."""
     answers: Any = values
+    if method == EXPLAIN:
+        yield from ([answer and answer[name] for answer in answers] for name in ("base", "value"))
+        told = [answer and answer["contributions"] for answer in answers]
+        is_table = signature.format is RowFormat.TABLE
+        yield from ([one and one[name] for one in told] for name in signature.names) if is_table else [told]
+        return
     if method == PREDICT.name:
         names = _output_names(signature)
         yield from ([value and value[name] for value in answers] for name in names) if names else [answers]

@@ -16,6 +16,7 @@ from contract.model.signature import PREDICT
 from contract.row import Answer, Row, Value
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import EVERYBODY, Key
+from contract.work.explanations import ExplainRequest
 from contract.work.prediction_log import LoggedRequest
 
 
@@ -64,7 +65,8 @@ class PredictionJob:
     `method` of the model gets the rows. The version lives in `environment`. The job belongs to the owner of `caller`,
     whose limits hold for it. `idempotency`: key and fingerprint of a request that may be repeated, or ''. `webhook`:
     the URL that gets its end, or ''. `logged`: what the prediction log gets of the request beside rows and answers
-    (`contract.work.prediction_log.logged_request`); None: it does not get this job."""
+    (`contract.work.prediction_log.logged_request`); None: it does not get this job. `explain`: what is to be explained,
+    instead of predicted; then the job counts as `counts` rows."""
 
     id: str
     created_at: str
@@ -83,6 +85,8 @@ class PredictionJob:
     idempotency: str = ""
     webhook: str = ""
     logged: LoggedRequest | None = None
+    explain: ExplainRequest | None = None
+    counts: int = 0
 
 
 @dataclass(slots=True)
@@ -171,7 +175,7 @@ class FileRequest:
     """The payload of a file prediction: the rows of a file in the format `input` for a method of the pinned version.
 
     `lenient`: rows that cannot be used stay without a prediction; otherwise they fail the job. `escape`: cells of a CSV
-    that a spreadsheet would run as formulas get a "'".
+    that a spreadsheet would run as formulas get a "'". `explain`: what is to be explained, instead of asking a method.
     """
 
     model: str
@@ -181,11 +185,17 @@ class FileRequest:
     method: str = PREDICT.name
     lenient: bool = True
     escape: bool = False
+    explain: ExplainRequest | None = None
 
     def to_json(self) -> dict[str, object]:
-        return dataclasses.asdict(self)
+        data = dataclasses.asdict(self)
+        if self.explain is None:
+            del data["explain"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FileRequest:
         """Raises `ValueError`, `KeyError` and `TypeError` for another payload."""
-        return cls(**{**data, "input": FileFormat(data["input"]), "output": FileFormat(data["output"])})
+        read = {"input": FileFormat(data["input"]), "output": FileFormat(data["output"])}
+        explain = {"explain": ExplainRequest.from_json(data["explain"])} if "explain" in data else {}
+        return cls(**{**data, **read, **explain})

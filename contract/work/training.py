@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from contract.model.experiments import ExperimentPlan
 from contract.model.signature import Format, Kind
 from contract.release import known
 from contract.row import Row
@@ -50,13 +51,25 @@ class Gate:
 
     None: the default. Where there are enough such rows, a version without `margin` must not do worse than chance
     explains, and one without `floor` must be better than always giving the same answer. With `require_comparison`, a
-    version that cannot be compared so does not pass.
+    version that cannot be compared so does not pass. One that passes becomes the candidate of an `experiment`, if there
+    is a plan for one, and its end moves the alias.
     """
 
     metric: str | None = None
     floor: float | None = None
     margin: float | None = None
     require_comparison: bool = False
+    experiment: ExperimentPlan | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields; `require_comparison` and `experiment` only if they are set."""
+        optional = ("require_comparison", "experiment")
+        return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in optional}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Gate:
+        plan = data.get("experiment")
+        return cls(**{**data, "experiment": ExperimentPlan.from_json(plan) if plan else None})
 
 
 MOST_OUTCOME_ROWS = 100_000
@@ -98,20 +111,18 @@ class TrainingRequest:
     outcomes: OutcomeRows | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields; `accept`, `outcomes` and `require_comparison` only if they are set."""
-        data = dataclasses.asdict(self)
+        """Return all fields; `accept`, `outcomes` and those of the gate only if they are set."""
+        data = {**dataclasses.asdict(self), "gate": self.gate.to_json()}
         if not self.accept:
             del data["accept"]
         if not self.outcomes:
             del data["outcomes"]
-        if not self.gate.require_comparison:
-            del data["gate"]["require_comparison"]
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingRequest:
         outcomes = {"outcomes": OutcomeRows(**data["outcomes"])} if data.get("outcomes") else {}
-        return cls(**{**data, "gate": Gate(**data["gate"]), **outcomes})
+        return cls(**{**data, "gate": Gate.from_json(data["gate"]), **outcomes})
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,7 @@ ANYWAY = "; to promote it anyway: "
 @dataclass(frozen=True)
 class TrainingResult:
     """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`.
+    `experiment`: the id of the one in which the version is tried instead.
 
     `headline` is the most telling metric, `verdict` compares the version with the current one in a sentence, and
     `remarks` are findings in the data. `comparison` is None without a version to compare with. `candidates`: see
@@ -150,9 +162,12 @@ class TrainingResult:
     remarks: Sequence[str] = ()
     comparison: ComparedFigures | None = None
     candidates: Mapping[str, Any] | None = None
+    experiment: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Return all fields; `experiment` only if it is set."""
+        data = dataclasses.asdict(self)
+        return data if self.experiment else {name: data[name] for name in data if name != "experiment"}
 
 
 class ColumnUse(StrEnum):
@@ -239,6 +254,8 @@ class RepositoryAction(StrEnum):
     MIGRATE = "migrate"
     PREVIEW_TRAINING = "preview_training"
     CHECK_TRAINING = "check_training"
+    START_EXPERIMENT = "start_experiment"
+    STOP_EXPERIMENT = "stop_experiment"
 
 
 @dataclass(frozen=True)
@@ -257,7 +274,8 @@ class RepositoryCommand:
     are given. IMPORT publishes a version that lives in `environment`, if that is given, and gives it `alias` if it
     passes the gate, which objects to nothing in `accept`, and unless `no_promote`. PREVIEW_TRAINING changes nothing:
     `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING, which fails if the training that
-    a schedule asks for could not begin now.
+    a schedule asks for could not begin now. START_EXPERIMENT tries `version` as `experiment` says: the `id`, the
+    `plan`, who asks for it (`by`), and perhaps when it is over (`until`). STOP_EXPERIMENT ends the one with the `id`.
     """
 
     action: RepositoryAction
@@ -280,6 +298,7 @@ class RepositoryCommand:
     columns: Sequence[Mapping[str, Any]] | None = None
     environment: str | None = None
     rows: Sequence[Row] | None = None
+    experiment: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: a trainer refuses a field that it does not know."""

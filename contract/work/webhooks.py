@@ -18,7 +18,7 @@ from contract.release import known
 
 MODEL_EVENTS = (
     *("model.published", "model.promoted", "model.removed"),
-    *("model.drifted", "model.degraded", "model.recovered"),
+    *("model.drifted", "model.degraded", "model.recovered", "model.experiment_ended"),
 )
 """Those that concern no job."""
 

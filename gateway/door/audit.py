@@ -71,7 +71,7 @@ def _entry(exchange: Exchange, action: str) -> AuditEntry:
         route=None if exchange.route is None else f"{method} {exchange.route.rule}",
         model=model,
         version=exchange.version or _number(arguments.get("version")),
-        alias=arguments.get("alias"),
+        alias=exchange.alias or arguments.get("alias"),
         job_id=exchange.job_id or arguments.get("job_id"),
         on_key=exchange.on_key or arguments.get("key_id"),
         status=status or None,

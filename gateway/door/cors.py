@@ -9,7 +9,7 @@ from flask import Response
 
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _SENT = (
-    "Accept, Authorization, Cancel-After, Content-Type, Idempotency-Key, If-None-Match, If-Range,"
+    "Accept, Authorization, Cancel-After, Content-Type, Experiment-Key, Idempotency-Key, If-None-Match, If-Range,"
     " Inference-Header-Content-Length, Last-Event-ID, Prefer, Range, traceparent, Webhook-Url,"
     " X-Amzn-SageMaker-Target-Variant, X-API-Key, X-Request-ID"
 )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.http.exchange import current, travelling_ids
+from gateway.protocols.parameters import experiment_key
 from gateway.serving.predicting import RequestContext
 
 _ESTABLISHED = 1
@@ -26,6 +27,8 @@ def request_context() -> RequestContext:
         exchange.job_accepted,
         hung_up(),
         exchange.alias,
+        experiment_key(exchange.environ.get("HTTP_EXPERIMENT_KEY")),
+        exchange.request_id if exchange.plain else "",
     )
 
 

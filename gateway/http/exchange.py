@@ -56,6 +56,8 @@ class Exchange:
     version: int | None = None
     alias: str | None = None
     """The alias in the request; None: it named a version."""
+    plain = False
+    """Whether a prediction is one of a model, and of no alias or version."""
     signature: Signature | None = None
     """That of the version of a prediction."""
     refused_fields: Sequence[str] = ()
@@ -148,6 +150,7 @@ def noted(model: ModelManifest, reference: str) -> ModelManifest:
     exchange = _CURRENT.get()
     exchange.model, exchange.version = model.name, model.version
     exchange.alias, exchange.signature = alias_in(reference), model.signature
+    exchange.plain = reference == model.name
     return model
 
 

@@ -17,7 +17,10 @@ from gateway.http.rules import Route
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols.parameters import preferences
 
-_OPTIONS = ("HTTP_CANCEL_AFTER", "HTTP_WEBHOOK_URL", "HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT")
+_OPTIONS = (
+    *("HTTP_CANCEL_AFTER", "HTTP_EXPERIMENT_KEY", "HTTP_WEBHOOK_URL"),
+    "HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT",
+)
 """The headers that change a job; `Prefer` has one more."""
 
 _BARE = re.compile(r"[!#-~][!-~]{0,254}", re.ASCII)

@@ -87,8 +87,21 @@ IDEMPOTENCY_KEY = Parameter(
     "header",
 )
 """A route with this parameter is idempotent: the door notes key and fingerprint of its requests."""
+EXPERIMENT_KEY = Parameter(
+    "Experiment-Key",
+    "Names the caller, who gets the same version all through an experiment; by default the `id_field` of the rows, else"
+    " the id of the request.",
+    {"type": "string", "minLength": 1, "maxLength": 256},
+    "header",
+)
 WEBHOOK_URL = Parameter(
     "Webhook-Url", "A URL that gets the end of the job.", {"type": "string", "format": "uri"}, "header"
+)
+EXPLAIN_PARAMETERS = (
+    Parameter("class", "Of a classifier: the class whose probability is explained; by default the predicted one."),
+    Parameter("output", "Of several outputs: the one that is explained; by default the first."),
+    Parameter("exact", "`true`: over all coalitions of up to 16 inputs.", {"type": "boolean"}),
+    Parameter("seed", "Of estimates; by default 0.", {"type": "integer", "minimum": 0, "maximum": 999_999_999}),
 )
 PAGE = (
     Parameter("limit", "Most items of the page.", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}),

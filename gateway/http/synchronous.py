@@ -20,6 +20,7 @@ from gateway.problems import Problem, ProblemCode
 from gateway.serving.predicting import PredictionOptions, Predictor
 
 PROBLEMS = (
+    "400 invalid_parameter",
     *("404 no_current_version", "404 unknown_method", "413 too_many_rows"),
     *("415 unsupported_media_type", "415 unsupported_content_encoding"),
     *("422 invalid_instances", "422 model_error", "422 out_of_memory", "422 worker_crashed"),
@@ -69,7 +70,7 @@ class SynchronousPredictions:
         options = PredictionOptions(method, wait=self.max_wait)
         job = self.predictor.predict(model, rows, size, options, request_context())
         exchange = current()
-        exchange.job_id = job.id
+        exchange.job_id, exchange.version = job.id, job.version
         return self.predictor.succeeded(job, self.max_wait, repeatable=bool(exchange.idempotency))
 
     def answer(self, job: Job, body: bytes, headers: Mapping[str, str], status: int = 200) -> PredictionAnswer:

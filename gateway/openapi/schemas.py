@@ -12,6 +12,7 @@ from contract.model.signature import AnswerForm, Kind, OutputKind, RowFormat
 from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
 from gateway.http.operations import MOMENT, TEXT, Schema
+from gateway.openapi.experiment_schemas import EXPERIMENTS
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
 from gateway.openapi.log_schemas import LOG
 from gateway.openapi.model_schemas import ALIASES, CHANGES, ENVIRONMENT
@@ -268,6 +269,7 @@ SCHEMAS: Mapping[str, Schema] = {
             **dict.fromkeys(("versions", "nulls", "columns", "environment", "alias", "promote", "accept"), TEXT),
         },
     ),
+    "ModelCard": OBJECT,
     "ModelVersion": record(_VERSION),
     "NewKey": record({**_KEY, "secret": nullable(TEXT), "warnings": array(TEXT)}),
     "Nothing": {**TEXT, "description": "A line end."},
@@ -284,6 +286,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Rollback": record({}, _FORCE, additionalProperties=False),
     "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
     "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
+    **EXPERIMENTS,
     **LAKE_SCHEDULES,
     **TRAININGS,
     **LOG,
@@ -346,6 +349,7 @@ SCHEMAS: Mapping[str, Schema] = {
 PATH_PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
     "asset": ("asset", "The name of the file.", TEXT),
     "alias": ("alias", "An alias, such as `current`.", TEXT),
+    "experiment": ("id", "The id of an experiment.", TEXT),
     "job_id": ("id", "The id of a job.", TEXT),
     "key_id": ("id", "The id of a key.", TEXT),
     "method": ("method", "A method of the estimator that the signature of the model lists.", TEXT),

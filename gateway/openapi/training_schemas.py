@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from contract.work.training import ACCEPTABLE, KINDS, MOST_OUTCOME_ROWS, ColumnUse, Task
 from gateway.http.operations import TEXT, Schema
+from gateway.openapi.experiment_schemas import PLAN
 from gateway.openapi.schema_parts import BOOLEAN, FILE, INTEGER, NUMBER, OBJECT, array, map_of, nullable, record, ref
 
 _TRAINING: Mapping[str, Schema] = {
@@ -26,7 +27,16 @@ _TRAINING: Mapping[str, Schema] = {
         ]
     },
     "alias": {**TEXT, "default": "current"},
-    "gate": record({}, {"metric": TEXT, "floor": NUMBER, "margin": NUMBER, "require_comparison": BOOLEAN}),
+    "gate": record(
+        {},
+        {
+            "metric": TEXT,
+            "floor": NUMBER,
+            "margin": NUMBER,
+            "require_comparison": BOOLEAN,
+            "experiment": {**PLAN, "description": "The version is tried beside the current one before it is promoted."},
+        },
+    ),
     "accept": array({"type": "string", "enum": list(ACCEPTABLE)}),
     "notes": TEXT,
 }

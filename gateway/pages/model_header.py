@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contract.errors import ModelgateError
+from contract.model.experiments import Experiment
 from contract.model.repository import CURRENT, Repository
 from contract.model.signature import RowFormat, Signature
 from contract.wording import counted
@@ -17,6 +18,7 @@ _TABS = (
     ("Versions", "/versions", Scope.READ),
     ("Traffic", "/traffic", Scope.READ),
     ("Health", "/health", Scope.READ),
+    ("Experiments", "/experiments", Scope.READ),
     ("Log", "/log", Scope.READ),
     ("API", "/api", Scope.PREDICT),
 )
@@ -51,20 +53,22 @@ class ModelPurpose:
 class ModelHeader:
     """`current` is None for a model without a current version. `aliases`: those of each version. `tabs`: labels and
     addresses of the pages that the caller may open. `prediction`: what the current version predicts; None if that is
-    unknown, or none of the caller's business."""
+    unknown, or none of the caller's business. `experiment`: the one that runs, for a caller who may read it."""
 
     name: str
     current: int | None
     aliases: Mapping[int, list[str]]
     tabs: list[tuple[str, str]]
     prediction: ModelPurpose | None
+    experiment: Experiment | None
 
     @classmethod
     def of(cls, repository: Repository, name: str, caller: Key) -> ModelHeader:
         tabs = [(label, f"/ui/models/{name}{path}") for label, path, scope in _TABS if caller.allows(scope)]
         current = repository.aliases(name).get(CURRENT)
         prediction = ModelPurpose.of(repository, name, current) if sees_inputs(caller) else None
-        return cls(name, current, aliases_by_version(repository, name), tabs, prediction)
+        experiment = repository.settings(name).experiment if caller.allows(Scope.READ) else None
+        return cls(name, current, aliases_by_version(repository, name), tabs, prediction, experiment)
 
 
 def sees_inputs(caller: Key) -> bool:

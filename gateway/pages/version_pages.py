@@ -1,5 +1,5 @@
-"""The versions of a model: verdicts and reports, promoting, and rolling back. The model: removed, after its name is
-entered once more, and restored."""
+"""The versions of a model: verdicts, reports and cards, promoting, and rolling back. The model: removed, after its name
+is entered once more, and restored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 
 from contract.errors import ModelgateError
+from contract.model.card_text import sections
 from contract.model.manifest import ModelManifest
+from contract.model.model_card import Card
 from contract.model.repository import CURRENT, PREVIOUS, Repository
 from contract.model.signature_changes import SignatureChanges, signature_changes
 from contract.model.version_files import REPORT_HTML
@@ -21,12 +23,14 @@ from contract.model.version_metrics import headline_first
 from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.exchange import caller, current
+from gateway.pages.charts.outcome_charts import Calibration, calibration_of
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, compared_with, facts_of
 from gateway.problems import Problem, ProblemCode
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
+from gateway.serving.model_cards import ModelCards
 from gateway.serving.model_versions import (
     ModelChanges,
     check_model,
@@ -60,6 +64,7 @@ class VersionPages:
     model is kept."""
 
     changes: ModelChanges
+    cards: ModelCards
     schedule_of: Callable[[str], ScheduleState | None]
     removed_days: int
 
@@ -102,6 +107,18 @@ class VersionPages:
                 metrics=headline_first(manifest.metrics, facts.get("headline")),
                 has_report=repository.files(name, manifest.version).has_report(),
                 **self._change(name),
+            )
+
+        @routes.get("/models/<name>/versions/<version>/card", level=Scope.READ, page=True)
+        def card(name: str, version: str) -> Response:
+            made = self.cards.card(name, self._manifest(name, version).version)
+            return page(
+                "card.html",
+                title=f"Model card of {name} version {made['version']}",
+                header=ModelHeader.of(repository, name, caller()),
+                version=made["version"],
+                parts=list(sections(made)),
+                calibration=_calibration_in(made),
             )
 
         @routes.get("/models/<name>/versions/<version>/report", level=Scope.READ, page=True)
@@ -216,6 +233,16 @@ class VersionPages:
             "changed": CURRENT in aliases and request.args.get("now") == str(aliases[CURRENT]),
             "previous": aliases.get(PREVIOUS),
         }
+
+
+def _calibration_in(card: Card) -> Calibration | None:
+    """Return the chart of a card; None without probabilities. Facts of an import may have any shape."""
+    with suppress(LookupError, TypeError, ValueError):
+        bins = card["calibration"]["bins"]
+        low, high = zip(*(one["interval"] for one in bins), strict=True)
+        columns = {key: [one[key] for one in bins] for key in ("predicted", "observed")}
+        return calibration_of({"calibration": {**columns, "low": low, "high": high}})
+    return None
 
 
 def offered(repository: Repository, name: str) -> tuple[int, int]:

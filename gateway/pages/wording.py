@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from broker.metrics.table import MODEL_SECONDS
 from contract.model.manifest import TrainingData
 from contract.model.version_metrics import baseline_of
-from contract.wording import kind_in_words, metric_in_words, number, six_digits
+from contract.wording import kind_in_words, metric_in_words, number, rows_of, six_digits
 
 TITLES = {
     400: "That request cannot be read",
@@ -109,12 +109,19 @@ def count(amount: int, noun: str, many: str | None = None) -> str:
 
 def trained_on(data: TrainingData) -> str:
     """Return `120 rows of CSV file loan.csv`, or what is known of an import, whose rows are unknown."""
-    return f"{count(data.rows, 'row')} of {data.source}" if data.rows else data.source
+    return rows_of(data.rows, data.source)
 
 
 def cell(value: object) -> str:
     """Format a value of a row."""
     return "–" if value is None else six_digits(value) if isinstance(value, float) else str(value)
+
+
+def exact(value: object) -> str:
+    """Format a value of a row in a sentence, with all digits of a number: 3,420, 0.25, Urban, yes; nothing for None."""
+    if value is None or isinstance(value, bool):
+        return "nothing" if value is None else "yes" if value else "no"
+    return f"{value:,.12g}".replace("-", "−") if isinstance(value, (int, float)) else str(value)
 
 
 def sentence(text: str) -> str:
@@ -143,6 +150,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "coded": coded,
     "trained_on": trained_on,
     "cell": cell,
+    "exact": exact,
     "kind": kind_in_words,
     "baseline": baseline_of,
 }

@@ -69,6 +69,8 @@ class ProblemCode(StrEnum):
     """no version of this model was promoted; `versions` lists them, and `detail` has the call that makes one current"""
     UNKNOWN_METHOD = auto(), 404
     """the version does not have this method; `methods` lists those that it has"""
+    NO_BACKGROUND = auto(), 409
+    """this version has no rows to [explain its answers](#explanations) against; publish it again, with a sample"""
     UNKNOWN_JOB = auto(), 404
     """unknown, or expired"""
     MODEL_NOT_FOUND = auto(), 404
@@ -87,6 +89,12 @@ class ProblemCode(StrEnum):
     NO_PREVIOUS = auto(), 409
     ALIAS_MOVED = auto(), 409
     """the alias names another version than the page that was sent, or than when the rollback began"""
+    EXPERIMENT_RUNS = auto(), 409
+    """another [experiment](#experiments) of the model runs: wait for its end, or stop it"""
+    EXPERIMENT_REFUSED = auto(), 409
+    """these two versions cannot be compared so; `detail` says why, and what to do"""
+    EXPERIMENT_NOT_FOUND = auto(), 404
+    """the model has no such [experiment](#experiments); `detail` names those that it has"""
     NO_REPORT = auto(), 404
     """this version was published without a report; `detail` names those that have one"""
     NO_OUTPUT = auto(), 404

@@ -14,6 +14,9 @@ from gateway.problems import Problem, ProblemCode
 DEFAULT_LIMIT = 50
 """Items of a page."""
 
+LONGEST_KEY = 256
+"""Characters of an `Experiment-Key`."""
+
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HANDLING = re.compile(r"""\s*handling\s*=\s*"?(strict|lenient)"?\s*""", re.IGNORECASE)
 _WAIT = re.compile(r"""\s*wait\s*=\s*"?(\d{1,9})"?\s*""", re.IGNORECASE | re.ASCII)
@@ -49,6 +52,14 @@ def preferences(header: str | None, max_wait: int) -> Preferences:
         elif handling is None and (matched := _HANDLING.fullmatch(text)):
             handling = matched[1].lower()
     return Preferences(wait, handling)
+
+
+def experiment_key(header: str | None) -> str | None:
+    """Return `Experiment-Key`. Raises `Problem` for an empty or a long one."""
+    if header is None or 1 <= len(header) <= LONGEST_KEY:
+        return header
+    detail = f"Experiment-Key must have 1 to {LONGEST_KEY} characters; send what names the caller, such as a customer"
+    raise Problem(ProblemCode.INVALID_PARAMETER, detail)
 
 
 def seconds(name: str, text: str | None) -> float | None:

@@ -29,7 +29,7 @@ from contract.json_objects import (
     text,
 )
 from contract.model.parameters import RecipeParameter, parameter_errors
-from contract.model.repository import PREVIOUS, valid_name
+from contract.model.repository import CURRENT, PREVIOUS, valid_name
 from contract.rows import csv_table
 from contract.wording import shown
 from contract.work.training import (
@@ -48,6 +48,7 @@ from contract.work.training_columns import resolve_columns
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import invalid, read_body
 from gateway.protocols import native
+from gateway.protocols.experiments import read_plan
 
 _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 4000, 1024, 10_000, 20
 
@@ -90,6 +91,9 @@ def training_request(
         errors.add(
             "kinds", "not_taken", f"the recipe {request.recipe} sets its own kinds; leave kinds out, or use tabular"
         )
+    if gate.experiment and request.alias != CURRENT:
+        message = f"a version that is tried becomes {CURRENT}; leave alias out, or the experiment"
+        errors.add("alias", "not_taken", message)
     if request.target and request.target == request.id_field:
         message = f"id_field and target both name {shown(request.target)}; a target cannot be an id"
         errors.add("id_field", "repeated_field", message)
@@ -260,6 +264,7 @@ _GATE = Object(
             ),
         ),
         "require_comparison": BOOLEAN,
+        "experiment": read_plan,
     },
     _UNKNOWN,
 )

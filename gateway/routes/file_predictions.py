@@ -11,7 +11,7 @@ from typing import BinaryIO
 from flask import Blueprint, Response, request
 from werkzeug.wsgi import FileWrapper, get_content_length
 
-from contract.model.signature import PREDICT
+from contract.model.signature import EXPLAIN, PREDICT
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import Detail, Scope
 from contract.work.webhooks import AllowedTargets
@@ -21,6 +21,7 @@ from gateway.http.idempotency import note_content
 from gateway.http.media_types import media_type, unsupported
 from gateway.http.operations import (
     CANCEL_AFTER,
+    EXPLAIN_PARAMETERS,
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
     KEPT,
@@ -32,6 +33,7 @@ from gateway.http.operations import (
 )
 from gateway.http.rules import Level
 from gateway.problems import Problem, ProblemCode
+from gateway.protocols import explanations
 from gateway.protocols.csv_rows import AS_CSV
 from gateway.protocols.parameters import preferences, seconds
 from gateway.protocols.webhooks import webhook_url
@@ -53,7 +55,7 @@ _POST = Operation(
     "Score a file of rows",
     {202: JOB_ACCEPTED},
     problems=(
-        *("400 malformed_body", "403 no_webhooks", "404 unknown_method"),
+        *("400 malformed_body", "403 no_webhooks", "404 unknown_method", "409 no_background"),
         *("411 length_required", "413 upload_too_large"),
         *("415 unsupported_media_type", "415 unsupported_content_encoding"),
         *(
@@ -66,7 +68,8 @@ _POST = Operation(
         *("503 manifest_invalid", "503 store_away", "507 spool_full", *KEPT),
     ),
     parameters=(
-        Parameter("method", "The method of the model that gets the rows; by default predict."),
+        Parameter("method", "The method of the model that gets the rows, or `explain`; by default predict."),
+        *EXPLAIN_PARAMETERS,
         Parameter("escape", "`formulas`: cells that a spreadsheet would run get an apostrophe."),
         Parameter("Accept", "The format of the output; by default that of the file.", location="header"),
         Parameter("Prefer", "`handling=strict` fails the file at the first invalid rows.", location="header"),
@@ -107,7 +110,9 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
     @routes.post("/models/<reference>/predict-file", level=Scope.PREDICT, docs=_POST, streams=True)
     def post(reference: str) -> JobAnswer:
         options, size, exchange = _options(webhooks), _size(), current()
-        model = noted(files.model(reference, options.method), reference)
+        model = files.model(reference, options)
+        if options.explain is None:  # metrics of the model count predictions
+            noted(model, reference)
         keyed = "HTTP_IDEMPOTENCY_KEY" in request.environ
         job = files.submit(
             model,
@@ -155,14 +160,16 @@ def _options(webhooks: AllowedTargets | None) -> FileOptions:
     escape = request.args.get("escape")
     if escape not in (None, "formulas"):
         raise Problem(ProblemCode.INVALID_PARAMETER, f"escape={escape[:64]!r} is not escape=formulas")
+    method = request.args.get("method", PREDICT.name)
     return FileOptions(
         input=_FORMATS[kind],
         output=_asked_for() or _FORMATS[kind],
-        method=request.args.get("method", PREDICT.name),
+        method=method,
         lenient=preferences(request.headers.get("Prefer"), 0).handling != "strict",
         escape=escape is not None,
         expires_after=seconds("Cancel-After", request.headers.get("Cancel-After")),
         webhook=webhook_url(request.environ, webhooks),
+        explain=explanations.read(request.environ["QUERY_STRING"]) if method == EXPLAIN else None,
     )
 
 

@@ -7,7 +7,7 @@ from flask import Blueprint, request
 from contract.work.api_keys import Scope
 from gateway.http.answers import PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
-from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.rules import BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.protocols import kserve as protocol
@@ -18,7 +18,7 @@ _PREDICT = Operation(
     "Predict rows as KServe's V1 protocol does",
     {200: Answer("The predictions, with probabilities where the model has them.", "Predictions")},
     problems=PROBLEMS,
-    parameters=(IDEMPOTENCY_KEY,),
+    parameters=(EXPERIMENT_KEY, IDEMPOTENCY_KEY),
     body="Instances",
     error="ForeignError",
 )

@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
-from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.rules import SMALL_BODY, BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.protocols import native
@@ -83,7 +83,7 @@ def _operation(number: int, route: MappedRoute) -> Operation:
         "Predict as the service did that had this address before",
         {route.status: Answer("The answer of that service.", {route.answer.content_type.partition(";")[0]: kind})},
         problems=("503 unfit_model", *PROBLEMS),
-        parameters=(IDEMPOTENCY_KEY,) if posted else (),
+        parameters=(EXPERIMENT_KEY, IDEMPOTENCY_KEY) if posted else (EXPERIMENT_KEY,),
         body="Instances" if posted else None,
         error={"type": "object"} if route.error else None,
         tag="ROUTES_FILE",

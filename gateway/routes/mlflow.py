@@ -11,7 +11,7 @@ from contract.model.signature import PREDICT
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import CSV, is_json, media_type, unsupported
-from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.problem_answers import not_ready
 from gateway.http.rules import BodyLimit, ErrorShape, Level
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
@@ -34,7 +34,7 @@ _INVOKE = Operation(
     "Predict rows as MLflow's scoring server does",
     {200: Answer("The predictions, with probabilities where the model has them.", "Predictions")},
     problems=PROBLEMS,
-    parameters=(IDEMPOTENCY_KEY,),
+    parameters=(EXPERIMENT_KEY, IDEMPOTENCY_KEY),
     body={"application/json": "MlflowInput", "text/csv": "Csv"},
     error="MlflowError",
 )

@@ -11,7 +11,7 @@ from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer, json_response
 from gateway.http.clients import hung_up
 from gateway.http.media_types import is_json, media_type, unsupported
-from gateway.http.operations import COUNT, IDEMPOTENCY_KEY, KEPT, Answer, Operation, Parameter
+from gateway.http.operations import COUNT, EXPERIMENT_KEY, IDEMPOTENCY_KEY, KEPT, Answer, Operation, Parameter
 from gateway.http.problem_answers import not_ready
 from gateway.http.rules import BodyLimit, ErrorShape, Level
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
@@ -52,6 +52,7 @@ _INFER = Operation(
     },
     problems=("400 not_supported", *PROBLEMS),
     parameters=(
+        EXPERIMENT_KEY,
         IDEMPOTENCY_KEY,
         Parameter(protocol.HEADER_LENGTH, "The bytes of the JSON, if tensors follow.", COUNT, "header"),
     ),

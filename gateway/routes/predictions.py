@@ -10,7 +10,7 @@ from wsgiref.types import WSGIEnvironment
 from flask import Blueprint, Request, Response, request
 
 from broker.sides.gateway.receipts import Receipts
-from contract.model.signature import OTHER_METHODS, PREDICT, Signature
+from contract.model.signature import EXPLAIN, OTHER_METHODS, PREDICT, Signature
 from contract.rows.instances import Instances
 from contract.work.api_keys import Scope
 from contract.work.jobs import Job, Status
@@ -22,6 +22,8 @@ from gateway.http.forms import fields_in, length_of
 from gateway.http.media_types import CSV, MULTIPART, URLENCODED, check_coding, is_json, media_type, unsupported
 from gateway.http.operations import (
     CANCEL_AFTER,
+    EXPERIMENT_KEY,
+    EXPLAIN_PARAMETERS,
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
     KEPT,
@@ -32,7 +34,7 @@ from gateway.http.operations import (
     Parameter,
 )
 from gateway.http.rules import BodyLimit
-from gateway.protocols import csv_rows, native
+from gateway.protocols import csv_rows, explanations, native
 from gateway.protocols.parameters import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.model_versions import resolve
@@ -75,7 +77,7 @@ _POST = Operation(
     "Predict rows",
     {200: _ENDED_OR_CSV, 202: JOB_ACCEPTED},
     problems=_BODY_REFUSED,
-    parameters=(_ESCAPE, PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY, WEBHOOK_URL),
+    parameters=(_ESCAPE, PREFER, CANCEL_AFTER, EXPERIMENT_KEY, IDEMPOTENCY_KEY, WEBHOOK_URL),
     body=_ROWS,
 )
 _CALL = replace(
@@ -84,12 +86,19 @@ _CALL = replace(
     summary="Send rows to another method of the model",
     problems=("404 unknown_method", *_BODY_REFUSED),
 )
+_EXPLAIN = replace(
+    _POST,
+    id="explain",
+    summary="Explain the answers to rows",
+    problems=("404 unknown_method", "409 no_background", *_BODY_REFUSED),
+    parameters=(*EXPLAIN_PARAMETERS, *_POST.parameters),
+)
 _QUERY = Operation(
     "predict_query",
     "Predict one row in the query; waits up to 10 s",
     {200: _ENDED, 202: JOB_ACCEPTED},
     problems=_REFUSED,
-    parameters=(PREFER, CANCEL_AFTER),
+    parameters=(PREFER, CANCEL_AFTER, EXPERIMENT_KEY),
 )
 
 
@@ -117,8 +126,11 @@ class Predictions:
             preferred.handling == "lenient",
             seconds("Cancel-After", environ.get("HTTP_CANCEL_AFTER")),
             webhook_url(environ, self.webhooks),
+            explanations.read(environ.get("QUERY_STRING", "")) if method == EXPLAIN else None,
         )
-        model = noted(self.predictor.model(reference), reference)
+        model = self.predictor.model(reference)
+        if options.explain is None:  # metrics of the model count predictions
+            noted(model, reference)
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
         context = request_context()
         job = self.predictor.predict(model, rows, size, options, context)
@@ -167,7 +179,7 @@ class Predictions:
     def _headers(self, job: Job, preferred: Preferences) -> dict[str, str]:
         """Return the headers that every answer with a job has. Notes the job for the access log."""
         exchange = current()
-        exchange.job_id = job.id
+        exchange.job_id, exchange.version = job.id, job.version
         headers = {"Location": f"/v1/jobs/{job.id}"}
         if exchange.quota is not None:
             headers |= quota_headers(exchange.quota)
@@ -182,6 +194,10 @@ def blueprint(predictions: Predictions, limit: BodyLimit) -> Blueprint:
     @routes.post("/<reference>/predict", level=Scope.PREDICT, docs=_POST, body=limit)
     def post(reference: str) -> PredictionAnswer:
         return predictions.post(request.environ, reference)
+
+    @routes.post(f"/<reference>/{EXPLAIN}", level=Scope.PREDICT, docs=_EXPLAIN, body=limit)
+    def explain(reference: str) -> PredictionAnswer:
+        return predictions.post(request.environ, reference, EXPLAIN)
 
     @routes.post(f"/<reference>/<any({', '.join(OTHER_METHODS)}):method>", level=Scope.PREDICT, docs=_CALL, body=limit)
     def call(reference: str, method: str) -> PredictionAnswer:

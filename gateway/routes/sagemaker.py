@@ -9,7 +9,7 @@ from contract.rows.instances import Instances
 from contract.work.api_keys import Scope
 from gateway.http.answers import PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
-from gateway.http.operations import IDEMPOTENCY_KEY, Answer, Operation, Parameter
+from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.problems import Problem, ProblemCode
@@ -28,6 +28,7 @@ _INVOKE = Operation(
     },
     problems=("406 not_acceptable", *PROBLEMS),
     parameters=(
+        EXPERIMENT_KEY,
         IDEMPOTENCY_KEY,
         Parameter("X-Amzn-SageMaker-Target-Variant", "A version or an alias of the model.", location="header"),
     ),

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 
 from contract.json_objects import BOOLEAN, MAX_NAME, ListOf, Object, WrongValue, one_of, repeated, text
 from contract.model.environments import ENVIRONMENT, TODAY, TODAY_WRITTEN
-from contract.model.repository import Repository
+from contract.model.repository import CURRENT, Repository
 from contract.model.signature import Kind, Null
 from contract.rows.instances import MAX_NAMES
 from contract.wording import shown
@@ -100,7 +100,9 @@ def blueprint(
             raise Problem(ProblemCode.UPLOADS_OFF, _OFF)
         check_new_name(name)
         with received(request.environ, spool, fields.bytes) as form:
-            answer = run(run_command, _command(name, form))
+            command = _command(name, form)
+            answer = run(run_command, command)
+            current().alias = (command.alias or CURRENT) if answer.get("promoted") else None
             spool.files.discard(form.files.values())
         return answer
 

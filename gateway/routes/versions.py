@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.json_objects import BOOLEAN, Object, Rule
+from contract.model.card_text import markdown
 from contract.model.model_settings import WARN_UNUSUAL
 from contract.model.repository import CURRENT
 from contract.work.api_keys import Scope
@@ -17,6 +18,7 @@ from gateway.http.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, O
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import native
+from gateway.serving.model_cards import ModelCards
 from gateway.serving.model_export import open_artifact, published_manifest, zipped
 from gateway.serving.model_versions import ModelChanges, check_model, describe, resolve, version_summary
 
@@ -30,6 +32,13 @@ _SHOW = Operation(
     "get_version",
     "A version of a model",
     {200: Answer("The version.", "ModelVersion")},
+    problems=("503 manifest_invalid", "503 model_not_found"),
+)
+_MARKDOWN = "text/markdown"
+_CARD = Operation(
+    "get_card",
+    "The model card of a version: what it predicts, how good it is, where its limits are, and what is known since",
+    {200: Answer("The card.", {"application/json": "ModelCard", _MARKDOWN: "Text"})},
     problems=("503 manifest_invalid", "503 model_not_found"),
 )
 _ZIP = {"application/zip": {"type": "string", "contentMediaType": "application/octet-stream"}}
@@ -111,7 +120,7 @@ _RESTORE = Operation(
 )
 
 
-def blueprint(changes: ModelChanges) -> Blueprint:
+def blueprint(changes: ModelChanges, cards: ModelCards) -> Blueprint:
     repository = changes.repository
     routes = Blueprint("versions", __name__, url_prefix="/v1/models/<name>")
 
@@ -124,6 +133,14 @@ def blueprint(changes: ModelChanges) -> Blueprint:
     def show(name: str, version: str) -> Response:
         check_model(repository, name)
         return json_response(describe(repository.manifest(*resolve(repository, f"{name}@{version}"))))
+
+    @routes.get("/versions/<version>/card", level=Scope.READ, docs=_CARD)
+    def card(name: str, version: str) -> Response:
+        check_model(repository, name)
+        made, headers = cards.card(*resolve(repository, f"{name}@{version}")), {**FRESH, "Vary": "Accept"}
+        if request.accept_mimetypes.best_match(["application/json", _MARKDOWN]) == _MARKDOWN:
+            return Response(markdown(made), headers=headers, content_type=f"{_MARKDOWN}; charset=utf-8")
+        return json_response(made, headers=headers)
 
     @routes.get("/versions/<version>/export", level=Scope.PUBLISH, docs=_EXPORT)
     def export(name: str, version: str) -> Response:

@@ -16,10 +16,12 @@ from contract.model.repository import Repository
 from contract.model.signature import PREDICT
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import Key
+from contract.work.explanations import ExplainRequest
 from contract.work.jobs import FileRequest, Job, Status, timestamp
 from contract.work.prediction_log import logged_request
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import EnvironmentNotServed
+from gateway.serving.explaining import check_explainable
 from gateway.serving.job_access import Replays
 from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import unknown_method
@@ -44,6 +46,7 @@ class FileOptions:
     escape: bool = False
     expires_after: float | None = None
     webhook: str = ""
+    explain: ExplainRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,14 @@ class FilePredictor:
     spool: GatewaySpool
     replays: Replays
 
-    def model(self, reference: str, method: str) -> ModelManifest:
-        """Return the version to which a job is pinned. Raises `Problem` without one, or if it lacks the method."""
+    def model(self, reference: str, options: FileOptions) -> ModelManifest:
+        """Return the version to which a job is pinned. Raises `Problem` without one, or if it cannot do what is asked
+        of it."""
         model = self.repository.manifest(*resolve(self.repository, reference))
-        if model.signature.method(method) is None:
-            raise unknown_method(model, method)
+        if options.explain is not None:
+            check_explainable(self.repository, model, options.explain)
+        elif model.signature.method(options.method) is None:
+            raise unknown_method(model, options.method)
         return model
 
     def submit(
@@ -103,6 +109,7 @@ class FilePredictor:
             options.method,
             options.lenient,
             options.escape,
+            options.explain,
         )
         created = timestamp(datetime.now(UTC))
         allowed = caller.limits.jobs_in_flight

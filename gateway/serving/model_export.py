@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from contract.errors import Code
+from contract.model.card_text import card_files
 from contract.model.manifest import ArtifactFormat, ModelManifest
+from contract.model.model_card import kept_card
 from contract.model.repository import Repository, not_in_repository
 from gateway.protocols import mlflow_model
 
@@ -51,11 +53,12 @@ def open_artifact(repository: Repository, manifest: ModelManifest) -> tuple[Bina
 
 
 def published_manifest(repository: Repository, manifest: ModelManifest) -> Mapping[str, bytes]:
-    """Return the manifest by its name in the folder, as it was published, and its signature if it has one. Raises
-    `ModelgateError`: `model_not_found`."""
+    """Return the manifest by its name in the folder, as it was published, its signature if it has one, and the model
+    card. Raises `ModelgateError`: `model_not_found`."""
     files, name = repository.files(manifest.name, manifest.version), f"{mlflow_model.DATA}/version.json"
     try:
-        return {name: files.manifest(), **({f"{name}.sig": files.signature()} if files.is_signed() else {})}
+        signature = {f"{name}.sig": files.signature()} if files.is_signed() else {}
+        return {name: files.manifest(), **signature, **card_files(kept_card(repository, manifest))}
     except OSError as error:
         raise not_in_repository(manifest.name, manifest.version) from error
 

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from redis.exceptions import OutOfMemoryError
 
 from broker.link.idempotency import ConflictReason, IdempotencyConflict
-from broker.sides.gateway.job_client import Jobs, Limit, Submission
+from broker.sides.gateway.job_client import Jobs, Limit, Submission, kind_of_job
 from broker.state.presence import TIMEOUT_COUNTS
-from contract.errors import Failure
+from contract.errors import Failure, InvalidInstances, ModelgateError
+from contract.model.experiments import Experiment, ExperimentKind
 from contract.model.manifest import ModelManifest
 from contract.model.model_settings import Logging
 from contract.model.repository import Repository
 from contract.model.signature import PREDICT
+from contract.row import Value
 from contract.rows.coercion import coerce
-from contract.rows.instances import Instances
+from contract.rows.instances import Coerced, Instances
 from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key, Quota, most_of_one_owner
+from contract.work.explanations import ExplainRequest
 from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
 from contract.work.prediction_log import LoggedRequest, logged_request
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import EnvironmentNotServed, status_of
 from gateway.problems.terse import terse_errors
+from gateway.serving.explaining import check_explainable, counted
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import Replays, shown_to
 from gateway.serving.listener import Listener
@@ -60,7 +64,8 @@ class PredictionOptions:
 
     `method`: the one of the model that gets the rows. `wait`: seconds to wait for the end of the job. `lenient`: leave
     out invalid rows. `expires_after`: seconds within which the job has to start. `webhook`: the URL that gets its end,
-    or ''.
+    or ''. `explain`: what is to be explained, instead of asking a method. `made_up`: the rows are about nothing, so the
+    prediction log does not keep them.
     """
 
     method: str = PREDICT.name
@@ -68,6 +73,8 @@ class PredictionOptions:
     lenient: bool = False
     expires_after: float | None = None
     webhook: str = ""
+    explain: ExplainRequest | None = None
+    made_up: bool = False
 
 
 @dataclass(slots=True)
@@ -78,7 +85,8 @@ class RequestContext:
     ids (`contract.work.request_ids`), unless the id of the job is that of the request. `idempotency`: see
     `gateway.http.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
     a second, if it has this limit. `gone`: returns whether the client has left, which ends the wait. `alias`: that for
-    which it has asked; None: for a version.
+    which it has asked; None: for a version. `experiment_key`: whom a canary chooses a version for; None: the id in its
+    rows, else the `request_id`, which is '' for a request that has named an alias or a version.
     """
 
     job_id: str
@@ -88,6 +96,8 @@ class RequestContext:
     accepted: Callable[[Quota | None], object] = lambda _: None
     gone: Callable[[], bool] = lambda: False
     alias: str | None = None
+    experiment_key: str | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,14 +128,17 @@ class Predictor:
         method that the model lacks, too many rows, a full queue, a limit of the caller, a full Redis or overload.
         """
         caller, wait, gone = context.caller, options.wait, context.gone
-        terse = caller.detail is _TERSE
         if earlier := self.replays.job_of(context.idempotency, caller, wait or 0, gone):
             return earlier
-        if model.signature.method(options.method) is None:
+        if options.explain is not None:
+            check_explainable(self.repository, model, options.explain)
+        elif model.signature.method(options.method) is None:
             raise unknown_method(model, options.method)
         self.check_size(len(rows.rows), caller)
-        coerced = coerce(rows, model.signature, None if terse else model.training_data.target, lenient=options.lenient)
-        errors = terse_errors(coerced.errors) if terse else coerced.errors
+        coerced, settings = _coerced(rows, model, options, caller), self.repository.settings(model.name)
+        if settings.experiment and context.request_id:
+            model, coerced = self._chosen(settings.experiment, model, rows, coerced, options, context)
+        errors = terse_errors(coerced.errors) if caller.detail is _TERSE else coerced.errors
         job = PredictionJob(
             id=context.job_id,
             created_at=timestamp(datetime.now(UTC)),
@@ -144,10 +157,14 @@ class Predictor:
             idempotency=context.idempotency,
             webhook=options.webhook,
         )
-        if options.method == PREDICT.name:
-            logging = self.repository.settings(model.name).logging
+        if options.explain is not None:
+            job.explain = options.explain
+            job.counts = counted(coerced.rows, model, options.explain, self._most_rows(caller))
+        elif options.method == PREDICT.name and not options.made_up:
+            logging = settings.logging
             if logging.share and logging.keeps(job.id):
-                job.logged = _logged(job, logging, coerced.refused, context.alias, model.signature.id_field)
+                id_field, shadow = model.signature.id_field, _shadow(job, settings.experiment)
+                job.logged = _logged(job, logging, coerced.refused, context.alias, id_field, shadow)
         with self.listener.expect(job.id, caller.owner, gone) if wait else nullcontext() as waiter:
             try:
                 submission = self.commit.submit(job, size)
@@ -169,7 +186,30 @@ class Predictor:
             job.created_at,
             warnings=job.warnings,
             owner=caller.owner,
+            kind=kind_of_job(job).name,
         )
+
+    def _chosen(
+        self,
+        experiment: Experiment,
+        model: ModelManifest,
+        rows: Instances,
+        coerced: Coerced,
+        options: PredictionOptions,
+        context: RequestContext,
+    ) -> tuple[ModelManifest, Coerced]:
+        """Return the version that answers a request for the current one, and its rows: the candidate if the experiment
+        is a canary that takes the caller. What the candidate does not accept after all, the current one answers."""
+        key = _canary_key(context, coerced.ids)
+        canary = experiment.plan.kind is ExperimentKind.CANARY and model.version == experiment.baseline
+        if not canary or key is None or not experiment.takes(key):
+            return model, coerced
+        with suppress(ModelgateError, InvalidInstances):
+            candidate = self.repository.manifest(model.name, experiment.candidate)
+            its_rows = _coerced(rows, candidate, options, context.caller)
+            if candidate.signature.method(options.method) and list(its_rows.refused) == list(coerced.refused):
+                return candidate, its_rows
+        return model, coerced
 
     def succeeded(self, job: Job, waited: float, *, repeatable: bool = False) -> Job:
         """Return a job that has succeeded, for clients that know no jobs and have waited for `waited` seconds.
@@ -201,7 +241,13 @@ class Predictor:
             return EnvironmentNotServed(job.model, job.version, job.environment)
         if by is Limit.TIMED_OUT:
             return _timed_out_twice(job)
-        return self._queue_full(job.model) if by is Limit.QUEUE else self._over_limit(job, by, submission)
+        return self._queue_full(job) if by is Limit.QUEUE else self._over_limit(job, by, submission)
+
+    def _most_rows(self, caller: Key) -> int:
+        """Return the most rows of this caller that may ever wait for a model."""
+        allowed = caller.limits.rows_waiting
+        most = most_of_one_owner(self.max_rows) if caller.owner else self.max_rows
+        return most if allowed is None else min(most, allowed)
 
     def check_size(self, rows: int, caller: Key) -> None:
         """Raise `Problem` for a request with more rows than the queue, an owner's part of it or a limit of the key ever
@@ -228,7 +274,7 @@ class Predictor:
             left: float | None = submission.retry_after
             most = f"the key {key.name!r} may send {key.limits.rows_per_second} rows a second to {model!r}"
         else:
-            waiting = self.jobs.backlog(model, key.owner).seconds
+            waiting = self.jobs.backlog(model, key.owner, kind_of_job(job)).seconds
             left = None if waiting is None else waiting / 2
             most = f"{key.limits.rows_waiting} rows of the owner {key.owner!r} may wait for {model!r}"
             if limit is Limit.JOBS_IN_FLIGHT:
@@ -237,11 +283,11 @@ class Predictor:
         detail = f"{most} ({limit}); try again in {retry} s, or ask an admin for a higher limit"
         return Problem(_REASONS[limit], detail, retry_after=retry, quota=submission.rate, limit=str(limit))
 
-    def _queue_full(self, model: str) -> Problem:
+    def _queue_full(self, job: PredictionJob) -> Problem:
         """Ask the client to try again when half of the queue will have been scored, at the rate of the last seconds."""
-        left = self.jobs.backlog(model).seconds
+        left = self.jobs.backlog(job.model, kind=kind_of_job(job)).seconds
         retry = _retry_after(None if left is None else left / 2, 1)
-        detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS); try again in {retry} s"
+        detail = f"the queue of {job.model!r} is full (MAX_QUEUE_ROWS); try again in {retry} s"
         return Problem(ProblemCode.QUEUE_FULL, detail, retry_after=retry)
 
     def _redis_full(self, model: str) -> Problem:
@@ -255,9 +301,15 @@ class Predictor:
 
 
 def _logged(
-    job: PredictionJob, logging: Logging, refused: Sequence[int], alias: str | None, id_field: str | None
+    job: PredictionJob,
+    logging: Logging,
+    refused: Sequence[int],
+    alias: str | None,
+    id_field: str | None,
+    shadow: str | None,
 ) -> LoggedRequest:
-    """Return what the prediction log gets of a job. `refused`: the numbers of its rows that are not scored."""
+    """Return what the prediction log gets of a job. `refused`: the numbers of its rows that are not scored. `shadow`:
+    the experiment whose candidate scores the others, too."""
     numbers, ids = None, None if id_field in logging.leave_out else job.ids
     if refused:
         gaps = frozenset(refused)
@@ -271,7 +323,34 @@ def _logged(
         numbers,
         logging.leave_out,
         job.warnings,
+        shadow,
     )
+
+
+def _shadow(job: PredictionJob, experiment: Experiment | None) -> str | None:
+    """Return the experiment whose candidate is to score the rows of a job, too."""
+    if experiment is None or experiment.plan.kind is not ExperimentKind.SHADOW or job.version != experiment.baseline:
+        return None
+    return experiment.id if experiment.takes(job.id) else None
+
+
+def _canary_key(context: RequestContext, ids: Sequence[Value] | None) -> str | None:
+    """Return by what a canary chooses the version of a request; None: its rows belong to several."""
+    if context.experiment_key is not None:
+        return context.experiment_key
+    named = set(map(_name, ids or ()))
+    return None if len(named) > 1 else next(iter(named), "") or context.request_id
+
+
+def _name(identity: Value) -> str:
+    """Return an id as text, the same for 5 and 5.0; '' for none."""
+    whole = isinstance(identity, float) and identity.is_integer()
+    return "" if identity is None else str(int(identity) if whole else identity)
+
+
+def _coerced(rows: Instances, model: ModelManifest, options: PredictionOptions, caller: Key) -> Coerced:
+    target = None if caller.detail is _TERSE else model.training_data.target
+    return coerce(rows, model.signature, target, lenient=options.lenient)
 
 
 def unknown_method(model: ModelManifest, method: str) -> Problem:

@@ -76,29 +76,29 @@ class LogAccess:
         """Delete the rows with this id that the caller may see, and return how many these were: `{"deleted"}`."""
         return self._asked(Observation(ObservationAction.DELETE_PREDICTIONS, model, id=identity))
 
-    def health(self, model: str, version: str) -> dict[str, Any]:
+    def health(self, model: str, version: str, seconds: float = TO_ANSWER) -> dict[str, Any]:
         """Return what the rows of a version show, or of the one that an alias names."""
         _, number = resolve(self.repository, f"{model}@{version}")
-        health = self._asked(Observation(ObservationAction.HEALTH, model, version=number))
+        health = self._asked(Observation(ObservationAction.HEALTH, model, version=number), seconds)
         return {"name": model, "version": number, **health}
 
     def add_outcomes(self, model: str, outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Keep what came true of the rows that the caller may see: `{"new", "corrected", "repeated"}`."""
         return self._asked(Observation(ObservationAction.ADD_OUTCOMES, model, outcomes=outcomes))
 
-    def measure(self, model: str, version: str) -> dict[str, Any]:
+    def measure(self, model: str, version: str, seconds: float = TO_ANSWER) -> dict[str, Any]:
         """Return how good the answers of a version were, or of the one that an alias names."""
         _, number = resolve(self.repository, f"{model}@{version}")
-        measured = self._asked(Observation(ObservationAction.MEASURE, model, version=number))
+        measured = self._asked(Observation(ObservationAction.MEASURE, model, version=number), seconds)
         return {"name": model, "version": number, **measured}
 
-    def _asked(self, observation: Observation) -> dict[str, Any]:
+    def _asked(self, observation: Observation, seconds: float = TO_ANSWER) -> dict[str, Any]:
         if not (valid_name(observation.model) and self.repository.was_removed(observation.model)):
             check_model(self.repository, observation.model)
         caller = self.caller()
         owner = None if caller.allows(Scope.ADMIN) else caller.owner
         try:
-            return self.ask(replace(observation, owner=owner), TO_ANSWER)
+            return self.ask(replace(observation, owner=owner), seconds)
         except ModelgateError as error:
             raise CommandFailed(error.failure) from error
         except TooManyWaiting as error:

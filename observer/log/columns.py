@@ -83,6 +83,12 @@ class LogColumns:
         )
 
 
+def summaries_in(file: str) -> str:
+    """Return the SQL of what the shadow scorer says of the records in a file, without those that cannot be read."""
+    options = f"format = 'newline_delimited', maximum_object_size = {LONGEST_RECORD}, ignore_errors = true"
+    return f"SELECT shadow FROM read_json({file}, columns = {{shadow: 'JSON'}}, {options}) WHERE shadow IS NOT NULL"
+
+
 def _each(name: str) -> str:
     """Return the SQL of a list with a value for each row, or with one for all rows."""
     return f"unnest(list_resize({name}, count, {name}[1]))"

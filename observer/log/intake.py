@@ -6,6 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.repository import RepositoryWithRemoved, valid_name
 from contract.retention import DAY, Retention
-from observer.log.columns import LogColumns, literal
+from observer.log.columns import LogColumns, literal, summaries_in
 from observer.log.deletion import Deletions
 from observer.log.store import PREDICTIONS, Change, LogStore, Partition, written
 
@@ -50,10 +51,11 @@ class _Taken:
 
 
 class RowWatch(Protocol):
-    """Watches the rows that enter the log."""
+    """Watches what enters the log."""
 
     def observe(self, database: DuckDBPyConnection, manifest: ModelManifest) -> Mapping[str, bytes]:
-        """Look at the rows of the table `records`. Returns files that become a part of the log with them, by path."""
+        """Look at the rows of the table `records`, and at what the shadow scorer says of them, as JSON in the column
+        `summary` of the table `summaries`. Returns files that become a part of the log with them, by path."""
 
     def forget(self) -> None:
         """Forget what was observed since the last change of the log."""
@@ -69,6 +71,7 @@ class Intake:
     repository: RepositoryWithRemoved
     deletions: Deletions
     watch: RowWatch
+    shadows: RowWatch
 
     def run(self) -> bool:
         """Take what waits, and return whether that was much."""
@@ -85,7 +88,8 @@ class Intake:
                     try:
                         self.store.change(self._change(taken))
                     except BaseException:
-                        self.watch.forget()
+                        for watch in (self.watch, self.shadows):
+                            watch.forget()
                         raise
                     self._forget()
         return size >= MUCH
@@ -118,7 +122,8 @@ class Intake:
                     records.write(day, self.store.draft / name)
                     change.moves[name] = f"{PREDICTIONS}/{target}/{taken.position}.parquet"
                     change.rows.append((model, Fate.KEPT, rows))
-                for path, data in self.watch.observe(database, manifest).items():
+                observed = (watch.observe(database, manifest) for watch in (self.watch, self.shadows))
+                for path, data in chain.from_iterable(files.items() for files in observed):
                     name = f"{len(change.moves)}.json"
                     (self.store.draft / name).write_bytes(data)
                     change.moves[name] = path
@@ -148,18 +153,28 @@ class Intake:
 
 
 class _Records:
-    """Records of one version, as the rows of a table of `database`. `file` is where they are written for it to read."""
+    """Records of one version, as the rows of the table `records` of `database`, and their summaries, if they have any.
+    `file` is where they are written for it to read."""
 
     def __init__(self, database: DuckDBPyConnection, file: Path, columns: LogColumns) -> None:
         self._database, self._file, self._columns = database, file, columns
         self.unreadable = 0
         file.write_bytes(b"")
         database.execute(f"CREATE OR REPLACE TEMP TABLE records AS {self._rows()}")
+        database.execute("CREATE OR REPLACE TEMP TABLE summaries (summary VARCHAR)")
 
     def insert(self, lines: Sequence[bytes]) -> None:
+        """Add the rows of these records, and their summaries."""
+        self._insert_rows(lines)
+        of_shadow = [line for line in lines if b'"shadow":' in line]
+        if of_shadow:
+            self._write(of_shadow)
+            self._database.execute(f"INSERT INTO summaries {summaries_in(literal(str(self._file)))}")
+
+    def _insert_rows(self, lines: Sequence[bytes]) -> None:
         """Add the rows of these records. If they cannot be read, halves are tried: a scorer runs code of others, and
         one record must not take others with it."""
-        self._file.write_bytes(b"\n".join(lines) + b"\n")
+        self._write(lines)
         try:
             self._database.execute(f"INSERT INTO records {self._rows()}")
         except (duckdb.DataError, duckdb.ProgrammingError):
@@ -167,8 +182,11 @@ class _Records:
                 self.unreadable += 1
                 return
             half = len(lines) // 2
-            self.insert(lines[:half])
-            self.insert(lines[half:])
+            self._insert_rows(lines[:half])
+            self._insert_rows(lines[half:])
+
+    def _write(self, lines: Sequence[bytes]) -> None:
+        self._file.write_bytes(b"\n".join(lines) + b"\n")
 
     def drop_impossible_times(self) -> int:
         """Drop the rows of jobs that cannot have waited as long, or are of tomorrow, and return how many these are."""
@@ -197,6 +215,7 @@ class _Records:
     def close(self) -> None:
         """Leave nothing of the records behind: they may be about people whose rows are deleted later."""
         self._database.execute("DROP TABLE records")
+        self._database.execute("DROP TABLE summaries")
         self._file.unlink()
 
     def _rows(self) -> str:

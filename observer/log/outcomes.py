@@ -151,7 +151,8 @@ class Outcomes:
 
 
 def joined(rows: str, outcomes: str) -> str:
-    """Return the SQL of `rows` (SQL with columns of the log) whose outcome is known, with it as `outcome`.
+    """Return the SQL of `rows` (SQL with columns of the log) whose outcome is known, with it as `outcome`, and when it
+    was `received` (microseconds since 1970; no two outcomes of a request came at the same time).
 
     An outcome of the very row counts before one of its id. Of those of an id the first counts that is of a time after
     the row; one without a time is of all rows before it came.
@@ -167,8 +168,8 @@ def joined(rows: str, outcomes: str) -> str:
     ]
     return (
         f"WITH rows AS MATERIALIZED ({rows}), outcomes AS MATERIALIZED (SELECT * FROM {outcomes}),"
-        f" pairs AS (SELECT job_id, row, outcome FROM ({' UNION ALL '.join(pairs)}) {nearest})"
-        " SELECT rows.*, pairs.outcome FROM rows JOIN pairs USING (job_id, row)"
+        f" pairs AS (SELECT job_id, row, outcome, received FROM ({' UNION ALL '.join(pairs)}) {nearest})"
+        " SELECT rows.*, pairs.outcome, pairs.received FROM rows JOIN pairs USING (job_id, row)"
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from contract.model.experiments import SHADOW_ALIAS
 from contract.work.observation import Cursor, Observation
 from observer.log.columns import literal, quoted
 from observer.log.store import LogStore, Partition, parquet, written
@@ -84,6 +85,8 @@ def _as_parquet(database: DuckDBPyConnection, store: LogStore, items: Sequence[M
 
 def _conditions(wanted: Observation) -> tuple[str, list[Any]]:
     conditions, values = ["true"], list[Any]()
+    if wanted.version is None:
+        conditions.append(f"alias IS DISTINCT FROM {literal(SHADOW_ALIAS)}")
     for column, value in (("id", wanted.id), ("job_id", wanted.job), ("row", wanted.row), ("owner", wanted.owner)):
         if value is not None:
             conditions.append(f"{column} = ?")

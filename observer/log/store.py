@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 PREDICTIONS, STATE, _LOCK, _DRAFT = "predictions", "state.json", ".lock", ".draft"
+ONCE = "QUALIFY row_number() OVER (PARTITION BY job_id, row ORDER BY time) = 1"
+"""The end of the SQL of rows of one version: one that is there twice, because its job ran again, counts once."""
 _PARTITION = re.compile(r"model=([a-z0-9_-]+)/version=([0-9]+)/day=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from observer.log.outcomes import OUTCOMES
-from observer.log.store import LogStore, parquet, written
+from observer.log.store import ONCE, LogStore, parquet, written
 
 log = logging.getLogger("observer")
 
@@ -32,8 +32,7 @@ def merge(store: LogStore) -> None:
 def _merge(store: LogStore, files: Sequence[Path]) -> None:
     first = files[0]
     with store.database() as database:
-        once = "QUALIFY row_number() OVER (PARTITION BY job_id, row ORDER BY time) = 1"
-        database.execute(written(f"SELECT * FROM {parquet(files)} {once}", store.draft / first.name))
+        database.execute(written(f"SELECT * FROM {parquet(files)} {ONCE}", store.draft / first.name))
         store.replace({first.name: store.renewed(first)}, map(store.relative, files))
 
 

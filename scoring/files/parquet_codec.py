@@ -68,14 +68,14 @@ def plan_parquet(path: Path, signature: Signature, target: str | None, bounds: R
     bounds.check(rows, names, sum(size for size, _ in sizes))
     if any(longest > MAX_ROW_BYTES for _, longest in sizes):
         raise NotReadable(f"a row is longer than {MAX_ROW_BYTES >> 20} MB")
-    ends = _ends(rows, piece, [size for size, _ in sizes], bounds.row_bytes(names))
+    most_rows = max(bounds.most_rows or _CHUNK_ROWS, rows // MOST_CHUNKS)
+    ends = _ends(rows, piece, [size for size, _ in sizes], bounds.row_bytes(names), most_rows)
     chunks = [Chunk(number, start, end - start, start, end) for number, (start, end) in enumerate(pairwise([0, *ends]))]
     return Contents(chunks, names, warnings)
 
 
-def _ends(rows: int, piece: int, texts: Sequence[int], row_bytes: int) -> Iterator[int]:
+def _ends(rows: int, piece: int, texts: Sequence[int], row_bytes: int, most_rows: int) -> Iterator[int]:
     """Yield the row before which each chunk ends. `texts`: bytes of texts in each `piece` of rows, if there are any."""
-    most_rows = max(_CHUNK_ROWS, rows // MOST_CHUNKS)
     start = used = 0
     for number, begin in enumerate(range(0, rows, piece)):
         end = min(begin + piece, rows)

@@ -124,7 +124,8 @@ class RowBounds:
 
     `size`: bytes of the file. `free`: bytes in memory that a file of any size may take. `inputs`: of the model.
     `answers`: names of the columns that the output adds. `converted`: the output is in another format. `named`: each of
-    its rows then has the names of all columns.
+    its rows then has the names of all columns. `most_rows`: of a chunk; 0: as many as its
+    codec makes.
     """
 
     size: int
@@ -133,6 +134,7 @@ class RowBounds:
     answers: Sequence[str]
     converted: bool
     named: bool
+    most_rows: int = 0
 
     def row_bytes(self, columns: Sequence[str]) -> int:
         """Return what a row with these columns takes in memory, besides its texts."""
@@ -142,7 +144,7 @@ class RowBounds:
 
     def chunk_rows(self, columns: Sequence[str]) -> int:
         """Return the most rows of a chunk of text."""
-        return max(1, min(MAX_CHUNK_ROWS, _STEP_BYTES // self.row_bytes(columns)))
+        return max(1, min(self.most_rows or MAX_CHUNK_ROWS, _STEP_BYTES // self.row_bytes(columns)))
 
     def check(self, rows: int, columns: Sequence[str], texts: int = 0) -> None:
         """Raise `NotReadable` for rows that take far more memory than the file has bytes; `texts`: bytes of their

@@ -11,10 +11,13 @@ from typing import NamedTuple
 import orjson
 
 from contract.errors import FieldError, InvalidInstances
-from contract.model.signature import PREDICT, AnswerForm, Kind, Output, OutputKind, Signature
-from contract.rows.answer_columns import answer_names
+from contract.model.signature import EXPLAIN, PREDICT, AnswerForm, Kind, Output, OutputKind, RowFormat, Signature
+from contract.row import Row
+from contract.rows.answer_columns import answer_columns, answer_names
 from contract.rows.file_formats import FileFormat
 from contract.rows.row_plan import plan_of
+from contract.work.explanations import ExplainRequest
+from scoring.explain.rows import explain_rows
 from scoring.files.answers import Answers, Scorable, listed, score_rows, spread
 from scoring.files.codec import Codec
 from scoring.files.csv_codec import CsvCodec
@@ -31,6 +34,8 @@ CODECS: Mapping[FileFormat, Codec] = {
 }
 """The codec of each format of files."""
 
+_EXPLAINED_ROWS = 32
+"""Rows of a chunk whose answers are explained, each of which may take a second."""
 _DOUBLE, _TEXT = "DOUBLE", "VARCHAR"
 _KINDS = {
     Kind.NUMBER: _DOUBLE,
@@ -66,6 +71,7 @@ def plan(
         answers=answer_names(signature, method, ()),
         converted=converted,
         named=converted and CODECS[output].repeats_names,
+        most_rows=_EXPLAINED_ROWS if method == EXPLAIN else 0,
     )
     contents = yield from codec.plan(path, signature, model.manifest.training_data.target, bounds)
     rows = sum(chunk.rows for chunk in contents.chunks)
@@ -84,6 +90,8 @@ def plan(
         csv=contents.csv,
         escape=escape,
     )
+    if method == EXPLAIN:
+        return file_plan
     return dataclasses.replace(file_plan, call_rows=(yield from _call_rows(model, path, file_plan, method)))
 
 
@@ -107,6 +115,9 @@ def kept_types(signature: Signature, columns: Sequence[str]) -> list[str]:
 
 def answer_types(signature: Signature, method: str) -> list[str]:
     """Return the types of the columns that a method adds, in the order of `answer_names`."""
+    if method == EXPLAIN:
+        is_table = signature.format is RowFormat.TABLE
+        return [_DOUBLE] * 2 + ([_DOUBLE] * len(signature.inputs) if is_table else [_TEXT])
     if method == PREDICT.name:
         first = signature.outputs[0]
         labels = sum(len(output.shown_labels) for output in signature.outputs) if first.probabilities else 0
@@ -157,18 +168,24 @@ def score(
     *,
     method: str = PREDICT.name,
     lenient: bool = True,
+    explaining: tuple[ExplainRequest, Sequence[Row]] | None = None,
 ) -> Steps[Scored]:
-    """Score a chunk; yields the rows of each call of the model, and 0 after other steps (reading, writing).
+    """Score a chunk; yields the rows of each call of the model, and 0 after other steps (reading, writing). Or explain
+    its answers: `explaining` is what is asked for, and the background; then it yields 1 after each row.
 
-    Only `part.output` and `part.errors` are written; the same chunk gives the same bytes. The caller passes names of
-    its own and renames the files into place.
+    Only `part.output` and `part.errors` are written; the same chunk gives the same bytes, but for estimates that time
+    has stopped. The caller passes names of its own and renames the files into place.
 
     Raises `contract.errors.InvalidInstances` if a row is invalid and not `lenient`, with the numbers that rows have in
     the file; `contract.errors.ModelgateError` (`model_error`) if the model raises; `MemoryError`; `OSError`.
     """
     reader = CODECS[plan.input].reader(path, plan, chunk, model)
     chunk_rows = yield from reader.read(lenient=lenient)
-    answers = yield from score_rows(model, chunk_rows.rows, method, plan.call_rows)
+    if explaining:
+        found = yield from explain_rows(model, chunk_rows.rows, explaining[1], explaining[0])
+        answers = Answers([*answer_columns(found, None, None, model.manifest.signature, method)], 0.0)
+    else:
+        answers = yield from score_rows(model, chunk_rows.rows, method, plan.call_rows)
     columns = answers.columns
     if chunk_rows.refused:
         good = sorted(set(range(chunk.rows)).difference(chunk_rows.refused))

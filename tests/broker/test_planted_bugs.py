@@ -43,7 +43,7 @@ BUGS = [
     ("earlier", "return made == id and 1 or 'same ' .. made", "return nil"),
     ("submit", "  elseif no_worker then", "  elseif false then"),
     ("prelude", "    ring(bell)\n", "    ring('mg:bell')\n"),
-    ("take", "local ready, common = 'mg:ready' .. pool,", "local ready, common = 'mg:ready',"),
+    ("take", "local ready, common = 'mg:ready' .. turns,", "local ready, common = 'mg:ready',"),
 ]
 FILE_BUGS = [
     ("take_task", "call('ZADD', held, 1, id)", ""),
@@ -111,8 +111,8 @@ RARER = [
     ("submit", "  elseif known then\n    answer = known\n", ""),
     ("submit", "for _, pool in ipairs(pools()) do", "for _, pool in ipairs({ pool_of(q) }) do"),
     ("prelude", "call('SADD', 'mg:pools', pool)", ""),
-    ("prelude", "local all, bell = 'mg:ready' .. pool,", "local all, bell = 'mg:ready',"),
-    ("take", ", 'mg:bell' .. pool\n", ", 'mg:bell'\n"),
+    ("prelude", "local all, bell = 'mg:ready' .. turns,", "local all, bell = 'mg:ready',"),
+    ("take", ", 'mg:bell' .. turns\n", ", 'mg:bell'\n"),
 ]
 """Bugs that are found too, but not within a second; planted with SOAK."""
 FOUND = (AssertionError, pytest.fail.Exception, FencedError, RedisError, KeyError, ValueError)

@@ -54,6 +54,17 @@ def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_serv
     assert total.predict(np.ones((23, 2))).tolist() == [2.0] * 23
 
 
+def test_a_card_is_a_dict_or_markdown(server: Gateway) -> None:
+    total = Client(server.address, timeout=60).model("sum")
+    card = total.card()
+    assert (card["name"], card["version"], [one["name"] for one in card["inputs"]]) == ("sum", 1, ["a", "b"])
+    assert total.card(version=1, format="markdown").startswith("# sum, version 1\n")
+    with pytest.raises(modelgate.NotFound):
+        total.card(7)
+    with pytest.raises(ValueError, match="format must be 'json' or 'markdown', not 'html'"):
+        total.card(format="html")
+
+
 @pytest.mark.usefixtures("scoring")
 def test_an_error_has_the_number_of_its_row_also_if_the_rows_go_in_parts(settings: Settings) -> None:
     rows: list[Any] = [[1, 2]] * 10_003

@@ -27,18 +27,21 @@ from broker.sides.supervisor import Leases
 from broker.state.model_health import HealthBoard
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
+from contract.model.experiments import Ending, Experiment, ExperimentKind, ExperimentPlan
 from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import Repository
 from contract.work.jobs import PredictionOutcome
 from contract.work.training import TrainingRequest
-from contract.work.webhooks import AllowedTargets, Subscription
+from contract.work.webhooks import MODEL_EVENTS, AllowedTargets, Subscription
 from events import sender
 from events.sender import Sender
 from events.service import EACH_HOST, EACH_OWNER, PER_ROUND, Service
+from storage.models.repository_writer import RepositoryWriter
 from tests.broker.samples import job, key, outcome, scorer, take
 from tests.broker.sides.test_files import SCORED, file_job, planned, taken
 from tests.stacks.receiver import Receiver, receiver
 from tests.support import SIGNER, numbers, until, write_version
+from trainer.publishing.experiment_states import end, put
 
 SECRET = b"s" * 32
 LANE = "mg-events:due: 127.0.0.1"
@@ -514,6 +517,36 @@ def test_what_is_found_about_a_current_version_is_reported_whenever_it_changes(
     assert reported(HealthState.OK) == ("model.recovered", {**drifted, "findings": []})
     make("127.0.0.1").step()
     assert len(events.hook.received) == 4
+
+
+def test_the_end_of_an_experiment_is_reported_once(events: Events, make: Callable[..., Service], models: Path) -> None:
+    events.subscribe("ops", "model.experiment_ended", "model.drifted", "model.recovered")
+    write_version(models, "sum", None, numbers("a"))
+    plan, later = ExperimentPlan(ExperimentKind.SHADOW), "2999-01-01T00:00:00Z"
+    repository, service = RepositoryWriter(models), make("127.0.0.1")
+
+    def run(id: str, ending: Ending | None = None) -> None:  # noqa: A002
+        repository.change("sum", lambda state: put(state, Experiment(id, 1, 2, plan, CREATED, later, 1, CREATED)))
+        if ending:
+            repository.change("sum", lambda state: end(state, id, ending, "it is worse"))
+
+    run("x1", Ending.STOPPED)
+    service.step()
+    run("x2")
+    service.step()
+    assert events.hook.received == [], "what was there before is no event, nor is one that begins"
+    run("x2", Ending.ROLLED_BACK)
+    run("x3", Ending.UNDECIDED)
+    events.until(lambda: len(events.hook.received) == 2, "both are reported")
+    HealthBoard(events.redis).say("sum@1", ModelHealth(HealthState.DRIFTED, ("a",), CREATED))
+    events.until(lambda: len(events.hook.received) == 3, "the drift is reported")
+    HealthBoard(events.redis).say("sum@1", None)
+    events.until(lambda: len(events.hook.received) == 4, "its end is reported")
+    make("127.0.0.1").step()
+    by_type = {kind: [b["data"] for b in events.hook.bodies() if b["type"] == kind] for kind in MODEL_EVENTS}
+    assert [len(by_type[f"model.{word}"]) for word in ("experiment_ended", "drifted", "recovered")] == [2, 1, 1]
+    shown = {"id": "x2", "kind": "shadow", "ending": "rolled_back", "reason": "it is worse"}
+    assert {"name": "sum", "version": 2, "experiment": shown} in by_type["model.experiment_ended"]
 
 
 def test_a_sender_of_webhooks_says_that_it_is_alive(events: Events) -> None:

@@ -17,6 +17,7 @@ from contract.model.repository import RepositoryWithRemoved
 from contract.work.observation import Observation, ObservationAction
 from contract.work.prediction_log import logged_request
 from observer.drift.alarm import LEVEL
+from observer.experiments.shadows import ShadowWatch
 from observer.log.deletion import Deletions
 from observer.log.intake import Intake
 from observer.log.reading import read_page
@@ -59,8 +60,8 @@ def intake(redis: Redis, store: LogStore, models: Path) -> Intake:
 
 
 def make_intake(redis: Redis, store: LogStore, models: Path) -> Intake:
-    watch = Watch(store, LEVEL)
-    return Intake(LogStream(redis), store, RepositoryWithRemoved(models), Deletions(store), watch)
+    watch, repository = Watch(store, LEVEL), RepositoryWithRemoved(models)
+    return Intake(LogStream(redis), store, repository, Deletions(store), watch, ShadowWatch(store, repository))
 
 
 def predict(jobs: Jobs, scorer: Scorer, job_id: str, rows: Any = ((1.0, 2.0),), **changes: Any) -> None:

@@ -17,7 +17,7 @@ from contract.model.repository import Repository
 from contract.work.jobs import Job, PredictionJob
 from scoring.pace import Pace
 from scoring.trust import Trust
-from tests.worker.lanes import bulk_lane
+from tests.worker.lanes import bulk_lane, explanations
 from worker.batch_scorer import BatchScorer
 from worker.job_ends import Observer
 from worker.model_cache import ModelCache, ModelLoader
@@ -61,6 +61,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
         return Scorer(
             ScorerQueue(redis, inc),
             batches,
+            explanations(redis, models, inc, cache, begin, awaits, ended),
             bulk_lane(redis, models.parent / "spool", inc, cache, pace, ended=ended),
             pace,
             served or None,

@@ -1,17 +1,23 @@
-"""The bulk lane of a scorer of a test."""
+"""The bulk lane and the explanations of a scorer of a test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from redis import Redis
 
 from broker.sides.file_tasks import FileTasks
+from broker.sides.scorer import ScorerQueue
+from contract.model.manifest import ModelManifest
+from contract.model.repository import Repository
+from contract.row import Row
+from contract.rows.background import background_of
 from scoring.pace import Pace
 from storage.spool.store import Spool
 from worker.bulk_lane import BulkLane
-from worker.file_work import FileWork
+from worker.explanations import Explanations
+from worker.file_work import Background, FileWork
 from worker.job_ends import Observer
 from worker.model_cache import ModelCache
 
@@ -27,7 +33,7 @@ def bulk_lane(
 ) -> BulkLane:
     return BulkLane(
         FileTasks(redis, inc),
-        FileWork(Spool(spool, 100), inc, cache.get),
+        FileWork(Spool(spool, 100), inc, cache.get, background_in(spool.parent / "models")),
         models=None,
         skip=skip,
         awaits=lambda model, version: False,
@@ -37,3 +43,33 @@ def bulk_lane(
         predicted=lambda model, version, rows, seconds: pace.record(model, version, rows, seconds * 1000),
         ended=ended,
     )
+
+
+def explanations(
+    redis: Redis,
+    models: Path,
+    inc: str,
+    cache: ModelCache,
+    begin: Callable[[Sequence[str], float], object] = lambda ids, seconds: None,
+    awaits: Callable[[str, int], bool] = lambda model, version: False,
+    ended: Observer = lambda end: None,
+) -> Explanations:
+    return Explanations(
+        ScorerQueue(redis, inc),
+        cache.get,
+        background_in(models),
+        awaits,
+        timeout=30,
+        begin=begin,
+        end=lambda: None,
+        ended=ended,
+    )
+
+
+def background_in(models: Path) -> Background:
+    repository = Repository(models)
+
+    def background(manifest: ModelManifest) -> tuple[Sequence[Row], Sequence[str]]:
+        return background_of(repository.files(manifest.name, manifest.version), manifest)
+
+    return background

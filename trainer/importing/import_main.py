@@ -36,6 +36,7 @@ def main(answer_file: IO[str], arguments: Mapping[str, Any]) -> None:
             "draft": examined.draft.dumps(),
             "sha256": examined.sha256,
             "facts": examined.facts,
+            "background": examined.background,
             "libraries": library_versions(),
         }
     except LivesElsewhere as found:

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract.errors import ModelgateError
+from contract.errors import InvalidInstances, ModelgateError
 from contract.model.manifest import ManifestDraft, ModelManifest
 from contract.model.signature import Signature
 from contract.model.signature_edits import edit_signature
+from contract.row import Row
+from contract.rows.background import rows_of
 from trainer.forks import MOST_ANSWER, EndedTask, Forks, ForkTask
 from trainer.importing import LivesElsewhere, Refused
 
@@ -76,13 +78,15 @@ class ImportResult:
     """What examining a file has found.
 
     The bytes to publish are in `ARTIFACT`, if that file exists, or else in `FILE`; `sha256`, in hex, is theirs. `facts`
-    are those of the report, if any. `libraries`: those with which it was examined.
+    are those of the report, if any. `libraries`: those with which it was examined. `background`: rows to
+    explain its answers against.
     """
 
     draft: ManifestDraft
     sha256: str
     facts: dict[str, Any] | None
     libraries: Mapping[str, str]
+    background: Sequence[Row]
 
 
 def examine_in_process(folder: Path, task: ImportTask, forks: Forks) -> ImportResult:
@@ -110,11 +114,12 @@ def _result(ended: EndedTask) -> ImportResult:
         if "draft" in answer:
             libraries = {str(name): str(version) for name, version in answer["libraries"].items()}
             draft = ManifestDraft.loads(answer["draft"])
-            return ImportResult(draft, str(answer["sha256"]), answer.get("facts"), libraries)
+            background = answer["background"] and rows_of(answer["background"], draft.signature)
+            return ImportResult(draft, str(answer["sha256"]), answer.get("facts"), libraries, background)
         if "environment" in answer:
             raise LivesElsewhere(str(answer["environment"]))
         refused = str(answer["refused"])
-    except (ValueError, KeyError, TypeError, AttributeError, ModelgateError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ModelgateError, InvalidInstances) as error:
         refused = f"results in an invalid manifest ({error})"
     raise Refused(refused)
 

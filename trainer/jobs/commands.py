@@ -13,8 +13,10 @@ from redis import Redis
 
 from broker.access.signatures import Signer
 from broker.records.job_kinds import TRAINING
+from broker.state.experiments import ExperimentBoard
 from broker.state.schedules import Schedules, TooManySchedules
 from contract.errors import Code, ModelgateError
+from contract.model.experiments import Ending, ExperimentPlan
 from contract.model.manifest import ModelManifest
 from contract.model.repository import CURRENT
 from contract.settings import Settings
@@ -27,7 +29,8 @@ from trainer.importing.edits.migration import Migration, Outcome
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.judging import Wish, promote_if_passed
-from trainer.publishing import aliases, promotion
+from trainer.publishing import aliases, experiments, promotion
+from trainer.publishing.experiment_states import end, running
 from trainer.publishing.repositories import repository_of
 from trainer.recipe import DataError
 from trainer.tables.preview import preview, read_head
@@ -87,6 +90,9 @@ def remove_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, A
         repository.change(command.model, lambda state: setattr(state, "schedule", entry))
         schedules.delete(command.model)
         remark = "its schedule is removed with it, and comes back if the model is restored"
+    if experiment := running(repository.state(command.model)):
+        overtaken = (experiment.id, Ending.OVERTAKEN, "its model was removed")
+        repository.change(command.model, lambda state: end(state, *overtaken))
     removed_at = repository.remove(command.model)
     until = timestamp(removed_at + timedelta(days=parts.settings.retention.removed_model_days))
     return {**_answer(parts, command, remark), "restorable_until": until}
@@ -109,6 +115,19 @@ def restore_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, 
 def change_settings(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
     aliases.change_settings(repository_of(parts.settings), command.model, command.edits or {})
     return _answer(parts, command)
+
+
+def start_experiment(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    wanted = dict(command.experiment or {})
+    plan = ExperimentPlan.from_json(wanted.pop("plan"))
+    experiment = experiments.start(parts.settings, parts.redis, command.model, _version(command), plan, **wanted)
+    return {"experiment": experiment.to_json()}
+
+
+def stop_experiment(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    repository, wanted = repository_of(parts.settings), command.experiment or {}
+    experiment = experiments.stop(repository, ExperimentBoard(parts.redis), command.model, **wanted)
+    return {"experiment": experiment.to_json()}
 
 
 def import_version(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
@@ -194,6 +213,8 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
     RepositoryAction.MIGRATE: migrate,
     RepositoryAction.PREVIEW_TRAINING: preview_training,
     RepositoryAction.CHECK_TRAINING: check_training,
+    RepositoryAction.START_EXPERIMENT: start_experiment,
+    RepositoryAction.STOP_EXPERIMENT: stop_experiment,
 }
 
 

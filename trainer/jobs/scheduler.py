@@ -31,6 +31,7 @@ from storage.spool.places import spool_of
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart
 from trainer.program import Program
+from trainer.publishing.experiments import Decisions
 from trainer.publishing.repositories import done_jobs_of, repository_of
 from trainer.publishing.signing import SigningPolicy
 
@@ -44,7 +45,8 @@ TICK, ALARMS_EVERY = 0.5, 5.0
 
 
 class TrainingScheduler:
-    """Runs schedules, trains the models of TRAIN_ON_START, and removes old uploads, records and models."""
+    """Runs schedules, trains the models of TRAIN_ON_START, carries out what is decided about experiments, and removes
+    old uploads, records and models."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises `SettingsError`."""
@@ -67,6 +69,8 @@ class TrainingScheduler:
         self._duties.add(1, self._advance_schedules)
         self._duties.add(1, self._train_missing)
         self._duties.add(ALARMS_EVERY, self._train_on_alarm)
+        # Each trainer does: one that was killed as the one that schedules is missed for a minute.
+        self._duties.add(ALARMS_EVERY, Decisions(settings, self._redis, self._repository, self._audit).carry_out)
         self._duties.add(5, self._sweep_staging)
         self._duties.add(60, self._sweep)
 

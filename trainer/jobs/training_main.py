@@ -13,6 +13,9 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from redis import Redis
+
+from broker.access.audit_log import TRAINER, AuditEntry, AuditLog
 from broker.access.signatures import Signer
 from broker.link.connection import connect
 from broker.records.job_kinds import OBSERVATION
@@ -25,7 +28,8 @@ from runtime.limits import limit_memory
 from trainer.console import print_line
 from trainer.forks import Forks
 from trainer.processes import hide_memory
-from trainer.publishing import promotion
+from trainer.publishing import experiments, promotion
+from trainer.publishing.experiments import TryOut
 from trainer.publishing.promotion import Promote
 from trainer.recipe import DataError, Log
 from trainer.tables.outcome_rows import Ask
@@ -47,26 +51,28 @@ def train(
     job: str,
     forks: Forks,
     ask: Ask,
+    try_out: TryOut,
 ) -> dict[str, Any]:
     """Return the output of a training job. Raises what `trainer.training.train` raises."""
     from trainer.training.train import train  # this module alone needs no scikit-learn
 
     request = TrainingRequest.from_json(payload)
-    return train(request, settings, report_progress, log, promote, job=job, forks=forks, ask=ask).to_json()
+    return train(request, settings, report_progress, log, promote, job, forks, ask, try_out).to_json()
 
 
 def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: int, forks: Forks) -> Mapping[str, Any]:
     """Return the last report: `output` or `failure`. A traceback goes into the log."""
     connection = connect(settings.redis_url)
-    promote = functools.partial(promotion.promote, settings, connection)
+    promote = functools.partial(_promote, settings, connection, job)
     asked = WaitedJobs(connection, Signer.from_settings(settings), OBSERVATION, ttl=_KEPT, keyed_ttl=_KEPT)
     ask = functools.partial(_ask, asked)
+    try_out = functools.partial(experiments.start, settings, connection, id=f"x{job[:12]}", by="a training")
 
     def report_progress(progress: Progress) -> None:
         report(reports, {"progress": progress.to_json()})
 
     try:
-        output = train(payload, settings, report_progress, print_line, promote, job, forks, ask)
+        output = train(payload, settings, report_progress, print_line, promote, job, forks, ask, try_out)
         promotion.show_everywhere(settings, connection, output["model"], _SHOWN_WITHIN)
         return {"output": output}
     except MemoryError:
@@ -77,6 +83,14 @@ def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: i
     except Exception as error:
         traceback.print_exc()
         return _failure(Code.TRAINING_FAILED, f"{type(error).__name__}: {error}")
+
+
+def _promote(settings: Settings, connection: Redis, job: str, model: str, version: int, alias: str) -> str | None:
+    """Promote as `promotion.promote` does, and note it in the audit log."""
+    remark = promotion.promote(settings, connection, model, version, alias)
+    entry = AuditEntry("move_alias", TRAINER, model=model, version=version, alias=alias, job_id=job)
+    AuditLog(connection, settings.retention.audit_days, of_trainer=True).write(entry)
+    return remark
 
 
 def _ask(jobs: WaitedJobs, observation: Observation) -> Mapping[str, Any]:

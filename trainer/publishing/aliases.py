@@ -13,17 +13,25 @@ from contract.errors import Code, ModelgateError, version_error
 from contract.model.repository import CURRENT, PREVIOUS, not_in_repository, valid_alias
 from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import ModelState, unknown
+from trainer.publishing.experiment_states import running, settle
 
 MOST_KEPT = 20
 """Most versions in the history of a model."""
 
 
 def move_alias(
-    repository: RepositoryWriter, model: str, alias: str, version: int, before: int | None = None
+    repository: RepositoryWriter,
+    model: str,
+    alias: str,
+    version: int,
+    before: int | None = None,
+    experiment: str | None = None,
 ) -> dict[str, int]:
     """Point `alias` at `version` and return all aliases. `previous` then names the former `current` version.
 
-    Raises `model_not_found`, `invalid_alias`, and `alias_moved` unless the alias names `before`, if that is given.
+    `experiment`: the id of the one that promotes its candidate. Any other that runs ends if another version becomes
+    current. Raises `model_not_found`, `invalid_alias`, `alias_moved` unless the alias names `before`, if that is given,
+    and `experiment_not_found` if the `experiment` does not run any more.
     """
     check_move(repository, model, alias, version)
 
@@ -31,6 +39,9 @@ def move_alias(
         if version not in state.versions:  # another process may have deleted it while we waited
             raise not_in_repository(model, version)
         aliases, old = state.aliases, state.aliases.get(alias)
+        was_current = aliases.get(CURRENT)
+        if experiment is not None and not running(state, experiment):
+            raise not_running(model, experiment)
         if before is not None:
             _check_unmoved(model, aliases, alias, before)
         if alias == CURRENT and old is not None and old != version:
@@ -38,6 +49,8 @@ def move_alias(
             state.history = [number for number in further if number not in (old, version)][-MOST_KEPT:]
             aliases[PREVIOUS] = old
         aliases[alias] = version
+        if experiment is None:
+            settle(state, was_current)
 
     return repository.change(model, edit).aliases
 
@@ -105,12 +118,14 @@ def roll_back(repository: RepositoryWriter, model: str, version: int, before: in
         if state.history:
             aliases[PREVIOUS] = state.history.pop()
         aliases[CURRENT] = target
+        settle(state, before)
 
     return repository.change(model, edit).aliases
 
 
 def delete_version(repository: RepositoryWriter, model: str, version: int) -> None:
-    """Delete a version. Raises `model_not_found`, and `version_in_use` while an alias names it.
+    """Delete a version, which ends an experiment with it. Raises `model_not_found`, and `version_in_use` while an alias
+    names it.
 
     Readers no longer see it at once; its files are removed afterwards.
     """
@@ -123,20 +138,23 @@ def delete_version(repository: RepositoryWriter, model: str, version: int) -> No
             what = f"has the alias {' and '.join(map(repr, names))}; move the alias first"
             raise version_error(Code.VERSION_IN_USE, model, version, what, aliases=names)
         state.versions.remove(version)
+        settle(state, state.aliases.get(CURRENT))
 
     repository.change(model, edit)
 
 
 def retain(repository: RepositoryWriter, model: str, keep: int) -> list[int]:
     """Remove all but `keep` of the versions without an alias, and return the removed ones: those stay that were
-    current last, up to half of `keep`, and the newest. So refused versions do not use up what a rollback goes to.
+    current last, up to half of `keep`, and the newest. So refused versions do not use up what a rollback goes to. The
+    candidate of an experiment that runs stays, as if an alias named it.
 
     Raises `version_in_use` if the aliases cannot be read.
     """
     removed: list[int] = []
 
     def edit(state: ModelState) -> None:
-        named = set(state.aliases.values())
+        experiment = running(state)
+        named = {*state.aliases.values(), *([experiment.candidate] if experiment else [])}
         versions = [version for version in state.versions if version not in named]
         were_current = [version for version in state.history if version in versions]
         stay = were_current[max(0, len(were_current) - keep // 2) :]
@@ -146,6 +164,12 @@ def retain(repository: RepositoryWriter, model: str, keep: int) -> list[int]:
 
     repository.change(model, edit)
     return removed
+
+
+def not_running(model: str, experiment: str) -> ModelgateError:
+    """Return the error for an experiment that does not run, or is not known (`experiment_not_found`)."""
+    what = f"no experiment {experiment[:64]!r} of {model!r} runs"
+    return ModelgateError(Code.EXPERIMENT_NOT_FOUND, what, model=model)
 
 
 def _check_version(repository: RepositoryWriter, model: str, version: int) -> None:

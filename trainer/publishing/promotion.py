@@ -49,12 +49,12 @@ def promote(
     """
     repository = repository_of(settings)
     check_move(repository, model, alias, version)
-    return _once_loaded(
+    return once_loaded(
         settings, connection, model, version, force, lambda: move_alias(repository, model, alias, version, before)
     )
 
 
-def _once_loaded(
+def once_loaded(
     settings: Settings, connection: Redis | None, model: str, version: int, force: bool, move: Callable[[], object]
 ) -> str | None:
     if not force:
@@ -94,7 +94,7 @@ def roll_back(
     repository = repository_of(settings)
     version = version or previous(repository, model)
     before = before or repository.aliases(model).get(CURRENT)
-    return _once_loaded(
+    return once_loaded(
         settings, connection, model, version, force, lambda: aliases.roll_back(repository, model, version, before)
     )
 

@@ -9,6 +9,7 @@ folder is deleted: gateway and workers cache what they know of a version for eve
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import subprocess
 from collections.abc import Callable, Mapping
@@ -16,7 +17,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from contract.model.card_text import card_files
 from contract.model.manifest import Artifact, ArtifactFormat, ManifestDraft, ModelManifest
+from contract.model.model_card import new_card
+from contract.model.version_files import REPORT_JSON
 from contract.work.jobs import timestamp
 from scoring.artifacts import library_versions, pack
 from scoring.skops_files import Untrusted, UntrustedTypes
@@ -53,8 +57,8 @@ def publish(
 
     An `estimator` that is bytes is the artifact itself, made with `libraries`; None: with those that run here. If
     `signing` allows no pickles, the artifact is a skops file, whatever format `draft` names. It is verified by `forks`,
-    or else by forks of its own. Waits while another process publishes the same model. If `report` raises, the version
-    has no report. Raises `PublishRefused`, and OSError if the repository cannot be written.
+    or else by forks of its own. Waits while another process publishes the same model. The version gets a model card,
+    and no report if `report` raises. Raises `PublishRefused`, and OSError if the repository cannot be written.
     """
     ready = isinstance(estimator, bytes)
     artifact_format = draft.artifact.format if signing.trust.pickles or ready else ArtifactFormat.SKOPS
@@ -68,8 +72,7 @@ def publish(
                 staged.write(text, manifest.artifact.file, data, signing.key.sign(text) if signing.key else None)
                 with forks_or_own(forks) as own_forks:
                     verify(staged, manifest, signing.own_trust, own_forks)
-                if report:
-                    _write_report(staged, manifest, report)
+                _write_report(repository, staged, manifest, report)
                 repository.add(staged, draft.name, version, lock)
                 return manifest
 
@@ -125,9 +128,17 @@ def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
         ) from error
 
 
-def _write_report(staged: StagedVersion, manifest: ModelManifest, report: MakeReport) -> None:
-    """Write the report. If that fails, the version is published without one."""
+def _write_report(
+    repository: RepositoryWriter, staged: StagedVersion, manifest: ModelManifest, report: MakeReport | None
+) -> None:
+    """Write the report, if there is one, and the model card. If that fails, the version is published without them."""
+    files: dict[str, bytes] = {}
     try:
-        staged.write_report(report(manifest))
+        files |= report(manifest) if report else {}
     except Exception:
         log.warning("version %s of %s is published without a report", manifest.version, manifest.name, exc_info=True)
+    try:
+        card = new_card(repository, manifest, json.loads(files.get(REPORT_JSON, b"null")))
+        staged.write_report({**files, **card_files(card)})
+    except Exception:
+        log.warning("version %s of %s has no report and card", manifest.version, manifest.name, exc_info=True)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from contract.model.version_metrics import lower_is_better
+from contract.wording import clean
 from trainer.recipe import Candidate
-from trainer.report.parts import Facts, NotShown, clean, number
+from trainer.report.parts import Facts, NotShown, number
 
 _MOST = 20
 _NEGATED = "neg_"

@@ -19,9 +19,10 @@ from sklearn.metrics import (
 )
 
 from contract.row import Value
+from contract.wording import clean
 from scoring.estimators import predict_matrix
 from trainer.report.evidence import Evidence, VersionAnswers
-from trainer.report.parts import MOST_CLASSES, Facts, NotShown, clean, equal_bins, most_frequent, number, numbers, part
+from trainer.report.parts import MOST_CLASSES, Facts, NotShown, equal_bins, most_frequent, number, numbers, part
 
 RECALLS = (0.95, 0.9, 0.75, 0.5, 0.25)
 """The report shows thresholds that reach these recalls."""
@@ -218,7 +219,7 @@ def calibration(answers: Classes) -> Facts:
     predicted, observed = (
         np.array([values[bins == bin_index].mean() for bin_index in bin_indices]) for values in (probabilities, hit)
     )
-    low, high = _wilson(observed, rows)
+    low, high = wilson(observed, rows)
     return {
         "label": label,
         "predicted": numbers(predicted),
@@ -231,7 +232,8 @@ def calibration(answers: Classes) -> Facts:
     }
 
 
-def _wilson(share: Any, rows: Any) -> tuple[Any, Any]:
+def wilson(share: Any, rows: Any) -> tuple[Any, Any]:
+    """Return Wilson's 95 % interval of a share of `rows`; both may be arrays."""
     z = 1.96
     middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))

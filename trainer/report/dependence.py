@@ -16,10 +16,11 @@ from modelgate_kernels.matrix import to_matrix
 
 from contract.model.signature import Field, Kind
 from contract.row import Row, Value
+from contract.wording import clean
 from scoring.estimators import predict_matrix
 from trainer.report.classification import interesting
 from trainer.report.evidence import Evidence
-from trainer.report.parts import Facts, NotShown, clean, number, numbers
+from trainer.report.parts import Facts, NotShown, number, numbers
 
 ROWS, VALUES, MOST_INPUTS, MOST_CATEGORIES, SECONDS, SEED = 200, 12, 6, 8, 3.0, 0
 FEWEST_ROWS = 20

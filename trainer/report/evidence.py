@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -104,10 +104,11 @@ class Evidence:
 
     `rows` (in signature order) and `targets` are all training and test rows. `X_test` (a matrix as `to_matrix`
     makes it) and `y_test` are the test rows, on which `draft.metrics` were measured: held out, unless `held_out` is
-    False. `tested_on` are their positions in `rows`; `ids` has one a row, or is None without an id column. With
-    `sample` the rows came with an imported model, which may have been trained on them. `previous` is the version that
-    would be replaced. `chosen` is the one of the `candidates` that was fitted. `remarks` are sentences on findings in
-    the data, `notes` are the caller's, `target` is the target's name.
+    False. `intervals` have the 95 % limits of these metrics, as far as they are known. `tested_on` are the positions of
+    the test rows in `rows`; `ids` has one a row, or is None without an id column. With `sample` the rows came with an
+    imported model, which may have been trained on them. `previous` is the version that would be replaced. `chosen` is
+    the one of the `candidates` that was fitted. `remarks` are sentences on findings in the data, `notes` are the
+    caller's, `target` is the target's name.
 
     `headline` is the most telling metric of `draft.metrics`. `verdict` compares the version in one sentence with the
     current one, or with the baseline; `refused` is the gate's reason not to promote the version, or None. `comparison`
@@ -123,6 +124,7 @@ class Evidence:
     y_test: Any
     held_out: bool
     tested_on: Sequence[int]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     ids: Sequence[Value] | None = None
     sample: bool = False
     candidates: Sequence[Candidate] = ()

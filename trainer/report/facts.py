@@ -12,16 +12,18 @@ from typing import Any
 from contract.model.manifest import ManifestDraft, ModelManifest
 from contract.model.report_placeholders import ADDRESS
 from contract.model.signature import OutputKind, Signature
+from contract.wording import UNSHOWN, clean
 from trainer.report.candidates import candidates
 from trainer.report.classification import Classes, classification
 from trainer.report.classification import curves as curves_of_classes
 from trainer.report.dependence import dependence
 from trainer.report.evidence import Evidence, VersionAnswers, VersionComparison
 from trainer.report.importance import importance
-from trainer.report.parts import MISSING, PARAGRAPH, UNSHOWN, Facts, NotShown, clean, number, part
+from trainer.report.parts import MISSING, PARAGRAPH, Facts, NotShown, number, part
 from trainer.report.profile import profile
 from trainer.report.regression import Numbers, regression
 from trainer.report.regression import curves as curves_of_numbers
+from trainer.report.slices import slices
 from trainer.report.worst import worst
 
 MOST_REMARKS, MOST_PARAMETERS, MOST_LIBRARIES, MOST_METRICS, MOST_LEAKS = 50, 80, 80, 40, 10
@@ -69,6 +71,7 @@ def gather(evidence: Evidence) -> Facts:
         "remarks_left_out": max(0, len(remarks) - MOST_REMARKS),
         "headline": clean(evidence.headline),
         "metrics": _metrics(draft.metrics),
+        "intervals": {name: list(map(number, limits)) for name, limits in evidence.intervals.items()},
         "candidates": part("candidates", lambda: candidates(evidence.candidates, evidence.chosen)),
         "comparison": part("comparison", lambda: comparison(evidence)),
         **_answers(evidence, strongest),
@@ -80,7 +83,7 @@ def gather(evidence: Evidence) -> Facts:
 
 
 def _answers(evidence: Evidence, strongest: list[str]) -> Facts:
-    """Return the facts about the model's predictions of the test rows: `answers`, and the `worst` of them."""
+    """Return the facts about the model's predictions of the test rows: `answers`, the `worst` of them, and `slices`."""
     predictions: list[Classes | Numbers] = []
 
     def answers() -> Facts:
@@ -98,6 +101,7 @@ def _answers(evidence: Evidence, strongest: list[str]) -> Facts:
     return {
         **facts,
         "worst": part("worst", lambda: worst(evidence, predictions[0], strongest)) if predictions else without,
+        "slices": part("slices", lambda: slices(evidence, predictions[0], strongest)) if predictions else without,
     }
 
 

@@ -13,9 +13,10 @@ from scipy.stats import rankdata
 
 from contract.model.manifest import InputFormat
 from contract.model.signature import OutputKind, Signature
+from contract.wording import clean
 from scoring.estimators import predict_matrix
 from trainer.report.evidence import Evidence
-from trainer.report.parts import Facts, NotShown, clean, number
+from trainer.report.parts import Facts, NotShown, number
 from trainer.tables.training_rows import take_rows
 
 ROWS, FEWEST_ROWS, REPEATS, SECONDS, MOST_COLUMNS, SEED = 1000, 50, 5, 10.0, 20, 0

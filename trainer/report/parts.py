@@ -1,32 +1,31 @@
 """Helpers for the parts of a report: plain facts, valid in JSON, or the reason why a part is missing.
 
-Names, categories and notes are not trusted: they are cut and cleaned here, and escaped where they are written.
+Names, categories and notes are not trusted: they are cut and cleaned (`contract.wording.clean`), and escaped where
+they are written.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from contract.wording import clean
 
 Facts = dict[str, Any]
 
 MISSING = "missing"
 """The only key of a part that could not be made. Its value is a sentence with the reason."""
 
-NAME, PARAGRAPH = 80, 2000
-"""Most characters of a name or value, and of a text, in a report."""
+PARAGRAPH = 2000
+"""Most characters of a text in a report."""
 
 MOST_CLASSES = 10
 
 BINS, ROWS_A_BIN = 10, 10
-
-UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, lone surrogates, and characters that reverse the text beside them."""
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +44,6 @@ def part(name: str, make: Callable[[], Facts]) -> Facts:
     except Exception as error:
         log.exception("the part %r of a report cannot be made", name)
         return {MISSING: f"This part could not be made: {type(error).__name__}: {clean(error, 200)}"}
-
-
-def clean(value: object, most: int = NAME, keep_lines: bool = False) -> str:
-    """Return `value` as text of at most `most` characters, with unsafe characters replaced."""
-    lines = str(value)[: most + 1].splitlines() if keep_lines else [str(value)[: most + 1]]
-    text = "\n".join(UNSHOWN.sub("\ufffd", line) for line in lines)
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def number(value: Any, digits: int = 6) -> float | None:
@@ -74,10 +66,10 @@ def histogram(values: Any, most: int = 20) -> Facts | None:
     return {"edges": numbers(edges), "counts": counts.tolist()}
 
 
-def equal_bins(values: Any) -> Any:
-    """Return the bin of each value: up to `BINS` bins of about equal size, with `ROWS_A_BIN` values each unless many
+def equal_bins(values: Any, most: int = BINS) -> Any:
+    """Return the bin of each value: up to `most` bins of about equal size, with `ROWS_A_BIN` values each unless many
     are equal."""
-    wanted = min(BINS, max(1, len(values) // ROWS_A_BIN))
+    wanted = min(most, max(1, len(values) // ROWS_A_BIN))
     edges = np.unique(np.quantile(values, np.linspace(0, 1, wanted + 1)))
     return np.searchsorted(edges[1:-1], values, side="right")
 

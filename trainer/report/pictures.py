@@ -14,7 +14,8 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainer.report.parts import MISSING, Facts, clean, part
+from contract.wording import clean
+from trainer.report.parts import MISSING, Facts, part
 
 INK, FAINT, SOFT = "#010101", "#020202", "#030303"
 SERIES = [f"#0a0a{index:02x}" for index in range(10)]

@@ -11,8 +11,9 @@ import numpy as np
 
 from contract.model.signature import Kind, OutputKind
 from contract.row import Value
+from contract.wording import clean
 from trainer.report.evidence import Evidence
-from trainer.report.parts import Facts, clean, histogram, number, part
+from trainer.report.parts import Facts, histogram, number, part
 
 MOST_COLUMNS, MOST_VALUES = 60, 5
 

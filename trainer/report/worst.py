@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from contract.row import Value
+from contract.wording import clean
 from trainer.report.classification import Classes
 from trainer.report.evidence import Evidence
-from trainer.report.parts import Facts, NotShown, clean, number
+from trainer.report.parts import Facts, NotShown, number
 from trainer.report.regression import Numbers
 
 MOST_ROWS, MOST_COLUMNS = 10, 6

@@ -34,6 +34,7 @@ from trainer.recipe import Candidate, OutOfFold, Recipe, RecipeError, Run
 from trainer.report.evidence import Evidence
 from trainer.tables.balance import average_precision, out_of_balance, rarest
 from trainer.tables.training_rows import TrainingRows, take_rows
+from trainer.training.intervals import intervals
 
 GOLDEN_ROWS = 20
 SPLIT_SEED = 42
@@ -67,13 +68,15 @@ class FittedModel:
     sample: bool = False
 
     def evidence(self, data: TrainingRows, run: Run, **more: Any) -> Evidence:
+        X_test, y_test = take_rows(self.X, self.tested_on), self.y[self.tested_on]
         return Evidence(
             draft=self.draft,
             estimator=self.estimator,
             rows=data.rows,
             targets=data.targets,
-            X_test=take_rows(self.X, self.tested_on),
-            y_test=self.y[self.tested_on],
+            X_test=X_test,
+            y_test=y_test,
+            intervals=self._intervals(X_test, y_test),
             held_out=self.held_out,
             tested_on=self.tested_on.tolist(),
             sample=self.sample,
@@ -85,6 +88,18 @@ class FittedModel:
             notes=self.draft.notes,
             **more,
         )
+
+    def _intervals(self, X: Any, y: Any) -> Mapping[str, tuple[float, float]]:
+        """Return those of the metrics, which say nothing about rows that the model was fitted on."""
+        if not (self.held_out or self.sample):
+            return {}
+        output = self.draft.signature.output
+        predicted, table = predict_matrix(self.estimator, X, output.probabilities)
+
+        def measured(kept: Any) -> Mapping[str, float]:
+            return measure(y[kept], predicted[kept], None if table is None else table[kept], output)
+
+        return intervals(len(y), measured)
 
 
 def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str, Any]) -> FittedModel:

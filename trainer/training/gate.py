@@ -129,7 +129,7 @@ def words(name: str) -> str:
 
 def _cannot_apply(gate: Gate, metrics: Metrics) -> str | None:
     """Return an objection if the metric of the gate is missing, or not of held-out rows."""
-    if replace(gate, require_comparison=False) == Gate():
+    if replace(gate, require_comparison=False, experiment=None) == Gate():
         return None
     name = _metric(gate, metrics)
     if name not in metrics:

@@ -6,15 +6,18 @@ import dataclasses
 import json
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from contract.errors import Code, ModelgateError
+from contract.model.experiments import ExperimentPlan
 from contract.model.manifest import ModelManifest
-from contract.model.repository import Repository, valid_name
+from contract.model.repository import CURRENT, Repository, valid_name
+from contract.model.version_files import JOB_FILE
+from contract.rows.background import background_file, background_sample
 from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
 from runtime.environments import Environments
@@ -23,6 +26,7 @@ from storage.disk import code_of
 from trainer import recipes
 from trainer.forks import Forks
 from trainer.publishing.aliases import retain
+from trainer.publishing.experiments import TryOut, described
 from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
 from trainer.publishing.repositories import repository_of
@@ -42,9 +46,6 @@ from trainer.training.gate import compared
 from trainer.training.phases import Phases, ReportProgress
 from trainer.training.row_hashes import hashes, hashes_file
 
-JOB_FILE = "job.json"
-"""The file beside the report: the id of the job, and its result before the alias moves."""
-
 
 def train(
     request: TrainingRequest,
@@ -55,21 +56,23 @@ def train(
     job: str = "",
     forks: Forks | None = None,
     ask: Ask | None = None,
+    try_out: TryOut | None = None,
 ) -> TrainingResult:
-    """Train, publish and, if the version passes the gate, promote it.
+    """Train, publish and, if the version passes the gate, promote it, or try it out if the gate has an experiment.
 
     `log` gets the lines of its log. `promote(model, version, alias)` moves the alias and returns None or a remark.
-    `forks` verify the version; None: new ones. `ask` asks the observer, which a request with `outcomes` needs.
+    `forks` verify the version; None: new ones. `ask` asks the observer, which a request with `outcomes` needs; one with
+    an experiment needs `try_out`.
     A `job` that was killed after it had published does not train again: its version is promoted.
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`, `models_full`) and MemoryError.
     """
     phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
     if job and (result := _result_of(repository_of(settings), request.model, job)):
         log(f"version {result.version} is published already: this job was killed after that")
-        return _finished(result, request, settings, phases, log, promote)
+        return _finished(result, request, settings, phases, log, promote, try_out)
     try:
         with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
-            evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log, ask)
+            evidence, of_rows = _evidence(request, settings, signing.trust, phases, log, ask)
             phases.enter("reporting")
             report_files = draw_report(gather(evidence))
     except (ModelgateError, MemoryError):
@@ -97,20 +100,31 @@ def train(
         )
 
     def files(manifest: ModelManifest) -> dict[str, bytes]:
-        return {**hashes_file(row_hashes), **_job_file(job, unpromoted(manifest)), **report_files(manifest)}
+        return {**of_rows, **_job_file(job, unpromoted(manifest)), **report_files(manifest)}
 
     manifest = _published(settings, evidence, files, signing, forks)
-    return _finished(unpromoted(manifest), request, settings, phases, log, promote)
+    return _finished(unpromoted(manifest), request, settings, phases, log, promote, try_out)
 
 
 def _finished(
-    result: TrainingResult, request: TrainingRequest, settings: Settings, phases: Phases, log: Log, promote: Promote
+    result: TrainingResult,
+    request: TrainingRequest,
+    settings: Settings,
+    phases: Phases,
+    log: Log,
+    promote: Promote,
+    try_out: TryOut | None,
 ) -> TrainingResult:
-    """Promote the published version unless the gate has refused it, remove old ones, and return the result."""
+    """Promote the published version, or try it out, unless the gate has refused it; remove old ones, and return the
+    result."""
     if result.reason is None:
         phases.enter("promoting")
-        reason, promoted = _promoted(promote, result, request.alias)
-        result = dataclasses.replace(result, reason=reason, promoted=promoted)
+        plan, replaces = request.gate.experiment, CURRENT in Repository(settings.models_dir).aliases(result.model)
+        if plan and try_out and replaces:
+            result = _tried(try_out, result, plan)
+        else:
+            reason, promoted = _promoted(promote, result, request.alias)
+            result = dataclasses.replace(result, reason=reason, promoted=promoted)
     phases.end()
     if removed := retain(repository_of(settings), result.model, settings.keep_versions):
         log(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
@@ -124,8 +138,8 @@ def _evidence(
     phases: Phases,
     log: Log,
     ask: Ask | None,
-) -> tuple[Evidence, Any]:
-    """Return the evidence for the report, and the hashes of the training rows."""
+) -> tuple[Evidence, Mapping[str, bytes]]:
+    """Return the evidence for the report, and the files that keep of the training rows what later requests need."""
     if not valid_name(request.model):
         raise RecipeError(f"{request.model!r:.80} is not a valid model name: use small letters, digits, - and _")
     for problem in recipes.problems(settings.recipes_dir):
@@ -162,7 +176,9 @@ def _evidence(
     phases.within(0.5)
     versions = PublishedVersions(Repository(settings.models_dir), trust, Environments(settings.environments_dir))
     assessed = assess(fitted, rows, run, request, versions)
-    return assessed, hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
+    row_hashes = hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
+    learnt = [rows.rows[position] for position in fitted.fitted_on.tolist()]
+    return assessed, {**hashes_file(row_hashes), **background_file(background_sample(learnt))}
 
 
 def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tuple[Recipe, Table, list[str]]:
@@ -211,6 +227,16 @@ def _promoted(promote: Promote, result: TrainingResult, alias: str) -> tuple[str
         return str(error), False
     except OSError as error:
         return f"the alias cannot be written ({error.strerror}); fix that and move the alias", False
+
+
+def _tried(try_out: TryOut, result: TrainingResult, plan: ExperimentPlan) -> TrainingResult:
+    """Return the result with the experiment that has begun, or the reason why none has."""
+    try:
+        experiment = try_out(result.model, result.version, plan)
+    except (ModelgateError, OSError) as error:
+        return dataclasses.replace(result, reason=f"it is not tried out: {error}")
+    reason = f"the experiment {experiment.id} runs: {described(experiment)}"
+    return dataclasses.replace(result, reason=reason, experiment=experiment.id)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from redis.exceptions import OutOfMemoryError
 from broker.link.idempotency import ConflictReason, IdempotencyConflict, made_in
 from broker.link.outbox import Outbox
 from broker.link.scripts import Call, Connected, Durability, Durable, Step
-from broker.records.job_kinds import PREDICTION, JobKind, indexes_of
+from broker.records.job_kinds import EXPLANATION, PREDICTION, JobKind, indexes_of
 from broker.records.job_records import STATUSES, echo, further_fields, job_data
 from broker.sides.gateway.listing import ALL_JOBS, JobFilter, Listing, Page
 from broker.sides.gateway.room import RoomMaker
@@ -151,15 +151,15 @@ class Jobs(Durable):
         self._header = (timeout, result_ttl, max_queue_rows, PER_FREE)
 
     def submit(self, jobs: Sequence[PredictionJob]) -> list[Submission]:
-        """Submit prediction jobs. Returns for each whether it is in Redis now, or which limit refuses it.
+        """Submit predictions and explanations. Returns for each whether it is in Redis now, or which limit refuses it.
 
         One round trip for all models and keys. A full Redis makes room among results that clients have seen. Raises
         `OutOfMemoryError` if there are none, `SlowDiskError` and `TooFewReplicas`; some jobs may be in Redis by then.
         Submit all of them again to learn which.
         """
-        positions: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+        positions: defaultdict[tuple[str, str, str, bool], list[int]] = defaultdict(list)
         for position, job in enumerate(jobs):
-            positions[job.model, job.environment, job.caller.id].append(position)
+            positions[job.model, job.environment, job.caller.id, job.explain is None].append(position)
         groups = [group[i : i + _PER_CALL] for group in positions.values() for i in range(0, len(group), _PER_CALL)]
         calls = [self._submission([jobs[position] for position in group]) for group in groups]
         send = functools.partial(self._durability.send, functools.partial(self._outbox.send, self._scripts), calls)
@@ -177,15 +177,15 @@ class Jobs(Durable):
         return submissions
 
     def _submission(self, jobs: Sequence[PredictionJob]) -> Call:
-        """Return the call for jobs of one model, environment and key."""
+        """Return the call for jobs of one model, environment, key and kind."""
         model, caller = jobs[0].model, jobs[0].caller
         limits = (caller.limits.rows_waiting, caller.limits.jobs_in_flight, caller.limits.rows_per_second)
-        queue = PREDICTION.queue_of(model, caller.owner, jobs[0].environment)
+        queue = kind_of_job(jobs[0]).queue_of(model, caller.owner, jobs[0].environment)
         args: list[Any] = [queue, model, *self._header, caller.id]
         args += ("" if limit is None else limit for limit in limits)
         for job in jobs:
             expires = "" if job.expires_after is None else max(0, round(job.expires_after * 1000))
-            args += (job.id, job.created_at, len(job.rows), job.version, _data(job))
+            args += (job.id, job.created_at, job.counts or len(job.rows), job.version, _data(job))
             args += (echo(job), job.reply_to or "", expires, job.request, further_fields(job))
         return Call("submit", args)
 
@@ -233,18 +233,18 @@ class Jobs(Durable):
         """Return a page of jobs; see `broker.sides.gateway.listing.Listing.page`."""
         return self._listing.page(wanted, limit, cursor)
 
-    def backlog(self, model: str, owner: str | None = None) -> Backlog:
-        """Return the jobs of an owner (None: of all) that wait for the model, and how long they will take, for
-        Retry-After. Three round trips."""
+    def backlog(self, model: str, owner: str | None = None, kind: JobKind = PREDICTION) -> Backlog:
+        """Return the jobs of a kind and an owner (None: of all) that wait for the model, and how long they will take,
+        for Retry-After. Three round trips."""
         environments = used_environments(self._redis)
         if owner is None:
-            queues = {PREDICTION.queue_of(model, environment=environment) for environment in environments}
+            queues = {kind.queue_of(model, environment=environment) for environment in environments}
             owners = [("ZRANGE", f"mg:owners:{base}", 0, -1) for base in queues]
             (seconds, _), *waiting = self._scripts.send([("TIME",), *owners])
             queues.update(queue.decode() for group in waiting for queue in group)
         else:
             seconds, _ = self._redis.time()
-            queues = {PREDICTION.queue_of(model, owner, environment) for environment in environments}
+            queues = {kind.queue_of(model, owner, environment) for environment in environments}
         since = seconds - _DRAIN_SECONDS
         steps: list[Step] = []
         for queue in queues:
@@ -281,4 +281,11 @@ def _data(job: PredictionJob) -> bytes:
         payload["method"] = job.method
     if job.logged is not None:
         payload["log"] = job.logged
-    return job_data(PREDICTION.function, payload)
+    if job.explain is not None:
+        payload["explain"] = job.explain.to_json()
+    return job_data(kind_of_job(job).function, payload)
+
+
+def kind_of_job(job: PredictionJob) -> JobKind:
+    """Return the kind of a job that is to be submitted."""
+    return PREDICTION if job.explain is None else EXPLANATION

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from redis import Redis
 
 from broker.link.scripts import Call, Connected
-from broker.records.job_kinds import PREDICTION, Seen, queue_names
+from broker.records.job_kinds import Seen, kind_of, queue_names
 
 SHARE = 0.7
 """The share of `maxmemory` beyond which results make room."""
@@ -63,9 +63,9 @@ class RoomMaker(Connected):
         return bool(memory["maxmemory"]) and memory["used_memory"] > self._share * memory["maxmemory"]
 
     def _queues(self) -> list[Sequence[str]]:
-        """Return the queues of predictions, in groups for one call each."""
+        """Return the queues of predictions and explanations, in groups for one call each."""
         names = queue_names(self._redis.smembers("rq:queues"))
-        owned = sorted(name for name in names if PREDICTION.owns(name))
+        owned = sorted(name for name in names if (kind := kind_of(name)) and kind.batched)
         return [owned[i : i + QUEUES_PER_CALL] for i in range(0, len(owned), QUEUES_PER_CALL)]
 
     def _slices(self, seen: Seen, queues: Sequence[Sequence[str]]) -> Iterator[float]:

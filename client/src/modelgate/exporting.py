@@ -20,7 +20,7 @@ def export(client: Connection, reference: str, folder: str | Path) -> Path:
     >>> from tempfile import mkdtemp
     >>> from modelgate import Client
     >>> sorted(path.name for path in Client().export("iris", mkdtemp()).iterdir())
-    ['MLmodel', 'code', 'data', 'input_example.json', 'python_env.yaml', 'requirements.txt']
+    ['MLmodel', 'card.json', 'card.md', 'code', 'data', 'input_example.json', 'python_env.yaml', 'requirements.txt']
     """
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -7,7 +7,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from modelgate import outcomes, prediction_log, scorer, submitting
+from modelgate import experiments, explanations, outcomes, prediction_log, scorer, submitting
 from modelgate.errors import Forbidden, TimedOut, failure_of
 from modelgate.estimator import RemoteEstimator, Version
 from modelgate.reports import Report
@@ -15,6 +15,7 @@ from modelgate.reports import Report
 if TYPE_CHECKING:
     from modelgate.connection import Connection
 
+_CARD_FORMATS = {"json": "application/json", "markdown": "text/markdown"}
 _WAIT = 20
 """Seconds that one request waits for its prediction; after that it asks again."""
 
@@ -86,6 +87,22 @@ class Model(RemoteEstimator):
         """The report of the version that answers now; a notebook shows it."""
         return Report(self._connection, self.name, self.version)
 
+    def card(self, version: int | str | None = None, format: str = "json") -> Any:  # noqa: A002
+        """Return the model card of a version, by default of the one that answers now: a dict, or with
+        `format="markdown"` a text. It says what the version predicts from what, how good it is, where its limits are,
+        and what is known of it since.
+
+        >>> from modelgate import Client
+        >>> print(Client().model("iris").card(format="markdown").splitlines()[2])
+        ## What it predicts
+        """
+        if format not in _CARD_FORMATS:
+            raise ValueError(f"format must be 'json' or 'markdown', not {format!r}")
+        path = f"/v1/models/{self.name}/versions/{version or self.version}/card"
+        answer = self._connection.send("GET", path, headers={"Accept": _CARD_FORMATS[format]})
+        return answer.json() if format == "json" else answer.content.decode()
+
+    explain = explanations.explain
     submit = submitting.submit
     scorer = scorer.scorer
     log = prediction_log.log
@@ -93,6 +110,10 @@ class Model(RemoteEstimator):
     forget = prediction_log.forget
     add_outcomes = outcomes.add_outcomes
     measured = outcomes.measured
+    start_experiment = experiments.start_experiment
+    stop_experiment = experiments.stop_experiment
+    experiment = experiments.experiment
+    experiments = experiments.experiments
 
     def promote(self, version: int, alias: str = "current", *, force: bool = False) -> dict[str, Any]:
         """Make `alias` name this version, and return the aliases and versions of the model.

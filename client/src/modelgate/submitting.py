@@ -42,6 +42,7 @@ def submit(
     rows: Submittable,
     *,
     method: str = "predict",
+    query: Mapping[str, str] | None = None,
     format: str | None = None,  # noqa: A002
     output: str | None = None,
     strict: bool = False,
@@ -53,9 +54,10 @@ def submit(
     """Send rows to be scored in the background, and return the job. `wait()` for it, then `download()` its output.
 
     `rows`: a file of CSV, NDJSON or Parquet, or a DataFrame, whose columns go as those of `predict`. `method`: the
-    method of the model that gets them. `format` and `output`: the formats of the rows and of the output (`csv`,
-    `ndjson` or `parquet`); by default what the name of the file says, and the same for the output; that of a DataFrame
-    is CSV. `strict`: a row that cannot be used fails the job; otherwise it stays without a prediction.
+    method of the model that gets them, or `explain`; `query`: what to explain (`modelgate.explanations.query_of`).
+    `format` and `output`: the formats of the rows and of the output (`csv`, `ndjson` or `parquet`); by default what the
+    name of the file says, and the same for the output; that of a DataFrame is CSV. `strict`: a row that cannot be used
+    fails the job; otherwise it stays without a prediction.
     `escape_formulas`: a `'` comes before cells of a CSV that a spreadsheet would run. `progress`: show a bar; by
     default in a terminal and in a notebook. `on_sent` gets the bytes sent and their total instead. `idempotency_key`: a
     name for the request; sent again with the same rows, it returns the same job. Ctrl-C cancels the job, also before
@@ -78,7 +80,7 @@ def submit(
         "Accept": f"{_format(output).media_type}, application/json;q=0.5" if output else "application/json",
         **({"Prefer": "handling=strict"} if strict else {}),
     }
-    params = {"method": method, **({"escape": "formulas"} if escape_formulas else {})}
+    params = {"method": method, **(query or {}), **({"escape": "formulas"} if escape_formulas else {})}
     reference, inputs = (model.reference, AS_RECORDS) if is_file else _now(model)
     with counting(progress, on_sent) as count:
         job = connection.start(

@@ -81,8 +81,9 @@ function prepare(root) {
   addDropZones(root);
 }
 prepare(document);
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); // on a phone
 document.addEventListener("part:placed", event => {
   prepare(event.detail.part);
-  const answer = document.querySelector("[data-reveal]"); // on a phone, it is below the form
+  const answer = event.detail.part.querySelector("[data-reveal]"); // on a phone, it is below the form
   if (answer) answer.scrollIntoView({ block: "nearest" });
 });

@@ -4,6 +4,8 @@
 //   data-part="ID"    The answer to this form or field has a newer element #ID. With "", it has none.
 //   data-post="URL"   A change in this element sends its form.
 //   data-get="URL"    Typing in this field sends its value.
+//   data-typed="URL"  Typing in this element sends the form of its field.
+//   data-then="URL"   This element sends the form data-form once it is there. Until the answer, it shows what it showed.
 //   data-keep         This element stays as it is when the part around it is replaced.
 // Events: `part:send` and `part:place` (a listener may prevent it) at the sender, then `part:placed` at the document.
 
@@ -134,6 +136,10 @@ function place(page, id, ok, sender) {
     const shown = document.getElementById(kept.id);
     if (shown) kept.replaceWith(shown);
   }
+  for (const late of part.querySelectorAll("[data-then]")) {
+    const shown = document.getElementById(late.id);
+    if (shown) late.replaceChildren(...shown.childNodes);
+  }
   old.replaceWith(part);
   const again = focused?.id ? document.getElementById(focused.id) : null;
   again?.focus({ preventScroll: true });
@@ -143,15 +149,22 @@ function place(page, id, ok, sender) {
 
 document.addEventListener("change", event => {
   const sender = event.target.closest("[data-post]");
-  if (sender) send(sender, sender.dataset.post, sender.dataset.part, sender.closest("form"));
+  if (sender) send(sender, sender.dataset.post, sender.dataset.part, sender.closest("form") ?? sender.form);
 });
 let typing = 0;
 document.addEventListener("input", event => {
-  const field = event.target.closest("[data-get]");
+  const field = event.target.closest("[data-get], [data-typed]");
   if (!field) return;
   clearTimeout(typing);
-  const address = () => `${field.dataset.get}?${new URLSearchParams({ [field.name]: field.value })}`;
-  typing = setTimeout(() => send(field, address(), field.dataset.part), TYPING);
+  const { get, typed, part } = field.dataset;
+  typing = setTimeout(() => {
+    if (typed) send(field, typed, part, field.closest("form"));
+    else send(field, `${get}?${new URLSearchParams({ [field.name]: field.value })}`, part);
+  }, TYPING);
+});
+document.addEventListener("part:placed", event => {
+  for (const late of event.detail.part.querySelectorAll("[data-then]"))
+    send(late, late.dataset.then, late.id, document.getElementById(late.dataset.form));
 });
 
 // Any other form is sent once the server has answered, or a server that is lost would take the page and what was

@@ -1,4 +1,4 @@
-"""Try a model: a form by its signature, or a CSV to drop, and the answer."""
+"""Try a model: a form by its signature, or a CSV to drop, and the answer with its reasons."""
 
 from __future__ import annotations
 
@@ -8,52 +8,64 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, request
-from redis.exceptions import RedisError
 
-from contract.errors import InvalidInstances
 from contract.model.manifest import ModelManifest
 from contract.rows.instances import Instances
 from contract.work.api_keys import Scope
-from contract.work.jobs import Job
+from contract.work.jobs import Job, Status
 from gateway.http.clients import request_context
 from gateway.http.exchange import caller, current, noted
 from gateway.http.forms import length_of
 from gateway.http.problem_answers import problem_of
 from gateway.http.rules import BodyLimit, Level
 from gateway.pages.api import Snippet, snippets
-from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader, sees_inputs
 from gateway.pages.trying import form as try_form
 from gateway.pages.trying.answers import MOST_ROWS, CsvAttempt, ShownAnswer, answer_to_csv, answer_to_row, uploaded_csv
+from gateway.pages.trying.reasons import REFUSALS, WAIT, Explanation, Reasons
 from gateway.problems import Problem
+from gateway.problems.problem import missing_scope
 from gateway.protocols import csv_rows
+from gateway.serving.counterfactuals import Counterfactual, may_change
 from gateway.serving.predicting import PredictionOptions, Predictor
-
-WAIT = 10.0
-"""Seconds that a page waits for the answer."""
-_REFUSALS = (InvalidInstances, Problem, Problem, RedisError)
-"""What a page shows beside its form, and not as an error page."""
 
 
 @dataclass
 class Attempt:
     """The row that a visitor has sent, with the answer or what is wrong with it. `errors` have the names of inputs.
-    `is_remade`: the form was for another version, so nothing was predicted, and the `values` are to be checked."""
+    `is_remade`: the form was for another version, so nothing was predicted, and the `values` are to be checked.
+    `is_draft`: it was sent because a value has changed, and not by the visitor. `why` and `otherwise` are None where
+    the script of the page asks for them: then nobody waits for them to see the answer."""
 
     values: Mapping[str, str] = field(default_factory=dict)
     answer: ShownAnswer | None = None
+    is_draft: bool = False
+    why: Explanation | str | None = None
+    otherwise: Counterfactual | str | None = None
     errors: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     is_remade: bool = False
     status: int = 200
+
+    @property
+    def has_reasons(self) -> bool:
+        """Whether there is one answer, whose reasons the caller may learn."""
+        job = self.answer.job if self.answer else None
+        output: Any = job.output if job and job.status is Status.SUCCEEDED else None
+        return output is not None and len(output["predictions"]) == 1 and sees_inputs(caller())
 
 
 @dataclass(frozen=True)
 class TryPages:
     """`rows`: the limit of a body of rows."""
 
-    predictor: Predictor
+    reasons: Reasons
     rows: BodyLimit
+
+    @property
+    def predictor(self) -> Predictor:
+        return self.reasons.predictor
 
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("trying")
@@ -71,24 +83,41 @@ class TryPages:
             model = self._model(name, request.form.get("version", ""))
             if not try_form.is_form_of(model):
                 return self._page(model, Attempt(try_form.kept_values(model), is_remade=True))
-            attempt = Attempt(try_form.sent_values(model))
-            noted(model, _reference(name, request.form.get("version", "")))
+            attempt = Attempt(try_form.sent_values(model), is_draft="draft" in request.args)
+            if not attempt.is_draft:  # half of a value, which somebody goes on to enter, is no mistake of a client
+                _note_request(model, _reference(name, request.form.get("version", "")))
             try:
-                job = self._predict(model, try_form.row_of(model, attempt.values))
-                attempt.answer = answer_to_row(job)
-            except _REFUSALS as error:
+                rows = try_form.row_of(model, attempt.values)
+                attempt.answer = answer_to_row(self._predict(model, rows, made_up=attempt.is_draft))
+            except REFUSALS as error:
                 _note(attempt, model, problem_of(error))
+            if attempt.has_reasons and not asked_by_open_page(request.environ):
+                attempt.why = self.reasons.why(model, attempt.values, request.form.get("class", ""))
+                if may_change(model.signature):
+                    attempt.otherwise = self.reasons.otherwise(model, attempt.values)
             return self._page(model, attempt)
+
+        @routes.post("/models/<name>/try/why", level=Scope.PREDICT, page=True)
+        def why(name: str) -> Response:
+            model = self._explained(name)
+            found = self.reasons.why(model, try_form.sent_values(model), request.form.get("class", ""))
+            return page("trying/why.html", model=model, why=found)
+
+        @routes.post("/models/<name>/try/otherwise", level=Scope.PREDICT, page=True)
+        def otherwise(name: str) -> Response:
+            model = self._explained(name)
+            found = self.reasons.otherwise(model, try_form.sent_values(model))
+            return page("trying/otherwise.html", model=model, otherwise=found)
 
         @routes.post("/models/<name>/try-file", level=Scope.PREDICT, page=True, body=self.rows)
         def try_file(name: str) -> Response:
             model = self._model(name, request.args.get("version", ""))
             upload = CsvAttempt()
-            noted(model, _reference(name, request.args.get("version", "")))
+            _note_request(model, _reference(name, request.args.get("version", "")))
             try:
                 rows = csv_rows.read(uploaded_csv(upload), self.predictor.max_rows + 1)
                 upload.answer = answer_to_csv(self._predict(model, rows), rows, model)
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 upload.refuse(model, problem_of(error))
             return self._page(model, Attempt(try_form.example(model), status=upload.status), upload)
 
@@ -98,8 +127,14 @@ class TryPages:
         """Return the version that was asked for, or the current one."""
         return self.predictor.model(_reference(name, version))
 
-    def _predict(self, model: ModelManifest, rows: Instances) -> Job:
-        options, context = PredictionOptions(wait=WAIT), request_context()
+    def _explained(self, name: str) -> ModelManifest:
+        """Return the version whose form was sent. Raises `Problem` for a caller who may not learn its inputs."""
+        if not sees_inputs(caller()):
+            raise missing_scope(caller(), Scope.READ)
+        return self._model(name, request.form.get("form_version", ""))
+
+    def _predict(self, model: ModelManifest, rows: Instances, *, made_up: bool = False) -> Job:
+        options, context = PredictionOptions(wait=WAIT, made_up=made_up), request_context()
         job = self.predictor.predict(model, rows, length_of(request.environ), options, context)
         current().job_id = job.id
         return job
@@ -119,6 +154,9 @@ class TryPages:
             fields=try_form.form_fields(model, attempt.values) if sees_inputs(key) else [],
             text=attempt.values.get("", ""),
             attempt=attempt,
+            why=attempt.why,
+            otherwise=attempt.otherwise,
+            may_change=may_change(model.signature),
             upload=upload,
             versions=repository.versions(model.name)[::-1] if key.allows(Scope.READ) else [],
             snippets=_snippets(name, model, attempt.values if attempt.answer else try_form.example(model)),
@@ -136,6 +174,12 @@ def _snippets(name: str, model: ModelManifest, values: Mapping[str, str]) -> lis
 
 def _reference(name: str, version: str) -> str:
     return f"{name}@{version}" if version else name
+
+
+def _note_request(model: ModelManifest, reference: str) -> None:
+    """Note a request to the version of the form, which answers it even if a canary runs."""
+    noted(model, reference)
+    current().plain = False
 
 
 def _note(attempt: Attempt, model: ModelManifest, problem: Problem) -> None:

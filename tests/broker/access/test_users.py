@@ -49,6 +49,7 @@ from broker.sides.shadow import ShadowQueue
 from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, publish_recipes, unfinished
+from broker.state.experiments import ExperimentBoard
 from broker.state.load_status import (
     LoadRequests,
     LoadStatus,
@@ -66,6 +67,7 @@ from broker.state.waited_jobs import WaitedJobs
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
 from contract.model.environments import TODAY
+from contract.model.experiments import Decision, ExperimentFindings
 from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import Repository
 from contract.rows.file_formats import FileFormat
@@ -621,6 +623,13 @@ def test_what_an_observer_finds_is_read_by_all_who_need_it_and_changed_by_none_o
         with pytest.raises(NoPermissionError):
             HealthBoard(users[other]).say("sum@1", None)
     HealthBoard(users["observer"]).say("sum@1", None)
+    findings = ExperimentFindings("e1", Decision.PROMOTE, "It is better.", "", "2026-11-27T09:00:00Z")
+    ExperimentBoard(users["observer"]).say("sum", findings)
+    for reader in ("gateway", "trainer", "observer"):
+        assert ExperimentBoard(users[reader]).read() == {"sum": findings}
+    with pytest.raises(NoPermissionError):
+        ExperimentBoard(users["worker"]).say("sum", None)
+    ExperimentBoard(users["observer"]).say("sum", None)
     server.connect("default").acl_log_reset()
 
 

@@ -65,6 +65,17 @@ def test_a_report_that_cannot_be_read_leaves_the_file_of_an_earlier_one(admin: M
     assert {file.name: file.read_text() for file in tmp_path.glob("*.*")} == {"sum.html": "of yesterday"}
 
 
+def test_the_card_of_a_version_is_markdown_or_json(admin: Modelgate, tmp_path: Path) -> None:
+    printed = admin("card", "sum@1")
+    assert (printed.code, printed.out.splitlines()[0]) == (0, "# sum, version 1")
+    file = tmp_path / "sum.md"
+    assert admin("card", "sum", "-o", file).out == f"card of sum → {file}\n"
+    assert file.read_text() == printed.out
+    card = admin("card", "sum", "--json").json
+    assert (card["name"], card["version"], card["since"]["lineage"]["aliases"]) == ("sum", 1, ["current"])
+    assert "there is no model" in admin("card", "summ").err
+
+
 def test_a_profile_keeps_a_key_that_is_never_shown(
     closed: Site, modelgate: Modelgate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from redis import Redis
 
 from broker.metrics.table import MODEL_SECONDS
 from broker.metrics.traffic import Period, Point
+from broker.state import waited_jobs
 from contract.errors import Code, ModelgateError
 from contract.model.manifest import TrainingData
 from contract.model.report_placeholders import STATUS
@@ -75,6 +76,67 @@ def test_pages_say_what_a_model_predicts_and_from_what(browser: Browser, models:
     write_version(models, "sum", Sum(), numbers("a"), version=4)
     (models / "sum" / "versions" / "4" / "manifest.json").write_text("{")
     assert browser.get("/ui").status_code == browser.get("/ui/models/sum/versions").status_code == 200
+
+
+def test_the_card_of_a_version_is_a_page(browser: Browser, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 0.1)
+    label = "<b>no</b> `x`"
+    output, inputs = Output(OutputKind.CLASS, (label, "yes"), probabilities=True), [Field("<i>age</i>", Kind.NUMBER)]
+    write_version(models, "sum", Sum(), inputs, output, version=2, parameters={"<u>": "<script>alert(1)</script>"})
+    bins = {"predicted": [0.1, 0.9], "observed": [0.2, 0.8], "low": [0.1, 0.7], "high": [0.3, 0.9], "rows": [50, 50]}
+    facts = {
+        "verdict": "good & <em>cheap</em>",
+        "tested": {"rows": 100, "held_out": True, "sample": False},
+        "metrics": {"accuracy": 0.8, "baseline_accuracy": 0.6},
+        "intervals": {"accuracy": [0.71, 0.87]},
+        "refused": None,
+        "leaks": ["leave it out of `features`"],
+        "answers": {"calibration": {"label": label, "gap": 0.1, **bins}},
+    }
+    (models / "sum/versions/2/report").mkdir()
+    (models / "sum/versions/2/report/report.json").write_text(json.dumps(facts))
+    page = browser.get("/ui/models/sum/versions/2/card")
+    shown = words(page.text)
+    assert "Model card of version 2 current" in shown
+    assert "accuracy 0.800 95 % interval 0.710 to 0.870" in shown
+    assert "verdict good & <em>cheap</em>" in shown and "labels probabilities <b>no</b> `x`, yes" in shown
+    assert "too good to be true: leave it out of features ." in shown
+    assert "parameters <u> <script>alert(1)</script>" in shown
+    assert "not known: no observer answers" in shown
+    assert not re.search("<(b|i|u|em|script)>(no|age|alert|cheap|<)", page.text)
+    assert page.text.count('class="interval"') == 2  # of the calibration
+    assert (
+        shown.index("How good it is") < shown.index("Limits") < shown.index("How it was made") < shown.index("Lineage")
+    )
+    for path in ("/ui/models/sum/versions", "/ui/models/sum/versions/2"):
+        assert 'href="/ui/models/sum/versions/2/card"' in browser.get(path).text
+    assert browser.get("/ui/models/sum/versions/current/card").status_code == 200
+    assert browser.get("/ui/models/sum/versions/7/card").status_code == 404
+
+
+def test_the_page_of_a_card_shows_facts_of_any_shape(
+    browser: Browser, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 0.1)
+    (models / "sum/versions/1/report").mkdir()
+    calibration = {
+        "label": 1,
+        "gap": "x",
+        "predicted": ["a"],
+        "observed": [None],
+        "low": [1],
+        "high": [{}],
+        "rows": [[]],
+    }
+    facts = {
+        "metrics": {"r2": "x", "m": [1]},
+        "tested": {"rows": {}, "held_out": 1, "sample": []},
+        "slices": {"items": 3},
+    }
+    text = json.dumps({**facts, "intervals": {"r2": "ab"}, "answers": {"calibration": calibration}, "verdict": ["x"]})
+    (models / "sum/versions/1/report/report.json").write_text(text)
+    page = browser.get("/ui/models/sum/versions/1/card")
+    assert page.status_code == 200 and "Model card of version 1" in words(page.text)
 
 
 def test_the_list_of_models_says_what_modelgate_is(browser: Browser) -> None:

@@ -55,6 +55,9 @@ def test_an_export_has_the_artifact_its_manifest_and_the_code_that_reads_them(
     assert {name for name in files if name.startswith("code/")} == {
         f"code/modelgate_artifacts/{file.name}" for file in sources.glob("*.py")
     }
+    card = json.loads(files["card.json"])
+    assert (card["name"], card["version"], "since" in card) == ("sum", 1, False)
+    assert files["card.md"].startswith(b"# sum, version 1\n")
     function = json.loads(files["MLmodel"])["flavors"]["python_function"]
     assert (function["loader_module"], function["data"]) == ("modelgate_artifacts.exported", "data")
     assert b"scikit-learn==" in files["requirements.txt"]

@@ -296,7 +296,7 @@ def test_a_page_of_another_site_cannot_use_a_default_key(mapped: Open, redis: Re
 def test_the_document_has_the_routes_and_not_their_models(mapped: Open) -> None:
     paths = mapped(IN_PATH + AS_TEXT + "invalid = 400").get("/openapi.json").json["paths"]
     shown = paths["/sum/a/{a}/b/{B}"]["get"]
-    assert [parameter["name"] for parameter in shown["parameters"]] == ["a", "B"]
+    assert [parameter["name"] for parameter in shown["parameters"]] == ["a", "B", "Experiment-Key"]
     assert "kinds" not in json.dumps(shown)
     assert {"200", "400", "503"} <= set(paths["/mass"]["post"]["responses"])
     assert "422" in paths["/mass"]["post"]["responses"]  # a model that fails

@@ -53,8 +53,11 @@ def logged(rows: int, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-def keep(store: LogStore, frame: pd.DataFrame, version: int = 1, owner: str | None = None) -> None:
+def keep(
+    store: LogStore, frame: pd.DataFrame, version: int = 1, owner: str | None = None, alias: str = "current"
+) -> None:
     """Put rows into the log, as its intake does."""
+    milliseconds = "milliseconds" if "milliseconds" in frame else "1.0"
     with store.database() as database:
         database.register("frame", frame)
         for (day,) in database.execute("SELECT DISTINCT strftime(time, '%Y-%m-%d') FROM frame").fetchall():
@@ -64,10 +67,10 @@ def keep(store: LogStore, frame: pd.DataFrame, version: int = 1, owner: str | No
                 else "MAP {'0': 1 - share, '1': share}"
             )
             rows = (
-                f"SELECT time, job_id, row::INTEGER AS row, id, NULL::VARCHAR AS request_id, 'current' AS alias,"
+                f"SELECT time, job_id, row::INTEGER AS row, id, NULL::VARCHAR AS request_id, '{alias}' AS alias,"
                 f" {'NULL' if owner is None else repr(owner)}::VARCHAR AS owner,"
                 " struct_pack(age := age, town := town) AS inputs, []::VARCHAR[] AS left_out, prediction,"
-                f" {shares} AS probabilities, []::VARCHAR[] AS warnings, 1.0 AS milliseconds"
+                f" {shares} AS probabilities, []::VARCHAR[] AS warnings, {milliseconds} AS milliseconds"
                 f" FROM frame WHERE strftime(time, '%Y-%m-%d') = '{day}'"
             )
             name = f"{time.time_ns()}.parquet"

@@ -16,8 +16,10 @@ from tests.qa.clients.conftest import AS_ADMIN, IRIS, PROJECT, Modelgate, redis_
 PATHS = (
     *("", "/models/iris", "/models/iris?version=1", "/models/iris/versions", "/models/iris/versions/1"),
     *(
+        "/models/iris/versions/1/card",
         "/models/iris/traffic",
         "/models/iris/health",
+        "/models/iris/experiments",
         "/models/iris/log",
         "/models/iris/api",
         "/models/iris/compare?a=1&b=2",
@@ -75,6 +77,39 @@ def answer(page: Page, _: Modelgate) -> None:
     page.goto("/ui/models/iris")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#answer .answer")).to_be_visible()
+    expect(page.locator("#otherwise:not([data-then])")).to_be_visible()
+    expect(page.locator("#why tbody")).to_be_visible()
+
+
+def wrong_draft(page: Page, _: Modelgate) -> None:
+    page.goto("/ui/models/iris")
+    page.get_by_label("petal_length").fill("many")
+    expect(page.locator("#answer .wrong")).to_be_visible()
+
+
+def experiments(page: Page, modelgate: Modelgate) -> None:
+    """One that runs, and one that has ended."""
+    path = "/v1/models/iris/experiments"
+    for stops in (True, False):
+        runs = {"candidate": 1, "kind": "canary", "share": 0.01}
+        started = requests.post(f"{modelgate.address}{path}", json=runs, headers=AS_ADMIN, timeout=60)
+        if stops and started.ok:
+            stopped = f"{modelgate.address}{path}/{started.json()['id']}"
+            requests.delete(stopped, headers=AS_ADMIN, timeout=60).raise_for_status()
+    page.goto("/ui/models/iris/experiments")
+    expect(page.locator(".badge.running")).to_be_visible()
+    page.get_by_text("Stop this experiment").click()
+
+
+def wrong_experiment(page: Page, _: Modelgate) -> None:
+    page.goto("/ui/models/iris/experiments")
+    if page.get_by_text("Stop this experiment").is_visible():
+        page.get_by_text("Stop this experiment").click()
+        page.get_by_role("button", name="Stop it").click()
+    page.get_by_label("Canary").check()
+    page.get_by_label("Days").fill("many")
+    page.get_by_role("button", name="Start the experiment").click()
+    expect(page.locator("#days-wrong")).to_be_visible()
 
 
 def wrong_fields(page: Page, _: Modelgate) -> None:
@@ -144,7 +179,19 @@ OPENED: Mapping[str, Open] = {
     one.__name__: one
     for one in (
         *(ended_job, ended_training, running_training, columns_of_a_csv, secret_of_a_new_key, menu_of_a_key, answer),
-        *(wrong_fields, answers_of_a_file, compared_rows, lost_server, sign_in, forbidden, welcome, unavailable),
+        *(
+            wrong_draft,
+            experiments,
+            wrong_experiment,
+            wrong_fields,
+            answers_of_a_file,
+            compared_rows,
+            lost_server,
+            sign_in,
+            forbidden,
+            welcome,
+            unavailable,
+        ),
     )
 }
 

@@ -23,9 +23,11 @@ def models(page: Page) -> None:
 
 
 def trying(page: Page) -> None:
+    page.set_viewport_size(TALLER)
     page.goto("/ui/models/loan")
     page.get_by_role("button", name="Predict", exact=True).click()
-    expect(page.locator("#answer .answer")).to_be_visible()
+    expect(page.locator("#otherwise:not([data-then])")).to_be_visible()
+    expect(page.locator("#why tbody")).to_be_visible()
     page.evaluate("scrollTo(0, 0)")
 
 

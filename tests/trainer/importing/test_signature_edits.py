@@ -89,7 +89,7 @@ def refusal(settings: Settings, edits: Any, version: int = 1) -> str:
 def test_an_edited_version_answers_the_same_numbers_under_the_new_names(settings: Settings) -> None:
     old = imported(settings, LogisticRegression().fit(X, y))
     folder = Repository(settings.models_dir).files("m", 1).folder
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.rglob("*.*")}
     new = publish_edited(settings, "m", 1, {"inputs": {"x0": {"name": "width"}}, **WORDS})
     assert (new.version, new.notes, new.signature.names) == (2, "signature edited from version 1", ("width", "x1"))
     assert new.artifact == old.artifact
@@ -100,7 +100,7 @@ def test_an_edited_version_answers_the_same_numbers_under_the_new_names(settings
     assert theirs.values == [words[int(str(label))] for label in ours.values]
     assert theirs.probabilities == [dict(zip(words, row.values(), strict=True)) for row in ours.probabilities or ()]  # type: ignore[union-attr]
     assert set(theirs.values) == set(words)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in folder.rglob("*.*")} == before
     assert Repository(settings.models_dir).aliases("m") == {}
 
 
@@ -353,9 +353,10 @@ def test_a_report_is_kept_while_it_is_true(settings: Settings) -> None:
     assert {name for name in before if before[name] != after[name]} == {"version", "notes", "created_at", "usage"}
     assert "m@2/predict" in files(2).report("report.html").decode()
     publish_edited(settings, "m", 1, WORDS)
-    assert [path.name for path in (files(3).folder / "report").iterdir()] == [ROW_HASHES_FILE]
+    card = ["card.json", "card.md"]
+    assert sorted(path.name for path in (files(3).folder / "report").iterdir()) == [*card, ROW_HASHES_FILE]
     publish_edited(settings, "m", 1, {"inputs": {"a": {"kind": "integer"}}})
-    assert not (files(4).folder / "report").exists()
+    assert sorted(path.name for path in (files(4).folder / "report").iterdir()) == card
 
 
 def test_no_alias_moves_and_old_versions_are_kept_by_need(settings: Settings, root: Path) -> None:

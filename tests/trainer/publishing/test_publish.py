@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import fcntl
 import hashlib
+import json
 import os
 import signal
 import stat
@@ -16,7 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from contract.model.card_text import markdown
 from contract.model.manifest import ArtifactFormat, ManifestDraft, ModelManifest
+from contract.model.model_card import kept_card
 from contract.model.repository import Repository
 from scoring import artifacts
 from scoring.predict import predict
@@ -105,6 +108,22 @@ def test_a_report_is_published_with_its_version(root: Path, blobs: tuple[Any, Ma
 
 
 @pytest.mark.usefixtures("unverified")
+def test_a_version_is_published_with_its_card(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
+    def report(manifest: ModelManifest) -> dict[str, bytes]:
+        return {"report.json": json.dumps({"verdict": f"as good as version {manifest.version - 1}"}).encode()}
+
+    first, second = publish(RepositoryWriter(root), *blobs), publish(RepositoryWriter(root), *blobs, report=report)
+    cards = [json.loads(Repository(root).files("blobs", version).report("card.json")) for version in (1, 2)]
+    assert cards == [kept_card(Repository(root), manifest) for manifest in (first, second)]
+    assert (cards[0]["figures"]["verdict"], cards[0]["changes"]) == (None, None)
+    assert cards[0]["limits"][0] == "Nothing shows how good it is: it has no report."
+    assert cards[1]["figures"]["verdict"] == "as good as version 1"
+    assert cards[1]["changes"]["differences"] == ["It was made from the same data."]
+    text = Repository(root).files("blobs", 2).report("card.md").decode()
+    assert text == markdown(cards[1]) and text.startswith("# blobs, version 2\n")
+
+
+@pytest.mark.usefixtures("unverified")
 def test_a_report_that_fails_does_not_stop_the_publication(
     root: Path, blobs: tuple[Any, ManifestDraft], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -113,7 +132,8 @@ def test_a_report_that_fails_does_not_stop_the_publication(
 
     publish(RepositoryWriter(root), *blobs, report=report)
     assert whole_versions(root) == [1]
-    assert not (root / "blobs/versions/1/report").exists()
+    kept = sorted(path.name for path in (root / "blobs/versions/1/report").iterdir())
+    assert kept == ["card.json", "card.md"]
     assert "version 1 of blobs is published without a report" in caplog.text
 
 

@@ -134,6 +134,7 @@ def train(
     job: str,
     forks: Forks,
     ask: object,
+    try_out: object,
 ) -> dict[str, Any]:
     request = TrainingRequest.from_json(payload)
     BEHAVIOURS[request.recipe](request, settings, report_progress, log)

@@ -6,15 +6,20 @@ import dataclasses
 import errno
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract.errors import Code, ModelgateError
+from contract.model.experiments import ExperimentKind, ExperimentPlan
 from contract.model.repository import Repository
 from contract.settings import Settings
 from contract.work.training import Gate, Progress, TrainingRequest, TrainingResult
+from storage.models.repository_writer import RepositoryWriter
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.experiments import start
 from trainer.training.train import train
 
 pytestmark = pytest.mark.usefixtures("unverified", "unreported")
@@ -35,9 +40,10 @@ class RecordingTrainer:
         self.moves: list[tuple[str, int, str]] = []
         self.remark: str | None = None
 
-    def train(self, recipe: str = "blobs", model: str = "m", **request: Any) -> TrainingResult:
-        training = TrainingRequest(model, recipe, **request)
-        return train(training, self.settings, self.progress.append, self.log.append, self.promote)
+    def train(self, recipe: str = "blobs", model: str = "m", job: str = "", **request: Any) -> TrainingResult:
+        training, try_out = TrainingRequest(model, recipe, **request), partial(start, self.settings, None, id=f"x{job}")
+        told = (self.progress.append, self.log.append)
+        return train(training, self.settings, *told, self.promote, job, try_out=try_out)
 
     def promote(self, *move: Any) -> str | None:
         self.moves.append(move)
@@ -351,6 +357,28 @@ def test_a_version_is_compared_with_the_one_it_would_replace_on_the_same_rows(re
     worse = recorder.train("sepals", gate=Gate(margin=0.1), parameters={"C": 1e-5})
     assert not worse.promoted
     assert "and version 1 has 0.8333 on the same held-out rows" in str(worse.reason)
+
+
+def test_a_version_that_passes_is_tried_instead_of_promoted(recorder: RecordingTrainer) -> None:
+    gate = Gate(experiment=ExperimentPlan(ExperimentKind.CANARY, share=0.1))
+    first = recorder.train(gate=gate, job="1")
+    assert (first.promoted, first.experiment, recorder.moves) == (True, None, [("m", 1, "current")])
+    repository = RepositoryWriter(recorder.settings.models_dir)
+    move_alias(repository, "m", "current", 1)
+    tried = recorder.train(gate=gate, job="2")
+    said = "the experiment x2 runs: canary of version 2 beside version 1"
+    assert (tried.promoted, tried.reason, tried.experiment) == (False, said, "x2")
+    assert tried.to_json()["experiment"] == "x2" and "experiment" not in first.to_json()
+    again = recorder.train(gate=gate, job="2")
+    assert (again.version, again.experiment) == (2, "x2"), "the job was killed and runs again"
+    other = recorder.train(gate=gate, job="3")
+    assert (other.version, other.promoted, other.experiment) == (3, False, None)
+    assert other.reason == (
+        "it is not tried out: the experiment x2 of 'm' runs: canary of version 2 beside version 1; stop it, or wait"
+        " until it ends"
+    )
+    assert recorder.moves == [("m", 1, "current")]
+    assert [one.id for one in Repository(repository.root).settings("m").experiments] == ["x2"]
 
 
 def test_a_remark_of_the_promotion_is_handed_on_and_its_failure_does_not_unpublish(recorder: RecordingTrainer) -> None:

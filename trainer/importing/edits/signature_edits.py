@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code, InvalidInstances, ModelgateError
 from contract.model.manifest import ManifestDraft, ModelManifest
 from contract.model.repository import Repository
 from contract.model.signature import Signature
 from contract.model.signature_edits import InvalidEdit
 from contract.model.version_files import VersionFiles
+from contract.rows.background import BACKGROUND_FILE, background_file, rows_of
 from contract.settings import Settings
 from runtime.environments import Environments
 from scoring.artifacts import checked_bytes
@@ -22,7 +24,7 @@ from trainer.forks import Forks, NoSuchEnvironment
 from trainer.importing import Refused
 from trainer.importing.assumptions import remaining
 from trainer.importing.import_process import FILE, ImportTask, SignatureEdit, examine_in_process
-from trainer.importing.inbox.imports import CHECK_TIMEOUT, drawn_report
+from trainer.importing.inbox.imports import CHECK_TIMEOUT, drawn_report, with_files
 from trainer.publishing.aliases import retain
 from trainer.publishing.publish import MakeReport, PublishRefused, publish
 from trainer.publishing.repositories import repository_of
@@ -127,17 +129,16 @@ def _publish(
 
 def _report(files: VersionFiles, source: ModelManifest, draft: ManifestDraft) -> MakeReport | None:
     """Return the function that makes what remains true of the report: all of it if inputs and outputs have the same
-    names and kinds, and the record of the training rows if the values of rows are the same."""
+    names and kinds, and if the values of rows are the same, the record of the training rows and the background."""
     old, new = source.signature, draft.signature
     if [field.kind for field in old.inputs] != [field.kind for field in new.inputs]:
         return None
     facts = files.report_facts() if (old.names, old.outputs) == (new.names, new.outputs) else None
     page = None if facts is None else drawn_report({**facts, "notes": draft.notes})
 
-    def report(manifest: ModelManifest) -> dict[str, bytes]:
-        made = dict(page(manifest)) if page else {}
-        with suppress(FileNotFoundError):
-            made[ROW_HASHES_FILE] = files.report(ROW_HASHES_FILE)
-        return made
-
-    return report
+    kept: dict[str, bytes] = {}
+    with suppress(FileNotFoundError):
+        kept[ROW_HASHES_FILE] = files.report(ROW_HASHES_FILE)
+    with suppress(OSError, ValueError, RecursionError, InvalidInstances):
+        kept |= background_file(rows_of(json.loads(files.report(BACKGROUND_FILE)), new))
+    return with_files(page, kept)

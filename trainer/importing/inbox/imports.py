@@ -17,6 +17,7 @@ from contract.errors import Code, ModelgateError
 from contract.model.manifest import ManifestDraft, ModelManifest
 from contract.model.repository import NAME, Repository, valid_name
 from contract.model.version_files import SIGNATURE_BYTES
+from contract.rows.background import background_file
 from contract.settings import MB, Settings
 from contract.work.training import RepositoryCommand
 from storage.disk import code_of
@@ -89,8 +90,9 @@ def import_file(
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             if hashlib.sha256(data).hexdigest() != result.sha256:
                 raise Refused(ALTERED)
-            signing, report = SigningPolicy.from_settings(settings), drawn_report(result.facts)
+            signing, page = SigningPolicy.from_settings(settings), drawn_report(result.facts)
             draft = _labelled(result.draft, name, parts, f"{called}{_made_with(versions or {})}", home)
+            report = with_files(page, background_file(result.background))
             manifest = publish(repository, data, draft, signing, report, home_forks, result.libraries)
             retain(repository, name, settings.keep_versions)
             return manifest
@@ -211,6 +213,11 @@ def drawn_report(facts: dict[str, Any] | None) -> MakeReport | None:
     except Exception:
         log.warning("a model was imported without a report", exc_info=True)
         return None
+
+
+def with_files(page: MakeReport | None, files: Mapping[str, bytes]) -> MakeReport:
+    """Return the function that makes the report with further files beside it."""
+    return lambda manifest: {**(page(manifest) if page else {}), **files}
 
 
 def _copied(source: Path, target: Path, left: int, most: str) -> str:

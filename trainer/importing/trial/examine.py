@@ -18,6 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from contract.model.environments import environment_of
 from contract.model.manifest import ArtifactFormat, ManifestDraft, Remark
+from contract.row import Row
+from contract.rows.background import background_sample
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
@@ -31,19 +33,20 @@ from trainer.importing.inputs import sample
 from trainer.importing.inputs.outputs import DoesNotPredict, NoProbabilities
 from trainer.importing.other_libraries import adapted
 from trainer.importing.trial import expected_answers
-from trainer.importing.trial.sample_report import measure_on_sample, profile_of_sample
+from trainer.importing.trial.sample_report import measure_on_sample, profile_of_sample, rows_of_sample
 from trainer.importing.trial.trial import try_model
 
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
     """`artifact` is the file to publish; None: the imported file as it is. `sha256`, in hex, is that of the file to
-    publish. `facts` are those of its report, if any."""
+    publish. `facts` are those of its report, if any. `background`: rows to explain its answers against."""
 
     draft: ManifestDraft
     artifact: bytes | None
     sha256: str
     facts: Mapping[str, Any] | None
+    background: Sequence[Row] = ()
 
 
 def examine(
@@ -104,9 +107,11 @@ def examine(
     with own_code.by_value(code_module):
         artifact = _artifact(contents, data, plain, artifact_format)
     digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
-    profile = profile_of_sample(contents.estimator, draft, sample_rows)
+    kept = rows_of_sample(draft, sample_rows)
+    profile = profile_of_sample(contents.estimator, draft, kept)
     draft = dataclasses.replace(draft, remarks=(*draft.remarks, *map(Remark, of_sample)), profile=profile)
-    return Examined(_labelled(draft, contents, made_with, bool(code_module)), artifact, digest, facts)
+    labelled = _labelled(draft, contents, made_with, bool(code_module))
+    return Examined(labelled, artifact, digest, facts, background_sample(kept))
 
 
 _MOST_DUMPED = 100

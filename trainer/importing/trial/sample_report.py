@@ -14,7 +14,7 @@ from contract.model.manifest import DataProfile, ManifestDraft
 from contract.model.row_profile import profile_of
 from contract.model.signature import PREDICT, Field, Kind, Output, OutputKind
 from contract.model.version_metrics import baseline_of
-from contract.row import Value
+from contract.row import Row, Value
 from contract.rows.answer_columns import answer_names
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
@@ -58,12 +58,22 @@ def measure_on_sample(
     return None, _ignored(others)
 
 
-def profile_of_sample(estimator: Any, draft: ManifestDraft, sample: Sample | None) -> DataProfile | None:
-    """Return the profile of the sample and of the answers to it; None without a sample. Raises nothing."""
+def rows_of_sample(draft: ManifestDraft, sample: Sample | None) -> Sequence[Row]:
+    """Return the rows of the sample as the version takes them; none without a sample. Raises nothing."""
     if sample is None:
+        return ()
+    try:
+        return coerce(Grid(sample.columns, sample.rows), draft.signature, lenient=True).rows
+    except Exception:
+        log.exception("the rows of the sample are not kept")
+    return ()
+
+
+def profile_of_sample(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> DataProfile | None:
+    """Return the profile of these rows and of the answers to them; None without any. Raises nothing."""
+    if not rows:
         return None
     try:
-        rows = coerce(Grid(sample.columns, sample.rows), draft.signature, lenient=True).rows
         answers = predict(estimator, draft, rows).values if draft.signature.outputs else ()
         return profile_of(draft.signature, rows, answers, sample=True)
     except Exception:

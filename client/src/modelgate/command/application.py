@@ -17,6 +17,8 @@ from modelgate.command import (
     docs,
     doctor,
     environments,
+    experiments,
+    explanations,
     jobs,
     keys,
     models,
@@ -56,9 +58,9 @@ _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.migrate, publishing.export),
     *(publishing.remove, publishing.restore),
-    *(trainings.train, models.report),
+    *(trainings.train, models.report, models.card, experiments.experiment, experiments.experiments),
 )
-_JOBS = (predictions.predict, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
+_JOBS = (predictions.predict, explanations.explain, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _LOG = (
     *(prediction_log.logging, prediction_log.predictions, prediction_log.replay, prediction_log.forget),
     outcomes.outcomes,

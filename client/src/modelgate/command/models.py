@@ -1,4 +1,4 @@
-"""The verbs about models and their versions: `models`, `model`, `versions`, `report`."""
+"""The verbs about models and their versions: `models`, `model`, `versions`, `report`, `card`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
+from rich.markdown import Markdown
 
 from modelgate import Client
 from modelgate.command.session import Session, segment
@@ -20,6 +21,7 @@ from modelgate.command.terminal import count, figure, moment, table
 from modelgate.command.verbs import flag, option
 from modelgate.errors import ModelgateError
 from modelgate.files import replacing
+from modelgate.text import visible
 
 
 def complete(incomplete: str) -> list[str]:
@@ -97,6 +99,32 @@ def report(
     session.show({"file": str(file), "opened": opened}, lambda: [f"report of {reference} → {file}"])
     if opens and not opened:
         session.note(f"no browser can be opened here; open {file} yourself")
+
+
+def card(
+    session: Session,
+    reference: Reference,
+    markdown: Annotated[bool, flag("Print it as Markdown, as a pipe gets it.", "--markdown")] = False,
+    output: Annotated[
+        Path | None, option("Save it as Markdown to this file.", "--output", "-o", metavar="FILE")
+    ] = None,
+) -> None:
+    """Show the model card of a version: what it predicts, how good it is, where its limits are, and what is known
+    since."""
+    name, version = split(reference)
+    path = f"/v1/models/{segment(name)}/versions/{segment(version or 'current')}/card"
+    if session.as_json and not output:
+        session.show(session.get(path), tuple)
+        return
+    text = session.client.send("GET", path, headers={"Accept": "text/markdown"}).content
+    if output:
+        with replacing(output) as saved:
+            saved.write(text)
+        session.show({"file": str(output)}, lambda: [f"card of {reference} → {output}"])
+    elif markdown or not session.out.is_terminal:
+        sys.stdout.buffer.write(text)
+    else:
+        session.print(Markdown(visible(text.decode())))
 
 
 def split(reference: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -71,6 +71,13 @@ def predict(
             raise Failed("objects keep their own format: --format and --escape-formulas are for files", ExitCode.USAGE)
         score_lake(session, reference, rows, output or "", store_options, method=method, strict=strict)
         return
+    score_file(session, reference, rows, output, format_, method=method, strict=strict, escape_formulas=escape)
+
+
+def score_file(
+    session: Session, reference: str, rows: str, output: str | None, format_: RowsFormat | None, **options: Any
+) -> None:
+    """Submit a file, wait for its job, and deliver the answers. `options`: of `Model.submit`."""
     source, target = Path(rows), None if output in (None, "-") else Path(str(output))
     if target and not target.parent.is_dir():
         raise Failed(f"{target.parent} is no folder; name a file in one that exists", ExitCode.USAGE)
@@ -79,14 +86,7 @@ def predict(
         kind = (format_of_name(target) if target else None) or input_format
         if target is None and kind is RowsFormat.PARQUET and sys.stdout.isatty():
             raise Failed("Parquet is not for a terminal; name a file: -o out.parquet", ExitCode.USAGE)
-        job = session.client.model(reference).submit(
-            file,
-            format=input_format,
-            output=kind,
-            method=method,
-            strict=strict,
-            escape_formulas=escape,
-        )
+        job = session.client.model(reference).submit(file, format=input_format, output=kind, **options)
     wait_for(job)
     session.notes(job.json["warnings"])
     deliver(session, job, target)

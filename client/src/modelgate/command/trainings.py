@@ -51,6 +51,10 @@ class TrainingOptions:
     require_comparison: Annotated[
         bool, _option("The gate: the version can be compared with the one it replaces.", None, "--require-comparison")
     ] = False
+    experiment: Annotated[
+        str | None,
+        _option("Try the version beside the current one first: shadow, or canary=0.05, its share.", "KIND"),
+    ] = None
     accept_signature: Annotated[
         bool, _option("Promote it even if callers have to change something.", None, "--accept-signature")
     ] = False
@@ -73,6 +77,7 @@ class TrainingOptions:
                     "margin": self.margin,
                     "metric": self.metric,
                     "require_comparison": self.require_comparison or None,
+                    "experiment": _experiment(self.experiment) if self.experiment else None,
                 }
             )
             or None,
@@ -110,7 +115,7 @@ def train(
     wait_for(run)
     session.notes(run.output["remarks"])
     session.show(run.json, lambda: outcome(run.output))
-    if not run.promoted:
+    if not run.promoted and not run.output.get("experiment"):
         raise typer.Exit(ExitCode.NOT_PROMOTED)
 
 
@@ -120,6 +125,10 @@ def outcome(output: Mapping[str, Any]) -> Iterable[str]:
     if output["promoted"]:
         yield f"{version} promoted: {_compared(compared, 'before') if compared else _measured(output)}"
         yield f"See why: modelgate report {version} --open"
+        return
+    if output.get("experiment"):
+        yield f"{version} is published: {output['reason']}"
+        yield f"See how far it is: modelgate experiment {output['model']}"
         return
     reason = str(output["reason"]).partition("; to promote it anyway")[0]
     if compared and compared["decisive"]:
@@ -146,6 +155,14 @@ def _kind(text: str) -> tuple[str, str]:
     if not column:
         raise Failed(f"--kind {text!r} is not COLUMN=KIND, such as zip=string", ExitCode.USAGE)
     return column, kind
+
+
+def _experiment(text: str) -> dict[str, Any]:
+    kind, _, share = text.partition("=")
+    try:
+        return without_none({"kind": kind, "share": float(share) if share else None})
+    except ValueError:
+        raise Failed(f"--experiment {text!r} is neither shadow nor canary=0.05", ExitCode.USAGE) from None
 
 
 def _submitted(session: Session, name: str, rows: Path | None, request: dict[str, Any]) -> TrainingRun:

@@ -1,0 +1,70 @@
+"""The verb `explain`: why a model answers what it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from modelgate.command.exits import ExitCode, Failed
+from modelgate.command.models import Reference
+from modelgate.command.predictions import score_file
+from modelgate.command.session import Session
+from modelgate.command.terminal import figure, table
+from modelgate.command.verbs import flag, option
+from modelgate.explanations import query_of
+from modelgate.file_formats import RowsFormat
+
+
+def explain(
+    session: Session,
+    reference: Reference,
+    rows: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROWS",
+            show_default=False,
+            help="A file of CSV, NDJSON or Parquet, or rows as JSON: '{\"age\": 41}'; by default standard input.",
+        ),
+    ] = "-",
+    output: Annotated[
+        str | None, option("Where those of a file go; by default standard output.", "--output", "-o", metavar="FILE")
+    ] = None,
+    format_: Annotated[
+        RowsFormat | None, option("The format of the rows, unless the file's name says it.", "--format")
+    ] = None,
+    label: Annotated[
+        str | None, option("The class whose probability is explained; by default the predicted one.", "--class")
+    ] = None,
+    exact: Annotated[bool, flag("Never estimate, with up to 16 inputs.", "--exact")] = False,
+    seed: Annotated[int, option("The seed of estimates.", min=0, max=999_999_999)] = 0,
+) -> None:
+    """Explain answers: what each input contributes. The base and the contributions add up to the value.
+
+    Of a file, the answers have its columns, then base, value and a column for each input. Estimates have an error,
+    which 95 % of them stay below.
+    """
+    if not rows.lstrip().startswith(("{", "[")):
+        query = query_of(label, None, exact, seed)
+        score_file(session, reference, rows, output, format_, method="explain", query=query)
+        return
+    try:
+        body = json.loads(rows)
+    except ValueError as error:
+        raise Failed(f"the rows are no JSON: {error}", ExitCode.USAGE) from None
+    asked = session.client.model(reference)
+    explained = asked.explain([body] if isinstance(body, dict) else body, label=label, exact=exact, seed=seed)
+    session.show(explained, lambda: _lines(explained))
+
+
+def _lines(explained: list[dict[str, Any]]) -> Iterator[RenderableType]:
+    for number, why in enumerate(explained):
+        of_class = "" if why["class"] is None else f" of class {why['class']}"
+        yield f"row {number}: {figure(why['value'])}{of_class}, and {figure(why['base'])} on average"
+        errors = why["errors"] or {}
+        strongest = sorted(why["contributions"].items(), key=lambda item: -abs(item[1]))
+        rows = [(name, f"{part:+.4g}", figure(errors[name]) if errors else "exact") for name, part in strongest]
+        yield table(("INPUT", "CONTRIBUTION", "ERROR"), rows, ("CONTRIBUTION", "ERROR"))

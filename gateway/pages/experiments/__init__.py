@@ -1,0 +1,1 @@
+"""The page with the experiments of a model."""

@@ -1,0 +1,171 @@
+"""Looks at running experiments, and says what they show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any, NamedTuple
+
+from broker.sides.observer import RequestCounts
+from broker.state.experiments import ExperimentBoard
+from contract.errors import ModelgateError
+from contract.model.experiments import (
+    Decision,
+    Experiment,
+    ExperimentFindings,
+    ExperimentKind,
+    ExperimentPlan,
+    largest_loss,
+    loss_metrics,
+)
+from contract.model.repository import Repository
+from contract.work.jobs import timestamp
+from observer.experiments.decision import Interval, decide
+from observer.experiments.limits import Ended, of_canary, of_shadow
+from observer.experiments.pairing import Pairs
+from observer.experiments.reading import ExperimentRows, Known, Versions
+from observer.experiments.shadows import ShadowWatch
+from observer.log.states import VersionKey, VersionStates
+
+FOLDER = "experiments"
+_POINTS = 100
+"""Most points of a course."""
+_FINAL = (Decision.PROMOTE, Decision.ROLL_BACK)
+
+_NO_LOSS = "a loss: none that fits the answers of both versions has a bound above the margin"
+
+_Course = list[dict[str, Any]]
+
+
+class _Remembered(NamedTuple):
+    """What is remembered of an `experiment` (its id): its `course`, and the jobs that had ended of both versions
+    `before` its `share` was that of now."""
+
+    experiment: str
+    share: float
+    before: Sequence[Ended]
+    course: _Course
+
+
+class ExperimentWatch:
+    """The experiments that run. Methods raise OSError, `duckdb.Error` and `redis.exceptions.RedisError`."""
+
+    def __init__(
+        self,
+        board: ExperimentBoard,
+        rows: ExperimentRows,
+        repository: Repository,
+        counts: RequestCounts,
+        shadows: ShadowWatch,
+    ) -> None:
+        self._board = board
+        self._rows = rows
+        self._repository = repository
+        self._counts = counts
+        self._shadows = shadows
+        self._states = VersionStates(rows.store, FOLDER)
+        self._looked: dict[str, tuple[Experiment, int]] = {}
+        """The experiments, and the number of the last change of the log, at the last look."""
+
+    def look(self) -> None:
+        """Say what has changed. A decision stays until the experiment has ended, or the canary has its next share."""
+        names = self._repository.names()  # which notices new settings
+        experiments = {model: self._repository.settings(model).experiment for model in names}
+        running = {model: experiment for model, experiment in experiments.items() if experiment}
+        said = self._board.read()
+        for model, experiment in running.items():
+            last = said.get(model)
+            last = last if last and last.experiment == experiment.id else None
+            log = experiment, self._rows.store.last.number
+            is_due = last is None or (last.decision not in _FINAL and self._looked.get(model) != log)
+            if is_due and self._look(model, experiment, last):
+                self._looked[model] = log
+        for model in said.keys() - running.keys():
+            self._board.say(model, None)
+        self._forget_others({(model, experiment.candidate) for model, experiment in running.items()})
+
+    def _look(self, model: str, experiment: Experiment, last: ExperimentFindings | None) -> bool:
+        """Look at an experiment, and return whether all was seen that there is."""
+        plan, numbers = experiment.plan, (experiment.baseline, experiment.candidate)
+        try:
+            versions = Versions(*(self._repository.manifest(model, version) for version in numbers))
+        except ModelgateError:
+            return False  # one is deleted, which ends the experiment, or the repository is away
+        key, ended = (model, experiment.candidate), self._counts.ended(model, numbers)
+        remembered = self._remembered(key, experiment, ended)
+        if plan.kind is ExperimentKind.SHADOW:
+            with self._rows.store.lock:
+                behaviour = of_shadow(experiment, self._shadows.of(key, experiment.id))
+        else:
+            since = [(now[0] - then[0], now[1] - then[1]) for now, then in zip(ended, remembered.before, strict=True)]
+            behaviour = of_canary(experiment, self._rows.answered(experiment, versions), since)
+        metric, largest = _loss(plan, versions)
+        known = self._rows.known(experiment, versions, metric, largest) if largest else Known()
+        verdict = decide(experiment, behaviour, metric, known.pairs)
+        course = _course(verdict.pairs, plan.level, remembered.course)
+        self._remember(key, remembered._replace(course=course))
+        figures = {"share": experiment.share, **behaviour.figures, "metric": metric, "unread": known.unread}
+        figures |= {**_figures(verdict.pairs, plan.level), "course": course}
+        missing = verdict.missing if largest or verdict.decision in _FINAL else _NO_LOSS
+        now = timestamp(datetime.now(UTC))
+        findings = ExperimentFindings(experiment.id, verdict.decision, verdict.reason, missing, now, figures)
+        if last is None or replace(findings, changed_at=last.changed_at) != last:
+            self._board.say(model, findings)
+        return not known.waiting
+
+    def _remembered(self, key: VersionKey, experiment: Experiment, ended: Sequence[Ended]) -> _Remembered:
+        """Return what is remembered of an experiment. What had ended before is what has `ended` now, if the experiment
+        is new, if it has another share, or if that is less, because Redis was restored."""
+        saved = self._states.read(key)
+        known = _Remembered(**saved) if saved and saved["experiment"] == experiment.id else None
+        since = [now - then for now, then in zip(chain(*ended), chain(*known.before), strict=True)] if known else []
+        if known is None or known.share != experiment.share or min(since) < 0:
+            return _Remembered(experiment.id, experiment.share, ended, known.course if known else [])
+        return known
+
+    def _remember(self, key: VersionKey, remembered: _Remembered) -> None:
+        if self._states.read(key) != (state := json.loads(json.dumps(remembered._asdict()))):
+            self._states.write(key, state)
+
+    def _forget_others(self, running: Collection[VersionKey]) -> None:
+        """Forget the experiments that have ended; but not while the repository is away."""
+        for states in (self._states, self._shadows.states):
+            for key in states.versions():
+                if key not in running and self._repository.versions(key[0]):
+                    states.remove(key)
+
+
+def _loss(plan: ExperimentPlan, versions: Versions) -> tuple[str, float | None]:
+    """Return the metric and the bound of its loss; None if no such loss decides."""
+    fitting = loss_metrics(*(manifest.signature for manifest in versions))
+    metric = plan.metric or next(iter(fitting), "")
+    largest = largest_loss(metric, *versions) if metric in fitting else None
+    return metric, largest if largest and plan.margin < largest else None
+
+
+def _figures(pairs: Pairs | None, level: float) -> dict[str, Any]:
+    if pairs is None or not len(pairs):
+        return {"outcomes": 0, "pairs": 0, "losses": None, "difference": None}
+    losses = {"baseline": float(pairs.baseline.mean()), "candidate": float(pairs.candidate.mean())}
+    difference = Interval.of(pairs, level)._asdict()
+    return {"outcomes": int(pairs.outcomes[-1]), "pairs": len(pairs), "losses": losses, "difference": difference}
+
+
+def _course(pairs: Pairs | None, level: float, known: _Course) -> _Course:
+    """Return the course of the mean difference, with what is known of it: a point for each power of two of pairs, or a
+    multiple of it so that there are at most `_POINTS`, and the last one."""
+    total = 0 if pairs is None else len(pairs)
+    step = 1
+    while total > _POINTS * step:
+        step *= 2
+    points = {point["pairs"]: point for point in known if point["pairs"] % step == 0}
+    for size in [*range(step, total + 1, step), *([total] if total % step else [])]:
+        if pairs is not None and size not in points:
+            part = pairs.first(size)
+            at = timestamp(datetime.fromtimestamp(int(part.received[-1]) / 1e6, UTC))
+            interval = Interval.of(part, level)._asdict()
+            points[size] = {"pairs": size, "outcomes": int(part.outcomes[-1]), **interval, "at": at}
+    return [points[size] for size in sorted(points) if size <= total]

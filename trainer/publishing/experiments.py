@@ -1,0 +1,234 @@
+"""Experiments: begins them, and acts on what the observer finds in them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis import Redis
+
+from broker.access.audit_log import EXPERIMENT, AuditEntry, AuditLog
+from broker.state.experiments import ExperimentBoard
+from contract.errors import Code, ModelgateError, version_error
+from contract.model.environments import TODAY, no_worker
+from contract.model.experiments import (
+    Decision,
+    Ending,
+    Experiment,
+    ExperimentFindings,
+    ExperimentKind,
+    ExperimentPlan,
+    largest_loss,
+    loss_metrics,
+)
+from contract.model.model_settings import ModelSettings
+from contract.model.repository import CURRENT, not_in_repository
+from contract.model.signature_changes import signature_changes, some
+from contract.settings import Settings
+from contract.work.jobs import timestamp
+from storage.models.repository_writer import RepositoryWriter
+from storage.models.states import ModelState
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.experiment_states import end, experiments_of, put, running
+from trainer.publishing.promotion import once_loaded
+from trainer.publishing.repositories import repository_of
+
+log = logging.getLogger("trainer")
+
+TryOut = Callable[[str, int, ExperimentPlan], Experiment]
+"""Model, candidate, plan: begins an experiment. Raises `ModelgateError`."""
+
+_LONGEST_WARMUP = 30
+"""Most seconds that a promotion waits for workers, which have the candidate in memory already: schedules wait, too."""
+
+
+def start(
+    settings: Settings,
+    connection: Redis | None,
+    model: str,
+    candidate: int,
+    plan: ExperimentPlan,
+    id: str,  # noqa: A002
+    by: str = "",
+    until: str | None = None,
+) -> Experiment:
+    """Begin an experiment once the workers have loaded its candidate, and return it. Harmless to repeat with the same
+    `id`. `by`: the name of the key that asks for it, or ''. `until`: when it is over (RFC 3339 in UTC); None: after the
+    days of the plan.
+
+    Raises `ModelgateError`: `model_not_found`, `experiment_runs`, `experiment_refused`, and as `promote` does.
+    """
+    repository = repository_of(settings)
+    known = repository.state(model)
+    if not any(one.id == id for one in experiments_of(known)):
+        _check(model, candidate, plan, known)
+        baseline = known.aliases[CURRENT]
+        plan = replace(plan, metric=_metric(repository, model, baseline, candidate, plan))
+
+        def edit(state: ModelState) -> None:
+            _check(model, candidate, plan, state)
+            if state.aliases[CURRENT] != baseline:
+                raise _refused(model, f"version {state.aliases[CURRENT]} was made current meanwhile; try again")
+            now = datetime.now(UTC)
+            over = until or timestamp(now + timedelta(days=plan.days))
+            since, share = timestamp(now), plan.first_share
+            put(state, Experiment(id, baseline, candidate, plan, since, over, share, since, by))
+
+        try:
+            once_loaded(settings, connection, model, candidate, False, lambda: repository.change(model, edit))
+        except ModelgateError as error:
+            if error.failure.code != Code.NOT_LOADED:
+                raise
+            raise _not_loaded(repository, model, candidate, error) from error
+    return next(one for one in experiments_of(repository.state(model)) if one.id == id)
+
+
+def stop(repository: RepositoryWriter, board: ExperimentBoard, model: str, id: str, by: str = "") -> Experiment:  # noqa: A002
+    """End an experiment, unless it has ended, and return it. `by`: as of `start`. Raises `experiment_not_found`."""
+    found, reason = board.of(model), f"{by} has stopped it" if by else "it was stopped"
+    figures = found.figures if found and found.experiment == id else None
+    state = repository.change(model, lambda state: end(state, id, Ending.STOPPED, reason, figures))
+    if experiment := next((one for one in experiments_of(state) if one.id == id), None):
+        return experiment
+    raise ModelgateError(Code.EXPERIMENT_NOT_FOUND, f"{model!r} has no experiment {id[:64]!r}", model=model)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Carries out what the observer decides about experiments. Several trainers may do so, and each may be killed at
+    any moment: the state of a model says what is done."""
+
+    settings: Settings
+    connection: Redis
+    repository: RepositoryWriter
+    audit: AuditLog
+    _waits: dict[str, str] = field(default_factory=dict)
+    """Why the experiment of a model waits, as it was logged last."""
+
+    def carry_out(self) -> None:
+        """Look at each experiment that runs. Raises `redis.exceptions.RedisError`."""
+        experiments = {model: self.repository.settings(model).experiment for model in self.repository.names()}
+        found = ExperimentBoard(self.connection).read() if any(experiments.values()) else {}
+        for model, experiment in experiments.items():
+            if experiment:
+                findings = found.get(model)
+                known = findings if findings and findings.experiment == experiment.id else None
+                try:
+                    self._act(model, experiment, known)
+                except (ModelgateError, OSError) as error:
+                    if self._waits.get(model) != str(error):
+                        log.warning("the experiment %s of %s waits: %s", experiment.id, model, error)
+                    self._waits[model] = str(error)
+
+    def _act(self, model: str, experiment: Experiment, findings: ExperimentFindings | None) -> None:
+        decision, current = findings and findings.decision, self.repository.aliases(model).get(CURRENT)
+        if current == experiment.candidate:  # this or another trainer was killed after it had promoted it
+            self._end(model, experiment, Ending.PROMOTED, findings)
+        elif decision is Decision.PROMOTE and not experiment.plan.promote:
+            self._end(model, experiment, Ending.PASSED, findings)
+        elif decision is Decision.PROMOTE:
+            self._promote(model, experiment)
+            self._end(model, experiment, Ending.PROMOTED, findings)
+        elif decision is Decision.ROLL_BACK:
+            self._end(model, experiment, Ending.ROLLED_BACK, findings)
+        elif datetime.now(UTC) >= datetime.fromisoformat(experiment.until):
+            self._end(model, experiment, Ending.UNDECIDED, findings)
+        elif findings and decision is Decision.STEP:
+            self._step(model, experiment, findings)
+
+    def _promote(self, model: str, experiment: Experiment) -> None:
+        settings = replace(self.settings, warmup_timeout=min(self.settings.warmup_timeout, _LONGEST_WARMUP))
+        move = (self.repository, model, CURRENT, experiment.candidate, experiment.baseline, experiment.id)
+        once_loaded(settings, self.connection, model, experiment.candidate, False, lambda: move_alias(*move))
+
+    def _step(self, model: str, experiment: Experiment, findings: ExperimentFindings) -> None:
+        """Let the candidate answer its next share. Findings from before the last step do not count."""
+        share = experiment.plan.next_share(experiment.share)
+        if share is None or _moment(findings.changed_at) <= _moment(experiment.share_since):
+            return
+        # The clock of the observer may be ahead: then these findings must not look like later ones.
+        since = max(timestamp(datetime.now(UTC)), findings.changed_at, key=_moment)
+        stepped = replace(experiment, share=share, share_since=since)
+
+        def edit(state: ModelState) -> None:
+            if running(state) == experiment:
+                put(state, stepped)
+
+        if running(self.repository.change(model, edit)) == stepped:
+            self._note(model, experiment, "step", f"its share is {share:g} now")
+
+    def _end(self, model: str, experiment: Experiment, ending: Ending, findings: ExperimentFindings | None) -> None:
+        reason = findings.reason if findings else ""
+        if ending is Ending.UNDECIDED:
+            missing = findings.missing if findings else "the observer has said nothing"
+            reason = f"its time is over, and it cannot be decided{f': {missing}' if missing else ''}"
+        ended: list[Experiment | None] = []
+
+        def edit(state: ModelState) -> None:
+            ended[:] = [end(state, experiment.id, ending, reason, findings.figures if findings else None)]
+
+        self.repository.change(model, edit)
+        if ended[0]:
+            self._note(model, experiment, ending, f"it has ended: {ending}: {reason}")
+
+    def _note(self, model: str, experiment: Experiment, what: str, sentence: str) -> None:
+        alias = CURRENT if what == Ending.PROMOTED else None
+        entry = AuditEntry(f"experiment_{what}", EXPERIMENT, model=model, version=experiment.candidate, alias=alias)
+        self.audit.write(entry)
+        log.info("the experiment %s of %s: %s", experiment.id, model, sentence)
+
+
+def _check(model: str, candidate: int, plan: ExperimentPlan, state: ModelState) -> None:
+    """Raise `ModelgateError` unless this experiment may begin, as far as the state of the model says."""
+    if candidate not in state.versions:
+        raise not_in_repository(model, candidate)
+    if CURRENT not in state.aliases:
+        raise _refused(model, f"it has no current version to compare version {candidate} with; promote one first")
+    if state.aliases[CURRENT] == candidate:
+        raise _refused(model, f"version {candidate} is current already; name another one")
+    if other := running(state):
+        what = f"the experiment {other.id} of {model!r} runs: {described(other)}; stop it, or wait until it ends"
+        raise ModelgateError(Code.EXPERIMENT_RUNS, what, model=model, experiment=other.id)
+    if plan.kind is ExperimentKind.SHADOW and not ModelSettings.from_json(state.settings).logging.share:
+        how = f'PUT /v1/models/{model}/logging {{"share": 1}}'
+        raise _refused(model, f"a shadow scores logged requests, and nothing is logged; turn that on: {how}")
+
+
+def _metric(
+    repository: RepositoryWriter, model: str, baseline: int, candidate: int, plan: ExperimentPlan
+) -> str | None:
+    """Return the metric of the experiment. Raises `ModelgateError` if the versions cannot be compared."""
+    before, now = (repository.manifest(model, version) for version in (baseline, candidate))
+    if changes := signature_changes(before.signature, now.signature).breaking:
+        raise _refused(model, f"callers of version {baseline} cannot use version {candidate}: {some(changes)}")
+    if plan.kind is ExperimentKind.SHADOW and now.environment != TODAY:
+        where = f"version {candidate} lives in the environment {now.environment}"
+        raise _refused(model, f"{where}, and a shadow scores only in today's; start a canary")
+    metrics = [name for name in loss_metrics(before.signature, now.signature) if largest_loss(name, before, now)]
+    if plan.metric is not None and plan.metric not in metrics:
+        fitting = f"its versions have {', '.join(metrics)}" if metrics else "its answers have no loss with a bound"
+        raise _refused(model, f"{plan.metric} does not fit: {fitting}")
+    return plan.metric or next(iter(metrics), None)
+
+
+def described(experiment: Experiment) -> str:
+    """Return a few words, such as `shadow of version 5 beside version 4`."""
+    return f"{experiment.plan.kind} of version {experiment.candidate} beside version {experiment.baseline}"
+
+
+def _refused(model: str, why: str) -> ModelgateError:
+    return ModelgateError(Code.EXPERIMENT_REFUSED, f"no experiment of {model!r} can begin: {why}", model=model)
+
+
+def _not_loaded(repository: RepositoryWriter, model: str, candidate: int, error: ModelgateError) -> ModelgateError:
+    """Return the error for a candidate that no worker can load, without the words about an alias."""
+    reasons: Any = error.failure.details.get("reasons", {})
+    reason = next(iter(reasons.values()), no_worker(repository.manifest(model, candidate).environment))
+    return version_error(Code.NOT_LOADED, model, candidate, f"cannot be tried, because it cannot be loaded: {reason}")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
