@@ -90,7 +90,8 @@ def a_round(wanted: list[BenchRow], number: int, options: argparse.Namespace, th
             if options.shadow:
                 rows_of = Counter(shadowed(runs[HERE], row.model))
                 rows_of.subtract(before)
-                say(f"{row.name}: rows of the candidate: {dict(rows_of)}")
+                scored, dropped = (rows_of[outcome] / max(1, rows_of["answered"]) for outcome in ("scored", "dropped"))
+                say(f"{row.name}: the candidate has scored {scored:.1%} of the rows, {dropped:.1%} were dropped")
 
 
 def logged(repository: Path, name: str, wanted: list[BenchRow], *, shadow: bool = False) -> Path:

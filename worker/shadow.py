@@ -24,11 +24,13 @@ from worker.activity import ActivityTable
 from worker.forked import prepare, room_for_own_models, stop_on_sigterm
 from worker.model_cache import Model, ModelCache, ModelLoader, Version
 from worker.shadow_scoring import ShadowScoring
+from worker.spare_time import SpareTime
 
 log = logging.getLogger("worker")
 
 _LOOK_EVERY = 0.2
-"""Seconds between two looks for entries while there are none. Nobody waits for them, so no bell rings."""
+"""Seconds between two looks for entries while there are none, or others need the processors. Nobody waits for them, so
+no bell rings."""
 
 _REVIEW_EVERY = 1.0
 """Seconds between two looks for experiments that have begun or ended."""
@@ -108,11 +110,11 @@ def run_shadow(
     pace = Pace(settings.batch_ms)
     scoring = ShadowScoring(repository, cache, pace, settings.predict_timeout, begin, loader.lives_here)
     scorer = ShadowScorer(queue, scoring, find, end)
-    outages = Outages("the shadow scorer", log)
+    outages, spare = Outages("the shadow scorer", log), SpareTime()
     while not stopped:
         activities.beat(slot)
         try:
-            pause = 0.0 if scorer.step() else _LOOK_EVERY
+            pause = 0.0 if scorer.step() and spare.there_is else _LOOK_EVERY
             outages.worked()
         except RedisError as error:
             pause = outages.failed(error)

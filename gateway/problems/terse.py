@@ -19,6 +19,7 @@ TERSE_SENTENCES: Mapping[str, str] = {
     ProblemCode.CANNOT_LOAD: "the version cannot be used: a worker cannot load it",
     ProblemCode.ENVIRONMENT_NOT_SERVED: "the version cannot be used now: no worker serves its environment",
     ProblemCode.INVALID_SIGNATURE: "the signature of the version cannot be changed in this way",
+    ProblemCode.NO_BACKGROUND: "the version cannot be explained",
     ProblemCode.NO_CURRENT_VERSION: "the model has no current version; ask for one by its number or an alias",
     ProblemCode.NOT_SUPPORTED: "the model cannot answer with these outputs",
     ProblemCode.TIMED_OUT_TWICE: "these rows took longer than they may, twice, and are refused for some minutes",

@@ -110,7 +110,7 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
     @routes.post("/models/<reference>/predict-file", level=Scope.PREDICT, docs=_POST, streams=True)
     def post(reference: str) -> JobAnswer:
         options, size, exchange = _options(webhooks), _size(), current()
-        model = files.model(reference, options)
+        model = files.model(reference, options, exchange.caller)
         if options.explain is None:  # metrics of the model count predictions
             noted(model, reference)
         keyed = "HTTP_IDEMPOTENCY_KEY" in request.environ

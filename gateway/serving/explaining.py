@@ -11,6 +11,7 @@ from contract.model.signature import EXPLAIN
 from contract.row import Row
 from contract.rows.background import has_background, needs_background
 from contract.wording import listed
+from contract.work.api_keys import Detail, Key
 from contract.work.explanations import MOST_EXACT, ExplainRequest, counted_rows
 from gateway.problems import Problem, ProblemCode
 
@@ -18,8 +19,11 @@ _SHOWN = 50
 """Classes that a problem names."""
 
 
-def check_explainable(repository: Repository, model: ModelManifest, request: ExplainRequest) -> None:
-    """Raise `Problem` if the version cannot be explained, or has no such output or class."""
+def check_explainable(repository: Repository, model: ModelManifest, request: ExplainRequest, caller: Key) -> None:
+    """Raise `Problem` if the version cannot be explained, or has no such output or class, or if explanations would
+    tell the caller too much: they name the inputs of the model."""
+    if caller.detail is Detail.TERSE:
+        raise Problem(ProblemCode.UNKNOWN_METHOD, "a key with the detail terse gets no explanations", methods=[])
     outputs, name = model.signature.outputs, f"version {model.version} of the model {model.name!r}"
     if not outputs:
         methods = [offered.name for offered in model.signature.methods]

@@ -58,12 +58,12 @@ class FilePredictor:
     spool: GatewaySpool
     replays: Replays
 
-    def model(self, reference: str, options: FileOptions) -> ModelManifest:
+    def model(self, reference: str, options: FileOptions, caller: Key) -> ModelManifest:
         """Return the version to which a job is pinned. Raises `Problem` without one, or if it cannot do what is asked
         of it."""
         model = self.repository.manifest(*resolve(self.repository, reference))
         if options.explain is not None:
-            check_explainable(self.repository, model, options.explain)
+            check_explainable(self.repository, model, options.explain, caller)
         elif model.signature.method(options.method) is None:
             raise unknown_method(model, options.method)
         return model

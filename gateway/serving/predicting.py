@@ -131,7 +131,7 @@ class Predictor:
         if earlier := self.replays.job_of(context.idempotency, caller, wait or 0, gone):
             return earlier
         if options.explain is not None:
-            check_explainable(self.repository, model, options.explain)
+            check_explainable(self.repository, model, options.explain, caller)
         elif model.signature.method(options.method) is None:
             raise unknown_method(model, options.method)
         self.check_size(len(rows.rows), caller)

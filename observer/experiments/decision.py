@@ -120,7 +120,7 @@ def _next(experiment: Experiment, behaviour: Behaviour, worse: float, undecided:
 
 def _sentence(plan: ExperimentPlan, metric: str, pairs: Pairs, decision: Decision | None) -> str:
     mean, low, high = map(number, Interval.of(pairs, plan.level))
-    beyond = f"worse by more than {number(plan.margin)}:"
+    beyond = f"worse by more than {plan.margin:g}:"
     if decision is None:
         claim = "differs by"
     elif decision is Decision.ROLL_BACK:

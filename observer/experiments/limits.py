@@ -13,9 +13,6 @@ from observer.experiments.decision import Behaviour, Limit
 from observer.experiments.reading import Answered
 from observer.experiments.shadows import ShadowSums
 
-Ended = Sequence[int]
-"""How many jobs of a version have succeeded, and how many have failed."""
-
 
 def of_shadow(experiment: Experiment, shadow: ShadowSums) -> Behaviour:
     """Return what the candidate of a shadow does. The current version has answered all rows that it gets."""
@@ -51,14 +48,14 @@ def of_shadow(experiment: Experiment, shadow: ShadowSums) -> Behaviour:
     )
 
 
-def of_canary(experiment: Experiment, answered: Answered, ended: Sequence[Ended]) -> Behaviour:
-    """Return what the versions of a canary do. `ended`: the jobs of the current version and of the candidate since the
-    share is that of now.
+def of_canary(experiment: Experiment, answered: Answered, ended: Sequence[int]) -> Behaviour:
+    """Return what the versions of a canary do. `ended`: how many jobs of the current version have succeeded and failed
+    since the share is that of now, then those of the candidate.
 
     The failures at each share are tested apart: if all requests fail in an hour in which the candidate has a greater
     share than before, more of its requests fail.
     """
-    plan, (current, candidate), batches = experiment.plan, ended, answered.batches
+    plan, current, candidate, batches = experiment.plan, ended[:2], ended[2:], answered.batches
     failures = more_often(candidate, current, plan.limits.failures) - log(1 + len(plan.steps))
     ours, theirs = (percent(failed / max(1, failed + succeeded)) for succeeded, failed in (candidate, current))
     slow = (batches.candidate > plan.limits.slowdown * batches.baseline).astype(float).tolist()
@@ -80,7 +77,7 @@ def of_canary(experiment: Experiment, answered: Answered, ended: Sequence[Ended]
 
 def _slower(slowdown: float, times: dict[str, Any]) -> str:
     baseline, candidate = (number(times[version]) for version in ("baseline", "candidate"))
-    what = f"More than half of its batches take {number(slowdown)} times as long as those of the current version"
+    what = f"More than half of its batches take {slowdown:g} times as long as those of the current version"
     return f"{what}: {candidate} ms on average, not {baseline} ms"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
+from operator import ge, sub
 from typing import Any, NamedTuple
 
 from broker.sides.observer import RequestCounts
@@ -24,7 +24,7 @@ from contract.model.experiments import (
 from contract.model.repository import Repository
 from contract.work.jobs import timestamp
 from observer.experiments.decision import Interval, decide
-from observer.experiments.limits import Ended, of_canary, of_shadow
+from observer.experiments.limits import of_canary, of_shadow
 from observer.experiments.pairing import Pairs
 from observer.experiments.reading import ExperimentRows, Known, Versions
 from observer.experiments.shadows import ShadowWatch
@@ -46,7 +46,7 @@ class _Remembered(NamedTuple):
 
     experiment: str
     share: float
-    before: Sequence[Ended]
+    before: list[int]
     course: _Course
 
 
@@ -72,7 +72,8 @@ class ExperimentWatch:
 
     def look(self) -> None:
         """Say what has changed. A decision stays until the experiment has ended, or the canary has its next share."""
-        names = self._repository.names()  # which notices new settings
+        now = timestamp(datetime.now(UTC))  # a share that is set while this looks is later than what is found
+        names = self._repository.names()  # notices new settings
         experiments = {model: self._repository.settings(model).experiment for model in names}
         running = {model: experiment for model, experiment in experiments.items() if experiment}
         said = self._board.read()
@@ -80,55 +81,48 @@ class ExperimentWatch:
             last = said.get(model)
             last = last if last and last.experiment == experiment.id else None
             log = experiment, self._rows.store.last.number
-            is_due = last is None or (last.decision not in _FINAL and self._looked.get(model) != log)
-            if is_due and self._look(model, experiment, last):
-                self._looked[model] = log
+            if last is None or (last.decision not in _FINAL and self._looked.get(model) != log):
+                findings, is_all = self._find(model, experiment, now)
+                if findings and (last is None or replace(findings, changed_at=last.changed_at) != last):
+                    self._board.say(model, findings)
+                if is_all:
+                    self._looked[model] = log
         for model in said.keys() - running.keys():
             self._board.say(model, None)
         self._forget_others({(model, experiment.candidate) for model, experiment in running.items()})
 
-    def _look(self, model: str, experiment: Experiment, last: ExperimentFindings | None) -> bool:
-        """Look at an experiment, and return whether all was seen that there is."""
+    def _find(self, model: str, experiment: Experiment, now: str) -> tuple[ExperimentFindings | None, bool]:
+        """Return what there is to say, None while a version cannot be read; and whether that is of all there is."""
         plan, numbers = experiment.plan, (experiment.baseline, experiment.candidate)
         try:
             versions = Versions(*(self._repository.manifest(model, version) for version in numbers))
         except ModelgateError:
-            return False  # one is deleted, which ends the experiment, or the repository is away
-        key, ended = (model, experiment.candidate), self._counts.ended(model, numbers)
-        remembered = self._remembered(key, experiment, ended)
+            return None, False
+        key, ended = (model, experiment.candidate), list(chain(*self._counts.ended(model, numbers)))
+        saved = self._states.read(key)
+        remembered = _remembered(saved, experiment, ended)
         if plan.kind is ExperimentKind.SHADOW:
-            with self._rows.store.lock:
-                behaviour = of_shadow(experiment, self._shadows.of(key, experiment.id))
+            behaviour = of_shadow(experiment, self._shadows.of(key, experiment.id))
         else:
-            since = [(now[0] - then[0], now[1] - then[1]) for now, then in zip(ended, remembered.before, strict=True)]
+            since = list(map(sub, ended, remembered.before))
             behaviour = of_canary(experiment, self._rows.answered(experiment, versions), since)
         metric, largest = _loss(plan, versions)
         known = self._rows.known(experiment, versions, metric, largest) if largest else Known()
         verdict = decide(experiment, behaviour, metric, known.pairs)
-        course = _course(verdict.pairs, plan.level, remembered.course)
-        self._remember(key, remembered._replace(course=course))
-        figures = {"share": experiment.share, **behaviour.figures, "metric": metric, "unread": known.unread}
-        figures |= {**_figures(verdict.pairs, plan.level), "course": course}
+        remembered = remembered._replace(course=_course(verdict.pairs, plan.level, remembered.course))
+        if remembered._asdict() != saved:
+            self._states.write(key, remembered._asdict())
+        figures = {
+            "share": experiment.share,
+            "metric": metric,
+            "unread": known.unread,
+            **behaviour.figures,
+            **_figures(verdict.pairs, plan.level),
+            "course": remembered.course,
+        }
         missing = verdict.missing if largest or verdict.decision in _FINAL else _NO_LOSS
-        now = timestamp(datetime.now(UTC))
         findings = ExperimentFindings(experiment.id, verdict.decision, verdict.reason, missing, now, figures)
-        if last is None or replace(findings, changed_at=last.changed_at) != last:
-            self._board.say(model, findings)
-        return not known.waiting
-
-    def _remembered(self, key: VersionKey, experiment: Experiment, ended: Sequence[Ended]) -> _Remembered:
-        """Return what is remembered of an experiment. What had ended before is what has `ended` now, if the experiment
-        is new, if it has another share, or if that is less, because Redis was restored."""
-        saved = self._states.read(key)
-        known = _Remembered(**saved) if saved and saved["experiment"] == experiment.id else None
-        since = [now - then for now, then in zip(chain(*ended), chain(*known.before), strict=True)] if known else []
-        if known is None or known.share != experiment.share or min(since) < 0:
-            return _Remembered(experiment.id, experiment.share, ended, known.course if known else [])
-        return known
-
-    def _remember(self, key: VersionKey, remembered: _Remembered) -> None:
-        if self._states.read(key) != (state := json.loads(json.dumps(remembered._asdict()))):
-            self._states.write(key, state)
+        return findings, not known.waiting
 
     def _forget_others(self, running: Collection[VersionKey]) -> None:
         """Forget the experiments that have ended; but not while the repository is away."""
@@ -136,6 +130,15 @@ class ExperimentWatch:
             for key in states.versions():
                 if key not in running and self._repository.versions(key[0]):
                     states.remove(key)
+
+
+def _remembered(saved: Any, experiment: Experiment, ended: list[int]) -> _Remembered:
+    """Return what is remembered of an experiment. What had ended before is what has `ended` now, if the experiment is
+    new, if it has another share, or if that is less, because Redis was restored."""
+    known = _Remembered(**saved) if saved and saved["experiment"] == experiment.id else None
+    if known and known.share == experiment.share and all(map(ge, ended, known.before)):
+        return known
+    return _Remembered(experiment.id, experiment.share, ended, known.course if known else [])
 
 
 def _loss(plan: ExperimentPlan, versions: Versions) -> tuple[str, float | None]:

@@ -65,42 +65,33 @@ class ShadowSums:
 
 
 class ShadowWatch:
-    """The sums of all candidates, each a file of the log. `observe` and the change of the log that it belongs to
-    succeed together, or the caller calls `forget`."""
+    """The sums of all candidates, each a file of the log."""
 
     def __init__(self, store: LogStore, repository: Repository) -> None:
         self.states = VersionStates(store, FOLDER)
         self._repository = repository
-        self._sums: dict[VersionKey, ShadowSums] = {}
 
     def forget(self) -> None:
-        """Go on from the files."""
-        self._sums.clear()
+        """Do nothing: all that is known is in the files."""
 
     def observe(self, database: DuckDBPyConnection, manifest: ModelManifest) -> Mapping[str, bytes]:
         """Add the summaries in the table `summaries`. Returns the file of the version if one is of the experiment that
         runs."""
-        summaries = [text for (text,) in database.execute("SELECT summary FROM summaries").fetchall()]
-        if not summaries:
-            return {}
+        summaries = database.execute("SELECT summary FROM summaries").fetchall()
         key = manifest.name, manifest.version
         self._repository.aliases(manifest.name)  # notices new settings
         experiment = self._repository.settings(manifest.name).experiment
-        if experiment is None:
+        batches = list(_read((text for (text,) in summaries), experiment.id)) if experiment else []
+        if not batches or experiment is None:
             return {}
-        batches = list(_read(summaries, experiment.id))
-        if not batches:
-            return {}
-        sums = self._sums[key] = self.of(key, experiment.id)
+        sums = self.of(key, experiment.id)
         sums.add(batches, experiment.plan)
         return {self.states.path(key): json.dumps(asdict(sums)).encode()}
 
     def of(self, version: VersionKey, experiment: str) -> ShadowSums:
         """Return what is known of an experiment with this candidate."""
-        sums = self._sums.get(version)
-        if sums is None and (saved := self.states.read(version)):
-            sums = ShadowSums.from_json(saved)
-        return sums if sums and sums.experiment == experiment else ShadowSums(experiment)
+        saved = self.states.read(version)
+        return ShadowSums.from_json(saved) if saved and saved["experiment"] == experiment else ShadowSums(experiment)
 
 
 def _read(summaries: Iterable[str], experiment: str) -> Iterable[Mapping[str, float]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.row import ColumnarRows, Row, Value
+from contract.row import ColumnarRows, Row
 
 MOST_PLAYERS = 2000
 """Words of a text, or names of a record, that are players; all others are one more."""
@@ -27,18 +27,22 @@ class Columns:
     background: Sequence[Row]
 
     @cached_property
-    def _values(self) -> list[list[Value]]:
-        """The values of each column: those of the background rows, and that of x at the end."""
-        return [list(values) for values in zip(*self.background, self.row, strict=True)]
+    def _values(self) -> list[Any]:
+        """The values of each column: those of the background rows, and that of x at the end. Numbers are arrays."""
+        columns = [list(values) for values in zip(*self.background, self.row, strict=True)]
+        return [np.array(values) if set(map(type, values)) == {float} else values for values in columns]
 
     @cached_property
     def differ(self) -> Any:
         return np.array([[value != values[-1] for value in values[:-1]] for values in self._values]).T
 
     def rows(self, backgrounds: Any, present: Any) -> Sequence[Row]:
-        places = np.where(present, len(self.background), backgrounds[:, np.newaxis]).T.tolist()
+        places = np.where(present, len(self.background), backgrounds[:, np.newaxis]).T
         return ColumnarRows(
-            [list(map(values.__getitem__, at)) for values, at in zip(self._values, places, strict=True)]
+            [
+                values[at] if isinstance(values, np.ndarray) else list(map(values.__getitem__, at.tolist()))
+                for values, at in zip(self._values, places, strict=True)
+            ]
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from contract.errors import Code
+from contract.errors import Code, ModelgateError
 from contract.model.signature import AnswerForm, OutputKind, RowFormat, Signature
 from contract.row import Row, Value
 from contract.work.explanations import MOST_ROWS, STRONGEST_WORDS, ExplainRequest
@@ -40,7 +40,13 @@ def explain_rows(
     """
     found = []
     for row in rows:
-        found.append((yield from _explain_row(model, row, background, request)))
+        try:
+            found.append((yield from _explain_row(model, row, background, request)))
+        except (ModelgateError, MemoryError):
+            raise
+        except Exception as error:  # of a step before the final estimator, which is asked by itself
+            what = f"cannot be explained: {type(error).__name__}: {ascii(str(error))[:500]}"
+            raise model.manifest.error(Code.MODEL_ERROR, what) from error
         yield 1
     return found
 

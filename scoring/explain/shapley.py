@@ -166,22 +166,16 @@ def _estimated(asking: Asking, differ: Any, at_background: Any, value: float, ra
 
 def _round(asking: Asking, differ: Any, at_background: Any, value: float, random: Any) -> Steps[Any]:
     """Return what each player adds: background rows × players."""
-    orders = [random.permutation(np.flatnonzero(counts)) for counts in differ]
-    present = [_prefixes(order, differ.shape[1]) for once in orders for order in (once, once[::-1])]
-    numbers = np.repeat(np.arange(len(present)) // 2, list(map(len, present)))
-    values = yield from asking.values(numbers, np.concatenate(present))
-    joined, start = np.zeros(differ.shape), 0
-    for number, once in enumerate(orders):
-        for order in (once, once[::-1]):
-            between = values[start : start + len(order) - 1] if len(order) else ()
-            joined[number, order] += np.diff([at_background[number], *between, value])[: len(order)] / 2
-            start += len(between)
-    return joined
-
-
-def _prefixes(order: Any, players: int) -> Any:
-    """Return the coalitions between none and all that form while players join in this order."""
-    present = np.zeros((max(0, len(order) - 1), players), bool)
-    for count in range(len(present)):
-        present[count:, order[count]] = True
-    return present
+    count, players = differ.shape
+    sizes, steps = differ.sum(axis=1, keepdims=True), np.arange(1, players)
+    order = np.where(differ, random.random(differ.shape), 1.0).argsort(axis=1)  # those that do not differ come last
+    forward = order.argsort(axis=1)
+    places = np.stack([forward, sizes - 1 - forward])
+    asked = np.stack([steps < sizes] * 2)
+    present = places[..., np.newaxis, :] < steps[:, np.newaxis]
+    worth = np.full((2, count, players + 1), value)
+    worth[..., 0] = at_background
+    numbers = np.broadcast_to(np.arange(count)[:, np.newaxis], asked.shape)
+    worth[..., 1:-1][asked] = yield from asking.values(numbers[asked], present[asked])
+    added = np.take_along_axis(np.diff(worth), np.maximum(places, 0), axis=2).mean(axis=0)
+    return np.where(differ, added, 0.0)

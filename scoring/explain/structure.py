@@ -51,8 +51,9 @@ _FORESTS = frozenset(
 )
 _IDENTITY = ("squared_error", "absolute_error", "quantile")
 """The losses of HistGradientBoosting whose answer is the sum of its trees."""
-_MOST_NODES = 100_000
-"""Nodes of all trees. Larger sums take seconds; they are asked as any other model."""
+_MOST_NODES, _MOST_CELLS = 100_000, 2_000_000
+"""Nodes of all trees, and cells of the rows that show where columns come from: with 100 background rows those of 141
+inputs. Larger models take seconds; they are asked as any other."""
 
 
 class _Tree(NamedTuple):
@@ -70,12 +71,12 @@ class _Tree(NamedTuple):
 def contributions(model: Scorable, game: Columns, label: int | None) -> Steps[Any] | None:
     """Return the work that finds the contributions to a number, or to the probability of the class with the number
     `label`; None if the structure of the model is not known to allow that."""
-    transformers, final = parts_of(model.estimator)
-    trees = _trees_of(final, label)
-    is_linear = type(final) in _LINEAR and np.ndim(final.coef_) == 1
-    if not (trees or is_linear) or not all(map(_is_by_column, transformers)):
+    (count, players), (transformers, final) = game.differ.shape, parts_of(model.estimator)
+    if count * players**2 > _MOST_CELLS or not all(map(_is_by_column, transformers)):
         return None
-    count, players = game.differ.shape
+    trees, is_linear = _trees_of(final, label), type(final) in _LINEAR and np.ndim(final.coef_) == 1
+    if not (trees or is_linear):
+        return None
     # The background rows; these with the value in x of one player each; and x.
     present = np.vstack([np.eye(players + 1, players, -1, dtype=bool).repeat(count, axis=0), np.ones(players, bool)])
     rows = game.rows(np.arange(len(present)) % count, present)

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,10 @@ import requests
 
 from broker.access.audit_log import AuditLog
 from broker.state.experiments import ExperimentBoard
+from broker.state.load_status import load_statuses
+from contract.model.environments import TODAY
 from contract.model.experiments import Decision, Experiment, ExperimentFindings, ExperimentKind, ExperimentPlan
 from contract.model.repository import Repository
-from contract.work.jobs import timestamp
 from storage.models.repository_writer import RepositoryWriter
 from tests.flow import estimators
 from tests.stacks.gateways import Gateway, Site, start_site
@@ -113,7 +113,7 @@ class Stack:
 
     def say(self, experiment: dict[str, Any], decision: Decision) -> None:
         findings = ExperimentFindings(
-            experiment["id"], decision, "the evidence is there", "", timestamp(datetime.now(UTC)), {"rows": 1}
+            experiment["id"], decision, "the evidence is there", "", LATER, {"share": experiment["share"]}
         )
         with self.site.server.connect() as redis:
             ExperimentBoard(redis).say(MODEL, findings)
@@ -130,6 +130,11 @@ class Stack:
 
     def aliases(self) -> dict[str, int]:
         return dict(Repository(self.models).aliases(MODEL))
+
+    def loaded(self) -> list[set[str]]:
+        """Return the versions that the scorers of each worker have."""
+        with self.site.server.connect() as redis:
+            return [set(status.loaded) for status in load_statuses(redis, MODEL, TODAY).values()]
 
     def processes(self, *modules: str) -> list[psutil.Process]:
         """Return the processes of the trainer that run one of these modules."""
@@ -181,11 +186,13 @@ def test_what_is_found_decides(stack: Stack) -> None:
         callers.answered.clear()
         canary = stack.send("POST", "/experiments", candidate=3, kind="canary", share=0.5, steps=[0.1])
         until(lambda: callers.answered[3], "some callers get the candidate")
+        stack.site.cluster.start("later").ready()
+        until(lambda: stack.loaded() == [{f"{MODEL}@{number}" for number in (1, 2, 3)}] * 2, "workers keep it loaded")
         stack.say(canary, Decision.STEP)
         until(lambda: stack.send("GET", "/experiments")["items"][0]["share"] == 0.5, "the share rises")
         stack.say(canary, Decision.ROLL_BACK)
         rolled_back = stack.ended(canary)
-        assert (rolled_back["ending"], rolled_back["figures"]) == ("rolled_back", {"rows": 1})
+        assert (rolled_back["ending"], rolled_back["figures"]) == ("rolled_back", {"share": 0.1})
         assert stack.aliases() == {"current": 2, "previous": 1}
         seen = callers.answered[2]
         callers.answered.clear()

@@ -137,9 +137,8 @@ def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
             examined = try_edit(folder / FILE, SignatureEdit.from_json(task.edit))
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
-        return ImportResult(
-            examined.draft, examined.sha256, dict(examined.facts) if examined.facts else None, library_versions()
-        )
+        facts = dict(examined.facts) if examined.facts else None
+        return ImportResult(examined.draft, examined.sha256, facts, library_versions(), examined.background)
 
     for module in ("inbox.homes", "edits.signature_edits"):
         monkeypatch.setattr(f"trainer.importing.{module}.examine_in_process", examine_in_process)

@@ -23,7 +23,7 @@ from contract.model.experiments import Ending, ExperimentKind
 from contract.work.jobs import PredictionJob
 from tests.flow import estimators
 from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
-from tests.support import numbers, redis_server, until, write_version
+from tests.support import DEADLINE, alive, numbers, redis_server, until, write_version
 from tests.worker.shadows import experiment, logged, records, set_experiments, totals
 
 
@@ -173,6 +173,20 @@ def test_it_gets_only_time_that_nobody_else_wants_and_waiting_for_it_is_no_failu
     assert scored(cluster, 1)["same"] == 1
     assert shadow.is_running()
     assert "died" not in worker.log
+
+
+def test_a_worker_that_stops_does_not_wait_for_it(cluster: WorkerCluster, models: Path, tmp_path: Path) -> None:
+    write(models, WaitsForAFile(tmp_path / "file"))
+    worker = cluster.start().ready()
+    cluster.ended(submit(cluster, [1.0]))
+    shadow = until(lambda: shadow_of(worker), "the shadow scorer")
+    until(lambda: any(group["pending"] for group in cluster.redis.xinfo_groups("mg:shadow:e")), "it is at work")
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(DEADLINE) == 0
+    until(lambda: not alive(shadow.pid), "it is gone")
+    (tmp_path / "file").touch()
+    cluster.start().ready()
+    assert scored(cluster, 1)["same"] == 1
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ from contract.work.jobs import timestamp
 from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import ModelState
 from trainer.publishing.aliases import move_alias
-from trainer.publishing.experiment_states import end, experiments_of, put, running
+from trainer.publishing.experiment_states import end, experiments_of, put, running, settle
 from trainer.publishing.promotion import once_loaded
 from trainer.publishing.repositories import repository_of
 
@@ -127,6 +127,8 @@ class Decisions:
         decision, current = findings and findings.decision, self.repository.aliases(model).get(CURRENT)
         if current == experiment.candidate:  # this or another trainer was killed after it had promoted it
             self._end(model, experiment, Ending.PROMOTED, findings)
+        elif current != experiment.baseline or not self.repository.has_version(model, experiment.candidate):
+            self._done(model, lambda state: settle(state, None))  # by a release that knows no experiments
         elif decision is Decision.PROMOTE and not experiment.plan.promote:
             self._end(model, experiment, Ending.PASSED, findings)
         elif decision is Decision.PROMOTE:
@@ -145,19 +147,20 @@ class Decisions:
         once_loaded(settings, self.connection, model, experiment.candidate, False, lambda: move_alias(*move))
 
     def _step(self, model: str, experiment: Experiment, findings: ExperimentFindings) -> None:
-        """Let the candidate answer its next share. Findings from before the last step do not count."""
+        """Let the candidate answer its next share. Findings about an earlier share do not count: the observer may have
+        begun its look before the last step."""
         share = experiment.plan.next_share(experiment.share)
-        if share is None or _moment(findings.changed_at) <= _moment(experiment.share_since):
+        if share is None or findings.figures.get("share") != experiment.share:
             return
-        # The clock of the observer may be ahead: then these findings must not look like later ones.
-        since = max(timestamp(datetime.now(UTC)), findings.changed_at, key=_moment)
-        stepped = replace(experiment, share=share, share_since=since)
+        stepped = replace(experiment, share=share, share_since=timestamp(datetime.now(UTC)))
 
-        def edit(state: ModelState) -> None:
-            if running(state) == experiment:
+        def edit(state: ModelState) -> bool:
+            unchanged = running(state) == experiment
+            if unchanged:
                 put(state, stepped)
+            return unchanged
 
-        if running(self.repository.change(model, edit)) == stepped:
+        if self._done(model, edit):
             self._note(model, experiment, "step", f"its share is {share:g} now")
 
     def _end(self, model: str, experiment: Experiment, ending: Ending, findings: ExperimentFindings | None) -> None:
@@ -165,14 +168,15 @@ class Decisions:
         if ending is Ending.UNDECIDED:
             missing = findings.missing if findings else "the observer has said nothing"
             reason = f"its time is over, and it cannot be decided{f': {missing}' if missing else ''}"
-        ended: list[Experiment | None] = []
-
-        def edit(state: ModelState) -> None:
-            ended[:] = [end(state, experiment.id, ending, reason, findings.figures if findings else None)]
-
-        self.repository.change(model, edit)
-        if ended[0]:
+        figures = findings.figures if findings else None
+        if self._done(model, lambda state: end(state, experiment.id, ending, reason, figures)):
             self._note(model, experiment, ending, f"it has ended: {ending}: {reason}")
+
+    def _done(self, model: str, edit: Callable[[ModelState], object]) -> bool:
+        """Change the state of a model, and return whether `edit` has done something: its last run counts."""
+        done: list[object] = []
+        self.repository.change(model, lambda state: done.append(edit(state)))
+        return bool(done[-1])
 
     def _note(self, model: str, experiment: Experiment, what: str, sentence: str) -> None:
         alias = CURRENT if what == Ending.PROMOTED else None
@@ -228,7 +232,3 @@ def _not_loaded(repository: RepositoryWriter, model: str, candidate: int, error:
     reasons: Any = error.failure.details.get("reasons", {})
     reason = next(iter(reasons.values()), no_worker(repository.manifest(model, candidate).environment))
     return version_error(Code.NOT_LOADED, model, candidate, f"cannot be tried, because it cannot be loaded: {reason}")
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -36,7 +36,7 @@ from broker.metrics.table import (
     Type,
 )
 from broker.metrics.traffic import Period, TrafficReader, TrafficRecorder
-from broker.records.job_kinds import OBSERVATION, PREDICTION, REPOSITORY_COMMAND, TRAINING, JobKind
+from broker.records.job_kinds import EXPLANATION, OBSERVATION, PREDICTION, REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.records.lease_groups import OBSERVERS, TRAINERS
 from broker.sides.file_tasks import FileTasks
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission
@@ -73,6 +73,7 @@ from contract.model.repository import Repository
 from contract.rows.file_formats import FileFormat
 from contract.settings import Settings
 from contract.work.api_keys import Key, Limits, Scope
+from contract.work.explanations import ExplainRequest
 from contract.work.jobs import FileRequest, Status, reply_channel
 from contract.work.prediction_log import LogRecord
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
@@ -237,6 +238,35 @@ def test_predictions_of_owners_pass_gateway_and_worker(users: dict[str, Redis]) 
     assert jobs.cancel("b")
     statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcde"}
     assert statuses == {"a": "succeeded", "b": "canceled", "c": "queued", "d": "queued", "e": "expired"}
+
+
+def test_explanations_of_owners_pass_gateway_and_worker(users: dict[str, Redis]) -> None:
+    jobs, leases = gateway_of(users), Leases(users["worker"])
+    leases.register("w-0-x")
+    queue, risk, why = (
+        ScorerQueue(users["worker"], "w-0-x"),
+        key("risk", "risk", Limits(100, 100, 100)),
+        ExplainRequest(),
+    )
+    jobs.submit([job(name, caller=risk, explain=why, counts=4) for name in "abc"] + [job("d", explain=why, counts=4)])
+    jobs.submit([job("e", explain=why, expires_after=0)])
+    queue.wait_for_work(BatchLimits())
+    queue.wait_for_work(BatchLimits(skip=["x"]), 0.01)
+    batch = queue.take(BatchLimits(kind=EXPLANATION, jobs=1, rows=100, homes={"sum": "w-1"}, patience=0))
+    assert batch and [job.explain for job in batch.jobs] == [why]
+    taken = batch.jobs[0].id
+    jobs.backlog("sum", kind=EXPLANATION), jobs.list(JobFilter(kind="explanation"))
+    queue.release(batch)
+    assert queue.take(BatchLimits(kind=EXPLANATION, jobs=1, rows=100))
+    assert leases.give_back("w-0-x", []) in ({"a": "queued"}, {"d": "queued"})
+    leases.register("w-1-x")
+    second = ScorerQueue(users["worker"], "w-1-x")
+    assert second.take(BatchLimits(kind=EXPLANATION, jobs=1, rows=100))
+    assert set(second.finish({taken: outcome(3.0)})) <= {taken}
+    keep(leases, "w-1-x")
+    keep(Leases(users["trainer"], group=TRAINERS), "t-0-x")
+    assert jobs.cancel("b")
+    assert read(jobs, "e").status.value == "expired"
 
 
 def test_jobs_and_files_of_another_environment_pass_gateway_and_worker(users: dict[str, Redis]) -> None:

@@ -59,6 +59,18 @@ def test_numbered_versions_resolve_without_valid_aliases(repository: Repository,
     assert repository.names() == []
 
 
+def test_a_candidate_is_in_use_while_its_experiment_runs(repository: Repository, models: Path) -> None:
+    shadow, since = {"kind": "shadow"}, "2026-01-01T00:00:00Z"
+    runs = {"id": "x1", "baseline": 2, "candidate": 9, "plan": shadow, "share": 1.0}
+    runs |= dict.fromkeys(("started_at", "until", "share_since"), since)
+    (models / "sum/aliases.json").write_text('{"current": 2, "canary": 1}')
+    (models / "sum/settings.json").write_text(json.dumps({"experiments": [runs]}))
+    assert repository.in_use("sum") == [2, 1, 9]
+    (models / "sum/settings.json").write_text(json.dumps({"experiments": [{**runs, "ending": "stopped"}]}))
+    (models / "sum/aliases.json").write_text('{"current": 2, "canary": 1} ')
+    assert repository.in_use("sum") == [2, 1]
+
+
 def test_only_models_with_a_current_version_are_listed(repository: Repository, models: Path) -> None:
     (models / "empty").mkdir()
     (models / "inbox").mkdir()

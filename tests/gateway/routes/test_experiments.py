@@ -49,14 +49,14 @@ def start(client: FlaskClient, **body: Any) -> dict[str, Any]:
 
 def test_an_experiment_is_begun_listed_looked_at_and_stopped(client: FlaskClient, redis: Redis) -> None:
     assert client.get(EXPERIMENTS).get_json() == {"items": []}
-    started = start(client, **CANARY, steps=[0.01], metric="mean_absolute_error", margin=0.5, until=LATER)
+    started = start(client, **CANARY, steps=[0.01], margin=0.5, until=LATER)
     assert started == {
         "id": started["id"],
         "baseline": 1,
         "candidate": 2,
         "plan": {
             "kind": "canary",
-            "metric": "mean_absolute_error",
+            "metric": None,
             "share": 0.05,
             "steps": [0.01],
             "margin": 0.5,
@@ -177,7 +177,7 @@ def test_null_stands_for_what_is_left_out_so_what_is_shown_can_be_sent_again(cli
 def test_a_metric_that_does_not_fit_the_output_says_which_do(client: FlaskClient) -> None:
     answer = client.post(EXPERIMENTS, json={**CANARY, "metric": "log_loss"})
     assert (answer.status_code, answer.get_json()["code"]) == (409, "experiment_refused")
-    assert "log_loss does not fit: its versions have mean_absolute_error" in answer.get_json()["detail"]
+    assert "log_loss does not fit: its answers have no loss with a bound" in answer.get_json()["detail"]
 
 
 def test_the_name_of_the_key_is_kept_and_a_scope_is_needed(settings: Settings, redis: Redis) -> None:

@@ -24,6 +24,7 @@ from contract.settings import Settings
 from contract.work.explanations import ExplainRequest
 from contract.work.jobs import PredictionOutcome
 from gateway.app import create_app
+from tests.gateway.callers import ADMIN_KEY
 from tests.support import Sum, numbers, write_version
 
 ROW = {"a": 1.0, "b": 2.0}
@@ -193,6 +194,20 @@ def test_a_csv_gets_a_csv(client: FlaskClient, redis: Redis) -> None:
     queue.finish({batch.jobs[0].id: PredictionOutcome([WHY], None, [], 1.0, 9)})
     asking.join(20)
     assert found[0].text == "a,b,base,value,contribution_a,contribution_b\n1,2,1.0,3.0,0.5,1.5\n"
+
+
+def test_a_terse_key_learns_no_inputs(settings: Settings, models: Path) -> None:
+    (write(models, "risk", (), CLASSES) / BACKGROUND_FILE).write_text("[[1.0, 2.0]]")
+    client = create_app(replace(settings, admin_key=ADMIN_KEY, spool_mb=16)).test_client()
+    admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    wanted = {"name": "shop", "scopes": ["predict"], "owner": "shop", "detail": "terse"}
+    secret = client.post("/v1/keys", json=wanted, headers=admin).json["secret"]  # type: ignore[index]
+    terse = {"Authorization": f"Bearer {secret}"}
+    for query in ("", "?class=maybe"):
+        answer = client.post(f"/v1/models/risk/explain{query}", json=[[1.0, 2.0]], headers=terse)
+        assert refused(answer) == (404, "unknown_method", "the model does not have this method")
+    path = "/v1/models/risk/predict-file?method=explain"
+    assert client.post(path, data=b"a,b\n1,2\n", content_type="text/csv", headers=terse).status_code == 404
 
 
 # Files

@@ -205,6 +205,8 @@ def test_an_experiment_that_has_ended_or_is_a_shadow_chooses_nobody(
     run(HALF)
     edit(settings.models_dir, lambda state: end(state, "x1", Ending.ROLLED_BACK, "it is worse"))
     assert version(client, ROW, **{"Experiment-Key": TAKEN}) == 1
+    run(replace(HALF, baseline=3))  # its end is not noted yet
+    assert version(client, ROW, **{"Experiment-Key": TAKEN}) == 1
 
 
 def test_what_the_candidate_does_not_accept_or_cannot_do_the_current_version_answers(
@@ -217,10 +219,14 @@ def test_what_the_candidate_does_not_accept_or_cannot_do_the_current_version_ans
         assert version(client, ROW, **{"Experiment-Key": TAKEN}) == 1
 
 
-def test_a_lenient_request_gets_one_version_for_all_its_rows(client: FlaskClient, run: Run) -> None:
+def test_a_lenient_request_gets_one_version_for_all_its_rows(client: FlaskClient, run: Run, settings: Settings) -> None:
     run(HALF)
     headers = {"Prefer": "wait=30, handling=lenient", "Experiment-Key": TAKEN}
     assert version(client, [{"a": "?", "b": 1}, ROW], **headers) == 2
+    narrower = [Field("a", Kind.INTEGER), Field("b", Kind.NUMBER)]
+    write_version(settings.models_dir, "sum", Sum(), narrower, version=3, current=False)
+    run(replace(HALF, candidate=3))
+    assert version(client, [{"a": 1.5, "b": 1}, ROW], **headers) == 1, "the candidate refuses a row more"
 
 
 def test_the_log_and_the_metrics_have_the_version_that_has_answered(client: FlaskClient, run: Run) -> None:

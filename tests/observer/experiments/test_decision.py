@@ -31,7 +31,7 @@ def test_a_candidate_that_is_as_good_is_promoted() -> None:
     verdict = decide(experiment(margin=0.02), Behaviour(5_000), "accuracy", pairs(5_000))
     assert verdict.decision is Decision.PROMOTE and verdict.missing == ""
     match = re.fullmatch(
-        r"Its share of wrong answers is not worse by more than 0\.020: .* \(between .* and (.*)\) on (.*) outcomes",
+        r"Its share of wrong answers is not worse by more than 0\.02: .* \(between .* and (.*)\) on (.*) outcomes",
         verdict.reason,
     )
     assert match and float(match[1].replace("−", "-")) <= 0.02
@@ -41,7 +41,7 @@ def test_a_candidate_that_is_as_good_is_promoted() -> None:
 def test_a_candidate_that_is_worse_is_rolled_back() -> None:
     verdict = decide(experiment(margin=0.01), Behaviour(5_000), "accuracy", pairs(5_000, 0.05))
     assert verdict.decision is Decision.ROLL_BACK
-    assert verdict.reason.startswith("Its share of wrong answers is worse by more than 0.010: ")
+    assert verdict.reason.startswith("Its share of wrong answers is worse by more than 0.01: ")
 
 
 def test_it_rests_on_the_outcomes_until_it_was_certain() -> None:

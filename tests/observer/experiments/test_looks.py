@@ -21,8 +21,10 @@ from contract.model.experiments import SHADOW_ALIAS, Decision, ExperimentFinding
 from contract.model.manifest import ColumnProfile, DataProfile
 from contract.model.repository import RepositoryWithRemoved
 from contract.model.signature import Output, OutputKind
+from observer.experiments.limits import of_canary
 from observer.experiments.looks import ExperimentWatch
-from observer.experiments.reading import ExperimentRows
+from observer.experiments.pairing import Losses, of_other_rows
+from observer.experiments.reading import Answered, ExperimentRows
 from observer.experiments.shadows import ShadowWatch
 from observer.log.outcomes import Outcomes
 from observer.log.store import LogStore
@@ -94,7 +96,7 @@ def test_a_shadow_that_is_as_good_is_promoted(
     assert look(watch, redis).missing == "rows: the candidate has answered none yet"
     send(outcomes, by_row(frame))
     findings = look(watch, redis)
-    assert findings.decision is Decision.PROMOTE and "not worse by more than 0.050" in findings.reason
+    assert findings.decision is Decision.PROMOTE and "not worse by more than 0.05" in findings.reason
     figures = findings.figures
     assert figures["outcomes"] == figures["pairs"] == figures["course"][-1]["pairs"] < 3_000
     assert figures["difference"]["low"] < figures["difference"]["mean"] < figures["difference"]["high"] <= 0.05
@@ -256,6 +258,15 @@ def test_failures_count_anew_at_the_next_share_and_after_a_restored_redis(
     assert look(watch, redis).figures["failures"]["candidate"] == 0
 
 
+def test_the_shares_of_a_canary_divide_the_level() -> None:
+    nothing = Answered(0, 0, 0, of_other_rows(Losses(np.empty(0), np.empty(0)), Losses(np.empty(0), np.empty(0)), 1.0))
+    alone, one_of_three = (
+        of_canary(experiment(CANARY, steps=steps), nothing, (1_000, 0, 20, 3)).limits[0].test.most
+        for steps in ((), (0.1, 0.2))
+    )
+    assert alone > 0 and one_of_three == pytest.approx(alone - np.log(3))
+
+
 def test_a_canary_gets_its_next_share(watch: ExperimentWatch, redis: Redis, store: LogStore, models: Path) -> None:
     frame = logged(2_000).sort_values("time", ignore_index=True)
     canary = experiment(CANARY, steps=(0.1,))
@@ -329,6 +340,7 @@ def test_the_outcomes_of_this_second_wait(
     shadowed(store, frame, frame)
     send(outcomes, by_row(frame))
     watch = make_watch(clock)
-    assert look(watch, redis).figures["outcomes"] == 0
+    for _ in range(3):
+        assert look(watch, redis).figures["outcomes"] == 0
     clock.now = time.time() + 1
     assert look(watch, redis).figures["outcomes"] == 50

@@ -126,6 +126,14 @@ def test_a_killed_observer_counts_each_batch_once(redis: Redis, folder: Path, mo
     store.close()
 
 
+def test_a_change_of_the_log_that_fails_counts_nothing(redis: Redis, intake: Intake, store: LogStore) -> None:
+    score(redis, "a")
+    with patch.object(store, "change", side_effect=OSError), pytest.raises(OSError):  # noqa: PT011
+        intake.run()
+    intake.run()
+    assert sums(intake).sums["rows"] == 4
+
+
 def test_a_batch_of_which_all_rows_failed_counts_and_leaves_no_row(
     redis: Redis, intake: Intake, store: LogStore
 ) -> None:

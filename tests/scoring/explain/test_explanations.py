@@ -240,6 +240,25 @@ def test_answers_that_are_not_finite_are_refused(models: Path) -> None:
     assert "not finite" in refused.value.failure.message
 
 
+def test_a_step_that_raises_fails_as_the_model_would(models: Path) -> None:
+    class Refusing(StandardScaler):  # type: ignore[misc]
+        def transform(self, X: Any, copy: Any = None) -> Any:
+            raise KeyError("no such thing")
+
+    X = np.random.default_rng(0).normal(size=(9, 2))
+    line = make_pipeline(StandardScaler(), LinearRegression()).fit(X, X[:, 0])
+    line.steps[0] = ("refusing", Refusing().fit(X))
+    with pytest.raises(ModelgateError) as refused:
+        why(table(models, line, numbers("a", "b")), [1.0, 1.0], [[0.0, 0.0]])
+    assert refused.value.failure.code == Code.MODEL_ERROR
+
+
+def test_more_trees_than_pay_are_asked_as_any_other_model(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, (background, rows) = specimen(models, "forest of classes", MODELS["forest of classes"]), specimens.cases("f")
+    monkeypatch.setattr("scoring.explain.structure._MOST_NODES", 10)
+    assert why(model, rows[0], background)["rows"] > 100
+
+
 # Texts and records
 
 

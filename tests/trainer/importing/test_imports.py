@@ -28,17 +28,18 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from contract.errors import Code, ModelgateError
 from contract.model.repository import Repository
+from contract.rows.background import BACKGROUND_FILE
 from contract.settings import MB, Settings
 from contract.work.training import RepositoryAction, RepositoryCommand
 from scoring.artifacts import load
 from scoring.predict import predict
 from scoring.trust import Trust
 from storage.models.repository_writer import STAGING, RepositoryWriter, StagedVersion
-from tests.support import PROJECT, until
+from tests.support import PROJECT, Sum, numbers, until, write_version
 from tests.trainer.trainers import marked
 from trainer.__main__ import main
-from trainer.forks import forks_or_own
-from trainer.importing import Refused
+from trainer.forks import EndedTask, forks_or_own
+from trainer.importing import Refused, import_process
 from trainer.importing.inbox import homes, imports
 from trainer.importing.inbox.imports import import_file, import_upload, imported_before, model_name
 from trainer.jobs.commands import HANDLERS, CommandParts
@@ -127,6 +128,27 @@ def test_a_regressor_is_measured_unless_two_columns_could_be_its_target(settings
     manifest = import_file(settings, "mine", *with_target(tmp_path, LinearRegression(), [0.5, 1.0] * 30, "z"))
     assert manifest.warnings[-1].startswith("it has no report: 'y', 'z' of the sample could each be")
     assert not Repository(settings.models_dir).files("mine", 2).has_report()
+
+
+@pytest.mark.usefixtures("examined_here", "unverified")
+def test_a_hundred_rows_of_the_sample_are_kept_to_explain_answers(settings: Settings, tmp_path: Path) -> None:
+    file, sample = with_target(tmp_path, LogisticRegression(), [0, 1] * 80)
+    import_file(settings, "mine", file, sample)
+    kept = json.loads(Repository(settings.models_dir).files("mine", 1).report(BACKGROUND_FILE))
+    known = pd.read_csv(sample)[["a", "b"]].astype(float).to_numpy().tolist()
+    assert len(kept) == 100
+    assert all(row in known for row in kept)
+    import_file(settings, "bare", file)
+    assert not Repository(settings.models_dir).files("bare", 1).has_report(BACKGROUND_FILE)
+
+
+@pytest.mark.parametrize("background", [{"a": 1}, 3, [1], [["x", "y"]], [[1.0, 2.0]] * 101])
+def test_rows_that_a_pickle_has_made_up_are_refused(settings: Settings, background: Any) -> None:
+    manifest = write_version(settings.models_dir, "m", Sum(), numbers("a", "b"))
+    answer = {"draft": manifest.draft().dumps(), "sha256": "", "libraries": {}, "background": background}
+    ended = EndedTask(0, f"{json.dumps(answer)}\n".encode(), [])
+    with pytest.raises(Refused, match="results in an invalid manifest"):
+        import_process._result(ended)
 
 
 @pytest.mark.parametrize("facts", [{"answers": 3}, {"answers": {}, "dependence": []}, {}])

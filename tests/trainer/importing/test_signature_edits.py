@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from contract.model.manifest import Golden, InputDtype, InputFormat, ModelManife
 from contract.model.repository import Repository
 from contract.model.signature import AnswerForm, Field, Kind, Method, Null, Output, OutputKind, RowFormat, Signature
 from contract.model.signature_edits import edit_signature
+from contract.rows.background import BACKGROUND_FILE
 from contract.settings import Settings
 from scoring.artifacts import library_versions, load
 from scoring.predict import Prediction, predict_each
@@ -354,9 +356,23 @@ def test_a_report_is_kept_while_it_is_true(settings: Settings) -> None:
     assert "m@2/predict" in files(2).report("report.html").decode()
     publish_edited(settings, "m", 1, WORDS)
     card = ["card.json", "card.md"]
-    assert sorted(path.name for path in (files(3).folder / "report").iterdir()) == [*card, ROW_HASHES_FILE]
+    assert sorted(os.listdir(files(3).folder / "report")) == [BACKGROUND_FILE, *card, ROW_HASHES_FILE]
     publish_edited(settings, "m", 1, {"inputs": {"a": {"kind": "integer"}}})
-    assert sorted(path.name for path in (files(4).folder / "report").iterdir()) == card
+    assert ROW_HASHES_FILE not in os.listdir(files(4).folder / "report")
+
+
+def test_the_background_keeps_the_rows_that_fit(settings: Settings) -> None:
+    rows = "\n".join(f"{a},{b}" for a, b in [[1, 2.5], [3, 4.0], [5.5, 6.0]])
+    imported(settings, LogisticRegression().fit(pd.DataFrame(X, columns=["a", "b"]), y), f"a,b\n{rows}\n")
+    files = functools.partial(Repository(settings.models_dir).files, "m")
+    assert sorted(json.loads(files(1).report(BACKGROUND_FILE))) == [[1.0, 2.5], [3.0, 4.0], [5.5, 6.0]]
+    publish_edited(settings, "m", 1, {"inputs": {"a": {"aliases": ["age"]}}})
+    assert sorted(json.loads(files(2).report(BACKGROUND_FILE))) == [[1.0, 2.5], [3.0, 4.0], [5.5, 6.0]]
+    publish_edited(settings, "m", 1, {"inputs": {"a": {"kind": "integer"}}})
+    assert sorted(json.loads(files(3).report(BACKGROUND_FILE))) == [[1, 2.5], [3, 4.0]]
+    (files(1).folder / "report" / BACKGROUND_FILE).write_text("{")
+    publish_edited(settings, "m", 1, {"inputs": {"b": {"aliases": ["income"]}}})
+    assert not files(4).has_report(BACKGROUND_FILE)
 
 
 def test_no_alias_moves_and_old_versions_are_kept_by_need(settings: Settings, root: Path) -> None:

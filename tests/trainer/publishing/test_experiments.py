@@ -42,6 +42,7 @@ from trainer.publishing.experiments import Decisions
 
 SHADOW = ExperimentPlan(ExperimentKind.SHADOW)
 CANARY = ExperimentPlan(ExperimentKind.CANARY, share=0.25, steps=(0.01, 0.05))
+LABELS = Output(OutputKind.CLASS, labels=(0, 1))
 LATER = "2999-01-01T00:00:00.000000Z"
 Start = Callable[..., Experiment]
 
@@ -50,7 +51,7 @@ Start = Callable[..., Experiment]
 def repository(models: Path) -> RepositoryWriter:
     """`sum` has four versions; the second is current and the first previous; its requests are logged."""
     for version in (4, 3, 2, 1):
-        write_version(models, "sum", Sum(), numbers("a"), version=version, id_field="key")
+        write_version(models, "sum", Sum(), numbers("a"), LABELS, version=version, id_field="key")
     (models / "sum/aliases.json").write_text('{"current": 2, "previous": 1}')
     repository = RepositoryWriter(models)
     change_settings(repository, "sum", {LOGGING: {"share": 1}})
@@ -75,8 +76,8 @@ def decisions(settings: Settings, redis: Redis, repository: RepositoryWriter) ->
     return Decisions(settings, redis, repository, AuditLog(redis, 90, of_trainer=True))
 
 
-def say(redis: Redis, decision: Decision | None, id: str = "x1", at: str = LATER, missing: str = "") -> None:  # noqa: A002
-    findings = ExperimentFindings(id, decision, "it is as good", missing, at, {"rows": 100})
+def say(redis: Redis, decision: Decision | None, id: str = "x1", missing: str = "", share: float = 1) -> None:  # noqa: A002
+    findings = ExperimentFindings(id, decision, "it is as good", missing, LATER, {"share": share})
     ExperimentBoard(redis).say("sum", findings)
 
 
@@ -103,7 +104,7 @@ def test_an_experiment_begins_with_its_first_share_and_the_first_metric_that_fit
 ) -> None:
     begun = start(CANARY, by="ci")
     assert (begun.baseline, begun.candidate, begun.share, begun.started_by) == (2, 3, 0.01, "ci")
-    assert begun.plan.metric == "mean_absolute_error"
+    assert begun.plan.metric == "accuracy"
     assert datetime.fromisoformat(begun.until) - datetime.fromisoformat(begun.started_at) == timedelta(days=14)
     assert now(Repository(repository.root)) == ({"current": 2, "previous": 1}, begun)
 
@@ -127,7 +128,7 @@ def test_a_second_one_is_refused_while_one_runs(start: Start) -> None:
     [
         (9, SHADOW, "model_not_found", "version 9 of the model 'sum' is not in the model repository"),
         (2, SHADOW, "experiment_refused", "version 2 is current already; name another one"),
-        (3, replace(SHADOW, metric="log_loss"), "experiment_refused", "its versions have mean_absolute_error"),
+        (3, replace(SHADOW, metric="log_loss"), "experiment_refused", "its versions have accuracy"),
         (5, CANARY, "experiment_refused", "callers of version 2 cannot use version 5: 'b' is needed"),
         (6, SHADOW, "experiment_refused", "version 6 lives in the environment sklearn-1.2"),
         (7, CANARY, "experiment_refused", "answers no longer repeat 'key'"),
@@ -137,10 +138,18 @@ def test_a_second_one_is_refused_while_one_runs(start: Start) -> None:
 def test_what_cannot_be_compared_is_refused_with_the_reason(
     start: Start, repository: RepositoryWriter, candidate: int, plan: ExperimentPlan, code: str, why: str
 ) -> None:
-    write_version(repository.root, "sum", Sum(), numbers("a", "b"), version=5, current=False, id_field="key")
-    write_version(repository.root, "sum", Sum(), numbers("a"), version=7, current=False)
+    write_version(repository.root, "sum", Sum(), numbers("a", "b"), LABELS, version=5, current=False, id_field="key")
+    write_version(repository.root, "sum", Sum(), numbers("a"), LABELS, version=7, current=False)
     write_version(
-        repository.root, "sum", Sum(), numbers("a"), version=6, current=False, id_field="key", environment="sklearn-1.2"
+        repository.root,
+        "sum",
+        Sum(),
+        numbers("a"),
+        LABELS,
+        version=6,
+        current=False,
+        id_field="key",
+        environment="sklearn-1.2",
     )
     refusal = refused(lambda: start(plan, candidate))
     assert (refusal[0], why in refusal[1]) == (code, True), refusal
@@ -165,13 +174,13 @@ def test_a_candidate_that_no_worker_can_load_is_refused(start: Start, redis_url:
     )
 
 
-def test_a_model_of_classes_is_compared_by_accuracy(
+def test_a_model_with_probabilities_is_compared_by_them(
     settings: Settings, redis: Redis, models: Path, redis_url: str
 ) -> None:
     for version in (2, 1):
         output = Output(OutputKind.CLASS, labels=(0, 1), probabilities=True)
         write_version(models, "kind", Sum(), [Field("a", Kind.NUMBER)], output, version=version)
-    assert experiments.start(settings, redis, "kind", 2, CANARY, "x1").plan.metric == "accuracy"
+    assert experiments.start(settings, redis, "kind", 2, CANARY, "x1").plan.metric == "log_loss"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +207,7 @@ def test_a_decision_is_carried_out_once(
     decisions.carry_out()
     decisions.carry_out()
     moved, ended = now(decisions.repository)
-    assert (moved, ended.ending, ended.reason, ended.figures) == (aliases, ending, "it is as good", {"rows": 100})
+    assert (moved, ended.ending, ended.reason, ended.figures) == (aliases, ending, "it is as good", {"share": 1})
     alias = "current" if ending is Ending.PROMOTED else None
     assert noted(redis) == [(f"experiment_{ending}", "experiment", 3, alias)]
 
@@ -210,15 +219,29 @@ def test_findings_in_another_experiment_are_not_heard(start: Start, decisions: D
     assert now(decisions.repository)[1].ending is None
 
 
-def test_a_canary_steps_once_for_each_finding(start: Start, decisions: Decisions, redis: Redis) -> None:
-    begun = start(CANARY)
+def test_a_canary_steps_once_for_findings_about_its_share(start: Start, decisions: Decisions, redis: Redis) -> None:
+    start(CANARY)
     shares = []
-    for at in (begun.started_at, LATER, LATER, LATER.replace("2999", "3000"), LATER.replace("2999", "3001")):
-        say(redis, Decision.STEP, at=at)
+    for about in (0.25, 0.01, 0.01, 0.05, 0.25):
+        say(redis, Decision.STEP, share=about)
         decisions.carry_out()
         shares.append(now(decisions.repository)[1].share)
     assert shares == [0.01, 0.05, 0.05, 0.25, 0.25]
     assert [action for action, *_ in noted(redis)] == ["experiment_step"] * 2
+
+
+def test_a_step_that_another_trainer_has_made_or_that_comes_after_the_end_changes_nothing(
+    start: Start, decisions: Decisions, redis: Redis
+) -> None:
+    stale = start(CANARY)
+    findings = ExperimentFindings("x1", Decision.STEP, "", "", LATER, {"share": 0.01})
+    decisions._step("sum", stale, findings)
+    decisions._step("sum", stale, findings)
+    assert now(decisions.repository)[1].share == 0.05
+    ended = experiments.stop(decisions.repository, ExperimentBoard(redis), "sum", "x1")
+    decisions._step("sum", stale, findings)
+    assert now(decisions.repository)[1] == ended
+    assert len(noted(redis)) == 1
 
 
 def test_an_experiment_whose_time_is_over_says_what_was_missing(
@@ -266,6 +289,13 @@ def test_what_people_do_to_its_versions_ends_it_in_the_same_change(
     assert now(decisions.repository) == (aliases, ended)
 
 
+def test_what_a_release_without_experiments_has_done_ends_it_too(start: Start, decisions: Decisions) -> None:
+    start()
+    (decisions.repository.root / "sum/aliases.json").write_text('{"current": 4, "previous": 2}')
+    decisions.carry_out()
+    assert now(decisions.repository)[1].reason == "version 4 was made current meanwhile"
+
+
 def test_a_removed_model_has_no_experiment_that_runs_when_it_is_restored(
     start: Start, settings: Settings, redis: Redis, repository: RepositoryWriter, tmp_path: Path
 ) -> None:
@@ -288,7 +318,7 @@ def test_a_stopped_experiment_is_not_promoted_by_a_decision_that_waits_for_worke
     start()
     say(redis, Decision.PROMOTE)
     ended = experiments.stop(repository, ExperimentBoard(redis), "sum", "x1", "ci")
-    assert (ended.ending, ended.reason, ended.figures) == (Ending.STOPPED, "ci has stopped it", {"rows": 100})
+    assert (ended.ending, ended.reason, ended.figures) == (Ending.STOPPED, "ci has stopped it", {"share": 1})
     code, _ = refused(lambda: move_alias(repository, "sum", "current", 3, 2, "x1"))
     assert code == "experiment_not_found"
     assert experiments.stop(repository, ExperimentBoard(redis), "sum", "x1") == ended

@@ -15,6 +15,7 @@ import pytest
 from contract.errors import Code, ModelgateError
 from contract.model.experiments import ExperimentKind, ExperimentPlan
 from contract.model.repository import Repository
+from contract.rows.background import background_of
 from contract.settings import Settings
 from contract.work.training import Gate, Progress, TrainingRequest, TrainingResult
 from storage.models.repository_writer import RepositoryWriter
@@ -77,6 +78,16 @@ def test_a_model_may_have_another_name_than_its_recipe(recorder: RecordingTraine
     assert (manifest.recipe, manifest.notes, manifest.parameters["C"]) == ("blobs", "try it", 0.5)
     assert result.metrics == manifest.metrics
     assert {"training_accuracy", "cv_accuracy", "cv_accuracy_spread"} <= set(result.metrics)
+
+
+def test_a_sample_of_the_rows_that_were_learnt_is_kept_to_explain_answers(recorder: RecordingTrainer) -> None:
+    lines = [(x * 0.5, x % 3, x % 5 + 0.5) for x in range(200)]
+    (recorder.spool / "u1").write_text("a,b,z\n" + "".join(f"{a},{b},{z}\n" for a, b, z in lines))
+    recorder.train("tabular", target="z", upload="u1", parameters={"estimator": "linear"})
+    rows, warnings = background_of(Repository(recorder.settings.models_dir).files("m", 1), recorder.manifest())
+    assert (len(rows), warnings) == (100, ())
+    assert len({a for a, _ in rows}) == 100
+    assert {tuple(row) for row in rows} <= {(a, b) for a, b, _ in lines}
 
 
 def test_progress_never_goes_back_and_candidates_are_counted(recorder: RecordingTrainer) -> None:

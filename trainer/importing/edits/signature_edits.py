@@ -127,18 +127,20 @@ def _publish(
     return manifest
 
 
-def _report(files: VersionFiles, source: ModelManifest, draft: ManifestDraft) -> MakeReport | None:
+def _report(files: VersionFiles, source: ModelManifest, draft: ManifestDraft) -> MakeReport:
     """Return the function that makes what remains true of the report: all of it if inputs and outputs have the same
-    names and kinds, and if the values of rows are the same, the record of the training rows and the background."""
+    names and kinds, the record of the training rows if the values of rows are the same, and the rows of the background
+    that still fit."""
     old, new = source.signature, draft.signature
-    if [field.kind for field in old.inputs] != [field.kind for field in new.inputs]:
-        return None
-    facts = files.report_facts() if (old.names, old.outputs) == (new.names, new.outputs) else None
+    same_values = [field.kind for field in old.inputs] == [field.kind for field in new.inputs]
+    is_true = same_values and (old.names, old.outputs) == (new.names, new.outputs)
+    facts = files.report_facts() if is_true else None
     page = None if facts is None else drawn_report({**facts, "notes": draft.notes})
 
     kept: dict[str, bytes] = {}
-    with suppress(FileNotFoundError):
-        kept[ROW_HASHES_FILE] = files.report(ROW_HASHES_FILE)
+    if same_values:
+        with suppress(FileNotFoundError):
+            kept[ROW_HASHES_FILE] = files.report(ROW_HASHES_FILE)
     with suppress(OSError, ValueError, RecursionError, InvalidInstances):
         kept |= background_file(rows_of(json.loads(files.report(BACKGROUND_FILE)), new))
     return with_files(page, kept)
