@@ -33,7 +33,7 @@ _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
 
 def fixed(value: float | None, decimals: int) -> str:
     """Format a number of a column, whose numbers all have these decimals; – for None."""
-    return "–" if value is None else f"{value:,.{decimals}f}".replace("-", "−")
+    return "–" if value is None else f"{value:z,.{decimals}f}".replace("-", "−")
 
 
 def decimals_of(value: float | None) -> int:

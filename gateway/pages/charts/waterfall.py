@@ -63,7 +63,7 @@ def waterfall_of(explained: Mapping[str, Any], row: Mapping[str, Any]) -> Waterf
             place(start),
             place(end),
             (place(end - error), place(end + error)),
-            f"{round(size, decimals) or 0.0:+,.{decimals}f}".replace("-", "−"),
+            f"{size:+z,.{decimals}f}".replace("-", "−"),
             fixed(error, decimals) if error else "",
         )
         for (name, text, size, error), start, end in zip(parts, ends, ends[1:], strict=False)

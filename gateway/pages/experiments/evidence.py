@@ -9,6 +9,7 @@ from typing import Any
 from contract.model.experiments import Experiment, ExperimentFindings
 from contract.wording import metric_in_words
 from gateway.pages.charts.plots import Axis, Points, scaled
+from gateway.pages.wording import decimals_of
 
 _ENDS = ("mean", "low", "high")
 _NUMBERS = ("outcomes", "dropped", "kept", "agreement", "distance")
@@ -53,12 +54,13 @@ class LossCourse:
 class Evidence:
     """What is known of an experiment. `reason` and `missing`: see `ExperimentFindings`. `loss`: of what, in words.
     `figures`: numbers, `difference` with the ends of its band, and those of `candidate` and `baseline`; None for each
-    that is unknown."""
+    that is unknown. `decimals`: those that a difference has."""
 
     reason: str
     missing: str
     loss: str
     figures: Mapping[str, Any]
+    decimals: int
     course: LossCourse | None
 
     @classmethod
@@ -67,12 +69,14 @@ class Evidence:
         said = findings.figures if findings else experiment.figures
         metric = experiment.plan.metric or "loss"
         moments = [one for one in said.get("course") or () if _with(one, "outcomes", *_ENDS)]
-        figures = {name: said.get(name) for name in _NUMBERS} | {"difference": _with(said.get("difference"), *_ENDS)}
+        difference = _with(said.get("difference"), *_ENDS)
+        figures = {name: said.get(name) for name in _NUMBERS} | {"difference": difference}
         return cls(
             findings.reason if findings else experiment.reason,
             findings.missing if findings else "",
             _LOSSES.get(metric, metric_in_words(metric)),
             figures | {name: _with(said.get(name), "candidate", "baseline") for name in _OF_BOTH},
+            decimals_of(difference["high"] - difference["low"] if difference else None),
             LossCourse.of(moments, experiment.plan.margin),
         )
 

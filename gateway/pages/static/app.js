@@ -84,6 +84,8 @@ prepare(document);
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); // on a phone
 document.addEventListener("part:placed", event => {
   prepare(event.detail.part);
+  const told = document.getElementById("told"), said = event.detail.part.querySelector("#answer :is(.answer, .wrong)");
+  if (told && said) told.textContent = said.textContent; // to who does not see it: the part itself is no live region
   const answer = event.detail.part.querySelector("[data-reveal]"); // on a phone, it is below the form
   if (answer) answer.scrollIntoView({ block: "nearest" });
 });

@@ -129,13 +129,13 @@ def test_an_experiment_is_started_looked_at_and_stopped(me: Browser, settings: S
     for said in (
         f"{reason}. Still missing: {missing}.",
         "becomes current once it is shown to be not worse by more than 0.01; a wrong decision has a chance of at most",
-        "difference of the share of wrong answers 0.0021 −0.021 to 0.026",
+        "difference of the share of wrong answers 0.0021 −0.0210 to 0.0260",
         "outcomes 2,600 share of wrong answers 0.498, version 1: 0.496",
         "rows scored 41,870 98.1 % of those that it should: it yields on a busy machine",
         "the same answers 96.4 % mean distance 0.031 of 1",
         "failures 12 version 1: 0",
         "time of a batch 3.410 ms version 1: 2.970 ms",
-        "1,300 0.004 −0.030 to 0.040 2026-01-02 03:04 UTC",
+        "1,300 0.0040 −0.0300 to 0.0400 2026-01-02 03:04 UTC",
     ):
         assert said in text, said
     for path in ("/ui/models/loan", "/ui/models/loan/versions", "/ui/models/loan/log"):

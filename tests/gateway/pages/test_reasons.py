@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from broker.records.job_kinds import EXPLANATION
 from broker.sides.scorer import BatchJob, BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from contract.errors import Failure
+from contract.model.experiments import Experiment, ExperimentKind, ExperimentPlan
 from contract.model.manifest import Golden
 from contract.model.row_profile import profile_of
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
@@ -154,6 +156,20 @@ def test_a_value_that_changes_is_answered_without_the_form_and_without_a_trace(
     assert scorer and not any(job.logged for job in scorer)
     browser.post(TRY, data=sent, headers=OPEN)
     assert [job.logged is not None for job in scorer].count(True) == 1
+
+
+def test_the_version_of_the_form_answers_whatever_a_canary_takes(
+    settings: Settings, browser: Browser, models: Path, scorer: list[BatchJob]
+) -> None:
+    write_version(models, "loan", Sum(), INPUTS, CLASSES, version=2, current=False)
+    plan, now = ExperimentPlan(ExperimentKind.CANARY), "2026-01-02T03:04:05Z"
+    canary = Experiment("x1", 1, 2, plan, now, "2099-01-02T03:04:05Z", 1.0, now)
+    (models / "loan" / "settings.json").write_text(json.dumps({"experiments": [canary.to_json()]}))
+    visitor = Browser(create_app(settings).test_client())
+    row = {"income": 2900, "area": "rural", "years": 3}
+    job = visitor.client.post("/v1/models/loan/predict", json=row, headers={"Prefer": "wait=30"}).get_json()
+    assert job["model"]["version"] == 2
+    assert "by version 1." in words(visitor.send(TRY, PAGE, **ROW).text)
 
 
 def test_a_model_that_cannot_be_explained_says_why_and_answers(

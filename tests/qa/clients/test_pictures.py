@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.qa.clients.conftest import LOAN, PROJECT, START, Modelgate, started
 
-WIDE, TALL, TALLER = ({"width": 1120, "height": height} for height in (640, 1200, 1410))
+WIDE, TALL, TALLER, TALLEST = ({"width": 1120, "height": height} for height in (640, 1200, 1410, 1500))
 
 
 def models(page: Page) -> None:
@@ -24,7 +24,7 @@ def models(page: Page) -> None:
 
 
 def trying(page: Page) -> None:
-    page.set_viewport_size(TALLER)
+    page.set_viewport_size(TALLEST)
     page.goto("/ui/models/loan")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#otherwise:not([data-then])")).to_be_visible()

@@ -90,6 +90,7 @@ def test_changing_a_value_answers_at_once_and_says_why(browser: Browser, closed:
     page.get_by_label("petal_width").fill("2.1")
     length.fill("5.9")
     expect(answer).to_have_text("2")
+    expect(page.locator("#told")).to_have_text("2")
     expect(page.locator("#why tbody tr").last).to_contain_text("this row")
     expect(page.locator("#otherwise")).to_contain_text(
         re.compile("With petal_(length|width) .* instead of .*, the answer")
