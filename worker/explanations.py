@@ -129,7 +129,7 @@ class Explanations:
             self.end()
 
     def _finish(self, held: _Held, outcome: PredictionOutcome | Failure, retrying: Retrying[Any]) -> None:
-        self._held, done, (job,) = None, time.time_ns(), held.batch.jobs
+        self._held, self._look_at, done, (job,) = None, 0.0, time.time_ns(), held.batch.jobs
         canceled = retrying(lambda: self.queue.finish({job.id: outcome}))
         if canceled == []:
             self.ended(End(held.batch, {job.id: outcome}, held.taken, done))
