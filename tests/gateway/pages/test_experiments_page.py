@@ -148,6 +148,7 @@ def test_an_experiment_is_started_looked_at_and_stopped(me: Browser, settings: S
     assert "Start the experiment" in text and "Nothing is known" not in text
     text = words(me.get(f"{PAGE}?id={experiment.id}").text)
     assert "Version 2 beside version 1 stopped Ada has stopped it." in text
+    assert "The margin was 0.01, and the level 1.0 %." in text and "Version 2 becomes current" not in text
     assert "difference of the share of wrong answers 0.0021" in text  # what was known at the end
 
 
