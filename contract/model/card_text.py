@@ -1,7 +1,7 @@
 """A model card in words: its sections, which pages show, and Markdown.
 
-The words follow from the facts, whatever these are: objects become terms with what is said of them, lists of texts
-points, lists of objects and of numbers tables. What is null or empty says nothing.
+The words follow from the facts, whatever these are: an object becomes terms with what is said of them, a list of
+sentences a list, a list of objects a table. What is null or empty says nothing.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ _NOTHING: Sequence[object] = (None, "", [], {})
 def _table(items: Sequence[Mapping[str, Any]]) -> Table:
     """Return the heads and the rows of a table, without columns that say nothing or `no`."""
     said = [name for one in items for name, value in one.items() if value not in _NOTHING and value is not False]
-    names = [name for name in items[0] if name in said]
+    names = [name for name in dict.fromkeys(name for one in items for name in one) if name in said]
     return [[*map(_words, names)], *([_text(name, one.get(name)) for name in names] for one in items)]
 
 
@@ -135,14 +135,16 @@ def _written(table: Table) -> str:
 
 _ACTIVE = re.compile(
     r"[\\`*\[\]<>|~&#!$@]|(?<![A-Za-z0-9_])_+|_+(?![A-Za-z0-9_])"  # an underscore within a word is text anyway
-    r"|(?<=[A-Za-z]):(?=//)|(?<=www)\.|^[-+=]|(?<=[0-9])[.)](?= )",
+    r"|(?<=[A-Za-z]):(?=//)|(?<=www)\.|^[-+=]",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"^([0-9]{1,9})([.)])")
 
 
 def _escaped(text: str) -> str:
     """Return a text as one line of Markdown that shows its characters, and does nothing else."""
-    return _ACTIVE.sub(lambda found: "".join(f"\\{mark}" for mark in found[0]), " ".join(text.split()))
+    line = _ACTIVE.sub(lambda found: "".join(f"\\{mark}" for mark in found[0]), " ".join(text.split()))
+    return _NUMBERED.sub(r"\1\\\2", line)
 
 
 def card_files(card: Card) -> dict[str, bytes]:

@@ -223,6 +223,8 @@ HOSTILE = [
     "# heading",
     "- point",
     "1. point",
+    "1.",
+    "12) point",
     "> quote",
     "line\n\n# one\n| a |",
     "http://example.org www.example.org someone@example.org",

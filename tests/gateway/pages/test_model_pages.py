@@ -128,7 +128,7 @@ def test_the_page_of_a_card_shows_facts_of_any_shape(
         "rows": [[]],
     }
     facts = {
-        "metrics": {"r2": "x", "m": [1]},
+        "metrics": {"": "x", "m": []},
         "tested": {"rows": {}, "held_out": 1, "sample": []},
         "slices": {"items": 3},
     }

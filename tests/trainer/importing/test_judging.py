@@ -93,7 +93,7 @@ def test_an_import_is_compared_on_sample_rows_that_the_other_version_has_not_lea
         move_alias(RepositoryWriter(settings.models_dir), manifest.name, "current", 1)
         folder = Repository(settings.models_dir).files(manifest.name, 1).folder / "report"
         known = hashes(X.to_numpy().tolist()[:learnt], y.tolist()[:learnt], manifest.training_data.fingerprint)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / ROW_HASHES_FILE).write_bytes(np.sort(known, axis=None).astype("<u8").tobytes())
         file = folder.parent / "manifest.json"
         file.write_text(file.read_text().replace('"rows": 0,', f'"rows": {learnt},'))
