@@ -96,6 +96,8 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
         ("broker/state/lake_schedules.py", "datetime.now(UTC)"),
         ("gateway/protocols/lake_schedules.py", "datetime.now(UTC)"),
         ("gateway/routes/lake_schedules.py", "datetime.now(UTC)"),
+        ("gateway/routes/experiments.py", "datetime.now(UTC)"),  # whether their end is still to come
+        ("gateway/pages/experiments/page.py", "datetime.now(UTC)"),
         ("broker/access/key_store.py", "datetime.now(UTC)"),  # keys expire at a time of day
         ("broker/access/key_store.py", "time.time()"),
         ("gateway/door/authentication.py", "time.time()"),
@@ -109,6 +111,7 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
         ("gateway/http/exchange.py", "time.time_ns()"),  # spans of OpenTelemetry, here and in the scorer
         ("worker/scorer.py", "time.time_ns()"),
         ("worker/bulk_lane.py", "time.time_ns()"),
+        ("worker/explanations.py", "time.time_ns()"),
         ("gateway/server/responses.py", "time.time()"),  # the header Date
         ("worker/template.py", "datetime.now(UTC)"),  # since when a model cannot be loaded
     }
