@@ -1,5 +1,5 @@
 """`python -m bench.experiments`: how often experiments decide wrongly, and after how many outcomes they are right.
-Takes about five minutes.
+Takes about ten minutes.
 
 Each run draws the 0/1 losses of two versions, whose error is 0.2 before one of them changes, and asks the observer's
 own code what to do. Beside it stands a team that looks each day, and acts on a t-test with p < 0.05.

@@ -1,14 +1,14 @@
 """Evidence about the mean of bounded observations, which holds however often one looks.
 
-A gambler bets against the claim that the mean is at most m: each observation x multiplies the wealth by 1 + bet · (x -
-m) / (m - least), which is never negative. While the claim holds, no bet gains on average, so the wealth ever reaches 1
-/ level with a chance of at most `level` (Ville's inequality). So the wealth is the evidence (Waudby-Smith and Ramdas,
-"Estimating means of bounded random variables by betting", JRSS B 86, 2024).
+A gambler bets against the claim that the mean is at most m. Each observation x multiplies the wealth by
+1 + bet · (x - m) / (m - least), which is never negative. While the claim holds, no bet gains on average, so the wealth
+ever reaches 1 / level with a chance of at most the level (Ville's inequality). So the wealth is the evidence
+(Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86, 2024).
 
 The wealth is divided equally between constant bets (`BETS`), the diversified Kelly bet of that paper. One of them is
-near the best for any mean and spread, and has a tenth of the wealth. The bets of the paper that adapt need more
-outcomes in `bench/experiments.py`. Constant bets also hold if the mean changes: then the evidence is about the mean of
-all observations so far, because the expected factors are at most exp(bet · (mean - m) / (m - least)).
+near the best for any mean and spread, and has a tenth of the wealth. The bets of the paper that adapt lose while they
+learn. Constant bets also hold if the mean changes: then the evidence is about the mean of all observations so far,
+because the expected factors are at most exp(bet · (mean - m) / (m - least)).
 """
 
 from __future__ import annotations
