@@ -211,11 +211,16 @@ def _metric(
     if plan.kind is ExperimentKind.SHADOW and now.environment != TODAY:
         where = f"version {candidate} lives in the environment {now.environment}"
         raise _refused(model, f"{where}, and a shadow scores only in today's; start a canary")
-    metrics = [name for name in loss_metrics(before.signature, now.signature) if largest_loss(name, before, now)]
+    bounds = {name: largest_loss(name, before, now) for name in loss_metrics(before.signature, now.signature)}
+    metrics = {name: largest for name, largest in bounds.items() if largest}
     if plan.metric is not None and plan.metric not in metrics:
         fitting = f"its versions have {', '.join(metrics)}" if metrics else "its answers have no loss with a bound"
         raise _refused(model, f"{plan.metric} does not fit: {fitting}")
-    return plan.metric or next(iter(metrics), None)
+    metric = plan.metric or next(iter(metrics), None)
+    if metric and plan.margin >= metrics[metric]:
+        what = f"no loss by {metric} is above {metrics[metric]:g}, and the margin is {plan.margin:g}"
+        raise _refused(model, f"{what}; name a smaller one")
+    return metric
 
 
 def described(experiment: Experiment) -> str:

@@ -129,6 +129,7 @@ def test_a_second_one_is_refused_while_one_runs(start: Start) -> None:
         (9, SHADOW, "model_not_found", "version 9 of the model 'sum' is not in the model repository"),
         (2, SHADOW, "experiment_refused", "version 2 is current already; name another one"),
         (3, replace(SHADOW, metric="log_loss"), "experiment_refused", "its versions have accuracy"),
+        (3, replace(SHADOW, margin=1.0), "experiment_refused", "no loss by accuracy is above 1, and the margin is 1"),
         (5, CANARY, "experiment_refused", "callers of version 2 cannot use version 5: 'b' is needed"),
         (6, SHADOW, "experiment_refused", "version 6 lives in the environment sklearn-1.2"),
         (7, CANARY, "experiment_refused", "answers no longer repeat 'key'"),
