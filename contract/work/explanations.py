@@ -16,7 +16,7 @@ _ROWS_OF_COALITION = 100
 MOST_EXACT = 16
 """Inputs of a row over whose coalitions an exact explanation goes, if it is asked for: 65,536 coalitions."""
 STRONGEST_WORDS = 20
-"""Words of a text whose contributions are told one by one."""
+"""Words of a text that get a contribution each; the others share one."""
 
 
 @dataclass(frozen=True)

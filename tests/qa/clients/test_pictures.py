@@ -81,7 +81,7 @@ def log(page: Page) -> None:
 
 
 def try_version(address: str) -> None:
-    """Try the first version of loan as a canary for half of its customers, of whom it is known what came true."""
+    """Try the first version of loan as a canary for half of its customers, whose outcomes are known."""
     chance, outcomes = random.Random(3), []
     requests.put(f"{address}/logging", json={"share": 1}, timeout=60).raise_for_status()
     canary = {"candidate": 1, "kind": "canary", "share": 0.5, "metric": "brier", "margin": 0.02}
