@@ -104,7 +104,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
     profile = profile_of(Signature(inputs, (Output(OutputKind.NUMBER),)), trained, [1.0] * 100)
     for name in ("without", "person", "later"):
         write_version(models, name, One(), inputs, by_value=True, id_field="customer", profile=profile)
-    settings = {"state_dir": str(state_dir(folder)), "spool_dir": str(folder / "spool")}
+    settings = {"state_dir": str(state_dir(folder)), "spool_dir": str(folder / "spool"), "access_log_rate": "1000"}
     with ExitStack() as stack:
         site = stack.enter_context(start_site(folder, models, **settings))
         environment = {name.upper(): value for name, value in settings.items()}

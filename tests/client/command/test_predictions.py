@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,13 +160,25 @@ def test_ctrl_c_cancels_the_job(site: Site, ask: Modelgate, tmp_path: Path, sent
     (tmp_path / "rows.csv").write_text("a\n" + "1\n" * ROWS)
     out = tmp_path / "out.csv"
     process = in_a_process("predict", "slow", tmp_path / "rows.csv", "-o", out, MODELGATE_URL=site.gateway.address)
-    until(lambda: ask("jobs", "--model", "slow", "--status", "running", "--json").json, "it is scored")
+    (job,) = until(lambda: ask("jobs", "--model", "slow", "--status", "running", "--json").json, "it is scored")
+    until(lambda: f"GET /v1/jobs/{job['id']} 200" in site.gateway.log, "the command knows the job")
     process.send_signal(sent)
     said, errors = process.communicate(timeout=60)
     job, *_ = ask("jobs", "--model", "slow", "--json").json
     assert (process.returncode, said, job["status"]) == (130, "", "canceled")
     assert errors == f"modelgate: the file prediction {job['id']} is canceled\n"
     assert not list(tmp_path.glob("*out.csv*"))
+
+
+def test_ctrl_c_before_the_server_answers_says_that_it_interrupted(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = in_a_process("models", MODELGATE_URL=url, XDG_CONFIG_HOME=str(tmp_path))
+        with silent.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60) == ("", "modelgate: interrupted\n")
+    assert process.returncode == 130
 
 
 @pytest.mark.slow

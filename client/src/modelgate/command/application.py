@@ -116,6 +116,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command with `arguments` and return its exit code."""
     try:
         ended = app(args=list(arguments) or ["--help"], prog_name="modelgate", standalone_mode=False)
+        if ended == ExitCode.INTERRUPTED:  # with which newer releases of typer end after Ctrl-C, in silence
+            raise KeyboardInterrupt
         return ended if isinstance(ended, int) else ExitCode.DONE
     except _WRONG_USE as error:
         return _fail(f"{error.format_message().rstrip('.')}; see `{_verb_of(error)} --help`", ExitCode.USAGE)
