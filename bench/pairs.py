@@ -16,6 +16,7 @@ import secrets
 import shutil
 import statistics
 import sys
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
@@ -43,6 +44,9 @@ COST = ", processor"
 """After the name of a row: the processor time of gateways, Redis, workers and observer for a request, in µs."""
 PARTS = ("gunicorn.conf", "redis.sock", "-m worker", "-m observer")
 """Parts of the command lines of all but the trainer, which works at its start."""
+
+_REST = 120
+"""Seconds within which a candidate has to score what waits for it after a burst."""
 
 DEFAULT = [prefix + name for name in models.TABULAR for prefix in ("", "one-")]
 
@@ -80,18 +84,15 @@ def a_round(wanted: list[BenchRow], number: int, options: argparse.Namespace, th
         }
         for row in wanted:
             exchanges = {name: Exchanges(run.judged_by(ours), row.model, row.requests()) for name, run in runs.items()}
-            before = Counter(shadowed(runs[HERE], row.model))
-            for name, row_bursts in bursts(row, exchanges, runs, options.bursts, options.seconds).items():
+            shadow = Shadow(runs[HERE], row.model) if options.shadow else None
+            for name, row_bursts in bursts(row, exchanges, runs, options.bursts, options.seconds, shadow).items():
                 bad = sum(burst.load.bad for burst in row_bursts)
                 value = statistics.median(row.value(burst.load) for burst in row_bursts)
                 into.add(Measure(row.name, name, number, value, bad))
                 cost = sum(burst.seconds for burst in row_bursts) / sum(burst.load.good for burst in row_bursts) * 1e6
                 into.add(Measure(row.name + COST, name, number, cost))
-            if options.shadow:
-                rows_of = Counter(shadowed(runs[HERE], row.model))
-                rows_of.subtract(before)
-                scored, dropped = (rows_of[outcome] / max(1, rows_of["answered"]) for outcome in ("scored", "dropped"))
-                say(f"{row.name}: the candidate has scored {scored:.1%} of the rows, {dropped:.1%} were dropped")
+            if shadow:
+                say(f"{row.name}: {shadow}")
 
 
 def logged(repository: Path, name: str, wanted: list[BenchRow], *, shadow: bool = False) -> Path:
@@ -119,12 +120,47 @@ def _experiment() -> Experiment:
     return Experiment(secrets.token_hex(8), 1, 2, plan, now, until, plan.share, now)
 
 
-def shadowed(run: Running, model: str) -> dict[str, int]:
-    """Return what became of the rows of a model's candidate, and how many jobs of the model have ended."""
-    text = urllib.request.urlopen(f"http://127.0.0.1:{run.deployment.port}/metrics", timeout=30).read().decode()
-    outcomes = re.findall(rf'modelgate_shadow_rows_total{{model="{model}",outcome="(\w+)"}} (\d+)', text)
-    jobs = re.findall(rf'modelgate_jobs_total{{model="{model}",status="succeeded"}} (\d+)', text)
-    return {**{outcome: int(rows) for outcome, rows in outcomes}, "answered": sum(map(int, jobs))}
+class Shadow:
+    """What becomes of the rows of a model's candidate. After each burst it scores what waits for it, and the observer
+    takes that in: else they would do so while the other server is asked, or in the next burst."""
+
+    def __init__(self, run: Running, model: str) -> None:
+        self._run, self._model = run, model
+        self._before = self._rows()
+        self._in_bursts, self._afterwards = Counter[str](), Counter[str]()
+
+    def rest(self) -> None:
+        """Call it at the end of each burst."""
+        self._in_bursts += self._rows() - self._before
+        end = time.monotonic() + _REST
+        while (rows := self._rows() - self._before)["scored"] + rows["dropped"] < rows["answered"]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"the candidate of {self._model} has not scored all rows after {_REST} s: {rows}")
+            time.sleep(0.1)
+        while self._observes():
+            pass
+        self._before += rows
+        self._afterwards += rows
+
+    def _observes(self) -> bool:
+        """Return whether the observer has worked in the time of two looks for records."""
+        before = self._run.cpu_seconds("-m observer")
+        time.sleep(4)
+        return self._run.cpu_seconds("-m observer") > before + 0.1
+
+    def __str__(self) -> str:
+        rows = self._afterwards["answered"] or 1
+        early, scored, dropped = self._in_bursts["scored"], self._afterwards["scored"], self._afterwards["dropped"]
+        shares = f"{early / rows:.1%} of the rows under load, and {(scored - early) / rows:.1%} after it"
+        return f"the candidate has scored {shares}; {dropped / rows:.1%} were dropped"
+
+    def _rows(self) -> Counter[str]:
+        """Return the rows by outcome, and those of the jobs that have ended."""
+        address = f"http://127.0.0.1:{self._run.deployment.port}/metrics"
+        text = urllib.request.urlopen(address, timeout=30).read().decode()
+        outcomes = re.findall(rf'modelgate_shadow_rows_total{{model="{self._model}",outcome="(\w+)"}} (\d+)', text)
+        jobs = re.findall(rf'modelgate_jobs_total{{model="{self._model}",status="succeeded"}} (\d+)', text)
+        return Counter({**{outcome: int(rows) for outcome, rows in outcomes}, "answered": sum(map(int, jobs))})
 
 
 class Burst(NamedTuple):
@@ -135,9 +171,15 @@ class Burst(NamedTuple):
 
 
 def bursts(
-    row: BenchRow, exchanges: Mapping[str, Exchanges], runs: Mapping[str, Running], count: int, seconds: float
+    row: BenchRow,
+    exchanges: Mapping[str, Exchanges],
+    runs: Mapping[str, Running],
+    count: int,
+    seconds: float,
+    shadow: Shadow | None = None,
 ) -> dict[str, list[Burst]]:
-    """Return `count` bursts of each server, after one that does not count. Each in turn goes first."""
+    """Return `count` bursts of each server, after one that does not count. Each in turn goes first. `shadow`: of this
+    checkout's candidate."""
     by_server: dict[str, list[Burst]] = {name: [] for name in exchanges}
     for turn in range(-1, count):
         for name in list(exchanges)[:: 1 if turn % 2 == 0 else -1]:
@@ -145,6 +187,8 @@ def bursts(
             load = exchanges[name].load(row.clients, rows.LIMIT if row.count else seconds, 0, row.count)
             if turn >= 0:
                 by_server[name].append(Burst(load, runs[name].cpu_seconds(*PARTS) - before))
+            if shadow and name == HERE:
+                shadow.rest()
     return by_server
 
 

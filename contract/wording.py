@@ -4,6 +4,7 @@ misspelt names, whose cost is bounded, because callers choose the names.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
@@ -23,6 +24,7 @@ NAME = 80
 UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, lone surrogates, and characters that reverse the text beside them."""
 
+_LOSSES = {"accuracy": "share of wrong answers", "brier": "Brier score"}
 _METRICS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "cv": "cross-validated"}
 
 
@@ -34,6 +36,21 @@ def kind_in_words(kind: str) -> str:
 def metric_in_words(name: str) -> str:
     """Return the name of a metric as pages and findings call it."""
     return " ".join(_METRICS.get(word, word) for word in name.split("_"))
+
+
+def loss_in_words(metric: str) -> str:
+    """Return what an experiment compares by a metric, of which less is better."""
+    return _LOSSES.get(metric, metric_in_words(metric))
+
+
+def decimals_of(value: float | None) -> int:
+    """Return the decimals for three significant digits of `value`, at most 9."""
+    return min(9, max(0, 2 - math.floor(math.log10(abs(value))))) if value else 3
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """Format a number of a column, whose numbers all have these decimals; – for None."""
+    return "–" if value is None else f"{value:z,.{decimals}f}".replace("-", "−")
 
 
 def number(value: float | None) -> str:

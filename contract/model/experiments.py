@@ -17,7 +17,7 @@ SHADOW_ALIAS = "~shadow"
 """What the prediction log has as the alias of rows that a candidate scored in a shadow. It is no valid alias."""
 
 LEVEL, MARGIN, DAYS = 0.01, 0.01, 14.0
-"""The defaults of an experiment."""
+"""The defaults of an experiment; the margin of an absolute error is this part of its bound."""
 
 OF_PROBABILITIES, OF_CLASSES, OF_NUMBERS = ("log_loss", "brier"), ("accuracy",), ("mean_absolute_error",)
 """The metrics whose loss is compared, by what they are of."""
@@ -107,17 +107,17 @@ class ExperimentPlan:
 
     `metric`: whose loss is compared (None: the first one that fits the output). `share`: of the logged requests
     (SHADOW) or of the callers (CANARY), from 0 to 1; a canary begins with the first of `steps`, which rise to `share`,
-    if there are any. `margin`: in units of the loss. `level`: the chance that a candidate is promoted though it is
-    worse by more than the margin, or rolled back though it is not, however often one looks. `agreement`: promotes a
-    shadow without outcomes, once it is shown that at least this share of the answers is the same (None: never). It is
-    over after `days`.
+    if there are any. `margin`: in units of the loss (None: the default, which is known once it begins). `level`: the
+    chance that a candidate is promoted though it is worse by more than the margin, or rolled back though it is not,
+    however often one looks. `agreement`: promotes a shadow without outcomes, once it is shown that at least this share
+    of the answers is the same (None: never). It is over after `days`.
     """
 
     kind: ExperimentKind
     metric: str | None = None
     share: float = 1.0
     steps: tuple[float, ...] = ()
-    margin: float = MARGIN
+    margin: float | None = None
     level: float = LEVEL
     require: Requirement = Requirement.NOT_WORSE
     promote: bool = True
@@ -175,6 +175,11 @@ class Experiment:
     ended_at: str | None = None
     reason: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def margin(self) -> float:
+        """By how much the mean loss may be worse, in its units."""
+        return MARGIN if self.plan.margin is None else self.plan.margin
 
     def takes(self, key: str) -> bool:
         """Return whether the candidate gets what `key` names: the first 64 bits of the SHA-256 of the experiment and

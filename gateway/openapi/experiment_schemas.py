@@ -14,11 +14,25 @@ _MEMBERS: Mapping[str, Schema] = {
     "metric": {**nullable({**TEXT, "enum": list(METRICS)}), "description": "By default the first that fits."},
     "share": {**_SHARE, "description": "Of the logged requests (shadow), or of the callers (canary)."},
     "steps": array(_SHARE, description=f"At most {MOST_STEPS} rising shares of a canary, before `share`."),
-    "margin": {**NUMBER, "minimum": 0, "description": "By how much the mean loss may be worse."},
+    "margin": nullable(
+        {
+            **NUMBER,
+            "minimum": 0,
+            "description": "By how much the mean loss may be worse; by default 0.01, of an absolute error a"
+            " hundredth of the range of the answers.",
+        }
+    ),
     "level": {**NUMBER, "minimum": 0, "maximum": HIGHEST_LEVEL, "description": "The chance of a wrong end."},
     "require": {**TEXT, "enum": list(Requirement)},
     "promote": {**BOOLEAN, "description": "Whether the candidate becomes current if it passes."},
-    "agreement": nullable({**_SHARE, "description": "Promotes a shadow without outcomes if so many answers agree."}),
+    "agreement": nullable(
+        {
+            **NUMBER,
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 1,
+            "description": "Promotes a shadow without outcomes if so many answers agree.",
+        }
+    ),
     "days": {**NUMBER, "minimum": 0, "maximum": MOST_DAYS},
     "limits": record({}, {"failures": NUMBER, "slowdown": NUMBER, "distance": nullable(NUMBER)}),
 }

@@ -17,6 +17,7 @@ from broker.records.lease_groups import TRAINERS
 from broker.sides.gateway.listing import JobFilter
 from contract.model.repository import CURRENT, PREVIOUS
 from contract.model.version_metrics import lower_is_better, missed_baselines
+from contract.wording import decimals_of
 from contract.work.api_keys import Scope
 from contract.work.jobs import Job, Status
 from contract.work.training import ANYWAY
@@ -24,7 +25,7 @@ from gateway.door.sessions import PATH
 from gateway.http.exchange import caller
 from gateway.http.rules import Level
 from gateway.pages.layout import blueprint_of_pages, live_page, see
-from gateway.pages.wording import decimals_of, seconds
+from gateway.pages.wording import seconds
 from gateway.protocols.parameters import refusing
 from gateway.serving.job_access import JobReader, scope_for
 from gateway.serving.trainings import Trainings

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from broker.metrics.table import MODEL_SECONDS
 from contract.model.manifest import TrainingData
 from contract.model.version_metrics import baseline_of
-from contract.wording import kind_in_words, metric_in_words, number, rows_of, six_digits
+from contract.wording import decimals_of, fixed, kind_in_words, metric_in_words, number, rows_of, six_digits
 
 TITLES = {
     400: "That request cannot be read",
@@ -29,16 +29,6 @@ TITLES = {
 
 _CODE = re.compile("`([^`]+)`")
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
-
-
-def fixed(value: float | None, decimals: int) -> str:
-    """Format a number of a column, whose numbers all have these decimals; – for None."""
-    return "–" if value is None else f"{value:z,.{decimals}f}".replace("-", "−")
-
-
-def decimals_of(value: float | None) -> int:
-    """Return the decimals for three significant digits of `value`, at most 9."""
-    return min(9, max(0, 2 - math.floor(math.log10(abs(value))))) if value else 3
 
 
 def quartiles(values: Sequence[float]) -> str:

@@ -103,7 +103,12 @@ _MEMBERS: Mapping[str, Any] = {
         made_by(Requirement),
     ),
     "promote": BOOLEAN,
-    "agreement": _SHARE,
+    "agreement": Rule(
+        lambda value: is_number(value) and 0 < value < 1,
+        "out_of_range",
+        "{field} must be a number above 0 and below 1, such as 0.99: nothing can show that all answers are the same;"
+        " it is {value}",
+    ),
     "days": _number(0, MOST_DAYS, above=True),
     "limits": chain(
         Object(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from flask import Blueprint, Response, request
 
+from contract.model.experiments import Experiment
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import current
@@ -18,7 +20,7 @@ _UNKNOWN = ("404 experiment_not_found", "404 no_current_version")
 _INDEX = Operation(
     "list_experiments",
     "The experiments of a model",
-    {200: Answer("The experiments, the newest first.", "ExperimentList")},
+    {200: Answer("The experiments, the newest first; `figures` without their `course`.", "ExperimentList")},
     problems=("404 no_current_version",),
 )
 _SHOW = Operation(
@@ -52,7 +54,7 @@ def blueprint(experiments: Experiments) -> Blueprint:
 
     @routes.get("", level=Scope.READ, docs=_INDEX)
     def index(name: str) -> Response:
-        return json_response({"items": [one.to_json() for one in experiments.all(name)]}, headers=FRESH)
+        return json_response({"items": [_without_course(one) for one in experiments.all(name)]}, headers=FRESH)
 
     @routes.post("", level=Scope.PUBLISH, docs=_START, audit="start_experiment")
     def start(name: str) -> Response:
@@ -75,3 +77,8 @@ def blueprint(experiments: Experiments) -> Blueprint:
         return json_response(experiments.stop(name, experiment))
 
     return routes
+
+
+def _without_course(experiment: Experiment) -> dict[str, Any]:
+    figures = {name: figure for name, figure in experiment.figures.items() if name != "course"}
+    return {**experiment.to_json(), "figures": figures}

@@ -200,9 +200,9 @@ class Predictor:
     ) -> tuple[ModelManifest, Coerced]:
         """Return the version that answers a request for the current one, and its rows: the candidate if the experiment
         is a canary that takes the caller. What the candidate does not accept after all, the current one answers."""
-        key = _canary_key(context, coerced.ids)
         canary = experiment.plan.kind is ExperimentKind.CANARY and model.version == experiment.baseline
-        if not canary or key is None or not experiment.takes(key):
+        key = _canary_key(context, coerced.ids) if canary else None
+        if key is None or not experiment.takes(key):
             return model, coerced
         with suppress(ModelgateError, InvalidInstances):
             candidate = self.repository.manifest(model.name, experiment.candidate)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from contract.model.experiments import Decision, Experiment, ExperimentKind, ExperimentPlan, Requirement
-from contract.wording import number, percent
+from contract.model.experiments import Decision, Experiment, ExperimentKind, Requirement
+from contract.wording import decimals_of, fixed, loss_in_words, number, percent
 from observer.experiments.betting import LimitTest, evidence, lower_limit
 from observer.experiments.pairing import Pairs
 
@@ -20,12 +20,6 @@ BARELY = log(10) / 2
 _RULE_OF_THREE = 3
 """What happens with the chance p is seen among 3 / p cases with a chance of 95 %."""
 _LEAST_FAILURES = 0.001
-_LOSSES = {
-    "accuracy": "share of wrong answers",
-    "log_loss": "log loss",
-    "brier": "Brier score",
-    "mean_absolute_error": "mean absolute error",
-}
 
 
 class Limit(NamedTuple):
@@ -90,17 +84,17 @@ def decide(experiment: Experiment, behaviour: Behaviour, metric: str, pairs: Pai
             return Verdict(Decision.PROMOTE, behaviour.alike.sentence, "", None)
         missing = "outcomes: none has come yet" if behaviour.rows else "rows: the candidate has answered none yet"
         return _next(experiment, behaviour, 0.0, Verdict(None, "Nothing speaks against it so far", missing, None))
-    worse, bets_on_worse = evidence(pairs.differences, plan.margin, -pairs.largest)
-    allowed = 0.0 if plan.require is Requirement.BETTER else plan.margin
+    worse, bets_on_worse = evidence(pairs.differences, experiment.margin, -pairs.largest)
+    allowed = 0.0 if plan.require is Requirement.BETTER else experiment.margin
     good, bets_on_good = evidence(-pairs.differences, -allowed, -pairs.largest)
     certain = np.flatnonzero((worse >= enough) | (good >= enough))
     if len(certain):
         pairs = pairs.first(certain[0] + 1)
         decision = Decision.ROLL_BACK if worse[certain[0]] >= enough else Decision.PROMOTE
-        return Verdict(decision, _sentence(plan, metric, pairs, decision), "", pairs)
+        return Verdict(decision, _sentence(experiment, metric, pairs, decision), "", pairs)
     gained, path = max((bets_on_good.max(), good), (bets_on_worse.max(), worse), key=itemgetter(0))
     missing = _missing(int(pairs.outcomes[-1]), gained, enough - path[-1])
-    undecided = Verdict(None, _sentence(plan, metric, pairs, None), missing, pairs)
+    undecided = Verdict(None, _sentence(experiment, metric, pairs, None), missing, pairs)
     return _next(experiment, behaviour, float(worse[-1]), undecided)
 
 
@@ -118,17 +112,18 @@ def _next(experiment: Experiment, behaviour: Behaviour, worse: float, undecided:
     return undecided._replace(decision=Decision.STEP, reason=f"Nothing speaks against {percent(share)} after {done}")
 
 
-def _sentence(plan: ExperimentPlan, metric: str, pairs: Pairs, decision: Decision | None) -> str:
-    mean, low, high = map(number, Interval.of(pairs, plan.level))
-    beyond = f"worse by more than {plan.margin:g}:"
+def _sentence(experiment: Experiment, metric: str, pairs: Pairs, decision: Decision | None) -> str:
+    interval = Interval.of(pairs, experiment.plan.level)
+    mean, low, high = (fixed(value, decimals_of(interval.high - interval.low)) for value in interval)
+    beyond = f"worse by more than {experiment.margin:g}:"
     if decision is None:
         claim = "differs by"
     elif decision is Decision.ROLL_BACK:
         claim = f"is {beyond}"
     else:
-        claim = "is better:" if plan.require is Requirement.BETTER else f"is not {beyond}"
+        claim = "is better:" if experiment.plan.require is Requirement.BETTER else f"is not {beyond}"
     outcomes = f"{number(int(pairs.outcomes[-1]))} outcomes"
-    return f"Its {_LOSSES[metric]} {claim} {mean} (between {low} and {high}) on {outcomes}"
+    return f"Its {loss_in_words(metric)} {claim} {mean} (between {low} and {high}) on {outcomes}"
 
 
 def _missing(outcomes: int, gained: float, lacking: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,6 @@ from contract.model.experiments import (
     Experiment,
     ExperimentFindings,
     ExperimentKind,
-    ExperimentPlan,
     largest_loss,
     loss_metrics,
 )
@@ -31,8 +31,10 @@ from observer.experiments.shadows import ShadowWatch
 from observer.log.states import VersionKey, VersionStates
 
 FOLDER = "experiments"
-_POINTS = 100
+_POINTS = 40
 """Most points of a course."""
+_SHARE = 0.02
+"""The part of a processor that looks at one experiment may take: each reads all its rows."""
 _FINAL = (Decision.PROMOTE, Decision.ROLL_BACK)
 
 _NO_LOSS = "a loss: none that fits the answers of both versions has a bound above the margin"
@@ -60,7 +62,9 @@ class ExperimentWatch:
         repository: Repository,
         counts: RequestCounts,
         shadows: ShadowWatch,
+        share: float = _SHARE,
     ) -> None:
+        """`share`: of a processor, that looks at one experiment may take."""
         self._board = board
         self._rows = rows
         self._repository = repository
@@ -69,6 +73,9 @@ class ExperimentWatch:
         self._states = VersionStates(rows.store, FOLDER)
         self._looked: dict[str, tuple[Experiment, int]] = {}
         """The experiments, and the number of the last change of the log, at the last look."""
+        self._share = share
+        self._rests_until: dict[str, float] = {}
+        """When the next look at the experiment of a model may begin, by the monotonic clock."""
 
     def look(self) -> None:
         """Say what has changed. A decision stays until the experiment has ended, or the canary has its next share."""
@@ -81,8 +88,11 @@ class ExperimentWatch:
             last = said.get(model)
             last = last if last and last.experiment == experiment.id else None
             log = experiment, self._rows.store.last.number
-            if last is None or (last.decision not in _FINAL and self._looked.get(model) != log):
+            rests = time.monotonic() < self._rests_until.get(model, 0)
+            if last is None or (last.decision not in _FINAL and self._looked.get(model) != log and not rests):
+                began = time.process_time()
                 findings, is_all = self._find(model, experiment, now)
+                self._rests_until[model] = time.monotonic() + (time.process_time() - began) / self._share
                 if findings and (last is None or replace(findings, changed_at=last.changed_at) != last):
                     self._board.say(model, findings)
                 if is_all:
@@ -106,7 +116,7 @@ class ExperimentWatch:
         else:
             since = list(map(sub, ended, remembered.before))
             behaviour = of_canary(experiment, self._rows.answered(experiment, versions), since)
-        metric, largest = _loss(plan, versions)
+        metric, largest = _loss(experiment, versions)
         known = self._rows.known(experiment, versions, metric, largest) if largest else Known()
         verdict = decide(experiment, behaviour, metric, known.pairs)
         remembered = remembered._replace(course=_course(verdict.pairs, plan.level, remembered.course))
@@ -141,12 +151,12 @@ def _remembered(saved: Any, experiment: Experiment, ended: list[int]) -> _Rememb
     return _Remembered(experiment.id, experiment.share, ended, known.course if known else [])
 
 
-def _loss(plan: ExperimentPlan, versions: Versions) -> tuple[str, float | None]:
+def _loss(experiment: Experiment, versions: Versions) -> tuple[str, float | None]:
     """Return the metric and the bound of its loss; None if no such loss decides."""
     fitting = loss_metrics(*(manifest.signature for manifest in versions))
-    metric = plan.metric or next(iter(fitting), "")
+    metric = experiment.plan.metric or next(iter(fitting), "")
     largest = largest_loss(metric, *versions) if metric in fitting else None
-    return metric, largest if largest and plan.margin < largest else None
+    return metric, largest if largest and experiment.margin < largest else None
 
 
 def _figures(pairs: Pairs | None, level: float) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class ExperimentRows:
     def known(self, experiment: Experiment, versions: Versions, metric: str, largest: float) -> Known:
         """Return what is known of the losses by a metric, which are `largest` at most."""
         model, second = versions.candidate.name, int(self.clock()) * 1_000_000
+        if not self.outcomes.files(model):
+            return Known()
         losses, unread, waiting = [], [], False
         with self.store.database() as database:
             arms, newest = self._arms(experiment, versions), self.outcomes.newest(model)

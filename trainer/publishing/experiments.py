@@ -15,6 +15,8 @@ from broker.state.experiments import ExperimentBoard
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.environments import TODAY, no_worker
 from contract.model.experiments import (
+    MARGIN,
+    OF_NUMBERS,
     Decision,
     Ending,
     Experiment,
@@ -66,7 +68,7 @@ def start(
     if not any(one.id == id for one in experiments_of(known)):
         _check(model, candidate, plan, known)
         baseline = known.aliases[CURRENT]
-        plan = replace(plan, metric=_metric(repository, model, baseline, candidate, plan))
+        plan = _settled(repository, model, baseline, candidate, plan)
 
         def edit(state: ModelState) -> None:
             _check(model, candidate, plan, state)
@@ -125,6 +127,7 @@ class Decisions:
 
     def _act(self, model: str, experiment: Experiment, findings: ExperimentFindings | None) -> None:
         decision, current = findings and findings.decision, self.repository.aliases(model).get(CURRENT)
+        over = datetime.now(UTC) >= datetime.fromisoformat(experiment.until)
         if current == experiment.candidate:  # this or another trainer was killed after it had promoted it
             self._end(model, experiment, Ending.PROMOTED, findings)
         elif current != experiment.baseline or not self.repository.has_version(model, experiment.candidate):
@@ -132,12 +135,19 @@ class Decisions:
         elif decision is Decision.PROMOTE and not experiment.plan.promote:
             self._end(model, experiment, Ending.PASSED, findings)
         elif decision is Decision.PROMOTE:
-            self._promote(model, experiment)
-            self._end(model, experiment, Ending.PROMOTED, findings)
+            try:
+                self._promote(model, experiment)
+            except ModelgateError as error:
+                if not over:
+                    raise
+                self._end(model, experiment, Ending.UNDECIDED, findings, f"{error}")
+            else:
+                self._end(model, experiment, Ending.PROMOTED, findings)
         elif decision is Decision.ROLL_BACK:
             self._end(model, experiment, Ending.ROLLED_BACK, findings)
-        elif datetime.now(UTC) >= datetime.fromisoformat(experiment.until):
-            self._end(model, experiment, Ending.UNDECIDED, findings)
+        elif over:
+            missing = findings.missing if findings else "the observer has said nothing"
+            self._end(model, experiment, Ending.UNDECIDED, findings, missing)
         elif findings and decision is Decision.STEP:
             self._step(model, experiment, findings)
 
@@ -163,11 +173,13 @@ class Decisions:
         if self._done(model, edit):
             self._note(model, experiment, "step", f"its share is {share:g} now")
 
-    def _end(self, model: str, experiment: Experiment, ending: Ending, findings: ExperimentFindings | None) -> None:
+    def _end(
+        self, model: str, experiment: Experiment, ending: Ending, findings: ExperimentFindings | None, why: str = ""
+    ) -> None:
+        """End an experiment. `why`: what prevents a decision, of one whose time is over."""
         reason = findings.reason if findings else ""
         if ending is Ending.UNDECIDED:
-            missing = findings.missing if findings else "the observer has said nothing"
-            reason = f"its time is over, and it cannot be decided{f': {missing}' if missing else ''}"
+            reason = f"its time is over, and it cannot be decided{f': {why}' if why else ''}"
         figures = findings.figures if findings else None
         if self._done(model, lambda state: end(state, experiment.id, ending, reason, figures)):
             self._note(model, experiment, ending, f"it has ended: {ending}: {reason}")
@@ -201,10 +213,10 @@ def _check(model: str, candidate: int, plan: ExperimentPlan, state: ModelState) 
         raise _refused(model, f"a shadow scores logged requests, and nothing is logged; turn that on: {how}")
 
 
-def _metric(
+def _settled(
     repository: RepositoryWriter, model: str, baseline: int, candidate: int, plan: ExperimentPlan
-) -> str | None:
-    """Return the metric of the experiment. Raises `ModelgateError` if the versions cannot be compared."""
+) -> ExperimentPlan:
+    """Return the plan with its metric and margin. Raises `ModelgateError` if the versions cannot be compared."""
     before, now = (repository.manifest(model, version) for version in (baseline, candidate))
     if changes := signature_changes(before.signature, now.signature).breaking:
         raise _refused(model, f"callers of version {baseline} cannot use version {candidate}: {some(changes)}")
@@ -217,10 +229,14 @@ def _metric(
         fitting = f"its versions have {', '.join(metrics)}" if metrics else "its answers have no loss with a bound"
         raise _refused(model, f"{plan.metric} does not fit: {fitting}")
     metric = plan.metric or next(iter(metrics), None)
-    if metric and plan.margin >= metrics[metric]:
-        what = f"no loss by {metric} is above {metrics[metric]:g}, and the margin is {plan.margin:g}"
+    largest = metrics.get(metric) if metric else None
+    margin = plan.margin
+    if margin is None:
+        margin = float(f"{MARGIN * largest:.2g}") if largest and metric in OF_NUMBERS else MARGIN
+    if largest and margin >= largest:
+        what = f"no loss by {metric} is above {largest:g}, and the margin is {margin:g}"
         raise _refused(model, f"{what}; name a smaller one")
-    return metric
+    return replace(plan, metric=metric, margin=margin)
 
 
 def described(experiment: Experiment) -> str:

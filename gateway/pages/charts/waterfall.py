@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from contract.wording import six_digits
-from gateway.pages.wording import count, decimals_of, exact, fixed
+from contract.wording import decimals_of, fixed, six_digits
+from gateway.pages.wording import count, exact
 
 MOST_STEPS = 12
 _LONGEST = 60

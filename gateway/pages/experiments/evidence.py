@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.model.experiments import Experiment, ExperimentFindings
-from contract.wording import metric_in_words
+from contract.wording import decimals_of, loss_in_words
 from gateway.pages.charts.plots import Axis, Points, scaled
-from gateway.pages.wording import decimals_of
 
 _ENDS = ("mean", "low", "high")
 _NUMBERS = ("outcomes", "dropped", "kept", "agreement", "distance")
-_LOSSES = {"accuracy": "share of wrong answers", "brier": "Brier score"}
 _OF_BOTH = ("rows", "losses", "failures", "milliseconds")
 
 _Numbers = Mapping[str, Any]
@@ -74,10 +72,10 @@ class Evidence:
         return cls(
             findings.reason if findings else experiment.reason,
             findings.missing if findings else "",
-            _LOSSES.get(metric, metric_in_words(metric)),
+            loss_in_words(metric),
             figures | {name: _with(said.get(name), "candidate", "baseline") for name in _OF_BOTH},
             decimals_of(difference["high"] - difference["low"] if difference else None),
-            LossCourse.of(moments, experiment.plan.margin),
+            LossCourse.of(moments, experiment.margin),
         )
 
 

@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contract.model.experiments import DAYS, LEVEL, MARGIN, ExperimentKind, Requirement, loss_metrics
+from contract.model.experiments import DAYS, LEVEL, ExperimentKind, ExperimentLimits, Requirement, loss_metrics
 from contract.model.manifest import ModelManifest
-from contract.model.signature import OutputKind
 from gateway.problems import Problem
 
 _IN_PERCENT = {
     "share": "enter the share in %, above 0 and up to 100; a canary needs one, such as 5",
     "steps": "enter at most ten rising shares in %, below the last share, such as 1, 5, 25",
     "level": "enter a chance in %, above 0 and up to 20",
+    "agreement": "enter a share in %, above 0 and below 100",
+    "failures": "enter a share in %, from 0 to 100",
 }
 """What is said of a wrong percentage: the interface takes fractions."""
-_DIVISORS = {"candidate": 1, "margin": 1, "days": 1, "share": 100, "level": 100}
+_DIVISORS = {"candidate": 1, "margin": 1, "days": 1, "share": 100, "level": 100, "agreement": 100}
+_LIMITS = {"failures": 100, "slowdown": 1, "distance": 1}
 
 
 @dataclass(frozen=True)
@@ -33,28 +35,36 @@ class ExperimentForm:
 
     @classmethod
     def of(cls, current: ModelManifest, candidates: Sequence[int]) -> ExperimentForm:
-        """Return an untouched form. A margin of numbers has no default: it is in units of what is predicted."""
-        of_classes = all(output.kind is OutputKind.CLASS for output in current.signature.outputs)
+        """Return an untouched form."""
+        limits = ExperimentLimits()
         entered = {
             "candidate": str(candidates[0]),
             "kind": ExperimentKind.SHADOW,
             "share": "",
             "steps": "",
             "metric": "",
-            "margin": f"{MARGIN:g}" if of_classes else "",
+            "margin": "",
             "level": f"{100 * LEVEL:g}",
             "require": Requirement.NOT_WORSE,
             "promote": "1",
             "days": f"{DAYS:g}",
+            "agreement": "",
+            "failures": f"{100 * limits.failures:g}",
+            "slowdown": f"{limits.slowdown:g}",
+            "distance": "",
         }
         return cls(candidates, loss_metrics(current.signature), entered)
+
+    @property
+    def limits_wrong(self) -> bool:
+        return not self.errors.keys().isdisjoint([*_LIMITS, "agreement"])
 
     def refused(self, entered: Mapping[str, str], problem: Problem) -> ExperimentForm:
         """Return the form with what was entered, and what is wrong with it."""
         every: Any = problem.members.get("errors") or []
         errors: dict[str, str] = {}
         for error in every:
-            name = str(error["field"]).partition("[")[0]
+            name = str(error["field"]).partition("[")[0].removeprefix("limits.")
             errors.setdefault(name, _IN_PERCENT.get(name, error["message"]))
         return replace(self, entered=entered, errors=errors, problem="" if errors else problem.detail)
 
@@ -65,8 +75,8 @@ def body_of(entered: Mapping[str, str]) -> dict[str, Any]:
     body |= {name: _number(body[name], divisor) for name, divisor in _DIVISORS.items() if name in body}
     if "steps" in body:
         body["steps"] = [_number(step, 100) for step in re.split(r"[\s,;]+", body["steps"])]
-    if entered["kind"] == ExperimentKind.SHADOW:
-        body.pop("steps", None)  # the page hides them
+    body["limits"] = {name: _number(body.pop(name), divisor) for name, divisor in _LIMITS.items() if name in body}
+    body.pop("steps" if entered["kind"] == ExperimentKind.SHADOW else "agreement", None)  # the page hides them
     return {**body, "promote": entered["promote"] == "1"}
 
 

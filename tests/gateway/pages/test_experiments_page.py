@@ -18,6 +18,7 @@ from contract.model.experiments import (
     Experiment,
     ExperimentFindings,
     ExperimentKind,
+    ExperimentLimits,
     ExperimentPlan,
     Requirement,
 )
@@ -42,11 +43,15 @@ FORM = {
     "share": "",
     "steps": "",
     "metric": "",
-    "margin": "0.01",
+    "margin": "",
     "level": "1",
     "require": "not_worse",
     "promote": "1",
     "days": "14",
+    "agreement": "",
+    "failures": "1",
+    "slowdown": "3",
+    "distance": "",
 }
 FIGURES: dict[str, Any] = {
     "outcomes": 2600,
@@ -164,6 +169,12 @@ def test_a_canary_takes_percentages(me: Browser, settings: Settings) -> None:
     assert "becomes current once it is shown to be better; a wrong decision" in text
 
 
+def test_limits_and_an_agreement_are_taken(me: Browser, settings: Settings) -> None:
+    fields = {"failures": "0.5", "slowdown": "2", "distance": "0.2", "agreement": "99"}
+    plan = started(me, settings, **fields).plan
+    assert (plan.limits, plan.agreement) == (ExperimentLimits(0.005, 2.0, 0.2), 0.99)
+
+
 def test_a_box_that_is_not_ticked_promotes_nothing(me: Browser, settings: Settings) -> None:
     assert not started(me, settings, promote="").plan.promote
     assert "passes once it is shown to be not worse" in words(me.get(PAGE).text)
@@ -184,6 +195,15 @@ def test_a_box_that_is_not_ticked_promotes_nothing(me: Browser, settings: Settin
             {
                 "margin": "Margin must be a number from 0 to 1e+12; it is '<b>'.",
                 "days": "Days must be a number above 0 and at most 365; it is 0.",
+            },
+        ),
+        (
+            {"failures": "101", "slowdown": "0", "distance": "2", "agreement": "100"},
+            {
+                "failures": "Enter a share in %, from 0 to 100.",
+                "slowdown": "Limits.slowdown must be a number from 1 to 1000; it is 0.",
+                "distance": "Limits.distance must be a number from 0 to 1; it is 2.",
+                "agreement": "Enter a share in %, above 0 and below 100.",
             },
         ),
         ({"metric": "r2"}, {"metric": "Metric must be one of "}),

@@ -12,16 +12,18 @@ from redis import Redis
 
 from broker.access.audit_log import AuditLog
 from broker.state.experiments import ExperimentBoard
-from contract.model.experiments import Decision, ExperimentFindings
+from contract.model.experiments import Decision, Ending, ExperimentFindings
 from contract.model.signature import Field, Kind
 from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.app import create_app
+from storage.models.repository_writer import RepositoryWriter
 from tests.gateway.http.test_idempotency import replayed
 from tests.gateway.http.test_idempotent_commands import send, trainer
 from tests.support import Sum, write_version
 from trainer.jobs.commands import CommandParts, carry_out
+from trainer.publishing.experiment_states import end
 
 EXPERIMENTS = "/v1/models/sum/experiments"
 CANARY = {"candidate": 2, "kind": "canary", "share": 0.05}
@@ -97,6 +99,17 @@ def test_what_is_found_is_shown_while_it_runs(client: FlaskClient, redis: Redis)
     assert client.get(path).get_json()["findings"] is None
 
 
+def test_the_list_leaves_courses_out(client: FlaskClient, settings: Settings) -> None:
+    begun = start(client, **CANARY)
+    figures = {"rows": 7, "course": [{"pairs": 1}]}
+    RepositoryWriter(settings.models_dir).change(
+        "sum", lambda state: end(state, begun["id"], Ending.STOPPED, "", figures)
+    )
+    assert client.get(f"{EXPERIMENTS}/{begun['id']}").get_json()["figures"] == figures
+    (listed,) = client.get(EXPERIMENTS).get_json()["items"]
+    assert listed["figures"] == {"rows": 7}
+
+
 def test_a_second_one_is_409_and_the_log_must_be_on_for_a_shadow(client: FlaskClient) -> None:
     refused = client.post(EXPERIMENTS, json=SHADOW)
     assert (refused.status_code, refused.get_json()["code"]) == (409, "experiment_refused")
@@ -145,7 +158,7 @@ def test_unknown_experiments_and_versions_are_404(client: FlaskClient) -> None:
         ({**SHADOW, "level": 0.3}, "level"),
         ({**SHADOW, "require": "best"}, "require"),
         ({**SHADOW, "promote": "yes"}, "promote"),
-        ({**SHADOW, "agreement": 2}, "agreement"),
+        ({**SHADOW, "agreement": 1}, "agreement"),
         ({**SHADOW, "days": 0}, "days"),
         ({**SHADOW, "days": 366}, "days"),
         ({**SHADOW, "until": "2020-01-01T00:00:00Z"}, "until"),

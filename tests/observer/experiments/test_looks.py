@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,10 +52,10 @@ def _versions(models: Path) -> None:
 def make_watch(redis: Redis, store: LogStore, outcomes: Outcomes, models: Path) -> Callable[..., ExperimentWatch]:
     """Returns what makes a watch, by default one that looks after the second in which outcomes came."""
 
-    def make(clock: Callable[[], float] = lambda: time.time() + 1) -> ExperimentWatch:
+    def make(clock: Callable[[], float] = lambda: time.time() + 1, share: float = math.inf) -> ExperimentWatch:
         repository = RepositoryWithRemoved(models)
         rows, shadows = ExperimentRows(store, outcomes, clock), ShadowWatch(store, repository)
-        return ExperimentWatch(ExperimentBoard(redis), rows, repository, RequestCounts(redis), shadows)
+        return ExperimentWatch(ExperimentBoard(redis), rows, repository, RequestCounts(redis), shadows, share)
 
     return make
 
@@ -161,7 +162,7 @@ def test_numbers_without_a_profile_have_no_bounded_loss(
     assert look(watch, redis).missing.startswith("a loss: none that fits")
 
 
-def test_outcomes_make_a_course_of_a_hundred_points_at_most(
+def test_outcomes_make_a_course_of_forty_points_at_most(
     watch: ExperimentWatch, make_watch: Any, redis: Redis, store: LogStore, outcomes: Outcomes, models: Path
 ) -> None:
     frame = logged(1_000)
@@ -171,11 +172,26 @@ def test_outcomes_make_a_course_of_a_hundred_points_at_most(
     for first in range(0, 1_000, 90):
         send(outcomes, by_row(frame[first : first + 90]))
         courses.append(make_watch().look() or said(redis).figures["course"])
-    assert all(len(course) <= 101 for course in courses) and len(courses[-1]) > 50
+    assert all(len(course) <= 41 for course in courses) and len(courses[-1]) > 20
     assert [point["pairs"] for point in courses[-1]] == sorted({point["pairs"] for point in courses[-1]})
     of_size = {point["pairs"]: point for point in courses[-2]}
     assert all(of_size.get(point["pairs"], point) == point for point in courses[-1])
     assert courses[-1][-1]["pairs"] == 1_000 and courses[-1][-1]["at"].endswith("Z")
+
+
+def test_looks_take_a_part_of_a_processor_at_most(
+    make_watch: Any, redis: Redis, store: LogStore, outcomes: Outcomes, models: Path
+) -> None:
+    frame = logged(1_000)
+    begin(models, "loan", experiment(metric="accuracy"))
+    shadowed(store, frame, frame)
+    watch = make_watch(share=1e-6)
+    send(outcomes, by_row(frame[:100]))
+    assert look(watch, redis).figures["outcomes"] == 100
+    send(outcomes, by_row(frame[100:200]))
+    assert look(watch, redis).figures["outcomes"] == 100, "it rests"
+    begin(models, "loan", experiment(metric="accuracy"), "e2")
+    assert look(watch, redis).experiment == "e2", "the first look at an experiment waits for nothing"
 
 
 def test_rows_of_before_and_of_others_do_not_count(

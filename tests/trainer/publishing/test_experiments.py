@@ -27,12 +27,13 @@ from contract.model.experiments import (
 )
 from contract.model.model_settings import LOGGING
 from contract.model.repository import Repository
+from contract.model.row_profile import ColumnProfile, DataProfile
 from contract.model.signature import Field, Kind, Output, OutputKind
 from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand
 from storage.models.repository_writer import RepositoryWriter
-from tests.support import Sum, numbers, state_dir, write_version
+from tests.support import Sum, numbers, state_dir, until, write_version
 from tests.trainer.publishing.test_promotion import CANNOT, worker
 from trainer.jobs.commands import HANDLERS, CommandParts
 from trainer.publishing import experiments
@@ -104,7 +105,7 @@ def test_an_experiment_begins_with_its_first_share_and_the_first_metric_that_fit
 ) -> None:
     begun = start(CANARY, by="ci")
     assert (begun.baseline, begun.candidate, begun.share, begun.started_by) == (2, 3, 0.01, "ci")
-    assert begun.plan.metric == "accuracy"
+    assert (begun.plan.metric, begun.plan.margin) == ("accuracy", 0.01)
     assert datetime.fromisoformat(begun.until) - datetime.fromisoformat(begun.started_at) == timedelta(days=14)
     assert now(Repository(repository.root)) == ({"current": 2, "previous": 1}, begun)
 
@@ -182,6 +183,19 @@ def test_a_model_with_probabilities_is_compared_by_them(
         output = Output(OutputKind.CLASS, labels=(0, 1), probabilities=True)
         write_version(models, "kind", Sum(), [Field("a", Kind.NUMBER)], output, version=version)
     assert experiments.start(settings, redis, "kind", 2, CANARY, "x1").plan.metric == "log_loss"
+
+
+def test_the_margin_of_an_absolute_error_is_a_hundredth_of_the_range(
+    settings: Settings, redis: Redis, models: Path
+) -> None:
+    profile = DataProfile(10, (), (ColumnProfile(0, (400.0, 9_000.0, 18_900.0), counts=(5, 5)),))
+    for version in (2, 1):
+        output = Output(OutputKind.NUMBER)
+        write_version(models, "price", Sum(), numbers("a"), output, version=version, profile=profile)
+    begun = experiments.start(settings, redis, "price", 2, CANARY, "x1")
+    assert (begun.plan.metric, begun.plan.margin) == ("mean_absolute_error", 180.0)
+    experiments.stop(RepositoryWriter(models), ExperimentBoard(redis), "price", "x1")
+    assert experiments.start(settings, redis, "price", 2, replace(CANARY, margin=3.0), "x2").margin == 3.0
 
 
 @pytest.mark.parametrize(
@@ -263,6 +277,18 @@ def test_a_decision_at_the_end_counts_though_the_time_is_over(start: Start, deci
     say(redis, Decision.PROMOTE)
     decisions.carry_out()
     assert now(decisions.repository)[1].ending is Ending.PROMOTED
+
+
+def test_a_promotion_that_no_worker_can_load_ends_with_the_time(
+    start: Start, decisions: Decisions, redis: Redis, redis_url: str
+) -> None:
+    start(until=timestamp(datetime.now(UTC) + timedelta(seconds=1)))
+    say(redis, Decision.PROMOTE)
+    with worker(redis_url, "w1", lambda: CANNOT):
+        until(lambda: decisions.carry_out() or now(decisions.repository)[1].ending, "it has ended")
+    aliases, ended = now(decisions.repository)
+    assert (aliases, ended.ending) == ({"current": 2, "previous": 1}, Ending.UNDECIDED)
+    assert ended.reason.startswith("its time is over, and it cannot be decided: ") and CANNOT in ended.reason
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,12 @@ class PlanOptions:
     share: Annotated[float | None, _option("Of the logged requests, or of the callers: 0.05.", "SHARE")] = None
     step: Annotated[list[float] | None, _option("A share before that. May be repeated.", "SHARE")] = None
     metric: Annotated[str | None, _option("Whose loss counts: accuracy, log_loss, brier, …", "METRIC")] = None
-    margin: Annotated[float | None, _option("By how much the mean loss may be worse.", "LOSS")] = None
+    margin: Annotated[float | None, _option("By how much the mean loss may be worse: 0.01.", "LOSS")] = None
     level: Annotated[float | None, _option("The chance of a wrong end: 0.01.", "SHARE")] = None
     agreement: Annotated[float | None, _option("Answers that agree, to promote without outcomes.", "SHARE")] = None
+    failures: Annotated[float | None, _option("Rows more that may fail: 0.01.", "SHARE")] = None
+    slowdown: Annotated[float | None, _option("Times as long that a batch may take: 3.", "TIMES")] = None
+    distance: Annotated[float | None, _option("Mean distance of the answers that is allowed.", "0 TO 1")] = None
     better: Annotated[bool, _option("Promote it only if it is better.", None, "--better")] = False
     no_promote: Annotated[bool, _option("Do not move current at the end.", None, "--no-promote")] = False
     days: Annotated[float | None, _option("Days after which it is over.", "DAYS")] = None
@@ -40,8 +43,9 @@ class PlanOptions:
         kind = "shadow" if self.shadow else "canary" if self.canary else None
         require, promote = "better" if self.better else None, False if self.no_promote else None
         chosen = {"kind": kind, "steps": self.step or None, "require": require, "promote": promote}
+        limits = without_none({name: getattr(self, name) for name in ("failures", "slowdown", "distance")})
         same = ("share", "metric", "margin", "level", "agreement", "days")
-        return without_none({**chosen, **{name: getattr(self, name) for name in same}})
+        return without_none({**chosen, "limits": limits or None, **{name: getattr(self, name) for name in same}})
 
 
 def experiment(
