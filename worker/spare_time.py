@@ -14,7 +14,7 @@ from pathlib import Path
 EVERY = 0.2
 """Seconds of which it looks at the last ones."""
 
-_LEAST = 0.25
+_LEAST = 0.15
 """The part of all processor time that nobody else must have used."""
 
 
@@ -37,7 +37,7 @@ class SpareTime:
 
     @property
     def there_is(self) -> bool:
-        """Whether at least a quarter of the last moment's processor time was unused, or used by this process, and this
+        """Whether at least 15 % of the last moment's processor time was unused, or used by this process, and this
         container was not stopped by its limit."""
         if self._clock() - self._looked_at >= EVERY:
             self._looked_at = self._clock()

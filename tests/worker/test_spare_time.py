@@ -50,9 +50,9 @@ def spare(machine: Machine, clock: Clock) -> SpareTime:
     return SpareTime(machine.folder / "stat", machine.folder / "cpu.stat", clock, lambda: machine.own)
 
 
-def test_there_is_time_while_a_quarter_is_unused(machine: Machine, clock: Clock, spare: SpareTime) -> None:
+def test_there_is_time_while_a_part_is_unused(machine: Machine, clock: Clock, spare: SpareTime) -> None:
     found = []
-    for busy, idle in ((0, 40), (30, 10), (31, 9), (40, 0), (20, 20)):
+    for busy, idle in ((0, 40), (34, 6), (35, 5), (40, 0), (20, 20)):
         machine.run(busy=busy, idle=idle)
         clock.now += 0.2
         found.append(spare.there_is)
@@ -60,10 +60,10 @@ def test_there_is_time_while_a_quarter_is_unused(machine: Machine, clock: Clock,
 
 
 def test_its_own_time_counts_as_unused(machine: Machine, clock: Clock, spare: SpareTime) -> None:
-    machine.run(busy=40, idle=0, own=0.1)
+    machine.run(busy=40, idle=0, own=0.06)
     clock.now += 0.2
     assert spare.there_is
-    machine.run(busy=40, idle=0, own=0.08)
+    machine.run(busy=40, idle=0, own=0.05)
     clock.now += 0.2
     assert not spare.there_is
 

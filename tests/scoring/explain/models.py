@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from modelgate_kernels import ModelKernel
 
@@ -15,9 +15,9 @@ from contract.work.explanations import ExplainRequest
 from scoring.explain.rows import explain_rows
 from scoring.kernels import find_version_kernel
 from tests.scoring.explain.specimens import DATES, NAMES, NUMBERS
+from tests.scoring.files.reading import finished
 from tests.support import write_version
 
-T = TypeVar("T")
 _KINDS = {**dict.fromkeys(NUMBERS, Kind.NUMBER), **dict.fromkeys(DATES, Kind.DATETIME)}
 
 
@@ -60,12 +60,3 @@ def why(model: Loaded, row: Row, background: Sequence[Row] = (), **asked: Any) -
     """Return the explanation of the answer to a row."""
     (found,) = finished(explain_rows(model, [row], background, ExplainRequest(**asked)))
     return found
-
-
-def finished(steps: Generator[int, None, T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
