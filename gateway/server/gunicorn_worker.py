@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -122,6 +124,9 @@ class GatewayWorker(GeventWorker):
 
     def notify(self) -> None:
         """gunicorn calls this each second, while it serves and while it stops."""
+        if self.ppid != os.getppid():  # its parent was killed: gunicorn would cut off all requests
+            self.ppid = os.getppid()
+            self.handle_exit(signal.SIGTERM, None)
         super().notify()
         self.wsgi.extensions["access_log"].report_left_out()
         now = time.monotonic()

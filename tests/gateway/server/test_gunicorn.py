@@ -11,7 +11,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from redis import Redis
 
 from contract.settings import MB, Settings
 from tests.stacks.gateways import FEW_FILES, Gateway, serving
-from tests.support import DEADLINE, PROJECT, InThreads, until
+from tests.support import DEADLINE, PROJECT, InThreads, gone, until
 
 pytestmark = pytest.mark.waits
 
@@ -198,6 +199,25 @@ def test_a_request_that_waits_when_the_gateway_stops_is_answered_with_its_job(se
         server.process.send_signal(signal.SIGTERM)
         assert (answer.result(30).status_code, answer.result().json()["status"]) == (202, "queued")
         assert server.process.wait(30) == 0
+
+
+def test_no_request_fails_while_processes_end_whose_parent_was_killed(settings: Settings) -> None:
+    answers: list[requests.Response] = []
+
+    def ask() -> None:
+        with requests.Session() as session, suppress(requests.RequestException):
+            while True:
+                path = "/v1/jobs" if len(answers) % 2 else "/v1/models/sum/predict"
+                send = session.get if len(answers) % 2 else partial(session.post, json=GOOD)
+                answers.append(send(server.address + path, timeout=30))
+
+    with serving(settings, GATEWAY_PROCESSES="2") as server, InThreads(*[ask] * 8):
+        until(lambda: len(answers) > 300, "they answer")
+        left = server.processes()
+        server.process.kill()
+        server.process.wait()
+        until(lambda: gone(left), "its processes end")
+    assert [answer.text for answer in answers if not answer.ok] == []
 
 
 def test_no_request_fails_while_the_gateway_is_reloaded(server: Gateway) -> None:
