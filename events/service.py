@@ -22,7 +22,7 @@ from broker.metrics.counts import Counts
 from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS
 from broker.records.job_kinds import JOB_KINDS
 from broker.sides.deliveries import Deliveries, Delivery, Ended, Planned
-from broker.state.model_health import HealthBoard
+from broker.state.boards import HealthBoard
 from broker.state.presence import SENDERS, Presence
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure

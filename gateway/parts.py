@@ -27,9 +27,8 @@ from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.system_health import HealthCheck, ProcessReader
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard, HealthBoard
 from broker.state.lake_schedules import LakeSchedules
-from broker.state.model_health import HealthBoard
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
 from broker.state.waited_jobs import WaitedJobs

@@ -1,4 +1,4 @@
-"""What is found about versions, in sentences, for all services (`broker.state.model_health`)."""
+"""What is found about versions, in sentences, for all services (`broker.state.boards`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from broker.state.model_health import HealthBoard
+from broker.state.boards import HealthBoard
 from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.model_health import HealthState, ModelHealth

@@ -21,8 +21,7 @@ from broker.running.job_runner import JobRunner
 from broker.sides.observer import BEGINNING, LogStream, RequestCounts
 from broker.sides.single_jobs import OwnedJob
 from broker.sides.supervisor import LEASE
-from broker.state.experiments import ExperimentBoard
-from broker.state.model_health import HealthBoard
+from broker.state.boards import ExperimentBoard, HealthBoard
 from contract.errors import Code, Failure
 from contract.model.model_settings import MOST_DAYS
 from contract.model.repository import RepositoryWithRemoved

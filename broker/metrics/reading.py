@@ -27,12 +27,12 @@ from broker.records.job_kinds import (
     trainer_queues,
 )
 from broker.records.lease_groups import OBSERVERS, SCORERS, TRAINERS, serves_today, worker_of
+from broker.state.boards import HEALTH, HealthBoard
 from broker.state.lake_schedules import KEY as LAKE_SCHEDULES
 from broker.state.lake_schedules import readable as readable_lake_schedule
 from broker.state.load_status import WORKERS as WORKER_NAMES
 from broker.state.load_status import failures_key, memory_key, parse_failures
 from broker.state.mirrors import MIRROR_STATES, MIRRORS, alive_mirrors, parse_reports, report_key
-from broker.state.model_health import HEALTH, parse_health
 from broker.state.prediction_log import LOG_BYTES
 from broker.state.presence import GATEWAYS, SENDERS, STUCK, TIMEOUTS, stuck_at, timed_out
 from broker.state.schedules import KEY as SCHEDULES
@@ -148,7 +148,7 @@ class MetricsReader(Connected):
         snapshot.values[table.TIMED_OUT] = {(model,): 1 for model in timed_out(timeouts, now[0])}
         with suppress(ValueError, TypeError):  # a worker may have written anything
             snapshot.values[table.LOG_WAITING][()] = int(waiting or 0)
-        for version, said in parse_health(health).items():
+        for version, said in HealthBoard.parsed(health).items():
             model, _, number = version.partition("@")
             snapshot.values[table.MODEL_FINDINGS][model, number, said.state] = len(said.findings)
         _add_webhooks(snapshot, webhooks, now[0] + now[1] / 1_000_000)

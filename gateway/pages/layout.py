@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from redis.exceptions import RedisError
 
-from broker.state.model_health import HealthBoard
+from broker.state.boards import HealthBoard
 from contract.model.model_health import ModelHealth
 from contract.work.api_keys import NOBODY, Key, Scope
 from gateway.door.guard import FROM_HERE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from contract.model.experiments import Experiment, ExperimentFindings, ExperimentPlan
 from contract.model.repository import Repository
 from contract.work.api_keys import Key

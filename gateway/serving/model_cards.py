@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from broker.access.audit_log import LARGEST_PAGE, AuditLog, Outcome
 from broker.sides.gateway.observer_client import ObserverUnavailable
-from broker.state.model_health import HealthBoard
+from broker.state.boards import HealthBoard
 from contract.errors import ModelgateError
 from contract.model.model_card import Card, kept_card
 from contract.model.repository import CURRENT

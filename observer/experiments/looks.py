@@ -11,7 +11,7 @@ from operator import ge, sub
 from typing import Any, NamedTuple
 
 from broker.sides.observer import RequestCounts
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from contract.errors import ModelgateError
 from contract.model.experiments import (
     Decision,

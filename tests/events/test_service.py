@@ -24,7 +24,7 @@ from broker.sides.gateway.file_submission import FileJobs
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.supervisor import Leases
-from broker.state.model_health import HealthBoard
+from broker.state.boards import HealthBoard
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
 from contract.model.experiments import Ending, Experiment, ExperimentKind, ExperimentPlan

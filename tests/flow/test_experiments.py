@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from broker.access.audit_log import AuditLog
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from broker.state.load_status import load_statuses
 from contract.model.environments import TODAY
 from contract.model.experiments import Decision, Experiment, ExperimentFindings, ExperimentKind, ExperimentPlan

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.state.model_health import HEALTH, HealthBoard
+from broker.state.boards import HEALTH, HealthBoard
 from contract.model.model_health import HealthState, ModelHealth
 from tests.gateway.observed import client, models, settings
 from tests.support import Sum, numbers, write_version

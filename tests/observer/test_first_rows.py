@@ -14,7 +14,7 @@ from redis import Redis
 
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.observer import BEGINNING
-from broker.state.model_health import HealthBoard
+from broker.state.boards import HealthBoard
 from contract.model.manifest import ModelManifest
 from contract.model.row_profile import profile_of
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat

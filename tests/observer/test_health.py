@@ -13,7 +13,7 @@ from redis import Redis
 from broker.metrics.table import MODEL_REQUESTS, REFUSED_FIELDS
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.observer import BEGINNING, RequestCounts
-from broker.state.model_health import HEALTH, HealthBoard
+from broker.state.boards import HEALTH, HealthBoard
 from contract.model.manifest import ModelManifest
 from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import RepositoryWithRemoved

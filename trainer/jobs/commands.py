@@ -13,7 +13,7 @@ from redis import Redis
 
 from broker.access.signatures import Signer
 from broker.records.job_kinds import TRAINING
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from broker.state.schedules import Schedules, TooManySchedules
 from contract.errors import Code, ModelgateError
 from contract.model.experiments import Ending, ExperimentPlan

@@ -18,7 +18,7 @@ from broker.access.signatures import Signer
 from broker.link.connection import connect
 from broker.records.job_kinds import TRAINING
 from broker.sides.trainer import Scheduler, unfinished
-from broker.state.model_health import HealthBoard
+from broker.state.boards import HealthBoard
 from broker.state.schedules import Schedule
 from broker.state.trainer_jobs import enqueue, training_job
 from contract.model.model_health import HealthState

@@ -11,7 +11,7 @@ from typing import Any
 from redis import Redis
 
 from broker.access.audit_log import EXPERIMENT, AuditEntry, AuditLog
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.environments import TODAY, no_worker
 from contract.model.experiments import (

@@ -49,7 +49,7 @@ from broker.sides.shadow import ShadowQueue
 from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
 from broker.sides.trainer import Scheduler, publish_recipes, unfinished
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard, HealthBoard
 from broker.state.load_status import (
     LoadRequests,
     LoadStatus,
@@ -59,7 +59,6 @@ from broker.state.load_status import (
     withdraw_request,
 )
 from broker.state.mirrors import MirrorLink, MirrorReport, announce, wait_for_mirrors
-from broker.state.model_health import HealthBoard
 from broker.state.pools import PoolWork
 from broker.state.prediction_log import LOG, LOG_BYTES
 from broker.state.schedules import Schedules

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from contract.model.experiments import (
     Ending,
     Experiment,

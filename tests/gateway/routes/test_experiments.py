@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.access.audit_log import AuditLog
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from contract.model.experiments import Decision, Ending, ExperimentFindings
 from contract.model.signature import Field, Kind
 from contract.settings import Settings

@@ -13,7 +13,7 @@ from redis import Redis
 
 from broker.access.audit_log import TRAINER, AuditEntry, AuditLog
 from broker.state import waited_jobs
-from broker.state.model_health import HealthBoard
+from broker.state.boards import HealthBoard
 from contract.model.experiments import Ending, Experiment, ExperimentKind, ExperimentPlan
 from contract.model.model_health import HealthState, ModelHealth
 from contract.settings import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from broker.state.prediction_log import LOG
 from contract.model.experiments import Decision
 from tests.observer.experiments.plans import begin, experiment

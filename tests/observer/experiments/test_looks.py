@@ -17,7 +17,7 @@ from redis import Redis
 
 from broker.metrics.table import MODEL_COUNTS
 from broker.sides.observer import RequestCounts
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from contract.model.experiments import SHADOW_ALIAS, Decision, ExperimentFindings, ExperimentKind, Requirement
 from contract.model.manifest import ColumnProfile, DataProfile
 from contract.model.repository import RepositoryWithRemoved

@@ -9,7 +9,7 @@ from redis import Redis
 
 from broker.records.job_kinds import TRAINING
 from broker.sides.trainer import unfinished
-from broker.state.model_health import HealthBoard
+from broker.state.boards import HealthBoard
 from broker.state.schedules import Schedules
 from contract.model.model_health import HealthState, ModelHealth
 from contract.settings import Settings

@@ -15,7 +15,7 @@ from redis import Redis
 
 from broker.access.audit_log import AuditLog
 from broker.link.connection import connect
-from broker.state.experiments import ExperimentBoard
+from broker.state.boards import ExperimentBoard
 from contract.errors import ModelgateError
 from contract.model.experiments import (
     Decision,
