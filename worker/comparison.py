@@ -39,7 +39,7 @@ class Comparison:
         """
         (value, shares), (other_value, other_shares) = current, candidate
         distances = [
-            _distance(output, spread, _part(value, output), _part(other_value, output))
+            _distance(output, spread, self._part(value, output), self._part(other_value, output))
             for output, spread in self._outputs
         ]
         self.rows += 1
@@ -49,10 +49,9 @@ class Comparison:
             distances = [abs((shares.get(label) or 0.0) - (other_shares.get(label) or 0.0)) / 2 for label in labels]
         self.distance += sum(distances) / len(self._outputs)
 
-
-def _part(answer: Any, output: Output) -> Any:
-    """Return the answer of one output; several have names."""
-    return answer if output.name is None or answer is None else answer[output.name]
+    def _part(self, answer: Any, output: Output) -> Any:
+        """Return the answer of one output; several have names."""
+        return answer if len(self._outputs) == 1 or answer is None else answer[output.name]
 
 
 def _distance(output: Output, spread: float, value: Any, other: Any) -> float:

@@ -119,7 +119,7 @@ def _record(answered: Sequence[_Answered], signature: Signature) -> LogRecord:
         "number": _joined([request.get("numbers") for request in requests]),
         "leave_out": left_out,
         "inputs": _inputs(rows, signature, left_out),
-        "prediction": _joined([outcome.predictions for outcome in outcomes]),
+        "prediction": plain(_joined([outcome.predictions for outcome in outcomes]), signature),
         "probabilities": flat(_joined([outcome.probabilities for outcome in outcomes]), signature),
         "warnings": [
             [*request.get("warnings", ()), *_without(outcome.warnings, left_out)]
@@ -176,10 +176,17 @@ def _inputs(rows: Sequence[Row], signature: Signature, left_out: Sequence[str]) 
     return {str(position): column for position, (name, column) in inputs if name not in left_out}
 
 
+def plain(answers: Sequence[Any] | None, signature: Signature) -> Sequence[Any] | None:
+    """Return the answers of the only output without its name, if it has one; those of several as they are."""
+    if answers is None or len(signature.outputs) != 1 or (name := signature.output.name) is None:
+        return answers
+    return [answer and answer[name] for answer in answers]
+
+
 def flat(probabilities: Sequence[Any] | None, signature: Signature) -> Sequence[Any] | None:
-    """Return the probabilities of each row by label; of outputs with names by `output: label`."""
-    if probabilities is None or signature.outputs[0].name is None:
-        return probabilities
+    """Return the probabilities of each row by label; of several outputs by `output: label`."""
+    if probabilities is None or len(signature.outputs) == 1:
+        return plain(probabilities, signature)
     return [
         row and {f"{output}: {label}": share for output, labels in row.items() for label, share in labels.items()}
         for row in probabilities

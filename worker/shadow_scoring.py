@@ -25,7 +25,7 @@ from scoring.pace import Pace
 from scoring.predict import Prediction, join, predict_each
 from worker.batch_scorer import BATCHES_PER_PIECE, LOAD_TIMEOUT
 from worker.comparison import Comparison
-from worker.log_records import flat, shadow_record
+from worker.log_records import flat, plain, shadow_record
 from worker.model_cache import Model, ModelCache
 
 log = logging.getLogger("worker")
@@ -84,9 +84,9 @@ class ShadowScoring:
         except (ModelgateError, InvalidInstances) as error:
             self._say(f"{entry.model}@{experiment.candidate}", str(error))
             numbers, rows, prediction, milliseconds, baseline = (), (), _NOTHING, 0.0, 0.0
-        shares, given = flat(prediction.probabilities, signature), record["probabilities"] or [None] * record["count"]
-        comparison = Comparison(current)
-        for number, value, row_shares in zip(numbers, prediction.values, shares or repeat(None), strict=False):
+        answers, shares = plain(prediction.values, signature) or [], flat(prediction.probabilities, signature)
+        comparison, given = Comparison(current), record["probabilities"] or [None] * record["count"]
+        for number, value, row_shares in zip(numbers, answers, shares or repeat(None), strict=False):
             comparison.add((record["prediction"][number], given[number]), (value, row_shares))
         summary = {
             "experiment": experiment.id,
@@ -99,8 +99,8 @@ class ShadowScoring:
             "baseline_milliseconds": baseline,
             "dropped": entry.dropped,
         }
-        answers = {"prediction": prediction.values, "probabilities": shares, "milliseconds": [milliseconds]}
-        return shadow_record(record, numbers, rows, signature, {**answers, "shadow": summary})
+        made = {"prediction": answers, "probabilities": shares, "milliseconds": [milliseconds], "shadow": summary}
+        return shadow_record(record, numbers, rows, signature, made)
 
     def _ask(
         self, entry: ShadowEntry, experiment: Experiment, instances: Instances, asked: Sequence[int]

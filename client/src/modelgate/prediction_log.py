@@ -147,6 +147,8 @@ def _body(inputs: Mapping[str, Any], row_format: str) -> dict[str, Any]:
 
 def _differences(row: Mapping[str, Any], output: Mapping[str, Any]) -> Iterator[str]:
     now = output["predictions"][0]
+    if isinstance(now, dict) and len(now) == 1:  # the only output has a name, which the log leaves out
+        (now,) = now.values()
     if now != row["prediction"]:
         yield f"prediction: {row['prediction']!r} was answered, and {now!r} is"
     before, probabilities = row["probabilities"] or {}, _flat((output["probabilities"] or [{}])[0])
@@ -158,6 +160,8 @@ def _differences(row: Mapping[str, Any], output: Mapping[str, Any]) -> Iterator[
 def _flat(probabilities: Mapping[str, Any]) -> dict[str, Any]:
     """Return the probabilities by label, as the log has them; of several outputs by `output: label`."""
     flat: dict[str, Any] = {}
+    if len(probabilities) == 1 and isinstance(only := next(iter(probabilities.values())), dict):
+        return only
     for name, value in probabilities.items():
         flat |= (
             {f"{name}: {label}": share for label, share in value.items()} if isinstance(value, dict) else {name: value}

@@ -6,14 +6,30 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from modelgate import Client
 
+from contract.model.signature import Output, OutputKind
 from tests.client.command.conftest import Modelgate
 from tests.flow.conftest import MakeUp
+from tests.support import numbers, write_version
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]
+
+
+class Risk:
+    """Answers with a column that has a name."""
+
+    def predict(self, rows: Any) -> Any:
+        return pd.DataFrame({"risk": np.where(np.asarray(rows)[:, 0] > 0, "yes", "no")})
+
+    def predict_proba(self, rows: Any) -> Any:
+        yes = np.where(np.asarray(rows)[:, 0] > 0, 0.75, 0.25)
+        return [np.stack([1 - yes, yes], axis=1)]
 
 
 @pytest.fixture
@@ -45,6 +61,18 @@ def test_a_logged_row_is_shown_replayed_and_measured(running: MakeUp, iris: Mode
     assert accuracy[1] == "1"
     with Client(running.address) as client:
         assert client.model("iris").measured()["metrics"]["accuracy"]["value"] == 1
+
+
+def test_an_answer_with_a_name_is_logged_without_it_and_replayed(running: MakeUp, modelgate: Modelgate) -> None:
+    output = Output(OutputKind.CLASS, ("no", "yes"), probabilities=True, name="risk")
+    write_version(running.models, "named", Risk(), numbers("a"), output, by_value=True)
+    with Client(running.address) as client:
+        named = client.model("named")
+        named.log(share=1)
+        named.predict([[1.0], [-1.0]])
+    shown = modelgate("predictions", "named", "--json", MODELGATE_URL=running.address).json
+    assert [(row["prediction"], row["probabilities"]["yes"]) for row in shown] == [("no", 0.25), ("yes", 0.75)]
+    assert modelgate("replay", "named", MODELGATE_URL=running.address).out.count("equal to the bit") == 2
 
 
 def test_a_row_with_an_input_that_is_left_out_is_not_replayed(running: MakeUp, iris: Modelgate) -> None:

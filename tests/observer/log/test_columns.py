@@ -95,6 +95,20 @@ def test_a_prediction_has_the_type_of_its_labels(
     assert types_in(folder)["prediction"] == kind
 
 
+@pytest.mark.parametrize("labels", [None, ("no", "yes")], ids=["number", "class"])
+def test_the_only_output_is_logged_without_its_name(
+    jobs: Jobs, scorer: Scorer, intake: Intake, store: LogStore, models: Path, folder: Path, labels: Any
+) -> None:
+    kind = OutputKind.CLASS if labels else OutputKind.NUMBER
+    output = Output(kind, labels, probabilities=labels is not None, name="risk")
+    write_version(models, "named", Fixed("yes" if labels else 0.5, [0.25, 0.75]), [Field("a", Kind.NUMBER)], output)
+    predict(jobs, scorer, "a", [[1.0]], model="named")
+    intake.run()
+    (row,) = rows_of(store, "named")
+    assert row["prediction"] == ("yes" if labels else 0.5)
+    assert row["probabilities"] == ({"no": 0.25, "yes": 0.75} if labels else None)
+
+
 def test_texts_and_records_are_logged_as_they_are(
     jobs: Jobs, scorer: Scorer, intake: Intake, store: LogStore, models: Path
 ) -> None:
