@@ -73,6 +73,8 @@ def test_an_answer_with_a_name_is_logged_without_it_and_replayed(running: MakeUp
     shown = modelgate("predictions", "named", "--json", MODELGATE_URL=running.address).json
     assert [(row["prediction"], row["probabilities"]["yes"]) for row in shown] == [("no", 0.25), ("yes", 0.75)]
     assert modelgate("replay", "named", MODELGATE_URL=running.address).out.count("equal to the bit") == 2
+    with Client(running.address) as client:
+        client.remove("named")
 
 
 def test_a_row_with_an_input_that_is_left_out_is_not_replayed(running: MakeUp, iris: Modelgate) -> None:
