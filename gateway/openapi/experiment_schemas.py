@@ -25,14 +25,7 @@ _MEMBERS: Mapping[str, Schema] = {
     "level": {**NUMBER, "minimum": 0, "maximum": HIGHEST_LEVEL, "description": "The chance of a wrong end."},
     "require": {**TEXT, "enum": list(Requirement)},
     "promote": {**BOOLEAN, "description": "Whether the candidate becomes current if it passes."},
-    "agreement": nullable(
-        {
-            **NUMBER,
-            "exclusiveMinimum": 0,
-            "exclusiveMaximum": 1,
-            "description": "Promotes a shadow without outcomes if so many answers agree.",
-        }
-    ),
+    "agreement": nullable({**_SHARE, "description": "Promotes a shadow without outcomes if so many answers agree."}),
     "days": {**NUMBER, "minimum": 0, "maximum": MOST_DAYS},
     "limits": record({}, {"failures": NUMBER, "slowdown": NUMBER, "distance": nullable(NUMBER)}),
 }
