@@ -11,14 +11,16 @@ from contract.model.experiments import DAYS, LEVEL, ExperimentKind, ExperimentLi
 from contract.model.manifest import ModelManifest
 from gateway.problems import Problem
 
-_IN_PERCENT = {
+_WRONG = {
     "share": "enter the share in %, above 0 and up to 100; a canary needs one, such as 5",
     "steps": "enter at most ten rising shares in %, below the last share, such as 1, 5, 25",
     "level": "enter a chance in %, above 0 and up to 20",
     "agreement": "enter a share in %, above 0 and below 100",
     "failures": "enter a share in %, from 0 to 100",
+    "slowdown": "enter a number from 1 to 1000",
+    "distance": "enter a number from 0 to 1, or nothing",
 }
-"""What is said of a wrong percentage: the interface takes fractions."""
+"""What is said of a wrong entry where the interface takes fractions, or calls it otherwise."""
 _DIVISORS = {"candidate": 1, "margin": 1, "days": 1, "share": 100, "level": 100, "agreement": 100}
 _LIMITS = {"failures": 100, "slowdown": 1, "distance": 1}
 
@@ -65,7 +67,7 @@ class ExperimentForm:
         errors: dict[str, str] = {}
         for error in every:
             name = str(error["field"]).partition("[")[0].removeprefix("limits.")
-            errors.setdefault(name, _IN_PERCENT.get(name, error["message"]))
+            errors.setdefault(name, _WRONG.get(name, error["message"]))
         return replace(self, entered=entered, errors=errors, problem="" if errors else problem.detail)
 
 

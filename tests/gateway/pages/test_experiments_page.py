@@ -201,8 +201,8 @@ def test_a_box_that_is_not_ticked_promotes_nothing(me: Browser, settings: Settin
             {"failures": "101", "slowdown": "0", "distance": "2", "agreement": "100"},
             {
                 "failures": "Enter a share in %, from 0 to 100.",
-                "slowdown": "Limits.slowdown must be a number from 1 to 1000; it is 0.",
-                "distance": "Limits.distance must be a number from 0 to 1; it is 2.",
+                "slowdown": "Enter a number from 1 to 1000.",
+                "distance": "Enter a number from 0 to 1, or nothing.",
                 "agreement": "Enter a share in %, above 0 and below 100.",
             },
         ),
