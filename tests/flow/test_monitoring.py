@@ -90,7 +90,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredSite]:
 
 @contextmanager
 def load(site: MonitoredSite, *, misspelt: bool = False) -> Iterator[None]:
-    """Send predictions, of which some are unusual or fail, or are refused if their field is `misspelt`, and files."""
+    """Send predictions, of which some are unusual or fail, or are refused if their field is `misspelt`, files, and
+    requests for explanations."""
     stop = threading.Event()
 
     def send() -> None:
@@ -106,7 +107,12 @@ def load(site: MonitoredSite, *, misspelt: bool = False) -> Iterator[None]:
         while not stop.wait(0.2):
             assert requests.post(address, data=rows, headers=headers, timeout=60).status_code == 202
 
-    threads = [threading.Thread(target=run) for run in (send, send, send, send, send_files)]
+    def ask_why() -> None:
+        while not stop.wait(0.05):
+            answer = requests.post(f"{site.gateway.address}/v1/models/churn/explain", json=[{"a": 1}] * 10, timeout=60)
+            assert answer.status_code in (202, 404, 503), answer.text  # 404 until it is trained
+
+    threads = [threading.Thread(target=run) for run in (send, send, send, send, send_files, ask_why)]
     for thread in threads:
         thread.start()
     try:
