@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from contract.model.experiments import Experiment, ExperimentKind, ExperimentPlan
 from contract.model.model_settings import LOGGING, Logging
 from storage.models.repository_writer import RepositoryWriter
 from tests.flow import estimators
@@ -26,6 +27,7 @@ from tests.stacks.sender import WEBHOOKS, Sender
 from tests.stacks.trainer_process import trainer_process
 from tests.support import PROJECT, numbers, until, write_version
 from trainer.publishing.aliases import change_settings
+from trainer.publishing.experiment_states import put
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +142,10 @@ def test_no_alert_fires_while_all_is_well(site: MonitoredSite) -> None:
 
 def test_each_query_of_the_dashboard_has_series_under_load(site: MonitoredSite) -> None:
     site.train(CSV)
+    write_version(site.models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True, version=2, current=False)
+    begun, later = "2026-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"
+    shadow = Experiment("x1", 1, 2, ExperimentPlan(ExperimentKind.SHADOW), begun, later, 1.0, begun)
+    RepositoryWriter(site.models).change("quick", lambda state: put(state, shadow))
     with load(site, misspelt=True):
         for title, expression in EXPRESSIONS:
             series = until(lambda e=expression: site.prometheus.series(e), f"{title}: {expression}")
