@@ -57,6 +57,15 @@ def check_networks(networks: Sequence[str]) -> None:
             ) from None
 
 
+def check_stop(delay: float, grace: float) -> None:
+    """Raise `SettingsError` if STOP_DELAY takes more than half of STOP_GRACE, both in seconds."""
+    if delay > grace / 2:
+        raise SettingsError(
+            f"STOP_DELAY={delay} is more than half of STOP_GRACE={grace}, which leaves too little time to finish"
+            " requests; raise STOP_GRACE or lower STOP_DELAY"
+        )
+
+
 def check_targets(targets: Sequence[str]) -> None:
     """Raise `SettingsError` for an entry of WEBHOOK_ALLOW that is neither a host nor a network."""
     try:

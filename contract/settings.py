@@ -18,6 +18,7 @@ from contract.setting_checks import (
     check_cluster,
     check_networks,
     check_origins,
+    check_stop,
     check_targets,
     is_loopback,
     parsed,
@@ -338,11 +339,7 @@ class Settings:
         check_networks(settings.trusted_proxies)
         check_targets(settings.webhook_allow)
         check_cluster(settings.train_cluster)
-        if settings.stop_delay > settings.stop_grace / 2:
-            raise SettingsError(
-                f"STOP_DELAY={settings.stop_delay} is more than half of STOP_GRACE={settings.stop_grace}, which leaves"
-                " too little time to finish requests; raise STOP_GRACE or lower STOP_DELAY"
-            )
+        check_stop(settings.stop_delay, settings.stop_grace)
         return settings
 
     @property

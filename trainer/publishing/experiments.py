@@ -140,7 +140,7 @@ class Decisions:
             except ModelgateError as error:
                 if not over:
                     raise
-                self._end(model, experiment, Ending.UNDECIDED, findings, f"{error}")
+                self._end(model, experiment, Ending.UNDECIDED, findings, str(error))
             else:
                 self._end(model, experiment, Ending.PROMOTED, findings)
         elif decision is Decision.ROLL_BACK:
