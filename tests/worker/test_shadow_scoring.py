@@ -242,6 +242,17 @@ def test_several_outputs_are_compared_one_by_one(
     assert (said["rows"], said["same"], said["distance"]) == (3, 2, 0.5)
 
 
+def test_the_only_output_is_compared_without_its_name(
+    redis: Redis, jobs: Jobs, models: Path, scorer: Scorer, shadow: ShadowScorer
+) -> None:
+    write(models, Sum(), Sum(), output=Output(OutputKind.NUMBER, name="risk"))
+    jobs.submit([job("j", rows=[[1.0, 2.0]] * 3, logged=logged())])
+    drain(scorer)
+    scored(shadow)
+    (record,), (said,) = records(redis, "sum@2"), summaries(redis)
+    assert (record["prediction"], said["same"], said["distance"]) == ([3.0] * 3, 3, 0.0)
+
+
 def test_probabilities_show_a_distance_where_classes_agree(
     redis: Redis, jobs: Jobs, models: Path, scorer: Scorer, shadow: ShadowScorer
 ) -> None:
