@@ -109,11 +109,6 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def rows_of(rows: int, source: str) -> str:
-    """Return `120 rows of CSV file loan.csv`, or what is known of an import, whose rows are unknown."""
-    return f"{rows:,} row{'' if rows == 1 else 's'} of {source}" if rows else source
-
-
 LONGEST = 64
 """Longest name, in characters, that is compared."""
 

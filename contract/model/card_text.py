@@ -26,7 +26,6 @@ TITLES = {
     "slices": "By slice",
     "calibration": "Calibration",
     "inputs": "Inputs",
-    "changes": "Beside the version before",
     "experiments": "Experiments",
     "training": "How it was made",
     "lineage": "Lineage",
@@ -43,7 +42,7 @@ _WORDS = {
     "at": "when",
     "by": "who",
 }
-_SENTENCES = ("limits", "warnings", "findings", "differences")
+_SENTENCES = ("limits", "warnings", "findings")
 _MOST = 10
 """Entries of a list or an object that one text names."""
 

@@ -15,15 +15,13 @@ from datetime import UTC, datetime
 from itertools import chain, repeat
 from typing import Any
 
-from contract.errors import ModelgateError
 from contract.model.card_limits import OTHER_SHAPE, limits
 from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from contract.model.signature import Kind
-from contract.model.signature_changes import signature_changes
 from contract.model.version_files import CARD_JSON
-from contract.model.version_metrics import BASELINE, CROSS_VALIDATED, TRAINING, baseline_of, headline_first
-from contract.wording import clean, rows_of, shown
+from contract.model.version_metrics import CROSS_VALIDATED, TRAINING, baseline_of, headline_first
+from contract.wording import clean
 
 Card = dict[str, Any]
 Facts = Mapping[str, Any]
@@ -33,9 +31,9 @@ MOST, LONGEST, NAME = 80, 1000, 200
 """Most entries of a list or an object of a card, and characters of a text and of a name in it."""
 
 
-def model_card(manifest: ModelManifest, facts: Facts | None, before: ModelManifest | None = None) -> Card:
-    """Return the card of a version, from its manifest and the `facts` of its report (None: it has none). `before`: the
-    version that it is set beside. Facts with another shape than those of reports are left out."""
+def model_card(manifest: ModelManifest, facts: Facts | None) -> Card:
+    """Return the card of a version, from its manifest and the `facts` of its report (None: it has none). Facts
+    with another shape than those of reports are left out."""
     known, data = facts or {}, manifest.training_data
     training = {"source": data.source, "rows": data.rows, "fingerprint": data.fingerprint}
     own = ("created_at", "recipe", "parameters", "libraries", "environment", "notes")
@@ -51,7 +49,6 @@ def model_card(manifest: ModelManifest, facts: Facts | None, before: ModelManife
         "inputs": [*_inputs(manifest)],
         "calibration": _read(lambda: _calibration(known["answers"]["calibration"]), None),
         "training": {**training, **{name: getattr(manifest, name) for name in own}},
-        "changes": None if before is None else _read(lambda: _changes(manifest, known, before), None),
     }
     cleaned: Card = _cleaned(card)
     return cleaned
@@ -64,18 +61,7 @@ def kept_card(repository: Repository, manifest: ModelManifest) -> Card:
         card = json.loads(files.report(CARD_JSON))
         if isinstance(card, dict) and card.get("schema_version") == SCHEMA_VERSION:
             return card
-    return new_card(repository, manifest, files.report_facts())
-
-
-def new_card(repository: Repository, manifest: ModelManifest, facts: Facts | None) -> Card:
-    """Return the card of a version beside the one with which its report compares it, or else the one before."""
-    earlier = [version for version in repository.versions(manifest.name) if version < manifest.version]
-    compared = _read(lambda: (facts or {})["comparison"]["version"], None)
-    before = None
-    with suppress(ModelgateError):
-        if earlier:
-            before = repository.manifest(manifest.name, compared if compared in earlier else earlier[-1])
-    return model_card(manifest, facts, before)
+    return model_card(manifest, files.report_facts())
 
 
 def _read(make: Callable[[], Any], otherwise: Any) -> Any:
@@ -152,34 +138,3 @@ def _calibration(found: Facts) -> Card:
     bins = zip(found["predicted"], found["observed"], intervals, found["rows"], strict=True)
     names = ("predicted", "observed", "interval", "rows")
     return {"label": found["label"], "gap": found["gap"], "bins": [dict(zip(names, one, strict=True)) for one in bins]}
-
-
-def _changes(manifest: ModelManifest, facts: Facts, before: ModelManifest) -> Card:
-    """Return what is different from the version `before`, and the metrics of both on the rows that are new to both."""
-    compared = facts.get("comparison") or {}
-    same = compared if compared.get("version") == before.version else {}
-    figures = {name: same.get(name) for name in ("outcome", "reason", "rows")}
-    metrics = [
-        {"metric": one["name"], "before": one["before"], "now": one["now"]}
-        for one in same.get("metrics") or ()
-        if not one["name"].startswith(BASELINE)
-    ]
-    differences = [*_differences(before, manifest)]
-    return {"version": before.version, **figures, "metrics": metrics, "differences": differences}
-
-
-def _differences(before: ModelManifest, now: ModelManifest) -> Iterator[str]:
-    """Yield what is different in data, recipe, parameters, libraries and signature."""
-    if before.training_data.fingerprint == now.training_data.fingerprint:
-        yield "It was made from the same data."
-    else:
-        new, old = (rows_of(data.rows, data.source) for data in (now.training_data, before.training_data))
-        yield f"It was made from {new}, not {old}."
-    if before.recipe != now.recipe:
-        yield f"Its recipe is {now.recipe}, not {before.recipe}."
-    for earlier, later in ((before.parameters, now.parameters), (before.libraries, now.libraries)):
-        for name, value in later.items():
-            if name in earlier and earlier[name] != value:
-                yield f"{name} is {shown(value)}, not {shown(earlier[name])}."
-    changes = signature_changes(before.signature, now.signature)
-    yield from (f"{change[:1].upper()}{change[1:]}." for change in changes.breaking)

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from broker.metrics.table import MODEL_SECONDS
 from contract.model.manifest import TrainingData
 from contract.model.version_metrics import baseline_of
-from contract.wording import decimals_of, fixed, kind_in_words, metric_in_words, number, rows_of, six_digits
+from contract.wording import decimals_of, fixed, kind_in_words, metric_in_words, number, six_digits
 
 TITLES = {
     400: "That request cannot be read",
@@ -99,7 +99,7 @@ def count(amount: int, noun: str, many: str | None = None) -> str:
 
 def trained_on(data: TrainingData) -> str:
     """Return `120 rows of CSV file loan.csv`, or what is known of an import, whose rows are unknown."""
-    return rows_of(data.rows, data.source)
+    return f"{count(data.rows, 'row')} of {data.source}" if data.rows else data.source
 
 
 def cell(value: object) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from contract.model.card_text import card_files
 from contract.model.manifest import Artifact, ArtifactFormat, ManifestDraft, ModelManifest
-from contract.model.model_card import new_card
+from contract.model.model_card import model_card
 from contract.model.version_files import REPORT_JSON
 from contract.work.jobs import timestamp
 from scoring.artifacts import library_versions, pack
@@ -72,7 +72,7 @@ def publish(
                 staged.write(text, manifest.artifact.file, data, signing.key.sign(text) if signing.key else None)
                 with forks_or_own(forks) as own_forks:
                     verify(staged, manifest, signing.own_trust, own_forks)
-                _write_report(repository, staged, manifest, report)
+                _write_report(staged, manifest, report)
                 repository.add(staged, draft.name, version, lock)
                 return manifest
 
@@ -128,9 +128,7 @@ def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
         ) from error
 
 
-def _write_report(
-    repository: RepositoryWriter, staged: StagedVersion, manifest: ModelManifest, report: MakeReport | None
-) -> None:
+def _write_report(staged: StagedVersion, manifest: ModelManifest, report: MakeReport | None) -> None:
     """Write the report, if there is one, and the model card. If that fails, the version is published without them."""
     files: dict[str, bytes] = {}
     try:
@@ -138,7 +136,7 @@ def _write_report(
     except Exception:
         log.warning("version %s of %s is published without a report", manifest.version, manifest.name, exc_info=True)
     try:
-        card = new_card(repository, manifest, json.loads(files.get(REPORT_JSON, b"null")))
+        card = model_card(manifest, json.loads(files.get(REPORT_JSON, b"null")))
         staged.write_report({**files, **card_files(card)})
     except Exception:
         log.warning("version %s of %s has no report and card", manifest.version, manifest.name, exc_info=True)

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from contract.model.card_text import card_files, markdown, sections
 from contract.model.manifest import ColumnProfile, DataProfile, InputFormat, ModelManifest, TrainingData
-from contract.model.model_card import Card, kept_card, model_card, new_card
+from contract.model.model_card import Card, kept_card, model_card
 from contract.model.repository import Repository
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from tests.support import Sum, numbers, write_version
@@ -48,16 +48,6 @@ FACTS: dict[str, Any] = {
             {"input": "area", "slice": "'Rural'", "rows": 40, "value": 0.5, "interval": [0.35, 0.65], "worse": True}
         ],
     },
-    "comparison": {
-        "version": 1,
-        "outcome": "better",
-        "reason": None,
-        "rows": 60,
-        "metrics": [
-            {"name": "accuracy", "now": 0.8, "before": 0.7},
-            {"name": "baseline_accuracy", "now": 0.6, "before": 0.6},
-        ],
-    },
     "answers": {
         "confusion": {"labels": ["no", "yes"], "counts": [[20, 30], [0, 50]]},
         "calibration": {
@@ -75,10 +65,8 @@ FACTS: dict[str, Any] = {
 
 @pytest.fixture
 def loan(models: Path) -> ModelManifest:
-    """Version 2 of a model of classes, after a version 1 from other data."""
+    """A version of a model of classes."""
     output = Output(OutputKind.CLASS, (0, 1), probabilities=True, label_names=("no", "yes"))
-    before = TrainingData("CSV file old.csv", 150, "ab" * 32, "approved")
-    write_version(models, "loan", Sum(), LOAN, output, training_data=before, parameters={"depth": 3, "gone": 1})
     return write_version(
         models,
         "loan",
@@ -156,20 +144,6 @@ def test_what_makes_figures_worth_less_is_a_limit(loan: ModelManifest, changes: 
     assert any(sentence in limit for limit in model_card(loan, {**FACTS, **changes})["limits"])
 
 
-def test_a_card_says_what_is_different_from_the_version_before(models: Path, loan: ModelManifest) -> None:
-    changes = new_card(Repository(models), loan, FACTS)["changes"]
-    assert (changes["version"], changes["outcome"], changes["rows"]) == (1, "better", 60)
-    assert changes["metrics"] == [{"metric": "accuracy", "before": 0.7, "now": 0.8}]
-    assert changes["differences"] == [
-        "It was made from 300 rows of CSV file loan.csv, not 150 rows of CSV file old.csv.",
-        "depth is 6, not 3.",
-    ]
-    others = new_card(Repository(models), loan, {**FACTS, "comparison": {"version": 7, "outcome": "worse"}})
-    assert (others["changes"]["version"], others["changes"]["outcome"]) == (1, None)
-    first = Repository(models).manifest("loan", 1)
-    assert new_card(Repository(models), first, None)["changes"] is None
-
-
 def test_the_card_of_a_number_has_no_classes(models: Path) -> None:
     output = ColumnProfile(0, (7.0, 7.0), counts=(20,))
     profile = DataProfile(20, (ColumnProfile(0, (0.0, 1.0), counts=(20,)),) * 2, (output,))
@@ -201,16 +175,16 @@ def test_a_text_and_an_import_without_a_sample_say_what_is_not_known(models: Pat
 def test_a_kept_card_is_read_and_a_missing_or_broken_one_is_made(models: Path, loan: ModelManifest) -> None:
     repository, folder = Repository(models), models / "loan/versions/2/report"
     made = kept_card(repository, loan)
-    assert made == new_card(repository, loan, None)
+    assert made == model_card(loan, None)
     folder.mkdir()
     (folder / "report.json").write_text(json.dumps(FACTS))
-    assert kept_card(repository, loan) == new_card(repository, loan, FACTS) != made
+    assert kept_card(repository, loan) == model_card(loan, FACTS) != made
     for name, content in card_files({**made, "limits": ["as it was kept"]}).items():
         (folder / name).write_bytes(content)
     assert kept_card(repository, loan)["limits"] == ["as it was kept"]
     for broken in ("{", "[]", '{"schema_version": 2}'):
         (folder / "card.json").write_text(broken)
-        assert kept_card(repository, loan) == new_card(repository, loan, FACTS)
+        assert kept_card(repository, loan) == model_card(loan, FACTS)
 
 
 HOSTILE = [
@@ -278,7 +252,7 @@ def test_hostile_text_stays_text_in_markdown(models: Path, text: str) -> None:
     "facts",
     [
         {"metrics": [1]},
-        {"metrics": {"accuracy": "high"}, "tested": 7, "answers": [], "slices": "x", "comparison": 3, "remarks": 5},
+        {"metrics": {"accuracy": "high"}, "tested": 7, "answers": [], "slices": "x", "remarks": 5},
         {"answers": {"confusion": {"labels": 3}, "calibration": {"predicted": [1], "low": 2}}, "tested": {}},
         {"slices": {"items": [{"worse": True}]}, "leaks": [{"a": [[[[[[[[1]]]]]]]]}], "verdict": {"a": float("nan")}},
         {"slices": {"metric": "m" * 10_000, "items": [{"value": 10**400, "interval": [1, "x"], "worse": True}] * 500}},
