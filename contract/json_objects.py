@@ -224,7 +224,8 @@ def chain(*reads: Callable[[str, Any, Errors], Any]) -> Callable[[str, Any, Erro
 
 
 def one_of(words: Sequence[str], code: str, message: str) -> Rule:
-    return Rule(lambda value: isinstance(value, str) and value in words, code, message, words)
+    known = [*map(str, words)]  # members of an enumeration are no plain words in messages
+    return Rule(lambda value: isinstance(value, str) and value in known, code, message, known)
 
 
 BOOLEAN = Rule(lambda value: isinstance(value, bool), "not_a_boolean", "{field} must be true or false; it is {value}")

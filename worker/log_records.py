@@ -15,6 +15,7 @@ from contract.errors import Failure
 from contract.model.experiments import SHADOW_ALIAS
 from contract.model.signature import Output, RowFormat, Signature
 from contract.row import ColumnarRows, Row
+from contract.rows.answer_columns import unnamed
 from contract.work.jobs import PredictionOutcome
 from contract.work.prediction_log import LoggedRequest, LogRecord
 from contract.work.request_ids import RequestIds
@@ -119,7 +120,7 @@ def _record(answered: Sequence[_Answered], signature: Signature) -> LogRecord:
         "number": _joined([request.get("numbers") for request in requests]),
         "leave_out": left_out,
         "inputs": _inputs(rows, signature, left_out),
-        "prediction": plain(_joined([outcome.predictions for outcome in outcomes]), signature),
+        "prediction": unnamed(_joined([outcome.predictions for outcome in outcomes]), signature),
         "probabilities": flat(_joined([outcome.probabilities for outcome in outcomes]), signature),
         "warnings": [
             [*request.get("warnings", ()), *_without(outcome.warnings, left_out)]
@@ -176,17 +177,10 @@ def _inputs(rows: Sequence[Row], signature: Signature, left_out: Sequence[str]) 
     return {str(position): column for position, (name, column) in inputs if name not in left_out}
 
 
-def plain(answers: Sequence[Any] | None, signature: Signature) -> Sequence[Any] | None:
-    """Return the answers of the only output without its name, if it has one; those of several as they are."""
-    if answers is None or len(signature.outputs) != 1 or (name := signature.output.name) is None:
-        return answers
-    return [answer and answer[name] for answer in answers]
-
-
 def flat(probabilities: Sequence[Any] | None, signature: Signature) -> Sequence[Any] | None:
     """Return the probabilities of each row by label; of several outputs by `output: label`."""
     if probabilities is None or len(signature.outputs) == 1:
-        return plain(probabilities, signature)
+        return unnamed(probabilities, signature)
     return [
         row and {f"{output}: {label}": share for output, labels in row.items() for label, share in labels.items()}
         for row in probabilities

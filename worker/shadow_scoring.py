@@ -17,6 +17,7 @@ from contract.model.experiments import Experiment
 from contract.model.repository import Repository
 from contract.model.signature import RowFormat, Signature
 from contract.row import Row
+from contract.rows.answer_columns import unnamed
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid, Instances, Records
 from contract.work.prediction_log import LogRecord
@@ -25,7 +26,7 @@ from scoring.pace import Pace
 from scoring.predict import Prediction, join, predict_each
 from worker.batch_scorer import BATCHES_PER_PIECE, LOAD_TIMEOUT
 from worker.comparison import Comparison
-from worker.log_records import flat, plain, shadow_record
+from worker.log_records import flat, shadow_record
 from worker.model_cache import Model, ModelCache
 
 log = logging.getLogger("worker")
@@ -84,7 +85,7 @@ class ShadowScoring:
         except (ModelgateError, InvalidInstances) as error:
             self._say(f"{entry.model}@{experiment.candidate}", str(error))
             numbers, rows, prediction, milliseconds, baseline = (), (), _NOTHING, 0.0, 0.0
-        answers, shares = plain(prediction.values, signature) or [], flat(prediction.probabilities, signature)
+        answers, shares = unnamed(prediction.values, signature) or [], flat(prediction.probabilities, signature)
         comparison, given = Comparison(current), record["probabilities"] or [None] * record["count"]
         for number, value, row_shares in zip(numbers, answers, shares or repeat(None), strict=False):
             comparison.add((record["prediction"][number], given[number]), (value, row_shares))

@@ -14,8 +14,8 @@ from contract.wording import counted, metric_in_words, number, percent, shown
 
 Facts = Mapping[str, Any]
 
-FEWEST_TESTED = 50
-"""Figures of fewer rows are rough."""
+FEWEST_TESTED, FEWEST_SEEN = 50, 20
+"""Figures of fewer rows are rough; and fewer rows say nothing of what is rare."""
 CONFUSED, MOST_PAIRS = 0.1, 5
 """The share of the rows of a class that another class must get to be named, and most pairs of classes."""
 RARE = 10
@@ -98,11 +98,15 @@ def _of_data(manifest: ModelManifest) -> Iterator[str]:
         why = "it came without a sample" if signature.format is RowFormat.TABLE else "texts and records have no ranges"
         yield f"What its training saw of the inputs is not known: {why}."
         return
+    if profile.sample:
+        yield "Ranges and values are those of the sample of the import; those of its training rows are not known."
+    if profile.rows < FEWEST_SEEN:
+        yield f"Only {counted(profile.rows, 'row')} show what it has seen, so what is rare or missing is not known."
+        return
     for output in profile.outputs:
         if len(answers := _distinct(output)) == 1:
             yield f"Its answer to every row that was tried is the same: {shown(answers[0])}."
-    if profile.sample:
-        yield "Ranges and values are those of the sample of the import; those of its training rows are not known."
+    of_what = "of the sample" if profile.sample else "of the training"
     unseen, rare, constant = [], [], []
     for field, column in zip(signature.inputs, profile.inputs, strict=False):
         seen = {shown(value): rows for value, rows in zip(column.values, column.counts, strict=False)}
@@ -113,9 +117,9 @@ def _of_data(manifest: ModelManifest) -> Iterator[str]:
         rare += [f"{field.name} = {value}" for value, rows in seen.items() if rows < RARE]
         constant += [field.name] if len(_distinct(column)) == 1 else []
     for names, sentence in (
-        (unseen, "No training row has {}, though it is accepted."),
-        (rare, f"Fewer than {RARE} training rows have {{}}."),
-        (constant, "All training rows have the same value in {}."),
+        (unseen, f"No row {of_what} has {{}}, though it is accepted."),
+        (rare, f"Fewer than {RARE} rows {of_what} have {{}}."),
+        (constant, f"All rows {of_what} have the same value in {{}}."),
     ):
         if names:
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

@@ -38,7 +38,7 @@ _WORDS = {
     "range": "seen from",
     "values": "seen in rows",
     "nulls": "nulls seen",
-    "unknown": "not known:",
+    "unknown": "not known, because",
     "at": "when",
     "by": "who",
 }
@@ -137,7 +137,7 @@ _ACTIVE = re.compile(
     r"|(?<=[A-Za-z]):(?=//)|(?<=www)\.|^[-+=]",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"^([0-9]{1,9})([.)])")
+_NUMBERED = re.compile(r"^([0-9]{1,9})([.)])(?= |$)")
 
 
 def _escaped(text: str) -> str:

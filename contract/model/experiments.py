@@ -64,6 +64,12 @@ class Ending(StrEnum):
     OVERTAKEN = "overtaken"
 
 
+def unlogged(model: str) -> str:
+    """Return why no shadow of a model can begin of which nothing is logged, and what to do."""
+    how = f"modelgate logging {model} --share 1, or PUT /v1/models/{model}/logging"
+    return f"a shadow scores logged requests, and nothing is logged; turn that on: {how}"
+
+
 def loss_metrics(*signatures: Signature) -> tuple[str, ...]:
     """Return the metrics by whose loss versions with these signatures can be compared, the default first. Empty if the
     answers are of several kinds, if a version has several outputs, and if it has none."""

@@ -35,7 +35,7 @@ def model_card(manifest: ModelManifest, facts: Facts | None) -> Card:
     """Return the card of a version, from its manifest and the `facts` of its report (None: it has none). Facts
     with another shape than those of reports are left out."""
     known, data = facts or {}, manifest.training_data
-    training = {"source": data.source, "rows": data.rows, "fingerprint": data.fingerprint}
+    training = {"source": data.source, "rows": data.rows or None, "fingerprint": data.fingerprint}
     own = ("created_at", "recipe", "parameters", "libraries", "environment", "notes")
     card = {
         "schema_version": SCHEMA_VERSION,
@@ -45,7 +45,7 @@ def model_card(manifest: ModelManifest, facts: Facts | None) -> Card:
         "figures": {"verdict": known.get("verdict"), **_read(lambda: _figures(manifest, known), {})},
         "limits": limits(manifest, known),
         "warnings": [*manifest.warnings, *_read(lambda: [*known["remarks"]], [])],
-        "slices": known.get("slices"),
+        "slices": _read(lambda: known["slices"] if known["slices"]["items"] else None, None),
         "inputs": [*_inputs(manifest)],
         "calibration": _read(lambda: _calibration(known["answers"]["calibration"]), None),
         "training": {**training, **{name: getattr(manifest, name) for name in own}},

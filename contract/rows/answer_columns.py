@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from contract.model.signature import EXPLAIN, PREDICT, AnswerForm, Method, RowFormat, Signature
+from contract.model.signature import EXPLAIN, PREDICT, AnswerForm, Method, OutputKind, RowFormat, Signature
 from contract.row import Answer
 
 
@@ -14,8 +14,8 @@ def answer_names(signature: Signature, method: str, kept: Iterable[str]) -> list
 
     `predict` adds `prediction`, or a column for each output that has a name; then `probability_<class>` and `score`, or
     `probability_<output>_<class>`. A method with names adds `<method>_<name>`, any other a column with its own name. An
-    explanation adds `base`, `value` and `contribution_<input>`, or `contributions` of a text or a record. A name that
-    is taken gets `prediction_` before it, or `_2`, `_3` behind it.
+    explanation adds `base`, `value`, `class` if the model answers with classes, `error`, and `contribution_<input>`, or
+    `contributions` of a text or a record. A name that is taken gets `prediction_` before it, or `_2`, `_3` behind it.
     """
     taken = {name.lower() for name in kept}
     names: list[str] = []
@@ -37,12 +37,9 @@ def _output_names(signature: Signature) -> list[str]:
 
 def _wanted_names(signature: Signature, method: str) -> Iterator[str]:
     if method == EXPLAIN:
+        yield from ("base", "value", *(["class"] if explains_classes(signature) else []), "error")
         is_table = signature.format is RowFormat.TABLE
-        yield from (
-            "base",
-            "value",
-            *([f"contribution_{name}" for name in signature.names] if is_table else ["contributions"]),
-        )
+        yield from [f"contribution_{name}" for name in signature.names] if is_table else ["contributions"]
         return
     if method != PREDICT.name:
         yield from (f"{prefix}_{name}" if name else prefix for prefix, name in _other_names(signature, method))
@@ -78,6 +75,19 @@ def _method(signature: Signature, name: str) -> Method:
     return method
 
 
+def explains_classes(signature: Signature) -> bool:
+    """Return whether explanations have a column with the class that is explained, as text."""
+    return any(output.kind is OutputKind.CLASS for output in signature.outputs)
+
+
+def unnamed(answers: Sequence[Any] | None, signature: Signature) -> Sequence[Any] | None:
+    """Return answers, or numbers by label, of the only output without its name, if it has one; those of several as they
+    are."""
+    if answers is None or len(signature.outputs) != 1 or (name := signature.output.name) is None:
+        return answers
+    return [answer and answer[name] for answer in answers]
+
+
 def answer_columns(
     values: Sequence[Answer],
     probabilities: Sequence[Answer] | None,
@@ -90,6 +100,9 @@ def answer_columns(
     answers: Any = values
     if method == EXPLAIN:
         yield from ([answer and answer[name] for answer in answers] for name in ("base", "value"))
+        if explains_classes(signature):
+            yield [answer and str(answer["class"]) for answer in answers]
+        yield [answer and max((answer["errors"] or {}).values(), default=None) for answer in answers]
         told = [answer and answer["contributions"] for answer in answers]
         is_table = signature.format is RowFormat.TABLE
         yield from ([one and one[name] for one in told] for name in signature.names) if is_table else [told]

@@ -13,10 +13,12 @@ from contract.model.version_files import VersionFiles
 from contract.row import Row
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
+from contract.wording import counted
 
 BACKGROUND_FILE = "background.json"
 """A list of rows in signature order, each a list."""
-MOST_ROWS = 100
+MOST_ROWS, FEWEST_ROWS = 100, 10
+"""Against fewer rows, explanations say little, and a warning says so."""
 _SEED = 0
 
 
@@ -53,10 +55,13 @@ def background_of(files: VersionFiles, manifest: ModelManifest) -> tuple[Sequenc
         fewer = f"version {manifest.version} has no background, so {len(golden)} rows of its manifest stand for it"
         return golden, [f"{fewer}; train or import it again, with a sample, for one of {MOST_ROWS} rows"]
     try:
-        return rows_of(json.loads(files.report(BACKGROUND_FILE)), manifest.signature), ()
+        rows = rows_of(json.loads(files.report(BACKGROUND_FILE)), manifest.signature)
     except (OSError, ValueError, RecursionError, InvalidInstances) as error:
         what = f"has a background ({BACKGROUND_FILE}) that cannot be used: {error}; train or import it again"
         raise manifest.error(Code.ARTIFACT_CORRUPT, what) from error
+    few = f"the background of version {manifest.version} has only {counted(len(rows), 'row')}, so this says little"
+    remedy = f"import it again with a sample of {MOST_ROWS} rows or more"
+    return rows, [f"{few}; {remedy}"] if len(rows) < FEWEST_ROWS else ()
 
 
 def rows_of(rows: object, signature: Signature) -> Sequence[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -17,6 +18,7 @@ from contract.model.experiments import (
     ExperimentPlan,
     Requirement,
 )
+from contract.retention import DAY
 from contract.wording import shown
 from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_body
@@ -37,6 +39,8 @@ def experiment_request(body: object, now: datetime) -> tuple[int, ExperimentPlan
     plan = _plan("", members, errors)
     if plan is None or errors.total:
         raise invalid(ProblemCode.INVALID_BODY, errors)
+    if until is not None:
+        plan = replace(plan, days=round((until - now).total_seconds() / DAY, 3))
     return candidate, plan, until
 
 
@@ -56,10 +60,16 @@ def _plan(prefix: str, members: Mapping[str, Any], errors: Errors) -> Experiment
         if "agreement" in members:
             message = "agreement is for a shadow: the two versions of a canary answer different requests"
             errors.add(f"{prefix}agreement", "not_taken", message)
+        if (limits := members.get("limits")) and limits.distance is not None:
+            message = "distance is for a shadow: the two versions of a canary answer different requests"
+            errors.add(f"{prefix}limits.distance", "not_taken", message)
         if not all(one < next_one for one, next_one in pairwise((*steps, share))):
             errors.add(f"{prefix}steps", "not_rising", f"steps must rise, and stay below share, {share:g}")
     elif kind is ExperimentKind.SHADOW and steps:
         errors.add(f"{prefix}steps", "not_taken", "steps are for a canary: nobody gets an answer of a shadow")
+    if "agreement" in members and members.get("require") is Requirement.BETTER:
+        message = "agreement promotes what answers the same, which is not better; leave it or require out"
+        errors.add(f"{prefix}agreement", "not_taken", message)
     return None if kind is None or errors.total > before else ExperimentPlan(**members)
 
 

@@ -97,6 +97,8 @@ def to_json(value: object) -> str:
 
 def json_value(body: bytes) -> object:
     """Return the value in a body without rows. Objects that repeat a key are `RepeatedKeys`. Raises `MalformedBody`."""
+    if not body.strip():
+        raise MalformedBody("the body is empty; send JSON")
     return _parsed(body, "the body")
 
 

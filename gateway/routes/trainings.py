@@ -49,7 +49,7 @@ SCHEDULE_BODY = BodyLimit.of_request(16)
 """All schedules with their requests are read every second."""
 
 _SUBMITTED = (
-    *("403 no_webhooks", "422 invalid_training", "429 trainings_waiting_limit"),
+    *("403 no_webhooks", "409 experiment_refused", "422 invalid_training", "429 trainings_waiting_limit"),
     *("503 no_trainer", "503 queue_full", *KEPT),
 )
 _TRAIN = Operation(
@@ -107,7 +107,8 @@ _PUT = Operation(
     "Train a model regularly",
     {200: Answer("The schedule.", "Schedule")},
     problems=(
-        *("409 others_schedule", "409 too_many_schedules", "422 invalid_name", "422 invalid_training", "422 no_data"),
+        *("409 experiment_refused", "409 others_schedule", "409 too_many_schedules"),
+        *("422 invalid_name", "422 invalid_training", "422 no_data"),
         *("429 trainings_waiting_limit", *COMMANDED),
     ),
     body="NewSchedule",

@@ -46,11 +46,13 @@ class Change:
 @dataclass(frozen=True)
 class Counterfactual:
     """The `changes`, one or two, with which a row would get `answer`. None of the rows that were `tried` has smaller
-    ones. Without changes, none of them gets another answer than the row."""
+    ones. Without changes, none of them gets another answer than the row. `untried`: inputs without another value that
+    could be tried."""
 
     changes: Sequence[Change]
     answer: Answer
     tried: int
+    untried: Sequence[str]
 
 
 def may_change(signature: Signature) -> bool:
@@ -72,12 +74,14 @@ def find_counterfactual(signature: Signature, profile: DataProfile, row: Row, pr
     ]
     search = _Search(row, predict)
     most = min(_MOST_VALUES, max(1, _MOST_ROWS // len(inputs)))
-    alone = search.ask([(change,) for one in inputs for change in _thinned(one.changes(), most)])
+    by_input = {one.field.name: _thinned(one.changes(), most) for one in inputs}
+    alone = search.ask([(change,) for changes in by_input.values() for change in changes])
     found = _different(alone) or _different(search.ask(_pairs(alone)))
     for _ in range(_REFINEMENTS):
         found = _different(search.ask(_refined(found, inputs))) or found
     best = min(found, key=lambda one: one.size, default=None)
-    return Counterfactual(best.changes if best else (), best.answer if best else None, search.tried)
+    untried = [name for name in signature.names if not by_input.get(name)]
+    return Counterfactual(best.changes if best else (), best.answer if best else None, search.tried, untried)
 
 
 @dataclass(frozen=True)
@@ -139,12 +143,15 @@ class _Input:
     value: Any
 
     def changes(self) -> list[Change]:
-        """Return changes to values that training saw. Dates and free texts stay as they are."""
-        kind, seen = self.field.kind, self.profile.values
-        if kind in (Kind.NUMBER, Kind.INTEGER) and self.profile.edges:
-            return self._to_numbers()
-        categories = (True, False) if kind is Kind.BOOLEAN else self.field.categories or ()
-        return [self._to(value) for value in seen if value in categories and value != self.value]
+        """Return changes to values that training saw, null among them. Times stay as they are, and texts of which the
+        profile does not have all."""
+        profile, found = self.profile, []
+        if self.field.kind in (Kind.NUMBER, Kind.INTEGER) and profile.edges:
+            found = self._to_numbers()
+        elif known := self.field.categories or (() if profile.others else profile.values):
+            found = [self._to(value) for value in profile.values if value in known and value != self.value]
+        empty = [self._to(None)] if self.field.nullable and profile.nulls and self.value is not None else []
+        return [*found, *empty]
 
     def _to_numbers(self) -> list[Change]:
         edges = self.profile.edges
@@ -172,9 +179,9 @@ class _Input:
         return round(number, min(digits, 0) if whole else digits)
 
     def _to(self, value: Any, near: float | None = None) -> Change:
-        is_number = self.field.kind in (Kind.NUMBER, Kind.INTEGER)
+        is_number = self.field.kind in (Kind.NUMBER, Kind.INTEGER) and value is not None
         size = abs(value - self.value) / self._spread if is_number and self.value is not None else 1.0
-        kept = int(value) if self.field.kind is Kind.INTEGER else value
+        kept = int(value) if is_number and self.field.kind is Kind.INTEGER else value
         return Change(self.field, self.position, self.value, kept, size, near)
 
     @cached_property

@@ -56,7 +56,7 @@ def counted(rows: Sequence[Row], model: ModelManifest, request: ExplainRequest, 
     fits = next(number for number, so_far in enumerate(accumulate(counts)) if so_far > most)
     remedy = "leave exact out" if request.exact else "ask for a higher limit"
     if fits:
-        remedy = f"send {fits} at once, or all as a file, to POST /v1/models/{{model}}/predict-file?method={EXPLAIN}"
+        remedy = f"send {fits} at once, or all as a file, to POST /v1/models/{model.name}/predict-file?method={EXPLAIN}"
     detail = (
         f"explaining these rows counts as {total} rows, and at most {most} may wait (MAX_QUEUE_ROWS, or a limit of the"
         f" key); {remedy}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from broker.access.audit_log import LARGEST_PAGE, AuditLog, Outcome
+from broker.access.audit_log import ANONYMOUS, LARGEST_PAGE, AuditLog, Outcome
 from broker.sides.gateway.observer_client import ObserverUnavailable
 from broker.state.boards import HealthBoard
 from contract.errors import ModelgateError
@@ -43,21 +43,21 @@ class ModelCards:
         """Return the card of a version. In `since` it has what is known by now, and the reasons for what is not."""
         repository = self.log.repository
         manifest, aliases = repository.manifest(name, version), aliases_by_version(repository, name)
-        made_from = [*self._made_from(name, manifest.training_data.fingerprint)]
+        made_from = self._made_from(name, manifest.training_data.fingerprint)
         since = {
             **self._observed(name, version),
             "experiments": [
                 {
                     "kind": one.plan.kind,
                     **{key: getattr(one, key) for key in _OF_EXPERIMENT},
-                    **self._by(one.started_by),
+                    **self._by(one.started_by or ANONYMOUS),
                 }
                 for one in repository.settings(name).experiments
                 if version in (one.candidate, one.baseline)
             ],
             "lineage": {
                 "aliases": aliases.get(version, []),
-                "versions_from_the_same_data": made_from if len(made_from) > 1 else [],
+                "versions_from_the_same_data": [one for one in made_from if one != version],
                 **self._history(name, version),
             },
         }

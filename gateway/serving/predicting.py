@@ -280,6 +280,8 @@ class Predictor:
             if limit is Limit.JOBS_IN_FLIGHT:
                 most = f"{key.limits.jobs_in_flight} jobs of the owner {key.owner!r} may wait or run for {model!r}"
         retry = _retry_after(left, 1)
+        if job.explain and limit is not Limit.JOBS_IN_FLIGHT:
+            most += f", and this explanation counts as {job.counts}"
         detail = f"{most} ({limit}); try again in {retry} s, or ask an admin for a higher limit"
         return Problem(_REASONS[limit], detail, retry_after=retry, quota=submission.rate, limit=str(limit))
 

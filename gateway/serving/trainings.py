@@ -10,7 +10,8 @@ from broker.records.job_kinds import TRAINING
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.state.schedules import OthersSchedule, Schedule, Schedules, TooManySchedules
 from broker.state.trainer_jobs import TooManyWaiting
-from contract.model.repository import Repository, valid_name
+from contract.model.experiments import ExperimentKind, unlogged
+from contract.model.repository import CURRENT, Repository, valid_name
 from contract.work.api_keys import Key, Scope
 from contract.work.jobs import Job
 from contract.work.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
@@ -66,11 +67,12 @@ class Trainings:
     def submit(self, request: TrainingRequest, webhook: str = "") -> Job:
         """Return the training job, which is in Redis then, or that of an earlier request. `webhook` gets its end.
 
-        Raises `Problem` if its recipe does not take its parameters or file, or too many wait; and
-        `IdempotencyConflict`."""
+        Raises `Problem` if its recipe does not take its parameters or file, its experiment could not begin, or too many
+        wait; and `IdempotencyConflict`."""
         request = self._of_caller(request)
         self._check_file(request)
         self._check_parameters(request)
+        self._check_experiment(request)
         if self.trainer.waiting() >= MAX_WAITING:
             detail = f"{MAX_WAITING} trainings wait already; try again when some have ended"
             raise Problem(ProblemCode.QUEUE_FULL, detail, retry_after=RETRY_TRAINING)
@@ -141,12 +143,13 @@ class Trainings:
 
     def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> ScheduleState:
         """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, `Problem` if there are too many
-        schedules, of all owners, of this one or for this key, another owner has the schedule of this model, or its
-        recipe does not take its parameters; and as `gateway.serving.model_versions.run` if its training could not
-        begin now.
+        schedules, of all owners, of this one or for this key, another owner has the schedule of this model, its recipe
+        does not take its parameters, or its experiment could not begin; and as `gateway.serving.model_versions.run` if
+        its training could not begin now.
         """
         request = self._of_caller(request)
         self._check_parameters(request)
+        self._check_experiment(request)
         run(self.run_command, RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json()))
         try:
             return self._states_of([self.schedules.put(model, cron, request, self.caller())])[0]
@@ -186,6 +189,14 @@ class Trainings:
     def _check_parameters(self, request: TrainingRequest) -> None:
         if request.parameters and (parameters := self.trainer.parameters(request.recipe)) is not None:
             check_parameters(request, parameters)
+
+    def _check_experiment(self, request: TrainingRequest) -> None:
+        """Raise `Problem` for a training that is to end in a shadow which could not begin."""
+        plan, model = request.gate.experiment, request.model
+        if plan is None or plan.kind is not ExperimentKind.SHADOW or CURRENT not in self.repository.aliases(model):
+            return
+        if not self.repository.settings(model).logging.share:
+            raise Problem(ProblemCode.EXPERIMENT_REFUSED, unlogged(model))
 
     def _exists(self, schedule: Schedule) -> bool:
         caller = self.caller()

@@ -20,6 +20,7 @@ BARELY = log(10) / 2
 _RULE_OF_THREE = 3
 """What happens with the chance p is seen among 3 / p cases with a chance of 95 %."""
 _LEAST_FAILURES = 0.001
+_MOST_DECIMALS = 6
 
 
 class Limit(NamedTuple):
@@ -82,8 +83,7 @@ def decide(experiment: Experiment, behaviour: Behaviour, metric: str, pairs: Pai
     if pairs is None or not len(pairs):
         if behaviour.alike.test.most >= enough:
             return Verdict(Decision.PROMOTE, behaviour.alike.sentence, "", None)
-        missing = "outcomes: none has come yet" if behaviour.rows else "rows: the candidate has answered none yet"
-        return _next(experiment, behaviour, 0.0, Verdict(None, "Nothing speaks against it so far", missing, None))
+        return _next(experiment, behaviour, 0.0, _without_outcomes(experiment, behaviour))
     worse, bets_on_worse = evidence(pairs.differences, experiment.margin, -pairs.largest)
     allowed = 0.0 if plan.require is Requirement.BETTER else experiment.margin
     good, bets_on_good = evidence(-pairs.differences, -allowed, -pairs.largest)
@@ -96,6 +96,20 @@ def decide(experiment: Experiment, behaviour: Behaviour, metric: str, pairs: Pai
     missing = _missing(int(pairs.outcomes[-1]), gained, enough - path[-1])
     undecided = Verdict(None, _sentence(experiment, metric, pairs, None), missing, pairs)
     return _next(experiment, behaviour, float(worse[-1]), undecided)
+
+
+def _without_outcomes(experiment: Experiment, behaviour: Behaviour) -> Verdict:
+    """Return what is known as long as no outcome has come, and nothing is certain."""
+    doubt = max(behaviour.limits, key=lambda limit: limit.test.now, default=Limit(LimitTest(), ""))
+    reason = "Nothing speaks against it so far"
+    if doubt.test.now >= BARELY:
+        reason = f"Not certain yet, but perhaps beyond a limit: {doubt.sentence}"
+    missing, agreement = "outcomes, of which none has come yet", experiment.plan.agreement
+    if not behaviour.rows:
+        missing = "rows, of which the candidate has answered none yet"
+    elif agreement is not None:
+        missing = f"more answers to show that {percent(agreement)} of them are the same; or outcomes"
+    return Verdict(None, reason, missing, None)
 
 
 def _next(experiment: Experiment, behaviour: Behaviour, worse: float, undecided: Verdict) -> Verdict:
@@ -114,7 +128,10 @@ def _next(experiment: Experiment, behaviour: Behaviour, worse: float, undecided:
 
 def _sentence(experiment: Experiment, metric: str, pairs: Pairs, decision: Decision | None) -> str:
     interval = Interval.of(pairs, experiment.plan.level)
-    mean, low, high = (fixed(value, decimals_of(interval.high - interval.low)) for value in interval)
+    decimals = decimals_of(interval.high - interval.low)
+    while decision and decimals < _MOST_DECIMALS and _hides(interval, experiment.margin, decimals):
+        decimals += 1
+    mean, low, high = (fixed(value, decimals) for value in interval)
     beyond = f"worse by more than {experiment.margin:g}:"
     if decision is None:
         claim = "differs by"
@@ -126,10 +143,16 @@ def _sentence(experiment: Experiment, metric: str, pairs: Pairs, decision: Decis
     return f"Its {loss_in_words(metric)} {claim} {mean} (between {low} and {high}) on {outcomes}"
 
 
+def _hides(interval: Interval, margin: float, decimals: int) -> bool:
+    """Return whether an end of the interval looks as if it were no difference, or the margin."""
+    ends, limits = ({round(value, decimals) for value in values} for values in (interval[1:], (0.0, margin)))
+    return not ends.isdisjoint(limits)
+
+
 def _missing(outcomes: int, gained: float, lacking: float) -> str:
     """Return how many outcomes are missing until the log of the evidence has gained what is `lacking`, if the best bet
     goes on as it did. `gained`: the log of its wealth, of which about 1 is chance, because it is the best (Akaike)."""
     if gained < 2:
-        return f"more outcomes: {number(outcomes)} are too few to say how many"
+        return f"more outcomes ({number(outcomes)} are too few to say how many)"
     needed = int(float(f"{max(1.0, outcomes * lacking / (gained - 1)):.0e}"))
     return f"about {number(needed)} more outcomes, if they are like the {number(outcomes)} so far"

@@ -37,7 +37,7 @@ _SHARE = 0.02
 """The part of a processor that looks at one experiment may take: each reads all its rows."""
 _FINAL = (Decision.PROMOTE, Decision.ROLL_BACK)
 
-_NO_LOSS = "a loss: none that fits the answers of both versions has a bound above the margin"
+_NO_LOSS = "a loss with a bound above the margin, without which it can only be rolled back"
 
 _Course = list[dict[str, Any]]
 
@@ -130,7 +130,12 @@ class ExperimentWatch:
             **_figures(verdict.pairs, plan.level),
             "course": remembered.course,
         }
-        missing = verdict.missing if largest or verdict.decision in _FINAL else _NO_LOSS
+        missing = verdict.missing
+        if verdict.decision not in _FINAL:
+            if not self._repository.settings(model).logging.share:
+                missing = f"a log: nothing is logged of {model}; modelgate logging {model} --share 1 turns that on"
+            elif not largest and plan.agreement is None:
+                missing = _NO_LOSS
         findings = ExperimentFindings(experiment.id, verdict.decision, verdict.reason, missing, now, figures)
         return findings, not known.waiting
 

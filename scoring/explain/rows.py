@@ -11,6 +11,7 @@ import numpy as np
 from contract.errors import Code, ModelgateError
 from contract.model.signature import AnswerForm, OutputKind, RowFormat, Signature
 from contract.row import Row, Value
+from contract.rows.answer_columns import unnamed
 from contract.work.explanations import MOST_ROWS, STRONGEST_WORDS, ExplainRequest
 from scoring.explain.games import OTHER_WORDS, Columns, Names, Words
 from scoring.explain.shapley import FEWEST_ROUNDS, Shapley, explain
@@ -22,7 +23,7 @@ from scoring.predict import predict, predict_columns
 
 class _Explained(NamedTuple):
     """What is explained: `answer` returns it for rows. It is about the class `label`, the label with this `number`.
-    `additive`: it is a number or a probability as the final estimator gives it."""
+    `additive`: it is a number, a probability or a decision as the final estimator gives it."""
 
     answer: Callable[[Sequence[Row]], Any]
     label: Value = None
@@ -92,10 +93,9 @@ def _explained(model: Scorable, row: Row, request: ExplainRequest) -> _Explained
     if output.probabilities and number is not None:
         at = len(outputs) + sum(len(other.shown_labels) for other in outputs[:place]) + number
         return _Explained(lambda rows: column(rows, at), label, number)
-    answer = _decision(model, label, number) or (
-        lambda rows: np.array([float(value == label) for value in column(rows)])
-    )
-    return _Explained(answer, label, additive=False)
+    if decision := _decision(model, label, number):
+        return _Explained(decision, label, number)
+    return _Explained(lambda rows: np.array([float(value == label) for value in column(rows)]), label, additive=False)
 
 
 def _decision(model: Scorable, label: Value, number: int | None) -> Callable[[Sequence[Row]], Any] | None:
@@ -110,7 +110,8 @@ def _decision(model: Scorable, label: Value, number: int | None) -> Callable[[Se
         return predict(model.estimator, manifest, rows, model.kernel, name).values
 
     if method.answer is AnswerForm.LABELS:
-        return lambda rows: np.array([decisions[str(label)] for decisions in asked(rows)], dtype=np.float64)
+        key = str(label)
+        return lambda rows: np.array([one[key] for one in unnamed(asked(rows), signature) or ()], dtype=np.float64)
     if method.answer is AnswerForm.NUMBER and len(signature.output.shown_labels) == 2:
         return lambda rows: np.array(asked(rows), dtype=np.float64) * (1 if number else -1)
     return None

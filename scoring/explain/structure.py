@@ -40,6 +40,12 @@ _LINEAR = frozenset(
         *(linear_model.HuberRegressor, linear_model.SGDRegressor, svm.LinearSVR),
     }
 )
+_LINEAR_DECISIONS = frozenset(
+    {
+        *(svm.LinearSVC, linear_model.RidgeClassifier, linear_model.RidgeClassifierCV),
+        *(linear_model.Perceptron, linear_model.PassiveAggressiveClassifier, linear_model.SGDClassifier),
+    }
+)
 _SINGLE = frozenset(
     {tree.DecisionTreeClassifier, tree.DecisionTreeRegressor, tree.ExtraTreeClassifier, tree.ExtraTreeRegressor}
 )
@@ -70,12 +76,12 @@ class _Tree(NamedTuple):
 
 def contributions(model: Scorable, game: Columns, label: int | None) -> Steps[Any] | None:
     """Return the work that finds the contributions to a number, or to the probability of the class with the number
-    `label`; None if the structure of the model is not known to allow that."""
+    `label` or the decision about it; None if the structure of the model is not known to allow that."""
     (count, players), (transformers, final) = game.differ.shape, parts_of(model.estimator)
     if count * players**2 > _MOST_CELLS or not all(map(_is_by_column, transformers)):
         return None
-    trees, is_linear = _trees_of(final, label), type(final) in _LINEAR and np.ndim(final.coef_) == 1
-    if not (trees or is_linear):
+    trees, coefficients = _trees_of(final, label), _coefficients(final, label)
+    if not trees and coefficients is None:
         return None
     # The background rows; these with the value in x of one player each; and x.
     present = np.vstack([np.eye(players + 1, players, -1, dtype=bool).repeat(count, axis=0), np.ones(players, bool)])
@@ -89,8 +95,8 @@ def contributions(model: Scorable, game: Columns, label: int | None) -> Steps[An
     differs = [((one != background) & ~(np.isnan(one) & np.isnan(background))).any(axis=0) for one in changed]
     # A column that no input changes alone is the same in all mixtures of these rows.
     owners = np.where(np.any(differs, axis=0), np.argmax(differs, axis=0), players)
-    if is_linear:
-        return _of_linear(final.coef_, background, x, owners, players)
+    if coefficients is not None:
+        return _of_linear(coefficients, background, x, owners, players)
     if type(final) is not ensemble.HistGradientBoostingRegressor:
         background, x = background.astype(np.float32), x.astype(np.float32)  # as these trees read them
     return _of_trees(trees, background, x, owners, players)
@@ -105,6 +111,16 @@ def _is_by_column(step: Any) -> bool:
         parts = step.steps if type(step) is Pipeline else getattr(step, "transformers_", None) or step.transformer_list
         return all(_is_by_column(part[1]) for part in parts)
     return type(step) in _BY_COLUMN
+
+
+def _coefficients(final: Any, label: int | None) -> Any:
+    """Return those of a linear answer, or decision about a class; None if there are none."""
+    if type(final) not in (_LINEAR if label is None else _LINEAR_DECISIONS):
+        return None
+    first, *others = np.atleast_2d(final.coef_)
+    if label is None:
+        return None if others else first
+    return [first, *others][label] if others else first * (1 if label else -1)
 
 
 def _of_linear(coefficients: Any, background: Any, x: Any, owners: Any, players: int) -> Steps[Any]:

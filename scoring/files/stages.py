@@ -13,7 +13,7 @@ import orjson
 from contract.errors import FieldError, InvalidInstances
 from contract.model.signature import EXPLAIN, PREDICT, AnswerForm, Kind, Output, OutputKind, RowFormat, Signature
 from contract.row import Row
-from contract.rows.answer_columns import answer_columns, answer_names
+from contract.rows.answer_columns import answer_columns, answer_names, explains_classes
 from contract.rows.file_formats import FileFormat
 from contract.rows.row_plan import plan_of
 from contract.work.explanations import ExplainRequest
@@ -116,8 +116,8 @@ def kept_types(signature: Signature, columns: Sequence[str]) -> list[str]:
 def answer_types(signature: Signature, method: str) -> list[str]:
     """Return the types of the columns that a method adds, in the order of `answer_names`."""
     if method == EXPLAIN:
-        is_table = signature.format is RowFormat.TABLE
-        return [_DOUBLE] * 2 + ([_DOUBLE] * len(signature.inputs) if is_table else [_TEXT])
+        about = [_DOUBLE, _DOUBLE, *([_TEXT] if explains_classes(signature) else []), _DOUBLE]
+        return about + ([_DOUBLE] * len(signature.inputs) if signature.format is RowFormat.TABLE else [_TEXT])
     if method == PREDICT.name:
         first = signature.outputs[0]
         labels = sum(len(output.shown_labels) for output in signature.outputs) if first.probabilities else 0

@@ -50,7 +50,7 @@ def write(models: Path, name: str, estimator: Any, background: list[list[float]]
 @pytest.fixture
 def line(models: Path) -> LinearRegression:
     estimator = LinearRegression().fit([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [1.0, 3.0, 2.0])
-    write(models, "sum", estimator, BACKGROUND)
+    write(models, "sum", estimator, BACKGROUND * 5)
     return estimator
 
 
@@ -66,10 +66,10 @@ def test_a_job_gets_what_each_input_adds_to_the_mean_answer(jobs: Jobs, scorer: 
     assert first["value"] == pytest.approx(1 + 2 * 1 + 1 * 3)
     assert first["contributions"] == pytest.approx({"a": 0.0, "b": 1.0})
     assert second["contributions"] == pytest.approx({"a": -2.0, "b": -2.0})
-    assert (first["class"], first["errors"], first["exact"], first["rows"]) == (None, None, True, 3)
+    assert (first["class"], first["errors"], first["exact"], first["rows"]) == (None, None, True, 11)
     assert (done.output["probabilities"], done.output["ids"]) == (None, ["x", "y"])
     assert done.metrics is not None
-    assert done.metrics["batch_rows"] == 6
+    assert done.metrics["batch_rows"] == 22
 
 
 def test_predictions_are_answered_while_an_explanation_runs(models: Path, jobs: Jobs, scorer: Scorer) -> None:
@@ -95,6 +95,16 @@ def test_an_explanation_goes_on_while_predictions_never_end(models: Path, jobs: 
         jobs.submit([job(f"p{number}", "sum")])
         assert scorer.step()
         number += 1
+
+
+def test_a_background_of_few_rows_is_warned_of(models: Path, jobs: Jobs, scorer: Scorer) -> None:
+    write(models, "sum", LinearRegression().fit([[0.0, 0.0], [1.0, 0.0]], [1.0, 3.0]), BACKGROUND[:1])
+    jobs.submit([explanation("a")])
+    drain(scorer)
+    assert read(jobs, "a").warnings == [
+        "the background of version 1 has only 1 row, so this says little; import it again with a sample of 100 rows or"
+        " more"
+    ]
 
 
 @pytest.mark.usefixtures("line")

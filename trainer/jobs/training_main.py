@@ -21,6 +21,7 @@ from broker.link.connection import connect
 from broker.records.job_kinds import OBSERVATION
 from broker.state.waited_jobs import NotBegun, NotEnded, WaitedJobs
 from contract.errors import Code, Failure, ModelgateError
+from contract.model.experiments import Experiment, ExperimentPlan
 from contract.settings import Settings
 from contract.work.observation import Observation
 from contract.work.training import Progress, TrainingRequest
@@ -66,7 +67,7 @@ def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: i
     promote = functools.partial(_promote, settings, connection, job)
     asked = WaitedJobs(connection, Signer.from_settings(settings), OBSERVATION, ttl=_KEPT, keyed_ttl=_KEPT)
     ask = functools.partial(_ask, asked)
-    try_out = functools.partial(experiments.start, settings, connection, id=f"x{job[:12]}", by="a training")
+    try_out = functools.partial(_try_out, settings, connection, job)
 
     def report_progress(progress: Progress) -> None:
         report(reports, {"progress": progress.to_json()})
@@ -89,8 +90,21 @@ def _promote(settings: Settings, connection: Redis, job: str, model: str, versio
     """Promote as `promotion.promote` does, and note it in the audit log."""
     remark = promotion.promote(settings, connection, model, version, alias)
     entry = AuditEntry("move_alias", TRAINER, model=model, version=version, alias=alias, job_id=job)
-    AuditLog(connection, settings.retention.audit_days, of_trainer=True).write(entry)
+    _note(settings, connection, entry)
     return remark
+
+
+def _try_out(
+    settings: Settings, connection: Redis, job: str, model: str, version: int, plan: ExperimentPlan
+) -> Experiment:
+    """Begin an experiment as `experiments.start` does, and note it in the audit log."""
+    experiment = experiments.start(settings, connection, model, version, plan, f"x{job[:12]}", "a training")
+    _note(settings, connection, AuditEntry("start_experiment", TRAINER, model=model, version=version, job_id=job))
+    return experiment
+
+
+def _note(settings: Settings, connection: Redis, entry: AuditEntry) -> None:
+    AuditLog(connection, settings.retention.audit_days, of_trainer=True).write(entry)
 
 
 def _ask(jobs: WaitedJobs, observation: Observation) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +26,9 @@ from contract.model.experiments import (
     ExperimentPlan,
     largest_loss,
     loss_metrics,
+    unlogged,
 )
+from contract.model.manifest import ModelManifest
 from contract.model.model_settings import ModelSettings
 from contract.model.repository import CURRENT, not_in_repository
 from contract.model.signature_changes import signature_changes, some
@@ -90,7 +93,7 @@ def start(
 
 def stop(repository: RepositoryWriter, board: ExperimentBoard, model: str, id: str, by: str = "") -> Experiment:  # noqa: A002
     """End an experiment, unless it has ended, and return it. `by`: as of `start`. Raises `experiment_not_found`."""
-    found, reason = board.of(model), f"{by} has stopped it" if by else "it was stopped"
+    found, reason = board.of(model), f"stopped by {by}" if by else "it was stopped"
     figures = found.figures if found and found.experiment == id else None
     state = repository.change(model, lambda state: end(state, id, Ending.STOPPED, reason, figures))
     if experiment := next((one for one in experiments_of(state) if one.id == id), None):
@@ -109,21 +112,38 @@ class Decisions:
     audit: AuditLog
     _waits: dict[str, str] = field(default_factory=dict)
     """Why the experiment of a model waits, as it was logged last."""
+    _found: dict[str, ExperimentFindings] = field(default_factory=dict)
+    """What was found last in the experiment of a model that runs."""
 
     def carry_out(self) -> None:
-        """Look at each experiment that runs. Raises `redis.exceptions.RedisError`."""
+        """Look at each experiment that runs, or has just ended. Raises `redis.exceptions.RedisError`."""
         experiments = {model: self.repository.settings(model).experiment for model in self.repository.names()}
         found = ExperimentBoard(self.connection).read() if any(experiments.values()) else {}
         for model, experiment in experiments.items():
             if experiment:
                 findings = found.get(model)
                 known = findings if findings and findings.experiment == experiment.id else None
+                if known:
+                    self._found[model] = known
                 try:
                     self._act(model, experiment, known)
                 except (ModelgateError, OSError) as error:
                     if self._waits.get(model) != str(error):
                         log.warning("the experiment %s of %s waits: %s", experiment.id, model, error)
                     self._waits[model] = str(error)
+            elif findings := self._found.pop(model, None):
+                self._keep_figures(model, findings)
+
+    def _keep_figures(self, model: str, findings: ExperimentFindings) -> None:
+        """Give an experiment that a change of versions or aliases has ended what was found in it."""
+
+        def edit(state: ModelState) -> None:
+            newest = next(iter(experiments_of(state)), None)
+            if newest and newest.id == findings.experiment and newest.ending and not newest.figures:
+                put(state, replace(newest, figures=findings.figures))
+
+        with suppress(ModelgateError):  # the model was removed
+            self.repository.change(model, edit)
 
     def _act(self, model: str, experiment: Experiment, findings: ExperimentFindings | None) -> None:
         decision, current = findings and findings.decision, self.repository.aliases(model).get(CURRENT)
@@ -146,7 +166,7 @@ class Decisions:
         elif decision is Decision.ROLL_BACK:
             self._end(model, experiment, Ending.ROLLED_BACK, findings)
         elif over:
-            missing = findings.missing if findings else "the observer has said nothing"
+            missing = f"missing: {findings.missing}" if findings else "the observer has said nothing"
             self._end(model, experiment, Ending.UNDECIDED, findings, missing)
         elif findings and decision is Decision.STEP:
             self._step(model, experiment, findings)
@@ -179,7 +199,7 @@ class Decisions:
         """End an experiment. `why`: what prevents a decision, of one whose time is over."""
         reason = findings.reason if findings else ""
         if ending is Ending.UNDECIDED:
-            reason = f"its time is over, and it cannot be decided{f': {why}' if why else ''}"
+            reason = f"its time is over, and it cannot be decided{f'; {why}' if why else ''}"
         figures = findings.figures if findings else None
         if self._done(model, lambda state: end(state, experiment.id, ending, reason, figures)):
             self._note(model, experiment, ending, f"it has ended: {ending}: {reason}")
@@ -209,8 +229,7 @@ def _check(model: str, candidate: int, plan: ExperimentPlan, state: ModelState) 
         what = f"the experiment {other.id} of {model!r} runs: {described(other)}; stop it, or wait until it ends"
         raise ModelgateError(Code.EXPERIMENT_RUNS, what, model=model, experiment=other.id)
     if plan.kind is ExperimentKind.SHADOW and not ModelSettings.from_json(state.settings).logging.share:
-        how = f'PUT /v1/models/{model}/logging {{"share": 1}}'
-        raise _refused(model, f"a shadow scores logged requests, and nothing is logged; turn that on: {how}")
+        raise _refused(model, unlogged(model))
 
 
 def _settled(
@@ -218,16 +237,23 @@ def _settled(
 ) -> ExperimentPlan:
     """Return the plan with its metric and margin. Raises `ModelgateError` if the versions cannot be compared."""
     before, now = (repository.manifest(model, version) for version in (baseline, candidate))
-    if changes := signature_changes(before.signature, now.signature).breaking:
-        raise _refused(model, f"callers of version {baseline} cannot use version {candidate}: {some(changes)}")
+    changes = signature_changes(before.signature, now.signature)
+    # Another estimator may lack a method: those who call it get the current version (`Predictor`).
+    if breaking := [*changes.requests, *changes.answers]:
+        fix = f"try one that takes and answers what version {baseline} does"
+        raise _refused(model, f"callers of version {baseline} cannot use version {candidate}: {some(breaking)}; {fix}")
     if plan.kind is ExperimentKind.SHADOW and now.environment != TODAY:
         where = f"version {candidate} lives in the environment {now.environment}"
         raise _refused(model, f"{where}, and a shadow scores only in today's; start a canary")
     bounds = {name: largest_loss(name, before, now) for name in loss_metrics(before.signature, now.signature)}
     metrics = {name: largest for name, largest in bounds.items() if largest}
     if plan.metric is not None and plan.metric not in metrics:
-        fitting = f"its versions have {', '.join(metrics)}" if metrics else "its answers have no loss with a bound"
+        fitting = f"its versions have {', '.join(metrics)}" if metrics else _without_loss(now)
         raise _refused(model, f"{plan.metric} does not fit: {fitting}")
+    if not metrics and plan.promote and plan.agreement is None:
+        nothing = f"nothing could show that version {candidate} is good enough: {_without_loss(now)}"
+        other = "ask a shadow for agreement, or send promote: false to watch its limits alone"
+        raise _refused(model, f"{nothing}, {other}")
     metric = plan.metric or next(iter(metrics), None)
     largest = metrics.get(metric) if metric else None
     margin = plan.margin
@@ -237,6 +263,13 @@ def _settled(
         what = f"no loss by {metric} is above {largest:g}, and the margin is {margin:g}"
         raise _refused(model, f"{what}; name a smaller one")
     return replace(plan, metric=metric, margin=margin)
+
+
+def _without_loss(candidate: ModelManifest) -> str:
+    """Return why no loss of its answers has a bound, and what to do."""
+    if len(candidate.signature.outputs) != 1:
+        return "no loss compares answers of several outputs; publish a model with one"
+    return "the range of its numbers is not known; publish it with a sample (X=…)"
 
 
 def described(experiment: Experiment) -> str:

@@ -21,7 +21,7 @@ def start_experiment(self: LoggedModel, candidate: int, kind: str = "shadow", **
     >>> for rise in (1.0, 2.0):
     ...     made = mg.publish("hill", LinearRegression().fit([[0.0], [1.0]], [0.0, rise]))
     >>> hill = mg.model("hill")
-    >>> begun = hill.start_experiment(1, "canary", share=0.05)
+    >>> begun = hill.start_experiment(1, "canary", share=0.05, promote=False)
     >>> begun["baseline"], begun["candidate"], hill.stop_experiment(begun["id"])["ending"]
     (2, 1, 'stopped')
     """

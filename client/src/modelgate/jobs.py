@@ -236,7 +236,11 @@ class TrainingRun(Job):
         super()._show(bar)
 
 
-KINDS: Mapping[str, type[Job]] = {"prediction": Job, "file_prediction": FileJob, "training": TrainingRun}
+KINDS: Mapping[str, type[Job]] = {
+    **dict.fromkeys(("prediction", "explanation"), Job),
+    "file_prediction": FileJob,
+    "training": TrainingRun,
+}
 """What the client returns for each kind of job; a `Job` for one that it does not know."""
 
 

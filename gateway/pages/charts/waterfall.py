@@ -64,7 +64,7 @@ def waterfall_of(explained: Mapping[str, Any], row: Mapping[str, Any]) -> Waterf
             place(end),
             (place(end - error), place(end + error)),
             f"{size:+z,.{decimals}f}".replace("-", "−"),
-            fixed(error, decimals) if error else "",
+            fixed(error, decimals) if round(error, decimals) else "",
         )
         for (name, text, size, error), start, end in zip(parts, ends, ends[1:], strict=False)
     ]

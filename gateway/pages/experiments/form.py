@@ -14,6 +14,7 @@ from gateway.problems import Problem
 _WRONG = {
     "share": "enter the share in %, above 0 and up to 100; a canary needs one, such as 5",
     "steps": "enter at most ten rising shares in %, below the last share, such as 1, 5, 25",
+    "margin": "enter a number of 0 or more, or nothing",
     "level": "enter a chance in %, above 0 and up to 20",
     "agreement": "enter a share in %, above 0 and below 100",
     "failures": "enter a share in %, from 0 to 100",
@@ -77,14 +78,15 @@ def body_of(entered: Mapping[str, str]) -> dict[str, Any]:
     body |= {name: _number(body[name], divisor) for name, divisor in _DIVISORS.items() if name in body}
     if "steps" in body:
         body["steps"] = [_number(step, 100) for step in re.split(r"[\s,;]+", body["steps"])]
+    for hidden in ("steps",) if entered["kind"] == ExperimentKind.SHADOW else ("agreement", "distance"):
+        body.pop(hidden, None)
     body["limits"] = {name: _number(body.pop(name), divisor) for name, divisor in _LIMITS.items() if name in body}
-    body.pop("steps" if entered["kind"] == ExperimentKind.SHADOW else "agreement", None)  # the page hides them
     return {**body, "promote": entered["promote"] == "1"}
 
 
 def _number(text: str, divisor: int) -> float | int | str:
     try:
-        number = float(text) / divisor
+        number = float(text.rstrip("% ")) / divisor
     except ValueError:
         return text.strip()
     return int(number) if number.is_integer() else number

@@ -13,8 +13,8 @@ from typing import Any, cast
 from flask import request
 
 from contract.model.manifest import ModelManifest
-from contract.model.signature import PREDICT
-from contract.rows.answer_columns import answer_names
+from contract.model.signature import PREDICT, Signature
+from contract.rows.answer_columns import answer_names, unnamed
 from contract.rows.instances import Instances
 from contract.wording import six_digits
 from contract.work.jobs import Job, Status
@@ -52,15 +52,17 @@ class ShownAnswer:
     csv: str = ""
 
 
-def answer_to_row(job: Job) -> ShownAnswer:
+def answer_to_row(job: Job, signature: Signature) -> ShownAnswer:
     if job.status is not Status.SUCCEEDED or job.output is None:
         return ShownAnswer(job)
     output: Mapping[str, Any] = job.output
-    probabilities = (output.get("probabilities") or [None])[0]
+    answer, probabilities = (
+        (unnamed(output.get(name), signature) or [None])[0] for name in ("predictions", "probabilities")
+    )
     shares: list[ClassProbability] = []
     if isinstance(probabilities, dict) and all(isinstance(value, (int, float)) for value in probabilities.values()):
         shares = sorted((ClassProbability(*item) for item in probabilities.items()), key=lambda share: -share.value)
-    return ShownAnswer(job, _shown(output["predictions"][0]), shares[:MOST_CLASSES])
+    return ShownAnswer(job, _shown(answer), shares[:MOST_CLASSES])
 
 
 def answer_to_csv(job: Job, rows: Instances, model: ModelManifest) -> ShownAnswer:

@@ -88,7 +88,7 @@ class TryPages:
                 _note_request(model, _reference(name, request.form.get("version", "")))
             try:
                 rows = try_form.row_of(model, attempt.values)
-                attempt.answer = answer_to_row(self._predict(model, rows, made_up=attempt.is_draft))
+                attempt.answer = answer_to_row(self._predict(model, rows, made_up=attempt.is_draft), model.signature)
             except REFUSALS as error:
                 _note(attempt, model, problem_of(error))
             if attempt.has_reasons and not asked_by_open_page(request.environ):

@@ -13,6 +13,7 @@ from contract.errors import InvalidInstances
 from contract.model.manifest import ModelManifest
 from contract.model.signature import RowFormat, Signature
 from contract.row import Row
+from contract.rows.answer_columns import unnamed
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid, Instances
 from contract.work.explanations import ExplainRequest
@@ -64,7 +65,8 @@ class Reasons:
         """Return what would change the answer to what was entered. The model answers with a class (`may_change`)."""
 
         def predict(rows: Sequence[Row]) -> Mapping[str, Any]:
-            return _output(self._succeeded(model, Grid(None, rows), PredictionOptions(wait=WAIT, made_up=True)))
+            output = _output(self._succeeded(model, Grid(None, rows), PredictionOptions(wait=WAIT, made_up=True)))
+            return {name: unnamed(output.get(name), model.signature) for name in ("predictions", "probabilities")}
 
         if model.profile is None:
             return f"nothing says what the training of version {model.version} saw"

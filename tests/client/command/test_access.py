@@ -71,6 +71,7 @@ def test_the_card_of_a_version_is_markdown_or_json(admin: Modelgate, tmp_path: P
     file = tmp_path / "sum.md"
     assert admin("card", "sum", "-o", file).out == f"card of sum → {file}\n"
     assert file.read_text() == printed.out
+    assert admin("card", "sum", "-o", "-").out == printed.out
     card = admin("card", "sum", "--json").json
     assert (card["name"], card["version"], card["since"]["lineage"]["aliases"]) == ("sum", 1, ["current"])
     assert "there is no model" in admin("card", "summ").err

@@ -29,14 +29,14 @@ def test_an_experiment_is_begun_shown_listed_and_stopped(running: MakeUp, hills:
     assert hills("experiments", NAME).out == f"There are no experiments of {NAME}.\n"
     assert hills("experiment", NAME).err == f"modelgate: {NAME} has no experiment\n"
     refused = hills("experiment", NAME, 1, "--shadow")
-    assert (refused.code, 'PUT /v1/models/hills/logging {"share": 1}' in refused.err) == (1, True)
+    assert (refused.code, "modelgate logging hills --share 1" in refused.err) == (1, True)
     options = ("--canary", "--share", 0.25, "--step", 0.01, "--step", 0.05, "--margin", 0.5, "--better", "--no-promote")
-    limits = ("--failures", 0.02, "--slowdown", 5, "--distance", 0.1)
+    limits = ("--failures", 0.02, "--slowdown", 5)
     begun = hills("experiment", NAME, 1, *options, *limits, "--days", 3, "--json").json
     plan = begun["plan"]
     assert (plan["kind"], plan["share"], plan["steps"], plan["margin"]) == ("canary", 0.25, [0.01, 0.05], 0.5)
     assert (plan["require"], plan["promote"], plan["days"], begun["share"]) == ("better", False, 3.0, 0.01)
-    assert plan["limits"] == {"failures": 0.02, "slowdown": 5.0, "distance": 0.1}
+    assert plan["limits"] == {"failures": 0.02, "slowdown": 5.0, "distance": None}
     first, second, third, _ = hills("experiment", NAME).out.splitlines()
     assert first == f"{begun['id']}: canary of version 1 beside version 2 of {NAME}"
     assert second.startswith("share of the callers: 0.01 since 20") and second.endswith(", 0.25 at last")
@@ -57,6 +57,8 @@ def test_an_experiment_is_begun_shown_listed_and_stopped(running: MakeUp, hills:
     [
         ((1,), "say how: modelgate experiment hills 1 --shadow, or --canary --share 0.05"),
         ((1, "--shadow", "--canary"), "say how"),
+        ((1, "--shadow", "--stop"), "--stop stands alone: modelgate experiment hills --stop"),
+        ((1, "--stop"), "--stop stands alone"),
         (("--shadow",), "say which version to try: modelgate experiment hills VERSION --shadow"),
     ],
 )

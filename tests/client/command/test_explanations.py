@@ -12,7 +12,9 @@ import duckdb
 import pandas as pd
 import pytest
 from modelgate import Client, Invalid
+from sklearn.linear_model import LogisticRegression
 
+from contract.model.signature import Output, OutputKind
 from contract.rows.background import BACKGROUND_FILE
 from tests.client.command.conftest import Modelgate
 from tests.stacks.gateways import Site, start_site
@@ -24,8 +26,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     (models := folder / "models").mkdir()
     write_version(models, "sum", Sum(), numbers("a", "b"), by_value=True)
-    (models / "sum/versions/1/report").mkdir()
-    (models / "sum/versions/1/report" / BACKGROUND_FILE).write_text("[[0.0, 0.0], [0.0, 4.0]]")
+    output = Output(OutputKind.CLASS, (0, 1), probabilities=True)
+    write_version(models, "sign", LogisticRegression().fit([[0, 0], [1, 1]], [0, 1]), numbers("a", "b"), output)
+    for name in ("sum", "sign"):
+        (models / name / "versions/1/report").mkdir()
+        (models / name / "versions/1/report" / BACKGROUND_FILE).write_text("[[0.0, 0.0], [0.0, 4.0]]")
     with start_site(folder, models, spool_dir=folder / "spool") as site:
         site.cluster.start(spool_dir=folder / "spool", workers=1).ready(1)
         yield site
@@ -40,7 +45,7 @@ def test_rows_on_the_line_become_a_table_or_json(ask: Modelgate) -> None:
     ended = ask("explain", "sum", '{"a": 5, "b": 3}')
     assert ended.code == 0
     first, _, _, *rows = ended.out.splitlines()
-    assert first == "row 0: 8, and 2 on average"
+    assert first == "row 0: 8, from a base of 2"
     assert [row.split() for row in rows] == [["a", "+5", "exact"], ["b", "+1", "exact"]]
     ended = ask("explain", "sum", '[{"a": 5, "b": 3}, {"a": 0, "b": 0}]', "--json")
     assert ended.code == 0, ended.err
@@ -58,16 +63,27 @@ def test_a_file_gets_a_column_for_each_input(ask: Modelgate, tmp_path: Path) -> 
             "id": "x",
             "base": "2.0",
             "value": "8.0",
+            "error": "",
             "contribution_a": "5.0",
             "contribution_b": "1.0",
         },
-        {"b": "", "a": "1", "id": "y", "base": "", "value": "", "contribution_a": "", "contribution_b": ""},
+        {
+            "b": "",
+            "a": "1",
+            "id": "y",
+            "base": "",
+            "value": "",
+            "error": "",
+            "contribution_a": "",
+            "contribution_b": "",
+        },
         {
             "b": "0",
             "a": "0",
             "id": "z",
             "base": "2.0",
             "value": "0.0",
+            "error": "",
             "contribution_a": "0.0",
             "contribution_b": "-2.0",
         },
@@ -76,8 +92,16 @@ def test_a_file_gets_a_column_for_each_input(ask: Modelgate, tmp_path: Path) -> 
     duckdb.sql(columns).write_parquet(str(tmp_path / "rows.parquet"))
     assert ask("explain", "sum", tmp_path / "rows.parquet", "-o", tmp_path / "why.parquet").code == 0
     why = duckdb.read_parquet(str(tmp_path / "why.parquet"))
-    assert why.columns == ["a", "b", "base", "value", "contribution_a", "contribution_b"]
-    assert why.fetchall() == [(5.0, 3.0, 2.0, 8.0, 5.0, 1.0)] * 70
+    assert why.columns == ["a", "b", "base", "value", "error", "contribution_a", "contribution_b"]
+    assert why.fetchall() == [(5.0, 3.0, 2.0, 8.0, None, 5.0, 1.0)] * 70
+
+
+def test_a_file_says_which_class_is_explained(ask: Modelgate, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n9,9\n-9,-9\n")
+    assert ask("explain", "sign", tmp_path / "rows.csv", "-o", tmp_path / "why.parquet").code == 0
+    why = duckdb.read_parquet(str(tmp_path / "why.parquet"))
+    assert why.columns == ["a", "b", "base", "value", "class", "error", "contribution_a", "contribution_b"]
+    assert why.project('"class", value > 0.9').fetchall() == [("1", True), ("0", True)]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +111,8 @@ def test_a_file_gets_a_column_for_each_input(ask: Modelgate, tmp_path: Path) -> 
         (['{"a": "x", "b": 1}'], "'a' must be a finite number"),
         (['{"a": 5, "b": 3}', "--class", "yes"], "predicts no known classes"),
         (['{"a": 5, "b": 3}', "--seed", "-1"], "--seed"),
+        (['{"a": 5, "b": 3}', "--of", "high"], "has no output 'high'"),
+        (['{"a": 5, "b": 3}', "-o", "why.csv"], "--output and --format are for files"),
         (["missing.csv"], "missing.csv"),
     ],
 )

@@ -122,9 +122,9 @@ def test_limits_are_sentences(loan: ModelManifest) -> None:
         "It confuses classes: of 50 tested rows of 'no', it answers 30 (60.0 %) with 'yes'.",
         "Its probabilities are off: in 1 of 2 ranges, more or less came true than they say.",
         "It is significantly worse where area is 'Rural': there its accuracy is 0.500.",
-        "No training row has area = 'Semiurban', though it is accepted.",
-        "Fewer than 10 training rows have area = 'Urban', area = null.",
-        "All training rows have the same value in country.",
+        "No row of the training has area = 'Semiurban', though it is accepted.",
+        "Fewer than 10 rows of the training have area = 'Urban', area = null.",
+        "All rows of the training have the same value in country.",
     ]
 
 

@@ -138,7 +138,7 @@ def test_an_experiment_is_started_looked_at_and_stopped(me: Browser, settings: S
         "outcomes 2,600 share of wrong answers 0.498, version 1: 0.496",
         "rows scored 41,870 98.1 % of those that it should: it yields on a busy machine",
         "the same answers 96.4 % mean distance 0.031 of 1",
-        "failures 12 version 1: 0",
+        "failed rows 12 version 1: 0",
         "time of a batch 3.410 ms version 1: 2.970 ms",
         "1,300 0.0040 −0.0300 to 0.0400 2026-01-02 03:04 UTC",
     ):
@@ -149,10 +149,10 @@ def test_an_experiment_is_started_looked_at_and_stopped(me: Browser, settings: S
     answer = me.send(f"{PAGE}/{experiment.id}/stop", PAGE)
     assert answer.headers["Location"] == PAGE and running(settings) is None
     text = words(me.get(PAGE).text)
-    assert "Version 2 beside 1 shadow, begun by ada" in text and "stopped Ada has stopped it." in text
+    assert "Version 2 beside 1 shadow, begun by ada" in text and "stopped Stopped by ada." in text
     assert "Start the experiment" in text and "Nothing is known" not in text
     text = words(me.get(f"{PAGE}?id={experiment.id}").text)
-    assert "Version 2 beside version 1 stopped Ada has stopped it." in text
+    assert "Version 2 beside version 1 stopped Stopped by ada." in text
     assert "The margin was 0.01, and the level 1.0 %." in text and "Version 2 becomes current" not in text
     assert "difference of the share of wrong answers 0.0021" in text  # what was known at the end
 
@@ -193,7 +193,7 @@ def test_a_box_that_is_not_ticked_promotes_nothing(me: Browser, settings: Settin
         (
             {"margin": "<b>", "days": "0"},
             {
-                "margin": "Margin must be a number from 0 to 1e+12; it is '<b>'.",
+                "margin": "Enter a number of 0 or more, or nothing.",
                 "days": "Days must be a number above 0 and at most 365; it is 0.",
             },
         ),

@@ -102,7 +102,7 @@ def test_the_card_of_a_version_is_a_page(browser: Browser, models: Path, monkeyp
     assert "verdict good & <em>cheap</em>" in shown and "class <b>no</b> `x`, yes yes" in shown
     assert "too good to be true: leave it out of features ." in shown
     assert "parameters <u> <script>alert(1)</script>" in shown
-    assert "not known: no observer answers" in shown
+    assert "not known, because no observer answers" in shown
     assert not re.search("<(b|i|u|em|script)>(no|age|alert|cheap|<)", page.text)
     assert page.text.count('class="interval"') == 2  # of the calibration
     places = [shown.index(title) for title in ("How good it is", "Limits", "How it was made", "Lineage")]

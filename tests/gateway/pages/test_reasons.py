@@ -42,6 +42,8 @@ CLASSES = Output(OutputKind.CLASS, ("no", "yes"), probabilities=True)
 ROWS = [[1_000.0 + 10 * number, ("rural", "urban")[number % 2], number % 30] for number in range(500)]
 GOLDEN = Golden((tuple(ROWS[0]),), ("no",))
 ROW = {"form_version": "1", "input-income": "2900", "input-area": "rural", "input-years": "3"}
+NAMES = {2: "risk"}
+"""The name of the output of a version."""
 PAGE, TRY = "/ui/models/loan", "/ui/models/loan/try"
 OPEN = {"Modelgate-Part": "1"}
 
@@ -75,7 +77,7 @@ def scorer(redis: Redis) -> Iterator[list[BatchJob]]:
             batches = [batch for limits in kinds if (batch := queue.take(limits))]
             for batch in batches:
                 jobs.extend(batch.jobs)
-                queue.finish({job.id: outcome_of(job) for job in batch.jobs})
+                queue.finish({job.id: outcome_of(job, NAMES.get(batch.version)) for job in batch.jobs})
             if not batches:
                 queue.wait_for_work(kinds[0])
 
@@ -88,13 +90,15 @@ def scorer(redis: Redis) -> Iterator[list[BatchJob]]:
     thread.join()
 
 
-def outcome_of(job: BatchJob) -> PredictionOutcome | Failure:
+def outcome_of(job: BatchJob, name: str | None) -> PredictionOutcome | Failure:
     if job.explain:
         if job.rows[0][2] == 13:
             return Failure("model_error", "the model raises for 13 years")
         return PredictionOutcome([explanation(job.explain.label)], None, ["a remark"], 0.5, 1)
     answers = ["yes" if not isinstance(row[0], str) and row[0] >= 3_412 else "no" for row in job.rows]
     sure = [{"no": 0.2, "yes": 0.8} if answer == "yes" else {"no": 0.8, "yes": 0.2} for answer in answers]
+    if name:
+        return PredictionOutcome([{name: one} for one in answers], [{name: one} for one in sure], [], 0.5, 1)
     return PredictionOutcome(answers, sure, [], 0.5, 1)
 
 
@@ -120,6 +124,17 @@ def test_without_scripts_the_page_says_why_and_what_would_change_it(browser: Bro
     assert "average 0.500 income 2900 +0.250 ± 0.010 years 3 +0.090 ± 0.010 area rural −0.040" in text
     assert "this row 0.800 Shapley values, estimated" in text and "The model was asked 4,096 rows. A remark." in text
     assert page.text.count('class="error"') == 3
+
+
+def test_an_output_with_a_name_is_answered_and_explained_as_one_without(
+    browser: Browser, scorer: list[BatchJob], models: Path
+) -> None:
+    profile = profile_of(Signature(INPUTS, (CLASSES,)), ROWS, ["no"] * len(ROWS))
+    output = replace(CLASSES, name="risk")
+    write_version(models, "loan", Sum(), INPUTS, output, version=2, current=False, golden=GOLDEN, profile=profile)
+    page = browser.send(TRY, f"{PAGE}?version=2", **{**ROW, "form_version": "2", "version": "2"}).text
+    assert '<p class="answer">no</p>' in page and "80.0 %" in words(page)
+    assert "With income 3,412 instead of 2,900 , the answer would be yes ." in words(page)
 
 
 def test_a_class_can_be_chosen(browser: Browser, scorer: list[BatchJob]) -> None:

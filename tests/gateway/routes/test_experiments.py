@@ -13,6 +13,7 @@ from redis import Redis
 from broker.access.audit_log import AuditLog
 from broker.state.boards import ExperimentBoard
 from contract.model.experiments import Decision, Ending, ExperimentFindings
+from contract.model.manifest import ColumnProfile, DataProfile
 from contract.model.signature import Field, Kind
 from contract.settings import Settings
 from contract.work.jobs import timestamp
@@ -35,7 +36,8 @@ SHADOW = {"candidate": 2, "kind": "shadow"}
 @pytest.fixture
 def client(settings: Settings, redis: Redis) -> FlaskClient:
     """A gateway whose trainer is this process; `sum` has a second version, which is not current."""
-    write_version(settings.models_dir, "sum", Sum(), INPUTS, version=2, current=False, id_field="key")
+    profile = DataProfile(10, (), (ColumnProfile(0, (0.0, 100.0), counts=(10,)),))
+    write_version(settings.models_dir, "sum", Sum(), INPUTS, version=2, current=False, id_field="key", profile=profile)
     return create_app(
         settings, lambda command: dict(carry_out(command.to_json(), CommandParts(settings, redis)))
     ).test_client()
@@ -58,7 +60,7 @@ def test_an_experiment_is_begun_listed_looked_at_and_stopped(client: FlaskClient
         "candidate": 2,
         "plan": {
             "kind": "canary",
-            "metric": None,
+            "metric": "mean_absolute_error",
             "share": 0.05,
             "steps": [0.01],
             "margin": 0.5,
@@ -66,7 +68,7 @@ def test_an_experiment_is_begun_listed_looked_at_and_stopped(client: FlaskClient
             "require": "not_worse",
             "promote": True,
             "agreement": None,
-            "days": 14.0,
+            "days": pytest.approx(30, abs=0.1),
             "limits": {"failures": 0.01, "slowdown": 3.0, "distance": None},
         },
         "started_at": started["started_at"],
@@ -113,7 +115,7 @@ def test_the_list_leaves_courses_out(client: FlaskClient, settings: Settings) ->
 def test_a_second_one_is_409_and_the_log_must_be_on_for_a_shadow(client: FlaskClient) -> None:
     refused = client.post(EXPERIMENTS, json=SHADOW)
     assert (refused.status_code, refused.get_json()["code"]) == (409, "experiment_refused")
-    assert 'PUT /v1/models/sum/logging {"share": 1}' in refused.get_json()["detail"]
+    assert "turn that on: modelgate logging sum --share 1, or PUT" in refused.get_json()["detail"]
     assert client.put("/v1/models/sum/logging", json={"share": 1}).status_code == 200
     first = start(client, **SHADOW)
     refused = client.post(EXPERIMENTS, json=CANARY)
@@ -149,6 +151,8 @@ def test_unknown_experiments_and_versions_are_404(client: FlaskClient) -> None:
         ({**CANARY, "steps": [0]}, "steps"),
         ({**CANARY, "steps": [n / 1000 for n in range(1, 12)]}, "steps"),
         ({**CANARY, "agreement": 0.9}, "agreement"),
+        ({**CANARY, "limits": {"distance": 0.9}}, "limits.distance"),
+        ({**SHADOW, "agreement": 0.9, "require": "better"}, "agreement"),
         ({**SHADOW, "steps": [0.5]}, "steps"),
         ({**SHADOW, "metric": "f1"}, "metric"),
         ({**SHADOW, "metric": ["accuracy"]}, "metric"),
@@ -181,6 +185,14 @@ def test_a_body_that_cannot_be_used_names_the_field(client: FlaskClient, body: A
     assert client.get(EXPERIMENTS).get_json() == {"items": []}
 
 
+def test_a_word_that_is_nearly_right_is_suggested_and_an_empty_body_is_no_row(client: FlaskClient) -> None:
+    (error,) = client.post(EXPERIMENTS, json={**SHADOW, "require": "worse"}).get_json()["errors"]
+    expected = "require must be one of not_worse, better; it is 'worse'; did you mean 'not_worse'?"
+    assert error["message"] == expected
+    empty = client.post(EXPERIMENTS, data=b" ", content_type="application/json")
+    assert (empty.status_code, empty.get_json()["detail"]) == (400, "the body is empty; send JSON")
+
+
 def test_null_stands_for_what_is_left_out_so_what_is_shown_can_be_sent_again(client: FlaskClient) -> None:
     plan = start(client, **CANARY)["plan"]
     client.delete(f"{EXPERIMENTS}/{client.get(EXPERIMENTS).get_json()['items'][0]['id']}")
@@ -190,7 +202,7 @@ def test_null_stands_for_what_is_left_out_so_what_is_shown_can_be_sent_again(cli
 def test_a_metric_that_does_not_fit_the_output_says_which_do(client: FlaskClient) -> None:
     answer = client.post(EXPERIMENTS, json={**CANARY, "metric": "log_loss"})
     assert (answer.status_code, answer.get_json()["code"]) == (409, "experiment_refused")
-    assert "log_loss does not fit: its answers have no loss with a bound" in answer.get_json()["detail"]
+    assert "log_loss does not fit: its versions have mean_absolute_error" in answer.get_json()["detail"]
 
 
 def test_the_name_of_the_key_is_kept_and_a_scope_is_needed(settings: Settings, redis: Redis) -> None:
@@ -230,4 +242,6 @@ def test_a_training_may_end_in_one(client: FlaskClient, redis: Redis) -> None:
     assert errors({"kind": "shadow", "limits": {"failures": -1}}) == ["gate.experiment.limits.failures"]
     assert errors([]) == ["gate.experiment"]
     assert errors({"kind": "shadow"}, alias="canary") == ["alias"]
+    assert errors({"kind": "shadow", "days": 3}) == ["409"]
+    assert client.put("/v1/models/sum/logging", json={"share": 1}).status_code == 200
     assert errors({"kind": "shadow", "days": 3}) == ["202"]

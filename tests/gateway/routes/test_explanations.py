@@ -147,7 +147,7 @@ def test_rows_count_as_coalitions_and_too_many_are_told_how_many_fit(client: Fla
     assert (status, code) == (413, "too_many_rows")
     assert detail == (
         "explaining these rows counts as 1500 rows, and at most 1000 may wait (MAX_QUEUE_ROWS, or a limit of the key);"
-        " send 2 at once, or all as a file, to POST /v1/models/{model}/predict-file?method=explain"
+        " send 2 at once, or all as a file, to POST /v1/models/wide/predict-file?method=explain"
     )
     assert ask(client, "wide", [wide] * 2).status_code == 202
     assert redis.hgetall("mg:rows") == {b"explain:wide": b"1000"}
@@ -179,11 +179,22 @@ def test_a_model_that_does_not_predict_has_nothing_to_explain(client: FlaskClien
     assert "does not predict, so there is nothing to explain; it has 'transform'" in detail
 
 
-def test_a_csv_gets_a_csv(client: FlaskClient, redis: Redis) -> None:
+@pytest.mark.parametrize(
+    ("name", "why", "expected"),
+    [
+        ("line", WHY, "a,b,base,value,error,contribution_a,contribution_b\n1,2,1.0,3.0,,0.5,1.5\n"),
+        (
+            "risk",
+            {**WHY, "class": "no", "errors": {"a": 0.2, "b": 0.1}},
+            "a,b,base,value,class,error,contribution_a,contribution_b\n1,2,1.0,3.0,no,0.2,0.5,1.5\n",
+        ),
+    ],
+)
+def test_a_csv_gets_a_csv(client: FlaskClient, redis: Redis, name: str, why: Any, expected: str) -> None:
     found: list[TestResponse] = []
     headers = {"Content-Type": "text/csv", "Accept": "text/csv", "Prefer": "wait=20"}
     asking = threading.Thread(
-        target=lambda: found.append(client.post("/v1/models/line/explain", data=b"a,b\n1,2\n", headers=headers))
+        target=lambda: found.append(client.post(f"/v1/models/{name}/explain", data=b"a,b\n1,2\n", headers=headers))
     )
     asking.start()
     queue = ScorerQueue(redis, "w-0-a")
@@ -191,9 +202,9 @@ def test_a_csv_gets_a_csv(client: FlaskClient, redis: Redis) -> None:
     limits = BatchLimits(kind=EXPLANATION, jobs=1)
     while not (batch := queue.take(limits)):
         queue.wait_for_work(limits)
-    queue.finish({batch.jobs[0].id: PredictionOutcome([WHY], None, [], 1.0, 9)})
+    queue.finish({batch.jobs[0].id: PredictionOutcome([why], None, [], 1.0, 9)})
     asking.join(20)
-    assert found[0].text == "a,b,base,value,contribution_a,contribution_b\n1,2,1.0,3.0,0.5,1.5\n"
+    assert found[0].text == expected
 
 
 def test_a_terse_key_learns_no_inputs(settings: Settings, models: Path) -> None:

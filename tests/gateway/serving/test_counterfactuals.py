@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,7 +128,7 @@ def test_nothing_beyond_what_training_saw_is_tried() -> None:
     rule = Rule(lambda row: max(row[0] - 11_000, -row[0], row[2] - 90, (row[3] == "unseen") - 1, -row[1] - 0.5))
     counterfactual = found(rule)
     assert counterfactual.changes == () and counterfactual.answer is None
-    assert counterfactual.tried > 100
+    assert counterfactual.tried > 100 and counterfactual.untried == ["name", "since"]
     for row in rule.asked:
         assert 500 <= row[0] <= 10_490 and row[1] in (0, 1) and 18 <= row[2] <= 77 and isinstance(row[2], int)
         assert row[3] in ("rural", "urban") and row[4:6] in (ROW[4:6], list(ROW[4:6]))
@@ -144,6 +145,27 @@ def test_an_empty_input_may_get_a_value() -> None:
     row = (None, *ROW[1:])
     values = values_of(found(Rule(lambda row: (row[0] or 0) - 3_000), row))
     assert list(values) == ["income"] and values["income"] >= 3_000
+
+
+def test_an_input_becomes_null_if_training_saw_that() -> None:
+    fields = (replace(INCOME, nullable=True), replace(SINCE, nullable=True), HISTORY)
+    rows = [[1_000.0 + number, "2026-01-02T00:00:00+00:00", 0.0] for number in range(20)] + [[None, None, 0.0]]
+    signature = Signature(fields, CLASSES)
+    for position in (0, 1):
+        rule = Rule(lambda row, at=position: 0.0 if row[at] is None else -1.0)
+        counterfactual = found(rule, rows[0], signature, rows)
+        assert values_of(counterfactual) == {fields[position].name: None}
+    never = found(Rule(lambda row: 0.0 if row[0] is None else -1.0), rows[0], signature, rows[:20])
+    assert (never.changes, never.untried) == ((), ["since", "history"])
+
+
+def test_a_text_becomes_another_one_if_training_saw_no_further_ones() -> None:
+    signature, towns = Signature((NAME, INCOME), CLASSES), ["Ulm", "Rom"]
+    few = [[towns[number % 2], float(number)] for number in range(40)]
+    rule = Rule(lambda row: 0.0 if row[0] == "Rom" else -1.0)
+    assert values_of(found(rule, few[0], signature, few)) == {"name": "Rom"}
+    many = [[f"n{number}", float(number)] for number in range(60)]
+    assert found(rule, ["Ulm", 1.0], signature, [*few, *many]).changes == ()
 
 
 def test_whatever_the_rule_the_changed_row_gets_the_answer() -> None:

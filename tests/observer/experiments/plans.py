@@ -21,7 +21,7 @@ def experiment(kind: ExperimentKind = ExperimentKind.SHADOW, share: float | None
 def begin(models: Path, name: str, running: Experiment | None, identity: str = "e1") -> Experiment | None:
     """Write the settings of a model as the trainer does, with this experiment; None: none runs."""
     made = running and replace(running, id=identity)
-    settings = {"experiments": [made.to_json()] if made else []}
+    settings = {"experiments": [made.to_json()] if made else [], "logging": {"share": 1.0}}
     for file, data in (
         ("settings.json", settings),
         ("aliases.json", json.loads((models / name / "aliases.json").read_text())),

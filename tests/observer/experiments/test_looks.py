@@ -94,7 +94,7 @@ def test_a_shadow_that_is_as_good_is_promoted(
     frame = logged(3_000)
     begin(models, "loan", experiment(metric="accuracy", margin=0.05))
     shadowed(store, frame, worse(frame, 0.01))
-    assert look(watch, redis).missing == "rows: the candidate has answered none yet"
+    assert look(watch, redis).missing == "rows, of which the candidate has answered none yet"
     send(outcomes, by_row(frame))
     findings = look(watch, redis)
     assert findings.decision is Decision.PROMOTE and "not worse by more than 0.05" in findings.reason
@@ -159,7 +159,7 @@ def test_numbers_without_a_profile_have_no_bounded_loss(
     for version in (3, 4):
         write_version(models, "loan", Sum(), INPUTS, Output(OutputKind.NUMBER), version=version)
     begin(models, "loan", replace(experiment(), baseline=4, candidate=3))
-    assert look(watch, redis).missing.startswith("a loss: none that fits")
+    assert look(watch, redis).missing.startswith("a loss with a bound")
 
 
 def test_outcomes_make_a_course_of_forty_points_at_most(

@@ -47,7 +47,8 @@ def specimen(models: Path, name: str, estimator: Any) -> Loaded:
     if labels:
         output = Output(OutputKind.CLASS, labels, probabilities=hasattr(estimator, "predict_proba"))
     decides = bool(labels) and not output.probabilities
-    methods = (PREDICT, *([Method("decision_function", AnswerForm.NUMBER)] if decides else []))
+    form = AnswerForm.LABELS if len(labels) > 2 else AnswerForm.NUMBER
+    methods = (PREDICT, *([Method("decision_function", form)] if decides else []))
     is_table = name.startswith("table")
     names = NAMES if is_table else [f"x{number}" for number in range(12)]
     kinds = {field: _KINDS.get(field, Kind.STRING) if is_table else Kind.NUMBER for field in names}

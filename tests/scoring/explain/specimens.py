@@ -18,10 +18,10 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelgate_artifacts import days, floats, remainder
@@ -95,6 +95,9 @@ def models() -> Mapping[str, Any]:
     small = {"n_estimators": 12, "random_state": 0}
     fitted: dict[str, Any] = {
         "linear regression": LinearRegression().fit(plain, y),
+        "linear regression of a column": LinearRegression().fit(plain, y[:, None]),
+        "linear decision": make_pipeline(StandardScaler(), LinearSVC()).fit(plain, c),
+        "linear decisions": RidgeClassifier().fit(plain, three),
         "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()).fit(plain, c),
         "tree of numbers": DecisionTreeRegressor(max_depth=7, random_state=0).fit(plain, y),
         "tree of classes": DecisionTreeClassifier(random_state=0).fit(plain, three),
@@ -115,7 +118,8 @@ def models() -> Mapping[str, Any]:
 
 
 BY_STRUCTURE = (
-    *("linear regression", "tree of numbers", "tree of classes", "forest of classes", "forest of numbers"),
+    *("linear regression", "linear regression of a column", "linear decision", "linear decisions"),
+    *("tree of numbers", "tree of classes", "forest of classes", "forest of numbers"),
     *(
         "extra trees",
         "boosting of numbers",
@@ -136,8 +140,9 @@ def cases(name: str) -> tuple[list[list[Any]], list[list[Any]]]:
 
 
 def answers(name: str, model: Any, table: Sequence[Sequence[Any]]) -> Any:
-    """Return what is explained: numbers, the probability of the last class, or the decision."""
+    """Return what is explained: numbers, the probability of the last class, or the decision about it."""
     X = frame(table) if name.startswith("table") else array(table)
     if hasattr(model, "predict_proba"):
         return model.predict_proba(X)[:, -1]
-    return model.decision_function(X) if hasattr(model, "decision_function") else model.predict(X)
+    found = model.decision_function(X) if hasattr(model, "decision_function") else model.predict(X)
+    return found if np.ndim(found) == 1 else found[:, -1]

@@ -191,11 +191,12 @@ def test_without_probabilities_the_decision_is_explained(models: Path, label: st
     assert (found["class"], found["exact"]) == (int(label), True)
 
 
-def test_decisions_by_label_are_those_of_the_class(models: Path) -> None:
+@pytest.mark.parametrize("name", [None, "letter"])
+def test_decisions_by_label_are_those_of_the_class(models: Path, name: str | None) -> None:
     X = np.random.default_rng(0).normal(size=(90, 3))
     svc, labels = LinearSVC().fit(X, np.repeat(["a", "b", "c"], 30)), ("a", "b", "c")
     methods = (PREDICT, Method("decision_function", AnswerForm.LABELS))
-    model = table(models, svc, numbers(*"xyz"), Output(OutputKind.CLASS, labels), methods=methods)
+    model = table(models, svc, numbers(*"xyz"), Output(OutputKind.CLASS, labels, name=name), methods=methods)
     found = why(model, X[0].tolist(), X[1:5].tolist(), label="b")
     assert found["value"] == pytest.approx(svc.decision_function(X[:1])[0][1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +29,7 @@ from contract.model.experiments import (
 from contract.model.model_settings import LOGGING
 from contract.model.repository import Repository
 from contract.model.row_profile import ColumnProfile, DataProfile
-from contract.model.signature import Field, Kind, Output, OutputKind
+from contract.model.signature import PREDICT, AnswerForm, Field, Kind, Method, Output, OutputKind, Signature
 from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand
@@ -162,7 +163,7 @@ def test_a_shadow_without_a_log_and_a_model_without_a_current_version_are_refuse
     start: Start, repository: RepositoryWriter
 ) -> None:
     change_settings(repository, "sum", {LOGGING: {"share": 0}})
-    assert 'PUT /v1/models/sum/logging {"share": 1}' in refused(start)[1]
+    assert "turn that on: modelgate logging sum --share 1, or PUT /v1/models/sum/logging" in refused(start)[1]
     (repository.root / "sum/aliases.json").write_text("{}")
     assert "it has no current version" in refused(lambda: start(CANARY))[1]
 
@@ -174,6 +175,33 @@ def test_a_candidate_that_no_worker_can_load_is_refused(start: Start, redis_url:
         "not_loaded",
         f"version 3 of the model 'sum' cannot be tried, because it cannot be loaded: {CANNOT}",
     )
+
+
+def test_a_candidate_that_lacks_a_method_is_tried(start: Start, repository: RepositoryWriter) -> None:
+    methods = (PREDICT, Method("decision_function", AnswerForm.NUMBER))
+    for version, offered in ((2, methods), (3, (PREDICT,))):
+        shutil.rmtree(repository.root / f"sum/versions/{version}")
+        signature = Signature(numbers("a"), (LABELS,), "key", methods=offered)
+        write_version(
+            repository.root, "sum", Sum(), signature.inputs, version=version, current=False, signature=signature
+        )
+    assert start(CANARY).candidate == 3
+
+
+def test_an_experiment_that_could_never_promote_is_refused(settings: Settings, redis: Redis, models: Path) -> None:
+    for version in (2, 1):
+        write_version(models, "price", Sum(), numbers("a"), Output(OutputKind.NUMBER), version=version)
+    change_settings(RepositoryWriter(models), "price", {LOGGING: {"share": 1}})
+
+    def begin(plan: ExperimentPlan, id: str = "x1") -> Experiment:  # noqa: A002
+        return experiments.start(settings, redis, "price", 2, plan, id)
+
+    for plan in (CANARY, SHADOW, replace(SHADOW, metric="mean_absolute_error")):
+        code, why = refused(lambda plan=plan: begin(plan))
+        assert code == "experiment_refused" and "the range of its numbers is not known; publish it with a sample" in why
+    assert begin(replace(SHADOW, promote=False)).ending is None
+    experiments.stop(RepositoryWriter(models), ExperimentBoard(redis), "price", "x1")
+    assert begin(replace(SHADOW, agreement=0.9), "x2").ending is None
 
 
 def test_a_model_with_probabilities_is_compared_by_them(
@@ -268,7 +296,7 @@ def test_an_experiment_whose_time_is_over_says_what_was_missing(
     ended = now(decisions.repository)[1]
     assert (ended.ending, ended.reason) == (
         Ending.UNDECIDED,
-        "its time is over, and it cannot be decided: about 4,000 more outcomes",
+        "its time is over, and it cannot be decided; missing: about 4,000 more outcomes",
     )
 
 
@@ -288,7 +316,7 @@ def test_a_promotion_that_no_worker_can_load_ends_with_the_time(
         until(lambda: decisions.carry_out() or now(decisions.repository)[1].ending, "it has ended")
     aliases, ended = now(decisions.repository)
     assert (aliases, ended.ending) == ({"current": 2, "previous": 1}, Ending.UNDECIDED)
-    assert ended.reason.startswith("its time is over, and it cannot be decided: ") and CANNOT in ended.reason
+    assert ended.reason.startswith("its time is over, and it cannot be decided; ") and CANNOT in ended.reason
 
 
 @pytest.mark.parametrize(
@@ -314,6 +342,18 @@ def test_what_people_do_to_its_versions_ends_it_in_the_same_change(
     aliases = now(decisions.repository)[0]
     decisions.carry_out()
     assert now(decisions.repository) == (aliases, ended)
+
+
+def test_an_experiment_that_is_overtaken_keeps_what_was_found(start: Start, decisions: Decisions, redis: Redis) -> None:
+    start()
+    say(redis, None)
+    decisions.carry_out()
+    move_alias(decisions.repository, "sum", "current", 4)
+    decisions.carry_out()
+    ended = now(decisions.repository)[1]
+    assert (ended.ending, ended.figures) == (Ending.OVERTAKEN, {"share": 1})
+    decisions.carry_out()
+    assert now(decisions.repository)[1] == ended
 
 
 def test_what_a_release_without_experiments_has_done_ends_it_too(start: Start, decisions: Decisions) -> None:
@@ -345,7 +385,7 @@ def test_a_stopped_experiment_is_not_promoted_by_a_decision_that_waits_for_worke
     start()
     say(redis, Decision.PROMOTE)
     ended = experiments.stop(repository, ExperimentBoard(redis), "sum", "x1", "ci")
-    assert (ended.ending, ended.reason, ended.figures) == (Ending.STOPPED, "ci has stopped it", {"share": 1})
+    assert (ended.ending, ended.reason, ended.figures) == (Ending.STOPPED, "stopped by ci", {"share": 1})
     code, _ = refused(lambda: move_alias(repository, "sum", "current", 3, 2, "x1"))
     assert code == "experiment_not_found"
     assert experiments.stop(repository, ExperimentBoard(redis), "sum", "x1") == ended

@@ -63,6 +63,8 @@ def experiment(
     What is seen of both decides: the version becomes current, or it is rolled back.
     """
     path, body = f"/v1/models/{segment(name)}/experiments", plan.to_json()
+    if stop and (version is not None or body):
+        raise Failed(f"--stop stands alone: modelgate experiment {name} --stop", ExitCode.USAGE)
     if version is not None:
         if plan.shadow == plan.canary:
             raise Failed(

@@ -106,7 +106,8 @@ def card(
     reference: Reference,
     markdown: Annotated[bool, flag("Print it as Markdown, as a pipe gets it.", "--markdown")] = False,
     output: Annotated[
-        Path | None, option("Save it as Markdown to this file.", "--output", "-o", metavar="FILE")
+        Path | None,
+        option("Save it as Markdown to this file; - is standard output.", "--output", "-o", metavar="FILE"),
     ] = None,
 ) -> None:
     """Show the model card of a version: what it predicts, how good it is, where its limits are, and what is known
@@ -117,11 +118,11 @@ def card(
         session.show(session.get(path), tuple)
         return
     text = session.client.send("GET", path, headers={"Accept": "text/markdown"}).content
-    if output:
+    if output and str(output) != "-":
         with replacing(output) as saved:
             saved.write(text)
         session.show({"file": str(output)}, lambda: [f"card of {reference} → {output}"])
-    elif markdown or not session.out.is_terminal:
+    elif markdown or output or not session.out.is_terminal:
         sys.stdout.buffer.write(text)
     else:
         session.print(Markdown(visible(text.decode())))
