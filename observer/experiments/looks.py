@@ -71,8 +71,9 @@ class ExperimentWatch:
         self._counts = counts
         self._shadows = shadows
         self._states = VersionStates(rows.store, FOLDER)
-        self._looked: dict[str, tuple[Experiment, int]] = {}
-        """The experiments, and the number of the last change of the log, at the last look."""
+        self._looked: dict[str, tuple[Experiment, int, bool]] = {}
+        """The experiments, the number of the last change of the log, and whether requests are logged, at the last
+        look."""
         self._share = share
         self._rests_until: dict[str, float] = {}
         """When the next look at the experiment of a model may begin, by the monotonic clock."""
@@ -87,7 +88,7 @@ class ExperimentWatch:
         for model, experiment in running.items():
             last = said.get(model)
             last = last if last and last.experiment == experiment.id else None
-            log = experiment, self._rows.store.last.number
+            log = experiment, self._rows.store.last.number, self._logs(model)
             rests = time.monotonic() < self._rests_until.get(model, 0)
             if last is None or (last.decision not in _FINAL and self._looked.get(model) != log and not rests):
                 began = time.process_time()
@@ -132,12 +133,16 @@ class ExperimentWatch:
         }
         missing = verdict.missing
         if verdict.decision not in _FINAL:
-            if not self._repository.settings(model).logging.share:
+            if not self._logs(model):
                 missing = f"a log: nothing is logged of {model}; modelgate logging {model} --share 1 turns that on"
             elif not largest and plan.agreement is None:
                 missing = _NO_LOSS
         findings = ExperimentFindings(experiment.id, verdict.decision, verdict.reason, missing, now, figures)
         return findings, not known.waiting
+
+    def _logs(self, model: str) -> bool:
+        """Return whether any requests to a model are logged."""
+        return self._repository.settings(model).logging.share > 0
 
     def _forget_others(self, running: Collection[VersionKey]) -> None:
         """Forget the experiments that have ended; but not while the repository is away."""

@@ -24,6 +24,7 @@ from broker.state.boards import ExperimentBoard
 from broker.state.load_status import load_statuses
 from contract.model.environments import TODAY
 from contract.model.experiments import Decision, Experiment, ExperimentFindings, ExperimentKind, ExperimentPlan
+from contract.model.manifest import ColumnProfile, DataProfile
 from contract.model.repository import Repository
 from storage.models.repository_writer import RepositoryWriter
 from tests.flow import estimators
@@ -43,11 +44,11 @@ pytestmark = pytest.mark.waits
 @pytest.fixture
 def models(models: Path) -> Path:
     """A model with four versions, the first of which is current; an answer shows the version."""
+    profile = DataProfile(10, (), (ColumnProfile(0, (1.0, 4.0), counts=(10,)),))
     for version in (4, 3, 2, 1):
         estimator = estimators.Versioned(version, 0)
-        write_version(
-            models, MODEL, estimator, numbers("a"), version=version, by_value=True, current=version == 1, id_field="id"
-        )
+        more: Any = {"by_value": True, "current": version == 1, "id_field": "id", "profile": profile}
+        write_version(models, MODEL, estimator, numbers("a"), version=version, **more)
     return models
 
 

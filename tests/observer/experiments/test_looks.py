@@ -29,9 +29,11 @@ from observer.experiments.reading import Answered, ExperimentRows
 from observer.experiments.shadows import ShadowWatch
 from observer.log.outcomes import Outcomes
 from observer.log.store import LogStore
+from storage.models.repository_writer import RepositoryWriter
 from tests.observer.experiments.plans import begin, experiment
 from tests.observer.log.test_outcomes import INPUTS, by_row, keep, logged, send
 from tests.support import Clock, Sum, write_version
+from trainer.publishing.aliases import change_settings
 
 CLASSES = Output(OutputKind.CLASS, (0, 1), probabilities=True)
 CANARY = ExperimentKind.CANARY
@@ -151,6 +153,14 @@ def test_numbers_are_compared_by_their_absolute_error(
     findings = look(watch, redis)
     assert findings.decision is Decision.ROLL_BACK
     assert findings.reason.startswith("Its mean absolute error is worse by more than 5: 40")
+
+
+def test_a_log_that_is_switched_off_is_what_is_missing(watch: ExperimentWatch, redis: Redis, models: Path) -> None:
+    begin(models, "loan", experiment(metric="accuracy"))
+    assert look(watch, redis).missing == "rows, of which the candidate has answered none yet"
+    change_settings(RepositoryWriter(models), "loan", {"logging": {"share": 0}})
+    missing = "a log: nothing is logged of loan; modelgate logging loan --share 1 turns that on"
+    assert look(watch, redis).missing == missing
 
 
 def test_numbers_without_a_profile_have_no_bounded_loss(
