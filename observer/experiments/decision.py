@@ -103,12 +103,12 @@ def _without_outcomes(experiment: Experiment, behaviour: Behaviour) -> Verdict:
     doubt = max(behaviour.limits, key=lambda limit: limit.test.now, default=Limit(LimitTest(), ""))
     reason = "Nothing speaks against it so far"
     if doubt.test.now >= BARELY:
-        reason = f"Not certain yet, but perhaps beyond a limit: {doubt.sentence}"
-    missing, agreement = "outcomes, of which none has come yet", experiment.plan.agreement
+        reason = f"Not certain yet, but it may break a limit: {doubt.sentence}"
+    missing, agreement = "outcomes (none so far)", experiment.plan.agreement
     if not behaviour.rows:
-        missing = "rows, of which the candidate has answered none yet"
+        missing = "rows answered by the candidate (none so far)"
     elif agreement is not None:
-        missing = f"more answers to show that {percent(agreement)} of them are the same; or outcomes"
+        missing = f"more answers, to show that {percent(agreement)} agree, or outcomes"
     return Verdict(None, reason, missing, None)
 
 

@@ -72,7 +72,7 @@ def test_a_limit_comes_before_the_losses() -> None:
 
 def test_without_outcomes_nothing_is_promoted_unless_agreement_was_asked_for() -> None:
     verdict = decide(experiment(), Behaviour(5_000), "accuracy", None)
-    assert verdict[:3] == (None, "Nothing speaks against it so far", "outcomes, of which none has come yet")
+    assert verdict[:3] == (None, "Nothing speaks against it so far", "outcomes (none so far)")
     alike = Behaviour(5_000, alike=Limit(LimitTest(now=5.0, most=5.0), "99.9 % are the same"))
     assert decide(experiment(agreement=0.99), alike, "accuracy", None).reason == "99.9 % are the same"
     assert decide(experiment(agreement=0.99), alike, "accuracy", pairs(10)).decision is None
@@ -80,12 +80,12 @@ def test_without_outcomes_nothing_is_promoted_unless_agreement_was_asked_for() -
 
 def test_without_outcomes_it_says_what_agreement_lacks_and_what_may_be_beyond_a_limit() -> None:
     verdict = decide(experiment(agreement=0.99), Behaviour(50), "accuracy", None)
-    assert verdict.missing == "more answers to show that 99.0 % of them are the same; or outcomes"
+    assert verdict.missing == "more answers, to show that 99.0 % agree, or outcomes"
     doubtful = Behaviour(
         50, [Limit(LimitTest(now=2.0, most=2.0), "It fails."), Limit(LimitTest(now=0.1), "It is slow.")]
     )
     verdict = decide(experiment(), doubtful, "accuracy", None)
-    assert verdict[:2] == (None, "Not certain yet, but perhaps beyond a limit: It fails.")
+    assert verdict[:2] == (None, "Not certain yet, but it may break a limit: It fails.")
 
 
 def test_a_claim_is_not_contradicted_by_its_own_interval() -> None:
@@ -97,8 +97,7 @@ def test_a_claim_is_not_contradicted_by_its_own_interval() -> None:
 
 def test_it_is_said_that_no_row_has_come() -> None:
     assert (
-        decide(experiment(), Behaviour(0), "accuracy", None).missing
-        == "rows, of which the candidate has answered none yet"
+        decide(experiment(), Behaviour(0), "accuracy", None).missing == "rows answered by the candidate (none so far)"
     )
 
 
@@ -119,7 +118,7 @@ def test_what_is_missing_is_about_right() -> None:
     [
         (pairs(20), "more outcomes (20 are too few to say how many)"),
         (pairs(3_000, 0.01), "more outcomes (3,000 are too few to say how many)"),
-        (pairs(1).first(0), "outcomes, of which none has come yet"),
+        (pairs(1).first(0), "outcomes (none so far)"),
     ],
 )
 def test_it_is_not_said_how_many_are_missing_when_nobody_knows(seen: Any, missing: str) -> None:
@@ -135,7 +134,7 @@ def test_a_canary_goes_on_once_enough_rows_speak_not_against_it() -> None:
     assert steps(Behaviour(299, at_share=299)) is None
     verdict = decide(experiment(CANARY, steps=(0.01, 0.05)), Behaviour(300, at_share=300), "accuracy", None)
     assert verdict[:2] == (Decision.STEP, "Nothing speaks against 5.0 % after 300 rows at 1.0 %")
-    assert verdict.missing == "outcomes, of which none has come yet"
+    assert verdict.missing == "outcomes (none so far)"
 
 
 def test_a_canary_at_its_last_share_and_a_shadow_do_not_step() -> None:

@@ -96,7 +96,7 @@ def test_a_shadow_that_is_as_good_is_promoted(
     frame = logged(3_000)
     begin(models, "loan", experiment(metric="accuracy", margin=0.05))
     shadowed(store, frame, worse(frame, 0.01))
-    assert look(watch, redis).missing == "rows, of which the candidate has answered none yet"
+    assert look(watch, redis).missing == "rows answered by the candidate (none so far)"
     send(outcomes, by_row(frame))
     findings = look(watch, redis)
     assert findings.decision is Decision.PROMOTE and "not worse by more than 0.05" in findings.reason
@@ -157,7 +157,7 @@ def test_numbers_are_compared_by_their_absolute_error(
 
 def test_a_log_that_is_switched_off_is_what_is_missing(watch: ExperimentWatch, redis: Redis, models: Path) -> None:
     begin(models, "loan", experiment(metric="accuracy"))
-    assert look(watch, redis).missing == "rows, of which the candidate has answered none yet"
+    assert look(watch, redis).missing == "rows answered by the candidate (none so far)"
     change_settings(RepositoryWriter(models), "loan", {"logging": {"share": 0}})
     missing = "a log: nothing is logged of loan; modelgate logging loan --share 1 turns that on"
     assert look(watch, redis).missing == missing
