@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -12,10 +12,11 @@ import duckdb
 from broker.sides.observer import BEGINNING
 from observer.log.columns import literal
 from observer.log.store import PREDICTIONS, Change, LogStore, Partition, written
+from tests.observer.conftest import TODAY
 
 
 def days_ago(days: int) -> str:
-    return (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%d")
+    return (datetime.fromisoformat(TODAY) - timedelta(days=days)).strftime("%Y-%m-%d")
 
 
 @contextmanager

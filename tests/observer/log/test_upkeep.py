@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime, tzinfo
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,6 +18,19 @@ from tests.observer.log.files import add_file, days_ago, jobs_in
 
 FOREVER = 3650
 """Days."""
+
+
+class Noon(datetime):
+    """The time is noon of `TODAY`, also if the tests go on after midnight."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Noon:
+        return cls.fromisoformat(f"{TODAY}T12:00:00").replace(tzinfo=tz)
+
+
+@pytest.fixture(autouse=True)
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("observer.log.upkeep.datetime", Noon)
 
 
 def days_of(store: LogStore, model: str | None = None) -> list[str]:
