@@ -83,6 +83,10 @@ class Scorer:
         self._outages = Outages("a scorer", log)
         self._stopping = False
         self._waiting = False
+        self._idle_work: list[Callable[[], bool]] = [
+            lambda: self.lane.step(self._retrying),
+            lambda: self.explanations.step(self._limits, self._retrying, busy=False),
+        ]
 
     def stop(self) -> None:
         """Finish the current batch and take no more. For a signal handler: interrupts the wait for work."""
@@ -107,8 +111,8 @@ class Scorer:
         return self.batch_scorer.out_of_memory or self.explanations.out_of_memory or self.lane.out_of_memory
 
     def step(self) -> bool:
-        """Process one batch and a slice of an explanation, or if there is neither a slice of a file; return False if
-        there was nothing."""
+        """Process one batch, and perhaps a slice of an explanation; without a batch a slice of an explanation or of a
+        file, in turns. Return False if there was nothing."""
         batch = self._retrying(self._take)
         if batch and self.awaits(batch.model, batch.version):
             self._retrying(functools.partial(self.queue.release, batch), even_when_stopping=True)
@@ -123,8 +127,11 @@ class Scorer:
                 del outcomes[job_id]
             self.ended(End(batch, outcomes, taken, done))
         self.tidy()
-        explained = self.explanations.step(self._limits, self._retrying, busy=batch is not None)
-        return batch is not None or explained or self.lane.step(self._retrying)
+        if batch:
+            self.explanations.step(self._limits, self._retrying, busy=True)
+            return True
+        self._idle_work.reverse()
+        return any(work() for work in self._idle_work)
 
     def _take(self) -> Batch | None:
         now = (self.pace.revision, self.skip(), self.homes())

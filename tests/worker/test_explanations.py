@@ -11,13 +11,16 @@ import pytest
 from redis import Redis
 from sklearn.linear_model import LinearRegression
 
+from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.gateway.job_client import Jobs, Limit
 from broker.sides.supervisor import Leases
 from contract.errors import Code
 from contract.model.manifest import Golden
 from contract.rows.background import BACKGROUND_FILE, background_file
+from contract.rows.file_formats import FileFormat
 from contract.work.explanations import ExplainRequest
-from contract.work.jobs import PredictionJob, Status
+from contract.work.jobs import FileRequest, PredictionJob, Status
+from storage.spool.names import FileFolder
 from tests.support import Raises, numbers, write_version
 from tests.worker.conftest import MakeScorer, drain, job, read
 from worker.job_ends import End
@@ -95,6 +98,22 @@ def test_an_explanation_goes_on_while_predictions_never_end(models: Path, jobs: 
         jobs.submit([job(f"p{number}", "sum")])
         assert scorer.step()
         number += 1
+
+
+def test_a_file_goes_on_while_explanations_never_end(models: Path, jobs: Jobs, scorer: Scorer, redis: Redis) -> None:
+    write(models, "sum", LinearRegression().fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0]), BACKGROUND)
+    folder = FileFolder.of(models.parent / "spool", "f")
+    folder.path.mkdir(parents=True)
+    folder.input.write_text("a,b\n1,2\n")
+    submission = FileSubmission(
+        "f", "2026-01-02T03:04:05.000006Z", FileRequest("sum", 1, FileFormat.CSV, FileFormat.CSV)
+    )
+    assert FileJobs(redis, timeout=30, result_ttl=600).submit(submission, 10) == "f"
+    steps = 0
+    while not folder.output.exists():
+        jobs.submit([explanation(f"why-{steps}")])
+        assert scorer.step() and steps < 200, "explanations have starved it"
+        steps += 1
 
 
 def test_a_background_of_few_rows_is_warned_of(models: Path, jobs: Jobs, scorer: Scorer) -> None:
