@@ -18,7 +18,7 @@ from contract.wording import counted
 BACKGROUND_FILE = "background.json"
 """A list of rows in signature order, each a list."""
 MOST_ROWS, FEWEST_ROWS = 100, 10
-"""Against fewer rows, explanations say little, and a warning says so."""
+"""Rows of a background at most, and those below which a warning says that explanations say little."""
 _SEED = 0
 
 

@@ -131,8 +131,10 @@ class Decisions:
                     if self._waits.get(model) != str(error):
                         log.warning("the experiment %s of %s waits: %s", experiment.id, model, error)
                     self._waits[model] = str(error)
-            elif findings := self._found.pop(model, None):
-                self._keep_figures(model, findings)
+            elif model in self._found:
+                with suppress(ModelgateError, OSError):  # the store is away: the next look tries again
+                    self._keep_figures(model, self._found[model])
+                    del self._found[model]
 
     def _keep_figures(self, model: str, findings: ExperimentFindings) -> None:
         """Give an experiment that a change of versions or aliases has ended what was found in it."""
@@ -142,8 +144,7 @@ class Decisions:
             if newest and newest.id == findings.experiment and newest.ending and not newest.figures:
                 put(state, replace(newest, figures=findings.figures))
 
-        with suppress(ModelgateError):  # the model was removed
-            self.repository.change(model, edit)
+        self.repository.change(model, edit)
 
     def _act(self, model: str, experiment: Experiment, findings: ExperimentFindings | None) -> None:
         decision, current = findings and findings.decision, self.repository.aliases(model).get(CURRENT)

@@ -86,7 +86,7 @@ def body_of(entered: Mapping[str, str]) -> dict[str, Any]:
 
 def _number(text: str, divisor: int) -> float | int | str:
     try:
-        number = float(text.rstrip("% ")) / divisor
+        number = float(text.rstrip("% ") if divisor == 100 else text) / divisor
     except ValueError:
         return text.strip()
     return int(number) if number.is_integer() else number

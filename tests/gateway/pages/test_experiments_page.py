@@ -189,6 +189,7 @@ def test_a_box_that_is_not_ticked_promotes_nothing(me: Browser, settings: Settin
             {"kind": "canary", "share": "5", "steps": "1 x"},
             {"steps": "Enter at most ten rising shares in %, below the last share, such as 1, 5, 25."},
         ),
+        ({"margin": "5%"}, {"margin": "Enter a number of 0 or more, or nothing."}),
         ({"level": "50"}, {"level": "Enter a chance in %, above 0 and up to 20."}),
         (
             {"margin": "<b>", "days": "0"},

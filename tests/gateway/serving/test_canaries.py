@@ -14,9 +14,10 @@ from redis import Redis
 
 from broker.sides.scorer import BatchJob, BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
+from contract.model import signature as signatures
 from contract.model.experiments import Ending, Experiment, ExperimentKind, ExperimentPlan
 from contract.model.model_settings import LOGGING
-from contract.model.signature import Field, Kind
+from contract.model.signature import AnswerForm, Field, Kind, Method, Output, OutputKind, Signature
 from contract.settings import Settings
 from contract.work.jobs import PredictionOutcome
 from gateway.app import create_app
@@ -217,6 +218,18 @@ def test_what_the_candidate_does_not_accept_or_cannot_do_the_current_version_ans
     for candidate in (3, 4):  # the fourth has never been there
         run(replace(HALF, candidate=candidate))
         assert version(client, ROW, **{"Experiment-Key": TAKEN}) == 1
+
+
+def test_a_method_that_the_candidate_lacks_is_asked_of_the_current_version(
+    client: FlaskClient, run: Run, settings: Settings
+) -> None:
+    run(replace(HALF, baseline=3))
+    methods = (signatures.PREDICT, Method("decision_function", AnswerForm.NUMBER))
+    signature = Signature(tuple(INPUTS), (Output(OutputKind.NUMBER),), "key", methods=methods)
+    write_version(settings.models_dir, "sum", Sum(), INPUTS, version=3, signature=signature)
+    taken = {"Experiment-Key": TAKEN}
+    assert version(client, ROW, **taken) == 2
+    assert version(client, ROW, PREDICT.replace("/predict", "/decision_function"), **taken) == 3
 
 
 def test_a_lenient_request_gets_one_version_for_all_its_rows(client: FlaskClient, run: Run, settings: Settings) -> None:

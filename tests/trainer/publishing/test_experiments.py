@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from redis import Redis
@@ -33,6 +34,7 @@ from contract.model.signature import PREDICT, AnswerForm, Field, Kind, Method, O
 from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand
+from storage.disk import StoreError
 from storage.models.repository_writer import RepositoryWriter
 from tests.support import Sum, numbers, state_dir, until, write_version
 from tests.trainer.publishing.test_promotion import CANNOT, worker
@@ -349,6 +351,8 @@ def test_an_experiment_that_is_overtaken_keeps_what_was_found(start: Start, deci
     say(redis, None)
     decisions.carry_out()
     move_alias(decisions.repository, "sum", "current", 4)
+    with patch.object(decisions.repository, "change", side_effect=StoreError("away")):
+        decisions.carry_out()
     decisions.carry_out()
     ended = now(decisions.repository)[1]
     assert (ended.ending, ended.figures) == (Ending.OVERTAKEN, {"share": 1})
