@@ -42,6 +42,7 @@ from gateway.parts import TO_IMPORT, Parts
 from gateway.protocols import routes_file
 from gateway.protocols.mapped import MappedRoute
 from gateway.routes import (
+    about,
     audit,
     documentation,
     experiments,
@@ -135,6 +136,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         system.blueprint(parts.system),
         traffic.blueprint(parts.traffic),
         models.blueprint(parts.repository),
+        about.blueprint(parts.descriptions),
         versions.blueprint(parts.model_changes, parts.cards),
         migrations.blueprint(parts.repository, rows, importing),
         uploads.blueprint(parts.repository, parts.spool, _FIELDS, importing, _may_upload(settings)),

@@ -42,6 +42,7 @@ from gateway.door.authentication import KeyCheck
 from gateway.door.closed import ClosedState
 from gateway.door.sessions import BrowserSessions
 from gateway.http.exchange import caller, current_idempotency, note_replay, travelling_ids
+from gateway.serving.descriptions import Descriptions
 from gateway.serving.experiments import Experiments
 from gateway.serving.file_predictions import FilePredictor
 from gateway.serving.group_commit import GroupCommit
@@ -199,6 +200,7 @@ class Parts:
         preview = self.run_command(TO_PREVIEW)
         self.trainings = Trainings(self.trainer, schedules, self.repository, caller, preview, self.spool)
         self.model_changes = ModelChanges(self.repository, self.run_command(TO_ANSWER))
+        self.descriptions = Descriptions(self.model_changes, caller)
         self.experiments = Experiments(self.model_changes, ExperimentBoard(self.connection), caller)
         observing = WaitedJobs(
             self.connection,

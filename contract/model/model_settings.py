@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from contract.model.about import ABOUT, About
 from contract.model.experiments import Experiment
 
 WARN_UNUSUAL, LOGGING, EXPERIMENTS = "warn_unusual", "logging", "experiments"
@@ -54,11 +55,12 @@ class Logging:
 @dataclass(frozen=True)
 class ModelSettings:
     """`warn_unusual`: answers warn of values far from what training saw. `experiments`: the newest first; only the
-    first one may run."""
+    first one may run. `about`: what people say of the model; `Repository.about_history` has how they edited it."""
 
     warn_unusual: bool = True
     logging: Logging = Logging()
     experiments: tuple[Experiment, ...] = ()
+    about: About = About()
 
     @property
     def experiment(self) -> Experiment | None:
@@ -66,7 +68,7 @@ class ModelSettings:
         return self.experiments[0] if self.experiments and self.experiments[0].ending is None else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what people decide, without the experiments."""
+        """Return what people decide, without the experiments and what they say of the model."""
         return {WARN_UNUSUAL: self.warn_unusual, LOGGING: self.logging.to_json()}
 
     @classmethod
@@ -74,7 +76,7 @@ class ModelSettings:
         """Read the settings of a model; any key may be missing or wrong."""
         known = data if isinstance(data, Mapping) else {}
         logging, experiments = Logging.from_json(known.get(LOGGING)), _experiments(known.get(EXPERIMENTS))
-        return cls(known.get(WARN_UNUSUAL) is not False, logging, experiments)
+        return cls(known.get(WARN_UNUSUAL) is not False, logging, experiments, About.from_json(known.get(ABOUT)))
 
 
 def _experiments(data: object) -> tuple[Experiment, ...]:

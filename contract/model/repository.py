@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from contract.errors import Code, ModelgateError, version_error
 from contract.files import read_regular
+from contract.model.about import AboutEdit, history_of
 from contract.model.manifest import ModelManifest
 from contract.model.model_settings import ModelSettings
 from contract.model.version_files import VersionFiles
@@ -153,11 +156,16 @@ class Repository:
         known = self._settings.get(name)
         if known is None:
             try:
-                known = _read_settings(self._folder(name))
+                known = ModelSettings.from_json(_read_settings(self._folder(name)))
             except OSError:
                 return ModelSettings()
             self._settings[name] = known
         return known
+
+    def about_history(self, name: str) -> Sequence[AboutEdit]:
+        """Return how people edited what they say of a model, the newest edit first. It is not cached, because texts of
+        many models would fill the memory. Raises OSError."""
+        return history_of(_read_settings(self._folder(name)))
 
     def in_use(self, name: str) -> list[int]:
         """Return the versions that aliases name, and the candidate of the experiment that runs."""
@@ -231,11 +239,12 @@ class RepositoryWithRemoved(Repository):
         return removals[0].folder if removals else folder
 
 
-def _read_settings(folder: Path) -> ModelSettings:
+def _read_settings(folder: Path) -> Mapping[str, Any]:
     try:
-        return ModelSettings.from_json(json.loads(read_regular(folder / SETTINGS_FILE)))
+        settings = json.loads(read_regular(folder / SETTINGS_FILE))
     except (FileNotFoundError, ValueError, RecursionError):
-        return ModelSettings()
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def not_in_repository(name: str, version: int) -> ModelgateError:

@@ -267,15 +267,16 @@ class RepositoryCommand:
     that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
     (`contract.model.signature_edits`). MIGRATE tries `version` on `rows` in newer environments, or in `environment`
     alone and publishes it there ('': today's). RESTORE_MODEL restores what was removed last, or what was removed with
-    `version`. CHANGE_SETTINGS makes `edits` settings of the model. `versions`: those of Python and the libraries of
-    the sender, if it says so. `nulls`: what they were (`contract.model.signature.Null`) in columns of the sample, by
-    their names. `columns`: those that the model takes, in order, each with `name`, `kind` and `nullable`. `before`: the
-    version that the alias must still name, and `version` of ROLL_BACK the one that must be the previous one, if they
-    are given. IMPORT publishes a version that lives in `environment`, if that is given, and gives it `alias` if it
-    passes the gate, which objects to nothing in `accept`, and unless `no_promote`. PREVIEW_TRAINING changes nothing:
-    `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING, which fails if the training that
-    a schedule asks for could not begin now. START_EXPERIMENT tries `version` as `experiment` says: the `id`, the
-    `plan`, who asks for it (`by`), and perhaps when it is over (`until`). STOP_EXPERIMENT ends the one with the `id`.
+    `version`. CHANGE_SETTINGS makes `edits` settings of the model; of `about` (`contract.model.about`) it changes the
+    members that are there, `by` the key of this name. `versions`: those of Python and the libraries of the sender, if
+    it says so. `nulls`: what they were (`contract.model.signature.Null`) in columns of the sample, by their names.
+    `columns`: those that the model takes, in order, each with `name`, `kind` and `nullable`. `before`: the version that
+    the alias must still name, and `version` of ROLL_BACK the one that must be the previous one, if they are given.
+    IMPORT publishes a version that lives in `environment`, if that is given, and gives it `alias` if it passes the
+    gate, which objects to nothing in `accept`, and unless `no_promote`. PREVIEW_TRAINING changes nothing: `training` is
+    the request as JSON, and `upload` its file. Nor does CHECK_TRAINING, which fails if the training that a schedule
+    asks for could not begin now. START_EXPERIMENT tries `version` as `experiment` says: the `id`, the `plan`, who asks
+    for it (`by`), and perhaps when it is over (`until`). STOP_EXPERIMENT ends the one with the `id`.
     """
 
     action: RepositoryAction
@@ -299,6 +300,7 @@ class RepositoryCommand:
     environment: str | None = None
     rows: Sequence[Row] | None = None
     experiment: Mapping[str, Any] | None = None
+    by: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: a trainer refuses a field that it does not know."""

@@ -1,9 +1,10 @@
-"""The JSON schemas of the environment of a version, and of the state of a model after a change."""
+"""The JSON schemas of what people say of a model, of the environment of a version, and of changes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from contract.model.about import LONGEST_DESCRIPTION, LONGEST_OWNER, MOST_TAGS, TAG
 from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.schema_parts import ANYTHING, BOOLEAN, INTEGER, array, map_of, nullable, record
 
@@ -14,7 +15,22 @@ ENVIRONMENT = nullable(
 )
 """Where a version lives, if that is not today's environment."""
 
+_ABOUT = {"description": TEXT, "owner": TEXT, "tags": array(TEXT)}
+
 CHANGES: Mapping[str, Schema] = {
+    "About": record(_ABOUT),
+    "AboutHistory": record(
+        {**_ABOUT, "history": array(record({"at": MOMENT, "by": TEXT, "before": record({}, _ABOUT)}))}
+    ),
+    "AboutEdit": record(
+        {},
+        {
+            "description": {**TEXT, "maxLength": LONGEST_DESCRIPTION},
+            "owner": {**TEXT, "maxLength": LONGEST_OWNER},
+            "tags": array({**TEXT, "pattern": f"^{TAG.pattern}$"}, description=f"At most {MOST_TAGS}."),
+        },
+        additionalProperties=False,
+    ),
     "ModelState": record(_STATE, {"restorable_until": MOMENT}),
     "NewVersion": record(
         {"version": INTEGER, **_STATE}, {"promoted": BOOLEAN, "reason": nullable(TEXT), "verdict": TEXT}

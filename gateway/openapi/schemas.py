@@ -253,11 +253,23 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         description="Exactly one of the four shapes of rows. `params.predict_method` names another method.",
     ),
-    "Model": record({**_VERSION, "aliases": ALIASES, "versions": array(INTEGER), "settings": OBJECT, "ready": BOOLEAN}),
+    "Model": record(
+        {
+            **_VERSION,
+            "aliases": ALIASES,
+            "versions": array(INTEGER),
+            "about": ref("About"),
+            "settings": OBJECT,
+            "ready": BOOLEAN,
+        }
+    ),
     "ModelList": record(
         {
             "items": array(
-                record({"name": TEXT, "aliases": ALIASES, "version": INTEGER}, {"environment": ENVIRONMENT})
+                record(
+                    {"name": TEXT, "aliases": ALIASES, "about": ref("About"), "version": INTEGER},
+                    {"environment": ENVIRONMENT},
+                )
             ),
             "models": array(TEXT),
         }

@@ -34,8 +34,8 @@ def blueprint(repository: Repository) -> Blueprint:
         manifest = repository.manifest(name, version)
         versions = repository.versions(name)
         aliases = repository.aliases(name)
-        settings = repository.settings(name).to_json()
-        shown = {"aliases": aliases, "versions": versions, "settings": settings, "ready": True}
-        return json_response({**describe(manifest), **shown})
+        settings = repository.settings(name)
+        people = {"about": settings.about.to_json(), "settings": settings.to_json()}
+        return json_response({**describe(manifest), "aliases": aliases, "versions": versions, **people, "ready": True})
 
     return routes

@@ -86,7 +86,8 @@ def check_new_name(name: str) -> None:
 def model_summary(repository: Repository, name: str) -> dict[str, object]:
     """Return what a list shows of a model."""
     aliases = repository.aliases(name)
-    return {"name": name, "aliases": aliases, **version_summary(repository, name, aliases["current"])}
+    summary, about = version_summary(repository, name, aliases["current"]), repository.settings(name).about
+    return {"name": name, "aliases": aliases, "about": about.to_json(), **summary}
 
 
 def aliases_by_version(repository: Repository, name: str) -> dict[int, list[str]]:

@@ -113,7 +113,7 @@ def restore_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, 
 
 
 def change_settings(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
-    aliases.change_settings(repository_of(parts.settings), command.model, command.edits or {})
+    aliases.change_settings(repository_of(parts.settings), command.model, command.edits or {}, command.by or "")
     return _answer(parts, command)
 
 

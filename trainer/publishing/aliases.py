@@ -7,10 +7,13 @@ gateway maps to statuses.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from contract.errors import Code, ModelgateError, version_error
+from contract.model.about import ABOUT, edited
 from contract.model.repository import CURRENT, PREVIOUS, not_in_repository, valid_alias
+from contract.work.jobs import timestamp
 from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import ModelState, unknown
 from trainer.publishing.experiment_states import running, settle
@@ -86,13 +89,15 @@ def delete_alias(repository: RepositoryWriter, model: str, alias: str) -> dict[s
     return repository.change(model, edit).aliases
 
 
-def change_settings(repository: RepositoryWriter, model: str, settings: Mapping[str, Any]) -> None:
-    """Change settings of a model; the others stay. Raises `model_not_found`."""
+def change_settings(repository: RepositoryWriter, model: str, settings: Mapping[str, Any], by: str = "") -> None:
+    """Change settings of a model; the others stay, and so do the members of `about` that are not in it, which is
+    changed `by` the key of this name. Raises `model_not_found`."""
+    others, now = {name: setting for name, setting in settings.items() if name != ABOUT}, timestamp(datetime.now(UTC))
 
     def edit(state: ModelState) -> None:
         if not state.versions:
             raise unknown(model)
-        state.settings = {**state.settings, **settings}
+        state.settings = edited({**state.settings, **others}, settings.get(ABOUT, {}), by, now)
 
     repository.change(model, edit)
 
