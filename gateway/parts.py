@@ -42,6 +42,7 @@ from gateway.door.authentication import KeyCheck
 from gateway.door.closed import ClosedState
 from gateway.door.sessions import BrowserSessions
 from gateway.http.exchange import caller, current_idempotency, note_replay, travelling_ids
+from gateway.serving.attention import ModelStates
 from gateway.serving.descriptions import Descriptions
 from gateway.serving.experiments import Experiments
 from gateway.serving.file_predictions import FilePredictor
@@ -231,4 +232,5 @@ class Parts:
         self.system = System(self.metrics, self.readiness, processes)
         self.traffic = Traffic(TrafficReader(self._connect(METRICS_TIMEOUT, resends=0)), self.repository, caller)
         self.traffic_recorder = TrafficRecorder(self.connection, self.whole_repository.names, reader.read)
+        self.states = ModelStates(self.repository, self.traffic, self.cards.health, self.trainings, self.reader)
         self.loader = Loader(self.connection, settings.warmup_timeout)

@@ -85,6 +85,15 @@ class Point:
     buckets: Sequence[int] = ()
     refused_rows: int = 0
 
+    @property
+    def requests(self) -> int:
+        return self.answered + self.refused
+
+    @property
+    def error_share(self) -> float | None:
+        """Which share of the requests was refused, or failed later; None without requests."""
+        return min(1.0, (self.refused + self.failed) / self.requests) if self.requests else None
+
     def quantile(self, share: float) -> float | None:
         """Return seconds within which this share of the waiting requests was answered: a bound of the buckets, infinite
         beyond the last one; None without any."""
@@ -159,20 +168,35 @@ class TrafficReader(Connected):
         last one has only begun. One round trip."""
         names = [f"{TRAFFIC}{period.step}" + (f":{model}" if model else "") for model in models]
         (now, _), *rings = self._scripts.send([("TIME",), *(("HGETALL", name) for name in names)])
-        newest = now // period.step
-        return [_points(ring.values(), period, newest) for ring in rings]
+        slots = _newest(period, now, period.points)
+        return [_points(ring.values(), period, slots) for ring in rings]
+
+    def newest(self, period: Period, models: Sequence[str], points: int) -> list[list[Point]]:
+        """Return the newest points of each model as `read` does. Two round trips, and no more work in Redis than the
+        points are."""
+        slots = _newest(period, self._redis.time()[0], points)
+        fields = [slot % period.points for slot in slots]
+        answers = self._scripts.send([("HMGET", f"{TRAFFIC}{period.step}:{model}", *fields) for model in models])
+        return [_points(filter(None, texts), period, slots) for texts in answers]
 
 
-def _points(ring: Iterable[bytes], period: Period, newest: int) -> list[Point]:
+def _newest(period: Period, now: int, points: int) -> range:
+    """Return the numbers of the newest slots of a period."""
+    newest = now // period.step
+    return range(newest - points + 1, newest + 1)
+
+
+def _points(texts: Iterable[bytes], period: Period, slots: range) -> list[Point]:
     by_slot = {}
-    for text in ring:
+    for text in texts:
         slot, *values = text.split()
         by_slot[int(slot)] = values
-    slots = range(newest - period.points + 1, newest + 1)
     return [_point(slot * period.step, by_slot.get(slot, ())) for slot in slots]
 
 
 def _point(start: int, values: Sequence[bytes]) -> Point:
+    if not values:
+        return Point(start)
     numbers = [float(value) for value in values] + [0.0] * (_LENGTH - len(values))
     oldest = numbers[1]
     waiting, _, answered, refused, failed, rows, *more = map(round, numbers)

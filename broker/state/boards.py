@@ -4,7 +4,7 @@ something to say."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -40,6 +40,11 @@ class _Board(Connected, Generic[Said]):
         """Return what is said in a field; None: nothing."""
         text = self._redis.hget(self.key, field)
         return self.parsed({field.encode(): text}).get(field) if text else None
+
+    def of_each(self, fields: Sequence[str]) -> dict[str, Said]:
+        """Return what is said in these fields, by field."""
+        texts = self._redis.hmget(self.key, fields) if fields else []
+        return self.parsed({field.encode(): text for field, text in zip(fields, texts, strict=True) if text})
 
     def say(self, field: str, said: Said | None) -> None:
         """Say this in a field from now on; None: nothing."""

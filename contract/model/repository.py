@@ -17,7 +17,7 @@ from typing import Any
 from contract.errors import Code, ModelgateError, version_error
 from contract.files import read_regular
 from contract.model.about import AboutEdit, history_of
-from contract.model.manifest import ModelManifest
+from contract.model.manifest import ModelManifest, P, VersionSummary
 from contract.model.model_settings import ModelSettings
 from contract.model.version_files import VersionFiles
 
@@ -32,8 +32,8 @@ SETTINGS_FILE = "settings.json"
 """Beside aliases.json (`contract.model.model_settings`); absent while nobody has changed a setting."""
 
 _REMOVAL = re.compile(r"[1-9][0-9]{12}")
-_MAX_MANIFESTS = 2000
-"""Most manifests that one `Repository` caches. That of a small model takes 15 KB."""
+_MAX_MANIFESTS, _MAX_SUMMARIES = 2_000, 10_000
+"""Most manifests and summaries that one `Repository` caches. Those of a small model take 15 KB and 2 KB."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,26 @@ class Repository:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._manifests: dict[tuple[str, int], ModelManifest] = {}
+        self._summaries: dict[tuple[str, int], VersionSummary] = {}
         self._aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
         self._settings: dict[str, ModelSettings] = {}
 
     def names(self) -> list[str]:
         """Return the models that have a `current` version, sorted."""
+        return [name for name in self._model_folders() if CURRENT in self.aliases(name)]
+
+    def all_names(self) -> list[str]:
+        """Return the models, also those without a `current` version, sorted."""
+        return [name for name in self._model_folders() if CURRENT in self.aliases(name) or self.versions(name)]
+
+    def _model_folders(self) -> list[str]:
         try:
             with os.scandir(self.root) as entries:
-                names = [entry.name for entry in entries if valid_name(entry.name) and entry.is_dir()]
+                return sorted(entry.name for entry in entries if valid_name(entry.name) and entry.is_dir())
         except FileNotFoundError:
             return []
         except OSError:
-            names = list(self._aliases)
-        return sorted(name for name in names if CURRENT in self.aliases(name))
+            return sorted(self._aliases)
 
     def files(self, name: str, version: int) -> VersionFiles:
         return VersionFiles(self.root / name / VERSIONS_DIR / str(version))
@@ -203,14 +210,26 @@ class Repository:
             known = self._manifests[(name, version)] = self.read_manifest(name, version)
         return known
 
+    def summary(self, name: str, version: int) -> VersionSummary:
+        """Return the summary of a version as `manifest` returns its manifest."""
+        known = self._summaries.get((name, version))
+        if known is None:
+            if len(self._summaries) >= _MAX_SUMMARIES:
+                del self._summaries[next(iter(self._summaries))]
+            known = self._summaries[(name, version)] = self._read(name, version, VersionSummary)
+        return known
+
     def read_manifest(self, name: str, version: int) -> ModelManifest:
         """Read the manifest. Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""
+        return self._read(name, version, ModelManifest)
+
+    def _read(self, name: str, version: int, part: type[P]) -> P:
         try:
             text = self.files(name, version).manifest()
         except OSError as error:
             raise not_in_repository(name, version) from error
         try:
-            manifest = ModelManifest.loads(text)
+            manifest = part.loads(text)
         except ModelgateError as error:
             raise version_error(error.failure.code, name, version, f"cannot be used: {error}") from error
         if (manifest.name, manifest.version) != (name, version):

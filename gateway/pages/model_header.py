@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from contract.errors import ModelgateError
 from contract.model.experiments import Experiment
+from contract.model.manifest import ModelManifest, VersionSummary
 from contract.model.repository import CURRENT, Repository
 from contract.model.signature import RowFormat, Signature
 from contract.wording import counted
@@ -43,9 +44,14 @@ class ModelPurpose:
             model = repository.manifest(name, version) if version is not None else None
         except ModelgateError:  # the version's own page says why
             return None
-        if model is None or not model.signature.outputs:
-            return None
+        return cls.of_version(model) if model else None
+
+    @classmethod
+    def of_version(cls, model: ModelManifest | VersionSummary) -> ModelPurpose | None:
+        """Return that of a version that was read, or None if it predicts nothing."""
         signature = model.signature
+        if not signature.outputs:
+            return None
         return cls(model.training_data.target or "", answer_of(signature), source_of(signature))
 
 

@@ -27,6 +27,7 @@ TITLES = {
 }
 """The titles of error pages, by status."""
 
+_JOINT = re.compile("([-_])(?=[^-_])")
 _CODE = re.compile("`([^`]+)`")
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
 
@@ -119,6 +120,11 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
 
 
+def breakable(name: str) -> Markup:
+    """Return a name that breaks after its - and _ alone, and elsewhere only where a part is longer than the line."""
+    return Markup(_JOINT.sub(r"\1<wbr>", str(escape(name))))  # noqa: S704
+
+
 def coded(text: str) -> Markup:
     """Return the text as HTML, in which what backticks enclose is code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704
@@ -137,6 +143,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "share": share,
     "count": count,
     "sentence": lambda text: coded(sentence(text)),
+    "breakable": breakable,
     "coded": coded,
     "trained_on": trained_on,
     "cell": cell,

@@ -42,6 +42,10 @@ class CallersRepository(Repository):
         caller = self._caller()
         return [name for name in super().names() if caller.may_use(name)]
 
+    def all_names(self) -> list[str]:
+        caller = self._caller()
+        return [name for name in super().all_names() if caller.may_use(name)]
+
 
 def resolve(repository: Repository, reference: str) -> tuple[str, int]:
     """Return name and version behind `loan`, `loan@3` or `loan@canary`. Raises `Problem` that says what there is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from broker.metrics import table
@@ -19,6 +20,9 @@ KEEP = 5.0
 _MOST_KEPT = 3_000
 """A thousand models with three periods each, if all are asked for within that time."""
 
+_RECENT = 9
+"""Points of 15 minutes: the last two hours, and the quarter of an hour that has begun."""
+
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -29,9 +33,16 @@ class Chart:
     period: Period
     points: Sequence[Point]
 
-    @property
+    @cached_property
     def total(self) -> Point:
         return together(self.points)
+
+    @cached_property
+    def highest(self) -> tuple[int, float]:
+        """The most requests of a point, and the highest share of errors."""
+        points = [point for point in self.points if point.requests]
+        shares = (point.error_share or 0.0 for point in points)
+        return max((point.requests for point in points), default=0), max(shares, default=0.0)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -51,6 +62,7 @@ class Traffic:
         self._repository = repository
         self._caller = caller
         self._cache: TtlCache[tuple[Period, str | None], list[Point]] = TtlCache(_MOST_KEPT)
+        self._recent: TtlCache[str, Chart] = TtlCache(_MOST_KEPT)
 
     def of_all(self, period: Period) -> Chart:
         """Return the chart of all models that the caller may use, together."""
@@ -67,9 +79,14 @@ class Traffic:
         check_model(self._repository, model)
         return Chart(period, self._points(period, [model])[0])
 
-    def of_models(self, models: Sequence[str], period: Period) -> dict[str, Chart]:
-        """Return the charts of these models, which the caller may use, in one round trip at most."""
-        return dict(zip(models, (Chart(period, points) for points in self._points(period, models)), strict=True))
+    def recent(self, models: Sequence[str]) -> dict[str, Chart]:
+        """Return the last two hours of these models, which the caller may use, by 15 minutes: by the minute, a thousand
+        models would take seconds. Two round trips at most."""
+
+        def read(models: Sequence[str]) -> list[Chart]:
+            return [Chart(Period.DAY, points) for points in self._reader.newest(Period.DAY, models, _RECENT)]
+
+        return dict(zip(models, self._recent.fetch_many(models, read, KEEP), strict=True))
 
     def _points(self, period: Period, models: Sequence[str | None]) -> list[list[Point]]:
         def read(keys: Sequence[tuple[Period, str | None]]) -> list[list[Point]]:

@@ -22,6 +22,17 @@ document.addEventListener("input", event => {
   field.removeAttribute("aria-describedby");
 });
 
+// The key / leads to the search of a page.
+document.addEventListener("keydown", event => {
+  const isTyping = event.target.matches?.("input, select, textarea, [contenteditable]");
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
+  const search = document.querySelector('[aria-keyshortcuts="/"]');
+  if (!search) return;
+  event.preventDefault();
+  search.focus();
+  search.select();
+});
+
 // Copy buttons appear beside each code block.
 function addCopyButtons(root) {
   for (const block of root.querySelectorAll("pre[data-copy]")) {

@@ -3,7 +3,8 @@
 //   data-live="URL"   The answer has a newer element of the same id, which replaces this one. Asked again and again.
 //   data-part="ID"    The answer to this form or field has a newer element #ID. With "", it has none.
 //   data-post="URL"   A change in this element sends its form.
-//   data-get="URL"    Typing in this field sends its value.
+//   data-get="URL"    Typing in this field sends its value. A change in this form sends its fields, which are then in
+//                     the address of the page.
 //   data-typed="URL"  Typing in this element sends the form of its field.
 //   data-then="URL"   This element sends the form data-form once it is there. Until the answer, it shows what it showed.
 //   data-keep         This element stays as it is when the part around it is replaced.
@@ -151,6 +152,13 @@ document.addEventListener("change", event => {
   const sender = event.target.closest("[data-post]");
   if (sender) send(sender, sender.dataset.post, sender.dataset.part, sender.closest("form") ?? sender.form);
 });
+async function filter(form) {
+  const entries = [...new FormData(form)].filter(([, value]) => value);
+  const address = [form.dataset.get, new URLSearchParams(entries)].join(entries.length ? "?" : "");
+  await send(form, address, form.dataset.part);
+  const shown = document.getElementById(form.dataset.part)?.dataset.live;
+  if (shown) history.replaceState(null, "", shown);
+}
 let typing = 0;
 document.addEventListener("input", event => {
   const field = event.target.closest("[data-get], [data-typed]");
@@ -158,7 +166,8 @@ document.addEventListener("input", event => {
   clearTimeout(typing);
   const { get, typed, part } = field.dataset;
   typing = setTimeout(() => {
-    if (typed) send(field, typed, part, field.closest("form"));
+    if (field.matches("form")) filter(field);
+    else if (typed) send(field, typed, part, field.closest("form"));
     else send(field, `${get}?${new URLSearchParams({ [field.name]: field.value })}`, part);
   }, TYPING);
 });
@@ -179,6 +188,7 @@ document.addEventListener("submit", async event => {
     return;
   }
   event.preventDefault();
+  if (form.hasAttribute("data-get")) { clearTimeout(typing); filter(form); return; }
   if (form.hasAttribute("data-part")) { send(form, form.action, form.dataset.part, form); return; }
   if (!await ask()) return;
   sent = form;

@@ -20,7 +20,7 @@ TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
 def words(html: str) -> str:
     """Return the text of a page, without its tags."""
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html.replace("<wbr>", ""))).split())
 
 
 @dataclass(frozen=True)
