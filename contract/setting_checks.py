@@ -18,6 +18,7 @@ from contract.work.api_keys import TOKEN
 from contract.work.webhooks import AllowedTargets
 
 _ADMIN_KEY = re.compile(r"[!-~]{32,256}")
+_HEADER = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", re.ASCII)
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
@@ -45,11 +46,26 @@ def check_origins(origins: Sequence[str]) -> None:
             )
 
 
-def check_networks(networks: Sequence[str]) -> None:
-    """Raise `SettingsError` for an entry of TRUSTED_PROXIES that is no network."""
+def check_proxies(networks: Sequence[str], user_header: str) -> None:
+    """Raise `SettingsError` for an entry of TRUSTED_PROXIES that is no network, or for a TRUSTED_USER_HEADER that nobody
+    or everybody could send."""
+    if user_header and not _HEADER.fullmatch(user_header):
+        raise SettingsError(
+            f"TRUSTED_USER_HEADER={user_header!r} is no name of a header; use letters, digits and hyphens, as in"
+            " X-Forwarded-Email or Remote-User"
+        )
+    if user_header and not networks:
+        raise SettingsError(
+            f"TRUSTED_USER_HEADER={user_header} needs TRUSTED_PROXIES, or anybody could claim to be anyone; name there"
+            " the address of the proxy that sets it, such as 10.0.0.7"
+        )
     for network in networks:
         try:
-            ipaddress.ip_network(network)
+            if not ipaddress.ip_network(network).prefixlen and user_header:
+                raise SettingsError(
+                    f"TRUSTED_PROXIES has {network!r}, all addresses, so with TRUSTED_USER_HEADER anybody could claim"
+                    " to be anyone; name the address of the proxy alone, such as 10.0.0.7"
+                )
         except ValueError as error:
             raise SettingsError(
                 f"TRUSTED_PROXIES has {network!r}, which is neither an address nor a network ({error}); write each as"

@@ -16,8 +16,8 @@ from contract.retention import Retention
 from contract.setting_checks import (
     check_admin_key,
     check_cluster,
-    check_networks,
     check_origins,
+    check_proxies,
     check_stop,
     check_targets,
     is_loopback,
@@ -91,11 +91,14 @@ class Settings:
         "Addresses or networks of the proxies in front of the gateway, such as 10.0.0.7 or 10.1.0.0/16;"
         " comma-separated. The gateway reads X-Forwarded-For, -Proto and -Host only from these.",
     )
+    trusted_user_header: str = _setting(
+        "",
+        "Header in which the proxies name the person whom they have signed in, such as X-Forwarded-Email, for the pages"
+        " (docs/how-to/sign-in-with-company-accounts.md). With it, every request needs a key or a person. Empty: none.",
+    )
     gateway_processes: int = _setting(2, "Processes of the gateway.", least=1)
     workers: int = _setting(2, "Scorers of one worker: processes that predict.", least=1)
-    expected_gateways: int = _setting(
-        1, "Gateways that should be alive; with fewer, /v1/system and the metrics say so. 2 in compose.scale.yml."
-    )
+    expected_gateways: int = _setting(1, "Gateways that should be alive; /v1/system says so. 2 in compose.scale.yml.")
     expected_workers: int = _setting(
         1, "The same for workers. `docker compose up` starts as many, unless --scale says otherwise."
     )
@@ -158,9 +161,7 @@ class Settings:
         most=3650,
     )
     keep_versions: int = _setting(10, "Versions kept of a model, besides those that an alias names.", least=1)
-    warmup_timeout: int = _setting(
-        30, "Longest wait for workers to load a version before its alias moves, in s.", least=1
-    )
+    warmup_timeout: int = _setting(30, "Seconds for workers to load a version before its alias moves.", least=1)
     webhook_secret: str = _setting(
         "",
         "Signs webhooks: whsec_ and 24 to 64 bytes in base64. Two with a blank between them, the new one first, while"
@@ -178,9 +179,7 @@ class Settings:
         " the gateway, on this machine; `make up` sets this unless you set another.",
         choices=("0", "1", "local"),
     )
-    pickle: str = _setting(
-        "allow", "deny: load only skops artifacts, whose types are on a list.", choices=("allow", "deny")
-    )
+    pickle: str = _setting("allow", "deny: load only skops artifacts, of listed types.", choices=("allow", "deny"))
     signing_key: Path | None = _setting(
         None, "File with the private ed25519 key (PEM) with which the trainer signs manifests; empty: none."
     )
@@ -208,9 +207,7 @@ class Settings:
         " request (Prefer: wait).",
         least=1,
     )
-    model_cache_mb: int = _setting(
-        1024, "Memory for the models of one worker, in all its processes together, in MB.", least=1
-    )
+    model_cache_mb: int = _setting(1024, "Memory for the models of one worker, in all its processes, in MB.", least=1)
     scorer_memory_mb: int = _setting(
         4096,
         "Memory a scorer may take beyond the models it starts with, in MB; 0: no limit. Models that it loads itself"
@@ -219,9 +216,7 @@ class Settings:
     log_format: str = _setting(
         LOG_FORMATS[0], "Lines of the log: text, for people, or json, one object a line.", choices=LOG_FORMATS
     )
-    log_level: str = _setting(
-        LOG_LEVELS[0], "Lowest level that is logged: debug, info, warning or error.", choices=LOG_LEVELS
-    )
+    log_level: str = _setting(LOG_LEVELS[0], "Lowest level logged: debug, info, warning or error.", choices=LOG_LEVELS)
     access_log_rate: int = _setting(
         20, "Requests a second that a gateway process logs, and as many more that fail with 5xx; 0: none.", least=0
     )
@@ -336,7 +331,7 @@ class Settings:
         settings = cls(**values)
         check_admin_key(settings.admin_key)
         check_origins(settings.cors_origins)
-        check_networks(settings.trusted_proxies)
+        check_proxies(settings.trusted_proxies, settings.trusted_user_header)
         check_targets(settings.webhook_allow)
         check_cluster(settings.train_cluster)
         check_stop(settings.stop_delay, settings.stop_grace)
@@ -346,6 +341,11 @@ class Settings:
     def marker(self) -> Path:
         """The file that says that requests need a key."""
         return self.state_dir / "closed"
+
+    @property
+    def always_closed(self) -> bool:
+        """Whether requests need a key from the beginning."""
+        return bool(self.admin_key or self.trusted_user_header) or self.allow_anonymous is False
 
     @property
     def trainer_secret_path(self) -> Path:
@@ -384,7 +384,7 @@ class Settings:
     def check_host(self) -> None:
         """Raise `SettingsError` if other machines could connect without a key and ALLOW_ANONYMOUS is not set. In a
         container, `host` says nothing, but where the port is published; and it must not forget that there are keys."""
-        if self.allow_anonymous is not None or self.admin_key:
+        if self.allow_anonymous or self.always_closed:
             return
         name, address = ("PUBLISH_ADDRESS", self.publish_address) if self.publish_address else ("HOST", self.host)
         if self.publish_address and not outlasts_container(self.marker):

@@ -216,13 +216,13 @@ def _pages(parts: Parts) -> list[Blueprint]:
         JobsPages(parts.reader, parts.trainings).blueprint(),
         TrainingPages(parts.trainings, _FIELDS).blueprint(),
         system_page.blueprint(parts.system, parts.traffic, parts.reader),
-        key_page.blueprint(parts.key_admin),
+        key_page.blueprint(parts.key_admin, bool(parts.settings.trusted_user_header)),
         audit_page.blueprint(parts.audit_log),
     ]
 
 
 def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: AccessLog) -> Door:
-    settings = parts.settings
+    settings, proxies = parts.settings, parts.settings.trusted_proxies
     observers: list[Observer] = [RequestCounts(parts.counts), access_log]
     spans = RequestSpans(tracer) if (tracer := start_tracing("gateway", settings)) else None
     if spans:
@@ -238,7 +238,7 @@ def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: Acces
         on_begin=spans.begin if spans else None,
         audit=door_audit.Audit(parts.audit_log, parts.repetitions),
         error_page=error_page,
-        proxies=TrustedProxies(settings.trusted_proxies) if settings.trusted_proxies else None,
+        proxies=TrustedProxies(proxies, settings.trusted_user_header) if proxies else None,
         cors=Cors(settings.cors_origins) if settings.cors_origins else None,
     )
 

@@ -133,7 +133,7 @@ class Parts:
         self.closed = ClosedState(
             Keys(self._connect(KEYS_TIMEOUT, resends=0)),
             marker,
-            always=bool(admin_key) or settings.allow_anonymous is False,
+            always=settings.always_closed,
             admin_key=bool(admin_key),
         )
         self.browser_sessions = BrowserSessions(Sessions(self._connect(KEYS_TIMEOUT, resends=1)))

@@ -20,7 +20,7 @@ from redis import Redis
 from broker.link.idempotency import InFlight, made_in
 from broker.link.scripts import Call, Connected, Durability, Durable
 from broker.records.job_records import dumps
-from contract.work.api_keys import Key
+from contract.work.api_keys import EVERY_USER, Key, entry_of
 from contract.work.jobs import timestamp
 
 KEYS = "mg-gateway:keys"
@@ -46,8 +46,8 @@ class NameTaken(Exception):
 
 @dataclass(frozen=True)
 class Secret:
-    """One entry: the fingerprint of a secret, its key, and when it was last used, in RFC 3339. `replaced`: this is
-    the secret before the last rotation, which works until `key.expires_at`."""
+    """One entry: the fingerprint of a secret, or `entry_of` a person, its key, and when it was last used, in RFC 3339.
+    `replaced`: this is the secret before the last rotation, which works until `key.expires_at`."""
 
     fingerprint: str
     key: Key
@@ -97,6 +97,12 @@ class Keys(Durable):
         entry = _readable(self._redis.hget(KEYS, fingerprint))
         return None if entry is None else entry[0]
 
+    def of_user(self, user: str) -> Key | None:
+        """Return the entry of this person, else that for everybody, even an expired one. One round trip."""
+        own, everybody = self._redis.hmget(KEYS, entry_of(user), entry_of(EVERY_USER))
+        entry = _readable(own or everybody)
+        return None if entry is None else entry[0]
+
     def exist(self) -> bool:
         """Return whether there is any key. One round trip."""
         return bool(self._redis.hlen(KEYS))
@@ -115,6 +121,8 @@ class Keys(Durable):
                     raise NameTaken(
                         f"there is a key {key.name!r} already ({other.id}); rotate or revoke it, or take another name"
                     )
+                if key.user and other.user == key.user and other.id != key.id:
+                    raise NameTaken(f"{key.user} has the entry {other.name!r} already ({other.id}); revoke it first")
             if len(keys) >= MOST and key.id not in keys:
                 raise TooManyKeys(f"there are {MOST} keys already; revoke one first")
             return {fingerprint: _entry(key)}

@@ -18,6 +18,10 @@ TOKEN = re.compile(f"{PREFIX}[A-Za-z0-9_-]{{43}}", re.ASCII)
 """The secret that a client sends: 256 random bits."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 """The name of a key or an owner."""
+USER = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}", re.ASCII)
+"""A person, in lower case, as a proxy names them."""
+EVERY_USER = "*"
+"""Every person whom the proxy lets in and who has no entry of their own."""
 
 
 class Scope(StrEnum):
@@ -73,7 +77,10 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Key:
     """A key without its secret. Rotation keeps `id` and `owner`. `models`: None stands for all. Times are RFC 3339 in
-    UTC; `expires_at`: None stands for never."""
+    UTC; `expires_at`: None stands for never.
+
+    `user`: it has no secret, and is the entry of this person, whom a trusted proxy signs in (`USER`, or `EVERY_USER`).
+    """
 
     id: str
     name: str
@@ -84,6 +91,7 @@ class Key:
     detail: Detail = Detail.FULL
     created_at: str = ""
     expires_at: str | None = None
+    user: str | None = None
 
     def allows(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
@@ -129,6 +137,11 @@ def fingerprint(token: str) -> str:
     """Return the hash of a secret under which Redis stores its key: SHA-256, in hex. It need not be a slow hash,
     because nobody can guess 256 bits."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def entry_of(user: str) -> str:
+    """Return what the entry of a person has in place of a fingerprint. No secret has it."""
+    return f"user:{user}"
 
 
 _hidden: set[str] = set()

@@ -64,7 +64,7 @@ class _Installation:
     marker: Marker
     audit: AuditLog
     open: bool
-    """Whether there is neither `ADMIN_KEY` nor `ALLOW_ANONYMOUS=0`."""
+    """Whether no setting says that requests need a key."""
 
     @classmethod
     def of(cls, settings: Settings) -> _Installation:
@@ -73,7 +73,7 @@ class _Installation:
         marker = Marker(settings.marker)
         audit = AuditLog(connection, settings.retention.audit_days, durability)
         admin = KeyAdmin(Keys(connection, durability), marker, Repository(settings.models_dir))
-        return cls(admin, marker, audit, not settings.admin_key and settings.allow_anonymous is not False)
+        return cls(admin, marker, audit, not settings.always_closed)
 
     def note(self, action: str, key: Key) -> None:
         """Add what was done to the audit log, and say so if that fails."""
@@ -89,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--scopes", required=True, metavar="A,B", help=", ".join(Scope))
     add.add_argument("--models", metavar="A,B", help="the models that it may use (default: all)")
     add.add_argument("--owner", help="who owns its jobs (default: its name)")
+    add.add_argument(
+        "--user",
+        metavar="ann@corp.com",
+        help="the person who gets these rights when TRUSTED_USER_HEADER"
+        " names them (*: everybody without an entry); such an entry has no key",
+    )
     add.add_argument("--limits", metavar="rows_per_second=100,…", help="what it may take (default: no limits)")
     add.add_argument("--detail", help="full or terse errors (default: terse without the scope read)")
     add.add_argument("--expires", metavar="90d", help="when it expires (default: never)")
@@ -111,6 +117,7 @@ def _add(here: _Installation, options: argparse.Namespace) -> int:
         "scopes": _listed(options.scopes),
         "models": _listed(options.models),
         "owner": options.owner,
+        "user": options.user,
         "limits": _limits(options.limits),
         "detail": options.detail,
         "expires": options.expires,
@@ -118,7 +125,10 @@ def _add(here: _Installation, options: argparse.Namespace) -> int:
     key = key_request(body)
     first = here.open and not here.marker.exists()
     issued, secret = here.admin.make(key)
-    _print_secret(issued, secret, _FIRST if first else None)
+    if secret is None:
+        _say(f"{key.user} has the rights {key.name} ({key.id}) when your proxy signs them in")
+    else:
+        _print_secret(issued, secret, _FIRST if first else None)
     if first and Scope.ADMIN not in key.scopes:
         _say(_NO_ADMIN)
     for warning in here.admin.warnings(key):
@@ -128,12 +138,12 @@ def _add(here: _Installation, options: argparse.Namespace) -> int:
 
 
 def _list(here: _Installation, _: argparse.Namespace) -> int:
-    rows = [("NAME", "ID", "OWNER", "SCOPES", "MODELS", "EXPIRES", "LAST USED")]
+    rows = [("NAME", "ID", "OWNER", "SCOPES", "MODELS", "EXPIRES", "LAST USED", "USER")]
     for issued in here.admin.all():
         key = issued.key
         scopes, models = ",".join(sorted(key.scopes)), "all" if key.models is None else ",".join(sorted(key.models))
         times = (_minute(key.expires_at, "never"), _minute(issued.current.last_used_at, "never"))
-        rows.append((key.name, key.id, key.owner, scopes, models, *times))
+        rows.append((key.name, key.id, key.owner, scopes, models, *times, key.user or ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

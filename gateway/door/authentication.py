@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
@@ -15,10 +16,12 @@ from wsgiref.types import WSGIEnvironment
 from redis.exceptions import RedisError
 
 from broker.access.key_store import MOST, Keys
-from contract.work.api_keys import EVERYBODY, NOBODY, TOKEN, Key, Scope, fingerprint
+from contract.wording import shown
+from contract.work.api_keys import EVERY_USER, EVERYBODY, NOBODY, TOKEN, USER, Key, Scope, entry_of, fingerprint
+from gateway.door import proxies
 from gateway.door.attempts import FailedAttempts
 from gateway.door.closed import ClosedState
-from gateway.door.sessions import BrowserSessions
+from gateway.door.sessions import BrowserSessions, id_in
 from gateway.http.exchange import current
 from gateway.http.rules import Level, Route
 from gateway.problems import Problem, ProblemCode
@@ -60,9 +63,9 @@ class DefaultKeys:
 
     def _read(self, name: str) -> Key | None:
         issued = self._keys.named(name)
-        if issued is None or issued.current.expired:
+        if issued is None or issued.current.expired or issued.key.user:
             if name not in self._missing:
-                state = "does not exist" if issued is None else "has expired"
+                state = "does not exist" if issued is None else "is of a person" if issued.key.user else "has expired"
                 log.warning("ROUTES_FILE lends the key %r, which %s: callers without a key get 401", name, state)
             self._missing.add(name)
             return None
@@ -119,12 +122,23 @@ class KeyCheck:
         return self._check(environ["REMOTE_ADDR"], token, digest, route.without_redis)
 
     def signed_in(self, environ: WSGIEnvironment) -> Key:
-        """Return the key that the session of a browser stands for, as it is now. Raises `Problem` (401) without one,
-        and `RedisError`."""
-        digest = self._sessions.fingerprint(environ)
-        if digest is None:
-            raise _unauthorized("signed_out", "you are not signed in, or your session has ended; sign in again")
+        """Return the key that the session of a browser stands for, as it is now, else the rights of the person whom a
+        trusted proxy has signed in. Raises `Problem` (401) without one, 403 for a person without rights, and
+        `RedisError`."""
+        digest, user = self._sessions.fingerprint(environ), environ.get(proxies.USER)
+        # After a link on another site, browsers hold the cookie back, which may be that of a key.
+        if user is not None and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and id_in(environ) is None:
+            user = None
+        try:
+            if digest is None:
+                raise _unauthorized("signed_out", "you are not signed in, or your session has ended; sign in again")
+            return self._of_session(digest)
+        except Problem:
+            if user is None:
+                raise
+        return self._person(user)
 
+    def _of_session(self, digest: str) -> Key:
         def read() -> _KnownKey:
             key = _ADMIN if self._is_admin(digest) else self._keys.find(digest)
             if key is None:
@@ -132,6 +146,24 @@ class KeyCheck:
             return self._used(digest, key)
 
         return _unexpired(self._known.refresh(digest, read, CACHED))
+
+    def _person(self, user: str) -> Key:
+        """Return the rights of a person, under their own name. Raises `Problem` (403) without any."""
+        current().caller = replace(NOBODY, name=user)  # for the audit log
+
+        def read() -> _KnownKey:
+            key = self._keys.of_user(user) if USER.fullmatch(user) else None
+            if key is None:
+                raise _unknown_user(user, "has no entry here; ask an admin to make one on the page Keys")
+            owner = user if key.user == EVERY_USER else key.owner
+            return self._used(entry_of(key.user or user), replace(key, name=user, owner=owner))
+
+        known = self._known.refresh(entry_of(user), read, CACHED)
+        if known.expires <= time.time():
+            raise _unknown_user(
+                user, f"may no longer use Modelgate ({known.key.expires_at}); ask an admin to extend it"
+            )
+        return known.key
 
     def _default_of(self, route: Route) -> Key | None:
         return None if route.key is None else self._default_keys.key(route.key)
@@ -223,6 +255,10 @@ def _refuse_without_key(environ: WSGIEnvironment) -> NoReturn:
 
 def _unauthorized(code: str, detail: str) -> Problem:
     return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer realm="modelgate"'})
+
+
+def _unknown_user(user: str, why: str) -> Problem:
+    return Problem(ProblemCode.UNKNOWN_USER, f"your proxy signs you in as {shown(user)}, who {why}, or use a key")
 
 
 def _too_many(wait: float) -> Problem:

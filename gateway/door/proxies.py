@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import logging
 import re
 from collections.abc import Callable, Sequence
 from wsgiref.types import WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+USER = "modelgate.user"
+"""The key of the environment for the person whom a trusted proxy has signed in. No header can set it."""
 
 _MOST_HOPS = 16
 """Most addresses of `X-Forwarded-For` that are read, from the right."""
@@ -24,14 +30,34 @@ class TrustedProxies:
     that it sees, so a client can forge only what is further to the left. Of `X-Forwarded-Proto` and `X-Forwarded-Host`
     the rightmost value counts. `Forwarded` does not: a proxy that sets one of the two passes on the other as the client
     sent it.
+
+    `user_header` names the person whom the proxy has signed in. It counts if the peer itself is trusted, whatever
+    `X-Forwarded-For` says.
     """
 
-    def __init__(self, networks: Sequence[str]) -> None:
-        """Addresses or networks, such as `10.0.0.7` or `10.1.0.0/16`, as `contract.settings` has checked them."""
+    def __init__(self, networks: Sequence[str], user_header: str = "") -> None:
+        """Addresses or networks, such as `10.0.0.7` or `10.1.0.0/16`, and a name, as `contract.settings` has checked
+        them. '': there is no such header."""
         self._address = _reader([ipaddress.ip_network(network) for network in networks])
+        self._user_header = user_header
+        self._user_key = f"HTTP_{user_header.upper().replace('-', '_')}"
+        self._warned = False
 
     def apply(self, environ: WSGIEnvironment) -> None:
-        if self._address(environ.get("REMOTE_ADDR", ""))[1]:
+        peer = environ.get("REMOTE_ADDR", "")
+        trusted = self._address(peer)[1]
+        if self._user_header and (user := environ.get(self._user_key, "").strip()):
+            if trusted:
+                environ[USER] = user.encode("latin-1").decode(errors="replace").lower()
+            elif not self._warned:
+                self._warned = True
+                log.warning(
+                    "ignored %s from %s, which is not in TRUSTED_PROXIES; name it there if it is your proxy, else"
+                    " somebody tries to sign in as another",
+                    self._user_header,
+                    peer,
+                )
+        if trusted:
             environ["REMOTE_ADDR"] = self._client(environ)
             if (scheme := _last(environ, "HTTP_X_FORWARDED_PROTO").lower()) in ("http", "https"):
                 environ["wsgi.url_scheme"] = scheme

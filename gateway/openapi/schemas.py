@@ -86,6 +86,7 @@ _KEY = {
     "expires_at": nullable(MOMENT),
     "last_used_at": nullable(MOMENT),
     "previous_secret": nullable(OBJECT),
+    "user": nullable(TEXT),
 }
 _INPUT = record(
     {"name": TEXT, "kind": {**TEXT, "enum": list(Kind)}, "nullable": BOOLEAN, "categories": nullable(array(TEXT))},
@@ -226,6 +227,7 @@ SCHEMAS: Mapping[str, Schema] = {
         {"name": TEXT, "scopes": array({**TEXT, "enum": list(Scope)}, minItems=1)},
         {
             "owner": TEXT,
+            "user": {**TEXT, "description": "A person whom a proxy signs in, or `*`; such an entry has no secret."},
             "models": array(MODEL_NAME, description="By default all."),
             "expires": DURATION,
             "limits": ref("Limits"),

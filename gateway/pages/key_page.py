@@ -17,7 +17,8 @@ from gateway.protocols.key_requests import key_request, rotation_request
 from gateway.serving.key_management import KeyAdmin
 
 
-def blueprint(keys: KeyAdmin) -> Blueprint:
+def blueprint(keys: KeyAdmin, by_proxy: bool) -> Blueprint:
+    """`by_proxy`: a proxy signs people in."""
     routes = blueprint_of_pages("keys")
 
     @routes.get("/keys", level=Scope.ADMIN, page=True)
@@ -27,7 +28,11 @@ def blueprint(keys: KeyAdmin) -> Blueprint:
     @routes.post("/keys", level=Scope.ADMIN, page=True, audit="make_key")
     def make() -> Response:
         try:
-            return reveal(*keys.make(_entered_key()), "made")
+            issued, secret = keys.make(_entered_key())
+            if secret is not None:
+                return reveal(issued, secret, "made")
+            current().on_key = issued.key.id
+            return see(f"{PATH}/keys")
         except Problem as error:
             return show(problem_of(error))
 
@@ -58,7 +63,8 @@ def blueprint(keys: KeyAdmin) -> Blueprint:
             title="Keys",
             keys=issued,
             scopes=list(Scope),
-            entered={"name": "", "owner": "", "models": "", "expires": "", **entered},
+            entered={"name": "", "owner": "", "user": "", "models": "", "expires": "", **entered},
+            by_proxy=by_proxy,
             problem=problem,
         )
 
@@ -81,6 +87,6 @@ def _entered_key() -> Key:
 def _body() -> dict[str, Any]:
     """Return the form as the JSON of `POST /v1/keys`."""
     form = request.form
-    body: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "owner", "expires")}
+    body: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "owner", "user", "expires")}
     body |= {"models": form.get("models", "").replace(",", " ").split(), "scopes": form.getlist("scopes")}
     return {name: value for name, value in body.items() if value}

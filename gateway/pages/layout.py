@@ -202,7 +202,7 @@ def _shared(caller: Key, session: str) -> Mapping[str, object]:
     return {
         **_of_rights(caller),
         "caller": caller if caller.id else None,
-        "sections": [] if caller is NOBODY else [section for section in SECTIONS if section.is_shown(caller)],
+        "sections": [section for section in SECTIONS if section.is_shown(caller)] if caller.scopes else [],
         "token": token,
         "token_field": Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token),
     }

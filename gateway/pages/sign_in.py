@@ -28,7 +28,8 @@ def blueprint(keys: KeyCheck, is_closed: Callable[[], bool], sessions: BrowserSe
     @routes.get("/login", level=Level.OPEN, page=True)
     def login() -> Response:
         target = _target(request.args.get("next", ""))
-        if not is_closed() or _is_signed_in():
+        # Whom the proxy has signed in may use a key instead.
+        if not is_closed() or (_is_signed_in() and "as" not in request.args):
             return see(target)
         if request.headers.get("Sec-Fetch-Site") == "cross-site" and id_in(request.environ) is None:
             # After a link on another site the browser sends no cookie; it does when our own page leads there again.

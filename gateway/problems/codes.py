@@ -47,6 +47,8 @@ class ProblemCode(StrEnum):
     """the key has expired"""
     SIGNED_OUT = auto(), 401
     """of the [pages](../how-to/use-the-pages.md): nobody is signed in, or not any more"""
+    UNKNOWN_USER = auto(), 403
+    """of the pages: the [proxy has signed in](../how-to/sign-in-with-company-accounts.md) a person who has no entry"""
     TOO_MANY_ATTEMPTS = auto(), 429
     """too many [invalid keys](#invalid-keys) came from this address; `Retry-After`"""
     MISSING_SCOPE = auto(), 403

@@ -77,7 +77,8 @@ def status_of(failure: Failure) -> int:
 
 
 def missing_scope(key: Key, scope: Scope) -> Problem:
-    detail = f"the key {key.name!r} lacks the scope {scope}; ask an admin for a key that has it"
+    holder, what = ("person", "it") if key.user else ("key", "a key that has it")
+    detail = f"the {holder} {key.name!r} lacks the scope {scope}; ask an admin for {what}"
     return Problem(ProblemCode.MISSING_SCOPE, detail, scope=str(scope))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from contract.json_objects import Errors, ListOf, Object, Rule, WrongValue, made_by, one_of
 from contract.model.repository import valid_name
 from contract.wording import shown
-from contract.work.api_keys import NAME, Detail, Key, Limits, Scope, new_id
+from contract.work.api_keys import EVERY_USER, NAME, USER, Detail, Key, Limits, Scope, new_id
 from contract.work.jobs import timestamp
 from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_body, read_valid
@@ -55,6 +55,7 @@ def key_request(body: object) -> Key:
         detail=Detail(members.get("detail", Detail.FULL if reads else Detail.TERSE)),
         created_at=timestamp(datetime.now(UTC)),
         expires_at=members.get("expires"),
+        user=members.get("user"),
     )
 
 
@@ -75,6 +76,18 @@ def _expires(value: object) -> str:
         message = f"expires must be in the future, and at most ten years away; it is {shown(value)}"
         raise WrongValue("out_of_range", message)
     return timestamp(moment)
+
+
+def _user(value: object) -> str:
+    """Return the person in lower case."""
+    user = value.lower() if isinstance(value, str) else ""
+    if user != EVERY_USER and not USER.fullmatch(user):
+        message = (
+            "user must be a person as your proxy names them, such as ann@corp.com (up to 128 of a-z, 0-9, ., _, @, +"
+            f" and -), or * for everybody without an entry; it is {shown(value)}"
+        )
+        raise WrongValue("not_a_user", message)
+    return user
 
 
 def _overlap(value: object) -> float:
@@ -129,6 +142,7 @@ _KEY = Object(
     {
         "name": _present(_NAME, "missing_field", _USE),
         "owner": _NAME,
+        "user": made_by(_user),
         "scopes": _present(
             ListOf(
                 one_of(_SCOPES, "unknown_scope", "there is no scope {value}{hint}; there are {known}"),

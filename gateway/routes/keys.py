@@ -23,7 +23,7 @@ _CHANGED = (*KEPT, "503 redis_disk_slow")
 _INDEX = Operation("list_keys", "All keys, by name", {200: Answer("The keys.", "KeyList")})
 _MAKE = Operation(
     "make_key",
-    "Make a key; no other answer shows its secret",
+    "Make a key, whose secret no other answer shows, or the entry of a person",
     {201: Answer("The key, with its secret.", "NewKey", LOCATION)},
     problems=(
         *("409 request_in_flight", "409 name_taken", "409 too_many_keys", "422 invalid_key_request"),

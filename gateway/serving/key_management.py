@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from broker.access.key_store import IssuedKey, Keys, NameTaken, TooManyKeys, has_expired
 from contract.model.repository import Repository
 from contract.wording import Suggestions
-from contract.work.api_keys import Key, fingerprint, new_token
+from contract.work.api_keys import Key, entry_of, fingerprint, new_token
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import did_you_mean
 from gateway.serving.marker import Marker
@@ -41,14 +41,14 @@ class KeyAdmin:
                 return issued
         raise _unknown(name)
 
-    def make(self, key: Key, idempotency: str = "") -> tuple[IssuedKey, str]:
-        """Add `key`, and return it with its secret. From the first key on, no request passes without one. Raises
-        `InFlight` and `IdempotencyConflict` as `Keys` does."""
+    def make(self, key: Key, idempotency: str = "") -> tuple[IssuedKey, str | None]:
+        """Add `key`, and return it with its secret; the entry of a person has none. From the first key on, no request
+        passes without one. Raises `InFlight` and `IdempotencyConflict` as `Keys` does."""
         self.keys.exist()  # raises without Redis: no key can be made then, so there must be no marker either
         self._close()
-        token = new_token()
+        token = None if key.user else new_token()
         try:
-            issued = self.keys.add(fingerprint(token), key, idempotency)
+            issued = self.keys.add(fingerprint(token) if token else entry_of(key.user or ""), key, idempotency)
         except NameTaken as error:
             raise Problem(ProblemCode.NAME_TAKEN, str(error)) from error
         except TooManyKeys as error:
@@ -71,6 +71,11 @@ class KeyAdmin:
         a new expiry; None keeps the old one. Nothing else of the key changes. Raises `InFlight` and
         `IdempotencyConflict`."""
         key = self.get(key_id).key
+        if key.user:
+            detail = (
+                f"{key.name!r} is the entry of {key.user}, who signs in at your proxy, so it has no secret to rotate"
+            )
+            raise Problem(ProblemCode.INVALID_KEY_REQUEST, detail)
         key = replace(key, expires_at=expires_at or key.expires_at)
         if has_expired(key):
             detail = f"the key {key.name!r} has expired ({key.expires_at}); give expires as well, such as 90d"

@@ -33,6 +33,7 @@ NOT_OF_A_ROUTE = {
     "401 signed_out",
     "403 foreign_form",
     "403 no_level",
+    "403 unknown_user",
     "405 method_not_allowed",
     "408 body_too_slow",
     "408 head_too_slow",

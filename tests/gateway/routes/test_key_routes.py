@@ -63,6 +63,7 @@ def test_a_key_is_made_shown_listed_and_revoked(admin: FlaskClient, monkeypatch:
         "expires_at": "",
         "last_used_at": None,
         "previous_secret": None,
+        "user": None,
     }
     assert admin.get(f"/v1/keys/{made['id']}").get_json() == made
     assert admin.get("/v1/keys").get_json() == {"items": [made]}

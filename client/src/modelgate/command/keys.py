@@ -31,30 +31,39 @@ def create(
     ] = None,
     expires: Expires = None,
     owner: Annotated[str | None, option("Who owns its jobs; by default the name of the key.")] = None,
+    user: Annotated[
+        str | None,
+        option("The person who gets these rights once your proxy signs them in (*: everybody); without a secret."),
+    ] = None,
     limit: Annotated[
         list[str] | None, option("A limit, such as rows_per_second=100. May be repeated.", metavar="NAME=N")
     ] = None,
     detail: Annotated[str | None, option("terse: its errors reveal nothing of a model; or full.")] = None,
 ) -> None:
-    """Create a key and print its secret, which is shown only now."""
+    """Create a key and print its secret, which is shown only now; or the entry of a person."""
     body = {
         "name": name,
         "scopes": _listed(scope),
         "models": _listed(model) or None,
         "expires": expires,
         "owner": owner,
+        "user": user,
         "limits": dict(map(_limit, _listed(limit))) or None,
         "detail": detail,
     }
     made = session.client.request("POST", "/v1/keys", json=without_none(body))
-    _show_secret(session, made)
+    if user:
+        note = f"{made['user']} has the rights {made['name']} ({made['id']}) when your proxy signs them in"
+        session.show(made, lambda: [note])
+    else:
+        _show_secret(session, made)
 
 
 @verb(group, "list")
 def list_keys(session: Session) -> None:
     """List the keys, without their secrets."""
     keys = session.get("/v1/keys")["items"]
-    heads = ("NAME", "ID", "OWNER", "SCOPES", "MODELS", "EXPIRES", "LAST USED")
+    heads = ("NAME", "ID", "OWNER", "SCOPES", "MODELS", "EXPIRES", "LAST USED", "USER")
     session.show(keys, lambda: [table(heads, map(_row, keys))] if keys else ["There are no keys."])
 
 
@@ -119,4 +128,4 @@ def _row(key: Mapping[str, Any]) -> Sequence[object]:
     models = "all" if key["models"] is None else ",".join(key["models"])
     expires = moment(key["expires_at"]) if key["expires_at"] else "never"
     used = moment(key["last_used_at"]) if key["last_used_at"] else "never"
-    return key["name"], key["id"], key["owner"], ",".join(key["scopes"]), models, expires, used
+    return key["name"], key["id"], key["owner"], ",".join(key["scopes"]), models, expires, used, key.get("user") or ""
