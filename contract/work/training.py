@@ -147,9 +147,10 @@ class TrainingResult:
     """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`.
     `experiment`: the id of the one in which the version is tried instead.
 
-    `headline` is the most telling metric, `verdict` compares the version with the current one in a sentence, and
-    `remarks` are findings in the data. `comparison` is None without a version to compare with. `candidates`: see
-    `Progress`; None if none was compared.
+    `headline` is the most telling metric, `verdict` says what matters most of the version, then compares it with the
+    current one, and `level` is `good`, `warn` or `bad` by its first sentence ('': unknown). `remarks` are findings in
+    the data. `comparison` is None without a version to compare with. `candidates`: see `Progress`; None if none was
+    compared.
     """
 
     model: str
@@ -163,11 +164,12 @@ class TrainingResult:
     comparison: ComparedFigures | None = None
     candidates: Mapping[str, Any] | None = None
     experiment: str | None = None
+    level: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields; `experiment` only if it is set."""
+        """Return all fields; `experiment` and `level` only if they are set."""
         data = dataclasses.asdict(self)
-        return data if self.experiment else {name: data[name] for name in data if name != "experiment"}
+        return {name: value for name, value in data.items() if value or name not in ("experiment", "level")}
 
 
 class ColumnUse(StrEnum):

@@ -66,7 +66,7 @@ class SameRows:
 def facts_of(repository: Repository, name: str, version: int) -> dict[str, Any]:
     """Return the facts of a version's report; empty ones for a version without a report."""
     facts = repository.files(name, version).report_facts()
-    return {"verdict": "", "refused": None, "headline": None, **(facts or {})}
+    return {"verdict": "", "level": "", "refused": None, "headline": None, **(facts or {})}
 
 
 def compared_with(repository: Repository, name: str, version: int) -> int | None:

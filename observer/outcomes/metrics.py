@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from contract.model.positive_class import positive_class
 from contract.model.version_metrics import headline_first
 from observer.outcomes.intervals import (
     Estimate,
@@ -59,7 +60,7 @@ class Focus:
         counts = np.bincount(rows.actual, minlength=len(rows.labels))
         present = counts[counts > 0]
         rare = bool(len(present) and present.min() < IMBALANCED * len(rows) / len(present))
-        label = len(counts) - 1 - int(counts[::-1].argmin()) if len(counts) else 0  # of equally rare ones the last
+        label = positive_class(rows.labels, counts.tolist()) if len(counts) else 0
         imbalanced = "balanced_accuracy" if rows.probabilities is None else "average_precision"
         return cls(imbalanced if rare else "accuracy", label, rare)
 

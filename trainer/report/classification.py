@@ -18,6 +18,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from contract.model.positive_class import positive_class
 from contract.row import Value
 from contract.wording import clean
 from scoring.estimators import predict_matrix
@@ -77,11 +78,10 @@ class Classes:
 
 
 def interesting(labels: Sequence[Value], targets: Sequence[Value]) -> Sequence[int]:
-    """Return the positions of the classes to show: of two the rarer one (the second if equal), else the most
-    frequent."""
+    """Return the positions of the classes to show: of two the `positive_class`, else the most frequent."""
     counts = Counter(targets)
     if len(labels) == 2:
-        return [0 if counts[labels[0]] < counts[labels[1]] else 1]
+        return [positive_class(labels, [counts[label] for label in labels])]
     return most_frequent(labels, [counts[label] for label in labels])
 
 

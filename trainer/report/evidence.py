@@ -22,6 +22,14 @@ class ComparisonOutcome(StrEnum):
     """Chance explains the difference."""
 
 
+class Level(StrEnum):
+    """How a version fares, the worst first: it is of no use as it is, needs a look, or neither."""
+
+    BAD = "bad"
+    WARN = "warn"
+    GOOD = "good"
+
+
 @dataclass(frozen=True)
 class VersionAnswers:
     """A version's answers: `predicted`, and a `table` of probabilities (rows × the labels of `output`) or None."""
@@ -110,10 +118,10 @@ class Evidence:
     the one of the `candidates` that was fitted. `remarks` are sentences on findings in the data, `notes` are the
     caller's, `target` is the target's name.
 
-    `headline` is the most telling metric of `draft.metrics`. `verdict` compares the version in one sentence with the
-    current one, or with the baseline; `refused` is the gate's reason not to promote the version, or None. `comparison`
-    is None if there is no version to compare with. `leaks` are columns that may leak the target. `thresholds` are for
-    models of classes only.
+    `headline` is the most telling metric of `draft.metrics`. `verdict` says what matters most of the version, then
+    compares it with the current one, or with the baseline, and `level` is that of its first sentence; `refused` is the
+    gate's reason not to promote the version, or None. `comparison` is None if there is no version to compare with.
+    `leaks` are columns that may leak the target. `thresholds` are for models of classes only.
     """
 
     draft: ManifestDraft
@@ -135,6 +143,7 @@ class Evidence:
     notes: str = ""
     headline: str = ""
     verdict: str = ""
+    level: Level = Level.GOOD
     refused: str | None = None
     comparison: VersionComparison | None = None
     leaks: Sequence[Leak] = ()

@@ -65,6 +65,7 @@ def gather(evidence: Evidence) -> Facts:
         "inputs": len(draft.signature.inputs),
         "tested": {"rows": len(evidence.y_test), "held_out": evidence.held_out, "sample": evidence.sample},
         "verdict": clean(evidence.verdict, SENTENCE),
+        "level": str(evidence.level),
         "refused": None if evidence.refused is None else clean(evidence.refused, SENTENCE),
         "leaks": [clean(leak.sentence, SENTENCE) for leak in evidence.leaks[:MOST_LEAKS]],
         "remarks": [clean(remark, SENTENCE) for remark in remarks[:MOST_REMARKS]],

@@ -7,16 +7,18 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score
+
+from contract.model.positive_class import positive_class
 
 IMBALANCED = 0.4
 """Classes are out of balance when the rarest has less than this fraction of an equal share."""
 
 
 def rarest(labels: Collection[Any]) -> tuple[Any, int]:
-    """Return the least frequent of `labels` and its count; of equally rare ones the last in order."""
+    """Return the least frequent of `labels` and its count; `positive_class` of equally rare ones."""
     counts = Counter(labels)
-    label = min(sorted(counts, reverse=True), key=counts.__getitem__)
+    ordered = sorted(counts)
+    label = ordered[positive_class(ordered, [counts[label] for label in ordered])]
     return label, counts[label]
 
 
@@ -31,6 +33,8 @@ def average_precision(y: Any, table: Any, labels: Sequence[Any]) -> float:
 
     `table` has the probabilities of `labels` (rows × classes).
     """
+    from sklearn.metrics import average_precision_score  # slow to import, and verdicts do without
+
     present = set(y.tolist())
     if len(present) < 2:
         return float("nan")

@@ -19,26 +19,30 @@ from contract.wording import shown
 from contract.work.training import TrainingRequest
 from scoring.estimators import predict_matrix
 from trainer.recipe import OutOfFold, Run
-from trainer.report.evidence import Evidence, OperatingPoint, Thresholds, VersionComparison
+from trainer.report.evidence import Evidence, Level, OperatingPoint, Thresholds, VersionComparison
 from trainer.tables.balance import out_of_balance, rarest
 from trainer.tables.training_rows import TrainingRows, take_rows
 from trainer.training.comparison import PublishedVersions, compare
 from trainer.training.fitting import FittedModel
-from trainer.training.gate import objection, unknown, verdict
+from trainer.training.gate import objection, unknown
 from trainer.training.leakage import leaks, question
+from trainer.training.verdict import RareClass, verdict
 
 
 def assess(
     fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, versions: PublishedVersions
 ) -> Evidence:
-    """Return the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
+    """Return the evidence for a report. Logs each remark, and the verdict if there is a version to compare with
+    or if it is not good."""
     output, inputs = fitted.draft.signature.output, fitted.draft.signature.inputs
     classes = output.kind is OutputKind.CLASS
     y = fitted.y[fitted.tested_on]
     more: dict[str, Any] = {"leaks": leaks(data.rows, fitted.y, inputs, run.target.name, classes)}
+    rare = None
     if classes:
         predicted, table = predict_matrix(fitted.estimator, take_rows(fitted.X, fitted.tested_on), output.probabilities)
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
+        rare = RareClass.of(y, predicted, output, fitted.y, run.target.name)
         fitted = _with_threshold(fitted, more["thresholds"], run)
     metrics = fitted.draft.metrics
     for leak in more["leaks"]:
@@ -47,21 +51,22 @@ def assess(
     if doubt:
         run.remark(doubt)
     previous, comparison = _compared(fitted, data, run, request.alias, versions)
-    summary = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None)
+    wrong = _data_look_wrong(comparison)
+    summary = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None, rare=rare, wrong=wrong)
     refused = objection(request.gate, metrics, comparison, request.accept)
-    if wrong := _data_look_wrong(comparison):
+    if wrong:
         run.remark(wrong)
         refused = refused or (wrong if request.gate.floor is None else None)
-        summary = f"{wrong[0].upper()}{wrong[1:]}. {summary}"
     if comparison and refused is None and unknown(request.gate, comparison):
         run.remark(f"not compared with version {comparison.version}: {comparison.missing}")
-    if comparison:
-        run.say(summary)
+    if comparison or summary.level is not Level.GOOD:
+        run.say(summary.text)
     return fitted.evidence(
         data,
         run,
         headline=next(iter(metrics), ""),
-        verdict=summary,
+        verdict=summary.text,
+        level=summary.level,
         refused=refused,
         previous=previous,
         comparison=comparison,

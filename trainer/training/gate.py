@@ -1,15 +1,15 @@
-"""The gate: decides whether a new version gets its alias, and writes the verdict."""
+"""The gate: decides whether a new version gets its alias."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from contract.model.signature_changes import some
-from contract.model.version_metrics import TRAINING, baseline_of, is_better, lower_is_better, missed_baselines
-from contract.wording import shown
+from contract.model.version_metrics import TRAINING, is_better, lower_is_better
 from contract.work.training import SIGNATURE, ComparedFigures, Gate
-from trainer.report.evidence import ComparisonOutcome, Leak, VersionComparison
+from trainer.report.evidence import ComparisonOutcome, VersionComparison
+from trainer.training.verdict import figures, no_better
 
 ROUNDING = 1e-9
 
@@ -51,7 +51,7 @@ def _worse(gate: Gate, metrics: Metrics, comparison: VersionComparison) -> str |
         return None
     return (
         f"it is significantly worse than version {comparison.version}"
-        f" (p = {comparison.p_worse:.2g}): {_figures(comparison)}"
+        f" (p = {comparison.p_worse:.2g}): {figures(comparison)}"
     )
 
 
@@ -76,55 +76,6 @@ def compared(
             return None
         metric, value, other = comparison.loss, comparison.loss_now, comparison.loss_before
     return ComparedFigures(comparison.version, comparison.rows, metric.replace(" ", "_"), value, other, decisive)
-
-
-def verdict(
-    metrics: Metrics, comparison: VersionComparison | None, leaks: Sequence[Leak] = (), *, doubted: bool = False
-) -> str:
-    """Return a sentence that compares a version with the one that it would replace, or with the baseline; and a
-    question if a column may leak the target, or if the metrics are `doubted`."""
-    if leaks:
-        question = (
-            f" Nearly all of that comes from {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
-        )
-        return verdict(metrics, comparison) + question
-    if doubted:
-        return verdict(metrics, comparison) + " That is nearly perfect: is every input known beforehand?"
-    if comparison is None or comparison.outcome is None:
-        reason = f"Cannot be compared with version {comparison.version}: {comparison.missing}. " if comparison else ""
-        return reason + beside_baseline(metrics)
-    chance = comparison.p_better if comparison.outcome is ComparisonOutcome.BETTER else comparison.p_worse
-    how = {
-        ComparisonOutcome.BETTER: f"Better than version {comparison.version}",
-        ComparisonOutcome.WORSE: f"Worse than version {comparison.version}",
-        ComparisonOutcome.SAME: f"No significant difference from version {comparison.version}",
-    }[comparison.outcome]
-    useless = _below_baseline(metrics, comparison)
-    first = f"{useless[0].upper()}{useless[1:]}. " if useless else ""
-    return f"{first}{how}: {_figures(comparison)} (p = {chance:.2g})."
-
-
-def beside_baseline(metrics: Metrics) -> str:
-    """Return a sentence with the headline metric and its baseline."""
-    name = next(iter(metrics), None)
-    if name is None:
-        return "Nothing was measured."
-    figures = f"{words(name.removeprefix(TRAINING)).capitalize()} {_figure(metrics[name])}"
-    if name.startswith(TRAINING):
-        return f"{figures} on the rows it was trained on; other rows were not tested."
-    baseline = metrics.get(baseline_of(name))
-    return f"{figures} on held-out rows" + (
-        "." if baseline is None else f"; always giving the same answer would score {_figure(baseline)}."
-    )
-
-
-def _figure(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
-
-
-def words(name: str) -> str:
-    """Return a metric's name as words, such as `log loss`."""
-    return "R²" if name == "r2" else name.replace("_", " ")
 
 
 def _cannot_apply(gate: Gate, metrics: Metrics) -> str | None:
@@ -153,11 +104,8 @@ def _below_baseline(metrics: Metrics, comparison: VersionComparison) -> str | No
     """Return an objection if the version is no better than always giving the same answer."""
     if comparison.outcome is None and not comparison.one_answer:
         return None
-    missed = missed_baselines(metrics)
-    figures = " and ".join(
-        f"{words(name)} is {metrics[name]:.4g} against {other:.4g}" for name, other in missed.items()
-    )
-    return f"it is no better than always giving the same answer: {figures}" if missed else None
+    useless = no_better(metrics)
+    return f"it is {useless}" if useless else None
 
 
 def _not_compared(gate: Gate, comparison: VersionComparison) -> str | None:
@@ -171,14 +119,6 @@ def _not_compared(gate: Gate, comparison: VersionComparison) -> str | None:
 def unknown(gate: Gate, comparison: VersionComparison) -> bool:
     """Return whether nothing says which version is better: neither the test nor, on few rows, a margin."""
     return comparison.outcome is None and (gate.margin is None or comparison.previous is None)
-
-
-def _figures(comparison: VersionComparison) -> str:
-    new_to = f"version {comparison.version}" if comparison.sample else "both"
-    return (
-        f"{comparison.loss} {_figure(comparison.loss_now)} against {_figure(comparison.loss_before)} on"
-        f" {comparison.rows:,} {'sample' if comparison.sample else 'held-out'} rows that are new to {new_to}"
-    )
 
 
 def _beyond_margin(margin: float, name: str, comparison: VersionComparison) -> str | None:

@@ -97,6 +97,7 @@ def train(
             evidence.remarks,
             compared(request.gate, evidence.draft.metrics, evidence.comparison, request.accept),
             phases.tried,
+            level=evidence.level,
         )
 
     def files(manifest: ModelManifest) -> dict[str, bytes]:

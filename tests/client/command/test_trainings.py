@@ -65,6 +65,13 @@ def test_a_promoted_version_is_shown_with_its_figures() -> None:
     ]
 
 
+def test_a_promoted_version_that_needs_a_look_says_why_in_its_first_line() -> None:
+    promoted = {**OUTPUT, "promoted": True, "comparison": None, "level": "bad", "verdict": "Finds none of 20 frauds."}
+    first, hint = outcome(promoted)
+    assert first == "churn@4 promoted, but look at it first. Finds none of 20 frauds."
+    assert hint == "See why: modelgate report churn@4 --open"
+
+
 def test_rows_in_two_places_are_refused(modelgate: Modelgate) -> None:
     ended = modelgate("train", "churn", CHURN, "--path", "churn.csv")
     assert ended == Ended(2, "", f"modelgate: {CHURN} and --path both name the rows; give one of them\n")

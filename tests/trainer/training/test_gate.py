@@ -10,9 +10,9 @@ import pytest
 from contract.model.signature import Output, OutputKind
 from contract.work.training import DERIVED_METRICS, ComparedFigures, Gate
 from contract.work.training import METRICS as MEASURED
-from trainer.report.evidence import ComparisonOutcome, Leak, VersionComparison
+from trainer.report.evidence import ComparisonOutcome, VersionComparison
 from trainer.training.fitting import measure
-from trainer.training.gate import compared, objection, verdict
+from trainer.training.gate import compared, objection
 
 METRICS = {"accuracy": 0.9, "log_loss": 0.3, "training_r2": 0.8}
 FIRST = VersionComparison(1, missing="it is mute")
@@ -119,26 +119,6 @@ def test_a_version_that_is_no_better_than_one_answer_for_all_does_not_pass_unles
     assert (reason is None) == passes
     assert passes or str(reason).startswith("it is no better than always giving the same answer: ")
     assert objection(Gate(floor=-1.0), metrics, PREVIOUS) is None
-
-
-def test_the_verdict_is_a_sentence() -> None:
-    metrics = {"accuracy": 0.9, "baseline_accuracy": 0.6}
-    plain = "Accuracy 0.9000 on held-out rows; always giving the same answer would score 0.6000."
-    assert verdict(metrics, None) == plain
-    assert verdict(metrics, FIRST) == f"Cannot be compared with version 1: it is mute. {plain}"
-    figures = "log loss 0.3000 against 0.2500 on 200 held-out rows that are new to both"
-    assert verdict(metrics, WORSE) == f"Worse than version 1: {figures} (p = 0.004)."
-    assert verdict(metrics, PREVIOUS) == f"No significant difference from version 1: {figures} (p = 0.2)."
-    assert verdict({"training_r2": 0.9}, None).startswith("R² 0.9000 on the rows it was trained on; ")
-    leak = Leak(["alive"], "")
-    assert verdict(metrics, None, [leak]) == f"{plain} Nearly all of that comes from 'alive': is it known beforehand?"
-    questioned = f"{plain} That is nearly perfect: is every input known beforehand?"
-    assert verdict(metrics, None, doubted=True) == questioned
-
-
-def test_the_verdict_on_a_useless_version_begins_with_that() -> None:
-    said = verdict({"accuracy": 0.6, "baseline_accuracy": 0.6}, PREVIOUS)
-    assert said.startswith("It is no better than always giving the same answer: accuracy is 0.6 against 0.6. No signif")
 
 
 def test_a_gate_may_ask_for_every_metric_that_is_measured() -> None:

@@ -24,7 +24,8 @@ from trainer.importing.inbox.sample_comparison import compare_on_sample
 from trainer.publishing.promotion import Promote
 from trainer.publishing.repositories import repository_of
 from trainer.report.evidence import VersionComparison
-from trainer.training.gate import objection, verdict
+from trainer.training.gate import objection
+from trainer.training.verdict import verdict
 
 
 @dataclass(frozen=True)
@@ -108,4 +109,4 @@ def _judged(
     refused = objection(Gate(), metrics, comparison, wish.accept)
     if comparison.outcome is None:
         return f"Cannot be compared with version {version}: {comparison.missing}.", refused
-    return verdict(metrics, comparison), refused
+    return verdict(metrics, comparison).text, refused

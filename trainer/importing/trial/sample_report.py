@@ -25,9 +25,11 @@ from scoring.predict import predict
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.sample import Sample
 from trainer.recipe import Run
+from trainer.report.evidence import Level
 from trainer.report.facts import gather
 from trainer.tables.training_rows import TrainingRows
 from trainer.training.fitting import FittedModel, measure
+from trainer.training.verdict import RareClass, Verdict
 
 FEWEST_ROWS = 10
 """Fewest rows with a target for a report."""
@@ -157,11 +159,15 @@ def _facts(
     fitted, data = _tested(estimator, draft, sample, values)
     metrics = fitted.draft.metrics
     run = Run(draft.signature.inputs, Field(target, Kind.STRING))
-    verdict = _verdict(metrics, len(data.rows), target)
-    return gather(fitted.evidence(data, run, headline=next(iter(metrics), ""), verdict=verdict))
+    points = [(Level.GOOD, _measured(metrics, len(data.rows), target))]
+    predicted, _ = predict_matrix(estimator, fitted.X, False)
+    if rare := RareClass.of(fitted.y, predicted, draft.signature.output, fitted.y, target):
+        points.insert(0, (rare.level, rare.sentence("sample row")))
+    said = Verdict.of(points)
+    return gather(fitted.evidence(data, run, headline=next(iter(metrics), ""), verdict=said.text, level=said.level))
 
 
-def _verdict(metrics: Mapping[str, float], rows: int, target: str) -> str:
+def _measured(metrics: Mapping[str, float], rows: int, target: str) -> str:
     name = next(iter(metrics), None)
     if name is None:
         return ""

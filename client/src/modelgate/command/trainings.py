@@ -123,7 +123,10 @@ def outcome(output: Mapping[str, Any]) -> Iterable[str]:
     """Return the lines about a new version: whether it was promoted, why, and what to do next."""
     version, compared = f"{output['model']}@{output['version']}", output.get("comparison")
     if output["promoted"]:
-        yield f"{version} promoted: {_compared(compared, 'before') if compared else _measured(output)}"
+        if output.get("level", "good") != "good":
+            yield f"{version} promoted, but look at it first. {output['verdict']}"
+        else:
+            yield f"{version} promoted: {_compared(compared, 'before') if compared else _measured(output)}"
         yield f"See why: modelgate report {version} --open"
         return
     if output.get("experiment"):

@@ -1,0 +1,148 @@
+"""The verdict on a version: sentences of which the first says what matters most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contract.model.signature import Output
+from contract.model.version_metrics import TRAINING, baseline_of, missed_baselines
+from contract.row import Value
+from contract.wording import counted, shown
+from trainer.report.evidence import ComparisonOutcome, Leak, Level, VersionComparison
+from trainer.tables.balance import out_of_balance, rarest
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RareClass:
+    """How a classifier answers the rare one of two classes: of `rows` tested ones where `target` is `label`, it finds
+    `right`, and answers `label` to `flagged` rows. `threshold`: the probability from which on it does, if that is its
+    decision."""
+
+    target: str
+    label: Value
+    rows: int
+    flagged: int
+    right: int
+    threshold: float | None = None
+
+    @classmethod
+    def of(cls, y: Any, predicted: Any, output: Output, targets: Any, target: str) -> RareClass | None:
+        """Return how `predicted` answers rows with the targets `y`. None unless one of two classes is rare among the
+        `targets` of all rows, and occurs in `y`."""
+        values = targets.tolist()
+        if len(output.labels or ()) != 2 or len(set(values)) != 2 or not out_of_balance(values):
+            return None
+        label = rarest(values)[0]
+        positive, flagged = y == label, predicted == label
+        rows = int(positive.sum())
+        return cls(target, label, rows, int(flagged.sum()), int((positive & flagged).sum())) if rows else None
+
+    @property
+    def level(self) -> Level:
+        return Level.BAD if not self.right else Level.WARN if 2 * self.right < self.rows else Level.GOOD
+
+    def sentence(self, where: str = "held-out row") -> str:
+        how_many = str(self.right) if self.right else "none"
+        rows = f"the {counted(self.rows, where)} where {self.target} is {shown(self.label)}"
+        decision = "" if self.threshold is None else f" from a probability of {self.threshold:g} on"
+        alarms = "" if not self.flagged else f"; {how_many} of its {counted(self.flagged, 'alarm')} are right"
+        return f"Finds {how_many} of {rows}{decision}{alarms}."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What matters most of a version comes first; the `level` is that of the first sentence."""
+
+    text: str
+    level: Level
+
+    @classmethod
+    def of(cls, points: Sequence[tuple[Level, str]]) -> Verdict:
+        """Return the verdict of these sentences: the bad ones first, else in their order."""
+        ordered = sorted(points, key=lambda point: list(Level).index(point[0]))
+        return cls(" ".join(sentence for _, sentence in ordered if sentence), ordered[0][0] if ordered else Level.GOOD)
+
+
+def verdict(
+    metrics: Metrics,
+    comparison: VersionComparison | None,
+    leaks: Sequence[Leak] = (),
+    *,
+    doubted: bool = False,
+    rare: RareClass | None = None,
+    wrong: str | None = None,
+) -> Verdict:
+    """Return how good a version is, beside the one that it would replace or the baseline. `wrong` says why the data
+    look wrong; a column may leak the target; `doubted`: the metrics are nearly perfect."""
+    points: list[tuple[Level, str]] = []
+    if wrong:
+        points.append((Level.BAD, f"{wrong[0].upper()}{wrong[1:]}."))
+    if rare:
+        points.append((rare.level, rare.sentence()))
+    useless = no_better(metrics)
+    if useless:
+        points.append((Level.BAD, f"It is {useless}."))
+    if leaks:
+        columns = " and ".join(map(shown, leaks[0].columns))
+        points.append((Level.WARN, f"Too good to be true? Nearly all comes from {columns}: is it known beforehand?"))
+    elif doubted:
+        points.append((Level.WARN, "Nearly perfect: is every input known beforehand?"))
+    if comparison and comparison.outcome is not None:
+        level = Level.BAD if comparison.outcome is ComparisonOutcome.WORSE else Level.GOOD
+        return Verdict.of([*points, (level, _compared(comparison, comparison.outcome))])
+    if comparison:
+        points.append((Level.GOOD, f"Cannot be compared with version {comparison.version}: {comparison.missing}."))
+    return Verdict.of(points if useless else [*points, (Level.GOOD, beside_baseline(metrics))])
+
+
+def _compared(comparison: VersionComparison, outcome: ComparisonOutcome) -> str:
+    chance = comparison.p_better if outcome is ComparisonOutcome.BETTER else comparison.p_worse
+    how = {
+        ComparisonOutcome.BETTER: f"Better than version {comparison.version}",
+        ComparisonOutcome.WORSE: f"Worse than version {comparison.version}",
+        ComparisonOutcome.SAME: f"No significant difference from version {comparison.version}",
+    }[outcome]
+    return f"{how}: {figures(comparison)} (p = {chance:.2g})."
+
+
+def no_better(metrics: Metrics) -> str | None:
+    """Return that a version is no better than always giving the same answer, with the figures; None if it is."""
+    missed = missed_baselines(metrics)
+    beside = " and ".join(f"{words(name)} is {metrics[name]:.4g} against {other:.4g}" for name, other in missed.items())
+    return f"no better than always giving the same answer: {beside}" if missed else None
+
+
+def beside_baseline(metrics: Metrics) -> str:
+    """Return a sentence with the headline metric and its baseline."""
+    name = next(iter(metrics), None)
+    if name is None:
+        return "Nothing was measured."
+    measured = f"{words(name.removeprefix(TRAINING)).capitalize()} {_figure(metrics[name])}"
+    if name.startswith(TRAINING):
+        return f"{measured} on the rows it was trained on; other rows were not tested."
+    baseline = metrics.get(baseline_of(name))
+    return f"{measured} on held-out rows" + (
+        "." if baseline is None else f"; always giving the same answer would score {_figure(baseline)}."
+    )
+
+
+def figures(comparison: VersionComparison) -> str:
+    """Return the mean losses of both versions, and on which rows."""
+    new_to = f"version {comparison.version}" if comparison.sample else "both"
+    return (
+        f"{comparison.loss} {_figure(comparison.loss_now)} against {_figure(comparison.loss_before)} on"
+        f" {comparison.rows:,} {'sample' if comparison.sample else 'held-out'} rows that are new to {new_to}"
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+def words(name: str) -> str:
+    """Return a metric's name as words, such as `log loss`."""
+    return "R²" if name == "r2" else name.replace("_", " ")
