@@ -32,6 +32,7 @@ class Retention:
     unended_logs: ClassVar[int] = 7 * DAY
     counters: ClassVar[int] = 7 * DAY
     traffic: ClassVar[int] = 30 * DAY
+    key_use: ClassVar[int] = 30 * DAY
     upload_counts: ClassVar[int] = 2 * DAY
     unused_uploads: ClassVar[int] = HOUR
     shadowed: ClassVar[int] = HOUR

@@ -151,7 +151,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         experiments.blueprint(parts.experiments),
         file_predictions.blueprint(parts.files, parts.reader, targets),
         webhooks.blueprint(parts.subscriptions, parts.reader, targets),
-        keys.blueprint(parts.key_admin, parts.replays),
+        keys.blueprint(parts.key_admin, parts.callers, parts.replays),
         audit.blueprint(parts.audit_log),
     ]
 
@@ -223,7 +223,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
 
 def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: AccessLog) -> Door:
     settings, proxies = parts.settings, parts.settings.trusted_proxies
-    observers: list[Observer] = [RequestCounts(parts.counts), access_log]
+    observers: list[Observer] = [RequestCounts(parts.counts, parts.uses), access_log]
     spans = RequestSpans(tracer) if (tracer := start_tracing("gateway", settings)) else None
     if spans:
         observers.append(spans.end)

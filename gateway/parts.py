@@ -11,6 +11,7 @@ from redis import Redis
 
 from broker.access.audit_log import AuditLog
 from broker.access.key_store import Keys, KeyUses, Sessions
+from broker.access.key_use import UseCounts, UseReader
 from broker.access.signatures import Signer
 from broker.link.connection import connect
 from broker.link.idempotency import IdempotencyRecords
@@ -50,6 +51,7 @@ from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import JobReader, Replays
 from gateway.serving.job_events import JobWatcher
 from gateway.serving.key_management import KeyAdmin
+from gateway.serving.key_use import Callers
 from gateway.serving.lake_schedules import ScheduledPredictions
 from gateway.serving.listener import Listener
 from gateway.serving.loading import Loader
@@ -91,7 +93,7 @@ class Parts:
         self._run_command = run_command
         self.stopping = threading.Event()
         self.attempts = FailedAttempts()
-        self.counts = Counts()
+        self.counts, self.uses = Counts(), UseCounts()
         self._connections: list[Redis] = []
         self.connection = self._connect()
         # One commit is in flight, and is repeated, so a dead connection must leave time for another try.
@@ -142,7 +144,8 @@ class Parts:
             asking, self.closed, admin_key, self.attempts, self._key_uses.note, self.browser_sessions
         )
         keys = Keys(self.connection, self.durability, settings.retention.results)
-        self.key_admin = KeyAdmin(keys, marker, self.repository)
+        self.key_admin = KeyAdmin(keys, marker, self.repository, bool(admin_key))
+        self.callers = Callers(UseReader(self._connect(METRICS_TIMEOUT, resends=0)), keys)
         durability = Durability(settings.redis_replicas, door_audit.TIMEOUT)
         self.audit_log = AuditLog(
             self._connect(door_audit.TIMEOUT, resends=1), settings.retention.audit_days, durability
@@ -155,7 +158,8 @@ class Parts:
         self.receipts = Receipts(settings.retention.delivered_results)
         self.outbox = Outbox(connection)
         presence = Presence(GATEWAYS, f"{socket.gethostname()}:{settings.port}")
-        for source in (self.receipts, self.counts.steps, self.repetitions.steps, self._key_uses, presence.steps):
+        counted = (self.counts.steps, self.uses.steps)
+        for source in (self.receipts, *counted, self.repetitions.steps, self._key_uses, presence.steps):
             self.outbox.add_source(source)
         most = settings.max_queue_rows
         make_jobs = functools.partial(

@@ -20,7 +20,7 @@ from redis import Redis
 from broker.link.idempotency import InFlight, made_in
 from broker.link.scripts import Call, Connected, Durability, Durable
 from broker.records.job_records import dumps
-from contract.work.api_keys import EVERY_USER, Key, entry_of
+from contract.work.api_keys import EVERY_USER, Key, Scope, entry_of
 from contract.work.jobs import timestamp
 
 KEYS = "mg-gateway:keys"
@@ -42,6 +42,10 @@ class TooManyKeys(Exception):
 
 class NameTaken(Exception):
     """Another key has this name; the message says what to do."""
+
+
+class LastAdmin(Exception):
+    """No other key would have the scope `admin`."""
 
 
 @dataclass(frozen=True)
@@ -130,26 +134,54 @@ class Keys(Durable):
         self._change(change, key.id, idempotency)
         return IssuedKey(Secret(fingerprint, key, False, None))
 
-    def rotate(self, key: Key, fingerprint: str, overlap: float = 0, idempotency: str = "") -> bool:
-        """Replace the key with this id by `key` and its secret by the new one. Returns False if the key no longer
-        exists. The previous secret works for `overlap` more seconds, any older one stops at once."""
+    def rotate(
+        self, key_id: str, fingerprint: str, overlap: float = 0, expires_at: str | None = None, idempotency: str = ""
+    ) -> bool:
+        """Replace the secret of a key by the one with this fingerprint, and its expiry unless `expires_at` is None.
+        Returns False if the key does not exist. The previous secret works for `overlap` more seconds, any older one
+        stops at once."""
         until = timestamp(datetime.fromtimestamp(time.time() + overlap, UTC))
         exists = False
 
         def change(secrets: Sequence[Secret]) -> Mapping[str, str]:
             nonlocal exists
-            key_secrets = [secret for secret in secrets if secret.key.id == key.id]
+            key_secrets = [secret for secret in secrets if secret.key.id == key_id]
             exists = bool(key_secrets)
             entries = {}
             for secret in key_secrets:
                 if secret.fingerprint == fingerprint:  # already rotated: the reply was lost
                     return {}
-                old = replace(secret.key, expires_at=min(filter(None, (secret.key.expires_at, until))))
+                old = replace(secret.key, expires_at=_earlier(secret.key.expires_at, until))
                 entries[secret.fingerprint] = _entry(old, replaced=True) if overlap and not secret.replaced else ""
-            return {**entries, fingerprint: _entry(key)} if entries else {}
+                if not secret.replaced:
+                    entries[fingerprint] = _entry(replace(secret.key, expires_at=expires_at or secret.key.expires_at))
+            return entries
 
-        self._change(change, key.id, idempotency)
+        self._change(change, key_id, idempotency)
         return exists
+
+    def change(self, key_id: str, changed: Callable[[Key], Key], *, keep_admin: bool) -> bool:
+        """Replace a key by what `changed` returns for it, under all its secrets. Returns whether there was one. Raises
+        what `changed` raises, and `LastAdmin` with `keep_admin`. What others have changed meanwhile stays, because
+        `changed` gets it."""
+        existed = False
+
+        def change(secrets: Sequence[Secret]) -> Mapping[str, str]:
+            nonlocal existed
+            entries, admins = {}, {issued.key.id for issued in _issued(secrets) if _is_admin(issued.key)}
+            for secret in secrets:
+                if secret.key.id != key_id:
+                    continue
+                existed, key = True, changed(secret.key)
+                if keep_admin and admins == {key_id} and not _is_admin(key):
+                    raise LastAdmin
+                if secret.replaced:  # it works until the end of the overlap
+                    key = replace(key, expires_at=_earlier(key.expires_at, secret.key.expires_at))
+                entries[secret.fingerprint] = _entry(key, replaced=secret.replaced)
+            return entries
+
+        self._change(change, key_id)
+        return existed
 
     def revoke(self, key_id: str) -> bool:
         """Remove a key with all its secrets. Returns whether there was one."""
@@ -231,6 +263,15 @@ class KeyUses:
 def has_expired(key: Key) -> bool:
     """Return whether the key has expired."""
     return key.expires_at is not None and datetime.fromisoformat(key.expires_at) <= datetime.now(UTC)
+
+
+def _is_admin(key: Key) -> bool:
+    return Scope.ADMIN in key.scopes and not has_expired(key)
+
+
+def _earlier(*times: str | None) -> str | None:
+    """Return the first of the times in RFC 3339; None if all are never."""
+    return min(filter(None, times), default=None)
 
 
 def _entry(key: Key, *, replaced: bool = False) -> str:

@@ -4,14 +4,9 @@
 -- ARGV: process, the number of this call, which grows; then key, field, amount, key, field, amount, …
 -- Returns 1; 0 if it is repeated, so that it counts nothing twice.
 --
--- A process that is gone leaves one number for an hour. The counters of a model expire after a week without traffic, as
--- do those of a deleted model.
-local REMEMBERED = 3600
+-- The counters of a model expire after a week without traffic, as do those of a deleted model.
 allow_when_full()
-local last = 'mg:counted:' .. ARGV[1]
-local number = tonumber(ARGV[2])
-if number <= (tonumber(call('GET', last) or '0') or 0) then return 0 end
-call('SET', last, number, 'EX', REMEMBERED)
+if not is_new(ARGV[1], ARGV[2]) then return 0 end
 local models = {}
 for i = 3, #ARGV, 3 do
   call('HINCRBY', ARGV[i], ARGV[i + 1], ARGV[i + 2])

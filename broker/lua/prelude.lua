@@ -35,6 +35,7 @@
 --   mg-gateway:uploads:<key>:<day>  HASH upload or 'all' -> bytes
 --   mg-gateway:keys  HASH fingerprint -> JSON              mg-gateway:keys:used  HASH fingerprint -> s
 --   mg-gateway:keys:revision  INT
+--   mg-gateway:use:<day>  HASH <key>|<model> -> requests, errors, rows and last request (s)
 --   mg-gateway:session:<hash>  STRING, fingerprint of its key       mg-gateway:sessions:<fingerprint>  LIST of hashes
 --   mg:webhooks:ended  LIST of JSON, the ends of jobs that webhooks report        mg:webhooks:wanted  SET of events
 --   mg-gateway:webhooks  HASH name -> JSON, the subscriptions
@@ -92,6 +93,15 @@ local function stamp_of(time)
   month = month < 10 and month + 3 or month - 9
   return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year + era * 400 + (month <= 2 and 1 or 0), month, day,
     floor(rest / 3600), floor(rest / 60) % 60, rest % 60, time % 1000000)
+end
+
+-- Whether a process sends the call with this number, which grows, for the first time, so that a batch that is sent again
+-- counts nothing twice. A process that is gone leaves one number for an hour.
+local function is_new(process, number)
+  local counted = 'mg:counted:' .. process
+  if tonumber(number) <= (tonumber(call('GET', counted) or '0') or 0) then return false end
+  call('SET', counted, number, 'EX', 3600)
+  return true
 end
 
 local text

@@ -119,6 +119,8 @@ class Key:
 EVERYBODY = Key(id="", name="", owner="", scopes=frozenset(Scope))
 """The caller while there are no keys: it may do everything and owns nothing."""
 
+ADMIN = Key(id="admin", name="ADMIN_KEY", owner="admin", scopes=frozenset({Scope.ADMIN}))
+"""The caller with ADMIN_KEY."""
 
 NOBODY = Key(id="", name="", owner="", scopes=frozenset())
 """The caller of an open route without a valid key."""

@@ -72,7 +72,8 @@ class _Installation:
         durability = Durability(settings.redis_replicas, TIMEOUT)
         marker = Marker(settings.marker)
         audit = AuditLog(connection, settings.retention.audit_days, durability)
-        admin = KeyAdmin(Keys(connection, durability), marker, Repository(settings.models_dir))
+        repository, admin_key = Repository(settings.models_dir), bool(settings.admin_key)
+        admin = KeyAdmin(Keys(connection, durability), marker, repository, admin_key)
         return cls(admin, marker, audit, not settings.always_closed)
 
     def note(self, action: str, key: Key) -> None:
@@ -131,7 +132,7 @@ def _add(here: _Installation, options: argparse.Namespace) -> int:
         _print_secret(issued, secret, _FIRST if first else None)
     if first and Scope.ADMIN not in key.scopes:
         _say(_NO_ADMIN)
-    for warning in here.admin.warnings(key):
+    for warning in here.admin.warnings([key])[0]:
         _say(warning)
     here.note("make_key", key)
     return 0

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from broker.access.key_store import MOST, Keys
 from contract.wording import shown
-from contract.work.api_keys import EVERY_USER, EVERYBODY, NOBODY, TOKEN, USER, Key, Scope, entry_of, fingerprint
+from contract.work.api_keys import ADMIN, EVERY_USER, EVERYBODY, NOBODY, TOKEN, USER, Key, entry_of, fingerprint
 from gateway.door import proxies
 from gateway.door.attempts import FailedAttempts
 from gateway.door.closed import ClosedState
@@ -41,8 +41,6 @@ _MOST_DEFAULT = 1_000
 
 REMEMBERED = 1024
 """Pairs of headers whose key a process remembers, as it remembers the lines of heads."""
-
-_ADMIN = Key(id="admin", name="ADMIN_KEY", owner="admin", scopes=frozenset({Scope.ADMIN}))
 
 
 class DefaultKeys:
@@ -140,7 +138,7 @@ class KeyCheck:
 
     def _of_session(self, digest: str) -> Key:
         def read() -> _KnownKey:
-            key = _ADMIN if self._is_admin(digest) else self._keys.find(digest)
+            key = ADMIN if self._is_admin(digest) else self._keys.find(digest)
             if key is None:
                 raise _unauthorized("signed_out", "the key of your session was revoked; sign in with another one")
             return self._used(digest, key)
@@ -205,7 +203,7 @@ class KeyCheck:
 
     def _read(self, address: str, token: str, digest: str) -> _KnownKey:
         if self._is_admin(digest):
-            return self._used(digest, _ADMIN)
+            return self._used(digest, ADMIN)
         key = self._keys.find(digest) if TOKEN.fullmatch(token) else None
         if key is None:
             self._attempts.add(address)
@@ -217,7 +215,7 @@ class KeyCheck:
 
     def _used(self, digest: str, key: Key) -> _KnownKey:
         expires = math.inf if key.expires_at is None else datetime.fromisoformat(key.expires_at).timestamp()
-        if key is not _ADMIN and expires > time.time():
+        if key is not ADMIN and expires > time.time():
             self._on_used(digest)
         return _KnownKey(key, expires)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 
+from broker.access.key_use import UseCounts
 from broker.metrics.counts import Counts
 from broker.metrics.table import (
     GATEWAY_SECONDS,
@@ -85,11 +86,12 @@ def _readable(path: str) -> str:
 
 
 class RequestCounts:
-    """Counts each request once its answer is known. Labels are declared routes, our codes and fields of signatures,
-    never text from a client."""
+    """Counts each request once its answer is known, for the metrics and for the use of its key. Labels are declared
+    routes, our codes and fields of signatures, never text from a client."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, uses: UseCounts) -> None:
         self._counts = counts
+        self._uses = uses
         self._named: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
 
     def __call__(self, exchange: Exchange) -> None:
@@ -102,6 +104,9 @@ class RequestCounts:
             self._counts.observe(GATEWAY_SECONDS, exchange.accepted_after)
         if exchange.model is not None and exchange.status:
             self._count_model(exchange, exchange.model)
+        if exchange.asked is not None and exchange.status:
+            failed = exchange.status >= 400 or exchange.job_failed
+            self._uses.add(exchange.caller.id, exchange.asked, exchange.rows, failed=failed)
         if exchange.code is not None:
             self._counts.add(REFUSALS, (exchange.code,))
         if exchange.ignored_key is not None:

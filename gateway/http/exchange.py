@@ -53,6 +53,12 @@ class Exchange:
     """The id of the key that the request makes or changes."""
     model: str | None = None
     """The model of a prediction, once its version is known."""
+    asked: str | None = None
+    """The model of a prediction, explanation or file, for the use of the key."""
+    rows = 0
+    """The rows of a prediction or explanation that were accepted."""
+    job_failed = False
+    """Whether the answer is a job that has failed or expired."""
     version: int | None = None
     alias: str | None = None
     """The alias in the request; None: it named a version."""
@@ -100,9 +106,10 @@ class Exchange:
         """Return the seconds since the end of the request's head."""
         return time.perf_counter() - self._began
 
-    def job_accepted(self, quota: Quota | None) -> None:
+    def job_accepted(self, rows: int, quota: Quota | None) -> None:
         """Note that the job of this prediction is in Redis."""
         self.accepted_after = self.elapsed()
+        self.rows += rows
         self.quota = quota
 
     @property
@@ -148,7 +155,8 @@ def caller() -> Key:
 def noted(model: ModelManifest, reference: str) -> ModelManifest:
     """Note that the current request is one to this version, for which it has asked with `reference`, and return it."""
     exchange = _CURRENT.get()
-    exchange.model, exchange.version = model.name, model.version
+    exchange.model = exchange.asked = model.name
+    exchange.version = model.version
     exchange.alias, exchange.signature = alias_in(reference), model.signature
     exchange.plain = reference == model.name
     return model

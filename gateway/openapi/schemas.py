@@ -87,7 +87,10 @@ _KEY = {
     "last_used_at": nullable(MOMENT),
     "previous_secret": nullable(OBJECT),
     "user": nullable(TEXT),
+    "warnings": array(TEXT),
+    "use": ref("KeyUse"),
 }
+_USE = {**dict.fromkeys(("requests", "errors", "rows"), INTEGER), "last_request_at": nullable(MOMENT)}
 _INPUT = record(
     {"name": TEXT, "kind": {**TEXT, "enum": list(Kind)}, "nullable": BOOLEAN, "categories": nullable(array(TEXT))},
     {"aliases": array(TEXT), "format": nullable(TEXT), "guessed": BOOLEAN, "naive": BOOLEAN, "null": TEXT},
@@ -222,7 +225,18 @@ SCHEMAS: Mapping[str, Schema] = {
     "JobEvent": record({"event": {**TEXT, "enum": ["progress", "log", "end"]}, "data": TEXT}, {"id": TEXT}),
     "JobPage": page_of(ref("Job")),
     "Key": record(_KEY),
-    "KeyList": record({"items": array(ref("Key"))}),
+    "KeyChange": record(
+        {},
+        {
+            "scopes": array({**TEXT, "enum": list(Scope)}, minItems=1),
+            "models": {**nullable(array(MODEL_NAME)), "description": "Null for all."},
+            "expires": {**nullable(DURATION), "description": "As of a new key; null for never."},
+            "limits": record({}, {name: nullable(INTEGER) for name in Limits.__dataclass_fields__}),
+            "detail": {**TEXT, "enum": list(Detail)},
+        },
+        additionalProperties=False,
+    ),
+    "KeyList": record({"items": array(ref("Key")), "others": array(record({"name": TEXT, "use": ref("KeyUse")}))}),
     "KeyRequest": record(
         {"name": TEXT, "scopes": array({**TEXT, "enum": list(Scope)}, minItems=1)},
         {
@@ -234,6 +248,9 @@ SCHEMAS: Mapping[str, Schema] = {
             "detail": {**TEXT, "enum": list(Detail)},
         },
         additionalProperties=False,
+    ),
+    "KeyUse": record(
+        {"days": INTEGER, **_USE, "models": array(record({"model": nullable(TEXT), **_USE, "share": NUMBER}))}
     ),
     "InferRequest": record(
         {"inputs": array(ref("TensorIn"), minItems=1)},
@@ -285,7 +302,7 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "ModelCard": OBJECT,
     "ModelVersion": record(_VERSION),
-    "NewKey": record({**_KEY, "secret": nullable(TEXT), "warnings": array(TEXT)}),
+    "NewKey": record({**_KEY, "secret": nullable(TEXT)}),
     "Nothing": {**TEXT, "description": "A line end."},
     "Predictions": record(
         {"predictions": array(ANYTHING)},

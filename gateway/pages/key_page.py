@@ -70,7 +70,7 @@ def blueprint(keys: KeyAdmin, by_proxy: bool) -> Blueprint:
 
     def reveal(issued: IssuedKey, secret: str, what: str) -> Response:
         current().on_key = issued.key.id
-        warnings = keys.warnings(issued.key)
+        (warnings,) = keys.warnings([issued.key])
         title = f"The key {issued.key.name}"
         return page("secret.html", title=title, issued=issued, secret=secret, what=what, warnings=warnings)
 

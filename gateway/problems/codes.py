@@ -191,6 +191,8 @@ class ProblemCode(StrEnum):
     TOO_MANY_KEYS = auto(), 409
     KEY_EXPIRED = auto(), 409
     """the key has expired: rotate it with a new `expires`"""
+    LAST_ADMIN = auto(), 409
+    """no other key has the scope `admin`, and `ADMIN_KEY` is not set: nobody could change keys any more"""
     NO_MARKER = auto(), 503
     """the gateway cannot write the file `closed` in `STATE_DIR`, so it makes no key"""
     TOO_MANY_SCHEDULES = auto(), 409

@@ -1,15 +1,15 @@
-"""Reads the JSON of requests to make or rotate a key, and finds every error in it."""
+"""Reads the JSON of requests to make, change or rotate a key, and finds every error in it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contract.json_objects import Errors, ListOf, Object, Rule, WrongValue, made_by, one_of
+from contract.json_objects import Errors, ListOf, Object, Rule, WrongValue, made_by, one_of, or_null
 from contract.model.repository import valid_name
 from contract.wording import shown
 from contract.work.api_keys import EVERY_USER, NAME, USER, Detail, Key, Limits, Scope, new_id
@@ -39,11 +39,7 @@ def key_request(body: object) -> Key:
     members, errors = read_body(body, _KEY, ProblemCode.INVALID_KEY_REQUEST)
     scopes = frozenset(map(Scope, members.get("scopes", ())))
     models = members.get("models")
-    if models and Scope.ADMIN in scopes:
-        message = "models cannot limit a key with the scope admin, which can make any key"
-        errors.add("models", "not_taken", message)
-    if errors.total:
-        raise invalid(ProblemCode.INVALID_KEY_REQUEST, errors)
+    _check_models(scopes, models, errors)
     reads = not scopes.isdisjoint({Scope.READ, Scope.ADMIN})
     return Key(
         id=new_id(),
@@ -57,6 +53,36 @@ def key_request(body: object) -> Key:
         expires_at=members.get("expires"),
         user=members.get("user"),
     )
+
+
+def key_change(body: object) -> Callable[[Key], Key]:
+    """Return a function that makes the change that `body` asks for. Members that it does not name stay. Raises
+    `Problem` with every error, and so does the function for a key that it does not fit."""
+    members = read_valid(body, _CHANGE, ProblemCode.INVALID_KEY_REQUEST)
+
+    def changed(key: Key) -> Key:
+        scopes = frozenset(map(Scope, members.get("scopes", key.scopes)))
+        models = members.get("models", key.models)
+        _check_models(scopes, models, Errors())
+        return replace(
+            key,
+            scopes=scopes,
+            models=models and frozenset(models),
+            limits=Limits.from_json({**key.limits.to_json(), **members.get("limits", {})}),
+            detail=Detail(members.get("detail", key.detail)),
+            expires_at=members.get("expires", key.expires_at),
+        )
+
+    return changed
+
+
+def _check_models(scopes: Collection[Scope], models: Collection[str] | None, errors: Errors) -> None:
+    """Raise `Problem` with the errors, and with one more if models limit an admin."""
+    if models and Scope.ADMIN in scopes:
+        message = "models cannot limit a key with the scope admin, which can make any key"
+        errors.add("models", "not_taken", message)
+    if errors.total:
+        raise invalid(ProblemCode.INVALID_KEY_REQUEST, errors)
 
 
 def rotation_request(body: object) -> Rotation:
@@ -138,36 +164,48 @@ _LIMIT = Rule(
     f"{{field}} must be a whole number from 1 to {_MOST}, or null for no limit; it is {{value}}",
 )
 _UNKNOWN = ("unknown_field", "{name} is not a member of {what}{hint}; it has {known}")
+_SCOPE_LIST = ListOf(
+    one_of(_SCOPES, "unknown_scope", "there is no scope {value}{hint}; there are {known}"),
+    f"scopes is {{value}}; {_GIVE}",
+    least=1,
+)
+_MODELS = ListOf(
+    Rule(
+        lambda value: isinstance(value, str) and valid_name(value),
+        "not_a_name",
+        "{value} cannot be the name of a model; give names without versions, such as loan",
+    ),
+    f"models must be a list of 1 to {_MOST_MODELS} names; leave it out for all models",
+    least=1,
+    most=_MOST_MODELS,
+)
+_LIMIT_NAMES = [limit.name for limit in fields(Limits)]
+_DETAIL = one_of(list(Detail), "unknown_detail", "detail must be full or terse; it is {value}")
 _KEY = Object(
     {
         "name": _present(_NAME, "missing_field", _USE),
         "owner": _NAME,
         "user": made_by(_user),
-        "scopes": _present(
-            ListOf(
-                one_of(_SCOPES, "unknown_scope", "there is no scope {value}{hint}; there are {known}"),
-                f"scopes is {{value}}; {_GIVE}",
-                least=1,
-            ),
-            "not_a_list",
-            _GIVE,
-        ),
-        "models": ListOf(
-            Rule(
-                lambda value: isinstance(value, str) and valid_name(value),
-                "not_a_name",
-                "{value} cannot be the name of a model; give names without versions, such as loan",
-            ),
-            f"models must be a list of 1 to {_MOST_MODELS} names; leave it out for all models",
-            least=1,
-            most=_MOST_MODELS,
-        ),
+        "scopes": _present(_SCOPE_LIST, "not_a_list", _GIVE),
+        "models": _MODELS,
         "expires": made_by(_expires),
-        "limits": Object({limit.name: _LIMIT for limit in fields(Limits)}, _UNKNOWN),
-        "detail": one_of(list(Detail), "unknown_detail", "detail must be full or terse; it is {value}"),
+        "limits": Object(dict.fromkeys(_LIMIT_NAMES, _LIMIT), _UNKNOWN),
+        "detail": _DETAIL,
     },
     _UNKNOWN,
     required=("name", "scopes"),
     what="a key",
+)
+_CHANGE = Object(
+    {
+        "scopes": _SCOPE_LIST,
+        "models": or_null(_MODELS),
+        "expires": or_null(made_by(_expires)),
+        "limits": Object(dict.fromkeys(_LIMIT_NAMES, or_null(_LIMIT)), _UNKNOWN, nullable=_LIMIT_NAMES),
+        "detail": _DETAIL,
+    },
+    _UNKNOWN,
+    nullable=("models", "expires"),
+    what="a change of a key",
 )
 _ROTATION = Object({"overlap": made_by(_overlap), "expires": made_by(_expires)}, _UNKNOWN, what="a rotation")

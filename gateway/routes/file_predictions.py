@@ -113,6 +113,8 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
         model = files.model(reference, options, exchange.caller)
         if options.explain is None:  # metrics of the model count predictions
             noted(model, reference)
+        else:
+            current().asked = model.name
         keyed = "HTTP_IDEMPOTENCY_KEY" in request.environ
         job = files.submit(
             model,

@@ -1,6 +1,10 @@
-"""API keys: made, listed, rotated, revoked. A secret is in one answer: a repeated request shows the key without it."""
+"""API keys: made, listed, changed, rotated, revoked. A secret is in one answer: a repeated request shows the key
+without it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -12,9 +16,10 @@ from gateway.http.exchange import current, note_replay
 from gateway.http.operations import DELETED, IDEMPOTENCY_KEY, KEPT, LOCATION, Answer, Operation
 from gateway.http.rules import BodyLimit
 from gateway.protocols import native
-from gateway.protocols.key_requests import key_request, rotation_request
+from gateway.protocols.key_requests import key_change, key_request, rotation_request
 from gateway.serving.job_access import Replays
 from gateway.serving.key_management import KeyAdmin
+from gateway.serving.key_use import Callers
 
 _BODY = BodyLimit.of_request(128)
 
@@ -33,6 +38,13 @@ _MAKE = Operation(
     parameters=(IDEMPOTENCY_KEY,),
 )
 _SHOW = Operation("get_key", "A key", {200: Answer("The key.", "Key")}, problems=("404 unknown_key",))
+_CHANGE = Operation(
+    "change_key",
+    "Change a key; its secret stays",
+    {200: Answer("The key.", "Key")},
+    problems=("404 unknown_key", "409 last_admin", "422 invalid_key_request", *_CHANGED),
+    body="KeyChange",
+)
 _ROTATE = Operation(
     "rotate_key",
     "Give a key a new secret",
@@ -45,12 +57,14 @@ _ROTATE = Operation(
 _REVOKE = Operation("revoke_key", "Revoke a key", {204: DELETED}, problems=("404 unknown_key", *_CHANGED))
 
 
-def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
+def blueprint(keys: KeyAdmin, callers: Callers, replays: Replays) -> Blueprint:
     routes = Blueprint("keys", __name__, url_prefix="/v1/keys")
 
     @routes.get("", level=Scope.ADMIN, docs=_INDEX)
     def index() -> Response:
-        return json_response({"items": [issued.to_json() for issued in keys.all()]}, headers=FRESH)
+        issued = keys.all()
+        others = [{"name": name, "use": use.to_json()} for name, use in callers.others(issued)]
+        return json_response({"items": _shown(issued), "others": others}, headers=FRESH)
 
     @routes.post("", level=Scope.ADMIN, docs=_MAKE, audit="make_key", body=_BODY)
     def make() -> Response:
@@ -61,7 +75,11 @@ def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
 
     @routes.get("/<key_id>", level=Scope.ADMIN, docs=_SHOW)
     def show(key_id: str) -> Response:
-        return json_response(keys.get(key_id).to_json(), headers=FRESH)
+        return json_response(_shown([keys.get(key_id)])[0], headers=FRESH)
+
+    @routes.patch("/<key_id>", level=Scope.ADMIN, docs=_CHANGE, audit="change_key", body=_BODY)
+    def change(key_id: str) -> Response:
+        return json_response(_shown([keys.change(key_id, key_change(native.json_value(_body())))])[0], headers=FRESH)
 
     @routes.post("/<key_id>/rotate", level=Scope.ADMIN, docs=_ROTATE, audit="rotate_key")
     def rotate(key_id: str) -> Response:
@@ -76,6 +94,12 @@ def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
         keys.revoke(key_id)
         return Response(status=204)
 
+    def _shown(issued: Sequence[IssuedKey]) -> list[dict[str, Any]]:
+        return [
+            {**one.to_json(), "warnings": warnings, "use": callers.of_key(one.key.id).to_json()}
+            for one, warnings in zip(issued, keys.warnings(key.key for key in issued), strict=True)
+        ]
+
     def _again(earlier: str, status: int) -> Response:
         note_replay()
         stored = keys.found(earlier.removeprefix("key:"))
@@ -86,8 +110,7 @@ def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
     def _with_secret(issued: IssuedKey, secret: str | None, status: int) -> Response:
         current().on_key = issued.key.id
         headers = {**FRESH, "Location": f"/v1/keys/{issued.key.id}"}
-        made = {**issued.to_json(), "secret": secret, "warnings": keys.warnings(issued.key)}
-        return json_response(made, status, headers)
+        return json_response({**_shown([issued])[0], "secret": secret}, status, headers)
 
     return routes
 

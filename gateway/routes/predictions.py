@@ -131,6 +131,8 @@ class Predictions:
         model = self.predictor.model(reference)
         if options.explain is None:  # metrics of the model count predictions
             noted(model, reference)
+        else:
+            current().asked = model.name
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
         context = request_context()
         job = self.predictor.predict(model, rows, size, options, context)
@@ -180,6 +182,7 @@ class Predictions:
         """Return the headers that every answer with a job has. Notes the job for the access log."""
         exchange = current()
         exchange.job_id, exchange.version = job.id, job.version
+        exchange.job_failed = job.status in (Status.FAILED, Status.EXPIRED)
         headers = {"Location": f"/v1/jobs/{job.id}"}
         if exchange.quota is not None:
             headers |= quota_headers(exchange.quota)

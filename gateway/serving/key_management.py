@@ -1,10 +1,13 @@
-"""Makes, lists, rotates and revokes API keys, for HTTP and the command line."""
+"""Makes, lists, changes, rotates and revokes API keys, for HTTP and the command line."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
 
-from broker.access.key_store import IssuedKey, Keys, NameTaken, TooManyKeys, has_expired
+from broker.access.key_store import IssuedKey, Keys, LastAdmin, NameTaken, TooManyKeys, has_expired
 from contract.model.repository import Repository
 from contract.wording import Suggestions
 from contract.work.api_keys import Key, entry_of, fingerprint, new_token
@@ -12,14 +15,19 @@ from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import did_you_mean
 from gateway.serving.marker import Marker
 
+SOON = timedelta(days=14)
+"""How long before its end the expiry of a key is announced."""
+
 
 @dataclass(frozen=True)
 class KeyAdmin:
-    """The operations of admins on keys. Raises `Problem` and `redis.exceptions.RedisError`."""
+    """The operations of admins on keys. `admin_key`: whether there is an ADMIN_KEY. Raises `Problem` and
+    `redis.exceptions.RedisError`."""
 
     keys: Keys
     marker: Marker
     repository: Repository
+    admin_key: bool
 
     def all(self) -> list[IssuedKey]:
         """Return the keys by name."""
@@ -55,14 +63,18 @@ class KeyAdmin:
             raise Problem(ProblemCode.TOO_MANY_KEYS, str(error)) from error
         return issued, token
 
-    def warnings(self, key: Key) -> list[str]:
-        """Return a sentence for each model of `key` that does not exist. It may come later, so a key can name it."""
-        suggestions = Suggestions()
-        return [
-            f"there is no model {name!r} yet{did_you_mean(name, self.repository.names(), suggestions)}"
-            for name in sorted(key.models or ())
-            if not self.repository.versions(name)
-        ]
+    def warnings(self, keys: Iterable[Key]) -> list[list[str]]:
+        """Return for each key a sentence for each of its models that does not exist. It may come later, so a key can
+        name it."""
+        suggestions, names = Suggestions(), self.repository.names()
+
+        @cache
+        def warning(name: str) -> str:
+            if name in names or self.repository.versions(name):
+                return ""
+            return f"there is no model {name!r} yet{did_you_mean(name, names, suggestions)}"
+
+        return [list(filter(None, map(warning, sorted(key.models or ())))) for key in keys]
 
     def rotate(
         self, key_id: str, overlap: float = 0, expires_at: str | None = None, idempotency: str = ""
@@ -81,9 +93,20 @@ class KeyAdmin:
             detail = f"the key {key.name!r} has expired ({key.expires_at}); give expires as well, such as 90d"
             raise Problem(ProblemCode.KEY_EXPIRED, detail)
         token = new_token()
-        if not self.keys.rotate(key, fingerprint(token), overlap, idempotency):
+        if not self.keys.rotate(key_id, fingerprint(token), overlap, expires_at, idempotency):
             raise _unknown(key_id)
         return self.get(key_id), token
+
+    def change(self, key_id: str, changed: Callable[[Key], Key]) -> IssuedKey:
+        """Replace a key by what `changed` returns for it, and return it. Its secrets stay. The last key with the scope
+        `admin` keeps it, unless there is an ADMIN_KEY."""
+        try:
+            if not self.keys.change(key_id, changed, keep_admin=not self.admin_key):
+                raise _unknown(key_id)
+        except LastAdmin as error:
+            detail = "no other key has the scope admin; give it to another one first, or set ADMIN_KEY"
+            raise Problem(ProblemCode.LAST_ADMIN, detail) from error
+        return self.get(key_id)
 
     def revoke(self, key_id: str) -> None:
         """Remove a key. Processes refuse it within seconds, once they have read their keys from Redis again."""
@@ -99,6 +122,17 @@ class KeyAdmin:
                 " Redis loses the keys, so it makes no key; make STATE_DIR writable for the gateway"
             )
             raise Problem(ProblemCode.NO_MARKER, detail) from error
+
+
+def expiring(issued: Sequence[IssuedKey]) -> list[Key]:
+    """Return the keys that expire within `SOON`, the first one first."""
+    keys = [key.key for key in issued if not key.current.expired and expires_soon(key.key)]
+    return sorted(keys, key=lambda key: key.expires_at or "")
+
+
+def expires_soon(key: Key) -> bool:
+    """Return whether the key expires within `SOON`, or has expired."""
+    return key.expires_at is not None and datetime.fromisoformat(key.expires_at) - datetime.now(UTC) < SOON
 
 
 def _unknown(name: str) -> Problem:

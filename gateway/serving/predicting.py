@@ -83,17 +83,18 @@ class RequestContext:
 
     `job_id`: the id for its job. `caller`: whose limits hold, and to whose owner the job belongs. `request_ids`: its
     ids (`contract.work.request_ids`), unless the id of the job is that of the request. `idempotency`: see
-    `gateway.http.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
-    a second, if it has this limit. `gone`: returns whether the client has left, which ends the wait. `alias`: that for
-    which it has asked; None: for a version. `experiment_key`: whom a canary chooses a version for; None: the id in its
-    rows, else the `request_id`, which is '' for a request that has named an alias or a version.
+    `gateway.http.idempotency`. `accepted` is called once the job is in Redis, with the number of its rows, and the
+    state of the caller's rows a second, if it has this limit. `gone`: returns whether the client has left, which ends
+    the wait. `alias`: that for which it has asked; None: for a version. `experiment_key`: whom a canary chooses a
+    version for; None: the id in its rows, else the `request_id`, which is '' for a request that has named an alias or a
+    version.
     """
 
     job_id: str
     caller: Key = EVERYBODY
     request_ids: str = ""
     idempotency: str = ""
-    accepted: Callable[[Quota | None], object] = lambda _: None
+    accepted: Callable[[int, Quota | None], object] = lambda _rows, _rate: None
     gone: Callable[[], bool] = lambda: False
     alias: str | None = None
     experiment_key: str | None = None
@@ -174,7 +175,7 @@ class Predictor:
                 raise self._refused(job, submission.refused_by, submission)
             if submission.earlier:  # it came between the look for it and the submit
                 return self.replays.job(submission.earlier, caller, wait or 0, gone)
-            context.accepted(submission.rate)
+            context.accepted(len(job.rows), submission.rate)
             ended = waiter.wait(wait or 0) if waiter else None
         if ended:
             return shown_to(caller, ended)

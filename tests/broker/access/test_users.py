@@ -18,6 +18,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 
 from broker.access.audit_log import AuditEntry, AuditLog, Stream
 from broker.access.key_store import Keys, KeyUses
+from broker.access.key_use import UseCounts, UseReader
 from broker.link.connection import connect
 from broker.link.outbox import Outbox
 from broker.metrics.counts import Counts
@@ -453,19 +454,23 @@ def test_a_worker_cannot_change_what_the_gateway_counts(users: dict[str, Redis],
 def test_the_gateway_keeps_keys_and_no_other_service_can_read_or_make_one(
     users: dict[str, Redis], server: Protected
 ) -> None:
-    keys, outbox, uses = Keys(users["gateway"]), Outbox(users["gateway"]), KeyUses()
+    keys, outbox, uses, counts = Keys(users["gateway"]), Outbox(users["gateway"]), KeyUses(), UseCounts()
     key = Key("k1", "ci", "ci", frozenset({Scope.ADMIN}))
     keys.add("f1", key)
-    keys.rotate(key, "f2", 60)
-    outbox.add_source(uses)
+    keys.rotate(key.id, "f2", 60)
+    for source in (uses, counts.steps):
+        outbox.add_source(source)
     uses.note("f2")
+    counts.add("k1", "loan", 3, failed=False)
     outbox.flush()
     assert keys.find("f1") and keys.exist() and keys.all()[0].current.last_used_at
+    assert UseReader(users["gateway"]).read()["k1"]["loan"].rows == 3
     for user in ("worker", "trainer"):
         keys_of_user = Keys(users[user])
         for attempt in (
             keys_of_user.exist,
             keys_of_user.all,
+            UseReader(users[user]).read,
             lambda keys_of_user=keys_of_user: keys_of_user.find("f2"),
             lambda keys_of_user=keys_of_user: keys_of_user.add("f3", key),
         ):

@@ -111,6 +111,10 @@ ACTIONS: dict[str, tuple[Callable[[FlaskClient, dict[str, str]], Any], dict[str,
         {"status": 201, "route": "POST /v1/keys"},
     ),
     "rotate_key": (lambda client, headers: client.post(f"{KEY}/rotate", headers=headers), {"on_key": "k1"}),
+    "change_key": (
+        lambda client, headers: client.patch(KEY, json={"detail": "terse"}, headers=headers),
+        {"on_key": "k1", "route": "PATCH /v1/keys/<key_id>"},
+    ),
     "revoke_key": (lambda client, headers: client.delete(KEY, headers=headers), {"on_key": "k1", "status": 204}),
     "upload": (
         lambda client, headers: client.post(

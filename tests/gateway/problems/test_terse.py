@@ -265,6 +265,7 @@ def test_every_problem_is_harmless_or_has_a_terse_sentence() -> None:
         *{
             ProblemCode.INVALID_KEY_REQUEST,
             ProblemCode.KEY_EXPIRED,
+            ProblemCode.LAST_ADMIN,
             ProblemCode.NAME_TAKEN,
             ProblemCode.NO_MARKER,
             ProblemCode.TOO_MANY_KEYS,

@@ -47,7 +47,6 @@ def test_a_key_is_made_shown_listed_and_revoked(admin: FlaskClient, monkeypatch:
     monkeypatch.setattr(door_keys, "CACHED", 0)
     made = make(admin, models=["sum"], expires="90d", limits={"rows_per_second": 100})
     secret = made.pop("secret")
-    assert made.pop("warnings") == []
     assert TOKEN.fullmatch(secret)
     lasts = datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"])
     assert abs(lasts - timedelta(days=90)) < timedelta(minutes=1)
@@ -62,11 +61,13 @@ def test_a_key_is_made_shown_listed_and_revoked(admin: FlaskClient, monkeypatch:
         "created_at": "",
         "expires_at": "",
         "last_used_at": None,
+        "warnings": [],
         "previous_secret": None,
         "user": None,
+        "use": {"days": 30, "requests": 0, "errors": 0, "rows": 0, "last_request_at": None, "models": []},
     }
     assert admin.get(f"/v1/keys/{made['id']}").get_json() == made
-    assert admin.get("/v1/keys").get_json() == {"items": [made]}
+    assert admin.get("/v1/keys").get_json() == {"items": [made], "others": []}
     assert status(admin, secret) == 200
     assert admin.delete(f"/v1/keys/{made['id']}").status_code == 204
     assert status(admin, secret) == 401
@@ -276,4 +277,89 @@ def test_an_entry_that_cannot_be_read_opens_nothing(admin: FlaskClient, redis: R
     for token, text in zip(tokens, ["", "[]", '{"id": "k", "scopes": ["everything"]}'], strict=True):
         redis.hset(KEYS, fingerprint(token), text)
     assert [status(admin, token) for token in tokens] == [401] * 3
-    assert admin.get("/v1/keys").get_json() == {"items": []}
+    assert admin.get("/v1/keys").get_json() == {"items": [], "others": []}
+
+
+def change(client: FlaskClient, key_id: str, **body: Any) -> TestResponse:
+    return client.patch(f"/v1/keys/{key_id}", json=body)
+
+
+def test_a_key_is_changed_and_its_secrets_stay(admin: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door_keys, "CACHED", 0)
+    made = make(admin, expires="30d", limits={"rows_per_second": 5, "rows_waiting": 9})
+    second = admin.post(f"/v1/keys/{made['id']}/rotate", json={"overlap": "1h"}).get_json()
+    assert [status(admin, key["secret"], "/v1/models") for key in (made, second)] == [403, 403]
+    changes = {
+        "scopes": ["read"],
+        "models": ["sum"],
+        "expires": None,
+        "limits": {"rows_waiting": None},
+        "detail": "full",
+    }
+    changed = change(admin, made["id"], **changes).get_json()
+    assert changed == admin.get(f"/v1/keys/{made['id']}").get_json()
+    kept = {name: made[name] for name in ("id", "name", "owner", "created_at")}
+    assert kept | {"scopes": ["read"], "models": ["sum"], "expires_at": None, "detail": "full"} == {
+        name: changed[name] for name in (*kept, "scopes", "models", "expires_at", "detail")
+    }
+    assert changed["limits"] == {"rows_per_second": 5}
+    assert [status(admin, key["secret"], "/v1/models") for key in (made, second)] == [200, 200]
+    assert changed["previous_secret"]["expires_at"] == second["previous_secret"]["expires_at"]
+    again = change(admin, made["id"], models=None, limits={"jobs_in_flight": 3}).get_json()
+    assert (again["models"], again["limits"]) == (None, {"rows_per_second": 5, "jobs_in_flight": 3})
+    assert change(admin, made["id"]).get_json() == again
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "code"),
+    [
+        ({"name": "other"}, "name", "unknown_field"),
+        ({"owner": "other"}, "owner", "unknown_field"),
+        ({"scopes": []}, "scopes", "not_a_list"),
+        ({"models": []}, "models", "not_a_list"),
+        ({"expires": "soon"}, "expires", "not_a_time"),
+        ({"limits": {"rows_waiting": 0}}, "limits.rows_waiting", "out_of_range"),
+        ({"detail": "short"}, "detail", "unknown_detail"),
+        ({"scopes": ["admin"]}, "models", "not_taken"),
+    ],
+)
+def test_a_wrong_member_of_a_change_is_named(admin: FlaskClient, body: Any, field: str, code: str) -> None:
+    made = make(admin, models=["sum"])
+    answer = change(admin, made["id"], **body)
+    problem(answer, 422, "invalid_key_request")
+    assert [(error["field"], error["code"]) for error in answer.get_json(force=True)["errors"]] == [(field, code)]
+    unchanged = admin.get(f"/v1/keys/{made['id']}").get_json()
+    assert unchanged == {name: value for name, value in made.items() if name != "secret"}
+
+
+def test_only_a_key_that_exists_is_changed(admin: FlaskClient) -> None:
+    problem(change(admin, "key_0", scopes=["read"]), 404, "unknown_key")
+    problem(admin.patch("/v1/keys/key_0", data="x"), 400, "malformed_body")
+
+
+def test_the_last_admin_keeps_its_scope_unless_there_is_an_admin_key(
+    client: FlaskClient, admin: FlaskClient, redis: Redis
+) -> None:
+    first = client.post("/v1/keys", json={"name": "me", "scopes": ["admin"]}).get_json()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {first['secret']}"
+    problem(change(client, first["id"], scopes=["read"]), 409, "last_admin")
+    over = Key("k1", "over", "over", frozenset({Scope.ADMIN}), expires_at="2026-01-01T00:00:00.000000Z")
+    Keys(redis).add(fingerprint(new_token()), over)
+    second = make(client, name="two", scopes=["admin", "read"])
+    assert change(client, second["id"], scopes=["read"]).status_code == 200
+    problem(change(client, first["id"], scopes=["read"]), 409, "last_admin")
+    assert change(admin, first["id"], scopes=["read"]).status_code == 200
+
+
+def test_changes_of_many_admins_at_once_all_stay(admin: FlaskClient) -> None:
+    made = make(admin)
+    limits = ["rows_per_second", "rows_waiting", "jobs_in_flight", "trainings_waiting", "upload_mb_per_day"]
+
+    def patch(limit: str) -> int:
+        client = admin.application.test_client()
+        body = {"limits": {limit: 7}}
+        return client.patch(f"/v1/keys/{made['id']}", json=body, headers=bearer(ADMIN_KEY)).status_code
+
+    with ThreadPoolExecutor(5) as pool:
+        assert set(pool.map(patch, limits)) == {200}
+    assert admin.get(f"/v1/keys/{made['id']}").get_json()["limits"] == dict.fromkeys(limits, 7)
