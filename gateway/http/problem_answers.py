@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from redis.exceptions import RedisError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from broker.link.faults import fault_of
 from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFlight
@@ -19,6 +19,7 @@ from contract.errors import InvalidInstances, ModelgateError
 from contract.work.api_keys import Detail
 from gateway.http.answers import FRESH, json_response, quota_headers
 from gateway.http.exchange import caller, current_route, note_problem, note_refused_fields
+from gateway.http.near_routes import nearest
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
 from gateway.serving.model_versions import CommandFailed
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 _RETRY_LATER = (ProblemCode.REDIS_FULL, ProblemCode.REDIS_DENIED, ProblemCode.REDIS_DISK_FULL)
 """What does not pass within a second."""
+
+_LONGEST_PATH = 200
+"""Most characters of a path that an answer repeats."""
 
 
 def response_to(error: Exception) -> Response:
@@ -127,7 +131,18 @@ def _redis_fault(error: RedisError) -> Problem:
     return Problem(fault.code, fault.message, retry_after=10 if fault.code in _RETRY_LATER else 1)
 
 
+def no_address(path: str, *, page: bool = False) -> Problem:
+    """Return the refusal of a path that no route has. Its member `suggestion` is a similar one."""
+    suggestion = nearest(path, page=page)
+    what, where = ("page", "the navigation leads to all") if page else ("address", "GET /docs lists all")
+    hint = f"; did you mean {suggestion}?" if suggestion else f"; {where}"
+    members: dict[str, Any] = {"suggestion": suggestion} if suggestion else {}
+    return Problem(ProblemCode.NOT_FOUND, f"there is no {what} {path[:_LONGEST_PATH]!r}{hint}", **members)
+
+
 def _http_error(error: HTTPException) -> Problem:
+    if isinstance(error, NotFound):
+        return no_address(request.path)
     status = error.code or 500
     name = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("'", "")
     headers = {key: value for key, value in error.get_headers() if key in ("Allow", "Content-Range")}

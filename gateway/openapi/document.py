@@ -27,11 +27,12 @@ from gateway.openapi import models
 from gateway.openapi.schema_parts import ref
 from gateway.openapi.schemas import PATH_PARAMETERS, SCHEMAS
 from gateway.protocols import native
+from gateway.serving.model_versions import refuse_model
 
 MOST_KEPT = 8
 """Documents that are kept: callers with different models see different ones."""
 
-_State = tuple[bool, bool, tuple[tuple[str, int], ...]]
+_State = tuple[bool, bool, bool, tuple[tuple[str, int], ...]]
 
 _VARIABLE = re.compile(r"<(?:(?P<converter>[^:<>]+):)?(?P<name>\w+)>")
 _ONE_OF = re.compile(r"any\((.*)\)")
@@ -235,38 +236,48 @@ class ApiDocument:
         self._kept = functools.lru_cache(MOST_KEPT)(self._make)
         self._making = threading.Lock()
 
-    def of(self, caller: Key) -> Published:
+    def of(self, caller: Key, model: str | None = None) -> Published:
+        """Return the routes with the requests of all models; with those of no model for `model=""`; or the requests of
+        `model` alone. Raises `Problem` if the caller has no such model."""
         terse = caller.detail is Detail.TERSE
-        names = [] if terse and caller.models is None else self._repository.names()
+        names = [] if model == "" or (terse and caller.models is None) else self._repository.names()
+        if model:
+            if model not in self._repository.names():
+                raise refuse_model(self._repository, model)
+            names = [model]
         versions = ((name, self._repository.aliases(name).get(CURRENT, 0)) for name in names)
-        state = (caller is not EVERYBODY, terse, tuple((name, 0 if terse else version) for name, version in versions))
+        shown = tuple((name, 0 if terse else version) for name, version in versions)
+        state = (caller is not EVERYBODY, terse, bool(model), shown)
         with self._making:
             return self._kept(state)
 
     def _make(self, state: _State) -> Published:
-        keys, terse, versions = state
+        keys, terse, of_one_model, versions = state
         made = document(self._rules(), keys=keys)
+        routes = made["paths"]
+        if of_one_model:
+            made["paths"] = {}
         made["tags"] = [{"name": name} for name, _ in versions]  # these are shown first
         for name, version in versions:
             if terse:
-                shared = made["paths"][_SHARED[PREDICT.name]]
+                shared = routes[_SHARED[PREDICT.name]]
                 ids = {"get": models.QUERY, "post": PREDICT.name}
                 operations = {method: models.named(shared[method], name, begin) for method, begin in ids.items()}
                 made["paths"][f"/v1/models/{name}/predict"] = operations
             else:
-                self._add(made, name, version)
+                self._add(made, routes, name, version)
         body = native.to_json(made)
         return Published(body, hashlib.sha256(body.encode()).hexdigest()[:32])
 
-    def _add(self, made: dict[str, Any], name: str, version: int) -> None:
-        """Add a model, unless its manifest cannot be used: then it cannot be called either."""
+    def _add(self, made: dict[str, Any], routes: Mapping[str, Any], name: str, version: int) -> None:
+        """Add a model to the `routes` of all, unless its manifest cannot be used: then it cannot be called either."""
         try:
             manifest = self._repository.manifest(name, version)
         except ModelgateError:
             return
         made["components"]["schemas"] |= models.schemas_of(manifest)
         for method in manifest.signature.methods:
-            shared = made["paths"][_SHARED[method.name]]
+            shared = routes[_SHARED[method.name]]
             operations = {"post": models.operation_of(shared["post"], manifest, method)}
             if method.name == PREDICT.name:
                 operations["get"] = models.query_of(shared["get"], manifest)

@@ -155,9 +155,19 @@ def error_page(error: Exception) -> Response:
     # The script asks for the page again once that may help.
     passes = problem.status == 503 and current().environ["REQUEST_METHOD"] in READING
     values = {"title": title, "problem": problem, "sentences": problem.sentence(), "passes": passes}
+    values["meant"] = _meant(problem)
     response = page("error.html", problem.status, **values)
     response.headers.update(problem_headers(problem))
     return response
+
+
+def _meant(problem: Problem) -> str | None:
+    """Return the address of the page that the visitor probably meant: another one, or that of another model."""
+    suggestion, path = problem.members.get("suggestion"), _path()
+    if problem.code == ProblemCode.UNKNOWN_MODEL and suggestion and path.startswith(f"{PATH}/models/"):
+        _, _, rest = path.removeprefix(f"{PATH}/models/").partition("/")
+        return f"{PATH}/models/{suggestion}{'/' * bool(rest)}{quote(rest)}"
+    return str(suggestion) if problem.code == ProblemCode.NOT_FOUND and suggestion else None
 
 
 def _to_login() -> Response:
@@ -171,8 +181,7 @@ def _to_login() -> Response:
         return lead(_login_and(referer.path, referer.query))
     if environ["REQUEST_METHOD"] not in READING:
         return see(LOGIN)
-    path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
-    return see(_login_and(quote(path), environ["QUERY_STRING"]))
+    return see(_login_and(quote(_path()), environ["QUERY_STRING"]))
 
 
 def _login_and(path: str, query: str) -> str:
@@ -214,7 +223,12 @@ def _of_rights(caller: Key) -> Mapping[str, object]:
     def may(scope: str) -> bool:
         return caller.allows(Scope(scope))
 
-    return {"may": may, "here": current().environ["PATH_INFO"].encode("latin-1").decode(errors="replace")}
+    return {"may": may, "here": _path()}
+
+
+def _path() -> str:
+    path: str = current().environ["PATH_INFO"]
+    return path.encode("latin-1").decode(errors="replace")
 
 
 def _health_of(model: str, version: int | None) -> ModelHealth | None:

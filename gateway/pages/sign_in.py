@@ -13,9 +13,10 @@ from contract.work.api_keys import fingerprint
 from gateway.door.authentication import KeyCheck
 from gateway.door.sessions import PATH, BrowserSessions, cookie_of, id_in
 from gateway.http.exchange import current, note_problem
+from gateway.http.problem_answers import no_address
 from gateway.http.rules import Level
 from gateway.pages.layout import LOGIN, blueprint_of_pages, page, remember, see, still_here
-from gateway.problems import Problem, ProblemCode
+from gateway.problems import Problem
 
 _OWN_PAGE = re.compile(rf"{PATH}(?:[/?][!-\[\]-~]*)?", re.ASCII)
 """An address of a page. A sign-in leads to nothing else, so no link can use it to send a visitor to another site."""
@@ -65,9 +66,7 @@ def blueprint(keys: KeyCheck, is_closed: Callable[[], bool], sessions: BrowserSe
 
     @routes.get("/<path:path>", level=Level.OWN, page=True)
     def missing(path: str) -> Response:
-        raise Problem(
-            ProblemCode.NOT_FOUND, f"there is no page {path[:64]!r}; the navigation leads to those that exist"
-        )
+        raise no_address(f"{PATH}/{path}", page=True)
 
     def _is_signed_in() -> bool:
         try:

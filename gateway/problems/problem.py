@@ -103,8 +103,13 @@ def invalid(code: ProblemCode, errors: Errors) -> Problem:
     return Problem(code, errors.summary, errors=[error.to_json() for error in errors.first])
 
 
-def did_you_mean(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str:
-    """Return ` (did you mean 'iris'?)`, or nothing if no name is similar. `suggestions` is shared by all names of a
+def similar(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str | None:
+    """Return the most similar of `names`; None if none is similar. `suggestions` is shared by all names of a
     request."""
-    closest = (suggestions or Suggestions()).closest(name, names, 0.6)
-    return f" (did you mean {closest!r}?)" if closest else ""
+    return (suggestions or Suggestions()).closest(name, names, 0.6)
+
+
+def did_you_mean(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str:
+    """Return ` (did you mean 'iris'?)`, or nothing if no name is similar."""
+    suggestion = similar(name, names, suggestions)
+    return f" (did you mean {suggestion!r}?)" if suggestion else ""

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 import gateway
 from gateway.http.exchange import caller
-from gateway.http.operations import Answer, Operation
+from gateway.http.operations import Answer, Operation, Parameter
 from gateway.http.rules import Level
 from gateway.openapi.document import ApiDocument
 from gateway.problems import Problem, ProblemCode
@@ -38,6 +38,10 @@ _DOCUMENT = Operation(
     "get_openapi",
     "This document",
     {200: Answer("OpenAPI 3.1, with the models that the caller may use.", "Document"), 304: _UNCHANGED},
+    problems=("404 unknown_model",),
+    parameters=(
+        Parameter("model", "The requests of this model alone; empty: the routes, without the requests of each model."),
+    ),
 )
 _PAGE = Operation(
     "get_docs",
@@ -56,7 +60,7 @@ def blueprint(document: ApiDocument) -> Blueprint:
 
     @routes.get("/openapi.json", level=Level.OWN, docs=_DOCUMENT)
     def openapi() -> Response:
-        published = document.of(caller())
+        published = document.of(caller(), request.args.get("model"))
         response = Response(published.body, headers=HEADERS, content_type="application/json")
         response.set_etag(published.tag)
         response.make_conditional(request)

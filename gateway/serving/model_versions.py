@@ -21,7 +21,7 @@ from contract.model.repository import CURRENT, NAME, NotInRepository, Repository
 from contract.work.api_keys import Key
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.problems import Problem, ProblemCode
-from gateway.problems.problem import did_you_mean, status_of
+from gateway.problems.problem import similar, status_of
 
 _MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
 """Models and versions that a refusal lists."""
@@ -167,14 +167,19 @@ def _unknown_model(repository: Repository, reference: str, detail: str) -> Probl
     """Return the refusal that lists the models; `detail` begins it if the reference is well-formed."""
     names = repository.names()
     name = reference.partition("@")[0]
+    members: dict[str, Any] = {}
     if not NAME.fullmatch(name):
         detail = f"{name[:64]!r} cannot be the name of a model"
     if not names:
         detail += "; there are no models yet"
     elif name not in names:
         there_are = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
-        detail += f"{did_you_mean(_as_name(name), names)}; there are: {there_are}"
-    return Problem(ProblemCode.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED])
+        suggestion = similar(_as_name(name), names)
+        if suggestion:
+            detail += f" (did you mean {suggestion!r}?)"
+            members["suggestion"] = suggestion
+        detail += f"; there are: {there_are}"
+    return Problem(ProblemCode.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED], **members)
 
 
 def _removed(repository: Repository, name: str) -> str | None:

@@ -1,29 +1,38 @@
 "use strict";
-// Shows /openapi.json: each operation with its parameters, bodies and answers, a line for curl, and a form that sends
+// Shows /openapi.json, without the requests of each model, or of /docs?model=loan those alone: each operation with its parameters, bodies and answers, a line for curl, and a form that sends
 // it. An operation is drawn when it is opened. All texts of the document become text, never HTML.
 
 const place = id => document.getElementById(id);
+const model = new URLSearchParams(location.search).get("model") ?? "";
 let spec, key = "";
 
 async function show() {
   place("message").textContent = "";
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
-  const answer = await fetch("/openapi.json", { headers, cache: "no-cache" });
+  const answer = await fetch(`/openapi.json?${new URLSearchParams({ model })}`, { headers, cache: "no-cache" });
   const content = await answer.json();
   if (!answer.ok) {
-    place("key-form").hidden = false;
-    place("message").textContent = key ? content.detail : "This gateway needs an API key. Enter one to see what it may use.";
+    place("key-form").hidden = answer.status === 404;
+    place("message").textContent = key || answer.status === 404 ? content.detail : "This gateway needs an API key. Enter one to see what it may use.";
     return;
   }
   spec = content;
   place("key-form").hidden = !spec.components.securitySchemes;
   place("version").textContent = spec.info.version;
   place("about").replaceChildren(...prose(spec.info.description));
+  if (model) showModel();
   place("interface").replaceChildren(...sections());
   place("filter-bar").hidden = false;
   filter();
   const linked = place(location.hash.slice(1));
   if (linked?.matches(".operation")) { linked.open = true; linked.scrollIntoView(); }
+}
+
+function showModel() {
+  document.title = `Requests to ${model} · Modelgate`;
+  place("title").textContent = `Requests to ${model}`;
+  place("about").replaceChildren(make("a", { href: `/ui/models/${model}/api` }, `The page of ${model}`), " has its inputs. ",
+    make("a", { href: "/docs" }, "All other requests"), " are the same for all models.");
 }
 
 function showOrExplain() {

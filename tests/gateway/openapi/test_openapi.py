@@ -38,6 +38,23 @@ def of_models(paths: dict[str, Any]) -> set[str]:
     return {path.split("/")[3] for path in paths if path.startswith("/v1/models/") and "{" not in path}
 
 
+def test_the_requests_of_each_model_can_be_left_out_or_stand_alone(client: FlaskClient, models: Path) -> None:
+    write_version(models, "other", Sum(), numbers("x"))
+    everything = document(client)
+    shared = client.get("/openapi.json?model=").json
+    assert of_models(everything["paths"]) == {"sum", "other"}
+    assert shared["paths"] == {
+        path: entry for path, entry in everything["paths"].items() if "{" in path or "/models/" not in path
+    }
+    alone = client.get("/openapi.json?model=sum").json
+    assert set(alone["paths"]) == {path for path in everything["paths"] if path.startswith("/v1/models/sum/")}
+    assert alone["paths"]["/v1/models/sum/predict"] == everything["paths"]["/v1/models/sum/predict"]
+    assert [name for name in alone["components"]["schemas"] if name.startswith("other")] == []
+    refused = client.get("/openapi.json?model=sun")
+    assert (refused.status_code, refused.json["code"]) == (404, "unknown_model")
+    assert "did you mean 'sum'" in refused.json["detail"]
+
+
 def test_a_route_without_documentation_stops_the_start() -> None:
     with pytest.raises(TypeError, match="/things is not documented"):
         Gateway("test", static_folder=None).add_url_rule("/things", "things", level=Scope.READ)
@@ -191,6 +208,16 @@ def test_a_terse_key_sees_no_field_and_no_model_that_it_does_not_name(settings: 
     assert "example" not in api["paths"]["/v1/models/sum/predict"]["post"]["requestBody"]["content"]["application/json"]
     all_models = seen_by(settings, redis, detail=Detail.TERSE)
     assert of_models(all_models["paths"]) == set()
+
+
+def test_the_requests_of_a_model_are_seen_by_who_may_use_it(settings: Settings, redis: Redis) -> None:
+    write_version(settings.models_dir, "other", Sum(), numbers("hidden_field"))
+    client = create_app(settings).test_client()
+    limited = Caller.with_key(client, redis, Key("k", "ci", "team", ALL, models=frozenset({"sum"})))
+    assert limited("GET", "/openapi.json?model=other").json["code"] == "unknown_model"
+    terse = Caller.with_key(client, redis, Key("t", "form", "web", ALL, detail=Detail.TERSE))
+    assert list(terse("GET", "/openapi.json?model=other").json["paths"]) == ["/v1/models/other/predict"]
+    assert "hidden_field" not in terse("GET", "/openapi.json?model=other").text
 
 
 def test_without_a_key_a_closed_gateway_shows_the_page_and_not_the_document(settings: Settings, redis: Redis) -> None:

@@ -51,7 +51,7 @@ def problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
 def test_an_unknown_model_gets_a_suggestion_and_the_list_of_models(client: FlaskClient) -> None:
     body = problem(client.post("/v1/models/sums/predict", json=GOOD), 404, "unknown_model")
     assert body["detail"] == "there is no model 'sums' (did you mean 'sum'?); there are: sum"
-    assert body["models"] == ["sum"]
+    assert (body["models"], body["suggestion"]) == (["sum"], "sum")
 
 
 @pytest.mark.parametrize("path", ["/v1/models/nope", "/v1/models/nope/versions", "/v1/models/..%2f..%2fetc/predict"])
@@ -233,6 +233,36 @@ def test_an_unknown_job_is_404(client: FlaskClient, job_id: str) -> None:
 @pytest.mark.parametrize("wait", ["x", "-1", "nan", "inf", "1e3", "", "9" * 400])
 def test_an_invalid_wait_is_400(client: FlaskClient, wait: str) -> None:
     assert "wait" in problem(client.get(f"/v1/jobs/abc?wait={wait}"), 400, "invalid_parameter")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "suggestion"),
+    [
+        ("/v1/model/sum/predict", "/v1/models/sum/predict"),
+        ("/v1/models/sum/alias/current", "/v1/models/sum/aliases/current"),
+        ("/metric", "/metrics"),
+        ("/ui/models/sum/trafic", "/ui/models/sum/traffic"),
+        ("/ui/key", "/ui/keys"),
+        ("/wp-admin/setup.php", None),
+        ("/" + "a/" * 4000, None),
+        ("/v1/<b>%00", None),
+    ],
+)
+def test_an_unknown_path_gets_the_most_similar_one(client: FlaskClient, path: str, suggestion: str | None) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    if path.startswith("/ui"):
+        assert f'href="{suggestion}">Go to {suggestion}</a>' in answer.text
+    else:
+        body = answer.get_json(force=True)
+        assert body.get("suggestion") == suggestion
+        assert suggestion is None or f"did you mean {suggestion}?" in body["detail"]
+
+
+def test_the_page_of_an_unknown_model_leads_to_the_same_page_of_the_most_similar_one(client: FlaskClient) -> None:
+    answer = client.get("/ui/models/sums/traffic")
+    assert answer.status_code == 404
+    assert 'href="/ui/models/sum/traffic">Go to /ui/models/sum/traffic</a>' in answer.text
 
 
 def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: FlaskClient) -> None:

@@ -39,7 +39,7 @@ def answer_of(page: Page, operation: str) -> str:
 
 
 def test_the_form_predicts(page: Page, modelgate: Modelgate) -> None:
-    page.goto(f"{modelgate.address}/docs")
+    page.goto(f"{modelgate.address}/docs?model=loan")
     answer = answer_of(page, "predict_loan")
     assert '"status": "succeeded"' in answer
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -47,6 +47,26 @@ def test_the_form_predicts(page: Page, modelgate: Modelgate) -> None:
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     brightness = page.evaluate("Number(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])")
     assert (brightness < 128) is dark
+
+
+def test_the_requests_of_each_model_have_a_page_of_their_own(page: Page, modelgate: Modelgate) -> None:
+    page.goto(f"{modelgate.address}/docs")
+    expect(page.locator("#operation-get_system")).to_be_visible()
+    expect(page.locator("#operation-predict_loan")).to_have_count(0)
+    page.goto(f"{modelgate.address}/ui/models/loan/api")
+    page.get_by_role("link", name="All requests to loan").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Requests to loan")
+    expect(page.locator("#operation-predict_loan")).to_be_visible()
+    assert page.locator(".operation:not([id$='_loan'])").count() == 0
+    page.get_by_role("link", name="The page of loan").click()
+    expect(page.get_by_role("heading", name="Inputs")).to_be_visible()
+
+
+def test_the_page_of_an_unknown_model_names_a_similar_one(browser: Browser, modelgate: Modelgate) -> None:
+    page = browser.new_page()
+    page.goto(f"{modelgate.address}/docs?model=lean")
+    expect(page.locator("#message")).to_contain_text("did you mean 'loan'?")
+    page.close()
 
 
 def test_words_find_an_operation_and_its_address_opens_it(page: Page, modelgate: Modelgate) -> None:
@@ -64,7 +84,8 @@ def test_words_find_an_operation_and_its_address_opens_it(page: Page, modelgate:
 
 @pytest.mark.parametrize("operation", ["predict_loan", "train_model", "publish_version", "predict", "get_system"])
 def test_axe_finds_nothing(page: Page, modelgate: Modelgate, operation: str) -> None:
-    page.goto(f"{modelgate.address}/docs#operation-{operation}")
+    query = "?model=loan" if operation.endswith("_loan") else ""
+    page.goto(f"{modelgate.address}/docs{query}#operation-{operation}")
     answers = page.locator(f"#operation-{operation} .answers > details")
     expect(answers.first).to_be_visible()
     for answer in answers.all():
@@ -84,7 +105,7 @@ def test_each_operation_is_shown_whole(page: Page, modelgate: Modelgate) -> None
 def test_the_form_predicts_with_a_key(browser: Browser, tmp_path: Path, models: Path, modelgate: Modelgate) -> None:
     with started(tmp_path, models, ADMIN_KEY=ADMIN_KEY) as closed:
         page = browser.new_page()
-        page.goto(f"{closed.address}/docs")
+        page.goto(f"{closed.address}/docs?model=iris")
         page.get_by_text("This gateway needs an API key.").wait_for()
         page.get_by_label("API key").fill("mg_wrong")
         page.get_by_role("button", name="Use this key").click()
