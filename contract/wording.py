@@ -24,6 +24,7 @@ NAME = 80
 UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, lone surrogates, and characters that reverse the text beside them."""
 
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LOSSES = {"accuracy": "share of wrong answers", "brier": "Brier score"}
 _METRICS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "cv": "cross-validated"}
 
@@ -48,22 +49,38 @@ def decimals_of(value: float | None) -> int:
     return min(9, max(0, 2 - math.floor(math.log10(abs(value))))) if value else 3
 
 
-def fixed(value: float | None, decimals: int) -> str:
-    """Format a number of a column, whose numbers all have these decimals; – for None."""
-    return "–" if value is None else f"{value:z,.{decimals}f}".replace("-", "−")
-
-
-def number(value: float | None) -> str:
-    """Format a number: 1,234,567, 123.5, 12.35, 0.123, 0.0012; – for None."""
+def fixed(value: float | None, decimals: int, plus: str = "") -> str:
+    """Format a number of a column, whose numbers all have these decimals; – for None. `plus`: what stands before a
+    number above 0."""
     if value is None:
         return "–"
-    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
-        return f"{int(value):,}".replace("-", "−")
+    text = f"{value:z,.{decimals}f}".replace("-", "−")
+    return f"{plus}{text}" if value > 0 and text.strip("0.") else text
+
+
+def number(value: float | None, *, measured: bool = False) -> str:
+    """Format a number: 1,234,567, 123.5, 12.35, 0.123, 0.0012, 1.2 × 10⁻⁵; – for None. A `measured` one is 1.000, not
+    1."""
+    if value is None:
+        return "–"
     size = abs(value)
-    if size >= 1e15 or size < 0.01:
-        return f"{value:.2g}".replace("-", "−", int(value < 0))
-    decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
-    return f"{value:,.{decimals}f}".replace("-", "−")
+    if not measured and (isinstance(value, int) or (size < 1e15 and value == int(value))):
+        return fixed(int(value), 0)
+    if size >= 1e15 or 0 < size < 0.01:
+        return _general(value, 2)
+    return fixed(value, 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3)
+
+
+def significant(value: float, digits: int = 6) -> str:
+    """Format a value of a row with these significant digits, or all before its point: 12,345.6, 0.25, 1.5 × 10⁻⁷."""
+    return fixed(value, 0) if 10**digits <= abs(value) < 1e15 else _general(value, digits)
+
+
+def _general(value: float, digits: int) -> str:
+    """Format a number with at most these digits, and a power of ten where it is very large or small."""
+    mantissa, _, exponent = f"{value:,.{digits}g}".partition("e")
+    power = f" × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}" if exponent else ""
+    return f"{mantissa}{power}".replace("-", "−")
 
 
 def listed(values: Sequence[object], most: int = 10) -> str:
@@ -97,11 +114,6 @@ def clean(value: object, most: int = NAME, keep_lines: bool = False) -> str:
 def percent(share: float) -> str:
     """Return a share from 0 to 1 as text, with more digits where it is small."""
     return f"{100 * share:.{2 if 0 < share < 0.01 else 1}f} %"
-
-
-def six_digits(value: float) -> str:
-    """Return a number with six digits, or all before its point; with an exponent from 1e15 on, and below 1e-4."""
-    return f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:.6g}"
 
 
 def counted(number: int, what: str) -> str:

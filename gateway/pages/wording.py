@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from broker.metrics.table import MODEL_SECONDS
 from contract.model.manifest import TrainingData
 from contract.model.version_metrics import baseline_of
-from contract.wording import decimals_of, fixed, kind_in_words, metric_in_words, number, six_digits
+from contract.wording import decimals_of, fixed, kind_in_words, metric_in_words, number, significant
 
 TITLES = {
     400: "That request cannot be read",
@@ -105,14 +105,16 @@ def trained_on(data: TrainingData) -> str:
 
 def cell(value: object) -> str:
     """Format a value of a row."""
-    return "–" if value is None else six_digits(value) if isinstance(value, float) else str(value)
+    return "–" if value is None else significant(value) if isinstance(value, float) else str(value)
 
 
 def exact(value: object) -> str:
     """Format a value of a row in a sentence, with all digits of a number: 3,420, 0.25, Urban, yes; nothing for None."""
     if value is None or isinstance(value, bool):
         return "nothing" if value is None else "yes" if value else "no"
-    return f"{value:,.12g}".replace("-", "−") if isinstance(value, (int, float)) else str(value)
+    if isinstance(value, int):
+        return number(value)
+    return significant(value, 12) if isinstance(value, float) else str(value)
 
 
 def sentence(text: str) -> str:

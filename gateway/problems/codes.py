@@ -66,7 +66,7 @@ class ProblemCode(StrEnum):
     """an upload without a `signature` that fits, where [imports have to be
     signed](../how-to/sign-models.md#sign-a-file-to-import)"""
     UNKNOWN_MODEL = auto(), 404
-    """`detail` names the models and the most similar one"""
+    """`detail` names the models and the most similar one, which is also the member `suggestion`"""
     NO_CURRENT_VERSION = auto(), 404
     """no version of this model was promoted; `versions` lists them, and `detail` has the call that makes one current"""
     UNKNOWN_METHOD = auto(), 404
@@ -270,7 +270,8 @@ class ProblemCode(StrEnum):
     CANCELED = auto(), 503
     TIMEOUT = auto(), 504
     NOT_FOUND = auto(), 404
-    """the address does not exist; or it takes other methods, which `Allow` names"""
+    """the address does not exist, and the member `suggestion` is a similar one; or it takes other methods, which
+    `Allow` names"""
     METHOD_NOT_ALLOWED = auto(), 405
     INTERNAL_ERROR = auto(), 500
     """a defect of the gateway; its log has the details"""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from contract.row import Value
-from contract.wording import shown, six_digits
+from contract.wording import shown, significant
 from observer.outcomes.joined_rows import JoinedRows
 from observer.outcomes.metrics import Focus, Measured, NotMeasured, log_losses, measure, probabilities
 
@@ -118,7 +118,7 @@ def _name(column: Column, members: Any) -> str:
         return f"{column.name} missing" if values[0] < 0 else f"{column.name} = {shown(column.words[values[0]])}"
     if np.isnan(values[0]):
         return f"{column.name} missing"
-    low, high = (six_digits(float(value)) for value in (values.min(), values.max()))
+    low, high = (significant(float(value)) for value in (values.min(), values.max()))
     return f"{column.name} = {low}" if low == high else f"{column.name} {low} to {high}"
 
 

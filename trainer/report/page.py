@@ -4,9 +4,9 @@ escaped throughout."""
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,13 @@ from contract.model.manifest import ModelManifest
 from contract.model.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.model.version_files import REPORT_HTML, REPORT_JSON
 from contract.model.version_metrics import CROSS_VALIDATED, TRAINING, baseline_of, headline_first, lower_is_better
-from contract.wording import kind_in_words, percent, six_digits
+from contract.wording import decimals_of, fixed, kind_in_words, metric_in_words, number, percent, significant
 from trainer.report.facts import published
 from trainer.report.parts import MISSING, Facts, part
 from trainer.report.pictures import DASHES, draw_all
 
 TEMPLATE = "page.html"
 _MIDNIGHT = "T00:00:00+00:00"
-WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1"}
 
 SCHEMA_VERSION = 2
 
@@ -63,9 +62,9 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "n": shown,
-        "measured": _measured,
-        "fixed": _fixed,
-        "sig": _significant,
+        "measured": partial(number, measured=True),
+        "fixed": partial(fixed, decimals=3),
+        "sig": partial(significant, digits=3),
         "share": percent,
         "percent": _percent,
         "difference": _difference,
@@ -75,7 +74,7 @@ def _environment() -> Environment:
         "metrics": _metrics,
         "changed": _changed,
         "value": _value,
-        "words": _words,
+        "words": metric_in_words,
         "kind": kind_in_words,
         "size": _size,
         "time": _time,
@@ -89,33 +88,8 @@ def _environment() -> Environment:
 
 
 def shown(value: Any) -> str:
-    """Format a number for reading: 1,234,567, 123.5, 12.35, 0.123, 0.0012; – for None."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool | str):
-        return str(value)
-    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
-        return f"{int(value):,}"
-    return _measured(value)
-
-
-def _measured(value: float | None) -> str:
-    """Format a measured number: like `shown`, but 1 is 1.000."""
-    if value is None:
-        return "–"
-    size = abs(value)
-    if size >= 1e15 or 0 < size < 0.01:
-        return f"{value:#.2g}".replace("-", "−", int(value < 0))
-    return _signed(value, 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3)
-
-
-def _fixed(value: float | None) -> str:
-    """Format a number between 0 and 1 for a column of such numbers."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _significant(value: float) -> str:
-    return f"{value:.3g}"
+    """Format a number, a word, or whether something is so."""
+    return str(value) if isinstance(value, bool | str) else number(value)
 
 
 def _percent(part: int, whole: int) -> str:
@@ -127,34 +101,21 @@ def _difference(metric: Facts) -> str:
     now, before = metric["now"], metric["before"]
     if now is None or before is None:
         return "–"
-    decimals = 3 if max(abs(now), abs(before)) < 10 else _decimals([now, before])
-    return _signed(now - before, decimals, plus="+")
-
-
-def _decimals(values: Sequence[float]) -> int:
-    """Return the number of decimals that gives the largest value three digits."""
-    largest = max(map(abs, values), default=0.0)
-    return min(8, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 0
+    decimals = 3 if max(abs(now), abs(before)) < 10 else decimals_of(max(abs(now), abs(before)))
+    return fixed(now - before, decimals, plus="+")
 
 
 def _aligned(items: Sequence[Facts]) -> Iterator[tuple[Facts, str, str]]:
     """Yield each item with its mean and spread as text, all with the same number of decimals."""
-    decimals = _decimals([item["mean"] for item in items if item["mean"] is not None])
+    decimals = decimals_of(max((abs(item["mean"]) for item in items if item["mean"] is not None), default=None))
     for item in items:
-        mean, spread = ("–" if item[k] is None else _signed(item[k], decimals) for k in ("mean", "spread"))
-        yield item, mean, spread
+        yield item, fixed(item["mean"], decimals), fixed(item["spread"], decimals)
 
 
 def _alike(values: Sequence[float], others: Sequence[float]) -> list[str]:
     """Format `values` with the decimals that suit them and `others`."""
-    decimals = _decimals([*values, *others])
-    return [_signed(value, decimals) for value in values]
-
-
-def _signed(value: float, decimals: int, plus: str = "") -> str:
-    """Format a number with a proper minus sign, and without a sign if it is rounded to 0."""
-    text = f"{abs(value):,.{decimals}f}"
-    return text if not text.strip("0.") else f"−{text}" if value < 0 else plus + text
+    decimals = decimals_of(max(map(abs, [*values, *others]), default=None))
+    return [fixed(value, decimals) for value in values]
 
 
 def _ends(items: Sequence[Facts], *others: float) -> tuple[float, float]:
@@ -186,15 +147,10 @@ def _changed(inputs: Facts) -> bool:
 
 
 def _value(value: Any) -> str:
-    """Format a cell of the data: floats as `six_digits` writes them, dates without midnight."""
+    """Format a cell of the data: floats as `significant` writes them, dates without midnight."""
     return (
-        "–" if value is None else six_digits(value) if isinstance(value, float) else str(value).removesuffix(_MIDNIGHT)
+        "–" if value is None else significant(value) if isinstance(value, float) else str(value).removesuffix(_MIDNIGHT)
     )
-
-
-def _words(name: str) -> str:
-    """Return a metric's name as words."""
-    return " ".join(WORDS.get(word, word) for word in name.split("_"))
 
 
 def _size(amount: int) -> str:

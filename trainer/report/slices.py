@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from contract.model.signature import Field, Kind
 from contract.row import Value
-from contract.wording import clean, shown, six_digits
+from contract.wording import clean, shown, significant
 from trainer.report.classification import Classes, wilson
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, equal_bins, number
@@ -63,11 +63,11 @@ def _slices_of(field: Field, values: Sequence[Value]) -> Iterator[tuple[str, Any
         bins[~nulls] = equal_bins(np.array(present, dtype=float), MOST_SLICES)
         for code in np.unique(bins[~nulls]):
             inside = np.array(values, dtype=float)[bins == code]
-            yield f"{six_digits(inside.min())} to {six_digits(inside.max())}", bins == code
+            yield f"{significant(inside.min())} to {significant(inside.max())}", bins == code
     else:
         for value, _ in Counter(present).most_common(MOST_SLICES):
             yield (
-                clean(six_digits(value) if isinstance(value, float) else shown(value)),
+                clean(significant(value) if isinstance(value, float) else shown(value)),
                 np.array([other == value for other in values]),
             )
     yield "null", nulls

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contract.wording import fixed, significant
+
 Points = Sequence[tuple[float, float]]
 Span = tuple[float, float]
 
@@ -63,5 +65,5 @@ def ticks_of(span: Span) -> tuple[float, list[float]]:
 
 def _written(tick: float, step: float) -> str:
     if not 1e-4 <= step < 1e7:
-        return f"{tick:g}".replace("-", "−")
-    return f"{tick:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}".replace("-", "−")
+        return significant(tick)
+    return fixed(tick, max(0, -math.floor(math.log10(step) + 1e-9)))

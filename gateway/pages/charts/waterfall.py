@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from contract.wording import decimals_of, fixed, six_digits
+from contract.wording import decimals_of, fixed, significant
 from gateway.pages.wording import count, exact
 
 MOST_STEPS = 12
@@ -63,7 +63,7 @@ def waterfall_of(explained: Mapping[str, Any], row: Mapping[str, Any]) -> Waterf
             place(start),
             place(end),
             (place(end - error), place(end + error)),
-            f"{size:+z,.{decimals}f}".replace("-", "−"),
+            fixed(size, decimals, plus="+"),
             fixed(error, decimals) if round(error, decimals) else "",
         )
         for (name, text, size, error), start, end in zip(parts, ends, ends[1:], strict=False)
@@ -72,4 +72,4 @@ def waterfall_of(explained: Mapping[str, Any], row: Mapping[str, Any]) -> Waterf
 
 
 def _short(value: object) -> str:
-    return six_digits(value) if isinstance(value, float) else exact(value)[:_LONGEST]
+    return significant(value) if isinstance(value, float) else exact(value)[:_LONGEST]

@@ -16,7 +16,7 @@ from contract.model.manifest import ModelManifest
 from contract.model.signature import PREDICT, Signature
 from contract.rows.answer_columns import answer_names, unnamed
 from contract.rows.instances import Instances
-from contract.wording import six_digits
+from contract.wording import significant
 from contract.work.jobs import Job, Status
 from gateway.http.forms import form_in_memory
 from gateway.problems import Problem, ProblemCode
@@ -91,7 +91,7 @@ def _shortened(cell: str | None) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, float):
-        return six_digits(value)
+        return significant(value)
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
     return "–" if value is None else str(value)

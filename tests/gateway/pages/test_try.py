@@ -64,7 +64,7 @@ def test_a_form_of_another_version_predicts_nothing_and_keeps_its_values_by_name
     assert shown(page) == {**example, **{name: typed[name] for name in kept}}
     again = browser.post("/ui/models/wide/try", data={**entries(page), "version": chosen}).text
     total = sum(float(value) for value in shown(page).values())
-    assert f'<p class="answer">{total:g}</p>' in again
+    assert f'<p class="answer">{total:,g}</p>' in again
 
 
 def test_a_kept_value_that_the_other_version_does_not_know_gives_way_to_its_example(

@@ -48,7 +48,7 @@ def test_what_is_beyond_the_strongest_is_added_up() -> None:
     [
         (22.5, 1.25, ("22.50", "23.75", "+1.25")),
         (1e6, 250_000.0, ("1,000,000", "1,250,000", "+250,000")),
-        (-3.0, 0.0, ("−3.00", "−3.00", "+0.00")),
+        (-3.0, 0.0, ("−3.00", "−3.00", "0.00")),
     ],
 )
 def test_all_numbers_have_the_digits_that_the_steps_need(base: float, size: float, texts: tuple[str, ...]) -> None:

@@ -231,7 +231,7 @@ def test_a_cell_is_shown_without_midnight_and_float_noise() -> None:
 def test_a_large_cell_is_written_like_the_whole_numbers_beside_it() -> None:
     cells = [7_109_420_000_000.0, 4_551_230_000_000.0, -123_456.7, 12_345.678, 0.1234567, 1e300]
     assert [_value(cell) for cell in cells] == [
-        *("7,109,420,000,000", "4,551,230,000,000", "-123,457", "12345.7", "0.123457", "1e+300")
+        *("7,109,420,000,000", "4,551,230,000,000", "−123,457", "12,345.7", "0.123457", "1 × 10³⁰⁰")
     ]
 
 
