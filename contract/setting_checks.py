@@ -47,8 +47,8 @@ def check_origins(origins: Sequence[str]) -> None:
 
 
 def check_proxies(networks: Sequence[str], user_header: str) -> None:
-    """Raise `SettingsError` for an entry of TRUSTED_PROXIES that is no network, or for a TRUSTED_USER_HEADER that nobody
-    or everybody could send."""
+    """Raise `SettingsError` for an entry of TRUSTED_PROXIES that is no network, or for a TRUSTED_USER_HEADER that is no
+    header or that anybody could send."""
     if user_header and not _HEADER.fullmatch(user_header):
         raise SettingsError(
             f"TRUSTED_USER_HEADER={user_header!r} is no name of a header; use letters, digits and hyphens, as in"

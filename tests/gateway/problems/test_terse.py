@@ -270,7 +270,7 @@ def test_every_problem_is_harmless_or_has_a_terse_sentence() -> None:
             ProblemCode.NO_MARKER,
             ProblemCode.TOO_MANY_KEYS,
         },
-        ProblemCode.UNKNOWN_KEY,
+        *{ProblemCode.UNKNOWN_KEY, ProblemCode.UNKNOWN_USER},
         # They say nothing of a model but its name, which the caller has sent.
         *{ProblemCode.NO_OBSERVER, ProblemCode.TOO_MANY_QUESTIONS, Code.OBSERVER_CRASHED, Code.OBSERVER_FAILED},
         # Every caller who may train knows what a training request or a scheduled prediction may contain.
