@@ -34,6 +34,7 @@ from gateway.pages.layout import error_page
 from gateway.pages.live_parts import LiveParts
 from gateway.pages.log_page import LogPages
 from gateway.pages.models_page import ModelsPages
+from gateway.pages.overview_page import OverviewPages
 from gateway.pages.traffic_page import TrafficPages
 from gateway.pages.training_page import TrainingPages
 from gateway.pages.trying.page import TryPages
@@ -205,6 +206,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         sign_in.root(),
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         ModelsPages(parts.repository, parts.states, parts.reader).blueprint(),
+        OverviewPages(parts.descriptions, parts.states, parts.audit_log).blueprint(),
         TrafficPages(parts.repository, parts.traffic).blueprint(),
         TryPages(Reasons(parts.predictor), BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
         VersionPages(parts.model_changes, parts.cards, parts.trainings.find_schedule, removed_days).blueprint(),

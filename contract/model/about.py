@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from contract.wording import UNSHOWN
+
 ABOUT, ABOUT_HISTORY = "about", "about_history"
 """The keys of these in the settings of a model."""
 
 LONGEST_DESCRIPTION, LONGEST_OWNER, MOST_TAGS, MOST_EDITS = 4_000, 128, 20, 50
 TAG = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_CONTROLS_AND_LINES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LINES = str.maketrans("", "", "\n\t")
+_MOST_KEPT = 40_000
+"""Most characters in the history of a model: a store keeps it in one object with all that changes of the model."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,11 @@ class AboutEdit:
 
 
 def is_description(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST_DESCRIPTION and not _CONTROLS.search(value)
+    return isinstance(value, str) and len(value) <= LONGEST_DESCRIPTION and not UNSHOWN.search(value.translate(_LINES))
 
 
 def is_owner(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST_OWNER and not _CONTROLS_AND_LINES.search(value)
+    return isinstance(value, str) and len(value) <= LONGEST_OWNER and not UNSHOWN.search(value)
 
 
 def is_tag(value: object) -> bool:
@@ -78,8 +81,10 @@ def edited(settings: Mapping[str, Any], changes: Mapping[str, Any], by: str, at:
     before = {name: old[name] for name in old if old[name] != new[name]}
     if not before:
         return dict(settings)
-    history = [AboutEdit(at, by, before), *history_of(settings)][:MOST_EDITS]
-    return {**settings, ABOUT: new, ABOUT_HISTORY: [edit.to_json() for edit in history]}
+    history = [edit.to_json() for edit in (AboutEdit(at, by, before), *history_of(settings))][:MOST_EDITS]
+    while len(str(history)) > _MOST_KEPT:
+        history.pop()
+    return {**settings, ABOUT: new, ABOUT_HISTORY: history}
 
 
 def history_of(settings: Mapping[str, Any]) -> Sequence[AboutEdit]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,6 +110,10 @@ class Repository:
     def versions(self, name: str) -> list[int]:
         """Return the published versions of a model, ascending; empty for an unknown model."""
         return _versions_in(self.root / name) if valid_name(name) else []
+
+    def newest(self, name: str) -> int:
+        """Return the newest published version of a model; 0 for an unknown model."""
+        return next(_newest_first(self.root / name), 0) if valid_name(name) else 0
 
     def removals(self, name: str) -> list[RemovedModel]:
         """Return what can be restored of a model, the last removal first. Each has other versions."""
@@ -273,11 +277,17 @@ def not_in_repository(name: str, version: int) -> ModelgateError:
 
 def _versions_in(folder: Path) -> list[int]:
     """Return the published versions in the folder of a model, ascending."""
+    return [*_newest_first(folder)][::-1]
+
+
+def _newest_first(folder: Path) -> Iterator[int]:
     try:
-        entries = [entry for entry in os.listdir(folder / VERSIONS_DIR) if _is_version(entry)]
+        numbers = [int(entry) for entry in os.listdir(folder / VERSIONS_DIR) if _is_version(entry)]
     except OSError:
-        return []
-    return sorted(int(entry) for entry in entries if VersionFiles(folder / VERSIONS_DIR / entry).exist())
+        return
+    for number in sorted(numbers, reverse=True):
+        if VersionFiles(folder / VERSIONS_DIR / str(number)).exist():
+            yield number
 
 
 def _is_version(text: str) -> bool:

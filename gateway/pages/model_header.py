@@ -15,7 +15,8 @@ from contract.work.api_keys import Detail, Key, Scope
 from gateway.serving.model_versions import aliases_by_version
 
 _TABS = (
-    ("Try", "", Scope.PREDICT),
+    ("Overview", "", Scope.READ),
+    ("Try", "/try", Scope.PREDICT),
     ("Versions", "/versions", Scope.READ),
     ("Traffic", "/traffic", Scope.READ),
     ("Health", "/health", Scope.READ),

@@ -41,11 +41,14 @@ class Urgency(IntEnum):
 
 @dataclass(frozen=True)
 class Attention:
-    """Why somebody should look at a model: in two or three words (`label`), and in a sentence without a full stop."""
+    """Why somebody should look at a model: in two or three words (`label`), and in a sentence without a full stop.
+    `where`: what says more of it, the `versions`, the `health` or the `traffic` of the model, or a `job`."""
 
     urgency: Urgency
     label: str
     sentence: str
+    where: str = "versions"
+    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ class ModelStates:
                 state,
                 recent=traffic,
                 schedule=schedules.get(state.name),
-                attention=state.attention or _attention(health, traffic, failed.get(state.name)),
+                attention=state.attention
+                or _attention(health, traffic, self._unpromoted(state), failed.get(state.name)),
             )
         return states
 
@@ -109,6 +113,12 @@ class ModelStates:
             attention = Attention(Urgency.BROKEN, "unreadable", error.failure.message[:_LONGEST])
         return ModelState(name, version, summary, about, attention)
 
+    def _unpromoted(self, state: ModelState) -> int | None:
+        """Return the newest version if it is newer than the current one, and no experiment tries it."""
+        newest, experiment = self.repository.newest(state.name), self.repository.settings(state.name).experiment
+        is_tried = experiment is not None and experiment.candidate == newest
+        return newest if state.version and newest > state.version and not is_tried else None
+
     def _failed_trainings(self, names: Sequence[str]) -> Mapping[str, Job]:
         """Return the last training of the caller for each model, if it failed and no version was made since."""
         wanted = JobFilter(names[0] if len(names) == 1 else None, Status.FAILED, kind=TRAINING.name)
@@ -119,22 +129,28 @@ class ModelStates:
         return failed
 
     def _newest_version_at(self, name: str) -> str:
-        with suppress(ModelgateError, IndexError):
-            return self.repository.summary(name, self.repository.versions(name)[-1]).created_at
+        with suppress(ModelgateError):
+            return self.repository.summary(name, self.repository.newest(name)).created_at
         return ""
 
 
-def _attention(health: ModelHealth | None, recent: Chart, failed_training: Job | None) -> Attention | None:
+def _attention(
+    health: ModelHealth | None, recent: Chart, unpromoted: int | None, failed_training: Job | None
+) -> Attention | None:
     """Return the most urgent reason to look at a model that can be served."""
     if health and health.findings and health.state is HealthState.DEGRADED:
-        return Attention(Urgency.WRONG, "worse than promised", health.findings[0])
+        return Attention(Urgency.WRONG, "worse than promised", health.findings[0], "health")
     total = recent.total
     if total.requests >= LEAST_REQUESTS and (total.error_share or 0) >= ERROR_SHARE:
         sentence = f"{total.error_share:.0%} of {total.requests:,} requests were refused or failed in two hours"
-        return Attention(Urgency.WRONG, "many errors", sentence)
+        return Attention(Urgency.WRONG, "many errors", sentence, "traffic")
+    if unpromoted:
+        sentence = f"version {unpromoted} is newer than the current one, and not promoted"
+        return Attention(Urgency.WATCH, "not promoted", sentence)
     if failed_training:
         reason = failed_training.error.message[:_LONGEST] if failed_training.error else "its job does not say why"
-        return Attention(Urgency.WATCH, "training failed", f"the last training failed: {reason}")
+        sentence = f"the last training failed: {reason}"
+        return Attention(Urgency.WATCH, "training failed", sentence, "job", failed_training.id)
     if health and health.findings:
-        return Attention(Urgency.WATCH, "rows have changed", health.findings[0])
+        return Attention(Urgency.WATCH, "rows have changed", health.findings[0], "health")
     return None

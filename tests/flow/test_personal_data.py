@@ -77,7 +77,7 @@ class Logged:
 
     def pages_with(self, model: str, *texts: object) -> set[str]:
         """Return the pages of a model, and of the whole, that have one of these texts."""
-        tabs = [f"/ui/models/{model}{tab}" for tab in ("", "/log", "/health", "/versions")]
+        tabs = [f"/ui/models/{model}{tab}" for tab in ("", "/try", "/log", "/health", "/versions")]
         model_pages = [*tabs, f"/v1/models/{model}/health", f"/v1/models/{model}/outcomes"]
         everything = ["/metrics", "/v1/audit", "/ui/audit", "/ui/system", "/v1/traffic"]
         pages = {path: self.ask("GET", path).text for path in [*model_pages, *everything]}

@@ -45,7 +45,7 @@ def test_the_worst_finding_is_on_top_of_each_page(
     client: FlaskClient, board: HealthBoard, health: ModelHealth, line: str | None
 ) -> None:
     board.say("sum@2", health)
-    for page in ("", "/versions", "/traffic"):
+    for page in ("/try", "/versions", "/traffic"):
         text = client.get(f"/ui/models/sum{page}").text
         assert line in text if line else "See more" not in text
 

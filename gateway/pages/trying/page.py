@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
@@ -17,9 +16,9 @@ from gateway.http.clients import request_context
 from gateway.http.exchange import caller, current, noted
 from gateway.http.forms import length_of
 from gateway.http.problem_answers import problem_of
-from gateway.http.rules import BodyLimit, Level
+from gateway.http.rules import BodyLimit
 from gateway.pages.api import Snippet, snippets
-from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, page, see
+from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader, sees_inputs
 from gateway.pages.trying import form as try_form
 from gateway.pages.trying.answers import MOST_ROWS, CsvAttempt, ShownAnswer, answer_to_csv, answer_to_row, uploaded_csv
@@ -70,11 +69,8 @@ class TryPages:
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("trying")
 
-        # Any key: one that may not predict is sent to what it may read.
-        @routes.get("/models/<name>", level=Level.OWN, page=True)
+        @routes.get("/models/<name>/try", level=Scope.PREDICT, page=True)
         def form(name: str) -> Response:
-            if not caller().allows(Scope.PREDICT):
-                return see(f"/ui/models/{quote(name)}/versions")
             model = self._model(name, request.args.get("version", ""))
             return self._page(model, Attempt(try_form.example(model)))
 
@@ -109,7 +105,7 @@ class TryPages:
             found = self.reasons.otherwise(model, try_form.sent_values(model))
             return page("trying/otherwise.html", model=model, otherwise=found)
 
-        @routes.post("/models/<name>/try-file", level=Scope.PREDICT, page=True, body=self.rows)
+        @routes.post("/models/<name>/try/file", level=Scope.PREDICT, page=True, body=self.rows)
         def try_file(name: str) -> Response:
             model = self._model(name, request.args.get("version", ""))
             upload = CsvAttempt()

@@ -67,6 +67,15 @@ def test_the_history_ends_after_fifty_edits() -> None:
     assert [edit.before["owner"] for edit in (history[0], history[-1])] == ["owner 50", "owner 1"]
 
 
+def test_long_descriptions_do_not_fill_the_history_without_end() -> None:
+    settings: dict[str, Any] = {}
+    for number in range(30):
+        settings = edited(settings, {"description": f"{number}" + "ü" * 3_900}, "ann", AT)
+    history = history_of(settings)
+    assert len(json.dumps(settings)) < 300_000
+    assert [edit.before["description"][:2] for edit in history[:2]] == ["28", "27"] and 8 < len(history) < 12
+
+
 @pytest.mark.parametrize("history", [None, 3, "x", [1, {"before": 2}, None]])
 def test_a_history_that_cannot_be_read_is_empty(history: Any) -> None:
     assert history_of({"about_history": history}) == []

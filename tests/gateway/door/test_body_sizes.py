@@ -24,7 +24,7 @@ from tests.stacks.gateways import Gateway, serving
 
 pytestmark = pytest.mark.waits
 
-LOGIN, TRY_FILE = "/ui/login", "/ui/models/sum/try-file"
+LOGIN, TRY_FILE = "/ui/login", "/ui/models/sum/try/file"
 TOO_LONG = f"Content-Length: {100_000 * MB}\r\n\r\n".encode()
 ENDLESS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (100_000 * MB)
 BLOCK = 1024
@@ -86,7 +86,7 @@ def test_a_csv_to_try_within_the_limit_is_read(settings: Settings, scoring: None
     browser = Browser(create_app(settings).test_client())
     rows = b"a,b\n1,2\n" + b"\n" * (MB - 1000)
     data = {"file": (io.BytesIO(rows), "rows.csv")}
-    answer = browser.post(f"{TRY_FILE}?token={browser.token('/ui/models/sum')}", data=data)
+    answer = browser.post(f"{TRY_FILE}?token={browser.token('/ui/models/sum/try')}", data=data)
     assert answer.status_code == 200 and "<td>3</td>" in answer.text
 
 
@@ -110,7 +110,7 @@ def test_a_file_in_a_form_may_be_larger_than_a_body(settings: Settings, redis: R
         data |= {"target": "y"}
     if path == "/ui/train":
         data |= {"model": "new"}
-    token = f"?token={browser.token('/ui/models/sum')}" if path.startswith("/ui/") else ""
+    token = f"?token={browser.token('/ui/models/sum/try')}" if path.startswith("/ui/") else ""
     answer = browser.post(path + token, data=data)
     assert answer.status_code == status, answer.text
 

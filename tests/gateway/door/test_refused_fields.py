@@ -71,7 +71,7 @@ def test_requests_count_for_the_owner_of_their_key(
 
 
 def test_a_form_of_the_pages_counts_too(client: FlaskClient, counted: Counted) -> None:
-    action = re.search(r'action="(/ui/models/sum/try-file[^"]*)"', client.get("/ui/models/sum").text)
+    action = re.search(r'action="(/ui/models/sum/try/file[^"]*)"', client.get("/ui/models/sum/try").text)
     assert action
     answer = client.post(unescape(action[1]), data={"file": (io.BytesIO(b"a,b\nx,1\n"), "rows.csv")})
     assert answer.status_code == 422

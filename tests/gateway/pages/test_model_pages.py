@@ -165,7 +165,7 @@ def test_the_form_is_made_from_the_signature_and_holds_the_example(browser: Brow
     ]
     example = {"size": 1.5, "area": "Urban <b>", "old": None, "sold": "2026-01-02"}
     write_version(models, "house", Sum(), inputs, example=example)
-    page = browser.get("/ui/models/house").text
+    page = browser.get("/ui/models/house/try").text
     assert re.search(r'name="input-size" id="input-0" value="1.5"[^>]*inputmode="decimal"', page)
     assert (
         '<option value="Rural">Rural</option><option value="Urban &lt;b&gt;" selected>Urban &lt;b&gt;</option>' in page
@@ -176,7 +176,9 @@ def test_the_form_is_made_from_the_signature_and_holds_the_example(browser: Brow
 
 
 def test_a_row_is_predicted_and_the_same_request_shown(browser: Browser, scoring: None) -> None:
-    page = browser.send("/ui/models/sum/try", "/ui/models/sum", form_version="1", **{"input-a": "1.5", "input-b": "2"})
+    page = browser.send(
+        "/ui/models/sum/try", "/ui/models/sum/try", form_version="1", **{"input-a": "1.5", "input-b": "2"}
+    )
     assert page.status_code == 200 and '<p class="answer">3.5</p>' in page.text
     shown = unescape(page.text)
     assert """-d '[{"a": 1.5, "b": 2}]'""" in shown
@@ -187,9 +189,9 @@ def test_a_row_is_predicted_and_the_same_request_shown(browser: Browser, scoring
 def test_the_same_request_names_a_version_that_is_not_current(browser: Browser, models: Path) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
     (models / "sum" / "aliases.json").write_text('{"current": 1}')
-    shown = unescape(browser.get("/ui/models/sum?version=2").text)
+    shown = unescape(browser.get("/ui/models/sum/try?version=2").text)
     assert "/v1/models/sum@2/predict" in shown and '.model("sum@2")' in shown and "modelgate predict sum@2 <<" in shown
-    assert "/v1/models/sum/predict" in browser.get("/ui/models/sum").text
+    assert "/v1/models/sum/predict" in browser.get("/ui/models/sum/try").text
 
 
 def test_a_value_of_several_lines_runs_nothing_in_a_shell() -> None:
@@ -200,13 +202,15 @@ def test_a_value_of_several_lines_runs_nothing_in_a_shell() -> None:
 
 @pytest.mark.parametrize("row", ["[" * 900 + "]" * 900, "[" * 50_000, "[" + "1," * 50_000 + "1]", "{"])
 def test_what_is_no_row_is_refused_and_not_repeated(browser: Browser, row: str) -> None:
-    page = browser.send("/ui/models/sum/try", "/ui/models/sum", form_version="1", row=row)
+    page = browser.send("/ui/models/sum/try", "/ui/models/sum/try", form_version="1", row=row)
     assert page.status_code in (400, 413, 422)
     assert "modelgate predict sum <<'CSV'\na,b\n1,2\nCSV" in unescape(page.text), "the example is shown"
 
 
 def test_a_value_that_cannot_be_used_is_marked_at_its_field(browser: Browser) -> None:
-    page = browser.send("/ui/models/sum/try", "/ui/models/sum", form_version="1", **{"input-a": "many", "input-b": "2"})
+    page = browser.send(
+        "/ui/models/sum/try", "/ui/models/sum/try", form_version="1", **{"input-a": "many", "input-b": "2"}
+    )
     assert page.status_code == 422
     assert re.search(r'id="input-0" value="many"[^>]*aria-invalid="true" aria-describedby="input-0-wrong"', page.text)
     assert "'a' must be a finite number; it is 'many'" in unescape(page.text)
@@ -216,7 +220,7 @@ def test_a_value_that_cannot_be_used_is_marked_at_its_field(browser: Browser) ->
 def test_the_rows_of_a_csv_are_predicted_and_can_be_downloaded(browser: Browser, scoring: None) -> None:
     file = io.BytesIO(b"a,b,name\n1,2,x\n3,4,=1+1\n")
     page = browser.post(
-        f"/ui/models/sum/try-file?token={browser.token('/ui/models/sum')}", data={"file": (file, "rows.csv")}
+        f"/ui/models/sum/try/file?token={browser.token('/ui/models/sum/try')}", data={"file": (file, "rows.csv")}
     )
     assert page.status_code == 200, page.text
     assert "2 rows" in words(page.text) and "<td>3.0</td>" in page.text.replace("<td>3</td>", "<td>3.0</td>")
@@ -227,7 +231,7 @@ def test_the_rows_of_a_csv_are_predicted_and_can_be_downloaded(browser: Browser,
     ("data", "what"), [({}, "no file was chosen"), ({"file": (io.BytesIO(b""), "x.csv")}, "empty")]
 )
 def test_a_csv_that_cannot_be_read_is_refused_in_words(browser: Browser, data: dict[str, Any], what: str) -> None:
-    path = f"/ui/models/sum/try-file?token={browser.token('/ui/models/sum')}"
+    path = f"/ui/models/sum/try/file?token={browser.token('/ui/models/sum/try')}"
     page = browser.post(path, data=data, content_type="multipart/form-data")
     assert page.status_code in (400, 422) and what in words(page.text).lower()
 
@@ -235,7 +239,7 @@ def test_a_csv_that_cannot_be_read_is_refused_in_words(browser: Browser, data: d
 def test_a_model_of_texts_has_a_box_for_a_text(browser: Browser, models: Path) -> None:
     signature = Signature((Field("text", Kind.STRING),), (Output(OutputKind.NUMBER),), format=RowFormat.TEXTS)
     write_version(models, "spam", Sum(), [], example={"text": "win money"}, signature=signature)
-    page = browser.get("/ui/models/spam").text
+    page = browser.get("/ui/models/spam/try").text
     assert re.search(r'<textarea name="row"[^>]*>win money</textarea>', page)
 
 

@@ -44,7 +44,7 @@ GOLDEN = Golden((tuple(ROWS[0]),), ("no",))
 ROW = {"form_version": "1", "input-income": "2900", "input-area": "rural", "input-years": "3"}
 NAMES = {2: "risk"}
 """The name of the output of a version."""
-PAGE, TRY = "/ui/models/loan", "/ui/models/loan/try"
+PAGE = "/ui/models/loan/try"
 OPEN = {"Modelgate-Part": "1"}
 
 
@@ -116,7 +116,7 @@ def explanation(label: str | None) -> Mapping[str, Any]:
 
 
 def test_without_scripts_the_page_says_why_and_what_would_change_it(browser: Browser, scorer: list[BatchJob]) -> None:
-    page = browser.send(TRY, PAGE, **ROW)
+    page = browser.send(PAGE, PAGE, **ROW)
     text = words(page.text)
     assert '<p class="answer">no</p>' in page.text and "data-then" not in page.text
     assert "With income 3,412 instead of 2,900 , the answer would be yes ." in text
@@ -132,44 +132,44 @@ def test_an_output_with_a_name_is_answered_and_explained_as_one_without(
     profile = profile_of(Signature(INPUTS, (CLASSES,)), ROWS, ["no"] * len(ROWS))
     output = replace(CLASSES, name="risk")
     write_version(models, "loan", Sum(), INPUTS, output, version=2, current=False, golden=GOLDEN, profile=profile)
-    page = browser.send(TRY, f"{PAGE}?version=2", **{**ROW, "form_version": "2", "version": "2"}).text
+    page = browser.send(PAGE, f"{PAGE}?version=2", **{**ROW, "form_version": "2", "version": "2"}).text
     assert '<p class="answer">no</p>' in page and "80.0 %" in words(page)
     assert "With income 3,412 instead of 2,900 , the answer would be yes ." in words(page)
 
 
 def test_a_class_can_be_chosen(browser: Browser, scorer: list[BatchJob]) -> None:
-    page = browser.send(TRY, PAGE, **ROW, **{"class": "yes"}).text
+    page = browser.send(PAGE, PAGE, **ROW, **{"class": "yes"}).text
     assert "the probability of yes from its average" in words(page) and "<option selected>yes</option>" in page
-    text = words(browser.send(TRY, PAGE, **ROW, **{"class": "maybe"}).text)
+    text = words(browser.send(PAGE, PAGE, **ROW, **{"class": "maybe"}).text)
     assert "has no class 'maybe': its classes are 'no', 'yes'." in text
 
 
 def test_an_open_page_gets_the_answer_first_and_asks_for_the_rest(browser: Browser, scorer: list[BatchJob]) -> None:
     sent = {"token": browser.token(PAGE), **ROW}
-    page = browser.post(TRY, data=sent, headers=OPEN).text
+    page = browser.post(PAGE, data=sent, headers=OPEN).text
     assert len(scorer) == 1 and '<p class="answer">no</p>' in page
     addresses = re.findall(r'id="(\w+)" data-then="([^"]+)" data-form="row-form"', page)
-    assert addresses == [("otherwise", f"{TRY}/otherwise"), ("why", f"{TRY}/why")]
-    why = browser.post(f"{TRY}/why", data=sent, headers=OPEN)
+    assert addresses == [("otherwise", f"{PAGE}/otherwise"), ("why", f"{PAGE}/why")]
+    why = browser.post(f"{PAGE}/why", data=sent, headers=OPEN)
     assert "income 2900 +0.250" in words(why.text) and "data-then" not in why.text
-    otherwise = browser.post(f"{TRY}/otherwise", data=sent, headers=OPEN)
+    otherwise = browser.post(f"{PAGE}/otherwise", data=sent, headers=OPEN)
     assert "With income 3,412 instead of 2,900" in words(otherwise.text)
 
 
 def test_a_value_that_changes_is_answered_without_the_form_and_without_a_trace(
     browser: Browser, scorer: list[BatchJob]
 ) -> None:
-    assert f'data-typed="{TRY}?draft" data-part="reply"' in browser.get(PAGE).text
+    assert f'data-typed="{PAGE}?draft" data-part="reply"' in browser.get(PAGE).text
     sent = {"token": browser.token(PAGE), **ROW}
-    page = browser.post(f"{TRY}?draft", data={**sent, "input-income": "5000"}, headers=OPEN).text
+    page = browser.post(f"{PAGE}?draft", data={**sent, "input-income": "5000"}, headers=OPEN).text
     assert '<p class="answer">yes</p>' in page and "data-reveal" not in page
-    half = browser.post(f"{TRY}?draft", data={**sent, "input-income": "5e"}, headers=OPEN)
+    half = browser.post(f"{PAGE}?draft", data={**sent, "input-income": "5e"}, headers=OPEN)
     assert half.status_code == 422
     assert "income : 'income' must be a finite number; it is '5e'" in words(half.text[half.text.index('id="reply"') :])
     for part in ("why", "otherwise"):
-        browser.post(f"{TRY}/{part}", data=sent, headers=OPEN)
+        browser.post(f"{PAGE}/{part}", data=sent, headers=OPEN)
     assert scorer and not any(job.logged for job in scorer)
-    browser.post(TRY, data=sent, headers=OPEN)
+    browser.post(PAGE, data=sent, headers=OPEN)
     assert [job.logged is not None for job in scorer].count(True) == 1
 
 
@@ -184,16 +184,16 @@ def test_the_version_of_the_form_answers_whatever_a_canary_takes(
     row = {"income": 2900, "area": "rural", "years": 3}
     job = visitor.client.post("/v1/models/loan/predict", json=row, headers={"Prefer": "wait=30"}).get_json()
     assert job["model"]["version"] == 2
-    assert "by version 1." in words(visitor.send(TRY, PAGE, **ROW).text)
+    assert "by version 1." in words(visitor.send(PAGE, PAGE, **ROW).text)
 
 
 def test_a_model_that_cannot_be_explained_says_why_and_answers(
     browser: Browser, models: Path, scorer: list[BatchJob]
 ) -> None:
-    page = browser.send(TRY, PAGE, **{**ROW, "input-years": "13"}).text
+    page = browser.send(PAGE, PAGE, **{**ROW, "input-years": "13"}).text
     assert '<p class="answer">no</p>' in page and "Why The model raises for 13 years." in words(page)
     write_version(models, "bare", Sum(), INPUTS, CLASSES, example={"income": 1.0, "area": "urban", "years": 1})
-    text = words(browser.send("/ui/models/bare/try", "/ui/models/bare", **ROW).text)
+    text = words(browser.send("/ui/models/bare/try", "/ui/models/bare/try", **ROW).text)
     assert "Version 1 of the model 'bare' has no rows to explain its answers against: train it again" in text
     assert "What would change it Nothing says what the training of version 1 saw." in text
 
@@ -202,13 +202,13 @@ def test_a_row_that_nothing_changes_says_so(browser: Browser, models: Path, scor
     rows = [[1_000.0 + number, "rural", number] for number in range(50)]
     profile = profile_of(Signature(INPUTS, (CLASSES,)), rows, ["no"] * len(rows))
     write_version(models, "low", Sum(), INPUTS, CLASSES, golden=GOLDEN, profile=profile, example={})
-    text = words(browser.send("/ui/models/low/try", "/ui/models/low", **{**ROW, "input-income": "1020"}).text)
+    text = words(browser.send("/ui/models/low/try", "/ui/models/low/try", **{**ROW, "input-income": "1020"}).text)
     assert re.search(r"None of \d+ changes of one or two inputs, within what training saw, changes the answer\.", text)
 
 
 def test_a_limit_of_rows_is_told_where_it_matters(settings: Settings, browser: Browser, scorer: list[BatchJob]) -> None:
     small = Browser(create_app(replace(settings, max_queue_rows=20)).test_client())
-    page = small.send(TRY, PAGE, **ROW).text
+    page = small.send(PAGE, PAGE, **ROW).text
     assert '<p class="answer">no</p>' in page
     assert "What would change it The request has more rows than may wait" in words(page)
 
@@ -230,7 +230,7 @@ def test_what_would_change_it_is_offered_for_classes_of_columns(
     file = models / "other" / "versions" / "1" / "manifest.json"
     file.write_text(replace(manifest, signature=signature).dumps())
     (models / "other" / "aliases.json").write_text('{"current": 1}')
-    sent = {"token": browser.token("/ui/models/other"), **ROW, **({"row": "5000 0 0"} if len(inputs) == 1 else {})}
+    sent = {"token": browser.token("/ui/models/other/try"), **ROW, **({"row": "5000 0 0"} if len(inputs) == 1 else {})}
     page = browser.post("/ui/models/other/try", data=sent, headers=OPEN).text
     assert re.findall(r'id="(\w+)" data-then', page) == shown
 
@@ -242,8 +242,8 @@ def test_a_key_that_may_not_learn_the_inputs_learns_no_reasons(
     terse = Key("k-t", "bob", "team", frozenset({Scope.PREDICT}), detail=Detail.TERSE)
     visitor = Browser.with_key(client, redis, terse)
     sent = {"form_version": "1", "row": '{"income": 2900, "area": "rural", "years": 3}'}
-    page = visitor.send(TRY, PAGE, **sent).text
+    page = visitor.send(PAGE, PAGE, **sent).text
     assert '<p class="answer">no</p>' in page and 'id="why"' not in page and 'id="otherwise"' not in page
     for part in ("why", "otherwise"):
-        answer = visitor.send(f"{TRY}/{part}", PAGE, **sent)
+        answer = visitor.send(f"{PAGE}/{part}", PAGE, **sent)
         assert answer.status_code == 403 and "income" not in answer.text

@@ -94,7 +94,7 @@ def test_a_key_of_some_models_sees_no_other(client: FlaskClient, redis: Redis) -
 def test_a_terse_key_learns_no_inputs(client: FlaskClient, redis: Redis, detail: Detail, shown: bool) -> None:
     key = replace(KEY, scopes=frozenset({Scope.PREDICT}), detail=detail)
     browser = Browser.with_key(client, redis, key)
-    for path in ("/ui/models/payroll", "/ui/models/payroll/api"):
+    for path in ("/ui/models/payroll/try", "/ui/models/payroll/api"):
         answer = browser.get(path)
         assert answer.status_code == 200 and ("secret_input" in answer.text) is shown, path
 
@@ -105,7 +105,7 @@ def test_a_terse_key_learns_no_inputs_by_trying(
 ) -> None:
     key = replace(KEY, scopes=frozenset({Scope.PREDICT}), detail=Detail.TERSE)
     browser = Browser.with_key(client, redis, key)
-    answer = browser.send("/ui/models/payroll/try", "/ui/models/payroll", form_version="1", **fields)
+    answer = browser.send("/ui/models/payroll/try", "/ui/models/payroll/try", form_version="1", **fields)
     assert answer.status_code in (400, 422) and "secret_input" not in answer.text
 
 
@@ -132,6 +132,6 @@ def test_the_limits_of_a_key_count_for_its_sessions(client: FlaskClient, redis: 
     key = replace(KEY, scopes=frozenset({Scope.READ, Scope.PREDICT}), limits=limits)
     browser = Browser.with_key(client, redis, key)
     file = (io.BytesIO(b"a,b\n1,2\n3,4\n"), "rows.csv")
-    path = f"/ui/models/sum/try-file?token={browser.token()}"
+    path = f"/ui/models/sum/try/file?token={browser.token()}"
     answer = browser.post(path, data={"file": file})
     assert answer.status_code == 413 and "of the owner &#39;team&#39; (1, rows_waiting)" in answer.text

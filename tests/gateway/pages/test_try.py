@@ -44,7 +44,7 @@ def shown(page: str) -> dict[str, str]:
 def upload(browser: Browser, address: str, content: bytes, name: str = "rows.csv") -> TestResponse:
     """Send a CSV with the form on the page at `address`."""
     page = browser.get(address).text
-    action = re.search(r'action="(/ui/models/[^"]+/try-file[^"]*)"', page)
+    action = re.search(r'action="(/ui/models/[^"]+/try/file[^"]*)"', page)
     assert action
     return browser.post(unescape(action[1]), data={"file": (io.BytesIO(content), name)})
 
@@ -53,7 +53,7 @@ def upload(browser: Browser, address: str, content: bytes, name: str = "rows.csv
 def test_a_form_of_another_version_predicts_nothing_and_keeps_its_values_by_name(
     browser: Browser, scoring: None, made_for: int, chosen: str, kept: list[str]
 ) -> None:
-    before = browser.get(f"/ui/models/wide?version={made_for}").text
+    before = browser.get(f"/ui/models/wide/try?version={made_for}").text
     sent = {**entries(before), "version": chosen}
     names = [name for name in sent if name.startswith("input-")]
     typed = dict(zip(shown(before), ("10", "200", "3000"), strict=False))
@@ -75,7 +75,7 @@ def test_a_kept_value_that_the_other_version_does_not_know_gives_way_to_its_exam
         write_version(models, "area", Sum(), inputs, version=version, example={"area": "both"})
     (models / "area" / "aliases.json").write_text('{"current": 2}')
     sent = {"form_version": "1", "input-area": "former"}
-    page = browser.send("/ui/models/area/try", "/ui/models/area", **sent).text
+    page = browser.send("/ui/models/area/try", "/ui/models/area/try", **sent).text
     assert (
         '<option value="both" selected>both</option><option value="new">new</option>' in page and "former" not in page
     )
@@ -84,7 +84,7 @@ def test_a_kept_value_that_the_other_version_does_not_know_gives_way_to_its_exam
 @pytest.mark.parametrize("name", ["two\nlines", "a=1&b", "ä 'quoted' \"name\"", "_charset_"])
 def test_the_name_of_an_input_may_be_anything(browser: Browser, models: Path, scoring: None, name: str) -> None:
     write_version(models, "odd", Sum(), numbers(name), example={name: 4.0})
-    page = browser.post("/ui/models/odd/try", data=entries(browser.get("/ui/models/odd").text)).text
+    page = browser.post("/ui/models/odd/try", data=entries(browser.get("/ui/models/odd/try").text)).text
     assert '<p class="answer">4</p>' in page
 
 
@@ -92,19 +92,19 @@ def test_the_name_of_an_input_may_be_anything(browser: Browser, models: Path, sc
 def test_a_csv_is_predicted_by_the_version_of_the_form(
     browser: Browser, scoring: None, chosen: int, answer: int
 ) -> None:
-    page = upload(browser, f"/ui/models/wide?version={chosen}", b"a,b,c\n100,200,300\n").text
+    page = upload(browser, f"/ui/models/wide/try?version={chosen}", b"a,b,c\n100,200,300\n").text
     assert f"1 row predicted by version {chosen}" in words(page) and f"<td>{answer}</td>" in page
     assert f"Predict the rows with version {chosen}" in words(page)
 
 
 def test_a_chosen_version_is_also_that_of_the_next_csv(browser: Browser) -> None:
-    sent = {**entries(browser.get("/ui/models/wide").text), "version": "1"}
+    sent = {**entries(browser.get("/ui/models/wide/try").text), "version": "1"}
     page = browser.post("/ui/models/wide/try", data=sent).text
-    assert "Predict the rows with version 1" in words(page) and re.search(r'/try-file\?[^"]*version=1"', page)
+    assert "Predict the rows with version 1" in words(page) and re.search(r'/try/file\?[^"]*version=1"', page)
 
 
 def test_the_answer_to_a_csv_is_the_first_part_of_its_page(browser: Browser, scoring: None) -> None:
-    page = upload(browser, "/ui/models/sum", b"a,b\n0.1234567,2\n3,4\n").text
+    page = upload(browser, "/ui/models/sum/try", b"a,b\n0.1234567,2\n3,4\n").text
     table, form = page.index("<table"), page.index('action="/ui/models/sum/try"')
     assert page.index("rows.csv") < table < form and page.count('id="many"') == 1
     assert "<td>2.12346</td><td>0.1234567</td>" in page
@@ -112,7 +112,7 @@ def test_the_answer_to_a_csv_is_the_first_part_of_its_page(browser: Browser, sco
 
 
 def test_a_csv_without_the_inputs_is_refused_in_its_card_and_marks_no_field(browser: Browser) -> None:
-    answer = upload(browser, "/ui/models/wide", b"x,y\n1,2\n", "other.csv")
+    answer = upload(browser, "/ui/models/wide/try", b"x,y\n1,2\n", "other.csv")
     text = words(answer.text)
     assert answer.status_code == 422
     assert "Many rows other.csv was not predicted: it lacks 2 of the 2 inputs: c, a." in text
@@ -122,14 +122,14 @@ def test_a_csv_without_the_inputs_is_refused_in_its_card_and_marks_no_field(brow
 
 def test_a_csv_says_which_column_may_be_meant(browser: Browser, models: Path) -> None:
     write_version(models, "loans", Sum(), numbers("income", "age"), example={"income": 1.0, "age": 2.0})
-    text = words(upload(browser, "/ui/models/loans", b"incomee,age\n1,2\n").text)
+    text = words(upload(browser, "/ui/models/loans/try", b"incomee,age\n1,2\n").text)
     assert "it lacks 1 of the 2 inputs: income." in text and "did you mean 'income'?" in text
 
 
 def test_values_of_a_csv_that_cannot_be_used_are_listed_in_its_card(browser: Browser, settings: Settings) -> None:
     browser = Browser(create_app(replace(settings, max_queue_rows=100)).test_client())
     rows = "".join(f"many,{number}\n" for number in range(60))
-    answer = upload(browser, "/ui/models/wide", f"a,c\n{rows}".encode())
+    answer = upload(browser, "/ui/models/wide/try", f"a,c\n{rows}".encode())
     text = words(answer.text)
     assert "rows.csv was not predicted. Row 1: 'a' must be a finite number; it is 'many'." in text
     assert "Row 50: " in text and "Row 51: " not in text and "And 10 more." in text
@@ -138,13 +138,13 @@ def test_values_of_a_csv_that_cannot_be_used_are_listed_in_its_card(browser: Bro
 
 def test_an_empty_field_is_called_empty(browser: Browser) -> None:
     sent = {"form_version": "2", "input-a": "1", "input-c": " "}
-    page = browser.send("/ui/models/wide/try", "/ui/models/wide", **sent).text
+    page = browser.send("/ui/models/wide/try", "/ui/models/wide/try", **sent).text
     assert 'id="input-0-wrong">Is empty; enter a value.</p>' in page and "null" not in words(page)
 
 
 def test_a_row_that_was_refused_is_not_offered_as_the_same_request(browser: Browser, scoring: None) -> None:
     sent = {"form_version": "2", "input-a": "5", "input-c": "many"}
-    text = words(browser.send("/ui/models/wide/try", "/ui/models/wide", **sent).text)
+    text = words(browser.send("/ui/models/wide/try", "/ui/models/wide/try", **sent).text)
     assert "A request with the example" in text and "[{'c': 7, 'a': 8}]" in text
-    text = words(browser.send("/ui/models/wide/try", "/ui/models/wide", **{**sent, "input-c": "6"}).text)
+    text = words(browser.send("/ui/models/wide/try", "/ui/models/wide/try", **{**sent, "input-c": "6"}).text)
     assert "The same request" in text and "[{'c': 6, 'a': 5}]" in text

@@ -505,7 +505,7 @@ def test_kinds_have_the_same_words_on_all_pages(me: Browser, trainer: SingleJobs
     words = {kind: re.search(f'<option value="{kind}">([^<]+)</option>', shown) for kind in KINDS}
     assert len({word[1] for word in words.values() if word}) == len(KINDS)
     write_version(models, "kinds", Sum(), [Field(str(kind), kind) for kind in Kind])
-    tried = me.get("/ui/models/kinds").text
+    tried = me.get("/ui/models/kinds/try").text
     for kind in Kind:
         word = words[kind]
         assert word and f'">{kind}</label><small>{word[1]}</small>' in tried

@@ -326,7 +326,7 @@ def test_a_form_of_percent_signs_takes_little_memory(client: FlaskClient) -> Non
     """Werkzeug takes 200 bytes for each."""
     tracemalloc.start()
     try:
-        for path in (PREDICT, "/ui/models/sum/try-file"):
+        for path in (PREDICT, "/ui/models/sum/try/file"):
             body = b"a=" + b"%" * (MB - 2)
             answer = client.post(path, data=body, content_type="application/x-www-form-urlencoded")
             assert answer.status_code in (403, 422)

@@ -74,7 +74,7 @@ def menu_of_a_key(page: Page, modelgate: Modelgate) -> None:
 
 
 def answer(page: Page, _: Modelgate) -> None:
-    page.goto("/ui/models/iris")
+    page.goto("/ui/models/iris/try")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#answer .answer")).to_be_visible()
     expect(page.locator("#otherwise:not([data-then])")).to_be_visible()
@@ -82,7 +82,7 @@ def answer(page: Page, _: Modelgate) -> None:
 
 
 def wrong_draft(page: Page, _: Modelgate) -> None:
-    page.goto("/ui/models/iris")
+    page.goto("/ui/models/iris/try")
     page.get_by_label("petal_length").fill("many")
     expect(page.locator("#answer .wrong")).to_be_visible()
 
@@ -113,14 +113,14 @@ def wrong_experiment(page: Page, _: Modelgate) -> None:
 
 
 def wrong_fields(page: Page, _: Modelgate) -> None:
-    page.goto("/ui/models/iris")
+    page.goto("/ui/models/iris/try")
     page.get_by_label("petal_length").fill("many")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#input-2-wrong")).to_be_visible()
 
 
 def answers_of_a_file(page: Page, _: Modelgate) -> None:
-    page.goto("/ui/models/iris")
+    page.goto("/ui/models/iris/try")
     rows = f"{','.join(IRIS)}\n{','.join(map(str, IRIS.values()))}\n".encode()
     page.get_by_label("Drop a CSV").set_input_files({"name": "rows.csv", "mimeType": "text/csv", "buffer": rows})
     page.get_by_role("button", name="Predict the rows").click()

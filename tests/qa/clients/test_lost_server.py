@@ -28,7 +28,7 @@ def later(page: Page) -> None:
     page.clock.run_for(RARELY)
 
 
-@pytest.mark.parametrize("path", [LIVE, STILL, "/ui/models/iris", "/ui/train", "/ui/nothing"])
+@pytest.mark.parametrize("path", [LIVE, STILL, "/ui/models/iris/try", "/ui/train", "/ui/nothing"])
 def test_a_page_that_has_lost_its_server_says_so_and_comes_back_by_itself(page: Page, path: str) -> None:
     page.goto(path)
     page.context.set_offline(True)
@@ -58,7 +58,7 @@ def test_an_answer_of_the_server_itself_is_shown_though_its_status_is_503(
     browser: Browser, modelgate: Modelgate
 ) -> None:
     page = browser.new_context(base_url=modelgate.address).new_page()
-    page.goto("/ui/models/iris")
+    page.goto("/ui/models/iris/try")
     with redis_stopped(modelgate):
         page.get_by_role("button", name="Predict", exact=True).click()
         expect(page.locator("#try").get_by_role("alert")).to_contain_text("Redis")
@@ -98,7 +98,7 @@ def test_a_form_that_meets_no_server_stays_and_is_sent_later(page: Page) -> None
 
 @pytest.mark.parametrize("fails", ["offline", "proxy"])
 def test_a_prediction_that_meets_no_server_keeps_its_fields(page: Page, fails: str) -> None:
-    page.goto("/ui/models/iris")
+    page.goto("/ui/models/iris/try")
     page.get_by_label("petal_length").fill("5.9")
     if fails == "offline":
         page.context.set_offline(True)

@@ -25,7 +25,7 @@ def models(page: Page) -> None:
 
 def trying(page: Page) -> None:
     page.set_viewport_size(TALLEST)
-    page.goto("/ui/models/loan")
+    page.goto("/ui/models/loan/try")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#otherwise:not([data-then])")).to_be_visible()
     expect(page.locator("#why tbody")).to_be_visible()

@@ -85,7 +85,7 @@ def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Brow
 
 def test_changing_a_value_answers_at_once_and_says_why(browser: Browser, closed: Modelgate) -> None:
     page = signed_in(browser, closed)
-    page.goto("/ui/models/iris")
+    page.goto("/ui/models/iris/try")
     length, answer = page.get_by_label("petal_length"), page.locator("#answer .answer")
     page.get_by_label("petal_width").fill("2.1")
     length.fill("5.9")
@@ -118,7 +118,7 @@ def test_changing_a_value_answers_at_once_and_says_why(browser: Browser, closed:
 
 def test_a_version_is_tried_beside_the_current_one_and_stopped(browser: Browser, closed: Modelgate) -> None:
     page = signed_in(browser, closed)
-    page.goto("/ui/models/iris")
+    page.goto("/ui/models/iris/try")
     page.get_by_role("link", name="Experiments").click()
     expect(page.get_by_label("Steps")).to_be_hidden()
     page.get_by_label("Canary").check()
@@ -165,7 +165,7 @@ def test_what_became_of_a_csv_is_seen_at_once(
     browser: Browser, closed: Modelgate, options: dict[str, object], header: str, told: str
 ) -> None:
     page = signed_in(browser, closed, **options)
-    page.goto("/ui/models/iris")
+    page.goto("/ui/models/iris/try")
     content = "\n".join([header, *["5.1,3.5,1.4,0.2"] * 60]).encode()
     page.get_by_label("Drop a CSV").set_input_files({"name": "many.csv", "mimeType": "text/csv", "buffer": content})
     page.get_by_label("Version").select_option(value="1")  # the file stays chosen
