@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,9 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
-from typing import Any
 
-import orjson
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
@@ -21,16 +18,16 @@ from broker.link.outbox import Outbox
 from broker.metrics.counts import Counts
 from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS
 from broker.records.job_kinds import JOB_KINDS
-from broker.sides.deliveries import Deliveries, Delivery, Ended, Planned
+from broker.sides.deliveries import Deliveries, Delivery, Ended, Planned, host_of, of_event
 from broker.state.boards import HealthBoard
 from broker.state.presence import SENDERS, Presence
-from broker.state.webhook_store import Webhooks
+from broker.state.webhook_store import Webhooks, body_of_event
 from contract.errors import Failure
 from contract.model.experiments import Experiment
 from contract.model.model_health import ModelHealth
 from contract.model.repository import CURRENT, Repository
 from contract.work.jobs import Job, timestamp
-from contract.work.webhooks import Subscription, target
+from contract.work.webhooks import Format, Subscription
 from events.sender import GONE, Sender, Try, pause_after
 from runtime.outages import Duties
 
@@ -40,26 +37,32 @@ LARGEST_BODY = 64 * 1024
 
 def of_job(ended: Ended, subscriptions: Sequence[Subscription]) -> list[Planned]:
     """Return the deliveries for the end of a job: to its own URL, and to the subscriptions that ask for it."""
-    targets = [(f"msg_{ended.id}", ended.url, "", ended.owner)] if ended.url else []
+    targets = [(f"msg_{ended.id}", ended.url, "", ended.owner, b"")] if ended.url else []
     targets += [
-        (f"msg_{ended.id}_{subscription.name}", subscription.url, subscription.name, subscription.owner)
-        for subscription in subscriptions
-        if subscription.wants(ended.event, ended.model, ended.owner)
+        (
+            f"msg_{ended.id}_{one.name}",
+            one.url,
+            one.name,
+            one.owner,
+            _in_chat(ended) if one.format is Format.CHAT else b"",
+        )
+        for one in subscriptions
+        if one.wants(ended.event, ended.model, ended.owner)
     ]
     return [
-        Planned(message, url, name, ended.event, owner, _host(url), ended.at, ended.model)
-        for message, url, name, owner in targets
+        Planned(message, url, name, ended.event, owner, host_of(url), ended.at, ended.model, body)
+        for message, url, name, owner, body in targets
     ]
+
+
+def _in_chat(ended: Ended) -> bytes:
+    data = _shown(ended.job).to_json() if ended.job else {"name": ended.model}
+    return body_of_event(ended.event, ended.at, data, Format.CHAT)
 
 
 def of_model(event: str, at: str, data: Mapping[str, object], subscriptions: Sequence[Subscription]) -> list[Planned]:
     """Return the deliveries for an event of the model `data["name"]`."""
-    body, message, model = _body(event, at, data), f"msg_{secrets.token_hex(16)}", str(data["name"])
-    wanted = [subscription for subscription in subscriptions if subscription.wants(event, model)]
-    return [
-        Planned(f"{message}_{to.name}", to.url, to.name, event, to.owner, _host(to.url), at, model, body)
-        for to in wanted
-    ]
+    return of_event(event, at, data, [one for one in subscriptions if one.wants(event, str(data["name"]))])
 
 
 def body_of(delivery: Delivery) -> bytes:
@@ -72,19 +75,12 @@ def body_of(delivery: Delivery) -> bytes:
         kind, _, status = delivery.event.rpartition(".")
         model = {"name": delivery.model, "version": None}
         data = {"id": delivery.job_id, "kind": kind, "status": status, "model": model}
-        return _body(delivery.event, delivery.at, data)
-    body = _body(delivery.event, delivery.at, _shown(job).to_json())
+        return body_of_event(delivery.event, delivery.at, data)
+    body = body_of_event(delivery.event, delivery.at, _shown(job).to_json())
     if len(body) > LARGEST_BODY:
         short = replace(_shown(job), output={"href": f"/v1/jobs/{job.id}"})
-        body = _body(delivery.event, delivery.at, short.to_json())
+        body = body_of_event(delivery.event, delivery.at, short.to_json())
     return body
-
-
-def _host(url: str) -> str:
-    try:
-        return target(url).host
-    except ValueError:
-        return ""
 
 
 def _shown(job: Job) -> Job:
@@ -95,10 +91,6 @@ def _shown(job: Job) -> Job:
     if not kind.pinned or job.error is None:
         return job
     return replace(job, error=Failure(job.error.code, f"GET /v1/jobs/{job.id} has the reason"))
-
-
-def _body(event: str, at: str, data: Mapping[str, Any]) -> bytes:
-    return orjson.dumps({"type": event, "timestamp": at, "data": data})
 
 
 @dataclass(frozen=True)

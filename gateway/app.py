@@ -25,7 +25,7 @@ from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
 from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.document import ApiDocument
-from gateway.pages import api, assets, audit_page, key_page, sign_in, system_page
+from gateway.pages import api, assets, audit_page, key_page, notification_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
 from gateway.pages.experiments.page import ExperimentPages
 from gateway.pages.health_page import HealthPages
@@ -219,6 +219,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         TrainingPages(parts.trainings, _FIELDS).blueprint(),
         system_page.blueprint(parts.system, parts.traffic, parts.reader),
         key_page.blueprint(parts.key_admin, bool(parts.settings.trusted_user_header)),
+        notification_page.blueprint(parts.subscriptions, parts.webhook_targets),
         audit_page.blueprint(parts.audit_log),
     ]
 

@@ -21,6 +21,7 @@ from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
 from broker.metrics.traffic import TrafficReader, TrafficRecorder
 from broker.records.job_kinds import FILE_PREDICTION, OBSERVATION, PREDICTION, TRAINING
+from broker.sides.deliveries import Deliveries
 from broker.sides.gateway.file_submission import FileJobs
 from broker.sides.gateway.job_client import Jobs, JobWatch
 from broker.sides.gateway.observer_client import ObserverClient
@@ -28,6 +29,7 @@ from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.system_health import HealthCheck, ProcessReader
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
+from broker.state.announced import Announced
 from broker.state.boards import ExperimentBoard, HealthBoard
 from broker.state.lake_schedules import LakeSchedules
 from broker.state.presence import GATEWAYS, Presence
@@ -43,6 +45,7 @@ from gateway.door.authentication import KeyCheck
 from gateway.door.closed import ClosedState
 from gateway.door.sessions import BrowserSessions
 from gateway.http.exchange import caller, current_idempotency, note_replay, travelling_ids
+from gateway.serving.announcements import Announcements
 from gateway.serving.attention import ModelStates
 from gateway.serving.descriptions import Descriptions
 from gateway.serving.experiments import Experiments
@@ -103,7 +106,8 @@ class Parts:
         self.repository = CallersRepository(settings.models_dir, caller)
         # Where webhooks may go; None: there are none.
         self.webhook_targets = AllowedTargets(settings.webhook_allow) if settings.webhook_secret else None
-        self.subscriptions = Subscriptions(Webhooks(self.connection, self.durability), caller)
+        self.deliveries = Deliveries(self.connection, Outbox(self.connection))
+        self.subscriptions = Subscriptions(Webhooks(self.connection, self.durability), self.deliveries, caller)
         self._make_access()
         self._make_jobs()
         self._make_trainings()
@@ -235,6 +239,15 @@ class Parts:
         processes = ProcessReader(self._connect(METRICS_TIMEOUT, resends=0))
         self.system = System(self.metrics, self.readiness, processes)
         self.traffic = Traffic(TrafficReader(self._connect(METRICS_TIMEOUT, resends=0)), self.repository, caller)
-        self.traffic_recorder = TrafficRecorder(self.connection, self.whole_repository.names, reader.read)
+        announcements = Announcements(
+            self.whole_repository,
+            TrafficReader(self.connection),
+            Keys(self.connection),
+            Announced(self.connection),
+            Webhooks(self.connection).all,
+            self.deliveries,
+        )
+        look = (announcements.look,) if self.webhook_targets else ()
+        self.traffic_recorder = TrafficRecorder(self.connection, self.whole_repository.names, reader.read, *look)
         self.states = ModelStates(self.repository, self.traffic, self.cards.health, self.trainings, self.reader)
         self.loader = Loader(self.connection, settings.warmup_timeout)

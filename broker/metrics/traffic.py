@@ -119,11 +119,19 @@ def together(points: Sequence[Point]) -> Point:
 class TrafficRecorder(Connected):
     """Adds to the rings what the counters have gained."""
 
-    def __init__(self, connection: Redis, models: Callable[[], Sequence[str]], read: _Read) -> None:
-        """`read` returns the metrics of these models (`broker.metrics.reading.MetricsReader.read`)."""
+    def __init__(
+        self,
+        connection: Redis,
+        models: Callable[[], Sequence[str]],
+        read: _Read,
+        on_recorded: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`read` returns the metrics of these models (`broker.metrics.reading.MetricsReader.read`). The process that
+        has recorded calls `on_recorded`."""
         super().__init__(connection)
         self._models = models
         self._read = read
+        self._on_recorded = on_recorded
         self._last: Mapping[str, str] = {}
         self._stopped = threading.Event()
 
@@ -155,7 +163,8 @@ class TrafficRecorder(Connected):
 
     def _record_and_rest(self) -> None:
         began = time.monotonic()
-        self.record()
+        if self.record():
+            self._on_recorded()
         pause = min(_COST_FACTOR * (time.monotonic() - began), _LONGEST_PAUSE)
         self._stopped.wait(max(0.0, pause - RECORD_EVERY))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
@@ -15,8 +16,9 @@ from broker.link.scripts import Call, Connected
 from broker.records.job_kinds import kind_of
 from broker.records.job_records import dumps
 from broker.state.job_reading import read_jobs
-from broker.state.webhook_store import ENDED, MOST_WAITING
+from broker.state.webhook_store import ENDED, MOST_WAITING, body_of_event
 from contract.work.jobs import Job, timestamp
+from contract.work.webhooks import Subscription, target
 
 MODELS = "mg-events:models"
 
@@ -73,6 +75,35 @@ class Delivery(Planned):
     job: Job | None = None
 
 
+def of_event(
+    event: str, at: str, data: Mapping[str, object], to: Sequence[Subscription], message: str = ""
+) -> list[Planned]:
+    """Return the deliveries of an event of the model or the key `data["name"]` to these subscriptions. An event with
+    the id `message` may be planned again; '': it has an id of its own."""
+    message, name = message or f"msg_{secrets.token_hex(16)}", str(data["name"])
+    return [
+        Planned(
+            f"{message}_{one.name}",
+            one.url,
+            one.name,
+            event,
+            one.owner,
+            host_of(one.url),
+            at,
+            name,
+            body_of_event(event, at, data, one.format),
+        )
+        for one in to
+    ]
+
+
+def host_of(url: str) -> str:
+    try:
+        return target(url).host
+    except ValueError:
+        return ""
+
+
 class Deliveries(Connected):
     """All deliveries. Several senders may use them at once. Every method is harmless to repeat and raises
     `redis.exceptions.RedisError`. What they send also has what is in `outbox`."""
@@ -116,6 +147,10 @@ class Deliveries(Connected):
         """Make the deliveries of a model whose versions were `before` and are `after` ('': none). Returns False if
         another sender was faster."""
         return bool(self._run("plan_deliveries", "", model, before, after, "", *_arguments(planned)))
+
+    def plan_event(self, planned: Sequence[Planned]) -> None:
+        """Make the deliveries of an event that nobody else plans."""
+        self._run("plan_deliveries", "", "", "", "", "", *_arguments(planned))
 
     def claim(self, most: int, each_host: int, each_owner: int, in_flight: Iterable[Delivery]) -> list[Delivery]:
         """Return deliveries that are due, which no other sender gets for `CLAIM` seconds. Owners take turns, and the

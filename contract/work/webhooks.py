@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,8 +20,55 @@ from contract.release import known
 MODEL_EVENTS = (
     *("model.published", "model.promoted", "model.removed"),
     *("model.drifted", "model.degraded", "model.recovered", "model.experiment_ended"),
+    *("model.failing", "model.failing_ended", "key.expiring"),
 )
 """Those that concern no job."""
+OF_ADMINS = ("key.expiring",)
+"""Those that only subscriptions without an owner get."""
+TEST = "test"
+"""The event of a message that somebody sends to try a webhook."""
+
+_WORDS = {
+    "model.published": "a model has a new version",
+    "model.promoted": "another version is current",
+    "model.removed": "a model was removed",
+    "model.drifted": "rows no longer look like those of the training",
+    "model.degraded": "outcomes are worse than the report promised",
+    "model.recovered": "nothing is wrong with the current version any more",
+    "model.experiment_ended": "an experiment has ended",
+    "model.failing": "many more requests than usual are refused or fail",
+    "model.failing_ended": "errors are back to few",
+    "key.expiring": "a key expires within 14 days, and within a day",
+    TEST: "this is a test",
+}
+_ENDS = {"canceled": "was cancelled", "expired": "has waited too long"}
+_LONGEST_TEXT = 3000
+_MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+class Format(StrEnum):
+    """What the body of a message is: Standard Webhooks, or `{"text": "…"}`, which chat tools show."""
+
+    STANDARD = "standard"
+    CHAT = "chat"
+
+
+def in_words(event: str) -> str:
+    """Return when this event happens."""
+    kind, _, end = event.replace("_", " ").rpartition(".")
+    return _WORDS.get(event) or f"a {kind} {_ENDS.get(end, end)}"
+
+
+def chat_text(event: str, data: Mapping[str, Any]) -> str:
+    """Return what a message of this event says to people. Names and findings cannot mention anybody: `<` is escaped, as
+    Slack asks for."""
+    about = data.get("model") or data
+    subject = f"{about['name']}@{about['version']}" if about.get("version") else about["name"]
+    error, experiment = data.get("error") or {}, data.get("experiment") or {}
+    details = (error.get("message"), experiment.get("reason"), data.get("expires_at"), *data.get("findings", ()))
+    text = ". ".join((f"{subject}: {in_words(event)}", *filter(None, details)))
+    return text[:_LONGEST_TEXT].translate(_MARKUP)
+
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 """The name of a subscription."""
@@ -188,6 +236,7 @@ class Subscription:
     created_at: str
     owner: str = ""
     models: tuple[str, ...] | None = None
+    format: Format = Format.STANDARD
 
     def wants(self, event: str, model: str, owner: str | None = None) -> bool:
         """Return whether it gets this event of a model, and of a job of `owner` (None: no job)."""
@@ -202,4 +251,4 @@ class Subscription:
     def from_json(cls, data: Mapping[str, Any]) -> Subscription:
         models = data["models"]
         parts = {"events": tuple(data["events"]), "models": None if models is None else tuple(models)}
-        return cls(**{**known(cls, data), **parts})
+        return cls(**{**known(cls, data), **parts, "format": Format(data.get("format", Format.STANDARD))})

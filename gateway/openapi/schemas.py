@@ -11,6 +11,7 @@ from broker.state.webhook_store import EVENTS
 from contract.model.signature import AnswerForm, Kind, OutputKind, RowFormat
 from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
+from contract.work.webhooks import Format
 from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.experiment_schemas import EXPERIMENTS
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
@@ -124,12 +125,14 @@ _FORCE = {"force": {**BOOLEAN, "default": False, "description": "Move it even if
 
 _EVENTS = array({**TEXT, "enum": list(EVENTS)}, minItems=1)
 _TRY = record({"at": MOMENT, "status": nullable(INTEGER), "error": nullable(TEXT), "ms": NUMBER})
+_FORMAT: Schema = {**TEXT, "enum": list(Format)}
 _WEBHOOK: dict[str, Schema] = {
     "name": TEXT,
     "url": TEXT,
     "events": _EVENTS,
     "created_at": MOMENT,
     "models": nullable(array(TEXT)),
+    "format": _FORMAT,
     "last_try": nullable(_TRY),
 }
 _DELIVERY = record(
@@ -373,7 +376,11 @@ SCHEMAS: Mapping[str, Schema] = {
     "WaitingDeliveries": record({"items": array(record({"owner": TEXT, "waiting": INTEGER}))}),
     "Webhook": record(_WEBHOOK, {"owner": TEXT}),
     "WebhookList": record({"items": array(ref("Webhook"))}),
-    "WebhookRequest": record({"url": TEXT, "events": _EVENTS}, additionalProperties=False),
+    "WebhookRequest": record(
+        {"url": TEXT, "events": _EVENTS},
+        {"models": array(MODEL_NAME, description="By default all that the key may use."), "format": _FORMAT},
+        additionalProperties=False,
+    ),
 }
 """The schemas by name."""
 

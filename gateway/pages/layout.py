@@ -67,6 +67,7 @@ SECTIONS = (
     Section("Train", f"{PATH}/train", (Scope.TRAIN,)),
     Section("Jobs", f"{PATH}/jobs"),
     Section("System", f"{PATH}/system", (Scope.READ,)),
+    Section("Notifications", f"{PATH}/notifications", (Scope.PUBLISH,)),
     Section("Keys", f"{PATH}/keys", (Scope.ADMIN,)),
     Section("Audit", f"{PATH}/audit", (Scope.ADMIN,)),
 )

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, request
 
 from contract.work.api_keys import Scope
-from contract.work.webhooks import NAME, AllowedTargets, Subscription
+from contract.work.webhooks import AllowedTargets, Subscription
 from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import caller
 from gateway.http.operations import DELETED, KEPT, TEXT, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit, Level
-from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols.webhooks import require, subscription
 from gateway.serving.job_access import JobReader
@@ -38,6 +37,12 @@ _PUT = Operation(
     body="WebhookRequest",
 )
 _DELETE = Operation("delete_webhook", "Delete a webhook", {204: DELETED}, problems=("404 unknown_webhook", *_CHANGED))
+_TEST = Operation(
+    "test_webhook",
+    "Send a message of the type `test` to a webhook",
+    {202: Answer("It is sent; `last_try` says how that went.", "Webhook")},
+    problems=("403 no_webhooks", "404 unknown_webhook", *KEPT),
+)
 _DELIVERIES = Operation(
     "list_deliveries",
     "The webhooks of a job, and how each try ended",
@@ -73,9 +78,6 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
     @routes.put("/webhooks/<webhook>", level=Scope.PUBLISH, docs=_PUT, audit="set_webhook", body=_BODY)
     def put(webhook: str) -> Response:
         targets = require(allowed)
-        if not NAME.fullmatch(webhook):
-            detail = f"{webhook[:64]!r} cannot be the name of a webhook; use 1 to 64 of a-z, 0-9, _, . and -"
-            raise Problem(ProblemCode.INVALID_NAME, detail)
         body = native.json_value(request.environ["wsgi.input"].read())
         stored, new = subscriptions.put(subscription(webhook, body, caller(), targets))
         return json_response(_shown(stored, None), 201 if new else 200, FRESH)
@@ -84,6 +86,12 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
     def delete(webhook: str) -> Response:
         subscriptions.delete(webhook)
         return Response(status=204)
+
+    @routes.post("/webhooks/<webhook>/test", level=Scope.PUBLISH, docs=_TEST, audit="test_webhook")
+    def test(webhook: str) -> Response:
+        require(allowed)
+        subscriptions.test(webhook)
+        return json_response(_shown(*subscriptions.get(webhook)), 202, FRESH)
 
     @routes.get("/jobs/<job_id>/deliveries", level=Level.OWN, docs=_DELIVERIES)
     def deliveries(job_id: str) -> Response:

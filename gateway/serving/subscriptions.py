@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
+from broker.sides.deliveries import Deliveries, of_event
 from broker.state.webhook_store import TooManyWebhooks, Webhooks
 from contract.work.api_keys import Key, Scope
-from contract.work.webhooks import Subscription
+from contract.work.jobs import timestamp
+from contract.work.webhooks import TEST, Subscription
 from gateway.problems import Problem, ProblemCode
 
 
@@ -18,6 +21,7 @@ class Subscriptions:
     admin. Raises `Problem` and `redis.exceptions.RedisError`."""
 
     webhooks: Webhooks
+    to_send: Deliveries
     caller: Callable[[], Key]
 
     def all(self) -> list[tuple[Subscription, Mapping[str, object] | None]]:
@@ -54,6 +58,11 @@ class Subscriptions:
             before, _ = self.get(name)
             if self.webhooks.replace(name, before, None):
                 return
+
+    def test(self, name: str) -> None:
+        """Send a message to the URL of the subscription, as any other is sent."""
+        subscription, _ = self.get(name)
+        self.to_send.plan_event(of_event(TEST, timestamp(datetime.now(UTC)), {"name": name}, [subscription]))
 
     def deliveries(self, job_id: str) -> list[Mapping[str, Any]]:
         """Return the deliveries of a job to its own URL, and to the subscriptions that the caller may list."""

@@ -25,14 +25,14 @@ from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.supervisor import Leases
 from broker.state.boards import HealthBoard
-from broker.state.webhook_store import Webhooks
+from broker.state.webhook_store import SUBSCRIPTIONS, Webhooks
 from contract.errors import Failure
 from contract.model.experiments import Ending, Experiment, ExperimentKind, ExperimentPlan
 from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import Repository
 from contract.work.jobs import PredictionOutcome
 from contract.work.training import TrainingRequest
-from contract.work.webhooks import MODEL_EVENTS, AllowedTargets, Subscription
+from contract.work.webhooks import MODEL_EVENTS, AllowedTargets, Format, Subscription, chat_text
 from events import sender
 from events.sender import Sender
 from events.service import EACH_HOST, EACH_OWNER, PER_ROUND, Service
@@ -474,6 +474,31 @@ def test_models_that_are_published_or_promoted_are_reported_once(
     )
     assert promoted["data"]["previous_version"] == 1
     assert len({message.id for message in events.hook.received}) == 4
+
+
+def test_a_chat_gets_a_sentence_about_a_training_and_about_a_model(
+    events: Events, trained: Callable[..., str], models: Path
+) -> None:
+    write_version(models, "sum", None, numbers("a"))
+    events.service.step()
+    of = ("training.canceled", "model.promoted")
+    Webhooks(events.redis).replace("chat", None, Subscription("chat", events.hook.url, of, CREATED, format=Format.CHAT))
+    trained(owner="risk")
+    write_version(models, "sum", None, numbers("a"), version=2)
+    events.until(lambda: len(events.hook.received) == 2, "both arrive")
+    texts = sorted(body["text"] for body in events.hook.bodies())
+    assert texts == ["sum: a training was cancelled", "sum@2: another version is current"]
+    assert all(body.keys() == {"text"} for body in events.hook.bodies())
+    mention = {"model": {"name": "loan", "version": None}, "error": {"message": "<!channel> & <@U1>"}}
+    text = "loan: a training failed. &lt;!channel&gt; &amp; &lt;@U1&gt;"
+    assert chat_text("training.failed", mention) == text
+
+
+def test_a_subscription_of_an_earlier_release_gets_standard_webhooks(redis: Redis) -> None:
+    stored = Subscription("ops", "https://hooks.example.org/", ("training.failed",), CREATED).to_json()
+    del stored["format"]
+    redis.hset(SUBSCRIPTIONS, "ops", json.dumps(stored))
+    assert [one.format for one in Webhooks(redis).all()] == [Format.STANDARD]
 
 
 def test_a_model_that_is_removed_is_reported_once_and_not_one_whose_aliases_cannot_be_read(

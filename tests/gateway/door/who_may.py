@@ -85,6 +85,7 @@ ACTIONS: Mapping[str, Sequence[Ask]] = {
     "set, list and delete webhooks": [
         ("PUT", "/v1/webhooks/ops", {"json": {"url": "https://example.org/", "events": ["model.promoted"]}}),
         ("GET", "/v1/webhooks", {}),
+        ("POST", "/v1/webhooks/ops/test", {}),
         ("DELETE", "/v1/webhooks/ops", {}),
     ],
     "see and delete the webhooks that wait": [

@@ -86,7 +86,7 @@ def test_without_a_secret_there_are_no_webhooks(settings: Settings) -> None:
 def test_a_subscription_is_made_changed_listed_and_deleted(client: FlaskClient, redis: Redis) -> None:
     made = client.put("/v1/webhooks/ops", json=WANTED)
     assert made.status_code == 201
-    expected = {"name": "ops", **WANTED, "models": None, "last_try": None}
+    expected = {"name": "ops", **WANTED, "models": None, "format": "standard", "last_try": None}
     assert {**made.json, "created_at": None} == {**expected, "created_at": None}
     assert redis.smembers("mg:webhooks:wanted") == {b"training.failed", b"model.promoted"}
 

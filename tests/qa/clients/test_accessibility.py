@@ -66,6 +66,14 @@ def secret_of_a_new_key(page: Page, _: Modelgate) -> None:
     expect(page.get_by_role("heading", name="Its secret")).to_be_visible()
 
 
+def a_notification_with_an_error(page: Page, _: Modelgate) -> None:
+    page.goto("/ui/notifications")
+    page.locator("input[name=name]").fill("ops")
+    page.locator("input[name=url]").fill("http://10.0.0.1/")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("form#form")).to_be_visible()
+
+
 def menu_of_a_key(page: Page, modelgate: Modelgate) -> None:
     secret_of_a_new_key(page, modelgate)
     page.get_by_role("link", name="I have copied it").click()
@@ -178,7 +186,8 @@ def unavailable(page: Page, modelgate: Modelgate) -> None:
 OPENED: Mapping[str, Open] = {
     one.__name__: one
     for one in (
-        *(ended_job, ended_training, running_training, columns_of_a_csv, secret_of_a_new_key, menu_of_a_key, answer),
+        *(ended_job, ended_training, running_training, columns_of_a_csv, secret_of_a_new_key, menu_of_a_key),
+        *(a_notification_with_an_error, answer),
         *(
             wrong_draft,
             experiments,
