@@ -119,6 +119,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
         live_parts=LiveParts(),
         health_board=parts.cards.health,
         outbox=parts.outbox,
+        read_ahead=parts.repository.read_ahead,
         repetitions=parts.repetitions,
         stop_delay=settings.stop_delay,
         stopping=parts.stopping,

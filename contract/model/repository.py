@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -222,6 +224,15 @@ class Repository:
                 del self._summaries[next(iter(self._summaries))]
             known = self._summaries[(name, version)] = self._read(name, version, VersionSummary)
         return known
+
+    def read_ahead(self) -> None:
+        """Read the summaries of all current versions, so that the first list of a thousand models takes no second."""
+        for name in self._model_folders():
+            version = self.aliases(name).get(CURRENT)
+            with suppress(ModelgateError):
+                if version is not None:
+                    self.summary(name, version)
+            time.sleep(0)  # requests go on meanwhile
 
     def read_manifest(self, name: str, version: int) -> ModelManifest:
         """Read the manifest. Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""

@@ -34,6 +34,11 @@ def application() -> Flask:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE, 20, 50)
-    # Half of the time of a start, which nobody else has to wait for.
-    threading.Thread(target=compile_templates, name="templates", daemon=True).start()
+    threading.Thread(target=_prepare_pages, args=(app,), name="pages", daemon=True).start()
     return app
+
+
+def _prepare_pages(app: Flask) -> None:
+    """Do what a first visitor would wait for, and nobody else."""
+    compile_templates()
+    app.extensions["read_ahead"]()

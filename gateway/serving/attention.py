@@ -18,6 +18,7 @@ from contract.model.about import About
 from contract.model.manifest import VersionSummary
 from contract.model.model_health import HealthState, ModelHealth
 from contract.model.repository import CURRENT, Repository
+from contract.wording import percent
 from contract.work.jobs import Job, Status
 from gateway.serving.job_access import JobReader
 from gateway.serving.traffic import Chart, Traffic
@@ -140,9 +141,9 @@ def _attention(
     """Return the most urgent reason to look at a model that can be served."""
     if health and health.findings and health.state is HealthState.DEGRADED:
         return Attention(Urgency.WRONG, "worse than promised", health.findings[0], "health")
-    total = recent.total
-    if total.requests >= LEAST_REQUESTS and (total.error_share or 0) >= ERROR_SHARE:
-        sentence = f"{total.error_share:.0%} of {total.requests:,} requests were refused or failed in two hours"
+    total, share = recent.total, recent.total.error_share or 0.0
+    if total.requests >= LEAST_REQUESTS and share >= ERROR_SHARE:
+        sentence = f"{percent(share)} of {total.requests:,} requests were refused or failed in two hours"
         return Attention(Urgency.WRONG, "many errors", sentence, "traffic")
     if unpromoted:
         sentence = f"version {unpromoted} is newer than the current one, and not promoted"

@@ -454,20 +454,24 @@ def test_an_asset_is_sent_compressed_to_a_browser_that_takes_it(browser: Browser
     assert small.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
 
 
-def test_a_process_compiles_all_templates_before_somebody_asks_for_a_page() -> None:
+def test_a_process_compiles_all_templates_and_reads_ahead_before_somebody_asks_for_a_page() -> None:
     program = """
 import threading
+from contract.model.repository import Repository
 from gateway.pages.layout import _ENVIRONMENT
 from gateway.server.wsgi import application
+Repository.read_ahead = lambda repository: print("ahead", end=" ")
 application()
 for thread in threading.enumerate():
-    if thread.name == "templates":
+    if thread.name == "pages":
         thread.join()
 print({name for _, name in _ENVIRONMENT.cache} ^ set(_ENVIRONMENT.list_templates()))
 """
     environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1"}
     command = [sys.executable, "-c", program]
-    assert subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True).stdout == "set()\n"
+    assert (
+        subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True).stdout == "ahead set()\n"
+    )
 
 
 def test_a_curve_shows_the_first_requests_at_once_and_never_falls_because_a_minute_has_only_begun() -> None:

@@ -106,7 +106,7 @@ def test_findings_about_the_current_version_are_a_reason(
 
 @pytest.mark.parametrize(
     ("answered", "refused", "said"),
-    [(95, 5, "many errors 5% of 100 requests were refused or failed in two hours."), (96, 4, None), (14, 5, None)],
+    [(95, 5, "many errors 5.0 % of 100 requests were refused or failed in two hours."), (96, 4, None), (14, 5, None)],
 )
 def test_many_errors_are_a_reason_but_not_few_of_few_requests(
     browser: Browser, redis: Redis, answered: int, refused: int, said: str | None
@@ -329,6 +329,17 @@ def test_the_summary_of_a_version_is_read_once(models: Path, publish: Callable[.
     first = repository.summary("loan", 1)
     (models / "loan/versions/1/manifest.json").unlink()
     assert repository.summary("loan", 1) is first
+
+
+def test_a_process_reads_ahead_what_can_be_read(settings: Settings, models: Path, publish: Callable[..., None]) -> None:
+    publish("loan")
+    publish("draft", current=False)
+    (models / "loan/versions/1/manifest.json").write_text("{")
+    app = create_app(settings)
+    app.extensions["read_ahead"]()
+    (models / "sum/versions/1/manifest.json").unlink()
+    page = app.test_client().get("/ui").text
+    assert listed(page) == ["draft", "loan", "sum"] and "a number from 2 inputs" in row_of(page, "sum")
 
 
 def test_the_list_takes_as_many_round_trips_for_many_models_as_for_one(

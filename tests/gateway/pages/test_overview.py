@@ -183,12 +183,12 @@ def test_findings_come_before_failures_and_versions(
     for _ in range(21):
         client.post("/v1/models/sum/predict", json={"a": "x"}, headers=admin)
     record(client, redis)
-    assert verdict(ada).startswith("100% of 21 requests were refused or failed in two hours. See its traffic")
+    assert verdict(ada).startswith("100.0 % of 21 requests were refused or failed in two hours. See its traffic")
     HealthBoard(redis).say("sum@1", ModelHealth(HealthState.DEGRADED, ("a<b>: moved", "more"), ""))
     assert verdict(ada).startswith("A<b>: moved. See its health")
     assert "Worse than promised" not in ada.get(PAGE).text, "the page has one verdict"
     HealthBoard(redis).say("sum@1", ModelHealth(HealthState.OK, (), ""))
-    assert verdict(ada).startswith("100% of 21")
+    assert verdict(ada).startswith("100.0 % of 21")
 
 
 def test_a_few_failures_are_no_concern(
