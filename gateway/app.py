@@ -35,6 +35,7 @@ from gateway.pages.live_parts import LiveParts
 from gateway.pages.log_page import LogPages
 from gateway.pages.models_page import ModelsPages
 from gateway.pages.overview_page import OverviewPages
+from gateway.pages.promotion_pages import PromotionPages
 from gateway.pages.traffic_page import TrafficPages
 from gateway.pages.training_page import TrainingPages
 from gateway.pages.trying.page import TryPages
@@ -63,6 +64,7 @@ from gateway.routes import (
     outcomes,
     prediction_log,
     predictions,
+    promotions,
     reports,
     sagemaker,
     system,
@@ -140,7 +142,8 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         traffic.blueprint(parts.traffic),
         models.blueprint(parts.repository),
         about.blueprint(parts.descriptions),
-        versions.blueprint(parts.model_changes, parts.cards),
+        versions.blueprint(parts.model_changes, parts.cards, parts.promotions),
+        promotions.blueprint(parts.promotions),
         migrations.blueprint(parts.repository, rows, importing),
         uploads.blueprint(parts.repository, parts.spool, _FIELDS, importing, _may_upload(settings)),
         reports.blueprint(parts.repository),
@@ -211,6 +214,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         TrafficPages(parts.repository, parts.traffic).blueprint(),
         TryPages(Reasons(parts.predictor), BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
         VersionPages(parts.model_changes, parts.cards, parts.trainings.find_schedule, removed_days).blueprint(),
+        PromotionPages(parts.model_changes, parts.promotions).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         HealthPages(parts.log).blueprint(),
         ExperimentPages(parts.experiments).blueprint(),

@@ -64,6 +64,7 @@ from gateway.serving.model_cards import ModelCards
 from gateway.serving.model_versions import CallersRepository, ModelChanges, RunCommand
 from gateway.serving.predicting import Predictor
 from gateway.serving.prediction_log import LogAccess
+from gateway.serving.promotions import Promotions
 from gateway.serving.readiness import Readiness
 from gateway.serving.spool import GatewaySpool, UploadAllowance, aside
 from gateway.serving.subscriptions import Subscriptions
@@ -210,6 +211,7 @@ class Parts:
         self.trainings = Trainings(self.trainer, schedules, self.repository, caller, preview, self.spool)
         self.model_changes = ModelChanges(self.repository, self.run_command(TO_ANSWER))
         self.descriptions = Descriptions(self.model_changes, caller)
+        self.promotions = Promotions(self.model_changes, caller)
         self.experiments = Experiments(self.model_changes, ExperimentBoard(self.connection), caller)
         observing = WaitedJobs(
             self.connection,

@@ -172,6 +172,7 @@ def _import_now(
     settings: Settings, file: Path, name: str | None, sample: Path | None, code: Path | None, accept: Sequence[str]
 ) -> int:
     from broker.link.connection import connect
+    from contract.model.promotions import Person
     from trainer.forks import Forks
     from trainer.importing import Refused
     from trainer.importing.inbox.imports import import_file, model_name
@@ -200,7 +201,7 @@ def _import_now(
         print_line(f"trainer: {error}")
         return FAILED
     connection = connect(settings.redis_url) if settings.redis_url else None
-    by_moving = partial(promote, settings, connection)
+    by_moving = partial(promote, settings, connection, asker=Person("the command line"))
     with Forks() as forks:
         promotion = promote_if_passed(settings, manifest, sample, Wish(accept=accept), by_moving, forks)
     outcome = "is published and current" if promotion.promoted else f"is published, but not current: {promotion.reason}"

@@ -163,9 +163,9 @@ class Experiment:
     """An experiment of a model: the version `candidate` beside `baseline`, which was current when it was `started_at`.
     Times are RFC 3339 in UTC.
 
-    `started_by`: the name of the key, or ''. `share`: that of now, since `share_since`. It is over at `until`.
-    `ending`: how it has ended, at `ended_at`, for `reason` (a sentence); None: it runs. `figures`: what was known at
-    the end, as the observer says it.
+    `started_by`: the name of the key, or '', and `owner` its owner, where the model is protected. `share`: that of now,
+    since `share_since`. It is over at `until`. `ending`: how it has ended, at `ended_at`, for `reason` (a sentence);
+    None: it runs. `figures`: what was known at the end, as the observer says it.
     """
 
     id: str
@@ -181,6 +181,7 @@ class Experiment:
     ended_at: str | None = None
     reason: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
+    owner: str = ""
 
     @property
     def margin(self) -> float:
@@ -194,7 +195,9 @@ class Experiment:
         return int.from_bytes(digest[:8]) < self.share * _HASHES
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "plan": self.plan.to_json()}
+        """Return all fields; `owner` only if it is set."""
+        fields = {**asdict(self), "plan": self.plan.to_json()}
+        return fields if self.owner else {name: value for name, value in fields.items() if name != "owner"}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Experiment:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from contract.model.about import ABOUT, About
 from contract.model.experiments import Experiment
+from contract.model.promotions import PromotionRequest
 
 WARN_UNUSUAL, LOGGING, EXPERIMENTS = "warn_unusual", "logging", "experiments"
+PROTECTED, PROMOTIONS = "protected", "promotions"
 """The keys of the settings, as JSON."""
 
 KEEP_DAYS, MOST_DAYS = 90, 3_650
 """Days that the prediction log keeps a row, unless the model says otherwise."""
 
 _HASHES = 2**64
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,34 +58,49 @@ class Logging:
 @dataclass(frozen=True)
 class ModelSettings:
     """`warn_unusual`: answers warn of values far from what training saw. `experiments`: the newest first; only the
-    first one may run. `about`: what people say of the model; `Repository.about_history` has how they edited it."""
+    first one may run. `about`: what people say of the model; `Repository.about_history` has how they edited it.
+    `protected`: `current` moves once a second person approves it. `promotions`: the requests for that, the newest
+    first; only the first one may wait."""
 
     warn_unusual: bool = True
     logging: Logging = Logging()
     experiments: tuple[Experiment, ...] = ()
     about: About = About()
+    protected: bool = False
+    promotions: tuple[PromotionRequest, ...] = ()
 
     @property
     def experiment(self) -> Experiment | None:
         """The one that runs."""
         return self.experiments[0] if self.experiments and self.experiments[0].ending is None else None
 
+    @property
+    def waiting(self) -> PromotionRequest | None:
+        """The request that a second person has to decide."""
+        return self.promotions[0] if self.promotions and self.promotions[0].ending is None else None
+
     def to_json(self) -> dict[str, Any]:
-        """Return what people decide, without the experiments and what they say of the model."""
-        return {WARN_UNUSUAL: self.warn_unusual, LOGGING: self.logging.to_json()}
+        """Return what people decide, without the experiments, the promotions and what they say of the model."""
+        return {WARN_UNUSUAL: self.warn_unusual, LOGGING: self.logging.to_json(), PROTECTED: self.protected}
 
     @classmethod
     def from_json(cls, data: object) -> ModelSettings:
         """Read the settings of a model; any key may be missing or wrong."""
         known = data if isinstance(data, Mapping) else {}
-        logging, experiments = Logging.from_json(known.get(LOGGING)), _experiments(known.get(EXPERIMENTS))
-        return cls(known.get(WARN_UNUSUAL) is not False, logging, experiments, About.from_json(known.get(ABOUT)))
+        return cls(
+            known.get(WARN_UNUSUAL) is not False,
+            Logging.from_json(known.get(LOGGING)),
+            _readable(Experiment.from_json, known.get(EXPERIMENTS)),
+            About.from_json(known.get(ABOUT)),
+            known.get(PROTECTED) is True,
+            _readable(PromotionRequest.from_json, known.get(PROMOTIONS)),
+        )
 
 
-def _experiments(data: object) -> tuple[Experiment, ...]:
-    """Return the experiments that can be read."""
-    read = []
-    for one in data if isinstance(data, list) else ():
-        with suppress(ValueError, TypeError, KeyError):
-            read.append(Experiment.from_json(one))
-    return tuple(read)
+def _readable(read: Callable[[Mapping[str, Any]], T], items: object) -> tuple[T, ...]:
+    """Return the items that can be read."""
+    readable = []
+    for item in items if isinstance(items, list) else ():
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            readable.append(read(item))
+    return tuple(readable)

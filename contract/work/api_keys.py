@@ -41,6 +41,7 @@ class Scope(StrEnum):
     TRAIN = "train", "train models, and set schedules", True
     PUBLISH = "publish", "move aliases, roll back, import and delete versions", True
     LOG = "log", "read what models were asked and answered, and delete it", True
+    APPROVE = "approve", "approve or reject, as a second person, what others ask for of protected models", True
     ADMIN = "admin", "all of these, manage keys, and read the audit log", True
 
 

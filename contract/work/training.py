@@ -91,7 +91,7 @@ class TrainingRequest:
     Its rows come from the CSV file `upload` (a name in SPOOL_DIR; its sender calls it `upload_name`), or `path`
     (relative to DATA_DIR), or the prediction log (`outcomes`), or from the recipe itself. The new version gets `alias`
     if it passes the gate, which objects to nothing that `accept` names (`ACCEPTABLE`). `kinds` sets the kinds of some
-    columns (`KINDS`); the others are inferred.
+    columns (`KINDS`); the others are inferred. `owner`: who asks for the promotion of a protected model, or ''.
     """
 
     model: str
@@ -109,15 +109,12 @@ class TrainingRequest:
     kinds: Mapping[str, str] = field(default_factory=dict)
     accept: Sequence[str] = ()
     outcomes: OutcomeRows | None = None
+    owner: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields; `accept`, `outcomes` and those of the gate only if they are set."""
-        data = {**dataclasses.asdict(self), "gate": self.gate.to_json()}
-        if not self.accept:
-            del data["accept"]
-        if not self.outcomes:
-            del data["outcomes"]
-        return data
+        """Return all fields; `accept`, `outcomes`, `owner` and those of the gate only if they are set."""
+        fields, optional = {**dataclasses.asdict(self), "gate": self.gate.to_json()}, ("accept", "outcomes", "owner")
+        return {name: value for name, value in fields.items() if value or name not in optional}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingRequest:
@@ -258,6 +255,9 @@ class RepositoryAction(StrEnum):
     CHECK_TRAINING = "check_training"
     START_EXPERIMENT = "start_experiment"
     STOP_EXPERIMENT = "stop_experiment"
+    ASK_PROMOTION = "ask_promotion"
+    APPROVE_PROMOTION = "approve_promotion"
+    END_PROMOTION = "end_promotion"
 
 
 @dataclass(frozen=True)
@@ -279,6 +279,9 @@ class RepositoryCommand:
     the request as JSON, and `upload` its file. Nor does CHECK_TRAINING, which fails if the training that a schedule
     asks for could not begin now. START_EXPERIMENT tries `version` as `experiment` says: the `id`, the `plan`, who asks
     for it (`by`), and perhaps when it is over (`until`). STOP_EXPERIMENT ends the one with the `id`.
+    `person` (`contract.model.promotions`) asks for what a protected model does not do at once. ASK_PROMOTION asks to
+    promote `version`, or to unprotect the model without one, with the `note` of `promotion`. APPROVE_PROMOTION approves
+    the request with its `id`, and END_PROMOTION ends it with its `ending`.
     """
 
     action: RepositoryAction
@@ -303,6 +306,8 @@ class RepositoryCommand:
     rows: Sequence[Row] | None = None
     experiment: Mapping[str, Any] | None = None
     by: str | None = None
+    person: Mapping[str, str] | None = None
+    promotion: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: a trainer refuses a field that it does not know."""

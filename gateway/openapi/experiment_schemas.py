@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from contract.model.experiments import Decision, Ending, ExperimentKind, Requirement
 from gateway.http.operations import MOMENT, TEXT, Schema
-from gateway.openapi.schema_parts import BOOLEAN, NUMBER, OBJECT, VERSION, array, nullable, record, ref
+from gateway.openapi.schema_parts import BOOLEAN, NUMBER, OBJECT, OWNER, VERSION, array, nullable, record, ref
 from gateway.protocols.experiments import HIGHEST_LEVEL, METRICS, MOST_DAYS, MOST_STEPS
 
 _SHARE: Schema = {**NUMBER, "minimum": 0, "maximum": 1}
@@ -51,7 +51,7 @@ EXPERIMENTS: Mapping[str, Schema] = {
             "reason": TEXT,
             "figures": OBJECT,
         },
-        {"findings": nullable(_FINDINGS)},
+        {"findings": nullable(_FINDINGS), **OWNER},
     ),
     "ExperimentList": record({"items": array(ref("Experiment"))}),
     "NewExperiment": record(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contract.model.about import LONGEST_DESCRIPTION, LONGEST_OWNER, MOST_TAGS, TAG
+from contract.model.promotions import MOST_NOTE, PromotionEnding
 from gateway.http.operations import MOMENT, TEXT, Schema
-from gateway.openapi.schema_parts import ANYTHING, BOOLEAN, INTEGER, array, map_of, nullable, record
+from gateway.openapi.schema_parts import ANYTHING, BOOLEAN, INTEGER, array, map_of, nullable, record, ref
 
 ALIASES = map_of(INTEGER)
 _STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": ALIASES, "warnings": array(TEXT)}
@@ -31,7 +32,30 @@ CHANGES: Mapping[str, Schema] = {
         },
         additionalProperties=False,
     ),
-    "ModelState": record(_STATE, {"restorable_until": MOMENT}),
+    "ModelState": record(_STATE, {"restorable_until": MOMENT, "promotion": ref("Promotion")}),
+    "Promotion": record(
+        {
+            "id": TEXT,
+            "version": {**nullable(INTEGER), "description": "Null: to unprotect the model."},
+            "asker": {**TEXT, "description": "An owner, or what asks by itself, such as `a training of ann`."},
+            "asked_at": MOMENT,
+            "note": TEXT,
+            "ending": {**nullable({**TEXT, "enum": list(PromotionEnding)}), "description": "Null while it waits."},
+            "ended_at": nullable(MOMENT),
+            "decided_by": TEXT,
+        },
+        {"warnings": array(TEXT)},
+    ),
+    "PromotionList": record({"protected": BOOLEAN, "items": array(ref("Promotion"))}),
+    "NewPromotion": record(
+        {},
+        {
+            "version": INTEGER,
+            "unprotect": {**BOOLEAN, "description": "`true` in place of a version: to protect the model no more."},
+            "note": {**TEXT, "maxLength": MOST_NOTE},
+        },
+        additionalProperties=False,
+    ),
     "NewVersion": record(
         {"version": INTEGER, **_STATE}, {"promoted": BOOLEAN, "reason": nullable(TEXT), "verdict": TEXT}
     ),

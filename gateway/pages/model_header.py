@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from contract.errors import ModelgateError
 from contract.model.experiments import Experiment
 from contract.model.manifest import ModelManifest, VersionSummary
+from contract.model.model_settings import ModelSettings
+from contract.model.promotions import PromotionRequest
 from contract.model.repository import CURRENT, Repository
 from contract.model.signature import RowFormat, Signature
 from contract.wording import counted
@@ -60,7 +62,8 @@ class ModelPurpose:
 class ModelHeader:
     """`current` is None for a model without a current version. `aliases`: those of each version. `tabs`: labels and
     addresses of the pages that the caller may open. `prediction`: what the current version predicts; None if that is
-    unknown, or none of the caller's business. `experiment`: the one that runs, for a caller who may read it."""
+    unknown, or none of the caller's business. `experiment`: the one that runs, and `promotion` the request that a
+    second person has to decide, for a caller who may read them."""
 
     name: str
     current: int | None
@@ -68,14 +71,16 @@ class ModelHeader:
     tabs: list[tuple[str, str]]
     prediction: ModelPurpose | None
     experiment: Experiment | None
+    promotion: PromotionRequest | None
 
     @classmethod
     def of(cls, repository: Repository, name: str, caller: Key) -> ModelHeader:
         tabs = [(label, f"/ui/models/{name}{path}") for label, path, scope in _TABS if caller.allows(scope)]
         current = repository.aliases(name).get(CURRENT)
         prediction = ModelPurpose.of(repository, name, current) if sees_inputs(caller) else None
-        experiment = repository.settings(name).experiment if caller.allows(Scope.READ) else None
-        return cls(name, current, aliases_by_version(repository, name), tabs, prediction, experiment)
+        settings = repository.settings(name) if caller.allows(Scope.READ) else ModelSettings()
+        by_version = aliases_by_version(repository, name)
+        return cls(name, current, by_version, tabs, prediction, settings.experiment, settings.waiting)
 
 
 def sees_inputs(caller: Key) -> bool:

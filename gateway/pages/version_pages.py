@@ -1,9 +1,8 @@
-"""The versions of a model: verdicts, reports and cards, promoting, and rolling back. The model: removed, after its name
-is entered once more, and restored."""
+"""The versions of a model: verdicts, reports and cards. The model: removed, after its name is entered once more, and
+restored."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,22 +11,18 @@ from typing import Any
 from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 
-from contract.errors import ModelgateError
 from contract.model.card_text import sections
 from contract.model.manifest import ModelManifest
 from contract.model.model_card import Card
 from contract.model.repository import CURRENT, PREVIOUS, Repository
-from contract.model.signature_changes import SignatureChanges, signature_changes
 from contract.model.version_files import REPORT_HTML
 from contract.model.version_metrics import headline_first
 from contract.work.api_keys import Scope
-from contract.work.training import RepositoryAction, RepositoryCommand
-from gateway.http.exchange import caller, current
+from gateway.http.exchange import caller
 from gateway.pages.charts.outcome_charts import Calibration, calibration_of
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
-from gateway.pages.same_rows import SameRows, compared_with, facts_of
-from gateway.problems import Problem, ProblemCode
+from gateway.pages.same_rows import compared_with, facts_of
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
 from gateway.serving.model_cards import ModelCards
@@ -90,6 +85,7 @@ class VersionPages:
                 rows=rows,
                 offered=offered(repository, name),
                 schedule=self._schedule(name),
+                protected=repository.settings(name).protected,
                 **self._change(name),
             )
 
@@ -130,28 +126,6 @@ class VersionPages:
             headers = _FRAMED if framed else _REPORT_HEADERS
             return Response(body + _FRAME_STYLE * framed, headers=headers, content_type="text/html; charset=utf-8")
 
-        # A page says what will happen, so that it can be read before the change, even without scripts.
-        @routes.get("/models/<name>/versions/<version>/promote", level=Scope.PUBLISH, page=True)
-        def ask_promote(name: str, version: str) -> Response:
-            return self._ask(name, self._manifest(name, version).version, rolls_back=False)
-
-        @routes.post("/models/<name>/versions/<version>/promote", level=Scope.PUBLISH, page=True, audit="move_alias")
-        def promote(name: str, version: str) -> Response:
-            return self._make_current(name, version)
-
-        @routes.get("/models/<name>/rollback", level=Scope.PUBLISH, page=True)
-        def ask_roll_back(name: str) -> Response:
-            check_model(repository, name)
-            previous = repository.aliases(name).get(PREVIOUS)
-            if previous is None:
-                detail = f"no earlier current version of {name!r} is left, so there is nothing to go back to"
-                raise Problem(ProblemCode.NO_PREVIOUS, detail)
-            return self._ask(name, previous, rolls_back=True)
-
-        @routes.post("/models/<name>/rollback", level=Scope.PUBLISH, page=True, audit="roll_back")
-        def roll_back(name: str) -> Response:
-            return self._make_current(name, request.form.get("version", ""), RepositoryAction.ROLL_BACK)
-
         @routes.get("/models/<name>/remove", level=Scope.PUBLISH, page=True)
         def ask_remove(name: str) -> Response:
             check_model(repository, name)
@@ -189,42 +163,6 @@ class VersionPages:
     def _manifest(self, name: str, version: str) -> ModelManifest:
         check_model(self.repository, name)
         return self.repository.manifest(*resolve(self.repository, f"{name}@{version}"))
-
-    def _ask(self, name: str, version: int, *, rolls_back: bool) -> Response:
-        before = self.repository.aliases(name).get(CURRENT)
-        replaced = None if before == version else before
-        facts = facts_of(self.repository, name, version)
-        callers = self._callers(name, replaced, version) if replaced else None
-        return page(
-            "promote.html",
-            title=f"Roll back {name}" if rolls_back else f"Make version {version} of {name} current",
-            header=ModelHeader.of(self.repository, name, caller()),
-            version=version,
-            before=before,
-            rolls_back=rolls_back,
-            same_rows=SameRows.of(self.repository, name, replaced, version) if replaced else None,
-            callers=callers,
-            facts=facts,
-        )
-
-    def _callers(self, name: str, before: int, now: int) -> SignatureChanges | None:
-        """Return what callers have to change; None if the current version has become unreadable."""
-        try:
-            earlier, later = (self.repository.manifest(name, version) for version in (before, now))
-        except ModelgateError:
-            return None
-        return signature_changes(earlier.signature, later.signature)
-
-    def _make_current(
-        self, name: str, version: str, action: RepositoryAction = RepositoryAction.MOVE_ALIAS
-    ) -> Response:
-        """Have the trainer move the alias, if it still names the version that the page has named: a form may be sent
-        again. A ticked `force` moves it even if no worker can load the version."""
-        number = current().version = self._manifest(name, version).version
-        force, before = request.form.get("force") == "1", request.form.get("before", "")
-        was = int(before) if re.fullmatch("[0-9]{1,9}", before) else None
-        self.changes.run(RepositoryCommand(action, name, alias=CURRENT, version=number, force=force, before=was))
-        return see(f"/ui/models/{name}/versions?now={number}")
 
     def _change(self, name: str) -> dict[str, Any]:
         """Return whether the promotion that led here is done, and the version that a rollback would bring back."""

@@ -97,6 +97,14 @@ class ProblemCode(StrEnum):
     """these two versions cannot be compared so; `detail` says why, and what to do"""
     EXPERIMENT_NOT_FOUND = auto(), 404
     """the model has no such [experiment](#experiments); `detail` names those that it has"""
+    APPROVAL_REQUIRED = auto(), 409
+    """the model is [protected](#protected-models): ask for a second person; `detail` has the request. Or it is
+    not, so nobody has to be asked"""
+    NOT_PROTECTED = auto(), 409
+    SECOND_PERSON_NEEDED = auto(), 403
+    """another person than the one who asked has to decide this, with a key of their own; or there are no keys"""
+    PROMOTION_NOT_FOUND = auto(), 404
+    """no such [request to promote](#protected-models) waits"""
     NO_REPORT = auto(), 404
     """this version was published without a report; `detail` names those that have one"""
     NO_OUTPUT = auto(), 404

@@ -13,7 +13,7 @@ from contract.rows.coercion import coerce
 from contract.work.api_keys import Scope
 from contract.work.training import DIFFERENCES, RepositoryAction, RepositoryCommand
 from gateway.http.answers import json_response
-from gateway.http.exchange import current
+from gateway.http.exchange import caller, current
 from gateway.http.operations import COMMANDED, IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.rules import BodyLimit
 from gateway.problems import ProblemCode
@@ -21,6 +21,7 @@ from gateway.problems.problem import read_valid
 from gateway.protocols import native
 from gateway.protocols.signature_edits import VERSION
 from gateway.serving.model_versions import RunCommand, check_model, resolve, run
+from gateway.serving.promotions import asker
 
 _MIGRATE = Operation(
     "migrate",
@@ -73,6 +74,7 @@ def blueprint(repository: Repository, rows: BodyLimit, run_command: RunCommand) 
             rows=instances,
             environment=TODAY if environment == TODAY_WRITTEN else environment,
             accept=[DIFFERENCES] if wanted.get("accept_differences") else None,
+            person=asker(repository, name, caller()),
         )
         answer = run(run_command, command)
         current().version = answer["version"]

@@ -7,6 +7,7 @@ user who runs the gateway.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
@@ -21,7 +22,7 @@ from contract.wording import shown
 from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.answers import json_response
-from gateway.http.exchange import current
+from gateway.http.exchange import caller, current
 from gateway.http.forms import Upload, received
 from gateway.http.media_types import AS_JSON, MULTIPART, is_json, media_type, unsupported
 from gateway.http.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, Answer, Operation
@@ -32,6 +33,7 @@ from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
 from gateway.protocols.training_requests import accepted, alias
 from gateway.serving.model_versions import RunCommand, check_model, check_new_name, resolve, run
+from gateway.serving.promotions import asker
 from gateway.serving.spool import GatewaySpool
 
 _OFF = (
@@ -100,7 +102,7 @@ def blueprint(
             raise Problem(ProblemCode.UPLOADS_OFF, _OFF)
         check_new_name(name)
         with received(request.environ, spool, fields.bytes) as form:
-            command = _command(name, form)
+            command = replace(_command(name, form), person=asker(repository, name, caller()))
             answer = run(run_command, command)
             current().alias = (command.alias or CURRENT) if answer.get("promoted") else None
             spool.files.discard(form.files.values())

@@ -6,9 +6,9 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from contract.json_objects import BOOLEAN, Object, Rule
+from contract.json_objects import Object
 from contract.model.card_text import markdown
-from contract.model.model_settings import WARN_UNUSUAL
+from contract.model.model_settings import PROTECTED, WARN_UNUSUAL
 from contract.model.repository import CURRENT
 from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
@@ -16,11 +16,11 @@ from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import current
 from gateway.http.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.problems import Problem, ProblemCode
-from gateway.problems.problem import read_valid
-from gateway.protocols import native
+from gateway.protocols import change_requests
 from gateway.serving.model_cards import ModelCards
 from gateway.serving.model_export import open_artifact, published_manifest, zipped
 from gateway.serving.model_versions import ModelChanges, check_model, describe, resolve, version_summary
+from gateway.serving.promotions import Promotions
 
 _INDEX = Operation(
     "list_versions",
@@ -54,7 +54,10 @@ _MOVE = Operation(
     "move_alias",
     "Have an alias name a version",
     {200: _CHANGED},
-    problems=("404 model_not_found", *_NOT_LOADED, "422 invalid_alias", "422 invalid_body", *COMMANDED),
+    problems=(
+        *("404 model_not_found", "409 approval_required", *_NOT_LOADED, "422 invalid_alias", "422 invalid_body"),
+        *COMMANDED,
+    ),
     body="AliasMove",
 )
 _DELETE_ALIAS = Operation(
@@ -87,23 +90,25 @@ _DELETE = Operation(
 )
 SETTINGS = {
     "type": "object",
-    "properties": {WARN_UNUSUAL: {"type": "boolean"}},
-    "required": [WARN_UNUSUAL],
+    "properties": {name: {"type": "boolean"} for name in (WARN_UNUSUAL, PROTECTED)},
     "additionalProperties": False,
 }
 RESTORATION = {"type": "object", "properties": {"version": COUNT}, "additionalProperties": False}
 _SETTINGS = Operation(
     "change_settings",
-    "Have answers warn of unusual values, or not",
+    "Have answers warn of unusual values, or not; protect the model",
     {200: _CHANGED},
-    problems=("404 model_not_found", "422 invalid_body", *COMMANDED),
+    problems=(
+        *("403 second_person_needed", "404 model_not_found", "409 approval_required", "422 invalid_body"),
+        *COMMANDED,
+    ),
     body={"application/json": SETTINGS},
 )
 _REMOVE = Operation(
     "remove_model",
     "Remove a model with all its versions",
     {200: Answer("The model is removed, and can be restored for a while.", "ModelState")},
-    problems=("404 model_not_found", *COMMANDED),
+    problems=("404 model_not_found", "409 approval_required", *COMMANDED),
     parameters=(Parameter("confirm", "The name of the model once more.", required=True),),
 )
 _RESTORE = Operation(
@@ -120,7 +125,7 @@ _RESTORE = Operation(
 )
 
 
-def blueprint(changes: ModelChanges, cards: ModelCards) -> Blueprint:
+def blueprint(changes: ModelChanges, cards: ModelCards, promotions: Promotions) -> Blueprint:
     repository = changes.repository
     routes = Blueprint("versions", __name__, url_prefix="/v1/models/<name>")
 
@@ -156,7 +161,7 @@ def blueprint(changes: ModelChanges, cards: ModelCards) -> Blueprint:
 
     @routes.put("/aliases/<alias>", level=Scope.PUBLISH, docs=_MOVE, audit="move_alias")
     def move(name: str, alias: str) -> Response:
-        body = _body(_MOVE_BODY)
+        body = body_of(change_requests.MOVE)
         current().version = body["version"]
         return run(RepositoryAction.MOVE_ALIAS, name, alias=alias, **body)
 
@@ -166,7 +171,7 @@ def blueprint(changes: ModelChanges, cards: ModelCards) -> Blueprint:
 
     @routes.post("/rollback", level=Scope.PUBLISH, docs=_ROLL_BACK, audit="roll_back")
     def roll_back(name: str) -> Response:
-        answer = changes.run(RepositoryCommand(RepositoryAction.ROLL_BACK, name, **_body(_ROLL_BACK_BODY)))
+        answer = changes.run(RepositoryCommand(RepositoryAction.ROLL_BACK, name, **body_of(change_requests.FORCED)))
         current().version = answer.get("aliases", {}).get(CURRENT)
         return json_response(answer)
 
@@ -183,7 +188,8 @@ def blueprint(changes: ModelChanges, cards: ModelCards) -> Blueprint:
 
     @routes.put("/settings", level=Scope.PUBLISH, docs=_SETTINGS, audit="change_settings")
     def change_settings(name: str) -> Response:
-        return run(RepositoryAction.CHANGE_SETTINGS, name, edits=_body(_SETTINGS_BODY))
+        edits = change_requests.settings_request(request.environ["wsgi.input"].read())
+        return json_response(promotions.change_settings(name, edits))
 
     @routes.delete("", level=Scope.PUBLISH, docs=_REMOVE, audit="remove_model")
     def remove(name: str) -> Response:
@@ -191,37 +197,12 @@ def blueprint(changes: ModelChanges, cards: ModelCards) -> Blueprint:
 
     @routes.post("/restore", level=Scope.PUBLISH, docs=_RESTORE, audit="restore_model")
     def restore(name: str) -> Response:
-        return json_response(changes.restore(name, _body(_RESTORE_BODY).get("version")))
+        return json_response(changes.restore(name, body_of(change_requests.RESTORATION).get("version")))
+
+    def body_of(members: Object) -> dict[str, Any]:
+        return change_requests.read(request.environ["wsgi.input"].read(), members)
 
     def run(action: RepositoryAction, name: str, **options: Any) -> Response:
         return json_response(changes.run(RepositoryCommand(action, name, **options)))
 
     return routes
-
-
-def _body(members: Object) -> dict[str, Any]:
-    """Return the members of the body; a request without a body has none."""
-    text: bytes = request.environ["wsgi.input"].read()
-    return read_valid(native.json_value(text) if text else {}, members, ProblemCode.INVALID_BODY)
-
-
-def _body_of(*required: str, **members: Rule) -> Object:
-    message = f"the body has the unknown key {{name}}; it may have {', '.join(map(repr, members))}"
-    return Object(members, ("unknown_key", message), required=required, nullable=members)
-
-
-_VERSION = Rule(
-    lambda value: type(value) is int and 1 <= value < 10**9,
-    "not_a_version",
-    'the body must have the number of a version, such as {{"version": 2}}',
-)
-_FORCE = Rule(
-    BOOLEAN.test,
-    BOOLEAN.code,
-    '"force" must be true or false; true moves the alias even if no worker can load the version',
-)
-_WARN_UNUSUAL = Rule(BOOLEAN.test, BOOLEAN.code, f'the body must be {{{{"{WARN_UNUSUAL}": true}}}} or false')
-_MOVE_BODY = _body_of("version", version=_VERSION, force=_FORCE)
-_ROLL_BACK_BODY = _body_of(force=_FORCE)
-_SETTINGS_BODY = _body_of(WARN_UNUSUAL, **{WARN_UNUSUAL: _WARN_UNUSUAL})
-_RESTORE_BODY = _body_of(version=_VERSION)

@@ -55,6 +55,8 @@ class Experiments:
         wanted = {"id": f"x{secrets.token_hex(6)}", "plan": plan.to_json(), "by": self.caller().name}
         if until is not None:
             wanted["until"] = timestamp(until)
+        if self.repository.settings(model).protected:
+            wanted["owner"] = self.caller().owner
         command = RepositoryCommand(RepositoryAction.START_EXPERIMENT, model, version=candidate, experiment=wanted)
         started: dict[str, Any] = self.changes.run(command)["experiment"]
         return started

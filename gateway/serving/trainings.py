@@ -172,8 +172,12 @@ class Trainings:
             raise _no_schedule(model)
 
     def _of_caller(self, request: TrainingRequest) -> TrainingRequest:
-        """Return the request with the rows of the log that the caller may see. Raises `Problem` if these are none."""
+        """Return the request with the rows of the log that the caller may see, and with its owner if the model is
+        protected. Raises `Problem` if these are none."""
         caller = self.caller()
+        self.repository.aliases(request.model)
+        if self.repository.settings(request.model).protected:
+            request = replace(request, owner=caller.owner)
         if request.outcomes is None or caller.allows(Scope.ADMIN):
             return request
         if not caller.allows(Scope.LOG):

@@ -18,7 +18,8 @@ from broker.state.schedules import Schedules, TooManySchedules
 from contract.errors import Code, ModelgateError
 from contract.model.experiments import Ending, ExperimentPlan
 from contract.model.manifest import ModelManifest
-from contract.model.repository import CURRENT
+from contract.model.promotions import Person, PromotionEnding
+from contract.model.repository import CURRENT, not_in_repository
 from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import DIFFERENCES, RepositoryAction, RepositoryCommand, TrainingRequest
@@ -29,7 +30,8 @@ from trainer.importing.edits.migration import Migration, Outcome
 from trainer.importing.edits.signature_edits import publish_edited
 from trainer.importing.inbox import imports
 from trainer.importing.inbox.judging import Wish, promote_if_passed
-from trainer.publishing import aliases, experiments, promotion
+from trainer.publishing import aliases, approvals, experiments, promotion
+from trainer.publishing.approvals import Approval
 from trainer.publishing.experiment_states import end, running
 from trainer.publishing.repositories import repository_of
 from trainer.recipe import DataError
@@ -84,6 +86,7 @@ def delete_version(parts: CommandParts, command: RepositoryCommand) -> dict[str,
 
 def remove_model(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
     repository = repository_of(parts.settings)
+    approvals.check_unprotected(repository.state(command.model), command.model)
     schedules, remark = schedules_of(parts.settings, parts.redis), None
     if repository.versions(command.model) and (entry := schedules.entry(command.model)):
         # Before it is deleted, so that a command that starts again after a crash loses nothing.
@@ -130,6 +133,31 @@ def stop_experiment(parts: CommandParts, command: RepositoryCommand) -> dict[str
     return {"experiment": experiment.to_json()}
 
 
+def ask_promotion(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    repository = repository_of(parts.settings)
+    if command.version is not None and not repository.has_version(command.model, command.version):
+        raise not_in_repository(command.model, command.version)
+    note = (command.promotion or {}).get("note", "")
+    request, replaced = approvals.ask(repository, command.model, command.version, _person(command), note)
+    what = replaced and (f"version {replaced.version}" if replaced.version else "taking the protection away")
+    remarks = [f"it replaces the request of {replaced.asker.name} for {what}"] if replaced else []
+    return {**request.shown(), "warnings": remarks}
+
+
+def approve_promotion(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    approval = Approval((command.promotion or {}).get("id", ""), _person(command))
+    request, remark = promotion.approve(
+        parts.settings, parts.redis, command.model, approval, command.force, command.before
+    )
+    return {**_answer(parts, command, remark), "promotion": request.shown()}
+
+
+def end_promotion(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
+    wanted = command.promotion or {}
+    approval, ending = Approval(wanted.get("id", ""), _person(command)), PromotionEnding(wanted.get("ending", ""))
+    return approvals.decide(repository_of(parts.settings), command.model, approval, ending).shown()
+
+
 def import_version(parts: CommandParts, command: RepositoryCommand) -> dict[str, Any]:
     if parts.settings.allow_upload == "0":  # the gateway checks too, but may have other settings
         raise ModelgateError(
@@ -148,7 +176,8 @@ def _judged(
     """Promote a new version as the command asks, unless the gate refuses it, and return the answer. `rows`: those that
     came with it."""
     wish = Wish(command.alias or CURRENT, not command.no_promote, command.accept or ())
-    promote = partial(promotion.promote, parts.settings, parts.redis)
+    asker = Person(**command.person) if command.person else None  # the gateway may not know yet that it is protected
+    promote = partial(promotion.promote, parts.settings, parts.redis, asker=asker)
     outcome = promote_if_passed(parts.settings, manifest, rows, wish, promote, forks)
     remark = f"it is published, but not {wish.alias}: {outcome.reason}" if outcome.reason else outcome.remark
     answer = _answer(parts, command, remark)
@@ -215,6 +244,9 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
     RepositoryAction.CHECK_TRAINING: check_training,
     RepositoryAction.START_EXPERIMENT: start_experiment,
     RepositoryAction.STOP_EXPERIMENT: stop_experiment,
+    RepositoryAction.ASK_PROMOTION: ask_promotion,
+    RepositoryAction.APPROVE_PROMOTION: approve_promotion,
+    RepositoryAction.END_PROMOTION: end_promotion,
 }
 
 
@@ -240,6 +272,10 @@ def carry_out(payload: Mapping[str, Any], parts: CommandParts) -> Mapping[str, A
 def schedules_of(settings: Settings, connection: Redis) -> Schedules:
     ttls = {"timeout": settings.train_timeout, "result_ttl": TRAINING.kept(settings.retention)}
     return Schedules(connection, Signer.from_settings(settings), **ttls)
+
+
+def _person(command: RepositoryCommand) -> Person:
+    return Person(**(command.person or {"name": ""}))
 
 
 def _version(command: RepositoryCommand) -> int:

@@ -22,6 +22,7 @@ from broker.records.job_kinds import OBSERVATION
 from broker.state.waited_jobs import NotBegun, NotEnded, WaitedJobs
 from contract.errors import Code, Failure, ModelgateError
 from contract.model.experiments import Experiment, ExperimentPlan
+from contract.model.promotions import Person
 from contract.settings import Settings
 from contract.work.observation import Observation
 from contract.work.training import Progress, TrainingRequest
@@ -64,10 +65,12 @@ def train(
 def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: int, forks: Forks) -> Mapping[str, Any]:
     """Return the last report: `output` or `failure`. A traceback goes into the log."""
     connection = connect(settings.redis_url)
-    promote = functools.partial(_promote, settings, connection, job)
+    owner = str(payload.get("owner", ""))
+    asker = Person(f"a training of {owner}" if owner else "a training", owner)
+    promote = functools.partial(_promote, settings, connection, job, asker)
     asked = WaitedJobs(connection, Signer.from_settings(settings), OBSERVATION, ttl=_KEPT, keyed_ttl=_KEPT)
     ask = functools.partial(_ask, asked)
-    try_out = functools.partial(_try_out, settings, connection, job)
+    try_out = functools.partial(_try_out, settings, connection, job, owner)
 
     def report_progress(progress: Progress) -> None:
         report(reports, {"progress": progress.to_json()})
@@ -86,19 +89,22 @@ def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: i
         return _failure(Code.TRAINING_FAILED, f"{type(error).__name__}: {error}")
 
 
-def _promote(settings: Settings, connection: Redis, job: str, model: str, version: int, alias: str) -> str | None:
+def _promote(
+    settings: Settings, connection: Redis, job: str, asker: Person, model: str, version: int, alias: str
+) -> str | None:
     """Promote as `promotion.promote` does, and note it in the audit log."""
-    remark = promotion.promote(settings, connection, model, version, alias)
+    remark = promotion.promote(settings, connection, model, version, alias, asker=asker)
     entry = AuditEntry("move_alias", TRAINER, model=model, version=version, alias=alias, job_id=job)
     _note(settings, connection, entry)
     return remark
 
 
 def _try_out(
-    settings: Settings, connection: Redis, job: str, model: str, version: int, plan: ExperimentPlan
+    settings: Settings, connection: Redis, job: str, owner: str, model: str, version: int, plan: ExperimentPlan
 ) -> Experiment:
     """Begin an experiment as `experiments.start` does, and note it in the audit log."""
-    experiment = experiments.start(settings, connection, model, version, plan, f"x{job[:12]}", "a training")
+    id, by = f"x{job[:12]}", "a training"  # noqa: A001
+    experiment = experiments.start(settings, connection, model, version, plan, id, by, owner=owner)
     _note(settings, connection, AuditEntry("start_experiment", TRAINER, model=model, version=version, job_id=job))
     return experiment
 

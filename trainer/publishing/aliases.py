@@ -12,10 +12,13 @@ from typing import Any
 
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.about import ABOUT, edited
+from contract.model.model_settings import PROTECTED
 from contract.model.repository import CURRENT, PREVIOUS, not_in_repository, valid_alias
 from contract.work.jobs import timestamp
 from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import ModelState, unknown
+from trainer.publishing import approvals
+from trainer.publishing.approvals import Approval
 from trainer.publishing.experiment_states import running, settle
 
 MOST_KEPT = 20
@@ -29,18 +32,21 @@ def move_alias(
     version: int,
     before: int | None = None,
     experiment: str | None = None,
+    approval: Approval | None = None,
 ) -> dict[str, int]:
     """Point `alias` at `version` and return all aliases. `previous` then names the former `current` version.
 
     `experiment`: the id of the one that promotes its candidate. Any other that runs ends if another version becomes
-    current. Raises `model_not_found`, `invalid_alias`, `alias_moved` unless the alias names `before`, if that is given,
-    and `experiment_not_found` if the `experiment` does not run any more.
+    current. `approval`: a second person's, which moves of `current` and `previous` of a protected model need. Raises
+    `model_not_found`, `invalid_alias`, `alias_moved` unless the alias names `before`, if that is given,
+    `experiment_not_found` if the `experiment` does not run any more, and as `approvals.check_move`.
     """
-    check_move(repository, model, alias, version)
+    check_move(repository, model, alias, version, approval)
 
     def edit(state: ModelState) -> None:
         if version not in state.versions:  # another process may have deleted it while we waited
             raise not_in_repository(model, version)
+        approvals.check_move(state, model, alias, version, approval)
         aliases, old = state.aliases, state.aliases.get(alias)
         was_current = aliases.get(CURRENT)
         if experiment is not None and not running(state, experiment):
@@ -58,7 +64,9 @@ def move_alias(
     return repository.change(model, edit).aliases
 
 
-def check_move(repository: RepositoryWriter, model: str, alias: str, version: int) -> None:
+def check_move(
+    repository: RepositoryWriter, model: str, alias: str, version: int, approval: Approval | None = None
+) -> None:
     """Raise what `move_alias` would raise."""
     if not valid_alias(alias):
         raise ModelgateError(
@@ -67,6 +75,7 @@ def check_move(repository: RepositoryWriter, model: str, alias: str, version: in
             alias=alias[:64],
         )
     _check_version(repository, model, version)
+    approvals.check_move(repository.state(model), model, alias, version, approval)
 
 
 def delete_alias(repository: RepositoryWriter, model: str, alias: str) -> dict[str, int]:
@@ -91,12 +100,15 @@ def delete_alias(repository: RepositoryWriter, model: str, alias: str) -> dict[s
 
 def change_settings(repository: RepositoryWriter, model: str, settings: Mapping[str, Any], by: str = "") -> None:
     """Change settings of a model; the others stay, and so do the members of `about` that are not in it, which is
-    changed `by` the key of this name. Raises `model_not_found`."""
+    changed `by` the key of this name. Raises `model_not_found`, and `approval_required` for a model that is to be
+    protected no more."""
     others, now = {name: setting for name, setting in settings.items() if name != ABOUT}, timestamp(datetime.now(UTC))
 
     def edit(state: ModelState) -> None:
         if not state.versions:
             raise unknown(model)
+        if settings.get(PROTECTED) is False:
+            approvals.check_unprotected(state, model)
         state.settings = edited({**state.settings, **others}, settings.get(ABOUT, {}), by, now)
 
     repository.change(model, edit)
@@ -144,6 +156,7 @@ def delete_version(repository: RepositoryWriter, model: str, version: int) -> No
             raise version_error(Code.VERSION_IN_USE, model, version, what, aliases=names)
         state.versions.remove(version)
         settle(state, state.aliases.get(CURRENT))
+        approvals.settle(state)
 
     repository.change(model, edit)
 
@@ -151,15 +164,17 @@ def delete_version(repository: RepositoryWriter, model: str, version: int) -> No
 def retain(repository: RepositoryWriter, model: str, keep: int) -> list[int]:
     """Remove all but `keep` of the versions without an alias, and return the removed ones: those stay that were
     current last, up to half of `keep`, and the newest. So refused versions do not use up what a rollback goes to. The
-    candidate of an experiment that runs stays, as if an alias named it.
+    candidate of an experiment that runs stays, as if an alias named it, and so does a version that waits for approval.
 
     Raises `version_in_use` if the aliases cannot be read.
     """
     removed: list[int] = []
 
     def edit(state: ModelState) -> None:
-        experiment = running(state)
+        experiment, request = running(state), approvals.waiting(state)
         named = {*state.aliases.values(), *([experiment.candidate] if experiment else [])}
+        if request and request.version:
+            named.add(request.version)
         versions = [version for version in state.versions if version not in named]
         were_current = [version for version in state.history if version in versions]
         stay = were_current[max(0, len(were_current) - keep // 2) :]

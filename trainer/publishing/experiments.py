@@ -30,6 +30,7 @@ from contract.model.experiments import (
 )
 from contract.model.manifest import ModelManifest
 from contract.model.model_settings import ModelSettings
+from contract.model.promotions import Person
 from contract.model.repository import CURRENT, not_in_repository
 from contract.model.signature_changes import signature_changes, some
 from contract.settings import Settings
@@ -38,7 +39,7 @@ from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import ModelState
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.experiment_states import end, experiments_of, put, running, settle
-from trainer.publishing.promotion import once_loaded
+from trainer.publishing.promotion import asked, once_loaded
 from trainer.publishing.repositories import repository_of
 
 log = logging.getLogger("trainer")
@@ -59,10 +60,11 @@ def start(
     id: str,  # noqa: A002
     by: str = "",
     until: str | None = None,
+    owner: str = "",
 ) -> Experiment:
     """Begin an experiment once the workers have loaded its candidate, and return it. Harmless to repeat with the same
-    `id`. `by`: the name of the key that asks for it, or ''. `until`: when it is over (RFC 3339 in UTC); None: after the
-    days of the plan.
+    `id`. `by`: the name of the key that asks for it, or '', and `owner` its owner, or ''. `until`: when it is over (RFC
+    3339 in UTC); None: after the days of the plan.
 
     Raises `ModelgateError`: `model_not_found`, `experiment_runs`, `experiment_refused`, and as `promote` does.
     """
@@ -80,7 +82,7 @@ def start(
             now = datetime.now(UTC)
             over = until or timestamp(now + timedelta(days=plan.days))
             since, share = timestamp(now), plan.first_share
-            put(state, Experiment(id, baseline, candidate, plan, since, over, share, since, by))
+            put(state, Experiment(id, baseline, candidate, plan, since, over, share, since, by, owner=owner))
 
         try:
             once_loaded(settings, connection, model, candidate, False, lambda: repository.change(model, edit))
@@ -159,9 +161,12 @@ class Decisions:
             try:
                 self._promote(model, experiment)
             except ModelgateError as error:
-                if not over:
+                if error.failure.code == Code.APPROVAL_REQUIRED:
+                    self._end(model, experiment, Ending.PASSED, findings)
+                elif not over:
                     raise
-                self._end(model, experiment, Ending.UNDECIDED, findings, str(error))
+                else:
+                    self._end(model, experiment, Ending.UNDECIDED, findings, str(error))
             else:
                 self._end(model, experiment, Ending.PROMOTED, findings)
         elif decision is Decision.ROLL_BACK:
@@ -173,6 +178,10 @@ class Decisions:
             self._step(model, experiment, findings)
 
     def _promote(self, model: str, experiment: Experiment) -> None:
+        """Raises `approval_required` for a protected model, after a second person has been asked."""
+        if self.repository.settings(model).protected:
+            by = f"an experiment of {experiment.owner}" if experiment.owner else "an experiment"
+            raise asked(self.settings, self.connection, model, experiment.candidate, Person(by, experiment.owner))
         settings = replace(self.settings, warmup_timeout=min(self.settings.warmup_timeout, _LONGEST_WARMUP))
         move = (self.repository, model, CURRENT, experiment.candidate, experiment.baseline, experiment.id)
         once_loaded(settings, self.connection, model, experiment.candidate, False, lambda: move_alias(*move))
@@ -229,7 +238,11 @@ def _check(model: str, candidate: int, plan: ExperimentPlan, state: ModelState) 
     if other := running(state):
         what = f"the experiment {other.id} of {model!r} runs: {described(other)}; stop it, or wait until it ends"
         raise ModelgateError(Code.EXPERIMENT_RUNS, what, model=model, experiment=other.id)
-    if plan.kind is ExperimentKind.SHADOW and not ModelSettings.from_json(state.settings).logging.share:
+    settings = ModelSettings.from_json(state.settings)
+    if plan.kind is ExperimentKind.CANARY and settings.protected:
+        alone = f"{model!r} is protected, and a canary answers callers though no second person has approved it"
+        raise _refused(model, f"{alone}; start a shadow, or ask to promote version {candidate}")
+    if plan.kind is ExperimentKind.SHADOW and not settings.logging.share:
         raise _refused(model, unlogged(model))
 
 

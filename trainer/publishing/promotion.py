@@ -5,20 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from redis import Redis
 from redis.exceptions import RedisError
 
+from broker.access.audit_log import TRAINER, AuditEntry, AuditLog
 from broker.state.load_status import WarmUp, load_statuses, request_load, warm_up, withdraw_request
 from broker.state.mirrors import announce, last_change, wait_for_mirrors
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.environments import TODAY, no_worker
 from contract.model.manifest import ModelManifest
+from contract.model.promotions import Person, PromotionEnding, PromotionRequest
 from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
 from scoring.trust import Trust
-from trainer.publishing import aliases
+from trainer.publishing import aliases, approvals
 from trainer.publishing.aliases import check_move, move_alias, previous
+from trainer.publishing.approvals import Approval, waiting
 from trainer.publishing.repositories import repository_of
 
 Promote = Callable[[str, int, str], str | None]
@@ -40,18 +44,54 @@ def promote(
     alias: str = CURRENT,
     force: bool = False,
     before: int | None = None,
+    asker: Person | None = None,
 ) -> str | None:
     """Move `alias` to `version` once every live worker that serves `model` has loaded it, at the latest after
-    `WARMUP_TIMEOUT`. Returns a remark if some have not. `before`: the version that the alias must name.
+    `WARMUP_TIMEOUT`. Returns a remark if some have not. `before`: the version that the alias must name. `asker`: who
+    asks a second person where the model is protected; then it is `approval_required`, too.
 
     Raises `ModelgateError`, and the alias stays: as `trainer.publishing.aliases.move_alias` does; `not_trusted` where
     workers ask for a signature that it lacks, and `not_loaded` where none of them can load it, unless `force`.
     """
     repository = repository_of(settings)
-    check_move(repository, model, alias, version)
+    try:
+        check_move(repository, model, alias, version)
+    except ModelgateError as error:
+        if asker is None or alias != CURRENT or error.failure.code != Code.APPROVAL_REQUIRED:
+            raise
+        raise asked(settings, connection, model, version, asker) from error
     return once_loaded(
         settings, connection, model, version, force, lambda: move_alias(repository, model, alias, version, before)
     )
+
+
+def approve(
+    settings: Settings,
+    connection: Redis | None,
+    model: str,
+    approval: Approval,
+    force: bool = False,
+    before: int | None = None,
+) -> tuple[PromotionRequest, str | None]:
+    """Do what a request asks for, and return the request and a remark as `promote` does. Harmless to repeat. Raises
+    `ModelgateError` as `promote` does, and as `trainer.publishing.approvals.decide`."""
+    repository, remark = repository_of(settings), None
+    state = repository.state(model)
+    request = waiting(state)
+    if request and request.id == approval.request and request.version and request.version != state.aliases.get(CURRENT):
+        approvals.decidable(state, model, approval)  # before the workers load anything
+        move = partial(move_alias, repository, model, CURRENT, request.version, before=before, approval=approval)
+        remark = once_loaded(settings, connection, model, request.version, force, move)
+    return approvals.decide(repository, model, approval, PromotionEnding.APPROVED), remark
+
+
+def asked(settings: Settings, connection: Redis | None, model: str, version: int, asker: Person) -> ModelgateError:
+    """Ask a second person to approve the promotion, and return the error that says so (`approval_required`)."""
+    request, _ = approvals.ask(repository_of(settings), model, version, asker)
+    entry = AuditEntry("ask_promotion", TRAINER, owner=asker.owner or None, model=model, version=version)
+    AuditLog(connection, settings.retention.audit_days, of_trainer=True).write(entry)
+    what = f"waits for a second person, because {model!r} is protected: modelgate approve {model}, or see its page"
+    return version_error(Code.APPROVAL_REQUIRED, model, version, what, promotion=request.id)
 
 
 def once_loaded(

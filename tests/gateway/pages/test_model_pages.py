@@ -248,7 +248,7 @@ def test_what_a_promotion_does_is_said_before_it_is_done(browser: Browser, model
     (models / "sum" / "aliases.json").write_text('{"current": 1}')
     assert 'href="/ui/models/sum/versions/2/promote"' in browser.get("/ui/models/sum/versions").text
     ask = browser.get("/ui/models/sum/versions/2/promote")
-    assert "The workers load version 2, while version 1 goes on answering" in words(ask.text) and COMMANDS == []
+    assert "get version 2 once the workers have loaded it" in words(ask.text) and COMMANDS == []
     done = browser.send("/ui/models/sum/versions/2/promote", "/ui/models/sum/versions/2/promote")
     assert (done.status_code, done.headers["Location"]) == (303, "/ui/models/sum/versions?now=2")
     (command,) = COMMANDS

@@ -32,6 +32,7 @@ from broker.access.audit_log import AuditEntry, AuditLog, Outcome
 from broker.link.connection import connect
 from contract.errors import Code, ModelgateError
 from contract.model.manifest import ModelManifest
+from contract.model.promotions import Person
 from contract.model.repository import CURRENT, Repository
 from contract.settings import Settings
 from storage.disk import locked_file, opened_folder
@@ -305,7 +306,7 @@ def main() -> None:
     log = logging.getLogger("trainer").info
     settings = Settings.from_environ()
     connection = connect(settings.redis_url)
-    promote = functools.partial(promotion.promote, settings, connection)
+    promote = functools.partial(promotion.promote, settings, connection, asker=Person("the inbox"))
     request_loads = functools.partial(promotion.request_loads, settings, connection)
 
     def stop_requested(seconds: float) -> bool:
