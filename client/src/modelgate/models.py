@@ -7,7 +7,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from modelgate import experiments, explanations, outcomes, prediction_log, scorer, submitting
+from modelgate import experiments, explanations, outcomes, prediction_log, promotions, scorer, submitting
 from modelgate.errors import Forbidden, TimedOut, failure_of
 from modelgate.estimator import RemoteEstimator, Version
 from modelgate.reports import Report
@@ -114,6 +114,12 @@ class Model(RemoteEstimator):
     stop_experiment = experiments.stop_experiment
     experiment = experiments.experiment
     experiments = experiments.experiments
+    protect = promotions.protect
+    ask_promotion = promotions.ask_promotion
+    approve = promotions.approve
+    reject = promotions.reject
+    withdraw = promotions.withdraw
+    promotions = promotions.promotions
 
     def promote(self, version: int, alias: str = "current", *, force: bool = False) -> dict[str, Any]:
         """Make `alias` name this version, and return the aliases and versions of the model.

@@ -26,6 +26,7 @@ from modelgate.command import (
     prediction_log,
     predictions,
     profile,
+    promotions,
     publishing,
     repository,
     schedules,
@@ -57,6 +58,7 @@ _SERVER = (
 _MODELS = (
     *(models.models, models.model, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.migrate, publishing.export),
+    *(promotions.protect, promotions.approve, promotions.reject),
     *(publishing.remove, publishing.restore),
     *(trainings.train, models.report, models.card, experiments.experiment, experiments.experiments),
 )

@@ -24,7 +24,7 @@ def create(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that no other key has.")],
     scope: Annotated[
-        list[str], option("What it may do: read, predict, train, publish, log or admin. May be repeated.")
+        list[str], option("What it may do: read, predict, train, publish, log, approve or admin. May be repeated.")
     ],
     model: Annotated[
         list[str] | None, option("A model that it may use; by default all. May be repeated.", metavar="NAME")

@@ -20,7 +20,7 @@ from modelgate.command.models import Name, split
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
 from modelgate.command.verbs import flag, option
-from modelgate.errors import Forbidden, ModelgateWarning, NotFound
+from modelgate.errors import Conflict, Forbidden, ModelgateWarning, NotFound
 from modelgate.text import visible
 
 Force = Annotated[bool, flag("Even if its gate refused it or no worker can load it.", "--force")]
@@ -163,16 +163,29 @@ def promote(
     reference: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="The version, such as churn@4.")],
     alias: Annotated[str, option("The alias to move.", metavar="NAME")] = "current",
     force: Force = False,
+    note: Annotated[str, option("What the second person of a protected model reads.", metavar="TEXT")] = "",
 ) -> None:
-    """Move `current`, or another alias, to a version. Requests get that version from now on."""
+    """Move `current`, or another alias, to a version. Requests get that version from now on.
+
+    `current` of a protected model does not move yet: this asks a second person, who runs `modelgate approve`.
+    """
     name, version = split(reference)
     if not version.isascii() or not version.isdigit():
         raise Failed(f"{reference!r} names no version; name one, such as {name}@4", ExitCode.USAGE)
     if not force:
         _check_gate(session, name, int(version))
     path = f"/v1/models/{segment(name)}/aliases/{segment(alias)}"
-    state = session.client.request("PUT", path, json={"version": int(version), "force": force})
-    _show(session, state, alias)
+    try:
+        state = session.client.request("PUT", path, json={"version": int(version), "force": force})
+    except Conflict as error:
+        if error.code != "approval_required" or alias != "current":
+            raise
+        wanted = {"version": int(version), "note": note}
+        request = session.client.request("POST", f"/v1/models/{segment(name)}/promotions", json=wanted)
+        session.notes(request["warnings"])
+        session.show(request, lambda: [asked(name, request)])
+    else:
+        _show(session, state, alias)
 
 
 def rollback(session: Session, name: Name, force: Force = False) -> None:
@@ -222,6 +235,15 @@ def restore(
     state = session.client.restore(name, version)
     session.notes(state["warnings"])
     session.show(state, lambda: [f"{name} is restored with {count(len(state['versions']), 'version')}"])
+
+
+def asked(name: str, request: Mapping[str, Any]) -> str:
+    """Return what has been asked for, and what happens next."""
+    return f"{what_waits(name, request)} waits for a second person, who runs: modelgate approve {name}"
+
+
+def what_waits(name: str, request: Mapping[str, Any]) -> str:
+    return f"{name}@{request['version']}" if request["version"] else f"the wish to protect {name} no more"
 
 
 def _check_gate(session: Session, name: str, version: int) -> None:
