@@ -75,6 +75,14 @@ ACTIONS: Mapping[str, Sequence[Ask]] = {
         ("DELETE", "/v1/models/sum/versions/1", {}),
         ("DELETE", "/v1/models/sum?confirm=sum", {}),
     ],
+    "ask a second person, withdraw that": [
+        ("POST", "/v1/models/sum/promotions", {"json": {"version": 1}}),
+        ("DELETE", "/v1/models/sum/promotions/p1", {}),
+    ],
+    "approve and reject as a second person": [
+        ("POST", "/v1/models/sum/promotions/p1/approve", {}),
+        ("POST", "/v1/models/sum/promotions/p1/reject", {}),
+    ],
     "upload models, edit signatures": [("POST", "/v1/models/sum/versions", EDIT)],
     "say what the prediction log keeps": [("PUT", "/v1/models/sum/logging", {"json": {"share": 0.1}})],
     "read the prediction log, and delete from it": [
