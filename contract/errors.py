@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Code(StrEnum):
@@ -100,13 +101,15 @@ def version_error(code: str, model: str, version: int, what: str, **details: obj
 @dataclass(frozen=True)
 class FieldError:
     """One wrong value of a request: `row` counts from 0; `field` is None when the whole row is wrong. `sent` is the
-    name by which the client has sent it, if it has named it; it is not shown."""
+    name by which the client has sent it, if it has named it; it is not shown. `misspelt`: it is missing, and the row
+    has a name much like it."""
 
     row: int | None
     field: str | None
     code: str
     message: str
     sent: str | None = None
+    misspelt: bool = False
 
     def to_json(self) -> dict[str, object]:
         return {"row": self.row, "field": self.field, "code": self.code, "message": self.message}
@@ -115,10 +118,12 @@ class FieldError:
 class InvalidInstances(Exception):
     """The rows of a request do not fit the signature.
 
-    `errors` holds the first `SHOWN` errors in row order; `total` counts all of them.
+    `errors` holds the first `SHOWN` errors in row order; `total` counts all of them. `instances`: the rows
+    (`contract.rows.instances.Instances`) as the client has sent them, once they are known.
     """
 
     SHOWN = 1000
+    instances: Any = None
 
     def __init__(self, errors: Sequence[FieldError], total: int | None = None) -> None:
         self.errors = tuple(errors[: self.SHOWN])

@@ -31,6 +31,7 @@ class Retention:
     """How long a trainer knows which jobs have run: for longer than their signatures are valid."""
     unended_logs: ClassVar[int] = 7 * DAY
     counters: ClassVar[int] = 7 * DAY
+    failures: ClassVar[int] = 7 * DAY
     traffic: ClassVar[int] = 30 * DAY
     key_use: ClassVar[int] = 30 * DAY
     upload_counts: ClassVar[int] = 2 * DAY

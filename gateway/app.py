@@ -18,7 +18,7 @@ from gateway.door.cors import Cors
 from gateway.door.entrance import Door, FastPath, Observer
 from gateway.door.guard import Guard
 from gateway.door.local_user import is_own_user
-from gateway.door.observers import AccessLog, RequestCounts, RequestSpans
+from gateway.door.observers import AccessLog, FailedRequests, RequestCounts, RequestSpans
 from gateway.door.proxies import TrustedProxies
 from gateway.http.forms import FormRequest
 from gateway.http.problem_answers import response_to
@@ -28,6 +28,7 @@ from gateway.openapi.document import ApiDocument
 from gateway.pages import api, assets, audit_page, key_page, notification_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
 from gateway.pages.experiments.page import ExperimentPages
+from gateway.pages.failure_page import FailurePages
 from gateway.pages.health_page import HealthPages
 from gateway.pages.job_pages import JobsPages
 from gateway.pages.layout import error_page
@@ -49,6 +50,7 @@ from gateway.routes import (
     audit,
     documentation,
     experiments,
+    failures,
     file_predictions,
     health,
     jobs,
@@ -140,6 +142,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         metrics.blueprint(parts.metrics),
         system.blueprint(parts.system),
         traffic.blueprint(parts.traffic),
+        failures.blueprint(parts.failures),
         models.blueprint(parts.repository),
         about.blueprint(parts.descriptions),
         versions.blueprint(parts.model_changes, parts.cards, parts.promotions),
@@ -216,6 +219,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         VersionPages(parts.model_changes, parts.cards, parts.trainings.find_schedule, removed_days).blueprint(),
         PromotionPages(parts.model_changes, parts.promotions).blueprint(),
         ComparePages(parts.predictor).blueprint(),
+        FailurePages(parts.failures).blueprint(),
         HealthPages(parts.log).blueprint(),
         ExperimentPages(parts.experiments).blueprint(),
         LogPages(parts.log, parts.metrics).blueprint(),
@@ -231,7 +235,8 @@ def _pages(parts: Parts) -> list[Blueprint]:
 
 def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: AccessLog) -> Door:
     settings, proxies = parts.settings, parts.settings.trusted_proxies
-    observers: list[Observer] = [RequestCounts(parts.counts, parts.uses), access_log]
+    failed = FailedRequests(parts.failure_counts, parts.whole_repository)
+    observers: list[Observer] = [RequestCounts(parts.counts, parts.uses), failed, access_log]
     spans = RequestSpans(tracer) if (tracer := start_tracing("gateway", settings)) else None
     if spans:
         observers.append(spans.end)

@@ -31,6 +31,7 @@ from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.gateway.upload_counts import UploadCounts
 from broker.state.announced import Announced
 from broker.state.boards import ExperimentBoard, HealthBoard
+from broker.state.failures import FailureBoard, FailureCounts
 from broker.state.lake_schedules import LakeSchedules
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
@@ -49,6 +50,7 @@ from gateway.serving.announcements import Announcements
 from gateway.serving.attention import ModelStates
 from gateway.serving.descriptions import Descriptions
 from gateway.serving.experiments import Experiments
+from gateway.serving.failures import Failures
 from gateway.serving.file_predictions import FilePredictor
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import JobReader, Replays
@@ -97,7 +99,7 @@ class Parts:
         self._run_command = run_command
         self.stopping = threading.Event()
         self.attempts = FailedAttempts()
-        self.counts, self.uses = Counts(), UseCounts()
+        self.counts, self.uses, self.failure_counts = Counts(), UseCounts(), FailureCounts()
         self._connections: list[Redis] = []
         self.connection = self._connect()
         # One commit is in flight, and is repeated, so a dead connection must leave time for another try.
@@ -163,7 +165,7 @@ class Parts:
         self.receipts = Receipts(settings.retention.delivered_results)
         self.outbox = Outbox(connection)
         presence = Presence(GATEWAYS, f"{socket.gethostname()}:{settings.port}")
-        counted = (self.counts.steps, self.uses.steps)
+        counted = (self.counts.steps, self.uses.steps, self.failure_counts.steps)
         for source in (self.receipts, *counted, self.repetitions.steps, self._key_uses, presence.steps):
             self.outbox.add_source(source)
         most = settings.max_queue_rows
@@ -209,7 +211,8 @@ class Parts:
         self.scheduled_predictions = ScheduledPredictions(LakeSchedules(self.connection), self.repository, caller)
         preview = self.run_command(TO_PREVIEW)
         self.trainings = Trainings(self.trainer, schedules, self.repository, caller, preview, self.spool)
-        self.model_changes = ModelChanges(self.repository, self.run_command(TO_ANSWER))
+        self.failure_board = FailureBoard(self.connection)
+        self.model_changes = ModelChanges(self.repository, self.run_command(TO_ANSWER), self.failure_board.forget)
         self.descriptions = Descriptions(self.model_changes, caller)
         self.promotions = Promotions(self.model_changes, caller)
         self.experiments = Experiments(self.model_changes, ExperimentBoard(self.connection), caller)
@@ -241,6 +244,7 @@ class Parts:
         processes = ProcessReader(self._connect(METRICS_TIMEOUT, resends=0))
         self.system = System(self.metrics, self.readiness, processes)
         self.traffic = Traffic(TrafficReader(self._connect(METRICS_TIMEOUT, resends=0)), self.repository, caller)
+        self.failures = Failures(self.failure_board, self.traffic, self.repository, self.key_admin.all, caller)
         announcements = Announcements(
             self.whole_repository,
             TrafficReader(self.connection),

@@ -21,7 +21,7 @@ from contract.retention import Retention
 
 _FOLDER = Path(__file__).parents[1] / "lua"
 _AGES = "".join(f"local KEEP_{name.upper()} = {age}\n" for name, age in Retention.fixed().items())
-_SHARED = ("prelude", "endings", "earlier", "deliveries", "streams")
+_SHARED = ("prelude", "failures", "endings", "earlier", "deliveries", "streams")
 
 _DEFINITION = re.compile(r"^(?=local |function )", re.MULTILINE)
 _NAMES = re.compile(r"(?:local )?(?:function )?([\w, ]+)")

@@ -78,6 +78,30 @@ local function write_counts()
   end
 end
 
+local failures = {} -- of jobs, by model, owner and entry
+
+-- Notes why a job of a version has failed. Of its caller, only the owner is known.
+local function note_failure(job, kind, ended_as, members)
+  if not kind.pinned or ended_as ~= 'failed' and ended_as ~= 'expired' then return end
+  local _, ending = pcall(cjson.decode, '{' .. (members or '') .. '}') -- a worker may have written anything
+  local failure = type(ending) == 'table' and ending.failure
+  local code = ended_as == 'expired' and ended_as or type(failure) == 'table' and tostring(failure.code or '')
+  local owner, version = string.match(job.q, ':.-:(.*)') or '', whole(job.version)
+  code = string.match(code or '', '^[a-z_]+$') or 'job_refused'
+  local caller = 'owner:' .. owner
+  local entry = cjson.encode({ string.sub(code, 1, 40), '', '', version and tostring(version) or '', caller })
+  local name = model_of(job.q) .. ' ' .. caller .. ' ' .. entry
+  failures[name] = (failures[name] or 0) + 1
+end
+
+local function write_failures()
+  local seconds_now = floor(now() / 1000000)
+  for name, amount in pairs(failures) do
+    local model, caller, entry = string.match(name, '^(%S*) (%S*) (.*)$')
+    if model then count_failures(model, floor(seconds_now / 3600), caller, entry, amount, seconds_now, seconds_now) end
+  end
+end
+
 local function part_names()
   local names = {}
   for part = 1, PARTS do names[part] = part end
@@ -214,6 +238,7 @@ function conclude(job, status, members, token, ended_as)
   ended = ended + 1
   ended_as = ended_as or ENDS[status]
   count_end(job, ended_as)
+  note_failure(job, kind, ended_as, members)
   report(job, kind, ended_as)
   if job.reply and job.reply ~= '' then notify(job, status, members) end
 end
@@ -232,6 +257,7 @@ local function close()
   end
   if #reports > 0 then redis.pcall('RPUSH', 'mg:webhooks:ended', unpack(reports)) end -- a worker may have replaced the list
   write_counts()
+  write_failures()
   publish()
 end
 

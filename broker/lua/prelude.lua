@@ -45,6 +45,8 @@
 --   mg-events:of:<job>  SET of deliveries                  mg-events:last  HASH subscription -> JSON, its last try
 --   mg-events:alive  ZSET process that sends webhooks -> ms of its last report
 --   mg-events:models  HASH model -> its versions, as last reported; '' -> '1' once all were read
+--   mg:failures:<model>:<hour>  HASH entry -> count, first and last time (s)      mg-gateway:failures:<model>  HASH
+--                cause -> JSON, an example
 --   mg:log:<id>  STRING, the end of the log               mg:loaded:<worker>:failures  STRING, JSON
 --   mg:logged  STREAM of records for the prediction log: version, records    mg:logged:bytes  INT, of these records
 --   mg:logged:position  STRING, the last entry that the observer has kept

@@ -224,22 +224,20 @@ class RowErrors:
         name = None if position == WHOLE_ROW else self._plan.spellings[position][0]
         number = None if row == ALL_ROWS else row + self._first_row
         subject = f"row {number}" if name is None else repr(name)
-        if layout and refusal in (_MISSING, _REPEATED):
-            message = self._about_layout(subject, position, refusal, layout)
+        misspelt = False
+        if layout and refusal is _REPEATED:
+            sent_as = dict.fromkeys(name for name in layout.names if name in self._plan.spellings[position])
+            message = f"{subject} is given more than once, as {listed(list(sent_as))}"
+        elif layout and refusal is _MISSING:
+            near = self._closest(self._plan.spellings[position], layout.unknown)
+            message, misspelt = f"{subject} is missing", near is not None
+            message += f"; {shown(near)} is not an input: did you mean {subject}?" if near else ""
         else:
             message = f"{subject} must be {refusal.expected}; it is {shown(evidence)}"
             near = self._closest((evidence,), refusal.choices) if isinstance(evidence, str) else None
             message += f": did you mean {shown(near)}?" if near else ""
         sent = layout.name_sent(position) if layout else None
-        return FieldError(number, name, refusal.code, message, sent)
-
-    def _about_layout(self, subject: str, position: int, refusal: Refusal, layout: RowLayout) -> str:
-        spellings = self._plan.spellings[position]
-        if refusal is _REPEATED:
-            sent = dict.fromkeys(name for name in layout.names if name in spellings)
-            return f"{subject} is given more than once, as {listed(list(sent))}"
-        near = self._closest(spellings, layout.unknown)
-        return f"{subject} is missing" + (f"; {shown(near)} is not an input: did you mean {subject}?" if near else "")
+        return FieldError(number, name, refusal.code, message, sent, misspelt)
 
     def _closest(self, words: Sequence[str], choices: Sequence[str]) -> str | None:
         """Return the first suggestion for one of `words`, cached by question."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 from collections import defaultdict
 
@@ -16,7 +18,11 @@ from broker.metrics.table import (
     REQUESTS_BY_VERSION,
     SECONDS_BY_VERSION,
 )
-from contract.work.api_keys import without_keys
+from broker.state.failures import FailureCounts, FailureEntry
+from contract.errors import Code
+from contract.model.repository import Repository
+from contract.rows.redaction import redacted
+from contract.work.api_keys import Scope, without_keys
 from contract.work.request_ids import RequestIds
 from gateway.http.exchange import Exchange
 from runtime.logs import ACCESS, LineQuota
@@ -117,9 +123,9 @@ class RequestCounts:
         self._counts.add(REQUESTS_BY_VERSION, (model, version, outcome))
         if exchange.status == 200:  # otherwise the job may not have ended
             self._counts.observe(SECONDS_BY_VERSION, exchange.seconds, (model, version))
-        elif exchange.refused_fields:
+        elif exchange.refused:
             owner = exchange.caller.owner
-            for field in {self._label(model, field, owner) for field in exchange.refused_fields}:
+            for field in {self._label(model, field, owner) for field, _ in exchange.refused if field is not None}:
                 self._counts.add(REFUSED_FIELDS, (model, field, owner))
 
     def _label(self, model: str, field: str, owner: str) -> str:
@@ -128,6 +134,43 @@ class RequestCounts:
         if field and len(named) < MOST_NAMED:
             named.add((field, owner))
         return field if (field, owner) in named else ""
+
+
+class FailedRequests:
+    """Counts why requests for predictions fail. One whose job fails is counted where the job ends (`endings.lua`)."""
+
+    def __init__(self, counts: FailureCounts, repository: Repository) -> None:
+        self._counts = counts
+        self._repository = repository
+
+    def __call__(self, exchange: Exchange) -> None:
+        if exchange.status < 400:
+            return
+        model, code = exchange.asked or self._model_of(exchange), exchange.code or str(exchange.status)
+        has_job = exchange.accepted_after is not None or exchange.replayed
+        if model is None or (has_job and code in _ENDS_OF_JOBS):
+            return
+        version, caller = str(exchange.version or ""), exchange.caller.id
+        for (field, field_code), row in exchange.refused.items() or _WITHOUT_REASONS:
+            entry = FailureEntry(code, field or "", field_code, version, caller)
+            self._counts.add(model, entry, functools.partial(_example, exchange, entry, row))
+
+    def _model_of(self, exchange: Exchange) -> str | None:
+        """Return the model of a request that was refused before its version was known."""
+        route, arguments = exchange.route, exchange.arguments
+        if route is None or route.page or route.level is not Scope.PREDICT:
+            return None
+        name = arguments.get("reference", arguments.get("name", "")).partition("@")[0]
+        return name if self._repository.versions(name) else None
+
+
+_ENDS_OF_JOBS = frozenset({*Code, "expired"})
+_WITHOUT_REASONS = ((("", ""), None),)
+
+
+def _example(exchange: Exchange, entry: FailureEntry, row: int | None) -> str:
+    rows, signature = exchange.refused_rows, exchange.signature
+    return json.dumps(redacted(rows, row or 0, signature, entry.field)) if rows and signature else ""
 
 
 class RequestSpans:

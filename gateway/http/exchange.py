@@ -17,12 +17,15 @@ from contract.work.api_keys import EVERYBODY, Key, Quota
 from contract.work.request_ids import RequestIds
 
 if TYPE_CHECKING:
-    from contract.errors import FieldError
+    from contract.errors import InvalidInstances
     from contract.model.manifest import ModelManifest
     from contract.model.signature import Signature
+    from contract.rows.instances import Instances
     from gateway.http.rules import Route
 
-_MOST_FIELDS = 10
+MISSPELT = "misspelt_field"
+"""The code, among the reasons of a refusal, of a missing field that the row has under a name much like it."""
+_MOST_REASONS = 10
 
 
 class Exchange:
@@ -66,8 +69,11 @@ class Exchange:
     """Whether a prediction is one of a model, and of no alias or version."""
     signature: Signature | None = None
     """That of the version of a prediction."""
-    refused_fields: Sequence[str] = ()
-    """The fields of the signature for which a prediction was refused; '' stands for all that it does not have."""
+    refused: Mapping[tuple[str | None, str], int | None] = MappingProxyType({})
+    """Why a prediction was refused: fields of the signature ('' stands for all that it does not have, None for the
+    whole row) with the code of their error, and the first row of each."""
+    refused_rows: Instances | None = None
+    """The rows of such a prediction, if they could be read."""
     accepted_after: float | None = None
     """Seconds from the head of the request until its job was in Redis; None without a job."""
     quota: Quota | None = None
@@ -162,20 +168,30 @@ def noted(model: ModelManifest, reference: str) -> ModelManifest:
     return model
 
 
+def note_explained(model: ModelManifest) -> None:
+    """Note that the current request is for explanations of this version."""
+    exchange = _CURRENT.get()
+    exchange.asked, exchange.version, exchange.signature = model.name, model.version, model.signature
+
+
 def note_problem(code: str) -> None:
     """Note that the answer is a problem with this code."""
     if exchange := _CURRENT.get(None):
         exchange.code = code
 
 
-def note_refused_fields(errors: Sequence[FieldError]) -> None:
-    """Note the fields of the errors for which the current prediction is refused, at most `_MOST_FIELDS`."""
+def note_refusal(error: InvalidInstances) -> None:
+    """Note why the current prediction is refused: at most `_MOST_REASONS`."""
     exchange = _CURRENT.get(None)
     if exchange and (signature := exchange.signature):
         names = {*signature.names, signature.id_field}
-        fields = dict.fromkeys(error.field for error in errors if error.field is not None)
-        known = dict.fromkeys(field if field in names and is_encodable(field) else "" for field in fields)
-        exchange.refused_fields = list(known)[:_MOST_FIELDS]
+        reasons: dict[tuple[str | None, str], int | None] = {}
+        for entry in error.errors:
+            field = entry.field if entry.field is None or (entry.field in names and is_encodable(entry.field)) else ""
+            reasons.setdefault((field, MISSPELT if entry.misspelt else entry.code), entry.row)
+            if len(reasons) == _MOST_REASONS:
+                break
+        exchange.refused, exchange.refused_rows = reasons, error.instances
 
 
 def current_idempotency() -> str:

@@ -18,7 +18,7 @@ from broker.state.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.work.api_keys import Detail
 from gateway.http.answers import FRESH, json_response, quota_headers
-from gateway.http.exchange import caller, current_route, note_problem, note_refused_fields
+from gateway.http.exchange import caller, current_route, note_problem, note_refusal
 from gateway.http.near_routes import nearest
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
@@ -79,7 +79,7 @@ def problem_of(error: Exception) -> Problem:
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log_failure(problem, error)
     if isinstance(error, InvalidInstances):
-        note_refused_fields(error.errors)
+        note_refusal(error)
     return _terse(problem, error) if caller().detail is Detail.TERSE else problem
 
 

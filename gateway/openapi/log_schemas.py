@@ -1,4 +1,4 @@
-"""The JSON schemas of the prediction log."""
+"""The JSON schemas of the prediction log, and of failed requests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gateway.openapi.schema_parts import (
     BOOLEAN,
     INTEGER,
     NUMBER,
+    VERSION,
     array,
     map_of,
     nullable,
@@ -24,7 +25,29 @@ _METRICS: Mapping[str, Schema] = {
     "not_measured": {**map_of(TEXT), "description": "Why there is no such metric."},
 }
 
+_FAILURE: Schema = record(
+    {
+        "code": {**TEXT, "description": "Of the problem, or of the failure of the job."},
+        "field": {**nullable(TEXT), "description": "Null for one that the model lacks, and for whole rows."},
+        "field_code": nullable(TEXT),
+        "message": TEXT,
+        "count": INTEGER,
+        "share": {**NUMBER, "description": "Of all requests."},
+        "first_at": MOMENT,
+        "last_at": MOMENT,
+        "versions": array(record({"version": nullable(VERSION), "count": INTEGER})),
+        "keys": array(record({"name": nullable(TEXT), "owner": nullable(TEXT), "count": INTEGER})),
+        "example": {"description": "A row of such a request, with a description in place of each value; else null."},
+    }
+)
 LOG: Mapping[str, Schema] = {
+    "Failures": record(
+        {
+            "since": {**MOMENT, "description": "From when on requests are counted: the beginning of an hour."},
+            "requests": {**INTEGER, "description": "All requests, also those that did not fail."},
+            "items": array(_FAILURE),
+        }
+    ),
     "Logging": record({"share": NUMBER, "leave_out": array(TEXT), "keep_days": INTEGER}),
     "LoggedPrediction": record(
         {

@@ -21,6 +21,7 @@ _TABS = (
     ("Try", "/try", Scope.PREDICT),
     ("Versions", "/versions", Scope.READ),
     ("Traffic", "/traffic", Scope.READ),
+    ("Failures", "/failures", Scope.READ),
     ("Health", "/health", Scope.READ),
     ("Experiments", "/experiments", Scope.READ),
     ("Log", "/log", Scope.READ),

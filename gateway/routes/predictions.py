@@ -17,7 +17,7 @@ from contract.work.jobs import Job, Status
 from contract.work.webhooks import AllowedTargets
 from gateway.http.answers import FRESH, NO_HEADERS, JobAnswer, PredictionAnswer, quota_headers
 from gateway.http.clients import request_context
-from gateway.http.exchange import current, noted
+from gateway.http.exchange import current, note_explained, noted
 from gateway.http.forms import fields_in, length_of
 from gateway.http.media_types import CSV, MULTIPART, URLENCODED, check_coding, is_json, media_type, unsupported
 from gateway.http.operations import (
@@ -132,7 +132,7 @@ class Predictions:
         if options.explain is None:  # metrics of the model count predictions
             noted(model, reference)
         else:
-            current().asked = model.name
+            note_explained(model)
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
         context = request_context()
         job = self.predictor.predict(model, rows, size, options, context)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from redis.exceptions import RedisError
 
 from contract.errors import Failure, ModelgateError
 from contract.model.environments import SUPPORT_ENDED, TODAY
@@ -240,10 +243,11 @@ def run(run_command: RunCommand, command: RepositoryCommand) -> dict[str, Any]:
 @dataclass(frozen=True)
 class ModelChanges:
     """Changes of the models in `repository`, that of the caller. Each returns the state after it, and raises `Problem`
-    without such a model and as `run` does."""
+    without such a model and as `run` does. `forget` drops what Redis keeps of the requests to a removed model."""
 
     repository: Repository
     run_command: RunCommand
+    forget: Callable[[str], object]
 
     def run(self, command: RepositoryCommand) -> dict[str, Any]:
         check_model(self.repository, command.model)
@@ -255,7 +259,10 @@ class ModelChanges:
         if confirm != name:
             detail = f"confirm={confirm[:64]!r} is not the name of the model; to remove it, send confirm={name}"
             raise Problem(ProblemCode.INVALID_PARAMETER, detail)
-        return run(self.run_command, RepositoryCommand(RepositoryAction.REMOVE_MODEL, name))
+        removed = run(self.run_command, RepositoryCommand(RepositoryAction.REMOVE_MODEL, name))
+        with suppress(RedisError):  # it expires within days
+            self.forget(name)
+        return removed
 
     def restore(self, name: str, version: int | None = None) -> dict[str, Any]:
         """Restore what was removed last, or what was removed with `version`."""

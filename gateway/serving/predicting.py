@@ -353,7 +353,11 @@ def _name(identity: Value) -> str:
 
 def _coerced(rows: Instances, model: ModelManifest, options: PredictionOptions, caller: Key) -> Coerced:
     target = None if caller.detail is _TERSE else model.training_data.target
-    return coerce(rows, model.signature, target, lenient=options.lenient)
+    try:
+        return coerce(rows, model.signature, target, lenient=options.lenient)
+    except InvalidInstances as error:
+        error.instances = rows
+        raise
 
 
 def unknown_method(model: ModelManifest, method: str) -> Problem:

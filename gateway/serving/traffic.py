@@ -74,10 +74,11 @@ class Traffic:
             return Chart(period, [Point(point.start) for point in points[0]])
         return Chart(period, [together(same) for same in zip(*points, strict=True)])
 
-    def of_model(self, model: str, period: Period) -> Chart:
-        """Return the chart of a model. Raises `Problem` if there is none."""
+    def of_model(self, model: str, period: Period, version: int | None = None) -> Chart:
+        """Return the chart of a model, or of a version of it. Raises `Problem` if there is no such model."""
         check_model(self._repository, model)
-        return Chart(period, self._points(period, [model])[0])
+        name = model if version is None else f"{model}@{version}"
+        return Chart(period, self._points(period, [name])[0])
 
     def recent(self, models: Sequence[str]) -> dict[str, Chart]:
         """Return the last two hours of these models, which the caller may use, by 15 minutes: by the minute, a thousand

@@ -13,7 +13,7 @@ from contract.rows.instances import Instances
 from contract.work.api_keys import Scope
 from contract.work.jobs import Job, Status
 from gateway.http.clients import request_context
-from gateway.http.exchange import caller, current, noted
+from gateway.http.exchange import caller, current, note_problem, noted
 from gateway.http.forms import length_of
 from gateway.http.problem_answers import problem_of
 from gateway.http.rules import BodyLimit
@@ -86,7 +86,10 @@ class TryPages:
                 rows = try_form.row_of(model, attempt.values)
                 attempt.answer = answer_to_row(self._predict(model, rows, made_up=attempt.is_draft), model.signature)
             except REFUSALS as error:
-                _note(attempt, model, problem_of(error))
+                problem = problem_of(error)
+                if not attempt.is_draft:
+                    note_problem(problem.code)
+                _note(attempt, model, problem)
             if attempt.has_reasons and not asked_by_open_page(request.environ):
                 attempt.why = self.reasons.why(model, attempt.values, request.form.get("class", ""))
                 if may_change(model.signature):
@@ -114,7 +117,9 @@ class TryPages:
                 rows = csv_rows.read(uploaded_csv(upload), self.predictor.max_rows + 1)
                 upload.answer = answer_to_csv(self._predict(model, rows), rows, model)
             except REFUSALS as error:
-                upload.refuse(model, problem_of(error))
+                problem = problem_of(error)
+                note_problem(problem.code)
+                upload.refuse(model, problem)
             return self._page(model, Attempt(try_form.example(model), status=upload.status), upload)
 
         return routes
