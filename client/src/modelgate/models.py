@@ -102,6 +102,20 @@ class Model(RemoteEstimator):
         answer = self._connection.send("GET", path, headers={"Accept": _CARD_FORMATS[format]})
         return answer.json() if format == "json" else answer.content.decode()
 
+    def failures(self, since: str | None = None, version: int | str | None = None) -> dict[str, Any]:
+        """Return why requests to the model fail, the most frequent cause first, with their requests by version and key.
+
+        `since`: a time with its zone, by default a day ago. `version`: only requests to this one, or to this alias.
+
+        >>> from modelgate import Client
+        >>> Client().model("iris").failures()["items"]
+        []
+        """
+        report: dict[str, Any] = self._connection.request(
+            "GET", f"/v1/models/{self.name}/failures", params={"since": since, "version": version}
+        )
+        return report
+
     explain = explanations.explain
     submit = submitting.submit
     scorer = scorer.scorer
