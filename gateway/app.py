@@ -25,12 +25,13 @@ from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
 from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.document import ApiDocument
-from gateway.pages import api, assets, audit_page, key_page, notification_page, sign_in, system_page
+from gateway.pages import api, assets, audit_page, notification_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
 from gateway.pages.experiments.page import ExperimentPages
 from gateway.pages.failure_page import FailurePages
 from gateway.pages.health_page import HealthPages
 from gateway.pages.job_pages import JobsPages
+from gateway.pages.key_page import KeyPages
 from gateway.pages.layout import error_page
 from gateway.pages.live_parts import LiveParts
 from gateway.pages.log_page import LogPages
@@ -227,7 +228,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         JobsPages(parts.reader, parts.trainings).blueprint(),
         TrainingPages(parts.trainings, _FIELDS).blueprint(),
         system_page.blueprint(parts.system, parts.traffic, parts.reader),
-        key_page.blueprint(parts.key_admin, bool(parts.settings.trusted_user_header)),
+        KeyPages(parts.key_admin, parts.callers, bool(parts.settings.trusted_user_header)).blueprint(),
         notification_page.blueprint(parts.subscriptions, parts.webhook_targets),
         audit_page.blueprint(parts.audit_log),
     ]

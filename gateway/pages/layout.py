@@ -29,6 +29,7 @@ from gateway.pages.assets import STYLE, STYLE_DIGEST, address_of
 from gateway.pages.charts.sparklines import sparkline
 from gateway.pages.live_parts import LIVE_EVERY, LiveParts, RefreshPace
 from gateway.problems import Problem, ProblemCode
+from gateway.serving.key_management import expires_soon
 
 HEADERS: Mapping[str, str] = {
     # Pages show user-supplied text. Even unescaped text could run no script and send nothing to other sites.
@@ -212,6 +213,7 @@ def _shared(caller: Key, session: str) -> Mapping[str, object]:
     return {
         **_of_rights(caller),
         "caller": caller if caller.id else None,
+        "ends": caller.expires_at if expires_soon(caller) else None,
         "sections": [section for section in SECTIONS if section.is_shown(caller)] if caller.scopes else [],
         "token": token,
         "token_field": Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token),

@@ -154,6 +154,8 @@ def test_every_page_for_work_asks_for_what_its_route_in_the_http_interface_asks_
         ("/ui/jobs/<job_id>/cancel", "POST"): ("/v1/jobs/<job_id>/cancel", "POST"),
         ("/ui/system", "GET"): ("/v1/system", "GET"),
         ("/ui/keys", "POST"): ("/v1/keys", "POST"),
+        ("/ui/keys/<key_id>", "GET"): ("/v1/keys/<key_id>", "GET"),
+        ("/ui/keys/<key_id>", "POST"): ("/v1/keys/<key_id>", "PATCH"),
         ("/ui/keys/<key_id>/rotate", "POST"): ("/v1/keys/<key_id>/rotate", "POST"),
         ("/ui/keys/<key_id>/revoke", "POST"): ("/v1/keys/<key_id>", "DELETE"),
         ("/ui/audit", "GET"): ("/v1/audit", "GET"),
@@ -606,7 +608,7 @@ def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
     assert ask("GET", "/v1/models").status_code == 200
     listed = admin.get("/ui/keys").text
     assert "ci" in listed and "loan, sum" in listed and secret not in listed
-    (key_id,) = re.findall(r"/ui/keys/(key_\w+)/rotate", listed)
+    (key_id,) = re.findall(r"/ui/keys/(key_\w+)", listed)
     rotated = admin.send(f"/ui/keys/{key_id}/rotate", "/ui/keys", overlap="")
     (second,) = re.findall(r"mg_[A-Za-z0-9_-]{43}", rotated.text)
     assert second != secret
@@ -641,7 +643,7 @@ def test_a_key_that_is_refused_says_why_and_keeps_what_was_entered(admin: Browse
     fields = {"name": "ci", "owner": "<team>", "models": "loan, churn", "expires": "30d"}
     refused = admin.send("/ui/keys", "/ui/keys", **fields)
     assert refused.status_code == 422 and "Choose at least one thing that the key may do." in refused.text
-    for part in ('name="name" value="ci"', 'value="&lt;team&gt;"', 'value="loan, churn"', 'value="30d" selected'):
+    for part in ('id="name" value="ci"', 'value="&lt;team&gt;"', 'value="loan, churn"', 'value="30d" selected'):
         assert part in refused.text
     assert 'value="predict" checked' not in refused.text
     refused = admin.send("/ui/keys", "/ui/keys", **fields, scopes="read")

@@ -74,10 +74,11 @@ def a_notification_with_an_error(page: Page, _: Modelgate) -> None:
     expect(page.locator("form#form")).to_be_visible()
 
 
-def menu_of_a_key(page: Page, modelgate: Modelgate) -> None:
+def page_of_a_key(page: Page, modelgate: Modelgate) -> None:
     secret_of_a_new_key(page, modelgate)
     page.get_by_role("link", name="I have copied it").click()
-    page.locator("summary", has_text="Change").first.click()
+    page.locator("tbody th a").first.click()
+    page.get_by_text("Limits, and how much errors say").click()
     expect(page.get_by_role("button", name="Rotate").first).to_be_visible()
 
 
@@ -186,7 +187,7 @@ def unavailable(page: Page, modelgate: Modelgate) -> None:
 OPENED: Mapping[str, Open] = {
     one.__name__: one
     for one in (
-        *(ended_job, ended_training, running_training, columns_of_a_csv, secret_of_a_new_key, menu_of_a_key),
+        *(ended_job, ended_training, running_training, columns_of_a_csv, secret_of_a_new_key, page_of_a_key),
         *(a_notification_with_an_error, answer),
         *(
             wrong_draft,

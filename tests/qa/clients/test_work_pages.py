@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,40 @@ def test_curves_of_two_trainings_are_drawn(page: Page, place: Modelgate) -> None
     expect(page.locator("svg.curves polyline")).to_have_count(4)
 
 
+def test_a_key_gets_a_limit_and_loses_a_scope_without_a_new_secret(page: Page, place: Modelgate) -> None:
+    page.get_by_role("link", name="Keys", exact=True).click()
+    page.get_by_label("Name", exact=True).fill("limited")
+    page.get_by_label("read see models").check()
+    page.get_by_role("button", name="Make the key").click()
+    secret = page.locator("pre").inner_text()
+
+    def answer(rows: int) -> requests.Response:
+        headers = {"Authorization": f"Bearer {secret}"}
+        return requests.post(f"{place.address}/v1/models/iris/predict", json=[IRIS] * rows, headers=headers, timeout=60)
+
+    def may_read() -> int:
+        headers = {"Authorization": f"Bearer {secret}"}
+        return requests.get(f"{place.address}/v1/models", headers=headers, timeout=60).status_code
+
+    assert (answer(3).status_code, may_read()) == (202, 200)
+    page.get_by_role("link", name="I have copied it").click()
+    page.get_by_role("link", name="limited").click()
+    page.get_by_text("Limits, and how much errors say").click()
+    page.get_by_label("Rows waiting").fill("many")
+    page.get_by_role("button", name="Save the changes").click()
+    expect(page.get_by_label("Rows waiting")).to_have_value("many")
+    expect(page.locator(".wrong")).to_contain_text("Enter a whole number")
+    page.get_by_label("Rows waiting").fill("2")
+    page.get_by_label("read see models").uncheck()
+    page.get_by_role("button", name="Save the changes").click()
+    expect(page.locator(".done")).to_contain_text("The key is changed")
+    expect(page.get_by_label("Rows waiting")).to_have_value("2")
+    until = time.monotonic() + 60
+    while (answer(3).status_code, may_read()) != (413, 403):
+        assert time.monotonic() < until, "the change does not reach the gateway"
+    expect(page.locator("table")).to_contain_text("iris")
+
+
 def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
     page.get_by_role("link", name="Keys", exact=True).click()
     page.locator("input[name=name]").fill("visitor")
@@ -156,7 +191,7 @@ def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
     assert status() == 202
     page.get_by_role("link", name="I have copied it").click()
     assert secret not in page.content()
-    page.locator("tr", has_text="visitor").get_by_text("Change").click()
+    page.get_by_role("link", name="visitor").click()
     page.get_by_role("button", name="Revoke visitor").click()
     expect(page.locator("main")).not_to_contain_text("visitor")
     page.get_by_role("link", name="Audit", exact=True).click()
