@@ -214,7 +214,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         sign_in.root(),
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         ModelsPages(parts.repository, parts.states, parts.reader).blueprint(),
-        OverviewPages(parts.descriptions, parts.states, parts.audit_log).blueprint(),
+        OverviewPages(parts.descriptions, parts.states, parts.audit_log, parts.callers).blueprint(),
         TrafficPages(parts.repository, parts.traffic).blueprint(),
         TryPages(Reasons(parts.predictor), BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
         VersionPages(parts.model_changes, parts.cards, parts.trainings.find_schedule, removed_days).blueprint(),

@@ -27,6 +27,7 @@ from gateway.problems.problem import read_valid
 from gateway.routes.about import ABOUT_BODY
 from gateway.serving.attention import ModelStates
 from gateway.serving.descriptions import Descriptions
+from gateway.serving.key_use import Caller, Callers
 
 _MOST_VERSIONS = 30
 """Versions in the chart."""
@@ -60,6 +61,7 @@ class OverviewPages:
     descriptions: Descriptions
     states: ModelStates
     audit: AuditLog
+    callers: Callers
 
     @property
     def repository(self) -> Repository:
@@ -115,6 +117,7 @@ class OverviewPages:
             "model": model,
             "course": self._course(name, headline_first(model.metrics, facts["headline"])) if model else None,
             "change": self._last_change(name),
+            "callers": self._callers(name),
             "described": request.args.get("described") == "1",
         }
 
@@ -125,6 +128,13 @@ class OverviewPages:
             with suppress(ModelgateError, KeyError):  # the list of versions says why it cannot be read
                 values[version] = self.repository.summary(name, version).metrics[metrics[0]]
         return course_by_version(metrics[0], values) if metrics else None
+
+    def _callers(self, name: str) -> Sequence[Caller] | None:
+        """Return the callers of the last days; None without Redis."""
+        try:
+            return self.callers.of_model(name, caller())
+        except RedisError:
+            return None
 
     def _last_change(self, name: str) -> Mapping[str, Any] | None:
         """Return the entry of the audit log, with what was done in words; None if no change is known."""

@@ -23,6 +23,9 @@ NAMES = {EVERYBODY.id: "without a key", ADMIN.id: ADMIN.name}
 """The callers that are in no list of keys."""
 REVOKED = "a revoked key"
 
+MOST_CALLERS = 10
+"""The most callers of a model that are named."""
+
 
 @dataclass(frozen=True)
 class KeyUse:
@@ -50,14 +53,13 @@ class KeyUse:
 
 @dataclass(frozen=True)
 class Caller:
-    """A caller of a model. `name`: as an admin sees it; `key_id`: of a key that exists, else ''. `own`: the key of the
-    reader."""
+    """A caller of a model, or all others together, with the share of its requests. `key_id`: of a key that the reader
+    may look at, else ''."""
 
     name: str
     key_id: str
-    use: Use
+    requests: int
     share: float
-    own: bool
 
 
 class Callers:
@@ -83,20 +85,24 @@ class Callers:
         return [*named, *([(REVOKED, KeyUse.of(revoked))] if gone else [])]
 
     def of_model(self, model: str, reader: Key) -> list[Caller]:
-        """Return the callers of a model, the most requests first. Only an admin learns which other keys these are."""
-        used = {caller: models[model] for caller, models in self._read().items() if model in models}
-        keys = {issued.key.id: issued.key.name for issued in self._keys.all()} if reader.allows(Scope.ADMIN) else {}
-        total = sum(use.requests for use in used.values())
-        return [
-            Caller(
-                keys.get(caller) or NAMES.get(caller, REVOKED),
-                caller if caller in keys else "",
-                use,
-                use.requests / total,
-                caller == reader.id,
-            )
-            for caller, use in sorted(used.items(), key=lambda item: -item[1].requests)
+        """Return the callers of a model, the most requests first, and beyond `MOST_CALLERS` one entry for all others.
+        Who is no admin learns which requests are their own, and nothing else of other keys."""
+        requests = {caller: models[model].requests for caller, models in self._read().items() if model in models}
+        if reader.allows(Scope.ADMIN):
+            keys = {issued.key.id: issued.key.name for issued in self._keys.all()}
+            named = sorted(requests, key=lambda caller: -requests[caller])[:MOST_CALLERS]
+        else:
+            keys, named = {}, [caller for caller in requests if caller == reader.id]
+        names = {**NAMES, **keys, **({} if reader.allows(Scope.ADMIN) else {reader.id: "your key"})}
+        total, others = sum(requests.values()), sum(requests[caller] for caller in requests.keys() - named)
+        callers = [
+            Caller(names.get(caller, REVOKED), caller if caller in keys else "", requests[caller], share)
+            for caller in named
+            if (share := requests[caller] / total)
         ]
+        if count := len(requests) - len(named):
+            callers.append(Caller(f"{count} other key{'s' if count > 1 else ''}", "", others, others / total))
+        return callers
 
     def _read(self) -> Mapping[str, Mapping[str, Use]]:
         return self._used.fetch("use", self._reader.read, lambda _, seconds: ttl_of_cost(seconds, KEEP))

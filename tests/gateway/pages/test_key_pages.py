@@ -13,6 +13,8 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.access.key_use import UseCounts
+from broker.link.scripts import Scripts
 from contract.settings import Settings
 from contract.work.api_keys import Key, Limits, Scope, fingerprint, new_token
 from contract.work.jobs import timestamp
@@ -20,6 +22,7 @@ from gateway.app import create_app
 from gateway.protocols.key_requests import key_request
 from tests.gateway.callers import ADMIN_KEY, Caller, store
 from tests.gateway.pages.browsers import Browser, words
+from tests.support import until
 
 ME = Key("k-me", "ada", "team", frozenset({Scope.READ, Scope.PREDICT}))
 PREDICT = "/v1/models/sum/predict"
@@ -210,3 +213,40 @@ def test_a_thousand_keys_have_pages_of_fifty_and_a_search(admin: Browser, redis:
     found = admin.get("/ui/keys?q=OWNER-3").text
     assert "Page 1 of 3, 143 keys" in words(found) and 'href="/ui/keys?q=OWNER-3&amp;page=2"' in found
     assert "No matching keys" in admin.get("/ui/keys?q=<b>").text
+
+
+def callers(browser: Browser) -> str:
+    html = browser.get("/ui/models/sum").text
+    section = html[html.index('id="callers"') :]
+    return words(section[: section.index("</section>")])
+
+
+def test_the_overview_of_a_model_names_its_callers_to_admins_alone(
+    closed: FlaskClient, admin: Browser, redis: Redis
+) -> None:
+    assert "Nobody has asked it in the last 30 days." in callers(admin)
+    for number in range(2):
+        used(closed, redis, replace(ME, id=f"k-{number}", name=f"secret-{number}"))
+    mine = Browser.with_key(closed, redis, ME)
+    used(closed, redis, ME)
+    until(lambda: "secret" in callers(admin), "the use")
+    seen = callers(admin)
+    for name in ("ada", "secret-0", "secret-1"):
+        assert f"{name} 33.3 %" in seen
+    assert 'href="/ui/keys/k-me"' in admin.get("/ui/models/sum").text
+    eve = Browser.with_key(closed, redis, replace(ME, id="k-eve", name="eve"))
+    for browser, said in ((mine, "your key 33.3 % 2 other keys 66.7 %"), (eve, "3 other keys 100 %")):
+        assert said in callers(browser) and "secret" not in callers(browser)
+        assert "/ui/keys" not in browser.get("/ui/models/sum").text
+    Caller(closed)("DELETE", "/v1/keys/k-1")
+    until(lambda: "a revoked key 33.3 %" in callers(admin), "the revocation")
+
+
+def test_the_overview_names_ten_callers_and_adds_up_the_others(admin: Browser, redis: Redis) -> None:
+    counts = UseCounts()
+    for number in range(12):
+        for _ in range(number + 1):
+            counts.add(f"k{number}", "sum", 1, failed=False)
+    Scripts(redis).send(counts.steps())
+    assert callers(admin).count("a revoked key") == 10
+    assert "2 other keys 3.8 %" in callers(admin)
