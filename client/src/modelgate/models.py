@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,23 @@ class Model(RemoteEstimator):
     reject = promotions.reject
     withdraw = promotions.withdraw
     promotions = promotions.promotions
+
+    def describe(
+        self, description: str | None = None, owner: str | None = None, tags: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Say what the model is for, who owns it, or which tags it has, and return what is said now, with its
+        `history`. What is None stays as it is; without arguments nothing changes. Changes need a key with the scope
+        `publish`.
+
+        >>> from modelgate import Client
+        >>> Client().model("iris").describe("Tells irises apart.", tags=["demo"])["tags"]
+        ['demo']
+        """
+        members = {"description": description, "owner": owner, "tags": None if tags is None else list(tags)}
+        if wanted := {name: value for name, value in members.items() if value is not None}:
+            self._connection.request("PATCH", f"/v1/models/{self.name}", json=wanted)
+        about: dict[str, Any] = self._connection.request("GET", f"/v1/models/{self.name}/about")
+        return about
 
     def promote(self, version: int, alias: str = "current", *, force: bool = False) -> dict[str, Any]:
         """Make `alias` name this version, and return the aliases and versions of the model.

@@ -57,7 +57,7 @@ _SERVER = (
     *(backup.backup, upgrade.upgrade, docs.docs, demo.demo),
 )
 _MODELS = (
-    *(models.models, models.model, models.versions),
+    *(models.models, models.model, models.describe, models.versions),
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.migrate, publishing.export),
     *(promotions.protect, promotions.approve, promotions.reject),
     *(publishing.remove, publishing.restore),

@@ -1,4 +1,4 @@
-"""The verbs about models and their versions: `models`, `model`, `versions`, `report`, `card`."""
+"""The verbs about models and their versions: `models`, `model`, `describe`, `versions`, `report`, `card`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.console import RenderableType
 from rich.markdown import Markdown
 
 from modelgate import Client
-from modelgate.command.session import Session, segment
+from modelgate.command.session import Session, segment, without_none
 from modelgate.command.terminal import count, figure, moment, table
 from modelgate.command.verbs import flag, option
 from modelgate.errors import ModelgateError
@@ -55,6 +55,30 @@ def model(session: Session, reference: Reference) -> None:
     """Show a model: what it takes and answers, its metrics, and a request that works."""
     version = session.get(f"/v1/models/{segment(reference)}")
     session.show(version, lambda: _description(version))
+
+
+def describe(
+    session: Session,
+    name: Name,
+    description: Annotated[
+        str | None, option("What the model is for; the first paragraph is its purpose.", metavar="TEXT")
+    ] = None,
+    owner: Annotated[str | None, option("The person or the team that owns it.", metavar="TEXT")] = None,
+    tag: Annotated[
+        list[str] | None,
+        option("A tag, instead of those that it has; give it again for more, or '' for none.", metavar="TAG"),
+    ] = None,
+    history: Annotated[bool, flag("Show what was said before, too.", "--history")] = False,
+) -> None:
+    """Show what people say of a model, or change it: its description, its owner and its tags."""
+    path = f"/v1/models/{segment(name)}"
+    said = {"description": description, "owner": owner, "tags": None if tag is None else [one for one in tag if one]}
+    if changes := without_none(said):
+        session.client.request("PATCH", path, json=changes)
+    about = session.get(f"{path}/about")
+    edits = about["history"] if history else []
+    shown = about if history else {name: about[name] for name in said}
+    session.show(shown, lambda: [*_said(about), *(line for edit in edits for line in _edit(edit))])
 
 
 def versions(session: Session, name: Name) -> None:
@@ -199,6 +223,18 @@ def _description(version: Mapping[str, Any]) -> Iterable[RenderableType]:
     yield f"example: {json.dumps(version['example'], ensure_ascii=False)}"
     yield ""
     yield table(("INPUT", "KIND", "MAY BE NULL", "VALUES"), rows)
+
+
+def _said(about: Mapping[str, Any]) -> Iterable[str]:
+    for member in ("description", "owner", "tags"):
+        if member in about:
+            text = about[member] if isinstance(about[member], str) else ", ".join(about[member])
+            yield f"{member}: {text or '-'}"
+
+
+def _edit(edit: Mapping[str, Any]) -> Iterable[str]:
+    yield f"\n{moment(edit['at'])}{' by ' if edit['by'] else ''}{edit['by']}, before that:"
+    yield from _said(edit["before"])
 
 
 def _output(output: Mapping[str, Any]) -> str:
