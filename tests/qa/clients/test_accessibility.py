@@ -14,7 +14,15 @@ from playwright.sync_api import Browser, Page, expect
 from tests.qa.clients.conftest import AS_ADMIN, IRIS, PROJECT, Modelgate, redis_stopped, signed_in
 
 PATHS = (
-    *("", "/models/iris", "/models/iris?version=1", "/models/iris/versions", "/models/iris/versions/1"),
+    *(
+        "",
+        "/models/iris",
+        "/models/iris/describe",
+        "/models/iris/try",
+        "/models/iris/try?version=1",
+        "/models/iris/versions",
+        "/models/iris/versions/1",
+    ),
     *(
         "/models/iris/versions/1/card",
         "/models/iris/traffic",
