@@ -27,6 +27,7 @@ from gateway.http.synchronous import SynchronousPredictions
 from gateway.openapi.document import ApiDocument
 from gateway.pages import api, assets, audit_page, notification_page, sign_in, system_page
 from gateway.pages.compare import ComparePages
+from gateway.pages.decision_page import DecisionPages
 from gateway.pages.experiments.page import ExperimentPages
 from gateway.pages.failure_page import FailurePages
 from gateway.pages.health_page import HealthPages
@@ -217,6 +218,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         OverviewPages(parts.descriptions, parts.states, parts.audit_log, parts.callers).blueprint(),
         TrafficPages(parts.repository, parts.traffic).blueprint(),
         TryPages(Reasons(parts.predictor), BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
+        DecisionPages(parts.model_changes).blueprint(),
         VersionPages(parts.model_changes, parts.cards, parts.trainings.find_schedule, removed_days).blueprint(),
         PromotionPages(parts.model_changes, parts.promotions).blueprint(),
         ComparePages(parts.predictor).blueprint(),

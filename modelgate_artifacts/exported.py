@@ -42,6 +42,8 @@ class ExportedModel:
         was fitted on such.
         """
         signature = self.manifest["signature"]
+        if decision := signature["outputs"] and signature["outputs"][0].get("decision"):
+            return _decided(self.estimator.predict_proba(matrix(X, self.manifest)), decision, signature["outputs"][0])
         values = getattr(self.estimator, signature["methods"][0]["name"])(matrix(X, self.manifest))
         return _predictions(values, signature["outputs"]) if signature["outputs"] else values
 
@@ -142,6 +144,16 @@ def _series(values: list[Any], column: Manifest, dtype: str) -> Any:
 
 
 # What it answers
+
+
+def _decided(table: Any, decision: Manifest, output: Manifest) -> Any:
+    """Return the label of the decision where its probability reaches the threshold, else the other one."""
+    labels = output["labels"]
+    column = labels.index(decision["label"])
+    probabilities = np.asarray(table, dtype=float)[:, column]
+    either = np.array([labels[1 - column], labels[column]])[(probabilities >= decision["threshold"]).astype(int)]
+    unknown = np.isnan(probabilities)
+    return _named(np.where(unknown, None, either.astype(object)) if unknown.any() else either, output)
 
 
 def _predictions(values: Any, outputs: Sequence[Manifest]) -> Any:

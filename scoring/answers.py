@@ -114,6 +114,24 @@ def each_plain(values: list[Any], output: Output) -> list[Value]:
     return plain
 
 
+def decided(values: Any, tables: Any, output: Output) -> Any:
+    """Return the predictions by the output's decision and its probabilities (rows × labels); without a decision,
+    `values`. A probability that is no number decides nothing, and its prediction is null. Raises `InvalidAnswer`."""
+    if (decision := output.decision) is None:
+        return values
+    if np.ndim(tables) != 2 or np.shape(tables)[1] != 2:
+        raise InvalidAnswer(f"gave probabilities of the shape {np.shape(tables)} for 2 classes")
+    labels = output.labels or ()
+    column = labels.index(decision.label)
+    either = np.array(
+        [labels[1 - column], decision.label], dtype=None if type(labels[0]) is type(labels[1]) else object
+    )
+    probabilities = tables[:, column]
+    answers = either[(probabilities >= decision.threshold).astype(int)]
+    unknown = np.isnan(probabilities)
+    return np.where(unknown, None, answers.astype(object)) if unknown.any() else answers
+
+
 def with_label_names(values: list[Value], output: Output) -> list[Value]:
     """Return the predictions of one output with the names of its labels, where the signature gives them names."""
     if output.label_names is None:

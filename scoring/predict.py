@@ -19,6 +19,7 @@ from scoring.answers import (
     all_plain,
     answers_of,
     columns_of,
+    decided,
     each_plain,
     probabilities_by_label,
     probability_columns,
@@ -89,6 +90,7 @@ def _each(
     try:
         if method == PREDICT.name and signature.outputs:
             values, tables, scores = _returned(manifest, predict_rows, estimator, rows, signature, artifact, kernel)
+            values = decided(values, tables, signature.output)
             return _predicted(values, tables, scores, signature.outputs, len(rows), _spans(parts))
         described = signature.method(method)
         if described is None:
@@ -135,7 +137,7 @@ def predict_columns(
     outputs = signature.outputs
     values, tables, scores = _returned(manifest, predict_rows, estimator, rows, signature, manifest.artifact, kernel)
     try:
-        columns = columns_of(values, outputs, len(rows))
+        columns = columns_of(decided(values, tables, signature.output), outputs, len(rows))
         plain = [
             each_plain(column.tolist(), output) if (valid := all_plain(column, output)) is None else valid
             for column, output in zip(columns, outputs, strict=True)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from contract.errors import ModelgateError, version_error
 from contract.model.environments import ENVIRONMENT, TODAY
-from contract.model.manifest_reader import OPTIONAL, check_signature, invalid, parse, read
-from contract.model.signature import Signature
+from contract.model.manifest_reader import check_signature, invalid, parse, read
+from contract.model.signature import OPTIONAL, Signature
 from contract.row import Answer, Row, Value
 
 

@@ -19,9 +19,6 @@ from contract.row import Value
 T = TypeVar("T")
 _Read = Callable[[str, Any, Errors], Any]
 
-OPTIONAL = {"optional": True}
-"""The metadata of a field with a default that may be missing: manifests of 1.0 do not have it."""
-
 _SHOWN = 3
 """Most errors in the sentence about a manifest."""
 
@@ -133,6 +130,11 @@ def check_signature(signature: Signature) -> None:
         raise invalid("has several signature.outputs; each needs a name")
     if any(len(output.shown_labels) != len(output.labels or ()) for output in signature.outputs):
         raise invalid("has label_names in signature.outputs, but not one for each of the labels")
+    for output in signature.outputs:
+        if decision := output.decision:
+            fits = output.decidable and len(signature.outputs) == 1 and decision.label in (output.labels or ())
+            if not fits or not 0 < decision.threshold < 1:
+                raise invalid("has a decision in signature.outputs that does not fit its two classes and probabilities")
     spellings = [name for field in inputs for name in (field.name, *field.aliases)]
     for what, names in (
         ("input", spellings),

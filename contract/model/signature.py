@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from contract.row import Value
+
+OPTIONAL = {"optional": True}
+"""The metadata of a field with a default that may be missing: manifests of 1.0 do not have it."""
 
 
 class RowFormat(StrEnum):
@@ -113,12 +116,21 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """A classifier of two classes answers `label`, one of its `labels`, if the probability of it is at least
+    `threshold` (between 0 and 1), else the other one."""
+
+    label: Value
+    threshold: float
+
+
+@dataclass(frozen=True)
 class Output:
     """One value that `predict` answers for a row.
 
     `labels` are the classes in the order of the estimator's `classes_`. `scores`: its `decision_function`, one number a
     row, is answered beside it. `name` may be None for the only output. `label_names` are what answers have for the
-    `labels`, in the same order; None: the labels themselves.
+    `labels`, in the same order; None: the labels themselves. Without a `decision`, the estimator's `predict` decides.
     """
 
     kind: OutputKind
@@ -127,6 +139,12 @@ class Output:
     scores: bool = False
     name: str | None = None
     label_names: tuple[Value, ...] | None = None
+    decision: Decision | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def decidable(self) -> bool:
+        """Whether the only output may have a decision."""
+        return self.probabilities and len(self.labels or ()) == 2
 
     @property
     def shown_labels(self) -> tuple[Value, ...]:

@@ -40,23 +40,25 @@ _FORMATS = {
 class SignatureChanges:
     """Sentences without a full stop. `requests` and `answers`: what is different in what callers send and get.
     `methods`: methods other than the first that are gone or answer something else. `unused`: the names of inputs that
-    are ignored from now on."""
+    are ignored from now on. `decisions`: which class is answered from another probability on."""
 
     requests: Sequence[str]
     answers: Sequence[str]
     methods: Sequence[str]
     unused: Sequence[str]
+    decisions: Sequence[str] = ()
 
     @property
     def breaking(self) -> list[str]:
-        """All but the unused inputs."""
+        """All but the unused inputs and the decisions."""
         return [*self.requests, *self.answers, *self.methods]
 
 
 def signature_changes(before: Signature, now: Signature) -> SignatureChanges:
     """Return what callers of `before` have to change when `now` takes its place."""
     requests, unused = _requests(before, now)
-    return SignatureChanges(requests, list(_answers(before, now)), list(_methods(before.methods[1:], now)), unused)
+    methods = list(_methods(before.methods[1:], now))
+    return SignatureChanges(requests, list(_answers(before, now)), methods, unused, list(_decisions(before, now)))
 
 
 def some(changes: Sequence[str]) -> str:
@@ -177,6 +179,19 @@ def _labels(old: Sequence[Value], new: Sequence[Value], what: str) -> Iterator[s
         yield f"{what} no longer answers {listed(gone, _SHOWN)}"
     if not added and not gone and list(before) != list(now):
         yield f"{what} has its classes in another order: {listed(new, _SHOWN)}"
+
+
+def _decisions(before: Signature, now: Signature) -> Iterator[str]:
+    if len(before.outputs) == len(now.outputs) == 1 and before.output.decision != now.output.decision:
+        yield f"predict decides {decided(now.output)} instead of {decided(before.output)}"
+
+
+def decided(output: Output) -> str:
+    """Return how a classifier decides, in words."""
+    if output.decision is None:
+        return "as the model itself does"
+    label = output.shown_labels[(output.labels or ()).index(output.decision.label)]
+    return f"for {shown(label)} from a probability of {output.decision.threshold:g} on"
 
 
 def _methods(before: Sequence[Method], now: Signature) -> Iterator[str]:

@@ -17,6 +17,7 @@ from contract.json_objects import (
     Rule,
     as_sent,
     is_encodable,
+    is_number,
     is_text,
     one_of,
     or_null,
@@ -24,7 +25,18 @@ from contract.json_objects import (
     text,
 )
 from contract.model.manifest import InputFormat
-from contract.model.signature import AnswerForm, Field, Format, Kind, Method, Null, Output, RowFormat, Signature
+from contract.model.signature import (
+    AnswerForm,
+    Decision,
+    Field,
+    Format,
+    Kind,
+    Method,
+    Null,
+    Output,
+    RowFormat,
+    Signature,
+)
 from contract.row import Value
 from contract.wording import counted, listed, shown
 
@@ -111,7 +123,18 @@ _INPUT = _part(
     null=_choice(list(Null)),
 )
 _OUTPUT_SAME = ("kind", "probabilities", "scores", "label_names")
-_OUTPUT = _part(**dict.fromkeys(("name", "labels", *_OUTPUT_SAME), as_sent))
+_OUTPUT = _part(**dict.fromkeys(("name", "labels", "decision", *_OUTPUT_SAME), as_sent))
+_DECISION = dataclasses.replace(
+    _part(
+        label=as_sent,
+        threshold=Rule(
+            lambda value: is_number(value) and 0 < value < 1,
+            "out_of_range",
+            "{field} must be a number between 0 and 1, such as 0.2; it is {value}",
+        ),
+    ),
+    required=("label", "threshold"),
+)
 _METHOD = _part(**dict.fromkeys(("name", "answer", "returned", "names"), as_sent))
 
 
@@ -232,9 +255,32 @@ def _output(old: Output, change: Mapping[str, Any], where: str, alone: bool, err
     name = edits.get("name", old.name)
     if name is not None or not alone:
         name = errors.read(f"{where}.name", name, _TEXT)
-    if "labels" not in edits or edits["labels"] == list(old.labels or ()):
-        return dataclasses.replace(old, name=name)
-    return dataclasses.replace(old, name=name, label_names=_label_names(old, edits["labels"], where, errors))
+    new = dataclasses.replace(old, name=name)
+    if "labels" in edits and edits["labels"] != list(old.labels or ()):
+        new = dataclasses.replace(new, label_names=_label_names(old, edits["labels"], where, errors))
+    if "decision" in edits:
+        new = dataclasses.replace(new, decision=_decision(new, edits["decision"], f"{where}.decision", alone, errors))
+    return new
+
+
+def _decision(output: Output, edits: object, where: str, alone: bool, errors: Errors) -> Decision | None:
+    """Return a decision; `label` may be the model's label or its name in answers."""
+    if edits is None:
+        return None
+    if not alone or not output.decidable:
+        message = "only a model with one output of two classes and probabilities has a decision; leave it out"
+        errors.add(where, "cannot_change", message)
+        return None
+    read = errors.read(where, edits, _DECISION) or {}
+    if "label" not in read or "threshold" not in read:
+        return None
+    names = [*map(str, (*output.shown_labels, *(output.labels or ())))]
+    if (label := str(read["label"])[:MAX_NAME]) not in names:
+        near = errors.near(label, names) or f"it is {shown(read['label'])}"
+        known = listed(output.shown_labels)
+        errors.add(f"{where}.label", "unknown_label", f"{where}.label must be one of {known}; {near}")
+        return None
+    return Decision((output.labels or ())[names.index(label) % 2], float(read["threshold"]))
 
 
 def _label_names(old: Output, edits: object, where: str, errors: Errors) -> tuple[Value, ...] | None:

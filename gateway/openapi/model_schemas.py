@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contract.model.about import LONGEST_DESCRIPTION, LONGEST_OWNER, MOST_TAGS, TAG
 from contract.model.promotions import MOST_NOTE, PromotionEnding
 from gateway.http.operations import MOMENT, TEXT, Schema
-from gateway.openapi.schema_parts import ANYTHING, BOOLEAN, INTEGER, array, map_of, nullable, record, ref
+from gateway.openapi.schema_parts import ANYTHING, BOOLEAN, INTEGER, SCALAR, array, map_of, nullable, record, ref
 
 ALIASES = map_of(INTEGER)
 _STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": ALIASES, "warnings": array(TEXT)}
@@ -15,6 +15,12 @@ ENVIRONMENT = nullable(
     record({"name": TEXT, "scikit_learn": nullable(TEXT), "unsupported_since": nullable(TEXT)}),
 )
 """Where a version lives, if that is not today's environment."""
+
+DECISION = record(
+    {"label": SCALAR, "threshold": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}},
+    description="`label` is answered if its probability is at least `threshold`, else the other class.",
+)
+"""From which probability on a version answers a class."""
 
 _ABOUT = {"description": TEXT, "owner": TEXT, "tags": array(TEXT)}
 

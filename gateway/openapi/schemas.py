@@ -16,7 +16,7 @@ from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.experiment_schemas import EXPERIMENTS
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
 from gateway.openapi.log_schemas import LOG
-from gateway.openapi.model_schemas import ALIASES, CHANGES, ENVIRONMENT
+from gateway.openapi.model_schemas import ALIASES, CHANGES, DECISION, ENVIRONMENT
 from gateway.openapi.schema_parts import (
     ANYTHING,
     BOOLEAN,
@@ -98,7 +98,7 @@ _INPUT = record(
 )
 _OUTPUT = record(
     {"kind": {**TEXT, "enum": list(OutputKind)}, "labels": nullable(array(SCALAR)), "probabilities": BOOLEAN},
-    {"name": nullable(TEXT), "scores": BOOLEAN, "label_names": nullable(array(SCALAR))},
+    {"name": nullable(TEXT), "scores": BOOLEAN, "label_names": nullable(array(SCALAR)), "decision": DECISION},
 )
 _RETURNED = record({"type": TEXT, "dtypes": array(TEXT), "width": nullable(INTEGER)})
 _METHOD = record(

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 
 from contract.model.manifest import ModelManifest
 from contract.model.signature import Field, OutputKind, RowFormat, Signature
+from contract.model.signature_changes import decided
 from contract.rows.instances import Grid
 from contract.wording import kind_in_words, listed
 from contract.work.api_keys import Scope
@@ -188,6 +189,7 @@ def changes(first: ModelManifest, second: ModelManifest, facts: Mapping[int, Map
 def _described(model: ModelManifest, facts: Mapping[str, Any]) -> dict[str, str]:
     described = {
         "predicts": " · ".join(filter(None, (model.training_data.target, answer_of(model.signature)))),
+        "decides": decided(model.signature.output) if model.signature.outputs and model.signature.output.labels else "",
         "recipe": model.recipe,
         "estimator": _estimator(facts),
         "trained on": trained_on(model.training_data),

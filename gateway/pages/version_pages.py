@@ -15,6 +15,8 @@ from contract.model.card_text import sections
 from contract.model.manifest import ModelManifest
 from contract.model.model_card import Card
 from contract.model.repository import CURRENT, PREVIOUS, Repository
+from contract.model.signature_changes import decided
+from contract.model.thresholds import known_counts
 from contract.model.version_files import REPORT_HTML
 from contract.model.version_metrics import headline_first
 from contract.work.api_keys import Scope
@@ -100,6 +102,7 @@ class VersionPages:
                 header=ModelHeader.of(repository, name, caller()),
                 model=manifest,
                 facts=facts,
+                decides=decided(manifest.signature.output) if known_counts(facts) or _has_decision(manifest) else "",
                 metrics=headline_first(manifest.metrics, facts.get("headline")),
                 has_report=repository.files(name, manifest.version).has_report(),
                 **self._change(name),
@@ -171,6 +174,10 @@ class VersionPages:
             "changed": CURRENT in aliases and request.args.get("now") == str(aliases[CURRENT]),
             "previous": aliases.get(PREVIOUS),
         }
+
+
+def _has_decision(model: ModelManifest) -> bool:
+    return any(output.decision for output in model.signature.outputs)
 
 
 def _calibration_in(card: Card) -> Calibration | None:

@@ -25,7 +25,18 @@ from sklearn.tree import DecisionTreeClassifier
 
 from contract.model.manifest import Artifact, ArtifactFormat, InputDtype, InputFormat, ModelManifest
 from contract.model.repository import Repository
-from contract.model.signature import AnswerForm, Field, Kind, Method, Null, Output, OutputKind, RowFormat, Signature
+from contract.model.signature import (
+    AnswerForm,
+    Decision,
+    Field,
+    Kind,
+    Method,
+    Null,
+    Output,
+    OutputKind,
+    RowFormat,
+    Signature,
+)
 from contract.rows.coercion import coerce
 from contract.rows.instances import Records
 from gateway.serving.model_export import open_artifact, published_manifest, zipped
@@ -125,6 +136,12 @@ CASES: dict[str, tuple[Any, Signature, Any, dict[str, Any]]] = {
     "names of labels": (
         DecisionTreeClassifier().fit(X, (X[:, 0] > 0.5).astype(int)),
         Signature(TWO, (Output(OutputKind.CLASS, (0, 1), label_names=("bad", "good")),)),
+        ROWS,
+        {},
+    ),
+    "a decision": (
+        LogisticRegression().fit(X, (X[:, 0] > 0.5).astype(int)),
+        Signature(TWO, (Output(OutputKind.CLASS, (0, 1), True, decision=Decision(0, 0.97)),)),
         ROWS,
         {},
     ),

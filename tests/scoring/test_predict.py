@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from sklearn.linear_model import LogisticRegression
 
 from contract.errors import Code, Failure, ModelgateError
 from contract.model.manifest import InputFormat, ModelManifest
-from contract.model.signature import Output, OutputKind
-from scoring.predict import predict
+from contract.model.signature import Decision, Output, OutputKind
+from scoring.kernels import find_version_kernel
+from scoring.predict import predict, predict_columns, predict_each
 from tests.support import Raises, Sum, numbers, write_version
 
 CLASSES = Output(OutputKind.CLASS, labels=(0, 1), probabilities=True)
@@ -159,3 +161,48 @@ def test_a_class_that_json_cannot_hold_is_a_model_error(classifier: ModelManifes
 def test_numpy_numbers_in_an_object_array_become_plain(classifier: ModelManifest) -> None:
     (value,) = predict(Answers(np.array([np.int64(1)], dtype=object), np.zeros((1, 2))), classifier, [(1, 2)]).values
     assert (type(value), value) == (int, 1)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.30000000000000004, np.nextafter(0.3, 1)])
+def test_a_decision_answers_its_label_from_the_threshold_on_and_leaves_probabilities(
+    models: Path, threshold: float
+) -> None:
+    output = replace(CLASSES, decision=Decision(1, float(threshold)), label_names=("none", "fraud"))
+    manifest = write_version(models, "tiny", None, numbers("a", "b"), output)
+    reached = np.array([0.1, 0.2, 0.3, np.nextafter(0.3, 1), 0.30000000000000004, 0.9])
+    model, rows = Answers(np.zeros(6, int), np.column_stack([1 - reached, reached])), [(1.0, 2.0)] * 6
+    expected = ["fraud" if p >= threshold else "none" for p in reached]
+    answer = predict(model, manifest, rows)
+    assert answer.values == expected and answer.warnings == []
+    assert [row["fraud"] for row in answer.probabilities or ()] == reached.tolist()  # type: ignore[index, call-overload]
+    assert predict_columns(model, manifest, rows)[0] == expected
+    parts = predict_each(model, manifest, [rows[:2], rows[2:]])
+    assert [value for part in parts for value in part.values] == expected  # type: ignore[union-attr]
+    proba = predict(model, replace(manifest, signature=replace(manifest.signature)), rows, method="predict")
+    assert proba.values == expected
+
+
+def test_a_decision_for_the_first_class_and_a_probability_that_is_no_number(models: Path) -> None:
+    output = Output(OutputKind.CLASS, ("fault", "none"), True, decision=Decision("fault", 0.5))
+    manifest = write_version(models, "tiny", None, numbers("a", "b"), output)
+    model = Answers(np.array(["none"] * 3), np.array([[0.5, 0.5], [0.4, 0.6], [np.nan, np.nan]]))
+    answer = predict(model, manifest, [(1.0, 2.0)] * 3)
+    assert answer.values == ["fault", "none", None] and "are null: rows 2" in answer.warnings[0]
+    wide = Answers(np.array(["none"]), np.array([[0.5, 0.3, 0.2]]))
+    assert "probabilities of the shape (1, 3) for 2 classes" in failure(wide, manifest).message
+
+
+def test_a_kernel_decides_as_its_estimator(models: Path) -> None:
+    draw: Any = np.random.default_rng(0)
+    X = draw.normal(size=(300, 2))
+    estimator = LogisticRegression().fit(X, X[:, 0] > 1)
+    reached = estimator.predict_proba(X)[:, 1]
+    threshold = float(np.sort(reached)[200])  # one of the very probabilities
+    output = Output(OutputKind.CLASS, (False, True), True, decision=Decision(True, threshold))
+    manifest = write_version(models, "tiny", estimator, numbers("a", "b"), output)
+    kernel = find_version_kernel(estimator, manifest.signature, manifest.artifact)
+    assert kernel
+    answer = predict(estimator, manifest, X.tolist(), kernel)
+    assert answer.values == (reached >= threshold).tolist() and sum(answer.values) == 100  # type: ignore[arg-type]
+    for row, expected in zip(X.tolist(), answer.values, strict=True):
+        assert predict(estimator, manifest, [row], kernel).values == [expected]

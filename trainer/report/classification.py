@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from sklearn.metrics import (
 )
 
 from contract.model.positive_class import positive_class
+from contract.model.thresholds import STEPS
 from contract.row import Value
 from contract.wording import clean
 from scoring.estimators import predict_matrix
@@ -149,7 +150,8 @@ def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
 
     `items` by falling threshold: `precision`, `recall`, `f1`, and how many rows are `flagged`. They are the threshold
     of the model's own predictions (`served`; some models have none), the one that is `recommended`, and those that
-    reach `RECALLS`. These are rounded downwards, and the figures are those of the rounded thresholds.
+    reach `RECALLS`. These are rounded downwards, and the figures are those of the rounded thresholds. `steps` has the
+    counts at many more (`contract.model.thresholds`).
     """
     if answers.probabilities is None or answers.probabilities.shape[1] != 2:
         raise NotShown("Thresholds are shown for models of two classes with probabilities.")
@@ -163,7 +165,9 @@ def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
     return {
         "label": clean(answers.labels[column]),
         "rows": len(probabilities),
+        "positives": int(positive.sum()),
         "share": number(positive.mean()),
+        "steps": _steps(probabilities, positive, wanted),
         "items": [
             {
                 "threshold": threshold,
@@ -174,6 +178,18 @@ def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
             for threshold in sorted(wanted, reverse=True)
         ],
     }
+
+
+def _steps(probabilities: Any, positive: Any, wanted: Iterable[float]) -> Facts:
+    """Return the counts at `STEPS` and the `wanted` thresholds, without those between two with the same counts."""
+    at = np.unique([*STEPS, *(threshold for threshold in wanted if 0 < threshold < 1)])
+    flagged, right = (
+        len(chosen) - np.searchsorted(np.sort(chosen), at, side="left")
+        for chosen in (probabilities, probabilities[positive])
+    )
+    changes = np.diff(flagged, prepend=-1, append=-1) != 0
+    ends = changes[:-1] | changes[1:]
+    return {"threshold": at[ends].tolist(), "flagged": flagged[ends].tolist(), "right": right[ends].tolist()}
 
 
 def _at(threshold: float, probabilities: Any, positive: Any) -> Facts:

@@ -91,7 +91,7 @@ def _compared(
     # A recipe that compares estimators promises what all of them have, and another one may be the best each time.
     for change in changes.methods:
         run.remark(f"{change}; callers of version {version} that use it have to change that")
-    return previous, dataclasses.replace(comparison, changes=[*changes.requests, *changes.answers])
+    return previous, dataclasses.replace(comparison, changes=[*changes.requests, *changes.answers, *changes.decisions])
 
 
 def _data_look_wrong(comparison: VersionComparison | None) -> str | None:
@@ -114,7 +114,7 @@ def _with_threshold(fitted: FittedModel, thresholds: Thresholds | None, run: Run
     run.remark(
         f"the model predicts {shown(thresholds.label)} from a probability of 0.5 on: {by_itself}. With the threshold"
         f" {best.threshold:.3g}, the best F1 of the cross-validation, it is precision {best.precision:.3f}, recall"
-        f" {best.recall:.3f}: compare `probabilities` with it"
+        f" {best.recall:.3f}: make it the decision of a new version"
     )
     metrics = {
         **fitted.draft.metrics,

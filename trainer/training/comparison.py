@@ -28,6 +28,7 @@ from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from contract.wording import counted
 from runtime.environments import Environments, environment_here
+from scoring.answers import decided
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix
 from scoring.trust import Trust
@@ -70,7 +71,8 @@ class PublishedVersions:
             return self._elsewhere(manifest, files, rows)
         estimator, artifact = load(manifest, files, self.trust), manifest.artifact
         X = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype)
-        return VersionAnswers(*predict_matrix(estimator, X, signature.output.probabilities), signature.output)
+        values, table = predict_matrix(estimator, X, signature.output.probabilities)
+        return VersionAnswers(decided(values, table, signature.output), table, signature.output)
 
     def _elsewhere(self, manifest: ModelManifest, files: VersionFiles, rows: Sequence[Row]) -> VersionAnswers:
         output = manifest.signature.output

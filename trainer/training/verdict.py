@@ -93,13 +93,14 @@ def verdict(
         points.append((Level.WARN, "Nearly perfect: is every input known beforehand?"))
     if comparison and comparison.outcome is not None:
         level = Level.BAD if comparison.outcome is ComparisonOutcome.WORSE else Level.GOOD
-        return Verdict.of([*points, (level, _compared(comparison, comparison.outcome))])
+        return Verdict.of([*points, (level, compared_in_words(comparison, comparison.outcome))])
     if comparison:
         points.append((Level.GOOD, f"Cannot be compared with version {comparison.version}: {comparison.missing}."))
     return Verdict.of(points if useless else [*points, (Level.GOOD, beside_baseline(metrics))])
 
 
-def _compared(comparison: VersionComparison, outcome: ComparisonOutcome) -> str:
+def compared_in_words(comparison: VersionComparison, outcome: ComparisonOutcome) -> str:
+    """Return a sentence with the losses of both versions."""
     chance = comparison.p_better if outcome is ComparisonOutcome.BETTER else comparison.p_worse
     how = {
         ComparisonOutcome.BETTER: f"Better than version {comparison.version}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import random
 import re
 import signal
 from collections.abc import Iterator
@@ -179,3 +181,34 @@ def test_ctrl_c_cancels_the_training(address: str, ask: Modelgate) -> None:
     (job,) = ask("jobs", "--model", "late", "--json").json
     assert (process.returncode, said, job["status"]) == (130, "", "canceled")
     assert errors == f"modelgate: the training {job['id']} is canceled\n"
+
+
+@pytest.mark.slow
+def test_a_training_that_finds_no_fraud_says_so_and_a_decision_finds_some(ask: Modelgate, tmp_path: Path) -> None:
+    draw = random.Random(0)
+    amounts = [draw.gauss(0, 1) for _ in range(4000)]
+    frauds = [draw.random() < 0.017 * math.exp(0.9 * amount - 0.4) for amount in amounts]
+    rows = "".join(
+        f"{amount:.4f},{'fraud' if is_fraud else 'none'}\n" for amount, is_fraud in zip(amounts, frauds, strict=True)
+    )
+    (tmp_path / "payments.csv").write_text(f"amount,kind\n{rows}")
+    trained = ask("train", "payments", str(tmp_path / "payments.csv"), "--target", "kind", "--estimator", "linear")
+    assert trained.code == 0, trained.err
+    start = r"payments@1 promoted, but look at it first\. Finds none of the \d+ held-out rows where kind is 'fraud'\. "
+    assert re.match(start + "Average precision", trained.out), trained.out
+    made = ask("decide", "payments", "--label", "fraud", "--threshold", "0.03")
+    assert made.code == 0, made.err
+    assert made.out.splitlines() == [
+        "payments@2 decides for fraud from 0.03 on",
+        "Promote it: modelgate promote payments@2",
+    ]
+    assert re.match(
+        r"payments@2: Finds [1-9]\d* of the \d+ held-out rows where .* 0\.03 on; ", ask("report", "payments@2").out
+    )
+    before, now = (ask("predict", f"payments@{version}", "amount=2").out for version in (1, 2))
+    assert "none" in before.split() and "fraud" in now.split()
+    wrong = ask("decide", "payments", "--label", "frod", "--threshold", "0.03")
+    assert wrong.code != 0 and "did you mean 'fraud'?" in wrong.err
+    assert ask("promote", "payments@2").out == "payments@2 is current, payments@1 is previous\n"
+    again = ask("train", "payments", str(tmp_path / "payments.csv"), "--target", "kind", "--estimator", "linear")
+    assert again.code == 5 and "predict decides as the model itself does instead of for 'fraud'" in again.out

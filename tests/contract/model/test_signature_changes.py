@@ -13,6 +13,7 @@ from contract.errors import InvalidInstances
 from contract.model.signature import (
     PREDICT,
     AnswerForm,
+    Decision,
     Field,
     Format,
     Kind,
@@ -264,3 +265,14 @@ def test_many_changes_are_counted() -> None:
     ).breaking
     assert some(changes).startswith("'f0' is needed; ") and some(changes).endswith("; and 4 more changes")
     assert some(changes[:2]) == "'f0' is needed; 'f1' is needed"
+
+
+def test_another_decision_is_said_and_breaks_no_caller() -> None:
+    low, high = (replace(CLASSES, decision=Decision("yes", threshold)) for threshold in (0.2, 0.5))
+    changes = signature_changes(answers(CLASSES), answers(low))
+    assert changes.decisions == [
+        "predict decides for 'yes' from a probability of 0.2 on instead of as the model itself does"
+    ]
+    assert changes.breaking == [] and signature_changes(answers(low), answers(low)).decisions == []
+    (said,) = signature_changes(answers(high), answers(low)).decisions
+    assert said.endswith("of 0.2 on instead of for 'yes' from a probability of 0.5 on")

@@ -10,7 +10,18 @@ import pytest
 
 from contract.json_objects import RepeatedKeys
 from contract.model.manifest import InputFormat
-from contract.model.signature import AnswerForm, Field, Format, Kind, Method, Output, OutputKind, RowFormat, Signature
+from contract.model.signature import (
+    AnswerForm,
+    Decision,
+    Field,
+    Format,
+    Kind,
+    Method,
+    Output,
+    OutputKind,
+    RowFormat,
+    Signature,
+)
 from contract.model.signature_edits import InvalidEdit, edit_signature
 from tests.support import numbers
 
@@ -19,6 +30,7 @@ IRIS = Signature(
     (Output(OutputKind.CLASS, (0, 1, 2), probabilities=True),),
     methods=(Method("predict", AnswerForm.OUTPUTS), Method("transform", AnswerForm.NUMBERS)),
 )
+FRAUD = Signature(numbers("x0"), (Output(OutputKind.CLASS, (0, 1), True, label_names=("none", "fraud")),))
 SHOP = Signature(
     (
         Field("plan", Kind.STRING, categories=("basic", "gold")),
@@ -119,6 +131,48 @@ def test_a_whole_signature_may_be_sent_back_with_its_changes() -> None:
     manifest_form = json.loads(json.dumps(dataclasses.asdict(SHOP)))
     manifest_form["inputs"][2]["kind"] = "integer"
     assert edited(SHOP, manifest_form).inputs[2].kind is Kind.INTEGER
+
+
+def test_a_decision_keeps_the_label_of_the_model_and_outlives_other_names() -> None:
+    for label in ("fraud", 1, "1"):
+        changed = edited(FRAUD, {"outputs": [{"decision": {"label": label, "threshold": 0.2}}]})
+        assert changed.output.decision == Decision(1, 0.2)
+    named = edited(changed, {"outputs": [{"labels": {"1": "theft"}}]})
+    assert named.output.decision == Decision(1, 0.2)
+    both = edited(FRAUD, {"outputs": [{"labels": None, "decision": {"label": 0, "threshold": 0.9}}]})
+    assert both.output.decision == Decision(0, 0.9)
+    assert edited(changed, {"outputs": [{"decision": None}]}) == FRAUD
+    same = {"outputs": [{"decision": {"label": "fraud", "threshold": 0.2}}]}
+    assert list(refused(changed, same)) == [" unchanged"]
+
+
+@pytest.mark.parametrize(
+    ("decision", "where", "said"),
+    [
+        ({"label": "frod", "threshold": 0.2}, ".label unknown_label", "one of 'none', 'fraud'; did you mean 'fraud'?"),
+        ({"label": None, "threshold": 0.2}, ".label unknown_label", "must be one of 'none', 'fraud'"),
+        ({"label": "fraud", "threshold": 1}, ".threshold out_of_range", "between 0 and 1, such as 0.2; it is 1"),
+        ({"label": "fraud", "threshold": 0}, ".threshold out_of_range", "it is 0"),
+        ({"label": "fraud", "threshold": True}, ".threshold out_of_range", "it is true"),
+        ({"label": "fraud", "threshold": "0.2"}, ".threshold out_of_range", "it is '0.2'"),
+        ({"label": "fraud"}, ".threshold out_of_range", "it is null"),
+        ({"label": "fraud", "treshold": 0.2}, ".treshold unknown_key", "did you mean 'threshold'?"),
+        (0.2, " not_an_object", "must be an object; it is 0.2"),
+    ],
+)
+def test_a_wrong_decision_names_the_field_and_the_fix(decision: Any, where: str, said: str) -> None:
+    errors = refused(FRAUD, {"outputs": [{"decision": decision}]})
+    assert said in errors[f"outputs[0].decision{where}"]
+
+
+def test_only_one_output_of_two_classes_and_probabilities_has_a_decision() -> None:
+    decision = {"label": 0, "threshold": 0.2}
+    for signature in (IRIS, dataclasses.replace(FRAUD, outputs=(Output(OutputKind.CLASS, (0, 1)),))):
+        errors = refused(signature, {"outputs": [{"decision": decision}]})
+        assert "two classes and probabilities" in errors["outputs[0].decision cannot_change"]
+    assert list(refused(SHOP, {"outputs": {"stays": {"decision": decision}}})) == [
+        "outputs.stays.decision cannot_change"
+    ]
 
 
 def test_an_edit_that_changes_nothing_is_refused() -> None:

@@ -122,20 +122,27 @@ def _publish(
             example=examined.example,
             remarks=tuple(remaining(examined.remarks, source.signature, draft.signature)),
         )
-        manifest = publish(repository, data, draft, signing, _report(files, source, draft), forks, source.libraries)
+        draft, report = _report(files, source, draft)
+        manifest = publish(repository, data, draft, signing, report, forks, source.libraries)
     retain(repository, source.name, settings.keep_versions)
     return manifest
 
 
-def _report(files: VersionFiles, source: ModelManifest, draft: ManifestDraft) -> MakeReport:
-    """Return the function that makes what remains true of the report: all of it if inputs and outputs have the same
-    names and kinds, the record of the training rows if the values of rows are the same, and the rows of the background
-    that still fit."""
+def _report(files: VersionFiles, source: ModelManifest, draft: ManifestDraft) -> tuple[ManifestDraft, MakeReport]:
+    """Return the draft with the metrics that remain true, and the function that makes what remains true of the report:
+    all of it if inputs and outputs have the same names and kinds, the record of the training rows if the values of rows
+    are the same, and the rows of the background that still fit. Another decision changes the figures."""
     old, new = source.signature, draft.signature
     same_values = [field.kind for field in old.inputs] == [field.kind for field in new.inputs]
-    is_true = same_values and (old.names, old.outputs) == (new.names, new.outputs)
-    facts = files.report_facts() if is_true else None
-    page = None if facts is None else drawn_report({**facts, "notes": draft.notes})
+    before, now = ([output.decision for output in signature.outputs] for signature in (old, new))
+    undecided = [dataclasses.replace(output, decision=None) for output in (*old.outputs, *new.outputs)]
+    is_true = same_values and old.names == new.names and undecided[: len(before)] == undecided[len(before) :]
+    facts = files.report_facts()
+    if before != now:
+        from trainer.importing.edits.decision_report import decided_anew  # it imports numpy, which few edits need
+
+        draft, facts = decided_anew(draft, facts)
+    page = drawn_report({**facts, "notes": draft.notes}) if is_true and facts is not None else None
 
     kept: dict[str, bytes] = {}
     if same_values:
@@ -143,4 +150,4 @@ def _report(files: VersionFiles, source: ModelManifest, draft: ManifestDraft) ->
             kept[ROW_HASHES_FILE] = files.report(ROW_HASHES_FILE)
     with suppress(OSError, ValueError, RecursionError, InvalidInstances):
         kept |= background_file(rows_of(json.loads(files.report(BACKGROUND_FILE)), new))
-    return with_files(page, kept)
+    return draft, with_files(page, kept)

@@ -100,12 +100,12 @@ def _judged(
         previous = repository.manifest(manifest.name, version)
     except ModelgateError as error:
         return f"Cannot be compared with version {version}: {error}.", None
-    changes = signature_changes(previous.signature, manifest.signature).breaking
+    changes = signature_changes(previous.signature, manifest.signature)
     metrics: Mapping[str, float] = {}
     comparison = VersionComparison(version, missing="it came without a sample")
     if sample is not None:
         metrics, comparison = _compared(settings, manifest, version, sample, forks)
-    comparison = dataclasses.replace(comparison, changes=changes)
+    comparison = dataclasses.replace(comparison, changes=[*changes.breaking, *changes.decisions])
     refused = objection(Gate(), metrics, comparison, wish.accept)
     if comparison.outcome is None:
         return f"Cannot be compared with version {version}: {comparison.missing}.", refused

@@ -61,7 +61,8 @@ _MODELS = (
     *(publishing.publish, publishing.promote, publishing.rollback, publishing.migrate, publishing.export),
     *(promotions.protect, promotions.approve, promotions.reject),
     *(publishing.remove, publishing.restore),
-    *(trainings.train, models.report, models.card, failures.failures, experiments.experiment, experiments.experiments),
+    *(trainings.train, models.decide, models.report, models.card, failures.failures),
+    *(experiments.experiment, experiments.experiments),
 )
 _JOBS = (predictions.predict, explanations.explain, jobs.jobs, jobs.job, jobs.cancel, jobs.log, jobs.download)
 _LOG = (

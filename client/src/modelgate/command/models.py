@@ -152,6 +152,25 @@ def card(
         session.print(Markdown(visible(text.decode())))
 
 
+def decide(
+    session: Session,
+    reference: Reference,
+    label: Annotated[str, option("The class to answer.", metavar="CLASS")],
+    threshold: Annotated[float, option("From which probability on: above 0, below 1.")],
+) -> None:
+    """Make a new version that answers a class of two from a probability on. Promote it to serve it."""
+    name, version = split(reference)
+    edit = {"outputs": [{"decision": {"label": label, "threshold": threshold}}]}
+    body = {"from": version or "current", "signature": edit}
+    made = session.client.request("POST", f"/v1/models/{segment(name)}/versions", json=body)
+    decided = f"{name}@{made['version']}"
+    session.notes(made["warnings"])
+    session.show(
+        made,
+        lambda: [f"{decided} decides for {label} from {threshold:g} on", f"Promote it: modelgate promote {decided}"],
+    )
+
+
 def split(reference: str) -> tuple[str, str]:
     """Return name and version of `churn@4`; the version is "" without one."""
     name, _, version = reference.partition("@")
