@@ -1,4 +1,4 @@
-"""`python -m gateway key …`: makes, lists, rotates and revokes API keys, in Redis itself and without a key."""
+"""`python -m gateway key …`: makes, lists, changes, rotates and revokes API keys, in Redis itself and without a key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from contract.redis_url import own_redis, without_passwords
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
 from gateway.problems import Problem
-from gateway.protocols.key_requests import key_request, rotation_request
+from gateway.protocols.key_requests import key_change, key_request, rotation_request
 from gateway.serving.key_management import KeyAdmin
 from gateway.serving.marker import Marker
 
@@ -84,7 +84,7 @@ class _Installation:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gateway key", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="add | list | rotate | revoke")
+    commands = parser.add_subparsers(required=True, metavar="add | list | change | rotate | revoke")
     add = commands.add_parser("add", help="make a key and print it, once")
     add.add_argument("--name", required=True, help="the name of the key, which no other has")
     add.add_argument("--scopes", required=True, metavar="A,B", help=", ".join(Scope))
@@ -101,6 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--expires", metavar="90d", help="when it expires (default: never)")
     add.set_defaults(run=_add)
     commands.add_parser("list", help="list the keys").set_defaults(run=_list)
+    change = commands.add_parser("change", help="change a key; what is not named stays")
+    change.add_argument("name", help="the name or the id of the key")
+    change.add_argument("--scopes", metavar="A,B", help="what it may do from now on, in all")
+    change.add_argument("--models", metavar="A,B", help="the models that it may use from now on, in all")
+    change.add_argument("--all-models", action="store_true", help="it may use all models")
+    change.add_argument("--limits", metavar="rows_per_second=100,…", help="limits, or NAME=none; the others stay")
+    change.add_argument("--detail", help="full or terse errors")
+    change.add_argument("--expires", metavar="90d", help="when it expires, or never")
+    change.set_defaults(run=_change)
     rotate = commands.add_parser("rotate", help="give a key a new secret and print it, once")
     rotate.add_argument("name", help="the name or the id of the key")
     rotate.add_argument("--overlap", metavar="1h", help="how long the old secret still works (default: not at all)")
@@ -151,6 +160,27 @@ def _list(here: _Installation, _: argparse.Namespace) -> int:
     return 0
 
 
+def _change(here: _Installation, options: argparse.Namespace) -> int:
+    named = {
+        "scopes": _listed(options.scopes),
+        "models": _listed(options.models),
+        "limits": _limits(options.limits),
+        "detail": options.detail,
+        "expires": options.expires,
+    }
+    body = {name: value for name, value in named.items() if value is not None}
+    if options.all_models:
+        body["models"] = None
+    if options.expires == "never":
+        body["expires"] = None
+    key = here.admin.change(here.admin.named(options.name).key.id, key_change(body)).key
+    _say(f"the key {key.name} ({key.id}) is changed; gateways take it so within seconds")
+    for warning in here.admin.warnings([key])[0]:
+        _say(warning)
+    here.note("change_key", key)
+    return 0
+
+
 def _rotate(here: _Installation, options: argparse.Namespace) -> int:
     rotation = rotation_request({"overlap": options.overlap, "expires": options.expires})
     key = here.admin.named(options.name).key
@@ -187,8 +217,8 @@ def _limits(text: str | None) -> dict[str, object] | None:
     `key_request` refuses."""
     if text is None:
         return None
-    pairs = [part.partition("=") for part in text.split(",")]
-    return {name.strip(): int(value) if value.strip().isdecimal() else value for name, _, value in pairs}
+    pairs = [(name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in text.split(","))]
+    return {name: int(value) if value.isdecimal() else None if value == "none" else value for name, value in pairs}
 
 
 def _minute(time: str | None, otherwise: str) -> str:

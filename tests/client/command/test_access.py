@@ -23,13 +23,22 @@ def test_a_key_is_created_listed_rotated_used_and_revoked(admin: Modelgate) -> N
         {"rows_per_second": 9},
     )
     assert admin("models", MODELGATE_API_KEY=made.out.strip()).code == 0
+    limits = ("--limit", "rows_per_second=none,rows_waiting=5")
+    changed = admin("keys", "change", "ci", "--model", "sun", *limits, "--expires", "90d", "--json")
+    assert (changed.json["models"], changed.json["limits"]) == (["sun"], {"rows_waiting": 5})
+    assert changed.json["expires_at"] and "there is no model 'sun' yet" in changed.err
+    said = admin("keys", "change", "ci", "--all-models", "--expires", "never", "--detail", "terse").out
+    assert said == f"ci ({listed['id']}) is changed\n"
+    (after,) = admin("keys", "list", "--json").json
+    kept = {name: listed[name] for name in ("id", "name", "owner", "scopes")}
+    assert after == after | kept | {"models": None, "expires_at": None, "detail": "terse"}
     assert "ci" in admin("keys", "list").out and made.out.strip() not in admin("keys", "list", "--json").out
     rotated = admin("keys", "rotate", "ci", "--json").json
     assert rotated["secret"].startswith("mg_") and rotated["secret"] != made.out.strip()
     assert admin("keys", "revoke", rotated["id"]).out == f"ci ({rotated['id']}) is revoked\n"
     assert admin("keys", "revoke", "ci").err.startswith("modelgate: there is no key 'ci'")
     actions = [entry["action"] for entry in admin("audit", "--since", "1h", "--outcome", "done", "--json").json]
-    assert actions[:3] == ["revoke_key", "rotate_key", "make_key"]
+    assert actions[:5] == ["revoke_key", "rotate_key", "change_key", "change_key", "make_key"]
     assert "rotate_key" in admin("audit", "--action", "rotate_key").out
 
 
@@ -41,6 +50,7 @@ def test_a_key_is_created_listed_rotated_used_and_revoked(admin: Modelgate) -> N
         (["model", "summ"], ADMIN_KEY, 1, "did you mean 'sum'?"),
         (["keys", "create", "x", "--scope", "fly"], ADMIN_KEY, 1, "'fly'"),
         (["keys", "create", "x", "--scope", "read", "--limit", "many"], ADMIN_KEY, 2, "--limit 'many' is not NAME=N"),
+        (["keys", "change", "x", "--scope", "read"], ADMIN_KEY, 1, "there is no key 'x'"),
         (["audit", "--since", "soon"], ADMIN_KEY, 2, "--since 'soon' is not a time"),
         (["predict", "sum", "no.csv"], ADMIN_KEY, 2, "no.csv: No such file or directory"),
         (["predict", "sum", "no.csv", "-o", "none/out.csv"], ADMIN_KEY, 2, "none is no folder"),

@@ -95,13 +95,35 @@ def test_a_key_is_rotated_and_revoked_by_its_name(key: CommandLine, redis: Redis
     assert [key(verb, "ci").returncode for verb in ("rotate", "revoke")] == [2, 2]
 
 
+def test_a_key_is_changed_and_what_is_not_named_stays(key: CommandLine, redis: Redis) -> None:
+    secret = key(*ADD, "--limits", "rows_per_second=9", "--expires", "9d").stdout.strip()
+    changed = key("change", "ci", "--scopes", "read,predict", "--models", "loan", "--limits", "rows_waiting=5")
+    assert changed.returncode == 0 and "there is no model 'loan' yet" in changed.stderr
+    stored = Keys(redis).find(fingerprint(secret))
+    assert stored and (stored.scopes, stored.models) == ({Scope.READ, Scope.PREDICT}, {"loan"})
+    assert stored.limits == Limits(rows_per_second=9, rows_waiting=5) and stored.expires_at
+    key("change", "ci", "--all-models", "--limits", "rows_per_second=none", "--expires", "never", "--detail", "full")
+    stored = Keys(redis).find(fingerprint(secret))
+    assert stored and (stored.models, stored.limits, stored.expires_at) == (None, Limits(rows_waiting=5), None)
+    assert key("change", "ci", "--limits", "rows_waiting=x").returncode == 2
+    assert key("change", "none").returncode == 2
+
+
+def test_the_last_admin_is_changed_only_beside_an_admin_key(key: CommandLine) -> None:
+    key("add", "--name", "me", "--scopes", "admin")
+    refused = key("change", "me", "--scopes", "read")
+    assert refused.returncode == 2 and "no other key has the scope admin" in refused.stderr
+    assert key("change", "me", "--scopes", "read", ADMIN_KEY="a" * 40).returncode == 0
+
+
 def test_commands_are_audited(key: CommandLine, redis: Redis) -> None:
     key(*ADD)
+    key("change", "ci", "--detail", "full")
     key("rotate", "ci")
     key("revoke", "ci")
     entries = b" ".join(values[b"entry"] for _, values in redis.xrange(Stream.PRIVILEGED)).decode()  # type: ignore[union-attr]
-    assert [action in entries for action in ("make_key", "rotate_key", "revoke_key")] == [True] * 3
-    assert entries.count('"actor":"command line"') == 3 and "mg_" not in entries
+    assert [action in entries for action in ("make_key", "change_key", "rotate_key", "revoke_key")] == [True] * 4
+    assert entries.count('"actor":"command line"') == 4 and "mg_" not in entries
 
 
 def test_wrong_arguments_are_all_named(key: CommandLine, redis: Redis) -> None:

@@ -1,4 +1,4 @@
-"""The verbs about API keys: `keys create`, `list`, `rotate`, `revoke`."""
+"""The verbs about API keys: `keys create`, `list`, `change`, `rotate`, `revoke`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import typer
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.session import Session, segment, without_none
 from modelgate.command.terminal import moment, table
-from modelgate.command.verbs import option, verb
+from modelgate.command.verbs import flag, option, verb
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The name or the id of a key.")]
 Expires = Annotated[str | None, option("When it expires: 90d, 12h, or a time; by default never.", metavar="90d")]
 
 
-group = typer.Typer(name="keys", help="Create, list, rotate and revoke API keys. Needs a key with the scope admin.")
+group = typer.Typer(
+    name="keys", help="Create, list, change, rotate and revoke API keys. Needs a key with the scope admin."
+)
 
 
 @verb(group)
@@ -65,6 +67,35 @@ def list_keys(session: Session) -> None:
     keys = session.get("/v1/keys")["items"]
     heads = ("NAME", "ID", "OWNER", "SCOPES", "MODELS", "EXPIRES", "LAST USED", "USER")
     session.show(keys, lambda: [table(heads, map(_row, keys))] if keys else ["There are no keys."])
+
+
+@verb(group)
+def change(
+    session: Session,
+    key: Key,
+    scope: Annotated[list[str] | None, option("What it may do from now on, in all. May be repeated.")] = None,
+    model: Annotated[
+        list[str] | None, option("A model that it may use from now on, in all. May be repeated.", metavar="NAME")
+    ] = None,
+    all_models: Annotated[bool, flag("It may use all models.", "--all-models")] = False,
+    expires: Annotated[str | None, option("When it expires: 90d, 12h, a time, or never.", metavar="90d")] = None,
+    limit: Annotated[
+        list[str] | None,
+        option("A limit, such as rows_per_second=100, or =none; the others stay. May be repeated.", metavar="NAME=N"),
+    ] = None,
+    detail: Annotated[str | None, option("terse: its errors reveal nothing of a model; or full.")] = None,
+) -> None:
+    """Change a key under all its secrets. What is not named stays."""
+    changed: dict[str, Any] = without_none({"scopes": _listed(scope) or None, "detail": detail})
+    if model or all_models:
+        changed["models"] = None if all_models else _listed(model)
+    if expires:
+        changed["expires"] = None if expires == "never" else expires
+    if limit:
+        changed["limits"] = dict(map(_limit, _listed(limit)))
+    entry = session.client.request("PATCH", f"/v1/keys/{segment(_named(session, key)['id'])}", json=changed)
+    session.show(entry, lambda: [f"{entry['name']} ({entry['id']}) is changed"])
+    session.notes(entry["warnings"])
 
 
 @verb(group)
@@ -117,8 +148,10 @@ def _listed(texts: Sequence[str] | None) -> list[str]:
     return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
 
 
-def _limit(text: str) -> tuple[str, int]:
+def _limit(text: str) -> tuple[str, int | None]:
     name, _, number = text.partition("=")
+    if number == "none":
+        return name, None
     if not number.isascii() or not number.isdigit():
         raise Failed(f"--limit {text!r} is not NAME=N, such as rows_per_second=100", ExitCode.USAGE)
     return name, int(number)
