@@ -26,7 +26,7 @@ from contract.work.api_keys import Key, Scope
 from gateway.app import create_app
 from gateway.pages.wording import breakable
 from tests.broker import samples
-from tests.gateway.callers import Caller
+from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.gateway.conftest import without_redis
 from tests.gateway.pages.browsers import Browser, words
 from tests.support import Sum, numbers, write_version
@@ -196,6 +196,20 @@ def test_mine_are_those_of_the_owner_of_the_key(
     assert listed(Browser.with_key(closed, redis, replace(ME, id="k-3")).get("/ui?mine=1", headers=part).text) == [
         "ours"
     ]
+
+
+def test_a_model_is_mine_if_its_schedule_is(settings: Settings, redis: Redis) -> None:
+    client = create_app(replace(settings, admin_key=ADMIN_KEY), lambda command: {}).test_client()
+    samples.trainer(redis, ["iris"])
+    program = Caller.with_key(client, redis, replace(ME, id="k-program", name="program"))
+    schedule = {"cron": "0 3 * * 1", "request": {"recipe": "iris"}}
+    assert program("PUT", "/v1/models/sum/schedule", json=schedule).status_code == 200
+    assert listed(Browser.with_key(client, redis, ME).get("/ui?mine=1").text) == ["sum"]
+    admin = Caller(client)
+    assert admin("GET", "/v1/schedules").get_json()["items"], "an admin sees the schedule of others"
+    browser = Browser(client.application.test_client())
+    browser.sign_in(ADMIN_KEY)
+    assert listed(browser.get("/ui?mine=1").text) == []
 
 
 def test_without_keys_nothing_is_mine(browser: Browser) -> None:
