@@ -20,6 +20,8 @@ from gateway.serving.model_versions import check_model, resolve
 from gateway.serving.traffic import Traffic
 
 _OWNER = "owner:"
+_WITHOUT_RECORD = {"admin": "ADMIN_KEY"}
+"""The names of keys that are not in Redis, by their ids."""
 
 Sender = tuple[str | None, str | None]
 """The name of a key and its owner; the name is None if it is unknown or none of the caller's business; both are None
@@ -129,12 +131,12 @@ class Failures:
         senders: dict[str, Sender] = {}
         for caller in callers:
             key = keys.get(caller)
-            name, owner = (key.name, key.owner) if key else (caller or None, None)
+            sender: Sender = (key.name, key.owner) if key else (_WITHOUT_RECORD.get(caller, caller), None)
             if caller.startswith(_OWNER) or not caller:
-                name, owner = None, caller.removeprefix(_OWNER)
-            if not asking.allows(Scope.ADMIN) and owner != "":
-                name, owner = None, owner if owner == asking.owner else None
-            senders[caller] = name, owner
+                sender = None, caller.removeprefix(_OWNER)
+            if not asking.allows(Scope.ADMIN) and sender[1] != "":
+                sender = None, sender[1] if sender[1] == asking.owner else None
+            senders[caller] = sender
         return senders
 
 

@@ -64,6 +64,7 @@ ACTIONS: Mapping[str, Scope] = {
     'action="/ui/models/sum/compare"': Scope.READ,
     'href="/ui/train"': Scope.TRAIN,
     'href="/ui/models/sum/traffic"': Scope.READ,
+    'href="/ui/models/sum/failures"': Scope.READ,
 }
 """What leads to an action, and the scope that it needs."""
 

@@ -239,6 +239,11 @@ def test_the_failed_job_of_a_key_counts_for_its_owner(closed: FlaskClient, redis
     assert keys(items(closed, caller=risk)) == {(None, "risk", 1)}
 
 
+def test_the_admin_key_has_its_name(closed: FlaskClient) -> None:
+    assert Caller(closed)("POST", PREDICT, json={"a": "x", "b": 1}).status_code == 422
+    assert keys(items(closed, caller=Caller(closed))) == {("ADMIN_KEY", None, 1)}
+
+
 def test_a_revoked_key_is_named_by_its_id(closed: FlaskClient, redis: Redis, risk: Caller) -> None:
     assert risk("POST", PREDICT, json={}).status_code == 422
     redis.delete("mg-gateway:keys")

@@ -26,6 +26,7 @@ PATHS = (
     *(
         "/models/iris/versions/1/card",
         "/models/iris/traffic",
+        "/models/iris/failures",
         "/models/iris/health",
         "/models/iris/experiments",
         "/models/iris/log",
