@@ -22,16 +22,11 @@ _MOST_KEPT = 40_000
 
 @dataclass(frozen=True)
 class About:
-    """What people say of a model. The first paragraph of its description is its purpose."""
+    """What people say of a model. The first paragraph of its description says what it is for."""
 
     description: str = ""
     owner: str = ""
     tags: tuple[str, ...] = ()
-
-    @property
-    def purpose(self) -> str:
-        """The first paragraph of the description, in one line; '' without a description."""
-        return " ".join(self.description.strip().split("\n\n", 1)[0].split())
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "tags": list(self.tags)}

@@ -40,11 +40,6 @@ def test_a_wrong_member_does_not_hide_the_others() -> None:
     assert About.from_json({"owner": "Ann", "tags": ["a", "B", "a"], "description": 3}) == About("", "Ann", ("a",))
 
 
-def test_the_purpose_is_the_first_paragraph_in_one_line() -> None:
-    assert About("\nSays who\nrepays.\n\nMore of it.").purpose == "Says who repays."
-    assert About().purpose == ""
-
-
 def test_an_edit_keeps_the_other_members_and_settings_and_remembers_what_it_changed() -> None:
     settings = edited({"warn_unusual": False, "about": {"owner": "Ann"}}, {"tags": ["eu"]}, "bob", AT)
     settings = edited(settings, {"owner": "Eve", "tags": ["eu"]}, "eve", AT)
