@@ -35,6 +35,7 @@ from broker.state.failures import FailureBoard, FailureCounts
 from broker.state.lake_schedules import LakeSchedules
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
+from broker.state.starts import GatewayStart, StartReader
 from broker.state.waited_jobs import WaitedJobs
 from broker.state.webhook_store import Webhooks
 from contract.model.repository import Repository
@@ -63,6 +64,7 @@ from gateway.serving.loading import Loader
 from gateway.serving.marker import Marker
 from gateway.serving.metrics import Metrics
 from gateway.serving.model_cards import ModelCards
+from gateway.serving.model_events import ModelEvents
 from gateway.serving.model_versions import CallersRepository, ModelChanges, RunCommand
 from gateway.serving.predicting import Predictor
 from gateway.serving.prediction_log import LogAccess
@@ -164,9 +166,12 @@ class Parts:
         settings, connection = self.settings, self.connection
         self.receipts = Receipts(settings.retention.delivered_results)
         self.outbox = Outbox(connection)
-        presence = Presence(GATEWAYS, f"{socket.gethostname()}:{settings.port}")
-        counted = (self.counts.steps, self.uses.steps, self.failure_counts.steps)
-        for source in (self.receipts, *counted, self.repetitions.steps, self._key_uses, presence.steps):
+        name = f"{socket.gethostname()}:{settings.port}"
+        counted, reports = (
+            (self.counts.steps, self.uses.steps, self.failure_counts.steps),
+            (Presence(GATEWAYS, name).steps, GatewayStart(name).steps),
+        )
+        for source in (self.receipts, *counted, self.repetitions.steps, self._key_uses, *reports):
             self.outbox.add_source(source)
         most = settings.max_queue_rows
         make_jobs = functools.partial(
@@ -245,6 +250,8 @@ class Parts:
         self.system = System(self.metrics, self.readiness, processes)
         self.traffic = Traffic(TrafficReader(self._connect(METRICS_TIMEOUT, resends=0)), self.repository, caller)
         self.failures = Failures(self.failure_board, self.traffic, self.repository, self.key_admin.all, caller)
+        health, starts = HealthBoard(self.connection), StartReader(self._connect(METRICS_TIMEOUT, resends=0))
+        self.events = ModelEvents(self.repository, self.audit_log, health, starts, self.reader)
         announcements = Announcements(
             self.whole_repository,
             TrafficReader(self.connection),

@@ -9,7 +9,7 @@ from typing import Any
 from broker.state.boards import HealthBoard
 from contract.errors import ModelgateError
 from contract.model.manifest import ModelManifest
-from contract.model.model_health import HealthState, ModelHealth
+from contract.model.model_health import HealthState, ModelHealth, joined
 from contract.model.repository import RepositoryWithRemoved
 from contract.wording import number, percent
 from observer.drift.alarm import Alarm
@@ -88,15 +88,21 @@ class HealthReports:
         """Return what there is to say about a version. None: nothing was ever found. Raises `ModelgateError` if it is
         deleted, or cannot be read now."""
         manifest = self.repository.manifest(*key)
-        alarms, changed_at = self.watch.alarms(manifest)
+        alarms, alarmed = self.watch.alarms(manifest)
         looked, refused = self.quality.of(key), self.refusals.of(key)
-        times = [changed_at, looked.changed_at, *(one.since.isoformat() for one in refused)]
+        times = [
+            looked.changed_at,
+            *(ended or began for began, ended in alarmed),
+            *(one.since.isoformat() for one in refused),
+        ]
         if not any(times):
             return None
         moved = [sentence(alarm, "at training" if manifest.profile else "at first") for alarm in alarms]
         findings = [*filter(None, [looked.finding]), *moved, *map(_sentence_of_refused, refused)]
         state = HealthState.DEGRADED if looked.finding else HealthState.DRIFTED if findings else HealthState.OK
-        return ModelHealth(state, tuple(findings), max(times))
+        worse = [(one["raised"], one["ended"]) for one in looked.history]
+        spells = [*joined(HealthState.DRIFTED, alarmed), *joined(HealthState.DEGRADED, worse)]
+        return ModelHealth(state, tuple(findings), max(times), tuple(spells))
 
 
 def _sentence_of_refused(one: RefusedField) -> str:

@@ -119,13 +119,13 @@ class Watch:
         self.states.remove(version)
         self.changed.add(version)
 
-    def alarms(self, manifest: ModelManifest) -> tuple[list[Alarm], str]:
-        """Return the alarms of a version, and when they began to be these (RFC 3339); '' if there was none."""
+    def alarms(self, manifest: ModelManifest) -> tuple[list[Alarm], list[tuple[str, str | None]]]:
+        """Return the alarms of a version, and when each of its history began and ended (RFC 3339; None: it goes on)."""
         watched = self._known(manifest)
         if watched is None:
-            return [], ""
-        times = [(past["ended"] or past["raised"])["time"] for past in watched.history]
-        return watched.alarms, max(times, default="")
+            return [], []
+        history = watched.history
+        return watched.alarms, [(past["raised"]["time"], past["ended"] and past["ended"]["time"]) for past in history]
 
     def health(self, manifest: ModelManifest) -> dict[str, Any]:
         """Return what is known of the stream of a version: the rows that were watched, and its alarms."""

@@ -64,6 +64,10 @@ class Period(StrEnum):
     def points(self) -> int:
         return (120, 96, 120)[list(Period).index(self)]
 
+    def begins(self, now: float) -> int:
+        """Return the start of its oldest point."""
+        return (int(now) // self.step - self.points + 1) * self.step
+
 
 @dataclass(frozen=True)
 class Point:

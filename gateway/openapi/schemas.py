@@ -36,6 +36,7 @@ from gateway.openapi.schema_parts import (
     record,
     ref,
 )
+from gateway.openapi.traffic_schemas import TRAFFIC
 from gateway.openapi.training_schemas import TRAININGS
 from gateway.protocols.tensors import TYPES
 from gateway.serving.readiness import State
@@ -148,23 +149,6 @@ _DELIVERY = record(
     }
 )
 
-_POINT: Mapping[str, Schema] = {
-    "requests": {**INTEGER, "description": "Requests for predictions."},
-    "refused": {**INTEGER, "description": "Those that were answered with a status of 400 or above."},
-    "failed": {**INTEGER, "description": "Predictions that failed or expired."},
-    "rows": {**INTEGER, "description": "Scored rows."},
-    "refused_rows": {**INTEGER, "description": "Refused rows of files."},
-    "waiting": {**INTEGER, "description": "The most predictions that waited at once."},
-    "oldest_seconds": {**NUMBER, "description": "The longest that one had waited."},
-    **{
-        f"p{share}": {
-            **nullable(NUMBER),
-            "description": f"Seconds within which {share} % of the answers with predictions came, as a bound of the"
-            " buckets; the last one also stands for longer. Null without any.",
-        }
-        for share in (50, 95, 99)
-    },
-}
 
 _WORKER = record(
     {
@@ -324,6 +308,7 @@ SCHEMAS: Mapping[str, Schema] = {
     **LAKE_SCHEDULES,
     **TRAININGS,
     **LOG,
+    **TRAFFIC,
     **CHANGES,
     "Schedule": record(
         {"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST, "alarms_wait_until": nullable(MOMENT)}, OWNER
@@ -348,14 +333,6 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "System": record(_SYSTEM),
     "Text": TEXT,
-    "Traffic": record(
-        {
-            "period": TEXT,
-            "step": {**INTEGER, "description": "The seconds of a point."},
-            "total": record(_POINT),
-            "points": array(record({"start": MOMENT, **_POINT})),
-        }
-    ),
     "V2Index": array(record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT})),
     "V2Live": record({"live": BOOLEAN}),
     "V2Load": record({"name": TEXT, "load": BOOLEAN}),

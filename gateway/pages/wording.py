@@ -54,12 +54,17 @@ def seconds(value: float | None) -> str:
 
 
 def within(bound: float | None) -> str:
-    """Format a quantile, which is the bound of a bucket: within 50 ms, over 5 s; – for None."""
+    """Format a quantile, which is the bound of a bucket: ≤ 50 ms, > 5 s; – for None."""
     if bound is None:
         return "–"
     if bound == math.inf:
-        return f"over {seconds(MODEL_SECONDS.buckets[-1])}"
-    return f"within {bound:g} s" if bound >= 1 else f"within {bound * 1e3:g} ms"
+        return f"> {MODEL_SECONDS.buckets[-1]:g} s"
+    return f"≤ {bound:g} s" if bound >= 1 else f"≤ {bound * 1e3:g} ms"
+
+
+def at_least(count: int) -> str:
+    """Format a number of which more may have been unseen: ≥ 3; 0."""
+    return f"≥ {count:,}" if count else "0"
 
 
 def ago(stamp: str | None) -> Markup:
@@ -71,12 +76,26 @@ def ago(stamp: str | None) -> Markup:
     words = "just now" if 0 <= passed < 5 else f"{seconds(passed)} ago" if passed > 0 else f"in {seconds(-passed)}"
     if abs(passed) >= 60 * 86400:
         words = f"on {moment:%-d %B %Y}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, clock(stamp), words)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, in_utc(stamp, "full"), words)
 
 
-def clock(stamp: str) -> str:
-    """Format a time in RFC 3339: 2026-01-02 03:04 UTC."""
-    return f"{stamp[:16].replace('T', ' ')} UTC"
+_FORMS = {
+    "full": "%Y-%m-%d %H:%M UTC",
+    "moment": "%d %b %H:%M",
+    "hour": "%-d %b %H:%M",
+    "minute": "%H:%M",
+    "day": "%d %b",
+}
+
+
+def in_utc(stamp: str, form: str) -> str:
+    """Format a time in RFC 3339 in UTC. The script of the pages knows the same forms in the zone of the browser."""
+    return datetime.fromisoformat(stamp).astimezone(UTC).strftime(_FORMS[form])
+
+
+def clock(stamp: str, form: str = "full") -> Markup:
+    """Return a time in RFC 3339 as a `time` element: 2026-01-02 03:04 UTC, which a script writes in the local zone."""
+    return Markup('<time datetime="{}" data-form="{}">{}</time>').format(stamp, form, in_utc(stamp, form))
 
 
 def size(amount: int) -> str:
@@ -138,8 +157,10 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "quartiles": quartiles,
     "seconds": seconds,
     "within": within,
+    "at_least": at_least,
     "ago": ago,
     "clock": clock,
+    "in_utc": in_utc,
     "words": metric_in_words,
     "size": size,
     "share": share,

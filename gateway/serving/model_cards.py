@@ -123,8 +123,13 @@ def moves_of(version: int, entries: Sequence[Entry]) -> Iterator[tuple[Entry, st
     named: dict[str, int | None] = {}
     for entry in reversed(entries):
         to = None if entry["action"] == "delete_alias" else entry["version"]
-        # A rollback moves `current`, and so does a page.
-        if alias := entry["alias"] or (CURRENT if entry["action"] in _MOVED else None):
+        if alias := alias_moved_by(entry):
             if version in (to, named.get(alias)) and to != named.get(alias):
                 yield entry, alias, to
             named[alias] = to
+
+
+def alias_moved_by(entry: Entry) -> str | None:
+    """Return the alias that an entry of the audit log has moved. A rollback moves `current`, and so does a page."""
+    alias: str | None = entry["alias"] or (CURRENT if entry["action"] in _MOVED else None)
+    return alias

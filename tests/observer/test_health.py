@@ -15,7 +15,7 @@ from broker.sides.gateway.job_client import Jobs
 from broker.sides.observer import BEGINNING, RequestCounts
 from broker.state.boards import HEALTH, HealthBoard
 from contract.model.manifest import ModelManifest
-from contract.model.model_health import HealthState, ModelHealth
+from contract.model.model_health import HealthState, ModelHealth, joined
 from contract.model.repository import RepositoryWithRemoved
 from observer.health import HealthReports
 from observer.log.intake import Intake
@@ -79,6 +79,15 @@ def test_what_is_found_is_said_until_it_ends(
     assert board.of("watched@1").state is HealthState.OK and board.of("watched@1").findings == ()
     (past,) = intake.watch.health(manifest)["history"]
     assert past["column"] == "n" and past["raised"]["row"] < past["ended"]["row"]
+    spell = (HealthState.DRIFTED, past["raised"]["time"], past["ended"]["time"])
+    assert said.spells == ((*spell[:2], None),) and board.of("watched@1").spells == (spell,)
+
+
+def test_times_of_several_columns_that_overlap_are_one_spell() -> None:
+    times = [("04", "05"), ("01", "03"), ("02", "04"), ("06", None), ("07", "08")]
+    state = HealthState.DRIFTED
+    assert joined(state, times) == [(state, "01", "05"), (state, "06", None)]
+    assert joined(state, [("1", "2"), ("3", "4")]) == [(state, "1", "2"), (state, "3", "4")]
 
 
 def test_an_observer_that_starts_says_what_the_last_one_did_not(

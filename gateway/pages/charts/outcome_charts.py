@@ -18,9 +18,11 @@ _CLOCKS = {"hour": "%-d %b %H:%M", "day": "%-d %b", "week": "%-d %b", "month": "
 
 @dataclass(frozen=True)
 class Mark:
-    """A period: its place in the chart, None without a value; its time, value and outcomes in words."""
+    """A period: its place in the chart, None without a value; its start (RFC 3339), also in words of UTC; its value and
+    outcomes in words."""
 
     place: tuple[float, float] | None
+    start: str
     time: str
     value: str
     interval: str
@@ -29,13 +31,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Course:
-    """A metric by period, the oldest first. `clock`: some of the times, with their distance from the left. `lines` and
+    """A metric by period, the oldest first. `clock`: some of them, with their distance from the left. `lines` and
     `bands` (the intervals) end where periods have no outcomes. `promise` is the height of the metric of the report."""
 
     metric: str
     period: str
     y: Axis
-    clock: Sequence[tuple[float, str]]
+    clock: Sequence[tuple[float, Mark]]
     marks: Sequence[Mark]
     lines: Sequence[Points]
     bands: Sequence[Points]
@@ -75,13 +77,16 @@ def course_of(measured: Mapping[str, Any]) -> Course | None:
     values, lows, highs = (dict(zip(estimates, points, strict=True)) for points in drawn)
     runs = [list(run) for known, run in groupby(range(len(x)), estimates.__contains__) if known]
     times = [start.strftime(_CLOCKS[measured["period"]]) for start in starts]
-    clock = [(place, time) for (place, _), time in zip(base, times, strict=True)]
+    marks = [
+        _mark(one, metric, time, values.get(at)) for at, (one, time) in enumerate(zip(periods, times, strict=True))
+    ]
+    clock = [(place, mark) for (place, _), mark in zip(base, marks, strict=True)]
     return Course(
         metric,
         measured["period"],
         y,
         clock[:: -(-len(clock) // _MOST_TIMES)],
-        [_mark(one, metric, time, values.get(at)) for at, (one, time) in enumerate(zip(periods, times, strict=True))],
+        marks,
         [[values[at] for at in run] for run in runs],
         [[*(lows[at] for at in run), *(highs[at] for at in run[::-1])] for run in runs],
         promise[0][1] if promise else None,
@@ -91,9 +96,11 @@ def course_of(measured: Mapping[str, Any]) -> Course | None:
 def _mark(period: Mapping[str, Any], metric: str, time: str, place: tuple[float, float] | None) -> Mark:
     outcomes = f"{period['outcomes']:,} of {period['predictions']:,}"
     if place is None:
-        return Mark(None, time, "–", "–", outcomes)
+        return Mark(None, period["start"], time, "–", "–", outcomes)
     one = period["metrics"][metric]
-    return Mark(place, time, number(one["value"]), f"{number(one['low'])} to {number(one['high'])}", outcomes)
+    return Mark(
+        place, period["start"], time, number(one["value"]), f"{number(one['low'])} to {number(one['high'])}", outcomes
+    )
 
 
 def calibration_of(measured: Mapping[str, Any]) -> Calibration | None:

@@ -86,7 +86,41 @@ function fitReport(frame) {
 }
 for (const frame of document.querySelectorAll("iframe.report")) fitReport(frame);
 
+// Pages say times in UTC. Here they become those of the browser's zone, each with its name or beside one that names it.
+//   data-utc          What is entered in this field is sent in UTC.
+//   data-form="FORM"  The time in `datetime` or `data-at` (several: with | between, the last one is shown), or the zone.
+const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }, DAY = { day: "2-digit", month: "short" };
+const FORMS = {
+  full: ["sv-SE", { ...CLOCK, year: "numeric", month: "2-digit", day: "2-digit", timeZoneName: "short" }],
+  moment: ["en-GB", { ...DAY, ...CLOCK }],
+  hour: ["en-GB", { ...DAY, ...CLOCK, day: "numeric" }],
+  minute: ["en-GB", CLOCK],
+  day: ["en-GB", DAY],
+};
+const formats = new Map(Object.entries(FORMS).map(([form, options]) => [form, new Intl.DateTimeFormat(...options)]));
+const local = (stamp, form) => formats.get(form).format(new Date(stamp)).replace(",", "");
+const zone = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts().at(-1).value;
+function showLocalTimes(root) {
+  for (const field of root.querySelectorAll("input[data-utc]")) {
+    const at = new Date(`${field.value}Z`);
+    field.value = new Date(at - 60000 * at.getTimezoneOffset()).toISOString().slice(0, 16);
+  }
+  for (const part of root.querySelectorAll("time[title]")) part.title = local(part.dateTime, "full");
+  for (const part of root.querySelectorAll("[data-form]")) {
+    const stamps = part.dateTime ?? part.dataset.at;
+    const texts = stamps ? stamps.split("|").map(stamp => local(stamp, part.dataset.form)) : [zone];
+    if ("texts" in part.dataset) part.dataset.texts = texts.join("|");
+    part.textContent = texts.at(-1);
+  }
+}
+
+document.addEventListener("formdata", event => {
+  for (const field of event.target.querySelectorAll("input[data-utc]"))
+    event.formData.set(field.name, new Date(field.value).toISOString());
+});
+
 function prepare(root) {
+  showLocalTimes(root);
   for (const log of root.querySelectorAll(".log")) log.scrollTop = scrolled ?? log.scrollHeight;
   addCopyButtons(root);
   addDropZones(root);

@@ -80,7 +80,8 @@ def test_a_course_has_its_interval_and_a_gap_where_outcomes_are_missing() -> Non
     assert [mark.place for mark in course.marks] == [(0, 20), (25, 80), None, (75, 60), (100, 60)]
     assert (course.marks[1].time, course.marks[1].interval) == ("2 Jan", "0.500 to 1")
     assert (course.marks[2].value, course.marks[2].outcomes) == ("–", "0 of 10")
-    assert course.clock == [(0, "1 Jan"), (50, "3 Jan"), (100, "5 Jan")]
+    assert [(place, mark.time) for place, mark in course.clock] == [(0, "1 Jan"), (50, "3 Jan"), (100, "5 Jan")]
+    assert [mark.start for _, mark in course.clock] == [f"2026-01-{day:02}T00:00:00Z" for day in (1, 3, 5)]
 
 
 def test_one_period_is_no_course() -> None:

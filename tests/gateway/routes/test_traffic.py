@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,60 @@ def test_an_unknown_period_is_refused_with_the_known_ones(client: FlaskClient, p
     answer = client.get(f"{path}?period=3h")
     assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_parameter")
     assert answer.get_json()["detail"] == "period='3h' is not one of 2h, 1d, 30d"
+
+
+def stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("hours", "period", "points"), [(1.5, "2h", 31), (20, "1d", 5), (24 * 20, "30d", 2), (24 * 29.5, "30d", 2)]
+)
+@pytest.mark.parametrize("path", ["/v1/traffic", "/v1/models/sum/traffic"])
+def test_a_range_has_the_points_that_are_part_of_it_with_the_shortest_steps_kept(
+    client: FlaskClient, path: str, hours: float, period: str, points: int
+) -> None:
+    step = Period(period).step
+    start = (time.time() - hours * 3600) // step * step + 1
+    end = start + (points - 1) * step
+    chart = client.get(path, query_string={"from": stamp(start), "to": stamp(end)}).get_json()
+    starts = [datetime.fromisoformat(point["start"]).timestamp() for point in chart["points"]]
+    assert (chart["period"], starts) == (period, [start - 1 + at * step for at in range(points)])
+
+
+def test_a_range_without_an_end_goes_up_to_now_and_counts_what_happened_in_it_alone(
+    client: FlaskClient, redis: Redis
+) -> None:
+    record(client, redis)
+    assert client.post("/v1/models/sum/predict", json={"a": "x"}).status_code == 422
+    record(client, redis)
+    now = time.time()
+    chart = client.get("/v1/traffic", query_string={"from": stamp(now - 600)}).get_json()
+    assert chart["total"]["refused"] == 1 and len(chart["points"]) in (10, 11)
+    over = {"from": stamp(now - 3000), "to": stamp(now - 1200)}
+    assert client.get("/v1/traffic", query_string=over).get_json()["total"]["refused"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"to": stamp(0)}, "to needs from"),
+        ({"from": stamp(time.time() - 9), "period": "2h"}, "period and from exclude each other"),
+        ({"from": "yesterday"}, "from='yesterday' is not a time with its zone"),
+        ({"from": "2026-01-02T03:04:05"}, "is not a time with its zone"),
+        ({"from": "0001-01-01T00:00:00+14:00"}, "from='0001-01-01T00:00:00+14:00' must be between "),
+        ({"from": "9999-12-31T23:59:59-14:00"}, "where the traffic begins, and now"),
+        ({"from": stamp(time.time() - 31 * 86400)}, "where the traffic begins, and now"),
+        ({"from": stamp(time.time() - 60), "to": stamp(time.time() - 90)}, "must be later than from="),
+    ],
+)
+def test_a_range_that_cannot_be_shown_is_refused_with_its_reason(
+    client: FlaskClient, query: dict[str, str], said: str
+) -> None:
+    for path in ("/v1/traffic", "/v1/models/sum/traffic"):
+        answer = client.get(path, query_string=query)
+        assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_parameter")
+        assert said in answer.get_json()["detail"]
 
 
 def test_a_key_for_some_models_sees_the_traffic_of_these(settings: Settings, redis: Redis) -> None:
