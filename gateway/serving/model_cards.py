@@ -24,7 +24,7 @@ TO_ANSWER = 2.0
 """Seconds that the observer has for an answer once it has begun: a card does without."""
 
 _MADE = ("train", "upload", "import", "edit_signature", "migrate")
-_MOVED = ("move_alias", "roll_back", "delete_alias")
+_MOVED = ("move_alias", "roll_back", "delete_alias", "approve_promotion")
 _OF_EXPERIMENT = ("id", "candidate", "baseline", "share", "started_at", "ending", "ended_at", "reason")
 
 Entry = Mapping[str, Any]
@@ -130,6 +130,6 @@ def moves_of(version: int, entries: Sequence[Entry]) -> Iterator[tuple[Entry, st
 
 
 def alias_moved_by(entry: Entry) -> str | None:
-    """Return the alias that an entry of the audit log has moved. A rollback moves `current`, and so does a page."""
+    """Return the alias that an entry of the audit log has moved. A rollback, an approval and a page move `current`."""
     alias: str | None = entry["alias"] or (CURRENT if entry["action"] in _MOVED else None)
     return alias

@@ -62,12 +62,19 @@ def test_each_version_that_became_current_is_an_event_and_admins_see_who_did_it(
         AuditEntry("move_alias", "eve", Outcome.REFUSED, model="sum", version=3, alias="current"),
         AuditEntry("move_alias", "ada", model="other", version=4, alias="current"),
         AuditEntry("roll_back", "bob", model="sum", version=1),
+        AuditEntry("ask_promotion", "ada", model="sum", version=3),
+        AuditEntry("approve_promotion", "eve", model="sum", version=3),
     ):
         log.write(entry)
-    happened = ["version 1 became current", "version 2 became current", "version 1 became current again, by a rollback"]
+    happened = [
+        "version 1 became current",
+        "version 2 became current",
+        "version 1 became current again, by a rollback",
+        "version 3 became current",
+    ]
     for caller, names in (
-        (Caller(client), ["ada", "ada", "bob"]),
-        (Caller.with_key(client, redis, READER), [None] * 3),
+        (Caller(client), ["ada", "ada", "bob", "eve"]),
+        (Caller.with_key(client, redis, READER), [None] * 4),
     ):
         seen = events(caller, kind="promotion")
         assert [(event["text"], event["by"]) for event in seen] == list(zip(happened, names, strict=True))

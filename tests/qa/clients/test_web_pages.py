@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
@@ -289,6 +292,68 @@ def test_a_chart_shows_the_values_under_the_pointer_also_of_a_newer_part(
     expect(page.locator(".pointer.shown")).to_have_count(1)
     page.mouse.move(0, 0)
     expect(page.locator(".pointer.shown")).to_have_count(0)
+    page.context.close()
+
+
+@pytest.mark.parametrize("options", [WIDE, PHONE], ids=["wide", "phone"])
+def test_times_are_those_of_the_browser_also_of_a_chosen_range(
+    browser: Browser, modelgate: Modelgate, options: dict[str, object]
+) -> None:
+    zone = ZoneInfo("Asia/Kathmandu")
+    context = browser.new_context(base_url=modelgate.address, timezone_id="Asia/Kathmandu", **options)
+    page = context.new_page()
+    requests.post(f"{modelgate.address}/v1/models/iris/predict", json=IRIS, timeout=60)
+    page.goto("/ui/models/iris/traffic?period=1d")
+    expect(page.locator("svg.chart")).to_have_count(4)
+    time = page.locator(".readout > b").first
+    newest = datetime.fromisoformat((time.get_attribute("data-at") or "").split("|")[-1])
+    expect(time).to_have_text(newest.astimezone(zone).strftime("%d %b %H:%M"))
+    expect(page.locator(".readout i").first).to_have_text("GMT+5:45")
+    event = page.locator(".events li").first
+    stamp = datetime.fromisoformat(event.locator("time").get_attribute("datetime") or "")
+    expect(event.locator("time")).to_contain_text(stamp.astimezone(zone).strftime("%Y-%m-%d %H:%M"))
+    event.focus()
+    expect(page.locator(".chart .event.lit")).to_have_count(4)
+
+    start = datetime.now(zone).replace(second=0, microsecond=0) - timedelta(minutes=30)
+    end = start + timedelta(minutes=31)
+    for label, moment in (("From", start), ("To", end)):
+        page.get_by_label(label).fill(moment.strftime("%Y-%m-%dT%H:%M"))
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url(re.compile("from="))
+    sent = parse_qs(urlsplit(page.url).query)
+    assert [datetime.fromisoformat(sent[name][0]) for name in ("from", "to")] == [start, end]
+    expect(page.get_by_label("From")).to_have_value(start.strftime("%Y-%m-%dT%H:%M"))
+    expect(page.locator("svg.chart")).to_have_count(4)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.context.close()
+
+
+def test_dragging_over_a_chart_shows_that_time(browser: Browser, modelgate: Modelgate) -> None:
+    page = browser.new_context(base_url=modelgate.address).new_page()
+    requests.post(f"{modelgate.address}/v1/models/iris/predict", json=IRIS, timeout=60)
+    page.goto("/ui/models/iris/traffic")
+    expect(page.locator("svg.chart")).to_have_count(4)
+    times = (page.locator(".readout > b").first.get_attribute("data-at") or "").split("|")
+    _, middle, end = page.evaluate(SLOTS)
+    page.mouse.move(middle[0], middle[1] - 20)
+    page.mouse.down()
+    page.mouse.move(end[0], end[1] - 20)
+    page.mouse.up()
+    page.wait_for_url(re.compile("from="))
+    sent = parse_qs(urlsplit(page.url).query)
+    assert sent["to"] == [times[-1]] and abs(times.index(sent["from"][0]) - len(times) / 2) <= 1
+    page.context.close()
+
+
+def test_times_are_in_utc_without_scripts_and_so_is_a_chosen_range(browser: Browser, modelgate: Modelgate) -> None:
+    context = browser.new_context(base_url=modelgate.address, timezone_id="Asia/Kathmandu", java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/ui/models/iris/traffic")
+    moment = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=9)
+    page.get_by_label("From (UTC)").fill(moment.strftime("%Y-%m-%dT%H:%M"))
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_label("From (UTC)")).to_have_value(moment.strftime("%Y-%m-%dT%H:%M"))
     page.context.close()
 
 
