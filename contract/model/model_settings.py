@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from contract.model.about import ABOUT, About
@@ -13,7 +13,7 @@ from contract.model.experiments import Experiment
 from contract.model.promotions import PromotionRequest
 
 WARN_UNUSUAL, LOGGING, EXPERIMENTS = "warn_unusual", "logging", "experiments"
-PROTECTED, PROMOTIONS = "protected", "promotions"
+PROTECTED, PROMOTIONS, ROLLED_BACK = "protected", "promotions", "rolled_back"
 """The keys of the settings, as JSON."""
 
 KEEP_DAYS, MOST_DAYS = 90, 3_650
@@ -60,7 +60,8 @@ class ModelSettings:
     """`warn_unusual`: answers warn of values far from what training saw. `experiments`: the newest first; only the
     first one may run. `about`: what people say of the model; `Repository.about_history` has how they edited it.
     `protected`: `current` moves once a second person approves it. `promotions`: the requests for that, the newest
-    first; only the first one may wait."""
+    first; only the first one may wait. `rolled_back`: the versions that were rolled back from, each with the last time
+    (RFC 3339 in UTC)."""
 
     warn_unusual: bool = True
     logging: Logging = Logging()
@@ -68,6 +69,7 @@ class ModelSettings:
     about: About = About()
     protected: bool = False
     promotions: tuple[PromotionRequest, ...] = ()
+    rolled_back: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def experiment(self) -> Experiment | None:
@@ -94,7 +96,13 @@ class ModelSettings:
             About.from_json(known.get(ABOUT)),
             known.get(PROTECTED) is True,
             _readable(PromotionRequest.from_json, known.get(PROMOTIONS)),
+            _times(known.get(ROLLED_BACK)),
         )
+
+
+def _times(data: object) -> dict[int, str]:
+    items = data.items() if isinstance(data, Mapping) else ()
+    return {int(version): at for version, at in items if version.isdecimal() and isinstance(at, str)}
 
 
 def _readable(read: Callable[[Mapping[str, Any]], T], items: object) -> tuple[T, ...]:

@@ -1,4 +1,4 @@
-"""Two versions beside each other: what changed, metrics, curves, and rows on which they differ."""
+"""Two to five versions beside each other: what changed, metrics, curves, and rows on which they differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.model.manifest import ModelManifest
-from contract.model.signature import Field, OutputKind, RowFormat, Signature
+from contract.model.signature import Field, OutputKind, RowFormat
 from contract.model.signature_changes import decided
 from contract.rows.instances import Grid
 from contract.wording import kind_in_words, listed
@@ -22,12 +22,13 @@ from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader, answer_of
 from gateway.pages.same_rows import SameRows, facts_of
 from gateway.pages.version_pages import offered
-from gateway.pages.wording import trained_on
+from gateway.pages.wording import count, trained_on
 from gateway.problems import Problem, ProblemCode
 from gateway.serving.model_versions import check_model, resolve
 from gateway.serving.predicting import PredictionOptions, Predictor
 
 NOTHING = "–"
+MOST_COMPARED = 5
 _MOST_INPUTS = 30
 """Changed inputs that the page shows."""
 
@@ -37,18 +38,17 @@ WAIT = 20.0
 
 @dataclass(frozen=True)
 class Change:
-    """`what` is `before` in one version and `now` in the other; `NOTHING` where a version has none."""
+    """`what` in each version; `NOTHING` where a version has none."""
 
     what: str
-    before: str
-    now: str
+    values: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Changes:
-    """`main`: what they predict and from which inputs, the estimator, the rows, and parameters that both have.
+    """`main`: what they predict and from which inputs, the estimator, the rows, and parameters that all have.
 
-    `one_sided`: parameters that only one version has, mostly because its estimator is another one. `inputs_left_out`:
+    `one_sided`: parameters that not all versions have, mostly because its estimator is another one. `inputs_left_out`:
     how many changed inputs `main` leaves out.
     """
 
@@ -59,18 +59,17 @@ class Changes:
 
 @dataclass(frozen=True)
 class Difference:
-    """A row on which two versions answer differently. `by`: how much more the second one answers, if both estimate a
-    number."""
+    """A row to which versions give different `answers`. `by`: how much more the last one answers than the first, if
+    all estimate a number."""
 
     values: Sequence[Any]
-    before: Any
-    now: Any
+    answers: Sequence[Any]
     by: float | None
 
 
 @dataclass(frozen=True)
 class Differences:
-    """How the answers of two versions to the same `rows` differ. `items` is None before they are asked. `reason`: why
+    """How the answers of versions to the same `rows` differ. `items` is None before they are asked. `reason`: why
     they cannot be asked, or did not answer, or ''."""
 
     rows: Sequence[Sequence[Any]] = ()
@@ -87,81 +86,90 @@ class ComparePages:
 
         @routes.get("/models/<name>/compare", level=Scope.READ, page=True)
         def compare(name: str) -> Response:
-            first, second = self._versions(name)
-            return self._page(name, first, second, _asked(first, second))
+            models = self._versions(name)
+            return self._page(name, models, _asked(models))
 
         # A form, because it makes jobs.
         @routes.post("/models/<name>/compare", level=Scope.PREDICT, page=True)
         def differ(name: str) -> Response:
             if not caller().allows(Scope.READ):
                 raise Problem(ProblemCode.MISSING_SCOPE, "comparing versions needs the scope read besides predict")
-            first, second = self._versions(name)
-            return self._page(name, first, second, self._differences(first, second))
+            models = self._versions(name)
+            return self._page(name, models, self._differences(models))
 
         return routes
 
-    def _versions(self, name: str) -> tuple[ModelManifest, ModelManifest]:
+    def _versions(self, name: str) -> list[ModelManifest]:
+        """Return the versions that the address names, or else two that are worth comparing. Raises `Problem`."""
         repository = self.predictor.repository
         check_model(repository, name)
         older, newer = offered(repository, name)
-        a, b = request.args.get("a") or str(older), request.args.get("b") or str(newer)
-        first, second = (repository.manifest(*resolve(repository, f"{name}@{version}")) for version in (a, b))
-        return first, second
+        pair = [request.args.get("a") or str(older), request.args.get("b") or str(newer)]
+        wanted = request.args.getlist("v") or pair
+        if not 2 <= len(wanted) <= MOST_COMPARED:
+            chosen = count(len(wanted), "version")
+            detail = f"{chosen} cannot be compared; choose two to {MOST_COMPARED}, such as ?v=1&v=2"
+            raise Problem(ProblemCode.INVALID_PARAMETER, detail)
+        return [repository.manifest(*resolve(repository, f"{name}@{version}")) for version in wanted]
 
-    def _page(self, name: str, first: ModelManifest, second: ModelManifest, differences: Differences) -> Response:
+    def _page(self, name: str, models: Sequence[ModelManifest], differences: Differences) -> Response:
         repository, key = self.predictor.repository, caller()
-        a, b = first.version, second.version
-        facts = {version: facts_of(repository, name, version) for version in (a, b)}
-        same_rows = SameRows.of(repository, name, a, b) if a != b else None
-        names = list(first.signature.names)
+        versions = list(dict.fromkeys(model.version for model in models))
+        facts = {version: facts_of(repository, name, version) for version in versions}
+        same_rows = SameRows.of(repository, name, *versions) if len(versions) == len(models) else None
+        names = list(models[0].signature.names)
         return page(
             "compare.html",
-            title=f"{name}: versions {a} and {b}",
+            title=f"{name}: versions {listed_versions(versions)}",
             header=ModelHeader.of(repository, name, key),
-            first=first,
-            second=second,
+            models=models,
             versions=repository.versions(name)[::-1],
             same_rows=same_rows,
-            changes=changes(first, second, facts),
+            changes=changes(models, facts),
             curves=curves_of(same_rows, request.args.get("class", "")) if same_rows else Curves(),
-            facts=facts,
             differences=differences,
             names=names,
-            columns=_strongest_first(names, facts[b]),
+            columns=_strongest_first(names, facts[models[-1].version]),
         )
 
-    def _differences(self, first: ModelManifest, second: ModelManifest) -> Differences:
-        """Send the golden rows of both versions to both, and return where the answers differ, by the size of the
+    def _differences(self, models: Sequence[ModelManifest]) -> Differences:
+        """Send the golden rows of all versions to each, and return where the answers differ, by the size of the
         difference if they are numbers."""
-        differences = _asked(first, second)
+        differences = _asked(models)
         if differences.reason:
             return differences
-        contexts = (request_context(), further_context())
         answers: list[Any] = []
-        for model, context in zip((first, second), contexts, strict=True):
+        for number, model in enumerate(models):
+            context = further_context() if number else request_context()
             options, size = PredictionOptions(wait=WAIT), request.content_length or 0
             job = self.predictor.predict(model, Grid(None, differences.rows), size, options, context)
             if job.status is not Status.SUCCEEDED or job.output is None:
                 why = job.error.message if job.error else f"it is {job.status} after {WAIT:g} s"
                 return replace(differences, reason=f"Version {model.version} did not answer: {why}.")
             answers.append(job.output["predictions"])
-        numeric = _estimates(first) and _estimates(second)
+        numeric = all(map(_estimates, models))
         items = [
-            Difference(row, before, now, now - before if numeric else None)
-            for row, before, now in zip(differences.rows, answers[0], answers[1], strict=True)
-            if before != now
+            Difference(row, given, given[-1] - given[0] if numeric else None)
+            for row, *given in zip(differences.rows, *answers, strict=True)
+            if any(answer != given[0] for answer in given)
         ]
         return replace(differences, items=sorted(items, key=lambda item: -abs(item.by or 0)))
 
 
-def _asked(first: ModelManifest, second: ModelManifest) -> Differences:
-    """Return the rows that both versions can be asked: the golden ones of both."""
-    if first.signature.names != second.signature.names or first.signature.format is not second.signature.format:
-        return Differences(reason="They take different inputs, so no row can be sent to both.")
-    if first.signature.format is RowFormat.RECORDS:
+def _asked(models: Sequence[ModelManifest]) -> Differences:
+    """Return the rows that all versions can be asked: the golden ones of each."""
+    first = models[0].signature
+    if any((model.signature.names, model.signature.format) != (first.names, first.format) for model in models):
+        return Differences(reason="They take different inputs, so no row can be sent to all.")
+    if first.format is RowFormat.RECORDS:
         return Differences(reason="Models that take records cannot be compared row by row here.")
-    rows = [list(row) for row in dict.fromkeys(map(tuple, (*first.golden.rows, *second.golden.rows)))]
-    return Differences(rows, reason="" if rows else "Neither was published with rows to try.")
+    rows = [list(row) for row in dict.fromkeys(tuple(row) for model in models for row in model.golden.rows)]
+    return Differences(rows, reason="" if rows else "None was published with rows to try.")
+
+
+def listed_versions(versions: Sequence[int]) -> str:
+    *others, last = map(str, versions)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _estimates(model: ModelManifest) -> bool:
@@ -176,13 +184,13 @@ def _strongest_first(names: Sequence[str], facts: Mapping[str, Any]) -> list[str
     return [*strongest, *(name for name in names if name not in strongest)]
 
 
-def changes(first: ModelManifest, second: ModelManifest, facts: Mapping[int, Mapping[str, Any]]) -> Changes:
+def changes(models: Sequence[ModelManifest], facts: Mapping[int, Mapping[str, Any]]) -> Changes:
     """Return what differs. `facts`: those of the reports, by version."""
-    inputs = list(_inputs(first.signature, second.signature))
-    parameters = list(_differing("", *({n: str(v) for n, v in m.parameters.items()} for m in (first, second))))
-    described = (_described(model, facts[model.version]) for model in (first, second))
-    shared = [change for change in parameters if NOTHING not in (change.before, change.now)]
-    main = [*_differing("", *described), *inputs[:_MOST_INPUTS], *shared]
+    inputs = list(_differing("input ", [{f.name: _holds(f) for f in model.signature.inputs} for model in models]))
+    parameters = list(_differing("", [{n: str(v) for n, v in model.parameters.items()} for model in models]))
+    described = [_described(model, facts[model.version]) for model in models]
+    shared = [change for change in parameters if NOTHING not in change.values]
+    main = [*_differing("", described), *inputs[:_MOST_INPUTS], *shared]
     return Changes(main, [p for p in parameters if p not in shared], max(0, len(inputs) - _MOST_INPUTS))
 
 
@@ -205,17 +213,14 @@ def _estimator(facts: Mapping[str, Any]) -> str:
     return next((str(item["name"]) for item in items if item.get("chosen")), "")
 
 
-def _inputs(first: Signature, second: Signature) -> Iterator[Change]:
-    yield from _differing("input ", *({f.name: _holds(f) for f in signature.inputs} for signature in (first, second)))
-
-
 def _holds(field: Field) -> str:
     """Return what an input holds, in words."""
     values = "" if field.categories is None else f": {listed(field.categories, 5)}"
     return f"{kind_in_words(field.kind)}{values}{', may be empty' if field.nullable else ''}"
 
 
-def _differing(prefix: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Change]:
-    for name in dict.fromkeys((*before, *now)):
-        if before.get(name) != now.get(name):
-            yield Change(prefix + name, before.get(name, NOTHING), now.get(name, NOTHING))
+def _differing(prefix: str, described: Sequence[Mapping[str, str]]) -> Iterator[Change]:
+    for name in dict.fromkeys(name for one in described for name in one):
+        values = [one.get(name, NOTHING) for one in described]
+        if any(value != values[0] for value in values):
+            yield Change(prefix + name, values)

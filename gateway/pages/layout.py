@@ -26,7 +26,7 @@ from gateway.http.problem_answers import problem_headers, problem_of
 from gateway.http.rules import READING
 from gateway.pages import wording
 from gateway.pages.assets import STYLE, STYLE_DIGEST, address_of
-from gateway.pages.charts.sparklines import sparkline
+from gateway.pages.charts.sparklines import lifted, sparkline
 from gateway.pages.live_parts import LIVE_EVERY, LiveParts, RefreshPace
 from gateway.problems import Problem, ProblemCode
 from gateway.serving.key_management import expires_soon
@@ -259,7 +259,13 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= wording.FILTERS
-    environment.globals |= {"asset": address_of, "style": STYLE, "sparkline": sparkline, "health_of": _health_of}
+    environment.globals |= {
+        "asset": address_of,
+        "style": STYLE,
+        "sparkline": sparkline,
+        "lifted": lifted,
+        "health_of": _health_of,
+    }
     return environment
 
 

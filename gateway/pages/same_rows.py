@@ -1,4 +1,4 @@
-"""Two versions on the same rows: what a report kept of both when one of them was trained, or why there is nothing.
+"""Versions on the same rows: what reports kept of two when one of them was trained, or why there is nothing.
 
 Figures of different rows are never put beside each other: the version that was tested on easier rows would look better.
 """
@@ -19,17 +19,16 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """A metric of the versions `first` and `second`; `better` is the name of the better one, or ''."""
+    """A metric of each version, in their order; `best` is the place of the best one, or None."""
 
     name: str
-    first: float | None
-    second: float | None
-    better: str
+    values: Sequence[float | None]
+    best: int | None
 
 
 @dataclass(frozen=True)
 class SameRows:
-    """Two versions on the `rows` that neither learnt from: their metrics, and the curves of each.
+    """Versions on the `rows` that none of them learnt from: their metrics, and the curves of each.
 
     `sentence` is the result, or why there is none; it is the same whichever version comes first. Without such rows,
     the others are empty.
@@ -41,26 +40,76 @@ class SameRows:
     curves: Mapping[int, Facts] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, repository: Repository, name: str, first: int, second: int) -> SameRows:
-        """Return the comparison that the report of the later version has with the earlier one."""
-        earlier, later = sorted((first, second))
-        facts = facts_of(repository, name, later)
-        comparison = _comparison(facts)
-        metrics = {item["name"]: item for item in comparison.get("metrics") or () if isinstance(item, Mapping)}
-        if comparison.get("version") != earlier or not metrics or not comparison.get("rows"):
-            return cls(_cannot(earlier, later, comparison))
-        side = {later: "now", earlier: "before"}
-        values = {version: {metric: item.get(side[version]) for metric, item in metrics.items()} for version in side}
-        curves = comparison.get("curves") or {}
+    def of(cls, repository: Repository, name: str, *versions: int) -> SameRows:
+        """Return the comparison that the report of a later version has with an earlier one; of more than two versions,
+        what several reports have measured on the same rows."""
+        facts = {version: facts_of(repository, name, version) for version in versions}
+        measured = _measured(facts)
+        earlier, later = min(versions), max(versions)
+        comparison = _comparison(facts[later])
+        if measured is None:
+            return cls(_none_of(versions) if len(versions) > 2 else _cannot(earlier, later, comparison))
+        values = measured.metrics
+        if len(versions) == 2:
+            result = _result(earlier, later, comparison, values)
+        else:
+            listed = f"versions {', '.join(map(str, sorted(versions)[:-1]))} and {later}"
+            result = f"On the same {count(measured.rows, 'row')}, which none of them learnt from, {listed} were tested."
+        names = dict.fromkeys(metric for version in sorted(versions) for metric in values[version])
         return cls(
-            _result(earlier, later, comparison, values),
-            comparison["rows"],
+            result,
+            measured.rows,
             [
-                _compared(metric, values[first][metric], values[second][metric])
-                for metric in headline_first(metrics, facts["headline"])
+                _compared(metric, [values[version].get(metric) for version in versions])
+                for metric in headline_first(names, facts[later]["headline"])
             ],
-            {version: curves[side[version]] for version in (first, second) if side[version] in curves},
+            {version: measured.curves[version] for version in versions if version in measured.curves},
         )
+
+
+@dataclass
+class _Measured:
+    """What is known of versions on the same `rows`."""
+
+    rows: int
+    metrics: dict[int, dict[str, float | None]]
+    curves: dict[int, Facts]
+
+    def takes(self, other: _Measured) -> bool:
+        """Take what another comparison knows, if it is of the same rows: as many, on which a version has the same
+        values of all metrics. Returns whether it is."""
+        shared = self.metrics.keys() & other.metrics.keys()
+        if other.rows != self.rows or not any(self.metrics[one] == other.metrics[one] for one in shared):
+            return False
+        self.metrics |= other.metrics
+        self.curves |= other.curves
+        return True
+
+
+def _measured(facts: Mapping[int, Facts]) -> _Measured | None:
+    """Return what the reports of versions know of all of them on the same rows, or None."""
+    left = []
+    for later, known in facts.items():
+        comparison = _comparison(known)
+        earlier = comparison.get("version")
+        if isinstance(earlier, int) and earlier in facts and (metrics := measured_together(known, earlier, later)):
+            curves, side = comparison.get("curves") or {}, {later: "now", earlier: "before"}
+            by_version = {one: curves[side[one]] for one in side if side[one] in curves}
+            left.append(_Measured(comparison["rows"], metrics, by_version))
+    if not left:
+        return None
+    whole, *left = left
+    while (joined := next((one for one in left if whole.takes(one)), None)) is not None:
+        left.remove(joined)
+    return whole if whole.metrics.keys() == facts.keys() else None
+
+
+def _none_of(versions: Sequence[int]) -> str:
+    listed = ", ".join(map(str, sorted(versions)))
+    return (
+        f"Versions {listed} cannot be compared: no rows are known on which all of them were tested and from which none"
+        " learnt. Choose two of them."
+    )
 
 
 def facts_of(repository: Repository, name: str, version: int) -> dict[str, Any]:
@@ -75,6 +124,16 @@ def compared_with(repository: Repository, name: str, version: int) -> int | None
     return other if isinstance(other, int) else None
 
 
+def measured_together(facts: Facts, earlier: int, later: int) -> dict[int, dict[str, float | None]]:
+    """Return the metrics of both versions on the rows that neither learnt from, by the `facts` of the later one; empty
+    if it was not compared with the earlier one."""
+    comparison = _comparison(facts)
+    items = comparison.get("metrics") if comparison.get("version") == earlier and comparison.get("rows") else ()
+    named = {item["name"]: item for item in items or () if isinstance(item, Mapping)}
+    side = {earlier: "before", later: "now"}
+    return {one: {name: item.get(side[one]) for name, item in named.items()} for one in side} if named else {}
+
+
 def _comparison(facts: Facts) -> Facts:
     comparison = facts.get("comparison")
     return comparison if isinstance(comparison, Mapping) else {}
@@ -87,7 +146,9 @@ def _result(earlier: int, later: int, comparison: Facts, values: Mapping[int, Ma
         return _cannot(earlier, later, comparison)
     than, chance = ("as", ", which chance explains") if outcome == "as good" else ("than", "")
     figures = (
-        f": {loss} {number(comparison.get('loss_now'))} against {number(comparison.get('loss_before'))}" if loss else ""
+        f": {loss} {number(comparison.get('loss_now'))} against {number(comparison.get('loss_before'))}"
+        if loss and str(loss).replace(" ", "_") not in values[later]
+        else ""
     )
     now, before = ({k: v for k, v in values[version].items() if v is not None} for version in (later, earlier))
     wrong = data_look_wrong(now, before, comparison["rows"])
@@ -111,7 +172,9 @@ def _cannot(earlier: int, later: int, comparison: Facts) -> str:
     return f"Versions {earlier} and {later} cannot be compared: {why}."
 
 
-def _compared(name: str, first: float | None, second: float | None) -> ComparedMetric:
-    if first is None or second is None or first == second:
-        return ComparedMetric(name, first, second, "")
-    return ComparedMetric(name, first, second, "second" if (second < first) is lower_is_better(name) else "first")
+def _compared(name: str, values: Sequence[float | None]) -> ComparedMetric:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or len({*known}) < 2:
+        return ComparedMetric(name, values, None)
+    best = min(known) if lower_is_better(name) else max(known)
+    return ComparedMetric(name, values, known.index(best) if known.count(best) == 1 else None)

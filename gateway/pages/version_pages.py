@@ -3,6 +3,7 @@ restored."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from gateway.pages.charts.outcome_charts import Calibration, calibration_of
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import compared_with, facts_of
+from gateway.pages.version_rows import VERSIONS_OF_PAGE, VersionRows
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
 from gateway.serving.model_cards import ModelCards
@@ -35,7 +37,6 @@ from gateway.serving.model_versions import (
     environment_of,
     read_report,
     resolve,
-    version_summary,
 )
 from gateway.serving.trainings import ScheduleState
 
@@ -78,16 +79,21 @@ class VersionPages:
         def index(name: str) -> Response:
             check_model(repository, name)
             versions = repository.versions(name)[::-1]
-            rows = [{**version_summary(repository, name, v), **facts_of(repository, name, v)} for v in versions]
-            header = ModelHeader.of(repository, name, caller())
+            pages = [versions[at : at + VERSIONS_OF_PAGE] for at in range(0, len(versions), VERSIONS_OF_PAGE)]
+            asked = request.args.get("page", "1")
+            number = min(int(asked), len(pages)) if re.fullmatch("[1-9][0-9]{0,4}", asked) else 1
+            header, settings = ModelHeader.of(repository, name, caller()), repository.settings(name)
             return page(
                 "versions.html",
                 title=f"Versions of {name}",
                 header=header,
-                rows=rows,
+                history=VersionRows.of(repository, name, pages[number - 1]),
+                number=number,
+                pages=len(pages),
+                rolled_back=settings.rolled_back,
                 offered=offered(repository, name),
                 schedule=self._schedule(name),
-                protected=repository.settings(name).protected,
+                protected=settings.protected,
                 **self._change(name),
             )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.about import ABOUT, edited
-from contract.model.model_settings import PROTECTED
+from contract.model.model_settings import PROTECTED, ROLLED_BACK
 from contract.model.repository import CURRENT, PREVIOUS, not_in_repository, valid_alias
 from contract.work.jobs import timestamp
 from storage.models.repository_writer import RepositoryWriter
@@ -135,6 +135,9 @@ def roll_back(repository: RepositoryWriter, model: str, version: int, before: in
         if state.history:
             aliases[PREVIOUS] = state.history.pop()
         aliases[CURRENT] = target
+        earlier = {number: at for number, at in state.settings.get(ROLLED_BACK, {}).items() if number != str(before)}
+        newest = [*earlier.items(), (str(before), timestamp(datetime.now(UTC)))][-MOST_KEPT:]
+        state.settings = {**state.settings, ROLLED_BACK: dict(newest)}
         settle(state, before)
 
     return repository.change(model, edit).aliases

@@ -1,4 +1,4 @@
-"""The curves of two versions on the same rows, laid over each other, or the reasons why there are none."""
+"""The curves of versions on the same rows, laid over each other, or the reasons why there are none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_CLASSES = (
 
 @dataclass(frozen=True)
 class CurveChart:
-    """A curve of both versions. `values`: for each version, its `measure`. `diagonal`: whether to draw the line on
+    """A curve of each version. `values`: for each version, its `measure`. `diagonal`: whether to draw the line on
     which x and y are equal; the `note` says what it means. `dots`: whether to mark each point, since they are few."""
 
     title: str
@@ -38,7 +38,7 @@ class CurveChart:
 
 @dataclass(frozen=True)
 class Curves:
-    """`notes`: sentences about curves that are missing. `classes`: those with curves in both versions; `chosen` is that
+    """`notes`: sentences about curves that are missing. `classes`: those with curves in all versions; `chosen` is that
     of the charts."""
 
     charts: Sequence[CurveChart] = ()
@@ -48,8 +48,8 @@ class Curves:
 
 
 def curves_of(same_rows: SameRows, wanted: str = "") -> Curves:
-    """Return the curves of two versions on the rows that neither learnt from. Those of classifiers are of the class
-    `wanted`, or else of the first one that both versions have."""
+    """Return the curves of versions on the rows that none learnt from. Those of classifiers are of the class `wanted`,
+    or else of the first one that all versions have."""
     curves = same_rows.curves
     if len(curves) < 2:
         return Curves()
@@ -69,10 +69,10 @@ def _why(curves: Facts) -> str:
 
 def _of_classes(curves: Mapping[int, Facts], wanted: str) -> Curves:
     by_version = {version: _by_class(parts) for version, parts in curves.items()}
-    (first, before), (second, after) = by_version.items()
     notes = []
-    shared = [label for label in before if label in after]
-    for version, labels, others in ((first, before, after), (second, after, before)):
+    shared = [label for label in next(iter(by_version.values())) if all(label in one for one in by_version.values())]
+    for version, labels in by_version.items():
+        others = {label for other, known in by_version.items() if other != version for label in known}
         if alone := [label for label in labels if label not in others]:
             notes.append(f"Only version {version} has curves for {listed(alone)}.")
     for version, parts in curves.items():
@@ -84,12 +84,12 @@ def _of_classes(curves: Mapping[int, Facts], wanted: str) -> Curves:
     chosen = wanted if wanted in shared else shared[0]
     charts = []
     for kind, title, axes, measure in _OF_CLASSES:
-        pair = [curves_by_class[chosen][kind] for curves_by_class in (before, after) if kind in curves_by_class[chosen]]
-        if len(pair) == 2:
-            x, y, lines = scaled([_points(curve["x"], curve["y"]) for curve in pair], axes, (0, 1), (0, 1))
+        drawn = [by_class[chosen][kind] for by_class in by_version.values() if kind in by_class[chosen]]
+        if len(drawn) == len(by_version):
+            x, y, lines = scaled([_points(curve["x"], curve["y"]) for curve in drawn], axes, (0, 1), (0, 1))
             note = "Guessing gives the dotted line." if kind == "roc" else ""
             charts.append(
-                CurveChart(title, x, y, lines, note, measure, [curve["area"] for curve in pair], kind == "roc")
+                CurveChart(title, x, y, lines, note, measure, [curve["area"] for curve in drawn], kind == "roc")
             )
     return Curves(charts, notes, shared, chosen)
 
@@ -110,7 +110,7 @@ def _of_numbers(curves: Sequence[Facts], same_rows: SameRows) -> list[CurveChart
         end = max(next((x for x, y in points if y >= SHOWN_SHARE), points[-1][0]) for points in errors)
         x, y, lines = scaled(errors, ("absolute error", "share of the rows"), (0, end), (0, 1))
         note = "The rows with an error up to x: the higher curve is better. The largest errors are beyond the axis."
-        mean = next(((m.first, m.second) for m in same_rows.metrics if m.name == "mean_absolute_error"), (None, None))
+        mean = next((m.values for m in same_rows.metrics if m.name == "mean_absolute_error"), [None] * len(curves))
         charts.append(CurveChart("Errors", x, y, lines, note, "mean absolute error", mean))
     means = [
         _points(part["actual_by_predicted"]["predicted"], part["actual_by_predicted"]["actual"]) for part in curves

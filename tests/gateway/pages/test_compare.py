@@ -69,7 +69,7 @@ def report(models: Path, version: int, facts: dict[str, Any]) -> None:
 
 
 def pair(before: dict[str, Any], now: dict[str, Any]) -> SameRows:
-    return SameRows("", 154, [ComparedMetric("r2", 0.1, 0.2, "second")], {2: before, 3: now})
+    return SameRows("", 154, [ComparedMetric("r2", [0.1, 0.2], 1)], {2: before, 3: now})
 
 
 def notes(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -80,10 +80,10 @@ def test_the_errors_of_two_regressors_lie_over_each_other(browser: Browser, mode
     now = {**OF_NUMBERS, "error_curve": {"x": [0.0, 8.0], "y": [0.0, 1.0]}}
     report(models, 3, compared(OF_NUMBERS, now))
     page = browser.get(BOTH).text
-    lines = re.findall(r'<g class="(one|other)"><polyline points="([^"]*)"', page)
+    lines = re.findall(r'<g class="(line-[01])"><polyline points="([^"]*)"', page)
     # The longer axis, to 8, holds for both. The line to an error of 90 is cut there.
-    assert lines[0] == ("one", "0.0,100.0 12.5,75.0 25.0,50.0 50.0,4.0 100.0,3.81 ")
-    assert lines[1] == ("other", "0.0,100.0 100.0,0.0 ")
+    assert lines[0] == ("line-0", "0.0,100.0 12.5,75.0 25.0,50.0 50.0,4.0 100.0,3.81 ")
+    assert lines[1] == ("line-1", "0.0,100.0 100.0,0.0 ")
     assert "mean absolute error 1.500 for version 2, 2.500 for version 3" in page
     assert len(lines) == 4 and page.count('class="even"') == 1 and page.count("<circle") == 4
     assert "Actual by predicted value" in words(page)
@@ -98,7 +98,7 @@ def test_two_classifiers_are_compared_by_the_class_that_is_asked_for(browser: Br
     page = browser.get(f"{BOTH}&class=dog+%26+co").text
     assert '<option value="cat">cat</option><option value="dog &amp; co" selected>dog &amp; co</option>' in page
     assert "area under the curve 0.600 for version 2, 0.600 for version 3" in page
-    assert f'action="{BOTH.replace("&", "&amp;")}&amp;class=dog%20%26%20co#rows"' in page
+    assert 'action="/ui/models/sum/compare?v=2&amp;v=3&amp;class=dog%20%26%20co#rows"' in page
     assert "Only version 3 has curves for 'ape'." in words(page)
     assert "class ape" not in browser.get(f"{BOTH}&class=ape").text, "only one version has it"
 
@@ -207,8 +207,8 @@ def test_a_curve_of_any_numbers_is_drawn_or_left_out(x: list[float | None]) -> N
 def test_without_rows_or_with_other_inputs_no_version_is_asked(browser: Browser, models: Path) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"), version=4)
     page = browser.get("/ui/models/sum/compare?a=1&b=4").text
-    assert "Both take the same inputs" in browser.get(BOTH).text
-    assert "Neither was published with rows to try." in page and "Ask both versions" not in page
+    assert "All take the same inputs" in browser.get(BOTH).text
+    assert "None was published with rows to try." in page and "Ask both versions" not in words(page)
     write_version(models, "sum", Sum(), numbers("a", "c"), version=5)
     assert "They take different inputs" in browser.get("/ui/models/sum/compare?a=2&b=5").text
     asked = browser.send("/ui/models/sum/compare?a=2&b=5", BOTH)
@@ -234,12 +234,65 @@ def test_what_changed_comes_first_and_parameters_of_one_version_are_folded_away(
     assert "forest__depth 3 –" in words(one_sided) and main.index("What changed") < len(main)
 
 
+def joined(before: float, now: float, version: int = 1, rows: int = 90) -> dict[str, Any]:
+    """The facts of a version that was compared with an earlier one on rows of which only the metric is known."""
+    metrics = [{"name": "roc_auc", "before": before, "now": now}]
+    return compared(of_classes("yes"), of_classes("yes"), version, metrics=metrics, rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("second", "third", "why"),
+    [
+        (joined(0.7, 0.8), joined(0.7, 0.9), ""),
+        (joined(0.7, 0.8), joined(0.8, 0.9, version=2), ""),
+        (joined(0.7, 0.8), joined(0.71, 0.9), "the first version has another value, so the rows are others"),
+        (joined(0.7, 0.8), joined(0.7, 0.9, rows=91), "one more row"),
+        (joined(0.7, 0.8), {}, "no comparison"),
+    ],
+)
+def test_three_versions_have_figures_if_all_were_tested_on_the_same_rows(
+    browser: Browser, models: Path, second: dict[str, Any], third: dict[str, Any], why: str
+) -> None:
+    report(models, 2, second)
+    report(models, 3, third)
+    page = browser.get("/ui/models/sum/compare?v=3&v=1&v=2").text
+    text = words(page)
+    assert "Versions 3, 1 and 2" in text
+    if why:
+        assert "Versions 1, 2, 3 cannot be compared" in text and "<polyline" not in page and "ROC AUC" not in text
+    else:
+        assert "On the same 90 rows, which none of them learnt from, versions 1, 2 and 3 were tested." in text
+        assert "ROC AUC 0.900 0.700 0.800" in text and '<td class="num best">0.900</td>' in page
+        assert [*dict.fromkeys(re.findall('<g class="(line-.)"', page))] == ["line-0", "line-1", "line-2"]
+
+
+def test_each_version_but_the_current_one_can_be_made_current_there(browser: Browser, models: Path) -> None:
+    (models / "sum" / "aliases.json").write_text('{"current": 2}')
+    page = browser.get("/ui/models/sum/compare?v=1&v=2&v=3").text
+    assert re.findall(r'href="/ui/models/sum/versions/(\d)/promote"', page) == ["1", "3"]
+
+
+def test_the_rows_on_which_three_versions_differ_are_shown(
+    browser: Browser, models: Path, asked: list[BatchJob]
+) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=4)
+    path = "/ui/models/sum/compare?v=2&v=3&v=4"
+    page = words(browser.send(path, path).text)
+    assert len(asked) == 3 and "version 2 version 3 version 4 difference a b 11 12.5 12.5 1.5 5 6" in page
+
+
+@pytest.mark.parametrize("query", ["v=1", "v=1&v=2&v=3&v=1&v=2&v=3"])
+def test_one_version_or_six_cannot_be_compared(browser: Browser, query: str) -> None:
+    answer = browser.get(f"/ui/models/sum/compare?{query}")
+    assert answer.status_code == 400 and "choose two to 5" in words(answer.text)
+
+
 def test_the_current_and_the_newest_version_are_compared_by_default(browser: Browser, models: Path) -> None:
     (models / "sum" / "aliases.json").write_text('{"current": 1}')
-    for path in ("/ui/models/sum/compare", "/ui/models/sum/versions"):
-        page = browser.get(path).text
-        first, second = page.split('<select name="a"')[1].split('<select name="b"')
-        assert "<option selected>1</option>" in first and "<option selected>3</option>" in second, path
+    first, second = browser.get("/ui/models/sum/compare").text.split('<select name="a"')[1].split('<select name="b"')
+    assert "<option selected>1</option>" in first and "<option selected>3</option>" in second
+    ticked = re.findall(r'name="v" value="(\d)"[^>]* checked', browser.get("/ui/models/sum/versions").text)
+    assert ticked == ["3", "1"]
     (models / "sum" / "aliases.json").write_text('{"current": 3}')
     assert "Versions 2 and 3" in words(browser.get("/ui/models/sum/compare").text)
     report(models, 3, compared(of_classes("yes"), of_classes("yes"), version=1))
@@ -268,7 +321,7 @@ def test_the_rows_on_which_two_versions_differ_are_shown(browser: Browser, asked
     page = words(browser.send(BOTH, BOTH).text)
     assert [[list(row) for row in job.rows] for job in asked] == [[[1, 2], [3, 4], [5, 6]]] * 2
     assert "They differ on 2 of 3 rows." in page
-    assert "version 2 version 3 difference a b 11 12.5 1.5 5 6 7 6.5 -0.5 3 4" in page
+    assert "version 2 version 3 difference a b 11 12.5 1.5 5 6 7 6.5 −0.5 3 4" in page
 
 
 def test_the_inputs_that_matter_most_come_first(browser: Browser, models: Path, asked: list[BatchJob]) -> None:
