@@ -11,7 +11,7 @@ from typing import Any
 
 from contract.model.repository import Repository
 from contract.model.version_metrics import data_look_wrong, headline_first, lower_is_better
-from contract.wording import number
+from contract.wording import metric_in_words, number
 from gateway.pages.wording import count, sentence
 
 Facts = Mapping[str, Any]
@@ -50,19 +50,19 @@ class SameRows:
         if measured is None:
             return cls(_none_of(versions) if len(versions) > 2 else _cannot(earlier, later, comparison))
         values = measured.metrics
+        names = headline_first(
+            dict.fromkeys(metric for version in sorted(versions) for metric in values[version]),
+            facts[later]["headline"],
+        )
+        metrics = [_compared(metric, [values[version].get(metric) for version in versions]) for metric in names]
         if len(versions) == 2:
             result = _result(earlier, later, comparison, values)
         else:
-            listed = f"versions {', '.join(map(str, sorted(versions)[:-1]))} and {later}"
-            result = f"On the same {count(measured.rows, 'row')}, which none of them learnt from, {listed} were tested."
-        names = dict.fromkeys(metric for version in sorted(versions) for metric in values[version])
+            result = _best_of(versions, measured.rows, metrics)
         return cls(
             result,
             measured.rows,
-            [
-                _compared(metric, [values[version].get(metric) for version in versions])
-                for metric in headline_first(names, facts[later]["headline"])
-            ],
+            metrics,
             {version: measured.curves[version] for version in versions if version in measured.curves},
         )
 
@@ -102,6 +102,16 @@ def _measured(facts: Mapping[int, Facts]) -> _Measured | None:
     while (joined := next((one for one in left if whole.takes(one)), None)) is not None:
         left.remove(joined)
     return whole if whole.metrics.keys() == facts.keys() else None
+
+
+def _best_of(versions: Sequence[int], rows: int, metrics: Sequence[ComparedMetric]) -> str:
+    """Return which of more than two versions is best in the first metric."""
+    best = next(iter(metrics), None)
+    if best is None or best.best is None:
+        which = "none is best"
+    else:
+        which = f"version {versions[best.best]} has the best {metric_in_words(best.name)}; chance is not considered"
+    return f"On the same {count(rows, 'row')}, which none of them learnt from, {which}."
 
 
 def _none_of(versions: Sequence[int]) -> str:

@@ -75,4 +75,6 @@ def _difference(
     now, before = (known if same_rows else values)[version], (known if same_rows else values)[current]
     if now is None or before is None:
         return None
-    return MetricDifference(abs(now - before), (now < before) is lower_is_better(metric) and now != before, same_rows)
+    return MetricDifference(
+        round(abs(now - before), 12), (now < before) is lower_is_better(metric) and now != before, same_rows
+    )
