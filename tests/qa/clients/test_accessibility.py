@@ -31,6 +31,7 @@ PATHS = (
         "/models/iris/experiments",
         "/models/iris/log",
         "/models/iris/api",
+        "/models/iris/promotions",
         "/models/iris/compare?a=1&b=2",
     ),
     *("/models/iris/versions/1/promote", "/models/iris/rollback", "/train", "/jobs", "/jobs?model=nothing"),

@@ -60,7 +60,7 @@ def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Brow
 
     page.get_by_role("link", name="Versions").click()
     page.get_by_role("link", name="Make version 1 current").click()
-    expect(page.get_by_text("This will happen")).to_be_visible()
+    expect(page.get_by_text("once the workers have loaded it")).to_be_visible()
     page.get_by_role("button", name="Make version 1 current").click()
     expect(page.get_by_text("Version 1 is current now.")).to_be_visible()
     page.get_by_role("link", name="Undo: back to version 2").click()
