@@ -33,6 +33,7 @@ def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Brow
     page.get_by_role("button", name="Sign in").click()
 
     page.get_by_role("link", name="iris", exact=True).click()
+    page.get_by_role("link", name="Try", exact=True).click()
     page.get_by_label("petal_length").fill("many")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.get_by_text("'petal_length' must be a finite number; it is 'many'.")).to_be_visible()
