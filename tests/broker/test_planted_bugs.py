@@ -123,7 +123,7 @@ CHANGES_NOTHING |= {"waiting_pools", "watch"}
 OF_OTHERS = {"audit", "change_keys", "change_webhooks", "count", "count_upload", "note_key_uses", "record"}
 OF_OTHERS |= {"claim_deliveries", "delete_deliveries", "deliveries", "note_delivery", "open_session", "plan_deliveries"}
 OF_OTHERS |= {"announce_model", "forget_logged", "report_alive", "report_stuck", "spare"}
-OF_OTHERS |= {"end_shadow", "streams", "take_shadow"}
+OF_OTHERS |= {"count_failures", "count_use", "end_shadow", "failures", "streams", "take_shadow"}
 """They touch no job; test_metrics.py, test_shadow.py, tests/gateway, tests/events and tests/observer test them."""
 EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - CHANGES_NOTHING - OF_TRAINERS - OF_OTHERS
 
