@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from contract.model.card_text import sections
 from contract.model.manifest import ModelManifest
 from contract.model.model_card import Card
+from contract.model.report_placeholders import PARTS
 from contract.model.repository import CURRENT, PREVIOUS, Repository
 from contract.model.signature_changes import decided
 from contract.model.thresholds import known_counts
@@ -49,9 +50,9 @@ _FRAMED = {
     .replace("sandbox", "sandbox allow-same-origin"),
 }
 _FRAME_STYLE = b"""<style>
-header > h1, .live, .lead, header > .soft, main > .tiles, footer { display: none; }
+header > h1, .live, .lead, header > .soft, main > .tiles, footer, body > nav { display: none; }
 main, header { max-width: none; padding: 0; }
-pre { max-height: none; }
+h2, .part > summary h2 { scroll-margin-top: 120px; }
 </style>"""
 """Hides what the page around a framed report shows as well."""
 
@@ -110,6 +111,7 @@ class VersionPages:
                 facts=facts,
                 decides=decided(manifest.signature.output) if known_counts(facts) or _has_decision(manifest) else "",
                 metrics=headline_first(manifest.metrics, facts.get("headline")),
+                report_parts=PARTS,
                 has_report=repository.files(name, manifest.version).has_report(),
                 **self._change(name),
             )

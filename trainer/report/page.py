@@ -14,13 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from contract.model.manifest import ModelManifest
-from contract.model.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.model.report_placeholders import ADDRESS, ADDRESS_ELEMENT, PARTS, STATUS
 from contract.model.version_files import REPORT_HTML, REPORT_JSON
 from contract.model.version_metrics import CROSS_VALIDATED, TRAINING, baseline_of, headline_first, lower_is_better
 from contract.wording import decimals_of, fixed, kind_in_words, metric_in_words, number, percent, significant
 from trainer.report.facts import published
 from trainer.report.parts import MISSING, Facts, part
-from trainer.report.pictures import DASHES, draw_all
+from trainer.report.pictures import DASHES, MARKS, draw_all
 
 TEMPLATE = "page.html"
 _MIDNIGHT = "T00:00:00+00:00"
@@ -47,7 +47,7 @@ def draw_report(facts: Facts) -> Callable[[ModelManifest], dict[str, bytes]]:
 
 def render(facts: Facts, pictures: Facts) -> str:
     """Return the HTML, or a page with the reason if it cannot be made."""
-    context = {"facts": facts, "pictures": pictures, "status": Markup(STATUS)}  # noqa: S704
+    context = {"facts": facts, "pictures": pictures, "status": Markup(STATUS), "contents": PARTS.items()}  # noqa: S704
     made = part("page", lambda: {"html": _environment().get_template(TEMPLATE).render(context)})
     return str(made.get("html") or f"<!doctype html><title>report</title><p>{escape(made[MISSING])}")
 
@@ -79,6 +79,7 @@ def _environment() -> Environment:
         "size": _size,
         "time": _time,
         "dashes": _dashes,
+        "mark": lambda index: list(MARKS.values())[index % len(MARKS)],
         "zip": lambda names, values: list(zip(names, values, strict=True)),
         "addressed": _addressed,
         "coded": _coded,

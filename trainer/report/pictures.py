@@ -24,6 +24,14 @@ VARIABLES = {INK: "--ink", FAINT: "--line", SOFT: "--soft"} | {c: f"--c{i}" for 
 ACCENT = SERIES[0]
 DASHES: list[tuple[float, ...]] = [(), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (6, 2, 1.5, 2, 1.5, 2)]
 """Dashes of lines, which differ not only in colour: lengths of strokes and gaps, in line widths."""
+MARKS = {
+    "o": "M12 1.2a2.8 2.8 0 1 0 .01 0z",
+    "s": "M9.5 1.5h5v5h-5z",
+    "^": "M12 1l3 6h-6z",
+    "D": "M12 .8l3.2 3.2l-3.2 3.2l-3.2 -3.2z",
+    "P": "M11 1h2v2h2v2h-2v2h-2v-2h-2v-2h2z",
+}
+"""Marks of points, which differ not only in colour: their names in matplotlib, and their paths in a legend."""
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": FAINT,
@@ -229,7 +237,8 @@ def _dependence(facts: Facts) -> tuple[Figure, str]:
         axes.set_ylim(len(values) - 0.5, -0.5)
         axes.set_xlim(ends)
         for index, line in enumerate(item["lines"]):
-            axes.plot(line, range(len(line)), color=SERIES[index % len(SERIES)], linestyle="", marker="o", markersize=5)
+            colour, mark = SERIES[index % len(SERIES)], list(MARKS)[index % len(MARKS)]
+            axes.plot(line, range(len(line)), color=colour, linestyle="", marker=mark, markersize=5)
         return figure, alternative
     figure, axes = _new("", answer, LOW)
     axes.set_ylim(ends)

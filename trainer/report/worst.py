@@ -12,7 +12,7 @@ from contract.row import Value
 from contract.wording import clean
 from trainer.report.classification import Classes
 from trainer.report.evidence import Evidence
-from trainer.report.parts import Facts, NotShown, number
+from trainer.report.parts import PARAGRAPH, Facts, NotShown, number
 from trainer.report.regression import Numbers
 
 MOST_ROWS, MOST_COLUMNS = 10, 6
@@ -74,4 +74,6 @@ def _wrong_numbers(answers: Numbers) -> Iterator[tuple[int, Facts]]:
 
 
 def _value(value: Value) -> Value:
-    return number(value, 12) if isinstance(value, float) else clean(value) if isinstance(value, str) else value
+    if isinstance(value, float):
+        return number(value, 12)
+    return clean(value, PARAGRAPH) if isinstance(value, str) else value
