@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,9 +87,21 @@ def interesting(labels: Sequence[Value], targets: Sequence[Value]) -> Sequence[i
 
 
 def classification(answers: Classes, recommended: float | None = None) -> Facts:
-    return {
+    """Return the facts about the answers of a classifier. Of two classes, those of curves and thresholds are about the
+    positive one; `other_class` has the same about the other one."""
+    facts = {
         "confusion": part("confusion", lambda: confusion(answers)),
         "classes": part("classes", lambda: by_class(answers)),
+        **_of_scored(answers, recommended),
+    }
+    if answers.probabilities is None or answers.probabilities.shape[1] != 2:
+        return facts
+    other = [1 - position for position in answers.interesting]
+    return {**facts, "other_class": _of_scored(replace(answers, interesting=other))}
+
+
+def _of_scored(answers: Classes, recommended: float | None = None) -> Facts:
+    return {
         "thresholds": part("thresholds", lambda: thresholds(answers, recommended)),
         **curves(answers),
         "calibration": part("calibration", lambda: calibration(answers)),

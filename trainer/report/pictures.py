@@ -66,10 +66,13 @@ def draw_all(facts: Facts) -> dict[str, Any]:
     answers: Facts = facts["answers"]
     points = answers if "points" in answers else none
     bars = points if points.get("residuals", {}).get("histogram") else none
+    of_classes = {"roc": _roc, "precision_recall": _precision_recall, "calibration": _calibration}
     wanted: dict[str, tuple[Callable[[Facts], tuple[Figure, str]], Facts]] = {
-        "roc": (_roc, answers.get("roc", none)),
-        "precision_recall": (_precision_recall, answers.get("precision_recall", none)),
-        "calibration": (_calibration, answers.get("calibration", none)),
+        **{name: (draw, answers.get(name, none)) for name, draw in of_classes.items()},
+        **{
+            f"other_{name}": (draw, answers.get("other_class", none).get(name, none))
+            for name, draw in of_classes.items()
+        },
         "predicted": (_predicted, points),
         "residuals": (_residuals, points),
         "residual_histogram": (_residual_histogram, bars),

@@ -29,7 +29,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import trainer.report.facts
 from contract.model.manifest import InputFormat
-from contract.model.report_placeholders import ADDRESS, STATUS
+from contract.model.report_placeholders import ADDRESS, PARTS, STATUS
 from contract.model.signature import Field, Kind
 from tests.support import PROJECT, numbers
 from tests.trainer.report.evidences import evidence_of, published
@@ -38,7 +38,7 @@ from trainer.report.evidence import ComparisonOutcome, Evidence, Leak, VersionCo
 from trainer.report.importance import importance
 from trainer.report.page import draw_report
 
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "input"}
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +159,41 @@ def test_two_classes_have_every_part(tmp_path: Path) -> None:
         assert words in page.text
     for words in ("false positive rate", "true positive rate", "recall", "precision", "fraction of positives"):
         assert words in page.text
-    assert len(page.all("figure")) == 6
+    assert len(page.all("figure")) == 6 + 3
+
+
+def test_the_class_of_the_curves_is_the_rare_one_and_can_be_changed(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    states = ["fault" if x > 1.2 else "none" for x in X[:, 0]]
+    page, facts = reported(evidence_of(LogisticRegression(), X.tolist(), states, test_rows=range(200)), tmp_path)
+    answers, others = facts["answers"], facts["answers"]["other_class"]
+    assert [curve["label"] for curve in answers["roc"]["curves"]] == ["fault"]
+    assert [curve["label"] for curve in others["roc"]["curves"]] == ["none"]
+    assert (answers["thresholds"]["label"], others["thresholds"]["label"]) == ("fault", "none")
+    assert answers["thresholds"]["share"] + others["thresholds"]["share"] == pytest.approx(1)
+    choices = [attributes for attributes in page.all("input") if attributes["type"] == "radio"]
+    assert ["checked" in choice for choice in choices] == [True, False]
+    assert len(page.all("figure")) == 6 + 3
+
+
+def test_a_long_text_among_the_worst_rows_is_shortened_and_opens(tmp_path: Path) -> None:
+    texts = [f"{number} {'very ' * 40}late" for number in range(80)]
+    inputs = [Field("words", Kind.STRING), Field("x", Kind.NUMBER)]
+    model = DummyClassifier(strategy="constant", constant="no")
+    rows = [(text, float(at)) for at, text in enumerate(texts)]
+    reported(evidence_of(model, rows, ["yes", "no"] * 40, inputs, input_format=InputFormat.DATAFRAME), tmp_path)
+    html = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    cells = re.findall(r'<details class="cell"><summary>(.*?) …</summary>(.*?)</details>', html)
+    assert cells and all(whole.startswith(short) and whole in texts for short, whole in cells)
+
+
+def test_what_is_rarely_read_is_folded_and_the_contents_lead_to_all_parts(tmp_path: Path) -> None:
+    page, _ = reported(two_classes(), tmp_path)
+    folds = [attributes for attributes in page.all("details") if attributes.get("class") == "part"]
+    assert ["open" in fold for fold in folds] == [True, False, False, False, False, False]
+    linked = [str(link["href"]).removeprefix("#") for link in page.all("a")]
+    assert linked == list(PARTS)
+    assert set(linked) <= {str(attributes["id"]) for _, attributes in page.tags if "id" in attributes}
 
 
 def test_a_class_that_begins_with_an_underscore_is_in_the_legend(tmp_path: Path) -> None:
