@@ -74,8 +74,12 @@ def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Brow
     page.wait_for_function(
         "(f => f.contentDocument.documentElement.scrollHeight <= f.clientHeight)(frames[0].frameElement)"
     )
-    report.get_by_role("link", name="Data", exact=True).click()
+    parts = page.get_by_role("navigation", name="Parts of the report")
+    parts.get_by_role("link", name="How it was made").click()
+    expect(report.get_by_role("heading", name="How it was made")).to_be_in_viewport()
+    expect(report.get_by_text("Libraries", exact=True)).to_be_visible()  # the link has unfolded the part
     page.wait_for_function("scrollY > 1000")  # the page scrolls, because the frame is as high as the report
+    expect(parts).to_be_in_viewport()
     page.goto(f"{closed.address}/ui/models/iris/compare?a=1&b=2")
     page.get_by_role("button", name="Ask both versions").click()
     expect(page.get_by_text("They answer the same to all").or_(page.get_by_text("They differ on"))).to_be_visible()
