@@ -175,10 +175,11 @@ class AuditLog:
         cursor: str | None,
         since: datetime | None = None,
         until: datetime | None = None,
-        looks: int = _LOOKS,
+        looks: int | None = None,
     ) -> AuditPage:
         """Return at most `limit` (1 to `LARGEST_PAGE`) entries whose fields have the values `wanted`. `since` is
-        included, `until` is not. Each of the `looks` reads a thousand entries of each stream.
+        included, `until` is not. Each of the `looks` (ten by default) reads a thousand
+        entries of each stream.
 
         Raises `ValueError` for a `cursor` that is no page's `next_cursor`, or a `limit` out of range, and `RedisError`.
         """
@@ -190,7 +191,7 @@ class AuditLog:
         if since is not None:
             oldest = max(oldest, _milliseconds(since))
         items: list[Mapping[str, Any]] = []
-        for _ in range(looks):
+        for _ in range(_LOOKS if looks is None else looks):
             entries, more = self._read(position, oldest)
             for at, text in entries:
                 entry = _read_entry(text, at)

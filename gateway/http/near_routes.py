@@ -17,7 +17,7 @@ _VARIABLE = re.compile(r"<[^>]*>")
 def nearest(path: str, *, page: bool) -> str | None:
     """Return the address of a page, or of the HTTP interface, that differs from `path` in one similar word; None if
     there is none."""
-    segments = path.rstrip("/").split("/")
+    segments = path.split("/")
     addresses: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for rule in current_app.url_map.iter_rules():
         parts = rule.rule.split("/")

@@ -133,6 +133,7 @@ def _redis_fault(error: RedisError) -> Problem:
 
 def no_address(path: str, *, page: bool = False) -> Problem:
     """Return the refusal of a path that no route has. Its member `suggestion` is a similar one."""
+    path = path.rstrip("/") or path[:1]
     suggestion = nearest(path, page=page)
     what, where = ("page", "the navigation leads to all") if page else ("address", "GET /docs lists all")
     hint = f"; did you mean {suggestion}?" if suggestion else f"; {where}"
