@@ -223,6 +223,26 @@ def test_jobs_are_filtered_and_come_in_pages(client: FlaskClient, redis: Redis, 
     assert me.get("/ui/jobs?status=nonsense").status_code == 200
 
 
+def test_models_versions_and_keys_are_links_where_they_are_named(
+    client: FlaskClient, redis: Redis, me: Browser, admin: Browser
+) -> None:
+    model, version = 'href="/ui/models/sum">sum</a>', 'href="/ui/models/sum/versions/1">'
+    job = predicted(client, redis, ME)
+    LoadStatusPublisher(redis, 60).publish("w", LoadStatus(["sum@1"]))
+    Leases(redis, lease=60).register("w-0-x")
+    for path in ("/ui/jobs", f"/ui/jobs/{job}"):
+        page = me.get(path).text
+        assert model in page and version in page, path
+    assert f"{version}sum@1</a>" in me.get("/ui/system").text
+    may_not_read = Browser.with_key(client, redis, replace(ME, scopes=frozenset({Scope.PREDICT})))
+    page = may_not_read.get(f"/ui/jobs/{job}").text
+    assert model in page and version not in page
+    admin.send("/ui/keys", "/ui/keys", name="ci", scopes="read", models="sum")
+    audit = admin.get("/ui/audit?action=make_key").text
+    assert re.search(r'href="/ui/keys/(key_[0-9a-f]+)">\1</a>', audit)
+    assert model in admin.get("/ui/keys").text
+
+
 def test_a_training_shows_its_progress_its_log_and_its_verdict(me: Browser, trainer: SingleJobs) -> None:
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
     second = form(me, "/ui/train", model="second", target="stays").headers["Location"]
@@ -607,7 +627,7 @@ def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
     ask = Caller(client.application.test_client(), secret)
     assert ask("GET", "/v1/models").status_code == 200
     listed = admin.get("/ui/keys").text
-    assert "ci" in listed and "loan, sum" in listed and secret not in listed
+    assert "ci" in listed and '>loan</a>, <a href="/ui/models/sum">sum</a>' in listed and secret not in listed
     (key_id,) = re.findall(r"/ui/keys/(key_\w+)", listed)
     rotated = admin.send(f"/ui/keys/{key_id}/rotate", "/ui/keys", overlap="")
     (second,) = re.findall(r"mg_[A-Za-z0-9_-]{43}", rotated.text)
