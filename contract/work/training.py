@@ -190,7 +190,9 @@ class ColumnPreview:
     """A column as a training would understand it.
 
     `kind` is one of `KINDS`, None if it has none. `categories` are its words if there are few. `samples` are the most
-    frequent of its `different` values; `nulls` counts rows. `remarks` say what was decided, and why.
+    frequent of its `different` values; `nulls` counts rows. `remarks` say what was decided, and why. `bounds` are the
+    least and the greatest of its numbers. `histogram` counts the rows in equal intervals between them, or without
+    bounds, those of each sample; None: a trainer of an older release counts none.
     """
 
     name: str
@@ -202,6 +204,8 @@ class ColumnPreview:
     different: int
     nulls: int
     remarks: Sequence[str] = ()
+    bounds: Sequence[float] | None = None
+    histogram: Sequence[int] | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ColumnPreview:

@@ -51,6 +51,10 @@ _COLUMN = record(
         "different": {**INTEGER, "description": "How many different values it has."},
         "nulls": {**INTEGER, "description": "Rows in which it is null."},
         "remarks": array(TEXT),
+        "bounds": nullable(array(NUMBER, description="The least and the greatest of its numbers.")),
+        "histogram": nullable(
+            array(INTEGER, description="The rows in equal intervals between the bounds; without these, of each sample.")
+        ),
     }
 )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from contract.model.signature import Field, Kind
 from contract.rows import csv_table
+from contract.rows.csv_cells import without_commas
 from contract.settings import MB, Settings
 from contract.wording import shown
 from contract.work.training import ColumnPreview, ColumnUse, Task, TrainingPreview, TrainingRequest, name_of_kind
@@ -31,6 +32,7 @@ MOST_COLUMNS = 10_000
 _FEWEST_TRIED = 100
 
 _SAMPLES = 5
+_INTERVALS = 10
 _LONGEST_SAMPLE = 80
 _TARGETS = ("target", "label", "class", "y", "outcome", "response", "result")
 """Names of columns that are targets more often than not."""
@@ -171,6 +173,7 @@ def _column(
 ) -> ColumnPreview:
     values = {str(value): count for value, count in counts.items() if value is not None and value not in nulls}
     frequent = sorted(values, key=values.__getitem__, reverse=True)[:_SAMPLES]
+    bounds, histogram = _intervals(values, field) or (None, [values[value] for value in frequent])
     return ColumnPreview(
         name=name,
         use=use,
@@ -181,7 +184,24 @@ def _column(
         different=len(values),
         nulls=sum(counts.values()) - sum(values.values()),
         remarks=list(remarks),
+        bounds=bounds,
+        histogram=histogram,
     )
+
+
+def _intervals(values: Mapping[str, int], field: Field | None) -> tuple[list[float], list[int]] | None:
+    """Return the bounds of the numbers of a column, and the rows in each interval; None if it has no two numbers."""
+    if field is None or field.kind not in (Kind.NUMBER, Kind.INTEGER):
+        return None
+    numbers = [float(cell) for cell in without_commas(list(values), field.format)]
+    least, greatest = (min(numbers), max(numbers)) if numbers else (0.0, 0.0)
+    # In halves, because the width of the widest range of numbers is infinite.
+    if not (width := greatest / 2 - least / 2):
+        return None
+    rows = [0] * _INTERVALS
+    for number, count in zip(numbers, values.values(), strict=True):
+        rows[min(_INTERVALS - 1, int((number / 2 - least / 2) / width * _INTERVALS))] += count
+    return [least, greatest], rows
 
 
 def _task(target: ColumnPreview) -> Task | None:

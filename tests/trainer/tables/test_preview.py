@@ -66,6 +66,26 @@ def test_each_column_has_kind_use_and_samples(of: Preview) -> None:
     assert "it is const in every row" in column(shown, "same").remarks[0].replace("'", "")
 
 
+def test_numbers_are_counted_in_ten_intervals_and_words_by_the_most_frequent(of: Preview) -> None:
+    rows = "".join(f"{row};{row},5;{'ab' if row % 4 else 'c'};7;{'yes' if row % 2 else 'no'}\n" for row in range(101))
+    shown = of("n;price;word;same;y\n" + 2 * rows, target="y")
+    assert column(shown, "n").bounds == [0, 100]
+    assert column(shown, "n").histogram == [20] * 9 + [22]
+    assert column(shown, "price").bounds == [0.5, 100.5]
+    assert column(shown, "word").bounds is None and column(shown, "word").samples == ["ab", "c"]
+    assert column(shown, "word").histogram == [150, 52]
+    assert (column(shown, "same").bounds, column(shown, "same").histogram) == (None, [202])
+    assert column(shown, "y").histogram == [102, 100]
+
+
+@pytest.mark.parametrize(
+    ("least", "greatest"), [("-1.7e308", "1.7e308"), ("-5e-324", "5e-324"), ("0", "18446744073709551615")]
+)
+def test_the_widest_and_the_narrowest_range_of_numbers_are_counted(of: Preview, least: str, greatest: str) -> None:
+    shown = of("n,y\n" + f"{least},a\n{greatest},b\n" * 20, target="y")
+    assert sum(column(shown, "n").histogram or ()) == 40
+
+
 @pytest.mark.parametrize(("header", "suggested"), [("a,target,b", "target"), ("Y,a,b", "Y"), ("a,b,c", "c")])
 def test_a_target_is_suggested(of: Preview, header: str, suggested: str) -> None:
     assert of(header + "\n" + "1,2,3\n4,5,6\n" * 20).target == suggested
