@@ -612,6 +612,10 @@ def test_a_running_training_is_named_with_its_share_to_those_who_see_the_job(
     assert f'href="{path}">trains churn</a>, started' in me.get(page).text
     trainer.report_progress(owned.id, Progress("fitting", 0.32).to_json(), b"", 0)
     assert f'href="{path}">trains churn</a>, 32.0 % done, started' in me.get(page).text
+    trainer.report_progress(owned.id, Progress("fitting", 0.32, seconds_left=150.2).to_json(), b"", 0)
+    assert f'href="{path}">trains churn</a>, 32.0 % done, about 2 min left, started' in me.get(page).text
+    for shown in (me.get(path).text, me.get("/ui/jobs").text):
+        assert "about 2 min left" in words(shown) or "left about 2 min" in words(shown)
     assert "churn" not in Browser.with_key(client, redis, OTHER).get(page).text
 
 
