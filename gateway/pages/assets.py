@@ -1,4 +1,5 @@
-"""The styles and scripts of the pages. They are in this package, so browsers need no other host."""
+"""The styles and scripts of the pages, and a CSV file to try a training with. They are in this package, so browsers
+need no other host."""
 
 from __future__ import annotations
 
@@ -15,10 +16,10 @@ from gateway.http.rules import Level
 from gateway.problems import Problem, ProblemCode
 
 _FOLDER = Path(__file__).parent / "static"
-_TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}
+_TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".csv": "text/csv"}
 _FILES = {
     name: (_FOLDER / name, _TYPES[Path(name).suffix])
-    for name in ("parts.js", "app.js", "charts.js", "train.js", "icon.svg")
+    for name in ("parts.js", "app.js", "charts.js", "train.js", "icon.svg", "churn.csv")
 }
 # The address of a file changes with its content, so browsers never ask for it again.
 _KEPT = "public, max-age=31536000, immutable"

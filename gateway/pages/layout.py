@@ -158,6 +158,8 @@ def error_page(error: Exception) -> Response:
     passes = problem.status == 503 and current().environ["REQUEST_METHOD"] in READING
     values = {"title": title, "problem": problem, "sentences": problem.sentence(), "passes": passes}
     values["meant"] = _meant(problem)
+    wrong: Any = problem.members.get("errors") or []
+    values["errors"] = {error["field"]: error["message"] for error in wrong if error.get("field")}
     response = page("error.html", problem.status, **values)
     response.headers.update(problem_headers(problem))
     return response

@@ -17,22 +17,39 @@ from contract.model.manifest import ModelManifest
 from contract.model.repository import CURRENT, valid_name
 from contract.rows import csv_table
 from contract.work.api_keys import Scope
-from contract.work.training import GENERIC_RECIPE, KINDS, ColumnUse, TrainingPreview, TrainingRequest, name_of_kind
+from contract.work.training import (
+    GENERIC_RECIPE,
+    KINDS,
+    METRICS,
+    ColumnUse,
+    TrainingPreview,
+    TrainingRequest,
+    name_of_kind,
+)
 from gateway.door.sessions import PATH
 from gateway.http.exchange import caller, current
 from gateway.http.forms import Upload, received
 from gateway.http.idempotency import note_form_of_page
 from gateway.http.media_types import MULTIPART
 from gateway.http.rules import BodyLimit
+from gateway.pages.charts.sparklines import bars
 from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, lead, page, see
-from gateway.problems import Problem, ProblemCode
+from gateway.problems import MalformedBody, Problem, ProblemCode
+from gateway.protocols import native
 from gateway.protocols.training_requests import fields_of_form, training_request
 from gateway.serving.model_versions import check_new_name
 from gateway.serving.trainings import Trainings
 
-MOST_SHOWN = 300
+MOST_SHOWN = 1000
 """Columns of a file that the page shows."""
-_OPTIONAL = ("target", "id_field", "kinds", "features", "accept", "notes")
+_PREVIEWED = ("target", "id_field", "kinds", "features", "accept")
+_PLAIN = (*_PREVIEWED, "alias", "notes")
+_PARAMETERS = "parameters."
+_GATE = (
+    *("gate.metric", "gate.floor", "gate.margin", "gate.require_comparison"),
+    *("gate.experiment.kind", "gate.experiment.share"),
+)
+"""Fields that are named as the errors of the HTTP interface name them. Those of `parameters` begin so."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +71,8 @@ class TrainingPages:
         @routes.post("/train/preview", level=Scope.TRAIN, page=True, audit="preview_training", streams=True)
         def preview() -> Response:
             with self._received() as upload:
-                entered = {name: upload.fields.get(name, "").strip() for name in ("model", "again", "suggested")}
+                entered = {"model": "", "again": "", "suggested": ""}
+                entered |= {name: text.strip() for name, text in upload.fields.items()}
                 if entered["model"] in ("", entered["suggested"]):
                     entered["model"] = entered["suggested"] = self._free(_name_of(upload.client_names.get("file", "")))
                 model = entered["model"] if valid_name(entered["model"]) else "preview"
@@ -91,7 +109,7 @@ class TrainingPages:
         return page(
             "train.html",
             title=f"Train {again.name} again" if again else "Train a model",
-            entered={"suggested": "", **entered},
+            entered=entered,
             once=secrets.token_urlsafe(12),
             again=again,
             known=self._known(entered["model"]),
@@ -99,6 +117,9 @@ class TrainingPages:
             training=training,
             others=_not_shown(preview, training) if preview and training else None,
             most_shown=MOST_SHOWN,
+            parameters=self.trainings.trainer.parameters(GENERIC_RECIPE) or [],
+            metrics=METRICS,
+            bars=bars,
             kinds=list(KINDS),
             uses=ColumnUse,
         )
@@ -149,12 +170,38 @@ class TrainingPages:
             yield upload
 
     def _requested(self, upload: Upload, model: str, *, preview: bool = False) -> TrainingRequest:
-        entered = {name: text for name in _OPTIONAL if (text := upload.fields.get(name, "").strip())}
         file = upload.files.get("file")
         if file is None or not upload.client_names.get("file"):
             raise Problem(ProblemCode.INVALID_TRAINING, "choose a CSV file to learn from")
-        body, names = {"recipe": GENERIC_RECIPE, **fields_of_form(entered)}, (file, upload.client_names["file"])
+        names = (file, upload.client_names["file"])
+        # A preview is no place to refuse what is still being entered.
+        fields = {name: text for name, text in upload.fields.items() if name in _PREVIEWED or not preview}
+        body = _body(fields)
         return training_request(model, body, self.trainings.recipes(), GENERIC_RECIPE, *names, preview=preview)
+
+
+def _body(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the body that the form asks for. What is empty is left out, and what is no JSON is sent as text, so that
+    the HTTP interface refuses it by its name."""
+    entered = {name: stripped for name, text in fields.items() if (stripped := text.strip())}
+    plain = fields_of_form({name: text for name, text in entered.items() if name in _PLAIN})
+    body: dict[str, Any] = {"recipe": GENERIC_RECIPE, **plain}
+    for name, text in entered.items():
+        if name in _GATE or name.startswith(_PARAMETERS):
+            # The name of a parameter may have a point.
+            *outer, last = name.split(".", 1 if name.startswith(_PARAMETERS) else -1)
+            members = body
+            for key in outer:
+                members = members.setdefault(key, {})
+            members[last] = _value(text)
+    return body
+
+
+def _value(text: str) -> object:
+    try:
+        return native.json_value(text.encode())
+    except MalformedBody:
+        return text
 
 
 def _choices(manifest: ModelManifest, columns: Sequence[str]) -> dict[str, str]:

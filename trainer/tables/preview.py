@@ -49,7 +49,7 @@ def preview(request: TrainingRequest, settings: Settings) -> TrainingPreview:
     table, complete = read_head(file)
     if not table.rows:
         raise DataError(f"{table.source} has no rows; it needs a header and at least one row")
-    target = request.target or _suggested_target(table)
+    target = request.target or _suggested_target(table, request)
     columns, errors = resolve_columns(table.columns, target, request.features, request.id_field, request.kinds)
     if errors:
         raise DataError(errors[0].message)
@@ -92,9 +92,10 @@ def _read(head: bytes, most: int, whole: bool) -> csv_table.CsvTable:
     return csv_table.read(io.BytesIO(head), most)
 
 
-def _suggested_target(table: Table) -> str:
+def _suggested_target(table: Table, request: TrainingRequest) -> str:
     """Return the column that is most probably the target: one with such a name, else the last one that can be one."""
-    names = [name for name in table.columns if name]
+    dates = {name for name, kind in request.kinds.items() if kind.startswith("datetime")}
+    names = [name for name in table.columns if name and name != request.id_field and name not in dates]
     likely = [name for name in names if name.strip().lower() in _TARGETS]
     for name in (*likely, *reversed(names)):
         with suppress(DataError):

@@ -1,4 +1,4 @@
-"""Small curves without axes, as SVG: they need no script."""
+"""Small curves and bars without axes, as SVG: they need no script."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ def sparkline(values: Sequence[float], label: str, highest: float, kind: str = "
     return Markup(
         '<svg class="spark {}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
     ).format(kind, f"{_WIDTH:g}", f"{_HEIGHT:g}", label, _line(points))
+
+
+def bars(counts: Sequence[int], label: str) -> Markup:
+    """Return a bar for each count, as high as its share of the highest. `label` says in words what they show."""
+    highest, width = max(counts), _WIDTH / len(counts)
+    heights = [max(1.0, count / highest * _HEIGHT) if count else 0.0 for count in counts]
+    path = "".join(
+        f"M{at * width:.0f} {_HEIGHT:g}v-{height:.0f}h{width - 2:.0f}v{height:.0f}" for at, height in enumerate(heights)
+    )
+    return Markup(
+        '<svg class="bars" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">'
+        '<path d="{}"/></svg>'
+    ).format(f"{_WIDTH:g}", f"{_HEIGHT:g}", label, path)
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Markup:

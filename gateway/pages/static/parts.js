@@ -8,7 +8,8 @@
 //   data-typed="URL"  Typing in this element sends the form of its field.
 //   data-then="URL"   This element sends the form data-form once it is there. Until the answer, it shows what it showed.
 //   data-keep         This element stays as it is when the part around it is replaced.
-// Events: `part:send` and `part:place` (a listener may prevent it) at the sender, then `part:placed` at the document.
+// Events: `part:send`, then `part:problem` or `part:place` (a listener may prevent it) at the sender, then `part:placed`
+// at the document.
 
 const lost = document.getElementById("lost"), notice = document.getElementById("notice");
 const PART = { "Modelgate-Part": "1" };
@@ -126,6 +127,7 @@ function place(page, id, ok, sender) {
   const problem = ok ? null : page.getElementById("problem");
   if (problem) {
     notice.replaceChildren(problem);
+    sender.dispatchEvent(new CustomEvent("part:problem", { bubbles: true, detail: { problem } }));
     if (sender.matches("form")) notice.scrollIntoView({ block: "center" }); // a form may be far below it
     return;
   }

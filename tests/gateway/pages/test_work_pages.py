@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
 from broker.state.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
 from contract.errors import Code, Failure, ModelgateError
+from contract.model.experiments import ExperimentKind, ExperimentPlan
 from contract.model.manifest import TrainingData
+from contract.model.parameters import RecipeParameter
 from contract.model.signature import Field, Kind, Output, OutputKind
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope, new_token
@@ -31,6 +35,7 @@ from contract.work.training import (
     ColumnPreview,
     ColumnUse,
     ComparedFigures,
+    Gate,
     Progress,
     RepositoryCommand,
     Task,
@@ -45,7 +50,7 @@ from gateway.pages.wording import FILTERS
 from tests.broker import samples
 from tests.gateway.callers import ADMIN_KEY, Caller, store
 from tests.gateway.pages.browsers import Browser, words
-from tests.support import Sum, write_version
+from tests.support import PROJECT, Sum, write_version
 
 ROW = {"a": 1, "b": 2}
 ME = Key("k-me", "ada", "team", frozenset(Scope) - {Scope.ADMIN})
@@ -463,11 +468,111 @@ def test_of_a_large_output_only_what_is_shown_is_written() -> None:
 
 
 def test_a_file_shows_its_columns_and_a_name(me: Browser, trainer: SingleJobs, tmp_path: Path) -> None:
-    shown = form(me, "/ui/train/preview").text
+    shown = form(me, "/ui/train/preview", target="stays").text
     assert 'name="model" value="churn-2026"' in shown
     assert "&lt;b&gt;region&lt;/b&gt;" in shown and "<b>region" not in shown
     assert "classification" in shown and "only these values are accepted" in shown and "1.0 %" in shown
     assert not list((tmp_path / "spool").glob("*.upload")) and trainer.begin([]) is None
+
+
+def test_a_target_is_asked_for_and_one_is_suggested(me: Browser, trainer: SingleJobs) -> None:
+    shown = form(me, "/ui/train/preview").text
+    assert '<select name="target" id="target" required><option value="">choose …</option>' in shown
+    assert ' selected value="stays"' not in shown and "classification" not in shown
+    assert "The target is probably stays : it is the last column." in words(shown)
+    assert "Choose the target first." in words(shown)
+    refused = form(me, "/ui/train", model="churn")
+    assert refused.status_code == 422 and "needs target: the column to predict" in words(refused.text)
+    shown = form(me, "/ui/train/preview", target="stays").text
+    assert '<option selected value="stays">' in shown
+    assert "choose …" not in shown and "probably" not in shown and "Choose the target first" not in shown
+
+
+def test_columns_are_drawn_and_those_in_doubt_are_marked(
+    closed_settings: Settings, client: FlaskClient, redis: Redis, trainer: SingleJobs
+) -> None:
+    region, months, stays = SHOWN.columns
+    columns = [
+        replace(region, histogram=[1500, 500]),
+        replace(months, bounds=[0.5, 72], histogram=[9, 0, 3, 4, 5, 6, 7, 8, 1, 2]),
+        ColumnPreview("customer", ColumnUse.IGNORED, None, False, None, ["a", "b"], 2000, 0, histogram=[1, 1]),
+        stays,
+    ]
+    app = create_app(closed_settings, lambda _: replace(SHOWN, columns=columns).to_json())
+    shown = form(Browser.with_key(app.test_client(), redis, ME), "/ui/train/preview").text
+    assert re.findall('aria-label="(Rows[^"]+)"', shown) == [
+        "Rows in ten equal parts of the range: 9, 0, 3, 4, 5, 6, 7, 8, 1, 2"
+    ]
+    assert "0.500 to 72" in words(shown) and "east 75.0 %" in words(shown) and "a b" in words(shown)
+    assert "2 of 4 columns are used" in words(shown)
+    assert re.findall(r'<tr class="([^"]+)"', shown) == ["feature", "feature doubtful", "ignored doubtful", "target"]
+
+
+MORE = {
+    "parameters.estimator": "forest",
+    "parameters.seconds": "60",
+    "gate.metric": "accuracy",
+    "gate.floor": "0.7",
+    "gate.margin": "0",
+    "gate.require_comparison": "true",
+    "gate.experiment.kind": "canary",
+    "gate.experiment.share": "0.05",
+    "alias": "current",
+    "notes": "42",
+}
+
+
+def test_what_a_training_may_say_more_is_what_the_http_interface_takes(me: Browser, redis: Redis) -> None:
+    parameters = [
+        RecipeParameter("estimator", (), ("best", "forest"), "best"),
+        RecipeParameter("seconds", ("int",), (), 300),
+    ]
+    trainer = samples.trainer(redis, ["tabular"], {"tabular": parameters}, host="beta")
+    shown = form(me, "/ui/train/preview", **MORE).text
+    assert all(f'name="{name}"' in shown for name in MORE), "without script they stay as entered"
+    assert '<option selected value="forest">' in shown and 'value="60"' in shown and ">42</textarea>" in shown
+    assert form(me, "/ui/train", model="churn", target="stays", **MORE).status_code == 303
+    owned = trainer.begin([])
+    assert owned
+    asked = TrainingRequest.from_json(owned.payload)
+    assert (asked.parameters, asked.notes, asked.alias) == ({"estimator": "forest", "seconds": 60}, "42", "current")
+    assert replace(asked.gate, experiment=None) == Gate("accuracy", 0.7, 0, True)
+    assert asked.gate.experiment == ExperimentPlan(ExperimentKind.CANARY, share=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "entered"),
+    [
+        ("parameters.estimator", "forrest"),
+        ("parameters.a.b", "1"),
+        ("gate.floor", "much"),
+        ("gate.floor", "[" * 5000),
+        ("gate.margin", "-1"),
+        ("gate.metric", "acuracy"),
+        ("gate.experiment.kind", "both"),
+        ("gate.experiment.share", "2"),
+        ("alias", "7"),
+    ],
+)
+def test_a_wrong_entry_is_said_with_the_name_of_its_field(me: Browser, redis: Redis, name: str, entered: str) -> None:
+    parameters = [RecipeParameter("estimator", (), ("best", "forest"), "best")]
+    samples.trainer(redis, ["tabular"], {"tabular": parameters}, host="beta")
+    kind = {"gate.experiment.kind": "canary", "gate.experiment.share": "0.5"} if "experiment" in name else {}
+    refused = form(me, "/ui/train", model="churn", target="stays", **{**kind, name: entered})
+    assert refused.status_code == 422
+    previewed = form(me, "/ui/train/preview", **{name: entered})
+    assert previewed.status_code == 200, "the columns of a file are shown while it is still being entered"
+    (errors,) = re.findall(r'data-errors="([^"]*)"', refused.text)
+    assert list(json.loads(unescape(errors))) == [name]
+
+
+def test_a_sample_is_offered_where_there_is_no_file(me: Browser, trainer: SingleJobs) -> None:
+    offered = re.search(r'href="([^"]+)" download="churn.csv"', me.get("/ui/train").text)
+    assert offered and 'download="churn.csv"' not in form(me, "/ui/train/preview").text
+    sample = me.get(offered[1])
+    assert sample.content_type == "text/csv; charset=utf-8"
+    assert (PROJECT / "docs" / "tutorial" / "churn.csv").read_text().startswith(sample.text)
+    assert sample.text.count("\n") == 501
 
 
 def named(shown: str) -> str:

@@ -43,7 +43,12 @@ def page(browser: Browser, place: Modelgate) -> Iterator[Page]:
 def test_a_csv_becomes_a_model_that_is_watched_on_the_way(page: Page) -> None:
     page.get_by_role("link", name="Train", exact=True).click()
     page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    expect(page.get_by_label("Target")).to_have_value("")
+    page.get_by_role("button", name="Start the training").click()
+    expect(page.get_by_label("Target")).to_be_focused()
+    page.get_by_role("button", name="Predict stays").click()
     expect(page.get_by_label("Target")).to_have_value("stays")
+    expect(page.get_by_text("This is classification")).to_be_visible()
     expect(page.get_by_label("Name of the model")).to_have_value("churn")
     page.get_by_label("kind of support_calls").select_option("string")
     expect(page.locator("input[name=kinds]")).to_have_value(re.compile(r'"support_calls": ?"string"'))
@@ -66,6 +71,7 @@ def test_another_target_and_another_kind_are_previewed(page: Page, tmp_path: Pat
     page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
     expect(page.locator("tr.target")).to_contain_text("stays")
     page.get_by_label("Target").select_option("region")
+    expect(page.get_by_text("This is classification")).to_be_visible()
     expect(page.locator("tr.target")).to_contain_text("region")
     page.get_by_label("kind of plan").select_option("number")
     expect(page.get_by_role("alert").filter(has_text="plan")).to_be_visible()
@@ -78,7 +84,8 @@ def test_changes_made_while_the_columns_are_read_again_are_kept(page: Page) -> N
     page.goto("/ui/train")
     page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
     kinds, features = page.locator("input[name=kinds]"), page.locator("input[name=features]")
-    expect(page.locator("tr.target")).to_contain_text("stays")
+    page.get_by_label("Target").select_option("stays")
+    expect(page.get_by_text("This is classification")).to_be_visible()
     held: list[Route] = []
     page.route("**/ui/train/preview*", lambda route: route.continue_() if held else held.append(route))
     with page.expect_request("**/ui/train/preview*"):
@@ -95,26 +102,81 @@ def test_changes_made_while_the_columns_are_read_again_are_kept(page: Page) -> N
 
 
 def test_columns_that_are_not_shown_stay_features_when_another_is_left_out(page: Page, tmp_path: Path) -> None:
-    names = [f"column {number}" for number in range(310)]
-    rows = [",".join(f"{row * (number + 1) % 311}.5" for number in range(310)) for row in range(30)]
+    names = [f"column {number}" for number in range(1010)]
+    rows = [",".join(f"{row * (number + 1) % 1013}.5" for number in range(1010)) for row in range(30)]
     (tmp_path / "wide.csv").write_text("\n".join([",".join(names), *rows]))
     page.goto("/ui/train")
     page.set_input_files("input[name=file]", tmp_path / "wide.csv")
-    expect(page.get_by_text("The first 300 columns are shown.")).to_be_visible()
-    page.get_by_label("Target").select_option("column 305")
-    expect(page.get_by_text("the model estimates the number column 305")).to_be_visible()
+    expect(page.get_by_text("The first 1000 columns are shown.")).to_be_visible()
+    page.get_by_label("Target").select_option("column 1005")
+    expect(page.get_by_text("the model estimates the number column 1005")).to_be_visible()
     page.locator("input.use[data-column='column 7']").uncheck()
     expect(page.locator("tr.ignored", has_text="column 7")).to_be_visible()
     features = json.loads(page.locator("input[name=features]").input_value())
-    assert features == [name for name in names if name not in ("column 7", "column 305")]
+    assert features == [name for name in names if name not in ("column 7", "column 1005")]
 
 
 def test_a_file_is_sent_for_as_long_as_it_takes(page: Page) -> None:
     page.goto("/ui/train")
     page.evaluate("document.addEventListener('part:send', event => { sentFor = event.detail.patience; })")
     page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
-    expect(page.get_by_label("Target")).to_have_value("stays")
+    expect(page.locator("tr.target")).to_contain_text("stays")
     assert page.evaluate("sentFor") == 0
+
+
+def test_a_sample_file_becomes_a_training_in_three_clicks(page: Page) -> None:
+    page.goto("/ui/train")
+    page.get_by_role("link", name="Take a sample CSV").click()
+    page.get_by_role("button", name="Predict stays").click()
+    expect(page.get_by_text("This is classification")).to_be_visible()
+    page.get_by_role("button", name="Start the training").click()
+    expect(page).to_have_url(re.compile("/ui/jobs/"))
+    page.get_by_text("Cancel this training").click()
+    page.get_by_role("button", name="Cancel it").click()
+
+
+def test_columns_are_filtered_and_used_or_left_out_together(page: Page, tmp_path: Path) -> None:
+    names = [f"{'old' if number % 3 else 'new'}_{number}" for number in range(300)]
+    rows = [",".join(f"{row * (number + 1) % 311}.5" for number in range(300)) for row in range(30)]
+    (tmp_path / "wide.csv").write_text("\n".join([",".join(names), *rows]))
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", tmp_path / "wide.csv")
+    used, shown, features = page.locator("#used"), page.locator("#shown"), page.locator("input[name=features]")
+    expect(used).to_have_text("299")
+    page.get_by_role("button", name="Use none shown").click()
+    expect(used).to_have_text("0")
+    page.get_by_label("Target").select_option("old_299")
+    page.get_by_role("button", name="Start the training").click()
+    expect(page.get_by_label("Filter by name")).to_be_focused()
+    page.get_by_label("Filter by name").fill("NEW_")
+    expect(shown).to_have_text(", 100 shown")
+    page.get_by_label("Filter by name").press("Enter")
+    page.get_by_role("button", name="Use all shown").click()
+    expect(used).to_have_text("100")
+    expect(page.get_by_text("the model estimates the number old_299")).to_be_visible()
+    expect(page.get_by_label("Filter by name")).to_have_value("NEW_")
+    expect(shown).to_have_text(", 100 shown")
+    page.get_by_label("Target").select_option("new_0")
+    expect(page.locator("tr.target")).to_contain_text("new_0")
+    assert set(json.loads(features.input_value())) == {"old_299", *names[3::3]}
+    page.get_by_label("Filter by name").fill("")
+    page.get_by_label("Only with remarks, or left out").check()
+    expect(shown).to_have_text(", 199 shown")
+
+
+def test_a_wrong_entry_is_marked_at_its_field(page: Page) -> None:
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    page.get_by_text("More: how it learns").click()
+    page.get_by_label("At least").fill("much")
+    page.get_by_label("Estimator").select_option("forest")
+    page.get_by_role("button", name="Predict stays").click()
+    expect(page.get_by_text("This is classification")).to_be_visible()
+    page.get_by_role("button", name="Start the training").click()
+    floor = page.get_by_label("At least")
+    expect(floor).to_have_attribute("aria-invalid", "true")
+    expect(floor).to_have_accessible_description(re.compile("gate.floor must be a finite number"))
+    expect(page.get_by_label("Estimator")).to_have_value("forest")
 
 
 def test_a_refused_training_says_why_and_keeps_the_form(page: Page, tmp_path: Path) -> None:

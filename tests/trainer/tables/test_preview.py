@@ -97,6 +97,13 @@ def test_a_column_that_cannot_be_a_target_is_not_suggested(of: Preview) -> None:
     assert (shown.target, shown.task, shown.problems) == ("a", Task.CLASSIFICATION, [])
 
 
+def test_neither_the_id_nor_a_date_is_suggested_as_target(of: Preview) -> None:
+    assert of(table(), id_field="same").target == "stays" and of(table(), id_field="day").target == "stays"
+    rows = "".join(f"{row % 2},{row % 3},2026010{row % 9 + 1}\n" for row in range(40))
+    assert of("a,b,day\n" + rows).target == "day"
+    assert of("a,b,day\n" + rows, kinds={"day": "datetime"}).target == "b"
+
+
 def test_a_number_with_many_values_is_regression(of: Preview) -> None:
     rows = "".join(f"{row % 2},{row / 7}\n" for row in range(40))
     assert of("a,price\n" + rows).task is Task.REGRESSION
