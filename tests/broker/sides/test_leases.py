@@ -185,7 +185,9 @@ def test_nothing_accumulates(redis: Redis, leases: Leases) -> None:
         pipeline.execute()
     leases.reconcile()
     left = {key.decode() for key in redis.scan_iter()}
-    assert {key for key in left if not key.startswith("mg:counts:")} <= {"rq:queues", "mg:turn"}
+    failures = {key for key in left if key.startswith("mg:failures:")}
+    assert failures and all(redis.ttl(key) > 0 for key in failures)
+    assert {key for key in left - failures if not key.startswith("mg:counts:")} <= {"rq:queues", "mg:turn"}
 
 
 def test_long_queues_and_registries_are_reconciled_in_pieces(redis: Redis, leases: Leases) -> None:
