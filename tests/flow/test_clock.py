@@ -108,6 +108,18 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
             "time.time()",
         ),  # the end of a signature, which must not depend on what Redis says
         ("gateway/pages/wording.py", "datetime.now(UTC)"),  # how long ago something was
+        # Hours and days of traffic, failures and events, and of what is written beside them.
+        ("broker/state/failures.py", "time.time()"),
+        ("broker/state/starts.py", "time.time()"),
+        ("gateway/pages/failure_page.py", "time.time()"),
+        ("gateway/routes/traffic.py", "time.time()"),
+        ("gateway/serving/failures.py", "time.time()"),
+        ("gateway/serving/model_events.py", "datetime.now(UTC)"),
+        ("gateway/serving/traffic.py", "time.time()"),
+        ("worker/pool.py", "time.time()"),
+        ("gateway/serving/announcements.py", "datetime.now(UTC)"),  # how soon a key expires
+        ("gateway/serving/key_management.py", "datetime.now(UTC)"),
+        ("gateway/serving/subscriptions.py", "datetime.now(UTC)"),  # when a test was sent
         ("gateway/http/exchange.py", "time.time_ns()"),  # spans of OpenTelemetry, here and in the scorer
         ("worker/scorer.py", "time.time_ns()"),
         ("worker/bulk_lane.py", "time.time_ns()"),

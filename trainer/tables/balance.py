@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from contract.model.positive_class import positive_class
 
@@ -39,4 +38,4 @@ def average_precision(y: Any, table: Any, labels: Sequence[Any]) -> float:
     if len(present) < 2:
         return float("nan")
     scored = [rarest(y.tolist())[0]] if len(labels) == 2 else [label for label in labels if label in present]
-    return float(np.mean([average_precision_score(y == label, table[:, labels.index(label)]) for label in scored]))
+    return fmean(average_precision_score(y == label, table[:, labels.index(label)]) for label in scored)

@@ -32,6 +32,7 @@ REPRESENTATIVES = {
     Scope.PREDICT: ("POST", PATH, 202),
     Scope.TRAIN: ("DELETE", "/v1/models/sum/schedule", 404),
     Scope.PUBLISH: ("DELETE", "/v1/models/sum/versions/9", 404),
+    Scope.APPROVE: ("POST", "/v1/models/nope/promotions/p1/reject", 404),
     Scope.LOG: ("GET", "/v1/models/sum/predictions?limit=0", 400),
     Scope.ADMIN: ("GET", "/v1/keys", 200),
 }
