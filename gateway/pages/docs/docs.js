@@ -109,7 +109,7 @@ function resolved(part) {
 
 const MOST_VALUES = 20;
 const LIMITS = {
-  minimum: "at least", maximum: "at most", minLength: "length from", maxLength: "length to",
+  minimum: "at least", maximum: "at most", exclusiveMinimum: "above", exclusiveMaximum: "below", minLength: "length from", maxLength: "length to",
   minItems: "items from", pattern: "matches", format: "format", default: "by default",
 };
 function inWords(schema) {
