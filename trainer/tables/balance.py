@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from statistics import fmean
 from typing import Any
 
 from contract.model.positive_class import positive_class
@@ -38,4 +37,5 @@ def average_precision(y: Any, table: Any, labels: Sequence[Any]) -> float:
     if len(present) < 2:
         return float("nan")
     scored = [rarest(y.tolist())[0]] if len(labels) == 2 else [label for label in labels if label in present]
-    return fmean(average_precision_score(y == label, table[:, labels.index(label)]) for label in scored)
+    scores = [average_precision_score(y == label, table[:, labels.index(label)]) for label in scored]
+    return float(sum(scores) / len(scores))
