@@ -121,7 +121,7 @@ def test_without_scripts_the_page_says_why_and_what_would_change_it(browser: Bro
     assert '<p class="answer">no</p>' in page.text and "data-then" not in page.text
     assert "With income 3,412 instead of 2,900 , the answer would be yes ." in text
     assert "How the inputs move the probability of no from its average to that of this row" in text
-    assert "average 0.500 income 2900 +0.250 ± 0.010 years 3 +0.090 ± 0.010 area rural −0.040" in text
+    assert "average 0.500 income 2,900 +0.250 ± 0.010 years 3 +0.090 ± 0.010 area rural −0.040" in text
     assert "this row 0.800 Shapley values, estimated" in text and "The model was asked 4,096 rows. A remark." in text
     assert page.text.count('class="error"') == 3
 
@@ -151,7 +151,7 @@ def test_an_open_page_gets_the_answer_first_and_asks_for_the_rest(browser: Brows
     addresses = re.findall(r'id="(\w+)" data-then="([^"]+)" data-form="row-form"', page)
     assert addresses == [("otherwise", f"{PAGE}/otherwise"), ("why", f"{PAGE}/why")]
     why = browser.post(f"{PAGE}/why", data=sent, headers=OPEN)
-    assert "income 2900 +0.250" in words(why.text) and "data-then" not in why.text
+    assert "income 2,900 +0.250" in words(why.text) and "data-then" not in why.text
     otherwise = browser.post(f"{PAGE}/otherwise", data=sent, headers=OPEN)
     assert "With income 3,412 instead of 2,900" in words(otherwise.text)
 

@@ -281,6 +281,7 @@ def test_every_problem_is_harmless_or_has_a_terse_sentence() -> None:
         *{Code.ALIAS_MOVED, Code.MODEL_EXISTS, Code.MODELS_FULL, Code.STORE_AWAY},
         *{Code.CURRENT_REQUIRED, Code.INVALID_ALIAS, Code.JOB_REFUSED, Code.NO_PREVIOUS, Code.OUT_OF_MEMORY},
         *{Code.TIMEOUT, Code.WORKER_CRASHED},
+        *{Code.APPROVAL_REQUIRED, Code.NOT_PROTECTED, Code.PROMOTION_NOT_FOUND, Code.SECOND_PERSON_NEEDED},
         *{Code.EXPERIMENT_NOT_FOUND, Code.EXPERIMENT_REFUSED, Code.EXPERIMENT_RUNS},
     }
     assert TERSE_SENTENCES.keys() == {*ProblemCode, *Code} - silent - OF_THE_GATEWAY

@@ -57,7 +57,7 @@ def test_a_model_is_described_and_whoever_reads_it_sees_that(client: FlaskClient
     for gateway in (client, other):
         assert gateway.get(MODEL).get_json()["about"] == about
         assert gateway.get("/v1/models").get_json()["items"][0]["about"] == about
-        assert gateway.get(MODEL).get_json()["settings"].keys() == {"warn_unusual", "logging"}
+        assert gateway.get(MODEL).get_json()["settings"].keys() == {"warn_unusual", "logging", "protected"}
 
 
 def test_edits_of_different_members_do_not_undo_each_other(client: FlaskClient) -> None:

@@ -102,7 +102,11 @@ def test_changing_another_setting_leaves_logging_as_it_was(client: FlaskClient, 
     log(client, share=0.5)
     assert client.put(f"{MODEL}/settings", json={"warn_unusual": False}).status_code == 200
     shown = client.get(MODEL).get_json()["settings"]
-    assert shown == {"warn_unusual": False, "logging": {"share": 0.5, "leave_out": [], "keep_days": 90}}
+    assert shown == {
+        "warn_unusual": False,
+        "logging": {"share": 0.5, "leave_out": [], "keep_days": 90},
+        "protected": False,
+    }
     assert Repository(settings.models_dir).settings("sum").logging.share == 0.5
 
 
