@@ -1,4 +1,4 @@
-"""Who is told what: the subscriptions of a caller, with a form for them."""
+"""Where events are sent: the subscriptions of a caller, with a form for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page Notifications: who is told what, with a form for it."""
+"""The page Notifications: where events are sent, with a form for it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def publisher(gateway: FlaskClient, redis: Redis, **changes: Any) -> Browser:
 
 
 def test_a_notification_is_made_changed_and_deleted(browser: Browser, redis: Redis) -> None:
-    assert "Nobody is told anything yet" in browser.get(PAGE).text
+    assert "There are no notifications yet" in browser.get(PAGE).text
     assert browser.send(PAGE, PAGE, **FIELDS).headers["Location"] == PAGE
     page = words(browser.get(PAGE).text)
     assert f"ops {URL} many more requests than usual are refused or fail" in page and "none yet" in page
