@@ -352,7 +352,7 @@ def test_another_model_is_answered_as_an_unknown_one_on_every_route(
     for rule in client.application.url_map.iter_rules():
         if not rule.arguments & {"name", "reference"} or rule.page:  # pages have their own test
             continue
-        values = {"version": "1", "alias": "x", "method": "transform", "experiment": "x"}
+        values = dict.fromkeys(rule.arguments, "x") | {"version": "1", "method": "transform"}
         for method in (rule.methods or set()) - {"OPTIONS"}:
             exists, unknown = (
                 few(method, "".join(rule.build({**values, "name": name, "reference": name})[1]), **body)  # type: ignore[index]
