@@ -78,17 +78,17 @@ local function write_counts()
   end
 end
 
-local failures = {} -- of jobs, by model, owner and entry
+local failures = {} -- of jobs, by model, caller and entry
 
--- Notes why a job of a version has failed. Of its caller, only the owner is known.
+-- Notes why a job of a version has failed, before its record is replaced.
 local function note_failure(job, kind, ended_as, members)
   if not kind.pinned or ended_as ~= 'failed' and ended_as ~= 'expired' then return end
   local _, ending = pcall(cjson.decode, '{' .. (members or '') .. '}') -- a worker may have written anything
   local failure = type(ending) == 'table' and ending.failure
   local code = ended_as == 'expired' and ended_as or type(failure) == 'table' and tostring(failure.code or '')
-  local owner, version = string.match(job.q, ':.-:(.*)') or '', whole(job.version)
+  local caller, version = fields_of(job.id, 'caller')[1], whole(job.version)
   code = string.match(code or '', '^[a-z_]+$') or 'job_refused'
-  local caller = 'owner:' .. owner
+  caller = string.sub(string.match(caller or '', '^[%w_-]+$') or '', 1, 64)
   local entry = cjson.encode({ string.sub(code, 1, 40), '', '', version and tostring(version) or '', caller })
   local name = model_of(job.q) .. ' ' .. caller .. ' ' .. entry
   failures[name] = (failures[name] or 0) + 1
@@ -224,6 +224,8 @@ function conclude(job, status, members, token, ended_as)
     for i, name in ipairs(kind.kept) do keep(kept, name, values[i]) end
   end
   keep_end(kept, job.echo, members)
+  ended_as = ended_as or ENDS[status]
+  note_failure(job, kind, ended_as, members)
   call('DEL', job.key)
   call('HSET', job.key, unpack(kept))
   call('EXPIRE', job.key, job.ttl)
@@ -236,9 +238,7 @@ function conclude(job, status, members, token, ended_as)
   list[#list + 1] = job.id
   entries[index] = list
   ended = ended + 1
-  ended_as = ended_as or ENDS[status]
   count_end(job, ended_as)
-  note_failure(job, kind, ended_as, members)
   report(job, kind, ended_as)
   if job.reply and job.reply ~= '' then notify(job, status, members) end
 end

@@ -84,7 +84,7 @@ for at = FIRST, #ARGV, EACH do
     local version, echo, expires, request = ARGV[at + 3], ARGV[at + 5], ARGV[at + 7], ARGV[at + 8]
     call('HSET', key, 'data', ARGV[at + 4], 'origin', q, 'status', 'queued', 'rows', rows, 'version', version,
       'created_at', ARGV[at + 1], 'enqueued_at', stamp(), 'timeout', timeout, 'result_ttl', ttl, 'failure_ttl', ttl,
-      'description', model .. '@' .. version, 'reply', ARGV[at + 6])
+      'description', model .. '@' .. version, 'reply', ARGV[at + 6], 'caller', ARGV[7])
     if echo ~= '' then call('HSET', key, 'echo', echo) end
     if request ~= '' then call('HSET', key, 'request', request) end
     for name, value in pairs(fields) do call('HSET', key, name, value) end

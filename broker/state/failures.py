@@ -25,8 +25,8 @@ Cause = tuple[str, str, str]
 
 
 class FailureEntry(NamedTuple):
-    """What failed requests have in common. `version` and `caller` are '' if they are unknown. `caller`: the id of a
-    key, or of a job `owner:` and its owner."""
+    """What failed requests have in common. `version` and `caller`, the id of a key, are '' if they are
+    unknown."""
 
     code: str
     field: str = ""

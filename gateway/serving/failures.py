@@ -19,13 +19,12 @@ from gateway.serving.failure_sentences import sentence_of
 from gateway.serving.model_versions import check_model, resolve
 from gateway.serving.traffic import Traffic
 
-_OWNER = "owner:"
-_WITHOUT_RECORD = {"admin": "ADMIN_KEY"}
-"""The names of keys that are not in Redis, by their ids."""
-
 Sender = tuple[str | None, str | None]
 """The name of a key and its owner; the name is None if it is unknown or none of the caller's business; both are None
 for all other keys, and '' for requests without a key."""
+
+_WITHOUT_RECORD: Mapping[str, Sender] = {"admin": ("ADMIN_KEY", None), "": (None, "")}
+"""The senders of callers that are no key in Redis."""
 
 
 @dataclass(frozen=True)
@@ -127,13 +126,11 @@ class Failures:
     def _senders(self, callers: Iterable[str]) -> dict[str, Sender]:
         """Return who an admin sees behind each caller of the entries; others only see the keys of their owner."""
         callers, asking = set(callers), self.caller()
-        keys = {issued.key.id: issued.key for issued in self.all_keys()} if callers - {"", _OWNER} else {}
+        keys = {issued.key.id: issued.key for issued in self.all_keys()} if callers - {""} else {}
         senders: dict[str, Sender] = {}
         for caller in callers:
             key = keys.get(caller)
-            sender: Sender = (key.name, key.owner) if key else (_WITHOUT_RECORD.get(caller, caller), None)
-            if caller.startswith(_OWNER) or not caller:
-                sender = None, caller.removeprefix(_OWNER)
+            sender = (key.name, key.owner) if key else _WITHOUT_RECORD.get(caller, (caller, None))
             if not asking.allows(Scope.ADMIN) and sender[1] != "":
                 sender = None, sender[1] if sender[1] == asking.owner else None
             senders[caller] = sender

@@ -123,6 +123,7 @@ class FilePredictor:
             file_request,
             model.environment,
             caller.owner,
+            caller.id,
             request,
             options.expires_after,
             options.webhook,

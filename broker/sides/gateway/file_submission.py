@@ -21,16 +21,18 @@ class NoWorker(Exception):
 
 @dataclass(frozen=True)
 class FileSubmission:
-    """A file prediction to submit, of a version that lives in `environment`. It belongs to `owner` ('': to nobody);
-    `request` has the ids of its request. It expires unless it has started `expires_after` seconds after its acceptance.
-    Its end is reported to the URL `webhook`. `idempotency` has the key and the fingerprint of its request, if it has a
-    key. `logged`: what the prediction log gets of the request; None: it does not get the file."""
+    """A file prediction to submit, of a version that lives in `environment`. It belongs to `owner` ('': to nobody),
+    `caller` is the id of the key that sent it, and `request` has the ids of its request. It expires unless it has
+    started `expires_after` seconds after its acceptance. Its end is reported to the URL `webhook`. `idempotency`
+    has the key and the fingerprint of its request, if it has a key. `logged`: what the prediction log gets of the
+    request; None: it does not get the file."""
 
     id: str
     created_at: str
     file_request: FileRequest
     environment: str = TODAY
     owner: str = ""
+    caller: str = ""
     request: str = ""
     expires_after: float | None = None
     webhook: str = ""
@@ -70,6 +72,7 @@ class FileJobs(Durable):
             "tasks": 1,
         }
         further = {
+            "caller": job.caller,
             "request": job.request,
             "webhook": job.webhook,
             "idempotency": job.idempotency,

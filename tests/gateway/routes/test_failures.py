@@ -13,9 +13,13 @@ from flask.testing import FlaskClient
 from redis import Redis
 from redis.exceptions import RedisError
 
+from broker.records.job_kinds import EXPLANATION
+from broker.sides.file_tasks import FileTasks
+from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from contract.errors import Code, Failure
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
+from contract.rows.background import BACKGROUND_FILE
 from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Limits, Scope
 from contract.work.training import RepositoryCommand
@@ -141,10 +145,9 @@ def test_a_protocol_that_answers_with_the_failure_of_its_job_counts_once(
     assert causes(items(client)) == {("model_error", None, None): 1}
 
 
-def test_a_file_and_an_explanation_that_fail_count_too(client: FlaskClient, redis: Redis) -> None:
-    with scorer(redis, fails_with(Code.MODEL_ERROR)):
-        answer = client.post("/v1/models/sum/explain", json={"a": "x", "b": 2})
-        assert answer.status_code == 409  # it has no background rows
+def test_a_refused_explanation_counts(client: FlaskClient) -> None:
+    answer = client.post("/v1/models/sum/explain", json={"a": "x", "b": 2})
+    assert answer.status_code == 409  # it has no background rows
     assert causes(items(client)) == {("no_background", None, None): 1}
 
 
@@ -232,11 +235,44 @@ def test_admins_see_the_names_of_keys_and_others_only_their_own_requests(
     assert page.status_code in (200, 303)
 
 
-def test_the_failed_job_of_a_key_counts_for_its_owner(closed: FlaskClient, redis: Redis, risk: Caller) -> None:
+def test_a_failed_job_counts_for_the_key_that_sent_it(
+    closed: FlaskClient, redis: Redis, risk: Caller, sales: Caller
+) -> None:
     with scorer(redis, fails_with(Code.MODEL_ERROR)):
-        assert risk("POST", PREDICT, json=ROW, headers={"Prefer": "wait=30"}).get_json()["status"] == "failed"
-    assert keys(items(closed, caller=Caller(closed))) == {(None, "risk", 1)}
-    assert keys(items(closed, caller=risk)) == {(None, "risk", 1)}
+        for caller in (risk, sales, sales):
+            assert caller("POST", PREDICT, json=ROW, headers={"Prefer": "wait=30"}).get_json()["status"] == "failed"
+    assert keys(items(closed, caller=Caller(closed))) == {("nightly", "risk", 1), ("shop", "sales", 2)}
+    assert keys(items(closed, caller=risk)) == {(None, "risk", 1), (None, None, 2)}
+
+
+def test_an_explanation_and_a_file_that_fail_count_for_their_key(
+    closed: FlaskClient, redis: Redis, settings: Settings, risk: Caller, lane: FileTasks
+) -> None:
+    (report := settings.models_dir / "sum/versions/1/report").mkdir()
+    (report / BACKGROUND_FILE).write_text("[[1.0, 2.0]]")
+    assert risk("POST", "/v1/models/sum/explain", json=ROW).status_code == 202
+    queue = ScorerQueue(redis, "w-0-x")
+    batch = queue.take(BatchLimits(kind=EXPLANATION))
+    assert batch is not None
+    queue.finish({job.id: Failure(Code.MODEL_ERROR, "it raised") for job in batch.jobs})
+    headers = {"Content-Type": "text/csv"}
+    assert risk("POST", "/v1/models/sum/predict-file", data=b"a,b\n1,2\n", headers=headers).status_code == 202
+    plan = lane.take()
+    assert plan is not None
+    lane.finish(plan, Failure(Code.TIMEOUT, "it took too long"))
+    said = items(closed, caller=Caller(closed))
+    assert causes(said) == {("model_error", None, None): 1, ("timeout", None, None): 1}
+    assert keys(said) == {("nightly", "risk", 1)}
+
+
+def test_a_job_whose_caller_a_worker_has_changed_counts_for_none(
+    closed: FlaskClient, redis: Redis, risk: Caller
+) -> None:
+    job = risk("POST", PREDICT, json=ROW).get_json()["id"]
+    redis.hset(f"rq:job:{job}", "caller", "two words")
+    with scorer(redis, fails_with(Code.MODEL_ERROR)):
+        until(lambda: risk("GET", f"/v1/jobs/{job}").get_json()["status"] == "failed", "it has failed")
+    assert keys(items(closed, caller=Caller(closed))) == {(None, "", 1)}
 
 
 def test_the_admin_key_has_its_name(closed: FlaskClient) -> None:
