@@ -14,7 +14,7 @@ from modelgate_kernels.model_kernel import last_step
 from contract.model.manifest import Artifact, ArtifactDraft
 from contract.model.signature import PREDICT, Output, Signature
 from contract.row import Row
-from scoring.answers import as_array, as_tables
+from scoring.answers import as_array, as_tables, decided
 
 
 def layout_of(signature: Signature, artifact: Artifact | ArtifactDraft) -> Layout:
@@ -77,12 +77,13 @@ def prepare(
     return last_step(estimator, to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype))
 
 
-def predict_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
-    """Return what `predict` and, if asked for, `predict_proba` return (else None), for a matrix of rows.
-    Raises what they raise."""
+def predict_matrix(estimator: Any, matrix: Any, output: Output) -> tuple[Any, Any]:
+    """Return the predictions for a matrix of rows, under the decision of `output`, and what `predict_proba` returns if
+    it has probabilities (else None). Raises what they raise."""
     estimator, matrix = last_step(estimator, matrix)
     values = _as_values(estimator.predict(matrix))
-    return values, _as_tables(estimator.predict_proba(matrix), values) if probabilities else None
+    tables = _as_tables(estimator.predict_proba(matrix), values) if output.probabilities else None
+    return decided(values, tables, output), tables
 
 
 def _as_values(values: Any) -> Any:

@@ -19,6 +19,7 @@ from sklearn.metrics import (
 )
 
 from contract.model.positive_class import positive_class
+from contract.model.signature import Decision
 from contract.model.thresholds import STEPS
 from contract.row import Value
 from contract.wording import clean
@@ -40,18 +41,20 @@ Curve = Callable[[Any, Any], Facts]
 @dataclass(frozen=True)
 class Classes:
     """Predicted and actual classes, as positions in `labels`: the estimator's, then those that only test rows have.
-    `probabilities` is rows × the estimator's classes, or None. `interesting` are the classes to look at closely."""
+    `probabilities` is rows × the estimator's classes, or None. `interesting` are the classes to look at closely.
+    `decision`: that of the version, if it has one."""
 
     labels: Sequence[Value]
     actual: Any
     predicted: Any
     probabilities: Any
     interesting: Sequence[int]
+    decision: Decision | None = None
 
     @classmethod
     def of(cls, evidence: Evidence) -> Classes:
         output = evidence.draft.signature.output
-        answers = VersionAnswers(*predict_matrix(evidence.estimator, evidence.X_test, output.probabilities), output)
+        answers = VersionAnswers(*predict_matrix(evidence.estimator, evidence.X_test, output), output)
         return cls.beside(evidence.y_test, answers, evidence.targets)
 
     @classmethod
@@ -66,6 +69,7 @@ class Classes:
             np.array([code_of[label] for label in predicted]),
             answers.table,
             interesting(known, targets),
+            answers.output.decision,
         )
 
     @property
@@ -161,9 +165,9 @@ def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
     """Return, for two classes, the results of predicting the rarer one (`label`) from a probability on.
 
     `items` by falling threshold: `precision`, `recall`, `f1`, and how many rows are `flagged`. They are the threshold
-    of the model's own predictions (`served`; some models have none), the one that is `recommended`, and those that
-    reach `RECALLS`. These are rounded downwards, and the figures are those of the rounded thresholds. `steps` has the
-    counts at many more (`contract.model.thresholds`).
+    of the model's own predictions (`served`; some models have none) or of the version's decision about this class
+    (`decided`), the one that is `recommended`, and those that reach `RECALLS`. These are rounded downwards, and the
+    figures are those of the rounded thresholds. `steps` has the counts at many more (`contract.model.thresholds`).
     """
     if answers.probabilities is None or answers.probabilities.shape[1] != 2:
         raise NotShown("Thresholds are shown for models of two classes with probabilities.")
@@ -171,11 +175,13 @@ def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
     probabilities, positive = answers.probabilities[:, column], answers.actual == column
     if positive.all() or not positive.any():
         raise NotShown("All test rows are of one class.")
-    served = _served(probabilities, answers.predicted == column)
+    decision, label = answers.decision, answers.labels[column]
+    served = None if decision else _served(probabilities, answers.predicted == column)
+    decided = decision.threshold if decision and decision.label == label else None
     reaching = [_below(float(np.quantile(probabilities[positive], 1 - recall, method="lower"))) for recall in RECALLS]
-    wanted = {threshold for threshold in (served, recommended, *reaching) if threshold is not None}
+    wanted = {threshold for threshold in (served, decided, recommended, *reaching) if threshold is not None}
     return {
-        "label": clean(answers.labels[column]),
+        "label": clean(label),
         "rows": len(probabilities),
         "positives": int(positive.sum()),
         "share": number(positive.mean()),
@@ -186,6 +192,7 @@ def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
                 **_at(threshold, probabilities, positive),
                 "served": threshold == served,
                 "recommended": threshold == recommended,
+                "decided": threshold == decided,
             }
             for threshold in sorted(wanted, reverse=True)
         ],

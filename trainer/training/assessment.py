@@ -26,7 +26,7 @@ from trainer.training.comparison import PublishedVersions, compare
 from trainer.training.fitting import FittedModel
 from trainer.training.gate import objection, unknown
 from trainer.training.leakage import leaks, question
-from trainer.training.verdict import RareClass, verdict
+from trainer.training.verdict import ClassRecall, verdict
 
 
 def assess(
@@ -38,11 +38,11 @@ def assess(
     classes = output.kind is OutputKind.CLASS
     y = fitted.y[fitted.tested_on]
     more: dict[str, Any] = {"leaks": leaks(data.rows, fitted.y, inputs, run.target.name, classes)}
-    rare = None
+    recall = None
     if classes:
-        predicted, table = predict_matrix(fitted.estimator, take_rows(fitted.X, fitted.tested_on), output.probabilities)
+        predicted, table = predict_matrix(fitted.estimator, take_rows(fitted.X, fitted.tested_on), output)
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
-        rare = RareClass.of(y, predicted, output, fitted.y, run.target.name)
+        recall = ClassRecall.of(y, predicted, output, fitted.y, run.target.name)
         fitted = _with_threshold(fitted, more["thresholds"], run)
     metrics = fitted.draft.metrics
     for leak in more["leaks"]:
@@ -52,7 +52,7 @@ def assess(
         run.remark(doubt)
     previous, comparison = _compared(fitted, data, run, request.alias, versions)
     wrong = _data_look_wrong(comparison)
-    summary = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None, rare=rare, wrong=wrong)
+    summary = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None, recall=recall, wrong=wrong)
     refused = objection(request.gate, metrics, comparison, request.accept)
     if wrong:
         run.remark(wrong)
@@ -111,11 +111,12 @@ def _with_threshold(fitted: FittedModel, thresholds: Thresholds | None, run: Run
         if by_argmax.flagged
         else "which no test row reaches"
     )
-    run.remark(
-        f"the model predicts {shown(thresholds.label)} from a probability of 0.5 on: {by_itself}. With the threshold"
-        f" {best.threshold:.3g}, the best F1 of the cross-validation, it is precision {best.precision:.3f}, recall"
-        f" {best.recall:.3f}: make it the decision of a new version"
-    )
+    if not fitted.draft.signature.output.decision:
+        run.remark(
+            f"the model predicts {shown(thresholds.label)} from a probability of 0.5 on: {by_itself}. With the"
+            f" threshold {best.threshold:.3g}, the best F1 of the cross-validation, it is precision"
+            f" {best.precision:.3f}, recall {best.recall:.3f}: make it the decision of a new version"
+        )
     metrics = {
         **fitted.draft.metrics,
         "best_threshold": best.threshold,

@@ -19,7 +19,7 @@ from modelgate_kernels.matrix import to_matrix
 
 from contract.errors import InvalidInstances, ModelgateError
 from contract.model.manifest import ModelManifest
-from contract.model.repository import Repository
+from contract.model.repository import CURRENT, Repository
 from contract.model.signature import Output, OutputKind, Signature
 from contract.model.version_files import VersionFiles
 from contract.model.version_metrics import beats_baselines, missed_baselines
@@ -28,7 +28,6 @@ from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from contract.wording import counted
 from runtime.environments import Environments, environment_here
-from scoring.answers import decided
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix
 from scoring.trust import Trust
@@ -63,6 +62,14 @@ class PublishedVersions:
     trust: Trust
     environments: Environments
 
+    def replaced(self, model: str, alias: str) -> ModelManifest | None:
+        """Return the manifest of the version that has the alias, else of the current one; None if there is none, or if
+        it cannot be read."""
+        aliases = self.repository.aliases(model)
+        with suppress(ModelgateError, KeyError):
+            return self.repository.manifest(model, aliases[alias if alias in aliases else CURRENT])
+        return None
+
     def answers(self, manifest: ModelManifest, rows: Sequence[Row]) -> VersionAnswers:
         """Return the answers of a version to rows in the order of its signature. Raises what loading and predicting
         raise, and `CannotCompare`."""
@@ -71,8 +78,7 @@ class PublishedVersions:
             return self._elsewhere(manifest, files, rows)
         estimator, artifact = load(manifest, files, self.trust), manifest.artifact
         X = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype)
-        values, table = predict_matrix(estimator, X, signature.output.probabilities)
-        return VersionAnswers(decided(values, table, signature.output), table, signature.output)
+        return VersionAnswers(*predict_matrix(estimator, X, signature.output), signature.output)
 
     def _elsewhere(self, manifest: ModelManifest, files: VersionFiles, rows: Sequence[Row]) -> VersionAnswers:
         output = manifest.signature.output
@@ -126,7 +132,7 @@ def _compared(versions: PublishedVersions, version: int, new: FittedModel, data:
         raise CannotCompare(f"version {version} has no record of the rows that it was trained on")
     positions, rows = _unseen(manifest, known, new, data)
     y = new.y[positions]
-    now = VersionAnswers(*predict_matrix(new.estimator, take_rows(new.X, positions), output.probabilities), output)
+    now = VersionAnswers(*predict_matrix(new.estimator, take_rows(new.X, positions), output), output)
     before = versions.answers(manifest, rows)
     loss, ours, theirs = _losses(y, now, before)
     return _with_outcome(
@@ -153,7 +159,7 @@ def _gives_one_answer(new: FittedModel) -> bool:
     _, counts = np.unique(new.y[new.tested_on], return_counts=True)
     if not missed_baselines(new.draft.metrics) or counts.sum() - counts.max() < FEWEST_OTHERS:
         return False
-    predicted, _ = predict_matrix(new.estimator, take_rows(new.X, new.tested_on), False)
+    predicted, _ = predict_matrix(new.estimator, take_rows(new.X, new.tested_on), new.draft.signature.output)
     return len(np.unique(predicted)) == 1
 
 

@@ -21,9 +21,10 @@ from modelgate_kernels.matrix import to_matrix
 from sklearn import metrics
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
-from contract.model.manifest import ArtifactDraft, Golden, ManifestDraft, TrainingData
+from contract.model.manifest import ArtifactDraft, Golden, ManifestDraft, ModelManifest, TrainingData
 from contract.model.row_profile import profile_of
-from contract.model.signature import Field, Kind, Output, OutputKind
+from contract.model.signature import Field, Kind, Output, OutputKind, Signature
+from contract.model.signature_changes import decided
 from contract.row import Value
 from scoring.artifacts import use_one_thread
 from scoring.estimators import predict_matrix
@@ -94,7 +95,7 @@ class FittedModel:
         if not (self.held_out or self.sample):
             return {}
         output = self.draft.signature.output
-        predicted, table = predict_matrix(self.estimator, X, output.probabilities)
+        predicted, table = predict_matrix(self.estimator, X, output)
 
         def measured(kept: Any) -> Mapping[str, float]:
             return measure(y[kept], predicted[kept], None if table is None else table[kept], output)
@@ -102,8 +103,15 @@ class FittedModel:
         return intervals(len(y), measured)
 
 
-def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
-    """Fit the recipe and measure the estimator. Rows become a matrix by the same code as in serving.
+def fit_and_measure(
+    recipe: Recipe,
+    data: TrainingRows,
+    run: Run,
+    parameters: Mapping[str, Any],
+    replaced: ModelManifest | None = None,
+) -> FittedModel:
+    """Fit the recipe and measure the estimator, under the decision of the version that would be `replaced`. Rows become
+    a matrix by the same code as in serving.
 
     Raises what the recipe raises.
     """
@@ -118,7 +126,8 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
     if not hasattr(estimator, "predict"):
         raise RecipeError(f"the recipe {recipe.name} returned {estimator!r:.80} instead of a fitted estimator")
     use_one_thread(estimator)
-    signature, file_format = recipe.signature(estimator), recipe.artifact_format or artifact_format(estimator)
+    signature = _with_decision(recipe.signature(estimator), replaced, run)
+    file_format = recipe.artifact_format or artifact_format(estimator)
     held_out = recipe.test_size > 0
     X_test, y_test = take_rows(X, tested_on), y[tested_on]
     draft = ManifestDraft(
@@ -139,6 +148,20 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
     for warning in draft.warnings:
         run.say(warning)
     return FittedModel(estimator, draft, X, y, fitted_on, tested_on, held_out, seconds)
+
+
+def _with_decision(signature: Signature, replaced: ModelManifest | None, run: Run) -> Signature:
+    """Keep the decision of the `replaced` version if the new one answers the same classes: people have weighed what its
+    errors cost, and a schedule must not undo that."""
+    output = signature.output
+    if replaced is None or len(replaced.signature.outputs) != 1:
+        return signature
+    before = replaced.signature.output
+    if not (before.decision and output.decidable and (before.name, before.labels) == (output.name, output.labels)):
+        return signature
+    output = dataclasses.replace(output, decision=before.decision)
+    run.remark(f"it decides {decided(output)}, as version {replaced.version} does")
+    return dataclasses.replace(signature, outputs=(output,))
 
 
 def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
@@ -222,7 +245,7 @@ def evaluate(estimator: Any, X: Any, y: Any, output: Output, held_out: bool) -> 
 
     Their names begin with `training_` if the estimator was fitted on these rows.
     """
-    measured = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
+    measured = measure(y, *predict_matrix(estimator, X, output), output)
     return measured if held_out else {f"training_{name}": value for name, value in measured.items()}
 
 
@@ -274,9 +297,7 @@ def cross_validate(
     metric, started, scores = headline(y, output), time.monotonic(), []
     tables = np.zeros((len(y), len(output.labels or ()))) if output.probabilities else None
     folds = list(splitter(FOLDS, shuffle=True, random_state=FOLDS_SEED).split(X, y))
-    answers = Parallel(return_as="generator")(
-        delayed(_fold)(fit, X, y, train, test, output.probabilities) for train, test in folds
-    )
+    answers = Parallel(return_as="generator")(delayed(_fold)(fit, X, y, train, test, output) for train, test in folds)
     for (_, test), (predicted, table) in zip(folds, answers, strict=True):
         scores.append(measure(y[test], predicted, table, output).get(metric, np.nan))
         if tables is not None:
@@ -286,10 +307,10 @@ def cross_validate(
     return candidate, None if tables is None else OutOfFold(y, tables, tuple(output.labels or ()))
 
 
-def _fold(fit: Callable[[Any, Any], Any], X: Any, y: Any, train: Any, test: Any, probabilities: bool) -> Any:
+def _fold(fit: Callable[[Any, Any], Any], X: Any, y: Any, train: Any, test: Any, output: Output) -> Any:
     """Return the answers for the rows `test` of the estimator that was fitted on the rows `train`. On a cluster it runs
     on another machine."""
-    return predict_matrix(fit(take_rows(X, train), y[train]), take_rows(X, test), probabilities)
+    return predict_matrix(fit(take_rows(X, train), y[train]), take_rows(X, test), output)
 
 
 def cross_validated(candidate: Candidate) -> dict[str, float]:

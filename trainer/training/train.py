@@ -166,16 +166,16 @@ def _evidence(
     run = Run(*recipe.fields, log, report)
     for remark in remarks:
         run.remark(remark)
+    versions = PublishedVersions(Repository(settings.models_dir), trust, Environments(settings.environments_dir))
     phases.enter("fitting")
     with on_cluster(settings.train_cluster, log):
-        fitted = fit_and_measure(recipe, rows, run, parameters)
+        fitted = fit_and_measure(recipe, rows, run, parameters, versions.replaced(request.model, request.alias))
         phases.enter("evaluating")
         fitted = with_cross_validation(fitted, recipe, run, parameters)
     phases.note_candidates(run)
     draft = dataclasses.replace(fitted.draft, name=request.model, notes=request.notes)
     fitted = dataclasses.replace(fitted, draft=draft)
     phases.within(0.5)
-    versions = PublishedVersions(Repository(settings.models_dir), trust, Environments(settings.environments_dir))
     assessed = assess(fitted, rows, run, request, versions)
     row_hashes = hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
     learnt = [rows.rows[position] for position in fitted.fitted_on.tolist()]

@@ -15,12 +15,15 @@ from trainer.tables.balance import out_of_balance, rarest
 
 Metrics = Mapping[str, float]
 
+FEWEST_OF_CLASS = 10
+"""Of more than two classes, one with fewer tested rows may be found worst by chance."""
+
 
 @dataclass(frozen=True)
-class RareClass:
-    """How a classifier answers the rare one of two classes: of `rows` tested ones where `target` is `label`, it finds
-    `right`, and answers `label` to `flagged` rows. `threshold`: the probability from which on it does, if that is its
-    decision."""
+class ClassRecall:
+    """How many rows of a class a classifier finds: of `rows` tested ones where `target` is `label`, it finds `right`,
+    and answers `label` to `flagged` rows. `threshold`: the probability from which on it does, if that is its decision.
+    `classes`: how many it tells apart."""
 
     target: str
     label: Value
@@ -28,18 +31,30 @@ class RareClass:
     flagged: int
     right: int
     threshold: float | None = None
+    classes: int = 2
 
     @classmethod
-    def of(cls, y: Any, predicted: Any, output: Output, targets: Any, target: str) -> RareClass | None:
-        """Return how `predicted` answers rows with the targets `y`. None unless one of two classes is rare among the
-        `targets` of all rows, and occurs in `y`."""
-        values = targets.tolist()
-        if len(output.labels or ()) != 2 or len(set(values)) != 2 or not out_of_balance(values):
+    def of(cls, y: Any, predicted: Any, output: Output, targets: Any, target: str) -> ClassRecall | None:
+        """Return how `predicted` answers rows with the targets `y` that are of the class that matters most: of two the
+        one that is rare among the `targets` of all rows, of more the one that it finds worst. None if no class is rare,
+        if that does not occur in `y`, or if the worst one is found in half of its rows."""
+        values, decision = targets.tolist(), output.decision
+        classes = len(output.labels or ())
+
+        def of_class(label: Value) -> ClassRecall:
+            positive, flagged = y == label, predicted == label
+            threshold = decision.threshold if decision and decision.label == label else None
+            counts = int(positive.sum()), int(flagged.sum()), int((positive & flagged).sum())
+            return cls(target, label, *counts, threshold, classes)
+
+        if classes > 2:
+            known = [each for each in map(of_class, output.labels or ()) if each.rows >= FEWEST_OF_CLASS]
+            worst = min(known, key=lambda each: (each.right / each.rows, -each.rows), default=None)
+            return worst if worst and worst.level is not Level.GOOD else None
+        if classes != 2 or len(set(values)) != 2 or not out_of_balance(values):
             return None
-        label = rarest(values)[0]
-        positive, flagged = y == label, predicted == label
-        rows = int(positive.sum())
-        return cls(target, label, rows, int(flagged.sum()), int((positive & flagged).sum())) if rows else None
+        rare = of_class(rarest(values)[0])
+        return rare if rare.rows else None
 
     @property
     def level(self) -> Level:
@@ -48,6 +63,8 @@ class RareClass:
     def sentence(self, where: str = "held-out row") -> str:
         how_many = str(self.right) if self.right else "none"
         rows = f"the {counted(self.rows, where)} where {self.target} is {shown(self.label)}"
+        if self.classes > 2:
+            return f"Finds {how_many} of {rows}, the worst of {self.classes} classes."
         decision = "" if self.threshold is None else f" from a probability of {self.threshold:g} on"
         alarms = "" if not self.flagged else f"; {how_many} of its {counted(self.flagged, 'alarm')} are right"
         return f"Finds {how_many} of {rows}{decision}{alarms}."
@@ -73,7 +90,7 @@ def verdict(
     leaks: Sequence[Leak] = (),
     *,
     doubted: bool = False,
-    rare: RareClass | None = None,
+    recall: ClassRecall | None = None,
     wrong: str | None = None,
 ) -> Verdict:
     """Return how good a version is, beside the one that it would replace or the baseline. `wrong` says why the data
@@ -81,8 +98,8 @@ def verdict(
     points: list[tuple[Level, str]] = []
     if wrong:
         points.append((Level.BAD, f"{wrong[0].upper()}{wrong[1:]}."))
-    if rare:
-        points.append((rare.level, rare.sentence()))
+    if recall:
+        points.append((recall.level, recall.sentence()))
     useless = no_better(metrics)
     if useless:
         points.append((Level.BAD, f"It is {useless}."))

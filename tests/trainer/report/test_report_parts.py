@@ -25,7 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from contract.model.manifest import InputFormat
 from contract.model.report_placeholders import ADDRESS
-from contract.model.signature import Field, Kind
+from contract.model.signature import Decision, Field, Kind
 from tests.trainer.report.evidences import evidence_of, published
 from trainer.report.classification import TOLERANCE, Classes, by_class, confusion, precision_recall, roc, thresholds
 from trainer.report.dependence import dependence
@@ -144,6 +144,20 @@ def test_a_model_with_its_own_threshold_is_recognised() -> None:
     facts = thresholds(Classes.of(dataclasses.replace(evidence, estimator=AtAThird(evidence.estimator))))
     (served,) = [item for item in facts["items"] if item["served"]]
     assert 0.3 < served["threshold"] < 0.36
+
+
+def test_a_version_with_a_decision_shows_its_threshold_instead_of_the_models_own() -> None:
+    evidence = of_share(0.2)
+    signature = evidence.draft.signature
+    output = dataclasses.replace(signature.output, decision=Decision("yes", 0.123))
+    draft = dataclasses.replace(evidence.draft, signature=dataclasses.replace(signature, outputs=(output,)))
+    decided = Classes.of(dataclasses.replace(evidence, draft=draft))
+    items = thresholds(decided)["items"]
+    (item,) = [item for item in items if item["decided"]]
+    assert item["threshold"] == 0.123 and not any(item["served"] for item in items)
+    assert item["flagged"] == (decided.predicted == 1).sum() != (Classes.of(evidence).predicted == 1).sum()
+    about_no = thresholds(dataclasses.replace(decided, interesting=[0]))["items"]
+    assert not any(item["decided"] or item["served"] for item in about_no)
 
 
 class AtAThird:

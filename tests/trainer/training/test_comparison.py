@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import shutil
@@ -16,9 +17,11 @@ from scipy.stats import binomtest, permutation_test, ttest_1samp
 from sklearn.model_selection import train_test_split
 
 from contract.model.repository import Repository
+from contract.model.signature import Decision
 from contract.settings import Settings
 from contract.work.training import Gate, TrainingRequest, TrainingResult
 from storage.models.repository_writer import RepositoryWriter
+from trainer.importing.edits.signature_edits import publish_edited
 from trainer.publishing.aliases import move_alias
 from trainer.report.evidence import Evidence
 from trainer.report.facts import comparison
@@ -74,11 +77,14 @@ class Trainer:
         gate: Gate = NO_GATE,
         target: str = "z",
         accept: Sequence[str] = (),
+        alias: str = "current",
         **parameters: Any,
     ) -> TrainingResult:
         lines = [",".join(table[0]), *(",".join(map(str, row.values())) for row in table)]
         (self.folder / "data/t.csv").write_text("\n".join(lines) + "\n")
-        request = TrainingRequest("m", "mine", parameters, target=target, path="t.csv", gate=gate, accept=accept)
+        request = TrainingRequest(
+            "m", "mine", parameters, target=target, path="t.csv", gate=gate, accept=accept, alias=alias
+        )
         settings = Settings(models_dir=self.models, data_dir=self.folder / "data", recipes_dir=self.folder / "recipes")
         return train(request, settings, lambda _: None, self.log.append, self._promote)
 
@@ -239,6 +245,69 @@ def test_a_version_that_is_worse_and_breaks_callers_is_refused_for_both(trainer:
     assert "'more' is needed" in str(result.reason) and "; it is no better than always giving" in str(result.reason)
     result = trainer.train(more, accept=ACCEPT, deaf=True)
     assert not result.promoted and str(result.reason).startswith("it is no better than always giving")
+
+
+def decide(trainer: Trainer, version: int, threshold: float) -> int:
+    """Save a decision as a new version, make that current, and return its number."""
+    settings = Settings(models_dir=trainer.models, spool_dir=trainer.folder)
+    edits = {"outputs": [{"decision": {"label": "yes", "threshold": threshold}}]}
+    decided = publish_edited(settings, "m", version, edits).version
+    move_alias(RepositoryWriter(trainer.models), "m", "current", decided)
+    return decided
+
+
+def rare(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """A table where few rows are `yes`, and none of them is probable."""
+    draw = random.Random(seed)
+    return [
+        {"a": (a := round(draw.gauss(0, 1), 6)), "z": "yes" if draw.random() < 0.03 * math.exp(a) else "no"}
+        for _ in range(rows)
+    ]
+
+
+@pytest.mark.usefixtures("examined_here")
+def test_a_training_keeps_the_decision_of_the_version_that_it_replaces(trainer: Trainer) -> None:
+    rows = rare(1500)
+    assert trainer.train(rows[:1200]).verdict.startswith("Finds none of the ")
+    assert decide(trainer, 1, 0.1) == 2
+    again = trainer.train(rows)
+    assert again.promoted and trainer.current == 3
+    manifest = Repository(trainer.models).manifest("m", 3)
+    assert manifest.signature.output.decision == Decision("yes", 0.1)
+    assert "it decides for 'yes' from a probability of 0.1 on, as version 2 does" in again.remarks
+    said = re.match(
+        r"Finds (\d+) of the (\d+) held-out rows where z is 'yes' from a probability of 0.1 on; (\d+) of its (\d+)"
+        r" alarms are right\. No significant difference from version 2",
+        again.verdict,
+    )
+    assert said, again.verdict
+    found, positives, right, alarms = map(int, said.groups())
+    assert 0 < found == right < alarms
+    tested = round(0.25 * len(rows))
+    wrong = positives - found + alarms - right
+    assert manifest.metrics["accuracy"] == pytest.approx(1 - wrong / tested)
+    golden = manifest.golden
+    assert golden.probabilities
+    pairs = zip(golden.predictions, golden.probabilities, strict=True)
+    assert all((answer == "yes") == (shares["yes"] >= 0.1) for answer, shares in pairs)
+
+
+@pytest.mark.usefixtures("examined_here")
+def test_a_training_for_another_alias_keeps_the_decision_of_the_current_version(trainer: Trainer) -> None:
+    trainer.train(rare(400))
+    decide(trainer, 1, 0.1)
+    trainer.train(rare(400, 1), alias="canary")
+    assert Repository(trainer.models).manifest("m", 3).signature.output.decision == Decision("yes", 0.1)
+
+
+@pytest.mark.usefixtures("examined_here")
+def test_a_training_of_other_classes_has_no_decision_and_is_not_promoted(trainer: Trainer) -> None:
+    rows = table(400)
+    trainer.train(rows)
+    decide(trainer, 1, 0.3)
+    other = trainer.train([{**row, "z": row["z"].replace("no", "never")} for row in rows])
+    assert Repository(trainer.models).manifest("m", 3).signature.output.decision is None
+    assert not other.promoted and "predict decides as the model itself does instead of for 'yes'" in str(other.reason)
 
 
 def test_another_estimator_may_lack_methods_which_is_a_remark(trainer: Trainer) -> None:

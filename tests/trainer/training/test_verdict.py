@@ -14,7 +14,7 @@ from contract.row import Value
 from tests.trainer.training.test_gate import FIRST, PREVIOUS, WORSE
 from tests.trainer.training.test_training import RecordingTrainer
 from trainer.report.evidence import Leak
-from trainer.training.verdict import RareClass, Verdict, verdict
+from trainer.training.verdict import ClassRecall, Verdict, verdict
 
 METRICS = {"accuracy": 0.9, "baseline_accuracy": 0.6}
 PLAIN = "Accuracy 0.9000 on held-out rows; always giving the same answer would score 0.6000."
@@ -22,35 +22,48 @@ FRAUD = Output(OutputKind.CLASS, ("fraud", "none"), True)
 COMPARED = "log loss 0.3000 against 0.2500 on 200 held-out rows that are new to both"
 
 
-def rare(found: int, flagged: int) -> RareClass:
+def rare(found: int, flagged: int) -> ClassRecall:
     """Of 20 frauds among 1,000 rows."""
     actual, predicted = np.full(1000, "none", dtype=object), np.full(1000, "none", dtype=object)
     actual[:20] = "fraud"
     predicted[20 - found : 20 - found + flagged] = "fraud"
-    of_rare = RareClass.of(actual, predicted, FRAUD, actual, "kind")
+    of_rare = ClassRecall.of(actual, predicted, FRAUD, actual, "kind")
     assert of_rare
     return of_rare
 
 
 def test_a_model_that_finds_none_of_the_rare_class_says_so_first() -> None:
-    said = verdict(METRICS, None, rare=rare(0, 0))
+    said = verdict(METRICS, None, recall=rare(0, 0))
     assert said == Verdict(f"Finds none of the 20 held-out rows where kind is 'fraud'. {PLAIN}", "bad")
-    some = verdict(METRICS, PREVIOUS, rare=rare(5, 9))
+    some = verdict(METRICS, PREVIOUS, recall=rare(5, 9))
     assert some.level == "warn"
     assert some.text.startswith(
         "Finds 5 of the 20 held-out rows where kind is 'fraud'; 5 of its 9 alarms are right. No significant"
     )
-    most = verdict(METRICS, None, rare=rare(15, 15))
+    most = verdict(METRICS, None, recall=rare(15, 15))
     assert most.level == "good" and most.text.endswith(f"; 15 of its 15 alarms are right. {PLAIN}")
 
 
-def test_nothing_is_said_of_classes_in_balance_of_more_classes_and_of_one_that_was_not_tested() -> None:
+def test_of_several_classes_the_one_found_worst_is_named() -> None:
+    y = np.repeat(["A", "B", "C", "D"], [80, 20, 12, 3])
+    labels = Output(OutputKind.CLASS, ("A", "B", "C", "D"), True)
+
+    def said(predicted: Any) -> Verdict:
+        return verdict(METRICS, None, recall=ClassRecall.of(y, predicted, labels, y, "kind"))
+
+    none = "Finds none of the 12 held-out rows where kind is 'C', the worst of 4 classes."
+    assert said(np.where(y == "C", "A", y)) == Verdict(f"{none} {PLAIN}", "bad")
+    few = np.where((y == "B") & (np.arange(len(y)) >= 85), "A", y)
+    found = "Finds 5 of the 20 held-out rows where kind is 'B', the worst of 4 classes."
+    assert said(few) == Verdict(f"{found} {PLAIN}", "warn")
+    assert said(np.where(y == "D", "A", y)) == said(y) == Verdict(PLAIN, "good")  # three rows say little
+
+
+def test_nothing_is_said_of_classes_in_balance_and_of_one_that_was_not_tested() -> None:
     y = np.repeat([0, 1], [80, 20])
-    assert RareClass.of(y, y, Output(OutputKind.CLASS, (0, 1)), y, "y") is None
-    y = np.repeat([0, 1, 2], [80, 10, 1])
-    assert RareClass.of(y, y, Output(OutputKind.CLASS, (0, 1, 2)), y, "y") is None
+    assert ClassRecall.of(y, y, Output(OutputKind.CLASS, (0, 1)), y, "y") is None
     y = np.repeat([0, 1], [90, 10])
-    assert RareClass.of(y[:90], y[:90], Output(OutputKind.CLASS, (0, 1)), y, "y") is None
+    assert ClassRecall.of(y[:90], y[:90], Output(OutputKind.CLASS, (0, 1)), y, "y") is None
 
 
 def test_sentences_come_in_the_order_of_what_matters() -> None:
@@ -68,7 +81,7 @@ def test_sentences_come_in_the_order_of_what_matters() -> None:
     assert useless.text.startswith(
         "It is no better than always giving the same answer: accuracy is 0.6 against 0.6. No signif"
     )
-    every = verdict(METRICS, WORSE, [Leak(["alive"], "")], rare=rare(15, 15), wrong="the new data look wrong")
+    every = verdict(METRICS, WORSE, [Leak(["alive"], "")], recall=rare(15, 15), wrong="the new data look wrong")
     assert every.text.startswith("The new data look wrong. Worse than version 1") and every.level == "bad"
     assert every.text.index("Too good") < every.text.index("Finds 15")
 

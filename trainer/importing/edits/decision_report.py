@@ -16,7 +16,7 @@ from contract.model.thresholds import ThresholdCounts, counts_at, known_counts
 from contract.model.version_metrics import BASELINE, CROSS_VALIDATED, TRAINING
 from contract.wording import clean, listed, metric_in_words
 from trainer.report.evidence import ComparisonOutcome, Level, VersionComparison
-from trainer.training.verdict import RareClass, Verdict, beside_baseline, compared_in_words
+from trainer.training.verdict import ClassRecall, Verdict, beside_baseline, compared_in_words
 
 Facts = Mapping[str, Any]
 
@@ -137,8 +137,8 @@ def _verdict(facts: Facts, decision: Decision | None, counts: ThresholdCounts | 
     if counts and counts.positives:
         label = decision.label if decision else facts["answers"]["thresholds"]["label"]
         found = (counts.positives, counts.flagged, counts.right, counts.threshold if decision else None)
-        rare = RareClass(facts["target"], label, *found)
-        points.append((rare.level, rare.sentence(where)))
+        recall = ClassRecall(facts["target"], label, *found)
+        points.append((recall.level, recall.sentence(where)))
     points += [(Level.WARN, f"Too good to be true? {leak}.") for leak in facts["leaks"][:1]]
     if comparison.get("outcome"):
         names = [entry.name for entry in dataclasses.fields(VersionComparison) if entry.name in comparison]

@@ -29,7 +29,7 @@ from trainer.report.evidence import Level
 from trainer.report.facts import gather
 from trainer.tables.training_rows import TrainingRows
 from trainer.training.fitting import FittedModel, measure
-from trainer.training.verdict import RareClass, Verdict
+from trainer.training.verdict import ClassRecall, Verdict
 
 FEWEST_ROWS = 10
 """Fewest rows with a target for a report."""
@@ -147,7 +147,7 @@ def _tested(
     targets = [values[index] for index in known]
     artifact = draft.artifact
     X, y = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype), np.array(targets)
-    draft = dataclasses.replace(draft, metrics=measure(y, *predict_matrix(estimator, X, output.probabilities), output))
+    draft = dataclasses.replace(draft, metrics=measure(y, *predict_matrix(estimator, X, output), output))
     positions = np.arange(len(rows))
     fitted = FittedModel(estimator, draft, X, y, positions[:0], positions, held_out=False, seconds=0.0, sample=True)
     return fitted, TrainingRows("", rows, targets, None, "")
@@ -160,9 +160,9 @@ def _facts(
     metrics = fitted.draft.metrics
     run = Run(draft.signature.inputs, Field(target, Kind.STRING))
     points = [(Level.GOOD, _measured(metrics, len(data.rows), target))]
-    predicted, _ = predict_matrix(estimator, fitted.X, False)
-    if rare := RareClass.of(fitted.y, predicted, draft.signature.output, fitted.y, target):
-        points.insert(0, (rare.level, rare.sentence("sample row")))
+    predicted, _ = predict_matrix(estimator, fitted.X, draft.signature.output)
+    if recall := ClassRecall.of(fitted.y, predicted, draft.signature.output, fitted.y, target):
+        points.insert(0, (recall.level, recall.sentence("sample row")))
     said = Verdict.of(points)
     return gather(fitted.evidence(data, run, headline=next(iter(metrics), ""), verdict=said.text, level=said.level))
 
