@@ -118,12 +118,14 @@ class ModelWatch:
     def _state(self, model: str, said: Mapping[str, ModelHealth]) -> str:
         """Return the current and the newest version of a model, such as `3:4`; if something was found about the current
         one, what it is and since when, such as `3:4:drifted:2026-11-27T09:00:00+00:00`; and if an experiment has ended,
-        the id of the last one, such as `3:4:|x1`."""
+        or a second person is asked, the ids of the last experiment and of the request, such as `3:4:|x1|p1`."""
         current = self.repository.aliases(model)[CURRENT]
         state = f"{current}:{max(self.repository.versions(model), default=0)}"
         health, ended = said.get(f"{model}@{current}"), self._ended_experiments(model)
         found = f":{health.state}:{health.changed_at}" if health and health.findings else ""
-        return state + found + (f"{'' if found else ':'}|{ended[0].id}" if ended else "")
+        waiting = self.repository.settings(model).waiting
+        ids = [ended[0].id if ended else "", *([waiting.id] if waiting else [])]
+        return state + found + (f"{'' if found else ':'}|{'|'.join(ids)}" if any(ids) else "")
 
     def _ended_experiments(self, model: str) -> Sequence[Experiment]:
         """Return those of a model that have ended, the newest first."""
@@ -136,8 +138,8 @@ class ModelWatch:
     def _report(self, model: str, before: str, after: str, said: Mapping[str, ModelHealth]) -> None:
         planned, at = [], timestamp(datetime.now(UTC))
         if after:
-            was_current, was_newest, was_found, was_ended = _parts(before or "0:0")
-            current, newest, found, ended = _parts(after)
+            was_current, was_newest, was_found, was_ended, was_asked = _parts(before or "0:0")
+            current, newest, found, ended, asked = _parts(after)
             subscriptions = self.subscriptions()
             if newest > was_newest:
                 data: dict[str, object] = {"name": model, "version": newest}
@@ -154,17 +156,23 @@ class ModelWatch:
                 shown = {"id": one.id, "kind": one.plan.kind, "ending": one.ending, "reason": one.reason}
                 data = {"name": model, "version": one.candidate, "experiment": shown}
                 planned += of_model("model.experiment_ended", at, data, subscriptions)
+            waiting = self.repository.settings(model).waiting
+            if waiting and was_asked != asked == waiting.id:
+                promotion = {"id": waiting.id, "asker": waiting.asker.name, "note": waiting.note}
+                data = {"name": model, "version": waiting.version, "promotion": promotion}
+                planned += of_model("model.promotion_asked", at, data, subscriptions)
         elif not self.repository.versions(model):
             data = {"name": model, "version": _parts(before)[0]}
             planned += of_model("model.removed", at, data, self.subscriptions())
         self.deliveries.plan_model(model, before, after, planned)
 
 
-def _parts(state: str) -> tuple[int, int, str, str]:
-    """Return the numbers of the current and the newest version, what was found, and the experiment that ended last."""
-    versions, _, ended = state.partition("|")
+def _parts(state: str) -> tuple[int, int, str, str, str]:
+    """Return the numbers of the current and the newest version, what was found, the experiment that ended last, and the
+    request that waits for a second person."""
+    versions, ended, asked = (*state.split("|"), "", "")[:3]
     current, newest, found = (*versions.split(":", 2), "")[:3]
-    return int(current), int(newest), found, ended
+    return int(current), int(newest), found, ended, asked
 
 
 log = logging.getLogger("events")

@@ -20,7 +20,7 @@ from contract.release import known
 MODEL_EVENTS = (
     *("model.published", "model.promoted", "model.removed"),
     *("model.drifted", "model.degraded", "model.recovered", "model.experiment_ended"),
-    *("model.failing", "model.failing_ended", "key.expiring"),
+    *("model.promotion_asked", "model.failing", "model.failing_ended", "key.expiring"),
 )
 """Those that concern no job."""
 OF_ADMINS = ("key.expiring",)
@@ -32,6 +32,7 @@ _WORDS = {
     "model.published": "a model has a new version",
     "model.promoted": "another version is current",
     "model.removed": "a model was removed",
+    "model.promotion_asked": "a second person has to approve a change",
     "model.drifted": "rows no longer look like those of the training",
     "model.degraded": "outcomes are worse than the report promised",
     "model.recovered": "nothing is wrong with the current version any more",
@@ -64,8 +65,9 @@ def chat_text(event: str, data: Mapping[str, Any]) -> str:
     Slack asks for."""
     about = data.get("model") or data
     subject = f"{about['name']}@{about['version']}" if about.get("version") else about["name"]
-    error, experiment = data.get("error") or {}, data.get("experiment") or {}
-    details = (error.get("message"), experiment.get("reason"), data.get("expires_at"), *data.get("findings", ()))
+    error, experiment, promotion = (data.get(part) or {} for part in ("error", "experiment", "promotion"))
+    said = error.get("message"), experiment.get("reason"), promotion.get("note"), data.get("expires_at")
+    details = (*said, *data.get("findings", ()))
     text = ". ".join((f"{subject}: {in_words(event)}", *filter(None, details)))
     return text[:_LONGEST_TEXT].translate(_MARKUP)
 

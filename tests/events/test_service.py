@@ -29,6 +29,8 @@ from broker.state.webhook_store import SUBSCRIPTIONS, Webhooks
 from contract.errors import Failure
 from contract.model.experiments import Ending, Experiment, ExperimentKind, ExperimentPlan
 from contract.model.model_health import HealthState, ModelHealth
+from contract.model.model_settings import PROTECTED
+from contract.model.promotions import Person, PromotionEnding
 from contract.model.repository import Repository
 from contract.work.jobs import PredictionOutcome
 from contract.work.training import TrainingRequest
@@ -41,6 +43,7 @@ from tests.broker.samples import job, key, outcome, scorer, take
 from tests.broker.sides.test_files import SCORED, file_job, planned, taken
 from tests.stacks.receiver import Receiver, receiver
 from tests.support import SIGNER, numbers, until, write_version
+from trainer.publishing.approvals import Approval, ask, decide
 from trainer.publishing.experiment_states import end, put
 
 SECRET = b"s" * 32
@@ -572,6 +575,31 @@ def test_the_end_of_an_experiment_is_reported_once(events: Events, make: Callabl
     assert [len(by_type[f"model.{word}"]) for word in ("experiment_ended", "drifted", "recovered")] == [2, 1, 1]
     shown = {"id": "x2", "kind": "shadow", "ending": "rolled_back", "reason": "it is worse"}
     assert {"name": "sum", "version": 2, "experiment": shown} in by_type["model.experiment_ended"]
+
+
+def test_a_promotion_that_waits_for_a_second_person_is_reported_once(
+    events: Events, make: Callable[..., Service], models: Path
+) -> None:
+    events.subscribe("ops", *MODEL_EVENTS)
+    write_version(models, "sum", None, numbers("a"))
+    write_version(models, "sum", None, numbers("a"), version=2, current=False)
+    repository, service, ann = RepositoryWriter(models), make("127.0.0.1"), Person("ann", "ann", "key_a")
+    repository.change("sum", lambda state: setattr(state, "settings", {PROTECTED: True}))
+    service.step()
+    first, _ = ask(repository, "sum", 2, ann, "better")
+    events.until(lambda: len(events.hook.received) == 1, "the request is reported")
+    second, _ = ask(repository, "sum", None, ann)
+    events.until(lambda: len(events.hook.received) == 2, "another request is reported")
+    decide(repository, "sum", Approval(second.id, ann), PromotionEnding.WITHDRAWN)
+    service.step()
+    make("127.0.0.1").step()
+    asked = [{"id": first.id, "asker": "ann", "note": "better"}, {"id": second.id, "asker": "ann", "note": ""}]
+    assert [(body["type"], body["data"]) for body in events.hook.bodies()] == [
+        ("model.promotion_asked", {"name": "sum", "version": 2, "promotion": asked[0]}),
+        ("model.promotion_asked", {"name": "sum", "version": None, "promotion": asked[1]}),
+    ]
+    data = events.hook.bodies()[0]["data"]
+    assert chat_text("model.promotion_asked", data) == "sum@2: a second person has to approve a change. better"
 
 
 def test_a_sender_of_webhooks_says_that_it_is_alive(events: Events) -> None:

@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.access.key_store import KEYS
 from contract.model.repository import Repository
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
@@ -192,3 +193,11 @@ def test_the_page_rejects_withdraws_and_unprotects(protected: Caller, ben: Calle
     assert "sum is not protected" in words(decider.get(PAGE).text)
     assert asker.send("/ui/models/sum/protect", PAGE).status_code == 303
     assert "sum is protected" in words(asker.get(PAGE).text)
+
+
+def test_a_visitor_without_a_key_reads_that_it_takes_one(protected: Caller, settings: Settings, redis: Redis) -> None:
+    ask(protected)
+    redis.delete(KEYS)
+    page = words(create_app(settings).test_client().get(PAGE).text)
+    assert "You belong to the owner" not in page and "Approve Reject" not in page
+    assert "Somebody with the scope approve and a key of their own has to decide." in page
