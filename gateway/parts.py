@@ -35,7 +35,7 @@ from broker.state.failures import FailureBoard, FailureCounts
 from broker.state.lake_schedules import LakeSchedules
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
-from broker.state.starts import GatewayStart, StartReader
+from broker.state.starts import GATEWAY, ProcessStart, StartReader
 from broker.state.waited_jobs import WaitedJobs
 from broker.state.webhook_store import Webhooks
 from contract.model.repository import Repository
@@ -169,7 +169,7 @@ class Parts:
         name = f"{socket.gethostname()}:{settings.port}"
         counted, reports = (
             (self.counts.steps, self.uses.steps, self.failure_counts.steps),
-            (Presence(GATEWAYS, name).steps, GatewayStart(name).steps),
+            (Presence(GATEWAYS, name).steps, ProcessStart(GATEWAY, name).steps),
         )
         for source in (self.receipts, *counted, self.repetitions.steps, self._key_uses, *reports):
             self.outbox.add_source(source)

@@ -102,7 +102,6 @@ class Pool:
         self.retired = False
         """Whether it is to end, because its environment has changed or is gone."""
         self._options = options
-        self._started = time.time()
         self._scorers = scorers
         self._interpreter = interpreter
         self._models = options.settings.worker_models or None
@@ -235,9 +234,7 @@ class Pool:
         if self._processes:
             self._processes.request_versions(ours)
             status = self._processes.load_status(self._models)
-        self._load_status.publish(
-            self._identity.name, dataclasses.replace(status, environment=self.name, started=self._started)
-        )
+        self._load_status.publish(self._identity.name, dataclasses.replace(status, environment=self.name))
 
     def withdraw(self) -> None:
         """Withdraw the report, so that the trainer does not wait for this worker."""

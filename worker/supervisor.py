@@ -24,6 +24,7 @@ from broker.sides.supervisor import LEASE, Leases
 from broker.state.load_status import LoadRequests
 from broker.state.pools import PoolWork
 from broker.state.presence import StuckProcesses
+from broker.state.starts import WORKER, ProcessStart
 from contract.model.environments import TODAY
 from contract.settings import Settings
 from runtime.environments import Environment, Environments, environment_here
@@ -82,6 +83,7 @@ class Supervisor:
         self._counts = Counts()
         self._outbox = Outbox(connection)
         self._outbox.add_source(self._counted)
+        self._outbox.add_source(ProcessStart(WORKER, name).steps)
         self._outbox.add_source(StuckProcesses(lambda: [name for pool in self._pools for name in pool.stuck()]).steps)
         self._stop_by: float | None = None
         self._duties = Duties("the supervisor", log)

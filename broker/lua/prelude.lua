@@ -28,7 +28,7 @@
 --   mg:lane  ZSET file -> turn, of the files that have a task to hand out    mg:bell:lane<pool>  LIST
 --   mg:held:files  ZSET file -> 1: those that run; `files` is the holder of each
 --   rq:queue:file-task:<file>, rq:wip:file-task:<file>  tasks that were given back, and running ones (ADR 49)
---   mg:gateways  ZSET gateway -> ms of its last report     mg:gateways:starts  ZSET start of a gateway process -> s
+--   mg:gateways  ZSET gateway -> ms of its last report     mg:starts  ZSET start of a gateway process or worker -> s
 --   mg:stuck     ZSET process that makes no progress -> ms of the last report about it
 --   mg:workers  SET                   mg:loaded:<worker>  STRING, JSON      mg:wanted  ZSET model@version -> ms
 --   mg:spare:<q>  HASH, bytes that a full Redis has accepted this hour

@@ -50,27 +50,24 @@ class LoadFailure:
 class LoadStatus:
     """The status of a worker. `models` are those that it serves (None: all), whose versions live in `environment`.
     `loaded` are the versions that all its scorers have; `refused` are the requested versions that it will not load,
-    with the reason. `failures` are the versions that it cannot load, requested or named by an alias. `started`: when
-    the worker did (Unix time; 0: unknown)."""
+    with the reason. `failures` are the versions that it cannot load, requested or named by an alias."""
 
     loaded: Collection[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     models: Collection[str] | None = None
     failures: Mapping[str, LoadFailure] = field(default_factory=dict)
     environment: str = TODAY
-    started: float = 0.0
 
     def dumps(self) -> str:
         """Return the status without `failures`, which have a key of their own."""
         models = None if self.models is None else sorted(self.models)
         data = {"loaded": sorted(self.loaded), "refused": dict(self.refused), "models": models}
-        return json.dumps({**data, "environment": self.environment, "started": self.started}, sort_keys=True)
+        return json.dumps({**data, "environment": self.environment}, sort_keys=True)
 
     @classmethod
     def loads(cls, text: bytes) -> LoadStatus:
         data = json.loads(text)
-        environment, started = data.get("environment", TODAY), data.get("started", 0.0)
-        return cls(data["loaded"], data["refused"], data["models"], environment=environment, started=started)
+        return cls(data["loaded"], data["refused"], data["models"], environment=data.get("environment", TODAY))
 
     def serves(self, model: str, environment: str) -> bool:
         """Return whether the worker serves versions of the model that live there."""

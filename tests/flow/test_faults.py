@@ -16,6 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
 from broker.state.load_status import STARTS_THREADS, LoadStatus, load_statuses
+from broker.state.starts import StartReader
 from contract.model.environments import TODAY
 from contract.model.signature import Output, OutputKind
 from contract.settings import Settings
@@ -166,6 +167,17 @@ def test_a_worker_whose_name_is_in_use_takes_another(cluster: WorkerCluster) -> 
     until(lambda: len(cluster.redis.smembers("mg:incs")) == 2, "two workers")
     assert any(inc.startswith(b"same.") for inc in cluster.redis.smembers("mg:incs"))
     assert list(first.scorers()) == [scorer]
+
+
+def test_each_start_of_a_worker_stays_known(cluster: WorkerCluster) -> None:
+    def starts() -> int:
+        return [start[1:] for start in StartReader(cluster.redis).read()].count(("worker", "same"))
+
+    for number in (1, 2):
+        worker = cluster.start("same", workers=1)
+        until(lambda number=number: starts() == number, "it says that it has started")
+        worker.kill()
+    assert starts() == 2
 
 
 def test_scorers_do_not_outlive_their_supervisor(cluster: WorkerCluster) -> None:

@@ -63,6 +63,7 @@ from broker.state.mirrors import MirrorLink, MirrorReport, announce, wait_for_mi
 from broker.state.pools import PoolWork
 from broker.state.prediction_log import LOG, LOG_BYTES
 from broker.state.schedules import Schedules
+from broker.state.starts import GATEWAY, WORKER, ProcessStart, StartReader
 from broker.state.waited_jobs import WaitedJobs
 from broker.state.webhook_store import Webhooks
 from contract.errors import Failure
@@ -415,6 +416,15 @@ def test_each_service_counts_and_the_gateway_reads_the_metrics(users: dict[str, 
     assert TrafficRecorder(users["gateway"], lambda: ["sum"], lambda _: snapshot).record()
     ((*_, newest),) = TrafficReader(users["gateway"]).read(Period.HOURS, ["sum"])
     assert newest.waiting == 2
+
+
+def test_gateways_and_workers_say_that_they_have_started(users: dict[str, Redis]) -> None:
+    for kind in (GATEWAY, WORKER):
+        outbox = Outbox(users[kind])
+        outbox.add_source(ProcessStart(kind, "host-1").steps)
+        outbox.flush()
+    said = {start[1:] for start in StartReader(users["gateway"]).read()}
+    assert said == {("Redis", ""), ("gateway", "host-1"), ("worker", "host-1")}
 
 
 def test_webhooks_are_sent_and_counted(users: dict[str, Redis], models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

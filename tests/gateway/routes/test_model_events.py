@@ -12,7 +12,7 @@ from redis import Redis
 
 from broker.access.audit_log import SCHEDULE, AuditEntry, AuditLog, Outcome
 from broker.state.boards import HealthBoard
-from broker.state.load_status import LoadStatus, LoadStatusPublisher, status_key
+from broker.state.starts import STARTS
 from contract.errors import Code, Failure
 from contract.model.experiments import Ending, Experiment, ExperimentKind, ExperimentPlan
 from contract.model.model_health import HealthState, ModelHealth
@@ -129,11 +129,11 @@ def test_starts_of_redis_gateways_and_workers_are_events_together_if_at_the_same
     client.application.extensions["outbox"].flush()  # type: ignore[attr-defined]
     started = (datetime.now(UTC) - timedelta(hours=2)).replace(second=1).timestamp()
     for name in ("w1", "w2", "w3", "w4"):
-        LoadStatusPublisher(redis, 60).publish(name, LoadStatus(started=started))
-    LoadStatusPublisher(redis, 60).publish("new", LoadStatus())  # of a release that does not say it
-    LoadStatusPublisher(redis, 60).publish("broken", LoadStatus())
-    redis.set(status_key("broken"), "[")
-    workers, *others = events(Caller(client), kind="start")
+        redis.zadd(STARTS, {f"{started:.3f} worker {name}": started})
+    redis.zadd(STARTS, {f"{started - 3600:.3f} worker w1": started - 3600})
+    redis.zadd(STARTS, {b"\xff": 1.0, "1 cat w9": 1.0, "2 worker": "inf", "3": "-inf"})  # a worker may write anything
+    first, workers, *others = events(Caller(client), kind="start")
+    assert first["text"] == "worker w1 started"
     assert (workers["text"], workers["by"]) == ("4 workers started: w1, w2, w3 and 1 more", None)
     texts = sorted(event["text"] for event in others)
     assert texts[0] == "Redis started" and texts[1].startswith("gateway ") and texts[1].endswith(" started")
