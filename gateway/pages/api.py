@@ -50,13 +50,16 @@ def snippets(model: str, row: object, address: str) -> list[Snippet]:
             f"print(model.predict({value}))",
         ),
     ]
-    if isinstance(row, Mapping) and row and not any(isinstance(cell, list) for cell in row.values()):
-        table, end = _csv(row), "CSV"
-        while end in table:  # a line of the row must not end the CSV, or a shell would run the next one
-            end += "_"
-        command = f"export MODELGATE_URL={address}\nmodelgate predict {model} <<'{end}'\n{table}{end}"
-        snippets.append(Snippet("modelgate", command))
-    return snippets
+    if row in ({}, ""):
+        return snippets
+    if isinstance(row, Mapping) and not any(isinstance(cell, list) for cell in row.values()):
+        lines, end, options = _csv(row), "CSV", ""
+    else:
+        lines, end, options = f"{_escaped(json.dumps(row, ensure_ascii=False))}\n", "NDJSON", " --format ndjson"
+    while end in lines:  # a line of the row must not end the rows, or a shell would run the next one
+        end += "_"
+    command = f"export MODELGATE_URL={address}\nmodelgate predict {model}{options} <<'{end}'\n{lines}{end}"
+    return [*snippets, Snippet("modelgate", command)]
 
 
 def _csv(row: Mapping[str, object]) -> str:

@@ -74,17 +74,17 @@ function addDropZones(root) {
   }
 }
 
-// A framed report is as high as what it holds, so that only the page scrolls.
+// A framed report is as high as what it holds, so that only the page scrolls. It runs no script of its own.
 function fitReport(frame) {
   const fit = () => {
     const root = frame.contentDocument && frame.contentDocument.documentElement;
     if (!root || !root.querySelector("main")) return;
+    showLocalTimes(root);
     new ResizeObserver(() => { frame.style.height = `${Math.ceil(root.getBoundingClientRect().height)}px`; }).observe(root);
   };
   frame.addEventListener("load", fit);
   if (frame.contentDocument && frame.contentDocument.readyState === "complete") fit();
 }
-for (const frame of document.querySelectorAll("iframe.report")) fitReport(frame);
 
 // Pages say times in UTC. Here they become those of the browser's zone, each with its name or beside one that names it.
 //   data-utc          What is entered in this field is sent in UTC.
@@ -126,6 +126,7 @@ function prepare(root) {
   addDropZones(root);
 }
 prepare(document);
+for (const frame of document.querySelectorAll("iframe.report")) fitReport(frame);
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); // on a phone
 document.addEventListener("part:placed", event => {
   prepare(event.detail.part);

@@ -198,6 +198,21 @@ def test_a_value_of_several_lines_runs_nothing_in_a_shell() -> None:
     assert text.splitlines().count(end) == 1 and text.endswith(f"\n{end}")
 
 
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ("It's \u202eneat\nEND\n", '"It\'s \\u202eneat\\nEND\\n"'),
+        ({"words": ["a", "b"]}, '{"words": ["a", "b"]}'),
+        ([1, None], "[1, null]"),
+    ],
+)
+def test_a_text_a_list_and_a_record_have_a_command_too(row: object, line: str) -> None:
+    text = snippets("notes", row, "http://x")[-1].text
+    command = "modelgate predict notes --format ndjson <<'NDJSON'"
+    assert text == f"export MODELGATE_URL=http://x\n{command}\n{line}\nNDJSON"
+    assert [snippet.label for snippet in snippets("notes", {}, "http://x")] == ["curl", "Python"]
+
+
 @pytest.mark.parametrize("row", ["[" * 900 + "]" * 900, "[" * 50_000, "[" + "1," * 50_000 + "1]", "{"])
 def test_what_is_no_row_is_refused_and_not_repeated(browser: Browser, row: str) -> None:
     page = browser.send("/ui/models/sum/try", "/ui/models/sum/try", form_version="1", row=row)
