@@ -158,8 +158,7 @@ async function filter(form) {
   const entries = [...new FormData(form)].filter(([, value]) => value);
   const address = [form.dataset.get, new URLSearchParams(entries)].join(entries.length ? "?" : "");
   await send(form, address, form.dataset.part);
-  const shown = document.getElementById(form.dataset.part)?.dataset.live;
-  if (shown) history.replaceState(null, "", shown);
+  history.replaceState(null, "", document.getElementById(form.dataset.part)?.dataset.live ?? address);
 }
 let typing = 0;
 document.addEventListener("input", event => {
