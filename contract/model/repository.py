@@ -79,6 +79,7 @@ class Repository:
         self.root = root
         self._manifests: dict[tuple[str, int], ModelManifest] = {}
         self._summaries: dict[tuple[str, int], VersionSummary] = {}
+        self._flaws: dict[tuple[str, int], str] = {}
         self._aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
         self._settings: dict[str, ModelSettings] = {}
 
@@ -225,13 +226,24 @@ class Repository:
             known = self._summaries[(name, version)] = self._read(name, version, VersionSummary)
         return known
 
+    def flaw(self, name: str, version: int) -> str:
+        """Return the verdict of a version's report if it is a bad one, else ''. It is read once."""
+        known = self._flaws.get((name, version))
+        if known is None:
+            if len(self._flaws) >= _MAX_SUMMARIES:
+                del self._flaws[next(iter(self._flaws))]
+            facts = self.files(name, version).report_facts() or {}
+            known = self._flaws[(name, version)] = str(facts["verdict"]) if facts.get("level") == "bad" else ""
+        return known
+
     def read_ahead(self) -> None:
-        """Read the summaries of all current versions, so that the first list of a thousand models takes no second."""
+        """Read the summaries and flaws of all current versions, so that the first list of a thousand models takes no second."""
         for name in self._model_folders():
             version = self.aliases(name).get(CURRENT)
             with suppress(ModelgateError):
                 if version is not None:
                     self.summary(name, version)
+                    self.flaw(name, version)
             time.sleep(0)  # requests go on meanwhile
 
     def read_manifest(self, name: str, version: int) -> ModelManifest:

@@ -43,7 +43,8 @@ class Urgency(IntEnum):
 @dataclass(frozen=True)
 class Attention:
     """Why somebody should look at a model: in two or three words (`label`), and in a sentence without a full stop.
-    `where`: what says more of it, the `versions`, the `health` or the `traffic` of the model, or a `job`."""
+    `where`: what says more of it, the `versions`, one of them, the `health` or the `failures` of the model, or a
+    `job`."""
 
     urgency: Urgency
     label: str
@@ -93,12 +94,12 @@ class ModelStates:
             return states
         for at, state in enumerate(states):
             health, traffic = healths.get(f"{state.name}@{state.version}"), recent[state.name]
+            reasons = _attention(health, traffic, self._unpromoted(state), failed.get(state.name)), state.attention
             states[at] = replace(
                 state,
                 recent=traffic,
                 schedule=schedules.get(state.name),
-                attention=state.attention
-                or _attention(health, traffic, self._unpromoted(state), failed.get(state.name)),
+                attention=max(filter(None, reasons), key=lambda reason: reason.urgency, default=None),
             )
         return states
 
@@ -109,7 +110,8 @@ class ModelStates:
             sentence = "no version is current, so requests are refused"
             return ModelState(name, None, None, about, Attention(Urgency.BROKEN, "no current version", sentence))
         try:
-            summary, attention = self.repository.summary(name, version), None
+            summary, flaw = self.repository.summary(name, version), self.repository.flaw(name, version)
+            attention = Attention(Urgency.WRONG, "poor", flaw.rstrip("."), f"versions/{version}") if flaw else None
         except ModelgateError as error:
             attention = Attention(Urgency.BROKEN, "unreadable", error.failure.message[:_LONGEST])
         return ModelState(name, version, summary, about, attention)
@@ -144,7 +146,7 @@ def _attention(
     total, share = recent.total, recent.total.error_share or 0.0
     if total.requests >= LEAST_REQUESTS and share >= ERROR_SHARE:
         sentence = f"{percent(share)} of {total.requests:,} requests were refused or failed in two hours"
-        return Attention(Urgency.WRONG, "many errors", sentence, "traffic")
+        return Attention(Urgency.WRONG, "many errors", sentence, "failures")
     if unpromoted:
         sentence = f"version {unpromoted} is newer than the current one, and not promoted"
         return Attention(Urgency.WATCH, "not promoted", sentence)

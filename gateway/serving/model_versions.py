@@ -26,8 +26,8 @@ from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import similar, status_of
 
-_MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
-"""Models and versions that a refusal lists."""
+_MAX_LISTED, _MAX_VERSIONS_LISTED, _MAX_NAMED = 50, 20, 10
+"""Models and versions that a refusal lists, and the models that its sentence names."""
 
 
 class CallersRepository(Repository):
@@ -176,12 +176,12 @@ def _unknown_model(repository: Repository, reference: str, detail: str) -> Probl
     if not names:
         detail += "; there are no models yet"
     elif name not in names:
-        there_are = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
         suggestion = similar(_as_name(name), names)
         if suggestion:
             detail += f" (did you mean {suggestion!r}?)"
             members["suggestion"] = suggestion
-        detail += f"; there are: {there_are}"
+        more = len(names) - _MAX_NAMED
+        detail += f"; there are: {', '.join(names[:_MAX_NAMED])}{f' and {more:,} more' if more > 0 else ''}"
     return Problem(ProblemCode.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED], **members)
 
 

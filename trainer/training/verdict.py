@@ -66,7 +66,8 @@ class ClassRecall:
         if self.classes > 2:
             return f"Finds {how_many} of {rows}, the worst of {self.classes} classes."
         decision = "" if self.threshold is None else f" from a probability of {self.threshold:g} on"
-        alarms = "" if not self.flagged else f"; {how_many} of its {counted(self.flagged, 'alarm')} are right"
+        alarms = f"; {how_many} of its {self.flagged:,} alarms are right" if self.flagged > 1 else ""
+        alarms = f"; its only alarm is {'right' if self.right else 'wrong'}" if self.flagged == 1 else alarms
         return f"Finds {how_many} of {rows}{decision}{alarms}."
 
 

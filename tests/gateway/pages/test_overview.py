@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -183,12 +184,22 @@ def test_findings_come_before_failures_and_versions(
     for _ in range(21):
         client.post("/v1/models/sum/predict", json={"a": "x"}, headers=admin)
     record(client, redis)
-    assert verdict(ada).startswith("100.0 % of 21 requests were refused or failed in two hours. See its traffic")
+    assert verdict(ada).startswith("100.0 % of 21 requests were refused or failed in two hours. See its failures")
     HealthBoard(redis).say("sum@1", ModelHealth(HealthState.DEGRADED, ("a<b>: moved", "more"), ""))
     assert verdict(ada).startswith("A<b>: moved. See its health")
     assert "Worse than promised" not in ada.get(PAGE).text, "the page has one verdict"
     HealthBoard(redis).say("sum@1", ModelHealth(HealthState.OK, (), ""))
     assert verdict(ada).startswith("100.0 % of 21")
+
+
+def test_the_verdict_of_a_bad_report_comes_first_here_and_in_the_list(ada: Browser, models: Path) -> None:
+    facts = {"level": "bad", "verdict": "Finds none of the 46 rows where x is 'fraud'. Accuracy 0.97 on held-out rows."}
+    (models / "sum/versions/1/report").mkdir()
+    (models / "sum/versions/1/report/report.json").write_text(json.dumps(facts))
+    found = f"{facts['verdict']} See version 1"
+    assert html.unescape(verdict(ada)) == found and 'class="card verdict good"' not in ada.get(PAGE).text
+    listed = html.unescape(words(ada.get("/ui?attention=1").text))
+    assert "1 model of" in listed and f"poor {facts['verdict']}" in listed
 
 
 def test_a_few_failures_are_no_concern(

@@ -54,6 +54,14 @@ def test_an_unknown_model_gets_a_suggestion_and_the_list_of_models(client: Flask
     assert (body["models"], body["suggestion"]) == (["sum"], "sum")
 
 
+def test_the_sentence_names_few_of_many_models(client: FlaskClient, models: Path) -> None:
+    for number in range(60):
+        (models / f"m{number:02}").mkdir()
+        (models / f"m{number:02}" / "aliases.json").write_text('{"current": 1}')
+    body = problem(client.get("/v1/models/nope"), 404, "unknown_model")
+    assert body["detail"].endswith(", m09 and 51 more") and len(body["models"]) == 50
+
+
 @pytest.mark.parametrize("path", ["/v1/models/nope", "/v1/models/nope/versions", "/v1/models/..%2f..%2fetc/predict"])
 def test_an_unknown_model_is_404_everywhere(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code == 404

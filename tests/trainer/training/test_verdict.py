@@ -35,6 +35,8 @@ def rare(found: int, flagged: int) -> ClassRecall:
 def test_a_model_that_finds_none_of_the_rare_class_says_so_first() -> None:
     said = verdict(METRICS, None, recall=rare(0, 0))
     assert said == Verdict(f"Finds none of the 20 held-out rows where kind is 'fraud'. {PLAIN}", "bad")
+    assert rare(0, 1).sentence().endswith("; its only alarm is wrong.")
+    assert rare(1, 1).sentence().endswith("; its only alarm is right.")
     some = verdict(METRICS, PREVIOUS, recall=rare(5, 9))
     assert some.level == "warn"
     assert some.text.startswith(
