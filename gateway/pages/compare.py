@@ -11,8 +11,9 @@ from flask import Blueprint, Response, request
 from contract.model.manifest import ModelManifest
 from contract.model.signature import Field, OutputKind, RowFormat
 from contract.model.signature_changes import decided
+from contract.model.version_metrics import headline_first
 from contract.rows.instances import Grid
-from contract.wording import kind_in_words, listed
+from contract.wording import kind_in_words, listed, metric_in_words, number
 from contract.work.api_keys import Scope
 from contract.work.jobs import Status
 from gateway.http.clients import further_context, request_context
@@ -125,7 +126,7 @@ class ComparePages:
             models=models,
             versions=repository.versions(name)[::-1],
             same_rows=same_rows,
-            changes=changes(models, facts),
+            changes=changes(models, facts, measured=bool(same_rows and same_rows.metrics)),
             curves=curves_of(same_rows, request.args.get("class", "")) if same_rows else Curves(),
             differences=differences,
             names=names,
@@ -184,14 +185,21 @@ def _strongest_first(names: Sequence[str], facts: Mapping[str, Any]) -> list[str
     return [*strongest, *(name for name in names if name not in strongest)]
 
 
-def changes(models: Sequence[ModelManifest], facts: Mapping[int, Mapping[str, Any]]) -> Changes:
-    """Return what differs. `facts`: those of the reports, by version."""
+def changes(models: Sequence[ModelManifest], facts: Mapping[int, Mapping[str, Any]], *, measured: bool) -> Changes:
+    """Return what differs. `facts`: those of the reports, by version. The headline metric of each on its own test is
+    part of it, unless they were `measured` on the same rows."""
     inputs = list(_differing("input ", [{f.name: _holds(f) for f in model.signature.inputs} for model in models]))
     parameters = list(_differing("", [{n: str(v) for n, v in model.parameters.items()} for model in models]))
+    quality = [{} if measured else _quality(model, facts[model.version]) for model in models]
     described = [_described(model, facts[model.version]) for model in models]
     shared = [change for change in parameters if NOTHING not in change.values]
-    main = [*_differing("", described), *inputs[:_MOST_INPUTS], *shared]
+    main = [*_differing("", quality), *_differing("", described), *inputs[:_MOST_INPUTS], *shared]
     return Changes(main, [p for p in parameters if p not in shared], max(0, len(inputs) - _MOST_INPUTS))
+
+
+def _quality(model: ModelManifest, facts: Mapping[str, Any]) -> dict[str, str]:
+    headline = headline_first(model.metrics, facts["headline"])[:1]
+    return {f"{metric_in_words(name)}, each on its own test": number(model.metrics[name]) for name in headline}
 
 
 def _described(model: ModelManifest, facts: Mapping[str, Any]) -> dict[str, str]:

@@ -266,6 +266,15 @@ def test_three_versions_have_figures_if_all_were_tested_on_the_same_rows(
         assert [*dict.fromkeys(re.findall('<g class="(line-.)"', page))] == ["line-0", "line-1", "line-2"]
 
 
+def test_versions_without_rows_in_common_show_the_headline_metric_of_each(browser: Browser, models: Path) -> None:
+    for version, r2 in ((4, 0.5), (5, 0.25)):
+        write_version(models, "sum", Sum(), numbers("a", "b"), version=version, metrics={"mae": 3.0, "r2": r2})
+        report(models, version, {"headline": "r2"})
+    assert "R², each on its own test 0.250 0.500" in words(browser.get("/ui/models/sum/compare?v=5&v=4").text)
+    report(models, 5, {"headline": "r2", **compared({}, {}, version=4)})
+    assert "each on its own test" not in browser.get("/ui/models/sum/compare?v=5&v=4").text
+
+
 def test_each_version_but_the_current_one_can_be_made_current_there(browser: Browser, models: Path) -> None:
     (models / "sum" / "aliases.json").write_text('{"current": 2}')
     page = browser.get("/ui/models/sum/compare?v=1&v=2&v=3").text
