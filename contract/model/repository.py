@@ -237,7 +237,8 @@ class Repository:
         return known
 
     def read_ahead(self) -> None:
-        """Read the summaries and flaws of all current versions, so that the first list of a thousand models takes no second."""
+        """Read the summaries and flaws of all current versions, so that the first list of a thousand models takes no
+        second."""
         for name in self._model_folders():
             version = self.aliases(name).get(CURRENT)
             with suppress(ModelgateError):

@@ -140,8 +140,8 @@ class ComparePages:
         if differences.reason:
             return differences
         answers: list[Any] = []
-        for number, model in enumerate(models):
-            context = further_context() if number else request_context()
+        for at, model in enumerate(models):
+            context = further_context() if at else request_context()
             options, size = PredictionOptions(wait=WAIT), request.content_length or 0
             job = self.predictor.predict(model, Grid(None, differences.rows), size, options, context)
             if job.status is not Status.SUCCEEDED or job.output is None:
