@@ -42,7 +42,7 @@ _COLUMNS = (
     ("requests", Sort.REQUESTS),
     ("errors", Sort.ERRORS),
     ("latency", Sort.LATENCY),
-    ("attention", Sort.ATTENTION),
+    ("health", Sort.ATTENTION),
     ("changed", Sort.CHANGED),
 )
 

@@ -58,8 +58,8 @@ class ModelState:
     """What a list shows of a model.
 
     `version`: the current one, with its `summary`, None for a version that cannot be read. `recent`: its traffic of the
-    last two hours. `schedule`: that of the caller. Without Redis, these two are None. `attention`: the most urgent
-    reason to look at it.
+    last two hours. `schedule`: that of the caller. `health`: of this version, None if it is not watched. Without Redis,
+    these three are None. `attention`: the most urgent reason to look at it.
     """
 
     name: str
@@ -69,6 +69,7 @@ class ModelState:
     attention: Attention | None
     recent: Chart | None = None
     schedule: Schedule | None = None
+    health: HealthState | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class ModelStates:
                 state,
                 recent=traffic,
                 schedule=schedules.get(state.name),
+                health=health.state if health else None,
                 attention=max(filter(None, reasons), key=lambda reason: reason.urgency, default=None),
             )
         return states

@@ -127,7 +127,9 @@ function prepare(root) {
 }
 prepare(document);
 for (const frame of document.querySelectorAll("iframe.report")) fitReport(frame);
-document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); // on a phone
+// On a phone. After scrollIntoView, Tab would begin there.
+const tab = document.querySelector(".tabs [aria-current]");
+if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - tab.parentElement.clientWidth / 2;
 document.addEventListener("part:placed", event => {
   prepare(event.detail.part);
   const told = document.getElementById("told"), said = event.detail.part.querySelector("#answer :is(.answer, .wrong)");

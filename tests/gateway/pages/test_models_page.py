@@ -353,7 +353,7 @@ def test_a_process_reads_ahead_what_can_be_read(settings: Settings, models: Path
     app.extensions["read_ahead"]()
     (models / "sum/versions/1/manifest.json").unlink()
     page = app.test_client().get("/ui").text
-    assert listed(page) == ["draft", "loan", "sum"] and "a number from 2 inputs" in row_of(page, "sum")
+    assert listed(page) == ["draft", "loan", "sum"] and "a number, from 2 inputs" in row_of(page, "sum")
 
 
 def test_the_list_takes_as_many_round_trips_for_many_models_as_for_one(

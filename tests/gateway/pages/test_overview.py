@@ -162,6 +162,12 @@ def test_a_healthy_model_needs_no_attention(ada: Browser) -> None:
     assert verdict(ada) == FINE and 'class="card verdict good"' in ada.get(PAGE).text
 
 
+def test_the_list_says_which_models_are_watched_and_healthy(ada: Browser, redis: Redis) -> None:
+    assert "not watched" in words(ada.get("/ui").text)
+    HealthBoard(redis).say("sum@1", ModelHealth(HealthState.OK, (), ""))
+    assert "healthy" in words(ada.get("/ui").text) and "not watched" not in words(ada.get("/ui").text)
+
+
 def test_a_model_without_a_current_version_says_so_first(ada: Browser, models: Path) -> None:
     current(models, None)
     assert verdict(ada) == "No version is current, so requests are refused. See its versions"

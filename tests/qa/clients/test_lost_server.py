@@ -130,7 +130,7 @@ def test_the_preview_of_a_file_is_made_once_the_server_is_back(page: Page) -> No
 def test_a_session_that_has_ended_leads_to_the_sign_in_and_back_to_what_was_entered(page: Page, noticed: str) -> None:
     page.goto(STILL)
     page.locator("input[name=name]").fill("visitor")
-    page.get_by_label("train").check()
+    page.locator("input[value=train]").check()
     page.context.clear_cookies()
     if noticed == "by itself":
         later(page)
@@ -141,7 +141,7 @@ def test_a_session_that_has_ended_leads_to_the_sign_in_and_back_to_what_was_ente
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(re.compile(STILL))
     expect(page.locator("input[name=name]")).to_have_value("visitor")
-    expect(page.get_by_label("train")).to_be_checked()
+    expect(page.locator("input[value=train]")).to_be_checked()
     page.reload()
     expect(page.locator("input[name=name]")).to_have_value("")
 

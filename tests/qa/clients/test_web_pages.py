@@ -229,6 +229,7 @@ def test_the_list_is_filtered_without_scripts(browser: Browser, closed: Modelgat
 def test_reading_and_trying_work_without_scripts(browser: Browser, closed: Modelgate) -> None:
     page = signed_in(browser, closed, java_script_enabled=False)
     page.get_by_role("link", name="iris", exact=True).click()
+    page.get_by_role("link", name="Try").click()
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#answer .answer")).to_be_visible()
     expect(page.locator("#otherwise")).to_contain_text("the answer would be")

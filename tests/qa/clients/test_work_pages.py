@@ -190,7 +190,7 @@ def test_a_refused_training_says_why_and_keeps_the_form(page: Page, tmp_path: Pa
 def test_a_training_is_cancelled(page: Page, place: Modelgate) -> None:
     job = requests.post(f"{place.address}/v1/models/loan/reset", headers=AS_ADMIN, timeout=60).json()["id"]
     page.goto("/ui/jobs?kind=training")
-    page.locator("tr", has_text=job[:8]).get_by_role("link").click()
+    page.locator("tr", has_text=job[:8]).get_by_role("link", name="Training").click()
     page.get_by_text("Cancel this training").click()
     page.get_by_role("button", name="Cancel it").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("canceled")
