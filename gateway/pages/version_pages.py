@@ -89,6 +89,7 @@ class VersionPages:
                 title=f"Versions of {name}",
                 header=header,
                 history=VersionRows.of(repository, name, pages[number - 1]),
+                makers=self.cards.makers(name, pages[number - 1]),
                 number=number,
                 pages=len(pages),
                 rolled_back=settings.rolled_back,

@@ -110,7 +110,7 @@ class ModelStates:
         about, summary = self.repository.settings(name).about, None
         if version is None:
             sentence = "no version is current, so requests are refused"
-            return ModelState(name, None, None, about, Attention(Urgency.BROKEN, "no current version", sentence))
+            return ModelState(name, None, None, about, Attention(Urgency.BROKEN, "not served", sentence))
         try:
             summary, flaw = self.repository.summary(name, version), self.repository.flaw(name, version)
             attention = Attention(Urgency.WRONG, "poor", flaw.rstrip("."), f"versions/{version}") if flaw else None

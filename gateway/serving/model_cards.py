@@ -77,19 +77,31 @@ class ModelCards:
         """Return who made the version and moved its aliases, as far as the audit log goes back."""
         job = self.log.repository.files(name, version).training_job()
         try:
-            entries = self.audit.page({"model": name, "outcome": Outcome.DONE}, LARGEST_PAGE, None).items
+            entries = self._done(name)
         except RedisError:
             return {"training_job": job, "unknown": "Redis does not answer"}
         made = [
             {"action": entry["action"], "at": entry["time"], **self._by(entry["actor"])}
             for entry in entries
-            if entry["action"] in _MADE and (entry["job_id"] == job if job else entry["version"] == version)
+            if _has_made(entry, job, version)
         ]
         moves = [
             {"alias": alias, "version": to, "at": entry["time"], **self._by(entry["actor"])}
             for entry, alias, to in moves_of(version, entries)
         ]
         return {"training_job": job, "made": made[:1], "moves": moves}
+
+    def makers(self, name: str, versions: Sequence[int]) -> Mapping[int, str]:
+        """Return whose key made each of these versions, as far as the audit log goes back and the caller may see it."""
+        entries: Sequence[Entry] = ()
+        if self.log.caller().allows(Scope.ADMIN):
+            with suppress(RedisError):
+                entries = self._done(name)
+        jobs = {version: self.log.repository.files(name, version).training_job() for version in versions}
+        return {v: entry["actor"] for entry in reversed(entries) for v in versions if _has_made(entry, jobs[v], v)}
+
+    def _done(self, name: str) -> Sequence[Entry]:
+        return self.audit.page({"model": name, "outcome": Outcome.DONE}, LARGEST_PAGE, None).items
 
     def _observed(self, name: str, version: int) -> Card:
         health = None
@@ -115,6 +127,10 @@ class ModelCards:
             return ask(name, str(version), TO_ANSWER)
         except (ObserverUnavailable, RedisError, Problem) as error:
             return {"reason": str(error)}
+
+
+def _has_made(entry: Entry, job: str | None, version: int) -> bool:
+    return entry["action"] in _MADE and (entry["job_id"] == job if job else entry["version"] == version)
 
 
 def moves_of(version: int, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, int | None]]:

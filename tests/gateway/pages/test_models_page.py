@@ -79,7 +79,7 @@ def test_a_model_without_a_current_version_is_listed_first_and_the_page_says_so(
     publish("zebra", current=False)
     page = browser.get("/ui").text
     assert listed(page) == ["zebra", "sum"]
-    assert "no current version No version is current, so requests are refused." in row_of(page, "zebra")
+    assert "not served No version is current, so requests are refused." in row_of(page, "zebra")
     assert "2 models . 1 needs attention." in words(page)
     assert "current" not in row_of(page, "sum")
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
+from broker.access.audit_log import AuditEntry, AuditLog
 from contract.model.model_settings import ModelSettings
 from contract.model.repository import Repository
 from contract.settings import Settings
+from contract.work.api_keys import Key, Scope
 from gateway.app import create_app
 from storage.models.repository_writer import RepositoryWriter
+from tests.gateway.callers import ADMIN_KEY
 from tests.gateway.pages.browsers import Browser, words
 from tests.support import Sum, numbers, write_version
 from trainer.publishing.aliases import move_alias, roll_back
@@ -65,6 +70,20 @@ def test_a_version_that_was_rolled_back_from_is_marked(browser: Browser, models:
     move_alias(repository, "sum", "current", 2)
     roll_back(repository, "sum", 1, 2)
     assert len(Repository(models).settings("sum").rolled_back) == 1
+
+
+def test_admins_see_whose_key_made_a_version(settings: Settings, models: Path, redis: Redis) -> None:
+    publish(models, 0.5)
+    (models / "sum/versions/2/report").mkdir()
+    (models / "sum/versions/2/report/job.json").write_text(json.dumps({"job": "j-2", "result": {}}))
+    log = AuditLog(redis, settings.retention.audit_days)
+    log.write(AuditEntry("upload", "ada", model="sum", version=1))
+    log.write(AuditEntry("train", "bob", model="sum", job_id="j-2"))
+    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
+    for scopes, is_shown in (({Scope.ADMIN}, True), ({Scope.READ, Scope.PUBLISH}, False)):
+        key = Key(f"k-{is_shown}", "eve", "team", frozenset(scopes))
+        rows = words(Browser.with_key(client, redis, key).get(PAGE).text).split("Version 2 ")[1].split("Version 1 ")
+        assert [" by bob " in rows[0], " by ada " in rows[1]] == [is_shown] * 2
 
 
 def test_rollbacks_that_cannot_be_read_mark_nothing() -> None:

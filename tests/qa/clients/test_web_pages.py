@@ -176,7 +176,7 @@ def test_the_list_is_searched_filtered_sorted_and_paged(browser: Browser, closed
     page.get_by_role("button", name="Sign in").click()
     rows, head = page.locator("#models tbody tr"), page.locator("#models [aria-sort]")
     expect(page.get_by_text("1 to 50 of 61")).to_be_visible()
-    expect(rows.first).to_contain_text("no current version")
+    expect(rows.first).to_contain_text("not served")
     page.get_by_role("link", name="Next").click()
     expect(page.get_by_text("51 to 61 of 61")).to_be_visible()
     expect(rows.last).to_contain_text("iris")
