@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker.access.key_store import IssuedKey
 from broker.metrics.traffic import Period
@@ -19,11 +19,17 @@ from gateway.serving.failure_sentences import sentence_of
 from gateway.serving.model_versions import check_model, resolve
 from gateway.serving.traffic import Traffic
 
-Sender = tuple[str | None, str | None]
-"""The name of a key and its owner; the name is None if it is unknown or none of the caller's business; both are None
-for all other keys, and '' for requests without a key."""
 
-_WITHOUT_RECORD: Mapping[str, Sender] = {"admin": ("ADMIN_KEY", None), "": (None, "")}
+class Sender(NamedTuple):
+    """The name of a key, its owner and its id; name and id are None if they are unknown or none of the caller's
+    business. The owner is None for all other keys, and '' for requests without a key."""
+
+    name: str | None
+    owner: str | None
+    key_id: str | None = None
+
+
+_WITHOUT_RECORD: Mapping[str, Sender] = {"admin": Sender("ADMIN_KEY", None), "": Sender(None, "")}
 """The senders of callers that are no key in Redis."""
 
 
@@ -62,7 +68,7 @@ class FailureCause:
             "first_at": self.since,
             "last_at": self.last,
             "versions": [{"version": version, "count": count} for version, count in self.versions.items()],
-            "keys": [{"name": name, "owner": owner, "count": count} for (name, owner), count in self.senders.items()],
+            "keys": [{"name": one.name, "owner": one.owner, "count": count} for one, count in self.senders.items()],
             "example": self.example,
         }
 
@@ -130,9 +136,10 @@ class Failures:
         senders: dict[str, Sender] = {}
         for caller in callers:
             key = keys.get(caller)
-            sender = (key.name, key.owner) if key else _WITHOUT_RECORD.get(caller, (caller, None))
-            if not asking.allows(Scope.ADMIN) and sender[1] != "":
-                sender = None, sender[1] if sender[1] == asking.owner else None
+            sender = _WITHOUT_RECORD.get(caller, Sender(caller, None))
+            sender = Sender(key.name, key.owner, key.id) if key else sender
+            if not asking.allows(Scope.ADMIN) and sender.owner != "":
+                sender = Sender(None, sender.owner if sender.owner == asking.owner else None)
             senders[caller] = sender
         return senders
 
