@@ -80,6 +80,8 @@ function fitReport(frame) {
     const root = frame.contentDocument && frame.contentDocument.documentElement;
     if (!root || !root.querySelector("main")) return;
     showLocalTimes(root);
+    // A part that a link unfolds has made the frame higher only after the browser has scrolled.
+    frame.contentWindow.addEventListener("hashchange", () => setTimeout(() => root.querySelector(":target")?.scrollIntoView(), 100));
     new ResizeObserver(() => { frame.style.height = `${Math.ceil(root.getBoundingClientRect().height)}px`; }).observe(root);
   };
   frame.addEventListener("load", fit);

@@ -81,7 +81,7 @@ def a_notification_with_an_error(page: Page, _: Modelgate) -> None:
     page.locator("input[name=name]").fill("ops")
     page.locator("input[name=url]").fill("http://10.0.0.1/")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("form#form")).to_be_visible()
+    expect(page.locator("#problem, .wrong").first).to_be_visible()
 
 
 def page_of_a_key(page: Page, modelgate: Modelgate) -> None:
