@@ -50,7 +50,7 @@ def test_why_requests_fail_is_found_from_the_list_and_an_example_copied(browser:
     page.get_by_role("link", name="Failures", exact=True).click()
     cause = page.locator("section", has=page.get_by_role("heading", name="months is not a number"))
     expect(cause).to_contain_text("41 requests")
-    expect(cause.get_by_role("table").last).to_contain_text("ADMIN_KEY")
+    expect(cause).to_contain_text("ADMIN_KEY 41")
     cause.get_by_text("A request that was refused, without its values").click()
     cause.get_by_role("button", name="Copy").click()
     expect(cause.get_by_role("button", name="Copied")).to_be_visible()
