@@ -284,7 +284,8 @@ SCHEMAS: Mapping[str, Schema] = {
         {"file": FILE},
         {
             **dict.fromkeys(("sample", "code", "signature"), FILE),
-            **dict.fromkeys(("versions", "nulls", "columns", "environment", "alias", "promote", "accept"), TEXT),
+            **dict.fromkeys(("versions", "nulls", "columns", "environment"), TEXT),
+            **dict.fromkeys(("alias", "promote", "accept", "notes"), TEXT),
         },
     ),
     "ModelCard": OBJECT,

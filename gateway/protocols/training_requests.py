@@ -50,7 +50,8 @@ from gateway.problems.problem import invalid, read_body
 from gateway.protocols import native
 from gateway.protocols.experiments import read_plan
 
-_MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 4000, 1024, 10_000, 20
+MAX_NOTES = 4000
+_MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 1024, 10_000, 20
 
 OUTCOMES = "outcomes"
 """The value of `data` for rows of the prediction log."""
@@ -283,7 +284,7 @@ _MEMBERS: Mapping[str, Callable[[str, Any, Errors], Any]] = {
     "alias": made_by(alias),
     "gate": _GATE,
     "accept": made_by(accepted),
-    "notes": text(_MAX_NOTES, 0),
+    "notes": text(MAX_NOTES, 0),
     "data": made_by(_data),
 }
 

@@ -31,7 +31,7 @@ from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
-from gateway.protocols.training_requests import accepted, alias
+from gateway.protocols.training_requests import MAX_NOTES, accepted, alias
 from gateway.serving.model_versions import RunCommand, check_model, check_new_name, resolve, run
 from gateway.serving.promotions import asker
 from gateway.serving.spool import GatewaySpool
@@ -50,7 +50,7 @@ _NULLS = "nulls"
 _NULL_WORDS = list(map(str, Null))
 _COLUMNS = "columns"
 """The field with the columns that the model takes, as a list of objects."""
-_FIELDS = (_VERSIONS, _NULLS, _COLUMNS, "environment", "alias", "promote", "accept")
+_FIELDS = (_VERSIONS, _NULLS, _COLUMNS, "environment", "alias", "promote", "accept", "notes")
 
 
 EDIT_BODY = BodyLimit.of_request(1024)
@@ -146,6 +146,7 @@ def _command(model: str, form: Upload) -> RepositoryCommand:
         nulls=_nulls(form.fields[_NULLS]) if _NULLS in form.fields else None,
         columns=_columns(form.fields[_COLUMNS]) if _COLUMNS in form.fields else None,
         environment=_environment(form.fields["environment"]) if "environment" in form.fields else None,
+        notes=_notes(form.fields["notes"]) if "notes" in form.fields else None,
         **_promotion(form.fields),
     )
 
@@ -161,6 +162,13 @@ def _promotion(fields: Mapping[str, str]) -> dict[str, Any]:
     except WrongValue as wrong:
         raise Problem(ProblemCode.INVALID_PARAMETER, str(wrong)) from wrong
     return {"alias": named, "no_promote": promote == "false", "accept": accept or None}
+
+
+def _notes(text: str) -> str:
+    if len(text) > MAX_NOTES:
+        detail = f"notes has {len(text):,} characters; send at most {MAX_NOTES:,}"
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
+    return text
 
 
 def _environment(name: str) -> str:

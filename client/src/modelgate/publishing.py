@@ -54,6 +54,7 @@ def publish(
     alias: str | None = None,
     promote: bool = True,
     accept: Sequence[str] = (),
+    notes: str = "",
     progress: bool | None = None,
     on_sent: OnSent | None = None,
 ) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def publish(
 
     The version is served in `environment`, by default that of the release of scikit-learn that has saved the model, if
     the server has it. It gets `alias`, by default `current`, if `promote` and unless the gate refuses it, which a
-    warning says. `accept=["signature"]`: promote it even if callers have to change something.
+    warning says. `accept=["signature"]`: promote it even if callers have to change something. It keeps `notes`.
 
     >>> from modelgate import Client
     >>> from sklearn.linear_model import LinearRegression
@@ -81,6 +82,7 @@ def publish(
     """
     fields = {"alias": alias} if alias else {}
     fields |= {"environment": environment} if environment else {}
+    fields |= {"notes": notes} if notes else {}
     fields |= {} if promote else {"promote": "false"}
     fields |= {"accept": json.dumps(list(accept))} if accept else {}
     with mlflow_models.opened(model) if mlflow_models.is_mlflow(model) else nullcontext(SavedModel(model)) as saved:

@@ -112,14 +112,16 @@ def test_the_versions_that_made_a_file_go_to_the_trainer(client: FlaskClient, tr
 
 
 def test_what_becomes_of_the_version_goes_to_the_trainer(client: FlaskClient, trainer: Trainer, spool: Path) -> None:
-    wish = {"alias": "candidate", "promote": "false", "accept": '["signature"]'}
+    wish = {"alias": "candidate", "promote": "false", "accept": '["signature"]', "notes": "as the auditors asked"}
     assert client.post(URL, data=form("file", **wish)).status_code == 201
     command = trainer.commands[-1]
     assert (command.alias, command.no_promote, command.accept) == ("candidate", True, ["signature"])
+    assert command.notes == "as the auditors asked"
     for field, wrong, said in (
         ("alias", "previous", "previous follows current by itself"),
         ("promote", "no", "promote must be true or false"),
         ("accept", '"all"', "accept must be a list of signature"),
+        ("notes", "x" * 4001, "notes has 4,001 characters; send at most 4,000"),
     ):
         body = problem(client.post(URL, data=form("file", **{field: wrong})), 400, "invalid_parameter")
         assert said in body["detail"]

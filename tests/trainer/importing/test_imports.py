@@ -104,10 +104,10 @@ def with_target(tmp_path: Path, estimator: Any, targets: list[Any], *more: str) 
 def test_a_sample_with_the_target_gives_a_report_that_names_the_sample(settings: Settings, tmp_path: Path) -> None:
     file, sample = with_target(tmp_path, LogisticRegression(), [0, 1] * 30)
     sample.write_text(sample.read_text().replace(",1\n", ",1.0\n").replace(",0\n", ",\n", 1))
-    manifest = import_file(settings, "mine", file, sample)
+    manifest = import_file(settings, "mine", file, sample, notes="as the auditors asked")
     folder = Repository(settings.models_dir).files("mine", 1).folder / "report"
     facts = json.loads((folder / "report.json").read_text())
-    assert manifest.metrics == {}
+    assert manifest.metrics == {} and manifest.notes == "as the auditors asked"
     assert facts["tested"] == {"rows": 59, "held_out": False, "sample": True}
     loaded = load(manifest, Repository(settings.models_dir).files("mine", 1), Trust())
     rows = pd.read_csv(sample).dropna()

@@ -58,6 +58,7 @@ def import_file(
     nulls: Mapping[str, Sequence[str]] | None = None,
     columns: Sequence[Mapping[str, Any]] | None = None,
     environment: str | None = None,
+    notes: str | None = None,
 ) -> ModelManifest:
     """Publish `file` as a version of the model `name`, tried with the rows of the CSV file `sample`. `code` is a file
     of Python with the classes that a pickle names and does not hold. `called`: a name for the file in messages, if its
@@ -65,6 +66,7 @@ def import_file(
     they were in the columns of the sample (`Null`), if known. `columns`: those that the model takes, each with `name`,
     `kind` and `nullable`, if known. It is examined and verified by `forks`, or else by forks of its own, in the
     `environment` that the version is to live in; None: that of the release in the file, if it can be had, or today's.
+    `notes`: a remark that the version keeps.
 
     No alias moves. Raises `ModelgateError` with the cause and a remedy: `not_signed` where imports have to be
     signed and `signature` is not that of `file`, `sample` and `code`, else `not_published`. Nothing of the file is
@@ -91,7 +93,8 @@ def import_file(
             if hashlib.sha256(data).hexdigest() != result.sha256:
                 raise Refused(ALTERED)
             signing, page = SigningPolicy.from_settings(settings), drawn_report(result.facts)
-            draft = _labelled(result.draft, name, parts, f"{called}{_made_with(versions or {})}", home)
+            draft = dataclasses.replace(result.draft, notes=notes or "")
+            draft = _labelled(draft, name, parts, f"{called}{_made_with(versions or {})}", home)
             report = with_files(page, background_file(result.background))
             manifest = publish(repository, data, draft, signing, report, home_forks, result.libraries)
             retain(repository, name, settings.keep_versions)
@@ -123,7 +126,7 @@ def import_upload(
     called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
     try:
         told: dict[str, Any] = {"versions": command.versions, "nulls": command.nulls, "columns": command.columns}
-        told["environment"] = command.environment
+        told |= {"environment": command.environment, "notes": command.notes}
         manifest = import_file(settings, command.model, file, sample, signature, called, code, forks, **told)
         return then(manifest, sample)
     finally:

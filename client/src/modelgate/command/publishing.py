@@ -59,6 +59,7 @@ def publish(
     accept_signature: Annotated[
         bool, flag("Promote it even if callers have to change something.", "--accept-signature")
     ] = False,
+    notes: Annotated[str, option("A remark that the version keeps.", metavar="TEXT")] = "",
 ) -> None:
     """Publish a saved model, and make it current once the workers have loaded it, if it passes the gate.
 
@@ -76,6 +77,7 @@ def publish(
             alias=alias,
             promote=not no_promote,
             accept=["signature"] if accept_signature else [],
+            notes=notes,
         )
     session.notes(state["warnings"])
     made = f"{state['name']}@{state['version']}"
