@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from broker.access.audit_log import AuditLog
 from contract.work.api_keys import Scope
+from gateway.pages.audit_words import ACTIONS
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.protocols.parameters import refusing
 
@@ -29,6 +30,7 @@ def blueprint(log: AuditLog) -> Blueprint:
             "audit.html",
             title="Audit log",
             entries=entries.items,
+            actions=ACTIONS,
             chosen=chosen,
             older=older,
         )

@@ -18,6 +18,7 @@ from contract.model.version_metrics import headline_first
 from contract.work.api_keys import Scope
 from gateway.http.exchange import caller
 from gateway.http.rules import Level
+from gateway.pages.audit_words import change_in_words
 from gateway.pages.charts.version_charts import VersionCourse, course_by_version
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
@@ -33,27 +34,6 @@ _MOST_VERSIONS = 30
 """Versions in the chart."""
 _MOST_ENTRIES = 50
 """Entries of the audit log, newest first, among which the last change is looked for."""
-
-_CHANGES: Mapping[str, str] = {
-    "move_alias": "a version was promoted or named",
-    "delete_alias": "an alias was deleted",
-    "roll_back": "it was rolled back",
-    "edit_signature": "a signature was edited",
-    "upload": "a version was uploaded",
-    "import": "a version was imported",
-    "migrate": "a version was moved to another environment",
-    "delete_version": "a version was deleted",
-    "change_settings": "its settings were changed",
-    "change_logging": "what is logged was changed",
-    "describe_model": "its description was edited",
-    "start_experiment": "an experiment was begun",
-    "stop_experiment": "an experiment was stopped",
-    "experiment_promoted": "an experiment promoted a version",
-    "experiment_rolled_back": "an experiment was rolled back",
-    "restore_model": "it was restored",
-    "set_schedule": "a schedule was set",
-    "delete_schedule": "a schedule was deleted",
-}
 
 
 @dataclass(frozen=True)
@@ -142,8 +122,7 @@ class OverviewPages:
             entries = self.audit.page({"model": name, "outcome": Outcome.DONE}, _MOST_ENTRIES, None, looks=1).items
         except RedisError:
             return None
-        changes = ({**entry, "what": _CHANGES[entry["action"]]} for entry in entries if entry["action"] in _CHANGES)
-        return next(changes, None)
+        return next(({**entry, "what": what} for entry in entries if (what := change_in_words(entry))), None)
 
 
 def _members(prefix: str) -> dict[str, Any]:

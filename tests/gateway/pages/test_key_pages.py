@@ -99,7 +99,7 @@ def test_a_key_is_edited_and_only_what_was_changed_is(closed: FlaskClient, admin
     assert after["expires_at"] < in_days(31)
     edit(admin, expires="")
     assert stored(closed)["expires_at"] is None
-    assert '<th scope="row">change a key' in admin.get("/ui/audit?action=change_key").text
+    assert '<th scope="row">changed a key' in admin.get("/ui/audit?action=change_key").text
 
 
 def test_what_another_admin_changes_while_the_form_is_open_stays(

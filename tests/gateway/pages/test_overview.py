@@ -127,11 +127,11 @@ def test_only_admins_see_who_made_the_last_change_and_the_way_to_the_audit_log(
     ada.send(DESCRIBE, DESCRIBE, owner="Ann")
     ada.send("/ui/models/sum/log/forget", DESCRIBE, id="7")  # refused: no change
     mine = ada.get(PAGE).text
-    assert ": its description was edited" in words(mine) and "by ada" not in words(mine)
+    assert ": described the model" in words(mine) and "by ada" not in words(mine)
     assert "/ui/audit" not in mine and 'href="/ui/jobs?model=sum&amp;kind=training"' in mine
     admin = Browser.with_key(client, redis, replace(ADA, id="a", name="root", scopes=frozenset({Scope.ADMIN})))
     page = admin.get(PAGE).text
-    assert "by ada: its description was edited" in words(page) and 'href="/ui/audit?model=sum"' in page
+    assert "by ada: described the model" in words(page) and 'href="/ui/audit?model=sum"' in page
 
 
 def test_it_says_where_the_current_version_comes_from(ada: Browser, models: Path) -> None:

@@ -45,6 +45,7 @@ from contract.work.training import (
 )
 from gateway.app import create_app
 from gateway.http.rules import Level, Route
+from gateway.pages.audit_words import ACTIONS
 from gateway.pages.job_pages import shown_output
 from gateway.pages.wording import FILTERS
 from tests.broker import samples
@@ -727,6 +728,12 @@ def test_a_running_training_is_named_with_its_share_to_those_who_see_the_job(
 # Keys and the audit log
 
 
+def test_the_audit_log_has_words_for_whatever_is_done(client: FlaskClient) -> None:
+    rules: Any = client.application.url_map.iter_rules()
+    done = {rule.audit for rule in rules if isinstance(rule.audit, str)}
+    assert len(done) > 30 and done <= ACTIONS.keys()
+
+
 def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
     client: FlaskClient, admin: Browser, redis: Redis
 ) -> None:
@@ -744,7 +751,7 @@ def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
     assert admin.send(f"/ui/keys/{key_id}/revoke", "/ui/keys").headers["Location"] == "/ui/keys"
     assert "There are no keys" in admin.get("/ui/keys").text
     actions = re.findall(r'<tr><th scope="row">([\w ]+)', admin.get("/ui/audit").text)
-    assert [action.strip() for action in actions[:3]] == ["revoke a key", "rotate a key", "make a key"]
+    assert [action.strip() for action in actions[:3]] == ["revoked a key", "rotated a key", "made a key"]
 
 
 def test_a_key_for_a_model_that_does_not_exist_is_made_with_the_warning_of_the_http_interface(admin: Browser) -> None:
@@ -783,6 +790,6 @@ def test_a_key_that_is_refused_says_why_and_keeps_what_was_entered(admin: Browse
 
 def test_the_audit_log_is_filtered(admin: Browser) -> None:
     admin.send("/ui/keys", "/ui/keys", name="ci", scopes="read")
-    assert '<th scope="row">make a key' in admin.get("/ui/audit?action=make_key").text
+    assert '<th scope="row">made a key' in admin.get("/ui/audit?action=make_key").text
     assert "No matching entries" in admin.get("/ui/audit?action=roll_back").text
     assert admin.get("/ui/audit?cursor=nonsense").status_code == 400
