@@ -47,8 +47,3 @@ def lifted(values: Sequence[float]) -> list[float]:
     """Return the values as shares of their range, so that a small curve shows small changes."""
     low, high = min(values), max(values)
     return [(value - low) / (high - low) if high > low else 0.5 for value in values]
-
-
-def halved(values: Sequence[float]) -> list[float]:
-    """Return the sums of pairs, so that a small curve has fewer corners than pixels."""
-    return [sum(values[at : at + 2]) for at in range(len(values) % 2, len(values), 2)]

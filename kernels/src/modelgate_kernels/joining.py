@@ -55,10 +55,6 @@ def _join_sparse(blocks: Sequence[Any]) -> Any:
     return kind((data, indices, starts), shape=(len(begin), width))
 
 
-def _stored(block: Any) -> tuple[Any, Any, Any]:
-    return block.data, block.indices, np.diff(block.indptr)
-
-
 def _nonzero(array: Any) -> tuple[Any, Any, Any]:
     """Return the values other than 0, row by row, their columns, and how many each row has."""
     mask = array != 0
