@@ -27,7 +27,7 @@ TITLES = {
 }
 """The titles of error pages, by status."""
 
-_JOINT = re.compile("([-_])(?=[^-_])")
+_JOINT = re.compile("([-_.])(?=[^-_.])")
 _CODE = re.compile("`([^`]+)`")
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
 
@@ -142,7 +142,7 @@ def sentence(text: str) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """Return a name that breaks after its - and _ alone, and elsewhere only where a part is longer than the line."""
+    """Return a name that breaks after its -, _ and . alone, and elsewhere only where a part is longer than the line."""
     return Markup(_JOINT.sub(r"\1<wbr>", str(escape(name))))  # noqa: S704
 
 

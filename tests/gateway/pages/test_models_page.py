@@ -333,8 +333,13 @@ def test_a_row_has_the_headline_metric_the_owner_and_the_tags(browser: Browser, 
 
 def test_names_break_after_their_joints_alone(browser: Browser, publish: Callable[..., None]) -> None:
     assert str(breakable("a-b__c_d1<x>")) == "a-<wbr>b__<wbr>c_<wbr>d1&lt;x&gt;"
-    publish(LONG)
-    assert f"{breakable(LONG)}</a>" in browser.get("/ui").text
+    publish(LONG, {"owner": LONG})
+    base = f"/ui/models/{LONG}"
+    tabs = ("", "/versions", "/versions/1", "/traffic", "/failures", "/health", "/experiments", "/log", "/remove")
+    for address in ("/ui", *(base + tab for tab in (*tabs, "/describe", "/promotions"))):
+        page = browser.get(address).text
+        shown = re.sub(r"(?s)<(title|pre|option)\b.*?</\1>|<code>(modelgate|GET|POST) .*?</code>|<[^>]+>", " ", page)
+        assert str(breakable(LONG)) in page and LONG not in shown, address
 
 
 def test_the_summary_of_a_version_is_read_once(models: Path, publish: Callable[..., None]) -> None:
