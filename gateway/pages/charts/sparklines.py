@@ -25,15 +25,14 @@ def sparkline(values: Sequence[float], label: str, highest: float, kind: str = "
 
 def bars(counts: Sequence[int], label: str) -> Markup:
     """Return a bar for each count, as high as its share of the highest. `label` says in words what they show."""
-    highest, width = max(counts), _WIDTH / len(counts)
-    heights = [max(1.0, count / highest * _HEIGHT) if count else 0.0 for count in counts]
-    path = "".join(
-        f"M{at * width:.0f} {_HEIGHT:g}v-{height:.0f}h{width - 2:.0f}v{height:.0f}" for at, height in enumerate(heights)
-    )
+    highest = max(counts)
+    heights = [max(1, round(count / highest * _HEIGHT)) if count else 0 for count in counts]
+    # Strokes of one path, since a page may have a thousand of these.
+    path = "".join(f"m1 {before}v-{height}" for before, height in zip([0, *heights], heights, strict=False))
     return Markup(
         '<svg class="bars" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">'
-        '<path d="{}"/></svg>'
-    ).format(f"{_WIDTH:g}", f"{_HEIGHT:g}", label, path)
+        '<path d="M-.5 {}{}"/></svg>'
+    ).format(len(counts), f"{_HEIGHT:g}", label, f"{_HEIGHT:g}", path)
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Markup:

@@ -51,6 +51,11 @@ document.addEventListener("part:placed", event => {
   const form = event.detail.part.closest("#train");
   if (!form?.querySelector("#choosing")) return;
   for (const scripted of form.querySelectorAll("#choosing, [data-target]")) scripted.hidden = false;
+  const kinds = [...form.querySelector("#kinds").content.children]; // once, since a table may have a thousand columns
+  for (const select of form.querySelectorAll("select.kind")) {
+    const offered = [...select.options].map(option => option.text);
+    select.append(...kinds.filter(kind => !offered.includes(kind.text)).map(kind => kind.cloneNode(true)));
+  }
   showRows(form);
 });
 // A preview may have been lost with the server.

@@ -509,6 +509,15 @@ def test_columns_are_drawn_and_those_in_doubt_are_marked(
     assert re.findall(r'<tr class="([^"]+)"', shown) == ["feature", "feature doubtful", "ignored doubtful", "target"]
 
 
+def test_a_thousand_columns_take_less_than_a_kilobyte_each(
+    closed_settings: Settings, redis: Redis, trainer: SingleJobs
+) -> None:
+    months = replace(SHOWN.columns[1], bounds=[0.5, 72], histogram=[90, 80, 30, 40, 50, 60, 70, 80, 10, 20])
+    columns = [replace(months, name=f"measurement_{at}") for at in range(999)]
+    app = create_app(closed_settings, lambda _: replace(SHOWN, columns=[*columns, SHOWN.columns[2]]).to_json())
+    assert len(form(Browser.with_key(app.test_client(), redis, ME), "/ui/train/preview").data) < 1_000_000
+
+
 MORE = {
     "parameters.estimator": "forest",
     "parameters.seconds": "60",
