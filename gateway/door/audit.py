@@ -48,6 +48,9 @@ class Audit:
         elif exchange.environ["REQUEST_METHOD"] in READING:  # OPTIONS, which Flask answers for every route
             return
         entry = _entry(exchange, action if isinstance(action, str) else action(exchange.environ))
+        if exchange.further_action:
+            further = replace(entry, action=exchange.further_action, outcome=Outcome.DONE, job_id=None)
+            self.log.write(further)
         if entry.outcome is Outcome.DONE:
             self.log.write(entry, privileged=route is not None and route.audited)
         else:

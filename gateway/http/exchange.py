@@ -62,6 +62,8 @@ class Exchange:
     """The rows of a prediction or explanation that were accepted."""
     job_failed = False
     """Whether the answer is a job that has failed or expired."""
+    further_action: str | None = None
+    """What the request has done beside the action of its route, for the audit log."""
     version: int | None = None
     alias: str | None = None
     """The alias in the request; None: it named a version."""

@@ -36,7 +36,8 @@ from gateway.pages.charts.sparklines import bars
 from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, lead, page, see
 from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols import native
-from gateway.protocols.training_requests import fields_of_form, training_request
+from gateway.protocols.experiments import METRICS as LOSSES
+from gateway.protocols.training_requests import OUTCOMES, fields_of_form, training_request
 from gateway.serving.model_versions import check_new_name
 from gateway.serving.trainings import Trainings
 
@@ -45,11 +46,8 @@ MOST_SHOWN = 1000
 _PREVIEWED = ("target", "id_field", "kinds", "features", "accept")
 _PLAIN = (*_PREVIEWED, "alias", "notes")
 _PARAMETERS = "parameters."
-_GATE = (
-    *("gate.metric", "gate.floor", "gate.margin", "gate.require_comparison"),
-    *("gate.experiment.kind", "gate.experiment.share"),
-)
-"""Fields that are named as the errors of the HTTP interface name them. Those of `parameters` begin so."""
+_NESTED = ("gate.", _PARAMETERS)
+"""How fields begin that are named as the errors of the HTTP interface name them."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,7 @@ class TrainingPages:
                     raise Problem(ProblemCode.MISSING_SCOPE, f"this key may not train a model named {model!r}")
                 _note_model(model)
                 training = self._requested(upload, model)
+                self._schedule(model, upload.fields)
                 if upload.fields.get("once"):
                     note_form_of_page(current(), upload.content(self.trainings.spool))
                 job = self.trainings.submit(training)
@@ -119,6 +118,7 @@ class TrainingPages:
             most_shown=MOST_SHOWN,
             parameters=self.trainings.trainer.parameters(GENERIC_RECIPE) or [],
             metrics=METRICS,
+            losses=LOSSES,
             bars=bars,
             kinds=list(KINDS),
             uses=ColumnUse,
@@ -179,6 +179,15 @@ class TrainingPages:
         body = _body(fields)
         return training_request(model, body, self.trainings.recipes(), GENERIC_RECIPE, *names, preview=preview)
 
+    def _schedule(self, model: str, fields: Mapping[str, str]) -> None:
+        """Store the schedule of the form, if it has one: of a file that the server has, else of the prediction log."""
+        cron, path = (fields.get(name, "").strip() for name in ("cron", "data.path"))
+        if cron or path:
+            body = {**_body(fields), "data": {"path": path} if path else OUTCOMES}
+            request = training_request(model, body, self.trainings.recipes(), GENERIC_RECIPE)
+            self.trainings.put_schedule(model, cron, request)
+            current().further_action = "set_schedule"
+
 
 def _body(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the body that the form asks for. What is empty is left out, and what is no JSON is sent as text, so that
@@ -187,7 +196,7 @@ def _body(fields: Mapping[str, str]) -> dict[str, Any]:
     plain = fields_of_form({name: text for name, text in entered.items() if name in _PLAIN})
     body: dict[str, Any] = {"recipe": GENERIC_RECIPE, **plain}
     for name, text in entered.items():
-        if name in _GATE or name.startswith(_PARAMETERS):
+        if name.startswith(_NESTED):
             # The name of a parameter may have a point.
             *outer, last = name.split(".", 1 if name.startswith(_PARAMETERS) else -1)
             members = body

@@ -174,11 +174,7 @@ def blueprint(
             raise invalid_training(FieldError(None, None, "not_a_schedule", message))
         recipes = trainings.recipes()
         training = training_request(name, body.get("request", {}), recipes, default_recipe(name, recipes))
-        try:
-            schedule = trainings.put_schedule(name, body["cron"], training)
-        except ValueError as error:
-            raise invalid_training(FieldError(None, "cron", "not_a_cron_expression", str(error))) from error
-        return json_response(_shown(schedule), headers=FRESH)
+        return json_response(_shown(trainings.put_schedule(name, body["cron"], training)), headers=FRESH)
 
     @routes.delete("/models/<name>/schedule", level=Scope.TRAIN, docs=_DELETE, audit="delete_schedule")
     def delete(name: str) -> Response:

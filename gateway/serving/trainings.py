@@ -10,13 +10,14 @@ from broker.records.job_kinds import TRAINING
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.state.schedules import OthersSchedule, Schedule, Schedules, TooManySchedules
 from broker.state.trainer_jobs import TooManyWaiting
+from contract.errors import FieldError
 from contract.model.experiments import ExperimentKind, unlogged
 from contract.model.repository import CURRENT, Repository, valid_name
 from contract.work.api_keys import Key, Scope
 from contract.work.jobs import Job
 from contract.work.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.problems import Problem, ProblemCode
-from gateway.protocols.training_requests import check_file, check_parameters
+from gateway.protocols.training_requests import check_file, check_parameters, invalid_training
 from gateway.serving.job_access import shown_to
 from gateway.serving.model_versions import RunCommand, resolve, run
 from gateway.serving.spool import GatewaySpool
@@ -142,10 +143,10 @@ class Trainings:
         ]
 
     def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> ScheduleState:
-        """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, `Problem` if there are too many
-        schedules, of all owners, of this one or for this key, another owner has the schedule of this model, its recipe
-        does not take its parameters, or its experiment could not begin; and as `gateway.serving.model_versions.run` if
-        its training could not begin now.
+        """Store a schedule and return it. Raises `Problem` for an invalid `cron`, if there are too many schedules, of
+        all owners, of this one or for this key, another owner has the schedule of this model, its recipe does not take
+        its parameters, or its experiment could not begin; and as `gateway.serving.model_versions.run` if its training
+        could not begin now.
         """
         request = self._of_caller(request)
         self._check_parameters(request)
@@ -153,6 +154,8 @@ class Trainings:
         run(self.run_command, RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json()))
         try:
             return self._states_of([self.schedules.put(model, cron, request, self.caller())])[0]
+        except ValueError as error:
+            raise invalid_training(FieldError(None, "cron", "not_a_cron_expression", str(error))) from error
         except TooManySchedules as error:
             raise Problem(ProblemCode.TOO_MANY_SCHEDULES, str(error)) from error
         except TooManyWaiting as error:

@@ -109,6 +109,6 @@ document.addEventListener("part:problem", event => {
     field.setAttribute("aria-invalid", "true");
     field.setAttribute("aria-describedby", said.id);
     field.closest(".field, .check").append(said);
-    field.closest("details")?.setAttribute("open", "");
+    for (const outer of form.querySelectorAll("details")) outer.open ||= outer.contains(field);
   }
 });

@@ -17,12 +17,13 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
+from broker.access.audit_log import AuditLog
 from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.single_jobs import SingleJobs
 from broker.sides.supervisor import Leases
 from broker.state.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
 from contract.errors import Code, Failure, ModelgateError
-from contract.model.experiments import ExperimentKind, ExperimentPlan
+from contract.model.experiments import ExperimentKind, ExperimentLimits, ExperimentPlan, Requirement
 from contract.model.manifest import TrainingData
 from contract.model.parameters import RecipeParameter
 from contract.model.signature import Field, Kind, Output, OutputKind
@@ -527,6 +528,10 @@ MORE = {
     "gate.require_comparison": "true",
     "gate.experiment.kind": "canary",
     "gate.experiment.share": "0.05",
+    "gate.experiment.steps": "[0.01, 0.03]",
+    "gate.experiment.require": "better",
+    "gate.experiment.promote": "false",
+    "gate.experiment.limits.slowdown": "2",
     "alias": "current",
     "notes": "42",
 }
@@ -547,7 +552,33 @@ def test_what_a_training_may_say_more_is_what_the_http_interface_takes(me: Brows
     asked = TrainingRequest.from_json(owned.payload)
     assert (asked.parameters, asked.notes, asked.alias) == ({"estimator": "forest", "seconds": 60}, "42", "current")
     assert replace(asked.gate, experiment=None) == Gate("accuracy", 0.7, 0, True)
-    assert asked.gate.experiment == ExperimentPlan(ExperimentKind.CANARY, share=0.05)
+    assert asked.gate.experiment == ExperimentPlan(
+        ExperimentKind.CANARY,
+        share=0.05,
+        steps=(0.01, 0.03),
+        require=Requirement.BETTER,
+        promote=False,
+        limits=ExperimentLimits(slowdown=2),
+    )
+
+
+def test_a_training_may_be_repeated_on_a_schedule_with_rows_of_the_server(
+    client: FlaskClient, me: Browser, redis: Redis, trainer: SingleJobs
+) -> None:
+    ask = program(client, redis, replace(ME, id="k-program", name="program"))
+    chosen = {"model": "churn", "target": "stays", "features": '["months"]', "notes": "weekly"}
+    assert form(me, "/ui/train", **chosen, **{"cron": "0 3 * * 1", "data.path": "churn.csv"}).status_code == 303
+    schedule = ask("GET", "/v1/models/churn/schedule").get_json()
+    request = schedule["request"]
+    assert (schedule["cron"], schedule["owner"], request["data"]) == ("0 3 * * 1", "team", {"path": "churn.csv"})
+    assert (request["target"], request["features"], request["notes"]) == ("stays", ["months"], "weekly")
+    owned = trainer.begin([])
+    assert owned and TrainingRequest.from_json(owned.payload).upload, "this training learns from the file that was sent"
+    entries = AuditLog(redis, 1).page({"model": "churn"}, 10, None).items
+    assert {entry["action"]: entry["job_id"] for entry in entries} == {"train": owned.id, "set_schedule": None}
+    assert form(me, "/ui/train", **chosen, cron="@alarm").status_code == 303
+    request = ask("GET", "/v1/models/churn/schedule").get_json()["request"]
+    assert set(request["data"]) == {"outcomes"}
 
 
 @pytest.mark.parametrize(
@@ -561,6 +592,9 @@ def test_what_a_training_may_say_more_is_what_the_http_interface_takes(me: Brows
         ("gate.metric", "acuracy"),
         ("gate.experiment.kind", "both"),
         ("gate.experiment.share", "2"),
+        ("gate.experiment.limits.failures", "many"),
+        ("cron", "every monday"),
+        ("data.path", "../churn.csv"),
         ("alias", "7"),
     ],
 )
