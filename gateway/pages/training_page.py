@@ -38,6 +38,7 @@ from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols import native
 from gateway.protocols.experiments import METRICS as LOSSES
 from gateway.protocols.training_requests import OUTCOMES, fields_of_form, training_request
+from gateway.routes.trainings import SCHEDULE_BODY
 from gateway.serving.model_versions import check_new_name
 from gateway.serving.trainings import Trainings
 
@@ -184,6 +185,11 @@ class TrainingPages:
         cron, path = (fields.get(name, "").strip() for name in ("cron", "data.path"))
         if cron or path:
             body = {**_body(fields), "data": {"path": path} if path else OUTCOMES}
+            if len(json.dumps(body)) > SCHEDULE_BODY.bytes:
+                detail = (
+                    f"with a schedule, the choices of columns may not be longer than {SCHEDULE_BODY.bytes // 1024} KB"
+                )
+                raise Problem(ProblemCode.INVALID_TRAINING, detail)
             request = training_request(model, body, self.trainings.recipes(), GENERIC_RECIPE)
             self.trainings.put_schedule(model, cron, request)
             current().further_action = "set_schedule"

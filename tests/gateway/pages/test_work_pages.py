@@ -579,6 +579,9 @@ def test_a_training_may_be_repeated_on_a_schedule_with_rows_of_the_server(
     assert form(me, "/ui/train", **chosen, cron="@alarm").status_code == 303
     request = ask("GET", "/v1/models/churn/schedule").get_json()["request"]
     assert set(request["data"]) == {"outcomes"}
+    long = {**chosen, "kinds": json.dumps({f"column {at}": "number" for at in range(1000)})}
+    refused = form(me, "/ui/train", **long, cron="@alarm")
+    assert refused.status_code == 422 and "longer than 16 KB" in words(refused.text)
 
 
 @pytest.mark.parametrize(
