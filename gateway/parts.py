@@ -243,9 +243,10 @@ class Parts:
         settings, durability = self.settings, Durability(self.settings.redis_replicas, HEALTH_TIMEOUT / 2)
         checking = HealthCheck(self._connect(HEALTH_TIMEOUT, own=True, resends=0), settings.max_queue_rows, durability)
         self.readiness = Readiness(checking.run, self.whole_repository, lambda: self.closed.needs_stored_key)
-        reader = MetricsReader(self._connect(METRICS_TIMEOUT, resends=0))
+        reading = self._connect(METRICS_TIMEOUT, resends=0)
+        reader, issued = MetricsReader(reading), Keys(reading)
         expected = {**settings.expected, "senders": int(bool(settings.webhook_secret))}
-        self.metrics = Metrics(reader, self.whole_repository, self.spool, expected)
+        self.metrics = Metrics(reader, issued.all, self.whole_repository, self.spool, expected)
         processes = ProcessReader(self._connect(METRICS_TIMEOUT, resends=0))
         self.system = System(self.metrics, self.readiness, processes)
         self.traffic = Traffic(TrafficReader(self._connect(METRICS_TIMEOUT, resends=0)), self.repository, caller)

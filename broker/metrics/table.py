@@ -349,6 +349,7 @@ DISK_FREE = _gauge(
     "Free share of the disk of models (MODELS_DIR) or spool (SPOOL_DIR; at most that of SPOOL_MB), by folder.",
     "folder",
 )
+KEYS_EXPIRING = _gauge("keys_expiring", "API keys that expire within 14 days, unless they were made for less.")
 SPOOL = _gauge("spool_bytes", "Bytes of uploads, and of file predictions, in SPOOL_DIR.", unit="bytes")
 
 METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -78,7 +78,7 @@ class Announcements:
 
     def _look_at_keys(self, keys: Iterable[Key], before: Mapping[str, str]) -> None:
         for key in keys:
-            stage = _stage(key)
+            stage = stage_of(key)
             if stage is None or before.get(f"key:{key.id}") == stage:
                 continue
             data = {"name": key.name, "id": key.id, "owner": key.owner, "user": key.user, "expires_at": key.expires_at}
@@ -95,7 +95,7 @@ def _is_calm(point: Point) -> bool:
     return _errors([point]) < LEAST_ERRORS or (point.error_share or 0.0) < LEAST_SHARE
 
 
-def _stage(key: Key) -> str | None:
+def stage_of(key: Key) -> str | None:
     """Return the end of the key and the days before it of which one is reached; None if none is. A key that was made
     for less than these days is not announced."""
     if not key.expires_at or not key.created_at:

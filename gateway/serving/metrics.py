@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import generate_latest
@@ -13,12 +13,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
+from broker.access.key_store import IssuedKey
 from broker.metrics import table
 from broker.metrics.reading import MetricsReader, Snapshot
 from broker.metrics.table import METRICS, Metric, Type
 from contract.files import free_share
 from contract.model.repository import CURRENT, Repository
 from contract.work.api_keys import Key
+from gateway.serving.announcements import stage_of
 from gateway.serving.spool import GatewaySpool
 from runtime.ttl_cache import TtlCache
 
@@ -35,13 +37,19 @@ _MODEL = re.compile(rb'[{,]model="([^"]*)"')
 
 
 class Metrics:
-    """Reads the metrics: those of Redis, and those of the model repository and the spool."""
+    """Reads the metrics: those of Redis, and those of the keys, the model repository and the spool."""
 
     def __init__(
-        self, reader: MetricsReader, repository: Repository, spool: GatewaySpool, expected: Mapping[str, int]
+        self,
+        reader: MetricsReader,
+        keys: Callable[[], Sequence[IssuedKey]],
+        repository: Repository,
+        spool: GatewaySpool,
+        expected: Mapping[str, int],
     ) -> None:
-        """`expected`: how many processes should be alive, by kind."""
+        """`keys` returns all keys. `expected`: how many processes should be alive, by kind."""
         self._reader = reader
+        self._keys = keys
         self._repository = repository
         self._spool = spool
         self._expected = expected
@@ -70,6 +78,8 @@ class Metrics:
         models = self._repository.names()
         try:
             snapshot = self._reader.read(models)
+            expiring = sum(stage_of(issued.key) is not None for issued in self._keys())
+            snapshot.values[table.KEYS_EXPIRING][()] = expiring
         except RedisError as error:
             log.warning("/metrics has no counters, because Redis does not answer: %s", error)
             # No counters: if they began at 0, Prometheus would see a reset, and then a burst.

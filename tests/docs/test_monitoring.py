@@ -43,6 +43,7 @@ def test_the_dashboard_shows_every_metric() -> None:
     shown = {name for panel in PANELS for target in panel["targets"] for name in re.findall(r"\w+", target["expr"])}
     assert {metric.name for metric in METRICS if not shown & {metric.name, f"{metric.name}_bucket"}} == {
         "modelgate_redis_up",
+        "modelgate_keys_expiring",
         "modelgate_mirrors",
         "modelgate_model_findings",
         "modelgate_model_not_loaded",

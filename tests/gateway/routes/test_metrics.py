@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,11 @@ from redis import Redis
 from broker.metrics.table import METRICS, Type
 from broker.sides.supervisor import Leases
 from contract.settings import Settings
+from contract.work.api_keys import Key, Scope, new_token
+from contract.work.jobs import timestamp
 from gateway.app import create_app
 from gateway.serving import metrics as serving
+from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.conftest import without_redis
 from tests.stacks.redis_process import RedisProcess
 from tests.support import until
@@ -135,6 +139,15 @@ def test_scorers_and_versions_are_counted(client: FlaskClient, scoring: None) ->
     assert shown.value("models") == 1
     assert shown.value("model_versions", model="sum") == 1
     assert shown.value("model_alias_version", model="sum", alias="current") == 1
+
+
+def test_keys_that_expire_soon_are_counted_unless_they_were_made_for_less(client: FlaskClient, redis: Redis) -> None:
+    assert page(client).value("keys_expiring") == 0
+    now = datetime.now(UTC)
+    for number, (age, left) in enumerate([(80, 10), (1, 6), (80, 20), (80, -1), (80, 1)]):
+        made, end = (timestamp(now + timedelta(days=days)) for days in (-age, left))
+        store(redis, new_token(), Key(f"k-{number}", "n", "o", frozenset(Scope), created_at=made, expires_at=end))
+    assert page(client, Authorization=f"Bearer {ADMIN_KEY}").value("keys_expiring") == 2
 
 
 def test_a_deleted_model_leaves_the_page(client: FlaskClient, settings: Settings) -> None:
