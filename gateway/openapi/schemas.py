@@ -118,7 +118,8 @@ _VERSION = {
     "environment": ENVIRONMENT,
 }
 _VERSION_ITEM = record(
-    {"version": INTEGER}, {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT, "environment": ENVIRONMENT}
+    {"version": INTEGER},
+    {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT, "environment": ENVIRONMENT, "made_by": TEXT},
 )
 _RUN = {"job": TEXT, **{name: JOB_MEMBERS[name] for name in ("status", "started_at", "completed_at", "error")}}
 _NEXT_AND_LAST = {"next_run": nullable(MOMENT), "last_run": nullable(record(_RUN))}

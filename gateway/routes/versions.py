@@ -132,7 +132,9 @@ def blueprint(changes: ModelChanges, cards: ModelCards, promotions: Promotions) 
     @routes.get("/versions", level=Scope.READ, docs=_INDEX)
     def index(name: str) -> Response:
         check_model(repository, name)
-        return json_response({"items": [version_summary(repository, name, v) for v in repository.versions(name)]})
+        makers = cards.makers(name, versions := repository.versions(name))
+        by = {version: {"made_by": maker} for version, maker in makers.items()}
+        return json_response({"items": [{**version_summary(repository, name, v), **by.get(v, {})} for v in versions]})
 
     @routes.get("/versions/<version>", level=Scope.READ, docs=_SHOW)
     def show(name: str, version: str) -> Response:

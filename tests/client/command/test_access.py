@@ -8,9 +8,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from broker.access.audit_log import AuditEntry, AuditLog
 from tests.client.command.conftest import ADMIN_KEY, Modelgate
 from tests.stacks.gateways import Site
+from tests.support import until
 
 
 def test_a_key_is_created_listed_rotated_used_and_revoked(admin: Modelgate) -> None:
@@ -32,7 +35,10 @@ def test_a_key_is_created_listed_rotated_used_and_revoked(admin: Modelgate) -> N
     (after,) = admin("keys", "list", "--json").json
     kept = {name: listed[name] for name in ("id", "name", "owner", "scopes")}
     assert after == after | kept | {"models": None, "expires_at": None, "detail": "terse"}
-    assert "ci" in admin("keys", "list").out and made.out.strip() not in admin("keys", "list", "--json").out
+    assert admin("explain", "sum", '{"a": 1}', MODELGATE_API_KEY=made.out.strip()).code == 1
+    counted = re.compile(r"^ci .* 1 +1 *$", re.MULTILINE)
+    until(lambda: counted.search(admin("keys", "list").out), "the use of the key")
+    assert made.out.strip() not in admin("keys", "list", "--json").out
     rotated = admin("keys", "rotate", "ci", "--json").json
     assert rotated["secret"].startswith("mg_") and rotated["secret"] != made.out.strip()
     assert admin("keys", "revoke", rotated["id"]).out == f"ci ({rotated['id']}) is revoked\n"
@@ -40,6 +46,17 @@ def test_a_key_is_created_listed_rotated_used_and_revoked(admin: Modelgate) -> N
     actions = [entry["action"] for entry in admin("audit", "--since", "1h", "--outcome", "done", "--json").json]
     assert actions[:5] == ["revoke_key", "rotate_key", "change_key", "change_key", "make_key"]
     assert "rotate_key" in admin("audit", "--action", "rotate_key").out
+
+
+def test_admins_see_whose_key_made_a_version(admin: Modelgate, closed: Site) -> None:
+    with Redis.from_url(closed.server.url) as redis:
+        AuditLog(redis, 1).write(AuditEntry("upload", "ada", model="sum", version=1))
+    assert re.search(r"^ *1 +current .* ada +20", admin("versions", "sum").out, re.MULTILINE)
+    (version,) = admin("versions", "sum", "--json").json
+    assert version["made_by"] == "ada"
+    reader = admin("keys", "create", "reader", "--scope", "read").out.strip()
+    assert "ada" not in admin("versions", "sum", MODELGATE_API_KEY=reader).out
+    admin("keys", "revoke", "reader")
 
 
 @pytest.mark.parametrize(

@@ -63,10 +63,11 @@ def create(
 
 @verb(group, "list")
 def list_keys(session: Session) -> None:
-    """List the keys, without their secrets."""
+    """List the keys, without their secrets, with the requests and errors of the last 30 days."""
     keys = session.get("/v1/keys")["items"]
-    heads = ("NAME", "ID", "OWNER", "SCOPES", "MODELS", "EXPIRES", "LAST USED", "USER")
-    session.show(keys, lambda: [table(heads, map(_row, keys))] if keys else ["There are no keys."])
+    numbers = ("REQUESTS", "ERRORS")
+    heads = ("NAME", "ID", "OWNER", "SCOPES", "MODELS", "EXPIRES", "LAST USED", *numbers, "USER")
+    session.show(keys, lambda: [table(heads, map(_row, keys), numbers)] if keys else ["There are no keys."])
 
 
 @verb(group)
@@ -161,4 +162,6 @@ def _row(key: Mapping[str, Any]) -> Sequence[object]:
     models = "all" if key["models"] is None else ",".join(key["models"])
     expires = moment(key["expires_at"]) if key["expires_at"] else "never"
     used = moment(key["last_used_at"]) if key["last_used_at"] else "never"
-    return key["name"], key["id"], key["owner"], ",".join(key["scopes"]), models, expires, used, key.get("user") or ""
+    use = key.get("use") or {}  # servers of release 1.0 count none
+    rights = ",".join(key["scopes"]), models, expires, used
+    return key["name"], key["id"], key["owner"], *rights, use.get("requests"), use.get("errors"), key.get("user")

@@ -82,15 +82,15 @@ def describe(
 
 
 def versions(session: Session, name: Name) -> None:
-    """List the versions of a model."""
+    """List the versions of a model. Admins see whose key made each."""
     items = session.get(f"/v1/models/{segment(name)}/versions")["items"]
     aliases = _aliases_of(session, name)
-    rows = [
-        (item["version"], ", ".join(aliases.get(item["version"], ())), metric(item), item.get("recipe"), _made(item))
-        for item in items
-    ]
     data = [{**item, "aliases": aliases.get(item["version"], [])} for item in items]
-    session.show(data, lambda: [table(("VERSION", "ALIASES", "METRIC", "RECIPE", "MADE"), rows, ("VERSION",))])
+    rows = [
+        (item["version"], ", ".join(item["aliases"]), metric(item), *map(item.get, ("recipe", "made_by")), _made(item))
+        for item in data
+    ]
+    session.show(data, lambda: [table(("VERSION", "ALIASES", "METRIC", "RECIPE", "BY", "MADE"), rows, ("VERSION",))])
     if sum(bool(item.get("metrics")) for item in items) > 1:
         how = f"`modelgate report {name}@{rows[-1][0]}` compares it with another one on the same rows"
         session.note(f"METRIC ranks no versions, because each was measured on other rows; {how}")
