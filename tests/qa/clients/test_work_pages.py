@@ -169,6 +169,10 @@ def test_a_wrong_entry_is_marked_at_its_field(page: Page) -> None:
     page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
     page.get_by_text("More: how it learns").click()
     page.get_by_label("At least").fill("much")
+    page.get_by_label("Experiment", exact=True).select_option("shadow")
+    page.get_by_text("More of the experiment").click()
+    page.get_by_label("Days").fill("many")
+    page.get_by_text("More of the experiment").click()
     page.get_by_label("Estimator").select_option("forest")
     page.get_by_role("button", name="Predict stays").click()
     expect(page.get_by_text("This is classification")).to_be_visible()
@@ -176,6 +180,8 @@ def test_a_wrong_entry_is_marked_at_its_field(page: Page) -> None:
     floor = page.get_by_label("At least")
     expect(floor).to_have_attribute("aria-invalid", "true")
     expect(floor).to_have_accessible_description(re.compile("gate.floor must be a finite number"))
+    expect(page.get_by_label("Days")).to_be_visible()
+    expect(page.get_by_label("Days")).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_label("Estimator")).to_have_value("forest")
 
 
