@@ -116,7 +116,6 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
         ("gateway/serving/failures.py", "time.time()"),
         ("gateway/serving/model_events.py", "datetime.now(UTC)"),
         ("gateway/serving/traffic.py", "time.time()"),
-        ("worker/pool.py", "time.time()"),
         ("gateway/serving/announcements.py", "datetime.now(UTC)"),  # how soon a key expires
         ("gateway/serving/key_management.py", "datetime.now(UTC)"),
         ("gateway/serving/subscriptions.py", "datetime.now(UTC)"),  # when a test was sent
