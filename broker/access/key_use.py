@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from broker.link.scripts import Call, Connected
+from broker.link.scripts import Call, Connected, NumberedCalls
 from contract.retention import DAY, Retention
 
 USE = "mg-gateway:use:"
@@ -43,9 +43,7 @@ class UseCounts:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """`clock` returns the time in seconds."""
-        # The script takes each number of a process once, so a batch that is sent again counts once.
-        self._process = secrets.token_hex(8)
-        self._number = 0
+        self._calls = NumberedCalls("count_use")
         self._clock = clock
         self._counted: dict[tuple[str, str], list[int]] = {}
 
@@ -63,15 +61,10 @@ class UseCounts:
 
     def steps(self) -> Sequence[Call]:
         """Return the calls that report what was counted since the last call."""
-        pairs, self._counted = list(self._counted.items()), {}
-        return [self._call(pairs[start : start + _PER_CALL]) for start in range(0, len(pairs), _PER_CALL)]
-
-    def _call(self, pairs: Sequence[tuple[tuple[str, str], list[int]]]) -> Call:
-        self._number += 1
-        arguments: list[str | int] = [self._process, self._number, MOST]
-        for pair, counted in pairs:
-            arguments += ["|".join(pair), *counted]
-        return Call("count_use", arguments)
+        counted: list[tuple[str | int, ...]] = [("|".join(pair), *numbers) for pair, numbers in self._counted.items()]
+        self._counted = {}
+        parts = (counted[start : start + _PER_CALL] for start in range(0, len(counted), _PER_CALL))
+        return [self._calls.next([MOST, *chain.from_iterable(part)]) for part in parts]
 
 
 class UseReader(Connected):

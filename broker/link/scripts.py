@@ -7,8 +7,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ class Call:
     def __init__(self, name: str, args: Arguments) -> None:
         self.name = name
         self.args = args
+
+
+class NumberedCalls:
+    """The calls of a script that takes each number of a process once, so a batch that is sent again counts once."""
+
+    def __init__(self, script: str) -> None:
+        self._script, self._process, self._number = script, secrets.token_hex(8), 0
+
+    def next(self, args: Iterable[str | int]) -> Call:
+        self._number += 1
+        return Call(self._script, [self._process, self._number, *args])
 
 
 Step = Call | Arguments

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-import secrets
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TypeVar
 
-from broker.link.scripts import Call
+from broker.link.scripts import Call, NumberedCalls
 from broker.metrics.table import (
     BATCH_ROWS,
     BATCH_SECONDS,
@@ -45,9 +45,7 @@ class Counts:
     """
 
     def __init__(self) -> None:
-        # The script takes each number of a process once, so a batch that is sent again counts once.
-        self._process = secrets.token_hex(8)
-        self._number = 0
+        self._calls = NumberedCalls("count")
         self._counters: dict[_Labelled, int] = {}
         self._histograms: dict[_Labelled, list[float]] = {}
 
@@ -97,11 +95,8 @@ class Counts:
             key, count_of = histogram.key(labels), functools.partial(histogram.field, labels)
             added += [(key, count_of(str(at)), int(count)) for at, count in enumerate(values[:-1]) if count]
             added.append((key, count_of("sum"), round(values[-1] * histogram.scale)))
-        return [self._call(added[start : start + _PER_CALL]) for start in range(0, len(added), _PER_CALL)]
-
-    def _call(self, added: Sequence[tuple[str, str, int]]) -> Call:
-        self._number += 1
-        return Call("count", [self._process, self._number, *(part for count in added for part in count)])
+        parts = (added[start : start + _PER_CALL] for start in range(0, len(added), _PER_CALL))
+        return [self._calls.next(chain.from_iterable(part)) for part in parts]
 
 
 def _with_models(counted: Mapping[_Labelled, T]) -> Iterator[tuple[Metric, tuple[str, ...], T]]:

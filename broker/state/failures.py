@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from broker.link.scripts import Call, Connected
+from broker.link.scripts import Call, Connected, NumberedCalls
 from contract.retention import HOUR, Retention
 
 MOST_PENDING = 500
@@ -61,9 +60,7 @@ class FailureCounts:
     """Counts the failed requests of this process, a source of its outbox."""
 
     def __init__(self) -> None:
-        # The script takes each number of a process once, so a batch that is sent again counts once.
-        self._process = secrets.token_hex(8)
-        self._number = 0
+        self._calls = NumberedCalls("count_failures")
         self._counts: dict[tuple[str, int, FailureEntry], FailureCount] = {}
 
     def add(self, model: str, entry: FailureEntry, example: Callable[[], str]) -> None:
@@ -85,12 +82,11 @@ class FailureCounts:
         return [self._call(part) for part in iter(lambda: list(islice(counts, _PER_CALL)), [])]
 
     def _call(self, counts: Sequence[tuple[tuple[str, int, FailureEntry], FailureCount]]) -> Call:
-        self._number += 1
-        args: list[str | int] = [self._process, self._number]
+        args: list[str | int] = []
         for (model, hour, entry), count in counts:
             args += (model, hour, entry.caller, json.dumps(entry), count.number, count.first, count.last)
             args += (json.dumps(entry.cause), count.example)
-        return Call("count_failures", args)
+        return self._calls.next(args)
 
 
 class FailureBoard(Connected):
@@ -102,18 +98,12 @@ class FailureBoard(Connected):
         hours = range(since // HOUR, int(time.time()) // HOUR + 2)  # clocks differ
         keys = [*(f"{_HASH}{model}:{hour}" for hour in hours), _EXAMPLES + model]
         *answers, examples = self._scripts.attempt([("HGETALL", key) for key in keys])
+        self._scripts.checked([examples])
         counts: dict[FailureEntry, FailureCount] = {}
-        for entry, count in (read for answer in self._hashes(answers) for read in _readable(answer)):
+        hashes = [answer for answer in answers if isinstance(answer, dict)]  # a worker may have made one something else
+        for entry, count in chain.from_iterable(map(_readable, hashes)):
             counts.setdefault(entry, FailureCount(0, count.first, count.last)).add(count)
-        return counts, {tuple(json.loads(cause)): json.loads(text) for cause, text in self._checked(examples).items()}
-
-    def _hashes(self, answers: Sequence[Any]) -> Iterator[Mapping[bytes, bytes]]:
-        """A worker may have made a key something else."""
-        return (answer for answer in answers if isinstance(answer, dict))
-
-    def _checked(self, answer: Any) -> Mapping[bytes, bytes]:
-        (checked,) = self._scripts.checked([answer])
-        return checked  # type: ignore[no-any-return]
+        return counts, {tuple(json.loads(cause)): json.loads(text) for cause, text in examples.items()}
 
     def forget(self, model: str) -> None:
         """Forget the failed requests of a model."""

@@ -9,12 +9,13 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from contract.errors import Code, ModelgateError, version_error
 from contract.files import read_regular
@@ -22,6 +23,8 @@ from contract.model.about import AboutEdit, history_of
 from contract.model.manifest import ModelManifest, P, VersionSummary
 from contract.model.model_settings import ModelSettings
 from contract.model.version_files import VersionFiles
+
+T = TypeVar("T")
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 RESERVED = frozenset({"inbox"})
@@ -210,31 +213,19 @@ class Repository:
 
     def manifest(self, name: str, version: int) -> ModelManifest:
         """Return the manifest from the cache, or read it. The cache keeps versions that have been deleted."""
-        known = self._manifests.get((name, version))
-        if known is None:
-            if len(self._manifests) >= _MAX_MANIFESTS:
-                del self._manifests[next(iter(self._manifests))]
-            known = self._manifests[(name, version)] = self.read_manifest(name, version)
-        return known
+        return _kept(self._manifests, _MAX_MANIFESTS, (name, version), self.read_manifest)
 
     def summary(self, name: str, version: int) -> VersionSummary:
         """Return the summary of a version as `manifest` returns its manifest."""
-        known = self._summaries.get((name, version))
-        if known is None:
-            if len(self._summaries) >= _MAX_SUMMARIES:
-                del self._summaries[next(iter(self._summaries))]
-            known = self._summaries[(name, version)] = self._read(name, version, VersionSummary)
-        return known
+        return _kept(self._summaries, _MAX_SUMMARIES, (name, version), partial(self._read, part=VersionSummary))
 
     def flaw(self, name: str, version: int) -> str:
         """Return the verdict of a version's report if it is a bad one, else ''. It is read once."""
-        known = self._flaws.get((name, version))
-        if known is None:
-            if len(self._flaws) >= _MAX_SUMMARIES:
-                del self._flaws[next(iter(self._flaws))]
-            facts = self.files(name, version).report_facts() or {}
-            known = self._flaws[(name, version)] = str(facts["verdict"]) if facts.get("level") == "bad" else ""
-        return known
+        return _kept(self._flaws, _MAX_SUMMARIES, (name, version), self._read_flaw)
+
+    def _read_flaw(self, name: str, version: int) -> str:
+        facts = self.files(name, version).report_facts() or {}
+        return str(facts["verdict"]) if facts.get("level") == "bad" else ""
 
     def read_ahead(self) -> None:
         """Read the summaries and flaws of all current versions, so that the first list of a thousand models takes no
@@ -284,6 +275,16 @@ class RepositoryWithRemoved(Repository):
         folder = super()._folder(name)
         removals = [] if folder.exists() else self.removals(name)
         return removals[0].folder if removals else folder
+
+
+def _kept(cache: dict[tuple[str, int], T], most: int, key: tuple[str, int], read: Callable[[str, int], T]) -> T:
+    """Return what the cache has, or read it: then what was read first gives way if the cache has `most`."""
+    value = cache.get(key)
+    if value is None:
+        if len(cache) >= most:
+            del cache[next(iter(cache))]
+        value = cache[key] = read(*key)
+    return value
 
 
 def _read_settings(folder: Path) -> Mapping[str, Any]:

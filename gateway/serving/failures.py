@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from broker.access.key_store import IssuedKey
@@ -17,7 +16,7 @@ from contract.retention import DAY, HOUR, Retention
 from contract.work.api_keys import Detail, Key, Scope
 from gateway.serving.failure_sentences import sentence_of
 from gateway.serving.model_versions import check_model, resolve
-from gateway.serving.traffic import Traffic
+from gateway.serving.traffic import Traffic, moment_of
 
 
 class Sender(NamedTuple):
@@ -51,11 +50,11 @@ class FailureCause:
 
     @property
     def since(self) -> str:
-        return _moment(self.count.first)
+        return moment_of(self.count.first)
 
     @property
     def last(self) -> str:
-        return _moment(self.count.last)
+        return moment_of(self.count.last)
 
     def to_json(self, requests: int) -> dict[str, Any]:
         return {
@@ -84,7 +83,7 @@ class FailureReport:
 
     @property
     def since(self) -> str:
-        return _moment(self.start)
+        return moment_of(self.start)
 
     def to_json(self) -> dict[str, Any]:
         items = [cause.to_json(self.requests) for cause in self.causes]
@@ -157,11 +156,8 @@ def _cause(
         total.add(count)
         versions[int(entry.version) if entry.version.isdecimal() else None] += count.number
         by_sender[senders[entry.caller]] += count.number
-    return FailureCause(*cause, total, _most_first(versions), _most_first(by_sender), examples.get(cause))
-
-
-def _most_first(counts: Counter[Any]) -> dict[Any, int]:
-    return dict(counts.most_common())
+    of_version, of_sender = dict(versions.most_common()), dict(by_sender.most_common())
+    return FailureCause(*cause, total, of_version, of_sender, examples.get(cause))
 
 
 def _start(since: float | None) -> tuple[int, Period]:
@@ -172,7 +168,3 @@ def _start(since: float | None) -> tuple[int, Period]:
         return int(max(since or 0, now - DAY + HOUR)) // HOUR * HOUR, Period.DAY
     step = Period.MONTH.step
     return int(max(since, now - Retention.failures + step)) // step * step, Period.MONTH
-
-
-def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

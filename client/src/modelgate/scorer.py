@@ -12,33 +12,19 @@ import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from modelgate import local
 from modelgate.errors import ModelgateError, Unreachable, error_of, failure_of
 from modelgate.estimator import RemoteEstimator, Version
 
 if TYPE_CHECKING:
-    from modelgate.connection import Connection
+    from modelgate.submitting import ServedModel
 
 _LENGTH = struct.Struct(">Q")
 """The bytes of a message, before it."""
 _FILES = "data/"
 """The folder in an export that has the files of the version."""
-
-
-class ServedModel(Protocol):
-    """The model that a reference names."""
-
-    _connection: Connection
-    reference: str
-
-    @property
-    def name(self) -> str:
-        """The model's name, without a version or an alias."""
-
-    def refresh(self) -> dict[str, Any]:
-        """Return what the server says about the version that answers now."""
 
 
 class Scorer(RemoteEstimator):

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from modelgate.connection import Connection
 from modelgate.errors import Forbidden, Invalid
 from modelgate.file_formats import BY_SUFFIX, RowsFormat, format_of_name
 from modelgate.forms import Pieces
 from modelgate.jobs import FileJob
+from modelgate.prediction_log import LoggedModel
 from modelgate.progress import OnSent, counting
 from modelgate.rows import AS_RECORDS, Inputs, rows_of
 
@@ -23,17 +23,12 @@ Submittable = str | Path | IO[bytes] | Any
 """The name of a file, an open file, or a DataFrame."""
 
 
-class ServedModel(Protocol):
+class ServedModel(LoggedModel, Protocol):
     """The model that a reference names."""
 
-    _connection: Connection
     reference: str
 
-    @property
-    def name(self) -> str:
-        """The model's name, without a version or an alias."""
-
-    def refresh(self) -> Mapping[str, Any]:
+    def refresh(self) -> dict[str, Any]:
         """Return what the server says of it now."""
 
 
