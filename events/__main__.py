@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import signal
 import sys
-import threading
 import time
-from pathlib import Path
 
 from broker.link.connection import connect
 from contract.errors import SettingsError
@@ -20,6 +16,7 @@ from events.service import Service
 from runtime import logs
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
+from runtime.program import parser_of, stop_event
 
 log = logging.getLogger("events")
 
@@ -31,11 +28,7 @@ LOOP_TIMEOUT = 120.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m events", description=__doc__)
-    parser.add_argument(
-        "--health-socket", type=Path, metavar="PATH", help="where `python -m runtime.health PATH` asks for its health"
-    )
-    arguments = parser.parse_args()
+    arguments = parser_of("events", __doc__).parse_args()
     logs.configure("events")
     try:
         settings = Settings.from_environ()
@@ -46,9 +39,7 @@ def main() -> int:
     except (SettingsError, ValueError) as error:
         log.error("%s", error)
         return 1
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     watchdog = Watchdog(LOOP_TIMEOUT)
     if arguments.health_socket:
         serve_health(arguments.health_socket, watchdog.problems)

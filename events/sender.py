@@ -13,11 +13,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from broker.sides.deliveries import Delivery
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp_now
 from contract.work.webhooks import Address, AllowedTargets, Target, signed_headers, target
 
 log = logging.getLogger("events")
@@ -64,7 +63,7 @@ class Sender:
 
     def send(self, delivery: Delivery) -> Try:
         """Try once. Never raises."""
-        began, at = time.perf_counter(), timestamp(datetime.now(UTC))
+        began, at = time.perf_counter(), timestamp_now()
         status, error, retry_after = None, None, None
         try:
             wanted = target(delivery.url)

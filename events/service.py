@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import takewhile
 
 from redis import Redis
@@ -26,7 +25,7 @@ from contract.errors import Failure
 from contract.model.experiments import Experiment
 from contract.model.model_health import ModelHealth
 from contract.model.repository import CURRENT, Repository
-from contract.work.jobs import Job, timestamp
+from contract.work.jobs import Job, timestamp_now
 from contract.work.webhooks import Format, Subscription
 from events.sender import GONE, Sender, Try, pause_after
 from runtime.outages import Duties
@@ -136,7 +135,7 @@ class ModelWatch:
         return list(takewhile(lambda one: one.id != known, self._ended_experiments(model)))
 
     def _report(self, model: str, before: str, after: str, said: Mapping[str, ModelHealth]) -> None:
-        planned, at = [], timestamp(datetime.now(UTC))
+        planned, at = [], timestamp_now()
         if after:
             was_current, was_newest, was_found, was_ended, was_asked = _parts(before or "0:0")
             current, newest, found, ended, asked = _parts(after)

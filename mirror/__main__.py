@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import signal
 import socket
 import sys
-import threading
-from pathlib import Path
 
 from broker.link.connection import connect
 from contract.errors import SettingsError
@@ -18,6 +14,7 @@ from runtime import logs
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
 from runtime.outages import repeat_in_thread
+from runtime.program import parser_of, stop_event
 from storage.models.bucket import ModelBucket
 from storage.models.mirrored import MirroredRepository
 from storage.objects import Objects
@@ -29,10 +26,7 @@ LOOP_TIMEOUT = 120.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m mirror", description=__doc__)
-    parser.add_argument(
-        "--health-socket", type=Path, metavar="PATH", help="where `python -m runtime.health PATH` asks for its health"
-    )
+    parser = parser_of("mirror", __doc__)
     parser.add_argument("--name", default=socket.gethostname(), help="of this mirror; default: the host's name")
     arguments = parser.parse_args()
     logs.configure("mirror")
@@ -50,9 +44,7 @@ def main() -> int:
     except OSError as error:
         log.error("MODELS_DIR=%s cannot be written: %s", settings.models_dir, error.strerror)
         return 1
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     mirror = Mirror(repository, connect(settings.redis_url, socket_timeout=2, check=False), arguments.name)
     if arguments.health_socket:
         serve_health(arguments.health_socket, lambda: watchdog.problems() + mirror.problems())

@@ -57,7 +57,7 @@ class Side:
         (self.folder / f"side-{self._name}").touch()
         while not self._other:
             if time.monotonic() >= said:
-                _say(f"waiting for the same command on the second machine, for {end - time.monotonic():.0f} s at most")
+                say(f"waiting for the same command on the second machine, for {end - time.monotonic():.0f} s at most")
                 said += 10
             if time.monotonic() > end:
                 raise NotSeen
@@ -285,7 +285,7 @@ def check(side: Side) -> bool:
             problems += [ours, side.wait(f"{name}-verdict")]
         problem = next(filter(None, problems), "")
         took = f"tried in {time.monotonic() - began:.1f} s"
-        _say(
+        say(
             f"does not hold: {entry.says}: {problem}; {entry.otherwise}" if problem else f"holds: {entry.says} ({took})"
         )
         holds = holds and not problem
@@ -300,18 +300,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         side = Side(options.folder)
     except OSError as error:
-        _say(f"{options.folder} cannot be used ({error.strerror}): name a folder that exists and can be written")
+        say(f"{options.folder} cannot be used ({error.strerror}): name a folder that exists and can be written")
         return FAILED
     try:
         side.meet(options.wait)
         return 0 if check(side) else FAILED
     except NotSeen:
-        _say(
+        say(
             f"does not hold: both machines see the same files in {options.folder}: nothing of the other side was seen;"
             " run the command on both at once, and look whether both have mounted the same folder"
         )
     except OSError as error:
-        _say(f"does not hold: files can be written and read: {error}; do not share this folder")
+        say(f"does not hold: files can be written and read: {error}; do not share this folder")
     finally:
         with suppress(OSError):
             side.leave()
@@ -352,7 +352,7 @@ def _late(began: float) -> str:
     return f"it took {took:.1f} s" if took > SEEN_WITHIN else ""
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-from pathlib import Path
 
 from contract.errors import SettingsError
 from contract.settings import Settings
@@ -15,6 +13,7 @@ from observer.service import Observer
 from runtime import logs
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
+from runtime.program import parser_of
 
 log = logging.getLogger("observer")
 
@@ -26,11 +25,7 @@ _NICENESS = 10
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m observer", description=__doc__)
-    parser.add_argument(
-        "--health-socket", type=Path, metavar="PATH", help="where `python -m runtime.health PATH` asks for its health"
-    )
-    arguments = parser.parse_args()
+    arguments = parser_of("observer", __doc__).parse_args()
     logs.configure("observer")
     os.nice(_NICENESS)
     watchdog: Watchdog | None = None  # to fetch a log may take long

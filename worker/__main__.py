@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import socket
 import sys
-from pathlib import Path
 
 from contract.errors import SettingsError
 from contract.settings import Settings
 from runtime import logs
+from runtime.program import parser_of
 from runtime.tracing import check_tracing
 from storage.models.mirror_notes import wait_for_mirror
 from worker.supervisor import Supervisor
@@ -19,10 +18,7 @@ log = logging.getLogger("worker")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument(
-        "--health-socket", type=Path, metavar="PATH", help="where `python -m runtime.health PATH` asks for its health"
-    )
+    parser = parser_of("worker", __doc__)
     parser.add_argument(
         "--name",
         default=socket.gethostname(),

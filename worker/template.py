@@ -20,14 +20,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from broker.state.load_status import NO_ROOM, STARTS_THREADS
 from contract.errors import ModelgateError, SettingsError
 from contract.model.repository import CURRENT, RepositoryWithRemoved
 from contract.settings import MB, Settings
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp_now
 from runtime import logs
 from runtime.environments import environment_here
 from runtime.tracing import check_tracing
@@ -96,7 +95,9 @@ class Template:
         self._models: dict[Version, Model] = {}
         self._budget = settings.model_cache_mb * MB
         self._sharing = Sharing(self._budget)
-        self._unusable = {text: _Unusable(self._stamps(_parsed(text)), why, _now()) for text, why in blocked.items()}
+        self._unusable = {
+            text: _Unusable(self._stamps(_parsed(text)), why, timestamp_now()) for text, why in blocked.items()
+        }
         self._requested: list[Version] = []
         self._refused: dict[str, str] = {}
         self._failures: dict[str, tuple[str, str]] = {}
@@ -258,7 +259,7 @@ class Template:
                 if self._awaited.awaits(*version):
                     return False
                 # Scorers fail its jobs with this error. Not tried again until its files change.
-                unusable = _Unusable(files, str(error), unusable.since if unusable else _now())
+                unusable = _Unusable(files, str(error), unusable.since if unusable else timestamp_now())
                 self._unusable[text] = unusable
                 log.warning("%s", error, extra={"model": version[0], "version": version[1]})
         if unusable and unusable.reason != STARTS_THREADS:
@@ -340,10 +341,6 @@ def _text(version: Version) -> str:
 def _parsed(text: str) -> Version:
     name, _, number = text.partition("@")
     return name, int(number)
-
-
-def _now() -> str:
-    return timestamp(datetime.now(UTC))
 
 
 def _threads() -> int:

@@ -7,7 +7,6 @@ as replaced and expires earlier.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from broker.link.idempotency import InFlight, made_in
 from broker.link.scripts import Call, Connected, Durability, Durable
 from broker.records.job_records import dumps
 from contract.work.api_keys import EVERY_USER, Key, Scope, entry_of
+from contract.work.api_keys import fingerprint as hashed
 from contract.work.jobs import timestamp
 
 KEYS = "mg-gateway:keys"
@@ -313,17 +313,13 @@ class Sessions(Connected):
 
     def open(self, session: str, fingerprint: str, seconds: int) -> None:
         """Let the session with this id stand for the key with this fingerprint. One round trip."""
-        self._scripts.run("open_session", _hashed(session), fingerprint, seconds, MOST_SESSIONS)
+        self._scripts.run("open_session", hashed(session), fingerprint, seconds, MOST_SESSIONS)
 
     def find(self, session: str) -> str | None:
         """Return the fingerprint of the session's key; None if there is no such session. One round trip."""
-        fingerprint: bytes | None = self._redis.get(SESSION + _hashed(session))
+        fingerprint: bytes | None = self._redis.get(SESSION + hashed(session))
         return None if fingerprint is None else fingerprint.decode()
 
     def end(self, session: str) -> None:
         """End the session, if there is one. One round trip."""
-        self._redis.delete(SESSION + _hashed(session))
-
-
-def _hashed(session: str) -> str:
-    return hashlib.sha256(session.encode()).hexdigest()
+        self._redis.delete(SESSION + hashed(session))

@@ -6,7 +6,6 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from redis import Redis
@@ -17,7 +16,7 @@ from broker.records.job_kinds import kind_of
 from broker.records.job_records import dumps
 from broker.state.job_reading import read_jobs
 from broker.state.webhook_store import ENDED, MOST_WAITING, body_of_event
-from contract.work.jobs import Job, timestamp
+from contract.work.jobs import Job, timestamp_now
 from contract.work.webhooks import Subscription, target
 
 MODELS = "mg-events:models"
@@ -180,7 +179,7 @@ class Deliveries(Connected):
 
 def _arguments(planned: Sequence[Planned]) -> list[str | bytes | int]:
     refusal = {
-        "at": timestamp(datetime.now(UTC)),
+        "at": timestamp_now(),
         "status": None,
         "error": f"{MOST_WAITING} webhooks of its owner wait already, so this one is given up",
         "ms": 0,

@@ -31,6 +31,10 @@ def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
+def timestamp_now() -> str:
+    return timestamp(datetime.now(UTC))
+
+
 class Status(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"

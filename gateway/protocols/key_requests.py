@@ -13,7 +13,7 @@ from contract.json_objects import Errors, ListOf, Object, Rule, WrongValue, made
 from contract.model.repository import valid_name
 from contract.wording import shown
 from contract.work.api_keys import EVERY_USER, NAME, USER, Detail, Key, Limits, Scope, new_id
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp, timestamp_now
 from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_body, read_valid
 
@@ -49,7 +49,7 @@ def key_request(body: object) -> Key:
         models=models and frozenset(models),
         limits=Limits.from_json(members.get("limits", {})),
         detail=Detail(members.get("detail", Detail.FULL if reads else Detail.TERSE)),
-        created_at=timestamp(datetime.now(UTC)),
+        created_at=timestamp_now(),
         expires_at=members.get("expires"),
         user=members.get("user"),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
@@ -12,7 +11,7 @@ from contract.json_objects import Errors, ListOf, Object, Rule, WrongValue, made
 from contract.model.repository import valid_name
 from contract.wording import listed, shown
 from contract.work.api_keys import Key, Scope
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp_now
 from contract.work.webhooks import NAME, OF_ADMINS, AllowedTargets, Format, Subscription, target
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import invalid, read_body
@@ -83,7 +82,7 @@ def subscription(name: str, body: object, caller: Key, allowed: AllowedTargets) 
     wanted = tuple(event for event in EVENTS if event in values["events"])
     form = Format(values.get("format", Format.STANDARD))
     of = None if models is None else tuple(sorted(models))
-    return Subscription(name, values["url"], wanted, timestamp(datetime.now(UTC)), owner, of, form)
+    return Subscription(name, values["url"], wanted, timestamp_now(), owner, of, form)
 
 
 def _allowed_url(url: object, allowed: AllowedTargets) -> str:

@@ -12,7 +12,7 @@ from broker.sides.deliveries import Deliveries, of_event
 from broker.state.announced import Announced
 from contract.model.repository import CURRENT, Repository
 from contract.work.api_keys import Key
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp_now
 from contract.work.webhooks import Subscription
 
 WINDOW, CALM = 5, 15
@@ -74,7 +74,9 @@ class Announcements:
     def _announce(self, event: str, model: str, since: str, findings: Sequence[str]) -> None:
         data = {"name": model, "version": self.repository.aliases(model).get(CURRENT), "findings": findings}
         to = [one for one in self.subscriptions() if one.wants(event, model)]
-        self.deliveries.plan_event(of_event(event, _now(), data, to, f"msg_{event.partition('.')[2]}_{model}_{since}"))
+        self.deliveries.plan_event(
+            of_event(event, timestamp_now(), data, to, f"msg_{event.partition('.')[2]}_{model}_{since}")
+        )
 
     def _look_at_keys(self, keys: Iterable[Key], before: Mapping[str, str]) -> None:
         for key in keys:
@@ -83,7 +85,7 @@ class Announcements:
                 continue
             data = {"name": key.name, "id": key.id, "owner": key.owner, "user": key.user, "expires_at": key.expires_at}
             to = [one for one in self.subscriptions() if "key.expiring" in one.events and not one.owner]
-            self.deliveries.plan_event(of_event("key.expiring", _now(), data, to, f"msg_{key.id}_{stage}"))
+            self.deliveries.plan_event(of_event("key.expiring", timestamp_now(), data, to, f"msg_{key.id}_{stage}"))
             self.announced.note(f"key:{key.id}", stage)
 
 
@@ -104,7 +106,3 @@ def stage_of(key: Key) -> str | None:
     left, life = end - datetime.now(UTC), end - datetime.fromisoformat(key.created_at)
     reached = [days for days in DAYS if timedelta() < left <= timedelta(days=days) < life]
     return f"{reached[0]}d_{end.timestamp():.0f}" if reached else None
-
-
-def _now() -> str:
-    return timestamp(datetime.now(UTC))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import BinaryIO
 
 from broker.link.idempotency import IdempotencyConflict
@@ -17,7 +16,7 @@ from contract.model.signature import PREDICT
 from contract.rows.file_formats import FileFormat
 from contract.work.api_keys import Key
 from contract.work.explanations import ExplainRequest
-from contract.work.jobs import FileRequest, Job, Status, timestamp
+from contract.work.jobs import FileRequest, Job, Status, timestamp_now
 from contract.work.prediction_log import logged_request
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import EnvironmentNotServed
@@ -111,7 +110,7 @@ class FilePredictor:
             options.escape,
             options.explain,
         )
-        created = timestamp(datetime.now(UTC))
+        created = timestamp_now()
         allowed = caller.limits.jobs_in_flight
         logging = self.repository.settings(model.name).logging
         logged = None

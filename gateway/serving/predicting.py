@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from redis.exceptions import OutOfMemoryError
 
@@ -25,7 +24,7 @@ from contract.rows.instances import Coerced, Instances
 from contract.wording import listed
 from contract.work.api_keys import EVERYBODY, Detail, Key, Quota, most_of_one_owner
 from contract.work.explanations import ExplainRequest
-from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp
+from contract.work.jobs import Job, PredictionJob, RefusedRows, Status, timestamp_now
 from contract.work.prediction_log import LoggedRequest, logged_request
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import EnvironmentNotServed, status_of
@@ -142,7 +141,7 @@ class Predictor:
         errors = terse_errors(coerced.errors) if caller.detail is _TERSE else coerced.errors
         job = PredictionJob(
             id=context.job_id,
-            created_at=timestamp(datetime.now(UTC)),
+            created_at=timestamp_now(),
             model=model.name,
             version=model.version,
             rows=coerced.rows,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from broker.sides.deliveries import Deliveries, of_event
 from broker.state.webhook_store import TooManyWebhooks, Webhooks
 from contract.work.api_keys import Key, Scope
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp_now
 from contract.work.webhooks import TEST, Subscription
 from gateway.problems import Problem, ProblemCode
 
@@ -62,7 +61,7 @@ class Subscriptions:
     def test(self, name: str) -> None:
         """Send a message to the URL of the subscription, as any other is sent."""
         subscription, _ = self.get(name)
-        self.to_send.plan_event(of_event(TEST, timestamp(datetime.now(UTC)), {"name": name}, [subscription]))
+        self.to_send.plan_event(of_event(TEST, timestamp_now(), {"name": name}, [subscription]))
 
     def deliveries(self, job_id: str) -> list[Mapping[str, Any]]:
         """Return the deliveries of a job to its own URL, and to the subscriptions that the caller may list."""

@@ -22,7 +22,7 @@ from contract.model.experiments import (
     loss_metrics,
 )
 from contract.model.repository import Repository
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp, timestamp_now
 from observer.experiments.decision import Interval, decide
 from observer.experiments.limits import of_canary, of_shadow
 from observer.experiments.pairing import Pairs
@@ -80,7 +80,7 @@ class ExperimentWatch:
 
     def look(self) -> None:
         """Say what has changed. A decision stays until the experiment has ended, or the canary has its next share."""
-        now = timestamp(datetime.now(UTC))  # a share that is set while this looks is later than what is found
+        now = timestamp_now()  # a share that is set while this looks is later than what is found
         names = self._repository.names()  # notices new settings
         experiments = {model: self._repository.settings(model).experiment for model in names}
         running = {model: experiment for model, experiment in experiments.items() if experiment}

@@ -6,8 +6,6 @@ Of several trainers, one at a time submits: the one that holds the lock of RQ's 
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -27,6 +25,7 @@ from contract.retention import Retention
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
 from runtime.outages import Duties
+from runtime.program import stop_event
 from storage.spool.places import spool_of
 from trainer.jobs.commands import schedules_of
 from trainer.jobs.train_on_start import TrainOnStart
@@ -159,9 +158,7 @@ class TrainingScheduler:
 
 
 def main() -> None:
-    program, stop = Program(), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    program, stop = Program(), stop_event()
     scheduler = TrainingScheduler(Settings.from_environ())
     beat = program.watch(STUCK_AFTER, scheduler.problems)
     while not stop.wait(TICK):

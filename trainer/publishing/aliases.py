@@ -7,14 +7,13 @@ gateway maps to statuses.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from contract.errors import Code, ModelgateError, version_error
 from contract.model.about import ABOUT, edited
 from contract.model.model_settings import PROTECTED, ROLLED_BACK
 from contract.model.repository import CURRENT, PREVIOUS, not_in_repository, valid_alias
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp_now
 from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import ModelState, unknown
 from trainer.publishing import approvals
@@ -102,7 +101,7 @@ def change_settings(repository: RepositoryWriter, model: str, settings: Mapping[
     """Change settings of a model; the others stay, and so do the members of `about` that are not in it, which is
     changed `by` the key of this name. Raises `model_not_found`, and `approval_required` for a model that is to be
     protected no more."""
-    others, now = {name: setting for name, setting in settings.items() if name != ABOUT}, timestamp(datetime.now(UTC))
+    others, now = {name: setting for name, setting in settings.items() if name != ABOUT}, timestamp_now()
 
     def edit(state: ModelState) -> None:
         if not state.versions:
@@ -136,7 +135,7 @@ def roll_back(repository: RepositoryWriter, model: str, version: int, before: in
             aliases[PREVIOUS] = state.history.pop()
         aliases[CURRENT] = target
         earlier = {number: at for number, at in state.settings.get(ROLLED_BACK, {}).items() if number != str(before)}
-        newest = [*earlier.items(), (str(before), timestamp(datetime.now(UTC)))][-MOST_KEPT:]
+        newest = [*earlier.items(), (str(before), timestamp_now())][-MOST_KEPT:]
         state.settings = {**state.settings, ROLLED_BACK: dict(newest)}
         settle(state, before)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from contract.errors import Code, ModelgateError
 from contract.model.model_settings import PROMOTIONS, PROTECTED, ModelSettings
 from contract.model.promotions import Person, PromotionEnding, PromotionRequest
 from contract.model.repository import CURRENT, PREVIOUS
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp_now
 from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import ModelState
 
@@ -66,7 +65,7 @@ def ask(
 ) -> tuple[PromotionRequest, PromotionRequest | None]:
     """Ask to make `version` of a protected model current (None: to unprotect it), and return the request, and the one
     that it replaces or None. Harmless to repeat. Raises `not_protected`, and `alias_moved` if `version` is current."""
-    new = PromotionRequest(f"p{secrets.token_hex(6)}", version, asker, timestamp(datetime.now(UTC)), note)
+    new = PromotionRequest(f"p{secrets.token_hex(6)}", version, asker, timestamp_now(), note)
     replaced: list[PromotionRequest] = []
 
     def edit(state: ModelState) -> None:
@@ -89,7 +88,7 @@ def ask(
 
 def end(state: ModelState, request: PromotionRequest, ending: PromotionEnding, decided_by: str) -> PromotionRequest:
     """End a request, and return it."""
-    ended = replace(request, ending=ending, ended_at=timestamp(datetime.now(UTC)), decided_by=decided_by)
+    ended = replace(request, ending=ending, ended_at=timestamp_now(), decided_by=decided_by)
     _put(state, ended)
     return ended
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from contract.model.experiments import Ending, Experiment
 from contract.model.model_settings import EXPERIMENTS, ModelSettings
 from contract.model.repository import CURRENT
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp_now
 from storage.models.states import ModelState
 
 MOST_KEPT = 20
@@ -43,7 +42,7 @@ def end(
 ) -> Experiment | None:
     """End the experiment with this id, and return it; None: it does not run any more."""
     if experiment := running(state, id):
-        now = timestamp(datetime.now(UTC))
+        now = timestamp_now()
         experiment = replace(experiment, ending=ending, ended_at=now, reason=reason, figures=figures or {})
         put(state, experiment)
     return experiment

@@ -34,7 +34,7 @@ from contract.model.promotions import Person
 from contract.model.repository import CURRENT, not_in_repository
 from contract.model.signature_changes import signature_changes, some
 from contract.settings import Settings
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp, timestamp_now
 from storage.models.repository_writer import RepositoryWriter
 from storage.models.states import ModelState
 from trainer.publishing.aliases import move_alias
@@ -192,7 +192,7 @@ class Decisions:
         share = experiment.plan.next_share(experiment.share)
         if share is None or findings.figures.get("share") != experiment.share:
             return
-        stepped = replace(experiment, share=share, share_since=timestamp(datetime.now(UTC)))
+        stepped = replace(experiment, share=share, share_since=timestamp_now())
 
         def edit(state: ModelState) -> bool:
             unchanged = running(state) == experiment

@@ -14,14 +14,13 @@ import logging
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from contract.model.card_text import card_files
 from contract.model.manifest import Artifact, ArtifactFormat, ManifestDraft, ModelManifest
 from contract.model.model_card import model_card
 from contract.model.version_files import REPORT_JSON
-from contract.work.jobs import timestamp
+from contract.work.jobs import timestamp_now
 from scoring.artifacts import library_versions, pack
 from scoring.skops_files import Untrusted, UntrustedTypes
 from scoring.trust import Trust
@@ -82,7 +81,7 @@ def _numbered(
 ) -> ModelManifest:
     return draft.publish(
         version=version,
-        created_at=timestamp(datetime.now(UTC)),
+        created_at=timestamp_now(),
         artifact=Artifact(
             file=f"model.{artifact_format}",
             format=artifact_format,

@@ -9,7 +9,7 @@ from typing import Any
 from contract.model.signature import Output
 from contract.model.version_metrics import TRAINING, baseline_of, missed_baselines
 from contract.row import Value
-from contract.wording import counted, shown
+from contract.wording import counted, metric_in_words, shown
 from trainer.report.evidence import ComparisonOutcome, Leak, Level, VersionComparison
 from trainer.tables.balance import out_of_balance, rarest
 
@@ -134,8 +134,8 @@ def compared_in_words(comparison: VersionComparison, outcome: ComparisonOutcome)
 def no_better(metrics: Metrics) -> str | None:
     """Return that a version is no better than always giving the same answer, with the figures; None if it is."""
     missed = missed_baselines(metrics)
-    beside = " and ".join(f"{words(name)} is {metrics[name]:.4g} against {other:.4g}" for name, other in missed.items())
-    return f"no better than always giving the same answer: {beside}" if missed else None
+    beside = (f"{metric_in_words(name)} is {metrics[name]:.4g} against {missed[name]:.4g}" for name in missed)
+    return f"no better than always giving the same answer: {' and '.join(beside)}" if missed else None
 
 
 def beside_baseline(metrics: Metrics) -> str:
@@ -143,7 +143,8 @@ def beside_baseline(metrics: Metrics) -> str:
     name = next(iter(metrics), None)
     if name is None:
         return "Nothing was measured."
-    measured = f"{words(name.removeprefix(TRAINING)).capitalize()} {_figure(metrics[name])}"
+    words = metric_in_words(name.removeprefix(TRAINING))
+    measured = f"{words[0].upper()}{words[1:]} {_figure(metrics[name])}"
     if name.startswith(TRAINING):
         return f"{measured} on the rows it was trained on; other rows were not tested."
     baseline = metrics.get(baseline_of(name))
@@ -163,8 +164,3 @@ def figures(comparison: VersionComparison) -> str:
 
 def _figure(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
-
-
-def words(name: str) -> str:
-    """Return a metric's name as words, such as `log loss`."""
-    return "R²" if name == "r2" else name.replace("_", " ")

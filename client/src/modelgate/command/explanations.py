@@ -11,12 +11,11 @@ from rich.console import RenderableType
 
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.models import Reference
-from modelgate.command.predictions import score_file
+from modelgate.command.predictions import FormatOption, score_file
 from modelgate.command.session import Session
 from modelgate.command.terminal import figure, table
 from modelgate.command.verbs import flag, option
 from modelgate.explanations import query_of
-from modelgate.file_formats import RowsFormat
 
 
 def explain(
@@ -33,9 +32,7 @@ def explain(
     output: Annotated[
         str | None, option("Where those of a file go; by default standard output.", "--output", "-o", metavar="FILE")
     ] = None,
-    format_: Annotated[
-        RowsFormat | None, option("The format of the rows, unless the file's name says it.", "--format")
-    ] = None,
+    format_: FormatOption = None,
     label: Annotated[
         str | None, option("The class whose probability is explained; by default the predicted one.", "--class")
     ] = None,

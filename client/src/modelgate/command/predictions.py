@@ -26,6 +26,9 @@ from modelgate.file_formats import RowsFormat, format_of_name, format_of_start
 from modelgate.jobs import FileJob
 from modelgate.lake import is_lake
 
+FormatOption = Annotated[
+    RowsFormat | None, option("The format of the rows, unless the file's name says it.", "--format")
+]
 _HEAD = 1 << 16
 _SHOWN = 10
 """Errors of rows that are shown where there is no file for them."""
@@ -50,9 +53,7 @@ def predict(
             metavar="FILE",
         ),
     ] = None,
-    format_: Annotated[
-        RowsFormat | None, option("The format of the rows, unless the file's name says it.", "--format")
-    ] = None,
+    format_: FormatOption = None,
     method: Annotated[str, option("Another method, such as decision_function or transform.")] = "predict",
     strict: Annotated[bool, flag("Fail at the first rows that cannot be used.", "--strict")] = False,
     escape: Annotated[bool, flag("Keep a spreadsheet from running cells of the CSV.", "--escape-formulas")] = False,
