@@ -75,10 +75,9 @@ class UseReader(Connected):
         ((now, _),) = self._scripts.send([("TIME",)])
         today = now // DAY
         days = self._scripts.send([("HGETALL", f"{USE}{day}") for day in range(today - DAYS + 1, today + 1)])
-        used: defaultdict[str, dict[str, Use]] = defaultdict(dict)
+        used: defaultdict[str, defaultdict[str, Use]] = defaultdict(lambda: defaultdict(Use))
         for counted in days:
             for field, numbers in counted.items():
                 key, _, model = field.decode().partition("|")
-                use, models = Use(*map(int, numbers.split())), used[key]
-                models[model] = models[model] + use if model in models else use
+                used[key][model] += Use(*map(int, numbers.split()))
         return used

@@ -3,7 +3,6 @@ as a new version."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.model.manifest import ModelManifest
-from contract.model.repository import Repository
 from contract.model.signature_changes import decided
 from contract.model.thresholds import counts_at, known_counts
 from contract.row import Value
@@ -24,7 +22,7 @@ from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import facts_of
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols.signature_edits import check_edits
-from gateway.serving.model_versions import ModelChanges, check_model, resolve
+from gateway.serving.model_versions import ModelChanges, manifest_of
 
 _MOST_COST = 1e12
 
@@ -38,7 +36,7 @@ class DecisionPages:
 
         @routes.get("/models/<name>/versions/<version>/decision", level=Scope.READ, page=True)
         def show(name: str, version: str) -> Response:
-            model = self._manifest(name, version)
+            model = manifest_of(self.changes.repository, name, version)
             facts = facts_of(self.changes.repository, name, model.version)
             known, label, today = known_counts(facts), None, None
             if known and model.signature.output.decidable:
@@ -65,8 +63,8 @@ class DecisionPages:
             "/models/<name>/versions/<version>/decision", level=Scope.PUBLISH, page=True, audit="edit_signature"
         )
         def save(name: str, version: str) -> Response:
-            model = self._manifest(name, version)
-            decision = {"label": request.form.get("label", ""), "threshold": _of_form("threshold")}
+            model = manifest_of(self.changes.repository, name, version)
+            decision = {"label": request.form.get("label", ""), "threshold": _float(request.form.get("threshold", ""))}
             edits = {"outputs": [{"decision": decision}]}
             check_edits(model, edits)
             command = RepositoryCommand(RepositoryAction.EDIT_SIGNATURE, name, version=model.version, edits=edits)
@@ -74,11 +72,6 @@ class DecisionPages:
             return see(f"/ui/models/{name}/versions/{number}")
 
         return routes
-
-    def _manifest(self, name: str, version: str) -> ModelManifest:
-        repository: Repository = self.changes.repository
-        check_model(repository, name)
-        return repository.manifest(*resolve(repository, f"{name}@{version}"))
 
 
 def _label(model: ModelManifest, facts: Mapping[str, Any]) -> Value:
@@ -102,19 +95,15 @@ def _number(name: str, most: float) -> float | None:
     text = request.args.get(name, "").strip()
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= most or (name == "threshold" and not 0 < value < 1):
+    value = _float(text)
+    if not isinstance(value, float) or not 0 <= value <= most or (name == "threshold" and not 0 < value < 1):
         allowed = "between 0 and 1, such as 0.2" if name == "threshold" else f"from 0 to {most:g}"
         raise Problem(ProblemCode.INVALID_PARAMETER, f"{name} must be a number {allowed}, not {shown(text)}")
     return value
 
 
-def _of_form(name: str) -> object:
-    """Return a field as a number, or as it is: the edit says what is wrong with it."""
-    text = request.form.get(name, "")
+def _float(text: str) -> float | str:
+    """Return a number, or the text if it is none."""
     try:
         return float(text)
     except ValueError:

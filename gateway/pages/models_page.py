@@ -21,29 +21,22 @@ from gateway.pages.traffic_page import drawn
 from gateway.problems import Problem, ProblemCode
 from gateway.serving.attention import ModelState, ModelStates
 from gateway.serving.job_access import JobReader
-from gateway.serving.model_list import ListQuery, ModelPage, Sort, page_of
+from gateway.serving.model_list import ATTENTION, ORDERS, ListQuery, ModelPage, page_of
 
 LONGEST_SEARCH = 200
 """Characters."""
 
-_SORTS = {
-    "": "what needs attention",
-    "name": "name",
-    "requests": "requests",
-    "errors": "share of errors",
-    "latency": "latency",
-    "changed": "last change",
-}
+_SORTS = {"" if name == ATTENTION else name: order.label for name, order in ORDERS.items()}
 _COLUMNS = (
-    ("model", Sort.NAME),
+    ("model", "name"),
     ("version", None),
     ("predicts", None),
     ("quality", None),
-    ("requests", Sort.REQUESTS),
-    ("errors", Sort.ERRORS),
-    ("latency", Sort.LATENCY),
-    ("health", Sort.ATTENTION),
-    ("changed", Sort.CHANGED),
+    ("requests", "requests"),
+    ("errors", "errors"),
+    ("latency", "latency"),
+    ("health", ATTENTION),
+    ("changed", "changed"),
 )
 
 
@@ -125,8 +118,8 @@ def _asked_query() -> ListQuery:
     text, sort, number = (request.args.get(name, "").strip() for name in ("q", "sort", "page"))
     if len(text) > LONGEST_SEARCH:
         raise Problem(ProblemCode.INVALID_PARAMETER, f"q has {len(text)} characters; send at most {LONGEST_SEARCH}")
-    if sort.removeprefix("-") not in ("", *Sort):
-        detail = f"sort={sort[:64]!r} is not one of {', '.join(Sort)}, or one of them after a minus sign"
+    if sort.removeprefix("-") not in ("", *ORDERS):
+        detail = f"sort={sort[:64]!r} is not one of {', '.join(ORDERS)}, or one of them after a minus sign"
         raise Problem(ProblemCode.INVALID_PARAMETER, detail)
     if number and not (number.isascii() and number.isdigit() and int(number[:9]) > 0 and len(number) < 10):
         raise Problem(ProblemCode.INVALID_PARAMETER, f"page={number[:64]!r} is not the number of a page, such as 2")
@@ -135,7 +128,7 @@ def _asked_query() -> ListQuery:
         request.args.get("tag", ""),
         "mine" in request.args,
         "attention" in request.args,
-        Sort(sort.removeprefix("-") or Sort.ATTENTION),
+        sort.removeprefix("-") or ATTENTION,
         sort.startswith("-"),
         int(number or 1),
     )
@@ -156,7 +149,7 @@ def _address(query: ListQuery) -> str:
 
 def _sort_text(query: ListQuery) -> str:
     """Return the order as the address has it; '' for the usual one."""
-    return f"{'-' * query.reverse}{query.sort}" if query.reverse or query.sort is not Sort.ATTENTION else ""
+    return f"{'-' * query.reverse}{query.sort}" if query.reverse or query.sort != ATTENTION else ""
 
 
 def _heads(query: ListQuery) -> Iterator[Head]:
@@ -164,9 +157,9 @@ def _heads(query: ListQuery) -> Iterator[Head]:
         if sort is None:
             yield Head(label, "", "")
             continue
-        is_sorted = sort is query.sort
+        is_sorted = sort == query.sort
         address = _address(replace(query, sort=sort, reverse=is_sorted and not query.reverse, page=1))
-        order = "ascending" if sort.rises is not query.reverse else "descending"
+        order = "ascending" if ORDERS[sort].rises is not query.reverse else "descending"
         yield Head(label, address, order if is_sorted else "")
 
 

@@ -20,7 +20,7 @@ from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, facts_of
 from gateway.problems import Problem, ProblemCode
-from gateway.serving.model_versions import ModelChanges, check_model, resolve
+from gateway.serving.model_versions import ModelChanges, check_model, manifest_of
 from gateway.serving.promotions import Promotions, person_of
 
 
@@ -109,8 +109,7 @@ class PromotionPages:
         return routes
 
     def _number(self, name: str, version: str) -> int:
-        check_model(self.repository, name)
-        return self.repository.manifest(*resolve(self.repository, f"{name}@{version}")).version
+        return manifest_of(self.repository, name, version).version
 
     def _confirm(self, name: str, version: int, *, rolls_back: bool) -> Response:
         return page(

@@ -36,8 +36,8 @@ from gateway.serving.model_versions import (
     check_model,
     check_removed,
     environment_of,
+    manifest_of,
     read_report,
-    resolve,
 )
 from gateway.serving.trainings import ScheduleState
 
@@ -101,7 +101,7 @@ class VersionPages:
 
         @routes.get("/models/<name>/versions/<version>", level=Scope.READ, page=True)
         def show(name: str, version: str) -> Response:
-            manifest = self._manifest(name, version)
+            manifest = manifest_of(repository, name, version)
             facts = facts_of(repository, name, manifest.version)
             return page(
                 "version.html",
@@ -119,7 +119,7 @@ class VersionPages:
 
         @routes.get("/models/<name>/versions/<version>/card", level=Scope.READ, page=True)
         def card(name: str, version: str) -> Response:
-            made = self.cards.card(name, self._manifest(name, version).version)
+            made = self.cards.card(name, manifest_of(repository, name, version).version)
             return page(
                 "card.html",
                 title=f"Model card of {name} version {made['version']}",
@@ -131,7 +131,7 @@ class VersionPages:
 
         @routes.get("/models/<name>/versions/<version>/report", level=Scope.READ, page=True)
         def report(name: str, version: str) -> Response:
-            number = self._manifest(name, version).version
+            number = manifest_of(repository, name, version).version
             body = read_report(repository, name, number, REPORT_HTML)
             body = filled_in(body, repository, name, number, "versions_pages.report")
             framed = request.args.get("framed") == "1"
@@ -171,10 +171,6 @@ class VersionPages:
         with suppress(RedisError):  # the page does without
             return self.schedule_of(name)
         return None
-
-    def _manifest(self, name: str, version: str) -> ModelManifest:
-        check_model(self.repository, name)
-        return self.repository.manifest(*resolve(self.repository, f"{name}@{version}"))
 
     def _change(self, name: str) -> dict[str, Any]:
         """Return whether the promotion that led here is done, and the version that a rollback would bring back."""

@@ -19,7 +19,7 @@ from gateway.problems import Problem, ProblemCode
 from gateway.protocols import change_requests
 from gateway.serving.model_cards import ModelCards
 from gateway.serving.model_export import open_artifact, published_manifest, zipped
-from gateway.serving.model_versions import ModelChanges, check_model, describe, resolve, version_summary
+from gateway.serving.model_versions import ModelChanges, check_model, describe, manifest_of, resolve, version_summary
 from gateway.serving.promotions import Promotions
 
 _INDEX = Operation(
@@ -71,11 +71,7 @@ _ROLL_BACK = Operation(
     "Go back to the last version that was current and was not rolled back from",
     {200: _CHANGED},
     problems=(
-        "409 request_in_flight",
-        "409 no_previous",
-        "409 alias_moved",
-        *_NOT_LOADED,
-        "422 invalid_body",
+        *("409 request_in_flight", "409 no_previous", "409 alias_moved", *_NOT_LOADED, "422 invalid_body"),
         *COMMANDED,
     ),
     body="Rollback",
@@ -138,8 +134,7 @@ def blueprint(changes: ModelChanges, cards: ModelCards, promotions: Promotions) 
 
     @routes.get("/versions/<version>", level=Scope.READ, docs=_SHOW)
     def show(name: str, version: str) -> Response:
-        check_model(repository, name)
-        return json_response(describe(repository.manifest(*resolve(repository, f"{name}@{version}"))))
+        return json_response(describe(manifest_of(repository, name, version)))
 
     @routes.get("/versions/<version>/card", level=Scope.READ, docs=_CARD)
     def card(name: str, version: str) -> Response:
@@ -151,8 +146,7 @@ def blueprint(changes: ModelChanges, cards: ModelCards, promotions: Promotions) 
 
     @routes.get("/versions/<version>/export", level=Scope.PUBLISH, docs=_EXPORT)
     def export(name: str, version: str) -> Response:
-        check_model(repository, name)
-        manifest = repository.manifest(*resolve(repository, f"{name}@{version}"))
+        manifest = manifest_of(repository, name, version)
         published = published_manifest(repository, manifest)
         artifact, is_pickle = open_artifact(repository, manifest)
         attached = {"Content-Disposition": f'attachment; filename="{name}-{manifest.version}.zip"'}

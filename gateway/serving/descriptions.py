@@ -9,7 +9,7 @@ from typing import Any
 from contract.model.about import ABOUT, About, AboutEdit
 from contract.work.api_keys import Key
 from contract.work.training import RepositoryAction, RepositoryCommand
-from gateway.serving.model_versions import ModelChanges, check_model
+from gateway.serving.model_versions import ModelChanges, check_model, settings_of
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,7 @@ class Descriptions:
     caller: Callable[[], Key]
 
     def about(self, model: str) -> About:
-        check_model(self.changes.repository, model)
-        self.changes.repository.aliases(model)
-        return self.changes.repository.settings(model).about
+        return settings_of(self.changes.repository, model).about
 
     def history(self, model: str) -> Sequence[AboutEdit]:
         """Return the edits, the newest first. Raises OSError."""

@@ -15,7 +15,7 @@ from contract.work.api_keys import Key
 from contract.work.jobs import timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.problems import Problem, ProblemCode
-from gateway.serving.model_versions import ModelChanges, check_model
+from gateway.serving.model_versions import ModelChanges, settings_of
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,7 @@ class Experiments:
 
     def all(self, model: str) -> Sequence[Experiment]:
         """Return the experiments of a model, the newest first."""
-        check_model(self.repository, model)
-        self.repository.aliases(model)
-        return self.repository.settings(model).experiments
+        return settings_of(self.repository, model).experiments
 
     def get(self, model: str, id: str) -> Experiment:  # noqa: A002
         """Raises `Problem` for an unknown one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from gateway.serving.attention import ModelState
@@ -15,32 +14,36 @@ _MOST_TAGS = 200
 """The most tags to choose from: the most frequent ones."""
 
 
-class Sort(StrEnum):
-    """By what the list is sorted."""
+@dataclass(frozen=True)
+class Order:
+    """What the list is sorted by, in words. The highest `value` comes first, or the lowest if the order `rises`."""
 
-    ATTENTION = "attention"
-    NAME = "name"
-    REQUESTS = "requests"
-    ERRORS = "errors"
-    LATENCY = "latency"
-    CHANGED = "changed"
+    label: str
+    value: Callable[[ModelState], Any]
+    rises: bool = False
 
-    @property
-    def rises(self) -> bool:
-        """Whether the smallest comes first, unless the list is reversed."""
-        return self is Sort.NAME
+
+ATTENTION = "attention"
+ORDERS: Mapping[str, Order] = {
+    ATTENTION: Order("what needs attention", lambda state: state.attention.urgency if state.attention else None),
+    "name": Order("name", lambda state: state.name, rises=True),
+    "requests": Order("requests", lambda state: state.recent.total.requests if state.recent else None),
+    "errors": Order("share of errors", lambda state: state.recent.total.error_share if state.recent else None),
+    "latency": Order("latency", lambda state: _latency(state)),
+    "changed": Order("last change", lambda state: state.summary.created_at if state.summary else None),
+}
 
 
 @dataclass(frozen=True)
 class ListQuery:
-    """Which models, and in which order. Each word of `text` is in a name, an owner, a tag, a description or a target.
-    `mine`: those of the owner of the caller's key. `page` counts from 1."""
+    """Which models, and in which of the `ORDERS`. Each word of `text` is in a name, an owner, a tag, a description or a
+    target. `mine`: those of the owner of the caller's key. `page` counts from 1."""
 
     text: str = ""
     tag: str = ""
     mine: bool = False
     attention: bool = False
-    sort: Sort = Sort.ATTENTION
+    sort: str = ATTENTION
     reverse: bool = False
     page: int = 1
 
@@ -110,16 +113,6 @@ def _is_of(state: ModelState, owner: str) -> bool:
     return bool(owner) and owner.casefold() in (state.about.owner.casefold(), of_schedule)
 
 
-_VALUES: Mapping[Sort, Callable[[ModelState], Any]] = {
-    Sort.ATTENTION: lambda state: state.attention.urgency if state.attention else None,
-    Sort.NAME: lambda state: state.name,
-    Sort.REQUESTS: lambda state: state.recent.total.requests if state.recent else None,
-    Sort.ERRORS: lambda state: state.recent.total.error_share if state.recent else None,
-    Sort.LATENCY: lambda state: _latency(state),
-    Sort.CHANGED: lambda state: state.summary.created_at if state.summary else None,
-}
-
-
 def _latency(state: ModelState) -> tuple[float, float] | None:
     total = state.recent.total if state.recent else None
     median, longest = (total.quantile(0.5), total.quantile(0.99)) if total else (None, None)
@@ -129,7 +122,8 @@ def _latency(state: ModelState) -> tuple[float, float] | None:
 def _sorted(states: Sequence[ModelState], query: ListQuery) -> Sequence[ModelState]:
     """Return the models in the wanted order, those without a value last, and those with the same by name."""
     by_name = sorted(states, key=lambda state: state.name)
-    values = {state.name: _VALUES[query.sort](state) for state in by_name}
+    order = ORDERS[query.sort]
+    values = {state.name: order.value(state) for state in by_name}
     having = [state for state in by_name if values[state.name] is not None]
-    having.sort(key=lambda state: values[state.name], reverse=query.sort.rises is query.reverse)
+    having.sort(key=lambda state: values[state.name], reverse=order.rises is query.reverse)
     return [*having, *(state for state in by_name if values[state.name] is None)]

@@ -20,6 +20,7 @@ from contract.errors import Failure, ModelgateError
 from contract.model.environments import SUPPORT_ENDED, TODAY
 from contract.model.environments import environment_of as release_environment
 from contract.model.manifest import ModelManifest
+from contract.model.model_settings import ModelSettings
 from contract.model.repository import CURRENT, NAME, NotInRepository, Repository, valid_name
 from contract.work.api_keys import Key
 from contract.work.training import RepositoryAction, RepositoryCommand
@@ -74,6 +75,19 @@ def check_model(repository: Repository, name: str) -> None:
         resolve(repository, name)
         detail = f"this address takes the name of a model without a version, such as {name.partition('@')[0][:64]!r}"
         raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
+
+
+def manifest_of(repository: Repository, name: str, version: str) -> ModelManifest:
+    """Return the manifest of a version, by its number or an alias, of the model `name`. Raises `Problem`."""
+    check_model(repository, name)
+    return repository.manifest(*resolve(repository, f"{name}@{version}"))
+
+
+def settings_of(repository: Repository, name: str) -> ModelSettings:
+    """Return the settings of a model as they are now. Raises `Problem` unless `name` is the name of one."""
+    check_model(repository, name)
+    repository.aliases(name)  # which a change of the settings writes, too
+    return repository.settings(name)
 
 
 def check_removed(repository: Repository, name: str) -> None:

@@ -16,7 +16,7 @@ from contract.work.observation import LARGEST_PAGE, Cursor, Observation, Observa
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import did_you_mean
-from gateway.serving.model_versions import CommandFailed, ModelChanges, check_model, resolve
+from gateway.serving.model_versions import CommandFailed, ModelChanges, check_model, resolve, settings_of
 
 TO_ANSWER = 60.0
 """Seconds that the observer has for an answer: a log of months has gigabytes."""
@@ -40,9 +40,7 @@ class LogAccess:
 
     def logging(self, model: str) -> Logging:
         """Return what is kept of the predictions of a model."""
-        check_model(self.repository, model)
-        self.repository.aliases(model)
-        return self.repository.settings(model).logging
+        return settings_of(self.repository, model).logging
 
     def change(self, model: str, logging: Logging) -> None:
         """Raises `Problem` for a name to leave out that no version has, which would be kept all the same."""

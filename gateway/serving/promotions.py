@@ -12,7 +12,7 @@ from contract.model.repository import Repository
 from contract.work.api_keys import Key
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.problems import Problem, ProblemCode
-from gateway.serving.model_versions import ModelChanges, check_model
+from gateway.serving.model_versions import ModelChanges, settings_of
 
 
 def person_of(key: Key) -> Person:
@@ -35,9 +35,7 @@ class Promotions:
 
     def settings(self, model: str) -> ModelSettings:
         """Return the settings of a model, with its requests."""
-        check_model(self.changes.repository, model)
-        self.changes.repository.aliases(model)
-        return self.changes.repository.settings(model)
+        return settings_of(self.changes.repository, model)
 
     def change_settings(self, model: str, edits: Mapping[str, bool]) -> dict[str, Any]:
         """Change settings, and return the state of the model. Without a key, nobody can protect a model, because nobody
