@@ -57,10 +57,14 @@ class Metric:
     type: Type
     help: str
     labels: tuple[str, ...] = ()
-    unit: str = ""
     counted_by: CountedBy | None = None
     buckets: tuple[float, ...] = ()
     of_model: Metric | None = None
+
+    @functools.cached_property
+    def unit(self) -> str:
+        """The unit in its name, or ''."""
+        return next((word for word in self.name.split("_") if word in ("seconds", "bytes", "rows")), "")
 
     @functools.cached_property
     def scale(self) -> int:
@@ -87,18 +91,16 @@ def _by_version(of_model: Metric, name: str, help_text: str) -> Metric:
     return replace(of_model, name=PREFIX + name, help=help_text, labels=labels, of_model=of_model)
 
 
-def _counter(counted_by: CountedBy, name: str, help_text: str, *labels: str, unit: str = "") -> Metric:
-    return Metric(f"{PREFIX}{name}_total", Type.COUNTER, help_text, labels, unit, counted_by)
+def _counter(counted_by: CountedBy, name: str, help_text: str, *labels: str) -> Metric:
+    return Metric(f"{PREFIX}{name}_total", Type.COUNTER, help_text, labels, counted_by)
 
 
-def _histogram(
-    counted_by: CountedBy, name: str, help_text: str, *labels: str, buckets: tuple[float, ...], unit: str = "seconds"
-) -> Metric:
-    return Metric(f"{PREFIX}{name}", Type.HISTOGRAM, help_text, labels, unit, counted_by, buckets)
+def _histogram(counted_by: CountedBy, name: str, help_text: str, *labels: str, buckets: tuple[float, ...]) -> Metric:
+    return Metric(f"{PREFIX}{name}", Type.HISTOGRAM, help_text, labels, counted_by, buckets)
 
 
-def _gauge(name: str, help_text: str, *labels: str, unit: str = "") -> Metric:
-    return Metric(PREFIX + name, Type.GAUGE, help_text, labels, unit)
+def _gauge(name: str, help_text: str, *labels: str) -> Metric:
+    return Metric(PREFIX + name, Type.GAUGE, help_text, labels)
 
 
 REQUESTS = _counter(
@@ -150,9 +152,7 @@ REFUSED_FIELDS = _counter(
     *("model", "field", "owner"),
 )
 UPLOADS = _counter(CountedBy.GATEWAY, "uploads", "Files that were received completely.")
-UPLOAD_BYTES = _counter(
-    CountedBy.GATEWAY, "upload_bytes", "Bytes of the files that were received completely.", unit="bytes"
-)
+UPLOAD_BYTES = _counter(CountedBy.GATEWAY, "upload_bytes", "Bytes of the files that were received completely.")
 
 QUEUE_SECONDS = _histogram(
     CountedBy.SCRIPTS,
@@ -214,7 +214,7 @@ BATCHES = _counter(
     " death (a job whose scorer died runs alone), again (the reply of Redis was lost, so the batch was sent again).",
     "left",
 )
-BATCH_ROWS = _histogram(CountedBy.WORKER, "batch_rows", "Rows of a batch.", buckets=_ROWS, unit="rows")
+BATCH_ROWS = _histogram(CountedBy.WORKER, "batch_rows", "Rows of a batch.", buckets=_ROWS)
 BATCH_SECONDS = _histogram(
     CountedBy.WORKER,
     "batch_seconds",
@@ -240,14 +240,13 @@ LOAD_SECONDS = _histogram(CountedBy.WORKER, "load_seconds", "Time to load a vers
 REDIS_UP = _gauge(
     "redis_up", "1 if Redis answers; 0: only the metrics of the model repository and the spool are there."
 )
-REDIS_USED = _gauge("redis_memory_bytes", "Memory that Redis uses.", unit="bytes")
-REDIS_MAX = _gauge("redis_memory_max_bytes", "Memory that Redis may use; absent without a limit.", unit="bytes")
+REDIS_USED = _gauge("redis_memory_bytes", "Memory that Redis uses.")
+REDIS_MAX = _gauge("redis_memory_max_bytes", "Memory that Redis may use; absent without a limit.")
 REDIS_SHARE = _gauge(
     "redis_share_bytes",
     "Memory of Redis by purpose, estimated from samples: jobs (waiting and running predictions); unseen, fetched and"
     " delivered (ended predictions, by how a client has seen them); trainings (with their logs); metrics; other.",
     "purpose",
-    unit="bytes",
 )
 AOF_WRITTEN = _gauge("redis_aof_write_ok", "1 if the last write to the append-only file worked; absent without one.")
 AOF_REWRITTEN = _gauge(
@@ -259,23 +258,17 @@ AOF_DELAYED = Metric(
     "Flushes of the append-only file that had to wait for the disk, since Redis started.",
 )
 QUEUE_JOBS = _gauge("queue_jobs", "Predictions that wait, by model.", "model")
-QUEUE_ROWS = _gauge("queue_rows", "Rows of the predictions that wait, by model.", "model", unit="rows")
-QUEUE_AGE = _gauge(
-    "queue_oldest_seconds", "Age of the prediction that has waited longest, by model.", "model", unit="seconds"
-)
+QUEUE_ROWS = _gauge("queue_rows", "Rows of the predictions that wait, by model.", "model")
+QUEUE_AGE = _gauge("queue_oldest_seconds", "Age of the prediction that has waited longest, by model.", "model")
 TRAINER_QUEUE_JOBS = _gauge("trainer_queue_jobs", "Jobs that wait for the trainer, by queue.", "queue")
 TRAINER_QUEUE_AGE = _gauge(
-    "trainer_queue_oldest_seconds",
-    "Age of the trainer's job that has waited longest, by queue.",
-    "queue",
-    unit="seconds",
+    "trainer_queue_oldest_seconds", "Age of the trainer's job that has waited longest, by queue.", "queue"
 )
 RUNNING = _gauge("running_jobs", "Predictions that scorers own, by model.", "model")
 RUNNING_AGE = _gauge(
     "running_oldest_seconds",
     "Time since a scorer took the prediction that has been running longest, by model; of many, from a sample.",
     "model",
-    unit="seconds",
 )
 EXPLANATION_QUEUE_JOBS = _gauge("explanation_queue_jobs", "Explanations that wait, by model.", "model")
 FILE_QUEUE_JOBS = _gauge("file_queue_jobs", "File predictions that wait, by model.", "model")
@@ -283,7 +276,6 @@ FILE_QUEUE_AGE = _gauge(
     "file_queue_oldest_seconds",
     "Age of the file prediction that has waited longest for its first scorer, by model.",
     "model",
-    unit="seconds",
 )
 RUNNING_FILES = _gauge("running_files", "File predictions that have begun and not ended, by model.", "model")
 SCORERS = _gauge("scorers", "Scorers with a lease, by state: busy or idle.", "state")
@@ -310,7 +302,6 @@ MODEL_MEMORY = _gauge(
     "model_memory_bytes",
     "Memory of models, by worker and part: shared (by all its scorers) or own (of single scorers).",
     *("worker", "part"),
-    unit="bytes",
 )
 NOT_LOADED = _gauge(
     "model_not_loaded", "1 for each version that a worker should have in memory and cannot load.", "model", "version"
@@ -330,7 +321,6 @@ MODEL_FINDINGS = _gauge(
 LOG_WAITING = _gauge(
     "log_waiting_bytes",
     "Bytes of records of the prediction log that wait for the observer; beyond 64 MiB, rows are dropped.",
-    unit="bytes",
 )
 WEBHOOKS = _counter(
     CountedBy.EVENTS, "webhooks", "Webhooks that were delivered, or failed and were given up.", "outcome"
@@ -340,9 +330,7 @@ WEBHOOK_TRIES = _counter(
 )
 WEBHOOKS_WAITING = _gauge("webhooks_waiting", "Ended jobs and webhooks that wait to be sent, also for another try.")
 WEBHOOKS_AGE = _gauge(
-    "webhooks_late_seconds",
-    "Time since events should have sent a webhook; one whose receiver is busy does not count.",
-    unit="seconds",
+    "webhooks_late_seconds", "Time since events should have sent a webhook; one whose receiver is busy does not count."
 )
 DISK_FREE = _gauge(
     "disk_free_ratio",
@@ -350,7 +338,7 @@ DISK_FREE = _gauge(
     "folder",
 )
 KEYS_EXPIRING = _gauge("keys_expiring", "API keys that expire within 14 days, unless they were made for less.")
-SPOOL = _gauge("spool_bytes", "Bytes of uploads, and of file predictions, in SPOOL_DIR.", unit="bytes")
+SPOOL = _gauge("spool_bytes", "Bytes of uploads, and of file predictions, in SPOOL_DIR.")
 
 METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """The table."""
