@@ -122,17 +122,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(here: _Installation, options: argparse.Namespace) -> int:
-    body = {
-        "name": options.name,
-        "scopes": _listed(options.scopes),
-        "models": _listed(options.models),
-        "owner": options.owner,
-        "user": options.user,
-        "limits": _limits(options.limits),
-        "detail": options.detail,
-        "expires": options.expires,
-    }
-    key = key_request(body)
+    key = key_request({"name": options.name, "owner": options.owner, "user": options.user, **_rights(options)})
     first = here.open and not here.marker.exists()
     issued, secret = here.admin.make(key)
     if secret is None:
@@ -161,14 +151,7 @@ def _list(here: _Installation, _: argparse.Namespace) -> int:
 
 
 def _change(here: _Installation, options: argparse.Namespace) -> int:
-    named = {
-        "scopes": _listed(options.scopes),
-        "models": _listed(options.models),
-        "limits": _limits(options.limits),
-        "detail": options.detail,
-        "expires": options.expires,
-    }
-    body = {name: value for name, value in named.items() if value is not None}
+    body = {name: value for name, value in _rights(options).items() if value is not None}
     if options.all_models:
         body["models"] = None
     if options.expires == "never":
@@ -206,6 +189,17 @@ def _print_secret(issued: IssuedKey, secret: str, remark: str | None) -> None:
     print(secret, flush=True)
     if remark:
         _say(remark)
+
+
+def _rights(options: argparse.Namespace) -> dict[str, object]:
+    """Return what the options say of a key that may be changed, None for what they do not say."""
+    return {
+        "scopes": _listed(options.scopes),
+        "models": _listed(options.models),
+        "limits": _limits(options.limits),
+        "detail": options.detail,
+        "expires": options.expires,
+    }
 
 
 def _listed(text: str | None) -> list[str] | None:
