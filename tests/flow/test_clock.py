@@ -75,7 +75,15 @@ def test_a_clock_that_is_set_back_does_not_prolong_the_lease_of_a_dead_worker(si
     until(lambda: holder() and holder() not in before, "and goes on with what it held")
 
 
-WALL_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today", "time.localtime"}
+WALL_CLOCKS = {
+    "time.time",
+    "time.time_ns",
+    "datetime.now",
+    "datetime.utcnow",
+    "date.today",
+    "time.localtime",
+    "timestamp_now",
+}
 
 
 def test_only_creation_times_come_from_a_wall_clock() -> None:
@@ -86,11 +94,11 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
             if isinstance(node, ast.Call) and any(ast.unparse(node.func).endswith(name) for name in WALL_CLOCKS):
                 calls.add((str(path.relative_to(PROJECT)), ast.unparse(node)))
     assert calls == {
-        ("gateway/serving/predicting.py", "datetime.now(UTC)"),
-        ("gateway/serving/file_predictions.py", "datetime.now(UTC)"),
-        ("gateway/protocols/webhooks.py", "datetime.now(UTC)"),
+        ("gateway/serving/predicting.py", "timestamp_now()"),
+        ("gateway/serving/file_predictions.py", "timestamp_now()"),
+        ("gateway/protocols/webhooks.py", "timestamp_now()"),
         ("worker/file_sweep.py", "time.time()"),  # the age of a folder without a job; its files have such times
-        ("broker/sides/deliveries.py", "datetime.now(UTC)"),  # when a delivery was given up
+        ("broker/sides/deliveries.py", "timestamp_now()"),  # when a delivery was given up
         # A cron expression speaks of the time of day.
         ("broker/state/schedules.py", "datetime.now(UTC)"),
         ("broker/state/lake_schedules.py", "datetime.now(UTC)"),
@@ -102,6 +110,7 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
         ("broker/access/key_store.py", "time.time()"),
         ("gateway/door/authentication.py", "time.time()"),
         ("gateway/protocols/key_requests.py", "datetime.now(UTC)"),
+        ("gateway/protocols/key_requests.py", "timestamp_now()"),
         ("broker/access/audit_log.py", "datetime.now(UTC)"),  # the days that an entry is kept
         (
             "broker/state/trainer_jobs.py",
@@ -116,13 +125,14 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
         ("gateway/serving/failures.py", "time.time()"),
         ("gateway/serving/model_events.py", "datetime.now(UTC)"),
         ("gateway/serving/traffic.py", "time.time()"),
+        ("gateway/serving/announcements.py", "timestamp_now()"),
         ("gateway/serving/announcements.py", "datetime.now(UTC)"),  # how soon a key expires
         ("gateway/serving/key_management.py", "datetime.now(UTC)"),
-        ("gateway/serving/subscriptions.py", "datetime.now(UTC)"),  # when a test was sent
+        ("gateway/serving/subscriptions.py", "timestamp_now()"),  # when a test was sent
         ("gateway/http/exchange.py", "time.time_ns()"),  # spans of OpenTelemetry, here and in the scorer
         ("worker/scorer.py", "time.time_ns()"),
         ("worker/bulk_lane.py", "time.time_ns()"),
         ("worker/explanations.py", "time.time_ns()"),
         ("gateway/server/responses.py", "time.time()"),  # the header Date
-        ("worker/template.py", "datetime.now(UTC)"),  # since when a model cannot be loaded
+        ("worker/template.py", "timestamp_now()"),  # since when a model cannot be loaded
     }
