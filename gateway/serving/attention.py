@@ -119,10 +119,12 @@ class ModelStates:
         return ModelState(name, version, summary, about, attention)
 
     def _unpromoted(self, state: ModelState) -> int | None:
-        """Return the newest version if it is newer than the current one, and no experiment tries it."""
-        newest, experiment = self.repository.newest(state.name), self.repository.settings(state.name).experiment
-        is_tried = experiment is not None and experiment.candidate == newest
-        return newest if state.version and newest > state.version and not is_tried else None
+        """Return the newest version if it is newer than the current one, no experiment tries it, and nobody has rolled
+        back from it."""
+        newest, settings = self.repository.newest(state.name), self.repository.settings(state.name)
+        is_tried = settings.experiment is not None and settings.experiment.candidate == newest
+        is_known = is_tried or newest in settings.rolled_back
+        return newest if state.version and newest > state.version and not is_known else None
 
     def _failed_trainings(self, names: Sequence[str]) -> Mapping[str, Job]:
         """Return the last training of the caller for each model, if it failed and no version was made since."""

@@ -25,7 +25,7 @@ class Order:
 
 ATTENTION = "attention"
 ORDERS: Mapping[str, Order] = {
-    ATTENTION: Order("what needs attention", lambda state: state.attention.urgency if state.attention else None),
+    ATTENTION: Order("what needs attention", lambda state: _urgency(state)),
     "name": Order("name", lambda state: state.name, rises=True),
     "requests": Order("requests", lambda state: state.recent.total.requests if state.recent else None),
     "errors": Order("share of errors", lambda state: state.recent.total.error_share if state.recent else None),
@@ -113,6 +113,11 @@ def _is_of(state: ModelState, owner: str) -> bool:
     return bool(owner) and owner.casefold() in (state.about.owner.casefold(), of_schedule)
 
 
+def _urgency(state: ModelState) -> tuple[int, int] | None:
+    """Return how urgent it is to look at a model; of the same urgency, more requests make it more so."""
+    return (state.attention.urgency, state.recent.total.requests if state.recent else 0) if state.attention else None
+
+
 def _latency(state: ModelState) -> tuple[float, float] | None:
     total = state.recent.total if state.recent else None
     median, longest = (total.quantile(0.5), total.quantile(0.99)) if total else (None, None)
@@ -120,10 +125,13 @@ def _latency(state: ModelState) -> tuple[float, float] | None:
 
 
 def _sorted(states: Sequence[ModelState], query: ListQuery) -> Sequence[ModelState]:
-    """Return the models in the wanted order, those without a value last, and those with the same by name."""
+    """Return the models in the wanted order, those without a value last, and those with the same by name. In the usual
+    order, a search has those first whose name it is, then those that have it in their names."""
     by_name = sorted(states, key=lambda state: state.name)
     order = ORDERS[query.sort]
     values = {state.name: order.value(state) for state in by_name}
     having = [state for state in by_name if values[state.name] is not None]
     having.sort(key=lambda state: values[state.name], reverse=order.rises is query.reverse)
-    return [*having, *(state for state in by_name if values[state.name] is None)]
+    found = [*having, *(state for state in by_name if values[state.name] is None)]
+    words = query.text.casefold().split() if query.sort == ATTENTION else []
+    return sorted(found, key=lambda state: (words != [state.name], not all(word in state.name for word in words)))

@@ -168,6 +168,23 @@ def test_a_search_finds_names_owners_tags_descriptions_and_targets(
     assert ("No matching models" in page) is not names
 
 
+def test_a_search_has_the_model_of_that_name_first(browser: Browser, publish: Callable[..., None]) -> None:
+    publish("a-loan")
+    publish("about", {"description": "beside loan"})
+    publish("loan")
+    assert listed(browser.get("/ui?q=loan").text) == ["loan", "a-loan", "about"]
+    assert listed(browser.get("/ui?q=loan&sort=name").text) == ["a-loan", "about", "loan"]
+
+
+def test_of_models_that_need_attention_alike_the_most_asked_come_first(
+    browser: Browser, redis: Redis, publish: Callable[..., None]
+) -> None:
+    for name in ("a", "b"):
+        publish(name)
+        traffic(redis, name, answered=30 if name == "a" else 90, refused=30)
+    assert listed(browser.get("/ui?attention=1").text) == ["b", "a"]
+
+
 def test_a_tag_filters_and_a_filter_keeps_the_others(browser: Browser, publish: Callable[..., None]) -> None:
     publish("a", {"tags": ["x", "y"]})
     publish("b", {"tags": ["y"]})

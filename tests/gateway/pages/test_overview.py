@@ -24,6 +24,7 @@ from contract.work.api_keys import Key, Scope
 from contract.work.training import TrainingRequest
 from gateway.app import create_app
 from gateway.serving import traffic as serving
+from storage.models.repository_writer import RepositoryWriter
 from tests.broker import samples
 from tests.gateway.callers import ADMIN_KEY
 from tests.gateway.conftest import without_redis
@@ -31,6 +32,7 @@ from tests.gateway.pages.browsers import Browser, words
 from tests.gateway.routes.test_traffic import record
 from tests.support import SIGNER, Sum, numbers, write_version
 from trainer.jobs.commands import HANDLERS, CommandParts
+from trainer.publishing.aliases import move_alias, roll_back
 
 pytestmark = pytest.mark.waits
 
@@ -224,6 +226,13 @@ def test_the_reason_of_the_gate_stands_beside_a_version_that_it_refused(ada: Bro
     (models / "sum/versions/2/report").mkdir()
     (models / "sum/versions/2/report/report.json").write_text('{"refused": "it is worse than version 1"}')
     assert "not promoted. It is worse than version 1. See its versions" in verdict(ada)
+
+
+def test_a_version_that_was_rolled_back_from_is_no_version_that_was_forgotten(ada: Browser, models: Path) -> None:
+    write_version(models, "sum", Sum(), numbers("a"), version=2, current=False)
+    move_alias(RepositoryWriter(models), "sum", "current", 2)
+    roll_back(RepositoryWriter(models), "sum", 1, 2)
+    assert verdict(ada) == FINE
 
 
 def test_a_candidate_of_an_experiment_is_no_version_that_was_forgotten(ada: Browser, models: Path) -> None:

@@ -50,12 +50,12 @@ def test_the_metric_of_each_version_stands_beside_the_current_one(browser: Brows
     report(models, 3, comparison=figures)
     page = browser.get(PAGE)
     text = words(page.text)
-    assert "0.400 0.100 better" in text and "0.100 better, on other rows" not in text
+    assert "0.400 0.100 better, on the same rows" in text and "0.100 better, on other rows" not in text
     assert "0.600 0.100 worse, on other rows" in text
     assert "same as current, on other rows" in text
     assert "with the rows of March" in text
     assert 'aria-label="log loss from version 1 to 5: first 0.500, now 0.500' in page.text
-    assert "log loss from version 1 to 5: 0.400 to 0.600" in text
+    assert "log loss from version 1 to 5: first 0.500, now 0.500, each on the rows" in text
 
 
 def test_a_version_that_was_rolled_back_from_is_marked(browser: Browser, models: Path) -> None:
