@@ -263,4 +263,4 @@ def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
     page.get_by_role("button", name="Revoke visitor").click()
     expect(page.locator("main")).not_to_contain_text("visitor")
     page.get_by_role("link", name="Audit", exact=True).click()
-    expect(page.locator("tbody tr").first).to_contain_text("revoke a key")
+    expect(page.locator("tbody tr").first).to_contain_text("revoked a key")
