@@ -16,7 +16,7 @@ from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFligh
 from broker.sides.gateway.observer_client import ObserverUnavailable
 from broker.state.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
-from contract.work.api_keys import Detail
+from contract.work.api_keys import Detail, without_keys
 from gateway.http.answers import FRESH, json_response, quota_headers
 from gateway.http.exchange import caller, current_route, note_problem, note_refusal
 from gateway.http.near_routes import nearest
@@ -133,7 +133,7 @@ def _redis_fault(error: RedisError) -> Problem:
 
 def no_address(path: str, *, page: bool = False) -> Problem:
     """Return the refusal of a path that no route has. Its member `suggestion` is a similar one."""
-    path = path.rstrip("/") or path[:1]
+    path = without_keys(path.rstrip("/") or path[:1])
     suggestion = nearest(path, page=page)
     what, where = ("page", "the navigation leads to all") if page else ("address", "GET /docs lists all")
     hint = f"; did you mean {suggestion}?" if suggestion else f"; {where}"

@@ -21,7 +21,7 @@ from broker.sides.supervisor import Leases
 from contract.errors import Code, Failure
 from contract.model.signature import Field, Kind
 from contract.settings import MB, Settings
-from contract.work.api_keys import Scope
+from contract.work.api_keys import Scope, new_token
 from gateway.app import create_app
 from gateway.http import forms
 from gateway.http.forms import fields_in
@@ -265,6 +265,13 @@ def test_an_unknown_path_gets_the_most_similar_one(client: FlaskClient, path: st
         body = answer.get_json(force=True)
         assert body.get("suggestion") == suggestion
         assert suggestion is None or f"did you mean {suggestion}?" in body["detail"]
+
+
+def test_an_unknown_path_is_told_without_the_key_in_it(client: FlaskClient) -> None:
+    key = new_token()
+    for path in (f"/v1/{key}", f"/v1/keys/{key}/rotat", f"/ui/{key}", f"/ui/model/{key}"):
+        answer = client.get(path)
+        assert answer.status_code == 404 and "mg_***" in answer.text and key not in answer.text
 
 
 def test_the_page_of_an_unknown_model_leads_to_the_same_page_of_the_most_similar_one(client: FlaskClient) -> None:
