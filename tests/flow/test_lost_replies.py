@@ -97,6 +97,7 @@ def what_else_there_is(site: Site) -> list[str]:
     address, gateway = f"{site.gateway.address}/v1/jobs", site.gateway
     kept: list[str] = []
     for _ in range(2):
+        assert gateway.post("slow", {"a": "one"}).status_code == 422
         waited, canceled = (gateway.post("slow", {"a": 1}).json()["id"] for _ in range(2))
         assert requests.delete(f"{address}/{canceled}").json()["status"] == "canceled"
         assert requests.get(f"{address}/{waited}?wait=30").json()["status"] == "succeeded"

@@ -134,8 +134,8 @@ def test_expired_results_free_memory_and_leave_no_keys(tmp_path: Path, models: P
 
         def steady() -> set[bytes]:
             """The keys that stay when no job is there; bells come and go, processes that count or audit are known for a
-            while, and the rings of the traffic have a size of their own."""
-            passing = (b"mg:bell", b"mg:counted:", b"mg:audited:", b"mg:traffic:")
+            while, and the rings of the traffic and the causes of failures have a size of their own."""
+            passing = (b"mg:bell", b"mg:counted:", b"mg:audited:", b"mg:traffic:", b"mg:failures:")
             return {key for key in redis.scan_iter() if not key.startswith(passing)}
 
         def size() -> int:

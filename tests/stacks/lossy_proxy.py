@@ -114,15 +114,13 @@ class LossyProxy:
                 self._pairs.append(_Pair(self, client, self._upstream, self._cut))
 
     def loses_one_of(self, request: bytes) -> bool:
-        """Return whether to drop the reply to this request; only the first script of a pipeline counts."""
-        scripts = sorted((request.find(sha), name) for sha, name in self._shas.items() if sha in request)
-        if not scripts:
-            return False
-        name = scripts[0][1]
+        """Return whether to drop the reply to this request, and with it those of all scripts of its pipeline."""
+        names = [name for sha, name in self._shas.items() if sha in request]
         with self._lock:
-            self._seen[name] += 1
-            loses = self._loses(self._seen[name])
-            self.lost[name] += loses
+            self._seen.update(names)
+            loses = any(self._loses(self._seen[name]) for name in names)
+            if loses:
+                self.lost.update(names)
         return loses
 
 

@@ -110,7 +110,7 @@ class Model(RemoteEstimator):
 
         >>> from modelgate import Client
         >>> Client().model("iris").failures()["items"]
-        []
+        [...]
         """
         report: dict[str, Any] = self._connection.request(
             "GET", f"/v1/models/{self.name}/failures", params={"since": since, "version": version}

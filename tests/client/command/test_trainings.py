@@ -209,4 +209,5 @@ def test_a_training_that_finds_no_fraud_says_so_and_a_decision_finds_some(ask: M
     assert wrong.code != 0 and "did you mean 'fraud'?" in wrong.err
     assert ask("promote", "payments@2", "--force").out == "payments@2 is current, payments@1 is previous\n"
     again = ask("train", "payments", str(tmp_path / "payments.csv"), "--target", "kind", "--estimator", "linear")
-    assert again.code == 5 and "predict decides as the model itself does instead of for 'fraud'" in again.out
+    assert again.code == 0 and "payments@3 promoted" in again.out, again.err
+    assert "note: it decides for 'fraud' from a probability of 0.03 on, as version 2 does" in again.err
