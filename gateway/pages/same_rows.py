@@ -154,7 +154,7 @@ def _result(earlier: int, later: int, comparison: Facts, values: Mapping[int, Ma
     outcome, loss = comparison.get("outcome"), comparison.get("loss")
     if not outcome:
         return _cannot(earlier, later, comparison)
-    than, chance = ("as", ", which chance explains") if outcome == "as good" else ("than", "")
+    than = "as" if outcome == "as good" else "than"
     figures = (
         f": {loss} {number(comparison.get('loss_now'))} against {number(comparison.get('loss_before'))}"
         if loss and str(loss).replace(" ", "_") not in values[later]
@@ -162,6 +162,8 @@ def _result(earlier: int, later: int, comparison: Facts, values: Mapping[int, Ma
     )
     now, before = ({k: v for k, v in values[version].items() if v is not None} for version in (later, earlier))
     wrong = data_look_wrong(now, before, comparison["rows"])
+    differ = now != before or comparison.get("loss_now") != comparison.get("loss_before")
+    chance = ", and chance explains the difference" if than == "as" and differ else ""
     return (
         f"{f'{sentence(wrong)} ' if wrong else ''}On the same {count(comparison['rows'], 'row')}, which neither"
         f" learnt from, version {later} is {outcome} {than} version {earlier}{figures}{chance}."

@@ -109,6 +109,23 @@ def test_one_class_needs_no_choice(browser: Browser, models: Path) -> None:
     assert 'name="class"' not in page and page.count("<small>class yes</small>") == 2
 
 
+@pytest.mark.parametrize(
+    ("now", "after"),
+    [
+        ({}, ": log loss 0.500 against 0.600, and chance explains the difference."),
+        (
+            {"loss_now": 0.6, "metrics": [{"name": "roc_auc", "before": 0.7, "now": 0.7}]},
+            ": log loss 0.600 against 0.600.",
+        ),
+    ],
+)
+def test_chance_explains_a_difference_if_there_is_one(
+    browser: Browser, models: Path, now: dict[str, Any], after: str
+) -> None:
+    report(models, 3, compared(of_classes("yes"), of_classes("yes"), outcome="as good", **now))
+    assert f"version 3 is as good as version 2{after}" in words(browser.get(BOTH).text)
+
+
 def test_table_curves_and_sentence_are_of_the_same_rows_whichever_way_round(browser: Browser, models: Path) -> None:
     (models / "sum" / "aliases.json").write_text('{"current": 3, "previous": 2}')
     # Each report also has its version's own figures, of other rows: they must appear nowhere.
