@@ -32,7 +32,10 @@ _OTHERS: Mapping[str, tuple[str, str]] = {
     ProblemCode.TOO_MANY_ROWS: ("the request has more rows than may wait", "Send the rows as a file."),
     ProblemCode.RATE_LIMIT: ("the key sends too many rows a second", "Send fewer, or ask an admin for a higher limit."),
     ProblemCode.MISSING_SCOPE: ("the key may not predict", "An admin can give out a key with the scope `predict`."),
-    ProblemCode.UNKNOWN_MODEL: ("the key may not use this model", "An admin can give out a key for it."),
+    ProblemCode.UNKNOWN_MODEL: (
+        "the version or alias does not exist, or the key may not use the model",
+        "Name one of its versions, or ask an admin for a key of the model.",
+    ),
     ProblemCode.MISSING_KEY: ("the request has no key", "Send a key in the header `Authorization`."),
     ProblemCode.INVALID_KEY: ("the key does not exist, or was revoked", "Ask an admin for another one."),
     ProblemCode.EXPIRED_KEY: ("the key has expired", "An admin can rotate it."),

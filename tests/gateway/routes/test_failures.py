@@ -178,6 +178,7 @@ def test_requests_count_that_never_became_a_job(client: FlaskClient) -> None:
     assert {item["code"] for item in said} == {*codes, "queue_full"}
     assert {item["count"] for item in said} == {1}
     unknown = next(item for item in said if item["code"] == "unknown_model")
+    assert unknown["message"] == "the version or alias does not exist, or the key may not use the model"
     assert unknown["versions"] == [{"version": None, "count": 1}]
 
 
