@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from wsgiref.types import WSGIEnvironment
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, request
 from werkzeug.routing import Rule
 
 from contract.errors import SettingsError
@@ -20,6 +20,7 @@ from gateway.door.guard import Guard
 from gateway.door.local_user import is_own_user
 from gateway.door.observers import AccessLog, FailedRequests, RequestCounts, RequestSpans
 from gateway.door.proxies import TrustedProxies
+from gateway.http.codings import encode_response
 from gateway.http.forms import FormRequest
 from gateway.http.problem_answers import response_to
 from gateway.http.rules import BodyLimit, Route
@@ -107,6 +108,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
     # A redirect would name http, even behind a proxy with TLS, and clients would send their keys there in clear text.
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, response_to)
+    app.after_request(lambda response: encode_response(response, request.headers.get("Accept-Encoding", "")))
     parts = Parts(settings, run_command)
     predicting = Predictions(parts.predictor, settings.max_wait, parts.receipts, parts.webhook_targets)
     for blueprint in [*_own_routes(parts, predicting), *_other_protocols(parts), *_pages(parts)]:

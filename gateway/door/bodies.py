@@ -1,11 +1,13 @@
-"""Request bodies at the door: limited in size, and complete, since half a CSV is a CSV too."""
+"""Request bodies at the door: limited in size, decompressed, and complete, since half a CSV is a CSV too."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from wsgiref.types import WSGIEnvironment
 
 from werkzeug.sansio.utils import get_content_length
 
+from gateway.http.codings import decoded
 from gateway.http.rules import BodyLimit
 from gateway.problems import MalformedBody, Problem, ProblemCode
 
@@ -14,14 +16,15 @@ class Body:
     """Takes the place of `wsgi.input`, and keeps to the limit of the route.
 
     If the route streams, only a body that is read at once has that limit. One that is read in pieces goes to the spool,
-    which has a quota.
+    which has a quota, as it was sent. All others are decompressed, and then keep to the limit again.
     """
 
-    __slots__ = ("_coding", "_length", "_limit", "_received", "_stream", "_streams")
+    __slots__ = ("_coding", "_compressed", "_length", "_limit", "_received", "_stream", "_streams")
 
     def __init__(self, environ: WSGIEnvironment, limit: BodyLimit, *, streams: bool) -> None:
         # Not the environ itself, which holds this: such a cycle stays in memory until the garbage collector comes.
         self._coding = environ.get("HTTP_TRANSFER_ENCODING")
+        self._compressed = environ.get("HTTP_CONTENT_ENCODING")
         self._length = environ.get("CONTENT_LENGTH")
         self._limit = limit
         self._streams = streams
@@ -32,9 +35,17 @@ class Body:
         """Return the next `size` bytes, or the whole body.
 
         Raises `MalformedBody` for broken chunks, and `Problem` (413) for a body over the limit. For the whole body it
-        also raises `MalformedBody` if the client hangs up, and `Problem` (501) for a transfer coding other than chunks.
+        also raises `MalformedBody` if the client hangs up, and `Problem` (501) for a transfer coding other than chunks,
+        or (415) for a content coding that is not read.
         """
+        if self._compressed is not None and (size < 0 or not self._streams):
+            self._decompress(self._compressed)
         return self._piece(size) if size >= 0 else self._whole()
+
+    def _decompress(self, coding: str) -> None:
+        """Go on as if the body had come without a content coding."""
+        body, self._compressed = decoded(self._whole(), coding, self._limit.bytes), None
+        self._stream, self._length, self._coding = BytesIO(body), str(len(body)), None
 
     def _whole(self) -> bytes:
         """Read without Werkzeug's stream, which copies in pieces, and ends silently when the client hangs up."""

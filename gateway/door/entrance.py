@@ -26,6 +26,7 @@ from gateway.door.connections import TooSlow
 from gateway.door.cors import Cors
 from gateway.door.guard import Guard
 from gateway.door.proxies import TrustedProxies
+from gateway.http.codings import encode_response
 from gateway.http.exchange import Exchange
 from gateway.http.idempotency import note_request
 from gateway.http.operations import Operation
@@ -54,7 +55,7 @@ class FastPath:
         try:
             return self.predict(environ, reference)
         except Exception as error:
-            return response_to(error)
+            return encode_response(response_to(error), environ.get("HTTP_ACCEPT_ENCODING", ""))
 
 
 _NO_ROUTE = Route("/", level=Level.OWN, docs=Operation("none", "No route", {}))

@@ -13,6 +13,7 @@ from flask import Response
 
 from contract.work.api_keys import Quota
 from contract.work.jobs import Job
+from gateway.http.codings import LEAST, encoded
 from gateway.protocols import native
 
 FRESH = {"Cache-Control": "no-store"}
@@ -45,6 +46,8 @@ class PredictionAnswer:
         self._gone = gone
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if len(self._body) >= LEAST:
+            self._encode(environ.get("HTTP_ACCEPT_ENCODING", ""))
         start_response(self._status, self._headers)
         if environ["REQUEST_METHOD"] == "HEAD":
             return []
@@ -52,6 +55,15 @@ class PredictionAnswer:
         if self._note is None or self._gone():
             return [self._body]
         return _reporting(self._body, self._note)
+
+    def _encode(self, accept: str) -> None:
+        """Compress the body for a client that asks for it."""
+        self._body, coding = encoded(self._body, accept)
+        headers = dict(self._headers)
+        headers["Vary"] = f"{headers['Vary']}, Accept-Encoding" if "Vary" in headers else "Accept-Encoding"
+        if coding:
+            headers |= {"Content-Encoding": coding, "Content-Length": str(len(self._body))}
+        self._headers = [*headers.items()]
 
 
 class JobAnswer(PredictionAnswer):

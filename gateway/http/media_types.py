@@ -24,13 +24,6 @@ def media_type(environ: WSGIEnvironment) -> str:
     return content_type if content_type == "application/json" else parse_options_header(content_type)[0].lower()
 
 
-def check_coding(environ: WSGIEnvironment) -> None:
-    """Raise `Problem` (415) for a compressed body."""
-    if coding := environ.get("HTTP_CONTENT_ENCODING"):
-        detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the body as it is"
-        raise Problem(ProblemCode.UNSUPPORTED_CONTENT_ENCODING, detail)
-
-
 def is_json(kind: str) -> bool:
     """Return whether a body of this media type is read as JSON. A body without a media type is, too."""
     return kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json"))

@@ -14,7 +14,6 @@ from contract.work.jobs import Job
 from gateway.http.answers import PredictionAnswer, quota_headers
 from gateway.http.clients import hung_up, request_context
 from gateway.http.exchange import caller, current, noted
-from gateway.http.media_types import check_coding
 from gateway.http.operations import KEPT
 from gateway.problems import Problem, ProblemCode
 from gateway.serving.predicting import PredictionOptions, Predictor
@@ -83,7 +82,5 @@ class SynchronousPredictions:
 
 def received_body() -> bytes:
     """Return the whole body of the current request. Raises `Problem` (413, 415)."""
-    environ = current().environ
-    check_coding(environ)
-    body: bytes = environ["wsgi.input"].read()
+    body: bytes = current().environ["wsgi.input"].read()
     return body

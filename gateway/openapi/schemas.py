@@ -196,6 +196,8 @@ SCHEMAS: Mapping[str, Schema] = {
             {"id": TEXT, "time": MOMENT}, dict.fromkeys(AUDIT_FIELDS, ANYTHING) | {"outcome": {"enum": list(Outcome)}}
         )
     ),
+    "Arrow": {**TEXT, "description": "An Arrow stream, as `pyarrow.ipc.new_stream` writes it."},
+    "Array": {**TEXT, "description": "An array of numbers, booleans or text, as `numpy.save` writes it."},
     "Bytes": {**TEXT, "description": "JSON, and the bytes of the tensors after it."},
     "Csv": {**TEXT, "description": "Rows with a header line, as in a training file."},
     "DeletedDeliveries": record({"deleted": INTEGER}),

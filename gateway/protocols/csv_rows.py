@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -22,7 +21,6 @@ from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols.native import EMPTY
 
 CONTENT_TYPE = "text/csv; charset=utf-8"
-_TYPES = ("text/csv", "application/json")
 
 _MOST_BLANKS = 1_000_000
 """Cells that all rows together may have fewer than the header asks for. An answer in CSV has each, as a blank one."""
@@ -51,26 +49,6 @@ def read(body: bytes, most_rows: int | None = None) -> Instances:
     letters = "check its accented letters"
     remarks = [f"the CSV is not in UTF-8 and was read as {table.guessed}; {letters}"] if table.guessed else []
     return Grid(table.columns, table.rows, table.separator, remarks)
-
-
-@lru_cache(256)  # clients repeat the same header
-def is_wanted(accept: str) -> bool:
-    """Return whether a client that sends this `Accept` wants CSV: it names it, and JSON not before it."""
-    weights = dict.fromkeys(_TYPES, 0.0)
-    for part in accept.lower().split(","):
-        kind, *parameters = (word.strip() for word in part.split(";"))
-        if kind in weights:
-            weights[kind] = _weight(parameters)
-    csv, json = weights.values()
-    return csv > 0 and csv >= json
-
-
-def _weight(parameters: Sequence[str]) -> float:
-    weight = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
-    try:
-        return float(weight)
-    except ValueError:
-        return 0.0
 
 
 def is_escaped(query: str) -> bool:

@@ -172,20 +172,21 @@ def write(name: str, answers: Sequence[Any], binary: bool) -> tuple[dict[str, ob
 
     Raises `ValueError` for answers of different sizes, which no tensor holds.
     """
-    shape, values = _as_tensor(answers)
-    datatype = _datatype(values)
+    shape, values = flattened(answers)
+    datatype = datatype_of(values)
     if datatype == "BYTES":
-        values = [value if isinstance(value, str) else "" if value is None else str(value) for value in values]
-    described: dict[str, object] = {"name": name, "datatype": datatype, "shape": shape}
+        values = texts_of(values)
+    # MLServer writes a value a row as [rows, 1].
+    described: dict[str, object] = {"name": name, "datatype": datatype, "shape": shape if shape[1:] else [*shape, 1]}
     options: dict[str, object] = {"content_type": "str" if datatype == "BYTES" else "np"}
     if not binary:
         return {**described, "parameters": options, "data": values}, b""
-    data = _bytes(values, datatype)
+    data = packed(values, datatype)
     return {**described, "parameters": {**options, "binary_data_size": len(data)}}, data
 
 
-def _as_tensor(answers: Sequence[Any]) -> tuple[list[int], list[Any]]:
-    """Return shape and values. A value a row has the shape [rows, 1], as MLServer writes it."""
+def flattened(answers: Sequence[Any]) -> tuple[list[int], list[Any]]:
+    """Return shape and values. Raises `ValueError` for answers of different sizes."""
     shape, values = [len(answers)], list(answers)
     while any(isinstance(value, list | dict) for value in values):
         parts = [list(value.values()) if isinstance(value, dict) else value for value in values]
@@ -193,10 +194,11 @@ def _as_tensor(answers: Sequence[Any]) -> tuple[list[int], list[Any]]:
             raise ValueError("its rows have different sizes")
         shape.append(len(parts[0]))
         values = list(chain.from_iterable(parts))
-    return (shape if len(shape) > 1 else [*shape, 1]), values
+    return shape, values
 
 
-def _datatype(values: Sequence[Any]) -> str:
+def datatype_of(values: Sequence[Any]) -> str:
+    """Return the type of a tensor that holds these answers."""
     types = set(map(type, values))
     if types == {bool}:
         return "BOOL"
@@ -205,7 +207,13 @@ def _datatype(values: Sequence[Any]) -> str:
     return "FP64" if types <= {int, float, type(None)} else "BYTES"
 
 
-def _bytes(values: Sequence[Any], datatype: str) -> bytes:
+def texts_of(values: Sequence[Any]) -> list[str]:
+    """Return answers as text; null is ''."""
+    return [value if isinstance(value, str) else "" if value is None else str(value) for value in values]
+
+
+def packed(values: Sequence[Any], datatype: str) -> bytes:
+    """Return answers as the bytes of a tensor; a number that is null is NaN."""
     if datatype == "BYTES":
         texts = [value.encode(errors="replace") for value in values]
         return b"".join(_LENGTH.pack(len(text)) + text for text in texts)

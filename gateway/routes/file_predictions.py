@@ -153,7 +153,7 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
 
 def _options(webhooks: AllowedTargets | None) -> FileOptions:
     """Return what the head of the request asks for. Raises `Problem` and `Problem`."""
-    if coding := request.headers.get("Content-Encoding"):
+    if (coding := request.headers.get("Content-Encoding", "identity")).lower() != "identity":
         detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the file as it is"
         raise Problem(ProblemCode.UNSUPPORTED_CONTENT_ENCODING, detail)
     kind = media_type(request.environ)

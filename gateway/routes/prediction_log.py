@@ -19,11 +19,12 @@ from gateway.http.operations import COMMANDED, COUNT, MOMENT, OBSERVED, Answer, 
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import csv_rows, native
+from gateway.protocols.accepted import preferred
 from gateway.protocols.parameters import limit, moment, refusing
 from gateway.serving.model_versions import check_model
 from gateway.serving.prediction_log import LogAccess, columns_of
 
-NDJSON, PARQUET = "application/x-ndjson", "application/vnd.apache.parquet"
+CSV, JSON, NDJSON, PARQUET = "text/csv", "application/json", "application/x-ndjson", "application/vnd.apache.parquet"
 MOST_LEFT_OUT = 1_000
 
 _LOGGING = {
@@ -118,7 +119,7 @@ def blueprint(log: LogAccess) -> Blueprint:
         if NDJSON in accept:
             lines = "".join(map(native.to_json, page["items"]))
             return Response(lines, headers=_linked(page), content_type=NDJSON)
-        if "text/csv" in accept and csv_rows.is_wanted(accept):
+        if preferred(accept, (JSON, CSV)) == CSV:
             return Response(_csv(page["items"]), headers=_linked(page), content_type=csv_rows.CONTENT_TYPE)
         return json_response(page, headers={**FRESH, "Vary": "Accept"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Request, Response, request
@@ -19,7 +20,7 @@ from gateway.http.answers import FRESH, NO_HEADERS, JobAnswer, PredictionAnswer,
 from gateway.http.clients import request_context
 from gateway.http.exchange import current, note_explained, noted
 from gateway.http.forms import fields_in, length_of
-from gateway.http.media_types import CSV, MULTIPART, URLENCODED, check_coding, is_json, media_type, unsupported
+from gateway.http.media_types import CSV, MULTIPART, URLENCODED, is_json, media_type, unsupported
 from gateway.http.operations import (
     CANCEL_AFTER,
     EXPERIMENT_KEY,
@@ -34,7 +35,8 @@ from gateway.http.operations import (
     Parameter,
 )
 from gateway.http.rules import BodyLimit
-from gateway.protocols import csv_rows, explanations, native
+from gateway.problems import Problem, ProblemCode
+from gateway.protocols import accepted, arrow, arrow_answers, csv_rows, explanations, native, npy
 from gateway.protocols.parameters import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.model_versions import resolve
@@ -46,12 +48,16 @@ DEFAULT_WAIT = 10
 AT_ONCE = 0.25
 """Seconds within which an answer counts as seen without a look whether the client is still there."""
 
+JSON = "application/json"
+_ANSWERS = (JSON, CSV, arrow.CONTENT_TYPE, npy.CONTENT_TYPE)
+_TAKEN = ", ".join(_ANSWERS)
 
 _ENDED = Answer("The job has ended within the wait; its `status` says how.", "Job", {"Location": "Its address."})
-_ENDED_OR_CSV = Answer(
+_ENDED_OR_TABLE = Answer(
     "The job has ended within the wait; its `status` says how. If it has succeeded and `Accept` asks for CSV: the rows"
-    " of the request with their answers.",
-    {"application/json": "Job", "text/csv": "Csv"},
+    " of the request with their answers; for Arrow: the answers, and the job in the metadata; for NumPy: what the"
+    " method returned.",
+    {JSON: "Job", CSV: "Csv", arrow.CONTENT_TYPE: "Arrow", npy.CONTENT_TYPE: "Array"},
     {"Location": "Its address."},
 )
 _ESCAPE = Parameter("escape", "`formulas`: in a CSV, an apostrophe comes before cells that a spreadsheet would run.")
@@ -63,19 +69,22 @@ _REFUSED = (
     *("503 manifest_invalid", "503 model_not_found", "503 queue_full", "503 overloaded", "503 redis_disk_slow", *KEPT),
 )
 _BODY_REFUSED = (
-    *("403 no_webhooks", "411 length_required", "413 form_too_large", "415 unsupported_media_type"),
+    *("403 no_webhooks", "406 not_acceptable", "411 length_required", "413 form_too_large"),
+    "415 unsupported_media_type",
     *("415 unsupported_content_encoding", *_REFUSED),
 )
 _ROWS = {
-    "application/json": "Instances",
-    "text/csv": "Csv",
-    "application/x-www-form-urlencoded": "FormRow",
-    "multipart/form-data": "FormRow",
+    JSON: "Instances",
+    CSV: "Csv",
+    arrow.CONTENT_TYPE: "Arrow",
+    npy.CONTENT_TYPE: "Array",
+    URLENCODED: "FormRow",
+    MULTIPART: "FormRow",
 }
 _POST = Operation(
     "predict",
     "Predict rows",
-    {200: _ENDED_OR_CSV, 202: JOB_ACCEPTED},
+    {200: _ENDED_OR_TABLE, 202: JOB_ACCEPTED},
     problems=_BODY_REFUSED,
     parameters=(_ESCAPE, PREFER, CANCEL_AFTER, EXPERIMENT_KEY, IDEMPOTENCY_KEY, WEBHOOK_URL),
     body=_ROWS,
@@ -116,9 +125,9 @@ class Predictions:
         """Send the rows in the body to a method. The fast path calls this, too, so it needs nothing of Flask's
         context."""
         preferred = preferences(environ.get("HTTP_PREFER"), self.max_wait)
-        as_csv = "text/csv" in (accept := environ.get("HTTP_ACCEPT", "")) and csv_rows.is_wanted(accept)
-        escape = as_csv and csv_rows.is_escaped(environ["QUERY_STRING"])
-        if as_csv and preferred.wait is None:
+        kind = accepted.preferred(environ.get("HTTP_ACCEPT", ""), _ANSWERS)
+        escape = kind == CSV and csv_rows.is_escaped(environ["QUERY_STRING"])
+        if kind != JSON and preferred.wait is None:
             preferred = replace(preferred, wait=min(DEFAULT_WAIT, self.max_wait))
         options = PredictionOptions(
             method,
@@ -136,10 +145,15 @@ class Predictions:
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
         context = request_context()
         job = self.predictor.predict(model, rows, size, options, context)
-        if as_csv and job.status is Status.SUCCEEDED:
-            answers = csv_rows.write(job, rows, model.signature, method, escape=escape)
-            return self._csv(answers, job, preferred, context.gone)
-        return self._answer(job, preferred, context.gone)
+        if kind == JSON or job.status is not Status.SUCCEEDED:
+            return self._answer(job, preferred, context.gone)
+        if kind == CSV:
+            body, kind = csv_rows.write(job, rows, model.signature, method, escape=escape), csv_rows.CONTENT_TYPE
+        else:
+            body = _binary(kind, job, model.signature, method)
+        headers = {**self._headers(job, preferred), "Content-Type": kind, "Vary": "Accept"}
+        # The job has what these lack: warnings, and the errors of invalid rows.
+        return PredictionAnswer(body, headers, partial(self.receipts.fetched, job.id), context.gone)
 
     def query(self, query_request: Request, reference: str) -> JobAnswer | Response:
         """Predict the row in the query."""
@@ -159,11 +173,6 @@ class Predictions:
         context = request_context()
         job = self.predictor.predict(model, row, len(query_request.query_string), options, context)
         return self._answer(job, preferred, context.gone, FRESH)
-
-    def _csv(self, body: bytes, job: Job, preferred: Preferences, gone: Callable[[], bool]) -> PredictionAnswer:
-        headers = {**self._headers(job, preferred), "Content-Type": csv_rows.CONTENT_TYPE, "Vary": "Accept"}
-        # The job has what the CSV lacks: warnings, and the errors of invalid rows.
-        return PredictionAnswer(body, headers, partial(self.receipts.fetched, job.id), gone)
 
     def _answer(
         self, job: Job, preferred: Preferences, gone: Callable[[], bool], headers: Mapping[str, str] = NO_HEADERS
@@ -222,7 +231,6 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
 
     At most one row beyond `max_rows` is read of a CSV: a row can be two bytes, and costs hundreds.
     """
-    check_coding(environ)
     kind = media_type(environ)
     if is_json(kind):
         body = environ["wsgi.input"].read()
@@ -234,4 +242,28 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
     if kind == CSV:
         body = environ["wsgi.input"].read()
         return csv_rows.read(body, max_rows + 1), len(body)
-    raise unsupported(kind, "application/json, text/csv or an HTML form", "application/json, text/csv")
+    if kind == npy.CONTENT_TYPE:
+        body = environ["wsgi.input"].read()
+        return npy.read(body, signature), len(body)
+    if kind == arrow.CONTENT_TYPE:
+        body = environ["wsgi.input"].read()
+        return arrow.read(body, signature, max_rows + 1, _most_text()), len(body)
+    raise unsupported(kind, f"one of {_TAKEN}, or an HTML form", _TAKEN)
+
+
+def _most_text() -> int:
+    """Return the bytes that all text of a body may take."""
+    route = current().route
+    return route.body.bytes if route else 0
+
+
+def _binary(kind: str, job: Job, signature: Signature, method: str) -> bytes:
+    """Return the answers as an Arrow stream or an array. Raises `Problem` for what no array holds."""
+    if kind == arrow.CONTENT_TYPE:
+        return arrow_answers.write(job, signature, method)
+    try:
+        output: Mapping[str, Any] = job.output or {}
+        return npy.write(output["predictions"])
+    except ValueError as error:
+        detail = f"the answer is no array, because {error}; GET /v1/jobs/{job.id} has it as JSON"
+        raise Problem(ProblemCode.NOT_ACCEPTABLE, detail) from error

@@ -90,7 +90,7 @@ MODELS = (
 HEADERS = {
     "HTTP_PREFER": ("wait=0", "wait=1x", "wait=", 'wait="0"', "respond-async, wait=9", "WAIT=0;x", "wait=-1", "ä", ","),
     "HTTP_CANCEL_AFTER": ("0", "1.5", "-1", "x", "1e3", "", "999999999", "9999999999", "\u0663"),
-    "HTTP_CONTENT_ENCODING": ("gzip", "identity", ""),
+    "HTTP_CONTENT_ENCODING": ("gzip", "br", "identity", ""),
     "QUERY_STRING": ("a=1", "x=%ff&&=", ";"),
 }
 

@@ -114,9 +114,11 @@ def test_an_unknown_media_type_is_415_with_the_accepted_ones(client: FlaskClient
     assert "application/json" in body["detail"]
 
 
-def test_a_compressed_body_is_415(client: FlaskClient) -> None:
-    response = client.post(PREDICT, data=b"{}", content_type="application/json", headers={"Content-Encoding": "gzip"})
+@pytest.mark.parametrize("coding", ["br", "gzip, gzip", "compress"])
+def test_another_content_coding_is_415_with_those_that_are_read(client: FlaskClient, coding: str) -> None:
+    response = client.post(PREDICT, data=b"{}", content_type="application/json", headers={"Content-Encoding": coding})
     problem(response, 415, "unsupported_content_encoding")
+    assert response.headers["Accept-Encoding"] == "zstd, gzip, deflate"
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/csv", "application/x-www-form-urlencoded"])

@@ -67,22 +67,6 @@ def test_a_job_that_has_not_ended_is_json(client: FlaskClient) -> None:
     assert (response.status_code, response.get_json()["status"]) == (202, "queued")
 
 
-@pytest.mark.parametrize(
-    ("accept", "wanted"),
-    [
-        *(("text/csv", True), ("Text/CSV; charset=utf-8", True), ("application/json;q=0.5, text/csv", True)),
-        *(
-            ("*/*", False),
-            ("application/json, text/csv;q=0.9", False),
-            ("text/csv;q=0", False),
-            ("text/csv;q=x", False),
-        ),
-    ],
-)
-def test_csv_is_only_sent_to_clients_that_name_it(accept: str, wanted: bool) -> None:
-    assert csv_rows.is_wanted(accept) == wanted
-
-
 def written(signature: Signature, method: str = "predict", **output: Any) -> list[list[str]]:
     job = Job("j", Status.SUCCEEDED, "m", 1, None, output=output)
     text = csv_rows.write(job, Grid(["a"], [["1"]], ","), signature, method, escape=False).decode()

@@ -164,7 +164,7 @@ def test_statuses_and_errors_of_the_old_service(mapped: Open, redis: Redis) -> N
     }
     for body, kind in (("{", "application/json"), ("a=1", "application/x-www-form-urlencoded"), ("", "")):
         assert client.post("/mass", data=body, content_type=kind).status_code == 400
-    assert client.post("/mass", json=ROW, headers={"Content-Encoding": "gzip"}).status_code == 400
+    assert client.post("/mass", json=ROW, headers={"Content-Encoding": "br"}).status_code == 400
     assert client.post("/mass", data=b" " * (2**20 + 1), content_type="application/json").status_code == 400
     assert client.post("/mass", json=[ROW] * 6).status_code == 400
     late = client.post("/mass", json=ROW)
