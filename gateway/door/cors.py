@@ -9,15 +9,15 @@ from flask import Response
 
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _SENT = (
-    "Accept, Authorization, Cancel-After, Content-Type, Experiment-Key, Idempotency-Key, If-None-Match, If-Range,"
-    " Inference-Header-Content-Length, Last-Event-ID, Prefer, Range, traceparent, Webhook-Url,"
-    " X-Amzn-SageMaker-Target-Variant, X-API-Key, X-Request-ID"
+    "Accept, Authorization, Cancel-After, Content-Encoding, Content-Type, Experiment-Key, Idempotency-Key,"
+    " If-None-Match, If-Range, Inference-Header-Content-Length, Last-Event-ID, Prefer, Range, traceparent, Webhook-Url,"
+    " X-Amzn-SageMaker-Accept, X-Amzn-SageMaker-Target-Model, X-Amzn-SageMaker-Target-Variant, X-API-Key, X-Request-ID"
 )
 """Headers that a page may send."""
 _EXPOSED = (
     "Accept-Post, Allow, Content-Range, ETag, Idempotent-Replayed, Inference-Header-Content-Length, Location, Log-From,"
     " Log-Next, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate,"
-    " x-Amzn-Invoked-Production-Variant, X-Request-ID"
+    " x-Amzn-Invoked-Production-Variant, X-Amzn-SageMaker-Content-Type, X-Request-ID"
 )
 """Headers that a page may read, besides the ones that browsers always allow."""
 _MAX_AGE = "600"

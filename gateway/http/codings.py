@@ -1,5 +1,5 @@
-"""Content codings of bodies (RFC 9110, 8.4): compressed requests are read up to a limit, and long answers are compressed
-for clients that ask for it."""
+"""Content codings (RFC 9110, 8.4): compressed requests are read up to a limit, and long answers are compressed for
+clients that ask for it."""
 
 from __future__ import annotations
 
@@ -56,8 +56,10 @@ SUPPORTED = ", ".join(_COMPRESS)
 
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:
-    """Return the content of a body, at most one byte more than `most`. Raises `MalformedBody`, and `Problem` (415) for a
-    coding that is not read."""
+    """Return the content of a body, at most one byte more than `most`.
+
+    Raises `MalformedBody`, and `Problem` (415) for a coding that is not read.
+    """
     names = [name for part in coding.lower().split(",") if (name := part.strip(" \t")) not in ("", "identity")]
     if not names:
         return body

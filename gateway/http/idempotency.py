@@ -19,7 +19,7 @@ from gateway.protocols.parameters import preferences
 
 _OPTIONS = (
     *("HTTP_CANCEL_AFTER", "HTTP_EXPERIMENT_KEY", "HTTP_WEBHOOK_URL"),
-    "HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT",
+    *("HTTP_X_AMZN_SAGEMAKER_TARGET_MODEL", "HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT"),
 )
 """The headers that change a job; `Prefer` has one more."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from contract.model.signature import Signature
@@ -81,9 +82,7 @@ def _buffers(datatype: str, values: Sequence[Any]) -> Iterator[bytes]:
         yield struct.pack(f"<{len(values)}{letter}", *(null if value is None else value for value in values))
     else:
         texts = [_as_text(value).encode(errors="replace") for value in values]
-        ends, end = [0], 0
-        for text in texts:
-            ends.append(end := end + len(text))
+        ends = [*accumulate(map(len, texts), initial=0)]
         yield struct.pack(f"<{len(ends)}i", *ends)
         yield b"".join(texts)
 

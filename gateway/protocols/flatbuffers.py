@@ -1,7 +1,6 @@
 """FlatBuffers, as far as Arrow's messages need them: tables of numbers, text, tables, and vectors of tables or structs.
 
-https://flatbuffers.dev/internals/. The library of that name imports NumPy where it is installed, which takes a gateway as
-much memory as all of its own code.
+https://flatbuffers.dev/internals/. The library of that name imports NumPy where it is installed; a gateway does not.
 """
 
 from __future__ import annotations

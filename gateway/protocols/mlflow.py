@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contract.model.signature import PREDICT, Signature
+from contract.model.signature import Signature
 from contract.rows.instances import Grid, Instances
 from contract.wording import listed, shown
 from contract.work.jobs import Job
-from gateway.problems import MalformedBody
+from gateway.problems import MalformedBody, Problem, ProblemCode, codes
 from gateway.protocols import native
 
 VERSION = "2.0.0"
@@ -20,13 +20,14 @@ VERSION = "2.0.0"
 _SHAPES = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _METHOD = "predict_method"
 
+STATUSES = {code: 400 for code, status in codes.STATUSES.items() if status == 422}
+"""The statuses of problems by code, where they are not ours: MLflow has no 422."""
 _CODES = {
     400: "BAD_REQUEST",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "RESOURCE_DOES_NOT_EXIST",
     409: "RESOURCE_CONFLICT",
-    422: "INVALID_PARAMETER_VALUE",
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL_ERROR",
     503: "TEMPORARILY_UNAVAILABLE",
@@ -35,8 +36,19 @@ _CODES = {
 """MLflow's name for each status."""
 
 
-def read(body: bytes, signature: Signature) -> tuple[Instances, str]:
-    """Return the rows in a JSON body, and the method in its `params`. Raises `MalformedBody` and `InvalidInstances`."""
+def check_parameters(parameters: Mapping[str, str]) -> None:
+    """Raise `Problem` (415) for parameters of a media type that MLflow refuses, too: all but UTF-8."""
+    if parameters.get("charset", "utf-8").lower() != "utf-8":
+        detail = f"the charset {shown(parameters['charset'])} is not supported; send UTF-8"
+        raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, detail)
+    if others := [name for name in parameters if name != "charset"]:
+        detail = f"the media type has the parameter {shown(others[0])}; send application/json or text/csv without it"
+        raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, detail)
+
+
+def read(body: bytes, signature: Signature) -> tuple[Instances, str | None]:
+    """Return the rows in a JSON body, and the method that its `params` name. Raises `MalformedBody` and
+    `InvalidInstances`."""
     value = native.python_json(body)
     shapes = [shape for shape in _SHAPES if shape in value] if isinstance(value, dict) else []
     if not isinstance(value, dict) or len(shapes) != 1:
@@ -80,21 +92,24 @@ def _rows(value: dict[str, Any], shape: str, signature: Signature) -> Instances:
     return by_position(rows, signature) if shape == "dataframe_split" else rows
 
 
-def _method(params: object) -> str:
+def _method(params: object) -> str | None:
     if params is None:
-        return PREDICT.name
-    method = params.get(_METHOD, PREDICT.name) if isinstance(params, dict) else None
+        return None
+    method = params.get(_METHOD, "") if isinstance(params, dict) else None
     if not isinstance(method, str):
         raise MalformedBody(f"params must be an object, and its {_METHOD} the name of a method; it is {shown(params)}")
-    return method
+    return method or None
 
 
-def write(job: Job) -> tuple[bytes, Mapping[str, str]]:
-    """Return the body, and its headers. Probabilities and warnings stand beside the predictions, if there are any."""
+def write(job: Job, method: str | None) -> tuple[bytes, Mapping[str, str]]:
+    """Return the body, and its headers. Warnings stand beside the predictions if there are any, and so do probabilities
+    unless the request names the `method`: then the answer is what it returns, as with MLflow."""
     warnings = {"warnings": job.warnings} if job.warnings else {}
-    return native.line({**native.predictions(job), **warnings}), {"Content-Type": "application/json"}
+    output: Mapping[str, Any] = job.output or {}
+    answers = {"predictions": output["predictions"]} if method else native.predictions(job)
+    return native.line({**answers, **warnings}), {"Content-Type": "application/json"}
 
 
 def error(status: int, code: str, sentence: str) -> tuple[object, Mapping[str, str]]:
-    del code
-    return {"error_code": _CODES.get(status, "BAD_REQUEST"), "message": sentence}, {}
+    name = "INVALID_PARAMETER_VALUE" if code in STATUSES else _CODES.get(status, "BAD_REQUEST")
+    return {"error_code": name, "message": sentence}, {}

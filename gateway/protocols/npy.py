@@ -15,7 +15,7 @@ from typing import Any
 from contract.model.signature import Signature
 from contract.rows.instances import Grid, Instances
 from contract.wording import counted, shown
-from gateway.problems import MalformedBody
+from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols import native, tensors
 
 CONTENT_TYPE = "application/x-npy"
@@ -118,6 +118,15 @@ def _text(data: memoryview, coding: str) -> str:
         return str(data, coding).rstrip("\0")
     except UnicodeDecodeError:
         raise MalformedBody("the array has text that cannot be read; send it as array.astype(str)") from None
+
+
+def write_answers(answers: Sequence[Any]) -> bytes:
+    """Return the array. Raises `Problem` (406) for what no array holds."""
+    try:
+        return write(answers)
+    except ValueError as error:
+        detail = f"the answer is no array, because {error}; accept application/json"
+        raise Problem(ProblemCode.NOT_ACCEPTABLE, detail) from error
 
 
 def write(answers: Sequence[Any]) -> bytes:

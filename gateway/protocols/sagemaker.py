@@ -1,4 +1,4 @@
-"""SageMaker's InvokeEndpoint: CSV without a header, JSON or lines of JSON in; JSON or CSV out.
+"""SageMaker's InvokeEndpoint: CSV without a header, JSON, lines of JSON or arrays of NumPy, in and out.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html and
 https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html
@@ -19,9 +19,11 @@ from contract.model.signature import Signature
 from contract.rows.instances import Instances
 from contract.work.jobs import Job
 from gateway.problems import MalformedBody, ProblemCode
-from gateway.protocols import csv_rows, native
+from gateway.protocols import csv_rows, native, npy
 
-CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
+CSV, JSON, JSON_LINES, NPY = "text/csv", "application/json", "application/jsonlines", npy.CONTENT_TYPE
+TYPES = (CSV, JSON, JSON_LINES, NPY)
+VARIANT_HEADER = "x-Amzn-Invoked-Production-Variant"
 
 _LINE = re.compile(rb"[^\r\n]+")
 
@@ -60,29 +62,44 @@ def read_lines(body: bytes, signature: Signature, most_rows: int) -> Instances:
     return native.unwrapped({"instances": values}, "instances", signature)
 
 
+def model_in(target: str) -> str:
+    """Return the model that a `TargetModel` names: an archive of that name, or the model itself."""
+    return target.removeprefix("/").removesuffix(".tar.gz")
+
+
 def accepts(accept: str | None) -> bool:
     """Return whether the client takes a type of ours."""
     return bool(_accepted(accept)[0])
 
 
 def write(job: Job, accept: str | None) -> tuple[bytes, Mapping[str, str]]:
-    """Return the body, and its headers, for a client that `accepts`."""
+    """Return the body, and its headers, for a client that `accepts`. Raises `Problem` for what no array holds."""
     output: Mapping[str, Any] = job.output or {}
     kind, verbose = _accepted(accept)
-    predictions, probabilities = output["predictions"], output.get("probabilities")
+    predictions = output["predictions"]
+    probabilities = output.get("probabilities") or [None] * len(predictions)
+    rows = zip(predictions, probabilities, strict=True)
     if kind == CSV:
-        rows = zip(predictions, probabilities if verbose and probabilities else [None] * len(predictions), strict=True)
-        body = "".join(_line([*_cells(prediction), *_cells(scores, ())]) for prediction, scores in rows).encode()
+        lines = ([*_cells(prediction), *(_cells(scores, ()) if verbose else ())] for prediction, scores in rows)
+        body = "".join(map(_line, lines)).encode()
+    elif kind == JSON_LINES:
+        body = b"".join(native.line(_record(*row)) for row in rows)
+    elif kind == NPY:
+        body = npy.write_answers(predictions)
     else:
         body = native.line(native.predictions(job))
-    return body, {"Content-Type": kind, "x-Amzn-Invoked-Production-Variant": f"{job.model}@{job.version}"}
+    return body, {"Content-Type": kind, VARIANT_HEADER: f"{job.model}@{job.version}"}
+
+
+def _record(prediction: Any, probabilities: Any) -> dict[str, Any]:
+    return {"prediction": prediction} | ({} if probabilities is None else {"probabilities": probabilities})
 
 
 def _accepted(accept: str | None) -> tuple[str, bool]:
     """Return the type of the answer, '' for no type of ours, and whether `verbose=true` asks for probabilities."""
     for choice in (accept or "*/*").lower().split(","):
         kind, *options = (part.strip() for part in choice.split(";"))
-        if kind in (JSON, CSV):
+        if kind in TYPES:
             return kind, "verbose=true" in options
         if kind in ("*/*", "application/*", ""):
             return JSON, False

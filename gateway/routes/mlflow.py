@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -13,7 +14,7 @@ from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import CSV, is_json, media_type, unsupported
 from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation
 from gateway.http.problem_answers import not_ready
-from gateway.http.rules import BodyLimit, ErrorShape, Level
+from gateway.http.rules import BodyLimit, Level
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.protocols import csv_rows
 from gateway.protocols import mlflow as protocol
@@ -32,7 +33,11 @@ _VERSION = Operation(
 _INVOKE = Operation(
     "mlflow_invocations",
     "Predict rows as MLflow's scoring server does",
-    {200: Answer("The predictions, with probabilities where the model has them.", "Predictions")},
+    {
+        200: Answer(
+            "The predictions, with probabilities where the model has them, and `params` name no method.", "Predictions"
+        )
+    },
     problems=PROBLEMS,
     parameters=(EXPERIMENT_KEY, IDEMPOTENCY_KEY),
     body={"application/json": "MlflowInput", "text/csv": "Csv"},
@@ -45,7 +50,7 @@ _INVOKE_ONLY = replace(
     problems=("400 several_models", "404 unknown_model", *PROBLEMS),
 )
 
-_SHAPE: dict[str, ErrorShape] = {"errors": protocol.error}
+_SHAPE: dict[str, Any] = {"errors": protocol.error, "statuses": protocol.STATUSES}
 
 
 def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: BodyLimit) -> Blueprint:
@@ -74,15 +79,16 @@ def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: B
 
     def invoke(model: ModelManifest) -> PredictionAnswer:
         kind = media_type(request.environ)
+        protocol.check_parameters(request.mimetype_params)
         if not is_json(kind) and kind != CSV:
             raise unsupported(kind, "application/json or text/csv", "application/json, text/csv")
         body = received_body()
         if kind == CSV:
             table = csv_rows.read(body, predictions.predictor.max_rows + 1)
-            instances, method = protocol.by_position(table, model.signature), PREDICT.name
+            instances, method = protocol.by_position(table, model.signature), None
         else:
             instances, method = protocol.read(body, model.signature)
-        job = predictions.predict(model, instances, len(body), method)
-        return predictions.answer(job, *protocol.write(job))
+        job = predictions.predict(model, instances, len(body), method or PREDICT.name)
+        return predictions.answer(job, *protocol.write(job, method))
 
     return routes

@@ -35,7 +35,6 @@ from gateway.http.operations import (
     Parameter,
 )
 from gateway.http.rules import BodyLimit
-from gateway.problems import Problem, ProblemCode
 from gateway.protocols import accepted, arrow, arrow_answers, csv_rows, explanations, native, npy
 from gateway.protocols.parameters import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
@@ -258,12 +257,8 @@ def _most_text() -> int:
 
 
 def _binary(kind: str, job: Job, signature: Signature, method: str) -> bytes:
-    """Return the answers as an Arrow stream or an array. Raises `Problem` for what no array holds."""
+    """Return the answers as an Arrow stream or an array. Raises `Problem` for what no array holds, and the job has."""
     if kind == arrow.CONTENT_TYPE:
         return arrow_answers.write(job, signature, method)
-    try:
-        output: Mapping[str, Any] = job.output or {}
-        return npy.write(output["predictions"])
-    except ValueError as error:
-        detail = f"the answer is no array, because {error}; GET /v1/jobs/{job.id} has it as JSON"
-        raise Problem(ProblemCode.NOT_ACCEPTABLE, detail) from error
+    output: Mapping[str, Any] = job.output or {}
+    return npy.write_answers(output["predictions"])

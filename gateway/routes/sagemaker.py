@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from flask import Blueprint, request
 
+from contract.model.manifest import ModelManifest
 from contract.model.signature import Signature
 from contract.rows.instances import Instances
 from contract.work.api_keys import Scope
+from contract.work.jobs import Job
 from gateway.http.answers import PredictionAnswer
+from gateway.http.exchange import caller
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation, Parameter
-from gateway.http.rules import BodyLimit
+from gateway.http.rules import BodyLimit, ErrorShape
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.problems import Problem, ProblemCode
-from gateway.protocols import native
+from gateway.protocols import aws_event_stream, native, npy
 from gateway.protocols import sagemaker as protocol
+from gateway.serving.model_versions import refuse_model
+
+_HEADER = "X-Amzn-SageMaker-"
+_ACCEPT, _TARGET, _VARIANT = (f"{_HEADER}{name}" for name in ("Accept", "Target-Model", "Target-Variant"))
+_REFUSED = {
+    "Target-Container-Hostname": "a container of the endpoint",
+    "Inference-Component": "an inference component",
+    "Enable-Explanations": "an explanation beside the answer",
+}
+"""What would change the answer, by its header."""
+_TYPES = ", ".join(protocol.TYPES)
 
 _INVOKE = Operation(
     "invoke_endpoint",
@@ -22,36 +39,70 @@ _INVOKE = Operation(
     {
         200: Answer(
             "The predictions. CSV has no header; JSON has probabilities, too, and so has CSV with `verbose=true`.",
-            {protocol.JSON: "Predictions", protocol.CSV: "Text"},
-            {"x-Amzn-Invoked-Production-Variant": "The version that has answered, such as `loan@3`."},
+            {protocol.JSON: "Predictions", protocol.CSV: "Text", protocol.JSON_LINES: "Text", protocol.NPY: "Array"},
+            {protocol.VARIANT_HEADER: "The version that has answered, such as `loan@3`."},
         )
     },
-    problems=("406 not_acceptable", *PROBLEMS),
+    problems=("400 not_supported", "406 not_acceptable", *PROBLEMS),
     parameters=(
         EXPERIMENT_KEY,
         IDEMPOTENCY_KEY,
-        Parameter("X-Amzn-SageMaker-Target-Variant", "A version or an alias of the model.", location="header"),
+        Parameter(_TARGET, "The model, if the path names another: `loan` or `loan.tar.gz`.", location="header"),
+        Parameter(_VARIANT, "A version or an alias of the model.", location="header"),
     ),
-    body={protocol.CSV: "Text", protocol.JSON: "Instances", protocol.JSON_LINES: "Text"},
+    body={protocol.CSV: "Text", protocol.JSON: "Instances", protocol.JSON_LINES: "Text", protocol.NPY: "Array"},
     error="SageMakerError",
 )
-_TYPES = f"{protocol.CSV}, {protocol.JSON}, {protocol.JSON_LINES}"
+_STREAM = replace(
+    _INVOKE,
+    id="invoke_endpoint_with_response_stream",
+    summary="Predict rows as SageMaker's InvokeEndpointWithResponseStream does",
+    parameters=(*_INVOKE.parameters, Parameter(_ACCEPT, "The media type of the answer.", location="header")),
+    answers={
+        200: Answer(
+            "The same answer, in messages of an event stream of AWS.",
+            {aws_event_stream.CONTENT_TYPE: "Bytes"},
+            {f"{_HEADER}Content-Type": "The media type of the answer.", protocol.VARIANT_HEADER: "As above."},
+        )
+    },
+)
 
 
 def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint:
     """`rows`: the limit of bodies with rows."""
     routes = Blueprint("sagemaker", __name__, url_prefix="/endpoints")
 
-    @routes.post("/<reference>/invocations", level=Scope.PREDICT, docs=_INVOKE, body=rows, errors=protocol.error)
+    shape: dict[str, ErrorShape] = {"errors": protocol.error}
+
+    @routes.post("/<reference>/invocations", level=Scope.PREDICT, docs=_INVOKE, body=rows, **shape)
     def invoke(reference: str) -> PredictionAnswer:
-        variant = request.headers.get("X-Amzn-SageMaker-Target-Variant")
-        model = predictions.model(f"{reference}@{variant}" if variant else reference)
-        accept = request.headers.get("Accept")
+        return predictions.answer(*_predicted(reference, request.headers.get("Accept")))
+
+    @routes.post("/<reference>/invocations-response-stream", level=Scope.PREDICT, docs=_STREAM, body=rows, **shape)
+    def stream(reference: str) -> PredictionAnswer:
+        job, body, headers = _predicted(reference, request.headers.get(_ACCEPT))
+        variant = {protocol.VARIANT_HEADER: headers[protocol.VARIANT_HEADER]}
+        kinds = {"Content-Type": aws_event_stream.CONTENT_TYPE, f"{_HEADER}Content-Type": headers["Content-Type"]}
+        return predictions.answer(job, aws_event_stream.write(body), variant | kinds)
+
+    def _predicted(reference: str, accept: str | None) -> tuple[Job, bytes, Mapping[str, str]]:
+        model = _model(reference)
         if not protocol.accepts(accept):
-            raise Problem(ProblemCode.NOT_ACCEPTABLE, f"Accept must be {protocol.JSON} or {protocol.CSV}")
+            raise Problem(ProblemCode.NOT_ACCEPTABLE, f"Accept must be one of {_TYPES}")
         body = received_body()
         job = predictions.predict(model, _rows(body, model.signature), len(body))
-        return predictions.answer(job, *protocol.write(job, accept))
+        return job, *protocol.write(job, accept)
+
+    def _model(reference: str) -> ModelManifest:
+        for name, what in _REFUSED.items():
+            if f"{_HEADER}{name}" in request.headers:
+                raise Problem(ProblemCode.NOT_SUPPORTED, f"{what} is not supported; leave out {name}")
+        if target := request.headers.get(_TARGET):
+            reference = protocol.model_in(target)
+            if not caller().may_use(reference.partition("@")[0]):
+                raise refuse_model(predictions.predictor.repository, reference)
+        variant = request.headers.get(_VARIANT)
+        return predictions.model(f"{reference}@{variant}" if variant else reference)
 
     def _rows(body: bytes, signature: Signature) -> Instances:
         kind, most_rows = media_type(request.environ), predictions.predictor.max_rows + 1
@@ -59,6 +110,8 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
             return protocol.read_csv(body, signature, most_rows)
         if kind == protocol.JSON_LINES:
             return protocol.read_lines(body, signature, most_rows)
+        if kind == protocol.NPY:
+            return npy.read(body, signature)
         if is_json(kind):
             return native.read(body, signature)
         raise unsupported(kind, f"one of {_TYPES}", _TYPES)

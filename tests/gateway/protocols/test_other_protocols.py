@@ -6,23 +6,27 @@ The clients of these protocols are asked in tests/qa/clients/.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.state.load_status import LoadRequests, LoadStatus, LoadStatusPublisher
+from contract.errors import Code, Failure
 from contract.model.environments import TODAY
 from contract.model.signature import Field, Kind
 from contract.release import VERSION
 from contract.settings import Settings
 from contract.work.jobs import PredictionOutcome
 from gateway.app import create_app
+from tests.gateway.callers import ADMIN_KEY
 from tests.gateway.conftest import scorer, without_redis
 from tests.support import Sum, write_version
 
@@ -151,7 +155,7 @@ def test_rows_that_cannot_be_used_are_named_with_their_fields(client: FlaskClien
     tensors = [{"name": "x", "datatype": "BYTES", "shape": [3, 2], "data": rows}]
     body = {"inputs": tensors} if path == INFER else {next(iter(BODIES[path])): rows}
     answer = client.post(path, json=body)
-    assert answer.status_code == 422
+    assert answer.status_code == (400 if path == MLFLOW else 422)
     assert message(answer).startswith("row 1: 'b' must be a finite number; it is 'x'; row 2: 'a' must be")
     many = [["x", "x"]] * 4
     body["inputs" if path in (INFER, MLFLOW) else "instances"] = (
@@ -221,7 +225,7 @@ def test_a_repeated_request_waits_for_the_same_job(settings: Settings, path: str
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
     assert len(client.get("/v1/jobs").json["items"]) == 1
     other = client.post(path, data=json.dumps(BODIES[path]) + " ", content_type="application/json", headers=headers)
-    assert other.status_code == 422
+    assert other.status_code == (400 if path == MLFLOW else 422)
     assert "Idempotency-Key" in message(other)
 
 
@@ -272,7 +276,7 @@ def test_mlflow_reads_its_four_shapes_and_nan(client: FlaskClient, scoring: None
         assert client.post(MLFLOW, data=body, content_type="application/json").json == {"predictions": wanted}, body
     assert client.post(MLFLOW, data="a,b\n1,2\n", content_type="text/csv").json == {"predictions": [3.0]}
     nan = client.post(MLFLOW, data='{"inputs": {"a": [NaN], "b": [Infinity]}}', content_type="application/json")
-    assert nan.status_code == 422
+    assert (nan.status_code, nan.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert "'a' must be a finite number; it is null" in message(nan)
     assert "'b' must be a finite number" in message(nan)
     for wrong in (
@@ -286,6 +290,101 @@ def test_mlflow_reads_its_four_shapes_and_nan(client: FlaskClient, scoring: None
     other = client.post(MLFLOW, json={"inputs": [[1, 2]], "params": {"predict_method": "transform"}})
     assert other.status_code == 404
     assert "it has 'predict'" in message(other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json; charset=utf-8", 200),
+        ("application/json;charset=UTF-8", 200),
+        ("application/json; charset=latin-1", 415),
+        ("application/json; format=pandas-split", 415),
+        ("application/json; charset=utf-8; something=else", 415),
+    ],
+)
+@pytest.mark.usefixtures("scoring")
+def test_mlflow_takes_no_parameters_of_a_media_type_but_utf_8(client: FlaskClient, kind: str, status: int) -> None:
+    answer = client.post(MLFLOW, data=json.dumps(BODIES[MLFLOW]), content_type=kind)
+    assert answer.status_code == status
+    assert status == 200 or "send" in message(answer)
+
+
+@pytest.mark.usefixtures("redis")
+def test_a_failed_job_of_mlflow_is_400(client: FlaskClient, redis: Redis) -> None:
+    with scorer(redis, lambda _: Failure(Code.MODEL_ERROR, "it failed")):
+        answer = client.post(MLFLOW, json=BODIES[MLFLOW])
+    assert (answer.status_code, answer.json["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+def test_mlflow_answers_what_the_named_method_returns(settings: Settings, redis: Redis) -> None:
+    client = create_app(settings).test_client()
+    chances = [{"no": 0.25, "yes": 0.75}]
+    with scorer(redis, lambda _: PredictionOutcome(["yes"], chances, [], 0.5, 1)):
+        beside = client.post(MLFLOW, json=BODIES[MLFLOW])
+        alone = client.post(MLFLOW, json={**BODIES[MLFLOW], "params": {"predict_method": "predict"}})
+    assert beside.json == {"predictions": ["yes"], "probabilities": chances}
+    assert alone.json == {"predictions": ["yes"]}
+
+
+def array_of(rows: list[list[float]]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.array(rows))
+    return file.getvalue()
+
+
+@pytest.mark.usefixtures("scoring")
+def test_sagemaker_takes_and_answers_arrays_and_lines(client: FlaskClient) -> None:
+    npy, lines = "application/x-npy", "application/jsonlines"
+    answer = client.post(SAGEMAKER, data=array_of([[1, 2], [3, 4]]), headers={"Content-Type": npy, "Accept": npy})
+    assert (answer.status_code, answer.content_type) == (200, npy)
+    assert np.load(io.BytesIO(answer.data)).tolist() == [3.0, 7.0]
+    answer = client.post(SAGEMAKER, json=[[1, 2], [3, 4]], headers={"Accept": lines})
+    assert (answer.content_type, answer.text) == (lines, '{"prediction":3.0}\n{"prediction":7.0}\n')
+    wrong = client.post(SAGEMAKER, data=b"PK", content_type=npy)
+    assert (wrong.status_code, "np.savez" in message(wrong)) == (400, True)
+
+
+@pytest.mark.usefixtures("scoring")
+def test_target_model_chooses_the_model(settings: Settings, models: Path) -> None:
+    write_version(models, "other", Sum(), [Field("c", Kind.NUMBER)])
+    client = create_app(settings).test_client()
+
+    def ask(target: str, **headers: str) -> Any:
+        return client.post(
+            "/endpoints/any/invocations",
+            json=[[1]] if "other" in target else [[1, 2]],
+            headers={"X-Amzn-SageMaker-Target-Model": target, **headers},
+        )
+
+    for target, version in (
+        ("sum", "sum@1"),
+        ("sum.tar.gz", "sum@1"),
+        ("/other.tar.gz", "other@1"),
+        ("sum@1", "sum@1"),
+    ):
+        answer = ask(target)
+        assert answer.headers["x-Amzn-Invoked-Production-Variant"] == version, answer.json
+    assert ask("sum", **{"X-Amzn-SageMaker-Target-Variant": "1"}).status_code == 200
+    unknown = ask("sun.tar.gz")
+    assert (unknown.status_code, "did you mean 'sum'?" in message(unknown)) == (404, True)
+
+
+@pytest.mark.usefixtures("scoring")
+def test_target_model_is_no_way_around_the_models_of_a_key(settings: Settings, models: Path) -> None:
+    write_version(models, "other", Sum(), [Field("a", Kind.NUMBER), Field("b", Kind.NUMBER)])
+    client = create_app(dataclasses.replace(settings, admin_key=ADMIN_KEY)).test_client()
+    asked = {"name": "k", "scopes": ["predict"], "models": ["other"]}
+    secret = client.post("/v1/keys", json=asked, headers={"X-API-Key": ADMIN_KEY}).json["secret"]
+    for target, status in (("sum", 404), ("sum@1", 404), ("other", 200)):
+        headers = {"X-API-Key": secret, "X-Amzn-SageMaker-Target-Model": target}
+        answer = client.post(SAGEMAKER.replace("sum", "other"), json=[[1, 2]], headers=headers)
+        assert answer.status_code == status, answer.json
+
+
+@pytest.mark.parametrize("name", ["Target-Container-Hostname", "Inference-Component", "Enable-Explanations"])
+def test_what_sagemaker_would_answer_otherwise_is_refused(client: FlaskClient, name: str) -> None:
+    answer = client.post(SAGEMAKER, json=[[1, 2]], headers={f"X-Amzn-SageMaker-{name}": "x"})
+    assert (answer.status_code, f"leave out {name}" in message(answer)) == (400, True)
 
 
 def test_health(client: FlaskClient, settings: Settings) -> None:
@@ -415,8 +514,8 @@ def test_numbers_that_are_not_exactly_the_positions_are_refused(client: FlaskCli
 @pytest.mark.usefixtures("nameless")
 def test_numbers_are_no_positions_of_a_model_with_names_nor_in_a_csv(client: FlaskClient) -> None:
     split = {"dataframe_split": {"columns": [0, 1], "data": [[1, 2]]}}
-    for address in (MLFLOW, NATIVE):
-        assert client.post(address, json=split).status_code == 422, address
+    for address, status in ((MLFLOW, 400), (NATIVE, 422)):
+        assert client.post(address, json=split).status_code == status, address
     csv = client.post(NATIVE_ARRAY, data="0,1,2\n1,2,3\n", content_type="text/csv")
     assert csv.status_code == 422
     repeated = client.post(NATIVE_ARRAY, data='{"0": 1, "0": 9, "1": 2, "2": 3}', content_type="application/json")
@@ -453,5 +552,5 @@ def test_names_that_mean_nothing_are_positions_at_invocations_only(client: Flask
 def test_names_at_invocations_that_may_mean_something_or_have_no_order_are_refused(
     client: FlaskClient, body: Any
 ) -> None:
-    assert client.post(OF_ARRAY, json=body).status_code == 422
-    assert client.post(OF_ARRAY, data="5.1,3.5,1.4\n4.9,3.0,1.4\n", content_type="text/csv").status_code == 422
+    assert client.post(OF_ARRAY, json=body).status_code == 400
+    assert client.post(OF_ARRAY, data="5.1,3.5,1.4\n4.9,3.0,1.4\n", content_type="text/csv").status_code == 400
