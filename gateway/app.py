@@ -178,7 +178,7 @@ def _other_protocols(parts: Parts) -> list[Blueprint]:
     rows = BodyLimit.of_rows(parts.settings.max_body_mb)
     waiting = _waiting(parts)
     return [
-        open_inference.blueprint(waiting, parts.readiness, parts.loader, parts.stopping, rows),
+        open_inference.blueprint(waiting, parts.readiness, parts.loader, parts.metrics_reader, parts.stopping, rows),
         kserve.blueprint(waiting, rows),
         mlflow.blueprint(waiting, parts.readiness, rows),
         sagemaker.blueprint(waiting, rows),

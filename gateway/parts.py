@@ -244,7 +244,8 @@ class Parts:
         checking = HealthCheck(self._connect(HEALTH_TIMEOUT, own=True, resends=0), settings.max_queue_rows, durability)
         self.readiness = Readiness(checking.run, self.whole_repository, lambda: self.closed.needs_stored_key)
         reading = self._connect(METRICS_TIMEOUT, resends=0)
-        reader, issued = MetricsReader(reading), Keys(reading)
+        reader = self.metrics_reader = MetricsReader(reading)
+        issued = Keys(reading)
         expected = {**settings.expected, "senders": int(bool(settings.webhook_secret))}
         self.metrics = Metrics(reader, issued.all, self.whole_repository, self.spool, expected)
         processes = ProcessReader(self._connect(METRICS_TIMEOUT, resends=0))

@@ -180,6 +180,14 @@ class MetricsReader(Connected):
         _add_lake_schedules(snapshot, lakes, datetime.fromtimestamp(now[0], UTC))
         return snapshot
 
+    def read_models(self, models: Sequence[str]) -> Snapshot:
+        """Return what these models have counted. Raises `RedisError`."""
+        keys = [MODEL_COUNTS + model for model in models]
+        snapshot = Snapshot()
+        for key, counted in zip(keys, self._scripts.attempt([("HGETALL", key) for key in keys]), strict=True):
+            _add_counts(snapshot, key, counted)
+        return snapshot
+
     def _queues_of(self, models: Sequence[str]) -> list[str]:
         """Return the queues of these models, of all owners, and those of the trainer."""
         known, queues = set(models), {PREDICTION.queue_of(model) for model in models}

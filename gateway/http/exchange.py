@@ -213,6 +213,12 @@ def current_route() -> Route | None:
     return exchange.route if exchange else None
 
 
+def current_path() -> str:
+    """Return the path of the current request; '' outside of requests."""
+    exchange = _CURRENT.get(None)
+    return str(exchange.environ["PATH_INFO"]) if exchange else ""
+
+
 def travelling_ids() -> str:
     """Return the ids that travel with a job of the current request; '' outside of requests."""
     exchange = _CURRENT.get(None)

@@ -14,6 +14,7 @@ from contract.work.jobs import Status
 from contract.work.webhooks import Format
 from gateway.http.operations import MOMENT, TEXT, Schema
 from gateway.openapi.experiment_schemas import EXPERIMENTS
+from gateway.openapi.foreign_schemas import FOREIGN
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
 from gateway.openapi.log_schemas import LOG
 from gateway.openapi.model_schemas import ALIASES, CHANGES, DECISION, ENVIRONMENT
@@ -38,7 +39,6 @@ from gateway.openapi.schema_parts import (
 )
 from gateway.openapi.traffic_schemas import TRAFFIC
 from gateway.openapi.training_schemas import TRAININGS
-from gateway.protocols.tensors import TYPES
 from gateway.serving.readiness import State
 
 FIELD_ERROR = record({"row": nullable(INTEGER), "field": nullable(TEXT), "code": TEXT, "message": TEXT})
@@ -205,7 +205,6 @@ SCHEMAS: Mapping[str, Schema] = {
     "Document": OBJECT,
     "Failure": FAILURE,
     "FieldError": FIELD_ERROR,
-    "ForeignError": record({"error": TEXT}),
     "FormRow": {**map_of(TEXT), "description": "One row, a field for each input."},
     "Instances": {
         "description": "Rows: a list of objects or of lists, one object, or any other dialect of the reference.",
@@ -242,26 +241,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "KeyUse": record(
         {"days": INTEGER, **_USE, "models": array(record({"model": nullable(TEXT), **_USE, "share": NUMBER}))}
     ),
-    "InferRequest": record(
-        {"inputs": array(ref("TensorIn"), minItems=1)},
-        {"id": TEXT, "parameters": OBJECT, "outputs": array(record({"name": TEXT}, {"parameters": OBJECT}))},
-    ),
-    "InferResponse": record(
-        {"model_name": TEXT, "model_version": TEXT, "outputs": array(ref("TensorOut"))}, {"id": TEXT}
-    ),
     "Limits": record({}, {name: {"type": "integer"} for name in Limits.__dataclass_fields__}),
-    "MlflowError": record({"error_code": TEXT, "message": TEXT}),
-    "MlflowInput": record(
-        {},
-        {
-            "dataframe_split": OBJECT,
-            "dataframe_records": array(OBJECT),
-            "instances": ANYTHING,
-            "inputs": ANYTHING,
-            "params": OBJECT,
-        },
-        description="Exactly one of the four shapes of rows. `params.predict_method` names another method.",
-    ),
     "Model": record(
         {
             **_VERSION,
@@ -307,8 +287,8 @@ SCHEMAS: Mapping[str, Schema] = {
     "Report": OBJECT,
     "Rollback": record({}, _FORCE, additionalProperties=False),
     "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
-    "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
     **EXPERIMENTS,
+    **FOREIGN,
     **LAKE_SCHEDULES,
     **TRAININGS,
     **LOG,
@@ -327,32 +307,8 @@ SCHEMAS: Mapping[str, Schema] = {
         additionalProperties=False,
         description="`from`: the number or an alias of a version. `signature`: what is to change.",
     ),
-    "TensorIn": record(
-        {"name": TEXT, "datatype": {**TEXT, "enum": list(TYPES)}, "shape": array(INTEGER)},
-        {"data": array(ANYTHING), "parameters": OBJECT},
-    ),
-    "TensorMetadata": record({"name": TEXT, "datatype": TEXT, "shape": array(INTEGER)}, {"parameters": OBJECT}),
-    "TensorOut": record(
-        {"name": TEXT, "datatype": TEXT, "shape": array(INTEGER)}, {"data": array(SCALAR), "parameters": OBJECT}
-    ),
     "System": record(_SYSTEM),
     "Text": TEXT,
-    "V2Index": array(record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT})),
-    "V2Live": record({"live": BOOLEAN}),
-    "V2Load": record({"name": TEXT, "load": BOOLEAN}),
-    "V2Model": record(
-        {
-            "name": TEXT,
-            "versions": array(TEXT),
-            "platform": TEXT,
-            "inputs": array(ref("TensorMetadata")),
-            "outputs": array(ref("TensorMetadata")),
-        }
-    ),
-    "V2ModelReady": record({"name": TEXT, "ready": BOOLEAN}),
-    "V2Models": record({"models": array(TEXT)}),
-    "V2Ready": record({"ready": BOOLEAN}),
-    "V2Server": record({"name": TEXT, "version": TEXT, "extensions": array(TEXT)}),
     "VersionList": record({"items": array(_VERSION_ITEM)}),
     "WaitingDeliveries": record({"items": array(record({"owner": TEXT, "waiting": INTEGER}))}),
     "Webhook": record(_WEBHOOK, {"owner": TEXT}),

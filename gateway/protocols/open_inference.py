@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from contract.errors import ModelgateError
@@ -20,12 +21,12 @@ from contract.rows.instances import Grid, Instances
 from contract.wording import listed, shown
 from contract.work.jobs import Job
 from gateway.problems import MalformedBody, Problem, ProblemCode
-from gateway.protocols import native, tensors
+from gateway.protocols import native, tensors, triton
 from gateway.protocols.tensors import Tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
-EXTENSIONS = ("binary_tensor_data", "model_repository")
+EXTENSIONS = ("binary_tensor_data", "model_repository", *triton.EXTENSIONS)
 
 _DATATYPES = {
     Kind.NUMBER: "FP64",
@@ -36,18 +37,22 @@ _DATATYPES = {
 }
 _LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
 PROBABILITIES, SCORES = "predict_proba", "decision_function"
+_FIRST = "output-0"
+"""The name of the only output of many other servers, which stands for the first method of a model."""
+_NUMBERS = (Kind.NUMBER, Kind.INTEGER)
 
 
 @dataclass(frozen=True)
 class InferRequest:
-    """The request: its inputs, the outputs that it asks for (None: all that `predict` has), and those of them that are
-    to come as bytes (None: all)."""
+    """The request: its inputs, the outputs that it asks for (None: all that `predict` has), those of them that are to
+    come as bytes (None: all), and those of which only the highest values are to come, with how many."""
 
     id: str | None
     tensors: Sequence[Tensor]
     outputs: Sequence[str] | None
     binary: Collection[str] | None
     by_column: bool
+    highest: Mapping[str, int]
 
     @property
     def most_rows(self) -> int:
@@ -59,24 +64,33 @@ class InferRequest:
         first = self.tensors[0]
         alone = len(self.tensors) == 1 and not self.by_column
         if alone and (first.columns != 1 or first.name not in native.spellings(signature)):
-            return Grid(None, list(zip(*[iter(first.values())] * first.columns, strict=True)))
+            rows = list(zip(*[iter(first.values())] * first.columns, strict=True))
+            if first.datatype == "BOOL":
+                columns = zip_longest(zip(*rows, strict=True), [field.kind for field in signature.inputs])
+                rows = list(zip(*(_as_kind(values, kind) for values, kind in columns if values), strict=True))
+            return Grid(None, rows)
         for tensor in self.tensors:
             if tensor.columns != 1 or tensor.rows != first.rows:
                 shape, expected = [tensor.rows, tensor.columns], f"[{first.rows}] or [{first.rows}, 1]"
                 detail = f"the input {shown(tensor.name)} has the shape {shape}; one of several inputs is a column"
                 raise MalformedBody(f"{detail} of the shape {expected}, like the first")
-        columns = [tensor.values() for tensor in self.tensors]
-        return Grid([tensor.name for tensor in self.tensors], list(zip(*columns, strict=True)))
+        kinds_by_name = {word: field.kind for field in signature.inputs for word in (field.name, *field.aliases)}
+        values_by_column = [
+            _as_kind(tensor.values(), kinds_by_name.get(tensor.name)) if tensor.datatype == "BOOL" else tensor.values()
+            for tensor in self.tensors
+        ]
+        return Grid([tensor.name for tensor in self.tensors], list(zip(*values_by_column, strict=True)))
 
     def method(self, signature: Signature) -> str:
         """Return the method of the model that has the outputs. Raises `Problem` if they need several."""
         if self.outputs is None:
             return signature.methods[0].name
         of_predict = _outputs_of_predict(signature)
-        if of_predict and set(self.outputs) <= set(of_predict):
+        asked = {signature.methods[0].name if name == _FIRST else name for name in self.outputs}
+        if of_predict and asked <= set(of_predict):
             return PREDICT.name
-        if len(set(self.outputs)) == 1:
-            return self.outputs[0]
+        if len(asked) == 1:
+            return asked.pop()
         names = listed(list(dict.fromkeys([*of_predict, *(method.name for method in signature.methods)])))
         detail = f"the outputs {listed(list(self.outputs))} cannot come together; the model has {names}"
         raise Problem(ProblemCode.NOT_SUPPORTED, f"{detail}: ask for {listed(of_predict)} or for one other output")
@@ -94,10 +108,18 @@ def read(body: bytes, header_length: str | None) -> InferRequest:
         raise MalformedBody(f"id must be text; it is {shown(request_id)}")
     parameters = tensors.parameters_of(value, "the request")
     all_binary = parameters.get("binary_data_output") is True
-    outputs, as_bytes = _requested(value.get("outputs"), all_binary)
-    by_column = tensors.content_type(parameters, "the request") == "pd"
+    outputs, as_bytes, highest = _requested(value.get("outputs"), all_binary)
+    by_column = tensors.content_type(parameters, "the request") in ("pd", "dict")
     inputs = tensors.read(value["inputs"], binary)
-    return InferRequest(request_id, inputs, outputs, None if outputs is None and all_binary else as_bytes, by_column)
+    asked_binary = None if outputs is None and all_binary else as_bytes
+    return InferRequest(request_id, inputs, outputs, asked_binary, by_column, highest)
+
+
+def _as_kind(values: Sequence[Any], kind: Kind | None) -> Sequence[Any]:
+    """Return booleans as 0 and 1 for an input of numbers, which is how NumPy casts them."""
+    return (
+        [int(value) if value is True or value is False else value for value in values] if kind in _NUMBERS else values
+    )
 
 
 def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
@@ -110,38 +132,44 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
     return body[:length], body[length:]
 
 
-def _requested(outputs: object, all_binary: bool) -> tuple[list[str] | None, set[str]]:
-    """Return the names of the outputs, and those that are to come as bytes."""
+def _requested(outputs: object, all_binary: bool) -> tuple[list[str] | None, set[str], dict[str, int]]:
+    """Return the names of the outputs, those that are to come as bytes, and of how many only the highest values are."""
     if outputs is None or outputs == []:
-        return None, set()
+        return None, set(), {}
     names: dict[str, None] = {}
-    binary = set()
+    binary, highest = set(), {}
     for number, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
         where = f"outputs[{number}]"
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
             raise MalformedBody(f'{where} must be an object with a "name"; it is {shown(output)}')
         options = tensors.parameters_of(output, where)
-        if options.get("classification"):
-            raise Problem(
-                ProblemCode.NOT_SUPPORTED, f"{where}: classification is not supported; ask for {PROBABILITIES}"
-            )
+        if classes := options.get("classification"):
+            if type(classes) is not int or not 0 < classes < 2**31:
+                raise MalformedBody(
+                    f"{where}: classification must be a whole number of classes; it is {shown(classes)}"
+                )
+            highest[output["name"]] = classes
         if output["name"] in names:  # each would be a copy of its answers
             raise MalformedBody(f"{where}.name repeats {shown(output['name'])}; ask for each output once")
         names[output["name"]] = None
         if options.get("binary_data", all_binary) is True:
             binary.add(output["name"])
-    return list(names), binary
+    return list(names), binary, highest
 
 
 def write(request: InferRequest, method: str, job: Job) -> tuple[bytes, dict[str, str]]:
     """Return the body, and its headers. Raises `Problem` for an output that is no tensor."""
     answers = _answers(method, job.output or {})
+    if _FIRST in (request.outputs or ()):
+        answers[_FIRST] = answers[method]
     described, binary = [], []
     for name in request.outputs or answers:
         if name not in answers:
             raise Problem(ProblemCode.NOT_SUPPORTED, f"the model has not answered with {name}")
         try:
-            output, data = tensors.write(name, answers[name], request.binary is None or name in request.binary)
+            most = request.highest.get(name)
+            values = answers[name] if most is None else triton.classified(answers[name], most)
+            output, data = tensors.write(name, values, request.binary is None or name in request.binary)
         except ValueError as error:
             if request.outputs is None and name != method:
                 continue
@@ -149,10 +177,8 @@ def write(request: InferRequest, method: str, job: Job) -> tuple[bytes, dict[str
             raise Problem(ProblemCode.NOT_SUPPORTED, detail) from error
         described.append(output)
         binary.append(data)
-    body = {"model_name": job.model, "model_version": str(job.version), "id": request.id, "outputs": described}
-    if request.id is None:
-        del body["id"]
-    text = native.line(body)
+    version, request_id = str(job.version), job.id if request.id is None else request.id
+    text = native.line({"model_name": job.model, "model_version": version, "id": request_id, "outputs": described})
     if not any(binary):
         return text, {"Content-Type": "application/json"}
     return b"".join((text, *binary)), {"Content-Type": BINARY, HEADER_LENGTH: str(len(text))}
@@ -182,8 +208,12 @@ def model_metadata(model: ModelManifest, versions: Sequence[int]) -> dict[str, o
     }
 
 
-def index(repository: Repository) -> list[dict[str, object]]:
-    """Return the current version of each model, as the repository extension lists them."""
+def index(repository: Repository, body: bytes) -> list[dict[str, object]]:
+    """Return the current version of each model, as the repository extension lists them; those that are ready, if the
+    body asks for these. Raises `MalformedBody`."""
+    asked = native.json_value(body) if body.strip() else {}
+    if not isinstance(asked, dict):
+        raise MalformedBody(f'the body must be an object such as {{"ready": true}}; it is {shown(asked)}')
     described: list[dict[str, object]] = []
     for name in repository.names():
         version = repository.aliases(name)["current"]
@@ -192,7 +222,8 @@ def index(repository: Repository) -> list[dict[str, object]]:
             state, reason = "READY", ""
         except ModelgateError as error:
             state, reason = "UNAVAILABLE", error.failure.message
-        described.append({"name": name, "version": str(version), "state": state, "reason": reason})
+        if state == "READY" or asked.get("ready") is not True:
+            described.append({"name": name, "version": str(version), "state": state, "reason": reason})
     return described
 
 

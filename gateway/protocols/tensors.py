@@ -36,7 +36,7 @@ _FORMATS: Mapping[str, str] = {
 
 TYPES = (*_FORMATS, "BYTES")
 
-_CONTENT_TYPES = ("np", "pd", "str", "base64", "datetime")
+_CONTENT_TYPES = ("np", "pd", "dict", "str", "base64", "datetime")
 """Content types of MLServer that are read; all but base64 only say what the data already shows."""
 
 _LENGTH = struct.Struct("<I")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
+from broker.metrics.reading import MetricsReader
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer, json_response
 from gateway.http.clients import hung_up
@@ -17,6 +18,7 @@ from gateway.http.rules import BodyLimit, ErrorShape, Level
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols import open_inference as protocol
+from gateway.protocols import triton
 from gateway.serving.loading import Loader
 from gateway.serving.model_versions import check_model
 from gateway.serving.readiness import Readiness, State
@@ -37,9 +39,18 @@ _READY = _described("ready", "Whether predictions are accepted", "V2Ready", "503
 _MODELS = _described("models", "The names of the models", "V2Models")
 _MODEL = _described("model", "The inputs and outputs of a model", "V2Model", *_NO_MODEL)
 _MODEL_READY = _described("model_ready", "Whether a model is served", "V2ModelReady", *_NO_MODEL)
-_INDEX = _described("repository_index", "The current version of each model", "V2Index")
+_INDEX = replace(
+    _described("repository_index", "The current version of each model", "V2Index"),
+    body="V2IndexRequest",
+    body_required=False,
+)
 _LOAD = _described("load", "Load a model into the workers", "V2Load", *_NO_MODEL, *_NOT_LOADED)
 _UNLOAD = replace(_described("unload", "Refused: models are not unloaded", "V2Load", "409 not_unloaded"), answers={})
+_STATS = _described("statistics", "What versions have answered", "V2Statistics", *_NO_MODEL)
+_CONFIG = _described("config", "A model's configuration, as Triton writes it", "V2Config", *_NO_MODEL)
+_NO_STREAM = replace(
+    _described("generate", "Refused: answers are whole", "V2Load", "400 not_supported"), answers={}, body_required=False
+)
 _INFER = Operation(
     "v2_infer",
     "Predict rows in tensors",
@@ -65,6 +76,7 @@ def _of_version(operation: Operation) -> Operation:
     return replace(operation, id=f"{operation.id}_version")
 
 
+_STREAMS = "any(generate, generate_stream, infer_stream)"
 _UNLOADED = (
     "Modelgate does not unload models: workers drop what is not used when they need the memory; to stop serving a"
     " version, move its alias or delete it"
@@ -75,6 +87,7 @@ def blueprint(
     predictions: SynchronousPredictions,
     readiness: Readiness,
     loader: Loader,
+    counts: MetricsReader,
     stopping: threading.Event,
     rows: BodyLimit,
 ) -> Blueprint:
@@ -117,6 +130,39 @@ def blueprint(
         manifest = predictions.model(_referred(reference, version))
         return json_response({"name": manifest.name, "ready": True}, headers=FRESH)
 
+    @routes.get("/models/stats", level=Scope.READ, docs=replace(_STATS, id="v2_all_statistics"), **_SHAPE)
+    def all_statistics() -> Response:
+        names = repository.names()
+        versions = [(name, version) for name in names for version in repository.versions(name)]
+        return json_response(triton.statistics(versions, counts.read_models(names)), headers=FRESH)
+
+    @routes.get("/models/<reference>/stats", level=Scope.READ, docs=_STATS, **_SHAPE)
+    @routes.get("/models/<reference>/versions/<version>/stats", level=Scope.READ, docs=_of_version(_STATS), **_SHAPE)
+    def statistics(reference: str, version: str | None = None) -> Response:
+        manifest = predictions.model(_referred(reference, version))
+        versions = repository.versions(manifest.name) if reference == manifest.name and not version else ()
+        asked = [(manifest.name, number) for number in versions or [manifest.version]]
+        return json_response(triton.statistics(asked, counts.read_models([manifest.name])), headers=FRESH)
+
+    @routes.get("/models/<reference>/config", level=Scope.READ, docs=_CONFIG, **_SHAPE)
+    @routes.get("/models/<reference>/versions/<version>/config", level=Scope.READ, docs=_of_version(_CONFIG), **_SHAPE)
+    def config(reference: str, version: str | None = None) -> Response:
+        manifest = predictions.model(_referred(reference, version))
+        described = protocol.model_metadata(manifest, [])
+        return json_response(triton.configuration(manifest, described, predictions.predictor.max_rows))
+
+    @routes.post(f"/models/<reference>/<{_STREAMS}:verb>", level=Scope.PREDICT, docs=_NO_STREAM, **_SHAPE)
+    @routes.post(
+        f"/models/<reference>/versions/<version>/<{_STREAMS}:verb>",
+        level=Scope.PREDICT,
+        docs=_of_version(_NO_STREAM),
+        **_SHAPE,
+    )
+    def generate(reference: str, verb: str, version: str | None = None) -> Response:
+        predictions.model(_referred(reference, version))
+        detail = f"{verb} is for models that answer piece by piece; POST /v2/models/{reference}/infer"
+        raise Problem(ProblemCode.NOT_SUPPORTED, detail)
+
     @routes.post("/models/<reference>/infer", level=Scope.PREDICT, docs=_INFER, body=rows, **_SHAPE)
     @routes.post(
         "/models/<reference>/versions/<version>/infer",
@@ -140,7 +186,7 @@ def blueprint(
 
     @routes.post("/repository/index", level=Scope.READ, docs=_INDEX, **_SHAPE)
     def index() -> Response:
-        return json_response(protocol.index(repository))
+        return json_response(protocol.index(repository, received_body()))
 
     @routes.post("/repository/models/<name>/load", level=Scope.PREDICT, docs=_LOAD, **_SHAPE)
     def load(name: str) -> Response:

@@ -65,7 +65,7 @@ def test_a_prediction_that_somebody_cancels_is_503_in_a_protocol_without_jobs(se
 
 
 def test_an_output_that_the_protocol_does_not_have_is_400(client: FlaskClient) -> None:
-    asked = {**BODIES[INFER], "outputs": [{"name": "predict", "parameters": {"classification": 1}}]}
+    asked = {**BODIES[INFER], "outputs": [{"name": "predict"}, {"name": "transform"}]}
     assert client.post(INFER, json=asked).status_code == 400
 
 

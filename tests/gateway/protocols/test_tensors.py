@@ -112,7 +112,7 @@ def test_a_single_input_of_a_model_with_one_column_may_have_any_shape_of_a_colum
         ({"data": None}, "has no data"),
         ({"data": "ab"}, "has no data"),
         ({"parameters": 3}, "parameters must be an object"),
-        ({"parameters": {"content_type": "pd_json"}}, "send one of np, pd, str, base64, datetime"),
+        ({"parameters": {"content_type": "pd_json"}}, "send one of np, pd, dict, str, base64, datetime"),
         ({"parameters": {"content_type": ["np"]}}, "content_type"),
         ({"parameters": {"binary_data_size": 16}}, "16, and 0 bytes follow"),
         ({"parameters": {"binary_data_size": -1}}, "binary_data_size"),
@@ -218,3 +218,31 @@ def test_answers_of_different_sizes_are_no_tensor() -> None:
     for answers in ([[1], [1, 2]], [{"1": 0.5}, {}], [1, [2]]):
         with pytest.raises(ValueError, match="different sizes"):
             tensors.write("y", answers, binary=False)
+
+
+FLAGS = Signature((Field("n", Kind.NUMBER), Field("i", Kind.INTEGER), Field("open", Kind.BOOLEAN)), SHOP.outputs)
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_a_tensor_of_booleans_is_0_and_1_for_inputs_of_numbers(as_bytes: bool) -> None:
+    def flags(name: str, values: list[bool], *shape: int) -> dict[str, Any]:
+        described: dict[str, Any] = {"name": name, "datatype": "BOOL", "shape": list(shape)}
+        if as_bytes:
+            return {**described, "parameters": {"binary_data_size": len(values)}}
+        return {**described, "data": values}
+
+    values = [True, True, False, False, True, True]
+    together = request(flags("x", values, 2, 3), binary=bytes(values) if as_bytes else b"").instances(FLAGS)
+    expected = [(1, 1, False), (0, 1, True)]
+    assert coerce(together, FLAGS).rows == expected
+    columns = {"n": [True, False], "i": [True, True], "open": [False, True]}
+    binary = b"".join(map(bytes, columns.values())) if as_bytes else b""
+    apart = request(*(flags(name, column, 2) for name, column in columns.items()), binary=binary).instances(FLAGS)
+    assert coerce(apart, FLAGS).rows == expected
+
+
+def test_dict_is_a_tensor_a_column() -> None:
+    asked = request(tensor("price", "FP64", [2], data=[1.5, 2.5]), parameters={"content_type": "dict"})
+    rows = asked.instances(SHOP)
+    assert isinstance(rows, Grid)
+    assert (rows.columns, list(rows.rows)) == (["price"], [(1.5,), (2.5,)])
