@@ -10,7 +10,7 @@ from gateway.protocols import kserve, mlflow, open_inference, sagemaker
 _SHAPES: tuple[tuple[re.Pattern[str], ErrorShape], ...] = (
     (re.compile(r"/v2(/.*)?"), open_inference.error),
     (re.compile(r"/endpoints/.*"), sagemaker.error),
-    (re.compile(r"/v1/models/[^/]*:[a-z]+"), kserve.error),
+    (re.compile(r"/v1/models/[^/]*(/versions/[^/]*)?:[a-z]+"), kserve.error),
     (re.compile(r"(/v1/models/[^/]+)?/invocations"), mlflow.error),
 )
 

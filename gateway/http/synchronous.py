@@ -10,10 +10,11 @@ from broker.sides.gateway.receipts import Receipts
 from contract.model.manifest import ModelManifest
 from contract.model.signature import PREDICT
 from contract.rows.instances import Instances
+from contract.work.explanations import ExplainRequest
 from contract.work.jobs import Job
 from gateway.http.answers import PredictionAnswer, quota_headers
 from gateway.http.clients import hung_up, request_context
-from gateway.http.exchange import caller, current, noted
+from gateway.http.exchange import caller, current, note_explained, noted
 from gateway.http.operations import KEPT
 from gateway.problems import Problem, ProblemCode
 from gateway.serving.predicting import PredictionOptions, Predictor
@@ -46,6 +47,12 @@ class SynchronousPredictions:
         """Return the version behind `loan`, `loan@3` or `loan@canary`. Raises as `Predictor.model`."""
         return noted(self.predictor.model(reference), reference)
 
+    def explained_model(self, reference: str) -> ModelManifest:
+        """Return the version whose answers are to be explained. Raises as `Predictor.model`."""
+        model = self.predictor.model(reference)
+        note_explained(model)  # metrics of the model count predictions
+        return model
+
     def only_model(self) -> ModelManifest:
         """Return the version of the only model that the caller may use. Raises `Problem` if there are none or
         several."""
@@ -61,12 +68,20 @@ class SynchronousPredictions:
         """Raise `Problem` for more rows than may wait, before they are made."""
         self.predictor.check_size(count, caller())
 
-    def predict(self, model: ModelManifest, rows: Instances, size: int, method: str = PREDICT.name) -> Job:
-        """Return the job of the rows once it has succeeded. `size`: bytes of the request.
+    def predict(
+        self,
+        model: ModelManifest,
+        rows: Instances,
+        size: int,
+        method: str = PREDICT.name,
+        explain: ExplainRequest | None = None,
+    ) -> Job:
+        """Return the job of the rows once it has succeeded. `size`: bytes of the request. `explain`: what is to be
+        explained, instead of asking a method.
 
         Raises as `Predictor.predict` and `Predictor.succeeded`.
         """
-        options = PredictionOptions(method, wait=self.max_wait)
+        options = PredictionOptions(method, wait=self.max_wait, explain=explain)
         job = self.predictor.predict(model, rows, size, options, request_context())
         exchange = current()
         exchange.job_id, exchange.version = job.id, job.version

@@ -20,6 +20,7 @@ FOREIGN: Mapping[str, Schema] = {
     "InferResponse": record(
         {"model_name": TEXT, "model_version": TEXT, "outputs": array(ref("TensorOut"))}, {"id": TEXT}
     ),
+    "KserveExplanations": record({"explanations": array(OBJECT)}),
     "MlflowError": record({"error_code": TEXT, "message": TEXT}),
     "MlflowInput": record(
         {},

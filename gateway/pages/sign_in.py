@@ -7,11 +7,11 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import NotFound
 
 from contract.work.api_keys import fingerprint
 from gateway.door.authentication import KeyCheck
 from gateway.door.sessions import PATH, BrowserSessions, cookie_of, id_in
+from gateway.http.answers import json_response
 from gateway.http.exchange import current, note_problem
 from gateway.http.problem_answers import no_address
 from gateway.http.rules import Level
@@ -79,14 +79,14 @@ def blueprint(keys: KeyCheck, is_closed: Callable[[], bool], sessions: BrowserSe
 
 
 def root() -> Blueprint:
-    """Return the route `/`: it sends browsers to the pages. Other clients get 404, as for any unknown path."""
+    """Return the route `/`: it sends browsers to the pages. Other clients read that the gateway runs, as with KServe."""
     routes = Blueprint("root", __name__)
 
     @routes.get("/", level=Level.OPEN, page=True)
     def index() -> Response:
         if "text/html" in request.headers.get("Accept", ""):
             return see(PATH)
-        raise NotFound
+        return json_response({"status": "alive"})
 
     return routes
 

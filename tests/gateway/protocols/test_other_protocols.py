@@ -74,6 +74,7 @@ def test_answers(client: FlaskClient) -> None:
         "/invocations": {"predictions": [3.0]},
         "/v2/models/sum/versions/1/infer": None,
         "/v1/models/sum@1:predict": {"predictions": [3.0]},
+        "/v1/models/sum/versions/1:predict": {"predictions": [3.0]},
     }
     for path, wanted in expected.items():
         body = BODIES.get(path, BODIES[INFER] if "infer" in path else {"instances": [[1, 2]]})

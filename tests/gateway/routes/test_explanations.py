@@ -207,6 +207,24 @@ def test_a_csv_gets_a_csv(client: FlaskClient, redis: Redis, name: str, why: Any
     assert found[0].text == expected
 
 
+def test_kserves_clients_ask_for_explanations(client: FlaskClient, redis: Redis) -> None:
+    found: list[TestResponse] = []
+    path = "/v1/models/risk:explain?class=no"
+    asking = threading.Thread(target=lambda: found.append(client.post(path, json={"instances": [[1.0, 2.0]]})))
+    asking.start()
+    queue = ScorerQueue(redis, "w-0-a")
+    Leases(redis).register("w-0-a")
+    limits = BatchLimits(kind=EXPLANATION, jobs=1)
+    while not (batch := queue.take(limits)):
+        queue.wait_for_work(limits)
+    assert batch.jobs[0].explain == ExplainRequest("no", None, False, 0)
+    queue.finish({batch.jobs[0].id: PredictionOutcome([WHY], None, [], 1.0, 9)})
+    asking.join(20)
+    assert (found[0].status_code, found[0].json) == (200, {"explanations": [WHY]})
+    refused = client.post(path.replace("no", "perhaps"), json={"instances": [[1.0, 2.0]]})
+    assert (refused.status_code, list(refused.json or {})) == (400, ["error"])
+
+
 def test_a_terse_key_learns_no_inputs(settings: Settings, models: Path) -> None:
     (write(models, "risk", (), CLASSES) / BACKGROUND_FILE).write_text("[[1.0, 2.0]]")
     client = create_app(replace(settings, admin_key=ADMIN_KEY, spool_mb=16)).test_client()
