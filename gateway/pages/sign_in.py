@@ -79,7 +79,7 @@ def blueprint(keys: KeyCheck, is_closed: Callable[[], bool], sessions: BrowserSe
 
 
 def root() -> Blueprint:
-    """Return the route `/`: it sends browsers to the pages. Other clients read that the gateway runs, as with KServe."""
+    """Return the route `/`: it sends browsers to the pages. Other clients read that the gateway runs (KServe)."""
     routes = Blueprint("root", __name__)
 
     @routes.get("/", level=Level.OPEN, page=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from contract.errors import FieldError, InvalidInstances
@@ -13,103 +12,34 @@ from contract.row import Value
 from contract.rows.instances import Instances
 from contract.wording import shown
 from contract.work.jobs import Job
-from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
+from gateway.protocols.mapped_answers import AnswerColumn, JsonAnswer, TextAnswer, unfit
+from gateway.protocols.mapped_rows import RequestRows
 
 Numbers = Mapping[str, int | float]
 """The number that stands for each label in the answers of an old service."""
 
 
-class AnswerColumn(StrEnum):
-    """What an answer can have for a row."""
-
-    PREDICTION = "prediction"
-    PROBABILITIES = "probabilities"
-    ID = "id"
-
-
-@dataclass(frozen=True)
-class TextAnswer:
-    """The prediction of the only row as text, with `decimals` if it is a number; None: as Python writes it."""
-
-    before: str
-    decimals: int | None
-    after: str
-
-    content_type = "text/plain; charset=utf-8"
-    columns = (AnswerColumn.PREDICTION,)
-    one_row = True
-
-    def write(self, rows: Mapping[AnswerColumn, Sequence[Any]]) -> bytes:
-        """Raises `Problem` for a prediction that is no number, if there are `decimals`."""
-        (prediction,) = rows[AnswerColumn.PREDICTION]
-        return f"{self.before}{self._text(prediction)}{self.after}".encode()
-
-    def _text(self, prediction: Any) -> str:
-        if prediction is None:
-            return "nan"
-        if self.decimals is None:
-            return str(prediction)
-        if not isinstance(prediction, int | float):
-            raise unfit(f"answers {shown(prediction)}, which has no decimals")
-        return f"{prediction:.{self.decimals}f}"
-
-
-@dataclass(frozen=True)
-class RowsAsText:
-    """A JSON text inside of JSON: an object for each row, as pandas' `to_json(orient="records")` makes it."""
-
-    members: Mapping[str, AnswerColumn]
-
-    def write(self, rows: Mapping[AnswerColumn, Sequence[Any]]) -> str:
-        columns = zip(*(rows[column] for column in self.members.values()), strict=True)
-        return native.to_json([dict(zip(self.members, row, strict=True)) for row in columns]).rstrip()
-
-
-@dataclass(frozen=True)
-class JsonAnswer:
-    """An object. A column stands for its value in the only row."""
-
-    members: Mapping[str, AnswerColumn | RowsAsText]
-
-    content_type = "application/json"
-
-    @property
-    def columns(self) -> Sequence[AnswerColumn]:
-        return [
-            column
-            for member in self.members.values()
-            for column in (member.members.values() if isinstance(member, RowsAsText) else [member])
-        ]
-
-    @property
-    def one_row(self) -> bool:
-        return any(isinstance(member, AnswerColumn) for member in self.members.values())
-
-    def write(self, rows: Mapping[AnswerColumn, Sequence[Any]]) -> bytes:
-        members = {
-            name: member.write(rows) if isinstance(member, RowsAsText) else rows[member][0]
-            for name, member in self.members.items()
-        }
-        return native.line(members)
-
-
 @dataclass(frozen=True)
 class MappedRoute:
-    """One address. `variables` are the names in the path of a GET, which are the fields of its row. `model`: `loan`,
-    `loan@3` or `loan@canary`. `numbers`: what stands for the labels, if they are not answered as they are.
+    """One address. `variables` are the names in the path of a GET, which are the fields of its row; with `exact`, the
+    path has no other spelling. `model`: `loan`, `loan@3` or `loan@canary`. `rows`: how clients send theirs. `numbers`:
+    what stands for the labels, if they are not answered as they are.
 
-    `status`: that of an answer. `statuses`: those of problems by code, where they are not ours. `error`: the members of
-    an error, each with what it holds: `status`, `code` or `message`; None: errors are problems. `key`: the name of the
-    key whose rights callers without a key have.
+    `media_type`: that of an answer, if it is not the usual one. `status`: that of an answer. `statuses`: those of
+    problems by code, where they are not ours. `error`: the members of an error, each with what it holds: `status`,
+    `code` or `message`; None: errors are problems. `key`: the name of the key whose rights callers without a key have.
     """
 
     method: str
     path: str
+    exact: bool
     variables: tuple[str, ...]
     model: str
+    rows: RequestRows
     answer: TextAnswer | JsonAnswer
     numbers: Numbers | None
+    media_type: str | None
     status: int
     statuses: Mapping[str, int]
     error: Mapping[str, str] | None
@@ -118,10 +48,18 @@ class MappedRoute:
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
+    @property
+    def content_type(self) -> str:
+        return self.media_type or self.answer.content_type
+
+    def read_path(self, values: Mapping[str, str], signature: Signature) -> Instances:
+        """Return the row in the variables of a path."""
+        return self.rows.named(native.read_fields(values.items()), signature)
+
     def read_body(self, body: bytes, signature: Signature) -> Instances:
         """Return the rows in a body of JSON. Raises `MalformedBody`, and `InvalidInstances` also for several rows, if
         the answer is about one."""
-        rows = native.read(body, signature)
+        rows = self.rows.read(body, signature)
         if self.answer.one_row and len(rows.rows) > 1:
             message = f"this address takes one row; the body has {len(rows.rows)}"
             raise InvalidInstances([FieldError(None, None, "not_a_row", message)])
@@ -149,6 +87,7 @@ class MappedRoute:
         """Raise `Problem` if a model with this signature cannot give the answer."""
         if signature.method(PREDICT.name) is None:
             raise unfit("has no predict")
+        self.rows.check(signature)
         self._check_inputs(signature)
         if AnswerColumn.PROBABILITIES in self.answer.columns and not _one_with_probabilities(signature.outputs):
             raise unfit("has no probabilities, which the answer needs")
@@ -161,11 +100,13 @@ class MappedRoute:
         if self.method != "GET" or signature.format is not RowFormat.TABLE:
             return
         spellings = {word: field.name for field in signature.inputs for word in (field.name, *field.aliases)}
-        for name in self.variables:
+        sent = self.rows.sent_as(self.variables)
+        for variable, name in zip(self.variables, sent, strict=True):
             if name not in spellings and name != signature.id_field:
-                raise unfit(f"has no input {name!r}, which the path names")
+                raise unfit(f"has no input {variable!r}, which the path names")
+        filled = {spellings.get(name) for name in (*sent, *self.rows.sent_as(self.rows.defaults or ()))}
         for name in signature.names:
-            if name not in {spellings.get(variable) for variable in self.variables}:
+            if name not in filled:
                 raise unfit(f"has the input {name!r}, which the path does not name")
 
     def _check_output(self, output: Output, count: int) -> None:
@@ -184,12 +125,6 @@ class MappedRoute:
         if prediction not in self.numbers:
             raise unfit(f"answers {shown(prediction)}, for which `numbers` has no number")
         return self.numbers[prediction]
-
-
-def unfit(what: str) -> Problem:
-    """Return the refusal for a model that cannot give the answer; `what` continues "the model of this address"."""
-    detail = f"the model of this address {what}; change the route in ROUTES_FILE, or name another model there"
-    return Problem(ProblemCode.UNFIT_MODEL, detail)
 
 
 def _one_with_probabilities(outputs: Sequence[Output]) -> bool:

@@ -26,7 +26,11 @@ def read(body: bytes, signature: Signature) -> Instances:
 
     Raises `MalformedBody`, or `InvalidInstances` where it is JSON in no shape that holds instances.
     """
-    value = _parsed(body, "the body")
+    return rows_of(_parsed(body, "the body"), signature)
+
+
+def rows_of(value: object, signature: Signature) -> Instances:
+    """Return the rows in a JSON value, or in JSON inside of a JSON text. Raises as `read`."""
     texts = signature.format is _TEXTS
     for _ in range(2):
         if isinstance(value, str):
@@ -44,6 +48,8 @@ def read(body: bytes, signature: Signature) -> Instances:
     if len(wrappers) > 1 or wrappers[0] in _repeated(value):
         doubled = f"{listed(wrappers)} in one body" if len(wrappers) > 1 else f"{wrappers[0]!r} twice"
         _refuse("ambiguous_body", f"the body has {doubled}; send the rows once")
+    if wrappers == ["columns"] and "data" in value:  # pandas' to_json(orient="split")
+        return _split(value, "the body")
     return unwrapped(value, wrappers[0], signature)
 
 

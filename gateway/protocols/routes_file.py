@@ -16,26 +16,38 @@ from contract.wording import listed, shown
 from contract.work.api_keys import NAME as KEY_NAME
 from gateway.problems import ProblemCode
 from gateway.problems.problem import did_you_mean
-from gateway.protocols.mapped import AnswerColumn, JsonAnswer, MappedRoute, Numbers, RowsAsText, TextAnswer
+from gateway.protocols.mapped import MappedRoute, Numbers
+from gateway.protocols.mapped_answers import AnswerColumn, Constant, EachRow, JsonAnswer, Template, TextAnswer
+from gateway.protocols.mapped_rows import RequestRows
 
 REFERENCE = "reference"
 """The name of a variable that stands for the model in our own paths."""
 
 _REQUIRED = ("method", "path", "model", "answer")
-_OPTIONAL = ("numbers", "status", "invalid", "failed", "expired", "error", "key")
+_OPTIONAL = (
+    *("rows", "inputs", "defaults", "numbers", "media_type", "status", "malformed", "unsupported", "invalid"),
+    *("failed", "expired", "error", "key", "trailing_slash"),
+)
 _METHODS = ("GET", "POST")
 _ERROR_PARTS = ("status", "code", "message")
 
-_INVALID = (
-    *(ProblemCode.MALFORMED_BODY, Code.INVALID_INSTANCES, ProblemCode.TOO_MANY_ROWS),
-    *("body_too_large", "unsupported_media_type", "unsupported_content_encoding"),
-)
+_MALFORMED = (ProblemCode.MALFORMED_BODY,)
+_UNSUPPORTED = (ProblemCode.UNSUPPORTED_MEDIA_TYPE, ProblemCode.UNSUPPORTED_CONTENT_ENCODING)
+_INVALID = (Code.INVALID_INSTANCES, ProblemCode.TOO_MANY_ROWS, ProblemCode.BODY_TOO_LARGE, *_MALFORMED, *_UNSUPPORTED)
 _FAILED = (Code.MODEL_ERROR, Code.OUT_OF_MEMORY, Code.TIMEOUT, Code.WORKER_CRASHED)
 _EXPIRED = (ProblemCode.NOT_IN_TIME,)
 _NO_MODEL = (ProblemCode.UNKNOWN_MODEL, ProblemCode.NO_CURRENT_VERSION)
-"""The codes of problems that are one thing to an old service."""
+_CODES = {
+    "invalid": _INVALID,
+    "malformed": _MALFORMED,
+    "unsupported": _UNSUPPORTED,
+    "failed": _FAILED,
+    "expired": _EXPIRED,
+}
+"""The codes of problems that are one thing to an old service, by the setting with their status."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]*|<(?P<variable>[^<>]*)>", re.ASCII)
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+(; ?[a-z0-9_-]+=[A-Za-z0-9._-]+)*", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _TEXT = re.compile(r"(?P<before>[^{}]*)\{prediction(?::\.(?P<decimals>\d\d?)f)?\}(?P<after>[^{}]*)", re.DOTALL)
 
@@ -80,10 +92,13 @@ class _Table:
         return MappedRoute(
             method=method,
             path=path,
+            exact=self._exact(path),
             variables=variables,
             model=self._model(),
+            rows=self._rows(method),
             answer=self._answer(),
             numbers=self._numbers(),
+            media_type=self._media_type(),
             status=200 if status is None else status,
             statuses=self._statuses(),
             error=self._error(),
@@ -142,15 +157,27 @@ class _Table:
                 self._refuse(f"has answer = {shown(answer)}; write a text with {{prediction}} or {{prediction:.2f}}")
             decimals = matched["decimals"]
             return TextAnswer(matched["before"], None if decimals is None else int(decimals), matched["after"])
-        return JsonAnswer({name: self._member(name, value) for name, value in self._object("answer").items()})
+        if not isinstance(answer, dict | list) or not answer:
+            self._refuse(
+                f"has answer = {shown(answer)}; write a text, a list or an object such as {_EXAMPLES['answer']}"
+            )
+        return JsonAnswer(self._template("answer", answer))
 
-    def _member(self, name: str, value: object) -> AnswerColumn | RowsAsText:
-        if isinstance(value, dict):
-            rows = value.get("rows_as_text")
-            if list(value) != ["rows_as_text"] or not isinstance(rows, dict) or not rows:
+    def _template(self, name: str, value: object, *, each_row: bool = False) -> Template:
+        if isinstance(value, list) and len(value) == 1 and not each_row:
+            return EachRow(self._template(name, value[0], each_row=True))
+        if isinstance(value, list) and value:
+            return tuple(self._template(name, part, each_row=each_row) for part in value)
+        if not isinstance(value, dict):
+            return self._column(name, value)
+        if list(value) == ["constant"]:
+            return Constant(value["constant"])
+        if "rows_as_text" in value:
+            rows = value["rows_as_text"]
+            if list(value) != ["rows_as_text"] or not isinstance(rows, dict) or not rows or each_row:
                 self._refuse(f'has an answer whose {shown(name)} is no {{ rows_as_text = {{ 0 = "id" }} }}')
-            return RowsAsText({column: self._column(column, of) for column, of in rows.items()})
-        return self._column(name, value)
+            return EachRow(self._template(name, rows, each_row=True), as_text=True)
+        return {member: self._template(member, part, each_row=each_row) for member, part in value.items()}
 
     def _column(self, name: str, value: object) -> AnswerColumn:
         if value not in [*AnswerColumn]:
@@ -158,6 +185,39 @@ class _Table:
                 f"has an answer whose {shown(name)} is {shown(value)}, not one of {listed([*map(str, AnswerColumn)])}"
             )
         return AnswerColumn(str(value))
+
+    def _exact(self, path: str) -> bool:
+        slash = self.data.get("trailing_slash", True)
+        if not isinstance(slash, bool):
+            self._refuse(f"has trailing_slash = {shown(slash)}; it must be true or false")
+        if not slash and path.endswith("/"):
+            self._refuse("has a path that ends with a slash; leave out trailing_slash")
+        return not slash
+
+    def _rows(self, method: str) -> RequestRows:
+        path: tuple[str, ...] = ()
+        if "rows" in self.data:
+            if method == "GET":
+                self._refuse("is a GET with rows, which say where the rows are in a body")
+            path = tuple(self._text("rows").split("."))
+            if not all(path):
+                self._refuse(f"has rows = {shown(self.data['rows'])}; write the names that lead to them: data.ndarray")
+        inputs = self._object("inputs") if "inputs" in self.data else None
+        for name, value in (inputs or {}).items():
+            if not isinstance(value, str) or not value:
+                self._refuse(f"has {shown(value)} for the name {shown(name)}; it must be an input of the model")
+        defaults = self._object("defaults") if "defaults" in self.data else None
+        for name, value in (defaults or {}).items():
+            if not isinstance(value, str | int | float | bool) or value != value or value in (math.inf, -math.inf):
+                self._refuse(f"has the default {shown(value)} for {shown(name)}; write a number, a text or a boolean")
+        return RequestRows(path, inputs, defaults)
+
+    def _media_type(self) -> str | None:
+        if "media_type" not in self.data:
+            return None
+        if not _MEDIA_TYPE.fullmatch(kind := self._text("media_type")):
+            self._refuse(f"has media_type = {shown(kind)}; write one such as text/html; charset=utf-8")
+        return kind
 
     def _numbers(self) -> Numbers | None:
         if "numbers" not in self.data:
@@ -170,7 +230,7 @@ class _Table:
     def _statuses(self) -> Mapping[str, int]:
         """Return the statuses of problems by code. A model that is not there yet is 503: the address exists."""
         statuses: dict[str, int] = dict.fromkeys(map(str, _NO_MODEL), 503)
-        for name, codes in (("invalid", _INVALID), ("failed", _FAILED), ("expired", _EXPIRED)):
+        for name, codes in _CODES.items():  # the later ones are about a part of the earlier
             if (status := self._status(name, 400, 599)) is not None:
                 statuses |= dict.fromkeys(map(str, codes), status)
         return statuses
@@ -212,4 +272,6 @@ _EXAMPLES = {
     "answer": '{ class = "prediction" }',
     "error": '{ message = "message" }',
     "numbers": "{ no = 0, yes = 1 }",
+    "inputs": '{ area = "sqft" }',
+    "defaults": "{ area = 0 }",
 }

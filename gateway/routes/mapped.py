@@ -13,11 +13,11 @@ from werkzeug.routing import Rule
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer
 from gateway.http.media_types import is_json, media_type, unsupported
-from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation
+from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation, Schema
 from gateway.http.rules import SMALL_BODY, BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
-from gateway.protocols import native
-from gateway.protocols.mapped import MappedRoute, TextAnswer
+from gateway.protocols.mapped import MappedRoute
+from gateway.protocols.mapped_answers import TextAnswer
 from gateway.protocols.routes_file import REFERENCE
 
 _VARIABLE = re.compile(r"<[^<>]+>")
@@ -37,6 +37,7 @@ def blueprint(mapped: Sequence[MappedRoute], predictions: SynchronousPredictions
             f"route_{number}",
             partial(view, predictions, route),
             methods=[route.method],
+            strict_slashes=route.exact or None,
             defaults={REFERENCE: route.model},  # the door asks whether the key may use it
             level=Scope.PREDICT,
             docs=_operation(number, route),
@@ -55,10 +56,10 @@ def _row_in_path(
 ) -> PredictionAnswer | Response:
     model = predictions.model(reference)
     route.check_fit(model.signature)
-    headers = {**FRESH, "Content-Type": route.answer.content_type}
+    headers = {**FRESH, "Content-Type": route.content_type}
     if request.method == "HEAD":  # makes no job
         return Response(status=route.status, headers=headers)
-    job = predictions.predict(model, native.read_fields(values.items()), len(request.path))
+    job = predictions.predict(model, route.read_path(values, model.signature), len(request.path))
     return predictions.answer(job, route.write(job, model.signature), headers, route.status)
 
 
@@ -69,19 +70,19 @@ def _rows_in_body(predictions: SynchronousPredictions, route: MappedRoute, /, re
     route.check_fit(model.signature)
     body = received_body()
     job = predictions.predict(model, route.read_body(body, model.signature), len(body))
-    headers = {"Content-Type": route.answer.content_type}
+    headers = {"Content-Type": route.content_type}
     return predictions.answer(job, route.write(job, model.signature), headers, route.status)
 
 
 def _operation(number: int, route: MappedRoute) -> Operation:
     """The document does not name the model: its readers need not know that there is one."""
     words = "_".join(re.findall(r"[a-z0-9]+", str(route).lower()))
-    kind = "Text" if isinstance(route.answer, TextAnswer) else {"type": "object"}
+    kind: str | Schema = "Text" if isinstance(route.answer, TextAnswer) else {}
     posted = route.method == "POST"
     return Operation(
         f"route_{number}_{words}",
         "Predict as the service did that had this address before",
-        {route.status: Answer("The answer of that service.", {route.answer.content_type.partition(";")[0]: kind})},
+        {route.status: Answer("The answer of that service.", {route.content_type.partition(";")[0]: kind})},
         problems=("503 unfit_model", *PROBLEMS),
         parameters=(EXPERIMENT_KEY, IDEMPOTENCY_KEY) if posted else (EXPERIMENT_KEY,),
         body="Instances" if posted else None,

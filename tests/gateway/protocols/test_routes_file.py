@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.protocols.mapped import AnswerColumn, JsonAnswer, RowsAsText, TextAnswer
+from gateway.protocols.mapped_answers import AnswerColumn, Constant, EachRow, JsonAnswer, TextAnswer
+from gateway.protocols.mapped_rows import RequestRows
 from gateway.protocols.routes_file import RoutesFileError, read
 from tests.support import PROJECT
 
@@ -60,11 +61,30 @@ def test_answers() -> None:
 
     assert answer('"{prediction:.2f}"') == TextAnswer("", 2, "")
     assert answer('"= {prediction} !"') == TextAnswer("= ", None, " !")
-    rows = RowsAsText({"0": AnswerColumn.ID, "1": AnswerColumn.PREDICTION})
+    rows = EachRow({"0": AnswerColumn.ID, "1": AnswerColumn.PREDICTION}, as_text=True)
     members = {"n": AnswerColumn.PROBABILITIES, "p": rows}
     assert answer('{ n = "probabilities", p = { rows_as_text = { 0 = "id", 1 = "prediction" } } }') == JsonAnswer(
         members
     )
+    assert answer('["prediction"]') == JsonAnswer(EachRow(AnswerColumn.PREDICTION))
+    assert answer('["id", "prediction"]') == JsonAnswer((AnswerColumn.ID, AnswerColumn.PREDICTION))
+    assert answer('[["prediction"]]') == JsonAnswer(EachRow((AnswerColumn.PREDICTION,)))
+    assert answer('{ data = { names = { constant = ["x"] }, ndarray = ["probabilities"] } }') == JsonAnswer(
+        {"data": {"names": Constant(["x"]), "ndarray": EachRow(AnswerColumn.PROBABILITIES)}}
+    )
+
+
+def test_how_clients_send_their_rows() -> None:
+    (mapped,) = read(route(rows='"data.ndarray"', inputs='{ area = "sqft" }', defaults='{ area = 0, sea = "no" }'))
+    assert mapped.rows == RequestRows(("data", "ndarray"), {"area": "sqft"}, {"area": 0, "sea": "no"})
+    assert read(route())[0].rows == RequestRows()
+
+
+def test_malformed_and_unsupported_have_the_status_of_invalid_or_their_own() -> None:
+    (mapped,) = read(route(invalid="404", malformed="400"))
+    assert (mapped.statuses["malformed_body"], mapped.statuses["unsupported_media_type"]) == (400, 404)
+    (mapped,) = read(route(unsupported="415", invalid="404"))
+    assert (mapped.statuses["malformed_body"], mapped.statuses["unsupported_media_type"]) == (404, 415)
 
 
 @dataclass(frozen=True)
@@ -99,8 +119,9 @@ WRONG = [
         Wrong(route(model=f'"{name}"'), f"has model = '{name}'; write loan, loan@3 or loan@canary")
         for name in ("Loan", "loan@", "@3", "inbox", "a/b")
     ),
-    Wrong(route(answer="1"), 'has answer = 1; write an object such as { class = "prediction" }'),
-    Wrong(route(answer="{}"), "has answer = an object; write an object such as"),
+    Wrong(route(answer="1"), 'has answer = 1; write a text, a list or an object such as { class = "prediction" }'),
+    Wrong(route(answer="{}"), "has answer = an object; write a text, a list or an object such as"),
+    Wrong(route(answer="[]"), "has answer = a list of 0 values; write a text, a list or an object such as"),
     Wrong(route(answer='"x"'), "has answer = 'x'; write a text with {prediction} or {prediction:.2f}"),
     *(
         Wrong(route(answer=f'"{text}"'), "write a text with {prediction}")
@@ -113,8 +134,10 @@ WRONG = [
         )
     ),
     Wrong(route(answer='{ x = "output" }'), "has an answer whose 'x' is 'output', not one of 'prediction', 'prob"),
-    Wrong(route(answer="{ x = [1] }"), "has an answer whose 'x' is a list of 1 value, not one of"),
-    Wrong(route(answer="{ x = { rows = 1 } }"), "has an answer whose 'x' is no { rows_as_text"),
+    Wrong(route(answer="{ x = [1] }"), "has an answer whose 'x' is 1, not one of"),
+    Wrong(route(answer="{ x = [] }"), "has an answer whose 'x' is a list of 0 values, not one of"),
+    Wrong(route(answer="{ x = { rows = 1 } }"), "has an answer whose 'rows' is 1, not one of"),
+    Wrong(route(answer='[{ x = { rows_as_text = { a = "id" } } }]'), "has an answer whose 'x' is no { rows_as_text"),
     Wrong(route(answer="{ x = { rows_as_text = {} } }"), "has an answer whose 'x' is no { rows_as_text"),
     Wrong(route(answer='{ x = { rows_as_text = { a = "b" } } }'), "has an answer whose 'a' is 'b', not one of"),
     Wrong(route(numbers="{}"), "has numbers = an object; write an object such as { no = 0, yes = 1 }"),
@@ -129,6 +152,17 @@ WRONG = [
     Wrong(
         route(error='{ x = "detail" }'), "has an error whose 'x' is 'detail', not one of 'status', 'code', 'message'"
     ),
+    Wrong(route(rows='"data..x"'), "has rows = 'data..x'; write the names that lead to them: data.ndarray"),
+    Wrong(route(method='"GET"', path='"/<a>"', rows='"data"'), "is a GET with rows, which say where the rows are in"),
+    Wrong(route(inputs="{}"), 'has inputs = an object; write an object such as { area = "sqft" }'),
+    Wrong(route(inputs="{ a = 1 }"), "has 1 for the name 'a'; it must be an input of the model"),
+    Wrong(route(defaults="{ a = [] }"), "has the default a list of 0 values for 'a'; write a number, a text or"),
+    Wrong(route(defaults="{ a = nan }"), "for 'a'; write a number, a text or a boolean"),
+    Wrong(route(media_type='"html"'), "has media_type = 'html'; write one such as text/html; charset=utf-8"),
+    Wrong(route(media_type='"text/html\\nX: y"'), "; write one such as text/html; charset=utf-8"),
+    Wrong(route(malformed="200"), "has malformed = 200; it must be a status from 400 to 599"),
+    Wrong(route(trailing_slash="1"), "has trailing_slash = 1; it must be true or false"),
+    Wrong(route(path='"/mass/"', trailing_slash="false"), "a path that ends with a slash; leave out"),
     Wrong(route(key='"My key"'), "has key = 'My key', which names no key; `python -m gateway key list` lists them"),
 ]
 

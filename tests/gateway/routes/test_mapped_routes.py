@@ -25,7 +25,7 @@ from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.conftest import scorer, without_redis
 from tests.gateway.door.test_audit import LESSER, entries
 from tests.gateway.log_lines import recorded
-from tests.support import Sum, write_version
+from tests.support import PROJECT, Sum, write_version
 
 pytestmark = pytest.mark.waits
 
@@ -343,3 +343,113 @@ def test_a_file_that_cannot_be_read(settings: Settings, tmp_path: Path, content:
         file.write_bytes(content)
     with pytest.raises(SettingsError, match=f"cannot be read \\({said}"):
         create_app(replace(settings, routes_file=file))
+
+
+def of_sum(**settings: str) -> str:
+    """Return the text of a route to `sum`, whose settings are in TOML."""
+    told = {"method": '"POST"', "path": '"/old"', "model": '"sum"', "answer": '{ x = "prediction" }', **settings}
+    return "[[routes]]\n" + "\n".join(f"{name} = {value}" for name, value in told.items())
+
+
+@pytest.mark.usefixtures("scoring")
+@pytest.mark.parametrize(
+    ("answer", "one", "two"),
+    [
+        ('["prediction"]', [3.0], [3.0, 7.0]),
+        ('{ result = ["prediction"] }', {"result": [3.0]}, {"result": [3.0, 7.0]}),
+        ('[["id", "prediction"]]', [["k", 3.0]], [["k", 3.0], ["l", 7.0]]),
+        ('[{ p = "prediction", of = { constant = "sum" } }]', [{"p": 3.0, "of": "sum"}], None),
+        ('["prediction", "id"]', [3.0, "k"], 422),
+        (
+            '{ data = { names = { constant = [] }, ndarray = [["prediction"]] }, meta = { constant = {} } }',
+            {"data": {"names": [], "ndarray": [[3.0]]}, "meta": {}},
+            None,
+        ),
+    ],
+)
+def test_answers_of_one_row_and_of_each(mapped: Open, answer: str, one: Any, two: Any) -> None:
+    client = mapped(of_sum(answer=answer))
+    rows = [{**ROW, "key": "k"}, {"a": 3, "b": 4, "key": "l"}]
+    assert client.post("/old", json=rows[:1]).json == one
+    both = client.post("/old", json=rows)
+    assert two is None or (both.status_code if two == 422 else both.json) == two
+
+
+@pytest.mark.usefixtures("scoring")
+def test_old_names_and_defaults_need_no_edit_of_the_signature(mapped: Open) -> None:
+    client = mapped(of_sum(inputs='{ first = "a", second = "b" }', defaults="{ second = 5, first = 1 }"))
+    for body, expected in (
+        ({"first": 1, "second": 2}, 3.0),
+        ({"first": 2}, 7.0),
+        ({"A": 2}, 7.0),
+        ({"a": 2, "b": 3}, 5.0),
+        ({"columns": {"first": [4]}}, 9.0),
+        ({"dataframe_split": {"columns": ["second"], "data": [[4]]}}, 5.0),
+        ([[1, 2]], 3.0),
+        ({}, 6.0),
+    ):
+        answer = client.post("/old", json=body)
+        assert answer.json == {"x": expected}, (body, answer.json)
+    for wrong in ({"first": 1, "a": 1, "b": 1}, {"first": None}, {"first": "x"}):
+        assert client.post("/old", json=wrong).status_code == 422, wrong
+    twice = client.post("/old", data='{"first": 1, "first": 2}', content_type="application/json")
+    assert twice.json["errors"][0]["code"] == "repeated_field"
+
+
+@pytest.mark.usefixtures("scoring")
+def test_a_path_may_leave_out_inputs_with_a_default(mapped: Open) -> None:
+    route = of_sum(method='"GET"', path='"/old/<first>"', inputs='{ first = "a" }', defaults="{ b = 2 }")
+    assert mapped(route).get("/old/4").json == {"x": 6.0}
+
+
+@pytest.mark.usefixtures("scoring")
+def test_rows_may_be_deep_in_the_body(mapped: Open) -> None:
+    client = mapped(of_sum(rows='"data.ndarray"', answer='["prediction"]'))
+    assert client.post("/old", json={"data": {"names": ["a", "b"], "ndarray": [[1, 2], [3, 4]]}}).json == [3.0, 7.0]
+    for body in ({"data": [[1, 2]]}, {"ndarray": [[1, 2]]}, [[1, 2]]):
+        answer = client.post("/old", json=body)
+        assert (answer.status_code, "the body has no data.ndarray" in answer.json["detail"]) == (422, True)
+    split = mapped(of_sum(rows='"input_data"', answer='["prediction"]'))
+    body = {"input_data": {"columns": ["b", "a"], "index": [0], "data": [[2, 1]]}}
+    assert split.post("/old", json=body).json == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"inputs": '{ x = "nothing" }'}, "has no input 'nothing', which `inputs` names"),
+        ({"defaults": "{ nothing = 1 }"}, "has no input 'nothing', which `defaults` names"),
+    ],
+)
+def test_names_that_the_model_lacks_make_it_unfit(mapped: Open, changes: dict[str, str], reason: str) -> None:
+    answer = mapped(of_sum(**changes)).post("/old", json=ROW)
+    assert (answer.status_code, reason in answer.json["detail"]) == (503, True)
+
+
+@pytest.mark.usefixtures("scoring")
+def test_an_answer_has_the_media_type_of_the_old_service(mapped: Open) -> None:
+    client = mapped(of_sum(answer='"{prediction:.2f}"', media_type='"text/html; charset=utf-8"'))
+    answer = client.post("/old", json=ROW)
+    assert (answer.text, answer.content_type) == ("3.00", "text/html; charset=utf-8")
+
+
+@pytest.mark.usefixtures("scoring")
+@pytest.mark.parametrize(("setting", "status"), [({}, 200), ({"trailing_slash": "false"}, 404)])
+def test_a_slash_at_the_end_is_another_address_by_choice(mapped: Open, setting: dict[str, str], status: int) -> None:
+    client = mapped(of_sum(**setting))
+    assert client.post("/old", json=ROW).status_code == 200
+    assert client.post("/old/", json=ROW).status_code == status
+
+
+@pytest.mark.usefixtures("scoring")
+def test_the_clients_of_seldon_and_azure(mapped: Open) -> None:
+    text = (PROJECT / "examples" / "old-clients" / "seldon-and-azure.toml").read_text()
+    client = mapped(text.replace('"loan"', '"sum"').replace("probabilities", "prediction"))
+    seldon = client.post(
+        "/seldon/team/loan/api/v1.0/predictions", json={"data": {"names": ["x", "y"], "ndarray": [[1, 2], [3, 4]]}}
+    )
+    assert seldon.json == {"data": {"names": [], "ndarray": [3.0, 7.0]}, "meta": {}}
+    azure = client.post("/score", json={"input_data": {"columns": ["b", "a"], "index": [0], "data": [[2, 1]]}})
+    assert azure.json == [3.0]
+    wrong = client.post("/score", json={"input_data": [["x", 1]]})
+    assert (wrong.status_code, list(wrong.json)) == (400, ["message"])
