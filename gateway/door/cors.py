@@ -7,7 +7,7 @@ from wsgiref.types import WSGIEnvironment
 
 from flask import Response
 
-_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _SENT = (
     "Accept, Authorization, Cancel-After, Content-Encoding, Content-Type, Experiment-Key, Idempotency-Key,"
     " If-None-Match, If-Range, Inference-Header-Content-Length, Last-Event-ID, Prefer, Range, traceparent, Webhook-Url,"
@@ -50,7 +50,7 @@ class Cors:
         ):
             return None
         headers = {
-            "Access-Control-Allow-Methods": _METHODS,
+            "Access-Control-Allow-Methods": METHODS,
             "Access-Control-Allow-Headers": _SENT,
             "Access-Control-Max-Age": _MAX_AGE,
         }

@@ -14,6 +14,7 @@ from typing import NoReturn
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from flask import Response
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
@@ -23,7 +24,7 @@ from contract.work.api_keys import EVERYBODY, Key, Scope
 from gateway.door.authentication import KeyCheck
 from gateway.door.bodies import Body
 from gateway.door.connections import TooSlow
-from gateway.door.cors import Cors
+from gateway.door.cors import METHODS, Cors
 from gateway.door.guard import Guard
 from gateway.door.proxies import TrustedProxies
 from gateway.http.codings import encode_response
@@ -122,7 +123,13 @@ class Door:
             if preflight := self.cors.preflight(environ):
                 return preflight(environ, exchange.start_response)
         reference = self.fast_path.reference_in(environ)
+        if reference is None and environ["PATH_INFO"] == "*" and environ["REQUEST_METHOD"] == "OPTIONS":
+            return Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": METHODS})(environ, exchange.start_response)
         try:
+            if not environ.get("HTTP_HOST") and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+                raise Problem(
+                    ProblemCode.MALFORMED_REQUEST, "the request has no Host, which HTTP/1.1 asks for; send it"
+                )
             if reference is None:
                 exchange.route, exchange.arguments = self._route(environ)
             else:

@@ -23,6 +23,8 @@ LONGEST = 600.0
 RETRY = 1.0
 """Seconds that clients wait before they connect again."""
 
+_RETRY = f"retry: {round(RETRY * 1000)}\n".encode()
+"""Begins events of progress, which come first. Some clients take it for an event where it stands alone."""
 _COMMENT = b": \n\n"
 """Says to client and proxies that the stream is alive."""
 _END = "end"
@@ -54,7 +56,6 @@ def events(
     """
     shown: tuple[str, bytes] | None = None
     until = time.monotonic() + LONGEST
-    yield f"retry: {round(RETRY * 1000)}\n\n".encode()
     while time.monotonic() < until:
         state = watcher.next()
         if watcher.closed:
@@ -64,7 +65,7 @@ def events(
             continue
         if not state.over and shown != (state.status, state.progress):
             shown = (state.status, state.progress)
-            yield _event("progress", _progress(state), position)
+            yield _RETRY + _event("progress", _progress(state), position)
         try:
             if state.log > position:
                 first, text = read_log(position)

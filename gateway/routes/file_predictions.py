@@ -155,7 +155,8 @@ def _options(webhooks: AllowedTargets | None) -> FileOptions:
     """Return what the head of the request asks for. Raises `Problem` and `Problem`."""
     if (coding := request.headers.get("Content-Encoding", "identity")).lower() != "identity":
         detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the file as it is"
-        raise Problem(ProblemCode.UNSUPPORTED_CONTENT_ENCODING, detail)
+        headers = {"Accept-Encoding": "identity"}
+        raise Problem(ProblemCode.UNSUPPORTED_CONTENT_ENCODING, detail, headers=headers)
     kind = media_type(request.environ)
     if kind not in _FORMATS:
         raise unsupported(kind, f"the file as the body, as one of {_TAKEN}, such as {AS_CSV}", _TAKEN)

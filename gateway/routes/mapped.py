@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, PredictionAnswer
+from gateway.http.exchange import caller
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation, Schema
 from gateway.http.rules import SMALL_BODY, BodyLimit
@@ -19,6 +20,7 @@ from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_
 from gateway.protocols.mapped import MappedRoute
 from gateway.protocols.mapped_answers import TextAnswer
 from gateway.protocols.routes_file import REFERENCE
+from gateway.serving.predicting import PredictionOptions
 
 _VARIABLE = re.compile(r"<[^<>]+>")
 _SPANNING = "<path:"
@@ -56,10 +58,11 @@ def _row_in_path(
 ) -> PredictionAnswer | Response:
     model = predictions.model(reference)
     route.check_fit(model.signature)
-    headers = {**FRESH, "Content-Type": route.content_type}
+    headers, row = {**FRESH, "Content-Type": route.content_type}, route.read_path(values, model.signature)
     if request.method == "HEAD":  # makes no job
+        predictions.predictor.check(model, row, PredictionOptions(), caller())
         return Response(status=route.status, headers=headers)
-    job = predictions.predict(model, route.read_path(values, model.signature), len(request.path))
+    job = predictions.predict(model, row, len(request.path))
     return predictions.answer(job, route.write(job, model.signature), headers, route.status)
 
 

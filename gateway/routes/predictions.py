@@ -38,7 +38,6 @@ from gateway.http.rules import BodyLimit
 from gateway.protocols import accepted, arrow, arrow_answers, csv_rows, explanations, native, npy
 from gateway.protocols.parameters import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
-from gateway.serving.model_versions import resolve
 from gateway.serving.predicting import PredictionOptions, Predictor
 
 DEFAULT_WAIT = 10
@@ -155,10 +154,7 @@ class Predictions:
         return PredictionAnswer(body, headers, partial(self.receipts.fetched, job.id), context.gone)
 
     def query(self, query_request: Request, reference: str) -> JobAnswer | Response:
-        """Predict the row in the query."""
-        if query_request.method == "HEAD":
-            resolve(self.predictor.repository, reference)
-            return Response(headers=FRESH, content_type="application/json")
+        """Predict the row in the query. HEAD checks it, and makes no job."""
         preferred = preferences(query_request.environ.get("HTTP_PREFER"), self.max_wait)
         if preferred.wait is None:
             preferred = replace(preferred, wait=min(DEFAULT_WAIT, self.max_wait))
@@ -170,6 +166,10 @@ class Predictions:
         model = noted(self.predictor.model(reference), reference)
         row = native.read_fields(query_request.args.items(multi=True))
         context = request_context()
+        if query_request.method == "HEAD":
+            self.predictor.check(model, row, options, context.caller)
+            headers = FRESH if preferred.applied is None else {**FRESH, "Preference-Applied": preferred.applied}
+            return Response(headers=headers, content_type=JSON)
         job = self.predictor.predict(model, row, len(query_request.query_string), options, context)
         return self._answer(job, preferred, context.gone, FRESH)
 

@@ -69,10 +69,29 @@ class Received(BytesIO):
     """What is left to receive."""
 
 
+class ExpectedBody:
+    """A body that the client sends only once it is asked for it, which a refusal does not do."""
+
+    def __init__(self, req: Any, sock: Any) -> None:
+        self._req = req
+        self._sock = sock
+
+    def read(self, size: int | None = None) -> bytes:
+        if self._req._expected_100_continue:
+            self._req._expected_100_continue = False
+            self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        data: bytes = self._req.body.read(size)
+        return data
+
+
 def create(req: Any, sock: Any, client: Any, server: Any, cfg: Any, *response: Any) -> tuple[Any, dict[str, Any]]:
     """Return the response and the environment, as gunicorn does."""
     if req.start is None:
+        expected, req._expected_100_continue = req._expected_100_continue, False
         made: tuple[Any, dict[str, Any]] = _create(req, sock, client, server, cfg, *response)
+        if expected:
+            req._expected_100_continue = True
+            made[1]["wsgi.input"] = ExpectedBody(req, sock)
         return made
     address, port = client[:2]
     connection = {"wsgi.input": req.body, "gunicorn.socket": sock, "REMOTE_ADDR": address, "REMOTE_PORT": str(port)}

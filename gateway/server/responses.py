@@ -62,7 +62,8 @@ class OneWrite(wsgi.Response):
 
     def send_headers(self) -> None:
         if not self.headers_sent:
-            if _has_long_unread_body(self.req.body.reader):
+            # A client that was not asked for its body may send it or not.
+            if self.req._expected_100_continue or _has_long_unread_body(self.req.body.reader):
                 self.force_close()
             major, minor = self.req.version
             lines = [

@@ -130,12 +130,7 @@ class Predictor:
         caller, wait, gone = context.caller, options.wait, context.gone
         if earlier := self.replays.job_of(context.idempotency, caller, wait or 0, gone):
             return earlier
-        if options.explain is not None:
-            check_explainable(self.repository, model, options.explain, caller)
-        elif model.signature.method(options.method) is None:
-            raise unknown_method(model, options.method)
-        self.check_size(len(rows.rows), caller)
-        coerced, settings = _coerced(rows, model, options, caller), self.repository.settings(model.name)
+        coerced, settings = self.check(model, rows, options, caller), self.repository.settings(model.name)
         if settings.experiment and context.request_id:
             model, coerced = self._chosen(settings.experiment, model, rows, coerced, options, context)
         errors = terse_errors(coerced.errors) if caller.detail is _TERSE else coerced.errors
@@ -188,6 +183,16 @@ class Predictor:
             owner=caller.owner,
             kind=kind_of_job(job).name,
         )
+
+    def check(self, model: ModelManifest, rows: Instances, options: PredictionOptions, caller: Key) -> Coerced:
+        """Return the rows as a job would have them. Raises `InvalidInstances` and `Problem` as `predict` does before it
+        makes a job."""
+        if options.explain is not None:
+            check_explainable(self.repository, model, options.explain, caller)
+        elif model.signature.method(options.method) is None:
+            raise unknown_method(model, options.method)
+        self.check_size(len(rows.rows), caller)
+        return _coerced(rows, model, options, caller)
 
     def _chosen(
         self,

@@ -185,6 +185,15 @@ def test_head_makes_no_job(client: FlaskClient, redis: Redis) -> None:
     assert client.head("/v1/models/nope/predict").status_code == 404
 
 
+@pytest.mark.usefixtures("redis")
+@pytest.mark.parametrize("query", ["a=1", "a=1&b=x", "a=1&b=2&b=3"])
+def test_head_checks_what_get_would_check(client: FlaskClient, query: str) -> None:
+    head, get = client.head(f"{PREDICT}?{query}"), client.get(f"{PREDICT}?{query}")
+    assert (head.status_code, head.headers["Content-Length"]) == (get.status_code, get.headers["Content-Length"])
+    waits = {"Prefer": "wait=5"}
+    assert client.head(f"{PREDICT}?a=1&b=2", headers=waits).headers["Preference-Applied"] == "wait=5"
+
+
 def test_the_model_list_and_detail(client: FlaskClient) -> None:
     (item,) = client.get("/v1/models").get_json()["items"]
     assert (item["name"], item["version"], item["aliases"]) == ("sum", 1, {"current": 1})

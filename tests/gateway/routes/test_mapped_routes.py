@@ -82,7 +82,7 @@ def test_the_variables_of_a_path_are_a_row(mapped: Open, redis: Redis) -> None:
     assert answer.json == {"class": "yes", "probabilities": [0.25, 0.75]}
     (job,) = client.get("/v1/jobs").json["items"]
     assert (job["model"]["name"], job["status"]) == ("kinds", "succeeded")
-    assert client.head("/sum/a/1/b/2").status_code == 200
+    assert (client.head("/sum/a/1/b/2").status_code, client.head("/sum/a/1/b/x").status_code) == (200, 422)
     assert len(client.get("/v1/jobs").json["items"]) == 1
     wrong = client.get("/sum/a/one/b/2")
     assert (wrong.status_code, wrong.json["errors"][0]["field"]) == (422, "a")

@@ -114,6 +114,49 @@ def test_the_door_sees_the_request_as_it_was_sent(server: Gateway) -> None:
         assert answer.count(b"\r\nX-Content-Type-Options: nosniff\r\n") == 1
 
 
+def test_a_request_without_a_host_is_refused_but_for_http_1_0(server: Gateway) -> None:
+    for head, status in (
+        (b"GET /health/live HTTP/1.1\r\n", 400),
+        (b"GET /health/live HTTP/1.1\r\nHost:\r\n", 400),
+        (b"GET /health/live HTTP/1.0\r\n", 200),
+    ):
+        answer = server.raw(head + b"Connection: close\r\n\r\n")
+        assert (int(answer.split()[1]), b"no Host" in answer) == (status, status == 400)
+
+
+def test_options_of_the_whole_server_has_the_methods(server: Gateway) -> None:
+    answer = server.raw(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 204 ")
+    assert b"\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE\r\n" in answer
+
+
+def expecting(length: int, path: str = "/v1/models/sum/predict") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n"
+    return f"{head}Content-Type: application/json\r\nPrefer: wait=0\r\n\r\n".encode()
+
+
+def test_a_client_that_waits_is_asked_for_its_body(server: Gateway) -> None:
+    with server.connected() as connection:
+        connection.sendall(expecting(8))
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"[[1, 2]]")
+        answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 202 ") and b"\r\nConnection: keep-alive\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    ("length", "path", "status"), [(2**30, "/v1/models/sum/predict", 413), (8, "/v1/nothing", 404)]
+)
+def test_a_refused_client_is_not_asked_for_its_body(server: Gateway, length: int, path: str, status: int) -> None:
+    with server.connected() as connection:
+        connection.sendall(expecting(length, path))
+        answer = b""
+        while data := connection.recv(65536):  # to the end: the server closes
+            answer += data
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"100 Continue" not in answer and b"\r\nConnection: close\r\n" in answer
+
+
 def test_the_gateway_raises_the_systems_limit_on_connections(server: Gateway) -> None:
     with ExitStack() as open_ones:
         for _ in range(2 * FEW_FILES):
