@@ -114,7 +114,7 @@ def test_an_invalid_host_is_400(answered: Answered, host: str) -> None:
     assert answered(JOBS, HTTP_HOST=host) == "400 BAD REQUEST"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "", "10.0.0.7:8080"])
+@pytest.mark.parametrize("host", ["evil.example", "10.0.0.7:8080"])
 def test_open_routes_answer_under_any_host_and_nothing_else_does(answered: Answered, host: str) -> None:
     for path in ("/health/live", "/health/ready", "/health", "/ping", "/v2/health/ready"):
         assert answered(path, HTTP_HOST=host) == "200 OK"
