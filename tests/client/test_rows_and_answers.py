@@ -65,6 +65,28 @@ def test_columns_go_by_name_and_to_a_model_without_names_by_position() -> None:
     assert sent(pd.Series(["one", "two"]), TEXTS) == ["one", "two"]
 
 
+def test_a_dict_of_columns_goes_as_the_data_frame_of_it() -> None:
+    columns: dict[str, Any] = {"a": [True, False], "b": ["x", None]}
+    assert sent(columns, TABLE) == sent(pd.DataFrame(columns), TABLE) == {"columns": {"a": [1, 0], "b": ["x", None]}}
+    mixed = {"p": np.array([1.5, np.nan]), "q": pd.Series([1, 2])}
+    assert sent(mixed, ARRAY) == sent(pd.DataFrame(mixed), ARRAY) == [[1.5, 1], [None, 2]]
+    assert sent({}, TABLE) == {"columns": {}}
+    with pytest.raises(modelgate.Invalid, match=r"must hold columns, such as .*: put one row in \[\]"):
+        sent({"a": 1.5, "b": "x"}, TABLE)
+    with pytest.raises(modelgate.Invalid, match=r"must have the same length; they have {'a': 1, 'b': 2}"):
+        sent({"a": [1], "b": ["x", "y"]}, TABLE)
+
+
+def test_frames_of_polars_go_as_those_of_pandas_also_before_they_are_collected() -> None:
+    import polars as pl
+
+    frame = pl.DataFrame({"a": [1.5, None], "b": ["x", "y"], "when": [datetime.date(2026, 1, 2), None]})
+    wanted = {"columns": {"a": [1.5, None], "b": ["x", "y"], "when": ["2026-01-02", None]}}
+    assert sent(frame, TABLE) == sent(frame.lazy(), TABLE) == wanted
+    assert sent(frame.lazy().filter(pl.col("b") == "y").select("b"), TABLE) == {"columns": {"b": ["y"]}}
+    assert sent(frame["b"], TEXTS) == ["x", "y"]
+
+
 @pytest.mark.parametrize("values", [[None, 1.5], [1.5, None], ["a", None], [None, "a"], [None, None]])
 def test_the_values_of_one_column_are_a_row_each_wherever_a_null_is(values: list[Any]) -> None:
     for column in (values, np.array(values, dtype=object), pd.Series(values, dtype=object)):

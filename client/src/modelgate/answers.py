@@ -106,8 +106,8 @@ class Answers:
             if kind == "series":
                 return pd.Series(answer, index=index)
             return answer.set_axis(index, axis=0) if index is not None else answer
-        column_vector = kind == "ndarray" and self.returned.get("width") == 1
-        return answer.reshape(-1, 1) if column_vector and answer.ndim == 1 else answer
+        width = self.returned.get("width") if kind == "ndarray" else None  # of a column vector, and of no rows
+        return answer.reshape(-1, width) if width and answer.ndim == 1 else answer
 
 
 def _array(values: list[Any], dtype: str | None) -> Any:

@@ -6,11 +6,11 @@ import importlib
 import json
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from modelgate.errors import Invalid
 
@@ -21,6 +21,25 @@ _MOST_ROWS = 10_000
 _MEASURED = 100
 """Rows that are written to know how many bytes one has."""
 _NUMBERS = ("number", "integer")
+
+
+class Table(Protocol):
+    """An array, a sparse matrix, a DataFrame or a Series."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+class Lazy(Protocol):
+    """A LazyFrame of Polars."""
+
+    def collect(self) -> Any: ...
+
+
+RowsLike = (
+    Sequence[Sequence[Any]] | Sequence[Mapping[str, Any]] | Sequence[str] | Mapping[str, Sequence[Any]] | Table | Lazy
+)
+"""Rows: lists, objects or texts, columns by name, or what holds a table. `rows_of` says more."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +94,19 @@ class Rows:
 
 
 def rows_of(X: Any, inputs: Inputs | None) -> Rows:
-    """Return the rows of X: a list, an array, a sparse matrix, a DataFrame or a Series. `inputs` are those of the
-    version, None if they are unknown. Raises `Invalid`, as an estimator raises `ValueError`."""
+    """Return the rows of X: a list, an array, a sparse matrix, a DataFrame, a Series, a dict of columns or a LazyFrame.
+    `inputs` are those of the version, None if they are unknown. Raises `Invalid`, as an estimator raises `ValueError`.
+    """
+    if hasattr(X, "collect") and hasattr(X, "lazy"):
+        X = X.collect()
+    if isinstance(X, Mapping):
+        return _of_dict(X, inputs)
     if hasattr(X, "columns") and hasattr(X, "shape"):
         return _of_frame(X, inputs)
     if hasattr(X, "toarray"):
         X = X.toarray()
     index = getattr(X, "index", None) if hasattr(X, "to_numpy") else None
-    if isinstance(X, str | bytes | Mapping) or not hasattr(X, "__len__"):
+    if isinstance(X, str | bytes) or not hasattr(X, "__len__"):
         raise Invalid(
             f"the rows must be a list, an array or a DataFrame, and not a {type(X).__name__}: put one row in []"
         )
@@ -112,14 +136,29 @@ def _of_one_column(X: Any, inputs: Inputs | None, index: Any) -> Rows:
 
 
 def _of_frame(X: Any, inputs: Inputs | None) -> Rows:
-    """Columns go by name; to a model that was fitted on an array by position, unless they have the names of its
-    inputs."""
     names = [str(name) for name in X.columns]
     if len(set(names)) < len(names):
         raise Invalid("two columns of the DataFrame have the same name")
+    columns = dict(zip(names, (X[label] for label in X.columns), strict=True))
+    return _of_columns(columns, len(X), inputs, getattr(X, "index", None))
+
+
+def _of_dict(X: Mapping[Any, Any], inputs: Inputs | None) -> Rows:
+    if any(_is_scalar(column) for column in X.values()):
+        raise Invalid("a dict must hold columns, such as {'a': [1, 2], 'b': [3, 4]}: put one row in []")
+    columns = {str(name): column for name, column in X.items()}
+    counts = {name: len(column) for name, column in columns.items()}
+    if len(set(counts.values())) > 1:
+        raise Invalid(f"the columns of the dict must have the same length; they have {counts}")
+    return _of_columns(columns, max(counts.values(), default=0), inputs)
+
+
+def _of_columns(by_name: Mapping[str, Any], count: int, inputs: Inputs | None, index: Any = None) -> Rows:
+    """Columns go by name; to a model that was fitted on an array by position, unless they have the names of its
+    inputs."""
     known = inputs or AS_RECORDS
     kinds = dict(zip(known.names, known.kinds, strict=True))
-    columns = [_column(X[label], kinds.get(name, "")) for label, name in zip(X.columns, names, strict=True)]
+    names, columns = list(by_name), [_column(column, kinds.get(name, "")) for name, column in by_name.items()]
     # A model with an input of this name would take the object for a row.
     wrapper = next((name for name in ("columns", "inputs") if name not in names), None)
 
@@ -134,19 +173,19 @@ def _of_frame(X: Any, inputs: Inputs | None) -> Rows:
 
     nameless = known.fitted_on == "array" and len(names) == len(known.names) and {*names} != {*known.names}
     as_records = wrapper is None or (inputs is not None and inputs.format == "records")
-    return Rows(len(X), rows if nameless else records if as_records else table, getattr(X, "index", None))
+    return Rows(count, rows if nameless else records if as_records else table, index)
 
 
 def _column(column: Any, kind: str) -> list[Any]:
-    """Return a column of a DataFrame as JSON has it."""
-    values = column.to_list()
-    is_numpy = type(column.dtype).__module__.startswith("numpy")  # others may hold NA
-    dtype = column.dtype.kind if is_numpy else "O"
-    if dtype == "b" and kind in _NUMBERS:
-        return [int(value) for value in values]
-    if dtype in "fiub":
+    """Return a column of a DataFrame or a dict as JSON has it."""
+    values = column.tolist() if hasattr(column, "tolist") else list(column)
+    dtype: Any = getattr(column, "dtype", None)
+    if type(dtype).__module__.startswith("numpy") and dtype.kind in "fiu":  # others may hold NA
         return list(values)
-    return [_plain(value) for value in values]
+    plain = [_plain(value) for value in values]
+    if kind in _NUMBERS and all(type(value) is bool for value in plain):
+        return [int(value) for value in plain]
+    return plain
 
 
 def _plain(value: Any) -> Any:

@@ -11,12 +11,14 @@ import subprocess
 import tempfile
 import threading
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgate import local
 from modelgate.errors import ModelgateError, Unreachable, error_of, failure_of
 from modelgate.estimator import RemoteEstimator, Version
+from modelgate.rows import Rows
 
 if TYPE_CHECKING:
     from modelgate.submitting import ServedModel
@@ -52,12 +54,13 @@ class Scorer(RemoteEstimator):
     def _described(self, version: int) -> Version | None:  # noqa: ARG002  # there is one
         return self._latest
 
-    def _ask(self, method: str, X: Any) -> Any:
-        if (X.shape[0] if hasattr(X, "shape") else len(X)) or self._latest is None:
-            return super()._ask(method, X)
+    def _parts(self, reference: str, method: str, rows: Rows) -> Iterator[dict[str, Any]]:
+        if rows.count:
+            return super()._parts(reference, method, rows)
         # A cluster has empty partitions.
-        answer, width = self._latest.answers[method].decoded([], getattr(X, "index", None)), self.returned(method)
-        return answer.reshape(0, width["width"]) if width.get("type") == "ndarray" and width["width"] else answer
+        return iter(
+            [{"model": {"version": self.description["version"]}, "output": {"predictions": []}, "warnings": []}]
+        )
 
     def _predicted(self, reference: str, method: str, body: bytes) -> dict[str, Any]:  # noqa: ARG002
         with _lock:
