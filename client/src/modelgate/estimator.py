@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from modelgate import estimator_tags
 from modelgate.answers import Answers
-from modelgate.errors import Invalid, ModelgateError, ModelgateWarning, counted_from
-from modelgate.rows import Inputs, Rows, numpy, rows_of
+from modelgate.errors import Invalid, ModelgateError, ModelgateWarning, UnknownMethod, counted_from
+from modelgate.rows import Inputs, Rows, RowsLike, numpy, rows_of
 from modelgate.text import visible
 
-_FITTING = ("fit", "fit_predict", "fit_transform", "partial_fit", "set_params")
+if TYPE_CHECKING:
+    from numpy import float64, int64
+    from numpy.typing import ArrayLike, NDArray
+
+_FITTING = ("fit_predict", "fit_transform", "partial_fit")
 
 
 class Version:
@@ -49,27 +54,75 @@ class RemoteEstimator:
 
     if TYPE_CHECKING:
 
-        def predict(self, X: Any) -> Any: ...
-        def predict_proba(self, X: Any) -> Any: ...
-        def predict_log_proba(self, X: Any) -> Any: ...
-        def decision_function(self, X: Any) -> Any: ...
-        def score_samples(self, X: Any) -> Any: ...
-        def transform(self, X: Any) -> Any: ...
-        def kneighbors(self, X: Any) -> Any: ...
-        def apply(self, X: Any) -> Any: ...
+        def predict(self, X: RowsLike) -> NDArray[Any]: ...
+        def predict_proba(self, X: RowsLike) -> NDArray[float64]: ...
+        def predict_log_proba(self, X: RowsLike) -> NDArray[float64]: ...
+        def decision_function(self, X: RowsLike) -> NDArray[float64]: ...
+        def score_samples(self, X: RowsLike) -> NDArray[float64]: ...
+        def transform(self, X: RowsLike) -> Any: ...  # an array, a sparse matrix or a DataFrame
+        def kneighbors(self, X: RowsLike) -> tuple[NDArray[float64], NDArray[int64]]: ...
+        def apply(self, X: RowsLike) -> NDArray[Any]: ...
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in self._methods():
-            return partial(self._ask, name)
+            method = partial(self._ask, name)
+            method.__name__ = name  # type: ignore[attr-defined]  # scikit-learn asks a method for it
+            return method
         if name in _ATTRIBUTES and (value := _ATTRIBUTES[name](self)) is not None:
             return value
         if name in _FITTING:
-            raise AttributeError(
-                f"{self.reference!r} is served and cannot be fitted here; publish() or train() a version"
-            )
+            self._refuse_to_fit()
         raise AttributeError(f"{self.reference!r} has no {name!r}; it has {', '.join(self._methods())}")
+
+    # What scikit-learn's tools ask of an estimator
+
+    def fit(self, X: Any = None, y: Any = None, **options: Any) -> NoReturn:  # noqa: ARG002
+        """Raise `UnknownMethod`: a served model is fitted already. It is here because tools take nothing without it."""
+        self._refuse_to_fit()
+
+    def _refuse_to_fit(self) -> NoReturn:
+        raise UnknownMethod(
+            f"{self.reference!r} is served and cannot be fitted here; publish() or train() a version, or give a tool"
+            " that fits what it gets a sklearn.frozen.FrozenEstimator(model)"
+        )
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
+        """Return {}: parameters belong to fitting."""
+        return {}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Return the model. Raises `UnknownMethod` for any parameter: it would change nothing."""
+        if parameters:
+            raise UnknownMethod(
+                f"{self.reference!r} is served, so {', '.join(parameters)} cannot be set here; publish() or train() a"
+                " version with other parameters"
+            )
+        return self
+
+    def score(self, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy of a classifier, R² of a regressor, for rows and what was true of them. Raises
+        `UnknownMethod` for other models, and ImportError without scikit-learn."""
+        metric = {"classifier": "accuracy_score", "regressor": "r2_score"}.get(self._estimator_type or "")
+        if metric is None:
+            raise UnknownMethod(f"{self.reference!r} is no classifier or regressor; use a function of sklearn.metrics")
+        from sklearn import metrics
+
+        return float(getattr(metrics, metric)(y, self.predict(X), sample_weight=sample_weight))
+
+    @property
+    def _estimator_type(self) -> str | None:
+        return estimator_tags.type_of(self.signature)
+
+    def __sklearn_tags__(self) -> Any:
+        return estimator_tags.tags_of(self.signature)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_clone__(self) -> Self:
+        return self
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._methods(), *(name for name in _ATTRIBUTES if hasattr(self, name))]
