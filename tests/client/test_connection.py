@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import socket
 import threading
 import zipfile
@@ -17,8 +18,7 @@ import modelgate
 import pytest
 from modelgate import Client
 from modelgate.command.saving import save
-from modelgate.connection import _PIECE as PIECE
-from modelgate.connection import Connection
+from modelgate.connection import PIECE, Connection
 from modelgate.files import replacing
 from modelgate.jobs import job_of
 from sklearn.linear_model import LinearRegression
@@ -298,6 +298,19 @@ def test_threads_and_a_forked_process_share_a_connection(script: Scripted) -> No
         os._exit(connection._adapter is adapter)  # it would write to the sockets of its parent
     assert os.waitpid(child, 0)[1] == 0
     assert connection.request("GET", "/") == {"ok": True}
+
+
+def test_a_pickled_client_has_its_key_and_connections_of_its_own(script: Scripted) -> None:
+    mg = modelgate.Client(script.url, "mg_secret", timeout=7)
+    copied: modelgate.Client = pickle.loads(pickle.dumps(mg))
+    script.answers = [OK]
+    assert copied.request("GET", "/") == {"ok": True} and copied.timeout == 7
+    assert script.asked[0][1]["Authorization"] == "Bearer mg_secret"
+    adapter = copied._adapter
+    child = os.fork()
+    if child == 0:
+        os._exit(copied._adapter is adapter)
+    assert os.waitpid(child, 0)[1] == 0 and adapter is not mg._adapter
 
 
 def test_a_download_into_a_device_or_a_pipe_leaves_it_what_it_is(script: Scripted, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -58,6 +59,7 @@ from sklearn.utils.validation import check_is_fitted
 from contract.settings import Settings
 from tests.client.kinds import FRAME, NUMBERS, X
 from tests.stacks.gateways import start_site
+from tests.support import PROJECT
 from trainer.importing.inbox.inbox import Inbox
 
 mpl.use("Agg")
@@ -365,3 +367,10 @@ def test_what_would_fit_a_served_model_is_refused(served: SimpleNamespace) -> No
     with pytest.raises(UnknownMethod, match="'clusterer' is no classifier or regressor; use a function of sklearn"):
         served.clusterer.score(FRAME, YES)
     assert not hasattr(served.classifier, "fit_transform") and not hasattr(served.classifier, "coef_")
+
+
+def test_the_lines_of_the_page_work(served: SimpleNamespace) -> None:
+    page = (PROJECT / "docs/reference/client.md").read_text()
+    (lines,) = re.findall(r"^```python\n(from sklearn.*?)^```", page, re.DOTALL | re.MULTILINE)
+    mg = served.classifier._connection
+    exec(lines.replace('"loan"', '"classifier"'), {"mg": mg, "X": FRAME, "y": YES})

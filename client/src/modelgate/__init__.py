@@ -7,6 +7,7 @@
 array([0])
 """
 
+from modelgate.asynchronous import AsyncClient
 from modelgate.client import Client
 from modelgate.errors import (
     Conflict,
@@ -32,6 +33,7 @@ from modelgate.scorer import Scorer
 from modelgate.serving import SessionClient, serve
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "Conflict",
     "FileJob",

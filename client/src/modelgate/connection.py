@@ -29,9 +29,9 @@ _UPLOAD = 3600.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 """Seconds before the first retry, and the most before a later one: they double with each."""
 _LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-_PIECE = 1 << 16
+PIECE = 1 << 16
 _PARTIAL = 206
-_CONNECTIONS = 64
+CONNECTIONS = 64
 """Connections that stay open, for as many threads."""
 _MAKING = 10.0
 """Seconds in which the server makes a job whose request it has."""
@@ -69,7 +69,22 @@ class Connection:
 
     def _connect(self) -> None:
         # An adapter is a pool of connections and safe for threads; a session, with its cookies, is not.
-        self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=_CONNECTIONS)
+        self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=CONNECTIONS)
+
+    def _transmit(self, request: requests.Request, stream: bool, timeout: tuple[float, float]) -> requests.Response:
+        """Send a request once. Without `stream` the body of the answer is read, too."""
+        response = self._adapter.send(request.prepare(), stream, timeout, self._verify, proxies=self._proxies)
+        if not stream:
+            _ = response.content
+        return response
+
+    def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._connect()
+        _CONNECTED.add(self)
 
     def close(self) -> None:
         """Close the connections. Another request opens new ones."""
@@ -139,7 +154,7 @@ class Connection:
                 if jobs:
                     self.request("POST", f"/v1/jobs/{jobs[0]['id']}/cancel", timeout=5)
                     return
-                time.sleep(_FIRST_PAUSE)
+                self._pause(_FIRST_PAUSE)
 
     def stream(self, path: str, *, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
         """Yield the bytes of an answer as they arrive. One that breaks off goes on where it was, unless it has changed.
@@ -152,7 +167,7 @@ class Connection:
                     raise Unreachable(f"the answer of {self.shown_url} broke off, and has changed; ask for it again")
                 tag, before = tag or response.headers.get("ETag"), received
                 try:
-                    for piece in response.iter_content(_PIECE):
+                    for piece in response.iter_content(PIECE):
                         received += len(piece)
                         yield piece
                     return
@@ -193,7 +208,7 @@ class Connection:
             last_try = min(last_try, time.monotonic() + patience)
             if time.monotonic() + wait >= last_try:
                 raise outcome
-            time.sleep(wait)
+            self._pause(wait)
 
     def _send_once(
         self, request: requests.Request, left: float, stream: bool
@@ -201,11 +216,7 @@ class Connection:
         """Send a request. Return the answer if it succeeded, else the error; and the seconds after which it may be
         repeated, None if it may not."""
         try:
-            response = self._adapter.send(
-                request.prepare(), stream, (min(CONNECT, left), left), self._verify, proxies=self._proxies
-            )
-            if not stream:
-                _ = response.content
+            response = self._transmit(request, stream, (min(CONNECT, left), left))
         except requests.ReadTimeout:
             return TimedOut(f"{self.shown_url} did not answer within {left:.0f} s"), 0
         except _LOST as error:

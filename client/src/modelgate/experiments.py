@@ -7,7 +7,7 @@ from typing import Any
 from modelgate.prediction_log import LoggedModel
 
 
-def start_experiment(self: LoggedModel, candidate: int, kind: str = "shadow", **plan: Any) -> dict[str, Any]:
+def start_experiment(self: LoggedModel, /, candidate: int, kind: str = "shadow", **plan: Any) -> dict[str, Any]:
     """Try a version beside the current one, and return the experiment. A `shadow` scores logged requests, and nobody
     sees its answers; a `canary` answers a `share` of the callers.
 

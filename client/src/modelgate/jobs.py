@@ -24,12 +24,13 @@ _POLL = 1
 """Seconds that one request waits for the end of a job, and so between two looks at its progress."""
 
 
-class Job:
-    """A job. `json` is what the server says about it, as of the last look."""
+class JobFacts:
+    """What is known of a job without a request."""
 
-    def __init__(self, connection: Connection, facts: Mapping[str, Any]) -> None:
-        self._connection = connection
-        self.json = dict(facts)
+    @property
+    def json(self) -> dict[str, Any]:
+        """What the server says about it, as of the last look."""
+        raise NotImplementedError
 
     @property
     def id(self) -> str:
@@ -71,10 +72,25 @@ class Job:
         output: dict[str, Any] = self.json["output"]
         return output
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} of {self.model}: {self.status}>"
+
+
+class Job(JobFacts):
+    """A job."""
+
+    def __init__(self, connection: Connection, facts: Mapping[str, Any]) -> None:
+        self._connection = connection
+        self._json = dict(facts)
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return self._json
+
     def refresh(self, wait: float = 0) -> Self:
         """Ask the server for the state of the job. The answer comes at its end, or after `wait` seconds."""
         job = self._connection.request("GET", f"/v1/jobs/{self.id}", params={"wait": wait} if wait else None)
-        self.json = job
+        self._json = job
         return self
 
     def wait(
@@ -113,7 +129,7 @@ class Job:
 
     def cancel(self) -> Self:
         """Cancel the job unless it has ended."""
-        self.json = self._connection.request("POST", f"/v1/jobs/{self.id}/cancel")
+        self._json = self._connection.request("POST", f"/v1/jobs/{self.id}/cancel")
         return self
 
     def delete(self) -> None:
@@ -137,12 +153,9 @@ class Job:
     def _show(self, bar: ProgressBar) -> None:
         bar.show(self.json["progress"] or {"phase": self.status})
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} of {self.model}: {self.status}>"
 
-
-class FileJob(Job):
-    """A file of rows that is being scored, or has been."""
+class FileJobFacts(JobFacts):
+    """What is known of a file of rows without a request."""
 
     @property
     def rows(self) -> int:
@@ -153,6 +166,10 @@ class FileJob(Job):
     def errors(self) -> int:
         """The rows without a prediction."""
         return int(self.output["errors"])
+
+
+class FileJob(FileJobFacts, Job):
+    """A file of rows that is being scored, or has been."""
 
     def download(self, target: str | Path | IO[bytes]) -> Path | None:
         """Write the output to a file, and return its path. A path appears once all of it is there.
@@ -197,10 +214,8 @@ class FileJob(Job):
         return Path(target)
 
 
-class TrainingRun(Job):
-    """A training that runs, or has made a version."""
-
-    _log_seen = 0
+class TrainingFacts(JobFacts):
+    """What is known of a training without a request."""
 
     @property
     def promoted(self) -> bool:
@@ -222,6 +237,12 @@ class TrainingRun(Job):
     def metrics(self) -> dict[str, float]:
         """The metrics of the version, on rows that it was not fitted on."""
         return dict(self.output["metrics"])
+
+
+class TrainingRun(TrainingFacts, Job):
+    """A training that runs, or has made a version."""
+
+    _log_seen = 0
 
     @property
     def report(self) -> Report:

@@ -51,7 +51,8 @@ class SessionClient(Client):
         self._stack = ExitStack()
         server = self._stack.enter_context(running_server(port=port))
         self._process, self.is_closed = os.getpid(), False
-        super().__init__(server.url, server.api_key or "")
+        self._api_key = server.api_key or ""
+        super().__init__(server.url, self._api_key)
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -60,6 +61,10 @@ class SessionClient(Client):
         if self._process == os.getpid():
             self.is_closed = True
             self._stack.close()
+
+    def __reduce__(self) -> tuple[type[Client], tuple[str, str]]:
+        """Other processes get a client that does not end the server."""
+        return Client, (self.url, self._api_key)
 
     def _repr_html_(self) -> str:
         links = [(f"{self.url}/ui/models/{model['name']}", model["name"]) for model in self.models()]
