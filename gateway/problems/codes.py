@@ -33,7 +33,8 @@ class ProblemCode(StrEnum):
     model with other parts than `file`, `sample`, `code` and `signature`"""
     NOT_SUPPORTED = auto(), 400
     """of [other protocols](other-protocols.md): an output that the model cannot answer so; `/invocations` with several
-    models; an `Accept` without a type of ours, or for a format that the output of a file lacks; an `unload`"""
+    models; an `Accept` without a type of ours, or for a format that the output of a file or the answer lacks; an
+    `unload`; a stream"""
     SEVERAL_MODELS = auto(), 400
     NOT_ACCEPTABLE = auto(), 406
     NOT_UNLOADED = auto(), 409
@@ -156,7 +157,8 @@ class ProblemCode(StrEnum):
     """neither JSON nor CSV nor a form; a new version that is neither a form nor JSON; or JSON, CSV or a file sent as a
     form: `detail` names the option of curl to use"""
     UNSUPPORTED_CONTENT_ENCODING = auto(), 415
-    """a compressed body"""
+    """a `Content-Encoding` that is not read: several at once, or another than [these](#compressed-bodies); of a file,
+    any. `Accept-Encoding` has those that are"""
     UNSUPPORTED_TRANSFER_ENCODING = auto(), 501
     """a `Transfer-Encoding` other than `chunked`, such as `gzip, chunked`"""
     NOT_PUBLISHED = auto(), 422
