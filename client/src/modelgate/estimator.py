@@ -35,6 +35,9 @@ class Version:
 class RemoteEstimator:
     """Sends rows to where a model is, and returns what its estimator would have returned for them."""
 
+    _takes_packed = False
+    """Whether rows may be sent as other bytes than JSON."""
+
     def __init__(self, reference: str) -> None:
         self.reference = reference
         self._versions: dict[int, Version] = {}
@@ -48,8 +51,8 @@ class RemoteEstimator:
         """Return this version, which is the latest from now on; None if it cannot be known."""
         raise NotImplementedError
 
-    def _predicted(self, reference: str, method: str, body: bytes) -> dict[str, Any]:
-        """Return the job of the rows in a JSON body once it has succeeded. Raises `ModelgateError`."""
+    def _predicted(self, reference: str, method: str, kind: str, body: bytes) -> dict[str, Any]:
+        """Return the job of the rows in a body of this media type once it has succeeded. Raises `ModelgateError`."""
         raise NotImplementedError
 
     if TYPE_CHECKING:
@@ -170,8 +173,13 @@ class RemoteEstimator:
         while spans:
             start, stop = spans.pop()
             try:
-                job = self._predicted(reference, method, rows.body(start, stop))
+                kind, body = rows.content(start, stop, packed=self._takes_packed)
+                job = self._predicted(reference, method, kind, body)
             except Invalid as error:
+                if error.status == 415 and self._takes_packed:  # an older server
+                    self._takes_packed = False
+                    spans.append((start, stop))
+                    continue
                 if error.status != 413 or stop - start < 2:
                     error.errors = counted_from(start, error.errors)
                     raise

@@ -36,6 +36,8 @@ class Model(RemoteEstimator):
     modelgate.errors.Invalid: row 0: 'sepal_width' must be a finite number; it is 'wide'
     """
 
+    _takes_packed = True
+
     def __init__(self, connection: Connection, reference: str) -> None:
         """Raises `NotFound` if there is no such model."""
         super().__init__(reference)
@@ -58,12 +60,13 @@ class Model(RemoteEstimator):
         self._latest = version_used = self._versions[version]
         return version_used
 
-    def _predicted(self, reference: str, method: str, body: bytes) -> dict[str, Any]:
+    def _predicted(self, reference: str, method: str, kind: str, body: bytes) -> dict[str, Any]:
         """Return the job of these rows once it has succeeded. Ctrl-C cancels it."""
         connection, end = self._connection, time.monotonic() + self._connection.timeout
         path, key = f"/v1/models/{reference}/{method}", str(uuid.uuid4())
         try:
-            job = connection.request("POST", path, data=body, headers={**_JSON, "Idempotency-Key": key})
+            headers = {**_WAITING, "Content-Type": kind, "Idempotency-Key": key}
+            job = connection.request("POST", path, data=body, headers=headers)
             while job["completed_at"] is None:
                 if time.monotonic() > end:
                     raise TimedOut(f"{reference!r} did not answer within {connection.timeout:g} s; submit() more rows")
@@ -190,4 +193,4 @@ class Model(RemoteEstimator):
         return f"<Model {self.reference} at {self._connection.shown_url}>"
 
 
-_JSON = {"Content-Type": "application/json", "Prefer": f"wait={_WAIT}"}
+_WAITING = {"Prefer": f"wait={_WAIT}"}

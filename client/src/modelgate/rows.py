@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Protocol
 
+from modelgate import packing
 from modelgate.errors import Invalid
+from modelgate.packing import Packer
 
 _PART = 2 << 20
 """Bytes of a body, of which a gateway takes 8 MB by default: small enough that one is scored while the next is made."""
@@ -70,11 +73,13 @@ AS_RECORDS = Inputs((), (), "records", "records")
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one call. `write` returns those from a row up to another as JSON; `index` is theirs in pandas."""
+    """The rows of one call. `write` returns those from a row up to another as JSON; `index` is theirs in pandas. `pack`
+    returns them as other bytes, if they may be sent so."""
 
     count: int
     write: Callable[[int, int], Any]
     index: Any = None
+    pack: Packer | None = None
 
     def spans(self) -> list[tuple[int, int]]:
         """Return the first row and the row after the last of each request, as a stack: the first request comes last."""
@@ -83,6 +88,12 @@ class Rows:
         bytes_of_row = len(self.body(0, _MEASURED)) / _MEASURED
         step = int(min(max(_PART / bytes_of_row, 1), _MOST_ROWS))
         return [(start, min(start + step, self.count)) for start in range(0, self.count, step)][::-1]
+
+    def content(self, start: int, stop: int, *, packed: bool) -> tuple[str, bytes]:
+        """Return the media type and the bytes of these rows: of many, `packed` if they may be."""
+        if packed and self.pack and stop - start > _MEASURED:
+            return self.pack(start, stop)
+        return "application/json", self.body(start, stop)
 
     def body(self, start: int, stop: int) -> bytes:
         """Return the JSON of these rows. NaN becomes null. Raises `Invalid` for what JSON cannot hold."""
@@ -121,7 +132,7 @@ def rows_of(X: Any, inputs: Inputs | None) -> Rows:
     if hasattr(X, "tolist"):
         kinds = inputs.kinds if inputs else ()
         if X.dtype.kind in "fiu" or (X.dtype.kind == "b" and not set(kinds) & set(_NUMBERS)):
-            return Rows(len(X), lambda start, stop: X[start:stop].tolist(), index)
+            return Rows(len(X), lambda start, stop: X[start:stop].tolist(), index, packing.of_array(X))
         X = (X.astype(int) if X.dtype.kind == "b" else X).tolist()
     return Rows(len(X), lambda start, stop: [_plain(row) for row in X[start:stop]], index)
 
@@ -140,6 +151,9 @@ def _of_frame(X: Any, inputs: Inputs | None) -> Rows:
     if len(set(names)) < len(names):
         raise Invalid("two columns of the DataFrame have the same name")
     columns = dict(zip(names, (X[label] for label in X.columns), strict=True))
+    if len(X) > _MEASURED and inputs and (pack := packing.of_frame(X, inputs)):
+        as_json = lru_cache(1)(lambda: _of_columns(columns, len(X), inputs))
+        return Rows(len(X), lambda start, stop: as_json().write(start, stop), getattr(X, "index", None), pack)
     return _of_columns(columns, len(X), inputs, getattr(X, "index", None))
 
 

@@ -62,7 +62,7 @@ class Scorer(RemoteEstimator):
             [{"model": {"version": self.description["version"]}, "output": {"predictions": []}, "warnings": []}]
         )
 
-    def _predicted(self, reference: str, method: str, body: bytes) -> dict[str, Any]:  # noqa: ARG002
+    def _predicted(self, reference: str, method: str, kind: str, body: bytes) -> dict[str, Any]:  # noqa: ARG002
         with _lock:
             process = _processes.get(self._digest)
             if process is None or process.has_ended:
