@@ -74,7 +74,7 @@ AS_RECORDS = Inputs((), (), "records", "records")
 @dataclass(frozen=True)
 class Rows:
     """The rows of one call. `write` returns those from a row up to another as JSON; `index` is theirs in pandas. `pack`
-    returns them as other bytes, if they may be sent so."""
+    returns them as an array of NumPy, if they may be sent so."""
 
     count: int
     write: Callable[[int, int], Any]
@@ -92,7 +92,7 @@ class Rows:
     def content(self, start: int, stop: int, *, packed: bool) -> tuple[str, bytes]:
         """Return the media type and the bytes of these rows: of many, `packed` if they may be."""
         if packed and self.pack and stop - start > _MEASURED:
-            return self.pack(start, stop)
+            return packing.NPY, self.pack(start, stop)
         return "application/json", self.body(start, stop)
 
     def body(self, start: int, stop: int) -> bytes:

@@ -116,13 +116,18 @@ def test_params_name_another_method(modelgate: Modelgate) -> None:
 def test_an_error_has_mlflows_code(modelgate: Modelgate) -> None:
     asked = f"{modelgate.address}/v1/models/loan/invocations"
     for body, status, code in (
-        ({"dataframe_records": [{**LOAN, "Gender": "male"}]}, 422, "INVALID_PARAMETER_VALUE"),
+        ({"dataframe_records": [{**LOAN, "Gender": "male"}]}, 400, "INVALID_PARAMETER_VALUE"),
         ({"dataframe_records": [LOAN], "inputs": [LOAN]}, 400, "BAD_REQUEST"),
         ([LOAN], 400, "BAD_REQUEST"),
     ):
         answer = requests.post(asked, json=body, timeout=60)
         assert (answer.status_code, answer.json()["error_code"]) == (status, code), answer.text
         assert answer.json()["message"]
+
+
+def test_the_answer_of_a_named_method_is_that_of_mlflow(modelgate: Modelgate) -> None:
+    payload = json.dumps({"dataframe_records": [LOAN], "params": {"predict_method": "predict"}})
+    assert invoke(modelgate, "loan", payload) == {"predictions": [1]}
 
 
 def test_with_several_models_there_is_no_only_one(modelgate: Modelgate) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
 
 from tests.qa.clients.conftest import IRIS, LOAN, Modelgate, answered
@@ -80,3 +82,61 @@ def test_errors_are_those_of_the_service(client: Any) -> None:
         client.invoke_endpoint(EndpointName="iris", ContentType="text/csv", Body="5.1,3.5,1.4,x")
     assert refused.value.response["Error"]["Code"] == "ValidationError"
     assert "row 0: 'petal_width' must be a finite number" in refused.value.response["Error"]["Message"]
+
+
+def array(rows: list[list[float]]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.array(rows))
+    return file.getvalue()
+
+
+FLOWERS = [list(IRIS.values()), [6.7, 3.0, 5.2, 2.3]]
+
+
+def test_arrays_in_and_out(modelgate: Modelgate, client: Any) -> None:
+    """As SKLearnPredictor's serializer and deserializer write and read them."""
+    asked = {"ContentType": "application/x-npy", "Accept": "application/x-npy", "Body": array(FLOWERS)}
+    answer = client.invoke_endpoint(EndpointName="iris", **asked)
+    assert answer["ContentType"] == "application/x-npy"
+    found = np.load(io.BytesIO(answer["Body"].read()), allow_pickle=False)
+    assert found.tolist() == answered(modelgate, "iris", FLOWERS)["predictions"]
+
+
+def test_lines_of_json_out(modelgate: Modelgate, client: Any) -> None:
+    asked = {"EndpointName": "loan", "ContentType": "text/csv", "Body": csv_of(LOAN, POOR)}
+    lines = client.invoke_endpoint(**asked, Accept="application/jsonlines")["Body"].read().splitlines()
+    expected = answered(modelgate, "loan", [LOAN, POOR])
+    rows = zip(expected["predictions"], expected["probabilities"], strict=True)
+    assert [json.loads(line) for line in lines] == [{"prediction": one, "probabilities": of} for one, of in rows]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/csv"])
+def test_a_response_stream_has_the_same_answer(client: Any, accept: str) -> None:
+    rows = json.dumps(FLOWERS * 5_000)
+    whole = client.invoke_endpoint(EndpointName="iris", ContentType="application/json", Accept=accept, Body=rows)
+    streamed = client.invoke_endpoint_with_response_stream(
+        EndpointName="iris", ContentType="application/json", Accept=accept, Body=rows
+    )
+    assert (streamed["ContentType"], streamed["InvokedProductionVariant"]) == (accept, "iris@1")
+    parts = [event["PayloadPart"]["Bytes"] for event in streamed["Body"]]
+    assert b"".join(parts) == whole["Body"].read()
+
+
+def test_a_target_model_is_the_model(client: Any) -> None:
+    asked = {"EndpointName": "all", "ContentType": "text/csv", "Body": "5.1,3.5,1.4,0.2"}
+    assert client.invoke_endpoint(**asked, TargetModel="iris.tar.gz")["InvokedProductionVariant"] == "iris@1"
+    with pytest.raises(client.exceptions.ClientError, match="did you mean 'iris'"):
+        client.invoke_endpoint(**asked, TargetModel="irs.tar.gz")
+
+
+@pytest.mark.parametrize(
+    "option", [{"TargetContainerHostname": "x"}, {"InferenceComponentName": "x"}, {"EnableExplanations": "x"}]
+)
+def test_options_that_would_change_the_answer_are_refused(client: Any, option: dict[str, str]) -> None:
+    with pytest.raises(client.exceptions.ClientError, match="is not supported; leave out"):
+        client.invoke_endpoint(EndpointName="iris", ContentType="text/csv", Body="5.1,3.5,1.4,0.2", **option)
+
+
+def test_an_asynchronous_invocation_is_refused(client: Any) -> None:
+    with pytest.raises(client.exceptions.ClientError, match="there is no address"):
+        client.invoke_endpoint_async(EndpointName="iris", InputLocation="s3://a/b")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,3 +123,65 @@ def test_the_repository(client: InferenceServerClient) -> None:
     client.load_model("loan")
     with pytest.raises(InferenceServerException, match="does not unload models"):
         client.unload_model("loan")
+
+
+@pytest.mark.parametrize("request_coding", ["gzip", "deflate", None])
+@pytest.mark.parametrize("response_coding", ["gzip", "deflate", None])
+@pytest.mark.parametrize("binary", [True, False])
+def test_compression_both_ways(
+    modelgate: Modelgate,
+    client: InferenceServerClient,
+    request_coding: str | None,
+    response_coding: str | None,
+    binary: bool,
+) -> None:
+    flowers = np.repeat(FLOWERS, 100, axis=0)
+    expected = answered(modelgate, "iris", flowers.tolist())
+    result = client.infer(
+        "iris",
+        [tensor("x", flowers, binary)],
+        outputs=[InferRequestedOutput("predict", binary_data=binary)],
+        request_compression_algorithm=request_coding,
+        response_compression_algorithm=response_coding,
+    )
+    assert result.as_numpy("predict").ravel().tolist() == expected["predictions"]
+
+
+def test_classification_statistics_and_configuration(client: InferenceServerClient) -> None:
+    outputs = [InferRequestedOutput("predict_proba", class_count=1)]
+    result = client.infer("loan", columns(True, LOAN), outputs=outputs)
+    (best,) = result.as_numpy("predict_proba").ravel().tolist()
+    value, place, label = best.decode().split(":")
+    assert (0.5 <= float(value) <= 1, place, label) == (True, "1", "1")
+    (statistics,) = client.get_inference_statistics("loan")["model_stats"]
+    assert (statistics["name"], statistics["version"]) == ("loan", "1")
+    names = {one["name"] for one in client.get_inference_statistics()["model_stats"]}
+    assert names == {"boston", "iris", "loan"}
+    config = client.get_model_config("iris")
+    assert [one["data_type"] for one in config["input"]] == ["TYPE_FP64"] * 4
+    assert config["max_batch_size"] > 0
+
+
+def test_output_0_a_generated_id_and_booleans(modelgate: Modelgate, client: InferenceServerClient) -> None:
+    result = client.infer("iris", [tensor("x", FLOWERS, binary=True)], outputs=[InferRequestedOutput("output-0")])
+    expected = answered(modelgate, "iris", FLOWERS.tolist())["predictions"]
+    assert result.as_numpy("output-0").ravel().tolist() == expected
+    assert result.get_response()["id"]
+    flags = client.infer("iris", [tensor("x", FLOWERS > 2, binary=True)]).as_numpy("predict")
+    assert flags.ravel().tolist() == answered(modelgate, "iris", (FLOWERS > 2).astype(int).tolist())["predictions"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.get_system_shared_memory_status(),
+        lambda client: client.get_trace_settings(),
+        lambda client: client.get_log_settings(),
+        lambda client: client.unload_model("nothing"),
+    ],
+)
+def test_what_there_is_not_is_refused_in_words(client: InferenceServerClient, call: Callable[[Any], Any]) -> None:
+    with pytest.raises(InferenceServerException) as refused:
+        call(client)
+    assert refused.value.status() == "404"
+    assert refused.value.message()
