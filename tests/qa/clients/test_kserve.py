@@ -35,3 +35,15 @@ def test_errors(modelgate: Modelgate) -> None:
     )
     assert wrong.status_code == 422
     assert wrong.json()["error"].startswith("row 0: 'petal_width' must be a finite number")
+
+
+def test_explanations_versions_and_the_root(modelgate: Modelgate) -> None:
+    address = modelgate.address
+    explained = requests.post(f"{address}/v1/models/iris:explain", json={"instances": FLOWERS}, timeout=120).json()
+    assert [set(one["contributions"]) for one in explained["explanations"]] == [{*IRIS}] * 2
+    version = requests.post(f"{address}/v1/models/iris/versions/1:predict", json={"instances": FLOWERS}, timeout=60)
+    assert version.json()["predictions"] == answered(modelgate, "iris", FLOWERS)["predictions"]
+    assert requests.get(address, timeout=60).json() == {"status": "alive"}
+    for method, path in (("POST", "iris:regress"), ("PUT", "iris:predict"), ("POST", "iris/versions/9:predict")):
+        refused = requests.request(method, f"{address}/v1/models/{path}", json={"instances": FLOWERS}, timeout=60)
+        assert (refused.status_code in (404, 405), list(refused.json())) == (True, ["error"])
