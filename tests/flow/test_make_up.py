@@ -219,12 +219,13 @@ def test_a_request_of_the_readme_is_answered_as_it_says(modelgate: MakeUp, comma
     assert re.fullmatch(expected, ended.stdout.strip()), ended.stdout
 
 
-def test_the_python_example_of_the_documentation_works(modelgate: MakeUp) -> None:
+def test_the_python_examples_of_the_documentation_work(modelgate: MakeUp) -> None:
     text = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    code = code.replace("http://127.0.0.1:8080", modelgate.address)
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert ended.stdout == "[2]\n", ended.stderr
+    printed = []
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        command = [sys.executable, "-c", code.replace("http://127.0.0.1:8080", modelgate.address)]
+        printed.append(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+    assert sorted(printed) == ["[0 2]\n", "[2]\n"]
 
 
 def test_every_make_command_of_the_readme_exists() -> None:
