@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -76,7 +78,6 @@ def _of_version(operation: Operation) -> Operation:
     return replace(operation, id=f"{operation.id}_version")
 
 
-_STREAMS = "any(generate, generate_stream, infer_stream)"
 _UNLOADED = (
     "Modelgate does not unload models: workers drop what is not used when they need the memory; to stop serving a"
     " version, move its alias or delete it"
@@ -151,17 +152,18 @@ def blueprint(
         described = protocol.model_metadata(manifest, [])
         return json_response(triton.configuration(manifest, described, predictions.predictor.max_rows))
 
-    @routes.post(f"/models/<reference>/<{_STREAMS}:verb>", level=Scope.PREDICT, docs=_NO_STREAM, **_SHAPE)
-    @routes.post(
-        f"/models/<reference>/versions/<version>/<{_STREAMS}:verb>",
-        level=Scope.PREDICT,
-        docs=_of_version(_NO_STREAM),
-        **_SHAPE,
-    )
-    def generate(reference: str, verb: str, version: str | None = None) -> Response:
+    def no_stream(verb: str, reference: str, version: str | None = None) -> Response:
         predictions.model(_referred(reference, version))
         detail = f"{verb} is for models that answer piece by piece; POST /v2/models/{reference}/infer"
         raise Problem(ProblemCode.NOT_SUPPORTED, detail)
+
+    for verb in ("generate", "generate_stream", "infer_stream"):
+        docs = replace(_NO_STREAM, id=f"v2_{verb}")
+        for path, described in (("", docs), ("/versions/<version>", _of_version(docs))):
+            options: dict[str, Any] = {"level": Scope.PREDICT, "docs": described, **_SHAPE}
+            routes.add_url_rule(
+                f"/models/<reference>{path}/{verb}", described.id, partial(no_stream, verb), methods=["POST"], **options
+            )
 
     @routes.post("/models/<reference>/infer", level=Scope.PREDICT, docs=_INFER, body=rows, **_SHAPE)
     @routes.post(

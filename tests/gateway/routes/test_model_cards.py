@@ -75,7 +75,7 @@ def test_without_redis_there_is_a_card(settings: Settings) -> None:
 )
 def test_a_card_is_markdown_for_those_who_accept_that(client: FlaskClient, accept: str, content_type: str) -> None:
     answer = client.get(CARD.replace("/1/", "/current/"), headers={"Accept": accept})
-    assert (answer.status_code, answer.content_type, answer.headers["Vary"]) == (200, content_type, "Accept")
+    assert (answer.status_code, answer.content_type, "Accept" in answer.vary) == (200, content_type, True)
     if "markdown" in content_type:
         assert answer.text.startswith("# sum, version 1\n\n## What it predicts\n")
         assert "| not known, because | no observer answers" in answer.text
