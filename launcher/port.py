@@ -14,15 +14,15 @@ class CannotStartError(Exception):
     """Modelgate cannot start; the message says why, and what to do."""
 
 
-def check_port(host: str, port: int) -> None:
-    """Raise `CannotStartError` unless this process can listen on `host` and `port`."""
+def check_port(host: str, port: int, name: str = "PORT") -> None:
+    """Raise `CannotStartError` unless this process can listen on `host` and `port`, the setting `name`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            advice = f"set another port, such as PORT={port + 1}"
+            advice = f"set another port, such as {name}={port + 1}"
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 advice = "set HOST to an address of this machine"
             raise CannotStartError(f"cannot listen on {host}:{port} ({error.strerror}); {advice}") from error
@@ -33,6 +33,8 @@ def main() -> int:
     try:
         settings = Settings.from_environ()
         check_port(settings.host, settings.port)
+        if settings.grpc_port:
+            check_port(settings.host, settings.grpc_port, "GRPC_PORT")
     except (SettingsError, CannotStartError) as error:
         print(f"modelgate: {error}", file=sys.stderr)
         return 1

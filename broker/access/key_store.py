@@ -257,7 +257,7 @@ class KeyUses:
         noted, self._noted = self._noted, {}
         if not noted:
             return []
-        return [Call("note_key_uses", [part for name, at in noted.items() for part in (name, int(at))])]
+        return [Call("note_key_uses", [part for name, at in list(noted.items()) for part in (name, int(at))])]
 
 
 def has_expired(key: Key) -> bool:

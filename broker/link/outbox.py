@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from redis import Redis
@@ -47,11 +48,17 @@ class Outbox:
         self._batch: list[Step] = []
         self._not_before = float("-inf")
         self._sending = threading.Lock()
+        self._collecting: AbstractContextManager[object] = nullcontext()
         self._refused = False
         self._stopped = threading.Event()
 
     def add_source(self, source: Source) -> None:
         self._sources.append(source)
+
+    def collect_under(self, lock: AbstractContextManager[object]) -> None:
+        """Hold `lock` while the sources are asked: for a process with threads that hold it when they count. Greenlets
+        need none."""
+        self._collecting = lock
 
     def send(self, scripts: Scripts, steps: Sequence[Step]) -> list[Any]:
         """Run `steps` as `scripts.send` does, with a batch behind them if one is due. Returns the answers of `steps`.
@@ -83,7 +90,8 @@ class Outbox:
 
     def _next_batch(self) -> list[Step]:
         if not self._batch:
-            self._batch = [step for source in self._sources for step in source()]
+            with self._collecting:
+                self._batch = [step for source in self._sources for step in source()]
         return self._batch
 
     def _sent(self, answers: Sequence[Any]) -> None:

@@ -282,7 +282,7 @@ def _kept(cache: dict[tuple[str, int], T], most: int, key: tuple[str, int], read
     value = cache.get(key)
     if value is None:
         if len(cache) >= most:
-            del cache[next(iter(cache))]
+            cache.pop(next(iter(cache)), None)  # another thread may have been faster
         value = cache[key] = read(*key)
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ class _Count:
 
 
 class FailedAttempts:
-    """Counts invalid keys by address, in this process."""
+    """Counts invalid keys by address, in this process. Threads and greenlets may share it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` returns seconds."""
         self._clock = clock
+        self._lock = threading.Lock()
         self._counts: dict[str, _Count] = {}
 
     def wait(self, address: str) -> float:
@@ -37,19 +39,21 @@ class FailedAttempts:
     def add(self, address: str) -> None:
         """Count an invalid key."""
         network, now = _network(address), self._clock()
-        count = self._counts.pop(network, None)
-        if count is None or count.until <= now:
-            count = _Count(now + WINDOW)
-            if len(self._counts) >= MOST_ADDRESSES:
-                del self._counts[next(iter(self._counts))]
-        count.failures += 1
-        self._counts[network] = count
+        with self._lock:
+            count = self._counts.pop(network, None)
+            if count is None or count.until <= now:
+                count = _Count(now + WINDOW)
+                if len(self._counts) >= MOST_ADDRESSES:
+                    del self._counts[next(iter(self._counts))]
+            count.failures += 1
+            self._counts[network] = count
 
     def forget(self) -> None:
         """Forget the addresses whose minute is over. To be called now and then."""
         now = self._clock()
-        for network in [network for network, count in self._counts.items() if count.until <= now]:
-            del self._counts[network]
+        with self._lock:
+            for network in [network for network, count in self._counts.items() if count.until <= now]:
+                del self._counts[network]
 
 
 def _network(address: str) -> str:

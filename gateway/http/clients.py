@@ -12,6 +12,9 @@ from gateway.http.exchange import current, travelling_ids
 from gateway.protocols.parameters import experiment_key
 from gateway.serving.predicting import RequestContext
 
+HUNG_UP = "modelgate.hung_up"
+"""The key of an environment for what says whether the client has left, if the server knows that itself."""
+
 _ESTABLISHED = 1
 _TCP_INFO = getattr(socket, "TCP_INFO", None)  # Linux has it
 
@@ -45,7 +48,11 @@ def hung_up() -> Callable[[], bool]:
     It asks the kernel for the state of the connection: a read could take bytes of the next request. Where that state is
     unknown, it always says no.
     """
-    connection: Any = current().environ.get("gunicorn.socket")
+    environ = current().environ
+    if HUNG_UP in environ:
+        known: Callable[[], bool] = environ[HUNG_UP]
+        return known
+    connection: Any = environ.get("gunicorn.socket")
     if connection is None or _TCP_INFO is None:
         return lambda: False
 

@@ -1,4 +1,4 @@
-"""The application that gunicorn loads in each gateway process."""
+"""The application that each process of a gateway loads."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ GARBAGE = 20_000
 
 
 def application() -> Flask:
+    """Return the application for gunicorn."""
+    app = start_app(Settings.from_environ())
+    threading.Thread(target=_prepare_pages, args=(app,), name="pages", daemon=True).start()
+    return app
+
+
+def start_app(settings: Settings) -> Flask:
+    """Return the application of this process, whose threads run."""
     logs.add_context(log_context)
-    settings = Settings.from_environ()
     app = create_app(settings)
     name = f"{socket.gethostname()}:{settings.port}"
     stuck = StuckProcesses(lambda: [f"{process} of the gateway {name!r}" for process in heartbeat.stuck()])
@@ -34,7 +41,6 @@ def application() -> Flask:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE, 20, 50)
-    threading.Thread(target=_prepare_pages, args=(app,), name="pages", daemon=True).start()
     return app
 
 

@@ -1,0 +1,163 @@
+"""A gRPC call as a request to the gateway's WSGI application, and the answer as the outcome of the call."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+import grpc
+import orjson
+
+from gateway.http.clients import HUNG_UP
+from gateway.protocols.open_inference import BINARY, HEADER_LENGTH
+
+CODES: Mapping[int, grpc.StatusCode] = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    409: grpc.StatusCode.FAILED_PRECONDITION,
+    410: grpc.StatusCode.FAILED_PRECONDITION,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+"""The code of each status; all others are INTERNAL."""
+
+_PASSED_ON = {
+    name: f"HTTP_{name.upper().replace('-', '_')}"
+    for name in (
+        "authorization",
+        "experiment-key",
+        "idempotency-key",
+        "traceparent",
+        "x-api-key",
+        "x-forwarded-for",
+        "x-request-id",
+    )
+}
+"""The metadata of a call that become headers, with their keys in an environment."""
+
+_PASSED_BACK = frozenset({"idempotent-replayed", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"})
+"""The headers of an answer that become trailing metadata."""
+
+_LONGEST_SENTENCE = 2000
+"""Bytes of a sentence. Clients take 8 KB of trailing metadata, and one byte may take three there."""
+
+
+class CallRefused(Exception):
+    """The call ends with this code and sentence."""
+
+    def __init__(self, code: grpc.StatusCode, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence.encode()[:_LONGEST_SENTENCE].decode(errors="ignore")
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """The answer to a request. `header_length`: the bytes of its JSON; tensors may follow."""
+
+    status: int
+    body: bytes
+    header_length: int
+
+    @property
+    def good(self) -> bool:
+        return self.status < HTTPStatus.BAD_REQUEST
+
+    def json(self) -> Any:
+        """Return its JSON. Raises `CallRefused` for an error."""
+        value = orjson.loads(self.body[: self.header_length])
+        if not self.good:
+            sentence = value.get("error") or value["detail"]  # a problem, if no route of the protocol has answered
+            raise CallRefused(CODES.get(self.status, grpc.StatusCode.INTERNAL), sentence)
+        return value
+
+
+@dataclass(frozen=True)
+class HttpClient:
+    """Asks `application` on behalf of the client of a call."""
+
+    application: WSGIApplication
+    context: grpc.ServicerContext
+
+    def get(self, path: str) -> HttpAnswer:
+        return self._ask("GET", path, {})
+
+    def post(self, path: str, header: bytes = b"", tensors: Sequence[bytes] = ()) -> HttpAnswer:
+        """Send the JSON in `header`, and tensors after it."""
+        body = b"".join((header, *tensors))
+        further = {
+            "CONTENT_TYPE": BINARY,
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_INFERENCE_HEADER_CONTENT_LENGTH": str(len(header)),
+            "wsgi.input": io.BytesIO(body),
+        }
+        return self._ask("POST", path, further)
+
+    def _ask(self, method: str, path: str, further: Mapping[str, object]) -> HttpAnswer:
+        started: list[Any] = []
+
+        def start_response(*status_and_headers: Any) -> Any:
+            started[:] = status_and_headers[:2]
+
+        body = self._read(self.application({**self._environ(method, path), **further}, start_response))
+        status, headers = started
+        named = {name.lower(): value for name, value in headers}
+        self.context.set_trailing_metadata([(name, named[name]) for name in _PASSED_BACK & named.keys()])
+        return HttpAnswer(int(status[:3]), body, int(named.get(HEADER_LENGTH.lower(), len(body))))
+
+    def _read(self, chunks: Iterable[bytes]) -> bytes:
+        """Read to the end only for a client that is still there: at its end an answer counts as received."""
+        try:
+            received = []
+            for chunk in chunks:
+                received.append(chunk)
+                if not self.context.is_active():
+                    break
+            return b"".join(received)
+        finally:
+            if close := getattr(chunks, "close", None):
+                close()
+
+    def _environ(self, method: str, path: str) -> WSGIEnvironment:
+        environ: WSGIEnvironment = {
+            "REQUEST_METHOD": method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": path.encode().decode("latin-1"),
+            "QUERY_STRING": "",
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "",
+            "SERVER_PROTOCOL": "HTTP/2",
+            "REMOTE_ADDR": address_of(self.context),
+            # The guard checks the host because of browsers, whose pages other sites may have written. None of them
+            # speaks gRPC.
+            "HTTP_HOST": "localhost",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            HUNG_UP: lambda: not self.context.is_active(),
+        }
+        for name, value in self.context.invocation_metadata():
+            if key := _PASSED_ON.get(name):
+                environ[key] = f"{environ[key]},{value}" if key in environ else value
+        return environ
+
+
+def address_of(context: grpc.ServicerContext) -> str:
+    """Return the address of the client of a call, without its port."""
+    return unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")

@@ -1,0 +1,90 @@
+"""A gRPC server of a gateway, and a client of it that is nothing but a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import methodcaller
+from typing import Any
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from contract.settings import Settings
+from gateway.grpc_server import health, service
+from gateway.grpc_server import inference_pb2 as pb
+from tests.stacks.gateways import Gateway
+
+SERIALIZED = methodcaller("SerializeToString")
+WAIT = 60.0
+"""Seconds that an answer may take on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """Asks the server at the other end of `channel`."""
+
+    channel: grpc.Channel
+
+    def call(self, name: str) -> Any:
+        """Return what makes the call of this name."""
+        answer = getattr(pb, f"{name}Response").FromString
+        return self.channel.unary_unary(f"/{service.NAME}/{name}", SERIALIZED, answer)
+
+    def ask(self, name: str, request: Any = None, timeout: float = WAIT, **metadata: str) -> Any:
+        """Return the answer. Names of metadata are written with underscores."""
+        request = getattr(pb, f"{name}Request")() if request is None else request
+        pairs = [(key.replace("_", "-"), value) for key, value in metadata.items()]
+        return self.call(name)(request, timeout=timeout, metadata=pairs)
+
+    def check(self, service: str = "") -> int:
+        """Return the status of the health service."""
+        call = self.channel.unary_unary(f"/{health.NAME}/Check", SERIALIZED, HealthCheckResponse.FromString)
+        status: int = call(HealthCheckRequest(service=service), timeout=WAIT).status
+        return status
+
+    def watch(self, service: str = "") -> Any:
+        """Return the stream of its statuses."""
+        call = self.channel.unary_stream(f"/{health.NAME}/Watch", SERIALIZED, HealthCheckResponse.FromString)
+        return call(HealthCheckRequest(service=service), timeout=WAIT)
+
+
+@contextmanager
+def connected(*ports: int, **options: Any) -> Iterator[Client]:
+    """Connect with servers of this machine, and use each in turn."""
+    addresses = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+    named = {"grpc.service_config": '{"loadBalancingConfig": [{"round_robin": {}}]}', **options}
+    with grpc.insecure_channel(addresses, list(named.items())) as channel:
+        yield Client(channel)
+
+
+@dataclass
+class GrpcServerProcess(Gateway):
+    """`python -m gateway.grpc_server` at `port`."""
+
+    def __post_init__(self) -> None:
+        self.settings = {**self.settings, "GRPC_PORT": str(self.port)}
+
+    def _module(self) -> Sequence[str]:
+        return ["gateway.grpc_server"]
+
+    def live(self) -> bool:
+        assert self.process and self.process.poll() is None, self.log
+        with connected(self.port) as client:
+            try:
+                return client.check() == HealthCheckResponse.SERVING
+            except grpc.RpcError:
+                return False
+
+
+@contextmanager
+def serving_grpc(settings: Settings, environ: Mapping[str, str] = {}) -> Iterator[GrpcServerProcess]:
+    """Run a server on the Redis, the models and the state of `settings`, with `environ` in its environment."""
+    environ = {"MAX_BODY_MB": "1", "MAX_QUEUE_ROWS": str(settings.max_queue_rows), **environ}
+    server = GrpcServerProcess(settings.redis_url, settings.models_dir, settings.state_dir / "grpc.log", environ)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
