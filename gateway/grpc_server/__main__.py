@@ -18,6 +18,10 @@ from runtime.program import stop_event
 
 log = logging.getLogger("gateway")
 
+SWITCH_EVERY = 0.1
+"""Seconds after which a thread that works has to let another one go on. Before that, threads change where they wait, as
+greenlets do: with Python's 5 ms, 64 clients cost a sixth more processor time."""
+
 
 def main() -> int:
     logs.configure("gateway")
@@ -27,6 +31,7 @@ def main() -> int:
         if not settings.grpc_port:
             raise SettingsError("GRPC_PORT is not set; set it to the port of this server, such as 8001")
         allow_open_files()
+        sys.setswitchinterval(SWITCH_EVERY)
         # With its own port it is another process than the gateway of this machine (`Presence`).
         app = start_app(replace(settings, port=settings.grpc_port))
         server = GrpcServer(app, settings)

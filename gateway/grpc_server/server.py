@@ -14,7 +14,7 @@ from flask import Flask
 from contract.errors import SettingsError
 from contract.settings import MB, Settings
 from gateway.door.entrance import Door, Observer
-from gateway.grpc_server.health import MOST_WATCHERS, Health
+from gateway.grpc_server.health import Health
 from gateway.grpc_server.service import NAME, InferenceService
 from gateway.http.exchange import Exchange
 
@@ -36,10 +36,10 @@ class GrpcServer:
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._settings = settings
         self._extensions = app.extensions
-        self._service = InferenceService(_for_threads(app), MOST_CALLS)
+        self._service, self._health = InferenceService(_for_threads(app), MOST_CALLS), Health(NAME)
         self._server = grpc.server(
-            ThreadPoolExecutor(MOST_CALLS + MOST_WATCHERS + _FOR_REFUSALS, thread_name_prefix="call"),
-            handlers=[self._service, Health(app.extensions["stopping"], frozenset({NAME})).handler()],
+            ThreadPoolExecutor(MOST_CALLS + _FOR_REFUSALS, thread_name_prefix="call"),
+            handlers=[self._service, self._health.handler()],
             options=[
                 ("grpc.max_receive_message_length", settings.max_body_mb * MB),
                 ("grpc.max_concurrent_streams", MOST_CALLS),
@@ -66,6 +66,7 @@ class GrpcServer:
             self._each_second()
         began = time.monotonic()
         self._extensions["stopping"].set()
+        self._health.stop()
         while time.monotonic() < began + self._settings.stop_delay:
             self._each_second()
             time.sleep(0.1)

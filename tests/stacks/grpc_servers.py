@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import methodcaller
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -50,12 +52,19 @@ class Client:
         return call(HealthCheckRequest(service=service), timeout=WAIT)
 
 
+_OPTIONS = {
+    "grpc.use_local_subchannel_pool": 1,  # a connection of its own
+    "grpc.service_config": json.dumps(
+        {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+    ),
+}
+
+
 @contextmanager
-def connected(*ports: int, **options: Any) -> Iterator[Client]:
-    """Connect with servers of this machine, and use each in turn."""
+def connected(*ports: int) -> Iterator[Client]:
+    """Connect with servers of this machine, and use each in turn that says that it serves."""
     addresses = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
-    named = {"grpc.service_config": '{"loadBalancingConfig": [{"round_robin": {}}]}', **options}
-    with grpc.insecure_channel(addresses, list(named.items())) as channel:
+    with grpc.insecure_channel(addresses, list(_OPTIONS.items())) as channel:
         yield Client(channel)
 
 
@@ -77,11 +86,17 @@ class GrpcServerProcess(Gateway):
             except grpc.RpcError:
                 return False
 
+    def peak_memory(self) -> float:
+        """The most memory that the process has ever had, in MB."""
+        assert self.process
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1000
+
 
 @contextmanager
 def serving_grpc(settings: Settings, environ: Mapping[str, str] = {}) -> Iterator[GrpcServerProcess]:
     """Run a server on the Redis, the models and the state of `settings`, with `environ` in its environment."""
-    environ = {"MAX_BODY_MB": "1", "MAX_QUEUE_ROWS": str(settings.max_queue_rows), **environ}
+    environ = {"ACCESS_LOG_RATE": "1000", "MAX_BODY_MB": "1", "MAX_QUEUE_ROWS": str(settings.max_queue_rows), **environ}
     server = GrpcServerProcess(settings.redis_url, settings.models_dir, settings.state_dir / "grpc.log", environ)
     try:
         server.start()
