@@ -19,7 +19,7 @@ from supervisor.datatypes import dict_of_key_value_pairs
 
 from contract.settings import Settings
 from launcher import welcome
-from launcher.__main__ import check_routes, lock_state, main, prepare
+from launcher.__main__ import check_grpc, check_routes, lock_state, main, prepare
 from launcher.port import CannotStartError, check_port
 from launcher.welcome import remember, url
 from tests.support import PROJECT, answers, until
@@ -95,6 +95,16 @@ def test_a_routes_file_with_which_the_gateway_could_not_start_is_refused(
     check_routes()  # its model is not there yet
 
 
+def test_a_grpc_server_that_cannot_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotStartError, match=rf"set another port, such as GRPC_PORT={port + 1}$"):
+            check_grpc(Settings(grpc_port=port))
+    monkeypatch.setattr("launcher.__main__.find_spec", lambda _: None)
+    with pytest.raises(CannotStartError, match=r"gRPC is not installed; install requirements/grpc\.txt, or"):
+        check_grpc(Settings(grpc_port=port))
+
+
 @pytest.mark.parametrize("existing", [False, True])
 def test_only_the_owner_can_read_the_state_folder(tmp_path: Path, existing: bool) -> None:
     folder = tmp_path / "state"
@@ -119,7 +129,8 @@ def test_our_own_redis_refuses_jobs_at_its_limit_and_evicts_none(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("secret", "programs"), [("ADMIN_KEY", {"gateway", "welcome"}), ("WEBHOOK_SECRET", {"gateway", "events"})]
+    ("secret", "programs"),
+    [("ADMIN_KEY", {"gateway", "grpc", "welcome"}), ("WEBHOOK_SECRET", {"gateway", "grpc", "events"})],
 )
 def test_a_secret_reaches_the_programs_that_need_it_alone(secret: str, programs: set[str]) -> None:
     configuration = configparser.ConfigParser(interpolation=None)

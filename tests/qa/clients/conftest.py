@@ -66,6 +66,28 @@ class Modelgate:
         return f"http://{self.host}"
 
 
+@dataclass(frozen=True)
+class GrpcModelgate(Modelgate):
+    """One that serves gRPC, too."""
+
+    grpc_port: int
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.grpc_port}"
+
+
+@contextmanager
+def started_with_grpc(folder: Path, models: Path, **settings: str) -> Iterator[GrpcModelgate]:
+    """Run one as `started` does, with a gRPC server."""
+    port = free_port()
+    with started(folder, models, GRPC_PORT=str(port), **settings) as running:
+        end = time.monotonic() + START
+        while time.monotonic() < end and f"listening on 127.0.0.1:{port}" not in (folder / "log").read_text():
+            time.sleep(0.1)
+        yield GrpcModelgate(running.port, running.models, running.process, port)
+
+
 @contextmanager
 def started(folder: Path, models: Path, **settings: str) -> Iterator[Modelgate]:
     """Run Modelgate as `make up` does, with `settings`, until the end of the context."""
@@ -123,6 +145,21 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def modelgate(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Modelgate]:
     """A Modelgate without keys, for all tests that only send requests."""
     with started(tmp_path_factory.mktemp("modelgate"), models) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def with_grpc(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[GrpcModelgate]:
+    """A Modelgate without keys that serves gRPC, too."""
+    with started_with_grpc(tmp_path_factory.mktemp("grpc"), models) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def closed_grpc(tmp_path_factory: pytest.TempPathFactory, with_grpc: GrpcModelgate) -> Iterator[GrpcModelgate]:
+    """One with keys."""
+    folder = tmp_path_factory.mktemp("closed-grpc")
+    with started_with_grpc(folder, with_grpc.models, ADMIN_KEY=ADMIN_KEY) as running:
         yield running
 
 
