@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
+from typing import Any
 
 import orjson
 
@@ -75,7 +76,7 @@ def write(answer: HttpAnswer) -> pb.ModelInferResponse:
     return response
 
 
-def _values_of(parameters: Mapping[str, pb.InferParameter]) -> dict[str, object]:
+def _values_of(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
     chosen = ((name, parameter, parameter.WhichOneof("parameter_choice")) for name, parameter in parameters.items())
     return {name: getattr(parameter, choice) for name, parameter, choice in chosen if choice}
 

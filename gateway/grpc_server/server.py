@@ -21,7 +21,7 @@ from gateway.http.exchange import Exchange
 log = logging.getLogger("gateway")
 
 MOST_CALLS = 512
-"""Calls that are answered at once. One that waits for its job holds a thread."""
+"""Calls that are answered at once. One that waits for its job holds a thread, which takes 80 KB."""
 
 SPARE = 8
 """Room is made while fewer than one call in `SPARE` is free."""

@@ -77,7 +77,7 @@ def _model(name: str, version: str) -> str:
     return f"/v2/models/{name}/versions/{version}" if version else f"/v2/models/{name}"
 
 
-def _from_json(value: object, message: M) -> M:
+def _from_json(value: Any, message: M) -> M:
     """Fill in the message, which need not have every member."""
     filled: M = ParseDict(value, message, ignore_unknown_fields=True)
     return filled
@@ -114,7 +114,7 @@ class InferenceService(grpc.GenericRpcHandler):
         """Return what answers a call; None: the call is of another service."""
         method: str = handler_call_details.method
         if method.startswith(f"/{NAME}/"):
-            return self._handlers.get(method) or _unimplemented(method.rpartition("/")[2])
+            return self._handlers.get(method) or _unimplemented(method.rpartition("/")[2][:40])
         return None
 
     def _answer(self, kind: type[Message], call: Call, message: bytes, context: grpc.ServicerContext) -> Any:

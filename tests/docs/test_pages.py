@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import grpc
 import pytest
 
 from contract.env_example import example
@@ -136,6 +137,7 @@ def test_a_setting_that_a_page_names_exists(page: Path) -> None:
         "XDG_CONFIG_HOME",
         "MLFLOW_TRACKING_URI",
     }  # the client's
+    settings |= {*(code.name for code in grpc.StatusCode), "NOT_SERVING"}
     settings |= {"REDIS_SCHEME", "REDIS_ADDRESS"}  # deploy/kubernetes makes REDIS_URL of them
     settings |= {f"MODELGATE_{name}" for name in ("URL", "API_KEY", "HOME", "PROFILE", "SIGNING_KEY")}
     named = set(re.findall(r"\b(?!DAC_|OTEL_TRACES_|PIP_|RECIPE_|SCHED_|UV_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -11,6 +12,7 @@ from flask.testing import FlaskClient
 
 from contract.settings import Settings
 from gateway.app import create_app
+from gateway.grpc_server.server import MOST_CALLS, SPARE
 from gateway.grpc_server.service import InferenceService
 from tests.gateway.grpc_server.conftest import infer_request, refusal
 from tests.stacks.grpc_servers import Client, GrpcServerProcess, connected, serving_grpc
@@ -95,6 +97,19 @@ def test_calls_beyond_those_that_a_process_takes_are_refused(shared_settings: Se
             assert until(lambda: service.free == 2, "places are free again")
             assert client.ask("ServerLive").live
         server.stop(None)
+
+
+def test_room_is_made_before_a_process_takes_no_more(shared_settings: Settings) -> None:
+    settings = replace(shared_settings, max_queue_rows=1000)
+    with serving_grpc(settings) as server, connected(server.port) as one, connected(server.port) as other:
+        beyond = 10
+        half = (MOST_CALLS - MOST_CALLS // SPARE + beyond) // 2
+        calls = [client.call("ModelInfer").future(infer_request(1, 2)) for client in (one, other) for _ in range(half)]
+        until(lambda: sum(call.done() for call in calls) >= beyond, "those of the caller with most calls end")
+        assert {call.code() for call in calls if call.done()} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+        assert one.ask("ServerLive").live
+        for call in calls:
+            call.cancel()
 
 
 @pytest.mark.usefixtures("scoring")
