@@ -42,20 +42,20 @@ def read(request: pb.ModelInferRequest) -> tuple[bytes, Sequence[bytes]]:
         raise MalformedBody(f"{counts}; send one for each input, or none and the contents of each input")
     value: dict[str, object] = {
         "id": request.id,
-        "parameters": {**_values_of(request.parameters), "binary_data_output": True},
+        "parameters": _values_of(request.parameters) | {"binary_data_output": True},
         "inputs": [
             {
                 "name": tensor.name,
                 "datatype": tensor.datatype,
                 "shape": list(tensor.shape),
-                "parameters": {**_values_of(tensor.parameters), "binary_data_size": len(data)},
+                "parameters": _values_of(tensor.parameters) | {"binary_data_size": len(data)},
             }
             for tensor, data in zip(request.inputs, tensors, strict=True)
         ],
     }
     if request.outputs:
         value["outputs"] = [
-            {"name": output.name, "parameters": {**_values_of(output.parameters), "binary_data": True}}
+            {"name": output.name, "parameters": _values_of(output.parameters) | {"binary_data": True}}
             for output in request.outputs
         ]
     return orjson.dumps(value), tensors
