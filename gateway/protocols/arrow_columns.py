@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, pairwise
@@ -173,16 +173,18 @@ def _moments(in_a_second: int, zone: str) -> _Decode:
 
 
 def _viewed(rows: int, buffers: Iterator[memoryview], count: int, most_text: int) -> Values:
-    views = next(buffers)[: rows * 16]
+    views = [view for (view,) in struct.iter_unpack("16s", next(buffers)[: rows * 16])]
     data = [next(buffers) for _ in range(count)]
-    parts = list(struct.iter_unpack("<i4x2i", views))
-    if len(parts) < rows or sum(length for length, _, _ in parts) > most_text:
+    if len(views) < rows or sum(int.from_bytes(view[:4], "little") for view in views) > most_text:
         raise ValueError("a column of views has fewer values than rows, or more text than MAX_BODY_MB")
-    places = (
-        (views, 16 * row + 4, length) if length <= _INLINE else (data[buffer], offset, length)
-        for row, (length, buffer, offset) in enumerate(parts)
-    )
-    return [str(_part(*place), "utf-8") for place in places]
+    texts = {view: _text_of(view, data) for view in set(views)}  # the same texts come again and again
+    return [texts[view] for view in views]
+
+
+def _text_of(view: bytes, data: Sequence[memoryview]) -> str:
+    length, buffer, offset = struct.unpack("<i4x2i", view)
+    part = view[4 : 4 + length] if length <= _INLINE else _part(data[buffer], offset, length)
+    return str(part, "utf-8")
 
 
 def _part(data: memoryview, start: int, length: int) -> memoryview:
