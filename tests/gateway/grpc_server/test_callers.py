@@ -101,7 +101,11 @@ def test_calls_beyond_those_that_a_process_takes_are_refused(shared_settings: Se
 
 def test_room_is_made_before_a_process_takes_no_more(shared_settings: Settings) -> None:
     settings = replace(shared_settings, max_queue_rows=1000)
-    with serving_grpc(settings) as server, connected(server.port) as one, connected(server.port) as other:
+    with (
+        serving_grpc(settings, {"MAX_WAIT": "3600"}) as server,
+        connected(server.port) as one,
+        connected(server.port) as other,
+    ):
         beyond = 10
         half = (MOST_CALLS - MOST_CALLS // SPARE + beyond) // 2
         calls = [client.call("ModelInfer").future(infer_request(1, 2)) for client in (one, other) for _ in range(half)]

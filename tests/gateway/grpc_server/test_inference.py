@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import pytest
 
 from gateway.grpc_server import inference_pb2 as pb
+from gateway.grpc_server.http_client import CallRefused
 from gateway.grpc_server.service import NAME
 from tests.gateway.grpc_server.conftest import infer_request, refusal
-from tests.stacks.grpc_servers import WAIT, Client, GrpcServerProcess
+from tests.stacks.grpc_servers import WAIT, Client, GrpcServerProcess, connected
 
 pytestmark = [pytest.mark.waits, pytest.mark.usefixtures("redis", "scoring")]
 
@@ -177,10 +179,17 @@ def test_what_is_no_message_is_refused_and_logged(client: Client, server: GrpcSe
     assert "code=malformed_body duration_ms" in next(line for line in server.log.splitlines() if request_id in line)
 
 
-def test_a_sentence_is_cut_where_clients_would_drop_the_answer(client: Client) -> None:
-    code, sentence = refused(client, infer_request(1, 2, model_name="ö" * 20_000))
-    assert code is grpc.StatusCode.NOT_FOUND
-    assert len(sentence.encode()) <= 2000
+def test_a_sentence_is_cut_before_clients_would_drop_it() -> None:
+    refused = CallRefused(grpc.StatusCode.NOT_FOUND, "ö" * 3000)
+    handler = grpc.unary_unary_rpc_method_handler(lambda _, context: context.abort(refused.code, refused.sentence))
+    with ThreadPoolExecutor() as pool:
+        server = grpc.server(pool, [grpc.method_handlers_generic_handler("long", {"Sentence": handler})])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        with connected(port) as client:
+            error = refusal(lambda: client.channel.unary_unary("/long/Sentence")(b"", timeout=WAIT))
+        server.stop(None)
+    assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "ö" * 1000)
 
 
 def test_a_body_beyond_the_limit_is_refused(client: Client) -> None:

@@ -23,14 +23,15 @@ from tests.gateway.grpc_server.conftest import infer_request, refusal
 from tests.gateway.grpc_server.generate import FOLDER, generate
 from tests.stacks.grpc_servers import Client, connected, serving_grpc
 from tests.stacks.ports import free_port
-from tests.support import PROJECT, until
+from tests.support import DEADLINE, PROJECT, until
 
 pytestmark = pytest.mark.waits
 
 
 def run(module: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", module]
-    return subprocess.run(command, cwd=PROJECT, env={**os.environ, **environ}, capture_output=True, text=True)
+    env = {**os.environ, **environ}
+    return subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, timeout=DEADLINE)
 
 
 def test_the_modules_are_generated_from_the_protocol(tmp_path: Path) -> None:
