@@ -17,6 +17,7 @@ PROTECTED, PROMOTIONS, ROLLED_BACK = "protected", "promotions", "rolled_back"
 """The keys of the settings, as JSON."""
 
 KEEP_DAYS, MOST_DAYS = 90, 3_650
+MOST_LEFT_OUT, LONGEST_COLUMN = 1_000, 200
 """Days that the prediction log keeps a row, unless the model says otherwise."""
 
 _HASHES = 2**64

@@ -75,8 +75,8 @@ def chat_text(event: str, data: Mapping[str, Any]) -> str:
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 """The name of a subscription."""
 
-LONGEST_URL = 2048
-_URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+LONGESTWEB_ADDRESS = 2048
+WEB_ADDRESS = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?\.?", re.IGNORECASE | re.ASCII)
 
 SECRET_PREFIX = "whsec_"  # noqa: S105
@@ -123,9 +123,9 @@ class Target:
 
 def target(url: str) -> Target:
     """Return the parts of the URL. Raises `ValueError` with what is wrong with it."""
-    if len(url) > LONGEST_URL:
-        raise ValueError(f"the URL has {len(url)} characters; the most are {LONGEST_URL}")
-    if not _URL.fullmatch(url):
+    if len(url) > LONGESTWEB_ADDRESS:
+        raise ValueError(f"the URL has {len(url)} characters; the most are {LONGESTWEB_ADDRESS}")
+    if not WEB_ADDRESS.fullmatch(url):
         raise ValueError("it is not a URL that begins with https:// or http:// and has only printable ASCII characters")
     try:
         parts = urlsplit(url)

@@ -29,7 +29,7 @@ _COMMENT = b": \n\n"
 """Says to client and proxies that the stream is alive."""
 _END = "end"
 
-_POSITION = re.compile(r"[0-9]{1,15}", re.ASCII)
+EVENT_ID = re.compile(rf"[0-9]{{1,15}}|{_END}", re.ASCII)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -40,7 +40,7 @@ def position_of(last_event_id: str | None) -> int | None:
         return None
     if not last_event_id:
         return 0
-    if not _POSITION.fullmatch(last_event_id):
+    if not EVENT_ID.fullmatch(last_event_id):
         detail = f"Last-Event-ID {last_event_id[:64]!r} is not the id of an event of this stream; leave it out"
         raise Problem(ProblemCode.INVALID_PARAMETER, detail)
     return int(last_event_id)

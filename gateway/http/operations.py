@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from broker.sides.gateway.listing import LARGEST_PAGE
+from gateway.protocols.csv_rows import FORMULAS
+from gateway.protocols.parameters import DEFAULT_LIMIT, LARGEST_NUMBER, LONGEST_KEY, MOST_SECONDS
 
 Schema = Mapping[str, Any]
 """A JSON schema (2020-12)."""
@@ -67,19 +72,27 @@ def listed(problems: tuple[str, ...]) -> Mapping[int, list[str]]:
     return codes
 
 
-TEXT: Schema = {"type": "string"}
-NUMBER: Schema = {"type": "number", "minimum": 0}
-MOMENT: Schema = {"type": "string", "format": "date-time"}
-COUNT: Schema = {"type": "integer", "minimum": 1}
+def matching(pattern: re.Pattern[str]) -> Schema:
+    """Return the schema of texts that match the whole of a pattern."""
+    return {**TEXT, "pattern": f"^(?:{pattern.pattern})$" if "|" in pattern.pattern else f"^{pattern.pattern}$"}
 
-WAIT = Parameter("wait", "Seconds to wait for the end of the job, at most MAX_WAIT.", NUMBER)
+
+TEXT: Schema = {"type": "string"}
+FILE: Schema = {"type": "string", "format": "binary"}
+SECONDS: Schema = {"type": "number", "minimum": 0, "maximum": MOST_SECONDS}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_NUMBER}
+
+WAIT = Parameter("wait", "Seconds to wait for the end of the job; no longer than MAX_WAIT.", SECONDS)
 PREFER = Parameter(
     "Prefer",
     "`wait=5` waits up to 5 s for the result. `handling=lenient` leaves out invalid rows instead of refusing all.",
     location="header",
     example="wait=5",
 )
-CANCEL_AFTER = Parameter("Cancel-After", "Seconds after which the job expires unless it has started.", NUMBER, "header")
+CANCEL_AFTER = Parameter(
+    "Cancel-After", "Seconds after which the job expires unless it has started.", SECONDS, "header"
+)
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "A new UUID for each new request. The same key and request get what the first one has made.",
@@ -91,8 +104,13 @@ EXPERIMENT_KEY = Parameter(
     "Experiment-Key",
     "Names the caller, who gets the same version all through an experiment; by default the `id_field` of the rows, else"
     " the id of the request.",
-    {"type": "string", "minLength": 1, "maxLength": 256},
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
     "header",
+)
+ESCAPE = Parameter(
+    "escape",
+    "`formulas`: in a CSV, an apostrophe comes before cells that a spreadsheet would run.",
+    {"type": "string", "enum": [FORMULAS]},
 )
 WEBHOOK_URL = Parameter(
     "Webhook-Url", "A URL that gets the end of the job.", {"type": "string", "format": "uri"}, "header"
@@ -101,10 +119,10 @@ EXPLAIN_PARAMETERS = (
     Parameter("class", "Of a classifier: the class whose probability is explained; by default the predicted one."),
     Parameter("output", "Of several outputs: the one that is explained; by default the first."),
     Parameter("exact", "`true`: over all coalitions of up to 16 inputs.", {"type": "boolean"}),
-    Parameter("seed", "Of estimates; by default 0.", {"type": "integer", "minimum": 0, "maximum": 999_999_999}),
+    Parameter("seed", "Of estimates; by default 0.", {"type": "integer", "minimum": 0, "maximum": LARGEST_NUMBER}),
 )
 PAGE = (
-    Parameter("limit", "Most items of the page.", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}),
+    Parameter("limit", "Most items of the page.", {**COUNT, "maximum": LARGEST_PAGE, "default": DEFAULT_LIMIT}),
     Parameter("cursor", "`next_cursor` of the page before."),
 )
 

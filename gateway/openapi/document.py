@@ -169,13 +169,13 @@ def problem_answers(route: Route, method: str) -> dict[str, Schema]:
 
 
 def _problem_answer(docs: Operation, status: int, codes: Sequence[str]) -> Schema:
-    problem = {**ref("Problem"), "properties": {"code": {"enum": list(codes)}}}
-    bodies: dict[str, Schema] = {"application/problem+json": {"schema": problem}}
+    bodies: dict[str, Schema] = {"application/problem+json": {"schema": ref("Problem")}}
     if docs.error is not None:
         bodies |= content({"application/json": docs.error})
     return {
         "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in codes)}.",
         "content": bodies,
+        "x-problem-codes": list(codes),  # a schema of each answer would be a class of each in generated clients
     }
 
 

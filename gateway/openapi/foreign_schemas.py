@@ -9,14 +9,15 @@ from gateway.openapi.schema_parts import ANYTHING, BOOLEAN, INTEGER, OBJECT, SCA
 from gateway.protocols.tensors import TYPES
 
 _SHAPE = array(INTEGER)
-_CONFIGURED = array(record({"name": TEXT, "data_type": TEXT, "dims": _SHAPE}))
+_CONFIGURED = array(ref("V2Tensor"))
 
 FOREIGN: Mapping[str, Schema] = {
     "ForeignError": record({"error": TEXT}),
     "InferRequest": record(
         {"inputs": array(ref("TensorIn"), minItems=1)},
-        {"id": TEXT, "parameters": OBJECT, "outputs": array(record({"name": TEXT}, {"parameters": OBJECT}))},
+        {"id": TEXT, "parameters": OBJECT, "outputs": array(ref("RequestedOutput"))},
     ),
+    "RequestedOutput": record({"name": TEXT}, {"parameters": OBJECT}),
     "InferResponse": record(
         {"model_name": TEXT, "model_version": TEXT, "outputs": array(ref("TensorOut"))}, {"id": TEXT}
     ),
@@ -42,7 +43,8 @@ FOREIGN: Mapping[str, Schema] = {
     "TensorOut": record(
         {"name": TEXT, "datatype": TEXT, "shape": _SHAPE}, {"data": array(SCALAR), "parameters": OBJECT}
     ),
-    "V2Index": array(record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT})),
+    "V2Index": array(ref("V2IndexItem")),
+    "V2IndexItem": record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}),
     "V2IndexRequest": record({}, {"ready": BOOLEAN}),
     "V2Live": record({"live": BOOLEAN}),
     "V2Load": record({"name": TEXT, "load": BOOLEAN}),
@@ -72,20 +74,21 @@ FOREIGN: Mapping[str, Schema] = {
     ),
     "V2Statistics": record(
         {
-            "model_stats": array(
-                record(
-                    {
-                        "name": TEXT,
-                        "version": TEXT,
-                        "inference_count": INTEGER,
-                        "execution_count": INTEGER,
-                        "inference_stats": record(
-                            {"success": record({"count": INTEGER, "ns": INTEGER}), "fail": record({"count": INTEGER})}
-                        ),
-                        "batch_stats": array(OBJECT),
-                    }
-                )
-            )
+            "model_stats": array(ref("V2ModelStatistics")),
         }
     ),
+    "V2ModelStatistics": record(
+        {
+            "name": TEXT,
+            "version": TEXT,
+            "inference_count": INTEGER,
+            "execution_count": INTEGER,
+            "inference_stats": ref("V2InferenceStatistics"),
+            "batch_stats": array(OBJECT),
+        }
+    ),
+    "V2InferenceStatistics": record({"success": ref("V2Success"), "fail": ref("V2Failures")}),
+    "V2Success": record({"count": INTEGER, "ns": INTEGER}),
+    "V2Failures": record({"count": INTEGER}),
+    "V2Tensor": record({"name": TEXT, "data_type": TEXT, "dims": _SHAPE}),
 }

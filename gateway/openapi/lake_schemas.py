@@ -6,19 +6,22 @@ from collections.abc import Mapping
 
 from broker.state.lake_schedules import RunStatus
 from gateway.http.operations import MOMENT, TEXT, Schema
-from gateway.openapi.schema_parts import BOOLEAN, INTEGER, OWNER, array, nullable, record, ref
+from gateway.openapi.schema_parts import BOOLEAN, INTEGER, OWNER, array, nullable, record, ref, text
+from gateway.protocols.lake_schedules import LONGEST_ERROR, LONGEST_URL, MOST_ROWS, SCHEMES
 
+_URL: Schema = {**text(LONGEST_URL), "pattern": f"^(?:{'|'.join(SCHEMES)})"}
+_COUNT: Schema = {**INTEGER, "minimum": 0, "maximum": MOST_ROWS}
 _LAKE_SCHEDULE: tuple[Mapping[str, Schema], Mapping[str, Schema]] = (
     {
         "cron": {**TEXT, "examples": ["30 2 * * *"]},
-        "source": {**TEXT, "examples": ["s3://lake/{date}/*.parquet"]},
-        "target": {**TEXT, "examples": ["s3://lake/scored/{date}/"]},
+        "source": {**_URL, "examples": ["s3://lake/{date}/*.parquet"]},
+        "target": {**_URL, "examples": ["s3://lake/scored/{date}/"]},
     },
-    {"method": {**TEXT, "default": "predict"}, "strict": BOOLEAN},
+    {"method": {**text(64), "default": "predict"}, "strict": BOOLEAN},
 )
 _LAKE_RUN: tuple[Mapping[str, Schema], Mapping[str, Schema]] = (
     {"due": {**MOMENT, "description": "`next_run` of the schedule."}, "status": {**TEXT, "enum": list(RunStatus)}},
-    {"objects": INTEGER, "rows": INTEGER, "errors": INTEGER, "error": nullable(TEXT)},
+    {"objects": _COUNT, "rows": _COUNT, "errors": _COUNT, "error": nullable(text(LONGEST_ERROR))},
 )
 
 LAKE_SCHEDULES: Mapping[str, Schema] = {
@@ -32,11 +35,13 @@ LAKE_SCHEDULES: Mapping[str, Schema] = {
             "next_run": MOMENT,
             "due": BOOLEAN,
             "failed": {**BOOLEAN, "description": "Also if nothing is heard of a run that is due."},
-            "run": record({"source": TEXT, "target": TEXT}, description="Those of the run at `next_run`."),
-            "last_run": nullable(record({**_LAKE_RUN[0], **_LAKE_RUN[1], "reported_at": MOMENT})),
+            "run": ref("LakeRun"),
+            "last_run": nullable(ref("PastLakeRun")),
         },
         OWNER,
     ),
+    "LakeRun": record({"source": TEXT, "target": TEXT}, description="Those of the run at `next_run`."),
+    "PastLakeRun": record({**_LAKE_RUN[0], **_LAKE_RUN[1], "reported_at": MOMENT}),
     "LakeScheduleList": record({"items": array(ref("LakeSchedule"))}),
     "NewLakeSchedule": record(*_LAKE_SCHEDULE, additionalProperties=False),
 }

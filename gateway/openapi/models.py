@@ -19,7 +19,7 @@ from contract.model.signature import (
     Signature,
 )
 from gateway.http.operations import TEXT, Schema
-from gateway.openapi.schema_parts import BOOLEAN, INTEGER, NUMBER, OBJECT, array, nullable, record, ref
+from gateway.openapi.schema_parts import BOOLEAN, INTEGER, NUMBER, OBJECT, SCALAR, array, nullable, record, ref
 from gateway.openapi.schemas import job
 
 MOST_PARAMETERS = 100
@@ -38,8 +38,7 @@ _KINDS: Mapping[Kind, Schema] = {
     Kind.DATETIME: {"type": "string", "format": "date-time"},
 }
 _DATES = {Format.DAY_FIRST: "25.08.2022", Format.MONTH_FIRST: "8/25/2022", Format.YEAR_FIRST: "2022/8/25"}
-_ID: Schema = {"type": ["string", "number", "boolean", "null"], "description": "Repeated in the answer, and not used."}
-_IN_A_RECORD: Schema = {"anyOf": [NUMBER, TEXT, BOOLEAN, array(TEXT)]}
+_ID: Schema = {**SCALAR, "description": "Repeated in the answer, and not used."}
 
 
 def path_of(manifest: ModelManifest, method: Method) -> str:
@@ -59,18 +58,23 @@ def named(shared: Mapping[str, Any], name: str, method: str) -> dict[str, Any]:
 
 def operation_of(shared: Mapping[str, Any], manifest: ModelManifest, method: Method) -> dict[str, Any]:
     """Return the same with what the rows of a version hold, and what one of its methods answers."""
-    row = ref(_row_of(manifest.name))
-    rows = [row, array(row, minItems=1)]
-    if manifest.signature.format is RowFormat.TEXTS:
-        rows += [array(TEXT, minItems=1), TEXT]
     # JSON alone: of several media types, generators of clients make one argument, which many then cannot send.
-    body = {"application/json": {"schema": {"anyOf": rows}, "example": [manifest.example]}}
+    body = {"application/json": {"schema": ref(_rows_of(manifest.name)), "example": _example(manifest)}}
     return {
         **named(shared, manifest.name, method.name),
         "description": f"{_about(manifest)} {shared['description']}",
         "requestBody": {"content": body, "required": True},
         "responses": _answers(shared, manifest, method),
     }
+
+
+def _example(manifest: ModelManifest) -> list[object]:
+    return [*manifest.example.values()] if _takes_texts(manifest.signature) else [manifest.example]
+
+
+def _takes_texts(signature: Signature) -> bool:
+    """Whether each row can be a bare text: there is nothing beside it."""
+    return signature.format is RowFormat.TEXTS and signature.id_field is None
 
 
 def query_of(shared: Mapping[str, Any], manifest: ModelManifest) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def query_of(shared: Mapping[str, Any], manifest: ModelManifest) -> dict[str, An
             "name": name,
             "in": "query",
             "required": name in row.get("required", ()),
-            "schema": schema,
+            "schema": _in_a_query(schema),
             **({"example": manifest.example[name]} if name in manifest.example else {}),
         }
         for name, schema in inputs.items()
@@ -96,8 +100,16 @@ def query_of(shared: Mapping[str, Any], manifest: ModelManifest) -> dict[str, An
     }
 
 
+def _in_a_query(schema: Schema) -> Schema:
+    """Return the schema of a value in a query, where an empty one stands for null."""
+    if "anyOf" in schema:
+        return {**schema["anyOf"][0], **({"description": schema["description"]} if "description" in schema else {})}
+    kinds = schema.get("type")
+    return {**schema, "type": kinds[0]} if isinstance(kinds, list) else schema
+
+
 def _answers(shared: Mapping[str, Any], manifest: ModelManifest, method: Method) -> dict[str, Any]:
-    content = {"application/json": {"schema": ref(_job_of(manifest.name, method))}}
+    content = {"application/json": {"schema": ref(f"{_name_of(manifest.name, method)}.job")}}
     return {
         status: {**answer, "content": content} if status in ("200", "202") else answer
         for status, answer in shared["responses"].items()
@@ -105,18 +117,52 @@ def _answers(shared: Mapping[str, Any], manifest: ModelManifest, method: Method)
 
 
 def schemas_of(manifest: ModelManifest) -> dict[str, Schema]:
-    """Return what `operation_of` refers to: a row, and the job of each method."""
-    signature = manifest.signature
-    jobs = {_job_of(manifest.name, method): job(_output(signature, method)) for method in signature.methods}
-    return {_row_of(manifest.name): _row(signature), **jobs}
+    """Return what `operation_of` refers to: rows, and for each method the job with its output."""
+    name, signature = manifest.name, manifest.signature
+    rows = array(TEXT if _takes_texts(signature) else ref(_row_of(name)), minItems=1)
+    schemas = {_rows_of(name): rows, _row_of(name): _row(signature)}
+    for method in signature.methods:
+        schemas |= _schemas_of_method(signature, method, _name_of(name, method))
+    return schemas
+
+
+def _schemas_of_method(signature: Signature, method: Method, name: str) -> dict[str, Schema]:
+    """Return the schemas of a method, whose names begin with `name`: all parts have one, as otherwise each generator
+    makes its own."""
+    parts: dict[str, Schema] = {}
+    item = _named(_item(signature, method), f"{name}.prediction", parts)
+    # The ids come first: otherwise mypy refuses what openapi-generator makes of lists of different types.
+    members = {"ids": nullable(array(_ID)), "predictions": array(nullable(item))}
+    scores: dict[str, Schema] = {}
+    if method.name == PREDICT.name:
+        if all(output.probabilities for output in signature.outputs):
+            probabilities = _named(_by_label(signature), f"{name}.probabilities", parts)
+            members["probabilities"] = nullable(array(nullable(probabilities)))
+        if any(output.scores for output in signature.outputs):
+            scores["scores"] = array(nullable(NUMBER))
+    output = record(members, {**scores, "errors": array(ref("FieldError"))})
+    return {**parts, f"{name}.output": output, f"{name}.job": job(ref(f"{name}.output"))}
+
+
+def _named(schema: Schema, name: str, parts: dict[str, Schema]) -> Schema:
+    """Return the schema, or a reference to it if it has members or lists its values, which is added to `parts`."""
+    if not {"properties", "enum"} & schema.keys():
+        return schema
+    parts[name] = schema
+    return ref(name)
 
 
 def _row_of(name: str) -> str:
     return f"{name}.row"
 
 
-def _job_of(name: str, method: Method) -> str:
-    return f"{name}.job" if method.name == PREDICT.name else f"{name}.{method.name}.job"
+def _rows_of(name: str) -> str:
+    return f"{name}.rows"
+
+
+def _name_of(name: str, method: Method) -> str:
+    """Return the beginning of the names of what a method answers."""
+    return name if method.name == PREDICT.name else f"{name}.{method.name}"
 
 
 def _about(manifest: ModelManifest) -> str:
@@ -130,7 +176,7 @@ def _row(signature: Signature) -> Schema:
     id_field = {signature.id_field: _ID} if signature.id_field else {}
     if signature.format is RowFormat.RECORDS:
         known = dict(list(inputs.items())[:MOST_VALUES])
-        return record({}, {**known, **id_field}, additionalProperties=_IN_A_RECORD)
+        return record({}, {**known, **id_field}, additionalProperties=ref("RecordValue"))
     return record(inputs, id_field)
 
 
@@ -145,7 +191,8 @@ def _field(field: Field) -> Schema:
         notes.append(f"A date such as {_DATES[field.format]}, or in ISO 8601.")
     if field.guessed:
         notes.append("Nothing shows its kind: numbers, true and false are taken.")
-        schema["type"] = ["number", "boolean"] if field.kind in (Kind.NUMBER, Kind.BOOLEAN) else schema["type"]
+        if field.kind in (Kind.NUMBER, Kind.BOOLEAN):
+            schema = {**ref("NumberOrBoolean")}
     if field.categories is not None:
         if len(field.categories) <= MOST_VALUES:
             schema["enum"] = list(field.categories)
@@ -154,20 +201,6 @@ def _field(field: Field) -> Schema:
     if notes:
         schema["description"] = " ".join(notes)
     return nullable(schema) if field.nullable else schema
-
-
-def _output(signature: Signature, method: Method) -> Schema:
-    """Return the schema of the `output` of a job. Items are null for rows that a lenient request leaves out."""
-    of_rows = method.name == PREDICT.name
-    has_probabilities = of_rows and all(output.probabilities for output in signature.outputs)
-    probabilities = nullable(array(nullable(_by_label(signature)))) if has_probabilities else {"type": "null"}
-    members = {
-        "predictions": array(nullable(_item(signature, method))),
-        "probabilities": probabilities,
-        "ids": nullable(array(_ID)),
-    }
-    scores = {"scores": array(nullable(NUMBER))} if any(output.scores for output in signature.outputs) else {}
-    return record(members, {**(scores if of_rows else {}), "errors": array(ref("FieldError"))})
 
 
 def _item(signature: Signature, method: Method) -> Schema:
@@ -210,8 +243,8 @@ def _value(output: Output) -> Schema:
     if output.kind is OutputKind.NUMBER:
         return NUMBER
     if not labels or len(labels) > MOST_VALUES:
-        return {"type": ["string", "number", "boolean"]}
+        return ref("Scalar")
     kinds = set(map(type, labels))
     if kinds == {str} or kinds == {int}:
         return {"type": "string" if kinds == {str} else "integer", "enum": list(labels)}
-    return BOOLEAN if kinds == {bool} else {"type": ["string", "number", "boolean"]}
+    return BOOLEAN if kinds == {bool} else ref("Scalar")

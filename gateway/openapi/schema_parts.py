@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from contract.model.environments import ENVIRONMENT, TODAY_WRITTEN
 from contract.model.repository import NAME
-from gateway.http.operations import TEXT, Schema
+from gateway.http.operations import COUNT, TEXT, Schema, matching
+from gateway.protocols.key_requests import DURATION as _DURATION
 
 
 def record(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, **members: Any) -> Schema:
@@ -20,27 +22,40 @@ def array(items: Schema, **members: Any) -> Schema:
 
 
 def nullable(schema: Schema) -> Schema:
-    kind = schema.get("type")
-    if kind is None:
-        return {"anyOf": [schema, {"type": "null"}]}
-    values = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
-    return {**schema, "type": [*([kind] if isinstance(kind, str) else kind), "null"], **values}
+    """Return the schema with null. Generators of clients read a list of types for plain values alone, and no null among
+    the values of an `enum`."""
+    if schema.get("type") in _PLAIN and "enum" not in schema:
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_PLAIN = ("string", "number", "integer", "boolean")
 INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
 OBJECT: Schema = {"type": "object"}
-FILE: Schema = {"type": "string", "format": "binary"}
 ANYTHING: Schema = {}
-VERSION: Schema = {"type": "integer", "minimum": 1, "maximum": 10**9 - 1}
-SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
-MODEL_NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
-DURATION: Schema = {"type": "string", "description": "`90d`, `12h`, `30m`, `10s` or `2w`, or a time in RFC 3339."}
+VERSION = COUNT
+SCALAR = nullable(ref("Scalar"))
+MODEL_NAME = matching(NAME)
+ALIAS: Schema = {**TEXT, "pattern": f"^(?![0-9]+$){NAME.pattern}$"}
+REFERENCE: Schema = {**TEXT, "pattern": f"^{NAME.pattern}(@{NAME.pattern})?$"}
+VERSION_OR_ALIAS: Schema = {**MODEL_NAME, "description": "The number of a version, or an alias."}
+ENVIRONMENT_NAME: Schema = {**TEXT, "pattern": f"^(?:{ENVIRONMENT.pattern}|{TODAY_WRITTEN})$"}
+DURATION: Schema = {
+    **TEXT,
+    "pattern": f"^(?:{_DURATION.pattern}|[0-9]{{4}}-.+)$",
+    "description": "`90d`, `12h`, `30m`, `10s` or `2w`, or a time in RFC 3339.",
+    "examples": ["90d"],
+}
+
+
+def text(most: int, least: int = 1) -> Schema:
+    return {**TEXT, "minLength": least, "maxLength": most}
 
 
 def map_of(values: Schema) -> Schema:

@@ -9,37 +9,43 @@ from broker.access.audit_log import Outcome
 from broker.records.job_kinds import readable_kinds
 from broker.state.webhook_store import EVENTS
 from contract.model.signature import AnswerForm, Kind, OutputKind, RowFormat
-from contract.work.api_keys import Detail, Limits, Scope
 from contract.work.jobs import Status
-from contract.work.webhooks import Format
-from gateway.http.operations import MOMENT, TEXT, Schema
+from contract.work.webhooks import NAME as WEBHOOK
+from contract.work.webhooks import WEB_ADDRESS, Format
+from gateway.http.operations import FILE, MOMENT, TEXT, Schema, matching
 from gateway.openapi.experiment_schemas import EXPERIMENTS
 from gateway.openapi.foreign_schemas import FOREIGN
+from gateway.openapi.key_schemas import KEYS
 from gateway.openapi.lake_schemas import LAKE_SCHEDULES
 from gateway.openapi.log_schemas import LOG
-from gateway.openapi.model_schemas import ALIASES, CHANGES, DECISION, ENVIRONMENT
+from gateway.openapi.model_schemas import ALIASES, CHANGES, ENVIRONMENT
 from gateway.openapi.schema_parts import (
+    ALIAS,
     ANYTHING,
     BOOLEAN,
-    DURATION,
-    FILE,
+    ENVIRONMENT_NAME,
     INTEGER,
     MODEL_NAME,
     NUMBER,
     OBJECT,
     OWNER,
+    REFERENCE,
     SCALAR,
     VERSION,
+    VERSION_OR_ALIAS,
     array,
     map_of,
     nullable,
     page_of,
     record,
     ref,
+    text,
 )
+from gateway.openapi.system_schemas import SYSTEM
 from gateway.openapi.traffic_schemas import TRAFFIC
 from gateway.openapi.training_schemas import TRAININGS
-from gateway.serving.readiness import State
+from gateway.protocols.training_requests import MAX_NOTES
+from gateway.serving.job_access import JOB_ID
 
 FIELD_ERROR = record({"row": nullable(INTEGER), "field": nullable(TEXT), "code": TEXT, "message": TEXT})
 FAILURE = record({"code": TEXT, "message": TEXT, "details": OBJECT})
@@ -49,20 +55,21 @@ PROBLEM = record(
     description="A problem of RFC 9457. `code` never changes its meaning; `detail` says what to do.",
 )
 
+_OUTCOME: Schema = {**TEXT, "enum": list(Outcome)}
 _JOB_KINDS = [f"`{kind.name}`" for kind in readable_kinds()]
 JOB_MEMBERS: Mapping[str, Schema] = {
     "id": TEXT,
     "kind": {**TEXT, "description": f"{', '.join(_JOB_KINDS[:-1])} or {_JOB_KINDS[-1]}."},
     "status": {**TEXT, "enum": list(Status)},
-    "model": record({"name": TEXT, "version": nullable(INTEGER)}),
+    "model": ref("JobModel"),
     "created_at": nullable(MOMENT),
     "started_at": nullable(MOMENT),
     "completed_at": {**nullable(MOMENT), "description": "Null until the job has ended."},
-    "progress": {**nullable(OBJECT), "description": "Of a training with the `candidates` so far."},
-    "output": {**nullable(OBJECT), "description": "Null unless it has succeeded."},
+    "progress": {**nullable(ref("JsonObject")), "description": "Of a training with the `candidates` so far."},
+    "output": {**nullable(ref("JsonObject")), "description": "Null unless it has succeeded."},
     "error": nullable(ref("Failure")),
     "warnings": array(TEXT),
-    "metrics": nullable(OBJECT),
+    "metrics": nullable(ref("JsonObject")),
 }
 _TAKEN_BY = {
     **TEXT,
@@ -76,35 +83,18 @@ def job(output: Schema | None = None) -> Schema:
     return record(members, {**OWNER, "worker": _TAKEN_BY})
 
 
-_KEY = {
-    "id": TEXT,
-    "name": TEXT,
-    "owner": TEXT,
-    "scopes": array({**TEXT, "enum": list(Scope)}),
-    "models": nullable(array(TEXT)),
-    "limits": ref("Limits"),
-    "detail": {**TEXT, "enum": list(Detail)},
-    "created_at": TEXT,
-    "expires_at": nullable(MOMENT),
-    "last_used_at": nullable(MOMENT),
-    "previous_secret": nullable(OBJECT),
-    "user": nullable(TEXT),
-    "warnings": array(TEXT),
-    "use": ref("KeyUse"),
-}
-_USE = {**dict.fromkeys(("requests", "errors", "rows"), INTEGER), "last_request_at": nullable(MOMENT)}
 _INPUT = record(
     {"name": TEXT, "kind": {**TEXT, "enum": list(Kind)}, "nullable": BOOLEAN, "categories": nullable(array(TEXT))},
     {"aliases": array(TEXT), "format": nullable(TEXT), "guessed": BOOLEAN, "naive": BOOLEAN, "null": TEXT},
 )
 _OUTPUT = record(
     {"kind": {**TEXT, "enum": list(OutputKind)}, "labels": nullable(array(SCALAR)), "probabilities": BOOLEAN},
-    {"name": nullable(TEXT), "scores": BOOLEAN, "label_names": nullable(array(SCALAR)), "decision": DECISION},
+    {"name": nullable(TEXT), "scores": BOOLEAN, "label_names": nullable(array(SCALAR)), "decision": ref("Decision")},
 )
 _RETURNED = record({"type": TEXT, "dtypes": array(TEXT), "width": nullable(INTEGER)})
 _METHOD = record(
     {"name": TEXT, "answer": {**TEXT, "enum": list(AnswerForm)}, "names": nullable(array(TEXT))},
-    {"returned": nullable(_RETURNED)},
+    {"returned": nullable(ref("MethodReturn"))},
 )
 _VERSION = {
     "name": TEXT,
@@ -122,7 +112,7 @@ _VERSION_ITEM = record(
     {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT, "environment": ENVIRONMENT, "made_by": TEXT},
 )
 _RUN = {"job": TEXT, **{name: JOB_MEMBERS[name] for name in ("status", "started_at", "completed_at", "error")}}
-_NEXT_AND_LAST = {"next_run": nullable(MOMENT), "last_run": nullable(record(_RUN))}
+_NEXT_AND_LAST = {"next_run": nullable(MOMENT), "last_run": nullable(ref("ScheduleRun"))}
 _FORCE = {"force": {**BOOLEAN, "default": False, "description": "Move it even if no worker can load the version."}}
 
 _EVENTS = array({**TEXT, "enum": list(EVENTS)}, minItems=1)
@@ -135,7 +125,7 @@ _WEBHOOK: dict[str, Schema] = {
     "created_at": MOMENT,
     "models": nullable(array(TEXT)),
     "format": _FORMAT,
-    "last_try": nullable(_TRY),
+    "last_try": nullable(ref("DeliveryTry")),
 }
 _DELIVERY = record(
     {
@@ -146,102 +136,38 @@ _DELIVERY = record(
         "status": {**TEXT, "enum": ["pending", "delivered", "failed"]},
         "created_at": MOMENT,
         "next_try_at": nullable(MOMENT),
-        "tries": array(_TRY),
+        "tries": array(ref("DeliveryTry")),
     }
 )
-
-
-_WORKER = record(
-    {
-        "name": TEXT,
-        "host": TEXT,
-        "busy": {**INTEGER, "description": "Scorers that score."},
-        "idle": {**INTEGER, "description": "Scorers that wait for jobs."},
-        "models": {**nullable(array(TEXT)), "description": "Those that it serves; null: all."},
-        "loaded": array(TEXT, description="Versions in the memory of all its scorers, such as `loan@3`."),
-        "memory": {**nullable(record({"shared": INTEGER, "own": INTEGER})), "description": "Bytes of models."},
-        "failures": array(record({"version": TEXT, "reason": TEXT, "since": TEXT})),
-        "silent": {**BOOLEAN, "description": "It has reported nothing for some seconds."},
-        "environment": {**TEXT, "description": "In which the versions live that it serves; empty: today's."},
-        "asleep": {**BOOLEAN, "description": "It has no scorers until there is work for them."},
-    }
-)
-_QUEUE = record(
-    {
-        "model": TEXT,
-        **dict.fromkeys(("waiting", "rows", "running", "files_waiting", "files_running"), INTEGER),
-        "oldest_seconds": NUMBER,
-    }
-)
-_SYSTEM: Mapping[str, Schema] = {
-    "status": {**TEXT, "enum": list(State)},
-    "alerts": array(record({"code": TEXT, "severity": {**TEXT, "enum": ["critical", "warning"]}, "detail": TEXT})),
-    "workers": array(_WORKER),
-    "trainers": array(record({"host": TEXT, "queue": TEXT, "busy": BOOLEAN, "job": nullable(TEXT)})),
-    "queues": array(_QUEUE, description="Those with jobs."),
-    "trainer_queues": array(record({"name": TEXT, "waiting": INTEGER, "oldest_seconds": NUMBER})),
-    "redis": nullable(
-        record({"bytes": INTEGER, "max_bytes": nullable(INTEGER), "shares": OBJECT, "disk": nullable(BOOLEAN)})
-    ),
-    "spool_bytes": INTEGER,
-    "webhooks_waiting": INTEGER,
-}
 
 
 SCHEMAS: Mapping[str, Schema] = {
     "AliasMove": record({"version": VERSION}, _FORCE, additionalProperties=False),
-    "Alive": record({"status": TEXT}),
-    "AuditPage": page_of(
-        record(
-            {"id": TEXT, "time": MOMENT}, dict.fromkeys(AUDIT_FIELDS, ANYTHING) | {"outcome": {"enum": list(Outcome)}}
-        )
-    ),
-    "Arrow": {**TEXT, "description": "An Arrow stream, as `pyarrow.ipc.new_stream` writes it."},
-    "Array": {**TEXT, "description": "An array of numbers, booleans or text, as `numpy.save` writes it."},
-    "Bytes": {**TEXT, "description": "JSON, and the bytes of the tensors after it."},
-    "Csv": {**TEXT, "description": "Rows with a header line, as in a training file."},
+    "AuditEntry": record({"id": TEXT, "time": MOMENT}, dict.fromkeys(AUDIT_FIELDS, ANYTHING) | {"outcome": _OUTCOME}),
+    "AuditPage": page_of(ref("AuditEntry")),
+    "Arrow": {**FILE, "description": "An Arrow stream, as `pyarrow.ipc.new_stream` writes it."},
+    "Bytes": {**FILE, "description": "JSON, and the bytes of the tensors after it."},
+    "Csv": {**FILE, "description": "Rows with a header line, as in a training file."},
     "DeletedDeliveries": record({"deleted": INTEGER}),
-    "DeliveryList": record({"items": array(_DELIVERY)}),
+    "Delivery": _DELIVERY,
+    "DeliveryList": record({"items": array(ref("Delivery"))}),
+    "DeliveryTry": _TRY,
     "Document": OBJECT,
     "Failure": FAILURE,
     "FieldError": FIELD_ERROR,
+    "FormerBody": {"description": "What the service took that had this address before."},
     "FormRow": {**map_of(TEXT), "description": "One row, a field for each input."},
-    "Instances": {
-        "description": "Rows: a list of objects or of lists, one object, or any other dialect of the reference.",
-        "anyOf": [array(OBJECT), array(array(ANYTHING)), OBJECT, array(SCALAR), TEXT],
+    "Rows": {
+        **record({"instances": array(ANYTHING, minItems=1)}),
+        "description": "Rows as objects, or as lists in the order of the inputs. A list of rows alone, one row, and the"
+        " other shapes of the reference are taken, too.",
     },
     "Job": job(),
-    "JobEvent": record({"event": {**TEXT, "enum": ["progress", "log", "end"]}, "data": TEXT}, {"id": TEXT}),
+    "JobEvents": {**TEXT, "description": "Server-sent events: `progress`, `log` and `end`, with JSON as their data."},
+    "JobModel": record({"name": TEXT, "version": nullable(INTEGER)}),
+    "JsonObject": OBJECT,
     "JobPage": page_of(ref("Job")),
-    "Key": record(_KEY),
-    "KeyChange": record(
-        {},
-        {
-            "scopes": array({**TEXT, "enum": list(Scope)}, minItems=1),
-            "models": {**nullable(array(MODEL_NAME)), "description": "Null for all."},
-            "expires": {**nullable(DURATION), "description": "As of a new key; null for never."},
-            "limits": record({}, {name: nullable(INTEGER) for name in Limits.__dataclass_fields__}),
-            "detail": {**TEXT, "enum": list(Detail)},
-        },
-        additionalProperties=False,
-    ),
-    "KeyList": record({"items": array(ref("Key")), "others": array(record({"name": TEXT, "use": ref("KeyUse")}))}),
-    "KeyRequest": record(
-        {"name": TEXT, "scopes": array({**TEXT, "enum": list(Scope)}, minItems=1)},
-        {
-            "owner": TEXT,
-            "user": {**TEXT, "description": "A person whom a proxy signs in, or `*`; such an entry has no secret."},
-            "models": array(MODEL_NAME, description="By default all."),
-            "expires": DURATION,
-            "limits": ref("Limits"),
-            "detail": {**TEXT, "enum": list(Detail)},
-        },
-        additionalProperties=False,
-    ),
-    "KeyUse": record(
-        {"days": INTEGER, **_USE, "models": array(record({"model": nullable(TEXT), **_USE, "share": NUMBER}))}
-    ),
-    "Limits": record({}, {name: {"type": "integer"} for name in Limits.__dataclass_fields__}),
+    "MethodReturn": _RETURNED,
     "Model": record(
         {
             **_VERSION,
@@ -254,68 +180,83 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "ModelList": record(
         {
-            "items": array(
-                record(
-                    {"name": TEXT, "aliases": ALIASES, "about": ref("About"), "version": INTEGER},
-                    {"environment": ENVIRONMENT},
-                )
-            ),
+            "items": array(ref("ModelItem")),
             "models": array(TEXT),
         }
+    ),
+    "ModelItem": record(
+        {"name": TEXT, "aliases": ALIASES, "about": ref("About"), "version": INTEGER}, {"environment": ENVIRONMENT}
     ),
     "ModelUpload": record(
         {"file": FILE},
         {
             **dict.fromkeys(("sample", "code", "signature"), FILE),
-            **dict.fromkeys(("versions", "nulls", "columns", "environment"), TEXT),
-            **dict.fromkeys(("alias", "promote", "accept", "notes"), TEXT),
+            **{name: {**TEXT, "description": "JSON."} for name in ("versions", "nulls", "columns", "accept")},
+            "environment": ENVIRONMENT_NAME,
+            "alias": ALIAS,
+            "promote": {**TEXT, "enum": ["true", "false"], "default": "true"},
+            "notes": text(MAX_NOTES, 0),
         },
     ),
+    "JsonLines": {**FILE, "description": "A row in each line, as JSON."},
     "ModelCard": OBJECT,
     "ModelVersion": record(_VERSION),
-    "NewKey": record({**_KEY, "secret": nullable(TEXT)}),
+    "NumberOrBoolean": {"oneOf": [NUMBER, BOOLEAN]},
+    "NumpyFile": {**FILE, "description": "An array of numbers, booleans or text, as `numpy.save` writes it."},
     "Nothing": {**TEXT, "description": "A line end."},
-    "Predictions": record(
+    "PredictionAnswer": record(
         {"predictions": array(ANYTHING)},
         {"probabilities": array(ANYTHING, description="By class label, a row each."), "warnings": array(TEXT)},
     ),
     "Problem": PROBLEM,
-    "Ready": record(
-        {"status": {**TEXT, "enum": ["ok", "degraded"]}, "models": INTEGER, "workers": INTEGER},
-        {"detail": TEXT, "reasons": array(record({"code": TEXT, "detail": TEXT})), "repairs": BOOLEAN},
-    ),
+    "RecordValue": {"oneOf": [NUMBER, TEXT, BOOLEAN, array(TEXT)]},
     "Report": OBJECT,
+    "Scalar": {"oneOf": [TEXT, NUMBER, BOOLEAN]},
     "Rollback": record({}, _FORCE, additionalProperties=False),
-    "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
     **EXPERIMENTS,
     **FOREIGN,
+    **KEYS,
     **LAKE_SCHEDULES,
     **TRAININGS,
     **LOG,
+    **SYSTEM,
     **TRAFFIC,
     **CHANGES,
     "Schedule": record(
         {"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST, "alarms_wait_until": nullable(MOMENT)}, OWNER
     ),
+    "ScheduleRun": record(_RUN),
     "ScheduleList": record({"items": array(ref("Schedule"))}),
+    "ModelInput": _INPUT,
+    "ModelMethod": _METHOD,
+    "ModelOutput": _OUTPUT,
     "Signature": record(
-        {"inputs": array(_INPUT), "outputs": array(_OUTPUT), "methods": array(_METHOD)},
-        {"id_field": nullable(TEXT), "format": {**TEXT, "enum": list(RowFormat)}, "output": _OUTPUT},
+        {
+            "inputs": array(ref("ModelInput")),
+            "outputs": array(ref("ModelOutput")),
+            "methods": array(ref("ModelMethod")),
+        },
+        {"id_field": nullable(TEXT), "format": {**TEXT, "enum": list(RowFormat)}, "output": ref("ModelOutput")},
     ),
     "SignatureEdit": record(
-        {"from": {"type": ["integer", "string"]}, "signature": OBJECT},
+        {"from": ref("VersionOrAlias"), "signature": OBJECT},
         additionalProperties=False,
         description="`from`: the number or an alias of a version. `signature`: what is to change.",
     ),
-    "System": record(_SYSTEM),
     "Text": TEXT,
-    "VersionList": record({"items": array(_VERSION_ITEM)}),
-    "WaitingDeliveries": record({"items": array(record({"owner": TEXT, "waiting": INTEGER}))}),
+    "VersionItem": _VERSION_ITEM,
+    "VersionList": record({"items": array(ref("VersionItem"))}),
+    "VersionOrAlias": {"oneOf": [VERSION, MODEL_NAME], "description": "The number of a version, or an alias."},
+    "WaitingDeliveries": record({"items": array(ref("WaitingOwner"))}),
+    "WaitingOwner": record({"owner": TEXT, "waiting": INTEGER}),
     "Webhook": record(_WEBHOOK, {"owner": TEXT}),
     "WebhookList": record({"items": array(ref("Webhook"))}),
     "WebhookRequest": record(
-        {"url": TEXT, "events": _EVENTS},
-        {"models": array(MODEL_NAME, description="By default all that the key may use."), "format": _FORMAT},
+        {"url": {**matching(WEB_ADDRESS), "format": "uri"}, "events": _EVENTS},
+        {
+            "models": array(MODEL_NAME, minItems=1, description="By default all that the key may use."),
+            "format": _FORMAT,
+        },
         additionalProperties=False,
     ),
 }
@@ -323,14 +264,14 @@ SCHEMAS: Mapping[str, Schema] = {
 
 PATH_PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
     "asset": ("asset", "The name of the file.", TEXT),
-    "alias": ("alias", "An alias, such as `current`.", TEXT),
+    "alias": ("alias", "An alias, such as `current`.", ALIAS),
     "experiment": ("id", "The id of an experiment.", TEXT),
-    "job_id": ("id", "The id of a job.", TEXT),
+    "job_id": ("id", "The id of a job.", matching(JOB_ID)),
     "key_id": ("id", "The id of a key.", TEXT),
     "method": ("method", "A method of the estimator that the signature of the model lists.", TEXT),
-    "name": ("name", "The name of a model, without a version.", TEXT),
-    "reference": ("model", "A model: `loan`, `loan@3` (a version) or `loan@canary` (an alias).", TEXT),
-    "version": ("version", "The number of a version, or an alias.", TEXT),
-    "webhook": ("name", "The name of a webhook.", TEXT),
+    "name": ("name", "The name of a model, without a version.", MODEL_NAME),
+    "reference": ("model", "A model: `loan`, `loan@3` (a version) or `loan@canary` (an alias).", REFERENCE),
+    "version": ("version", "The number of a version, or an alias.", VERSION_OR_ALIAS),
+    "webhook": ("name", "The name of a webhook.", matching(WEBHOOK)),
 }
 """The variables of paths: the name in the document, what it is, and its schema."""

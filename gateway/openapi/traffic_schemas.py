@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.http.operations import MOMENT, TEXT, Schema
-from gateway.openapi.schema_parts import INTEGER, NUMBER, array, nullable, record
+from gateway.openapi.schema_parts import INTEGER, NUMBER, array, nullable, record, ref
 from gateway.serving.model_events import EventKind
 
 _POINT: Mapping[str, Schema] = {
@@ -31,8 +31,8 @@ _TRAFFIC: Mapping[str, Schema] = {
         "description": "That of a range is the one with the shortest steps that goes back to its start.",
     },
     "step": {**INTEGER, "description": "The seconds of a point."},
-    "total": record(_POINT),
-    "points": array(record({"start": MOMENT, **_POINT})),
+    "total": ref("TrafficSums"),
+    "points": array(ref("TrafficPoint")),
 }
 _EVENT: Mapping[str, Schema] = {
     "at": MOMENT,
@@ -42,6 +42,9 @@ _EVENT: Mapping[str, Schema] = {
     "job": {**nullable(TEXT), "description": "That of a failed training."},
 }
 TRAFFIC: Mapping[str, Schema] = {
-    "ModelTraffic": record({**_TRAFFIC, "events": array(record(_EVENT))}),
+    "ModelEvent": record(_EVENT),
+    "ModelTraffic": record({**_TRAFFIC, "events": array(ref("ModelEvent"))}),
     "Traffic": record(_TRAFFIC),
+    "TrafficPoint": record({"start": MOMENT, **_POINT}),
+    "TrafficSums": record(_POINT),
 }

@@ -51,11 +51,15 @@ def read(body: bytes, most_rows: int | None = None) -> Instances:
     return Grid(table.columns, table.rows, table.separator, remarks)
 
 
+FORMULAS = "formulas"
+"""The value of `escape`."""
+
+
 def is_escaped(query: str) -> bool:
     """Return whether the query asks for cells that no spreadsheet runs. Raises `Problem` for any other `escape`."""
     values = parse_qs(query, keep_blank_values=True).get("escape", [])
-    if values and values != ["formulas"]:
-        raise Problem(ProblemCode.INVALID_PARAMETER, f"escape={values[-1][:64]!r} is not escape=formulas")
+    if values and values != [FORMULAS]:
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"escape={values[-1][:64]!r} is not escape={FORMULAS}")
     return bool(values)
 
 

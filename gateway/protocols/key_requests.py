@@ -17,12 +17,12 @@ from contract.work.jobs import timestamp, timestamp_now
 from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_body, read_valid
 
-_DURATION = re.compile(r"([1-9][0-9]{0,4})([smhdw])", re.ASCII)
+DURATION = re.compile(r"([1-9][0-9]{0,4})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=3660)
 _LONGEST_OVERLAP = timedelta(days=30)
-_MOST_MODELS = 1000
-_MOST = 10**9
+MOST_MODELS = 1000
+LARGEST_LIMIT = 10**9
 """The largest limit."""
 
 
@@ -135,7 +135,7 @@ def _moment(value: object, now: datetime) -> datetime | None:
 
 
 def _duration(value: object) -> timedelta | None:
-    matched = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    matched = DURATION.fullmatch(value) if isinstance(value, str) else None
     return timedelta(**{_UNITS[matched[2]]: int(matched[1])}) if matched else None
 
 
@@ -159,9 +159,9 @@ _NAME = Rule(
     f"{{field}} cannot be {{value}}; {_USE}",
 )
 _LIMIT = Rule(
-    lambda value: type(value) is int and 1 <= value <= _MOST,
+    lambda value: type(value) is int and 1 <= value <= LARGEST_LIMIT,
     "out_of_range",
-    f"{{field}} must be a whole number from 1 to {_MOST}, or null for no limit; it is {{value}}",
+    f"{{field}} must be a whole number from 1 to {LARGEST_LIMIT}, or null for no limit; it is {{value}}",
 )
 _UNKNOWN = ("unknown_field", "{name} is not a member of {what}{hint}; it has {known}")
 _SCOPE_LIST = ListOf(
@@ -175,9 +175,9 @@ _MODELS = ListOf(
         "not_a_name",
         "{value} cannot be the name of a model; give names without versions, such as loan",
     ),
-    f"models must be a list of 1 to {_MOST_MODELS} names; leave it out for all models",
+    f"models must be a list of 1 to {MOST_MODELS} names; leave it out for all models",
     least=1,
-    most=_MOST_MODELS,
+    most=MOST_MODELS,
 )
 _LIMIT_NAMES = [limit.name for limit in fields(Limits)]
 _DETAIL = one_of(list(Detail), "unknown_detail", "detail must be full or terse; it is {value}")

@@ -25,13 +25,14 @@ from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_valid
 
 SCHEMES = ("s3://", "gs://", "az://")
-_MOST_ROWS = 10**15
+MOST_ROWS = 10**15
+LONGEST_URL, LONGEST_ERROR = 1024, 2000
 
 
 def _url(example: str) -> Callable[[str, Any, Errors], Any]:
     return chain(
         Rule(
-            lambda value: is_text(value, 1024) and value.startswith(SCHEMES) and value.isprintable(),
+            lambda value: is_text(value, LONGEST_URL) and value.startswith(SCHEMES) and value.isprintable(),
             "not_a_url",
             f"{{field}} must be a URL in a lake, such as {example!r}; it is {{value}}",
         ),
@@ -56,7 +57,7 @@ def _cron(cron: object) -> object:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_ROWS
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ROWS
 
 
 _UNKNOWN = ("unknown_member", "{name} is no part of {what}{hint}")
@@ -80,7 +81,7 @@ _REPORT = Object(
         "objects": _COUNT,
         "rows": _COUNT,
         "errors": _COUNT,
-        "error": or_null(text(2000)),
+        "error": or_null(text(LONGEST_ERROR)),
     },
     _UNKNOWN,
     required=("due", "status"),

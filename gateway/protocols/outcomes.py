@@ -16,9 +16,9 @@ from gateway.problems import ProblemCode
 from gateway.problems.problem import MalformedBody, invalid
 from gateway.protocols import native
 
-_LONGEST = 1_000
+LONGEST = 1_000
 """Characters of an id, or of an outcome."""
-_MOST_ROW = 2**31 - 1
+MOST_ROW = 2**31 - 1
 
 
 def read_json(body: bytes) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def _moment(field: str, value: Any, _errors: Errors) -> str:
 
 
 def _identity(field: str, value: Any, _errors: Errors) -> str:
-    if not (type(value) is int or is_text(value, _LONGEST)):
+    if not (type(value) is int or is_text(value, LONGEST)):
         raise WrongValue("not_an_id", f"{field} must be an id of yours, a text or a whole number; it is {shown(value)}")
     return str(value)
 
@@ -70,16 +70,16 @@ _MEMBERS = Object(
     {
         "job": text(64),
         "row": Rule(
-            lambda value: type(value) is int and 0 <= value <= _MOST_ROW,
+            lambda value: type(value) is int and 0 <= value <= MOST_ROW,
             "not_a_row",
             "{field} must be the number of the row in its request, from 0; it is {value}",
         ),
         "id": _identity,
         "at": _moment,
         "outcome": Rule(
-            lambda value: isinstance(value, bool) or is_number(value) or is_text(value, _LONGEST),
+            lambda value: isinstance(value, bool) or is_number(value) or is_text(value, LONGEST),
             "not_an_outcome",
-            f"{{field}} must be a label, a number, or a text of at most {_LONGEST} characters; it is {{value}}",
+            f"{{field}} must be a label, a number, or a text of at most {LONGEST} characters; it is {{value}}",
         ),
     },
     ("unknown_key", "{name} is not a key of an outcome{hint}; it may have {known}"),

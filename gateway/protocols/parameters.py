@@ -14,13 +14,17 @@ from gateway.problems import Problem, ProblemCode
 DEFAULT_LIMIT = 50
 """Items of a page."""
 
+LARGEST_NUMBER = 10**9 - 1
+"""Of 9 digits."""
+MOST_SECONDS = LARGEST_NUMBER
 LONGEST_KEY = 256
 """Characters of an `Experiment-Key`."""
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HANDLING = re.compile(r"""\s*handling\s*=\s*"?(strict|lenient)"?\s*""", re.IGNORECASE)
 _WAIT = re.compile(r"""\s*wait\s*=\s*"?(\d{1,9})"?\s*""", re.IGNORECASE | re.ASCII)
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,20})?(e-\d{1,3})?", re.ASCII | re.IGNORECASE)
+"""A number as JSON writes it: 0.5, and 1e-7."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ from gateway.protocols import native
 from gateway.protocols.experiments import read_plan
 
 MAX_NOTES = 4000
-_MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 1024, 10_000, 20
+MAX_PATH, MAX_FEATURES, _MAX_DEPTH = 1024, 10_000, 20
 
 OUTCOMES = "outcomes"
 """The value of `data` for rows of the prediction log."""
@@ -131,8 +131,8 @@ def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
         columns, has_rows = csv_table.read_header(file)
     except csv_table.NotCsv as error:
         raise invalid_training(FieldError(None, "file", "not_csv", f"the file is not CSV: {error}")) from error
-    if len(columns) > _MAX_FEATURES:
-        message = f"the file has {len(columns):,} columns; it may have {_MAX_FEATURES:,}"
+    if len(columns) > MAX_FEATURES:
+        message = f"the file has {len(columns):,} columns; it may have {MAX_FEATURES:,}"
         raise invalid_training(FieldError(None, "file", "too_many", message))
     if not has_rows:
         message = "the file has no rows; it needs a header and at least one row"
@@ -180,8 +180,8 @@ def _not_too_deep(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _kinds(field: str, kinds: Mapping[str, Any], errors: Errors) -> Mapping[str, str]:
-    if len(kinds) > _MAX_FEATURES:
-        raise WrongValue("too_many", f"kinds has {len(kinds)} columns; it may have {_MAX_FEATURES}")
+    if len(kinds) > MAX_FEATURES:
+        raise WrongValue("too_many", f"kinds has {len(kinds)} columns; it may have {MAX_FEATURES}")
     for name, kind in kinds.items():
         if not is_text(name, MAX_NAME):
             errors.add(field, "not_a_string", f"kinds must name columns; {shown(name)} is not one")
@@ -224,7 +224,7 @@ def _data(data: object) -> Mapping[str, Any]:
             message = f"outcomes must be a number of rows from 1 to {MOST_OUTCOME_ROWS:,}; it is {shown(most)}"
             raise WrongValue("out_of_range", message, "data.outcomes")
         return {OUTCOMES: OutcomeRows(most)}
-    if not isinstance(data, dict) or set(data) != {"path"} or not is_text(data["path"], _MAX_PATH, 0):
+    if not isinstance(data, dict) or set(data) != {"path"} or not is_text(data["path"], MAX_PATH, 0):
         message = (
             'data must be {"path": "…"}, a file under DATA_DIR, or "outcomes", what came true of the predictions in the'
             " log; or send the file itself"
@@ -274,9 +274,9 @@ _MEMBERS: Mapping[str, Callable[[str, Any, Errors], Any]] = {
     "target": text(MAX_NAME),
     "features": ListOf(
         text(MAX_NAME, message="features must be names of columns; {value} is not one"),
-        f"features must be a list of 1 to {_MAX_FEATURES} names of columns",
+        f"features must be a list of 1 to {MAX_FEATURES} names of columns",
         least=1,
-        most=_MAX_FEATURES,
+        most=MAX_FEATURES,
         distinct=True,
     ),
     "id_field": text(MAX_NAME),

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
 from gateway.http.operations import MOMENT, Answer, Operation, Parameter
+from gateway.openapi.schema_parts import VERSION_OR_ALIAS
 from gateway.protocols.parameters import moment
 from gateway.serving.failures import Failures
 
@@ -21,7 +22,7 @@ _SHOW = Operation(
             "Only requests from this time on, to the hour, or to six hours for earlier days; by default a day ago.",
             MOMENT,
         ),
-        Parameter("version", "Only requests to this version: a number or an alias."),
+        Parameter("version", "Only requests to this version: a number or an alias.", VERSION_OR_ALIAS),
     ),
 )
 

@@ -21,7 +21,9 @@ from gateway.http.idempotency import note_content
 from gateway.http.media_types import media_type, unsupported
 from gateway.http.operations import (
     CANCEL_AFTER,
+    ESCAPE,
     EXPLAIN_PARAMETERS,
+    FILE,
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
     KEPT,
@@ -29,7 +31,6 @@ from gateway.http.operations import (
     Answer,
     Operation,
     Parameter,
-    Schema,
 )
 from gateway.http.rules import Level
 from gateway.problems import Problem, ProblemCode
@@ -41,8 +42,7 @@ from gateway.serving.file_predictions import FileOptions, FilePredictor
 from gateway.serving.job_access import JobReader
 
 _FORMATS = {name: kind for kind in FileFormat for name in kind.media_types}
-_ANY: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
-_FILE = {str(kind): _ANY for kind in FileFormat}
+_FILE = {str(kind): FILE for kind in FileFormat}
 _NO_FILE = (
     "404 unknown_job",
     "404 no_output",
@@ -70,7 +70,7 @@ _POST = Operation(
     parameters=(
         Parameter("method", "The method of the model that gets the rows, or `explain`; by default predict."),
         *EXPLAIN_PARAMETERS,
-        Parameter("escape", "`formulas`: cells that a spreadsheet would run get an apostrophe."),
+        ESCAPE,
         Parameter("Accept", "The format of the output; by default that of the file.", location="header"),
         Parameter("Prefer", "`handling=strict` fails the file at the first invalid rows.", location="header"),
         CANCEL_AFTER,
@@ -88,7 +88,7 @@ _OUTPUT = Operation(
     | {304: Answer("It is the one that the client has.")},
     problems=(*_NO_FILE, "406 not_acceptable"),
 )
-_LINES = {str(FileFormat.NDJSON): _ANY}
+_LINES = {str(FileFormat.NDJSON): FILE}
 _ERRORS = Operation(
     "job_errors",
     "Download the errors of the rows of a file",

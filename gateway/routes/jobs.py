@@ -15,10 +15,11 @@ from contract.work.jobs import Job, Status, timestamp
 from gateway.http import idempotency
 from gateway.http.answers import FRESH, JobAnswer, json_response
 from gateway.http.clients import hung_up
-from gateway.http.event_streams import events, position_of
+from gateway.http.event_streams import EVENT_ID, events, position_of
 from gateway.http.exchange import caller
-from gateway.http.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
+from gateway.http.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter, matching
 from gateway.http.rules import Level
+from gateway.openapi.schema_parts import MODEL_NAME
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols.parameters import limit, moment, refusing, seconds
 from gateway.serving.job_access import JobReader
@@ -30,7 +31,7 @@ _INDEX = Operation(
     "The jobs of the caller, newest first",
     {200: Answer("A page of jobs.", "JobPage")},
     parameters=(
-        Parameter("model", "Only jobs of this model."),
+        Parameter("model", "Only jobs of this model.", MODEL_NAME),
         Parameter("status", "Only jobs with this status.", {"type": "string", "enum": list(Status)}),
         Parameter("kind", "Only jobs of this kind.", {"type": "string", "enum": _KINDS}),
         Parameter("created_after", "Only jobs of this time and later ones.", MOMENT),
@@ -53,11 +54,13 @@ _EVENTS = Operation(
     "watch_job",
     "What happens to a job, as server-sent events: progress, log, end",
     {
-        200: Answer("The events, until the job has ended.", {"text/event-stream": "JobEvent"}),
+        200: Answer("The events, until the job has ended.", {"text/event-stream": "JobEvents"}),
         204: Answer("The client has seen the end of the job."),
     },
     problems=("404 unknown_job", "429 too_many_streams"),
-    parameters=(Parameter("Last-Event-ID", "The id of the last event that the client has.", location="header"),),
+    parameters=(
+        Parameter("Last-Event-ID", "The id of the last event that the client has.", matching(EVENT_ID), "header"),
+    ),
 )
 _CANCEL = Operation(
     "cancel_job",

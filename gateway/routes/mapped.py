@@ -88,7 +88,7 @@ def _operation(number: int, route: MappedRoute) -> Operation:
         {route.status: Answer("The answer of that service.", {route.content_type.partition(";")[0]: kind})},
         problems=("503 unfit_model", *PROBLEMS),
         parameters=(EXPERIMENT_KEY, IDEMPOTENCY_KEY) if posted else (EXPERIMENT_KEY,),
-        body="Instances" if posted else None,
+        body="FormerBody" if posted else None,
         error={"type": "object"} if route.error else None,
         tag="ROUTES_FILE",
     )

@@ -35,7 +35,8 @@ _INVOKE = Operation(
     "Predict rows as MLflow's scoring server does",
     {
         200: Answer(
-            "The predictions, with probabilities where the model has them, and `params` name no method.", "Predictions"
+            "The predictions, with probabilities where the model has them, and `params` name no method.",
+            "PredictionAnswer",
         )
     },
     problems=PROBLEMS,

@@ -8,44 +8,29 @@ from contract.model.repository import CURRENT
 from contract.work.api_keys import Scope
 from contract.work.observation import MOST_OUTCOMES
 from gateway.http.answers import FRESH, json_response
-from gateway.http.operations import MOMENT, OBSERVED, TEXT, Answer, Operation, Parameter
+from gateway.http.operations import OBSERVED, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit
+from gateway.openapi.schema_parts import VERSION_OR_ALIAS
 from gateway.protocols import outcomes
 from gateway.serving.model_versions import check_model
 from gateway.serving.prediction_log import LogAccess
 
 LARGEST = BodyLimit(4 * 2**20, f"4 MB; send up to {MOST_OUTCOMES:,} outcomes at once, as `modelgate outcomes` does")
 
-_OUTCOME = {
-    "type": "object",
-    "properties": {
-        "job": {**TEXT, "description": "The job that has answered, whose row it is of."},
-        "row": {"type": "integer", "minimum": 0, "default": 0},
-        "id": {"type": ["string", "integer"], "description": "Or the caller's id (`id_field`) of the rows."},
-        "at": {**MOMENT, "description": "Only of the rows with this id that were accepted before."},
-        "outcome": {"type": ["string", "number", "boolean"]},
-    },
-    "required": ["outcome"],
-    "additionalProperties": False,
-}
 _SEND = Operation(
     "add_outcomes",
     "Say what came true",
     {200: Answer("They are kept: how many are new, correct earlier ones, or repeat what is known.", "KeptOutcomes")},
     problems=("422 invalid_body", *OBSERVED),
-    body={
-        "application/json": {
-            "oneOf": [_OUTCOME, {"type": "array", "items": _OUTCOME, "minItems": 1, "maxItems": MOST_OUTCOMES}]
-        },
-        "text/csv": "Csv",
-    },
+    # JSON alone: generators of clients cannot tell a list from other bodies.
+    body="Outcomes",
 )
 _MEASURE = Operation(
     "get_outcomes",
     "How good the logged answers of a version were, as far as their outcomes are known",
     {200: Answer("Metrics with intervals of 95 %, over time, and where they are worst.", "MeasuredOutcomes")},
     problems=("503 manifest_invalid", "503 model_not_found", *OBSERVED),
-    parameters=(Parameter("version", "A version or an alias, by default current."),),
+    parameters=(Parameter("version", "A version or an alias, by default current.", VERSION_OR_ALIAS),),
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.json_objects import ListOf, Object, Rule, is_number, text
-from contract.model.model_settings import KEEP_DAYS, MOST_DAYS, Logging
+from contract.model.model_settings import KEEP_DAYS, LONGEST_COLUMN, MOST_DAYS, MOST_LEFT_OUT, Logging
 from contract.model.repository import CURRENT
 from contract.rows.csv_cells import csv_lines
 from contract.work.api_keys import Scope
@@ -16,27 +16,16 @@ from contract.work.jobs import timestamp
 from contract.work.observation import LARGEST_PAGE, Observation, ObservationAction
 from gateway.http.answers import FRESH, json_response
 from gateway.http.operations import COMMANDED, COUNT, MOMENT, OBSERVED, Answer, Operation, Parameter
+from gateway.openapi.schema_parts import VERSION_OR_ALIAS
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import csv_rows, native
 from gateway.protocols.accepted import preferred
-from gateway.protocols.parameters import limit, moment, refusing
+from gateway.protocols.parameters import DEFAULT_LIMIT, limit, moment, refusing
 from gateway.serving.model_versions import check_model
 from gateway.serving.prediction_log import LogAccess, columns_of
 
 CSV, JSON, NDJSON, PARQUET = "text/csv", "application/json", "application/x-ndjson", "application/vnd.apache.parquet"
-MOST_LEFT_OUT = 1_000
-
-_LOGGING = {
-    "type": "object",
-    "properties": {
-        "share": {"type": "number", "minimum": 0, "maximum": 1},
-        "leave_out": {"type": "array", "items": {"type": "string"}, "maxItems": MOST_LEFT_OUT},
-        "keep_days": {**COUNT, "maximum": MOST_DAYS},
-    },
-    "required": ["share"],
-    "additionalProperties": False,
-}
 _SHOW = Operation(
     "get_logging",
     "What the prediction log keeps of a model",
@@ -48,7 +37,7 @@ _CHANGE = Operation(
     "Have the prediction log keep a share of the predictions of a model",
     {200: Answer("What it keeps from now on.", "Logging")},
     problems=("404 model_not_found", "404 no_current_version", "422 invalid_body", *COMMANDED),
-    body={"application/json": _LOGGING},
+    body="LoggingChange",
 )
 _READ = Operation(
     "list_predictions",
@@ -63,13 +52,11 @@ _READ = Operation(
     parameters=(
         Parameter("id", "Only rows with this id of the caller's (`id_field`)."),
         Parameter("job", "Only rows of this job."),
-        Parameter("row", "Only the row with this number in its request, from 0.", {"type": "integer", "minimum": 0}),
+        Parameter("row", "Only the row with this number in its request, from 0.", {**COUNT, "minimum": 0}),
         Parameter("version", "Only rows that this version has answered.", COUNT),
         Parameter("since", "Only rows that were accepted at this time or later.", MOMENT),
         Parameter("until", "Only rows that were accepted before this time.", MOMENT),
-        Parameter(
-            "limit", "Most rows of the page.", {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": 50}
-        ),
+        Parameter("limit", "Most rows of the page.", {**COUNT, "maximum": LARGEST_PAGE, "default": DEFAULT_LIMIT}),
         Parameter("cursor", "`next_cursor` of the page before."),
     ),
 )
@@ -87,7 +74,7 @@ _HEALTH = Operation(
     "Whether the logged rows of a version still come from the distribution of its training rows",
     {200: Answer("The alarms, and what is watched.", "Health")},
     problems=("503 manifest_invalid", "503 model_not_found", *OBSERVED),
-    parameters=(Parameter("version", "A version or an alias, by default current."),),
+    parameters=(Parameter("version", "A version or an alias, by default current.", VERSION_OR_ALIAS),),
 )
 
 
@@ -176,7 +163,7 @@ LOGGING_BODY = Object(
             "{field} must be a number from 0 (nothing is logged) to 1 (every request is); it is {value}",
         ),
         "leave_out": ListOf(
-            text(200),
+            text(LONGEST_COLUMN),
             f"{{field}} must be a list of at most {MOST_LEFT_OUT} inputs; it is {{value}}",
             most=MOST_LEFT_OUT,
         ),

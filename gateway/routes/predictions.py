@@ -23,6 +23,7 @@ from gateway.http.forms import fields_in, length_of
 from gateway.http.media_types import CSV, MULTIPART, URLENCODED, is_json, media_type, unsupported
 from gateway.http.operations import (
     CANCEL_AFTER,
+    ESCAPE,
     EXPERIMENT_KEY,
     EXPLAIN_PARAMETERS,
     IDEMPOTENCY_KEY,
@@ -32,7 +33,6 @@ from gateway.http.operations import (
     WEBHOOK_URL,
     Answer,
     Operation,
-    Parameter,
 )
 from gateway.http.rules import BodyLimit
 from gateway.protocols import accepted, arrow, arrow_answers, csv_rows, explanations, native, npy
@@ -55,10 +55,9 @@ _ENDED_OR_TABLE = Answer(
     "The job has ended within the wait; its `status` says how. If it has succeeded and `Accept` asks for CSV: the rows"
     " of the request with their answers; for Arrow: the answers, and the job in the metadata; for NumPy: what the"
     " method returned.",
-    {JSON: "Job", CSV: "Csv", arrow.CONTENT_TYPE: "Arrow", npy.CONTENT_TYPE: "Array"},
+    {JSON: "Job", CSV: "Csv", arrow.CONTENT_TYPE: "Arrow", npy.CONTENT_TYPE: "NumpyFile"},
     {"Location": "Its address."},
 )
-_ESCAPE = Parameter("escape", "`formulas`: in a CSV, an apostrophe comes before cells that a spreadsheet would run.")
 _REFUSED = (
     *("400 invalid_parameter", "404 no_current_version", "413 too_many_rows", "422 invalid_instances"),
     "422 timed_out_twice",
@@ -72,10 +71,10 @@ _BODY_REFUSED = (
     *("415 unsupported_content_encoding", *_REFUSED),
 )
 _ROWS = {
-    JSON: "Instances",
+    JSON: "Rows",
     CSV: "Csv",
     arrow.CONTENT_TYPE: "Arrow",
-    npy.CONTENT_TYPE: "Array",
+    npy.CONTENT_TYPE: "NumpyFile",
     URLENCODED: "FormRow",
     MULTIPART: "FormRow",
 }
@@ -84,7 +83,7 @@ _POST = Operation(
     "Predict rows",
     {200: _ENDED_OR_TABLE, 202: JOB_ACCEPTED},
     problems=_BODY_REFUSED,
-    parameters=(_ESCAPE, PREFER, CANCEL_AFTER, EXPERIMENT_KEY, IDEMPOTENCY_KEY, WEBHOOK_URL),
+    parameters=(ESCAPE, PREFER, CANCEL_AFTER, EXPERIMENT_KEY, IDEMPOTENCY_KEY, WEBHOOK_URL),
     body=_ROWS,
 )
 _CALL = replace(

@@ -18,6 +18,7 @@ from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit, ErrorShape
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
+from gateway.openapi.schema_parts import VERSION_OR_ALIAS
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols import aws_event_stream, native, npy
 from gateway.protocols import sagemaker as protocol
@@ -39,7 +40,12 @@ _INVOKE = Operation(
     {
         200: Answer(
             "The predictions. CSV has no header; JSON has probabilities, too, and so has CSV with `verbose=true`.",
-            {protocol.JSON: "Predictions", protocol.CSV: "Text", protocol.JSON_LINES: "Text", protocol.NPY: "Array"},
+            {
+                protocol.JSON: "PredictionAnswer",
+                protocol.CSV: "Text",
+                protocol.JSON_LINES: "Text",
+                protocol.NPY: "NumpyFile",
+            },
             {protocol.VARIANT_HEADER: "The version that has answered, such as `loan@3`."},
         )
     },
@@ -48,9 +54,9 @@ _INVOKE = Operation(
         EXPERIMENT_KEY,
         IDEMPOTENCY_KEY,
         Parameter(_TARGET, "The model, if the path names another: `loan` or `loan.tar.gz`.", location="header"),
-        Parameter(_VARIANT, "A version or an alias of the model.", location="header"),
+        Parameter(_VARIANT, "A version or an alias of the model.", VERSION_OR_ALIAS, "header"),
     ),
-    body={protocol.CSV: "Text", protocol.JSON: "Instances", protocol.JSON_LINES: "Text", protocol.NPY: "Array"},
+    body={protocol.JSON: "Rows", protocol.CSV: "Csv", protocol.JSON_LINES: "JsonLines", protocol.NPY: "NumpyFile"},
     error="SageMakerError",
 )
 _STREAM = replace(

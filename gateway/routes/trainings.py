@@ -66,7 +66,8 @@ _TRAIN = Operation(
         *("503 redis_disk_slow", "503 store_away"),
         *_SUBMITTED,
     ),
-    body={"application/json": "TrainingRequest", "multipart/form-data": "TrainingForm"},
+    # As for uploads, the form comes first; it can hold all that JSON can.
+    body={"multipart/form-data": "TrainingForm", "application/json": "TrainingRequest"},
     body_required=False,
     parameters=(
         Parameter(

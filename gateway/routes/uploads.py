@@ -69,7 +69,8 @@ _PUBLISH = Operation(
         *("422 repeated_field", "429 upload_limit", "507 spool_full"),
         *("503 manifest_invalid", "503 artifact_missing", "503 artifact_corrupt", *COMMANDED),
     ),
-    body={"application/json": "SignatureEdit", "multipart/form-data": "ModelUpload"},
+    # Some generators of clients take the first alone, and files can be sent with no other.
+    body={"multipart/form-data": "ModelUpload", "application/json": "SignatureEdit"},
     parameters=(IDEMPOTENCY_KEY,),
 )
 

@@ -8,13 +8,12 @@ from flask import Blueprint, Response, request
 
 from contract.json_objects import Object
 from contract.model.card_text import markdown
-from contract.model.model_settings import PROTECTED, WARN_UNUSUAL
 from contract.model.repository import CURRENT
 from contract.work.api_keys import Scope
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import current
-from gateway.http.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
+from gateway.http.operations import COMMANDED, FILE, IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols import change_requests
 from gateway.serving.model_cards import ModelCards
@@ -41,7 +40,7 @@ _CARD = Operation(
     {200: Answer("The card.", {"application/json": "ModelCard", _MARKDOWN: "Text"})},
     problems=("503 manifest_invalid", "503 model_not_found"),
 )
-_ZIP = {"application/zip": {"type": "string", "contentMediaType": "application/octet-stream"}}
+_ZIP = {"application/zip": FILE}
 _EXPORT = Operation(
     "export_version",
     "Export a version as a folder that MLflow reads",
@@ -84,12 +83,6 @@ _DELETE = Operation(
     {200: _CHANGED},
     problems=("404 model_not_found", "409 version_in_use", *COMMANDED),
 )
-SETTINGS = {
-    "type": "object",
-    "properties": {name: {"type": "boolean"} for name in (WARN_UNUSUAL, PROTECTED)},
-    "additionalProperties": False,
-}
-RESTORATION = {"type": "object", "properties": {"version": COUNT}, "additionalProperties": False}
 _SETTINGS = Operation(
     "change_settings",
     "Have answers warn of unusual values, or not; protect the model",
@@ -98,7 +91,7 @@ _SETTINGS = Operation(
         *("403 second_person_needed", "404 model_not_found", "409 approval_required", "422 invalid_body"),
         *COMMANDED,
     ),
-    body={"application/json": SETTINGS},
+    body="SettingsChange",
 )
 _REMOVE = Operation(
     "remove_model",
@@ -115,7 +108,7 @@ _RESTORE = Operation(
         *("404 model_not_found", "409 model_exists", "409 request_in_flight", "422 invalid_body"),
         *COMMANDED,
     ),
-    body={"application/json": RESTORATION},
+    body="Restoration",
     body_required=False,
     parameters=(IDEMPOTENCY_KEY,),
 )

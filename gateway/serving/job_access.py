@@ -19,7 +19,7 @@ from gateway.problems.problem import missing_scope
 from gateway.problems.terse import terse_job
 from gateway.serving.listener import Listener
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TERSE = Detail.TERSE  # looked up once: finding a member of an Enum is slow
 
 
@@ -61,7 +61,7 @@ class JobReader:
         """Return the job that a request with an `Idempotency-Key` has made, if there is one. `record`: see
         `gateway.http.idempotency`."""
         caller, made = self.caller(), self.records.made_with(record)
-        job = self.jobs.read([made])[0] if made and _ID.fullmatch(made) else None
+        job = self.jobs.read([made])[0] if made and JOB_ID.fullmatch(made) else None
         return [shown_to(caller, job)] if job and self._exists(job) else []
 
     def running_trainings(self) -> Sequence[Job]:
@@ -69,7 +69,7 @@ class JobReader:
         return self.list(JobFilter(status=Status.RUNNING, kind=TRAINING.name), LARGEST_PAGE, None).items
 
     def read(self, job_id: str) -> Job:
-        return self._existing(job_id, self.jobs.read([job_id])[0] if _ID.fullmatch(job_id) else None)
+        return self._existing(job_id, self.jobs.read([job_id])[0] if JOB_ID.fullmatch(job_id) else None)
 
     def wait(self, job_id: str, seconds: float, gone: Callable[[], bool]) -> Job:
         """Return the job once it is final, or its state after `seconds`. The wait ends when `gone`, called each second,

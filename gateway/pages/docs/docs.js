@@ -103,14 +103,13 @@ function resolved(part) {
   if (!part?.$ref) return part ?? {};
   const { $ref, ...own } = part;
   const target = $ref.slice(2).split("/").reduce((node, name) => node[name.replaceAll("~1", "/").replaceAll("~0", "~")], spec);
-  if (!Object.keys(own).length) return target;
-  return { ...target, ...own, ...(own.properties && { properties: { ...target.properties, ...own.properties } }) };
+  return { ...target, ...own };
 }
 
 const MOST_VALUES = 20;
 const LIMITS = {
   minimum: "at least", maximum: "at most", exclusiveMinimum: "above", exclusiveMaximum: "below", minLength: "length from", maxLength: "length to",
-  minItems: "items from", pattern: "matches", format: "format", default: "by default",
+  minItems: "items from", maxItems: "items to", minProperties: "members from", pattern: "matches", format: "format", default: "by default",
 };
 function inWords(schema) {
   const { type = "any value", enum: values, items, anyOf, oneOf, additionalProperties, ...rest } = resolved(schema);
@@ -184,7 +183,7 @@ function parameterField({ name, in: where, required, description, schema, exampl
 
 // Returns the fields of a body, and what makes of them the body to send and the arguments for curl.
 function bodyEditor(type, { schema, example }, required) {
-  const { properties, format, contentMediaType, description } = resolved(schema), isForm = /form/.test(type);
+  const { properties, format, description } = resolved(schema), isForm = /form/.test(type);
   if (isForm && properties) {
     const parts = Object.entries(properties).map(([name, part]) => {
       const isFile = part.format === "binary", isNeeded = resolved(schema).required?.includes(name);
@@ -199,7 +198,7 @@ function bodyEditor(type, { schema, example }, required) {
       curl: () => values().map(([name, value]) => `-F ${quoted(`${name}=${value.name ? `@${value.name}` : value}`)}`),
     };
   }
-  if (format === "binary" || contentMediaType || type === "application/octet-stream") {
+  if (format === "binary") {
     const input = make("input", { type: "file", required });
     const file = () => input.files[0] ?? null;
     const curl = () => [`--data-binary ${quoted(`@${file()?.name ?? "FILE"}`)}`];
