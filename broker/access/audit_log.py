@@ -58,7 +58,7 @@ _LONGEST = 128
 """Characters of a text in an entry; longer ones are cut."""
 
 _DAY = 86_400_000
-_ID = re.compile(r"([0-9]{1,16})-([0-9]{1,20})-([0-3])", re.ASCII)
+ENTRY_ID = re.compile(r"([0-9]{1,16})-([0-9]{1,20})-([0-3])", re.ASCII)
 _OF_TRAINER = ("action", "actor", "outcome", "owner", "model", "version", "alias", "job_id", "code", "count")
 
 log = logging.getLogger(AUDIT)
@@ -243,7 +243,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _position_of(cursor: str) -> _Position:
-    matched = _ID.fullmatch(cursor)
+    matched = ENTRY_ID.fullmatch(cursor)
     if matched is None:
         raise ValueError(f"{cursor[:64]!r} is not a cursor of this list")
     milliseconds, number, stream = map(int, matched.groups())

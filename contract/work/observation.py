@@ -41,13 +41,13 @@ class Cursor:
     @classmethod
     def read(cls, text: str) -> Cursor:
         """Raises `ValueError` for a text that is no cursor."""
-        match = _CURSOR.fullmatch(text)
+        match = CURSOR.fullmatch(text)
         if match is None:
             raise ValueError("it is no cursor of a page")
         return cls(int(match[1]), match[3], int(match[2]))
 
 
-_CURSOR = re.compile(r"([0-9]{1,16})\.([0-9]{1,9})\.([A-Za-z0-9_-]{1,64})", re.ASCII)
+CURSOR = re.compile(r"([0-9]{1,16})\.([0-9]{1,9})\.([A-Za-z0-9_-]{1,64})", re.ASCII)
 
 MOST_OUTCOMES = 10_000
 """Most outcomes of one request."""

@@ -15,7 +15,7 @@ from gateway.http.exchange import Exchange
 from gateway.http.media_types import MULTIPART, is_json, media_type
 from gateway.http.rules import Route
 from gateway.problems import Problem, ProblemCode
-from gateway.protocols.parameters import preferences
+from gateway.protocols.parameters import BARE_KEY, preferences
 
 _OPTIONS = (
     *("HTTP_CANCEL_AFTER", "HTTP_EXPERIMENT_KEY", "HTTP_WEBHOOK_URL"),
@@ -23,7 +23,6 @@ _OPTIONS = (
 )
 """The headers that change a job; `Prefer` has one more."""
 
-_BARE = re.compile(r"[!#-~][!-~]{0,254}", re.ASCII)
 _QUOTED = re.compile(r'"((?:[!#-\[\]-~]|\\["\\]){1,255})"', re.ASCII)
 _ESCAPED = re.compile(r'\\(["\\])')
 
@@ -83,7 +82,7 @@ def _key_in(header: str) -> str:
     text = header.strip(" \t")
     if quoted := _QUOTED.fullmatch(text):
         return _ESCAPED.sub(r"\1", quoted[1])
-    if _BARE.fullmatch(text):
+    if BARE_KEY.fullmatch(text):
         return text
     detail = "Idempotency-Key must be 1 to 255 visible ASCII characters, bare or in double quotes; send a new UUID"
     raise Problem(ProblemCode.INVALID_PARAMETER, f"{detail} for each request, and the same one when you repeat it")

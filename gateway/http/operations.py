@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.sides.gateway.listing import LARGEST_PAGE
 from gateway.protocols.csv_rows import FORMULAS
-from gateway.protocols.parameters import DEFAULT_LIMIT, LARGEST_NUMBER, LONGEST_KEY, MOST_SECONDS
+from gateway.protocols.parameters import BARE_KEY, DEFAULT_LIMIT, LARGEST_NUMBER, LONGEST_KEY, MOST_SECONDS
 
 Schema = Mapping[str, Any]
 """A JSON schema (2020-12)."""
@@ -96,7 +96,7 @@ CANCEL_AFTER = Parameter(
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "A new UUID for each new request. The same key and request get what the first one has made.",
-    {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$"},
+    matching(BARE_KEY),
     "header",
 )
 """A route with this parameter is idempotent: the door notes key and fingerprint of its requests."""
@@ -121,10 +121,8 @@ EXPLAIN_PARAMETERS = (
     Parameter("exact", "`true`: over all coalitions of up to 16 inputs.", {"type": "boolean"}),
     Parameter("seed", "Of estimates; by default 0.", {"type": "integer", "minimum": 0, "maximum": LARGEST_NUMBER}),
 )
-PAGE = (
-    Parameter("limit", "Most items of the page.", {**COUNT, "maximum": LARGEST_PAGE, "default": DEFAULT_LIMIT}),
-    Parameter("cursor", "`next_cursor` of the page before."),
-)
+LIMIT = Parameter("limit", "Most items of the page.", {**COUNT, "maximum": LARGEST_PAGE, "default": DEFAULT_LIMIT})
+CURSOR = Parameter("cursor", "`next_cursor` of the page before.")
 
 REPLAYED = {"Idempotent-Replayed": "`true` if an earlier request with this `Idempotency-Key` has made it."}
 LOCATION = {"Location": "The address of what was made."}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.http.operations import TEXT, Schema
-from gateway.openapi.schema_parts import ANYTHING, BOOLEAN, INTEGER, OBJECT, SCALAR, array, record, ref
+from gateway.openapi.schema_parts import ANYTHING, BOOLEAN, INTEGER, OBJECT, array, record, ref
 from gateway.protocols.tensors import TYPES
 
 _SHAPE = array(INTEGER)
+_SENT_SHAPE = array({"type": "integer", "minimum": 0}, minItems=1, maxItems=2)
 _CONFIGURED = array(ref("V2Tensor"))
 
 FOREIGN: Mapping[str, Schema] = {
@@ -36,12 +37,12 @@ FOREIGN: Mapping[str, Schema] = {
     ),
     "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
     "TensorIn": record(
-        {"name": TEXT, "datatype": {**TEXT, "enum": list(TYPES)}, "shape": _SHAPE},
+        {"name": TEXT, "datatype": {**TEXT, "enum": list(TYPES)}, "shape": _SENT_SHAPE},
         {"data": array(ANYTHING), "parameters": OBJECT},
     ),
     "TensorMetadata": record({"name": TEXT, "datatype": TEXT, "shape": _SHAPE}, {"parameters": OBJECT}),
     "TensorOut": record(
-        {"name": TEXT, "datatype": TEXT, "shape": _SHAPE}, {"data": array(SCALAR), "parameters": OBJECT}
+        {"name": TEXT, "datatype": TEXT, "shape": _SHAPE}, {"data": array(ANYTHING), "parameters": OBJECT}
     ),
     "V2Index": array(ref("V2IndexItem")),
     "V2IndexItem": record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}),

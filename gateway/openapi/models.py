@@ -19,7 +19,18 @@ from contract.model.signature import (
     Signature,
 )
 from gateway.http.operations import TEXT, Schema
-from gateway.openapi.schema_parts import BOOLEAN, INTEGER, NUMBER, OBJECT, SCALAR, array, nullable, record, ref
+from gateway.openapi.schema_parts import (
+    ANYTHING,
+    BOOLEAN,
+    INTEGER,
+    NUMBER,
+    OBJECT,
+    SCALAR,
+    array,
+    nullable,
+    record,
+    ref,
+)
 from gateway.openapi.schemas import job
 
 MOST_PARAMETERS = 100
@@ -131,8 +142,9 @@ def _schemas_of_method(signature: Signature, method: Method, name: str) -> dict[
     makes its own."""
     parts: dict[str, Schema] = {}
     item = _named(_item(signature, method), f"{name}.prediction", parts)
-    # The ids come first: otherwise mypy refuses what openapi-generator makes of lists of different types.
-    members = {"ids": nullable(array(_ID)), "predictions": array(nullable(item))}
+    # Without a type: what openapi-generator makes of a list of several types cannot read a null in it.
+    ids = nullable(array(ANYTHING, description="Those of the rows."))
+    members = {"predictions": array(nullable(item)), "ids": ids}
     scores: dict[str, Schema] = {}
     if method.name == PREDICT.name:
         if all(output.probabilities for output in signature.outputs):
@@ -243,8 +255,8 @@ def _value(output: Output) -> Schema:
     if output.kind is OutputKind.NUMBER:
         return NUMBER
     if not labels or len(labels) > MOST_VALUES:
-        return ref("Scalar")
+        return ANYTHING
     kinds = set(map(type, labels))
     if kinds == {str} or kinds == {int}:
         return {"type": "string" if kinds == {str} else "integer", "enum": list(labels)}
-    return BOOLEAN if kinds == {bool} else ref("Scalar")
+    return BOOLEAN if kinds == {bool} else ANYTHING

@@ -24,6 +24,8 @@ def array(items: Schema, **members: Any) -> Schema:
 def nullable(schema: Schema) -> Schema:
     """Return the schema with null. Generators of clients read a list of types for plain values alone, and no null among
     the values of an `enum`."""
+    if not schema:
+        return schema
     if schema.get("type") in _PLAIN and "enum" not in schema:
         return {**schema, "type": [schema["type"], "null"]}
     return {"anyOf": [schema, {"type": "null"}]}

@@ -30,7 +30,6 @@ from gateway.openapi.schema_parts import (
     OBJECT,
     OWNER,
     REFERENCE,
-    SCALAR,
     VERSION,
     VERSION_OR_ALIAS,
     array,
@@ -88,8 +87,8 @@ _INPUT = record(
     {"aliases": array(TEXT), "format": nullable(TEXT), "guessed": BOOLEAN, "naive": BOOLEAN, "null": TEXT},
 )
 _OUTPUT = record(
-    {"kind": {**TEXT, "enum": list(OutputKind)}, "labels": nullable(array(SCALAR)), "probabilities": BOOLEAN},
-    {"name": nullable(TEXT), "scores": BOOLEAN, "label_names": nullable(array(SCALAR)), "decision": ref("Decision")},
+    {"kind": {**TEXT, "enum": list(OutputKind)}, "labels": nullable(array(ANYTHING)), "probabilities": BOOLEAN},
+    {"name": nullable(TEXT), "scores": BOOLEAN, "label_names": nullable(array(ANYTHING)), "decision": ref("Decision")},
 )
 _RETURNED = record({"type": TEXT, "dtypes": array(TEXT), "width": nullable(INTEGER)})
 _METHOD = record(
@@ -163,7 +162,7 @@ SCHEMAS: Mapping[str, Schema] = {
         " other shapes of the reference are taken, too.",
     },
     "Job": job(),
-    "JobEvents": {**TEXT, "description": "Server-sent events: `progress`, `log` and `end`, with JSON as their data."},
+    "JobEvents": {"description": "Server-sent events: `progress`, `log` and `end`, with JSON as their data."},
     "JobModel": record({"name": TEXT, "version": nullable(INTEGER)}),
     "JsonObject": OBJECT,
     "JobPage": page_of(ref("Job")),
@@ -270,7 +269,9 @@ PATH_PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
     "key_id": ("id", "The id of a key.", TEXT),
     "method": ("method", "A method of the estimator that the signature of the model lists.", TEXT),
     "name": ("name", "The name of a model, without a version.", MODEL_NAME),
+    "promotion": ("promotion", "The id of a request to promote.", TEXT),
     "reference": ("model", "A model: `loan`, `loan@3` (a version) or `loan@canary` (an alias).", REFERENCE),
+    "verb": ("verb", "How answers would come.", TEXT),
     "version": ("version", "The number of a version, or an alias.", VERSION_OR_ALIAS),
     "webhook": ("name", "The name of a webhook.", matching(WEBHOOK)),
 }

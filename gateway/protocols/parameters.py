@@ -20,6 +20,8 @@ MOST_SECONDS = LARGEST_NUMBER
 LONGEST_KEY = 256
 """Characters of an `Experiment-Key`."""
 
+BARE_KEY = re.compile(r"[!#-~][!-~]{0,254}", re.ASCII)
+"""An `Idempotency-Key` without quotes."""
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HANDLING = re.compile(r"""\s*handling\s*=\s*"?(strict|lenient)"?\s*""", re.IGNORECASE)
 _WAIT = re.compile(r"""\s*wait\s*=\s*"?(\d{1,9})"?\s*""", re.IGNORECASE | re.ASCII)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Blueprint, Response, request
 
-from broker.access.audit_log import FILTERS, LARGEST_PAGE, AuditLog, Outcome
+from broker.access.audit_log import ENTRY_ID, FILTERS, LARGEST_PAGE, AuditLog, Outcome
 from contract.work.api_keys import Scope
 from gateway.http.answers import FRESH, json_response
-from gateway.http.operations import MOMENT, PAGE, TEXT, Answer, Operation, Parameter
+from gateway.http.operations import CURSOR, LIMIT, MOMENT, TEXT, Answer, Operation, Parameter, matching
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols import parameters
 
@@ -20,7 +22,8 @@ _INDEX = Operation(
         *(Parameter(name, f"Only entries with exactly this `{name}`.", _SCHEMAS.get(name, TEXT)) for name in FILTERS),
         Parameter("since", "Only entries of this time and later ones.", MOMENT),
         Parameter("until", "Only entries of this time and earlier ones.", MOMENT),
-        *PAGE,
+        LIMIT,
+        replace(CURSOR, schema=matching(ENTRY_ID)),
     ),
 )
 

@@ -17,7 +17,7 @@ from gateway.http.answers import FRESH, JobAnswer, json_response
 from gateway.http.clients import hung_up
 from gateway.http.event_streams import EVENT_ID, events, position_of
 from gateway.http.exchange import caller
-from gateway.http.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter, matching
+from gateway.http.operations import CURSOR, DELETED, KEPT, LIMIT, MOMENT, WAIT, Answer, Operation, Parameter, matching
 from gateway.http.rules import Level
 from gateway.openapi.schema_parts import MODEL_NAME
 from gateway.problems import Problem, ProblemCode
@@ -40,7 +40,8 @@ _INDEX = Operation(
             "idempotency_key",
             "Only the job that the caller's request with this `Idempotency-Key` has made. It comes alone.",
         ),
-        *PAGE,
+        LIMIT,
+        CURSOR,
     ),
 )
 _SHOW = Operation(

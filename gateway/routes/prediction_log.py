@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -13,9 +14,10 @@ from contract.model.repository import CURRENT
 from contract.rows.csv_cells import csv_lines
 from contract.work.api_keys import Scope
 from contract.work.jobs import timestamp
-from contract.work.observation import LARGEST_PAGE, Observation, ObservationAction
+from contract.work.observation import CURSOR, LARGEST_PAGE, Observation, ObservationAction
 from gateway.http.answers import FRESH, json_response
-from gateway.http.operations import COMMANDED, COUNT, MOMENT, OBSERVED, Answer, Operation, Parameter
+from gateway.http.operations import COMMANDED, COUNT, MOMENT, OBSERVED, TEXT, Answer, Operation, Parameter, matching
+from gateway.http.operations import CURSOR as CURSOR_PARAMETER
 from gateway.openapi.schema_parts import VERSION_OR_ALIAS
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
@@ -57,7 +59,7 @@ _READ = Operation(
         Parameter("since", "Only rows that were accepted at this time or later.", MOMENT),
         Parameter("until", "Only rows that were accepted before this time.", MOMENT),
         Parameter("limit", "Most rows of the page.", {**COUNT, "maximum": LARGEST_PAGE, "default": DEFAULT_LIMIT}),
-        Parameter("cursor", "`next_cursor` of the page before."),
+        replace(CURSOR_PARAMETER, schema=matching(CURSOR)),
     ),
 )
 _DELETE = Operation(
@@ -65,7 +67,7 @@ _DELETE = Operation(
     "Delete what the prediction log has of a person",
     {200: Answer("How many rows there were. What still comes of accepted requests is not kept.", "Deleted")},
     problems=OBSERVED,
-    parameters=(Parameter("id", "The id of the caller's (`id_field`).", required=True),),
+    parameters=(Parameter("id", "The id of the caller's (`id_field`).", {**TEXT, "minLength": 1}, required=True),),
 )
 
 

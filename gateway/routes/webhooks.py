@@ -10,7 +10,7 @@ from contract.work.api_keys import Scope
 from contract.work.webhooks import AllowedTargets, Subscription
 from gateway.http.answers import FRESH, json_response
 from gateway.http.exchange import caller
-from gateway.http.operations import DELETED, KEPT, TEXT, Answer, Operation, Parameter
+from gateway.http.operations import DELETED, KEPT, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit, Level
 from gateway.protocols import native
 from gateway.protocols.webhooks import require, subscription
@@ -57,8 +57,8 @@ _DELETE_WAITING = Operation(
     "Delete the webhooks of an owner that wait",
     {200: Answer("How many were deleted.", "DeletedDeliveries")},
     parameters=(
-        Parameter("owner", "Their owner; empty for jobs without one.", TEXT),
-        Parameter("host", "Only those to this host.", TEXT),
+        Parameter("owner", "Their owner; empty for jobs without one.", required=True),
+        Parameter("host", "Only those to this host."),
     ),
 )
 
