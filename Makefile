@@ -181,9 +181,11 @@ $(VENV)/bench.stamp: requirements/bench.txt launcher/install.py | $(BIN)/python
 
 # Clients of other projects pin what we do not; they meet Modelgate over HTTP only. Compiling all of it would take half
 # of the time, and most is never imported.
-.venv-clients/clients.stamp: requirements/clients.txt | $(BIN)/python
+.venv-clients/clients.stamp: requirements/clients.txt client-js/package-lock.json | $(BIN)/python
 	@$(BIN)/python -m venv .venv-clients
 	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/clients.txt
+	@if command -v npm >/dev/null; then npm ci --prefix client-js --no-audit --no-fund --silent; \
+	  else echo "modelgate: there is no npm here, so no test in JavaScript runs" >&2; fi
 	@touch $@
 
 .venv-moto/moto.stamp: requirements/moto.txt | $(BIN)/python

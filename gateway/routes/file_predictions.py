@@ -42,7 +42,8 @@ from gateway.serving.file_predictions import FileOptions, FilePredictor
 from gateway.serving.job_access import JobReader
 
 _FORMATS = {name: kind for kind in FileFormat for name in kind.media_types}
-_FILE = {str(kind): FILE for kind in FileFormat}
+# CSV last: as that type openapi-python-client sends any file.
+_FILE = {str(kind): FILE for kind in reversed(FileFormat)}
 _NO_FILE = (
     "404 unknown_job",
     "404 no_output",

@@ -72,9 +72,9 @@ _BODY_REFUSED = (
 )
 _ROWS = {
     JSON: "Rows",
-    CSV: "Csv",
     arrow.CONTENT_TYPE: "Arrow",
     npy.CONTENT_TYPE: "NumpyFile",
+    CSV: "Csv",  # after the others: as this type openapi-python-client sends any file
     URLENCODED: "FormRow",
     MULTIPART: "FormRow",
 }

@@ -164,8 +164,9 @@ def test_a_cancelled_job_wakes_the_requests_that_wait_for_it(client: FlaskClient
     assert queued(redis) == []
 
 
-def test_cancel_after_gives_a_job_a_deadline(client: FlaskClient, redis: Redis) -> None:
-    job = client.post(PREDICT, json=GOOD, headers={"Cancel-After": "0"}).get_json()
+@pytest.mark.parametrize("seconds", ["0", "1e-7", "0.00000000000001"])
+def test_cancel_after_gives_a_job_a_deadline(client: FlaskClient, redis: Redis, seconds: str) -> None:
+    job = client.post(PREDICT, json=GOOD, headers={"Cancel-After": seconds}).get_json()
     Leases(redis).expire()
     assert client.get(f"/v1/jobs/{job['id']}").get_json()["status"] == "expired"
 
