@@ -4,11 +4,8 @@ change stay JSON."""
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from modelgate.rows import Inputs
+from collections.abc import Callable, Sequence
+from typing import Any
 
 NPY = "application/x-npy"
 
@@ -36,15 +33,15 @@ def of_array(X: Any) -> Packer | None:
     return pack
 
 
-def of_frame(X: Any, inputs: Inputs) -> Packer | None:
-    """Return what packs a DataFrame of numbers for inputs of numbers with the same names; None for any other."""
+def of_frame(X: Any, inputs: Sequence[str]) -> Packer | None:
+    """Return what packs a DataFrame of numbers with the names of the inputs; None for any other."""
     names = [str(name) for name in X.columns]
-    if {*names} != {*inputs.names} or not {*inputs.kinds} <= {"number", "integer"}:
+    if {*names} != {*inputs}:
         return None
     if not all(_is_exact(X[name]) for name in X.columns):
         return None
     labels = dict(zip(names, X.columns, strict=True))
-    return of_array(X[[labels[name] for name in inputs.names]].to_numpy())
+    return of_array(X[[labels[name] for name in inputs]].to_numpy())
 
 
 def _is_exact(column: Any) -> bool:

@@ -151,7 +151,8 @@ def _of_frame(X: Any, inputs: Inputs | None) -> Rows:
     if len(set(names)) < len(names):
         raise Invalid("two columns of the DataFrame have the same name")
     columns = dict(zip(names, (X[label] for label in X.columns), strict=True))
-    if len(X) > _MEASURED and inputs and (pack := packing.of_frame(X, inputs)):
+    are_many = inputs is not None and len(X) > _MEASURED and {*inputs.kinds} <= {*_NUMBERS}
+    if inputs and are_many and (pack := packing.of_frame(X, inputs.names)):
         as_json = lru_cache(1)(lambda: _of_columns(columns, len(X), inputs))
         return Rows(len(X), lambda start, stop: as_json().write(start, stop), getattr(X, "index", None), pack)
     return _of_columns(columns, len(X), inputs, getattr(X, "index", None))
