@@ -162,7 +162,7 @@ SCHEMAS: Mapping[str, Schema] = {
         " other shapes of the reference are taken, too.",
     },
     "Job": job(),
-    "JobEvent": record({"event": {**TEXT, "enum": ["progress", "log", "end"]}, "data": TEXT}, {"id": TEXT}),
+    "JobEvents": {"description": "Server-sent events: `progress`, `log` and `end`, with JSON as their data."},
     "JobModel": record({"name": TEXT, "version": nullable(INTEGER)}),
     "JsonObject": OBJECT,
     "JobPage": page_of(ref("Job")),
@@ -203,7 +203,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "NumberOrBoolean": {"oneOf": [NUMBER, BOOLEAN]},
     "NumpyFile": {**FILE, "description": "An array of numbers, booleans or text, as `numpy.save` writes it."},
     "Nothing": {**TEXT, "description": "A line end."},
-    "Predictions": record(
+    "PredictionAnswer": record(
         {"predictions": array(ANYTHING)},
         {"probabilities": array(ANYTHING, description="By class label, a row each."), "warnings": array(TEXT)},
     ),

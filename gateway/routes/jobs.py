@@ -55,7 +55,7 @@ _EVENTS = Operation(
     "watch_job",
     "What happens to a job, as server-sent events: progress, log, end",
     {
-        200: Answer("The events, until the job has ended.", {"text/event-stream": "JobEvent"}),
+        200: Answer("The events, until the job has ended.", {"text/event-stream": "JobEvents"}),
         204: Answer("The client has seen the end of the job."),
     },
     problems=("404 unknown_job", "429 too_many_streams"),

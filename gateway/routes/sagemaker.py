@@ -41,7 +41,7 @@ _INVOKE = Operation(
         200: Answer(
             "The predictions. CSV has no header; JSON has probabilities, too, and so has CSV with `verbose=true`.",
             {
-                protocol.JSON: "Predictions",
+                protocol.JSON: "PredictionAnswer",
                 protocol.CSV: "Text",
                 protocol.JSON_LINES: "Text",
                 protocol.NPY: "NumpyFile",
