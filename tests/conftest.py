@@ -21,6 +21,9 @@ from runtime import logs
 from tests import leftovers, provoked
 from tests.support import redis_server
 
+# A child forked beside a channel of gRPC restarts its threads, and crashes when it closes their files before `exec`.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 collect_ignore = ["qa/clients"]  # they have an environment of their own: `make clients`
 
 

@@ -157,8 +157,8 @@ async def test_requests_are_repeated_and_time_out_as_those_of_the_other_client(s
         script.answers = [OK, None, problem(503, "queue_full", **{"Retry-After": "0"}), (502, {}, b"<html>"), OK]
         await mg.request("GET", "/")
         assert await mg.request("POST", "/", data=lambda: iter([b"ro", b"ws"])) == {"ok": True}
-        posts = [headers for _, headers, _ in script.asked[1:]]
-        assert len(posts) == 4 and len({headers["Idempotency-Key"] for headers in posts}) == 1
+        posts, bodies = zip(*((headers, body) for _, headers, body in script.asked[1:]), strict=True)
+        assert bodies == (b"rows",) * 4 and len({headers["Idempotency-Key"] for headers in posts}) == 1
         assert {headers["Authorization"] for headers in posts} == {"Bearer mg_key"}
     with pytest.raises(modelgate.Unreachable, match=r"no Modelgate answers at .*is it running"):
         await AsyncClient("http://127.0.0.1:9").models()

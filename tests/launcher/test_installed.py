@@ -148,15 +148,20 @@ def test_no_wheel_has_a_module_with_a_name_that_a_user_may_have(wheels: list[Pat
     assert all(wheel.name.endswith("-py3-none-any.whl") for wheel in wheels)
 
 
+def normalized(requirement: str) -> str:
+    """Return the name of what is required, as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=\[; ]", requirement)[0]).lower()
+
+
 def test_all_wheels_are_of_one_release_and_ask_for_what_the_groups_name(wheels: list[Path]) -> None:
     metadata = metadata_of(wheels)
     assert {name: entry["Version"] for name, entry in metadata.items()} == dict.fromkeys(
         ("modelgate", "modelgate-client", "modelgate-kernels", "modelgate-server"), VERSION
     )
     groups = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]
-    asked = {re.split(r"[<>=\[; ]", line)[0] for line in metadata["modelgate-server"].get_all("Requires-Dist")}
+    asked = {normalized(line) for line in metadata["modelgate-server"].get_all("Requires-Dist")}
     for group in ("broker", "gateway", "scoring", "events", "observer", "worker", "trainer", "own-redis"):
-        assert {re.split(r"[<>=\[; ]", name)[0] for name in groups[group] if isinstance(name, str)} <= asked, group
+        assert {normalized(name) for name in groups[group] if isinstance(name, str)} <= asked, group
     pinned = metadata["modelgate"].get_all("Requires-Dist")
     assert {f"modelgate-client=={VERSION}", f"modelgate-server=={VERSION}"} <= set(pinned)
 
