@@ -1,4 +1,5 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -218,6 +219,139 @@ class ModelInferResponse(_message.Message):
     outputs: _containers.RepeatedCompositeFieldContainer[ModelInferResponse.InferOutputTensor]
     raw_output_contents: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., id: _Optional[str] = ..., parameters: _Optional[_Mapping[str, InferParameter]] = ..., outputs: _Optional[_Iterable[_Union[ModelInferResponse.InferOutputTensor, _Mapping]]] = ..., raw_output_contents: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class ModelConfigRequest(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class ModelConfigResponse(_message.Message):
+    __slots__ = ("config",)
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    config: ModelConfig
+    def __init__(self, config: _Optional[_Union[ModelConfig, _Mapping]] = ...) -> None: ...
+
+class ModelConfig(_message.Message):
+    __slots__ = ("name", "platform", "version_policy", "max_batch_size", "input", "output", "backend")
+    class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TYPE_INVALID: _ClassVar[ModelConfig.DataType]
+        TYPE_BOOL: _ClassVar[ModelConfig.DataType]
+        TYPE_UINT8: _ClassVar[ModelConfig.DataType]
+        TYPE_UINT16: _ClassVar[ModelConfig.DataType]
+        TYPE_UINT32: _ClassVar[ModelConfig.DataType]
+        TYPE_UINT64: _ClassVar[ModelConfig.DataType]
+        TYPE_INT8: _ClassVar[ModelConfig.DataType]
+        TYPE_INT16: _ClassVar[ModelConfig.DataType]
+        TYPE_INT32: _ClassVar[ModelConfig.DataType]
+        TYPE_INT64: _ClassVar[ModelConfig.DataType]
+        TYPE_FP16: _ClassVar[ModelConfig.DataType]
+        TYPE_FP32: _ClassVar[ModelConfig.DataType]
+        TYPE_FP64: _ClassVar[ModelConfig.DataType]
+        TYPE_STRING: _ClassVar[ModelConfig.DataType]
+        TYPE_BF16: _ClassVar[ModelConfig.DataType]
+    TYPE_INVALID: ModelConfig.DataType
+    TYPE_BOOL: ModelConfig.DataType
+    TYPE_UINT8: ModelConfig.DataType
+    TYPE_UINT16: ModelConfig.DataType
+    TYPE_UINT32: ModelConfig.DataType
+    TYPE_UINT64: ModelConfig.DataType
+    TYPE_INT8: ModelConfig.DataType
+    TYPE_INT16: ModelConfig.DataType
+    TYPE_INT32: ModelConfig.DataType
+    TYPE_INT64: ModelConfig.DataType
+    TYPE_FP16: ModelConfig.DataType
+    TYPE_FP32: ModelConfig.DataType
+    TYPE_FP64: ModelConfig.DataType
+    TYPE_STRING: ModelConfig.DataType
+    TYPE_BF16: ModelConfig.DataType
+    class Input(_message.Message):
+        __slots__ = ("name", "data_type", "dims")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        DATA_TYPE_FIELD_NUMBER: _ClassVar[int]
+        DIMS_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        data_type: ModelConfig.DataType
+        dims: _containers.RepeatedScalarFieldContainer[int]
+        def __init__(self, name: _Optional[str] = ..., data_type: _Optional[_Union[ModelConfig.DataType, str]] = ..., dims: _Optional[_Iterable[int]] = ...) -> None: ...
+    class Output(_message.Message):
+        __slots__ = ("name", "data_type", "dims")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        DATA_TYPE_FIELD_NUMBER: _ClassVar[int]
+        DIMS_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        data_type: ModelConfig.DataType
+        dims: _containers.RepeatedScalarFieldContainer[int]
+        def __init__(self, name: _Optional[str] = ..., data_type: _Optional[_Union[ModelConfig.DataType, str]] = ..., dims: _Optional[_Iterable[int]] = ...) -> None: ...
+    class VersionPolicy(_message.Message):
+        __slots__ = ("specific",)
+        class Specific(_message.Message):
+            __slots__ = ("versions",)
+            VERSIONS_FIELD_NUMBER: _ClassVar[int]
+            versions: _containers.RepeatedScalarFieldContainer[int]
+            def __init__(self, versions: _Optional[_Iterable[int]] = ...) -> None: ...
+        SPECIFIC_FIELD_NUMBER: _ClassVar[int]
+        specific: ModelConfig.VersionPolicy.Specific
+        def __init__(self, specific: _Optional[_Union[ModelConfig.VersionPolicy.Specific, _Mapping]] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    VERSION_POLICY_FIELD_NUMBER: _ClassVar[int]
+    MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    platform: str
+    version_policy: ModelConfig.VersionPolicy
+    max_batch_size: int
+    input: _containers.RepeatedCompositeFieldContainer[ModelConfig.Input]
+    output: _containers.RepeatedCompositeFieldContainer[ModelConfig.Output]
+    backend: str
+    def __init__(self, name: _Optional[str] = ..., platform: _Optional[str] = ..., version_policy: _Optional[_Union[ModelConfig.VersionPolicy, _Mapping]] = ..., max_batch_size: _Optional[int] = ..., input: _Optional[_Iterable[_Union[ModelConfig.Input, _Mapping]]] = ..., output: _Optional[_Iterable[_Union[ModelConfig.Output, _Mapping]]] = ..., backend: _Optional[str] = ...) -> None: ...
+
+class ModelStatisticsRequest(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class ModelStatisticsResponse(_message.Message):
+    __slots__ = ("model_stats",)
+    class StatisticDuration(_message.Message):
+        __slots__ = ("count", "ns")
+        COUNT_FIELD_NUMBER: _ClassVar[int]
+        NS_FIELD_NUMBER: _ClassVar[int]
+        count: int
+        ns: int
+        def __init__(self, count: _Optional[int] = ..., ns: _Optional[int] = ...) -> None: ...
+    class InferStatistics(_message.Message):
+        __slots__ = ("success", "fail")
+        SUCCESS_FIELD_NUMBER: _ClassVar[int]
+        FAIL_FIELD_NUMBER: _ClassVar[int]
+        success: ModelStatisticsResponse.StatisticDuration
+        fail: ModelStatisticsResponse.StatisticDuration
+        def __init__(self, success: _Optional[_Union[ModelStatisticsResponse.StatisticDuration, _Mapping]] = ..., fail: _Optional[_Union[ModelStatisticsResponse.StatisticDuration, _Mapping]] = ...) -> None: ...
+    class ModelStatistics(_message.Message):
+        __slots__ = ("name", "version", "inference_count", "execution_count", "inference_stats")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        VERSION_FIELD_NUMBER: _ClassVar[int]
+        INFERENCE_COUNT_FIELD_NUMBER: _ClassVar[int]
+        EXECUTION_COUNT_FIELD_NUMBER: _ClassVar[int]
+        INFERENCE_STATS_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        version: str
+        inference_count: int
+        execution_count: int
+        inference_stats: ModelStatisticsResponse.InferStatistics
+        def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., inference_count: _Optional[int] = ..., execution_count: _Optional[int] = ..., inference_stats: _Optional[_Union[ModelStatisticsResponse.InferStatistics, _Mapping]] = ...) -> None: ...
+    MODEL_STATS_FIELD_NUMBER: _ClassVar[int]
+    model_stats: _containers.RepeatedCompositeFieldContainer[ModelStatisticsResponse.ModelStatistics]
+    def __init__(self, model_stats: _Optional[_Iterable[_Union[ModelStatisticsResponse.ModelStatistics, _Mapping]]] = ...) -> None: ...
 
 class RepositoryIndexRequest(_message.Message):
     __slots__ = ("repository_name", "ready")

@@ -56,6 +56,16 @@ def _model_infer(request: pb.ModelInferRequest, http: HttpClient) -> Message:
     return inference_messages.write(http.post(path, *inference_messages.read(request)))
 
 
+def _model_config(request: pb.ModelConfigRequest, http: HttpClient) -> Message:
+    config = http.get(f"{_model(request.name, request.version)}/config").json()
+    return _from_json({"config": config}, pb.ModelConfigResponse())
+
+
+def _model_statistics(request: pb.ModelStatisticsRequest, http: HttpClient) -> Message:
+    path = _model(request.name, request.version) if request.name else "/v2/models"
+    return _from_json(http.get(f"{path}/stats").json(), pb.ModelStatisticsResponse())
+
+
 def _repository_index(request: pb.RepositoryIndexRequest, http: HttpClient) -> Message:
     models = http.post("/v2/repository/index").json()
     wanted = [model for model in models if model["state"] == "READY" or not request.ready]
@@ -90,6 +100,8 @@ _CALLS: Mapping[str, tuple[type[Message], Call]] = {
     "ServerMetadata": (pb.ServerMetadataRequest, _server_metadata),
     "ModelMetadata": (pb.ModelMetadataRequest, _model_metadata),
     "ModelInfer": (pb.ModelInferRequest, _model_infer),
+    "ModelConfig": (pb.ModelConfigRequest, _model_config),
+    "ModelStatistics": (pb.ModelStatisticsRequest, _model_statistics),
     "RepositoryIndex": (pb.RepositoryIndexRequest, _repository_index),
     "RepositoryModelLoad": (pb.RepositoryModelLoadRequest, _repository_model_load),
     "RepositoryModelUnload": (pb.RepositoryModelUnloadRequest, _repository_model_unload),

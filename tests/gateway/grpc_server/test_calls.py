@@ -17,7 +17,7 @@ from contract.release import VERSION
 from gateway.grpc_server import inference_pb2 as pb
 from gateway.grpc_server.health import MOST_WATCHERS
 from gateway.grpc_server.service import NAME
-from tests.gateway.grpc_server.conftest import refusal
+from tests.gateway.grpc_server.conftest import infer_request, refusal
 from tests.stacks.grpc_servers import WAIT, Client, GrpcServerProcess, connected
 from tests.support import InThreads, until
 
@@ -47,6 +47,31 @@ def test_a_model(client: Client) -> None:
     code, sentence = refused(lambda: client.ask("ModelMetadata", pb.ModelMetadataRequest(name="sums")))
     assert code is grpc.StatusCode.NOT_FOUND
     assert "did you mean 'sum'?" in sentence
+
+
+def test_the_configuration_of_a_model(client: Client) -> None:
+    for version in ("", "1", "current"):
+        config = client.ask("ModelConfig", pb.ModelConfigRequest(name="mixed", version=version)).config
+        assert (config.name, config.platform, config.backend) == ("mixed", "sklearn", "sklearn")
+        inputs = [(one.name, config.DataType.Name(one.data_type), list(one.dims)) for one in config.input]
+        assert inputs == [("flag", "TYPE_BOOL", [1]), ("word", "TYPE_STRING", [1]), ("number", "TYPE_FP64", [1])]
+        assert (list(config.version_policy.specific.versions), config.max_batch_size > 0) == ([1], True)
+    code, _ = refused(lambda: client.ask("ModelConfig", pb.ModelConfigRequest(name="sums")))
+    assert code is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.usefixtures("scoring")
+def test_statistics_count_what_was_answered(client: Client) -> None:
+    client.ask("ModelInfer", infer_request(1, 2))
+
+    def counted(**asked: str) -> dict[tuple[str, str], int]:
+        answer = client.ask("ModelStatistics", pb.ModelStatisticsRequest(**asked))
+        return {(one.name, one.version): one.inference_stats.success.count for one in answer.model_stats}
+
+    until(lambda: counted(name="sum") == {("sum", "1"): 1}, "it is counted")
+    assert counted(name="sum", version="1") == {("sum", "1"): 1}
+    assert counted() == {("mixed", "1"): 0, ("sum", "1"): 1}
+    assert refused(lambda: counted(name="sums"))[0] is grpc.StatusCode.NOT_FOUND
 
 
 @pytest.mark.parametrize(
@@ -81,11 +106,11 @@ def test_a_model_is_loaded_and_never_unloaded(client: Client, redis: Redis, fiel
     assert "does not unload models" in sentence
 
 
-@pytest.mark.parametrize("name", ["ModelConfig", "ModelStreamInfer", "CudaSharedMemoryStatus"])
+@pytest.mark.parametrize("name", ["ModelStreamInfer", "CudaSharedMemoryStatus"])
 def test_calls_that_are_not_served_say_so(client: Client, name: str) -> None:
     said = (
         f"{name} is not served over gRPC; the calls are ServerLive, ServerReady, ModelReady, ServerMetadata,"
-        " ModelMetadata, ModelInfer, RepositoryIndex, RepositoryModelLoad, RepositoryModelUnload"
+        " ModelMetadata, ModelInfer, ModelConfig, ModelStatistics, RepositoryIndex, RepositoryModelLoad, RepositoryModelUnload"
     )
     unary, stream = client.channel.unary_unary(f"/{NAME}/{name}"), client.channel.stream_stream(f"/{NAME}/{name}")
     assert refused(lambda: unary(b"", timeout=WAIT)) == (grpc.StatusCode.UNIMPLEMENTED, said)

@@ -116,10 +116,18 @@ def test_the_repository(client: InferenceServerClient) -> None:
         client.unload_model("loan")
 
 
+def test_configuration_and_statistics(client: InferenceServerClient) -> None:
+    config = client.get_model_config("iris", as_json=True)["config"]
+    assert [one["name"] for one in config["input"]] == list(IRIS)
+    assert {one["data_type"] for one in config["input"]} == {"TYPE_FP64"}
+    client.infer("iris", [tensor("x", FLOWERS)])
+    (statistics,) = client.get_inference_statistics("iris").model_stats
+    assert (statistics.name, statistics.version, statistics.execution_count > 0) == ("iris", "1", True)
+    assert len(client.get_inference_statistics().model_stats) == 3
+
+
 def test_what_is_not_served_says_so(client: InferenceServerClient) -> None:
     for ask in (
-        lambda: client.get_model_config("iris"),
-        client.get_inference_statistics,
         client.get_cuda_shared_memory_status,
         client.get_trace_settings,
     ):
