@@ -1,0 +1,5 @@
+"""All suites."""
+
+from tests.qa.peers.suite import Suite
+
+SUITES: tuple[Suite, ...] = ()
