@@ -18,6 +18,7 @@ from tests.qa.peers.rest import (
     FLOWERS,
     INPUTS,
     LOAN,
+    MODELS,
     SPECIES,
     UNKNOWN,
     Tensor,
@@ -96,7 +97,7 @@ def _headers(server: Server) -> None:
 @SUITE.case("the index of the repository")
 def _index(server: Server) -> None:
     listed = post(server, "/v2/repository/index", {"ready": None}).json()
-    same([model["name"] for model in listed], ["boston", "iris", "loan"])
+    same([model["name"] for model in listed], MODELS)
 
 
 @SUITE.case("a model is unloaded", differs=_NO_UNLOAD)
@@ -339,7 +340,7 @@ def _uuid(server: Server) -> None:
 def _index_states(server: Server) -> None:
     listed = post(server, "/v2/repository/index", {}).json()
     states = {model["name"]: (model["version"], model["state"]) for model in listed}
-    same(states, dict.fromkeys(("boston", "iris", "loan"), ("1", "READY")))
+    same(states, dict.fromkeys(MODELS, ("1", "READY")))
 
 
 def _for_a_filter(ready: bool | None) -> None:
@@ -347,7 +348,7 @@ def _for_a_filter(ready: bool | None) -> None:
     def _filtered(server: Server) -> None:
         requests.post(server.address + "/v2/repository/models/iris/unload", timeout=60)
         listed = [model["name"] for model in post(server, "/v2/repository/index", {"ready": ready}).json()]
-        same(listed, ["boston", "loan"] if ready else ["boston", "iris", "loan"])
+        same(listed, ["boston", "loan"] if ready else MODELS)
 
 
 for _filter in (None, True, False):

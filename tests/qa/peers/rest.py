@@ -12,6 +12,7 @@ from tests.qa.peers.suite import Server
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [5.7, 2.8, 4.5, 1.3], [6.3, 3.3, 6.0, 2.5]]
 SPECIES = [0, 1, 2]
 """What iris says of `FLOWERS`."""
+MODELS = ["boston", "iris", "loan"]
 INPUTS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 LOAN: dict[str, str | float] = {
     "Gender": "Male",

@@ -1,6 +1,6 @@
 """All suites."""
 
-from tests.qa.peers import mlserver
+from tests.qa.peers import kserve, mlserver
 from tests.qa.peers.suite import Suite
 
-SUITES: tuple[Suite, ...] = (mlserver.SUITE,)
+SUITES: tuple[Suite, ...] = (mlserver.SUITE, kserve.SUITE)
