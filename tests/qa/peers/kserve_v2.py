@@ -1,5 +1,5 @@
-"""What the tests of KServe's Python server ask over REST, version 2: tensors and metadata. `kserve.py` has the rest of the
-suite, and says which tests these are.
+"""What the tests of KServe's Python server ask over REST, version 2: tensors and metadata. `kserve.py` has the rest of
+the suite, and says which tests these are.
 """
 
 from __future__ import annotations
