@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from contract.errors import InvalidInstances
 from contract.model.signature import Signature
 from contract.rows.instances import Grid, Instances
 from contract.wording import listed, shown
@@ -47,14 +48,17 @@ def check_parameters(parameters: Mapping[str, str]) -> None:
 
 
 def read(body: bytes, signature: Signature) -> tuple[Instances, str | None]:
-    """Return the rows in a JSON body, and the method that its `params` name. Raises `MalformedBody` and
-    `InvalidInstances`."""
+    """Return the rows in a JSON body, and the method that its `params` name. Raises `MalformedBody`."""
     value = native.python_json(body)
     shapes = [shape for shape in _SHAPES if shape in value] if isinstance(value, dict) else []
     if not isinstance(value, dict) or len(shapes) != 1:
         content = listed(shapes) if shapes else shown(value)
         raise MalformedBody(f"the body must be an object with exactly one of {listed(_SHAPES)}; it has {content}")
-    return _rows(value, shapes[0], signature), _method(value.get("params"))
+    try:
+        rows = _rows(value, shapes[0], signature)
+    except InvalidInstances as error:  # of the shape, not of a value in it, which MLflow tells apart
+        raise MalformedBody(str(error)) from None
+    return rows, _method(value.get("params"))
 
 
 def by_position(instances: Instances, signature: Signature) -> Instances:

@@ -290,8 +290,12 @@ def test_mlflow_reads_its_four_shapes_and_nan(client: FlaskClient, scoring: None
         '{"rows": 1}',
         "3",
         '{"inputs": [[1, 2]], "params": 3}',
+        '{"instances": "abc"}',
+        '{"dataframe_split": [{"a": 1, "b": 2}]}',
+        '{"dataframe_records": {"columns": ["a", "b"], "data": [[1, 2]]}}',
     ):
-        assert client.post(MLFLOW, data=wrong, content_type="application/json").status_code == 400, wrong
+        answer = client.post(MLFLOW, data=wrong, content_type="application/json")
+        assert (answer.status_code, answer.json["error_code"]) == (400, "BAD_REQUEST"), wrong
     other = client.post(MLFLOW, json={"inputs": [[1, 2]], "params": {"predict_method": "transform"}})
     assert other.status_code == 404
     assert "it has 'predict'" in message(other)
