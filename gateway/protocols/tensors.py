@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from contract.wording import shown
-from gateway.problems import MalformedBody
+from gateway.problems import MalformedBody, Problem, ProblemCode
 
 _FORMATS: Mapping[str, str] = {
     "BOOL": "?",
@@ -149,12 +149,15 @@ def _shape(shape: object, where: str) -> tuple[int, int]:
 
 
 def parameters_of(described: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """Return the object `parameters`, which may be missing. Raises `MalformedBody`."""
+    """Return the object `parameters`, which may be missing. Raises `MalformedBody`, or `Problem` for shared memory."""
     parameters = described.get("parameters")
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
         raise MalformedBody(f"{where}.parameters must be an object; it is {shown(parameters)}")
+    if "shared_memory_region" in parameters:  # the client would look for the answer there
+        detail = f"{where} is in shared memory, which is not supported; tensors come in the body"
+        raise Problem(ProblemCode.NOT_SUPPORTED, detail)
     return parameters
 
 

@@ -66,6 +66,16 @@ def test_a_wrong_number_of_classes_is_400(loan: FlaskClient, classes: object) ->
 
 
 @pytest.mark.waits
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_shared_memory_is_refused(loan: FlaskClient, side: str) -> None:
+    parameters = {"shared_memory_region": "a", "shared_memory_byte_size": 8}
+    sides: dict[str, list[dict[str, object]]] = {"inputs": [{**TENSOR}], "outputs": [{"name": "predict"}]}
+    sides[side][0]["parameters"] = parameters
+    answer = loan.post("/v2/models/loan/infer", json=sides)
+    assert (answer.status_code, f"{side}[0] is in shared memory" in answer.json["error"]) == (400, True)
+
+
+@pytest.mark.waits
 def test_text_cannot_be_classified(loan: FlaskClient, redis: Redis) -> None:
     output = {"name": "predict", "parameters": {"classification": 1}}
     with scorer(redis, lambda _: PredictionOutcome(["yes", "no"], None, [], 0.5, 1)):
