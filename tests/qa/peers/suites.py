@@ -6,6 +6,7 @@ from tests.qa.peers.suite import Suite
 SUITES: tuple[Suite, ...] = (mlserver.SUITE, kserve.SUITE)
 from tests.qa.peers import mlflow_scoring
 from tests.qa.peers import mlflow_scoring, triton
+from tests.qa.peers import mlflow_scoring, triton_infer
 from tests.qa.peers.suite import Suite
 
-SUITES: tuple[Suite, ...] = (mlflow_scoring.SUITE, triton.SUITE)
+SUITES: tuple[Suite, ...] = (mlflow_scoring.SUITE, triton_infer.SUITE)
