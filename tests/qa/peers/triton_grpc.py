@@ -185,12 +185,19 @@ calls(
     ),
 )
 calls(
-    "infer with the output as JSON",
-    ("predict", "INT64", ["2", "1"]),
-    lambda client: tuple(
-        client.infer("iris", flowers()).get_output("predict", as_json=True)[name]
-        for name in ("name", "datatype", "shape")
+    "infer with an output as a message",
+    ("predict", "INT64", [2, 1]),
+    lambda client: (lambda one: (one.name, one.datatype, [*one.shape]))(
+        client.infer("iris", flowers()).get_output("predict")
     ),
+)
+calls(
+    "infer with the answer as JSON",
+    [("predict", "INT64", ["2", "1"])],
+    lambda client: [
+        (one["name"], one["datatype"], one["shape"])
+        for one in client.infer("iris", flowers()).get_response(as_json=True)["outputs"]
+    ],
 )
 calls(
     "infer echoes model, version and id",
