@@ -19,11 +19,12 @@ from runtime.exact_json import with_repeats_marked
 @dataclass(frozen=True)
 class RequestRows:
     """`path`: the names that lead to the rows in a body. `inputs`: the input of the model by the name that clients use.
-    `defaults`: by the same names, the values of inputs that a row leaves out."""
+    `defaults`: by the same names, the values of inputs that a row leaves out; with `default_nulls`, of nulls, too."""
 
     path: tuple[str, ...] = ()
     inputs: Mapping[str, str] | None = None
     defaults: Mapping[str, Value] | None = None
+    default_nulls: bool = False
 
     def read(self, body: bytes, signature: Signature) -> Instances:
         """Return the rows in a body of JSON. Raises `MalformedBody` and `InvalidInstances`."""
@@ -43,7 +44,7 @@ class RequestRows:
             rows = _renamed(rows, self.inputs)
         if self.defaults:
             missing = [(self._field(name, signature), value) for name, value in self.defaults.items()]
-            rows = _completed(rows, [(field, value) for field, value in missing if field])
+            rows = _completed(rows, [(field, value) for field, value in missing if field], self.default_nulls)
         return rows
 
     def check(self, signature: Signature) -> None:
@@ -83,19 +84,30 @@ def _with_names(row: Any, inputs: Mapping[str, str]) -> Any:
     return with_repeats_marked(pairs + [(inputs.get(name, name), row[name]) for name in repeated])
 
 
-def _completed(rows: Instances, defaults: Sequence[tuple[Field, Value]]) -> Instances:
+def _completed(rows: Instances, defaults: Sequence[tuple[Field, Value]], nulls: bool) -> Instances:
+    replaced = {word: value for field, value in defaults for word in (field.name, *field.aliases)} if nulls else {}
     if isinstance(rows, Records):
-        return Records([_with_defaults(row, defaults) for row in rows.rows])
+        return Records([_with_defaults(row, defaults, replaced) for row in rows.rows])
     if rows.columns is None:
         return rows
     present = {*rows.columns}
     added = [(field.name, value) for field, value in defaults if present.isdisjoint((field.name, *field.aliases))]
     names, values = [*rows.columns, *(name for name, _ in added)], [value for _, value in added]
-    return replace(rows, columns=names, rows=[[*row, *values] for row in rows.rows]) if added else rows
+    return replace(rows, columns=names, rows=[_extended(row, rows.columns, values, replaced) for row in rows.rows])
 
 
-def _with_defaults(row: Any, defaults: Sequence[tuple[Field, Value]]) -> Any:
+def _extended(row: Any, columns: Sequence[str], values: Sequence[Value], replaced: Mapping[str, Value]) -> Any:
+    """Return a row with more values at its end. coerce() refuses one that is no list, or has another length."""
+    if not isinstance(row, list | tuple):
+        return row
+    if replaced and len(row) == len(columns):
+        row = [replaced.get(name) if cell is None else cell for name, cell in zip(columns, row, strict=True)]
+    return [*row, *values]
+
+
+def _with_defaults(row: Any, defaults: Sequence[tuple[Field, Value]], replaced: Mapping[str, Value]) -> Any:
     if not isinstance(row, dict) or isinstance(row, RepeatedKeys):
         return row
+    row = {name: value for name, value in row.items() if value is not None or name not in replaced}
     added = {field.name: value for field, value in defaults if row.keys().isdisjoint((field.name, *field.aliases))}
     return {**row, **added}

@@ -26,7 +26,7 @@ REFERENCE = "reference"
 _REQUIRED = ("method", "path", "model", "answer")
 _OPTIONAL = (
     *("rows", "inputs", "defaults", "numbers", "media_type", "status", "malformed", "unsupported", "invalid"),
-    *("failed", "expired", "error", "key", "trailing_slash"),
+    *("failed", "expired", "error", "key", "trailing_slash", "default_nulls"),
 )
 _METHODS = ("GET", "POST")
 _ERROR_PARTS = ("status", "code", "message")
@@ -187,9 +187,7 @@ class _Table:
         return AnswerColumn(str(value))
 
     def _exact(self, path: str) -> bool:
-        slash = self.data.get("trailing_slash", True)
-        if not isinstance(slash, bool):
-            self._refuse(f"has trailing_slash = {shown(slash)}; it must be true or false")
+        slash = self._switch("trailing_slash", True)
         if not slash and path.endswith("/"):
             self._refuse("has a path that ends with a slash; leave out trailing_slash")
         return not slash
@@ -210,7 +208,10 @@ class _Table:
         for name, value in (defaults or {}).items():
             if not isinstance(value, str | int | float | bool) or value != value or value in (math.inf, -math.inf):
                 self._refuse(f"has the default {shown(value)} for {shown(name)}; write a number, a text or a boolean")
-        return RequestRows(path, inputs, defaults)
+        nulls = self._switch("default_nulls", False)
+        if nulls and defaults is None:
+            self._refuse("has default_nulls without defaults; write the values that stand for nulls")
+        return RequestRows(path, inputs, defaults, nulls)
 
     def _media_type(self) -> str | None:
         if "media_type" not in self.data:
@@ -234,6 +235,12 @@ class _Table:
             if (status := self._status(name, 400, 599)) is not None:
                 statuses |= dict.fromkeys(map(str, codes), status)
         return statuses
+
+    def _switch(self, name: str, default: bool) -> bool:
+        value = self.data.get(name, default)
+        if not isinstance(value, bool):
+            self._refuse(f"has {name} = {shown(value)}; it must be true or false")
+        return value
 
     def _status(self, name: str, least: int, most: int) -> int | None:
         status = self.data.get(name)

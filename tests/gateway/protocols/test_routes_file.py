@@ -77,6 +77,8 @@ def test_answers() -> None:
 def test_how_clients_send_their_rows() -> None:
     (mapped,) = read(route(rows='"data.ndarray"', inputs='{ area = "sqft" }', defaults='{ area = 0, sea = "no" }'))
     assert mapped.rows == RequestRows(("data", "ndarray"), {"area": "sqft"}, {"area": 0, "sea": "no"})
+    (mapped,) = read(route(defaults="{ area = 0 }", default_nulls="true"))
+    assert mapped.rows == RequestRows(defaults={"area": 0}, default_nulls=True)
     assert read(route())[0].rows == RequestRows()
 
 
@@ -158,6 +160,8 @@ WRONG = [
     Wrong(route(inputs="{ a = 1 }"), "has 1 for the name 'a'; it must be an input of the model"),
     Wrong(route(defaults="{ a = [] }"), "has the default a list of 0 values for 'a'; write a number, a text or"),
     Wrong(route(defaults="{ a = nan }"), "for 'a'; write a number, a text or a boolean"),
+    Wrong(route(default_nulls="1"), "has default_nulls = 1; it must be true or false"),
+    Wrong(route(default_nulls="true"), "has default_nulls without defaults; write the values that stand for nulls"),
     Wrong(route(media_type='"html"'), "has media_type = 'html'; write one such as text/html; charset=utf-8"),
     Wrong(route(media_type='"text/html\\nX: y"'), "; write one such as text/html; charset=utf-8"),
     Wrong(route(malformed="200"), "has malformed = 200; it must be a status from 400 to 599"),

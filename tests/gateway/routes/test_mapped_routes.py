@@ -397,6 +397,21 @@ def test_old_names_and_defaults_need_no_edit_of_the_signature(mapped: Open) -> N
 
 
 @pytest.mark.usefixtures("scoring")
+def test_nulls_have_defaults_by_choice(mapped: Open) -> None:
+    client = mapped(of_sum(inputs='{ first = "a" }', defaults="{ first = 1 }", default_nulls="true"))
+    for body in ({"first": None, "b": 2}, {"A": None, "b": 2}, {"columns": {"b": [2], "first": [None]}}, {"b": 2}):
+        answer = client.post("/old", json=body)
+        assert answer.json == {"x": 3.0}, (body, answer.json)
+    assert client.post("/old", json={"first": 1, "b": None}).status_code == 422
+
+
+@pytest.mark.parametrize("row", [5, None, "1", {"b": 1}, [1, 2], []])
+def test_a_row_that_does_not_fit_is_invalid_with_defaults_too(mapped: Open, row: Any) -> None:
+    client = mapped(of_sum(defaults="{ a = 1 }", default_nulls="true"))
+    assert client.post("/old", json={"columns": ["b"], "data": [row]}).status_code == 422
+
+
+@pytest.mark.usefixtures("scoring")
 def test_a_path_may_leave_out_inputs_with_a_default(mapped: Open) -> None:
     route = of_sum(method='"GET"', path='"/old/<first>"', inputs='{ first = "a" }', defaults="{ b = 2 }")
     assert mapped(route).get("/old/4").json == {"x": 6.0}
