@@ -52,7 +52,7 @@ HOME = {
     **{"crim": 0.00632, "zn": 18.0, "indus": 2.31, "chas": 0.0, "nox": 0.538, "rm": 6.575, "age": 65.2, "dis": 4.09},
     **{"rad": 1.0, "tax": 296.0, "ptratio": 15.3, "b": 396.9, "lstat": 4.98},
 }
-FLOWER = {"sepal.lenght": 5.9, "sepal.width": 3.0, "petal.lenght": 5.1, "petal.width": 1.8}
+FLOWER = {"sepal.lenght": 5.1, "sepal.width": 3.5, "petal.lenght": 1.4, "petal.width": 0.2}
 
 CLIENTS = {
     "loan": Client("/loan/predict", LOAN, "LoanAmount", "Gender", rows=True, in_text=True),
@@ -191,6 +191,7 @@ def _shapes(client: Client) -> Iterator[Asked]:
         yield client.asks(what, value)
     yield other.asks_row("not in a text" if client.in_text else "in a JSON text", row)
     yield other.asks("a bare null", None)
+    yield Asked("a text without JSON", client.path, body=b'"X1"')
     yield Asked("in two JSON texts", client.path, body=json.dumps(client.body(row).decode()).encode())
 
 
