@@ -109,7 +109,7 @@ def _filled(template: Template, rows: Columns, row: int) -> Any:
         return template.value
     if isinstance(template, EachRow):
         values = [_filled(template.of, rows, number) for number in range(len(rows[AnswerColumn.PREDICTION]))]
-        return native.to_json(values).rstrip() if template.as_text else values
+        return native.to_json(values).rstrip().replace("/", r"\/") if template.as_text else values  # as pandas has it
     if isinstance(template, tuple):
         return [_filled(part, rows, row) for part in template]
     return {name: _filled(part, rows, row) for name, part in template.items()}

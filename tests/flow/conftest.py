@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class MakeUp:
     models: Path
     port: int = field(default_factory=free_port)
     settings: dict[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ("make", "up")
     process: subprocess.Popen[bytes] | None = None
     pids: set[int] = field(default_factory=set)
 
@@ -52,7 +53,7 @@ class MakeUp:
     def start(self, expect: str = "Modelgate is ready at") -> None:
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                ["make", "up"], cwd=PROJECT, env=self.environment(), stdout=log, stderr=log, start_new_session=True
+                self.command, cwd=PROJECT, env=self.environment(), stdout=log, stderr=log, start_new_session=True
             )
         until(lambda: expect in self.log or self.process.poll() is not None, f"{expect!r} in the log", START)
         assert expect in self.log, self.log

@@ -1,7 +1,7 @@
 """Compares the answers of Modelgate at the addresses of five blog posts' services with those of the services.
 
-`python -m tests.flow.old_services` starts Modelgate and prints a table; `python -m tests.flow.old_services URL MODELS` asks
-one that runs with the example's ROUTES_FILE and with these models.
+`python -m tests.flow.old_services` starts Modelgate and prints a table. With the arguments `URL MODELS`, it asks one
+that runs with the ROUTES_FILE of the example and with these models.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +25,8 @@ from tests.flow.post_services import SERVICES, trained
 from tests.support import PROJECT
 
 ROUTES = PROJECT / "examples" / "old-clients" / "routes.toml"
+LAUNCHER = (sys.executable, "-m", "modelgate_server", "launcher")
+"""What `make up` ends in."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Answered:
             return self.body
 
     def __str__(self) -> str:
-        return f"{self.status} {self.body.decode(errors='replace').strip()[:70] if self.status < 400 else ''}".strip()
+        start = "" if self.status >= 300 else self.body.decode(errors="replace").strip()[:70]
+        return f"{self.status} {start}".strip()
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,22 @@ def modelgate(address: str, session: requests.Session) -> Ask:
 
     def ask(asked: Asked) -> Answered:
         headers = {"Content-Type": asked.media_type} if asked.media_type else {}
-        answer = session.request(
-            *(asked.method, address + asked.path),
-            **{"data": asked.body, "headers": headers, "timeout": 60, "allow_redirects": False},
-        )
+        url = address + asked.path
+        answer = session.request(asked.method, url, data=asked.body, headers=headers, timeout=60, allow_redirects=False)
         return Answered(answer.status_code, answer.headers.get("Content-Type", ""), answer.content)
 
     return ask
+
+
+@contextmanager
+def started(folder: Path, models: Path) -> Iterator[MakeUp]:
+    """Run a Modelgate that answers at the addresses of the posts. Trains the models that are missing."""
+    running = MakeUp(folder, models, settings={"ROUTES_FILE": str(ROUTES)}, command=LAUNCHER)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
 
 
 def compare(address: str, models: Path) -> Iterator[Compared]:
@@ -146,3 +158,17 @@ def kind(one: Compared) -> str:
 
 def _because(one: Compared) -> str:
     return f"\n      {one.reason}" if one.reason else ""
+
+
+def main(arguments: Sequence[str]) -> None:
+    if arguments:
+        address, models = arguments
+        compared = list(compare(address, Path(models)))
+    else:
+        with TemporaryDirectory() as folder, started(Path(folder), Path(folder) / "models") as running:
+            compared = list(compare(running.address, running.models))
+    sys.stdout.write(table(compared) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

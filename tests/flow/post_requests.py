@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 JSON = "application/json"
@@ -24,12 +24,13 @@ class Asked:
 @dataclass(frozen=True)
 class Client:
     """How a service is asked. `rows`: whether it takes a list of rows. `in_text`: whether the JSON is in a JSON text.
-    `number`, `word`: the inputs that mistakes are about."""
+    `number`, `word`: the inputs that mistakes are about. `changes`: further rows, by what is another in them."""
 
     path: str
     row: Mapping[str, Any]
     number: str
     word: str | None = None
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: bool = False
     in_text: bool = False
 
@@ -44,18 +45,46 @@ class Client:
 
 
 LOAN = {
-    **{"Loan_ID": "LP001015", "Gender": "Male", "Married": "Yes", "Dependents": "0", "Education": "Graduate"},
-    **{"Self_Employed": "No", "ApplicantIncome": 5720, "CoapplicantIncome": 0, "LoanAmount": 110.0},
-    **{"Loan_Amount_Term": 360.0, "Credit_History": 1.0, "Property_Area": "Urban"},
+    "Loan_ID": "LP001015",
+    "Gender": "Male",
+    "Married": "Yes",
+    "Dependents": "0",
+    "Education": "Graduate",
+    "Self_Employed": "No",
+    "ApplicantIncome": 5720,
+    "CoapplicantIncome": 0,
+    "LoanAmount": 110.0,
+    "Loan_Amount_Term": 360.0,
+    "Credit_History": 1.0,
+    "Property_Area": "Urban",
 }
-HOME = {
-    **{"crim": 0.00632, "zn": 18.0, "indus": 2.31, "chas": 0.0, "nox": 0.538, "rm": 6.575, "age": 65.2, "dis": 4.09},
-    **{"rad": 1.0, "tax": 296.0, "ptratio": 15.3, "b": 396.9, "lstat": 4.98},
-}
+HOME = dict(
+    zip(
+        ("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat"),
+        (0.00632, 18.0, 2.31, 0.0, 0.538, 6.575, 65.2, 4.09, 1.0, 296.0, 15.3, 396.9, 4.98),
+        strict=True,
+    )
+)
 FLOWER = {"sepal.lenght": 5.1, "sepal.width": 3.5, "petal.lenght": 1.4, "petal.width": 0.2}
 
+REFUSED = {"Loan_ID": "LP001022", "Credit_History": 0.0}
+"""What makes the application one that the model declines."""
+
+LOANS: Mapping[str, Mapping[str, Any]] = {
+    "an application to decline": REFUSED,
+    "nulls in one to decline": {**REFUSED, "Gender": None, "Married": None, "LoanAmount": None},
+    "a whole number of Dependents": {"Dependents": 0},
+    "the most Dependents": {"Dependents": "3+"},
+    "an income as text": {"ApplicantIncome": "5720"},
+    "a number as Loan_ID": {"Loan_ID": 7},
+    "digits as Loan_ID": {"Loan_ID": "007"},
+    "a unicode Loan_ID": {"Loan_ID": "Köln 1"},
+    "a Loan_ID with a slash": {"Loan_ID": "2024/1"},
+    "a Loan_ID with quotes": {"Loan_ID": 'the "first"'},
+}
+
 CLIENTS = {
-    "loan": Client("/loan/predict", LOAN, "LoanAmount", "Gender", rows=True, in_text=True),
+    "loan": Client("/loan/predict", LOAN, "LoanAmount", "Gender", LOANS, rows=True, in_text=True),
     "iris": Client("/iris/predict", FLOWER, "petal.width"),
     "boston": Client("/mass", HOME, "rm", in_text=True),
     "sepals": Client("/sepals/predict", {"X1": "61.1", "X2": "17.3"}, "X2"),
@@ -73,7 +102,6 @@ VALUES: Mapping[str, Any] = {
     "digits of another script": "٣",
     "a word": "many",
     "an empty text": "",
-    "a null": None,
     "a NaN": float("nan"),
     "a text NaN": "nan",
     "an Infinity": float("inf"),
@@ -91,7 +119,6 @@ WORDS: Mapping[str, Any] = {
     "a word in lower case": "male",
     "a word with a blank": "Male ",
     "an unknown word": "Other",
-    "a null for a word": None,
     "a number for a word": 1,
     "a unicode word": "männlich",
 }
@@ -131,6 +158,10 @@ def of(client: Client) -> Iterator[Asked]:
     yield from _transports(client)
     yield from _shapes(client)
     yield from _rows(client)
+    for name in client.row:
+        yield client.asks_row(f"{name} is null", {**client.row, name: None})
+    for what, change in client.changes.items():
+        yield client.asks_row(what, {**client.row, **change})
     for what, value in VALUES.items():
         yield client.asks_row(what, {**client.row, client.number: value})
     if client.word:
@@ -181,7 +212,7 @@ def _shapes(client: Client) -> Iterator[Asked]:
         "a list of the values": list(row.values()),
         "a list of a list": [list(row.values())],
         "an object instead of a list" if client.rows else "a list of one row": row if client.rows else [row],
-        "several rows": [row, row],
+        "several rows": [row, {**row, **next(iter(client.changes.values()), {})}],
         "a list with a null": [None],
         "lists of values": {name: [value] for name, value in row.items()},
         "rows deeper": {"instances": [row]},
@@ -222,4 +253,3 @@ def _rows(client: Client) -> Iterator[Asked]:
 
 def requests_by_service() -> dict[str, list[Asked]]:
     return {"blobs": [*of_blobs()], **{name: [*of(client)] for name, client in CLIENTS.items()}}
-

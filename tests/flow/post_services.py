@@ -29,6 +29,8 @@ LOAN_CODES = {
     "Self_Employed": {"No": 0, "Yes": 1},
     "Property_Area": {"Rural": 0, "Urban": 1, "Semiurban": 2},
 }
+LOAN_FILLED = ("Gender", "Married", "Self_Employed", "LoanAmount", "Loan_Amount_Term", "Credit_History")
+"""What the post fills where it is null; that it fills Dependents, too, has no effect."""
 HOME = ("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat")
 
 
@@ -76,7 +78,8 @@ def loan(model: Any) -> Flask:
         ids = table["Loan_ID"]
         if table.empty:
             return bad_request()
-        answers = forest.predict(_as_numbers(table[[*features.fill_]].fillna(features.fill_)))
+        filled = table[[*features.fill_]].fillna({name: features.fill_[name] for name in LOAN_FILLED})
+        answers = forest.predict(_as_numbers(filled))
         named = pd.DataFrame(list(zip(ids, answers.tolist(), strict=True)))
         return jsonify(predictions=named.to_json(orient="records"))
 
