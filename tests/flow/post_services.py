@@ -78,7 +78,7 @@ def loan(model: Any) -> Flask:
         ids = table["Loan_ID"]
         if table.empty:
             return bad_request()
-        filled = table[[*features.fill_]].fillna({name: features.fill_[name] for name in LOAN_FILLED})
+        filled = table[[*features.fill_]].astype(object).fillna({name: features.fill_[name] for name in LOAN_FILLED})
         answers = forest.predict(_as_numbers(filled))
         named = pd.DataFrame(list(zip(ids, answers.tolist(), strict=True)))
         return jsonify(predictions=named.to_json(orient="records"))
@@ -90,7 +90,8 @@ def _as_numbers(table: pd.DataFrame) -> Any:
     """Return the applications as numbers. The post replaces the words that it knows, and its scikit-learn refuses NaN,
     and texts that are no numbers."""
     columns = [[LOAN_CODES.get(name, {}).get(value, value) for value in table[name]] for name in table]
-    numbers = np.array(columns, dtype=object).T.astype(np.float32)
+    with np.errstate(over="ignore"):
+        numbers = np.array(columns, dtype=object).T.astype(np.float32)
     if not np.isfinite(numbers).all():
         raise ValueError("Input contains NaN, infinity or a value too large")
     return numbers

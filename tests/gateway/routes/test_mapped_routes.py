@@ -146,6 +146,7 @@ def test_records_in_a_json_text(mapped: Open) -> None:
     answer = client.post("/loan/predict", json=json.dumps(rows))
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
     assert json.loads(answer.json["predictions"]) == [{"0": "LP1", "1": 3.0}, {"0": "Ü/2", "1": 4.0}]
+    assert r'"\u00dc\/2"' in answer.json["predictions"]  # character by character as pandas
     nameless = client.post("/loan/predict", json=[ROW])
     assert (nameless.status_code, nameless.json["errors"][0]["field"]) == (422, "key")
 
