@@ -89,7 +89,7 @@ def loan(model: Any) -> Flask:
 def _as_numbers(table: pd.DataFrame) -> Any:
     """Return the applications as numbers. The post replaces the words that it knows, and its scikit-learn refuses NaN,
     and texts that are no numbers."""
-    columns = [[LOAN_CODES.get(name, {}).get(value, value) for value in table[name]] for name in table]
+    columns = [[LOAN_CODES.get(str(name), {}).get(value, value) for value in table[name]] for name in table]
     with np.errstate(over="ignore"):
         numbers = np.array(columns, dtype=object).T.astype(np.float32)
     if not np.isfinite(numbers).all():
