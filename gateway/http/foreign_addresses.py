@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
+from gateway.http.exchange import current
 from gateway.http.rules import ErrorShape
 from gateway.protocols import kserve, mlflow, open_inference, sagemaker
 
+
+def sagemaker_error(status: int, code: str, sentence: str) -> tuple[object, Mapping[str, str]]:
+    """Return an error as botocore reads it, with the id of the request."""
+    body, headers = sagemaker.error(status, code, sentence)
+    return body, {**headers, sagemaker.REQUEST_ID: current().request_id}
+
+
 _SHAPES: tuple[tuple[re.Pattern[str], ErrorShape], ...] = (
     (re.compile(r"/v2(/.*)?"), open_inference.error),
-    (re.compile(r"/endpoints/.*"), sagemaker.error),
+    (re.compile(r"/endpoints/.*"), sagemaker_error),
     (re.compile(r"/v1/models/[^/]*(/versions/[^/]*)?:[a-z]+"), kserve.error),
     (re.compile(r"(/v1/models/[^/]+)?/invocations"), mlflow.error),
 )

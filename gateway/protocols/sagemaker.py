@@ -24,6 +24,7 @@ from gateway.protocols import csv_rows, native, npy
 CSV, JSON, JSON_LINES, NPY = "text/csv", "application/json", "application/jsonlines", npy.CONTENT_TYPE
 TYPES = (CSV, JSON, JSON_LINES, NPY)
 VARIANT_HEADER = "x-Amzn-Invoked-Production-Variant"
+REQUEST_ID = "x-amzn-RequestId"
 
 _LINE = re.compile(rb"[^\r\n]+")
 

@@ -95,6 +95,7 @@ def blueprint(
     """`stopping` is set once this process is to stop. `rows`: the limit of bodies with rows."""
     routes = Blueprint("open_inference", __name__, url_prefix="/v2")
     repository = predictions.predictor.repository
+    described_model = predictions.predictor.model  # counted as no request for predictions
 
     @routes.get("", level=Level.OPEN, docs=_SERVER, **_SHAPE)
     def server() -> Response:
@@ -120,7 +121,7 @@ def blueprint(
     @routes.get("/models/<reference>", level=Scope.READ, docs=_MODEL, **_SHAPE)
     @routes.get("/models/<reference>/versions/<version>", level=Scope.READ, docs=_of_version(_MODEL), **_SHAPE)
     def model(reference: str, version: str | None = None) -> Response:
-        manifest = predictions.model(_referred(reference, version))
+        manifest = described_model(_referred(reference, version))
         return json_response(protocol.model_metadata(manifest, repository.versions(manifest.name)))
 
     @routes.get("/models/<reference>/ready", level=Scope.READ, docs=_MODEL_READY, **_SHAPE)
@@ -128,7 +129,7 @@ def blueprint(
         "/models/<reference>/versions/<version>/ready", level=Scope.READ, docs=_of_version(_MODEL_READY), **_SHAPE
     )
     def model_ready(reference: str, version: str | None = None) -> Response:
-        manifest = predictions.model(_referred(reference, version))
+        manifest = described_model(_referred(reference, version))
         return json_response({"name": manifest.name, "ready": True}, headers=FRESH)
 
     @routes.get("/models/stats", level=Scope.READ, docs=replace(_STATS, id="v2_all_statistics"), **_SHAPE)
@@ -140,7 +141,7 @@ def blueprint(
     @routes.get("/models/<reference>/stats", level=Scope.READ, docs=_STATS, **_SHAPE)
     @routes.get("/models/<reference>/versions/<version>/stats", level=Scope.READ, docs=_of_version(_STATS), **_SHAPE)
     def statistics(reference: str, version: str | None = None) -> Response:
-        manifest = predictions.model(_referred(reference, version))
+        manifest = described_model(_referred(reference, version))
         versions = repository.versions(manifest.name) if reference == manifest.name and not version else ()
         asked = [(manifest.name, number) for number in versions or [manifest.version]]
         return json_response(triton.statistics(asked, counts.read_models([manifest.name])), headers=FRESH)
@@ -148,12 +149,12 @@ def blueprint(
     @routes.get("/models/<reference>/config", level=Scope.READ, docs=_CONFIG, **_SHAPE)
     @routes.get("/models/<reference>/versions/<version>/config", level=Scope.READ, docs=_of_version(_CONFIG), **_SHAPE)
     def config(reference: str, version: str | None = None) -> Response:
-        manifest = predictions.model(_referred(reference, version))
+        manifest = described_model(_referred(reference, version))
         described = protocol.model_metadata(manifest, [])
         return json_response(triton.configuration(manifest, described, predictions.predictor.max_rows))
 
     def no_stream(verb: str, reference: str, version: str | None = None) -> Response:
-        predictions.model(_referred(reference, version))
+        described_model(_referred(reference, version))
         detail = f"{verb} is for models that answer piece by piece; POST /v2/models/{reference}/infer"
         raise Problem(ProblemCode.NOT_SUPPORTED, detail)
 
@@ -192,7 +193,7 @@ def blueprint(
 
     @routes.post("/repository/models/<name>/load", level=Scope.PREDICT, docs=_LOAD, **_SHAPE)
     def load(name: str) -> Response:
-        manifest = predictions.model(name)
+        manifest = described_model(name)
         loader.load(manifest.name, manifest.version, manifest.environment, hung_up())
         return json_response({"name": manifest.name, "load": True})
 

@@ -13,7 +13,8 @@ from contract.rows.instances import Instances
 from contract.work.api_keys import Scope
 from contract.work.jobs import Job
 from gateway.http.answers import PredictionAnswer
-from gateway.http.exchange import caller
+from gateway.http.exchange import caller, current
+from gateway.http.foreign_addresses import sagemaker_error
 from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.http.rules import BodyLimit, ErrorShape
@@ -46,7 +47,10 @@ _INVOKE = Operation(
                 protocol.JSON_LINES: "Text",
                 protocol.NPY: "NumpyFile",
             },
-            {protocol.VARIANT_HEADER: "The version that has answered, such as `loan@3`."},
+            {
+                protocol.VARIANT_HEADER: "The version that has answered, such as `loan@3`.",
+                protocol.REQUEST_ID: "As `X-Request-ID`.",
+            },
         )
     },
     problems=("400 not_supported", "406 not_acceptable", *PROBLEMS),
@@ -68,7 +72,11 @@ _STREAM = replace(
         200: Answer(
             "The same answer, in messages of an event stream of AWS.",
             {aws_event_stream.CONTENT_TYPE: "Bytes"},
-            {f"{_HEADER}Content-Type": "The media type of the answer.", protocol.VARIANT_HEADER: "As above."},
+            {
+                f"{_HEADER}Content-Type": "The media type of the answer.",
+                protocol.VARIANT_HEADER: "As above.",
+                protocol.REQUEST_ID: "As above.",
+            },
         )
     },
 )
@@ -78,7 +86,7 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
     """`rows`: the limit of bodies with rows."""
     routes = Blueprint("sagemaker", __name__, url_prefix="/endpoints")
 
-    shape: dict[str, ErrorShape] = {"errors": protocol.error}
+    shape: dict[str, ErrorShape] = {"errors": sagemaker_error}
 
     @routes.post("/<reference>/invocations", level=Scope.PREDICT, docs=_INVOKE, body=rows, **shape)
     def invoke(reference: str) -> PredictionAnswer:
@@ -87,9 +95,8 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
     @routes.post("/<reference>/invocations-response-stream", level=Scope.PREDICT, docs=_STREAM, body=rows, **shape)
     def stream(reference: str) -> PredictionAnswer:
         job, body, headers = _predicted(reference, request.headers.get(_ACCEPT))
-        variant = {protocol.VARIANT_HEADER: headers[protocol.VARIANT_HEADER]}
         kinds = {"Content-Type": aws_event_stream.CONTENT_TYPE, f"{_HEADER}Content-Type": headers["Content-Type"]}
-        return predictions.answer(job, aws_event_stream.write(body), variant | kinds)
+        return predictions.answer(job, aws_event_stream.write(body), {**headers, **kinds})
 
     def _predicted(reference: str, accept: str | None) -> tuple[Job, bytes, Mapping[str, str]]:
         model = _model(reference)
@@ -97,7 +104,8 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
             raise Problem(ProblemCode.NOT_ACCEPTABLE, f"Accept must be one of {_TYPES}")
         body = received_body()
         job = predictions.predict(model, _rows(body, model.signature), len(body))
-        return job, *protocol.write(job, accept)
+        written, headers = protocol.write(job, accept)
+        return job, written, {**headers, protocol.REQUEST_ID: current().request_id}
 
     def _model(reference: str) -> ModelManifest:
         for name, what in _REFUSED.items():

@@ -110,7 +110,8 @@ def test_a_model_is_loaded_and_never_unloaded(client: Client, redis: Redis, fiel
 def test_calls_that_are_not_served_say_so(client: Client, name: str) -> None:
     said = (
         f"{name} is not served over gRPC; the calls are ServerLive, ServerReady, ModelReady, ServerMetadata,"
-        " ModelMetadata, ModelInfer, ModelConfig, ModelStatistics, RepositoryIndex, RepositoryModelLoad, RepositoryModelUnload"
+        " ModelMetadata, ModelInfer, ModelConfig, ModelStatistics, RepositoryIndex, RepositoryModelLoad,"
+        " RepositoryModelUnload"
     )
     unary, stream = client.channel.unary_unary(f"/{NAME}/{name}"), client.channel.stream_stream(f"/{NAME}/{name}")
     assert refused(lambda: unary(b"", timeout=WAIT)) == (grpc.StatusCode.UNIMPLEMENTED, said)

@@ -342,6 +342,16 @@ def array_of(rows: list[list[float]]) -> bytes:
 
 
 @pytest.mark.usefixtures("scoring")
+@pytest.mark.parametrize(
+    "path", [SAGEMAKER, f"{SAGEMAKER}-response-stream", "/endpoints/nothing/invocations", "/endpoints/x"]
+)
+def test_botocore_reads_the_id_of_a_request(client: FlaskClient, path: str) -> None:
+    answer = client.post(path, json=[[1, 2]], headers={"X-Request-ID": "mine"})
+    assert answer.status_code == (200 if path.startswith(SAGEMAKER) else 404)
+    assert answer.headers["x-amzn-RequestId"] == answer.headers["X-Request-ID"] == "mine"
+
+
+@pytest.mark.usefixtures("scoring")
 def test_sagemaker_takes_and_answers_arrays_and_lines(client: FlaskClient) -> None:
     npy, lines = "application/x-npy", "application/jsonlines"
     answer = client.post(SAGEMAKER, data=array_of([[1, 2], [3, 4]]), headers={"Content-Type": npy, "Accept": npy})

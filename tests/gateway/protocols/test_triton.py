@@ -114,6 +114,8 @@ def test_the_configuration_has_the_tensors_of_the_metadata(loan: FlaskClient) ->
 def test_statistics_count_what_a_version_has_answered(loan: FlaskClient) -> None:
     for _ in range(2):
         assert loan.post(INFER, json={"inputs": [TENSOR]}).status_code == 200
+    for path in ("", "/ready", "/config"):  # which are no predictions
+        assert loan.get(f"/v2/models/sum{path}").status_code == 200
     loan.application.extensions["outbox"].flush()
 
     def counted(path: str) -> Any:

@@ -14,10 +14,10 @@ from typing import Any
 
 import requests
 
+from tests.qa.clients.conftest import LOAN
 from tests.qa.peers.rest import (
     FLOWERS,
     INPUTS,
-    LOAN,
     MODELS,
     SPECIES,
     UNKNOWN,

@@ -7,26 +7,14 @@ from typing import Any
 
 import requests
 
+from tests.qa.clients.conftest import IRIS, LOAN
 from tests.qa.peers.suite import Server
 
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [5.7, 2.8, 4.5, 1.3], [6.3, 3.3, 6.0, 2.5]]
 SPECIES = [0, 1, 2]
 """What iris says of `FLOWERS`."""
 MODELS = ["boston", "iris", "loan"]
-INPUTS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
-LOAN: dict[str, str | float] = {
-    "Gender": "Male",
-    "Married": "Yes",
-    "Dependents": "0",
-    "Education": "Graduate",
-    "Self_Employed": "No",
-    "ApplicantIncome": 5720,
-    "CoapplicantIncome": 0,
-    "LoanAmount": 110,
-    "Loan_Amount_Term": 360,
-    "Credit_History": 1.0,
-    "Property_Area": "Urban",
-}
+INPUTS = list(IRIS)
 HEADER_LENGTH = "Inference-Header-Content-Length"
 UNKNOWN = "my-model"
 
