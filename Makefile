@@ -63,9 +63,12 @@ bench: $(VENV)/bench.stamp .venv-bench/tried.stamp  ## compare with other server
 lint: $(VENV)/dev.stamp
 	@$(LINT)
 
-clients: $(VENV)/dev.stamp .venv-clients/clients.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
-	@PICTURES="$(CURDIR)/.docs/pictures" timeout -s INT -k 30 $(or $(SECONDS),2100) .venv-clients/bin/python -m pytest tests/qa/clients --confcutdir tests/qa/clients \
-	  -p no:cacheprovider $(call option,-k,ONLY)
+KSERVE_GRPC = tests/qa/clients/test_kserve_grpc.py
+ASK = -m pytest --confcutdir tests/qa/clients -p no:cacheprovider $(call option,-k,ONLY)
+
+clients: $(VENV)/dev.stamp .venv-clients/clients.stamp .venv-kserve/kserve.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
+	@PICTURES="$(CURDIR)/.docs/pictures" timeout -s INT -k 30 $(or $(SECONDS),2100) .venv-clients/bin/python $(ASK) tests/qa/clients --ignore $(KSERVE_GRPC)
+	@$(if $(and $(ONLY),$(if $(findstring kserve,$(ONLY)),,other)),,timeout -s INT -k 30 600 .venv-kserve/bin/python $(ASK) $(KSERVE_GRPC))
 
 soak: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
 	@$(BIN)/python -m tests.qa.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
@@ -188,10 +191,14 @@ $(VENV)/bench.stamp: requirements/bench.txt launcher/install.py | $(BIN)/python
 	  else echo "modelgate: there is no npm here, so no test in JavaScript runs" >&2; fi
 	@touch $@
 
-.venv-moto/moto.stamp: requirements/moto.txt | $(BIN)/python
-	@$(BIN)/python -m venv .venv-moto
-	@.venv-moto/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/moto.txt
-	@touch $@
+# Those that hold nothing of ours, for tests that need what ours does not pin.
+define ENVIRONMENT
+.venv-$(1)/$(1).stamp: requirements/$(1).txt | $$(BIN)/python
+	@$$(BIN)/python -m venv .venv-$(1)
+	@.venv-$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/$(1).txt
+	@touch $$@
+endef
+$(foreach name,moto shap kserve,$(eval $(call ENVIRONMENT,$(name))))
 
 # With the very command. Two releases will do for most tests: one before numpy 2, and one after.
 LOCKS := $(wildcard requirements/environments/sklearn-*.txt)
@@ -199,11 +206,6 @@ MAKE_ENVIRONMENTS = STATE_DIR=.venv-environments $(BIN)/python -m modelgate_serv
 
 .venv-environments/environments.stamp: $(LOCKS) requirements/environments/needs.in | $(VENV)/dev.stamp
 	@$(MAKE_ENVIRONMENTS) sklearn-1.2 sklearn-1.5
-	@touch $@
-
-.venv-shap/shap.stamp: requirements/shap.txt | $(BIN)/python
-	@$(BIN)/python -m venv .venv-shap
-	@.venv-shap/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/shap.txt
 	@touch $@
 
 # Dask and Spark, and of ours what a machine of theirs has.

@@ -132,7 +132,13 @@ export interface components {
             /** @description The worker, or the host of the trainer, that took it, for keys with `read`; not of files. */
             worker?: string;
         };
-        /** @description Server-sent events: `progress`, `log` and `end`, with JSON as their data. */
+        JobEvent: {
+            /** @enum {string} */
+            event: "progress" | "log" | "end";
+            data: string;
+            id?: string;
+        };
+        /** @description Server-sent events, each with the members of a `JobEvent`. */
         JobEvents: unknown;
         JobModel: {
             name: string;
@@ -246,7 +252,7 @@ export interface components {
         NumpyFile: string;
         /** @description A line end. */
         Nothing: string;
-        PredictionAnswer: {
+        Predictions: {
             predictions: unknown[];
             /** @description By class label, a row each. */
             probabilities?: unknown[];

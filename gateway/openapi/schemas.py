@@ -162,7 +162,9 @@ SCHEMAS: Mapping[str, Schema] = {
         " other shapes of the reference are taken, too.",
     },
     "Job": job(),
-    "JobEvents": {"description": "Server-sent events: `progress`, `log` and `end`, with JSON as their data."},
+    "JobEvent": record({"event": {**TEXT, "enum": ["progress", "log", "end"]}, "data": TEXT}, {"id": TEXT}),
+    # No type: generated clients cannot read a stream.
+    "JobEvents": {"description": "Server-sent events, each with the members of a `JobEvent`."},
     "JobModel": record({"name": TEXT, "version": nullable(INTEGER)}),
     "JsonObject": OBJECT,
     "JobPage": page_of(ref("Job")),
@@ -203,7 +205,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "NumberOrBoolean": {"oneOf": [NUMBER, BOOLEAN]},
     "NumpyFile": {**FILE, "description": "An array of numbers, booleans or text, as `numpy.save` writes it."},
     "Nothing": {**TEXT, "description": "A line end."},
-    "PredictionAnswer": record(
+    "Predictions": record(
         {"predictions": array(ANYTHING)},
         {"probabilities": array(ANYTHING, description="By class label, a row each."), "warnings": array(TEXT)},
     ),

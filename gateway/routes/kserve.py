@@ -23,7 +23,7 @@ from gateway.protocols import kserve as protocol
 _PREDICT = Operation(
     "kserve_predict",
     "Predict rows as KServe's V1 protocol does",
-    {200: Answer("The predictions, with probabilities where the model has them.", "PredictionAnswer")},
+    {200: Answer("The predictions, with probabilities where the model has them.", "Predictions")},
     problems=PROBLEMS,
     parameters=(EXPERIMENT_KEY, IDEMPOTENCY_KEY),
     body="Rows",

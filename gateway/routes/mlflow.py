@@ -36,7 +36,7 @@ _INVOKE = Operation(
     {
         200: Answer(
             "The predictions, with probabilities where the model has them, and `params` name no method.",
-            "PredictionAnswer",
+            "Predictions",
         )
     },
     problems=PROBLEMS,

@@ -42,7 +42,7 @@ _INVOKE = Operation(
         200: Answer(
             "The predictions. CSV has no header; JSON has probabilities, too, and so has CSV with `verbose=true`.",
             {
-                protocol.JSON: "PredictionAnswer",
+                protocol.JSON: "Predictions",
                 protocol.CSV: "Text",
                 protocol.JSON_LINES: "Text",
                 protocol.NPY: "NumpyFile",

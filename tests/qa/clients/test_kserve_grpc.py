@@ -1,5 +1,4 @@
-"""KServe's gRPC client, unchanged. `kserve` pins what the other clients do not, so these run in an environment that has
-it."""
+"""KServe's gRPC client, unchanged, in an environment of its own: `kserve` pins what the other clients do not."""
 
 from __future__ import annotations
 
@@ -8,12 +7,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc
+import kserve  # type: ignore[import-not-found]
 import numpy as np
 import pytest
 
 from tests.qa.clients.conftest import IRIS, LOAN, GrpcModelgate, answered
-
-kserve = pytest.importorskip("kserve")
 
 FLOWERS = np.array([list(IRIS.values()), [6.7, 3.0, 5.2, 2.3]])
 
