@@ -54,6 +54,8 @@ def read(body: bytes, signature: Signature) -> Instances:
     values = _values(dtype, count, data)
     if len(shape) == 1:
         return native.unwrapped({"instances": list(values)}, "instances", signature)
+    if not count:  # however many columns it claims
+        return Grid(None, [])
     rows, columns = shape
     if by_column:  # as Fortran stores it
         return Grid(None, list(zip(*(values[at : at + rows] for at in range(0, count, rows)), strict=True)))
@@ -91,7 +93,7 @@ def _description(text: str) -> tuple[re.Match[str], tuple[int, ...], bool]:
         raise MalformedBody(
             f"the array has {counted(len(sizes), 'dimension')}; send an array of the shape (rows, inputs)"
         )
-    return dtype, sizes, value["fortran_order"] is True and 0 not in sizes
+    return dtype, sizes, value["fortran_order"] is True
 
 
 def _letter(dtype: re.Match[str]) -> str | None:

@@ -141,10 +141,13 @@ def _tensor(described: object, where: str, binary: bytes, start: int) -> tuple[T
 
 
 def _shape(shape: object, where: str) -> tuple[int, int]:
+    """Return rows and columns. What has no values has no rows, however many columns it claims."""
     if not isinstance(shape, list) or not 1 <= len(shape) <= 2:
         raise MalformedBody(f"{where}.shape must be [rows] or [rows, columns]; it is {shown(shape)}")
     if not all(type(size) is int and 0 <= size < 2**63 for size in shape):
         raise MalformedBody(f"{where}.shape must have whole numbers from 0 to 2**63 - 1; it is {shown(shape)}")
+    if 0 in shape:
+        return 0, 1
     return shape[0], shape[1] if len(shape) == 2 else 1
 
 

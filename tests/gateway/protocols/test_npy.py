@@ -73,6 +73,13 @@ def test_what_is_no_array_of_numbers_or_text_is_refused_with_what_to_send(body: 
         npy.read(body, SIGNATURE)
 
 
+@pytest.mark.parametrize("shape", [(0, 2), (2, 0), (0, 2**62), (2**62, 0)])
+@pytest.mark.parametrize("order", [False, True])
+def test_an_array_without_values_has_no_rows_and_takes_no_memory(shape: tuple[int, int], order: bool) -> None:
+    head = f"{{'descr': '<f8', 'fortran_order': {order}, 'shape': {shape}, }}".encode()
+    assert npy.read(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head, SIGNATURE).rows == []
+
+
 def test_a_damaged_array_is_refused_or_read_and_does_no_harm() -> None:
     chosen = random.Random(1)
     whole = [saved(np.array([["a", "é"]])), saved(np.arange(6.0).reshape(3, 2))]

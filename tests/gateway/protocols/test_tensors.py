@@ -84,6 +84,11 @@ def test_a_tensor_of_all_columns_and_one_tensor_a_column_are_the_same_rows() -> 
     assert rows[0] == rows[1] == [(1.5, 2, "Ulm", True), (None, 3, "Bonn", False)]
 
 
+@pytest.mark.parametrize("shape", [[0], [0, 4], [4, 0], [0, 2**62], [2**62, 0]])
+def test_a_tensor_without_values_has_no_rows_and_takes_no_memory(shape: list[int]) -> None:
+    assert request(tensor("x", "FP64", shape, data=[])).instances(SHOP).rows == []
+
+
 def test_a_single_input_of_a_model_with_one_column_may_have_any_shape_of_a_column() -> None:
     text = Signature((Field("text", Kind.STRING),), ())
     for name in ("text", "other"):
