@@ -25,6 +25,12 @@ LEAST = 1024
 _WINDOW_LOG = 23
 """The largest window of a zstd frame that is read: 8 MB, which RFC 8878 asks of every reader."""
 
+_PIECE = 2**16
+"""Bytes that are decompressed at once. Where a member ends, what is left of them is copied."""
+
+_MOST_MEMBERS = 10_000
+"""Most members or frames of a body. `bgzip` makes one of 64 KB."""
+
 _FAST = 1
 """Level at which answers are compressed: later ones take the gateway several times as long for a tenth fewer bytes."""
 
@@ -66,19 +72,27 @@ def decoded(body: bytes, coding: str, most: int) -> bytes:
     if len(names) > 1 or names[0] not in _DECOMPRESSORS:
         detail = f"the Content-Encoding {coding[:40]!r} is not supported; send one of {SUPPORTED}, or the body as it is"
         raise Problem(ProblemCode.UNSUPPORTED_CONTENT_ENCODING, detail, headers={"Accept-Encoding": SUPPORTED})
-    content = bytearray()
-    while True:  # members of a gzip file, or frames of zstd, may follow each other
-        decompressor = _DECOMPRESSORS[names[0]]()
-        try:
-            content += decompressor.decompress(body, most + 1 - len(content))
-        except (zlib.error, zstd.ZstdError) as error:
-            raise MalformedBody(f"the body is not {names[0]}, as its Content-Encoding says: {error}") from None
-        if len(content) > most:
+    try:
+        return _decompressed(memoryview(body), names[0], most)
+    except (zlib.error, zstd.ZstdError) as error:
+        raise MalformedBody(f"the body is not {names[0]}, as its Content-Encoding says: {error}") from None
+
+
+def _decompressed(body: memoryview, coding: str, most: int) -> bytes:
+    content, at = bytearray(), 0
+    for _ in range(_MOST_MEMBERS):  # members of a gzip file, or frames of zstd, may follow each other
+        decompressor = _DECOMPRESSORS[coding]()
+        while not decompressor.eof:
+            if at >= len(body):
+                raise MalformedBody(f"the body ends before its {coding} does; send all of it")
+            content += decompressor.decompress(body[at : at + _PIECE], most + 1 - len(content))
+            at += _PIECE
+            if len(content) > most:
+                return bytes(content)
+        at = min(at, len(body)) - len(decompressor.unused_data)
+        if at == len(body):
             return bytes(content)
-        if not decompressor.eof:
-            raise MalformedBody(f"the body ends before its {names[0]} does; send all of it")
-        if not (body := decompressor.unused_data):
-            return bytes(content)
+    raise MalformedBody(f"the body has more than {_MOST_MEMBERS} parts of {coding}; compress all of it at once")
 
 
 def encoded(body: bytes, accept: str) -> tuple[bytes, str | None]:

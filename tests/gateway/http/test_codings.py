@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import sys
 import zlib
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from contract.settings import MB
-from gateway.http.codings import LEAST, encoded
+from gateway.http.codings import LEAST, decoded, encoded
+from gateway.problems import MalformedBody
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -79,6 +81,25 @@ def test_a_broken_or_unfinished_coding_is_400(client: FlaskClient, coding: str) 
 def test_members_of_a_gzip_file_follow_each_other(client: FlaskClient) -> None:
     parts = gzip.compress(BODY[:5]) + gzip.compress(BODY[5:])
     assert post(client, parts, "gzip", Prefer="wait=0").status_code == 202
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_members_of_any_size_are_read(coding: str) -> None:
+    """Those that end with the bytes that are read at once, too."""
+    chosen = random.Random(1)
+    parts = [chosen.randbytes(chosen.choice((0, 1, 1_000, 65_000, 70_000, 200_000))) for _ in range(40)]
+    body, content = b"".join(map(COMPRESS[coding], parts)), b"".join(parts)
+    assert decoded(body, coding, len(content)) == content
+    assert decoded(body, coding, 100_000) == content[:100_001]
+    with pytest.raises(MalformedBody, match="ends before"):
+        decoded(body[:-1], coding, len(content))
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_more_members_than_anybody_makes_are_refused(coding: str) -> None:
+    with pytest.raises(MalformedBody, match=f"more than 10000 parts of {coding}"):
+        decoded(COMPRESS[coding](b"") * 10_001, coding, MB)
+    assert decoded(COMPRESS[coding](b"x") * 10_000, coding, MB) == b"x" * 10_000
 
 
 def test_a_zstd_frame_with_a_window_of_more_than_8_mb_is_400(client: FlaskClient) -> None:
