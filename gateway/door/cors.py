@@ -17,7 +17,7 @@ _SENT = (
 _EXPOSED = (
     "Accept-Post, Allow, Content-Range, ETag, Idempotent-Replayed, Inference-Header-Content-Length, Location, Log-From,"
     " Log-Next, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate,"
-    " x-Amzn-Invoked-Production-Variant, X-Amzn-SageMaker-Content-Type, X-Request-ID"
+    " x-Amzn-Invoked-Production-Variant, x-amzn-RequestId, X-Amzn-SageMaker-Content-Type, X-Request-ID"
 )
 """Headers that a page may read, besides the ones that browsers always allow."""
 _MAX_AGE = "600"
