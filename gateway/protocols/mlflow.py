@@ -37,9 +37,11 @@ _CODES = {
 """MLflow's name for each status."""
 
 
-def check_parameters(parameters: Mapping[str, str]) -> None:
+def check_parameters(content_type: str) -> None:
     """Raise `Problem` (415) for parameters of a media type that MLflow refuses, too: all but UTF-8."""
-    if parameters.get("charset", "utf-8").lower() != "utf-8":
+    pairs = (part.partition("=") for part in content_type.lower().split(";")[1:] if part.strip())
+    parameters = {name.strip(): value.strip(' "') for name, _, value in pairs}
+    if parameters.get("charset", "utf-8") != "utf-8":
         detail = f"the charset {shown(parameters['charset'])} is not supported; send UTF-8"
         raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, detail)
     if others := [name for name in parameters if name != "charset"]:

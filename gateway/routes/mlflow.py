@@ -80,7 +80,7 @@ def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: B
 
     def invoke(model: ModelManifest) -> PredictionAnswer:
         kind = media_type(request.environ)
-        protocol.check_parameters(request.mimetype_params)
+        protocol.check_parameters(request.content_type or "")
         if not is_json(kind) and kind != CSV:
             raise unsupported(kind, "application/json or text/csv", "application/json, text/csv")
         body = received_body()

@@ -309,6 +309,8 @@ def test_mlflow_reads_its_four_shapes_and_nan(client: FlaskClient, scoring: None
         ("application/json; charset=latin-1", 415),
         ("application/json; format=pandas-split", 415),
         ("application/json; charset=utf-8; something=else", 415),
+        ("application/json; something", 415),
+        ('application/json; charset="utf-8";', 200),
     ],
 )
 @pytest.mark.usefixtures("scoring")
