@@ -80,7 +80,7 @@ class Callers(InThreads):
             number = next(self._numbers)
             try:
                 row = json.dumps({"a": number, "id": f"{number}"}).encode()
-                job = model._predicted(MODEL, "predict", row)
+                job = model._predicted(MODEL, "predict", "application/json", row)
                 version = job["model"]["version"]
                 if job["output"]["predictions"] != [(number % 2) ^ (number % 100 < WRONG[version])]:
                     self.wrong.append(job)
