@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.qa.clients.conftest import ADMIN_KEY, PROJECT, Modelgate, started
+from tests.qa.clients.conftest import ADMIN_KEY, PROJECT, GrpcModelgate, Modelgate, started
 
 PAGE = (PROJECT / "docs" / "how-to" / "change-the-address.md").read_text()
 BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", PAGE, re.DOTALL)
-*COMMANDS, BOTO3, (_, HOOK) = BLOCKS
+*COMMANDS, BOTO3, (_, ARRAYS), (_, HOOK) = BLOCKS
+OVER_GRPC = next(code for _, code in COMMANDS if "localhost:8001" in code)
 
 
 AFTER = [
@@ -39,9 +40,18 @@ def output(kind: str, code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("kind", "code"), [*COMMANDS, BOTO3, *AFTER])
+@pytest.mark.parametrize(("kind", "code"), [*(block for block in COMMANDS if block[1] != OVER_GRPC), BOTO3, *AFTER])
 def test_a_command(modelgate: Modelgate, kind: str, code: str) -> None:
     assert "[0]" in output(kind, code.replace("localhost:8080", modelgate.host))
+
+
+def test_the_client_over_grpc(with_grpc: GrpcModelgate) -> None:
+    assert output("python", OVER_GRPC.replace("localhost:8001", with_grpc.target)) == "[[0]\n [2]]\n"
+
+
+def test_arrays_go_with_the_same_client(modelgate: Modelgate) -> None:
+    code = BOTO3[1].replace("localhost:8080", modelgate.host) + ARRAYS
+    assert output("python", code).splitlines()[-1] == "[0 2]"
 
 
 def test_the_hook_sends_a_key(tmp_path: Path, only_iris: Path) -> None:
