@@ -86,7 +86,8 @@ def listed(caller: Caller, query: str = "") -> set[str]:
 
 def as_sent(answer: TestResponse, own_id: str) -> tuple[str, Mapping[str, str], str]:
     """The whole answer, without the ids of request and job."""
-    headers = {name: value for name, value in answer.headers.items() if name != "X-Request-ID"}
+    ids = ("X-Request-ID", "x-amzn-RequestId")
+    headers = {name: value for name, value in answer.headers.items() if name not in ids}
     return answer.status, headers, answer.text.replace(own_id, UNKNOWN)
 
 
