@@ -67,7 +67,7 @@ KSERVE_GRPC = tests/qa/clients/test_kserve_grpc.py
 ASK = -m pytest --confcutdir tests/qa/clients -p no:cacheprovider $(call option,-k,ONLY)
 
 clients: $(VENV)/dev.stamp .venv-clients/clients.stamp .venv-kserve/kserve.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
-	@PICTURES="$(CURDIR)/.docs/pictures" timeout -s INT -k 30 $(or $(SECONDS),2100) .venv-clients/bin/python $(ASK) tests/qa/clients --ignore $(KSERVE_GRPC)
+	@PICTURES="$(CURDIR)/.docs/pictures" timeout -s INT -k 30 $(or $(SECONDS),2400) .venv-clients/bin/python $(ASK) tests/qa/clients --ignore $(KSERVE_GRPC)
 	@$(if $(and $(ONLY),$(if $(findstring kserve,$(ONLY)),,other)),,timeout -s INT -k 30 600 .venv-kserve/bin/python $(ASK) $(KSERVE_GRPC))
 
 soak: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
