@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,11 @@ from tritonclient.grpc import (  # type: ignore[import-not-found]
     aio,
 )
 from tritonclient.grpc.auth import BasicAuth  # type: ignore[import-not-found]
-from tritonclient.utils import InferenceServerException  # type: ignore[import-not-found]
 
 from tests.qa.clients.conftest import IRIS
 from tests.qa.peers import triton
-from tests.qa.peers.suite import Server, Suite, raised
-from tests.qa.peers.triton import FLOWERS, NO_MEMORY, NO_SETTINGS, UNLOADED, Ask, classes
+from tests.qa.peers.suite import Server, Suite
+from tests.qa.peers.triton import FLOWERS, NO_MEMORY, NO_SETTINGS, UNLOADED, Ask, classes, refused
 
 SUITE = Suite("tritonclient[grpc]")
 NO_STREAM = "ModelStreamInfer is not served: each request is a call of its own"
@@ -39,13 +37,6 @@ def flowers() -> list[Any]:
 
 def loans() -> list[Any]:
     return triton.loans(made=InferInput)
-
-
-def refused(ask: Callable[[], object], *statuses: str) -> None:
-    error: Any = raised(ask)
-    assert isinstance(error, InferenceServerException), repr(error)
-    assert error.status() in statuses, f"{error.status()}: {error.message()}"
-    assert error.message()
 
 
 def calls(name: str, expected: object, ask: Ask, differs: str = "") -> None:
