@@ -1,12 +1,14 @@
-"""Which protocol an address belongs to that no route has, so that its clients can read the refusal."""
+"""Which protocol, or old service, an address belongs to that no route has, so that its clients can read the refusal."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
+from flask import current_app
+
 from gateway.http.exchange import current
-from gateway.http.rules import ErrorShape
+from gateway.http.rules import ErrorShape, Route
 from gateway.protocols import kserve, mlflow, open_inference, sagemaker
 
 
@@ -26,4 +28,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], ErrorShape], ...] = (
 
 def foreign_shape(path: str) -> ErrorShape | None:
     """Return the shape of errors at this address; None for that of our own."""
+    for rule in current_app.url_map.iter_rules():
+        if isinstance(rule, Route) and rule.errors_below and f"{path}/".startswith(f"{rule.errors_below}/"):
+            return rule.errors
     return next((shape for pattern, shape in _SHAPES if pattern.fullmatch(path)), None)

@@ -31,7 +31,8 @@ def is_json(kind: str) -> bool:
 
 def unsupported(kind: str, instead: str, accepted: str) -> Problem:
     """Return the 415. `accepted` is the value of `Accept-Post`."""
-    return _unsupported(f"the media type {kind[:80]!r} is not supported; send {instead}", accepted)
+    what = f"the media type {kind[:80]!r} is not supported" if kind else "the body has no media type"
+    return _unsupported(f"{what}; send {instead}", accepted)
 
 
 def check_form(body: bytes) -> None:

@@ -83,6 +83,7 @@ class Route(Rule):
         any_host: bool = False,
         without_redis: bool = False,
         errors: ErrorShape | None = None,
+        errors_below: str | None = None,
         statuses: Mapping[str, int] = OUR_STATUSES,
         key: str | None = None,
         row_in_path: bool = False,
@@ -93,12 +94,13 @@ class Route(Rule):
         """`streams`: what it reads in pieces goes to the spool, which has limits of its own. `any_host`: while there
         are no keys, it answers under any `Host`, as `open` routes do. `without_redis`: while Redis is away, it takes
         the keys that the process has seen valid. `errors`: the shape of its errors if they are not problems.
-        `statuses`: those of problems by code, where they are not ours. `key`: the name of the key whose rights callers
-        without a key have. `row_in_path`: the variables of its path are values of a row, which are not audited.
-        `any_query`: names in its query that it does not declare are no error, as on routes of foreign protocols.
-        `page`: it is for browsers, so it takes the key of a session, its errors are pages, and it is no part of the
-        HTTP interface. Raises `TypeError` if the level is missing, or the documentation, or the action of a route that
-        has to be audited; then the gateway does not start."""
+        `errors_below`: errors at this path and below it have that shape, too, where no route fits. `statuses`: those of
+        problems by code, where they are not ours. `key`: the name of the key whose rights callers without a key have.
+        `row_in_path`: the variables of its path are values of a row, which are not audited. `any_query`: names in its
+        query that it does not declare are no error, as on routes of foreign protocols. `page`: it is for browsers, so
+        it takes the key of a session, its errors are pages, and it is no part of the HTTP interface. Raises
+        `TypeError` if the level is missing, or the documentation, or the action of a route that has to be audited; then
+        the gateway does not start."""
         if level is None:
             levels = ", ".join(f"{type(level).__name__}.{level.name}" for level in (*Level, *Scope))
             raise TypeError(f"the route {path} declares no level; add level=, one of {levels}")
@@ -119,6 +121,7 @@ class Route(Rule):
         self.any_host = any_host
         self.without_redis = without_redis
         self.errors = errors
+        self.errors_below = errors_below
         self.statuses = statuses
         self.key = key
         self.row_in_path = row_in_path

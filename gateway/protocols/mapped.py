@@ -26,9 +26,10 @@ class MappedRoute:
     path has no other spelling. `model`: `loan`, `loan@3` or `loan@canary`. `rows`: how clients send theirs. `numbers`:
     what stands for the labels, if they are not answered as they are.
 
-    `media_type`: that of an answer, if it is not the usual one. `status`: that of an answer. `statuses`: those of
-    problems by code, where they are not ours. `error`: the members of an error, each with what it holds: `status`,
-    `code` or `message`; None: errors are problems. `key`: the name of the key whose rights callers without a key have.
+    `media_type`: that of an answer, if it is not the usual one. `require_media_type`: a body without one is refused as
+    one of another. `status`: that of an answer. `statuses`: those of problems by code, where they are not ours.
+    `error`: the members of an error, each with what it holds: `status`, `code` or `message`; None: errors are problems.
+    `key`: the name of the key whose rights callers without a key have.
     """
 
     method: str
@@ -40,6 +41,7 @@ class MappedRoute:
     answer: TextAnswer | JsonAnswer
     numbers: Numbers | None
     media_type: str | None
+    require_media_type: bool
     status: int
     statuses: Mapping[str, int]
     error: Mapping[str, str] | None
@@ -47,6 +49,11 @@ class MappedRoute:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def begin(self) -> str:
+        """The path up to its first variable."""
+        return self.path.partition("<")[0].rstrip("/")
 
     @property
     def content_type(self) -> str:

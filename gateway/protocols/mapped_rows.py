@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from contract.errors import FieldError, InvalidInstances
 from contract.json_objects import RepeatedKeys
-from contract.model.signature import Field, RowFormat, Signature
+from contract.model.signature import Field, Kind, RowFormat, Signature
 from contract.row import Value
 from contract.rows.instances import Grid, Instances, Records
 from gateway.protocols import native
 from gateway.protocols.mapped_answers import unfit
 from runtime.exact_json import with_repeats_marked
+
+_BOOLEAN = re.compile(rb"true|false")
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,16 @@ class RequestRows:
     default_nulls: bool = False
 
     def read(self, body: bytes, signature: Signature) -> Instances:
-        """Return the rows in a body of JSON. Raises `MalformedBody` and `InvalidInstances`."""
-        if not self.path:
-            return self.named(native.read(body, signature), signature)
-        value = native.json_value(body)
+        """Return the rows in a body of JSON, which reads as Python does: NaN is null, and booleans are 1 and 0 where
+        numbers should be. Raises `MalformedBody` and `InvalidInstances`."""
+        value = native.python_json(body)
         for name in self.path:
             if not isinstance(value, dict) or name not in value:
                 message = f"the body has no {'.'.join(self.path)}, where the rows of this address are"
                 raise InvalidInstances([FieldError(None, None, "not_instances", message)])
             value = value[name]
-        return self.named(native.rows_of(value, signature), signature)
+        rows = self.named(native.rows_of(value, signature, native.PYTHON), signature)
+        return _with_booleans_counted(rows, signature) if _BOOLEAN.search(body) else rows
 
     def named(self, rows: Instances, signature: Signature) -> Instances:
         """Return rows with the names of the model, and with a value for each input that has a default."""
@@ -82,6 +85,25 @@ def _with_names(row: Any, inputs: Mapping[str, str]) -> Any:
     pairs = [(inputs.get(name, name), value) for name, value in row.items()]
     repeated = row.repeated if isinstance(row, RepeatedKeys) else ()
     return with_repeats_marked(pairs + [(inputs.get(name, name), row[name]) for name in repeated])
+
+
+def _with_booleans_counted(rows: Instances, signature: Signature) -> Instances:
+    fields = [field for field in signature.inputs if field.kind in (Kind.NUMBER, Kind.INTEGER)]
+    numbers = {word for field in fields for word in (field.name, *field.aliases)}
+    if isinstance(rows, Grid):
+        names = signature.names if rows.columns is None else rows.columns
+        counted = [name in numbers for name in names]
+        return replace(rows, rows=[_with_cells_counted(row, counted) for row in rows.rows])
+    for row in rows.rows:
+        if isinstance(row, dict):
+            row.update({name: int(row[name]) for name in numbers & row.keys() if isinstance(row[name], bool)})
+    return rows
+
+
+def _with_cells_counted(row: Any, counted: Sequence[bool]) -> Any:
+    if not isinstance(row, list | tuple) or len(row) != len(counted):
+        return row
+    return [int(cell) if count and isinstance(cell, bool) else cell for cell, count in zip(row, counted, strict=True)]
 
 
 def _completed(rows: Instances, defaults: Sequence[tuple[Field, Value]], nulls: bool) -> Instances:

@@ -21,6 +21,18 @@ _TEXTS = RowFormat.TEXTS  # looked up once: finding a member of an Enum is slow,
 EMPTY = 'the body is empty; send the rows, such as [{"name": value}, …] or CSV with a header'
 
 
+def _refuse_constant(constant: str) -> NoReturn:
+    raise MalformedBody(f"{constant} is not JSON; write null for a missing value")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=with_repeats_marked, parse_constant=_refuse_constant)
+PYTHON = json.JSONDecoder(
+    object_pairs_hook=with_repeats_marked,
+    parse_constant=lambda constant: None if constant == "NaN" else float(constant),
+)
+"""Reads what Python's own writer makes of NumPy's arrays, too: NaN is null."""
+
+
 def read(body: bytes, signature: Signature) -> Instances:
     """Return the rows in `body`. Its shape tells what they are; an object with a key of the signature is a row.
 
@@ -29,12 +41,12 @@ def read(body: bytes, signature: Signature) -> Instances:
     return rows_of(_parsed(body, "the body"), signature)
 
 
-def rows_of(value: object, signature: Signature) -> Instances:
-    """Return the rows in a JSON value, or in JSON inside of a JSON text. Raises as `read`."""
+def rows_of(value: object, signature: Signature, decoder: json.JSONDecoder = _DECODER) -> Instances:
+    """Return the rows in a JSON value, or in JSON inside of a JSON text, which `decoder` reads. Raises as `read`."""
     texts = signature.format is _TEXTS
     for _ in range(2):
         if isinstance(value, str):
-            value = _text_or_json(value) if texts else _parsed(value, "the JSON string in the body")
+            value = _text_or_json(value) if texts else _parsed(value, "the JSON string in the body", decoder)
     if isinstance(value, list):
         return _rows(value, texts)
     if not isinstance(value, dict):
@@ -109,9 +121,8 @@ def json_value(body: bytes) -> object:
 
 
 def python_json(body: bytes) -> object:
-    """Return the value in JSON as Python's own writer makes it of NumPy's arrays: NaN is null. Raises
-    `MalformedBody`."""
-    return _parsed(body, "the body", _PYTHON_DECODER)
+    """Return the value in a body that `PYTHON` reads. Raises `MalformedBody`."""
+    return _parsed(body, "the body", PYTHON)
 
 
 def spellings(signature: Signature) -> set[str | None]:
@@ -129,16 +140,7 @@ def _text(body: bytes) -> str:
     return text
 
 
-def _refuse_constant(constant: str) -> NoReturn:
-    raise MalformedBody(f"{constant} is not JSON; write null for a missing value")
-
-
 _encode = json.JSONEncoder(allow_nan=False, default=dict, separators=(",", ":")).encode
-_DECODER = json.JSONDecoder(object_pairs_hook=with_repeats_marked, parse_constant=_refuse_constant)
-_PYTHON_DECODER = json.JSONDecoder(
-    object_pairs_hook=with_repeats_marked,
-    parse_constant=lambda constant: None if constant == "NaN" else float(constant),
-)
 
 
 def _parsed(text: bytes | str, what: str, decoder: json.JSONDecoder = _DECODER) -> object:

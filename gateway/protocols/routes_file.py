@@ -26,7 +26,7 @@ REFERENCE = "reference"
 _REQUIRED = ("method", "path", "model", "answer")
 _OPTIONAL = (
     *("rows", "inputs", "defaults", "numbers", "media_type", "status", "malformed", "unsupported", "invalid"),
-    *("failed", "expired", "error", "key", "trailing_slash", "default_nulls"),
+    *("failed", "expired", "error", "key", "trailing_slash", "default_nulls", "require_media_type"),
 )
 _METHODS = ("GET", "POST")
 _ERROR_PARTS = ("status", "code", "message")
@@ -99,6 +99,7 @@ class _Table:
             answer=self._answer(),
             numbers=self._numbers(),
             media_type=self._media_type(),
+            require_media_type=self._require_media_type(method),
             status=200 if status is None else status,
             statuses=self._statuses(),
             error=self._error(),
@@ -219,6 +220,12 @@ class _Table:
         if not _MEDIA_TYPE.fullmatch(kind := self._text("media_type")):
             self._refuse(f"has media_type = {shown(kind)}; write one such as text/html; charset=utf-8")
         return kind
+
+    def _require_media_type(self, method: str) -> bool:
+        required = self._switch("require_media_type", False)
+        if required and method == "GET":
+            self._refuse("is a GET with require_media_type, which is about bodies")
+        return required
 
     def _numbers(self) -> Numbers | None:
         if "numbers" not in self.data:

@@ -45,6 +45,7 @@ def blueprint(mapped: Sequence[MappedRoute], predictions: SynchronousPredictions
             docs=_operation(number, route),
             body=rows if route.method == "POST" else SMALL_BODY,
             errors=route.write_error if route.error else None,
+            errors_below=route.begin if route.error else None,
             statuses=route.statuses,
             key=route.key,
             row_in_path=route.method == "GET",
@@ -67,7 +68,8 @@ def _row_in_path(
 
 
 def _rows_in_body(predictions: SynchronousPredictions, route: MappedRoute, /, reference: str) -> PredictionAnswer:
-    if not is_json(kind := media_type(request.environ)):
+    kind = media_type(request.environ)
+    if not is_json(kind) or (route.require_media_type and not kind):
         raise unsupported(kind, "application/json", "application/json")
     model = predictions.model(reference)
     route.check_fit(model.signature)

@@ -164,6 +164,11 @@ WRONG = [
     Wrong(route(default_nulls="true"), "has default_nulls without defaults; write the values that stand for nulls"),
     Wrong(route(media_type='"html"'), "has media_type = 'html'; write one such as text/html; charset=utf-8"),
     Wrong(route(media_type='"text/html\\nX: y"'), "; write one such as text/html; charset=utf-8"),
+    Wrong(route(require_media_type="1"), "has require_media_type = 1; it must be true or false"),
+    Wrong(
+        route(method='"GET"', path='"/<a>"', require_media_type="true"),
+        "is a GET with require_media_type, which is about bodies",
+    ),
     Wrong(route(malformed="200"), "has malformed = 200; it must be a status from 400 to 599"),
     Wrong(route(trailing_slash="1"), "has trailing_slash = 1; it must be true or false"),
     Wrong(route(path='"/mass/"', trailing_slash="false"), "a path that ends with a slash; leave out"),

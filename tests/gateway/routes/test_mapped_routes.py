@@ -458,6 +458,71 @@ def test_a_slash_at_the_end_is_another_address_by_choice(mapped: Open, setting: 
 
 
 @pytest.mark.usefixtures("scoring")
+@pytest.mark.parametrize(("setting", "status"), [({}, 200), ({"require_media_type": "true"}, 415)])
+def test_a_body_without_a_media_type_is_refused_by_choice(mapped: Open, setting: dict[str, str], status: int) -> None:
+    client = mapped(of_sum(**setting))
+    assert client.post("/old", data=json.dumps(ROW), content_type="application/json").status_code == 200
+    bare = client.post("/old", data=json.dumps(ROW))
+    assert bare.status_code == status
+    assert status == 200 or bare.json["detail"] == "the body has no media type; send application/json"
+
+
+@pytest.mark.usefixtures("scoring")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"a": True, "B": False},
+        {"predictions": 1, "first": False},
+        [[True, False]],
+        {"columns": ["first", "a"], "data": [[False, 1]]},
+        {"columns": {"a": [True], "b": [0]}},
+        '{"a": true, "b": false}',
+    ],
+)
+def test_booleans_count_where_numbers_should_be(mapped: Open, body: Any) -> None:
+    answer = mapped(of_sum(model='"kinds"', inputs='{ first = "b" }', answer='["prediction"]')).post("/old", json=body)
+    assert (answer.status_code, answer.json) == (200, [1.0])
+
+
+def test_a_row_of_booleans_that_does_not_fit_is_invalid(mapped: Open) -> None:
+    client = mapped(of_sum())
+    for wrong in ([[True]], [[True, 1, 1]], {"columns": ["a", "b"], "data": [[True]]}, [True], {"a": [True], "b": 1}):
+        assert client.post("/old", json=wrong).status_code == 422, wrong
+    twice = client.post("/old", data='{"a": true, "a": 1, "b": 1}', content_type="application/json")
+    assert twice.json["errors"][0]["code"] == "repeated_field"
+
+
+@pytest.mark.parametrize("in_text", [False, True])
+def test_nan_is_null_as_python_writes_it(mapped: Open, redis: Redis, in_text: bool) -> None:
+    client = mapped(of_sum(defaults="{ a = 1 }", default_nulls="true", answer='"{prediction:.2f}"'))
+    body = '{"a": NaN, "b": 2}'
+    with scorer(redis, lambda job: PredictionOutcome([float(sum(row)) for row in job.rows], None, [], 0.5, 1)):
+        answer = client.post("/old", data=json.dumps(body) if in_text else body, content_type="application/json")
+    assert (answer.status_code, answer.text) == (200, "3.00")
+    endless = client.post("/old", data='{"a": Infinity, "b": 2}', content_type="application/json")
+    assert (endless.status_code, endless.json["errors"][0]["field"]) == (422, "a")
+
+
+def test_errors_below_the_address_of_an_old_service_have_its_shape(mapped: Open) -> None:
+    shape = 'error = { error = "code", description = "message" }\n'
+    client = mapped(IN_PATH + shape + AS_TEXT)
+    for method, path, status in (
+        ("GET", "/sum/a/1.5", 404),
+        ("GET", "/sum/a//b/2", 404),
+        ("GET", "/sum/a", 404),
+        ("POST", "/sum/a/1/b/2", 405),
+    ):
+        answer = client.open(path, method=method)
+        assert (answer.status_code, answer.mimetype) == (status, "application/json"), path
+        assert set(answer.json) == {"error", "description"}
+    for path in ("/sum/ab", "/sum", "/Sum/a/1/b/2", "/mass/1", "/v2/nothing"):
+        assert "error" not in client.get(path).json or path == "/v2/nothing", path
+    at_the_root = mapped(AS_TEXT.replace("/mass", "/") + shape)
+    assert set(at_the_root.post("/", data="{", content_type="application/json").json) == {"error", "description"}
+    assert "code" in at_the_root.get("/1/2/3").json
+
+
+@pytest.mark.usefixtures("scoring")
 def test_the_clients_of_seldon_and_azure(mapped: Open) -> None:
     text = (PROJECT / "examples" / "old-clients" / "seldon-and-azure.toml").read_text()
     client = mapped(text.replace('"loan"', '"sum"').replace("probabilities", "prediction"))
