@@ -96,7 +96,8 @@ def _bytes_client(values: np.ndarray, port: int) -> Ask:
 
 def _json_client(values: np.ndarray, port: int) -> Ask:
     tensor = {"name": "x", "datatype": "FP64", "shape": values.shape, "data": values.tolist()}
-    return _http_client(json.dumps({"inputs": [tensor]}).encode(), {"Content-Type": "application/json"}, port)
+    body = {"id": "", "inputs": [tensor]}  # without an id each answer has one of its own, and they are compared
+    return _http_client(json.dumps(body).encode(), {"Content-Type": "application/json"}, port)
 
 
 def _http_client(body: bytes, headers: Mapping[str, str], port: int) -> Ask:
