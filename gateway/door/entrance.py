@@ -29,6 +29,7 @@ from gateway.door.guard import Guard
 from gateway.door.proxies import TrustedProxies
 from gateway.http.codings import encode_response
 from gateway.http.exchange import Exchange
+from gateway.http.foreign_addresses import foreign_shape
 from gateway.http.idempotency import note_request
 from gateway.http.operations import Operation
 from gateway.http.problem_answers import response_to
@@ -126,14 +127,16 @@ class Door:
         if reference is None and environ["PATH_INFO"] == "*" and environ["REQUEST_METHOD"] == "OPTIONS":
             return Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": METHODS})(environ, exchange.start_response)
         try:
-            if not environ.get("HTTP_HOST") and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
-                raise Problem(
-                    ProblemCode.MALFORMED_REQUEST, "the request has no Host, which HTTP/1.1 asks for; send it"
-                )
             if reference is None:
                 exchange.route, exchange.arguments = self._route(environ)
             else:
                 exchange.route, exchange.arguments = self.fast_path.route, {"reference": reference}
+            if exchange.route is None:
+                exchange.foreign_errors = foreign_shape(environ["PATH_INFO"], self.urls.map.iter_rules())
+            if not environ.get("HTTP_HOST") and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+                raise Problem(
+                    ProblemCode.MALFORMED_REQUEST, "the request has no Host, which HTTP/1.1 asks for; send it"
+                )
             route = exchange.route or _NO_ROUTE
             caller = exchange.caller = self.keys.caller(environ, route)
             if caller is not EVERYBODY:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contract.model.manifest import ModelManifest
     from contract.model.signature import Signature
     from contract.rows.instances import Instances
-    from gateway.http.rules import Route
+    from gateway.http.rules import ErrorShape, Route
 
 MISSPELT = "misspelt_field"
 """The code, among the reasons of a refusal, of a missing field that the row has under a name much like it."""
@@ -45,6 +45,8 @@ class Exchange:
     """Why the key of a request to an open route does not count: the code with which other routes refuse it."""
     route: Route | None = None
     """None: no route has this path and method, or the request was refused before its route was known."""
+    foreign_errors: ErrorShape | None = None
+    """The shape of errors at an address that no route has, if a foreign protocol or an old service would have it."""
     arguments: Mapping[str, str] = MappingProxyType({})
     """The named parts of the path."""
     idempotency = ""
@@ -213,10 +215,12 @@ def current_route() -> Route | None:
     return exchange.route if exchange else None
 
 
-def current_path() -> str:
-    """Return the path of the current request; '' outside of requests."""
+def error_shape() -> ErrorShape | None:
+    """Return the shape of errors of the current request; None for that of our own, and outside of requests."""
     exchange = _CURRENT.get(None)
-    return str(exchange.environ["PATH_INFO"]) if exchange else ""
+    if exchange is None:
+        return None
+    return exchange.foreign_errors if exchange.route is None else exchange.route.errors
 
 
 def travelling_ids() -> str:

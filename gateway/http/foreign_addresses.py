@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from flask import current_app
+from werkzeug.routing import Rule
 
 from gateway.http.exchange import current
 from gateway.http.rules import ErrorShape, Route
@@ -26,9 +26,9 @@ _SHAPES: tuple[tuple[re.Pattern[str], ErrorShape], ...] = (
 )
 
 
-def foreign_shape(path: str) -> ErrorShape | None:
-    """Return the shape of errors at this address; None for that of our own."""
-    for rule in current_app.url_map.iter_rules():
+def foreign_shape(path: str, rules: Iterable[Rule]) -> ErrorShape | None:
+    """Return the shape of errors at an address that none of the rules has; None for that of our own."""
+    for rule in rules:
         if isinstance(rule, Route) and rule.errors_below and f"{path}/".startswith(f"{rule.errors_below}/"):
             return rule.errors
     return next((shape for pattern, shape in _SHAPES if pattern.fullmatch(path)), None)

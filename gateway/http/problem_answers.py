@@ -18,8 +18,7 @@ from broker.state.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.work.api_keys import Detail, without_keys
 from gateway.http.answers import FRESH, json_response, quota_headers
-from gateway.http.exchange import caller, current_path, current_route, note_problem, note_refusal
-from gateway.http.foreign_addresses import foreign_shape
+from gateway.http.exchange import caller, current_route, error_shape, note_problem, note_refusal
 from gateway.http.near_routes import nearest
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
@@ -46,8 +45,7 @@ def problem_response(problem: Problem) -> Response:
     note_problem(problem.code)
     route, headers = current_route(), problem_headers(problem)
     status = problem.status if route is None else route.statuses.get(problem.code, problem.status)
-    shape = foreign_shape(current_path()) if route is None else route.errors
-    if shape is not None:
+    if (shape := error_shape()) is not None:
         foreign, foreign_headers = shape(status, problem.code, problem.sentence())
         return json_response(foreign, status, {**headers, **foreign_headers})
     body = {

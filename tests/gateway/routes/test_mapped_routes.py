@@ -503,7 +503,7 @@ def test_nan_is_null_as_python_writes_it(mapped: Open, redis: Redis, in_text: bo
     assert (endless.status_code, endless.json["errors"][0]["field"]) == (422, "a")
 
 
-def test_errors_below_the_address_of_an_old_service_have_its_shape(mapped: Open) -> None:
+def test_errors_below_the_address_of_an_old_service_have_its_shape(mapped: Open, redis: Redis) -> None:
     shape = 'error = { error = "code", description = "message" }\n'
     client = mapped(IN_PATH + shape + AS_TEXT)
     for method, path, status in (
@@ -520,6 +520,9 @@ def test_errors_below_the_address_of_an_old_service_have_its_shape(mapped: Open)
     at_the_root = mapped(AS_TEXT.replace("/mass", "/") + shape)
     assert set(at_the_root.post("/", data="{", content_type="application/json").json) == {"error", "description"}
     assert "code" in at_the_root.get("/1/2/3").json
+    issue_default_key(redis)
+    without_key = mapped(IN_PATH + shape, admin_key=ADMIN_KEY).get("/sum/a/1.5")
+    assert (without_key.status_code, without_key.json["error"]) == (401, "missing_key")
 
 
 @pytest.mark.usefixtures("scoring")
