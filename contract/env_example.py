@@ -10,7 +10,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from contract.settings import SERVICES, Settings
+from contract.setting_fields import SERVICES
+from contract.settings import Settings
 
 COMPOSE = Path(__file__).with_name("compose.env.example").read_text()
 """Variables that only the compose files read, with documentation and default, as `.env.example` has them."""

@@ -11,7 +11,8 @@ import pytest
 
 from contract.env_example import example
 from contract.errors import SettingsError
-from contract.settings import MB, SERVICES, Settings
+from contract.setting_fields import SERVICES
+from contract.settings import MB, Settings
 from contract.work.api_keys import new_token
 from tests.support import PROJECT
 
