@@ -391,7 +391,7 @@ def test_why_a_prediction_failed_has_to_be_read(events: Events) -> None:
 
 @pytest.fixture
 def lane(redis: Redis) -> FileTasks:
-    Leases(redis).register("w-0-x")
+    Leases(redis, lease=60).register("w-0-x")
     return FileTasks(redis, "w-0-x")
 
 

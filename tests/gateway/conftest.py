@@ -176,7 +176,7 @@ def spool(settings: Settings) -> Path:
 @pytest.fixture
 def lane(redis: Redis) -> FileTasks:
     """What a scorer has to do for files."""
-    Leases(redis).register("w-0-x")
+    Leases(redis, lease=60).register("w-0-x")
     return FileTasks(redis, "w-0-x")
 
 

@@ -135,7 +135,7 @@ def test_while_the_store_is_away_the_mirror_says_so_and_readers_go_on(
     assert ask(mirror.health) == "", "a restart would not help"
     assert "test" not in why, "no key of the store"
     store.choose = lambda _method, _path: ""
-    until(lambda: reader.versions("sum") == [1, 2], "the version", deadline=60)
+    until(lambda: reader.versions("sum") == [1, 2], "the version")
     until(lambda: not any(report.away for report in mirror_reports(redis).values()), "it says so")
 
 
@@ -147,7 +147,7 @@ def test_a_store_that_fails_now_and_then_delays_changes_and_falsifies_none(
         add(writer)
         move_alias(writer, "sum", "current", version)
     reader = Repository(mirror.models)
-    until(lambda: reader.aliases("sum") == {"current": 8, "previous": 7}, "the last alias", deadline=120)
+    until(lambda: reader.aliases("sum") == {"current": 8, "previous": 7}, "the last alias")
     for version in range(1, 9):
         for name in ("manifest.json", "model.joblib", "report/report.html"):
             files = [root / "sum" / "versions" / str(version) / name for root in (mirror.models, writer.root)]

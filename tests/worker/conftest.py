@@ -54,7 +54,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
         ended: Observer = lambda end: None,
         awaits: Callable[[str, int], bool] = lambda model, version: False,
     ) -> Scorer:
-        Leases(redis).register(inc)
+        Leases(redis, lease=60).register(inc)
         pace = Pace(inf)
         cache = ModelCache(ModelLoader(Repository(models), trust), lambda: 1_000_000)
         batches = BatchScorer(cache, pace, timeout=30, begin=begin, end=lambda: None)

@@ -34,7 +34,7 @@ class Side:
 
     def __init__(self, redis: Redis, models: Path, activities: ActivityTable, slot: int) -> None:
         inc = f"w-{slot}-1f2e"
-        Leases(redis).register(inc)
+        Leases(redis, lease=60).register(inc)
         self.affinity = ModelAffinity(activities, slot, 2, inc)
         loader = ModelLoader(Repository(models), Trust())
         self.cache = ModelCache(loader, lambda: 1_000_000, {}, self.affinity.elsewhere)

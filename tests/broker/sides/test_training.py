@@ -273,7 +273,7 @@ def test_supervisors_of_workers_leave_trainers_alone(redis: Redis, running: str)
 
 
 def test_scorers_never_take_trainings(trainings: TrainerClient, redis: Redis, jobs: Jobs) -> None:
-    Leases(redis).register("w-0-x")
+    Leases(redis, lease=60).register("w-0-x")
     job_id = trainings.submit(REQUEST).id
     assert ScorerQueue(redis, "w-0-x").take(BatchLimits()) is None
     assert read(jobs, job_id).status is Status.QUEUED

@@ -225,7 +225,7 @@ def test_live_needs_nothing_and_ready_says_what_is_missing(settings: Settings, r
 def test_ready_is_degraded_while_no_worker_is_alive(client: FlaskClient, redis: Redis) -> None:
     response = client.get("/health/ready")
     assert (response.status_code, response.get_json()["status"]) == (200, "degraded")
-    Leases(redis).register("w-0-test")
+    Leases(redis, lease=60).register("w-0-test")
     until(lambda: client.get("/health/ready").get_json()["status"] == "ok", "the worker is noticed")
     assert client.get("/health/ready").get_json() == {"status": "ok", "models": 1, "workers": 1}
 

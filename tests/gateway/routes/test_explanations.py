@@ -63,7 +63,7 @@ def ask(client: FlaskClient, name: str = "line", body: Any = None, query: str = 
 
 def taken(redis: Redis) -> BatchJob:
     """Take the job as a scorer does."""
-    Leases(redis).register("w-0-a")
+    Leases(redis, lease=60).register("w-0-a")
     batch = ScorerQueue(redis, "w-0-a").take(BatchLimits(kind=EXPLANATION, jobs=1))
     assert batch is not None
     return batch.jobs[0]
@@ -198,7 +198,7 @@ def test_a_csv_gets_a_csv(client: FlaskClient, redis: Redis, name: str, why: Any
     )
     asking.start()
     queue = ScorerQueue(redis, "w-0-a")
-    Leases(redis).register("w-0-a")
+    Leases(redis, lease=60).register("w-0-a")
     limits = BatchLimits(kind=EXPLANATION, jobs=1)
     while not (batch := queue.take(limits)):
         queue.wait_for_work(limits)
@@ -213,7 +213,7 @@ def test_kserves_clients_ask_for_explanations(client: FlaskClient, redis: Redis)
     asking = threading.Thread(target=lambda: found.append(client.post(path, json={"instances": [[1.0, 2.0]]})))
     asking.start()
     queue = ScorerQueue(redis, "w-0-a")
-    Leases(redis).register("w-0-a")
+    Leases(redis, lease=60).register("w-0-a")
     limits = BatchLimits(kind=EXPLANATION, jobs=1)
     while not (batch := queue.take(limits)):
         queue.wait_for_work(limits)

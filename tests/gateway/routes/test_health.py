@@ -273,7 +273,7 @@ def test_a_stuck_process_is_named_as_long_as_it_is_reported(client: FlaskClient,
 
 
 def test_a_full_queue_and_a_model_that_cannot_be_loaded_degrade(client: FlaskClient, redis: Redis) -> None:
-    Leases(redis).register("w-0-test")
+    Leases(redis, lease=60).register("w-0-test")
     for _ in range(5):
         assert client.post(PREDICT, json=ROW).status_code == 202
     assert refusal(client) == (503, "queue_full")
@@ -295,7 +295,7 @@ def test_a_full_queue_and_a_model_that_cannot_be_loaded_degrade(client: FlaskCli
 
 
 def test_webhooks_that_nobody_sends_and_too_many_of_an_owner_degrade(client: FlaskClient, redis: Redis) -> None:
-    Leases(redis).register("w-0-test")
+    Leases(redis, lease=60).register("w-0-test")
     redis.zadd("mg-events:due", {"risk": (time.time() - 61) * 1000})
     redis.hset("mg-events:waiting", mapping={"risk": MOST_WAITING, "": MOST_WAITING})
     client.get("/v1/models")  # from now on it is known that there are no keys, so everybody may read
@@ -313,7 +313,7 @@ def test_webhooks_that_nobody_sends_and_too_many_of_an_owner_degrade(client: Fla
 
 
 def test_a_model_whose_rows_time_out_degrades(client: FlaskClient, redis: Redis) -> None:
-    Leases(redis).register("w-0-test")
+    Leases(redis, lease=60).register("w-0-test")
     redis.zadd("mg:timeouts", {"sum": (time.time() + 600) * 1000, "past": (time.time() - 1) * 1000})
     client.get("/v1/models")
     (reason,) = ready_with(client, "model_times_out")["reasons"]
@@ -343,7 +343,7 @@ def test_callers_who_may_not_read_get_no_names(tmp_path: Path) -> None:
 
 
 def test_a_mirror_that_has_lost_the_store_or_lacks_a_model_degrades(client: FlaskClient, redis: Redis) -> None:
-    Leases(redis).register("w-0-test")
+    Leases(redis, lease=60).register("w-0-test")
     link = MirrorLink(redis)
     link.report("north", MirrorReport(7, {}, "the store answers 403"))
     link.report("south", MirrorReport(7, {"sum": "sum@2 is damaged"}))
@@ -362,7 +362,7 @@ def test_a_mirror_that_has_lost_the_store_or_lacks_a_model_degrades(client: Flas
 
 
 def test_a_closed_gateway_without_any_key_degrades(client: FlaskClient, redis: Redis) -> None:
-    Leases(redis).register("w-0-test")
+    Leases(redis, lease=60).register("w-0-test")
     ready_with(client, "ok")
     assert client.post("/v1/keys", json={"name": "first", "scopes": ["predict"]}).status_code == 201
     redis.delete(KEYS)  # as in a backup from before the first key
@@ -371,5 +371,5 @@ def test_a_closed_gateway_without_any_key_degrades(client: FlaskClient, redis: R
 
 
 def test_admin_key_needs_no_key_in_redis(settings: Settings, redis: Redis) -> None:
-    Leases(redis).register("w-0-test")
+    Leases(redis, lease=60).register("w-0-test")
     ready_with(create_app(dataclasses.replace(settings, admin_key="a" * 40)).test_client(), "ok")

@@ -21,7 +21,7 @@ from broker.sides.trainer import unfinished
 from contract.model.repository import Repository
 from runtime.health import ask
 from storage.models.repository_writer import RepositoryWriter
-from tests.support import PROJECT, command_line, gone, until
+from tests.support import DEADLINE, PROJECT, command_line, gone, until
 from tests.trainer.fitting import fitted
 from tests.trainer.trainers import GATED
 from trainer import recipes
@@ -70,12 +70,12 @@ def well(root: Path, name: str = "scheduler") -> bool:
 
 def test_the_first_start_trains_missing_models_and_then_waits(root: Path, redis: Redis, redis_url: str) -> None:
     with trainer(root, redis_url, TRAIN_ON_START="blobs") as process:
-        until(lambda: well(root), "every missing model has been tried", deadline=60)
+        until(lambda: well(root), "every missing model has been tried")
         assert Repository(root).aliases("blobs") == {"current": 1}
         assert all(well(root, name) for name in ("training", "publishing", "inbox"))
         until(lambda: not unfinished(redis, TRAINING), "the end of the training, which comes after its alias")
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0
     lines = [line.split(maxsplit=2)[2] for line in said.splitlines()]
     assert any(line.startswith("trainer: blobs: training on scikit-learn: make_classification") for line in lines)
@@ -93,7 +93,7 @@ def test_without_redis_or_a_secret_that_can_be_made_it_does_not_start(root: Path
         ),
     ):
         with trainer(root, url, TRAIN_ON_START="none", **settings) as process:
-            said, _ = process.communicate(timeout=30)
+            said, _ = process.communicate(timeout=DEADLINE)
         assert process.returncode == 2
         assert said.partition(" ERROR ")[2].startswith(f"trainer: {reason}")
 
@@ -126,7 +126,7 @@ def test_a_signal_in_the_middle_of_training_ends_it_at_once(
     with trainer(root, redis_url, **gated(tmp_path)) as process:
         assert said(process, "at the gate")
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=DEADLINE)
     assert process.returncode == 0
     assert Repository(root).versions("gated") == []
 
@@ -211,7 +211,7 @@ def test_of_two_trainers_one_trains_a_missing_model(
                 kill(first)
                 assert said(second, "at the gate")
             (tmp_path / "gate").touch()
-            until(lambda: ask(tmp_path / "recipes" / "scheduler.health") == "", "the second is ready", deadline=60)
+            until(lambda: ask(tmp_path / "recipes" / "scheduler.health") == "", "the second is ready")
     assert Repository(root).versions("gated") == [1]
 
 
