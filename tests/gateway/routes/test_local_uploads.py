@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 import requests
 
+from gateway.door import local_user
 from gateway.door.local_user import is_own_user
 from tests.stacks.gateways import Gateway
 
@@ -41,6 +43,29 @@ def test_a_unix_socket_shows_no_user() -> None:
     end, other = socket.socketpair()
     with end, other:
         assert not is_own_user({"gunicorn.socket": end})
+
+
+class TornTable:
+    """What the kernel writes of its connections while others come and go: the first looks miss all, the next one sees
+    them twice."""
+
+    def __init__(self, table: Path) -> None:
+        self._table = table
+        self._looks = 0
+
+    def read_text(self) -> str:
+        self._looks += 1
+        return "" if self._looks < 3 else self._table.read_text() * 2
+
+
+def test_a_table_that_the_kernel_changes_meanwhile_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(local_user._TABLES, socket.AF_INET, TornTable(local_user._TABLES[socket.AF_INET]))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()),
+        server.accept()[0] as end,
+    ):
+        assert is_own_user({"gunicorn.socket": end})
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
