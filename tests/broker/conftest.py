@@ -25,7 +25,7 @@ def jobs(redis: Redis) -> Jobs:
 
 @pytest.fixture
 def leases(redis: Redis) -> Leases:
-    return Leases(redis)
+    return Leases(redis, lease=60)  # which nobody renews
 
 
 @pytest.fixture

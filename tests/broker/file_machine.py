@@ -116,7 +116,7 @@ class FileMachine(RuleBasedStateMachine):
         self.redis: Any = redis
         self.files = FileJobs(redis, timeout=30, result_ttl=60)
         self.jobs = Jobs(redis, max_queue_rows=10, timeout=30, result_ttl=60)
-        self.leases = Leases(redis)
+        self.leases = Leases(redis, lease=60)
         self.lives: dict[str, Life] = {}
         self.held: dict[str, FileTask] = {}
         """What each scorer believes that it owns."""

@@ -59,7 +59,7 @@ def trainer(
     host: str = "",
 ) -> SingleJobs:
     """Register a trainer that has published its recipes, and return its queue."""
-    Leases(redis, group=TRAINERS).register(inc, host=host, queues=[TRAINING.queue])
+    Leases(redis, lease=60, group=TRAINERS).register(inc, host=host, queues=[TRAINING.queue])
     queue = SingleJobs(redis, inc, TRAINING, SIGNER)
     publish_recipes(redis, recipes, parameters or {})
     return queue

@@ -414,8 +414,8 @@ def test_each_service_counts_and_the_gateway_reads_the_metrics(users: dict[str, 
     } == {}
     assert snapshot.total(QUEUE_JOBS) == 2
     assert TrafficRecorder(users["gateway"], lambda: ["sum"], lambda _: snapshot).record()
-    ((*_, newest),) = TrafficReader(users["gateway"]).read(Period.HOURS, ["sum"])
-    assert newest.waiting == 2
+    (points,) = TrafficReader(users["gateway"]).read(Period.HOURS, ["sum"])
+    assert 2 in {point.waiting for point in points[-2:]}  # a minute may have ended
 
 
 def test_gateways_and_workers_say_that_they_have_started(users: dict[str, Redis]) -> None:

@@ -140,7 +140,6 @@ def test_an_owner_has_its_share_of_all_environments(jobs: Jobs, environments: Se
     [
         (Limits(rows_waiting=3), Limit.ROWS_WAITING),
         (Limits(jobs_in_flight=3), Limit.JOBS_IN_FLIGHT),
-        (Limits(rows_per_second=3), Limit.ROWS_PER_SECOND),
     ],
 )
 def test_the_limits_of_a_key_count_all_environments(jobs: Jobs, limits: Limits, refused_by: Limit) -> None:
@@ -150,6 +149,16 @@ def test_the_limits_of_a_key_count_all_environments(jobs: Jobs, limits: Limits, 
     for environment in BOTH:
         assert refusal(jobs, job("d", environment=environment, caller=caller)) is refused_by
         assert refusal(jobs, job(f"e{environment}", model="other", environment=environment, caller=RISK)) is None
+
+
+@pytest.mark.parametrize("environment", BOTH)
+def test_the_rate_of_a_key_counts_all_environments(redis: Redis, environment: str) -> None:
+    jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
+    caller = key("k", "limited", Limits(rows_per_second=1))
+    assert refusal(jobs, job("a", 300, environment=environment, caller=caller)) is None  # the rows of five minutes
+    for other in BOTH:
+        assert refusal(jobs, job("b", environment=other, caller=caller)) is Limit.ROWS_PER_SECOND
+        assert refusal(jobs, job(f"c{other}", model="other", environment=other, caller=RISK)) is None
 
 
 def test_jobs_that_run_in_another_environment_are_in_flight(jobs: Jobs, old: ScorerQueue) -> None:

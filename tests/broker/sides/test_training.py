@@ -44,7 +44,7 @@ OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted
 
 @pytest.fixture
 def leases(redis: Redis) -> Leases:
-    return Leases(redis, group=TRAINERS)
+    return Leases(redis, lease=60, group=TRAINERS)
 
 
 def trainer(redis: Redis, leases: Leases, name: str = "t-0-x", kind: JobKind = TRAINING) -> SingleJobs:
@@ -436,8 +436,9 @@ def test_a_new_schedule_replaces_the_old_one(schedules: Schedules, redis: Redis)
 def test_one_run_makes_up_for_missed_ones(
     schedules: Schedules, redis: Redis, trainer_queue: SingleJobs, jobs: Jobs
 ) -> None:
+    began = datetime.now(UTC)
     made = schedules.put("loan", "* * * * *", REQUEST)
-    late = datetime.now(UTC) - timedelta(hours=3)
+    late = began - timedelta(hours=3)
     redis.zadd("rq:scheduled:training", {made.job: late.timestamp()})
     clock = Scheduler(redis, TRAINING.queue)
     runs: list[Schedule] = []
@@ -451,7 +452,7 @@ def test_one_run_makes_up_for_missed_ones(
     assert runs == [made]
     following = schedules.get("loan")
     assert following is not None and following.job != made.job and waiting(redis) == [following.job]
-    assert datetime.fromisoformat(following.next_run) > datetime.now(UTC)
+    assert datetime.fromisoformat(following.next_run) > began
     assert trainer_queue.begin([made.job]) is None
     schedules.delete("loan")
     assert read(jobs, made.job).status is Status.RUNNING
