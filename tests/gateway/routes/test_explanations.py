@@ -25,7 +25,7 @@ from contract.work.explanations import ExplainRequest
 from contract.work.jobs import PredictionOutcome
 from gateway.app import create_app
 from tests.gateway.callers import ADMIN_KEY
-from tests.support import Sum, numbers, write_version
+from tests.support import DEADLINE, Sum, numbers, write_version
 
 ROW = {"a": 1.0, "b": 2.0}
 CLASSES = Output(OutputKind.CLASS, ("no", "yes"), probabilities=True, name="risk")
@@ -192,7 +192,7 @@ def test_a_model_that_does_not_predict_has_nothing_to_explain(client: FlaskClien
 )
 def test_a_csv_gets_a_csv(client: FlaskClient, redis: Redis, name: str, why: Any, expected: str) -> None:
     found: list[TestResponse] = []
-    headers = {"Content-Type": "text/csv", "Accept": "text/csv", "Prefer": "wait=20"}
+    headers = {"Content-Type": "text/csv", "Accept": "text/csv", "Prefer": "wait=30"}
     asking = threading.Thread(
         target=lambda: found.append(client.post(f"/v1/models/{name}/explain", data=b"a,b\n1,2\n", headers=headers))
     )
@@ -203,7 +203,7 @@ def test_a_csv_gets_a_csv(client: FlaskClient, redis: Redis, name: str, why: Any
     while not (batch := queue.take(limits)):
         queue.wait_for_work(limits)
     queue.finish({batch.jobs[0].id: PredictionOutcome([why], None, [], 1.0, 9)})
-    asking.join(20)
+    asking.join(DEADLINE)
     assert found[0].text == expected
 
 
@@ -219,7 +219,7 @@ def test_kserves_clients_ask_for_explanations(client: FlaskClient, redis: Redis)
         queue.wait_for_work(limits)
     assert batch.jobs[0].explain == ExplainRequest("no", None, False, 0)
     queue.finish({batch.jobs[0].id: PredictionOutcome([WHY], None, [], 1.0, 9)})
-    asking.join(20)
+    asking.join(DEADLINE)
     assert (found[0].status_code, found[0].json) == (200, {"explanations": [WHY]})
     refused = client.post(path.replace("no", "perhaps"), json={"instances": [[1.0, 2.0]]})
     assert (refused.status_code, list(refused.json or {})) == (400, ["error"])

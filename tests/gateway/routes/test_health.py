@@ -169,11 +169,12 @@ def test_a_redis_that_reads_its_data_is_loading_and_opens_nothing(
     with connect(server.url, DEADLINE) as redis:  # it saves 30 MB
         redis.config_set("appendonly", "no")
         redis.hset(KEYS, "a fingerprint", "a key")
-        for number in range(1500):  # 1.5 s; while it loads, it answers every 2 MB, which is every 0.1 s
+        for number in range(1500):  # 15 s; while it loads, it answers every 0.2 MB, which is every 0.1 s
             redis.set(f"key {number}", os.urandom(20_000))
         redis.save()
     server.stop()
-    restarted = RedisProcess(server.folder, "--key-load-delay", "1000", "--appendonly", "no")
+    slowly = ("--key-load-delay", "10000", "--loading-process-events-interval-bytes", "200000")
+    restarted = RedisProcess(server.folder, *slowly, "--appendonly", "no")
     restarted.launch()
     try:
         ready_with(own_client, "redis_loading")
@@ -252,21 +253,26 @@ def test_a_worker_that_falls_silent_degrades_before_its_leases_end(client: Flask
     ready_with(client, "ok")
     status.withdraw("w")  # as a worker does that finishes its jobs and stops
     until(lambda: not redis.exists("mg:loaded:w"), "it has withdrawn")
-    assert client.get("/health/ready").get_json()["status"] == "ok"
+    ready_with(client, "ok")
 
 
 def test_a_stuck_process_is_named_as_long_as_it_is_reported(client: FlaskClient, redis: Redis) -> None:
     Leases(redis, lease=60).register("w-0-test")
     client.get("/v1/models")  # from now on it is known that there are no keys, so everybody may read
     process = "the template of the worker 'w'"
-    Scripts(redis).run("report_stuck", process)
+
+    def report() -> None:
+        Scripts(redis).run("report_stuck", process)
+        redis.zadd(STUCK, {process: (time.time() + 60) * 1000}, xx=True)  # as if it were reported again and again
+
+    report()
     answer = ready_with(client, "process_stuck")
     assert (answer["status"], answer["reasons"][0]["process"]) == ("degraded", process)
     assert "\nmodelgate_stuck_processes 1.0\n" in client.get("/metrics").text
     assert "process_stuck" in [alert["code"] for alert in client.get("/v1/system").get_json()["alerts"]]
     redis.zadd(STUCK, {process: (time.time() - 6) * 1000})
     ready_with(client, "ok")
-    Scripts(redis).run("report_stuck", process)
+    report()
     ready_with(client, "process_stuck")
     redis.set(STUCK, "what a worker garbles counts as none")
     ready_with(client, "ok")

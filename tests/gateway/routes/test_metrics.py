@@ -25,7 +25,7 @@ from gateway.serving import metrics as serving
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.conftest import without_redis
 from tests.stacks.redis_process import RedisProcess
-from tests.support import until
+from tests.support import DEADLINE, until
 
 pytestmark = pytest.mark.waits
 
@@ -174,7 +174,9 @@ def test_without_redis_the_page_says_so_and_has_what_the_process_knows(settings:
     assert not shown.series("requests_total")
 
 
-def test_a_redis_that_hangs_does_not_keep_prometheus_waiting(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [DEADLINE, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_redis_that_hangs_does_not_keep_prometheus_waiting(settings: Settings, tmp_path: Path, most: float) -> None:
+    """Prometheus waits for 10 s. An answer takes less, unless the machine is busy."""
     folder = tmp_path / "own-redis"
     folder.mkdir()
     with RedisProcess(folder) as server:
@@ -183,7 +185,7 @@ def test_a_redis_that_hangs_does_not_keep_prometheus_waiting(settings: Settings,
         with server.frozen():
             began = time.monotonic()
             assert Page(client.get("/metrics").get_data(as_text=True)).value("redis_up") == 0
-            assert time.monotonic() - began < 8, "Prometheus waits for 10 s"
+            assert time.monotonic() - began < most
 
 
 def test_a_page_is_kept_for_a_moment(client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,10 +52,11 @@ def another(settings: Settings, redis: Redis) -> Announcements:
 
 @pytest.fixture
 def count(redis: Redis) -> Count:
-    """Writes a point of the traffic of `sum`, so many minutes or quarters of an hour ago."""
+    """Writes a point of the traffic of `sum`, so many minutes or quarters of an hour before the test."""
+    now = redis.time()[0]
 
     def count(ago: int, answered: int, refused: int, failed: int = 0, step: int = MINUTE) -> None:
-        slot = redis.time()[0] // step - ago
+        slot = now // step - ago
         size = 120 if step == MINUTE else 96
         redis.hset(f"{TRAFFIC}{step}:sum", str(slot % size), f"{slot} 0 0 {answered} {refused} {failed}")
 
