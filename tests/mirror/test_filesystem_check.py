@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from mirror.filesystem_check import CHECKS
-from tests.support import PROJECT, until
+from tests.support import DEADLINE, PROJECT, until
+
+PATIENT = f"""
+import os, sys
+from mirror import filesystem_check as check
+
+check.SEEN_WITHIN = check.ANSWER_WITHIN = {DEADLINE}
+if sys.argv.pop(1) == "own":
+    locked = check.locked_file
+    check.locked_file = lambda file, *how: locked(file.with_name(f"{{file.name}}-{{os.getpid()}}"), *how)
+sys.exit(check.main())
+"""
+"""What the command runs, on a machine that may be busy. With "own", each side locks a file of its own."""
 
 
 @pytest.fixture
@@ -25,8 +35,15 @@ def shared(tmp_path: Path) -> Path:
 def started(folder: Path, wait: int = 120) -> subprocess.Popen[str]:
     """Run the command of one machine."""
     check = ["repository", "check", "--filesystem", str(folder), "--wait", str(wait)]
-    command = [str(PROJECT / ".venv/bin/modelgate"), *check]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+    return run([str(PROJECT / ".venv/bin/modelgate"), *check])
+
+
+def patient(folder: Path, locks: str = "shared") -> subprocess.Popen[str]:
+    return run([sys.executable, "-c", PATIENT, locks, str(folder)])
+
+
+def run(command: Sequence[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
@@ -36,29 +53,8 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
     return process.returncode, [line for line in lines if not line.startswith("waiting")]
 
 
-@contextmanager
-def locks_of_two_files(shared: Path) -> Iterator[None]:
-    """Let each side lock a file of its own under the same name: replace the file as soon as it is there."""
-    stop = threading.Event()
-
-    def replace() -> None:
-        replaced: set[Path] = set()
-        while not stop.wait(0.001):
-            for lock in set(shared.glob("*/*-lock")) - replaced:
-                replaced.add(lock)
-                lock.unlink()
-
-    thread = threading.Thread(target=replace)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
 def test_a_folder_of_one_machine_has_all_properties_and_nothing_is_left_there(shared: Path) -> None:
-    for code, lines in map(ended, [started(shared), started(shared)]):
+    for code, lines in map(ended, [patient(shared), patient(shared)]):
         assert [line.split(" (")[0] for line in lines] == [f"holds: {check.says}" for check in CHECKS]
         assert code == 0
     assert list(shared.iterdir()) == []
@@ -76,9 +72,7 @@ def test_a_copy_of_the_folder_is_told_from_the_folder(shared: Path, tmp_path: Pa
 
 
 def test_locks_that_exclude_nobody_are_found(shared: Path) -> None:
-    with locks_of_two_files(shared):
-        ends = list(map(ended, [started(shared), started(shared)]))
-    for code, lines in ends:
+    for code, lines in map(ended, [patient(shared, "own"), patient(shared, "own")]):
         wrong = [line for line in lines if line.startswith("does not hold")]
         assert code == 1
         assert len(wrong) == 1

@@ -25,7 +25,7 @@ from tests.stacks.mirrors import MirrorProcess
 from tests.stacks.object_store import S3, s3_server
 from tests.stacks.workers import worker_cluster
 from tests.storage.models.test_mirrored import add
-from tests.support import Bomb, until
+from tests.support import DEADLINE, Bomb, until
 from trainer.publishing.aliases import delete_version, move_alias
 from trainer.publishing.resign import sign_version
 from trainer.publishing.signing import make_keys
@@ -58,10 +58,16 @@ def writer(s3: S3, url: str, redis: Redis, tmp_path: Path) -> MirroredRepository
 
 
 @pytest.fixture
+def look_every() -> float:
+    return LOOK_EVERY
+
+
+@pytest.fixture
 def mirror(
-    s3: S3, url: str, store: FaultyStore, redis_url: str, redis: Redis, tmp_path: Path
+    s3: S3, url: str, store: FaultyStore, redis_url: str, redis: Redis, tmp_path: Path, look_every: float
 ) -> Iterator[MirrorProcess]:
-    process = MirrorProcess(redis_url, tmp_path / "models", url, s3.options(store.port), tmp_path / "log")
+    options = s3.options(store.port)
+    process = MirrorProcess(redis_url, tmp_path / "models", url, options, tmp_path / "log", look_every=look_every)
     process.start()
     yield process
     process.kill()
@@ -69,9 +75,10 @@ def mirror(
 
 def waited(redis: Redis, model: str) -> dict[str, str]:
     """What mirrors lack of the last change of the model, after a while."""
-    return wait_for_mirrors(redis, model, announce(redis, model), time.monotonic() + 30)
+    return wait_for_mirrors(redis, model, announce(redis, model), time.monotonic() + DEADLINE)
 
 
+@pytest.mark.parametrize("look_every", [100 * DEADLINE])
 def test_announced_changes_are_shown_long_before_the_next_look_at_the_store(
     writer: MirroredRepository, mirror: MirrorProcess, redis: Redis
 ) -> None:
@@ -80,13 +87,13 @@ def test_announced_changes_are_shown_long_before_the_next_look_at_the_store(
     reader = Repository(mirror.models)
     add(writer)
     move_alias(writer, "sum", "current", 1)
-    until(lambda: reader.aliases("sum") == {"current": 1}, "the alias", deadline=LOOK_EVERY / 2)
+    until(lambda: reader.aliases("sum") == {"current": 1}, "the alias")
     assert reader.manifest("sum", 1) == writer.manifest("sum", 1)
     add(writer)
     assert waited(redis, "sum") == {}
     assert reader.versions("sum") == [1, 2]
     delete_version(writer, "sum", 2)
-    until(lambda: reader.versions("sum") == [1], "the version is gone", deadline=LOOK_EVERY / 2)
+    until(lambda: reader.versions("sum") == [1], "the version is gone")
 
 
 def test_what_was_never_announced_is_found_in_the_store(
@@ -128,7 +135,7 @@ def test_while_the_store_is_away_the_mirror_says_so_and_readers_go_on(
     until(lambda: reader.aliases("sum") == {"current": 1}, "the alias")
     store.choose = lambda _method, _path: "unavailable"
     add(writer)
-    until(lambda: [report for report in mirror_reports(redis).values() if report.away], "it says so", deadline=90)
+    until(lambda: [report for report in mirror_reports(redis).values() if report.away], "it says so")
     (why,) = {report.away for report in mirror_reports(redis).values()}
     assert "cannot" in why and "s3://" in why
     assert reader.resolve("sum") == ("sum", 1) and reader.versions("sum") == [1]

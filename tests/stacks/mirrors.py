@@ -8,7 +8,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirror.service import LOOK_EVERY
 from tests.support import PROJECT
+
+START = """
+import sys
+from mirror import __main__ as program, service
+
+service.LOOK_EVERY = float(sys.argv.pop(1))
+sys.exit(program.main())
+"""
+"""`python -m mirror` that looks at the store as often as a test says."""
 
 
 @dataclass
@@ -21,6 +31,7 @@ class MirrorProcess:
     options: Path
     log_file: Path
     name: str = ""
+    look_every: float = LOOK_EVERY
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -32,7 +43,7 @@ class MirrorProcess:
             "STORE_OPTIONS_FILE": str(self.options),
         }
         with self.log_file.open("ab") as log:
-            command = [sys.executable, "-m", "mirror", "--health-socket", str(self.health)]
+            command = [sys.executable, "-c", START, str(self.look_every), "--health-socket", str(self.health)]
             command += ["--name", self.name] if self.name else []
             self.process = subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=log)
 
