@@ -86,7 +86,7 @@ class Clients(InThreads):
     ) -> None:
         """Wait for `more` further answers that are `matching`."""
         before = self.seen(matching)
-        until(lambda: self.seen(matching) >= before + more, f"{more} more answers: {what}; {self.statuses()}", 120)
+        until(lambda: self.seen(matching) >= before + more, f"{more} more answers: {what}; {self.statuses()}")
 
     def statuses(self) -> Counter[int]:
         return Counter(answer.status for answer in list(self.answers))

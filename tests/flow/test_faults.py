@@ -55,7 +55,7 @@ def cluster(tmp_path: Path, models: Path) -> Iterator[WorkerCluster]:
 def faulty(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[WorkerCluster]:
     folder = tmp_path_factory.mktemp("faulty")
     with redis_server(folder) as url, worker_cluster(url, models, folder) as cluster:
-        cluster.start(worker_models="faulty", predict_timeout=2, scorer_memory_mb=300).ready()
+        cluster.start(worker_models="faulty", predict_timeout=4, scorer_memory_mb=300).ready()
         cluster.ended(cluster.submit("faulty", [1.0] * 50, "warm"))
         yield cluster
 
@@ -65,7 +65,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[W
     [
         (estimators.ABORTS, "worker_crashed", "three times"),
         (estimators.ENDS, "worker_crashed", "three times"),
-        (estimators.NEVER_RETURNS, "timeout", "scoring took longer than 2 s"),
+        (estimators.NEVER_RETURNS, "timeout", "scoring took longer than 4 s"),
         (
             estimators.EATS_MEMORY,
             "out_of_memory",
@@ -320,7 +320,8 @@ def test_estimators_with_threads_predict_in_a_scorer(tmp_path: Path) -> None:
         for job in cluster.ended(fitted):
             assert job.output, job
             assert job.output["predictions"] == fitted[job.id].predict(X[:300]).tolist()
-        (scorer,) = worker.scorers().values()
+        # An outdated one may be replaced.
+        (scorer,) = until(lambda: len(now := [*worker.scorers().values()]) == 1 and now, "one scorer")
         assert len(os.listdir(f"/proc/{scorer}/task")) == 1
 
 
@@ -338,7 +339,7 @@ def test_a_new_version_gets_scorers_that_share_it_one_at_a_time(tmp_path: Path) 
         seen = [set(first)]
 
         def replaced() -> bool:
-            now = set(worker.scorers())
+            now = set(worker.scorers()) or set(worker.scorers())  # one may be replaced while they are read
             if now != seen[-1]:
                 seen.append(now)
             return len(now) == 2 and not now & set(first)

@@ -30,7 +30,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerCluster]
     for name, estimator in (("faulty", estimators.Faulty()), ("talks", estimators.Talks())):
         write_version(models, name, estimator, numbers("a"), by_value=True)
     with redis_server(folder) as url, worker_cluster(url, models, folder) as cluster:
-        cluster.start(log_format="json", predict_timeout=2).ready()
+        cluster.start(log_format="json", predict_timeout=4).ready()
         yield cluster
 
 

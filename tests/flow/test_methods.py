@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from contract.model.signature import PREDICT, AnswerForm, Method, Output, OutputKind, Signature
 from tests.flow.estimators import Methodical
 from tests.stacks.gateways import Site, start_site
-from tests.support import SOAK, numbers, write_version
+from tests.support import SOAK, numbers, until, write_version
 
 METHODS = (
     PREDICT,
@@ -123,4 +123,4 @@ def test_the_example_of_a_transformer_works_when_posted_to_its_first_method(site
         "outliers",
         "scaler",
     ]
-    assert site.gateway.get("/health/ready").json()["status"] == "ok"
+    until(lambda: site.gateway.get("/health/ready").json()["status"] == "ok", "it is ready")

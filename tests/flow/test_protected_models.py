@@ -22,7 +22,7 @@ from contract.model.repository import Repository
 from tests.flow.test_training import TrainingSite
 from tests.stacks.gateways import Gateway
 from tests.stacks.redis_process import RedisProcess
-from tests.support import PROJECT, command_line, until
+from tests.support import DEADLINE, PROJECT, command_line, until
 
 ADMIN_KEY = "correct-horse-battery-staple-0123456789"
 
@@ -52,7 +52,7 @@ def worker(url: str, has_loaded: Callable[[], bool]) -> Iterator[None]:
 
     def run() -> None:
         with connect(url) as redis:
-            said = LoadStatusPublisher(redis, ttl=10)
+            said = LoadStatusPublisher(redis, ttl=DEADLINE)
             while not ended.wait(0.05):
                 said.publish("w", LoadStatus(loaded=["blobs@1", "blobs@2"] if has_loaded() else ["blobs@1"]))
             said.withdraw("w")

@@ -228,7 +228,7 @@ def test_five_pickles_are_served_by_one_command_which_leaves_nothing_behind(inst
         assert any("redis" in process.name() or "valkey" in process.name() for process in server)
         serve.send_signal(signal.SIGINT)
         assert serve.wait(DEADLINE) == 0
-    assert gone(server)
+    until(lambda: gone(server), "the server has ended")
     assert "Traceback" not in installed.said and "SIGTERM" not in installed.said
     assert list(Path(installed.environment["TMPDIR"]).iterdir()) == []
     assert not (installed.folder.parent / "data").exists()
@@ -295,7 +295,7 @@ def test_a_server_in_the_background_is_found_by_status_logs_and_down(installed: 
     finally:
         down = installed.run("modelgate", "down")
     assert down.stdout == f"the server in {tmp_path}/homé has stopped\n"
-    assert gone(server)
+    until(lambda: gone(server), "the server has ended")
     assert "no server runs in" in installed.run("modelgate", "down").stdout
 
 

@@ -33,7 +33,7 @@ commands.HANDLERS.update(recipes_of_tests.ACTIONS)
 runner.TRAININGS = "tests.trainer.recipes.recipes_of_tests"
 runner.KEEP_TEMPLATE = float(os.environ.get("KEEP_TEMPLATE", 60))
 logs.configure("trainer", sys.stdout)
-runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=2).run()
+runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=float(os.environ.get("LEASE", 10))).run()
 """
 
 GATED = """
@@ -61,7 +61,7 @@ def fit(X: Any, y: Any) -> Any:
 
 @dataclass
 class TrainerProcess:
-    """`python -m trainer.jobs.runner`, with a lease of 2 s."""
+    """`python -m trainer.jobs.runner`."""
 
     queue: str
     environment: dict[str, str]

@@ -124,19 +124,19 @@ def test_requests_are_answered_before_the_candidate_has_scored_a_row(
 
 
 @pytest.mark.parametrize(
-    ("candidate", "bad"),
+    ("candidate", "bad", "seconds"),
     [
-        (estimators.Faulty(), estimators.ABORTS),
-        (estimators.Faulty(), estimators.NEVER_RETURNS),
-        (estimators.Faulty(), estimators.EATS_MEMORY),
-        (Computes(), -1.0),
+        (estimators.Faulty(), estimators.ABORTS, 60),
+        (estimators.Faulty(), estimators.NEVER_RETURNS, 2),
+        (estimators.Faulty(), estimators.EATS_MEMORY, 60),
+        (Computes(), -1.0, 2),
     ],
 )
 def test_rows_that_end_the_process_or_take_too_long_fail_and_the_others_are_scored(
-    cluster: WorkerCluster, models: Path, candidate: object, bad: float
+    cluster: WorkerCluster, models: Path, candidate: object, bad: float, seconds: int
 ) -> None:
     write(models, candidate)
-    worker = cluster.start(predict_timeout=2, scorer_memory_mb=300).ready()
+    worker = cluster.start(predict_timeout=seconds, scorer_memory_mb=300).ready()
     scorers = worker.scorers()
     for number, value in enumerate((1.0, bad, 2.0)):
         cluster.ended(submit(cluster, [value], f"{number}-"))

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests.stacks.ports import free_port
-from tests.support import PROJECT
+from tests.support import DEADLINE, PROJECT
 
 
 @pytest.fixture
@@ -59,20 +59,20 @@ def test_it_answers_with_the_files_of_the_site_and_nothing_else_until_ctrl_c(ser
             assert requests.get(url + path, timeout=60).status_code == 404, path
         assert requests.post(url, timeout=60).status_code == 501
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(DEADLINE) == 0
 
 
 def test_a_port_that_is_taken_is_named(server: Path) -> None:
     port = str(free_port())
     with started(server, "--port", port) as first, started(server, "--port", port) as second:
         taken = first if port not in first_line(first) else second
-        _, said = taken.communicate(timeout=60)
+        _, said = taken.communicate(timeout=DEADLINE)
         assert re.fullmatch(rf"modelgate: cannot listen on port {port}: .*; leave out --port\n", said)
 
 
 def test_a_checkout_without_a_site_says_how_to_build_it(server: Path) -> None:
     (server / "site" / "index.html").unlink()
     with started(server) as process:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=DEADLINE)
         assert process.returncode == 1
         assert said == f"modelgate: {server.parent} has no documentation yet; make docs builds it\n"

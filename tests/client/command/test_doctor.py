@@ -28,7 +28,7 @@ from tests.client.certificates import with_own_certificate
 from tests.client.command.conftest import ADMIN_KEY, Ended, Modelgate, process
 from tests.stacks.gateways import Site
 from tests.stacks.ports import free_port
-from tests.support import SIGNER, until
+from tests.support import DEADLINE, SIGNER, until
 
 
 def advice(ended: Ended, text: str) -> str:
@@ -205,5 +205,5 @@ def test_windows_has_no_modes_of_files_that_others_could_read(
 
 def test_marks_that_an_encoding_lacks_are_replaced() -> None:
     command = process("doctor", "--url", f"http://127.0.0.1:{free_port()}", PYTHONIOENCODING="cp1252")
-    said, errors = command.communicate(timeout=60)
+    said, errors = command.communicate(timeout=DEADLINE)
     assert (command.returncode, errors) == (1, "") and "? nothing listens" in said

@@ -28,7 +28,7 @@ from tests.client.command.conftest import Modelgate
 from tests.client.command.conftest import process as in_a_process
 from tests.flow import estimators
 from tests.stacks.gateways import Site, start_site
-from tests.support import Sum, numbers, until, write_version
+from tests.support import DEADLINE, Sum, numbers, until, write_version
 
 ROWS = 100_000
 
@@ -163,7 +163,7 @@ def test_ctrl_c_cancels_the_job(site: Site, ask: Modelgate, tmp_path: Path, sent
     (job,) = until(lambda: ask("jobs", "--model", "slow", "--status", "running", "--json").json, "it is scored")
     until(lambda: f"GET /v1/jobs/{job['id']} 200" in site.gateway.log, "the command knows the job")
     process.send_signal(sent)
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=DEADLINE)
     job, *_ = ask("jobs", "--model", "slow", "--json").json
     assert (process.returncode, said, job["status"]) == (130, "", "canceled")
     assert errors == f"modelgate: the file prediction {job['id']} is canceled\n"
@@ -172,12 +172,12 @@ def test_ctrl_c_cancels_the_job(site: Site, ask: Modelgate, tmp_path: Path, sent
 
 def test_ctrl_c_before_the_server_answers_says_that_it_interrupted(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(60)
+        silent.settimeout(DEADLINE)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         process = in_a_process("models", MODELGATE_URL=url, XDG_CONFIG_HOME=str(tmp_path))
         with silent.accept()[0]:
             process.send_signal(signal.SIGINT)
-            assert process.communicate(timeout=60) == ("", "modelgate: interrupted\n")
+            assert process.communicate(timeout=DEADLINE) == ("", "modelgate: interrupted\n")
     assert process.returncode == 130
 
 

@@ -14,7 +14,7 @@ from storage.models.repository_writer import RepositoryWriter
 from tests.client.command.conftest import Modelgate
 from tests.flow.old_releases import OLD, Old, answer_of, old_site, write
 from tests.stacks.observer_process import ObserverProcess
-from tests.support import until
+from tests.support import DEADLINE, until
 from trainer.publishing.aliases import change_settings, delete_version
 
 
@@ -60,7 +60,7 @@ def test_a_replay_says_what_differs_in_another_environment_and_which_version_is_
 
             publish_again(old, OLD)
             old.worker.process.terminate()
-            old.worker.process.wait(60)
+            old.worker.process.wait(DEADLINE)
             old.cluster.start("today").ready()
             until(lambda: not old.served(), "no worker serves the environment")
             (unserved, equal), _ = replayed()

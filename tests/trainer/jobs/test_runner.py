@@ -85,14 +85,22 @@ def test_a_training_leaves_no_process_behind_and_finds_no_secret_in_its_environm
 
 
 def test_trainings_share_a_template_that_ends_when_there_are_none(here: TrainerHost) -> None:
-    trainer = here.trainer(KEEP_TEMPLATE=3)
-    begun = here.train("count", deaths=0), here.train("scatter", mark="none")
-    kept = []
-    for training in begun:
-        assert training.ended().status is Status.SUCCEEDED
-        kept.append(psutil.Process(trainer.process.pid).children())  # the reapers of templates
-    assert kept[0] == kept[1] and len(kept[0]) == 1
-    until(lambda: gone(kept[0]), "the template ends")
+    trainer = here.trainer(KEEP_TEMPLATE=5)
+
+    def templates() -> list[psutil.Process]:
+        """Their reapers."""
+        return psutil.Process(trainer.process.pid).children()
+
+    first, second = here.train("steps"), here.train("sleep")
+    first.says("at step 0")
+    kept = templates()
+    for number in range(3):
+        (here.folder / "spool" / str(number)).touch()
+    assert first.ended().status is Status.SUCCEEDED
+    second.says("sleeps beside")
+    assert templates() == kept and len(kept) == 1
+    second.jobs.cancel(second.id)
+    until(lambda: gone(kept), "the template ends")
     assert here.train("count", deaths=0).ended().status is Status.SUCCEEDED
 
 
@@ -199,13 +207,13 @@ def test_a_thread_that_a_training_leaves_delays_its_end_by_seconds_only(here: Tr
 def test_kill_9_of_a_trainer_kills_its_training_and_another_trainer_starts_it_again(
     here: TrainerHost, seconds: float
 ) -> None:
-    first = here.trainer()
+    first = here.trainer(LEASE=5)
     training = here.train("count", deaths=1)
     training.says("began")
     family = first.family()
     first.kill()
     until(lambda: gone(family), "nothing is left of it", seconds)
-    here.trainer()
+    here.trainer(LEASE=5)
     assert training.ended().status is Status.SUCCEEDED
     assert training.log() == "began\nthe trainer died during this training, which now starts again\nbegan\n"
 

@@ -72,7 +72,7 @@ def test_the_first_start_trains_missing_models_and_then_waits(root: Path, redis:
     with trainer(root, redis_url, TRAIN_ON_START="blobs") as process:
         until(lambda: well(root), "every missing model has been tried")
         assert Repository(root).aliases("blobs") == {"current": 1}
-        assert all(well(root, name) for name in ("training", "publishing", "inbox"))
+        until(lambda: all(well(root, name) for name in ("training", "publishing", "inbox")), "all are well")
         until(lambda: not unfinished(redis, TRAINING), "the end of the training, which comes after its alias")
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=DEADLINE)

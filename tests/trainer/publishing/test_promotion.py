@@ -25,7 +25,7 @@ from contract.model.environments import TODAY
 from contract.model.repository import Repository
 from contract.settings import Settings
 from gateway.app import create_app
-from tests.support import Sum, numbers, until, write_version
+from tests.support import DEADLINE, Sum, numbers, until, write_version
 from trainer.jobs.commands import HANDLERS, CommandParts
 from trainer.publishing.promotion import promote, roll_back
 
@@ -39,7 +39,7 @@ def worker(url: str, name: str, refusing: Callable[[], str | None]) -> Iterator[
 
     def run() -> None:
         with connect(url) as redis:
-            said, requests = LoadStatusPublisher(redis, ttl=3), LoadRequests(redis)
+            said, requests = LoadStatusPublisher(redis, ttl=DEADLINE), LoadRequests(redis)
             while not ended.wait(0.01):
                 wanted, why = requests.read().get(TODAY, ()), refusing()
                 said.publish(name, LoadStatus(refused=dict.fromkeys(wanted, why)) if why else LoadStatus(loaded=wanted))
