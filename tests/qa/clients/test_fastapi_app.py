@@ -31,7 +31,7 @@ def serving(address: str) -> Iterator[str]:
             try:
                 requests.get(f"{url}/openapi.json", timeout=5).raise_for_status()
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 assert process.poll() is None and time.monotonic() < end
                 time.sleep(0.1)
         yield url

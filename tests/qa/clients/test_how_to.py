@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.qa.clients.conftest import ADMIN_KEY, PROJECT, GrpcModelgate, Modelgate, started
+from tests.qa.clients.conftest import ADMIN_KEY, COMPILED, PROJECT, GrpcModelgate, Modelgate, started
 
 PAGE = (PROJECT / "docs" / "how-to" / "change-the-address.md").read_text()
 BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", PAGE, re.DOTALL)
@@ -31,7 +32,7 @@ assert len(AFTER) == 3
 
 def run(kind: str, code: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code] if kind == "python" else ["sh", "-ec", code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env={**os.environ, **COMPILED}, capture_output=True, text=True, timeout=300)
 
 
 def output(kind: str, code: str) -> str:

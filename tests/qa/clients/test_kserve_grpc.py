@@ -11,7 +11,7 @@ import kserve  # type: ignore[import-not-found]
 import numpy as np
 import pytest
 
-from tests.qa.clients.conftest import IRIS, LOAN, GrpcModelgate, answered
+from tests.qa.clients.conftest import IRIS, LOAN, GrpcModelgate, answered, soon
 
 FLOWERS = np.array([list(IRIS.values()), [6.7, 3.0, 5.2, 2.3]])
 
@@ -56,7 +56,7 @@ def test_texts_and_numbers(with_grpc: GrpcModelgate, binary: bool) -> None:
 
 def test_readiness(with_grpc: GrpcModelgate) -> None:
     assert asked(with_grpc, lambda client: client.is_server_live())
-    assert asked(with_grpc, lambda client: client.is_server_ready())
+    assert soon(lambda: asked(with_grpc, lambda client: client.is_server_ready()))
     assert asked(with_grpc, lambda client: client.is_model_ready("iris"))
     assert not asked(with_grpc, lambda client: client.is_model_ready("nothing"))
 

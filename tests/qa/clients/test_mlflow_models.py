@@ -29,11 +29,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from tests.qa.clients.conftest import PROJECT, Modelgate, answered, started
+from tests.qa.clients.conftest import COMPILED, PROJECT, Modelgate, answered, started
 from tests.stacks.ports import free_port
 
-COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
-"""Keeps what a process compiles: the environment has nothing compiled, and compiling MLflow takes ten seconds."""
 RANDOM = np.random.default_rng(0)
 TABLE = pd.DataFrame(
     {

@@ -16,7 +16,7 @@ from tests.qa.clients.conftest import started
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ADMIN_KEY = "k" * 40
-LONGEST = 300
+LONGEST = 1200
 """Seconds of a run."""
 
 

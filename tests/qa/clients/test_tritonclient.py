@@ -10,7 +10,7 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from tests.qa.clients.conftest import IRIS, LOAN, Modelgate, answered
+from tests.qa.clients.conftest import IRIS, LOAN, Modelgate, answered, soon
 
 FLOWERS = np.array([list(IRIS.values()), [6.7, 3.0, 5.2, 2.3]])
 DTYPES = {str: np.object_, int: np.int64, float: np.float64}
@@ -38,7 +38,7 @@ def columns(binary: bool, *rows: dict[str, object]) -> list[InferInput]:
 
 def test_health_and_metadata(client: InferenceServerClient) -> None:
     assert client.is_server_live()
-    assert client.is_server_ready()
+    assert soon(client.is_server_ready)
     assert client.is_model_ready("loan")
     assert client.is_model_ready("loan", "1")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]

@@ -12,7 +12,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, aio
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from tests.qa.clients.conftest import ADMIN_KEY, IRIS, LOAN, GrpcModelgate, answered
+from tests.qa.clients.conftest import ADMIN_KEY, IRIS, LOAN, GrpcModelgate, answered, soon
 
 FLOWERS = np.array([list(IRIS.values()), [6.7, 3.0, 5.2, 2.3]])
 DTYPES = {str: np.object_, int: np.int64, float: np.float64}
@@ -39,7 +39,7 @@ def columns(*rows: dict[str, object]) -> list[InferInput]:
 
 def test_health_and_metadata(client: InferenceServerClient) -> None:
     assert client.is_server_live()
-    assert client.is_server_ready()
+    assert soon(client.is_server_ready)
     assert client.is_model_ready("loan")
     assert client.is_model_ready("loan", "1")
     assert not client.is_model_ready("nothing")

@@ -56,7 +56,7 @@ def test_standardwebhooks_verifies_the_end_of_a_prediction(
         f"{reporting.address}/v1/models/iris/predict", json=IRIS, headers={"Webhook-Url": url}, timeout=60
     )
     assert answer.status_code == 202, answer.text
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while not messages and time.monotonic() < end:
         time.sleep(0.05)
     ((body, headers),) = messages

@@ -23,6 +23,7 @@ from tests.qa.peers.rest import (
     holds,
     names_in_error,
     post,
+    ready,
     same,
 )
 from tests.qa.peers.suite import Server
@@ -265,7 +266,7 @@ def _client(name: str, path: str, unready: str = "") -> None:
 
     @SUITE.case(f"the client: {name}")
     def _is(server: Server) -> None:
-        get(server, path)
+        ready(server, path)
         if unready:
             get(server, unready, 404)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from functools import partial
 from typing import Any
 
 import mlflow.pyfunc.scoring_server.client as scoring_client
@@ -17,7 +18,7 @@ import pandas as pd
 import requests
 from mlflow.deployments import PredictionsResponse
 
-from tests.qa.clients.conftest import IRIS, LOAN
+from tests.qa.clients.conftest import IRIS, LOAN, soon
 from tests.qa.peers.suite import Server, Suite, raised
 
 SUITE = Suite("MLflow")
@@ -74,7 +75,7 @@ def refused(answer: requests.Response, expected: tuple[int, str]) -> None:
 @SUITE.case("ping and health are 200 without content")
 def _(server: Server) -> None:
     for path in ("/ping", "/health"):
-        answer = get(server, path)
+        answer = soon(partial(get, server, path))
         assert (answer.status_code, answer.text.strip()) == (200, "")
 
 

@@ -30,6 +30,7 @@ from tests.qa.peers.rest import (
     names_in_error,
     output,
     post,
+    ready,
     same,
 )
 from tests.qa.peers.suite import Server, Suite
@@ -54,7 +55,7 @@ def _live(server: Server) -> None:
 
 @SUITE.case("the server is ready")
 def _ready(server: Server) -> None:
-    get(server, "/v2/health/ready")
+    ready(server, "/v2/health/ready")
 
 
 @SUITE.case("a version is ready")

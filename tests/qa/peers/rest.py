@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from tests.qa.clients.conftest import IRIS, LOAN
+from tests.qa.clients.conftest import IRIS, LOAN, soon
 from tests.qa.peers.suite import Server
 
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [5.7, 2.8, 4.5, 1.3], [6.3, 3.3, 6.0, 2.5]]
@@ -26,6 +26,11 @@ Tensor = dict[str, Any]
 def get(server: Server, path: str, status: int = 200) -> requests.Response:
     """Return the answer, which must have the status."""
     return _checked(requests.get(server.address + path, timeout=_PATIENCE), status)
+
+
+def ready(server: Server, path: str) -> None:
+    """What says whether something is ready says so, sooner or later."""
+    _checked(soon(lambda: requests.get(server.address + path, timeout=_PATIENCE)), 200)
 
 
 def post(

@@ -11,7 +11,7 @@ import numpy as np
 from tritonclient.http import InferenceServerClient, InferInput  # type: ignore[import-not-found]
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype  # type: ignore[import-not-found]
 
-from tests.qa.clients.conftest import IRIS, LOAN
+from tests.qa.clients.conftest import IRIS, LOAN, soon
 from tests.qa.peers.suite import Server, Suite, raised
 
 SUITE = Suite("tritonclient")
@@ -82,11 +82,11 @@ def refuses(name: str, ask: Ask, *statuses: str, differs: str = "") -> None:
 # Health, metadata and configuration.
 
 calls("is_server_live", True, lambda client: client.is_server_live())
-calls("is_server_ready", True, lambda client: client.is_server_ready())
+calls("is_server_ready", True, lambda client: soon(client.is_server_ready))
 calls(
     "is_server_ready with headers and a query",
     True,
-    lambda client: client.is_server_ready(headers={"x-test": "1"}, query_params={"a": [1, 2], "b": "c"}),
+    lambda client: soon(lambda: client.is_server_ready(headers={"x-test": "1"}, query_params={"a": [1, 2], "b": "c"})),
 )
 calls("is_model_ready", True, lambda client: client.is_model_ready("iris"))
 calls("is_model_ready of a version", True, lambda client: client.is_model_ready("iris", "1"))
@@ -166,10 +166,16 @@ def _counts(client: Any, model: str = "iris") -> Any:
     return found
 
 
-def _settled(client: Any) -> Any:
-    """Return the statistics once Modelgate has written all counts, which it does every second or so."""
-    time.sleep(3)
-    return _counts(client)
+def _settled(client: Any, rows: int = 0, successes: int = 0) -> Any:
+    """Return the statistics once they count as much and stay the same: processes write theirs every second or so."""
+    end, before = time.monotonic() + 300, None
+    while True:
+        found = _counts(client)
+        counts_all = found["inference_count"] >= rows and found["inference_stats"]["success"]["count"] >= successes
+        if (counts_all and found == before) or time.monotonic() > end:
+            return found
+        before = found
+        time.sleep(3)
 
 
 @SUITE.case("get_inference_statistics counts rows and requests")
@@ -177,7 +183,8 @@ def _(server: Server) -> None:
     with connected(server) as client:
         before = _settled(client)
         client.infer("iris", flowers())
-        after = _settled(client)
+        successes = before["inference_stats"]["success"]["count"]
+        after = _settled(client, before["inference_count"] + 2, successes + 1)
         assert (after["name"], after["version"]) == ("iris", "1")
         assert after["inference_count"] - before["inference_count"] == 2
         assert after["execution_count"] - before["execution_count"] == 1

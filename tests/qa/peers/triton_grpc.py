@@ -16,7 +16,7 @@ from tritonclient.grpc import (  # type: ignore[import-not-found]
 )
 from tritonclient.grpc.auth import BasicAuth  # type: ignore[import-not-found]
 
-from tests.qa.clients.conftest import IRIS
+from tests.qa.clients.conftest import IRIS, soon
 from tests.qa.peers import triton
 from tests.qa.peers.suite import Server, Suite
 from tests.qa.peers.triton import FLOWERS, NO_MEMORY, NO_SETTINGS, UNLOADED, Ask, classes, refused
@@ -57,7 +57,7 @@ def refuses(name: str, ask: Ask, *statuses: str, differs: str = "") -> None:
 # Health, metadata and configuration.
 
 calls("is_server_live", True, lambda client: client.is_server_live(headers={"a": "b"}, client_timeout=30))
-calls("is_server_ready", True, lambda client: client.is_server_ready())
+calls("is_server_ready", True, lambda client: soon(client.is_server_ready))
 calls("is_model_ready", True, lambda client: client.is_model_ready("iris"))
 calls("is_model_ready of a version", True, lambda client: client.is_model_ready("iris", "1"))
 calls("is_model_ready of an unknown model", False, lambda client: client.is_model_ready("nothing"))
