@@ -29,12 +29,13 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 
 def answer_of(page: Page, operation: str) -> str:
-    """Send the request of the form as it stands, and return what the page shows of the answer."""
+    """Send the request of the form with a longer wait, and return what the page shows of the answer."""
     block: Locator = page.locator(f"#operation-{operation}")
     block.locator("summary").first.click()
+    block.get_by_label("Prefer").fill("wait=60")
     block.get_by_role("button", name="Send the request").click()
     answer = block.locator(".reply .body")
-    answer.wait_for(timeout=30_000)
+    answer.wait_for()
     return answer.inner_text()
 
 

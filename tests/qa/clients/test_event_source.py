@@ -12,7 +12,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser
 
-from tests.qa.clients.conftest import Modelgate, started
+from tests.qa.clients.conftest import Modelgate, accepted_training, started
 
 FOLLOW = """
 address => new Promise((resolve, reject) => {
@@ -22,7 +22,7 @@ address => new Promise((resolve, reject) => {
     events.onerror = () => {
         if (events.readyState === EventSource.CLOSED) resolve(seen);  // it does not connect again
     };
-    setTimeout(() => reject(new Error("no end: " + JSON.stringify(seen))), 90000);
+    setTimeout(() => reject(new Error("no end: " + JSON.stringify(seen))), 600000);
 })
 """
 
@@ -36,9 +36,9 @@ def training(modelgate: Modelgate, tmp_path: Path) -> Iterator[Modelgate]:
 
 
 def test_event_source_follows_a_training_and_stops_after_its_end(browser: Browser, training: Modelgate) -> None:
-    job = requests.post(f"{training.address}/v1/models/iris/reset", timeout=60).json()
     page = browser.new_page()
     page.goto(f"{training.address}/docs")
+    job = accepted_training(f"{training.address}/v1/models/iris/reset")
     seen: list[tuple[str, str, str]] = page.evaluate(FOLLOW, f"/v1/jobs/{job['id']}/events")
     page.close()
     states = [json.loads(data)["status"] for name, _, data in seen if name == "progress"]

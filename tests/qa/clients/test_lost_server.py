@@ -155,7 +155,7 @@ def test_a_live_page_whose_session_has_ended_leads_to_the_sign_in(page: Page) ->
 
 def test_a_page_that_met_no_redis_appears_once_redis_is_back(page: Page, closed: Modelgate) -> None:
     with redis_stopped(closed):
-        page.goto("/ui/jobs", timeout=60_000)
+        page.goto("/ui/jobs")
         expect(page.get_by_text("503 · ")).to_be_visible()
     later(page)
     expect(page.get_by_role("heading", name="Jobs", level=1)).to_be_visible()

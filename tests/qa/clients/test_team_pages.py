@@ -12,7 +12,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from tests.qa.clients.conftest import AS_ADMIN, PROJECT, START, Modelgate, signed_in, started
+from tests.qa.clients.conftest import AS_ADMIN, PROJECT, Modelgate, accepted_training, ended, signed_in, started
 from tests.stacks.signing_proxy import signing_proxy
 
 HEADER, PROXY, PERSON = "X-Forwarded-Email", "127.0.0.2", "ann@corp.com"
@@ -31,13 +31,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modelgate]:
 
 def train(place: Modelgate) -> None:
     """Train version 1 or the next one of `churn`."""
-    sent = {"file": (PROJECT / "docs" / "tutorial" / "churn.csv").open("rb")}
+    sent = {"file": ("churn.csv", (PROJECT / "docs" / "tutorial" / "churn.csv").read_bytes())}
     fields = {"target": "stays", "id_field": "customer", "parameters": '{"estimator": "linear"}'}
-    address = f"{place.address}/v1/models/churn/train"
-    job = requests.post(address, files=sent, data=fields, headers=AS_ADMIN, timeout=START).json()
-    while not job["completed_at"]:
-        job = requests.get(f"{place.address}/v1/jobs/{job['id']}?wait=30", headers=AS_ADMIN, timeout=90).json()
-    assert job["output"]["promoted"], job
+    job = accepted_training(f"{place.address}/v1/models/churn/train", files=sent, data=fields, headers=AS_ADMIN)
+    job = ended(place, job, headers=AS_ADMIN)
+    assert job["output"] and job["output"]["promoted"], job
 
 
 def test_why_requests_fail_is_found_from_the_list_and_an_example_copied(browser: Browser, place: Modelgate) -> None:
@@ -52,6 +50,7 @@ def test_why_requests_fail_is_found_from_the_list_and_an_example_copied(browser:
     expect(cause).to_contain_text("41 requests")
     expect(cause).to_contain_text("ADMIN_KEY 41")
     cause.get_by_text("A request that was refused, without its values").click()
+    page.evaluate("setTimeout = () => 0")  # else "Copied" may be gone again before it is looked for
     cause.get_by_role("button", name="Copy").click()
     expect(cause.get_by_role("button", name="Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
@@ -78,6 +77,7 @@ def test_a_threshold_is_moved_saved_and_kept_by_the_next_training(browser: Brows
     page.get_by_label("A missed row costs").fill("50")
     page.get_by_label("A false alarm costs").fill("1")
     expect(outcome.locator("dt", has_text="costs")).to_be_visible()
+    expect(page).to_have_url(re.compile("miss=50&false_alarm=1"))  # each of the two sends the form
     right, of = map(int, found.inner_text().split()[:3:2])
     assert 0 < right <= of
     page.get_by_role("button", name="Save as a new version").click()
