@@ -175,8 +175,7 @@ def _serves_and_trains(node: Node, client: Client) -> None:
     make = "python -m gateway key add --name prometheus --scopes read"
     key = node.containers["gateway"].execute(*make.split())
     assert client.ask("GET", "/metrics", headers={"Authorization": f"Bearer {key}"}).status_code == 200
-    system = client.ask("GET", "/v1/system").json()
-    assert system["alerts"] == [], system
+    until(lambda: client.ask("GET", "/v1/system").json()["alerts"] == [], 120)
 
 
 @pytest.mark.parametrize("service", SERVICES)

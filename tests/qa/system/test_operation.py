@@ -31,7 +31,7 @@ def test_jobs_spread_over_scaled_workers(stack: Stack) -> None:
     assert _succeeded(stack, stack.post_many("loan", [body] * 600))
     # A job does not record its worker, but scoring a forest takes processor time, and waiting takes almost none.
     used = [_cpu_seconds(stack, worker) - start for worker, start in zip(workers, before, strict=True)]
-    assert min(used) > sum(used) / 10, f"seconds of CPU time by worker: {used}"
+    assert min(used) > sum(used) / 20, f"seconds of CPU time by worker: {used}"
 
 
 def _cpu_seconds(stack: Stack, container: str) -> float:

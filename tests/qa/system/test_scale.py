@@ -20,7 +20,7 @@ def test_a_killed_gateway_costs_only_the_requests_that_it_held(stack: Stack) -> 
         stack.compose("start", "gateway-2")
         load.go_on()
     assert len(load.failures) == held <= load.clients
-    assert {job["status"] for job in stack.finished(load.accepted)} == {"succeeded"}
+    assert {job["status"] for job in stack.finished(load.polled)} == {"succeeded"}
 
 
 def test_a_gateway_that_is_gone_is_named(stack: Stack) -> None:

@@ -31,6 +31,6 @@ def test_both_queues_of_the_trainer_are_served(stack: Stack) -> None:
 
 def test_a_model_that_the_world_overtakes_is_trained_again_by_itself(stack: Stack) -> None:
     command = [sys.executable, "-m", "modelgate.command", "demo", "--url", stack.url]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "the alarm begins a training" in ended.stdout and "7  Recovered" in ended.stdout
