@@ -31,8 +31,8 @@ def later(page: Page) -> None:
 @pytest.mark.parametrize("path", [LIVE, STILL, "/ui/models/iris/try", "/ui/train", "/ui/nothing"])
 def test_a_page_that_has_lost_its_server_says_so_and_comes_back_by_itself(page: Page, path: str) -> None:
     page.goto(path)
-    page.context.set_offline(True)
     expect(page.locator("#lost")).to_be_hidden()
+    page.context.set_offline(True)
     later(page)
     expect(page.locator("#lost")).to_be_visible()
     page.context.set_offline(False)
