@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests.stacks.ports import free_port
-from tests.support import PROJECT, alive, command_line, outside_of_make, until
+from tests.support import DEADLINE, PROJECT, alive, command_line, outside_of_make, until
 
 START = 240.0
 
@@ -73,7 +73,7 @@ class MakeUp:
             os.killpg(self.process.pid, sent)
         else:
             self.process.send_signal(sent)
-        self.process.wait(60)
+        self.process.wait(DEADLINE)
 
     def left(self) -> list[int]:
         """The processes of this run that are still there."""

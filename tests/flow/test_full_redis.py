@@ -16,7 +16,7 @@ import requests
 from contract.work.jobs import Status
 from tests.flow import estimators
 from tests.stacks.gateways import Site, start_site
-from tests.support import PROJECT, numbers, state_dir, until, write_version
+from tests.support import DEADLINE, PROJECT, numbers, state_dir, until, write_version
 
 ROOM = 2_000_000
 """Bytes that predictions may take."""
@@ -45,7 +45,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             yield site
         finally:
             trainer.terminate()
-            trainer.wait(30)
+            trainer.wait(DEADLINE)
 
 
 def fill(site: Site) -> list[str]:

@@ -24,7 +24,7 @@ from contract.model.repository import Repository
 from storage.models.repository_writer import STAGING
 from tests.stacks.gateways import Gateway
 from tests.stacks.redis_process import RedisProcess
-from tests.support import PROJECT, gone, until
+from tests.support import DEADLINE, PROJECT, gone, until
 from tests.trainer.trainers import GATED
 
 CSV = b"x,y\n" + b"".join(b"%d,%d\n" % (number, 3 * number) for number in range(60))
@@ -72,7 +72,7 @@ class TrainerSite:
         for trainer in self.trainers:
             trainer.terminate()
         for trainer in self.trainers:
-            trainer.wait(20)
+            trainer.wait(DEADLINE)
 
     def send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         response = requests.request(method, self.gateway.address + path, timeout=60, **options)

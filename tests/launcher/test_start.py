@@ -22,7 +22,7 @@ from launcher import welcome
 from launcher.__main__ import check_grpc, check_routes, lock_state, main, prepare
 from launcher.port import CannotStartError, check_port
 from launcher.welcome import remember, url
-from tests.support import PROJECT, answers, until
+from tests.support import DEADLINE, PROJECT, answers, until
 
 
 def test_a_taken_port_is_refused_with_another_suggested() -> None:
@@ -124,7 +124,7 @@ def test_our_own_redis_refuses_jobs_at_its_limit_and_evicts_none(tmp_path: Path)
             config: Any = redis.config_get("maxmemory*")
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(DEADLINE)
     assert (config["maxmemory"], config["maxmemory-policy"]) == (str(64 * 1024 * 1024), "noeviction")
 
 

@@ -20,7 +20,7 @@ from contract.settings import Settings
 from tests.stacks.ports import free_port
 from tests.stacks.redis_process import RedisProcess
 from tests.stacks.workers import WorkerCluster, worker_cluster
-from tests.support import PROJECT, until
+from tests.support import DEADLINE, PROJECT, until
 
 FEW_FILES = 128
 """The number of open files that a system might allow by default."""
@@ -80,7 +80,7 @@ class Gateway:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(DEADLINE)
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirror.service import LOOK_EVERY
-from tests.support import PROJECT
+from tests.support import DEADLINE, PROJECT
 
 START = """
 import sys
@@ -59,4 +59,4 @@ class MirrorProcess:
     def stop(self) -> int:
         assert self.process
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(DEADLINE)

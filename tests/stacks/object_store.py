@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from tests.stacks.ports import free_port
-from tests.support import PROJECT, until
+from tests.support import DEADLINE, PROJECT, until
 
 _NUMBERS = itertools.count()
 
@@ -57,7 +57,7 @@ def s3_server(folder: Path, host: str = "127.0.0.1") -> Iterator[S3]:
         yield S3(port, folder, host)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(DEADLINE)
 
 
 def _answers(host: str, port: int) -> bool:

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 
 from broker.link.connection import connect
 from launcher.redis_server import executable
-from tests.support import answers, until
+from tests.support import DEADLINE, answers, until
 
 
 class RedisProcess:
@@ -64,7 +64,7 @@ class RedisProcess:
         """Stop it with SIGTERM, as a process manager does."""
         if self._process and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(DEADLINE)
 
     @contextmanager
     def disk_full(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.stacks.redis_process import RedisProcess
-from tests.support import PROJECT, until
+from tests.support import DEADLINE, PROJECT, until
 
 
 def wait_for_trainer(server: RedisProcess) -> None:
@@ -33,4 +33,4 @@ def trainer_process(server: RedisProcess, models: Path, settings: Mapping[str, s
         yield log_file
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(DEADLINE)

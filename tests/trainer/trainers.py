@@ -111,8 +111,8 @@ class Training:
     def says(self, text: str) -> Any:
         return until(lambda: text in self.log(), f"the log says {text}: {self.log()}")
 
-    def ended(self, within: float = 30) -> Job:
-        until(lambda: self.read().status.final, f"the training ends: {self.read()}", within)
+    def ended(self) -> Job:
+        until(lambda: self.read().status.final, f"the training ends: {self.read()}")
         return self.read()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from contract.settings import Settings
-from tests.support import until
+from tests.support import DEADLINE, until
 from worker import process_pool
 from worker.activity import ActivityTable
 from worker.process_pool import ProcessPool
@@ -41,7 +41,7 @@ def test_a_template_that_cannot_be_started_is_retried(monkeypatch: pytest.Monkey
 
 
 def test_a_template_that_is_stopped_while_it_starts_ends_with_exit_code_0() -> None:
-    assert TemplateProcess(ActivityTable.create(1), {}).stop(grace=30) == "exit code 0"
+    assert TemplateProcess(ActivityTable.create(1), {}).stop(grace=DEADLINE) == "exit code 0"
 
 
 def test_a_scorer_whose_supervisor_is_gone_does_not_start() -> None:
