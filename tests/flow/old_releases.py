@@ -242,7 +242,7 @@ def old_site(folder: Path, **settings: Any) -> Iterator[Old]:
         write(models, version, home)
     if not state.exists():
         with_environments(state)
-    with start_site(folder, models, spool_dir=spool, predict_timeout=2) as site:
+    with start_site(folder, models, lease=10, spool_dir=spool, predict_timeout=2) as site:
         options: dict[str, Any] = {
             "workers": 1,
             "state_dir": state,

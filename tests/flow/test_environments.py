@@ -52,7 +52,7 @@ from trainer.publishing.promotion import promote, roll_back
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Old]:
-    with old_site(tmp_path_factory.mktemp("old"), pool_idle=1, scorer_memory_mb=400) as site:
+    with old_site(tmp_path_factory.mktemp("old"), pool_idle=1, predict_timeout=5, scorer_memory_mb=400) as site:
         yield site
 
 
@@ -111,21 +111,32 @@ def test_jobs_that_come_in_the_moment_of_falling_asleep_are_answered(old: Old) -
 
 
 def test_light_traffic_keeps_a_pool_awake(old: Old) -> None:
+    old.awake()
+    asked, longest = time.monotonic(), 0.0
     processes = {old.awake()}
     for value in range(8):
-        due = time.monotonic() + 0.5  # POOL_IDLE/2
+        until(lambda d=asked + 0.5: time.monotonic() > d, "half of POOL_IDLE is over")
+        before, asked = asked, time.monotonic()
         assert old.ask(float(value)) == [answer_of(value, 2)]
-        until(lambda d=due: time.monotonic() > d, "half of POOL_IDLE is over")
-        processes.add(old.awake())
-    assert len(processes) == 1
+        processes.add(until(old.scorer, "the pool has a scorer"))
+        longest = max(longest, time.monotonic() - before)
+    # It may have slept if a busy machine has made a pause longer than POOL_IDLE.
+    assert len(processes) == 1 or longest > 1
 
 
 def test_a_job_that_takes_longer_than_pool_idle_does_not_send_the_pool_to_sleep(old: Old) -> None:
-    write(old.cluster.models, model="slow", seconds=1.7)
-    template = pool_processes(old.worker)[0] if old.awake() else None
-    ids = old.submit(1.0, 2.0, 3.0, model="slow", version=1)
-    assert answers(old.cluster.ended(ids)) == [answer_of(value, 1) for value in (1.0, 2.0, 3.0)]
-    assert template in pool_processes(old.worker)
+    write(old.cluster.models, model="slow", seconds=1.3)
+    old.awake()
+    ids, templates = old.submit(1.0, 2.0, 3.0, model="slow", version=1), set[int]()
+    old.cluster.ended(ids[:1])
+
+    def look() -> bool:
+        templates.update(process.pid for process in pool_processes(old.worker)[:1])
+        return all(job.status.final for job in old.cluster.read(*ids))
+
+    until(look, "all are scored")
+    assert answers(old.cluster.read(*ids)) == [answer_of(value, 1) for value in (1.0, 2.0, 3.0)]
+    assert len(templates) <= 1  # none after a long pause of the test
 
 
 # Models that misbehave
@@ -211,10 +222,10 @@ def test_the_versions_of_a_removed_environment_get_503_until_it_is_back(tmp_path
         old.awake()
         processes = pool_processes(old.worker)
         remove_all(state)
-        until(lambda: gone(processes), "its processes have ended", 20)
+        until(lambda: gone(processes), "its processes have ended")
         waiting = old.submit(7.0)  # accepted: a worker served it a moment ago
         file = post_file(old, 3)
-        until(lambda: not old.served(), "nobody serves it", 20)
+        until(lambda: not old.served(), "nobody serves it")
         assert status_of_request(old) == (503, "environment_not_served")
         assert status_of_request(old, 1)[0] == 200
         with pytest.raises(ModelgateError, match=f"`modelgate environment make {OLD}`"):

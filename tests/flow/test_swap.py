@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from broker.state.load_status import load_statuses
+from broker.state.load_status import load_statuses, status_key
 from contract.errors import ModelgateError
 from contract.model.environments import TODAY
 from contract.model.repository import Repository
@@ -36,7 +36,7 @@ from trainer.publishing.promotion import promote, roll_back
 
 @pytest.fixture
 def cluster(tmp_path: Path, models: Path) -> Iterator[WorkerCluster]:
-    with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path, lease=2) as cluster:
+    with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path, lease=60) as cluster:
         yield cluster
 
 
@@ -84,8 +84,8 @@ def test_an_alias_moves_once_every_worker_has_the_version(cluster: WorkerCluster
 def test_a_worker_that_starts_is_waited_for(cluster: WorkerCluster) -> None:
     for version in (1, 2):
         write(cluster.models, version)
-    cluster.start(workers=1, lease=60)
-    until(lambda: loaded(cluster.redis) == [set()], "it is heard before it has loaded anything")
+    cluster.start(workers=1)
+    until(lambda: loaded(cluster.redis), "it is heard, as a rule before it has loaded anything")
     assert promote(settings_of(cluster), cluster.redis, "quick", 2) is None
     assert loaded(cluster.redis) == [{"quick@1", "quick@2"}]
 
@@ -119,7 +119,7 @@ def test_a_worker_that_does_not_answer_is_waited_for_and_named_but_a_dead_one_is
         settings_of(cluster, warmup_timeout=1),
         "moved after 1 s though the worker stuck had not loaded it",
     )
-    worker = cluster.start("stuck", lease=5).ready()
+    worker = cluster.start("stuck").ready()
     until(lambda: loaded(cluster.redis) == [{"quick@1"}], "it is heard")
     scorers = list(worker.scorers().values())
     worker.send(signal.SIGSTOP, scorers)
@@ -130,6 +130,9 @@ def test_a_worker_that_does_not_answer_is_waited_for_and_named_but_a_dead_one_is
     worker.send(signal.SIGSTOP, [worker.process.pid])
     assert promote(impatient, cluster.redis, "quick", 3) == late
     worker.send(signal.SIGKILL, [worker.process.pid])
+    status = status_key("stuck")
+    assert cluster.redis.pttl(status) != -1, "it expires"
+    cluster.redis.pexpire(status, 1)  # it would live for many seconds
     remark = promote(settings_of(cluster), cluster.redis, "quick", 4)
     assert remark == "moved at once: no worker is alive that serves this model"
 

@@ -11,7 +11,7 @@ from broker.sides.supervisor import Leases
 from tests.support import until
 from worker.pool import Identity
 
-LEASE = 2.0
+LEASE = 60.0
 
 
 @pytest.fixture
@@ -37,12 +37,14 @@ def test_a_free_name_is_claimed_at_once(leases: Leases) -> None:
     assert (identity.claim(), identity.name) == ([], "w")
 
 
-def test_former_incarnations_are_returned_once_their_leases_are_no_longer_renewed(leases: Leases) -> None:
+def test_former_incarnations_are_returned_once_their_leases_are_no_longer_renewed(redis: Redis, leases: Leases) -> None:
     for inc in ("w-0-a", "w-1-b", "w-2-0-c"):
         leases.register(inc)
     identity = Identity(leases, "w", LEASE)
     assert identity.claim() == []
     assert identity.name is None
+    for inc in ("w-0-a", "w-1-b"):
+        redis.pexpire(f"mg:lease:{inc}", round(0.7 * LEASE * 1000))  # as after some seconds
     assert settled(identity) == ["w-0-a", "w-1-b"]
     assert identity.name == "w"
     assert all(left > 0 for left in leases.remaining("w").values())

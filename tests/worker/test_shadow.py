@@ -54,7 +54,7 @@ class Computes:
 
 @pytest.fixture
 def cluster(tmp_path: Path, models: Path) -> Iterator[WorkerCluster]:
-    with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path, lease=2) as cluster:
+    with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path, lease=60) as cluster:
         yield cluster
 
 
@@ -99,7 +99,10 @@ def test_it_is_there_while_a_shadow_experiment_of_a_served_model_runs(cluster: W
     worker = cluster.start(worker_models="sum").ready()
     scorers = worker.scorers()
     set_experiments(models, "sum", experiment(kind=ExperimentKind.CANARY))
-    until(lambda: "sum@2" in load_statuses(cluster.redis, "sum", TODAY)["w"].loaded, "the candidate is in memory")
+    until(
+        lambda: any("sum@2" in status.loaded for status in load_statuses(cluster.redis, "sum", TODAY).values()),
+        "the candidate is in memory",
+    )
     assert shadow_of(worker) is None
     set_experiments(models, "sum", experiment("f"))
     shadow = until(lambda: shadow_of(worker), "the shadow scorer")
@@ -192,7 +195,7 @@ def test_a_worker_that_stops_does_not_wait_for_it(cluster: WorkerCluster, models
 @pytest.mark.slow
 def test_each_pair_is_logged_once_whatever_is_killed(cluster: WorkerCluster, models: Path) -> None:
     write(models, estimators.Slow(0.002))
-    worker = cluster.start().ready()
+    worker = cluster.start(lease=2).ready()
     chance = random.Random(5)
     ids: list[str] = []
     for kill in range(12):
@@ -207,7 +210,7 @@ def test_each_pair_is_logged_once_whatever_is_killed(cluster: WorkerCluster, mod
         else:
             worker.process.kill() if victim == "supervisor" else worker.kill()
             worker.process.wait()
-            worker = cluster.start().ready()
+            worker = cluster.start(lease=2).ready()
     assert {job.status.value for job in cluster.ended(ids)} == {"succeeded"}
     assert scored(cluster, len(ids)) == {"rows": 1200, "failed": 0, "compared": 1200, "same": 1200, "dropped": 0}
     assert sorted(name for record in records(cluster.redis, "sum@2") for name in record["job_id"]) == sorted(ids)
