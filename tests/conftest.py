@@ -19,7 +19,7 @@ from xdist.scheduler import LoadFileScheduling
 from broker.link.connection import connect
 from runtime import logs
 from tests import leftovers, provoked
-from tests.support import redis_server
+from tests.support import DEADLINE, redis_server
 
 # A child forked beside a channel of gRPC restarts its threads, and crashes when it closes their files before `exec`.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
@@ -71,6 +71,12 @@ def models(tmp_path: Path) -> Path:
     folder = tmp_path / "models"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def patient_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets who has a trainer or an observer do something wait for its beginning as long as a test waits."""
+    monkeypatch.setattr("broker.state.waited_jobs.START_TIMEOUT", DEADLINE)
 
 
 TESTS = Path(__file__).parent

@@ -15,7 +15,7 @@ from broker.state.prediction_log import LOG
 from contract.model.row_profile import profile_of
 from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from tests.observer.log.files import files_with
-from tests.stacks.gateways import Site, start_site
+from tests.stacks.gateways import Site, carried_out, start_site
 from tests.stacks.observer_process import ObserverProcess
 from tests.stacks.trainer_process import trainer_process
 from tests.support import state_dir, until, write_version
@@ -59,7 +59,7 @@ class Logged:
             self.observer.start()
 
     def ask(self, method: str, path: str, status: int = 200, **options: Any) -> requests.Response:
-        answer = requests.request(method, self.site.gateway.address + path, timeout=90, **options)
+        answer = carried_out(method, self.site.gateway.address + path, **options)
         assert answer.status_code == status, answer.text
         return answer
 

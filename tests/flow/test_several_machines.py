@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,17 @@ from broker.state.mirrors import mirror_reports
 from contract.model.repository import Repository
 from storage.objects import Objects
 from tests.stacks.faulty_store import FaultyStore
-from tests.stacks.gateways import Gateway
+from tests.stacks.gateways import Gateway, carried_out
 from tests.stacks.mirrors import MirrorProcess
 from tests.stacks.object_store import S3, s3_server
 from tests.stacks.redis_process import RedisProcess
 from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
-from tests.support import PROJECT, SECRET, until
+from tests.support import DEADLINE, PROJECT, SECRET, until
 
 pytestmark = pytest.mark.waits
+
+PATIENCE = 60
+"""Seconds that promotions wait for mirrors and workers."""
 
 
 @dataclass
@@ -61,11 +64,11 @@ class Machines:
 
     def __post_init__(self) -> None:
         self.url, spool = self.s3.bucket(), self.s3.bucket()
-        self.shared = {"TRAINER_SECRET": SECRET, "SPOOL_URL": spool}
+        self.shared = {"TRAINER_SECRET": SECRET, "SPOOL_URL": spool, "WARMUP_TIMEOUT": str(PATIENCE)}
         self.gateways = [self._gateway(name) for name in ("gateway-a", "gateway-b")]
         for name in ("worker-a", "worker-b"):
             self._worker(name)
-        self._trainer("trainer-a")
+        self._trainer(self._machine("trainer-a"))
 
     def _machine(self, name: str) -> Machine:
         folder = self.folder / name
@@ -95,16 +98,30 @@ class Machines:
         until(lambda: Repository(machine.models).root.exists(), "the mirror's folder")
         self.workers[name] = cluster.start(name, **machine.settings).ready()
 
-    def _trainer(self, name: str) -> None:
-        machine = self._machine(name)
+    def _trainer(self, machine: Machine, patience: int = PATIENCE) -> None:
+        """Start the trainer, whose promotions wait for so many seconds."""
         environment = {**os.environ, **machine.settings, "REDIS_URL": self.server.url, "TRAIN_ON_START": "none"}
-        environment |= {"MODELS_DIR": str(machine.models), "WARMUP_TIMEOUT": "10"}
-        with (machine.folder / "trainer.log").open("wb") as log:
+        environment |= {"MODELS_DIR": str(machine.models), "WARMUP_TIMEOUT": str(patience)}
+        with (machine.folder / "trainer.log").open("ab") as log:
             command = [sys.executable, "-m", "trainer"]
-            process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
-        self.stack.callback(process.wait, 30)
-        self.stack.callback(process.terminate)
+            self.trainer = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
+        self.stack.callback(self.trainer.wait, DEADLINE)
+        self.stack.callback(self.trainer.terminate)
         until(lambda: self.redis.exists("mg:trainer:recipes"), "the trainer says which recipes there are")
+
+    @contextmanager
+    def impatient_trainer(self) -> Iterator[None]:
+        """Have promotions wait for 10 s only within the block."""
+        self._restart_trainer(10)
+        try:
+            yield
+        finally:
+            self._restart_trainer(PATIENCE)
+
+    def _restart_trainer(self, patience: int) -> None:
+        self.trainer.terminate()
+        self.trainer.wait(DEADLINE)
+        self._trainer(self.named["trainer-a"], patience)
 
     def kill_scorers(self, name: str) -> None:
         """Kill the scorers of a worker."""
@@ -112,7 +129,7 @@ class Machines:
             os.kill(pid, signal.SIGKILL)
 
     def send(self, method: str, path: str, at: int = 0, **options: Any) -> requests.Response:
-        return requests.request(method, self.gateways[at].address + path, timeout=90, **options)
+        return carried_out(method, self.gateways[at].address + path, **options)
 
     def train(self, at: int = 0) -> dict[str, Any]:
         """Train a version, and return the output of the job."""
@@ -128,7 +145,7 @@ class Machines:
             found: dict[str, Any] = self.send("GET", f"/v1/jobs/{job}?wait=10", at).json()
             return found if found["completed_at"] else None
 
-        ended: dict[str, Any] = until(look, f"the end of {job}", deadline=180)
+        ended: dict[str, Any] = until(look, f"the end of {job}")
         return ended
 
     def done(self, job: str) -> int:
@@ -154,7 +171,7 @@ def _routes_are_open(machines: Machines) -> Iterator[None]:
     yield
     for machine in machines.named.values():
         machine.store.choose = lambda _method, _path: ""
-    until(lambda: not any(report.away for report in mirror_reports(machines.redis).values()), "all have the store", 60)
+    until(lambda: not any(report.away for report in mirror_reports(machines.redis).values()), "all have the store")
 
 
 class Callers:
@@ -201,20 +218,22 @@ def test_swaps_across_machines_fail_no_request_and_all_machines_show_them(machin
     assert {answer.rpartition(" ")[2] for answer in answers} == {str(first["version"] + more) for more in range(3)}
 
 
+@pytest.mark.replaces_parts
 def test_no_alias_moves_while_a_worker_cannot_get_the_version_and_its_jobs_wait_for_another(
     machines: Machines,
 ) -> None:
     before = machines.train()["version"]
     cut_off = machines.named["worker-a"]
     cut_off.store.choose = lambda _method, _path: "unavailable"
-    refused = machines.train()
+    with machines.impatient_trainer():
+        refused = machines.train()
     assert not refused["promoted"] and "worker-a" in refused["reason"], refused
     for number in range(10):
         answer = machines.gateways[number % 2].post(f"blobs@{before + 1}", machines.example(), wait=60).json()
         assert answer["status"] == "succeeded" and answer["model"]["version"] == before + 1, (number, answer)
     assert Repository(cut_off.models).versions("blobs")[-1] == before
     cut_off.store.choose = lambda _method, _path: ""
-    until(lambda: Repository(cut_off.models).versions("blobs")[-1] == before + 1, "the version", deadline=60)
+    until(lambda: Repository(cut_off.models).versions("blobs")[-1] == before + 1, "the version")
     moved = machines.send("PUT", "/v1/models/blobs/aliases/current", json={"version": before + 1})
     assert moved.status_code == 200, moved.text
 
@@ -238,7 +257,7 @@ def test_a_file_waits_for_the_store_and_predictions_do_not(machines: Machines) -
         machines.named[name].store.choose = lambda _method, _path: "unavailable"
     answer = machines.send("POST", "/v1/models/blobs/predict-file", **_file(machines, 100))
     waits = "the object store does not answer"
-    until(lambda: any(waits in worker.log for worker in machines.workers.values()), "a worker says so", 90)
+    until(lambda: any(waits in worker.log for worker in machines.workers.values()), "a worker says so")
     for gateway in machines.gateways:
         assert gateway.post("blobs", machines.example(), wait=60).json()["status"] == "succeeded"
     for name in machines.workers:

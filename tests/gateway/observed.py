@@ -74,7 +74,7 @@ def owners(settings: Settings, redis: Redis, observer: ObserverProcess, scoring:
 
 
 @pytest.fixture
-def observer(settings: Settings, tmp_path: Path) -> Iterator[ObserverProcess]:
+def observer(settings: Settings, tmp_path: Path, patient_callers: None) -> Iterator[ObserverProcess]:
     process = ObserverProcess(settings.redis_url, settings.models_dir, settings.state_dir, tmp_path / "observer")
     yield process.start()
     if not process.ended:

@@ -149,6 +149,17 @@ def rest_of(connection: socket.socket) -> bytes:
     return answer
 
 
+def carried_out(method: str, url: str, **options: Any) -> requests.Response:
+    """Return the answer to a request for a trainer or observer; it is repeated if none has begun the job in time."""
+
+    def send() -> tuple[requests.Response] | None:
+        answer = requests.request(method, url, timeout=90, **options)
+        return None if b"and nothing was done" in answer.content else (answer,)
+
+    (answer,) = until(send, f"{method} {url} is carried out")
+    return answer
+
+
 @contextmanager
 def serving(settings: Settings, gunicorn: str = "", **environ: str) -> Iterator[Gateway]:
     """Run a gateway on the Redis, the models and the state of `settings`, with `environ` in its environment."""

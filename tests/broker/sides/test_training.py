@@ -36,7 +36,7 @@ from contract.errors import Failure, ModelgateError
 from contract.work.jobs import Job, Status, reply_channel, timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from tests.broker.samples import read
-from tests.support import SIGNER, until
+from tests.support import DEADLINE, SIGNER, until
 
 REQUEST = TrainingRequest("loan", "loan", parameters={"depth": 3})
 OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted": True, "reason": None}
@@ -331,18 +331,24 @@ def publisher(
 ) -> Iterator[list[RepositoryCommand]]:
     """Run a trainer that begins the first command at once, and answers with `outcome` once `when` returns true."""
     trainer_queue, commands = trainer(redis, leases, kind=REPOSITORY_COMMAND), list[RepositoryCommand]()
+    stop = threading.Event()
 
     def work() -> None:
         while not (begun := trainer_queue.begin([])):
+            if stop.is_set():
+                return
             trainer_queue.wait_for_work(1)
         commands.append(RepositoryCommand.from_json(begun.payload))
-        until(when, "the moment to answer")
+        until(lambda: stop.is_set() or when(), "the moment to answer")
         trainer_queue.finish(begun.id, outcome)
 
     thread = threading.Thread(target=work)
     thread.start()
-    yield commands
-    thread.join()
+    try:
+        yield commands
+    finally:
+        stop.set()
+        thread.join()
 
 
 def is_awaited(redis: Redis) -> bool:
@@ -355,31 +361,36 @@ def calls_of(redis: Redis, command: str) -> int:
     return int(statistics.get(f"cmdstat_{command}", {"calls": 0})["calls"])
 
 
-def test_the_answer_to_a_command_wakes_its_caller(trainings: TrainerClient, redis: Redis, leases: Leases) -> None:
+@pytest.mark.usefixtures("patient_callers")
+def test_the_answer_to_a_command_wakes_its_caller(
+    trainings: TrainerClient, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waited_jobs, "_CHECK", DEADLINE)
     redis.config_resetstat()
     with publisher(redis, leases, {"current": 2}, lambda: is_awaited(redis)) as commands:
-        assert trainings.run_command(ROLL_BACK, wait=5) == {"current": 2}
+        assert trainings.run_command(ROLL_BACK, wait=DEADLINE) == {"current": 2}
     assert commands == [ROLL_BACK]
     # The subscription's confirmation, the answer; a caller that polls would look more often.
     assert calls_of(redis, "zrangebyscore") <= 3
 
 
+@pytest.mark.usefixtures("patient_callers")
 def test_a_command_that_fails_has_the_trainers_reason(trainings: TrainerClient, redis: Redis, leases: Leases) -> None:
     failure = Failure("version_in_use", "an alias points at it", {"aliases": ["current"]})
     with publisher(redis, leases, failure), pytest.raises(ModelgateError) as raised:
-        trainings.run_command(ROLL_BACK, wait=5)
+        trainings.run_command(ROLL_BACK, wait=DEADLINE)
     assert raised.value.failure == failure
 
 
 def test_a_command_may_run_longer_than_the_start_timeout(
     trainings: TrainerClient, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 0.2)
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 3.0)
     monkeypatch.setattr(waited_jobs, "_CHECK", 0.1)
     redis.config_resetstat()
     # The caller looks every 0.1 s whether the command has to be withdrawn.
-    with publisher(redis, leases, {"current": 2}, lambda: calls_of(redis, "zrangebyscore") >= 5):
-        assert trainings.run_command(ROLL_BACK, wait=5) == {"current": 2}
+    with publisher(redis, leases, {"current": 2}, lambda: calls_of(redis, "zrangebyscore") >= 40):
+        assert trainings.run_command(ROLL_BACK, wait=DEADLINE) == {"current": 2}
 
 
 def test_without_a_trainer_a_command_is_withdrawn_and_never_runs(

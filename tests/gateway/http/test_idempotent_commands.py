@@ -26,7 +26,7 @@ from gateway.app import create_app
 from tests.broker import samples
 from tests.gateway.http.test_idempotency import replayed
 from tests.gateway.problems.test_refusals import problem
-from tests.support import SIGNER, until
+from tests.support import DEADLINE, SIGNER, until
 
 TRAIN, ROLL_BACK, VERSIONS = "/v1/models/m/train", "/v1/models/sum/rollback", "/v1/models/sum/versions"
 REQUEST = {"recipe": "tabular", "target": "y", "data": {"path": "loan.csv"}}
@@ -34,7 +34,7 @@ PUBLISHED = {"name": "sum", "version": 3, "versions": [3], "aliases": {"current"
 
 
 @pytest.fixture
-def client(settings: Settings, redis: Redis) -> FlaskClient:
+def client(settings: Settings, redis: Redis, patient_callers: None) -> FlaskClient:
     samples.trainer(redis, ["iris", "tabular"], {"iris": [], "tabular": []})
     return create_app(replace(settings, spool_mb=1, allow_upload="1")).test_client()
 
@@ -143,7 +143,7 @@ def test_a_command_that_no_trainer_took_may_be_sent_again(
 ) -> None:
     monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 0.2)
     problem(send(client, ROLL_BACK), 503, "no_trainer")
-    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", 5)
+    monkeypatch.setattr(waited_jobs, "START_TIMEOUT", DEADLINE)
     with trainer(redis, PUBLISHED) as commands:
         answer = send(client, ROLL_BACK)
         assert (answer.status_code, replayed(answer), len(commands)) == (200, False, 1)

@@ -278,25 +278,30 @@ def test_the_record_of_a_job_is_removed_after_its_signature_has_expired(tmp_path
 # Repository commands
 
 
+@pytest.mark.usefixtures("patient_callers")
 def test_commands_run_in_parallel_and_finish_before_a_stop(here: TrainerHost) -> None:
-    trainer = here.trainer("publishing")
+    trainer = here.trainer("publishing", STOP_GRACE=60)
     trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
     with ThreadPoolExecutor(1) as pool:
-        moved = pool.submit(trainings.run_command, RepositoryCommand(RepositoryAction.MOVE_ALIAS, "m"), 5)
+        moved = pool.submit(trainings.run_command, RepositoryCommand(RepositoryAction.MOVE_ALIAS, "m"), DEADLINE)
         until(lambda: here.redis.zcard("rq:wip:publishing"), "it is begun")
-        assert trainings.run_command(RepositoryCommand(RepositoryAction.ROLL_BACK, "m"), 5) == {"done": True}
+        rolled_back = trainings.run_command(RepositoryCommand(RepositoryAction.ROLL_BACK, "m"), DEADLINE)
+        assert rolled_back == {"done": True}
         assert not moved.done()
-        assert trainer.stop() == 0
+        trainer.process.terminate()
+        (here.folder / "spool" / "go").touch()
+        assert trainer.process.wait(DEADLINE) == 0
         assert moved.result() == {"slow": True}
 
 
+@pytest.mark.usefixtures("patient_callers")
 def test_a_failed_command_reports_the_cause(here: TrainerHost) -> None:
     here.trainer("publishing", ALLOW_UPLOAD=1)
     trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
     with pytest.raises(ModelgateError, match="never") as raised:
-        trainings.run_command(RepositoryCommand(RepositoryAction.DELETE_ALIAS, "m"), 5)
+        trainings.run_command(RepositoryCommand(RepositoryAction.DELETE_ALIAS, "m"), DEADLINE)
     assert raised.value.failure.details == {"why": "because"}
     with pytest.raises(ModelgateError, match="is not a file of SPOOL_DIR"):
-        trainings.run_command(RepositoryCommand(RepositoryAction.IMPORT, "m"), 5)
+        trainings.run_command(RepositoryCommand(RepositoryAction.IMPORT, "m"), DEADLINE)

@@ -145,8 +145,10 @@ def answer(parts: object, command: object) -> Mapping[str, Any]:
     return {"done": True}
 
 
-def slow(parts: object, command: object) -> Mapping[str, Any]:
-    time.sleep(1)
+def gated(parts: Any, command: object) -> Mapping[str, Any]:
+    """Answer once the file `go` appears in the spool."""
+    while not (parts.settings.spool_dir / "go").exists():
+        time.sleep(0.01)
     return {"slow": True}
 
 
@@ -154,7 +156,11 @@ def refuse(parts: object, command: object) -> Mapping[str, Any]:
     raise ModelgateError(Code.NOT_PUBLISHED, "never", why="because")
 
 
-ACTIONS = {RepositoryAction.ROLL_BACK: answer, RepositoryAction.MOVE_ALIAS: slow, RepositoryAction.DELETE_ALIAS: refuse}
+ACTIONS = {
+    RepositoryAction.ROLL_BACK: answer,
+    RepositoryAction.MOVE_ALIAS: gated,
+    RepositoryAction.DELETE_ALIAS: refuse,
+}
 
 if __name__ == "__main__":
     training_main.train = train  # type: ignore[assignment]
