@@ -23,7 +23,7 @@ from contract.settings import Settings
 from contract.work.jobs import PredictionJob, Status
 from tests.flow import estimators
 from tests.stacks.workers import WorkerCluster, worker_cluster
-from tests.support import PROJECT, alive, numbers, redis_server, until, write_version
+from tests.support import DEADLINE, PROJECT, alive, numbers, redis_server, until, write_version
 from trainer.publishing.promotion import promote
 
 
@@ -255,11 +255,11 @@ def test_a_worker_frozen_beyond_its_lease_writes_nothing(cluster: WorkerCluster)
 
 def test_sigterm_finishes_held_jobs_and_takes_no_more(cluster: WorkerCluster) -> None:
     worker = cluster.start(workers=1).ready(1)
-    ids = cluster.submit("slow", [1.0] * 4)
+    ids = cluster.submit("slow", [1.0] * 100)
     cluster.running(ids[0])
     processes = worker.processes()
     worker.process.terminate()
-    assert worker.process.wait(30) == 0
+    assert worker.process.wait(DEADLINE) == 0
     statuses = [job.status for job in cluster.read(*ids)]
     assert statuses[0] is Status.SUCCEEDED
     assert statuses[-1] is Status.QUEUED

@@ -35,7 +35,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
     """Shared by tests that leave it as they found it."""
-    with start_site(tmp_path_factory.mktemp("site"), models, submit_timeout=1) as site:
+    with start_site(tmp_path_factory.mktemp("site"), models) as site:
         site.cluster.start().ready()
         yield site
 

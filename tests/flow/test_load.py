@@ -45,7 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Sit
 def test_a_full_queue_says_when_to_retry_and_affects_no_other_model(site: Site) -> None:
     jobs = site.cluster.jobs
     site.cluster.ended(site.cluster.submit("sluggish", [1.0] * 12, "measured"))
-    waiting = site.cluster.submit("sluggish", [1.0] * (MOST_ROWS + 30), "waiting")
+    waiting = site.cluster.submit("sluggish", [1.0] * (MOST_ROWS + 300), "waiting")
     before = jobs.backlog("sluggish").seconds
     refused = [site.gateway.post("sluggish", {"a": 1}) for _ in range(10 * SOAK)]
     after = jobs.backlog("sluggish").seconds

@@ -19,11 +19,12 @@ import pytest
 from broker.records.job_kinds import PREDICTION, indexes_of
 from contract.model.model_settings import LOGGING, Logging
 from contract.model.signature import Field, Kind
+from contract.settings import Settings
 from storage.models.repository_writer import RepositoryWriter
 from tests.flow import estimators
 from tests.flow.clients import Answer, Clients
 from tests.observer.log.files import jobs_in
-from tests.stacks.gateways import Site, start_site
+from tests.stacks.gateways import Gateway, Site, serving, start_site
 from tests.stacks.observer_process import ObserverProcess
 from tests.support import SOAK, numbers, until, write_version
 from trainer.publishing.aliases import change_settings
@@ -158,9 +159,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     (folder / "models").mkdir()
     write_version(folder / "models", "texts", One(), [Field("text", Kind.STRING)], by_value=True)
-    with start_site(folder, folder / "models", submit_timeout=1, result_ttl=60 * 3600) as site:
+    with start_site(folder, folder / "models", result_ttl=60 * 3600) as site:
         site.cluster.start().ready()
         yield site
+
+
+@pytest.fixture(scope="module")
+def hasty(site: Site) -> Iterator[Gateway]:
+    """A gateway of the site that refuses requests soon while Redis is away."""
+    settings = Settings(redis_url=site.server.url, models_dir=site.cluster.models, state_dir=site.server.folder)
+    with serving(settings, SUBMIT_TIMEOUT="1", RESULT_TTL=site.gateway.settings["RESULT_TTL"]) as gateway:
+        yield gateway
 
 
 @pytest.fixture
@@ -218,12 +227,15 @@ def case(fault: Fault, rounds: int = 1, *marks: Any) -> Any:
     ],
     indirect=["disk"],
 )
-def test_each_answered_row_is_logged_once(site: Site, observer: ObserverProcess, fault: Fault, rounds: int) -> None:
+def test_each_answered_row_is_logged_once(
+    site: Site, hasty: Gateway, observer: ObserverProcess, fault: Fault, rounds: int
+) -> None:
     model, chance = f"{fault.__name__}-{rounds}", random.Random(SEED)
     write_version(site.cluster.models, model, estimators.Slow(0.001), numbers("a"), by_value=True)
     logged = log_all(site, observer, model)
     of_redis = fault in (redis_frozen, redis_killed)
-    with Clients(site.gateway.address, [model], wait=2 if of_redis else 60) as clients:
+    gateway, wait = (hasty, 2) if of_redis else (site.gateway, 60)
+    with Clients(gateway.address, [model], wait=wait) as clients:
         clients.until_more(100, "before")
         for _ in range(rounds):
             with fault(logged):

@@ -45,7 +45,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
     """Shared by tests that leave it as they found it."""
-    with start_site(tmp_path_factory.mktemp("site"), models, submit_timeout=1, result_ttl=60 * 3600) as site:
+    with start_site(tmp_path_factory.mktemp("site"), models, result_ttl=60 * 3600) as site:
         site.cluster.start().ready()
         yield site
 
@@ -113,7 +113,7 @@ def test_a_full_redis_refuses_new_jobs_and_finishes_accepted_ones(site: Site) ->
     running = [site.gateway.post("long", {"a": 1}).json()["id"] for _ in range(4)]
     site.cluster.running(running[0])
     site.cluster.redis.config_set("maxmemory", 1)
-    with Clients(site.gateway.address, ["quick", "other"], wait=5) as clients:
+    with Clients(site.gateway.address, ["quick", "other"], wait=60) as clients:
         clients.until_more(20 * SOAK, "refused", lambda answer: answer.status == 503)
         assert {job.status for job in site.cluster.ended(running)} == {Status.SUCCEEDED}
         assert clients.statuses().keys() == {503}
@@ -204,7 +204,7 @@ def test_requests_succeed_though_redis_loses_scripts_and_subscribers(site: Site)
     """Redis forgets its scripts and its subscribers."""
     redis: Any = site.cluster.redis
     killed = 0
-    with Clients(site.gateway.address, ["quick", "other"], count=8) as clients:
+    with Clients(site.gateway.address, ["quick", "other"], count=8, wait=60) as clients:
         for _ in range(10 * SOAK):
             clients.until_more(15, "answered")
             redis.script_flush()

@@ -60,7 +60,7 @@ def test_a_trusted_proxy_says_who_calls(shared_settings: Settings) -> None:
 def test_the_job_of_a_caller_who_leaves_is_cancelled(server: GrpcServerProcess, http: FlaskClient, leaves: str) -> None:
     with connected(server.port) as client:
         future = client.call("ModelInfer").future(
-            infer_request(1, 2), timeout=1.0 if leaves == "its deadline passes" else 60.0
+            infer_request(1, 2), timeout=5.0 if leaves == "its deadline passes" else 60.0
         )
         until(lambda: http.get("/v1/jobs?status=queued").json["items"], "the job is queued")
         if leaves == "it cancels":

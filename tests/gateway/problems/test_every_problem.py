@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +22,7 @@ from gateway.serving import group_commit
 from tests.gateway.conftest import scorer
 from tests.gateway.protocols.test_other_protocols import BODIES, INFER, MLFLOW
 from tests.stacks.ports import free_port
-from tests.support import Sum, write_version
+from tests.support import DEADLINE, InThreads, Sum, until, write_version
 
 PREDICT = "/v1/models/sum/predict"
 OLD = {"python": "3.11.7", "scikit-learn": "1.2.2", "numpy": "1.26.4"}
@@ -118,27 +116,23 @@ def test_a_job_that_no_replica_confirms_is_503(settings: Settings, redis: Redis)
 def test_more_bytes_than_may_wait_for_redis_are_503(
     settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis takes no writes for a moment; of two requests, one waits for it."""
+    """Redis takes no writes until one of two requests is refused; the other one waits for it."""
     monkeypatch.setattr(group_commit, "PENDING_BYTES", 1)
-    app = create_app(settings)
+    app = create_app(replace(settings, submit_timeout=round(DEADLINE)))
     assert app.test_client().get("/v1/jobs").status_code == 200
-    redis.execute_command("CLIENT", "PAUSE", 300, "WRITE")
+    redis.execute_command("CLIENT", "PAUSE", round(DEADLINE * 1000), "WRITE")
     answers: list[Any] = []
 
     def post() -> None:
         answers.append(app.test_client().post(PREDICT, json={"a": 1, "b": 2}))
 
-    _together(post, post)
+    with InThreads(post, post):
+        try:
+            until(lambda: answers, "one is refused")
+        finally:
+            redis.execute_command("CLIENT", "UNPAUSE")
     assert {answer.status_code for answer in answers} == {202, 503}
     assert [answer.json["code"] for answer in answers if answer.status_code == 503] == ["overloaded"]
-
-
-def _together(*functions: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=function) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def test_a_version_whose_environment_no_worker_serves_is_503_at_once(
