@@ -57,7 +57,7 @@ def old(stack: Stack) -> Iterator[dict[str, Any]]:
             (worker,) = stack.containers(WORKER)
             fitted: dict[str, Any] = json.loads(stack.execute(worker["Id"], "python", "-c", _FIT))
             file = {"file": ("old.pkl", base64.b64decode(fitted["pickle"]))}
-            response = requests.post(f"{stack.url}/v1/models/old/versions", files=file, timeout=120)
+            response = requests.post(f"{stack.url}/v1/models/old/versions", files=file, timeout=600)
             assert response.status_code == 201, response.text
             yield fitted
         finally:
