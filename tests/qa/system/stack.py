@@ -25,6 +25,17 @@ GATEWAYS = ("gateway", "gateway-2")
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
+def _free_network() -> str:
+    """The first three parts of addresses that no network of Docker has, be it one that an earlier run left behind."""
+    listed = subprocess.run(["docker", "network", "ls", "--quiet"], capture_output=True, text=True, check=True)
+    described = subprocess.run(
+        ["docker", "network", "inspect", *listed.stdout.split()], capture_output=True, text=True, check=False
+    ).stdout  # without those that have just been removed
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])  # another takes others
+    networks = (f"10.203.{part}" for part in range(10 + worker, 250, 20))
+    return next(network for network in networks if f'"{network}.' not in described)
+
+
 class Stack:
     """One compose project of its own: other names, another port and another model repository than the user's."""
 
@@ -43,7 +54,7 @@ class Stack:
             "GID": str(owner),
             "REDIS_IMAGE": os.environ.get("REDIS_IMAGE", ""),
             "EXTRA_PACKAGES": "lightgbm",
-            "PROXY_NETWORK": f"10.203.{10 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}",
+            "PROXY_NETWORK": _free_network(),
         }
         project = f"modelgate-test-{uuid.uuid4().hex[:8]}"
         self._compose = ["docker", "compose", "--ansi", "never", "--env-file", "/dev/null"]

@@ -58,7 +58,6 @@ def closed(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "TLS_CERTIFICATES": str(certificates),
         "ADMIN_KEY": ADMIN_KEY,
         "ALLOWED_HOSTS": HOST,
-        "PROXY_NETWORK": "10.203.2",
         "TRAIN_ON_START": "iris",
     }
     try:
