@@ -81,7 +81,7 @@ soak: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.st
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.qa.zoo.releases $(filter-out all,$(RELEASES)),tests.qa.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
-slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp .venv-spark/spark.stamp .venv-shap/shap.stamp  ## run the tests that take many seconds each; twenty minutes on two cores
+slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp .venv-spark/spark.stamp .venv-shap/shap.stamp  ## run the tests that take many seconds each; half an hour on two cores
 	@$(PYTEST) -m "slow and not environments" $(BY_FILE)
 
 environments-test: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## make the environments of all older releases of scikit-learn, and run the tests that need them
