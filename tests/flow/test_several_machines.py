@@ -198,7 +198,6 @@ class Callers:
         return self.answers
 
 
-@pytest.mark.slow
 def test_swaps_across_machines_fail_no_request_and_all_machines_show_them(machines: Machines) -> None:
     first = machines.train()
     assert first["promoted"]
@@ -220,7 +219,6 @@ def test_swaps_across_machines_fail_no_request_and_all_machines_show_them(machin
 
 
 @pytest.mark.replaces_parts
-@pytest.mark.slow
 def test_no_alias_moves_while_a_worker_cannot_get_the_version_and_its_jobs_wait_for_another(
     machines: Machines,
 ) -> None:
@@ -240,7 +238,6 @@ def test_no_alias_moves_while_a_worker_cannot_get_the_version_and_its_jobs_wait_
     assert moved.status_code == 200, moved.text
 
 
-@pytest.mark.slow
 def test_without_the_store_predictions_go_on_and_changes_say_why_they_fail(machines: Machines) -> None:
     version, example = machines.train()["version"], machines.example()
     for machine in machines.named.values():

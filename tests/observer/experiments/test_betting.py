@@ -107,7 +107,6 @@ def test_failures_within_the_limit_are_no_evidence(ours: tuple[int, int], theirs
     assert more_often(ours, theirs, 0.01) < 0
 
 
-@pytest.mark.slow
 def test_failures_within_the_limit_are_seldom_found_ever() -> None:
     rng = np.random.default_rng(4)
     wrong = 0

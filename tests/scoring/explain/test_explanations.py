@@ -123,10 +123,7 @@ def test_a_structure_that_does_not_add_up_is_not_believed(models: Path, monkeypa
 # Estimates
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["logistic regression", "boosting of classes", pytest.param("histograms of classes", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("name", ["logistic regression", "boosting of classes", "histograms of classes"])
 def test_errors_hold_in_95_percent_of_cases(models: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shapley, "SECONDS", 1e9)
     monkeypatch.setattr(shapley, "MOST_ROWS", 6_000)

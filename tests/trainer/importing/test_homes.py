@@ -89,7 +89,6 @@ def test_a_file_lives_in_the_release_that_made_it_and_answers_as_there(settings:
     assert answer.probabilities == [dict(zip(("no", "yes"), row, strict=True)) for row in wanted]
 
 
-@pytest.mark.slow
 def test_versions_of_two_environments_are_compared_each_in_its_own(
     settings: Settings, old: Path, tmp_path: Path
 ) -> None:
