@@ -11,7 +11,7 @@ from tests.qa.peers.suites import SUITES
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.qa.peers", description=__doc__)
-    parser.add_argument("address", help="such as http://127.0.0.1:8080, with the models iris, loan and boston")
+    parser.add_argument("address", help="such as http://127.0.0.1:8080, with the models iris, loan and boston alone")
     parser.add_argument("--grpc", default="", help="its gRPC server, such as 127.0.0.1:8001")
     parser.add_argument("--only", metavar="PEER", help="one suite, such as MLServer")
     arguments = parser.parse_args()
