@@ -65,9 +65,10 @@ lint: $(VENV)/dev.stamp
 
 KSERVE_GRPC = tests/qa/clients/test_kserve_grpc.py
 ASK = -m pytest --confcutdir tests/qa/clients -p no:cacheprovider $(call option,-k,ONLY)
+ASK_ALL = PICTURES="$(CURDIR)/.docs/pictures" timeout -s INT -k 30 $(or $(SECONDS),2400) .venv-clients/bin/python $(ASK) tests/qa/clients --ignore $(KSERVE_GRPC)
 
 clients: $(VENV)/dev.stamp .venv-clients/clients.stamp .venv-kserve/kserve.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
-	@PICTURES="$(CURDIR)/.docs/pictures" timeout -s INT -k 30 $(or $(SECONDS),2400) .venv-clients/bin/python $(ASK) tests/qa/clients --ignore $(KSERVE_GRPC)
+	@$(ASK_ALL) -m "not slow"
 	@$(if $(and $(ONLY),$(if $(findstring kserve,$(ONLY)),,other)),,timeout -s INT -k 30 600 .venv-kserve/bin/python $(ASK) $(KSERVE_GRPC))
 
 soak: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
@@ -81,8 +82,8 @@ soak: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.st
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.qa.zoo.releases $(filter-out all,$(RELEASES)),tests.qa.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
-slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp .venv-spark/spark.stamp .venv-shap/shap.stamp  ## run the tests that take many seconds each; half an hour on two cores
-	@$(PYTEST) -m "slow and not environments" $(BY_FILE)
+slow: $(VENV)/dev.stamp .venv-moto/moto.stamp .venv-environments/environments.stamp .venv-spark/spark.stamp .venv-shap/shap.stamp .venv-clients/clients.stamp  ## run the tests that take seconds each; an hour on two cores
+	@$(PYTEST) -m "slow and not environments" $(BY_FILE); tests=$$?; $(ASK_ALL) -m slow; exit $$((tests | $$?))
 
 environments-test: $(VENV)/dev.stamp .venv-moto/moto.stamp  ## make the environments of all older releases of scikit-learn, and run the tests that need them
 	@$(MAKE_ENVIRONMENTS) $(notdir $(basename $(LOCKS)))

@@ -53,6 +53,7 @@ def test_processes_of_the_trainer_that_load_no_model_do_not_import_scikit_learn(
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", ["worker", "trainer"])
 def test_an_image_holds_the_packages_that_its_service_imports(service: str, tmp_path: Path) -> None:
     """Without Docker: what the Dockerfile copies is copied here."""

@@ -14,6 +14,7 @@ from bench.processes import PROJECT
 from trainer.recipe import Run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "blend"), [("loan", VotingClassifier), ("diamonds", VotingRegressor)])
 def test_the_recipe_of_a_table_fits_a_blend(name: str, blend: type) -> None:
     recipe = models.recipe(name)

@@ -91,6 +91,7 @@ def test_a_finished_row_of_iris_costs_less_than_700_bytes(redis: Redis) -> None:
     assert sum(sizes) / count <= 700
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_formula_is_right_within_a_fifth(redis: Redis, shape: Shape) -> None:
     before, after = measured(redis, shape, JOBS if shape.rows < 1000 else 100)

@@ -54,6 +54,7 @@ def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_serv
     assert total.predict(np.ones((23, 2))).tolist() == [2.0] * 23
 
 
+@pytest.mark.slow
 def test_a_card_is_a_dict_or_markdown(server: Gateway) -> None:
     total = Client(server.address, timeout=60).model("sum")
     card = total.card()
@@ -65,6 +66,7 @@ def test_a_card_is_a_dict_or_markdown(server: Gateway) -> None:
         total.card(format="html")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("scoring")
 def test_an_error_has_the_number_of_its_row_also_if_the_rows_go_in_parts(settings: Settings) -> None:
     rows: list[Any] = [[1, 2]] * 10_003
@@ -86,6 +88,7 @@ def weighing(redis: Redis) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weighing")
 def test_columns_reach_the_inputs_of_their_names_also_after_the_current_version_has_changed(
     settings: Settings, server: Gateway
@@ -105,6 +108,7 @@ def test_columns_reach_the_inputs_of_their_names_also_after_the_current_version_
         model.predict([[1, "two"]])
 
 
+@pytest.mark.slow
 def test_a_wait_ends_with_its_time_out_and_ctrl_c_cancels_the_job(server: Gateway) -> None:
     mg = Client(server.address, timeout=60)
     total = mg.model("sum")
@@ -131,6 +135,7 @@ def test_a_key_that_may_only_predict_gets_plain_types(settings: Settings, monkey
             Client().models()
 
 
+@pytest.mark.slow
 def test_a_version_is_exported_into_a_new_folder(server: Gateway, tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     mg, folder = Client(server.address, timeout=60), tmp_path / "here/out"

@@ -116,6 +116,7 @@ async def test_a_file_is_sent_scored_and_downloaded(site: Site, tmp_path: Path) 
             await mg.job(job.id)
 
 
+@pytest.mark.slow
 @asynchronous
 async def test_calls_of_many_tasks_wait_at_the_server_at_once(server: Gateway, redis: Redis) -> None:
     async with model_of(server) as (mg, model):

@@ -187,6 +187,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was_with_the_same_version(lake: L
     assert code == 1 and "has the answers of loan@1" in err and "name another folder" in err
 
 
+@pytest.mark.slow
 def test_what_cannot_be_scored_is_named_with_its_object_and_row_and_the_others_are_scored(lake: Lake) -> None:
     lake.put("bad/good.parquet", "SELECT 1.0 AS a")
     lake.put("bad/texts.parquet", "SELECT unnest(['1', 'two', '3']) AS a")
@@ -211,6 +212,7 @@ def test_what_cannot_be_scored_is_named_with_its_object_and_row_and_the_others_a
     assert code == 1 and f"{url}texts.parquet: row 1: 'a' must be a finite number" in err
 
 
+@pytest.mark.slow
 def test_an_object_that_was_changed_since_is_not_overwritten(lake: Lake) -> None:
     lake.put("changing/a.parquet", "SELECT 1.0 AS a")
     assert lake.run("changing/*.parquet", "changed")[0] == 0
@@ -304,6 +306,7 @@ def test_missed_runs_are_made_up_for_though_the_runner_is_killed(lake: Lake) -> 
     assert lake.command("schedule", "predict", "loan", "--delete").communicate(timeout=60)[0]
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_scores_and_what_it_has_done(lake: Lake) -> None:
     lake.put("new/a.parquet", "SELECT 1.0 AS a")
     lake.put("new/b.parquet", "SELECT unnest(['1', 'two']) AS a")
@@ -329,6 +332,7 @@ def test_without_the_library_the_message_names_it(monkeypatch: pytest.MonkeyPatc
         Bucket("s3://lake/2026")
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_begin_says_why(lake: Lake) -> None:
     code, out, err = lake.run("2025/*.parquet", "none")
     assert (code, out) == (1, "")

@@ -90,6 +90,7 @@ def test_an_array_of_numbers_has_the_answers_that_its_lists_have(roomy: Gateway)
             np.testing.assert_array_equal(total.predict(array), total.predict(array.tolist()), f"{dtype} {order}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("scoring")
 def test_a_frame_of_numbers_has_the_answers_that_its_columns_have(roomy: Gateway) -> None:
     total = Client(roomy.address, timeout=60).model("sum")
@@ -120,6 +121,7 @@ def test_what_packing_might_change_stays_json(rows: Any) -> None:
     assert rows_of(rows, inputs).content(0, len(rows), packed=True)[0] == "application/json"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("scoring")
 def test_an_older_server_gets_json(roomy: Gateway) -> None:
     with older(roomy) as (address, seen):

@@ -47,6 +47,7 @@ def scorer(mg: Client) -> Scorer:
     return mg.model("iris").scorer()
 
 
+@pytest.mark.slow
 def test_a_scorer_answers_without_the_server_and_in_other_processes(scorer: Scorer, mg: Client) -> None:
     wanted = mg.model("iris").decision_function(IRIS)
     mg.close()
@@ -70,6 +71,7 @@ def test_bad_rows_are_refused_as_by_the_server(scorer: Scorer, mg: Client) -> No
     assert scorer.predict(IRIS).tolist() == [0, 2]
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_page_work(mg: Client) -> None:
     page = (PROJECT / "docs" / "how-to" / "score-a-data-lake.md").read_text()
     names: dict[str, Any] = {}
@@ -81,6 +83,7 @@ def test_no_rows_have_no_answers(scorer: Scorer) -> None:
     assert scorer.predict(IRIS[:0]).shape == (0,) and scorer.decision_function(IRIS[:0]).shape == (0, 3)
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_is_replaced_and_ends_with_its_user(scorer: Scorer) -> None:
     scorer.predict(IRIS)
     (child,) = children()
@@ -121,6 +124,7 @@ def test_an_altered_artifact_is_not_loaded(scorer: Scorer, tmp_path: Path) -> No
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_key_refuses_what_nobody_has_signed(
     server: Gateway,
     settings: Settings,  # noqa: F811

@@ -91,6 +91,7 @@ def _move_under_load(old: Old, moves: int) -> None:
 # Sleep
 
 
+@pytest.mark.slow
 def test_jobs_files_and_promotions_wake_a_pool_that_sleeps(old: Old) -> None:
     asleep(old.worker)
     assert old.ask(3.0) == [answer_of(3.0, 2)]
@@ -101,6 +102,7 @@ def test_jobs_files_and_promotions_wake_a_pool_that_sleeps(old: Old) -> None:
     assert old.move(1) is None
 
 
+@pytest.mark.slow
 def test_jobs_that_come_in_the_moment_of_falling_asleep_are_answered(old: Old) -> None:
     for _ in range(3):
         old.awake()
@@ -170,6 +172,7 @@ def reasons(old: Old) -> list[str]:
     return [reason["detail"] for reason in old.site.gateway.get("/health/ready").json().get("reasons", [])]
 
 
+@pytest.mark.slow
 def test_a_worker_is_well_while_a_pool_sleeps_and_while_it_wakes(old: Old) -> None:
     asleep(old.worker)
     assert health.ask(old.worker.health_socket) == ""
@@ -198,6 +201,7 @@ def test_an_environment_that_does_not_start_is_named_and_leaves_the_worker_well(
 # Traces
 
 
+@pytest.mark.slow
 def test_a_pool_without_opentelemetry_serves_without_traces(tmp_path: Path) -> None:
     with old_site(tmp_path, otel_exporter_otlp_endpoint="http://127.0.0.1:9", worker_models="quick") as old:
         assert old.ask(1.0) == [answer_of(1.0, 2)]
@@ -216,6 +220,7 @@ def status_of_request(old: Old, version: int = 2) -> tuple[int, str]:
     return posted.status_code, posted.json().get("code", "")
 
 
+@pytest.mark.slow
 def test_the_versions_of_a_removed_environment_get_503_until_it_is_back(tmp_path: Path) -> None:
     with old_site(tmp_path) as old:
         state = tmp_path / "state"
@@ -316,6 +321,7 @@ def test_workers_of_one_name_have_pools_of_different_names(tmp_path: Path) -> No
         until(lambda: len(load_statuses(old.cluster.redis, "quick", OLD)) == 2, "both pools are heard", 20)
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_prepare_its_environments_serves_todays_versions(tmp_path: Path) -> None:
     environment_for_tests(OLD)
     folder = tmp_path / "state" / "environments"

@@ -66,6 +66,7 @@ def versions(gateway: Gateway, ids: list[int]) -> dict[int, int]:
         return {number: version for part in parts for number, version in part.items()}
 
 
+@pytest.mark.slow
 def test_one_id_has_one_version_in_each_gateway_after_a_restart_and_as_the_share_rises(
     tmp_path: Path, models: Path
 ) -> None:
@@ -178,6 +179,7 @@ class Callers(InThreads):
                     self.wrong.append(answer.text)
 
 
+@pytest.mark.slow
 def test_what_is_found_decides(stack: Stack) -> None:
     with Callers(stack.site.gateway.address) as callers:
         shadow = stack.send("POST", "/experiments", candidate=2, kind="shadow")

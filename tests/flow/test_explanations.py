@@ -49,6 +49,7 @@ def explain(cluster: WorkerCluster, *names: str) -> None:
     assert all(submission.accepted for submission in cluster.jobs.submit(jobs))
 
 
+@pytest.mark.slow
 def test_predictions_are_answered_while_every_scorer_explains(cluster: WorkerCluster) -> None:
     cluster.start(workers=2).ready()
     explain(cluster, "a", "b")
@@ -59,6 +60,7 @@ def test_predictions_are_answered_while_every_scorer_explains(cluster: WorkerClu
     assert {job.status for job in cluster.ended(["a", "b"])} == {Status.SUCCEEDED}
 
 
+@pytest.mark.slow
 def test_an_explanation_whose_scorer_is_killed_is_done_once(cluster: WorkerCluster) -> None:
     worker = cluster.start(workers=2).ready()
     explain(cluster, "a")

@@ -86,6 +86,7 @@ def test_only_the_job_with_the_bad_row_fails(faulty: WorkerCluster, value: float
     assert faulty.each_has_one_result(ids)
 
 
+@pytest.mark.slow
 def test_a_timeout_is_noticed_though_a_child_of_the_model_survives(faulty: WorkerCluster) -> None:
     (job,) = faulty.ended(faulty.submit("faulty", [estimators.LEAVES_A_CHILD], "leaves"), deadline=150)
     assert job.error is not None
@@ -99,6 +100,7 @@ def test_a_model_can_terminate_its_own_children(faulty: WorkerCluster) -> None:
     assert job.status is Status.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_a_model_that_changes_the_working_directory_affects_no_other(tmp_path: Path) -> None:
     folder = tmp_path / "models"
     write(folder, "faulty", estimators.Faulty())
@@ -301,6 +303,7 @@ def test_a_restart_of_redis_loses_no_job(tmp_path: Path, models: Path) -> None:
 # Models
 
 
+@pytest.mark.slow
 def test_estimators_with_threads_predict_in_a_scorer(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(2000, 2))
     y = (X.sum(axis=1) > 0).astype(int)
@@ -325,6 +328,7 @@ def test_estimators_with_threads_predict_in_a_scorer(tmp_path: Path) -> None:
         assert len(os.listdir(f"/proc/{scorer}/task")) == 1
 
 
+@pytest.mark.slow
 def test_a_new_version_gets_scorers_that_share_it_one_at_a_time(tmp_path: Path) -> None:
     folder = tmp_path / "models"
     write(folder, "quick", estimators.Slow(0))
@@ -348,6 +352,7 @@ def test_a_new_version_gets_scorers_that_share_it_one_at_a_time(tmp_path: Path) 
         assert all(now for now in seen), "there always was one"
 
 
+@pytest.mark.slow
 def test_a_template_does_not_outlive_its_supervisor_for_what_a_library_does_at_the_end(tmp_path: Path) -> None:
     write(tmp_path / "models", "clinging", estimators.NeverLetsPythonEnd(0))
     with redis_server(tmp_path) as url, worker_cluster(url, tmp_path / "models", tmp_path) as cluster:
@@ -382,6 +387,7 @@ def test_a_model_that_crashes_or_starts_threads_when_loaded_affects_no_other(
             assert moved == f"moved though the worker w did not load it: {STARTS_THREADS}"
 
 
+@pytest.mark.slow
 def test_a_repaired_version_is_shared_again(tmp_path: Path) -> None:
     folder = tmp_path / "models"
     write(folder, "quick", estimators.Slow(0))
@@ -412,6 +418,7 @@ def test_a_slow_model_leaves_one_scorer_free(cluster: WorkerCluster) -> None:
     assert len(holders) == 1 or min(holders.values()) == 1, "the other scorer has taken one job at most"
 
 
+@pytest.mark.slow
 def test_a_worker_serves_only_the_models_in_worker_models(cluster: WorkerCluster) -> None:
     worker = cluster.start(workers=1, worker_models="quick, slow").ready(1)
     other = cluster.submit("faulty", [1.0], "other")

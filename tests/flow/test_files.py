@@ -94,6 +94,7 @@ def test_two_workers_share_a_file_and_keep_the_order_of_its_rows(site: FileClust
     assert folder.errors.read_text() == ""
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_be_used_stay_empty_or_fail_a_strict_file(site: FileCluster) -> None:
     site.start(workers=1)
     lenient = site.submit("f", "quick", [1.0, "x", 3.0])
@@ -107,6 +108,7 @@ def test_rows_that_cannot_be_used_stay_empty_or_fail_a_strict_file(site: FileClu
     assert error.details["errors"][0]["row"] == 1  # type: ignore[index]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "code", "said"),
     [
@@ -132,6 +134,7 @@ def test_a_row_that_ruins_scorers_fails_its_file_and_no_other(
     assert site.ended("g").status is Status.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_an_output_without_room_fails_its_file_and_leaves_the_room_to_others(site: FileCluster) -> None:
     site.start(workers=1, spool_mb=1).ready(1)
     site.submit("f", "quick", [float(number) for number in range(25_000)])

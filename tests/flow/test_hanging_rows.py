@@ -67,6 +67,7 @@ def test_rows_that_hang_leave_a_scorer_to_other_models(cluster: WorkerCluster, w
     assert cluster.read(first)[0].status is Status.RUNNING
 
 
+@pytest.mark.slow
 def test_a_job_that_was_cancelled_and_deleted_does_not_hide_its_scorer(cluster: WorkerCluster) -> None:
     cluster.start(workers=2, predict_timeout=1000).ready()
     (first,) = hanging(cluster, "first")
@@ -80,6 +81,7 @@ def test_a_job_that_was_cancelled_and_deleted_does_not_hide_its_scorer(cluster: 
     assert {job.status for job in cluster.read(*others)} == {Status.QUEUED}
 
 
+@pytest.mark.slow
 def test_a_scorer_that_begins_while_the_other_hangs_takes_no_rows_of_its_model(cluster: WorkerCluster) -> None:
     worker = cluster.start(workers=2, predict_timeout=1000).ready()
     (first,) = hanging(cluster, "first")
@@ -98,6 +100,7 @@ def test_a_scorer_that_begins_while_the_other_hangs_takes_no_rows_of_its_model(c
     assert {job.status for job in cluster.read(*others)} == {Status.QUEUED}
 
 
+@pytest.mark.slow
 def test_after_a_time_out_rows_that_come_at_once_do_not_hang_all_scorers(cluster: WorkerCluster) -> None:
     worker = cluster.start(predict_timeout=2).ready()
     first = cluster.ended(hanging(cluster, "first", "second"))

@@ -54,6 +54,7 @@ def only_reason(answer: dict[str, Any], code: str) -> bool:
     return [reason["code"] for reason in answer.get("reasons", [])] == [code]
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_is_named_until_it_is_repaired(site: Site, models: Path, tmp_path: Path) -> None:
     until(lambda: health(site)["status"] == "ok", "all is well")
     write_version(tmp_path, "broken", estimators.Slow(0.001), numbers("a"), by_value=True)
@@ -140,6 +141,7 @@ def test_a_stuck_template_is_replaced_and_loads_the_next_version(site: Site, mod
     worker.kill()
 
 
+@pytest.mark.slow
 def test_a_worker_is_well_once_its_first_scorers_run(site: Site) -> None:
     worker = site.cluster.start("fresh")
     until(lambda: well(worker), "it is well")

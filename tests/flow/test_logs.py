@@ -51,6 +51,7 @@ def submit(cluster: WorkerCluster, job_id: str, value: float, request: str = "",
     assert cluster.jobs.submit([job]) == [ACCEPTED]
 
 
+@pytest.mark.slow
 def test_a_loaded_model_has_a_line_with_its_size_and_time(worker: Worker) -> None:
     lines = until(lambda: [event for event in events(worker, "loaded") if event.get("model") == "faulty"], "the line")
     assert lines[0]["version"] == 1 and lines[0]["bytes"] > 0 and lines[0]["duration_ms"] > 0

@@ -57,6 +57,7 @@ def expected(method: str, value: float) -> Any:
     return answers[method]
 
 
+@pytest.mark.slow
 def test_methods_are_mixed_under_load_and_never_in_one_call(site: Site) -> None:
     calls = [(METHODS[number % 3].name, float(number)) for number in range(240 * SOAK)]
 

@@ -85,6 +85,7 @@ def _publishing(site: TrainingSite) -> psutil.Process | None:
     return next((one for one in children if "trainer.jobs.runner publishing" in " ".join(command_line(one))), None)
 
 
+@pytest.mark.slow
 def test_a_second_person_approves_a_training_although_the_trainer_is_killed_meanwhile(site: TrainingSite) -> None:
     admin = Client(site.gateway.address, api_key=ADMIN_KEY)
 

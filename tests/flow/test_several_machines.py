@@ -198,6 +198,7 @@ class Callers:
         return self.answers
 
 
+@pytest.mark.slow
 def test_swaps_across_machines_fail_no_request_and_all_machines_show_them(machines: Machines) -> None:
     first = machines.train()
     assert first["promoted"]
@@ -218,6 +219,7 @@ def test_swaps_across_machines_fail_no_request_and_all_machines_show_them(machin
     assert {answer.rpartition(" ")[2] for answer in answers} == {str(first["version"] + more) for more in range(3)}
 
 
+@pytest.mark.slow
 @pytest.mark.replaces_parts
 def test_no_alias_moves_while_a_worker_cannot_get_the_version_and_its_jobs_wait_for_another(
     machines: Machines,
@@ -238,6 +240,7 @@ def test_no_alias_moves_while_a_worker_cannot_get_the_version_and_its_jobs_wait_
     assert moved.status_code == 200, moved.text
 
 
+@pytest.mark.slow
 def test_without_the_store_predictions_go_on_and_changes_say_why_they_fail(machines: Machines) -> None:
     version, example = machines.train()["version"], machines.example()
     for machine in machines.named.values():
@@ -251,6 +254,7 @@ def test_without_the_store_predictions_go_on_and_changes_say_why_they_fail(machi
         assert gateway.post("blobs", example, wait=60).json()["status"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_file_waits_for_the_store_and_predictions_do_not(machines: Machines) -> None:
     machines.train()
     for name in machines.workers:
@@ -295,6 +299,7 @@ def test_files_are_received_scored_and_fetched_on_different_machines_while_a_wor
     assert outputs[0] == outputs[1] and outputs[0].count(b"\n") == ROWS + 1
 
 
+@pytest.mark.slow
 def test_a_training_reads_the_file_that_a_gateway_of_another_machine_received(machines: Machines) -> None:
     csv = "x,y\n" + "".join(f"{number % 50},{3 * (number % 50)}\n" for number in range(200))
     form = {"target": "y"}

@@ -81,6 +81,7 @@ def test_an_alias_moves_once_every_worker_has_the_version(cluster: WorkerCluster
     until(lambda: loaded(cluster.redis) == [{"quick@2", "quick@3"}] * 2, "what no alias names leaves the memory")
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_is_waited_for(cluster: WorkerCluster) -> None:
     for version in (1, 2):
         write(cluster.models, version)
@@ -155,6 +156,7 @@ def test_a_version_that_kills_the_process_that_loads_it_gets_no_alias_until_it_i
     assert promote(settings_of(cluster), cluster.redis, "quick", 2) is None
 
 
+@pytest.mark.slow
 def test_previous_versions_make_room_and_otherwise_the_alias_moves_at_once(cluster: WorkerCluster) -> None:
     """The memory holds three of these, in 2**20 bytes."""
 

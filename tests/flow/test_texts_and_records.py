@@ -80,6 +80,7 @@ def post(site: Site, model: str, body: Any = None, **more: Any) -> requests.Resp
     return requests.post(address, json=body, headers=headers, timeout=60, **more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

@@ -140,6 +140,7 @@ def test_traces_without_opentelemetry_end_the_start_with_one_sentence(service: s
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_without_traces_nothing_of_opentelemetry_is_imported() -> None:
     # redis-py imports its interface wherever that is installed.
     program = "import sys, rq; own = {*sys.modules}; import gateway.app, worker.scorer; " + (

@@ -152,6 +152,7 @@ def form(path: Path) -> dict[str, Any]:
     return {"data": Body(), "headers": {"Content-Type": "multipart/form-data; boundary=x"}}
 
 
+@pytest.mark.slow
 def test_a_schedule_is_run_when_its_time_has_come(site: TrainingSite) -> None:
     url = f"{site.gateway.address}/v1/models/blobs/schedule"
     made = requests.put(url, json={"cron": "0 3 1 1 *", "request": {"notes": "yearly"}}, timeout=60).json()

@@ -56,6 +56,7 @@ def test_a_worker_serves_signed_versions_and_no_pickles(
         assert job.status is Status.SUCCEEDED, job.error
 
 
+@pytest.mark.slow
 def test_an_unreadable_key_is_named_in_the_log(redis: Any, redis_url: str, models: Path, tmp_path: Path) -> None:
     with worker_cluster(redis_url, models, tmp_path) as cluster:
         worker = cluster.start(verify_key=tmp_path / "key")

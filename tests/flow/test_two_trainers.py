@@ -141,6 +141,7 @@ def site(tmp_path: Path) -> Iterator[TrainerSite]:
             gateway.stop()
 
 
+@pytest.mark.slow
 def test_a_training_whose_trainer_is_killed_after_it_has_published_ends_with_that_version(site: TrainerSite) -> None:
     redis, repository = site.redis, Repository(site.models)
     worker = LoadStatusPublisher(redis, 600)

@@ -58,6 +58,7 @@ def running(environment: Environment) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", PYTHONS)
 def test_an_environment_holds_what_its_lock_names_and_is_made_once(tool: str, tmp_path: Path) -> None:
     maker = Maker.in_folder(tmp_path, PYTHONS[tool])
@@ -113,6 +114,7 @@ def test_a_package_without_a_hash_is_not_installed(tool: str, tmp_path: Path) ->
     assert maker.files() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", PYTHONS)
 def test_without_the_network_the_message_says_what_to_do(tool: str, tmp_path: Path) -> None:
     maker = Maker.in_folder(tmp_path, PYTHONS[tool])
@@ -177,6 +179,7 @@ def test_a_full_disk_leaves_nothing(maker: Maker) -> None:
     assert ended.stdout.splitlines()[-1].startswith("sklearn-1.2: installing"), ended.stdout  # ls shows nothing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", PYTHONS)
 def test_requirements_of_the_operator_are_installed_with_what_modelgate_needs(tool: str, tmp_path: Path) -> None:
     maker = Maker.in_folder(tmp_path, PYTHONS[tool])

@@ -166,6 +166,7 @@ def test_all_wheels_are_of_one_release_and_ask_for_what_the_groups_name(wheels: 
     assert {f"modelgate-client=={VERSION}", f"modelgate-server=={VERSION}"} <= set(pinned)
 
 
+@pytest.mark.slow
 def test_the_server_brings_the_locks_of_environments(wheels: list[Path], installed: Installed) -> None:
     (server,) = (wheel for wheel in wheels if wheel.name.startswith("modelgate_server"))
     brought = {name.rpartition("/")[2] for name in zipfile.ZipFile(server).namelist() if "/environments/" in name}
@@ -234,6 +235,7 @@ def test_five_pickles_are_served_by_one_command_which_leaves_nothing_behind(inst
     assert not (installed.folder.parent / "data").exists()
 
 
+@pytest.mark.slow
 def test_the_first_page_of_the_documentation_shows_what_is_printed(installed: Installed) -> None:
     page = (PROJECT / "docs" / "README.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
@@ -248,6 +250,7 @@ def test_the_first_page_of_the_documentation_shows_what_is_printed(installed: In
     assert re.sub(r"after \S+ s", "after … s", said) == re.sub(r"after \S+ s", "after … s", shown)
 
 
+@pytest.mark.slow
 def test_a_server_ends_with_the_session_that_has_started_it_even_if_that_is_killed(installed: Installed) -> None:
     with installed.running("python", "-c", IN_A_SESSION, until_it_says="http") as (session, server):
         assert "[5.] [2.]\n3 http" in installed.said
@@ -255,6 +258,7 @@ def test_a_server_ends_with_the_session_that_has_started_it_even_if_that_is_kill
         until(lambda: gone(server), "the server has ended")
 
 
+@pytest.mark.slow
 def test_other_machines_need_the_key_that_is_printed(installed: Installed) -> None:
     joblib.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), installed.folder / "one.joblib")
     port = str(free_port())
@@ -271,6 +275,7 @@ def test_other_machines_need_the_key_that_is_printed(installed: Installed) -> No
         assert '"status":"succeeded"' in answer.stdout, answer
 
 
+@pytest.mark.slow
 def test_a_server_in_the_background_is_found_by_status_logs_and_down(installed: Installed, tmp_path: Path) -> None:
     environment = installed.environment | {"PORT": str(free_port()), "MODELGATE_HOME": str(tmp_path / "homé")}
     installed.environment = environment

@@ -76,6 +76,7 @@ def test_commands_in_the_folder_ask_the_modelgate_that_was_started_there(
     assert Client().url == "http://127.0.0.1:18101"
 
 
+@pytest.mark.slow
 def test_a_routes_file_with_which_the_gateway_could_not_start_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_folder_of_one_machine_has_all_properties_and_nothing_is_left_there(sh
     assert list(shared.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_folder_is_told_from_the_folder(shared: Path, tmp_path: Path) -> None:
     one = started(shared, wait=20)
     until(lambda: list(shared.glob("*/side-*")), "the first side waits")
@@ -71,6 +72,7 @@ def test_a_copy_of_the_folder_is_told_from_the_folder(shared: Path, tmp_path: Pa
         assert "look whether both have mounted the same folder" in line
 
 
+@pytest.mark.slow
 def test_locks_that_exclude_nobody_are_found(shared: Path) -> None:
     for code, lines in map(ended, [patient(shared, "own"), patient(shared, "own")]):
         wrong = [line for line in lines if line.startswith("does not hold")]
@@ -79,6 +81,7 @@ def test_locks_that_exclude_nobody_are_found(shared: Path) -> None:
         assert "flock excludes the other machine: both sides had the lock at the same time; two trainers" in wrong[0]
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     process = started(tmp_path / "none")
     output = process.communicate(timeout=120)[0]

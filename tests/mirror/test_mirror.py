@@ -146,6 +146,7 @@ def test_while_the_store_is_away_the_mirror_says_so_and_readers_go_on(
     until(lambda: not any(report.away for report in mirror_reports(redis).values()), "it says so")
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_now_and_then_delays_changes_and_falsifies_none(
     writer: MirroredRepository, mirror: MirrorProcess, store: FaultyStore, redis: Redis
 ) -> None:

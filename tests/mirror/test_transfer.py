@@ -85,6 +85,7 @@ def test_a_folder_is_pushed_with_its_numbers_and_pulled_as_it_was(
     assert command("check", tmp_path / "server", "--contents")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_push_overwrites_nothing(
     server: RepositoryWriter, command: Command, bucket: ModelBucket, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_push_overwrites_nothing(
     assert bucket.head("sum")[0].live.aliases == {"current": 1}, "those of the store"
 
 
+@pytest.mark.slow
 def test_a_check_names_what_is_missing_or_damaged(
     server: RepositoryWriter, command: Command, bucket: ModelBucket, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_a_check_names_what_is_missing_or_damaged(
     assert ".heads/other.json" in command("check", home)[1]
 
 
+@pytest.mark.slow
 def test_a_wrong_address_or_key_is_one_line(command: Command, tmp_path: Path) -> None:
     (tmp_path / "options.json").write_text('{"nonsense": 1}')
     for options in (

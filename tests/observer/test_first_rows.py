@@ -164,6 +164,7 @@ def normal(mean: float = 0.0, flag: str = "(random() < 0.05)::BIGINT", number: s
     return f"struct_pack(n := {number}, flag := {flag}, t := now())"
 
 
+@pytest.mark.slow
 def test_unchanged_rows_raise_no_alarm_and_a_change_does(store: LogStore, manifest: ModelManifest) -> None:
     watch = Watch(store, 0.01)
     with store.database() as database:
@@ -199,6 +200,7 @@ def test_what_is_no_finite_number_makes_no_bin(store: LogStore, manifest: ModelM
     json.dumps(watch.health(manifest), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_state_is_small_and_has_no_rare_words(store: LogStore, manifest: ModelManifest) -> None:
     fields = tuple(Field(f"w{number}", Kind.STRING) for number in range(400))
     inputs = (*fields, Field("flag", Kind.INTEGER))

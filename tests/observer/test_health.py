@@ -61,6 +61,7 @@ def predict(jobs: Jobs, scorer: Scorer, intake: Intake) -> Predict:
     return predict_rows
 
 
+@pytest.mark.slow
 def test_what_is_found_is_said_until_it_ends(
     redis: Redis, predict: Predict, intake: Intake, reports: HealthReports, manifest: ModelManifest
 ) -> None:

@@ -87,6 +87,7 @@ def test_what_a_full_disk_prevented_is_looked_at_again(
     assert watch.of(VERSION).finding.startswith("accuracy is 0.4") and watch.changed == {VERSION}
 
 
+@pytest.mark.slow
 def test_few_new_outcomes_are_no_reason_to_look(
     store: LogStore, outcomes: Outcomes, models: Path, manifest: ModelManifest
 ) -> None:
@@ -99,6 +100,7 @@ def test_few_new_outcomes_are_no_reason_to_look(
     assert 0 < looks <= 10
 
 
+@pytest.mark.slow
 def test_a_version_that_keeps_its_promise_is_never_found(
     store: LogStore, outcomes: Outcomes, models: Path, manifest: ModelManifest
 ) -> None:

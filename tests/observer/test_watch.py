@@ -58,6 +58,7 @@ def send(jobs: Jobs, scorer: Scorer, job_id: str, sent: list[list[Any]], **logge
     predict(jobs, scorer, job_id, columns, model="watched", logged=logged)
 
 
+@pytest.mark.slow
 def test_a_column_that_moves_is_named_and_quiet_ones_are_not(
     jobs: Jobs, scorer: Scorer, intake: Intake, manifest: ModelManifest
 ) -> None:

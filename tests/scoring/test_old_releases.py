@@ -48,6 +48,7 @@ def saved(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_models_answer_under_their_own_release_as_where_they_were_fitted(python: Path, saved: Path) -> None:
     printed = run(python, saved, "-m", "tests.qa.zoo.releases.verdicts", str(saved), "--exactly")
     assert dict(map(json.loads, printed.splitlines())) == dict.fromkeys(KINDS, SAME)

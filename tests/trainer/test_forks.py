@@ -69,6 +69,7 @@ def templates() -> set[psutil.Process]:
     return {process for process in children if command_line(process)[1:3] in (["-m", FILES], ["-m", TRAININGS])}
 
 
+@pytest.mark.slow
 def test_a_file_sees_nothing_of_the_one_before(tmp_path: Path, forks: Forks) -> None:
     trace = tmp_path / "trace"
     code = f"""
@@ -89,6 +90,7 @@ os.chdir("/")
     assert imported(tmp_path, forks) == 1
 
 
+@pytest.mark.slow
 def test_what_a_file_starts_ends_with_its_import_and_not_with_the_template(tmp_path: Path, forks: Forks) -> None:
     trace = tmp_path / "trace"
     code = f"""
@@ -127,6 +129,7 @@ open({str(trace)!r}, "w").write(repr(links))
     assert {process.num_threads() for process in templates()} == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_a_file_that_kills_or_stops_the_template_does_not_harm_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
@@ -143,6 +146,7 @@ def test_a_file_that_kills_or_stops_the_template_does_not_harm_the_next(
         assert imported(tmp_path, forks) == 2
 
 
+@pytest.mark.slow
 def test_a_model_whose_answers_depend_on_the_order_of_a_set_is_refused(tmp_path: Path, forks: Forks) -> None:
     class Unordered:
         """Its answers depend on what decides the order of a set of strings, which differs between processes."""
@@ -155,6 +159,7 @@ def test_a_model_whose_answers_depend_on_the_order_of_a_set_is_refused(tmp_path:
     assert "golden row 0 gave" in refusal(tmp_path, cloudpickle.dumps(Unordered()), forks)
 
 
+@pytest.mark.slow
 def test_the_template_ends_with_its_owner(tmp_path: Path) -> None:
     before = templates()
     with Forks() as forks:
@@ -227,6 +232,7 @@ def output(training: TrainingProcess) -> str:
     return training.log_lines().decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["LinearRegression", "Own"])
 def test_a_training_and_the_verification_of_its_version_run_in_forks(
     own_recipe: Path, estimator: str, monkeypatch: pytest.MonkeyPatch
@@ -264,6 +270,7 @@ def test_a_killed_training_leaves_nothing_in_memory(own_recipe: Path, killed: st
         assert shared_memory(pid) == []
 
 
+@pytest.mark.slow
 def test_the_template_of_a_command_is_kept_for_the_next_until_none_has_used_it_for_a_while(tmp_path: Path) -> None:
     others = templates()
 

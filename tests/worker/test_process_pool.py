@@ -40,6 +40,7 @@ def test_a_template_that_cannot_be_started_is_retried(monkeypatch: pytest.Monkey
     assert len(started) == 3
 
 
+@pytest.mark.slow
 def test_a_template_that_is_stopped_while_it_starts_ends_with_exit_code_0() -> None:
     assert TemplateProcess(ActivityTable.create(1), {}).stop(grace=DEADLINE) == "exit code 0"
 
@@ -65,6 +66,7 @@ def test_a_scorer_whose_supervisor_ends_without_an_answer_does_not_start() -> No
         ending.join()
 
 
+@pytest.mark.slow
 def test_a_failed_fork_closes_the_connection_and_keeps_the_template(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

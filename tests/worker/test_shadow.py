@@ -92,6 +92,7 @@ def scored(cluster: WorkerCluster, rows: int) -> dict[str, float]:
     return totals(cluster.redis)
 
 
+@pytest.mark.slow
 def test_it_is_there_while_a_shadow_experiment_of_a_served_model_runs(cluster: WorkerCluster, models: Path) -> None:
     write(models, estimators.Slow(0))
     write(models, estimators.Slow(0), "other")
@@ -126,6 +127,7 @@ def test_requests_are_answered_before_the_candidate_has_scored_a_row(
     assert scored(cluster, 30) == {"rows": 30, "failed": 0, "compared": 30, "same": 30, "dropped": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidate", "bad", "seconds"),
     [
@@ -148,6 +150,7 @@ def test_rows_that_end_the_process_or_take_too_long_fail_and_the_others_are_scor
     assert worker.log.count("the shadow scorer died, with sum@2") == 2
 
 
+@pytest.mark.slow
 def test_a_candidate_whose_load_kills_the_process_fails_all_rows(cluster: WorkerCluster, models: Path) -> None:
     write(models, estimators.AbortsWhenLoaded(0))
     cluster.start().ready()
@@ -156,6 +159,7 @@ def test_a_candidate_whose_load_kills_the_process_fails_all_rows(cluster: Worker
     assert scored(cluster, 2)["failed"] == 2
 
 
+@pytest.mark.slow
 def test_it_gets_only_time_that_nobody_else_wants_and_waiting_for_it_is_no_failure(
     cluster: WorkerCluster, models: Path
 ) -> None:
@@ -178,6 +182,7 @@ def test_it_gets_only_time_that_nobody_else_wants_and_waiting_for_it_is_no_failu
     assert "died" not in worker.log
 
 
+@pytest.mark.slow
 def test_a_worker_that_stops_does_not_wait_for_it(cluster: WorkerCluster, models: Path, tmp_path: Path) -> None:
     write(models, WaitsForAFile(tmp_path / "file"))
     worker = cluster.start().ready()

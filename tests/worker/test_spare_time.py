@@ -93,6 +93,7 @@ def test_without_counts_of_the_system_there_is_always_time(tmp_path: Path, clock
     assert spare.there_is
 
 
+@pytest.mark.slow
 def test_it_reads_the_counts_of_this_system(clock: Clock) -> None:
     spare = SpareTime(clock=clock)
     clock.now += 1

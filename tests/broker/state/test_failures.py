@@ -55,6 +55,7 @@ def test_hours_are_apart_and_add_up(redis: Redis, clock: list[float]) -> None:
     assert board.read("loan", NOW + 3 * HOUR)[0] == {}
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_different_requests_of_one_key_take_as_much_memory_as_few(redis: Redis) -> None:
     counts, board = FailureCounts(), FailureBoard(redis)
 

@@ -16,6 +16,7 @@ from tests.stacks.gateways import Site
 from tests.support import until
 
 
+@pytest.mark.slow
 def test_a_key_is_created_listed_rotated_used_and_revoked(admin: Modelgate) -> None:
     made = admin("keys", "create", "ci", "--scope", "predict,read", "--model", "sum", "--limit", "rows_per_second=9")
     assert re.fullmatch(r"mg_\S+\n", made.out) and "the key ci (" in made.err and "shown only now" in made.err
@@ -92,6 +93,7 @@ def test_a_report_that_cannot_be_read_leaves_the_file_of_an_earlier_one(admin: M
     assert {file.name: file.read_text() for file in tmp_path.glob("*.*")} == {"sum.html": "of yesterday"}
 
 
+@pytest.mark.slow
 def test_the_card_of_a_version_is_markdown_or_json(admin: Modelgate, tmp_path: Path) -> None:
     printed = admin("card", "sum@1")
     assert (printed.code, printed.out.splitlines()[0]) == (0, "# sum, version 1")

@@ -23,6 +23,7 @@ def said(running: MakeUp, modelgate: Modelgate) -> Iterator[Modelgate]:
         client.remove(NAME)
 
 
+@pytest.mark.slow
 def test_a_model_is_described_and_shown_with_its_history(running: MakeUp, said: Modelgate) -> None:
     assert said("describe", NAME).out == "description: -\nowner: -\ntags: -\n"
     options = ("--description", "Rises.\n\nSlowly.", "--owner", "R & D", "--tag", "toy", "--tag", "eu.prod")

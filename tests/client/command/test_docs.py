@@ -62,6 +62,7 @@ def test_it_answers_with_the_files_of_the_site_and_nothing_else_until_ctrl_c(ser
         assert process.wait(DEADLINE) == 0
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_named(server: Path) -> None:
     port = str(free_port())
     with started(server, "--port", port) as first, started(server, "--port", port) as second:

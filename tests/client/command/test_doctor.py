@@ -39,6 +39,7 @@ def advice(ended: Ended, text: str) -> str:
     return lines[line_number + 1]
 
 
+@pytest.mark.slow
 def test_nothing_listens(modelgate: Modelgate) -> None:
     ended = modelgate("doctor", "--url", f"http://127.0.0.1:{free_port()}")
     said = advice(ended, "nothing listens at 127.0.0.1:")
@@ -67,6 +68,7 @@ def test_another_server(modelgate: Modelgate) -> None:
     assert "check host and port" in advice(ended, "no Modelgate answers")
 
 
+@pytest.mark.slow
 def test_keys_that_are_missing_wrong_or_expired(closed: Site, admin: Modelgate) -> None:
     assert "modelgate profile add" in advice(admin("doctor", MODELGATE_API_KEY=""), "the request has no key")
     assert "revoked" in advice(admin("doctor", MODELGATE_API_KEY="mg_" + "x" * 43), "✗")

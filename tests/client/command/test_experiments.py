@@ -25,6 +25,7 @@ def hills(running: MakeUp, modelgate: Modelgate) -> Iterator[Modelgate]:
         client.remove(NAME)
 
 
+@pytest.mark.slow
 def test_an_experiment_is_begun_shown_listed_and_stopped(running: MakeUp, hills: Modelgate) -> None:
     assert hills("experiments", NAME).out == f"There are no experiments of {NAME}.\n"
     assert hills("experiment", NAME).err == f"modelgate: {NAME} has no experiment\n"

@@ -41,6 +41,7 @@ def ask(site: Site, modelgate: Modelgate) -> Modelgate:
     return lambda *arguments, **changes: modelgate(*arguments, MODELGATE_URL=site.gateway.address, **changes)
 
 
+@pytest.mark.slow
 def test_rows_on_the_line_become_a_table_or_json(ask: Modelgate) -> None:
     ended = ask("explain", "sum", '{"a": 5, "b": 3}')
     assert ended.code == 0
@@ -53,6 +54,7 @@ def test_rows_on_the_line_become_a_table_or_json(ask: Modelgate) -> None:
     assert [why["contributions"] for why in both] == [{"a": 5.0, "b": 1.0}, {"a": 0.0, "b": -2.0}]
 
 
+@pytest.mark.slow
 def test_a_file_gets_a_column_for_each_input(ask: Modelgate, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("b,a,id\n3,5,x\n,1,y\n0,0,z\n")
     ended = ask("explain", "sum", tmp_path / "rows.csv", "--exact")

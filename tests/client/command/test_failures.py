@@ -24,6 +24,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
+@pytest.mark.slow
 def test_the_command_names_what_most_requests_fail_of(faulty: Site, modelgate: Modelgate) -> None:
     address = faulty.gateway.address
 

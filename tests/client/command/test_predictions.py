@@ -125,6 +125,7 @@ def test_a_pipe_can_be_sent_again() -> None:
     os.close(reading)
 
 
+@pytest.mark.slow
 def test_the_name_of_the_output_says_its_format(ask: Modelgate, rows: Path, tmp_path: Path) -> None:
     saved = ask("predict", "sum", rows, "-o", tmp_path / "out.ndjson", "--json").json
     assert saved["files"] == [str(tmp_path / "out.ndjson"), str(tmp_path / "out.errors.ndjson")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from broker.state.schedules import Schedules
 from contract.work.training import TrainingRequest
 from tests.client.command.conftest import Modelgate
@@ -13,6 +15,7 @@ from tests.support import SIGNER
 OBJECTS, FOLDER = "s3://lake/{date}/*.parquet", "s3://lake/scored/{date}/"
 
 
+@pytest.mark.slow
 def test_a_prediction_is_scheduled_shown_and_deleted(admin: Modelgate) -> None:
     def ask(*arguments: str) -> tuple[int, str, str]:
         ended = admin("schedule", *arguments)

@@ -78,6 +78,7 @@ def _snake(relabeling: Object) -> Object:
     return {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in relabeling.items()}
 
 
+@pytest.mark.slow
 @needs_prometheus
 def test_two_gateways_are_one_target_with_the_address_of_the_service(prometheus: str) -> None:
     def targets() -> list[dict[str, Any]]:

@@ -52,6 +52,7 @@ def rolled_out(folder: Path, overlay: str, stuck: str = "") -> tuple[int, list[s
     return run.returncode, (folder / "log").read_text().splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overlay", "order"),
     [
@@ -92,6 +93,7 @@ def _settings(applied: list[str]) -> str:
     return next(name.removeprefix("configmap/") for name in applied if name.startswith("configmap/"))
 
 
+@pytest.mark.slow
 def test_it_stops_at_a_service_that_does_not_become_ready(tmp_path: Path) -> None:
     code, done = rolled_out(tmp_path, "small", stuck="deployment.apps/gateway")
     assert code != 0

@@ -55,6 +55,7 @@ def test_every_answer_before_a_kill_has_its_entry(server: Gateway, redis: Redis)
     assert set(answered) <= set(written) and len(written) <= len(answered) + clients
 
 
+@pytest.mark.slow
 def test_a_stopped_gateway_has_reported_all_refusals(server: Gateway, redis: Redis) -> None:
     for _ in range(7):
         requests.get(f"{server.address}/v1/models", headers={"X-API-Key": "guess"}, timeout=60)

@@ -99,6 +99,7 @@ def test_calls_beyond_those_that_a_process_takes_are_refused(shared_settings: Se
         server.stop(None)
 
 
+@pytest.mark.slow
 def test_room_is_made_before_a_process_takes_no_more(shared_settings: Settings) -> None:
     settings = replace(shared_settings, max_queue_rows=1000)
     with (

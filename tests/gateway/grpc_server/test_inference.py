@@ -205,6 +205,7 @@ def test_a_body_beyond_the_limit_is_refused(client: Client) -> None:
     assert "the body is larger than 1 MB (MAX_BODY_MB)" in sentence
 
 
+@pytest.mark.slow
 def test_compressed_messages_are_read_and_a_bomb_is_not(client: Client, server: GrpcServerProcess) -> None:
     call = client.call("ModelInfer")
     answer = call(infer_request(1, 2), timeout=WAIT, compression=grpc.Compression.Gzip)

@@ -49,6 +49,7 @@ def test_the_http_gateway_imports_nothing_of_grpc(module: str) -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_start_that_is_impossible_says_what_to_do(settings: Settings) -> None:
     environ = {
         "REDIS_URL": settings.redis_url,

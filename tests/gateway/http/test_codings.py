@@ -52,6 +52,7 @@ def test_a_compressed_body_is_read(client: FlaskClient, coding: str) -> None:
     assert answer.json["output"]["predictions"] == [3.0, 7.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", COMPRESS)
 @pytest.mark.parametrize(
     "path", [PREDICT, "/v2/models/sum/infer", "/v1/models/sum/invocations", "/endpoints/sum/invocations"]

@@ -67,6 +67,7 @@ def send(me: Browser, content: str | bytes) -> Any:
     return me.post(f"/ui/models/sum/outcomes?token={me.token(PAGE)}", data=fields, content_type="multipart/form-data")
 
 
+@pytest.mark.slow
 def test_a_column_that_has_moved_is_pictured(
     me: Browser, settings: Settings, observer: ObserverProcess, scoring: None
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_column_that_has_moved_is_pictured(
     assert "Version 1 is not watched: nothing says what its training saw" in words(me.get(f"{PAGE}?version=1").text)
 
 
+@pytest.mark.slow
 def test_a_version_that_nothing_is_known_of_is_compared_with_its_first_rows(
     redis: Redis, settings: Settings, observer: ObserverProcess, scoring: None
 ) -> None:
@@ -178,6 +180,7 @@ def alarm(column: str, raised: int, ended: int | None = None, output: bool = Fal
     }
 
 
+@pytest.mark.slow
 def test_alarms_that_have_ended_and_refused_requests_are_listed(
     me: Browser, observer: ObserverProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +241,7 @@ def test_periods_are_drawn_and_said(me: Browser, observer: ObserverProcess, monk
     assert 'class="card verdict"' in page
 
 
+@pytest.mark.slow
 def test_a_key_without_the_scope_sees_no_outcome(
     client: FlaskClient, redis: Redis, observer: ObserverProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +255,7 @@ def test_a_key_without_the_scope_sees_no_outcome(
     assert refused.status_code == 403
 
 
+@pytest.mark.slow
 def test_nothing_is_known_of_a_model_that_is_not_logged(me: Browser, observer: ObserverProcess) -> None:
     shown = words(me.get(PAGE).text)
     assert "Nothing is logged of sum ; switch the log on , and its rows are watched." in shown
@@ -266,6 +271,7 @@ def test_without_an_observer_the_page_says_that_predictions_go_on(me: Browser, m
     assert send(me, "id,outcome\nx,1").status_code == 503
 
 
+@pytest.mark.slow
 def test_the_newest_version_is_shown_if_none_is_current(
     me: Browser, settings: Settings, observer: ObserverProcess
 ) -> None:

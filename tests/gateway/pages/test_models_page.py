@@ -348,6 +348,7 @@ def test_a_row_has_the_headline_metric_the_owner_and_the_tags(browser: Browser, 
     assert row.startswith("loan Risk & Co eu-west 1 ") and "0.812 accuracy" in row
 
 
+@pytest.mark.slow
 def test_names_break_after_their_joints_alone(browser: Browser, publish: Callable[..., None]) -> None:
     assert str(breakable("a-b__c_d1<x>")) == "a-<wbr>b__<wbr>c_<wbr>d1&lt;x&gt;"
     publish(LONG, {"owner": LONG})

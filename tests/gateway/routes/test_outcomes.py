@@ -76,12 +76,14 @@ def test_too_many_and_a_csv_that_is_none_are_refused(client: FlaskClient) -> Non
     assert "10,000 outcomes at once" in large.get_json()["detail"]
 
 
+@pytest.mark.slow
 def test_nothing_known_yet_is_no_error(client: FlaskClient, observer: ObserverProcess) -> None:
     measured = client.get(OUTCOMES).get_json()
     assert (measured["outcomes"], measured["reason"]) == (0, "nothing is logged of this version")
     assert client.get("/v1/models/none/outcomes").status_code == 404
 
 
+@pytest.mark.slow
 def test_outcomes_of_an_owner_are_of_its_rows(owners: Owners, redis: Redis) -> None:
     admin, risk, sales = owners.admin, owners.risk, owners.sales
     assert risk("POST", OUTCOMES, json={"id": "7", "outcome": 3}).json["new"] == 1

@@ -50,6 +50,7 @@ def test_nothing_is_logged_until_it_is_asked_for(client: FlaskClient, observer: 
     assert client.get(LOG).get_json() == {"items": [], "next_cursor": None}
 
 
+@pytest.mark.slow
 def test_a_logged_row_is_found_by_id_at_once(client: FlaskClient, observer: ObserverProcess, scoring: None) -> None:
     log(client, share=1)
     job = predict(client, {"a": 1, "b": 2, "key": 4711}, {"a": 3, "b": 4, "key": "x"}, **{"X-Request-ID": "r-1"})
@@ -60,6 +61,7 @@ def test_a_logged_row_is_found_by_id_at_once(client: FlaskClient, observer: Obse
     assert client.get(f"{LOG}?job={job}&row=7").get_json()["items"] == []
 
 
+@pytest.mark.slow
 def test_rows_of_a_lenient_request_keep_their_numbers(
     client: FlaskClient, observer: ObserverProcess, scoring: None
 ) -> None:
@@ -70,6 +72,7 @@ def test_rows_of_a_lenient_request_keep_their_numbers(
     assert sorted((item["row"], item["id"]) for item in items) == [(1, "1"), (3, None)]
 
 
+@pytest.mark.slow
 def test_what_is_left_out_and_a_name_that_no_version_has(
     client: FlaskClient, observer: ObserverProcess, scoring: None
 ) -> None:
@@ -110,6 +113,7 @@ def test_changing_another_setting_leaves_logging_as_it_was(client: FlaskClient, 
     assert Repository(settings.models_dir).settings("sum").logging.share == 0.5
 
 
+@pytest.mark.slow
 def test_pages_go_on_and_formats_are_the_same_rows(
     client: FlaskClient, observer: ObserverProcess, scoring: None
 ) -> None:
@@ -182,6 +186,7 @@ def test_deleting_a_person_leaves_nothing(
     assert "Mustermann" not in observer.lines
 
 
+@pytest.mark.slow
 def test_owners_see_and_delete_their_own_rows(owners: Owners) -> None:
     admin, risk = owners.admin, owners.risk
     assert [row["owner"] for row in risk("GET", LOG).json["items"]] == ["risk"]
@@ -201,6 +206,7 @@ def test_without_an_observer_the_log_is_away_and_predictions_go_on(
     assert "start one" in answer.get_json()["detail"]
 
 
+@pytest.mark.slow
 def test_other_methods_are_not_logged(
     client: FlaskClient, settings: Settings, observer: ObserverProcess, scoring: None
 ) -> None:
@@ -211,6 +217,7 @@ def test_other_methods_are_not_logged(
     assert client.get("/v1/models/other/predictions").get_json()["items"] == []
 
 
+@pytest.mark.slow
 def test_health_says_what_is_watched_or_why_nothing_is(
     client: FlaskClient, observer: ObserverProcess, scoring: None
 ) -> None:
@@ -220,6 +227,7 @@ def test_health_says_what_is_watched_or_why_nothing_is(
     assert client.get(f"{MODEL}/health?version=9").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_read_says_so(client: FlaskClient, observer: ObserverProcess, scoring: None) -> None:
     log(client, share=1)
     predict(client, {"a": 1, "b": 2})

@@ -188,6 +188,7 @@ def test_the_connection_of_a_client_that_lost_its_network_is_closed(server: Gate
         until(lambda: timer() == keepalive, "the timer runs")
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_idle_connections(settings: Settings) -> None:
     with serving(settings, STOP_GRACE="3600") as server, requests.Session() as session:
         assert session.get(f"{server.address}/health/live").ok
@@ -287,6 +288,7 @@ def test_no_request_fails_while_the_gateway_is_reloaded(server: Gateway) -> None
     assert failures == []
 
 
+@pytest.mark.slow
 def test_a_process_that_is_stopped_while_it_starts_does_not_end_the_gateway(server: Gateway) -> None:
     before = workers(server)
     server.process.send_signal(signal.SIGHUP)

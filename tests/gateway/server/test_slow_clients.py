@@ -112,6 +112,7 @@ def test_idle_connections_are_closed_when_connections_run_out(hurried: Gateway) 
         until(hurried.live, "another is served")
 
 
+@pytest.mark.slow
 def test_the_owner_with_most_waiting_requests_makes_room_when_connections_run_out(
     crowded: Gateway, settings: Settings
 ) -> None:
@@ -163,6 +164,7 @@ def test_the_slowest_connections_are_closed_first_and_new_ones_are_not() -> None
         assert slowest(connections, -1) == []
 
 
+@pytest.mark.slow
 def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_not(crowded: Gateway) -> None:
     head = (
         b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"

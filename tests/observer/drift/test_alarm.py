@@ -56,6 +56,7 @@ def test_an_unchanged_stream_raises_no_alarm(training_rows: int) -> None:
         assert Stream(twelve_columns(), training_rows, seed).run(20_000) == []
 
 
+@pytest.mark.slow
 def test_the_evidence_alone_keeps_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the minimal sizes, with a level of a half, and in batches of any size: at most half of streams alarm."""
     monkeypatch.setattr(sizes, "MINIMA", sizes.Sizes(0.0, 0.0, 0.0))

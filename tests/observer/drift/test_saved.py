@@ -18,6 +18,7 @@ from observer.drift.starts import Processes, Start
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_a_monitor_that_is_saved_after_each_batch_raises_the_same_alarms() -> None:
     rng = np.random.default_rng(0)
     world = twelve_columns()
@@ -51,6 +52,7 @@ def test_a_state_of_other_bins_is_refused() -> None:
         from_json(other, to_json(DriftMonitor(one)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [False, True])
 def test_the_state_of_a_thousand_columns_is_below_one_megabyte(moved: bool) -> None:
     """Half of the columns have fifty words, half are numbers; 100 million rows, like training or unlike."""

@@ -69,6 +69,7 @@ def test_a_limit_is_within_the_bounds(values: list[float]) -> None:
     assert -1.0 <= low <= np.mean(values)
 
 
+@pytest.mark.slow
 def test_a_limit_holds_at_all_times() -> None:
     rng = np.random.default_rng(3)
     wrong = 0
@@ -107,6 +108,7 @@ def test_failures_within_the_limit_are_no_evidence(ours: tuple[int, int], theirs
     assert more_often(ours, theirs, 0.01) < 0
 
 
+@pytest.mark.slow
 def test_failures_within_the_limit_are_seldom_found_ever() -> None:
     rng = np.random.default_rng(4)
     wrong = 0

@@ -173,6 +173,7 @@ def test_numbers_without_a_profile_have_no_bounded_loss(
     assert look(watch, redis).missing.startswith("a loss with a bound")
 
 
+@pytest.mark.slow
 def test_outcomes_make_a_course_of_forty_points_at_most(
     watch: ExperimentWatch, make_watch: Any, redis: Redis, store: LogStore, outcomes: Outcomes, models: Path
 ) -> None:

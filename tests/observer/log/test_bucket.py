@@ -80,6 +80,7 @@ def files_of(store: LogStore) -> dict[str, bytes]:
     return {store.relative(path): path.read_bytes() for path in paths if path.name not in (STATE, ".lock")}
 
 
+@pytest.mark.slow
 def test_each_change_is_copied_under_the_path_of_its_file(place: Place, store: LogStore) -> None:
     bucket, states = LogBucket(store, place.objects()), VersionStates(store, "drift")
     changes = [
@@ -151,6 +152,7 @@ STEPS = 4
 """Of a round: state, file, state, deletion."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(STEPS))
 def test_kills_at_any_two_steps_leave_the_log_of_one_moment(place: Place, first: int) -> None:
     moments, logged, folder = [["a", "b"], ["a", "b", "c"]], 0, place.tmp_path

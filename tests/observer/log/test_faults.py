@@ -68,6 +68,7 @@ def deletes(folder: Path) -> None:
             Deletions(store).delete("sum", identity, None)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_of_a_merge_leaves_each_row_once(tmp_path: Path) -> None:
     logged = 0
     for step in itertools.count():
@@ -91,6 +92,7 @@ def test_a_kill_at_any_step_of_a_merge_leaves_each_row_once(tmp_path: Path) -> N
     assert step > 10
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_of_a_deletion_leaves_the_rows_of_others(tmp_path: Path) -> None:
     for step in itertools.count():
         folder = tmp_path / str(step)

@@ -48,6 +48,7 @@ def numbers(random: np.random.Generator, rows: int) -> JoinedRows:
     return JoinedRows(predicted + random.laplace(size=rows), predicted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "focus"),
     [
@@ -96,6 +97,7 @@ def test_the_mean_of_one_share_has_its_interval() -> None:
     assert (mean.value, mean.low, mean.high) == pytest.approx((share.value, share.low, share.high))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("influence_of", "score"),
     [(intervals._delong, roc_auc_score), (intervals._average_precision, average_precision_score)],

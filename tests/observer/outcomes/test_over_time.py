@@ -86,6 +86,7 @@ def test_figures_are_worse_than_promised_only_beyond_the_errors_of_both() -> Non
     assert not compare_with_promise("mean_absolute_error", perfect, 0.1, 50).worse
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("now", "before"), [(300, 300), (2000, 200), (200, 5000)])
 def test_a_version_that_keeps_its_promise_is_rarely_called_worse(now: int, before: int) -> None:
     random = np.random.default_rng(2)

@@ -83,6 +83,7 @@ def test_words_find_an_operation_and_its_address_opens_it(page: Page, modelgate:
     expect(page.locator("#operation-roll_back")).to_have_attribute("open", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["predict_loan", "train_model", "publish_version", "predict", "get_system"])
 def test_axe_finds_nothing(page: Page, modelgate: Modelgate, operation: str) -> None:
     query = "?model=loan" if operation.endswith("_loan") else ""

@@ -46,6 +46,7 @@ def test_a_command(modelgate: Modelgate, kind: str, code: str) -> None:
     assert "[0]" in output(kind, code.replace("localhost:8080", modelgate.host))
 
 
+@pytest.mark.slow
 def test_the_client_over_grpc(with_grpc: GrpcModelgate) -> None:
     assert output("python", OVER_GRPC.replace("localhost:8001", with_grpc.target)) == "[[0]\n [2]]\n"
 
@@ -55,6 +56,7 @@ def test_arrays_go_with_the_same_client(modelgate: Modelgate) -> None:
     assert output("python", code).splitlines()[-1] == "[0 2]"
 
 
+@pytest.mark.slow
 def test_the_hook_sends_a_key(tmp_path: Path, only_iris: Path) -> None:
     with started(tmp_path, only_iris, TRAIN_ON_START="iris", ADMIN_KEY=ADMIN_KEY) as modelgate:
         without = BOTO3[1].replace("localhost:8080", modelgate.host)

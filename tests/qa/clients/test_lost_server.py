@@ -28,6 +28,7 @@ def later(page: Page) -> None:
     page.clock.run_for(RARELY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [LIVE, STILL, "/ui/models/iris/try", "/ui/train", "/ui/nothing"])
 def test_a_page_that_has_lost_its_server_says_so_and_comes_back_by_itself(page: Page, path: str) -> None:
     page.goto(path)

@@ -192,6 +192,7 @@ def exports(modelgate: Modelgate, tracking: str, tmp_path_factory: pytest.TempPa
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_model_of_mlflow_comes_back_with_its_answers_and_its_signature(
     name: str, modelgate: Modelgate, exports: Path

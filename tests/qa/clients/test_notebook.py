@@ -29,6 +29,7 @@ def shown(cell: Any) -> str:
     return str(found["data"]["text/plain"])
 
 
+@pytest.mark.slow
 def test_every_cell(own_modelgate: Modelgate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELGATE_URL", own_modelgate.address)
     monkeypatch.setenv("PYTHONPATH", str(PROJECT / "client" / "src"))

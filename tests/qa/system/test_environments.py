@@ -13,6 +13,8 @@ import requests
 
 from tests.qa.system.stack import Stack, until
 
+pytestmark = pytest.mark.slow
+
 WORKER = "worker-sklearn-1.2"
 ROW = [0.25, -1.5]
 

@@ -11,7 +11,7 @@ import pytest
 from tests.qa.system.load import Load
 from tests.qa.system.stack import GATEWAYS, ROOT, TWO_GATEWAYS, Stack, until
 
-pytestmark = pytest.mark.usefixtures("two_gateways")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_gateways")]
 
 
 def _ids(stack: Stack, *services: str) -> set[str]:

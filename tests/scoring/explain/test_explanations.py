@@ -94,6 +94,7 @@ def test_an_input_that_never_differs_contributes_nothing(models: Path) -> None:
     assert why(model, [1.0, 0, 0, 0, 0, 0], background)["contributions"]["a"] == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", [PolynomialFeatures(2), FunctionTransformer(lambda X: X[:, ::-1]), FunctionTransformer(np.cumsum)]
 )
@@ -123,6 +124,7 @@ def test_a_structure_that_does_not_add_up_is_not_believed(models: Path, monkeypa
 # Estimates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["logistic regression", "boosting of classes", "histograms of classes"])
 def test_errors_hold_in_95_percent_of_cases(models: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shapley, "SECONDS", 1e9)
@@ -282,6 +284,7 @@ def test_a_text_is_explained_by_its_words(models: Path) -> None:
     assert found["contributions"]["film,"] == 0.0
 
 
+@pytest.mark.slow
 def test_of_many_words_the_strongest_are_told(models: Path) -> None:
     text = " ".join([*(f"word{number}" for number in range(3000)), "good"])
     found = why(_texts(models), [f"good {text}"], label="yes")

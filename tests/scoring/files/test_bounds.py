@@ -76,6 +76,7 @@ def test_repeated_lists_count_as_text(tmp_path: Path) -> None:
     assert "take 290 MB" in refused(tmp_path, parquet(tmp_path, query, ", COMPRESSION zstd"), PARQUET, CSV)
 
 
+@pytest.mark.slow
 def test_decimals_count_as_the_text_that_is_written(tmp_path: Path) -> None:
     columns = ", ".join(f"CAST('{'9' * 38}' AS DECIMAL(38, 0)) AS d{number}" for number in range(10))
     body = parquet(tmp_path, f"SELECT 1.0 AS a, 2.0 AS b, {columns} FROM range(600000)", ", COMPRESSION zstd")
@@ -179,6 +180,7 @@ def test_lines_that_stay_as_they_are_may_have_any_names(tmp_path: Path) -> None:
     assert planned(tmp_path, WIDE_JSON + b'{"a":1}\n' * 14_000, NDJSON, NDJSON).rows == 14_001
 
 
+@pytest.mark.slow
 def test_a_model_of_many_inputs_or_answers_gets_fewer_rows_at_once(tmp_path: Path) -> None:
     """Each input of each row may have an error."""
     labels = tuple(f"label {number}" for number in range(5_000))
@@ -196,6 +198,7 @@ def test_a_model_of_many_inputs_or_answers_gets_fewer_rows_at_once(tmp_path: Pat
     assert len(planned(tmp_path, body, NDJSON, NDJSON, wide).chunks) > 90
 
 
+@pytest.mark.slow
 def test_a_wide_file_of_short_rows_is_written_whole(tmp_path: Path) -> None:
     body = b"a,b," + NAMES.encode() + b"\n" + b"1,2" + b"," * 9_000 + b"\n" + b"1\n" * 200
     text, errors = scored_text(tmp_path, body)

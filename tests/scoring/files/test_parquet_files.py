@@ -184,6 +184,7 @@ def test_what_is_not_parquet_is_refused(tmp_path: Path, body: bytes) -> None:
         finished(plan(tmp_path / "file", PARQUET, PARQUET, MODEL))
 
 
+@pytest.mark.slow
 def test_the_library_is_not_imported_before_the_first_file() -> None:
     code = "import sys, scoring.files.stages; print('duckdb' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})

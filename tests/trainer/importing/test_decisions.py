@@ -49,6 +49,7 @@ def facts(settings: Settings, version: int) -> dict[str, Any]:
     return dict(known)
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_new_decision_and_others_are_left_out(settings: Settings) -> None:
     old = imported(settings, MODEL, f"x0,x1,kind\n{ROWS}")
     before = facts(settings, 1)
@@ -89,6 +90,7 @@ def test_figures_are_those_of_the_new_decision_and_others_are_left_out(settings:
     assert facts(settings, 3)["answers"]["confusion"] == before["answers"]["confusion"]
 
 
+@pytest.mark.slow
 def test_what_no_held_out_row_shows_is_left_out_with_a_remark(settings: Settings) -> None:
     old = imported(settings, MODEL, f"x0,x1,kind\n{ROWS}")
     for version, (threshold, label) in enumerate([(0.04321987, "fraud"), (0.5, "none")], 2):

@@ -127,6 +127,7 @@ def test_the_only_declared_column_is_that_of_the_texts(tmp_path: Path) -> None:
     assert draft.signature.inputs == (Field("text", Kind.STRING, aliases=("message",)),)
 
 
+@pytest.mark.slow
 def test_declared_columns_reach_the_process_that_tries_a_model(tmp_path: Path) -> None:
     file = tmp_path / "model.pkl"
     file.write_bytes(pickle.dumps(SCALED))

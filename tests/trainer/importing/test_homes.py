@@ -74,6 +74,7 @@ def imported(settings: Settings, file: Path, forks: Forks) -> ModelManifest:
     return import_file(settings, "risk", file, file.with_suffix(".csv"), forks=forks)
 
 
+@pytest.mark.slow
 def test_a_file_lives_in_the_release_that_made_it_and_answers_as_there(settings: Settings, old: Path) -> None:
     with Forks() as forks:
         manifest = imported(settings, old, forks)
@@ -89,6 +90,7 @@ def test_a_file_lives_in_the_release_that_made_it_and_answers_as_there(settings:
     assert answer.probabilities == [dict(zip(("no", "yes"), row, strict=True)) for row in wanted]
 
 
+@pytest.mark.slow
 def test_versions_of_two_environments_are_compared_each_in_its_own(
     settings: Settings, old: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +121,7 @@ def test_todays_environment_can_be_asked_for(settings: Settings, old: Path) -> N
         import_file(settings, "risk", old, environment=TODAY)
 
 
+@pytest.mark.slow
 def test_an_environment_that_is_not_here_is_named_with_what_makes_it(settings: Settings, old: Path) -> None:
     (settings.state_dir / "environments").unlink()
     with pytest.raises(ModelgateError) as refused, Forks() as forks:

@@ -392,6 +392,7 @@ class Counted(BaseEstimator):
         return X[:, 0]
 
 
+@pytest.mark.slow
 def test_thousands_of_columns_that_may_be_null_are_not_tried_one_by_one(tmp_path: Path) -> None:
     predictions = []
     for columns in (20, 2000):

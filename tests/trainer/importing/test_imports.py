@@ -76,6 +76,7 @@ def leftovers(settings: Settings) -> list[str]:
     return [entry.name for entry in staging.iterdir() if entry.is_dir()] if staging.exists() else []
 
 
+@pytest.mark.slow
 def test_a_transformer_is_published_once_a_fresh_process_transforms_its_golden_rows_alike(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def with_target(tmp_path: Path, estimator: Any, targets: list[Any], *more: str) 
     return tmp_path / "named.pkl", tmp_path / "y.csv"
 
 
+@pytest.mark.slow
 def test_a_sample_with_the_target_gives_a_report_that_names_the_sample(settings: Settings, tmp_path: Path) -> None:
     file, sample = with_target(tmp_path, LogisticRegression(), [0, 1] * 30)
     sample.write_text(sample.read_text().replace(",1\n", ",1.0\n").replace(",0\n", ",\n", 1))

@@ -408,6 +408,7 @@ def test_nothing_is_written_through_a_link_in_place_of_a_file(world: World, tmp_
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.slow
 def test_the_process_of_the_inbox_publishes_and_ends_on_a_signal(world: World, redis: Redis, redis_url: str) -> None:
     environment = {**os.environ, "MODELS_DIR": str(world.root), "REDIS_URL": redis_url}
     command = [sys.executable, "-m", "trainer.importing.inbox.inbox"]

@@ -44,6 +44,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_version_moves_to_the_newest_release_that_answers_the_same(saved: Path, tmp_path: Path, root: Path) -> None:
     environment_for_tests("sklearn-1.5")
     state = tmp_path / "state"

@@ -161,6 +161,7 @@ NOT_SLOW = (
 TOLD = [pytest.param(kind, True, marks=[] if kind in NOT_SLOW else [pytest.mark.slow]) for kind in COLUMNS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "told"), [*((kind, False) for kind in COLUMNS), *TOLD])
 def test_a_null_is_answered_as_in_ones_own_process_or_refused_with_the_reason(kind: str, told: bool) -> None:
     right = 0

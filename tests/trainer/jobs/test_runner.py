@@ -84,6 +84,7 @@ def test_a_training_leaves_no_process_behind_and_finds_no_secret_in_its_environm
     assert not environment.keys() & {"PASSWORD", "REDIS_URL", "MODELS_DIR"}
 
 
+@pytest.mark.slow
 def test_trainings_share_a_template_that_ends_when_there_are_none(here: TrainerHost) -> None:
     trainer = here.trainer(KEEP_TEMPLATE=5)
 
@@ -129,6 +130,7 @@ def test_a_training_that_dies_fails_with_the_signal_or_exit_code(here: TrainerHo
     assert error and (error.code, "exit code 3" in error.message) == ("trainer_crashed", True)
 
 
+@pytest.mark.slow
 def test_a_training_that_raises_fails_with_its_reason(here: TrainerHost) -> None:
     here.trainer()
     trainings = {how: here.train("fail", how=how) for how in ("data", "code", "")}
@@ -218,6 +220,7 @@ def test_kill_9_of_a_trainer_kills_its_training_and_another_trainer_starts_it_ag
     assert training.log() == "began\nthe trainer died during this training, which now starts again\nbegan\n"
 
 
+@pytest.mark.slow
 def test_sigterm_puts_a_training_back_into_its_queue_without_a_death(here: TrainerHost) -> None:
     training = here.train("count", deaths=3)
     for begun in (1, 2, 3):

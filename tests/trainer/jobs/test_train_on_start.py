@@ -98,6 +98,7 @@ def test_without_redis_or_a_secret_that_can_be_made_it_does_not_start(root: Path
         assert said.partition(" ERROR ")[2].startswith(f"trainer: {reason}")
 
 
+@pytest.mark.slow
 def test_all_processes_of_the_trainer_use_the_same_folder(tmp_path: Path, redis: Redis, redis_url: str) -> None:
     with trainer(
         Path("models"), redis_url, cwd=tmp_path, PYTHONPATH=str(PROJECT), TRAIN_ON_START="none", STATE_DIR=str(tmp_path)
@@ -119,6 +120,7 @@ def test_a_process_that_dies_is_started_again(root: Path, redis: Redis, redis_ur
             until(lambda v=victim, r=running: (now := r()) and now.pid != v.pid, f"{module} is back")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_in_the_middle_of_training_ends_it_at_once(
     root: Path, tmp_path: Path, redis: Redis, redis_url: str, number: signal.Signals

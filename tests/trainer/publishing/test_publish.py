@@ -260,6 +260,7 @@ def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any,
         publish(RepositoryWriter(root), open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unverified")
 def test_an_artifact_loads_and_predicts_without_the_trainer(root: Path, tmp_path: Path) -> None:
     recipe = recipes.get("loan")

@@ -62,6 +62,7 @@ def test_what_is_no_model_is_neither_removed_nor_restored(three: Path, name: str
     assert Repository(three).versions("sum") == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [0, 31])
 def test_a_model_that_is_made_again_goes_on_counting(three: Path, days: int) -> None:
     """Although no lock recorded a number, because the versions were copied there; also once it is deleted for good."""

@@ -95,6 +95,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         patch.undo()
 
 
+@pytest.mark.slow
 def test_a_mixed_table_is_learnt_and_its_fields_are_inferred(mixed: Trained) -> None:
     assert mixed.result.metrics["accuracy"] > max(0.8, mixed.result.metrics["baseline_accuracy"])
     fields = {f.name: f for f in mixed.manifest.signature.inputs}
@@ -214,6 +215,7 @@ def test_regression_on_text_is_refused(tmp_path: Path) -> None:
         Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "stars", parameters={"task": "regression"})
 
 
+@pytest.mark.slow
 def test_useless_columns_are_reported_as_no_better_than_the_baseline(tmp_path: Path) -> None:
     draw = random.Random(1)
     rows = [{"x": draw.random(), "z": draw.choice("ab")} for _ in range(200)]
@@ -257,6 +259,7 @@ def test_too_few_rows_of_each_class_are_refused_in_a_sentence(tmp_path: Path, la
     assert said in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_date_that_stands_for_never_is_a_date(tmp_path: Path) -> None:
     dates = ["9999-12-31", "2024-02-01", "0001-01-01", "2023-05-06T07:08:09.123456Z"]
     rows = [{"x": n % 17, "until": dates[n % 4], "z": "ab"[n % 4 > 1]} for n in range(100)]
@@ -266,6 +269,7 @@ def test_a_date_that_stands_for_never_is_a_date(tmp_path: Path) -> None:
     assert [trained.answer(body).values[0] for body in bodies] == ["a", "a", "b", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "metric", "least", "parameters"),
     [

@@ -237,6 +237,7 @@ def test_a_version_that_callers_would_have_to_change_for_gets_no_alias_unless_th
     assert trainer.train(narrow, accept=ACCEPT).promoted and trainer.current == 4
 
 
+@pytest.mark.slow
 def test_a_version_that_is_worse_and_breaks_callers_is_refused_for_both(trainer: Trainer) -> None:
     rows = table(800)
     trainer.train(rows)
@@ -364,6 +365,7 @@ def test_a_version_trained_on_useless_columns_does_not_pass(trainer: Trainer) ->
     assert str(again.reason).startswith("it is no better than always giving the same answer: R² is -0.")
 
 
+@pytest.mark.slow
 def test_a_previous_version_that_predicts_something_else_or_cannot_predict_is_reported(trainer: Trainer) -> None:
     rows = table(400)
     trainer.train(rows)
@@ -447,6 +449,7 @@ def test_numbers_have_error_curves_on_the_same_rows(trainer: Trainer, evidences:
         assert np.trapezoid(1 - np.array(y), x) == pytest.approx(mean[side], rel=0.05), "the area above the curve"
 
 
+@pytest.mark.slow
 def test_data_that_neither_version_predicts_look_wrong_and_promote_nothing(trainer: Trainer) -> None:
     rows, draw = table(1200), random.Random(1)
     trainer.train(rows)

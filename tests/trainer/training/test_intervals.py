@@ -36,6 +36,7 @@ def of(world: tuple[Any, Any, Any], output: Output) -> dict[str, tuple[float, fl
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "output"), [(classes, CLASSES), (values, NUMBERS)])
 def test_intervals_hold_the_true_value_as_often_as_they_promise(make: Any, output: Output) -> None:
     true = measure(*make(np.random.default_rng(1), 200_000), output)

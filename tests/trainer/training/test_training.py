@@ -90,6 +90,7 @@ def test_a_sample_of_the_rows_that_were_learnt_is_kept_to_explain_answers(record
     assert {tuple(row) for row in rows} <= {(a, b) for a, b, _ in lines}
 
 
+@pytest.mark.slow
 def test_progress_never_goes_back_and_candidates_are_counted(recorder: RecordingTrainer) -> None:
     (recorder.spool / "u1").write_text(TABLE)
     recorder.train("tabular", target="z", upload="u1")
@@ -111,6 +112,7 @@ def test_progress_never_goes_back_and_candidates_are_counted(recorder: Recording
     assert all(p.unit == "candidates" for p in tried)
 
 
+@pytest.mark.slow
 def test_candidates_are_in_the_progress_so_far_and_in_the_output(recorder: RecordingTrainer) -> None:
     (recorder.spool / "u1").write_text(TABLE)
     comparison = recorder.train("tabular", target="z", upload="u1").candidates
