@@ -111,7 +111,8 @@ def try_version(address: str) -> None:
 def busy(modelgate: Modelgate, tmp_path: Path) -> Iterator[Modelgate]:
     """One with two versions of loan, and with requests."""
     models = shutil.copytree(modelgate.models, tmp_path / "models")
-    with started(tmp_path, models, TRAIN_ON_START="none") as running:
+    # A slow machine may explain for longer than a page waits otherwise.
+    with started(tmp_path, models, TRAIN_ON_START="none", MAX_WAIT="120") as running:
         address = f"{running.address}/v1/models/loan"
         job = accepted_training(f"{address}/train")
         assert ended(running, job)["status"] == "succeeded"
