@@ -227,7 +227,6 @@ def test_health_says_what_is_watched_or_why_nothing_is(
     assert client.get(f"{MODEL}/health?version=9").status_code == 404
 
 
-@pytest.mark.slow
 def test_a_log_that_cannot_be_read_says_so(client: FlaskClient, observer: ObserverProcess, scoring: None) -> None:
     log(client, share=1)
     predict(client, {"a": 1, "b": 2})
