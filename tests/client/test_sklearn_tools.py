@@ -305,7 +305,6 @@ def check_same(answer: Any, wanted: Any) -> None:
         assert answer == wanted
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_a_tool_gets_the_same_from_a_served_model(served: SimpleNamespace, use: Callable[[Any], Any]) -> None:
     check_same(use(served), use(LOCAL))
