@@ -63,7 +63,6 @@ class Publisher:
         self._reader.join()
 
 
-@pytest.mark.slow
 @pytest.mark.waits
 def test_no_number_is_given_twice_no_version_is_half_and_no_alias_is_lost(
     s3: S3, tmp_path: Path, record_property: Callable[[str, object], None]
