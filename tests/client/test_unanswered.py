@@ -78,7 +78,6 @@ def test_ctrl_c_cancels_a_job_whose_answer_is_outstanding(
         assert [job.status for job in direct.jobs()] == ["canceled"]
 
 
-@pytest.mark.slow
 def test_ctrl_c_while_a_file_is_sent_ends_at_once_and_makes_no_job(server: Gateway) -> None:
     def interrupt(sent: int, total: int) -> None:
         raise KeyboardInterrupt

@@ -108,7 +108,6 @@ def test_rows_that_cannot_be_used_stay_empty_or_fail_a_strict_file(site: FileClu
     assert error.details["errors"][0]["row"] == 1  # type: ignore[index]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "code", "said"),
     [

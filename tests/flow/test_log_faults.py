@@ -212,7 +212,6 @@ def case(fault: Fault, rounds: int = 1, *marks: Any) -> Any:
     return pytest.param(fault, fault, rounds * SOAK, id=f"{fault.__name__}-{rounds}", marks=marks)
 
 
-@pytest.mark.slow
 @pytest.mark.replaces_parts
 @pytest.mark.parametrize(
     ("fault", "disk", "rounds"),

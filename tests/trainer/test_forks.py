@@ -129,7 +129,6 @@ open({str(trace)!r}, "w").write(repr(links))
     assert {process.num_threads() for process in templates()} == {1}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_a_file_that_kills_or_stops_the_template_does_not_harm_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

@@ -120,7 +120,6 @@ def test_a_process_that_dies_is_started_again(root: Path, redis: Redis, redis_ur
             until(lambda v=victim, r=running: (now := r()) and now.pid != v.pid, f"{module} is back")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_in_the_middle_of_training_ends_it_at_once(
     root: Path, tmp_path: Path, redis: Redis, redis_url: str, number: signal.Signals

@@ -269,7 +269,6 @@ def test_a_date_that_stands_for_never_is_a_date(tmp_path: Path) -> None:
     assert [trained.answer(body).values[0] for body in bodies] == ["a", "a", "b", "b"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "metric", "least", "parameters"),
     [
