@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hiredis import pack_command
 from redis import Redis
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
@@ -61,6 +62,14 @@ Step = Call | Arguments
 """A script, or a plain command with its arguments."""
 
 
+def _command(step: Step, by_text: bool) -> Any:
+    """Return the command of a step, whose script goes by its SHA-1 or `by_text`."""
+    if not isinstance(step, Call):
+        return tuple(step)
+    text, sha = source(step.name)
+    return ("EVAL", text, 0, *step.args) if by_text else ("EVALSHA", sha, 0, *step.args)
+
+
 class Scripts:
     """Sends scripts over one connection.
 
@@ -74,30 +83,21 @@ class Scripts:
 
     def run(self, name: str, *args: str | bytes | int | float) -> Any:
         """Run the script `name` and return its answer. One round trip."""
-        text, sha = source(name)
-        try:
-            try:
-                return self._redis.execute_command("EVALSHA", sha, 0, *args)
-            except NoScriptError:
-                return self._redis.execute_command("EVAL", text, 0, *args)
-        except ResponseError as error:
-            raise self._specific_error(error) from None
+        return self.send([Call(name, args)])[0]
 
     def send(self, steps: Sequence[Step]) -> list[Any]:
         """Run `steps` and return the answer of each. One round trip for all, and no transaction.
 
         The first error is raised once all have run. Plain commands must be harmless to repeat, as scripts are.
         """
-        if len(steps) == 1 and isinstance(steps[0], Call):
-            return [self.run(steps[0].name, *steps[0].args)]
         return self.checked(self.attempt(steps))
 
     def attempt(self, steps: Sequence[Step]) -> list[Any]:
         """Run `steps` as `send` does, and return an error as the answer of its step."""
-        answers = self._pipeline(steps, by_text=False)
+        answers = self._answers(steps, by_text=False)
         if any(isinstance(answer, NoScriptError) for answer in answers):
             # SCRIPT FLUSH or a restart. Sent as text, no script can be missing, not even a moment later.
-            answers = self._pipeline(steps, by_text=True)
+            answers = self._answers(steps, by_text=True)
         return answers
 
     def checked(self, answers: list[Any]) -> list[Any]:
@@ -107,17 +107,34 @@ class Scripts:
                 raise self._specific_error(answer)
         return answers
 
-    def _pipeline(self, steps: Sequence[Step], *, by_text: bool) -> list[Any]:
-        # redis-py's own script objects send SCRIPT EXISTS before each pipeline, which is another round trip.
-        with self._redis.pipeline(transaction=False) as pipeline:
-            for step in steps:
-                if isinstance(step, Call):
-                    text, sha = source(step.name)
-                    pipeline.execute_command("EVAL" if by_text else "EVALSHA", text if by_text else sha, 0, *step.args)
-                else:
-                    pipeline.execute_command(*step)
-            answers: list[Any] = pipeline.execute(raise_on_error=False)
+    def _answers(self, steps: Sequence[Step], *, by_text: bool) -> list[Any]:
+        """Write all steps at once and read their answers, over a connection of redis-py: its own commands and pipelines
+        cost a process that waits for one answer twice as much."""
+        packed = b"".join([pack_command(_command(step, by_text)) for step in steps])
+        own, pool = self._redis.connection, self._redis.connection_pool
+        connection = own or pool.get_connection()
+
+        def exchange() -> list[Any]:
+            connection.send_packed_command((packed,), check_health=False)
+            return [self._read(connection, step) for step in steps]
+
+        try:
+            answers: list[Any] = connection.retry.call_with_retry(exchange, lambda _: connection.disconnect())
+        except BaseException:
+            connection.disconnect()  # it may hold answers that nobody has read
+            raise
+        finally:
+            if own is None:
+                pool.release(connection)
         return answers
+
+    def _read(self, connection: Any, step: Step) -> Any:
+        try:
+            answer = connection.read_response()
+        except ResponseError as error:
+            return error
+        convert = None if isinstance(step, Call) else self._redis.response_callbacks.get(step[0])
+        return convert(answer) if convert else answer
 
     def _specific_error(self, error: ResponseError) -> Exception:
         if str(error).startswith("FENCED"):
