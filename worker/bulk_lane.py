@@ -84,6 +84,11 @@ class BulkLane:
         """Look for a task the next time."""
         self._look_at = 0.0
 
+    @property
+    def due(self) -> bool:
+        """Whether there may be something to do."""
+        return self._held is not None or (time.monotonic() >= self._look_at and self.work.possible)
+
     def step(self, retrying: Retrying[object]) -> bool:
         """Do one slice. Returns False if there is nothing to do now. `retrying` repeats what it gets until Redis
         answers, and returns None if the scorer is stopped meanwhile."""
@@ -133,7 +138,7 @@ class BulkLane:
         return True
 
     def _take(self, retrying: Retrying[object]) -> _Held | None:
-        if time.monotonic() < self._look_at or not self.work.possible:
+        if not self.due:
             return None
         task = retrying(lambda: self.tasks.take(self.models, self.skip()))
         if not isinstance(task, FileTask):

@@ -68,6 +68,11 @@ class Explanations:
         """Look for a job the next time."""
         self._look_at = 0.0
 
+    @property
+    def due(self) -> bool:
+        """Whether there may be something to do."""
+        return self._held is not None or time.monotonic() >= self._look_at
+
     def step(self, limits: BatchLimits, retrying: Retrying[Any], *, busy: bool) -> bool:
         """Do one slice of a job within the limits of predictions; if predictions keep the scorer `busy`, only if they
         have had their share. Returns False if there was nothing to do. `retrying` is as in `BulkLane.step`."""

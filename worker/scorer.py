@@ -83,6 +83,7 @@ class Scorer:
         self._outages = Outages("a scorer", log)
         self._stopping = False
         self._waiting = False
+        self._more_waits = True
         self._idle_work: list[Callable[[], bool]] = [
             lambda: self.lane.step(self._retrying),
             lambda: self.explanations.step(self._limits, self._retrying, busy=False),
@@ -96,15 +97,14 @@ class Scorer:
 
     def run(self) -> None:
         """Process batches until it is stopped or memory runs out. Raises `FencedError` if its lease is gone."""
-        with suppress(_Stopped):
+        try:
             while not (self._stopping or self._out_of_memory):
-                if not self.step():
-                    self._waiting = True
-                    rang = self._retrying(lambda: self.queue.wait_for_work(self._limits))
-                    self._waiting = False
-                    if rang:
-                        self.explanations.rang()
-                        self.lane.rang()
+                busy = self._more_waits or self.lane.due or self.explanations.due
+                if not (busy and self.step()):
+                    self._wait()
+        except _Stopped:
+            if batch := self._retrying(lambda: self.queue.take(self._limits, owned=True), even_when_stopping=True):
+                self._process(batch)
 
     @property
     def _out_of_memory(self) -> bool:
@@ -113,10 +113,29 @@ class Scorer:
     def step(self) -> bool:
         """Process one batch, and perhaps a slice of an explanation; without a batch a slice of an explanation or of a
         file, in turns. Return False if there was nothing."""
-        batch = self._retrying(self._take)
-        if batch and self.awaits(batch.model, batch.version):
+        if batch := self._retrying(lambda: self.queue.take(self._limits_now())):
+            self._process(batch)
+            return True
+        self._more_waits = False
+        self.tidy()
+        self._idle_work.reverse()
+        return any(work() for work in self._idle_work)
+
+    def _wait(self) -> None:
+        """Wait for work, and process the batch if that is one."""
+        self._waiting = True
+        woken = self._retrying(lambda: self.queue.wait_for_work(self._limits_now()))
+        self._waiting = False
+        if woken and woken.other:
+            self.explanations.rang()
+            self.lane.rang()
+        if woken and woken.batch:
+            self._process(woken.batch)
+
+    def _process(self, batch: Batch) -> None:
+        if self.awaits(batch.model, batch.version):
             self._retrying(functools.partial(self.queue.release, batch), even_when_stopping=True)
-        elif batch:
+        else:
             taken = time.time_ns()
             outcomes = self.batch_scorer.score(batch)
             done = time.time_ns()
@@ -126,20 +145,17 @@ class Scorer:
             for job_id in canceled or ():
                 del outcomes[job_id]
             self.ended(End(batch, outcomes, taken, done))
+        self._more_waits = batch.left != "empty"
         self.tidy()
-        if batch:
-            self.explanations.step(self._limits, self._retrying, busy=True)
-            return True
-        self._idle_work.reverse()
-        return any(work() for work in self._idle_work)
+        self.explanations.step(self._limits, self._retrying, busy=True)
 
-    def _take(self) -> Batch | None:
+    def _limits_now(self) -> BatchLimits:
         now = (self.pace.revision, self.skip(), self.homes())
         if now != self._limits_key:
             self._limits_key = now
             rows = dict(self.pace.rows)
             self._limits = dataclasses.replace(self._limits, model_rows=rows, skip=now[1], homes=now[2])
-        return self.queue.take(self._limits)
+        return self._limits
 
     def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """Return the result of `call`, repeated until Redis answers; None if the scorer is stopped meanwhile."""

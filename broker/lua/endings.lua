@@ -333,6 +333,7 @@ local function give_back(members, inc, scored, max_deaths, failure)
   end
   if died then count('jobs', 'deaths_total|' .. group_of(members)) end
   call('DEL', held, 'mg:lease:' .. inc, 'rq:worker:' .. inc)
+  if group_of(members) == 'scorers' then call('DEL', 'mg:batch:' .. inc) end
   call('SREM', members, inc)
   call('SREM', 'rq:workers', 'rq:worker:' .. inc)
   for q, added in pairs(rows) do

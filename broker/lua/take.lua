@@ -2,17 +2,19 @@
 -- jobs wait for the same model share it by rows: start-time fair queueing (Goyal, Vin and Cheng 1996; ADR 44).
 --
 -- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>, the deadlines;
--- mg:ready, mg:turn, mg:owners:<base>, mg:served:<base>, mg:rows and the bells; for jobs past their deadline also the
--- keys of EXPIRE.
--- ARGV: inc, most jobs, most rows; then of bases: most rows for some (' predict:loan=12 predict:iris=400 '), those to
+-- mg:ready, mg:turn, mg:owners:<base>, mg:served:<base>, mg:rows and the bells; mg:idle, mg:batch:<inc>; for jobs past
+-- their deadline also the keys of EXPIRE.
+-- ARGV: inc; 'next', 'owned' (no batch but one that it owns already) or 'wait' (SUBMIT may hand it a batch if there is
+--   none now); most jobs, most rows; then of bases: most rows for some (' predict:loan=12 predict:iris=400 '), those to
 --   choose from (' predict:loan predict:iris ', or '' for all), those to skip (' predict:slow ', or ''), those whose
 --   model another scorer has in memory (' predict:tree=w-1 ', or ''); µs that their jobs wait for that scorer; the
 --   turns, of predictions or of explanations, in the pool of the scorer.
 -- Returns {queue, version, what ended the batch, id, data, ids of the request (or ''), id, …}, or {} if no job waits; the
--- error FENCED without a lease. A batch that it owns already is returned again: the reply was lost.
+-- error FENCED without a lease. A batch that it owns already is returned again: the reply was lost, or SUBMIT has handed
+-- it over. With 'wait', a BLPOP of mg:batch:<inc> behind this call does not wait if there is a batch.
 local MOST_QUEUES = 100 -- of owners that share a batch
 local PART = 8 -- of a batch that is left while owners share a model: one that comes waits for the batches that run
-local inc, most_jobs, most_rows, row_limits, only, skip, homes, patience, turns = unpack(ARGV)
+local inc, wanted, most_jobs, most_rows, row_limits, only, skip, homes, patience, turns = unpack(ARGV)
 local ready, common = 'mg:ready' .. turns, 'mg:bell' .. turns
 local held = 'mg:held:' .. inc
 most_jobs = tonumber(most_jobs)
@@ -185,14 +187,20 @@ local function take_first(wanted)
   return {}
 end
 
+call('DEL', 'mg:batch:' .. inc)
+redis.pcall('HDEL', 'mg:idle' .. turns, inc) -- another worker may have made it something else
 if call('EXISTS', 'mg:lease:' .. inc) == 0 then
   pass_on()
   return redis.error_reply('FENCED ' .. inc .. ' has no lease')
 end
 local answer = take_again()
-if #answer == 0 then answer = take_first(function(q) return not home(q) end) end
-if #answer == 0 and homes ~= '' then answer = take_first(impatient) end
+if #answer == 0 and wanted ~= 'owned' then answer = take_first(function(q) return not home(q) end) end
+if #answer == 0 and wanted ~= 'owned' and homes ~= '' then answer = take_first(impatient) end
 if #answer > 0 then note_model(inc, answer[1]) end
 pass_on()
 close()
+if wanted == 'wait' and #answer > 0 then call('RPUSH', 'mg:batch:' .. inc, '') end
+if wanted == 'wait' and #answer == 0 then
+  redis.pcall('HSET', 'mg:idle' .. turns, inc, table.concat({ most_jobs, most_rows, row_limits, only, skip, homes }, '|'))
+end
 return answer

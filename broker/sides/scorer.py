@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 from redis import Redis
 
 from broker.link.outbox import Outbox
-from broker.link.scripts import Call, Connected
+from broker.link.scripts import Call, Connected, Step
 from broker.records.job_kinds import EXPLANATION, PREDICTION, JobKind, kind_of, pool_of, queue_names
 from broker.records.job_records import finished, payload_of, plain
 from broker.records.lease_groups import place_of
@@ -86,6 +87,14 @@ class Batch:
     taken_at: float = field(default_factory=time.perf_counter)
 
 
+@dataclass(frozen=True)
+class Woken:
+    """What a wait has brought. `other`: whether there may be something else than a batch."""
+
+    batch: Batch | None
+    other: bool
+
+
 class ScorerQueue(Connected):
     """Predictions and explanations, as one scorer sees them. All methods raise `redis.exceptions.RedisError`.
 
@@ -101,25 +110,32 @@ class ScorerQueue(Connected):
         self._limits: tuple[BatchLimits | None, tuple[int | str, ...]] = (None, ())
         self._queued: TtlCache[str, list[str]] = TtlCache(1)
 
-    def take(self, limits: BatchLimits) -> Batch | None:
+    def take(self, limits: BatchLimits, *, owned: bool = False) -> Batch | None:
         """Take the next batch, which this incarnation then owns. Returns None if no job waits. One round trip.
 
         Models take turns. A job that was being scored when a scorer died comes alone. A batch that this incarnation
-        owns already is returned again. Unreadable jobs fail with `job_refused` and are not returned. Raises
-        `FencedError` without a lease.
+        owns already is returned again, with `owned` no other. Unreadable jobs fail with `job_refused` and are not
+        returned. Raises `FencedError` without a lease.
         """
-        if limits is not self._limits[0]:
-            self._limits = (limits, _arguments(limits))
         while True:
-            (answer,) = self._outbox.send(self._scripts, [Call("take", [self._incarnation, *self._limits[1]])])
+            (answer,) = self._outbox.send(self._scripts, [self._taking(limits, "owned" if owned else "next")])
             if not answer:
                 return None
-            queue, version, left, *parts = answer
-            jobs, refused = _read(parts, limits.kind)
-            if refused:
-                self.finish(refused)
-            if jobs:
-                return Batch(limits.kind.model_of(queue.decode()), int(version), jobs, left.decode())
+            if batch := self._batch(answer, limits.kind):
+                return batch
+
+    def _taking(self, limits: BatchLimits, wanted: str) -> Call:
+        if limits is not self._limits[0]:
+            self._limits = (limits, _arguments(limits))
+        return Call("take", [self._incarnation, wanted, *self._limits[1]])
+
+    def _batch(self, answer: Sequence[bytes], kind: JobKind) -> Batch | None:
+        """Return the batch in TAKE's answer. Its unreadable jobs fail; None if it has no others."""
+        queue, version, left, *parts = answer
+        jobs, refused = _read(parts, kind)
+        if refused:
+            self.finish(refused)
+        return Batch(kind.model_of(queue.decode()), int(version), jobs, left.decode()) if jobs else None
 
     def finish(
         self, outcomes: Mapping[str, PredictionOutcome | Failure], version: str = "", records: Sequence[LogRecord] = ()
@@ -145,19 +161,24 @@ class ScorerQueue(Connected):
         """Return the jobs of a batch to their queue, for other scorers. Harmless to repeat. One round trip."""
         self._outbox.send(self._scripts, [Call("release", [self._incarnation, *(job.id for job in batch.jobs)])])
 
-    def wait_for_work(self, limits: BatchLimits, seconds: float = 1.0) -> bool:
-        """Return when there may be a batch for these limits, an explanation or a task of a file, at the latest after
-        `seconds`, which must be less than the connection's `socket_timeout`; after `limits.patience` if there are jobs
-        that it may take then. Returns whether there may be something else than a batch. Call it when `take` returned
-        None.
+    def wait_for_work(self, limits: BatchLimits, seconds: float = 1.0) -> Woken:
+        """Return the next batch for these limits, or when there may be an explanation or a task of a file; at the
+        latest after `seconds`, which must be less than the connection's `socket_timeout`, and after `limits.patience`
+        if there are jobs that it may take then.
 
-        The bell is a hint: a scorer may die with the token that it took, so a wait is short.
+        The gateway may hand over a batch even if this is interrupted: `take` returns it. The bell is a hint: a scorer
+        may die with the token that it took, so a wait is short. One round trip.
         """
         if limits.homes:
             seconds = min(seconds, limits.patience)
-        others = [lane_bell(limits.environment), *self._bells(limits, EXPLANATION)]
-        rung = self._redis.blpop([*others, *self._bells(limits)], timeout=seconds)
-        return rung is not None and rung[0].decode() in others
+        handed, others = f"mg:batch:{self._incarnation}", [lane_bell(limits.environment)]
+        others += self._bells(limits, EXPLANATION)
+        wait: Step = ("BLPOP", handed, *others, *self._bells(limits), seconds)
+        answer, rung = self._scripts.send([self._taking(limits, "wait"), wait])  # the outbox would wait, too
+        bell, token = (rung[0].decode(), rung[1]) if rung else ("", b"")
+        if not answer and bell == handed:
+            answer = _unframed(token)
+        return Woken(self._batch(answer, limits.kind) if answer else None, bell in others)
 
     def _bells(self, limits: BatchLimits, kind: JobKind = PREDICTION) -> list[str]:
         """Return the bells for these limits: the own one, which rings for models that have their home here, and the
@@ -194,6 +215,13 @@ def _queues(models: Iterable[str], limits: BatchLimits) -> list[str]:
 
 def _mapped(of_models: Mapping[str, int | str], limits: BatchLimits) -> str:
     return spaced(map("{}={}".format, _queues(of_models, limits), of_models.values()))
+
+
+def _unframed(text: bytes) -> list[bytes]:
+    """Return the texts that SUBMIT has made one."""
+    sizes, _, rest = text.partition(b"\n")
+    ends = list(itertools.accumulate(map(int, sizes.split())))
+    return [rest[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _read(parts: Sequence[bytes], kind: JobKind) -> tuple[list[BatchJob], dict[str, Failure]]:

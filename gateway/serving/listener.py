@@ -8,13 +8,14 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from broker.link.faults import DiskError
 from broker.sides.gateway.job_client import Jobs
@@ -170,40 +171,52 @@ class Listener:
                     waiter.end(None)
 
     def _subscribe(self) -> None:
-        """Subscribe and listen. Raises `RedisError`."""
+        """Subscribe and listen, on a connection of redis-py: its own `PubSub` makes four more system calls for each
+        message. Raises `RedisError`."""
+        pool, connection = self._redis.connection_pool, None
         try:
-            with self._redis.pubsub(push_handler_func=_as_it_is) as subscription:
-                subscription.subscribe(self.channel)
-                self._listen(subscription)
+            connection = pool.get_connection()
+            connection._parser.set_pubsub_push_handler(_as_it_is)
+            connection.send_command("SUBSCRIBE", self.channel)
+            self._listen(connection)
         except RedisError as error:
             if self._subscribed.is_set():
                 self._outages.failed(error)
             raise
+        finally:
+            if connection:
+                connection.disconnect()
+                pool.release(connection)
 
-    def _listen(self, subscription: Any) -> None:
+    def _listen(self, connection: Any) -> None:
         check_at = time.monotonic() + CHECK_EVERY
         unanswered = 0
         while not self._closed.is_set():
-            message = subscription.get_message(timeout=max(0.0, check_at - time.monotonic()))
-            if message:
+            with suppress(RedisTimeoutError):
+                kind, *_, content = self._message(connection, check_at)
                 unanswered = 0
-            if message and message["type"] == "message":
-                self._ended(parse_reply(message["data"]))
-            elif message and message["type"] == "subscribe":
-                # Also after redis-py has reconnected by itself: messages published meanwhile are lost.
-                self._subscribed.set()
-                self._outages.worked()
-                check_at = 0.0
+                if kind == b"message":
+                    self._ended(parse_reply(content))
+                elif kind == b"subscribe":
+                    self._subscribed.set()
+                    self._outages.worked()
+                    check_at = 0.0  # messages published before are lost
             if time.monotonic() >= check_at:
                 if unanswered == MAX_UNANSWERED:
                     raise RedisConnectionError("the subscription no longer responds")
-                subscription.ping()
+                connection.send_command("PING")
                 unanswered += 1
                 self._check(list(self._waiting))
                 for waiter in self._all():
                     if waiter.gone():
                         waiter.end(None)
                 check_at = time.monotonic() + CHECK_EVERY
+
+    def _message(self, connection: Any, until: float) -> Sequence[Any]:
+        """Return the next message. Raises `TimeoutError` of redis-py if there is none until then."""
+        seconds = max(0.001, until - time.monotonic())
+        message = connection.read_response(timeout=seconds, disconnect_on_error=False, push_request=True)
+        return message if isinstance(message, list) else (b"pong", message)
 
     def _ended(self, ended: Iterable[tuple[str, Job | None]]) -> None:
         """Wake the requests that wait for these jobs. Read the jobs that were too large to publish."""

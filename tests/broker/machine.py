@@ -27,7 +27,7 @@ from broker.records.lease_groups import place_of, worker_of
 from broker.sides.gateway.job_client import Jobs
 from broker.sides.gateway.receipts import Receipts
 from broker.sides.gateway.room import RoomMaker
-from broker.sides.scorer import Batch, BatchJob, BatchLimits, ScorerQueue
+from broker.sides.scorer import Batch, BatchJob, BatchLimits, ScorerQueue, _unframed
 from broker.sides.supervisor import LEASE, Leases
 from broker.state.job_reading import parse_reply
 from broker.state.pools import PoolWork
@@ -253,19 +253,31 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     # Scorers
 
+    def limits_of(self, inc: str, limits: BatchLimits) -> BatchLimits:
+        """Return the limits of a scorer: with the homes of others, and its environment."""
+        places = {model: f"{worker_of(inc)}-{slot}" for model, slot in limits.homes.items()}
+        homes = {model: place for model, place in places.items() if place != place_of(inc)}
+        return replace(limits, homes=homes, environment=self.environment(inc))
+
+    def refuses_to_take(self, inc: str, limits: BatchLimits) -> bool:
+        """Return whether a scorer has no lease; then it must not take."""
+        if inc in self.reference.leases:
+            return False
+        with pytest.raises(FencedError):
+            ScorerQueue(self.redis, inc).take(limits)
+        self.reference.idle.pop(inc, None)
+        self.reference.handed.pop(inc, None)
+        return True
+
     @precondition(lambda self: any(self.reference.ready.values()))
     @rule(number=pick, limits=limits, lost=sometimes)
     def take(self, number: int, limits: BatchLimits, lost: bool) -> None:
         inc = self.scorer(number)
-        places = {model: f"{worker_of(inc)}-{slot}" for model, slot in limits.homes.items()}
-        homes = {model: place for model, place in places.items() if place != place_of(inc)}
-        limits = replace(limits, homes=homes, environment=self.environment(inc))  # homes: those of other scorers
+        limits = self.limits_of(inc, limits)
         for bell in ScorerQueue(self.redis, inc)._bells(limits):
             if self.redis.lpop(bell):
                 break
-        if inc not in self.reference.leases:
-            with pytest.raises(FencedError):
-                ScorerQueue(self.redis, inc).take(limits)
+        if self.refuses_to_take(inc, limits):
             return
         expected = self.taken[inc] = list(self.reference.take(inc, limits))
         for _ in range(1 + (lost and bool(expected))):
@@ -274,6 +286,40 @@ class ProtocolMachine(RuleBasedStateMachine):
             for job in batch.jobs if batch else ():
                 made = self.reference.lives[job.id].job
                 assert (batch.model, batch.version, job.rows) == (made.model, made.version, made.rows)
+
+    @rule(number=pick, limits=limits, lost=sometimes)
+    def wait_for_a_batch(self, number: int, limits: BatchLimits, lost: bool) -> None:
+        """Do what `wait_for_work` does, but for the wait."""
+        inc = self.scorer(number)
+        limits = self.limits_of(inc, limits)
+        queue = ScorerQueue(self.redis, inc)
+        if self.refuses_to_take(inc, limits):
+            return
+        expected = self.taken[inc] = list(self.reference.take(inc, limits, "wait"))
+        for _ in range(1 + lost):
+            (answer,) = queue._scripts.send([queue._taking(limits, "wait")])
+            batch = queue._batch(answer, PREDICTION) if answer else None
+            assert [job.id for job in (batch.jobs if batch else ())] == expected
+        assert self.redis.lpop(f"mg:batch:{inc}", 2) == ([b""] if expected else None)
+
+    @precondition(lambda self: self.reference.handed)
+    @rule(number=pick, lost=sometimes)
+    def receive(self, number: int, lost: bool) -> None:
+        """Receive a batch that was handed over; if it is lost, the scorer asks what it owns."""
+        handed = sorted(self.reference.handed)
+        inc = handed[number % len(handed)]
+        queue, expected = ScorerQueue(self.redis, inc), self.reference.handed.pop(inc)
+        batch = queue._batch(_unframed(self.redis.lpop(f"mg:batch:{inc}")), PREDICTION)
+        assert batch and [job.id for job in batch.jobs] == expected
+        for job in batch.jobs:
+            made = self.reference.lives[job.id].job
+            assert (batch.model, batch.version, job.rows) == (made.model, made.version, made.rows)
+        self.taken[inc] = expected
+        if lost and inc in self.reference.leases:
+            limits = BatchLimits(environment=self.environment(inc))
+            self.taken[inc] = list(self.reference.take(inc, limits, "owned"))
+            again = queue.take(limits, owned=True)
+            assert [job.id for job in (again.jobs if again else ())] == self.taken[inc]
 
     @precondition(lambda self: self.taken)
     @rule(number=pick, stray=pick, failing=st.sampled_from((0, 0, 1, 2)), only=st.integers(1, 4), again=sometimes)
@@ -514,6 +560,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         assert pools == ({f"~{OLD}".encode()} if had else set())
         assert {q.decode(): int(n) for q, n in rows.items()} == self.reference.rows
         assert {inc.decode() for inc in incs} == self.reference.incs
+        assert {key.decode()[len("mg:batch:") :] for key in self.redis.keys("mg:batch:*")} == set(self.reference.handed)
 
     @invariant()
     def owners_share_a_model_as_in_the_reference(self) -> None:

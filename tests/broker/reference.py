@@ -57,6 +57,23 @@ class Life:
             self.holder = self.outcome = None
 
 
+@dataclass
+class _Call:
+    """A call of SUBMIT. `taker`: the scorer that gets its jobs at once, within `limits`; `handed`: those it has got."""
+
+    taker: str | None
+    limits: BatchLimits
+    handed: list[Life] = field(default_factory=list)
+
+    def fits(self, life: Life) -> bool:
+        if not self.handed:
+            return True
+        most = self.limits.model_rows.get(life.job.model, self.limits.rows)
+        rows = sum(other.rows for other in self.handed) + life.rows
+        version = self.handed[0].job.version
+        return life.job.version == version and len(self.handed) < self.limits.jobs and rows <= most
+
+
 def base_of(queue: str) -> str:
     """Return the queue that takes turns for this one: that of its model and environment."""
     return ":".join(queue.split(":")[:2])
@@ -92,6 +109,10 @@ class Reference:
     records: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By record: the id of the job that the first request with its key has made, and the fingerprint of that."""
     held: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    idle: dict[str, BatchLimits] = field(default_factory=dict)
+    """Scorers that wait for a batch, with what they may have."""
+    handed: dict[str, list[str]] = field(default_factory=dict)
+    """The batches that scorers were given while they waited, and do not know of yet."""
     incs: set[str] = field(default_factory=set)
     leases: set[str] = field(default_factory=set)
     timeouts: Counter[tuple[str, int, int]] = field(default_factory=Counter)
@@ -138,14 +159,17 @@ class Reference:
         jobs of one model, environment and key enter together."""
         groups = list({(job.model, job.environment, job.caller.id): None for job in jobs})
         answers: dict[str, Limit | ConflictReason | str | None] = {}
+        calls: dict[tuple[str, str, str], _Call] = {}
         for job in sorted(jobs, key=lambda job: groups.index((job.model, job.environment, job.caller.id))):
             life = Life(job, told=job.reply_to is not None, deadline=job.expires_after is not None)
             known = job.id in self.lives and self.lives[job.id].status not in ("vanished", "deleted")
+            group = job.model, job.environment, job.caller.id
+            if group not in calls:
+                calls[group] = _Call(taker := self._idle_scorer(life), self.idle.get(taker or "", BatchLimits()))
             limit = None if known else self.earlier(job.idempotency) or self._refusal(life)
             if not known and limit is None:
                 self.lives[job.id] = life
-                self.queues[life.queue].append(job.id)
-                self.settle(life.queue, life.rows)
+                self._enter(life, calls[group])
                 if job.idempotency:
                     record, fingerprint = job.idempotency.split()
                     self.records[record] = (job.id, fingerprint)
@@ -153,6 +177,32 @@ class Reference:
                     self.exhausted.add((job.caller.id, job.model))
             answers[job.id] = limit
         return [answers[job.id] for job in jobs]
+
+    def _idle_scorer(self, life: Life) -> str | None:
+        """Return the scorer that gets the jobs of a call at once, until one does not fit."""
+        environment, model = life.job.environment, life.job.model
+        if self.ready[environment]:
+            return None
+        for inc, limits in self.idle.items():
+            allowed = limits.models is None or model in limits.models
+            if limits.environment != environment or inc not in self.leases or not allowed:
+                continue
+            if model not in limits.skip and model not in limits.homes:
+                return inc
+        return None
+
+    def _enter(self, life: Life, call: _Call) -> None:
+        """Let a job start at once, or enter its queue."""
+        if call.taker is not None and call.fits(life):
+            self.idle.pop(call.taker, None)
+            call.handed.append(life)
+            self.held[call.taker].append(life.job.id)
+            self.handed[call.taker] = [other.job.id for other in call.handed]
+            life.status, life.holder = "started", call.taker
+        else:
+            call.taker = None
+            self.queues[life.queue].append(life.job.id)
+            self.settle(life.queue, life.rows)
 
     def timed_out_twice(self) -> list[tuple[str, int, int]]:
         """Return what is refused because it has timed out twice."""
@@ -194,10 +244,17 @@ class Reference:
     def owns(self, inc: str, job_id: str) -> bool:
         return self.lives[job_id].status == "started" and self.lives[job_id].holder == inc
 
-    def take(self, inc: str, limits: BatchLimits) -> list[str]:
+    def take(self, inc: str, limits: BatchLimits, wanted: str = "next") -> list[str]:
         """Return the ids of the batch. The incarnation must have a lease."""
+        self.idle.pop(inc, None)
+        self.handed.pop(inc, None)
+        if not (batch := self._take(inc, limits, wanted)) and wanted == "wait":
+            self.idle[inc] = limits
+        return batch
+
+    def _take(self, inc: str, limits: BatchLimits, wanted: str) -> list[str]:
         self.held[inc] = [job_id for job_id in self.held[inc] if self.owns(inc, job_id)]
-        if self.held[inc]:
+        if self.held[inc] or wanted == "owned":
             return self.held[inc]
         models = {base: PREDICTION.model_of(base) for base in self.ready[limits.environment]}
         eligible = [
@@ -316,6 +373,7 @@ class Reference:
             became[job_id] = life.status
         self.incs.discard(inc)
         self.leases.discard(inc)
+        self.handed.pop(inc, None)
         for queue, added in rows.items():
             self.settle(queue, added)
         return became

@@ -44,6 +44,9 @@ BUGS = [
     ("submit", "  elseif no_worker then", "  elseif false then"),
     ("prelude", "    ring(bell)\n", "    ring('mg:bell')\n"),
     ("take", "local ready, common = 'mg:ready' .. turns,", "local ready, common = 'mg:ready',"),
+    ("submit", "call('HDEL', 'mg:idle' .. turns, taker)", ""),
+    ("take", "redis.pcall('HDEL', 'mg:idle' .. turns, inc)", ""),
+    ("take", "call('DEL', 'mg:batch:' .. inc)", ""),
 ]
 FILE_BUGS = [
     ("take_task", "call('ZADD', held, 1, id)", ""),
@@ -76,7 +79,7 @@ RARER = [
     ("receipt", "call('EXPIRE', 'rq:job:' .. id, kept)", ""),
     ("prelude", "call('HDEL', 'mg:rows', q)", ""),
     ("endings", "local counts = not scored or scored[id]", "local counts = true"),
-    ("submit", "settle(q, added)", "settle(q, added + 1)"),
+    ("submit", "settle(q, rows_queued)", "settle(q, rows_queued + 1)"),
     ("submit", "elseif timed_out and took_too_long(ARGV[at + 3], ARGV[at + 4]) then", "elseif false then"),
     ("submit", "q ~= base and waiting > math.max(1, per_free * left)", "false"),
     ("submit", "q ~= base and waiting > math", "q ~= base and waiting > rows and waiting > math"),
@@ -113,6 +116,23 @@ RARER = [
     ("prelude", "call('SADD', 'mg:pools', pool)", ""),
     ("prelude", "local all, bell = 'mg:ready' .. turns,", "local all, bell = 'mg:ready',"),
     ("take", ", 'mg:bell' .. turns\n", ", 'mg:bell'\n"),
+    ("submit", "if call('EXISTS', 'mg:ready' .. turns) == 1 then return end", ""),
+    ("submit", "or call('EXISTS', 'mg:lease:' .. inc) == 0 then", "then"),
+    ("submit", "and not string.find(homes, mapped, 1, true)", ""),
+    ("submit", "not string.find(skip, listed, 1, true)", "true"),
+    ("submit", "(only == '' or string.find(only, listed, 1, true))", "true"),
+    ("submit", "version ~= batch[2] and 'version' or", ""),
+    ("submit", "count == most_jobs and 'jobs'", "false"),
+    ("submit", "rows_handed > most_rows and 'rows' or", ""),
+    (
+        "submit",
+        "if not starts then call('ZADD', kind.deadlines, deadline, id) end",
+        "call('ZADD', kind.deadlines, deadline, id)",
+    ),
+    ("submit", "call('ZADD', 'mg:held:' .. taker, unpack(owned))", ""),
+    ("submit", "call('ZADD', 'rq:wip:' .. q, unpack(running))", ""),
+    ("take", "if #answer == 0 and wanted ~= 'owned' then", "if #answer == 0 then"),
+    ("endings", "call('DEL', 'mg:batch:' .. inc)", ""),
 ]
 """Bugs that are found too, but not within a second; planted with SOAK."""
 FOUND = (AssertionError, pytest.fail.Exception, FencedError, RedisError, KeyError, ValueError)

@@ -6,15 +6,19 @@ import dataclasses
 import json
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import OutOfMemoryError
+from rq.job import Job as RQJob
+from rq.serializers import JSONSerializer
 
 from broker.link.scripts import FencedError
 from broker.records.job_kinds import PREDICTION
 from broker.sides.gateway.job_client import Jobs
-from broker.sides.scorer import BatchLimits, ScorerQueue
+from broker.sides.scorer import BatchLimits, ScorerQueue, Woken
 from broker.sides.supervisor import Leases
 from contract.errors import Failure
 from contract.row import ColumnarRows
@@ -228,8 +232,7 @@ def test_a_scorer_does_not_wake_for_a_model_that_it_skips(jobs: Jobs, queue: Sco
 
 def test_a_busy_scorer_passes_the_bell_on(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a"), job("b", model="other")])
-    queue.wait_for_work(BatchLimits())
-    assert redis.llen("mg:bell") == 0
+    assert redis.lpop("mg:bell")
     take(queue)
     assert redis.llen("mg:bell") == 1
 
@@ -238,6 +241,74 @@ def test_no_bell_rings_for_an_empty_queue(jobs: Jobs, queue: ScorerQueue, redis:
     jobs.submit([job("a")])
     take(queue)
     assert redis.keys("mg:bell*") == []
+
+
+# Batches that are handed over while a scorer waits
+
+
+def ids(woken: Woken) -> list[str]:
+    return [of_batch.id for of_batch in woken.batch.jobs] if woken.batch else []
+
+
+def test_a_scorer_that_waits_is_handed_its_batch(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(queue.wait_for_work, BatchLimits(rows=2), 20)
+        blocked(redis, 1)
+        jobs.submit([job("a"), job("b"), job("c")])
+        batch = waits.result(20).batch
+    assert batch and (batch.model, batch.version, batch.left) == ("sum", 1, "rows")
+    assert [(of_batch.id, of_batch.rows) for of_batch in batch.jobs] == [("a", [[1.0, 2.0]]), ("b", [[1.0, 2.0]])]
+    assert (read(jobs, "a").status, read(jobs, "c").status) == (Status.RUNNING, Status.QUEUED)
+    stock = RQJob.fetch("a", connection=redis, serializer=JSONSerializer)
+    assert (stock.get_status(), stock.worker_name) == ("started", "w-0-x")
+    assert queue.finish({"a": outcome(1.0), "b": outcome(1.0)}) == []
+    assert take(queue) == ["c"], "which its bell has announced"
+
+
+def test_a_batch_that_is_handed_to_a_scorer_that_has_left_comes_again(jobs: Jobs, redis: Redis, leases: Leases) -> None:
+    leaver, other = (scorer(leases, redis, inc) for inc in ("w-0-x", "w-1-x"))
+    leaver.wait_for_work(BatchLimits(), 0.01)
+    jobs.submit([job("a"), job("b")])
+    assert (take(other), redis.llen("mg:bell")) == ([], 0)
+    leases.give_back("w-0-x")
+    assert redis.keys("mg:batch:*") == []
+    jobs.submit([job("c")])
+    assert take(other) == ["a", "b", "c"], "nobody is handed a batch while others wait, or after its lease"
+
+
+def test_an_interrupted_wait_loses_no_batch(jobs: Jobs, queue: ScorerQueue) -> None:
+    queue.wait_for_work(BatchLimits(), 0.01)
+    jobs.submit([job("a")])
+    jobs.submit([job("b")])
+    batch = queue.take(BatchLimits(), owned=True)
+    assert batch and [of_batch.id for of_batch in batch.jobs] == ["a"]
+    queue.finish({"a": outcome(1.0)})
+    assert queue.take(BatchLimits(), owned=True) is None
+    assert ids(queue.wait_for_work(BatchLimits(), 20)) == ["b"]
+
+
+@pytest.mark.parametrize("written", [{"w-9-x": "nonsense"}, {"w-9-x": "1|1||||"}, None])
+def test_whatever_a_worker_has_written_there_a_job_is_accepted(
+    jobs: Jobs, queue: ScorerQueue, redis: Redis, written: dict[str, str] | None
+) -> None:
+    if written:
+        redis.hset("mg:idle", mapping=written)
+    else:
+        redis.set("mg:idle", "nonsense")
+    assert [submission.accepted for submission in jobs.submit([job("a")])] == [True]
+    assert redis.exists("mg:idle") == (written is None)
+    assert ids(queue.wait_for_work(BatchLimits(), 20)) == ["a"]
+    assert ids(queue.wait_for_work(BatchLimits(), 0.01)) == ["a"], "it owns it"
+
+
+def test_a_full_redis_refuses_a_job_also_while_scorers_are_forgotten(jobs: Jobs, redis: Redis) -> None:
+    redis.hset("mg:idle", "w-9-x", "1|1||||")
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(OutOfMemoryError):
+            jobs.submit([job("a")])
+    finally:
+        redis.config_set("maxmemory", 0)
 
 
 # Homes: models that another scorer has in memory
@@ -263,21 +334,18 @@ def test_a_scorer_wakes_the_home_of_a_model_and_not_itself(jobs: Jobs, queue: Sc
     limits = BatchLimits(homes={"sum": "other-worker-1"}, patience=60)
     home = scorer(Leases(redis), redis, "other-worker-1-x")
     jobs.submit([job("a")])
-    queue.wait_for_work(limits)
-    assert queue.take(limits) is None
+    assert ids(queue.wait_for_work(limits, 1)) == []
     assert redis.llen("mg:bell") == 0
-    home.wait_for_work(BatchLimits(), 20)
-    assert take(home) == ["a"]
+    assert ids(home.wait_for_work(BatchLimits(), 20)) == ["a"]
     assert [key for key in redis.keys("mg:bell*") if redis.ttl(key) < 0] == []
 
 
 def test_a_home_that_skips_a_model_does_not_take_its_ring(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     home = scorer(Leases(redis), redis, "other-worker-1-x")
     jobs.submit([job("a"), job("slow", model="other")])
-    queue.wait_for_work(BatchLimits())
+    assert redis.lpop("mg:bell")
     assert take(queue, homes={"sum": "other-worker-1", "other": "other-worker-1"}, patience=60) == []
-    home.wait_for_work(BatchLimits(skip=["other"]))
-    assert take(home, skip=["other"]) == ["a"]
+    assert ids(home.wait_for_work(BatchLimits(skip=["other"]))) == ["a"]
     assert redis.llen("mg:bell:scorer:other-worker-1") == 1
 
 
@@ -285,7 +353,7 @@ def test_a_scorer_that_leaves_a_model_to_its_home_passes_the_bell_on_for_others(
     jobs: Jobs, queue: ScorerQueue, redis: Redis
 ) -> None:
     jobs.submit([job("a"), job("b", model="other"), job("c", model="third")])
-    queue.wait_for_work(BatchLimits())
+    assert redis.lpop("mg:bell")
     assert take(queue, homes={"sum": "w-1"}) == ["b"]
     assert (redis.llen("mg:bell"), redis.llen("mg:bell:scorer:w-1")) == (1, 1)
     assert redis.ttl("mg:bell:scorer:w-1") > 0
