@@ -14,6 +14,11 @@ ONE_THREAD: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_
 """Environment variables for a process that imports numpy: with more threads, processes fight over the cores."""
 
 
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def limit_memory(megabytes: int) -> None:
     """Let this process allocate `megabytes` more than it has now; an allocation beyond raises `MemoryError`.
 

@@ -8,11 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+from modelgate_kernels.threads import ROWS_A_THREAD, use_threads
+
 from broker.sides.scorer import Batch, BatchJob
 from contract.errors import Code, Failure, ModelgateError
 from contract.row import Row
 from contract.work.jobs import PredictionOutcome
 from contract.work.prediction_log import LogRecord
+from runtime.limits import processors
 from scoring.pace import Pace
 from scoring.predict import Prediction, join, predict_each
 from worker.log_records import records_of
@@ -23,6 +26,9 @@ LOAD_TIMEOUT = 300.0
 
 BATCHES_PER_PIECE = 20
 """A job with more rows than so many batches is scored in pieces of that size."""
+
+THREADS = min(4, processors())
+"""The most threads that score one job; others may have the processors, too."""
 
 Outcomes = dict[str, PredictionOutcome | Failure]
 
@@ -109,14 +115,15 @@ class BatchScorer:
         }
 
     def _predict_one(self, model: Model, job: BatchJob) -> PredictionOutcome | Failure:
-        """Score one job, in pieces if it is large."""
+        """Score one job, in pieces if it is large. Pieces of many rows take all processors."""
         parts: list[Prediction] = []
         total, done = 0.0, 0
         while not parts or done < len(job.rows):
             if parts:
                 self.begin([job.id], self.timeout)
             size = BATCHES_PER_PIECE * self.pace.limit(model.manifest.name, model.manifest.version)
-            (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
+            with use_threads(THREADS):
+                (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
             if isinstance(answer, Failure):
                 return answer
             parts.append(answer)
@@ -144,8 +151,9 @@ class BatchScorer:
         answers = predict_each(model.estimator, model.manifest, parts, method, model.kernel)
         took = time.perf_counter() - began
         self.predicted(took)
-        ms = took * 1000
-        self.pace.record(model.manifest.name, model.manifest.version, sum(map(len, parts)), ms)
+        ms, rows = took * 1000, sum(map(len, parts))
+        if rows < 2 * ROWS_A_THREAD:  # threads would make rows look quicker than they are in a batch
+            self.pace.record(model.manifest.name, model.manifest.version, rows, ms)
         return answers, ms
 
 

@@ -87,7 +87,7 @@ class BulkLane:
     @property
     def due(self) -> bool:
         """Whether there may be something to do."""
-        return self._held is not None or (time.monotonic() >= self._look_at and self.work.possible)
+        return self._held is not None or time.monotonic() >= self._look_at
 
     def step(self, retrying: Retrying[object]) -> bool:
         """Do one slice. Returns False if there is nothing to do now. `retrying` repeats what it gets until Redis
@@ -140,7 +140,7 @@ class BulkLane:
     def _take(self, retrying: Retrying[object]) -> _Held | None:
         if not self.due:
             return None
-        task = retrying(lambda: self.tasks.take(self.models, self.skip()))
+        task = self.work.possible and retrying(lambda: self.tasks.take(self.models, self.skip()))
         if not isinstance(task, FileTask):
             self._look_at = time.monotonic() + _LOOK_EVERY
             return None

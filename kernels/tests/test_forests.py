@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from modelgate_kernels.forests import MANY
 from modelgate_kernels.same import same
 from modelgate_kernels.table import find_kernel
+from modelgate_kernels.threads import ROWS_A_THREAD, use_threads
 from sklearn.datasets import make_classification
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -91,3 +93,24 @@ def test_many_rows_keep_their_order(case: Case) -> None:
     assert same(kernel.predict(raw), estimator.predict(many))
     if hasattr(estimator, "predict_proba"):
         assert same(kernel.predict_proba(raw), estimator.predict_proba(many))
+
+
+@pytest.mark.parametrize("forest", [RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier])
+def test_rows_in_threads_get_the_same_answers(forest: Any) -> None:
+    kernel = find_kernel(forest(8, random_state=0).fit(X, y))
+    assert kernel
+    rows = np.random.default_rng(1).normal(size=(3 * ROWS_A_THREAD + 17, X.shape[1]))
+    alone, threads = kernel.raw(rows), set[int]()
+    add_up = kernel.add_up  # type: ignore[attr-defined]
+
+    def noting(matrix: Any) -> Any:
+        threads.add(threading.get_ident())
+        return add_up(matrix)
+
+    kernel.add_up = noting  # type: ignore[attr-defined]
+    with use_threads(3):
+        assert np.array_equal(kernel.raw(rows), alone)
+        assert threading.get_ident() not in threads
+    threads.clear()
+    assert np.array_equal(kernel.raw(rows), alone)
+    assert threads == {threading.get_ident()}

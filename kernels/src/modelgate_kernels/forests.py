@@ -24,6 +24,7 @@ from modelgate_kernels.sklearn_internals.trees import (
     isolation_depths,
     isolation_mean,
 )
+from modelgate_kernels.threads import in_threads
 from modelgate_kernels.trees import allows_nan, float32_rows, has_nan
 
 MANY = 512
@@ -56,7 +57,7 @@ class ForestKernel(Kernel):
         """Add up the rows by the leaf of the first tree, so that most take the branches of the row before."""
         order = self._trees[0].apply(matrix).argsort(kind="stable")
         total = np.empty((matrix.shape[0], self._width))
-        total[order] = self.add_up(matrix[order])
+        total[order] = in_threads(self.add_up, matrix[order])
         return total
 
     def add_up(self, matrix: Any) -> Any:
