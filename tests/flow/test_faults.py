@@ -134,6 +134,29 @@ def test_scorers_killed_at_random_moments_lose_no_job(cluster: WorkerCluster) ->
     worker.ready()
 
 
+def test_a_scorer_that_dies_with_a_batch_that_it_was_handed_costs_its_jobs_nothing(cluster: WorkerCluster) -> None:
+    worker = cluster.start(lease=60, stuck_after=60).ready()
+    scorers = worker.scorers()
+
+    def stopped_while_they_wait() -> bool:
+        worker.send(signal.SIGSTOP, list(scorers.values()))
+        if cluster.redis.hlen("mg:idle") == len(scorers):
+            return True
+        worker.send(signal.SIGCONT, list(scorers.values()))
+        return False
+
+    until(stopped_while_they_wait, "both wait for a batch")
+    (handed,) = cluster.submit("quick", [1.0])
+    assert cluster.read(handed)[0].status is Status.RUNNING
+    holder = cluster.redis.hget(f"rq:job:{handed}", "worker_name").decode()
+    os.kill(scorers[holder], signal.SIGKILL)
+    until(lambda: holder not in worker.scorers(), "it is gone")
+    worker.send(signal.SIGCONT, [pid for inc, pid in scorers.items() if inc != holder])
+    assert cluster.ended([handed])[0].status is Status.SUCCEEDED
+    assert cluster.each_has_one_result([handed])
+    assert cluster.redis.hget("mg:counts:jobs", "deaths_total|scorers") is None
+
+
 @pytest.mark.slow
 def test_the_jobs_of_a_dead_worker_are_scored_by_another(cluster: WorkerCluster) -> None:
     first = cluster.start("first", workers=1).ready(1)
