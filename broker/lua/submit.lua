@@ -18,7 +18,7 @@
 -- A full Redis refuses it: its first write is an HSET.
 local SECOND = 1000000
 local FIRST, EACH, NONE = 11, 10, {}
-local MOST_IDLE = 8 -- scorers that are looked at
+local MOST_IDLE = 8 -- scorers that wait, and are looked at
 local IDLE = '^(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|([^|]*)$' -- what TAKE has noted of one
 local q, model, timeout, ttl, most, per_free = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local most_waiting, most_in_flight, rate = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
@@ -61,13 +61,14 @@ local function took_too_long(version, data)
 end
 
 local gone = {} -- scorers that are left out, and forgotten later: the first write is to be an HSET
--- The first scorer that waits for a batch and may have one of this queue, and the most jobs and rows of it; none while
--- other jobs wait.
+-- The last scorer that began to wait for a batch, of those that may have one of this queue, and the most jobs and rows of
+-- it; none while other jobs wait. The last one, because a processor still has its memory at hand.
 local function idle_scorer()
   if call('EXISTS', 'mg:ready' .. turns) == 1 then return end
   local listed, mapped = ' ' .. base .. ' ', ' ' .. base .. '='
-  for number, inc in ipairs(redis.pcall('HKEYS', 'mg:idle' .. turns)) do
-    if number > MOST_IDLE then return end
+  local idle = redis.pcall('HKEYS', 'mg:idle' .. turns)
+  for at = #idle, math.max(1, #idle - MOST_IDLE + 1), -1 do
+    local inc = idle[at]
     local jobs, all, some, only, skip, homes = string.match(call('HGET', 'mg:idle' .. turns, inc), IDLE)
     if not jobs or call('EXISTS', 'mg:lease:' .. inc) == 0 then
       gone[#gone + 1] = inc

@@ -183,7 +183,7 @@ class Reference:
         environment, model = life.job.environment, life.job.model
         if self.ready[environment]:
             return None
-        for inc, limits in self.idle.items():
+        for inc, limits in reversed(self.idle.items()):
             allowed = limits.models is None or model in limits.models
             if limits.environment != environment or inc not in self.leases or not allowed:
                 continue
