@@ -25,8 +25,8 @@
 --   mg:timeouts  ZSET model -> ms until which its last time-out
 --                counts                mg:timeouts:<model>  ZSET hash of rows, '2:' .. hash for a second time -> ms likewise
 --   mg:incs, mg:trainers  SET of inc  mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
---   mg:idle<turns>  HASH inc -> what the scorer may have, of those that wait for a batch     mg:batch:<inc>  LIST, the
---                batch that SUBMIT has handed to it
+--   mg:idle<turns>  ZSET inc -> µs since which the scorer waits for a batch    mg:limits:<inc>  STRING, what it may have
+--   mg:batch:<inc>  LIST, the batch that SUBMIT has handed to it
 --   mg:lane  ZSET file -> turn, of the files that have a task to hand out    mg:bell:lane<pool>  LIST
 --   mg:held:files  ZSET file -> 1: those that run; `files` is the holder of each
 --   rq:queue:file-task:<file>, rq:wip:file-task:<file>  tasks that were given back, and running ones (ADR 49)

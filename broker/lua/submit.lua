@@ -19,7 +19,7 @@
 local SECOND = 1000000
 local FIRST, EACH, NONE = 11, 10, {}
 local MOST_IDLE = 8 -- scorers that wait, and are looked at
-local IDLE = '^(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|([^|]*)$' -- what TAKE has noted of one
+local LIMITS = '^(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|([^|]*)$' -- what TAKE has noted of one
 local q, model, timeout, ttl, most, per_free = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local most_waiting, most_in_flight, rate = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local kind, base = kind_of(q)
@@ -66,10 +66,9 @@ local gone = {} -- scorers that are left out, and forgotten later: the first wri
 local function idle_scorer()
   if call('EXISTS', 'mg:ready' .. turns) == 1 then return end
   local listed, mapped = ' ' .. base .. ' ', ' ' .. base .. '='
-  local idle = redis.pcall('HKEYS', 'mg:idle' .. turns)
-  for at = #idle, math.max(1, #idle - MOST_IDLE + 1), -1 do
-    local inc = idle[at]
-    local jobs, all, some, only, skip, homes = string.match(call('HGET', 'mg:idle' .. turns, inc), IDLE)
+  for _, inc in ipairs(redis.pcall('ZREVRANGE', 'mg:idle' .. turns, 0, MOST_IDLE - 1)) do
+    local limits = redis.pcall('GET', 'mg:limits:' .. inc)
+    local jobs, all, some, only, skip, homes = string.match(type(limits) == 'string' and limits or '', LIMITS)
     if not jobs or call('EXISTS', 'mg:lease:' .. inc) == 0 then
       gone[#gone + 1] = inc
     elseif (only == '' or string.find(only, listed, 1, true)) and not string.find(skip, listed, 1, true)
@@ -156,14 +155,14 @@ for at = FIRST, #ARGV, EACH do
 end
 
 if #ids > 0 then note_queue(q) end
-if #ids > 0 and #gone > 0 then call('HDEL', 'mg:idle' .. turns, unpack(gone)) end
+if #ids > 0 and #gone > 0 then call('ZREM', 'mg:idle' .. turns, unpack(gone)) end
 if #owned > 0 then
   local sizes = {}
   if batch[3] == '' then batch[3] = 'empty' end
   for number, text in ipairs(batch) do sizes[number] = #text end
   call('ZADD', 'mg:held:' .. taker, unpack(owned))
   call('ZADD', 'rq:wip:' .. q, unpack(running))
-  call('HDEL', 'mg:idle' .. turns, taker)
+  call('ZREM', 'mg:idle' .. turns, taker)
   redis.pcall('RPUSH', 'mg:batch:' .. taker, table.concat(sizes, ' ') .. '\n' .. table.concat(batch))
   note_model(taker, q)
 end

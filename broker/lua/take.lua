@@ -2,7 +2,7 @@
 -- jobs wait for the same model share it by rows: start-time fair queueing (Goyal, Vin and Cheng 1996; ADR 44).
 --
 -- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>, the deadlines;
--- mg:ready, mg:turn, mg:owners:<base>, mg:served:<base>, mg:rows and the bells; mg:idle, mg:batch:<inc>; for jobs past
+-- mg:ready, mg:turn, mg:owners:<base>, mg:served:<base>, mg:rows and the bells; mg:idle, mg:limits:<inc>, mg:batch:<inc>; for jobs past
 -- their deadline also the keys of EXPIRE.
 -- ARGV: inc; 'next', 'owned' (no batch but one that it owns already) or 'wait' (SUBMIT may hand it a batch if there is
 --   none now); most jobs, most rows; then of bases: most rows for some (' predict:loan=12 predict:iris=400 '), those to
@@ -188,7 +188,7 @@ local function take_first(wanted)
 end
 
 call('DEL', 'mg:batch:' .. inc)
-redis.pcall('HDEL', 'mg:idle' .. turns, inc) -- another worker may have made it something else
+redis.pcall('ZREM', 'mg:idle' .. turns, inc) -- another worker may have made it something else
 if call('EXISTS', 'mg:lease:' .. inc) == 0 then
   pass_on()
   return redis.error_reply('FENCED ' .. inc .. ' has no lease')
@@ -201,6 +201,8 @@ pass_on()
 close()
 if wanted == 'wait' and #answer > 0 then call('RPUSH', 'mg:batch:' .. inc, '') end
 if wanted == 'wait' and #answer == 0 then
-  redis.pcall('HSET', 'mg:idle' .. turns, inc, table.concat({ most_jobs, most_rows, row_limits, only, skip, homes }, '|'))
+  local limits = table.concat({ most_jobs, most_rows, row_limits, only, skip, homes }, '|')
+  call('SET', 'mg:limits:' .. inc, limits, 'EX', 60)
+  redis.pcall('ZADD', 'mg:idle' .. turns, now(), inc)
 end
 return answer

@@ -44,8 +44,8 @@ BUGS = [
     ("submit", "  elseif no_worker then", "  elseif false then"),
     ("prelude", "    ring(bell)\n", "    ring('mg:bell')\n"),
     ("take", "local ready, common = 'mg:ready' .. turns,", "local ready, common = 'mg:ready',"),
-    ("submit", "call('HDEL', 'mg:idle' .. turns, taker)", ""),
-    ("take", "redis.pcall('HDEL', 'mg:idle' .. turns, inc)", ""),
+    ("submit", "call('ZREM', 'mg:idle' .. turns, taker)", ""),
+    ("take", "redis.pcall('ZREM', 'mg:idle' .. turns, inc)", ""),
     ("take", "call('DEL', 'mg:batch:' .. inc)", ""),
 ]
 FILE_BUGS = [
@@ -129,6 +129,7 @@ RARER = [
         "if not starts then call('ZADD', kind.deadlines, deadline, id) end",
         "call('ZADD', kind.deadlines, deadline, id)",
     ),
+    ("submit", "'ZREVRANGE', 'mg:idle'", "'ZRANGE', 'mg:idle'"),
     ("submit", "call('ZADD', 'mg:held:' .. taker, unpack(owned))", ""),
     ("submit", "call('ZADD', 'rq:wip:' .. q, unpack(running))", ""),
     ("take", "if #answer == 0 and wanted ~= 'owned' then", "if #answer == 0 then"),

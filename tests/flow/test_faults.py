@@ -140,7 +140,7 @@ def test_a_scorer_that_dies_with_a_batch_that_it_was_handed_costs_its_jobs_nothi
 
     def stopped_while_they_wait() -> bool:
         worker.send(signal.SIGSTOP, list(scorers.values()))
-        if cluster.redis.hlen("mg:idle") == len(scorers):
+        if cluster.redis.zcard("mg:idle") == len(scorers):
             return True
         worker.send(signal.SIGCONT, list(scorers.values()))
         return False

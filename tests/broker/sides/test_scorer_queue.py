@@ -265,6 +265,16 @@ def test_a_scorer_that_waits_is_handed_its_batch(jobs: Jobs, queue: ScorerQueue,
     assert take(queue) == ["c"], "which its bell has announced"
 
 
+def test_the_scorer_that_began_to_wait_last_is_handed_the_batch(jobs: Jobs, redis: Redis, leases: Leases) -> None:
+    scorers = [scorer(leases, redis, f"w-{number}-x") for number in range(3)]
+    limits = BatchLimits(model_rows={f"model-{number}": 9 for number in range(20)})  # a long text
+    for number in (1, 2, 0, 1):
+        scorers[number].wait_for_work(limits, 0.01)
+    for number in (1, 0, 2):
+        jobs.submit([job(f"j{number}")])
+        assert take(scorers[number]) == [f"j{number}"]
+
+
 def test_a_batch_that_is_handed_to_a_scorer_that_has_left_comes_again(jobs: Jobs, redis: Redis, leases: Leases) -> None:
     leaver, other = (scorer(leases, redis, inc) for inc in ("w-0-x", "w-1-x"))
     leaver.wait_for_work(BatchLimits(), 0.01)
@@ -287,22 +297,24 @@ def test_an_interrupted_wait_loses_no_batch(jobs: Jobs, queue: ScorerQueue) -> N
     assert ids(queue.wait_for_work(BatchLimits(), 20)) == ["b"]
 
 
-@pytest.mark.parametrize("written", [{"w-9-x": "nonsense"}, {"w-9-x": "1|1||||"}, None])
+@pytest.mark.parametrize("limits", ["nonsense", "1|1||||", None])
 def test_whatever_a_worker_has_written_there_a_job_is_accepted(
-    jobs: Jobs, queue: ScorerQueue, redis: Redis, written: dict[str, str] | None
+    jobs: Jobs, queue: ScorerQueue, redis: Redis, limits: str | None
 ) -> None:
-    if written:
-        redis.hset("mg:idle", mapping=written)
+    if limits:
+        redis.zadd("mg:idle", {"w-9-x": 1, "w-8-x": 2})
+        redis.set("mg:limits:w-9-x", limits)
+        redis.lpush("mg:limits:w-8-x", limits)
     else:
         redis.set("mg:idle", "nonsense")
     assert [submission.accepted for submission in jobs.submit([job("a")])] == [True]
-    assert redis.exists("mg:idle") == (written is None)
+    assert redis.exists("mg:idle") == (limits is None)
     assert ids(queue.wait_for_work(BatchLimits(), 20)) == ["a"]
     assert ids(queue.wait_for_work(BatchLimits(), 0.01)) == ["a"], "it owns it"
 
 
 def test_a_full_redis_refuses_a_job_also_while_scorers_are_forgotten(jobs: Jobs, redis: Redis) -> None:
-    redis.hset("mg:idle", "w-9-x", "1|1||||")
+    redis.zadd("mg:idle", {"w-9-x": 1})
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(OutOfMemoryError):
