@@ -62,7 +62,7 @@ end
 
 local gone = {} -- scorers that are left out, and forgotten later: the first write is to be an HSET
 -- The last scorer that began to wait for a batch, of those that may have one of this queue, and the most jobs and rows of
--- it; none while other jobs wait. The last one, because a processor still has its memory at hand.
+-- it; none while other jobs wait. The last one, because its memory is in the processor's caches.
 local function idle_scorer()
   if call('EXISTS', 'mg:ready' .. turns) == 1 then return end
   local listed, mapped = ' ' .. base .. ' ', ' ' .. base .. '='

@@ -2,8 +2,8 @@
 -- jobs wait for the same model share it by rows: start-time fair queueing (Goyal, Vin and Cheng 1996; ADR 44).
 --
 -- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>, the deadlines;
--- mg:ready, mg:turn, mg:owners:<base>, mg:served:<base>, mg:rows and the bells; mg:idle, mg:limits:<inc>, mg:batch:<inc>; for jobs past
--- their deadline also the keys of EXPIRE.
+-- mg:ready, mg:turn, mg:owners:<base>, mg:served:<base>, mg:rows and the bells; mg:idle, mg:limits:<inc>,
+-- mg:batch:<inc>; for jobs past their deadline also the keys of EXPIRE.
 -- ARGV: inc; 'next', 'owned' (no batch but one that it owns already) or 'wait' (SUBMIT may hand it a batch if there is
 --   none now); most jobs, most rows; then of bases: most rows for some (' predict:loan=12 predict:iris=400 '), those to
 --   choose from (' predict:loan predict:iris ', or '' for all), those to skip (' predict:slow ', or ''), those whose
