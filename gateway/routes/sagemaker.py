@@ -90,18 +90,19 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
 
     @routes.post("/<reference>/invocations", level=Scope.PREDICT, docs=_INVOKE, body=rows, **shape)
     def invoke(reference: str) -> PredictionAnswer:
-        return predictions.answer(*_predicted(reference, request.headers.get("Accept")))
+        return predictions.answer(*_predicted(reference, "Accept"))
 
     @routes.post("/<reference>/invocations-response-stream", level=Scope.PREDICT, docs=_STREAM, body=rows, **shape)
     def stream(reference: str) -> PredictionAnswer:
-        job, body, headers = _predicted(reference, request.headers.get(_ACCEPT))
+        job, body, headers = _predicted(reference, _ACCEPT)
         kinds = {"Content-Type": aws_event_stream.CONTENT_TYPE, f"{_HEADER}Content-Type": headers["Content-Type"]}
         return predictions.answer(job, aws_event_stream.write(body), {**headers, **kinds})
 
-    def _predicted(reference: str, accept: str | None) -> tuple[Job, bytes, Mapping[str, str]]:
-        model = _model(reference)
+    def _predicted(reference: str, header: str) -> tuple[Job, bytes, Mapping[str, str]]:
+        """`header` names the media types of the answer."""
+        model, accept = _model(reference), request.headers.get(header)
         if not protocol.accepts(accept):
-            raise Problem(ProblemCode.NOT_ACCEPTABLE, f"Accept must be one of {_TYPES}")
+            raise Problem(ProblemCode.NOT_ACCEPTABLE, f"{header} must be one of {_TYPES}")
         body = received_body()
         job = predictions.predict(model, _rows(body, model.signature), len(body))
         written, headers = protocol.write(job, accept)

@@ -137,6 +137,13 @@ def test_the_type_that_sagemaker_accepts(client: FlaskClient, accept: str | None
         assert answer.text == "3.0\n7.0\n"
 
 
+def test_a_stream_names_the_header_with_a_type_that_is_not_there(client: FlaskClient) -> None:
+    address, headers = f"{SAGEMAKER}-response-stream", {"X-Amzn-SageMaker-Accept": "image/png"}
+    answer = client.post(address, json=[[1, 2]], headers=headers)
+    assert answer.status_code == 406
+    assert message(answer).startswith("X-Amzn-SageMaker-Accept must be one of text/csv, ")
+
+
 @pytest.mark.parametrize("path", BODIES)
 def test_refusals_have_the_shape_of_the_protocol(client: FlaskClient, settings: Settings, path: str) -> None:
     unknown = client.post(path.replace("sum", "sun"), json=BODIES[path])
