@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import compress
 from operator import itemgetter
 from typing import Any, cast
@@ -159,17 +160,17 @@ def _layout(grid: Grid, plan: RowPlan, errors: RowErrors) -> RowLayout:
     check_width(len(names), plan.signature)
     layout = plan.in_order
     if grid.columns is not None:
-        is_csv, places = bool(grid.separator), range(len(names))
-        layout = plan.lay_out_csv(names) if is_csv else plan.lay_out(names, places, numbered=not grid.labelled)
+        layout = plan.lay_out_csv(names) if grid.separator else plan.lay_out(names, numbered=not grid.labelled)
         layout.sent = grid.sent or grid.columns
     errors.add_layout(layout, [ALL_ROWS])
     return layout
 
 
 def _records(rows: Sequence[Mapping[str, object]], plan: RowPlan, errors: RowErrors) -> Iterator[RowGroup]:
-    if set(map(type, rows)) == {dict} and len(set(map(tuple, rows))) == 1:
-        yield _group(rows, range(len(rows)), plan, errors)
-        return
+    if set(map(type, rows)) == {dict} and len(set(map(len, rows))) == 1:
+        with suppress(KeyError):  # rows with other names
+            yield _group(rows, range(len(rows)), plan, errors)
+            return
     alike: defaultdict[Hashable, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         if type(row) is dict:
@@ -186,23 +187,28 @@ def _records(rows: Sequence[Mapping[str, object]], plan: RowPlan, errors: RowErr
 
 
 def _group(rows: Sequence[Mapping[str, object]], numbers: Sequence[int], plan: RowPlan, errors: RowErrors) -> RowGroup:
-    """Return the group of rows with the same names. Adds the errors of their layout to `errors`."""
+    """Return the group of rows with the same number of names. Adds the errors of their layout to `errors`. Raises
+    `KeyError` if a row lacks a name of the first."""
     first = rows[0]
     names = tuple(first)
     check_width(len(names), plan.signature)
-    layout = plan.lay_out(names, names, getattr(first, "repeated", ()))
+    read: Any = itemgetter(*names) if len(names) > 1 else lambda row: tuple(row[name] for name in names)
+    values = list(map(read, rows))
+    layout = plan.lay_out(names, getattr(first, "repeated", ()))
+    layout.sent = names
     errors.add_layout(layout, numbers)
-    return RowGroup(layout, numbers, rows)
+    return RowGroup(layout, numbers, values)
 
 
 def _columns(group: RowGroup, plan: RowPlan, errors: RowErrors, grid: Grid | None) -> dict[int, Sequence[Any]]:
     """Return the group's converted columns by position. Adds invalid values to `errors`."""
     columns: dict[int, Sequence[Any]] = {}
-    for position, key in group.layout.places.items():
+    sent = list(zip(*group.rows, strict=True))
+    for position, place in group.layout.places.items() if sent else ():
         if position in group.layout.repeated:
             continue
-        column, values = convert_column(list(map(itemgetter(key), group.rows)), position, plan, grid)
-        if Refusal in map(type, values):
+        column, values = convert_column(list(sent[place]), position, plan, grid)
+        if values is not column and Refusal in map(type, values):
             errors.add_column(position, group, column, values)
         columns[position] = values
     return columns

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
@@ -22,21 +22,19 @@ from contract.wording import Suggestions, listed, shown
 
 @dataclass(slots=True)
 class RowLayout:
-    """Where rows have their values: `places` maps each position to a key or an index. `sent` are the names at these
-    indexes as the client wrote them."""
+    """Where rows have their values: `places` maps each position to an index. `sent` are the names at these indexes as
+    the client wrote them."""
 
     names: Sequence[str]
-    places: dict[int, Any]
+    places: dict[int, int]
     repeated: list[int]
     unknown: list[str]
     sent: Sequence[str] | None = None
 
     def name_sent(self, position: int) -> str | None:
         """Return the name of a field as the client wrote it; None if it sent none."""
-        key = self.places.get(position)
-        if key is None or isinstance(key, str):
-            return key
-        return self.sent[key] if self.sent else None
+        place = self.places.get(position)
+        return self.sent[place] if self.sent and place is not None else None
 
 
 @dataclass(slots=True)
@@ -70,7 +68,7 @@ class RowPlan:
         alike = Counter(name for names in self.spellings for name in set(map(_in_any_case, names)))
         self.in_any_case = {key: name for name in self.positions if alike[key := _in_any_case(name)] == 1}
         self._numbered = {str(number): number for number in range(self.width)} if signature.nameless else {}
-        self.in_order = self.lay_out(signature.names, range(self.width))
+        self.in_order = self.lay_out(signature.names)
         self._of_one_row = [(conversion.convert, conversion.null) for conversion in self.conversions[: self.width]]
 
     def match_case(self, header: Sequence[str]) -> list[str]:
@@ -85,7 +83,7 @@ class RowPlan:
 
     def lay_out_csv(self, header: Sequence[str]) -> RowLayout:
         """Return where the rows of a CSV have their values. Numbers name no inputs: a CSV may lack its header."""
-        return self.lay_out(self.match_case(header), range(len(header)), numbered=False)
+        return self.lay_out(self.match_case(header), numbered=False)
 
     def coerce_one(self, instances: Instances) -> Row | None:
         """Return the only row, converted, if it has exactly the inputs and all are valid, else None."""
@@ -105,9 +103,7 @@ class RowPlan:
         ]
         return None if Refusal in map(type, converted) else tuple(converted)
 
-    def lay_out(
-        self, names: Sequence[str], places: Iterable[Any], repeated: Sequence[str] = (), *, numbered: bool = True
-    ) -> RowLayout:
+    def lay_out(self, names: Sequence[str], repeated: Sequence[str] = (), *, numbered: bool = True) -> RowLayout:
         """Return where rows with these names have their values. `repeated` are the names that a row has twice.
 
         For a nameless signature, 0, 1, … are the positions of the inputs, if each has one and there are no other
@@ -116,18 +112,18 @@ class RowPlan:
         positions = self.positions
         if numbered and self._numbered and self._numbered.keys() == set(filter(str.isdecimal, names)):
             positions = {**positions, **self._numbered}
-        keys: dict[int, Any] = {}
+        places: dict[int, int] = {}
         twice = [positions[name] for name in repeated if name in positions]
         unknown: list[str] = []
-        for name, key in zip(names, places, strict=True):
+        for place, name in enumerate(names):
             position = positions.get(name)
             if position is None:
                 unknown.append(name)
-            elif position not in keys:
-                keys[position] = key
+            elif position not in places:
+                places[position] = place
             elif position not in twice:
                 twice.append(position)
-        return RowLayout(names, keys, twice, unknown)
+        return RowLayout(names, places, twice, unknown)
 
 
 def _in_any_case(name: str) -> str:

@@ -55,7 +55,7 @@ def plan_parquet(path: Path, signature: Signature, target: str | None, bounds: R
     types = yield from in_background(lambda: columns_of(path))
     names = list(types)
     warnings = check_columns(Grid(names, []), signature, target)
-    places = sorted(plan_of(signature).lay_out(names, range(len(names))).places.values())
+    places = sorted(plan_of(signature).lay_out(names).places.values())
     odd = [names[column] for column in places if not is_plain(types[names[column]])]
     if odd:
         raise InvalidInstances([_odd(name, types[name]) for name in odd])
@@ -120,7 +120,7 @@ class ParquetChunk(ChunkReader):
         self._types = yield from in_background(lambda: columns_of(self.path))
         yield from in_background(lambda: load_chunk(self.path, self.chunk.start, self.chunk.end))
         plan = plan_of(self.signature)
-        places = plan.lay_out(self.plan.columns, range(len(self.plan.columns))).places if plan.is_table else {}
+        places = plan.lay_out(self.plan.columns).places if plan.is_table else {}
         used = sorted(set(places.values())) if plan.is_table else list(range(len(self.plan.columns)))
         arrays = yield from in_background(lambda: fetch([_value(self.plan.columns[p], self._types) for p in used]))
         values = dict(zip(used, arrays, strict=True))

@@ -106,7 +106,7 @@ def kept_types(signature: Signature, columns: Sequence[str]) -> list[str]:
     plan = plan_of(signature)
     if not plan.is_table:
         return [_TEXT] * len(columns)
-    places = plan.lay_out(plan.match_case(columns), range(len(columns))).places
+    places = plan.lay_out(plan.match_case(columns)).places
     kinds = {
         column: _KINDS[signature.inputs[position].kind] for position, column in places.items() if position < plan.width
     }
