@@ -26,7 +26,7 @@
 --                counts                mg:timeouts:<model>  ZSET hash of rows, '2:' .. hash for a second time -> ms likewise
 --   mg:incs, mg:trainers  SET of inc  mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
 --   mg:idle<turns>  ZSET inc -> µs since which the scorer waits for a batch    mg:limits:<inc>  STRING, what it may have
---   mg:batch:<inc>  LIST, the batch that SUBMIT has handed to it
+--   mg:batch:<inc>  LIST, the batch that SUBMIT has handed to it, or of a large one what ended it
 --   mg:lane  ZSET file -> turn, of the files that have a task to hand out    mg:bell:lane<pool>  LIST
 --   mg:held:files  ZSET file -> 1: those that run; `files` is the holder of each
 --   rq:queue:file-task:<file>, rq:wip:file-task:<file>  tasks that were given back, and running ones (ADR 49)
@@ -67,7 +67,9 @@ local function allow_when_full() call('DEL', 'mg:full') end
 -- confirmed. If a script returns 0, Redis writes its changes and all earlier ones before the answer leaves
 -- (flushAppendOnlyFile in Redis' aof.c).
 local function syncing()
-  return string.find(call('INFO', 'persistence'), 'aof_pending_bio_fsync:[1-9]') and 1 or 0
+  local info = call('INFO', 'persistence')
+  local _, last = string.find(info, 'aof_pending_bio_fsync:', 1, true)
+  return last and string.sub(info, last + 1, last + 1) ~= '0' and 1 or 0
 end
 
 local micros

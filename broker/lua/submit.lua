@@ -19,6 +19,7 @@
 local SECOND = 1000000
 local FIRST, EACH, NONE = 11, 10, {}
 local MOST_IDLE = 8 -- scorers that wait, and are looked at
+local MOST_HANDED = 65536 -- bytes of a batch; what it holds beyond is read from the jobs
 local LIMITS = '^(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|([^|]*)$' -- what TAKE has noted of one
 local q, model, timeout, ttl, most, per_free = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local most_waiting, most_in_flight, rate = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
@@ -157,13 +158,17 @@ end
 if #ids > 0 then note_queue(q) end
 if #ids > 0 and #gone > 0 then call('ZREM', 'mg:idle' .. turns, unpack(gone)) end
 if #owned > 0 then
-  local sizes = {}
+  local sizes, bytes = {}, 0
   if batch[3] == '' then batch[3] = 'empty' end
-  for number, text in ipairs(batch) do sizes[number] = #text end
+  for number, text in ipairs(batch) do
+    sizes[number] = #text
+    bytes = bytes + #text
+  end
   call('ZADD', 'mg:held:' .. taker, unpack(owned))
   call('ZADD', 'rq:wip:' .. q, unpack(running))
   call('ZREM', 'mg:idle' .. turns, taker)
-  redis.pcall('RPUSH', 'mg:batch:' .. taker, table.concat(sizes, ' ') .. '\n' .. table.concat(batch))
+  local text = bytes <= MOST_HANDED and table.concat(sizes, ' ') .. '\n' .. table.concat(batch) or batch[3]
+  redis.pcall('RPUSH', 'mg:batch:' .. taker, text)
   note_model(taker, q)
 end
 if #queued > 0 then

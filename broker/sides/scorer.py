@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redis import Redis
@@ -176,7 +176,10 @@ class ScorerQueue(Connected):
         wait: Step = ("BLPOP", handed, *others, *self._bells(limits), seconds)
         answer, rung = self._scripts.send([self._taking(limits, "wait"), wait])  # the outbox would wait, too
         bell, token = (rung[0].decode(), rung[1]) if rung else ("", b"")
-        if not answer and bell == handed:
+        if bell == handed and not answer:
+            if b"\n" not in token:  # a large batch: what ended it, and the rest is with its jobs
+                batch = self.take(limits, owned=True)
+                return Woken(batch and replace(batch, left=token.decode()), other=False)
             answer = _unframed(token)
         return Woken(self._batch(answer, limits.kind) if answer else None, bell in others)
 

@@ -265,6 +265,21 @@ def test_a_scorer_that_waits_is_handed_its_batch(jobs: Jobs, queue: ScorerQueue,
     assert take(queue) == ["c"], "which its bell has announced"
 
 
+def test_a_large_batch_is_handed_over_without_a_copy_of_its_data(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    large = dataclasses.replace(job("a"), rows=ColumnarRows([["x" * 40_000], ["y" * 40_000]]))
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(queue.wait_for_work, BatchLimits(), 20)
+        blocked(redis, 1)
+        jobs.submit([large])
+        batch = waits.result(20).batch
+    assert batch and (batch.left, len(batch.jobs)) == ("empty", 1)
+    assert batch.jobs[0].rows == [("x" * 40_000, "y" * 40_000)]
+    queue.finish({"a": outcome(1.0)})
+    queue.wait_for_work(BatchLimits(), 0.01)
+    jobs.submit([dataclasses.replace(large, id="b")])
+    assert redis.lrange("mg:batch:w-0-x", 0, -1) == [b"empty"]
+
+
 def test_the_scorer_that_began_to_wait_last_is_handed_the_batch(jobs: Jobs, redis: Redis, leases: Leases) -> None:
     scorers = [scorer(leases, redis, f"w-{number}-x") for number in range(3)]
     limits = BatchLimits(model_rows={f"model-{number}": 9 for number in range(20)})  # a long text
