@@ -36,7 +36,7 @@ from broker.state.lake_schedules import LakeSchedules
 from broker.state.presence import GATEWAYS, Presence
 from broker.state.schedules import Schedules
 from broker.state.starts import GATEWAY, ProcessStart, StartReader
-from broker.state.waited_jobs import WaitedJobs
+from broker.state.waited_jobs import Asker, WaitedJobs
 from broker.state.webhook_store import Webhooks
 from contract.model.repository import Repository
 from contract.settings import Settings
@@ -201,16 +201,14 @@ class Parts:
         """Make what sends jobs and commands to the trainer."""
         signer = Signer.from_settings(self.settings)
         ttls = {"timeout": self.settings.train_timeout, "result_ttl": TRAINING.kept(self.settings.retention)}
+        asker = Asker(travelling_ids, lambda: caller().owner, current_idempotency, note_replay)
         self.trainer = TrainerClient(
             self.connection,
             signer,
             **ttls,
             durability=self.durability,
             command_ttl=self.settings.retention.keyed_commands,
-            request_ids=travelling_ids,
-            owner=lambda: caller().owner,
-            idempotency=current_idempotency,
-            on_replay=note_replay,
+            asker=asker,
         )
         schedules = Schedules(self.connection, signer, **ttls)
         self.scheduled_predictions = ScheduledPredictions(LakeSchedules(self.connection), self.repository, caller)
@@ -221,15 +219,8 @@ class Parts:
         self.descriptions = Descriptions(self.model_changes, caller)
         self.promotions = Promotions(self.model_changes, caller)
         self.experiments = Experiments(self.model_changes, ExperimentBoard(self.connection), caller)
-        observing = WaitedJobs(
-            self.connection,
-            signer,
-            OBSERVATION,
-            ttl=OBSERVATION.kept(self.settings.retention),
-            keyed_ttl=OBSERVATION.kept(self.settings.retention),
-            request_ids=travelling_ids,
-            owner=lambda: caller().owner,
-        )
+        kept, unkeyed = OBSERVATION.kept(self.settings.retention), Asker(asker.request_ids, asker.owner)
+        observing = WaitedJobs(self.connection, signer, OBSERVATION, ttl=kept, keyed_ttl=kept, asker=unkeyed)
         self.log = LogAccess(self.model_changes, ObserverClient(observing).ask, caller)
         self.cards = ModelCards(self.log, self.audit_log, HealthBoard(self.connection))
 

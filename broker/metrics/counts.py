@@ -10,22 +10,10 @@ from itertools import chain
 from typing import TypeVar
 
 from broker.link.scripts import Call, NumberedCalls
-from broker.metrics.table import (
-    BATCH_ROWS,
-    BATCH_SECONDS,
-    BATCHES,
-    LOAD_SECONDS,
-    LOADS,
-    METRICS,
-    PREFIX,
-    ROWS_BY_VERSION,
-    UPLOAD_BYTES,
-    UPLOADS,
-    Metric,
-    Type,
-)
+from broker.metrics import table
+from broker.metrics.table import Metric
 
-BY_FIELD = {metric.name.removeprefix(PREFIX): metric for metric in METRICS if metric.counted_by}
+BY_FIELD = {metric.name.removeprefix(table.PREFIX): metric for metric in table.METRICS if metric.counted_by}
 """The metrics that are counted, by the beginning of their fields."""
 
 _NUMBER = re.compile(rb"-?[0-9]{1,19}")
@@ -56,24 +44,24 @@ class Counts:
 
     def add_upload(self, size: int) -> None:
         """Count a file of `size` bytes."""
-        self.add(UPLOADS)
-        self.add(UPLOAD_BYTES, amount=size)
+        self.add(table.UPLOADS)
+        self.add(table.UPLOAD_BYTES, amount=size)
 
     def add_load(self, model: str, seconds: float, *, worked: bool) -> None:
         """Count a load of `model`, or a failed one."""
-        self.add(LOADS, (model, "loaded" if worked else "failed"))
+        self.add(table.LOADS, (model, "loaded" if worked else "failed"))
         if worked:
-            self.observe(LOAD_SECONDS, seconds)
+            self.observe(table.LOAD_SECONDS, seconds)
 
     def add_rows(self, model: str, version: int, rows: int) -> None:
         """Count scored rows."""
-        self.add(ROWS_BY_VERSION, (model, str(version)), rows)
+        self.add(table.ROWS_BY_VERSION, (model, str(version)), rows)
 
     def add_batch(self, rows: int, left: str, seconds: float) -> None:
         """Count a batch whose outcomes are in Redis. `left`: what ended it; `seconds`: since it was taken."""
-        self.add(BATCHES, (left,))
-        self.observe(BATCH_ROWS, rows)
-        self.observe(BATCH_SECONDS, seconds)
+        self.add(table.BATCHES, (left,))
+        self.observe(table.BATCH_ROWS, rows)
+        self.observe(table.BATCH_SECONDS, seconds)
 
     def observe(self, metric: Metric, value: float, labels: tuple[str, ...] = ()) -> None:
         """Add a value, in the unit of the metric, to a histogram."""
@@ -115,7 +103,7 @@ def parse_counts(counted: Mapping[bytes, bytes]) -> Iterator[tuple[Metric, list[
         metric = BY_FIELD.get(short)
         if metric is None or not _NUMBER.fullmatch(text):
             continue
-        expected = len(metric.labels) - metric.by_model + (metric.type is Type.HISTOGRAM)
+        expected = len(metric.labels) - metric.by_model + (metric.type is table.Type.HISTOGRAM)
         values = rest[0].rsplit("|", max(0, expected - 1)) if rest else []
         if len(values) == expected:
             yield metric, values, int(text)

@@ -33,14 +33,26 @@ class NotEnded(Exception):
     """A process has begun the job, and not ended it in time. It may still do it."""
 
 
+@dataclass(frozen=True)
+class Asker:
+    """For whom jobs are made. `request_ids` returns the ids of the request for which the caller acts
+    (`contract.work.request_ids`), `owner` the owner for whom the jobs run, and `idempotency` the request's key and
+    fingerprint, or ''. `on_replay` is called when the job of an earlier request answers it."""
+
+    request_ids: Callable[[], str] = str
+    owner: Callable[[], str] = str
+    idempotency: Callable[[], str] = str
+    on_replay: Callable[[], object] = lambda: None
+
+
+NOBODY = Asker()
+
+
 @dataclass
 class WaitedJobs:
     """Has processes of another service do jobs of one kind. Raises `redis.exceptions.RedisError`.
 
-    `request_ids` returns the ids of the request for which the caller acts (`contract.work.request_ids`), `owner` the
-    owner for whom the jobs run, and `idempotency` the request's key and fingerprint, or ''. `on_replay` is called when
-    the job of an earlier request answers it. A job that may be repeated is kept for `keyed_ttl` seconds, another one
-    for `ttl`.
+    A job that may be repeated is kept for `keyed_ttl` seconds, another one for `ttl`.
     """
 
     connection: Any
@@ -49,10 +61,7 @@ class WaitedJobs:
     _: KW_ONLY
     ttl: int
     keyed_ttl: int
-    request_ids: Callable[[], str] = str
-    owner: Callable[[], str] = str
-    idempotency: Callable[[], str] = str
-    on_replay: Callable[[], object] = lambda: None
+    asker: Asker = NOBODY
 
     def __post_init__(self) -> None:
         self._scripts = Scripts(self.connection)
@@ -67,7 +76,7 @@ class WaitedJobs:
         `InFlight` while the job of an earlier request has not ended, and `TooManyWaiting` if `most_waiting` jobs of the
         owner wait or run.
         """
-        idempotency = self.idempotency()
+        idempotency = self.asker.idempotency()
         ttl = self.keyed_ttl if idempotency else self.ttl
         timeout, most = max(1, round(wait)), START_TIMEOUT + wait
         job = make_job(self.connection, self.kind, payload, description, timeout=timeout, result_ttl=ttl)
@@ -78,15 +87,15 @@ class WaitedJobs:
             job,
             ttl=most,
             start_timeout=START_TIMEOUT,
-            request=self.request_ids(),
-            owner=self.owner(),
+            request=self.asker.request_ids(),
+            owner=self.asker.owner(),
             most_waiting=most_waiting,
             idempotency=idempotency,
         )
         if job_id == job.id:
             self._wait_for_end(job_id, time.monotonic() + most)
         else:
-            self.on_replay()
+            self.asker.on_replay()
             self._expire()
         status, end = read_end(self._scripts, job_id)
         if job_id != job.id and status in ("queued", "started"):

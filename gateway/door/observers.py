@@ -8,16 +8,8 @@ import logging
 from collections import defaultdict
 
 from broker.access.key_use import UseCounts
+from broker.metrics import table
 from broker.metrics.counts import Counts
-from broker.metrics.table import (
-    GATEWAY_SECONDS,
-    REFUSALS,
-    REFUSED_FIELDS,
-    REQUEST_SECONDS,
-    REQUESTS,
-    REQUESTS_BY_VERSION,
-    SECONDS_BY_VERSION,
-)
 from broker.state.failures import FailureCounts, FailureEntry
 from contract.errors import Code
 from contract.model.repository import Repository
@@ -104,29 +96,29 @@ class RequestCounts:
         method = exchange.environ["REQUEST_METHOD"]
         route = _UNKNOWN if exchange.route is None else exchange.route.rule
         labels = (route, method if method in _METHODS else _OTHER, str(exchange.status))
-        self._counts.add(REQUESTS, labels)
-        self._counts.observe(REQUEST_SECONDS, exchange.seconds, (route,))
+        self._counts.add(table.REQUESTS, labels)
+        self._counts.observe(table.REQUEST_SECONDS, exchange.seconds, (route,))
         if exchange.accepted_after is not None:
-            self._counts.observe(GATEWAY_SECONDS, exchange.accepted_after)
+            self._counts.observe(table.GATEWAY_SECONDS, exchange.accepted_after)
         if exchange.model is not None and exchange.status:
             self._count_model(exchange, exchange.model)
         if exchange.asked is not None and exchange.status:
             failed = exchange.status >= 400 or exchange.job_failed
             self._uses.add(exchange.caller.id, exchange.asked, exchange.rows, failed=failed)
         if exchange.code is not None:
-            self._counts.add(REFUSALS, (exchange.code,))
+            self._counts.add(table.REFUSALS, (exchange.code,))
         if exchange.ignored_key is not None:
-            self._counts.add(REFUSALS, (exchange.ignored_key,))
+            self._counts.add(table.REFUSALS, (exchange.ignored_key,))
 
     def _count_model(self, exchange: Exchange, model: str) -> None:
         outcome, version = "refused" if exchange.status >= 400 else "answered", str(exchange.version)
-        self._counts.add(REQUESTS_BY_VERSION, (model, version, outcome))
+        self._counts.add(table.REQUESTS_BY_VERSION, (model, version, outcome))
         if exchange.status == 200:  # otherwise the job may not have ended
-            self._counts.observe(SECONDS_BY_VERSION, exchange.seconds, (model, version))
+            self._counts.observe(table.SECONDS_BY_VERSION, exchange.seconds, (model, version))
         elif exchange.refused:
             owner = exchange.caller.owner
             for field in {self._label(model, field, owner) for field, _ in exchange.refused if field is not None}:
-                self._counts.add(REFUSED_FIELDS, (model, field, owner))
+                self._counts.add(table.REFUSED_FIELDS, (model, field, owner))
 
     def _label(self, model: str, field: str, owner: str) -> str:
         """Return the field; '' beyond `MOST_NAMED`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from broker.state.trainer_jobs import (
     enqueue,
     training_job,
 )
-from broker.state.waited_jobs import NotBegun, NotEnded, WaitedJobs
+from broker.state.waited_jobs import NOBODY, Asker, NotBegun, NotEnded, WaitedJobs
 from contract.model.parameters import RecipeParameter
 from contract.retention import Retention
 from contract.work.api_keys import EVERYBODY, Key
@@ -35,10 +35,7 @@ class TrainerClient:
     """What the gateway asks of the trainer. Raises `redis.exceptions.RedisError`.
 
     `timeout` of a training and `result_ttl` of one that has ended are in seconds, and so is `command_ttl` of a
-    repository command that may be repeated. `durability` decides when a training is accepted. `request_ids` returns the
-    ids of the request for which the caller acts (`contract.work.request_ids`), `owner` the owner for whom commands run,
-    and `idempotency` the request's key and fingerprint, or ''. `on_replay` is called when the job of an earlier request
-    answers it.
+    repository command that may be repeated. `durability` decides when a training is accepted.
     """
 
     connection: Any
@@ -48,24 +45,12 @@ class TrainerClient:
     result_ttl: int
     durability: Durability | None = None
     command_ttl: int = Retention.commands
-    request_ids: Callable[[], str] = str
-    owner: Callable[[], str] = str
-    idempotency: Callable[[], str] = str
-    on_replay: Callable[[], object] = lambda: None
+    asker: Asker = NOBODY
 
     def __post_init__(self) -> None:
         self._scripts = Scripts(self.connection)
-        self._commands = WaitedJobs(
-            self.connection,
-            self.signer,
-            REPOSITORY_COMMAND,
-            ttl=Retention.commands,
-            keyed_ttl=self.command_ttl,
-            request_ids=self.request_ids,
-            owner=self.owner,
-            idempotency=self.idempotency,
-            on_replay=self.on_replay,
-        )
+        ttls = {"ttl": Retention.commands, "keyed_ttl": self.command_ttl}
+        self._commands = WaitedJobs(self.connection, self.signer, REPOSITORY_COMMAND, **ttls, asker=self.asker)
 
     def submit(self, request: TrainingRequest, caller: Key = EVERYBODY, webhook: str = "") -> Job:
         """Submit a training for the owner of `caller`, and return its job, whose end the URL `webhook` gets; or the job
@@ -80,14 +65,14 @@ class TrainerClient:
             job,
             ttl=Retention.unended_jobs,
             durability=self.durability,
-            request=self.request_ids(),
+            request=self.asker.request_ids(),
             owner=caller.owner,
             most_waiting=caller.limits.trainings_waiting,
-            idempotency=self.idempotency(),
+            idempotency=self.asker.idempotency(),
             webhook=webhook,
         )
         if job_id != job.id:
-            self.on_replay()
+            self.asker.on_replay()
             (earlier,) = read_jobs(self._scripts, [job_id])
             if earlier is None:
                 raise IdempotencyConflict(ConflictReason.GONE)

@@ -6,13 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from sklearn import ensemble
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.ensemble import (
-    GradientBoostingClassifier,
-    GradientBoostingRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-)
 
 from modelgate_kernels.joined_trees import JoinedHistogramTrees, is_small
 from modelgate_kernels.kernel import Kernel, NotCovered, number_rows
@@ -157,8 +152,8 @@ def _histograms(kernel: Callable[[Any], Kernel]) -> Callable[[Any], Kernel | Non
 
 
 KERNELS: Mapping[type, Callable[[Any], Kernel | None]] = {
-    GradientBoostingClassifier: _stages(GradientBoostingClassifierKernel),
-    GradientBoostingRegressor: _stages(GradientBoostingRegressorKernel),
-    HistGradientBoostingClassifier: _histograms(HistGradientBoostingClassifierKernel),
-    HistGradientBoostingRegressor: _histograms(HistGradientBoostingRegressorKernel),
+    ensemble.GradientBoostingClassifier: _stages(GradientBoostingClassifierKernel),
+    ensemble.GradientBoostingRegressor: _stages(GradientBoostingRegressorKernel),
+    ensemble.HistGradientBoostingClassifier: _histograms(HistGradientBoostingClassifierKernel),
+    ensemble.HistGradientBoostingRegressor: _histograms(HistGradientBoostingRegressorKernel),
 }

@@ -6,13 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import (
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    IsolationForest,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
+from sklearn import ensemble
 
 from modelgate_kernels.joined_trees import JoinedForest, can_join, is_small
 from modelgate_kernels.kernel import Kernel, number_rows
@@ -170,9 +164,9 @@ def _isolation_forest(forest: Any) -> Kernel | None:
 
 
 KERNELS: Mapping[type, Callable[[Any], Kernel | None]] = {
-    RandomForestClassifier: _classifier,
-    ExtraTreesClassifier: _classifier,
-    RandomForestRegressor: _regressor,
-    ExtraTreesRegressor: _regressor,
-    IsolationForest: _isolation_forest,
+    ensemble.RandomForestClassifier: _classifier,
+    ensemble.ExtraTreesClassifier: _classifier,
+    ensemble.RandomForestRegressor: _regressor,
+    ensemble.ExtraTreesRegressor: _regressor,
+    ensemble.IsolationForest: _isolation_forest,
 }

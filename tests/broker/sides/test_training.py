@@ -32,6 +32,7 @@ from broker.state import waited_jobs
 from broker.state.job_reading import parse_reply
 from broker.state.schedules import KEY, Schedule, Schedules, next_run
 from broker.state.trainer_jobs import TooManyWaiting, TrainerUnavailable, enqueue, training_job
+from broker.state.waited_jobs import Asker
 from contract.errors import Failure, ModelgateError
 from contract.work.jobs import Job, Status, reply_channel, timestamp
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingRequest
@@ -576,7 +577,7 @@ def test_a_job_is_what_the_list_shows(trainings: TrainerClient, jobs: Jobs) -> N
 
 
 def test_the_ids_of_a_request_reach_the_trainer(redis: Redis, trainer_queue: SingleJobs) -> None:
-    trainings = TrainerClient(redis, SIGNER, timeout=60, result_ttl=60, request_ids=lambda: "order-17")
+    trainings = TrainerClient(redis, SIGNER, timeout=60, result_ttl=60, asker=Asker(lambda: "order-17"))
     job_id = trainings.submit(REQUEST).id
     context = {"request_id": "order-17", "trace_id": None, "job_id": job_id, "model": REQUEST.model}
     assert begin(trainer_queue).context() == context
