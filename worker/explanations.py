@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from broker.records.job_kinds import EXPLANATION
 from broker.sides.scorer import Batch, BatchLimits, ScorerQueue
@@ -16,7 +16,7 @@ from contract.work.jobs import PredictionOutcome
 from scoring.explain.rows import explain_rows
 from scoring.files.plan import Steps
 from worker.batch_scorer import LOAD_TIMEOUT, out_of_memory
-from worker.bulk_lane import SLICE
+from worker.bulk_lane import SLICE, Retrying
 from worker.file_work import Background
 from worker.job_ends import End, Observer
 from worker.model_cache import Model
@@ -25,9 +25,6 @@ _LOOK_EVERY = 0.25
 """Seconds after which it looks for a job although no bell has rung, and whether its own has been cancelled."""
 _SHARE = 4
 """How many times as long as a slice has taken predictions come first, if there are any."""
-
-T = TypeVar("T")
-Retrying = Callable[[Callable[[], T]], T | None]
 
 
 @dataclass

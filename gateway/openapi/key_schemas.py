@@ -6,16 +6,7 @@ from collections.abc import Mapping
 
 from contract.work.api_keys import EVERY_USER, NAME, USER, Detail, Limits, Scope
 from gateway.http.operations import MOMENT, TEXT, Schema, matching
-from gateway.openapi.schema_parts import (
-    DURATION,
-    INTEGER,
-    MODEL_NAME,
-    NUMBER,
-    array,
-    nullable,
-    record,
-    ref,
-)
+from gateway.openapi.schema_parts import DURATION, INTEGER, MODEL_NAME, NUMBER, array, nullable, record, ref
 from gateway.protocols.key_requests import DURATION as SPAN
 from gateway.protocols.key_requests import LARGEST_LIMIT, MOST_MODELS
 

@@ -33,12 +33,7 @@ from gateway.http.operations import (
 from gateway.http.rules import BodyLimit, Level
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols import native
-from gateway.protocols.training_requests import (
-    fields_of_form,
-    invalid_training,
-    shown_request,
-    training_request,
-)
+from gateway.protocols.training_requests import fields_of_form, invalid_training, shown_request, training_request
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.job_access import JobReader, Replays
 from gateway.serving.model_versions import check_new_name

@@ -10,16 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import SVC
 
 from kernels.tests.compare import Case, assert_same
-from kernels.tests.composite_data import (
-    BINARY_WORDS,
-    NUMBERS,
-    WORDS,
-    fitted,
-    linear,
-    tree,
-    tree_of_numbers,
-    y,
-)
+from kernels.tests.composite_data import BINARY_WORDS, NUMBERS, WORDS, fitted, linear, tree, tree_of_numbers, y
 
 MEMBERS = [("linear", linear()), ("tree", tree())]
 NUMBER_MEMBERS = [(str(depth), tree_of_numbers(depth)) for depth in (2, 3)]

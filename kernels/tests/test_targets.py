@@ -17,17 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, LabelEncoder, MinMaxScale
 from sklearn.svm import SVC
 
 from kernels.tests.compare import Case, assert_same
-from kernels.tests.composite_data import (
-    BINARY_WORDS,
-    NUMBERS,
-    WORDS,
-    X,
-    fitted,
-    linear,
-    tree,
-    tree_of_numbers,
-    y,
-)
+from kernels.tests.composite_data import BINARY_WORDS, NUMBERS, WORDS, X, fitted, linear, tree, tree_of_numbers, y
 
 
 class Decoded(ClassifierMixin, BaseEstimator):

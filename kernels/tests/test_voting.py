@@ -9,17 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import SVC
 
 from kernels.tests.compare import Case, assert_same
-from kernels.tests.composite_data import (
-    BINARY_WORDS,
-    NUMBERS,
-    WORDS,
-    X,
-    fitted,
-    scaled,
-    tree,
-    tree_of_numbers,
-    y,
-)
+from kernels.tests.composite_data import BINARY_WORDS, NUMBERS, WORDS, X, fitted, scaled, tree, tree_of_numbers, y
 
 MEMBERS = [("scaled", scaled()), ("tree", tree())]
 OWN_METHODS = ("neighbors", KNeighborsClassifier())

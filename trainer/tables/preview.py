@@ -15,14 +15,7 @@ from contract.wording import shown
 from contract.work.training import ColumnPreview, ColumnUse, Task, TrainingPreview, TrainingRequest, name_of_kind
 from contract.work.training_columns import Columns, resolve_columns
 from trainer.recipe import DataError, Table
-from trainer.tables.field_inference import (
-    FEW_VALUES,
-    Counts,
-    count_values,
-    infer_input,
-    infer_target,
-    rows_with_target,
-)
+from trainer.tables.field_inference import FEW_VALUES, Counts, count_values, infer_input, infer_target, rows_with_target
 from trainer.tables.training_rows import CsvFile, as_table, requested_file
 
 MOST_ROWS, MOST_CELLS, MOST_BYTES = 20_000, 1_000_000, 16 * MB

@@ -12,13 +12,7 @@ from broker.link.idempotency import ConflictReason, IdempotencyConflict
 from broker.link.scripts import Durability, Scripts
 from broker.records.job_kinds import REPOSITORY_COMMAND, TRAINING
 from broker.state.job_reading import read_jobs
-from broker.state.trainer_jobs import (
-    PARAMETERS,
-    RECIPES,
-    TrainerUnavailable,
-    enqueue,
-    training_job,
-)
+from broker.state.trainer_jobs import PARAMETERS, RECIPES, TrainerUnavailable, enqueue, training_job
 from broker.state.waited_jobs import NOBODY, Asker, NotBegun, NotEnded, WaitedJobs
 from contract.model.parameters import RecipeParameter
 from contract.retention import Retention

@@ -16,16 +16,7 @@ from rq.serializers import JSONSerializer
 
 from broker.link.scripts import Durability
 from broker.metrics.reading import MetricsReader
-from broker.metrics.table import (
-    ALIVE,
-    FILE_QUEUE_JOBS,
-    QUEUE_AGE,
-    QUEUE_JOBS,
-    QUEUE_ROWS,
-    RUNNING,
-    SCORERS,
-    WORKERS,
-)
+from broker.metrics.table import ALIVE, FILE_QUEUE_JOBS, QUEUE_AGE, QUEUE_JOBS, QUEUE_ROWS, RUNNING, SCORERS, WORKERS
 from broker.records.job_kinds import PREDICTION
 from broker.sides.file_tasks import FileTasks, lane_bell
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission, NoWorker

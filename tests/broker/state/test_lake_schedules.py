@@ -9,15 +9,7 @@ import pytest
 from redis import Redis
 
 from broker.state import schedules as limits
-from broker.state.lake_schedules import (
-    KEY,
-    PATIENCE,
-    LakeRunReport,
-    LakeSchedule,
-    LakeSchedules,
-    RunStatus,
-    at_time,
-)
+from broker.state.lake_schedules import KEY, PATIENCE, LakeRunReport, LakeSchedule, LakeSchedules, RunStatus, at_time
 from broker.state.schedules import TooManySchedules
 from contract.work.jobs import timestamp
 

@@ -12,13 +12,7 @@ from scipy.stats import binom
 from contract.model.row_profile import column_profile
 from contract.model.signature import Kind
 from observer.drift.bins import Counts, column_bins
-from observer.drift.evidence import (
-    DENSE_AGE,
-    ColumnEvidence,
-    log_evidence,
-    log_start_weights,
-    surviving,
-)
+from observer.drift.evidence import DENSE_AGE, ColumnEvidence, log_evidence, log_start_weights, surviving
 from observer.drift.screening import Screening
 
 

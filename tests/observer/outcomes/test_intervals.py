@@ -12,14 +12,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from observer.outcomes import intervals
-from observer.outcomes.intervals import (
-    mean_loss,
-    mean_share,
-    recall_at_precision,
-    roc_auc,
-    share_estimate,
-    wilson,
-)
+from observer.outcomes.intervals import mean_loss, mean_share, recall_at_precision, roc_auc, share_estimate, wilson
 from observer.outcomes.joined_rows import JoinedRows
 from observer.outcomes.metrics import Focus, measure
 

@@ -19,14 +19,7 @@ from broker.access.audit_log import AuditLog
 from broker.link.connection import connect
 from broker.state.boards import ExperimentBoard
 from contract.errors import ModelgateError
-from contract.model.experiments import (
-    Decision,
-    Ending,
-    Experiment,
-    ExperimentFindings,
-    ExperimentKind,
-    ExperimentPlan,
-)
+from contract.model.experiments import Decision, Ending, Experiment, ExperimentFindings, ExperimentKind, ExperimentPlan
 from contract.model.model_settings import LOGGING
 from contract.model.repository import Repository
 from contract.model.row_profile import ColumnProfile, DataProfile
