@@ -192,7 +192,8 @@ def _versions() -> str:
     }
     packages = [f"{name} {version}" for name, version in installed.items()]
     said = subprocess.run([executable(), "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
-    packages += [f"Redis {word[2:]}" for word in said.split() if word.startswith("v=")]
+    about = dict(word.split("=", 1) for word in said.split() if "=" in word)
+    packages += [f"Redis {about['v']} with {about['malloc']}"] if {"v", "malloc"} <= about.keys() else []
     if not servers.MLSERVER.left_out:
         ask = "from importlib.metadata import version; print(version('mlserver'), version('litserve'))"
         command = [str(servers.BATCHERS), "-c", ask]
