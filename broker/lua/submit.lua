@@ -19,7 +19,7 @@
 local SECOND = 1000000
 local FIRST, EACH, NONE = 11, 10, {}
 local MOST_IDLE = 8 -- scorers that wait, and are looked at
-local MOST_HANDED = 65536 -- bytes of a batch; what it holds beyond is read from the jobs
+local MOST_HANDED = 65536 -- bytes of a batch; the scorer reads a larger one from its jobs
 local LIMITS = '^(%d+)|(%d+)|([^|]*)|([^|]*)|([^|]*)|([^|]*)$' -- what TAKE has noted of one
 local q, model, timeout, ttl, most, per_free = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local most_waiting, most_in_flight, rate = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
