@@ -270,8 +270,8 @@ class ProtocolMachine(RuleBasedStateMachine):
         return True
 
     @precondition(lambda self: any(self.reference.ready.values()))
-    @rule(number=pick, limits=limits, lost=sometimes)
-    def take(self, number: int, limits: BatchLimits, lost: bool) -> None:
+    @rule(number=pick, limits=limits, owned=sometimes, lost=sometimes)
+    def take(self, number: int, limits: BatchLimits, owned: bool, lost: bool) -> None:
         inc = self.scorer(number)
         limits = self.limits_of(inc, limits)
         for bell in ScorerQueue(self.redis, inc)._bells(limits):
@@ -279,9 +279,9 @@ class ProtocolMachine(RuleBasedStateMachine):
                 break
         if self.refuses_to_take(inc, limits):
             return
-        expected = self.taken[inc] = list(self.reference.take(inc, limits))
+        expected = self.taken[inc] = list(self.reference.take(inc, limits, "owned" if owned else "next"))
         for _ in range(1 + (lost and bool(expected))):
-            batch = ScorerQueue(self.redis, inc).take(limits)
+            batch = ScorerQueue(self.redis, inc).take(limits, owned=owned)
             assert [job.id for job in (batch.jobs if batch else ())] == expected
             for job in batch.jobs if batch else ():
                 made = self.reference.lives[job.id].job
@@ -353,7 +353,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.reference.ready.values()))
     @rule(number=pick, limits=limits)
     def take_and_finish(self, number: int, limits: BatchLimits) -> None:
-        self.take(number, limits, lost=False)
+        self.take(number, limits, owned=False, lost=False)
         self.finish(number, stray=1, failing=3, only=4, again=False)
 
     # Time
