@@ -179,7 +179,7 @@ class ScorerQueue(Connected):
         if bell == handed and not answer:
             if b"\n" not in token:  # a large batch: what ended it, and the rest is with its jobs
                 batch = self.take(limits, owned=True)
-                return Woken(batch and replace(batch, left=token.decode()), other=False)
+                return Woken(batch and replace(batch, left=token.decode(errors="replace")), other=False)
             answer = _unframed(token)
         return Woken(self._batch(answer, limits.kind) if answer else None, bell in others)
 
