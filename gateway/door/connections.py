@@ -107,10 +107,10 @@ class ClientConnection(socket):  # type: ignore[misc]
 
     def end(self) -> None:
         """End the wait, unless bytes arrive in this turn of the event loop: they may begin a request."""
-        gevent.get_hub().loop.run_callback(self._throw)
+        gevent.get_hub().loop.run_callback(self._throw, self.since)
 
-    def _throw(self) -> None:
-        if self.blocked:
+    def _throw(self, since: float) -> None:
+        if self.blocked and self.since == since:
             self._greenlet.throw(TooSlow(self.phase))
 
     def _go_on_reading(self) -> None:
