@@ -244,6 +244,21 @@ def test_an_input_or_an_id_given_twice_in_the_header_is_one_error_for_all_rows(n
     assert marks(refused(grid, HOUSE)) == [(None, name, "repeated_field")]
 
 
+@pytest.mark.parametrize("count", [1, MANY])
+def test_an_error_knows_the_name_by_which_the_value_was_sent(count: int) -> None:
+    model = signature(Field("nox", Kind.NUMBER, aliases=("NOX",)), Field("rooms", Kind.NUMBER))
+    sent: tuple[Instances, ...] = (
+        Records([{"unknown": 0, "rooms": 1, "NOX": "high"}] * count),
+        Records([{"rooms": 1, "NOX": "high"}, *[{"nox": 1, "rooms": 1}] * count]),
+        Grid(["rooms", "NOX"], [[1, "high"]] * count),
+    )
+    for instances in sent:
+        with pytest.raises(InvalidInstances) as refused:
+            coerce(instances, model)
+        first = refused.value.errors[0]
+        assert (first.row, first.field, first.code, first.sent) == (0, "nox", "not_a_number", "NOX")
+
+
 def test_an_input_given_by_name_and_alias_is_an_error_that_names_both() -> None:
     error = one_error(Records([GOOD, GOOD | {"NOX": 0.5}]), HOUSE)
     assert (error.row, error.field, error.code) == (1, "nox", "repeated_field")
