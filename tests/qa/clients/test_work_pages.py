@@ -142,7 +142,7 @@ def test_a_sample_file_becomes_a_training_in_three_clicks(page: Page) -> None:
     page.get_by_role("button", name="Start the training").click()
     expect(page).to_have_url(re.compile("/ui/jobs/"))
     page.get_by_text("Cancel this training").click()
-    with page.expect_response("**/cancel"):  # a page that is closed at once sends nothing
+    with page.expect_navigation():  # a page that is closed before sends nothing, or keeps Chromium from closing it
         page.get_by_role("button", name="Cancel it").click()
 
 
