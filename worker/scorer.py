@@ -93,18 +93,19 @@ class Scorer:
         """Finish the current batch and take no more. For a signal handler: interrupts the wait for work."""
         self._stopping = True
         if self._waiting:
+            self._waiting = False  # a second signal is not to interrupt the last batch
             raise _Stopped
 
     def run(self) -> None:
         """Process batches until it is stopped or memory runs out. Raises `FencedError` if its lease is gone."""
-        try:
+        with suppress(_Stopped):
             while not (self._stopping or self._out_of_memory):
                 busy = self._more_waits or self.lane.due or self.explanations.due
                 if not (busy and self.step()):
                     self._wait()
-        except _Stopped:
-            if batch := self._retrying(lambda: self.queue.take(self._limits, owned=True), even_when_stopping=True):
-                self._process(batch)
+        handed = functools.partial(self.queue.take, self._limits, owned=True)
+        if self._stopping and (batch := self._retrying(handed, even_when_stopping=True)):
+            self._process(batch)
 
     @property
     def _out_of_memory(self) -> bool:

@@ -13,6 +13,7 @@
 -- error FENCED without a lease. A batch that it owns already is returned again: the reply was lost, or SUBMIT has handed
 -- it over. With 'wait', a BLPOP of mg:batch:<inc> behind this call does not wait if there is a batch.
 local MOST_QUEUES = 100 -- of owners that share a batch
+local LONGEST_WAIT = 3 -- seconds; a scorer that has not asked since is dead, even if its lease still lives
 local PART = 8 -- of a batch that is left while owners share a model: one that comes waits for the batches that run
 local inc, wanted, most_jobs, most_rows, row_limits, only, skip, homes, patience, turns = unpack(ARGV)
 local ready, common = 'mg:ready' .. turns, 'mg:bell' .. turns
@@ -202,7 +203,8 @@ close()
 if wanted == 'wait' and #answer > 0 then call('RPUSH', 'mg:batch:' .. inc, '') end
 if wanted == 'wait' and #answer == 0 then
   local limits = table.concat({ most_jobs, most_rows, row_limits, only, skip, homes }, '|')
-  call('SET', 'mg:limits:' .. inc, limits, 'EX', 60)
+  call('SET', 'mg:limits:' .. inc, limits, 'EX', LONGEST_WAIT)
+  redis.pcall('ZREMRANGEBYSCORE', 'mg:idle' .. turns, '-inf', now() - LONGEST_WAIT * 1000000)
   redis.pcall('ZADD', 'mg:idle' .. turns, now(), inc)
 end
 return answer

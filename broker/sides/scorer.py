@@ -176,12 +176,17 @@ class ScorerQueue(Connected):
         wait: Step = ("BLPOP", handed, *others, *self._bells(limits), seconds)
         answer, rung = self._scripts.send([self._taking(limits, "wait"), wait])  # the outbox would wait, too
         bell, token = (rung[0].decode(), rung[1]) if rung else ("", b"")
-        if bell == handed and not answer:
-            if b"\n" not in token:  # a large batch: what ended it, and the rest is with its jobs
-                batch = self.take(limits, owned=True)
-                return Woken(batch and replace(batch, left=token.decode(errors="replace")), other=False)
-            answer = _unframed(token)
-        return Woken(self._batch(answer, limits.kind) if answer else None, bell in others)
+        if answer:
+            return Woken(self._batch(answer, limits.kind), other=False)
+        return Woken(self._handed(token, limits) if bell == handed else None, bell in others)
+
+    def _handed(self, text: bytes, limits: BatchLimits) -> Batch | None:
+        """Return the batch that SUBMIT has handed over with this text: all of it, or what has ended a large one."""
+        try:
+            return self._batch(_unframed(text), limits.kind)
+        except ValueError:  # the jobs have the rest, or all if another worker has written the text
+            batch = self.take(limits, owned=True)
+            return batch and replace(batch, left=text.decode(errors="replace"))
 
     def _bells(self, limits: BatchLimits, kind: JobKind = PREDICTION) -> list[str]:
         """Return the bells for these limits: the own one, which rings for models that have their home here, and the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -114,3 +116,24 @@ def test_rows_in_threads_get_the_same_answers(forest: Any) -> None:
     threads.clear()
     assert np.array_equal(kernel.raw(rows), alone)
     assert threads == {threading.get_ident()}
+
+
+def test_a_process_without_room_for_threads_answers_in_one() -> None:
+    """Each thread has a stack, and an arena of the allocator."""
+    code = """
+import resource
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+from modelgate_kernels.table import find_kernel
+from modelgate_kernels.threads import use_threads
+
+rows = np.random.default_rng(0).normal(size=(20_000, 4))
+kernel = find_kernel(RandomForestRegressor(4, random_state=0).fit(rows[:200], rows[:200, 0]))
+alone = kernel.raw(rows)
+used = int(open("/proc/self/status").read().partition("VmData:")[2].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + 12 * 2**20, -1))
+with use_threads(4):
+    print(np.array_equal(kernel.raw(rows), alone))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr

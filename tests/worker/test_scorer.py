@@ -19,13 +19,14 @@ from rq.serializers import JSONSerializer
 
 from broker.link.scripts import FencedError
 from broker.sides.gateway.job_client import Jobs
-from broker.sides.scorer import BatchLimits
+from broker.sides.scorer import Batch, BatchLimits
 from broker.sides.supervisor import Leases
 from contract.work.jobs import Status
 from scoring.compatibility import record_versions
 from scoring.trust import Trust
 from tests.support import PROJECT, Bomb, Raises, Sum, numbers, write_version
 from tests.worker.conftest import MakeScorer, drain, job, read
+from worker.batch_scorer import Outcomes
 from worker.scorer import Scorer
 
 
@@ -267,6 +268,46 @@ def test_a_scorer_that_is_stopped_while_it_waits_does_what_it_was_handed(
 
     monkeypatch.setattr(scorer.queue, "wait_for_work", handed_and_stopped)
     scorer.run()
+    assert (read(jobs, "a").status, read(jobs, "b").status) == (Status.SUCCEEDED, Status.QUEUED)
+
+
+def test_a_second_signal_interrupts_no_batch(
+    jobs: Jobs, models: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd signals all processes, and then the supervisor its own."""
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    wait, score = scorer.queue.wait_for_work, scorer.batch_scorer.score
+
+    def handed_and_stopped(limits: BatchLimits) -> None:
+        assert wait(limits, 0.01).batch is None
+        jobs.submit([job("a")])
+        scorer.stop()
+
+    def stopped_again(batch: Batch) -> Outcomes:
+        scorer.stop()
+        return score(batch)
+
+    monkeypatch.setattr(scorer.queue, "wait_for_work", handed_and_stopped)
+    monkeypatch.setattr(scorer.batch_scorer, "score", stopped_again)
+    scorer.run()
+    assert read(jobs, "a").status is Status.SUCCEEDED
+
+
+def test_a_scorer_that_is_stopped_after_it_waited_leaves_no_batch_with_it(
+    jobs: Jobs, models: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    wait = scorer._wait
+
+    def stopped_after() -> None:
+        wait()
+        scorer.stop()
+        jobs.submit([job("a")])  # is handed to this scorer
+        assert read(jobs, "a").status is Status.RUNNING
+
+    monkeypatch.setattr(scorer, "_wait", stopped_after)
+    scorer.run()
+    jobs.submit([job("b")])
     assert (read(jobs, "a").status, read(jobs, "b").status) == (Status.SUCCEEDED, Status.QUEUED)
 
 

@@ -32,5 +32,8 @@ def in_threads(call: Callable[[Any], Any], matrix: Any) -> Any:
     if threads < 2:
         return call(matrix)
     bounds = [matrix.shape[0] * number // threads for number in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate([*pool.map(lambda start, end: call(matrix[start:end]), bounds, bounds[1:])])
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return np.concatenate([*pool.map(lambda start, end: call(matrix[start:end]), bounds, bounds[1:])])
+    except (RuntimeError, MemoryError):  # a limit of the process leaves no room for another thread
+        return call(matrix)

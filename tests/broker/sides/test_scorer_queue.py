@@ -312,6 +312,38 @@ def test_an_interrupted_wait_loses_no_batch(jobs: Jobs, queue: ScorerQueue) -> N
     assert ids(queue.wait_for_work(BatchLimits(), 20)) == ["b"]
 
 
+def test_a_scorer_that_asks_no_more_is_handed_nothing_though_its_lease_lives(
+    jobs: Jobs, redis: Redis, leases: Leases
+) -> None:
+    """A machine without power leaves leases of ten seconds."""
+    dead, alive = (scorer(leases, redis, inc) for inc in ("w-0-x", "w-1-x"))
+    dead.wait_for_work(BatchLimits(), 0.01)
+    until(lambda: not redis.exists("mg:limits:w-0-x"), "it is forgotten")
+    jobs.submit([job("a")])
+    assert take(alive) == ["a"]
+
+
+def test_scorers_that_died_while_they_waited_are_forgotten(redis: Redis, queue: ScorerQueue) -> None:
+    redis.zadd("mg:idle", {f"w-{number}-dead": number for number in range(1, 100)})
+    queue.wait_for_work(BatchLimits(), 0.01)
+    assert redis.zrange("mg:idle", 0, -1) == [b"w-0-x"]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"jobs", b"x\n", b"1\na", b"11 1 5 1\npredict:sum1emptya", b"11 1 5 1 2 0\npredict:sumxemptya[]"]
+)
+def test_whatever_a_worker_has_written_there_a_scorer_goes_on(
+    jobs: Jobs, queue: ScorerQueue, redis: Redis, text: bytes
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(queue.wait_for_work, BatchLimits(), 20)
+        blocked(redis, 1)
+        redis.rpush("mg:batch:w-0-x", text)
+        assert waits.result(20) == Woken(None, other=False)
+    jobs.submit([job("a")])
+    assert ids(queue.wait_for_work(BatchLimits(), 20)) == ["a"]
+
+
 @pytest.mark.parametrize("limits", ["nonsense", "1|1||||", None])
 def test_whatever_a_worker_has_written_there_a_job_is_accepted(
     jobs: Jobs, queue: ScorerQueue, redis: Redis, limits: str | None
