@@ -51,8 +51,15 @@ def loads(data: bytes) -> Any:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:  # also for NaN and for half of a surrogate pair, which `json.loads` reads
+        return _loads(data)
+    return _loads(data) if has_long_numbers(data) else value
+
+
+def _loads(data: bytes) -> Any:
+    try:
         return json.loads(data)
-    return json.loads(data) if has_long_numbers(data) else value
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def dumps(value: object) -> bytes:

@@ -13,7 +13,8 @@ import orjson
 from broker.records.lease_groups import SCORERS, TRAINERS, worker_of
 from contract.errors import Failure
 from contract.work.jobs import Job, PredictionJob, Status
-from runtime.exact_json import JsonText, loads
+from runtime import exact_json
+from runtime.exact_json import JsonText
 
 PARTS = tuple(str(number) for number in range(1, 17))
 """The fields of an ended job with its end as JSON, which `endings.lua` cuts into short parts (ADR 26)."""
@@ -51,7 +52,7 @@ def dumps(value: object) -> str:
 def job_data(function: str, *payload: Mapping[str, Any]) -> bytes:
     """Return RQ's `data`: the function's dotted path, no instance, arguments, keyword arguments. An ended job has no
     `payload`."""
-    return orjson.dumps([function, None, payload, {}])
+    return exact_json.dumps([function, None, payload, {}])
 
 
 def echo(job: PredictionJob) -> str:
@@ -102,7 +103,7 @@ def failed(failure: Failure) -> str:
 def end_of(parts: Iterable[bytes | None]) -> dict[str, Any]:
     """Return the end of a job in its fields `PARTS`: `echo`, `result`, `failure`, `outcome`, as far as it has them."""
     text = b"".join(part for part in parts if part)
-    end: dict[str, Any] = loads(text) if text else {}
+    end: dict[str, Any] = exact_json.loads(text) if text else {}
     return end
 
 
@@ -124,7 +125,7 @@ def payload_of(text: bytes, function: str) -> Mapping[str, Any]:
     """Return the one argument in RQ's `data`, decompressed by `plain`. Raises `ValueError` for any other content, and
     for a job that names another function."""
     try:
-        path, instance, (payload,), _ = orjson.loads(text)
+        path, instance, (payload,), _ = exact_json.loads(text)
     except (ValueError, TypeError) as error:
         raise ValueError(f"the job cannot be read: {type(error).__name__}: {error}") from error
     if path != function or instance is not None:
@@ -145,6 +146,7 @@ def read_prediction(data: Mapping[str, Any], kind: str, model: str) -> Job:
         version=int(data["version"]),
         output=_output(result, along) if result else None,
         warnings=[*along["warnings"], *(result["warnings"] if result else ())],
+        public_warnings=along["warnings"],
         metrics=None if not result else _metrics(result, data.get("enqueued_at"), data.get("started_at")),
         **common_parts(data, SCORERS.crashed),
     )
@@ -186,7 +188,7 @@ def read_file_prediction(data: Mapping[str, Any], kind: str, model: str) -> Job:
             "format": data.get("format", ""),
         }
         lost = [f"{nulls} of {done} predictions are not finite numbers and are empty"] if nulls else []
-        job.warnings = [*result.get("warnings", ()), *lost]
+        job.warnings, job.public_warnings = [*result.get("warnings", ()), *lost], ()
     return job
 
 
@@ -234,7 +236,7 @@ def _output(result: Mapping[str, Any], along: Mapping[str, Any]) -> Mapping[str,
     if not isinstance(text, bytes):  # which no JSON holds
         answers = {name: result[name] for name in _ANSWERS if name in result}
     elif "errors" in along:
-        answers = loads(b"{%b}" % text)
+        answers = exact_json.loads(b"{%b}" % text)
     else:
         return JsonText(b'{%b,"ids":%b}' % (text, b"null" if ids is None else dumps(ids).encode()))
     if "errors" not in along:

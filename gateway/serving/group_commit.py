@@ -47,7 +47,8 @@ class GroupCommit:
     """Hands jobs to Redis in groups, without a thread of its own.
 
     A request that finds no commit in flight commits at once, so a quiet gateway adds no delay. The others wait; after a
-    commit, the first waiting request commits the next group. An exception ends the requests of its group only.
+    commit, the first waiting request commits the next group. An error of Redis ends the requests of its group only, any
+    other error only one of them.
     """
 
     def __init__(self, submit: Callable[[Sequence[PredictionJob]], list[Submission]], timeout: float) -> None:
@@ -95,12 +96,14 @@ class GroupCommit:
         with self._lock:
             group = self._next_group()
         try:
-            for entry, submission in zip(group, self._submit_until_timeout(group), strict=True):
-                entry.submission = submission
-        except Exception as error:
+            self._submit_together(group)
+        except RedisError as error:
             group += self._overdue()
             for entry in group:
                 entry.error = error
+        except Exception:  # a job that cannot be written: it is not to take the others with it
+            for entry in group:
+                self._submit_alone(entry)
         finally:
             with self._lock:
                 self._pending_bytes -= sum(entry.size for entry in group)
@@ -128,6 +131,16 @@ class GroupCommit:
             while self._pending and self._pending[0].since <= latest:
                 overdue.append(self._pending.popleft())
         return overdue
+
+    def _submit_together(self, group: Sequence[_Submit]) -> None:
+        for entry, submission in zip(group, self._submit_until_timeout(group), strict=True):
+            entry.submission = submission
+
+    def _submit_alone(self, entry: _Submit) -> None:
+        try:
+            self._submit_together([entry])
+        except Exception as error:
+            entry.error = error
 
     def _submit_until_timeout(self, group: Sequence[_Submit]) -> list[Submission]:
         jobs = [entry.job for entry in group]

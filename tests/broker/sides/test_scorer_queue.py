@@ -139,6 +139,7 @@ def test_a_scorer_that_was_given_back_writes_nothing(
         b"",
         b"{",
         b"[1]",
+        b"[" * 100_000,
         b"\x80\x04}",
         json.dumps(["os.mkdir", None, [{"rows": [[1]]}], {}]).encode(),
         json.dumps(["worker.scorer.predict", None, [{"rows": [[1.0, 2.0]]}], {}]).encode(),
@@ -170,6 +171,15 @@ def test_rows_by_column_are_read_as_rows(jobs: Jobs, queue: ScorerQueue) -> None
     batch = queue.take(BatchLimits())
     assert batch is not None
     assert batch.jobs[0].rows == rows
+
+
+def test_rows_and_ids_have_any_text_and_any_whole_number(jobs: Jobs, queue: ScorerQueue) -> None:
+    rows, ids = [[{"\ud800": 2**64}, -(10**400), "half of a pair: \udc00"]], [2**64, "\ud800"]
+    jobs.submit([dataclasses.replace(job("a"), rows=rows, ids=ids, logged={"ids": ids})])
+    batch = queue.take(BatchLimits())
+    assert batch is not None
+    assert batch.jobs[0].rows == rows
+    assert batch.jobs[0].logged == {"ids": ids}
 
 
 def test_compressed_data_is_read_too(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:

@@ -31,6 +31,7 @@ class Redis:
         self.go_on = threading.Event()
         self.go_on.set()
         self.errors: list[Exception] = []
+        self.unwritable: set[str] = set()
         self.refused: set[str] = set()
 
     def submit(self, jobs: Sequence[PredictionJob]) -> list[Submission]:
@@ -38,6 +39,8 @@ class Redis:
         assert self.go_on.wait(30)
         if self.errors:
             raise self.errors.pop(0)
+        if self.unwritable & {job.id for job in jobs}:
+            raise TypeError("a bug")
         return [Submission(Limit.QUEUE) if job.id in self.refused else ACCEPTED for job in jobs]
 
 
@@ -132,15 +135,29 @@ def test_a_submit_is_repeated_with_the_same_jobs_after_an_error() -> None:
     assert redis.groups == [["a"], ["a"], ["a"]]
 
 
-@pytest.mark.parametrize("error", [OutOfMemoryError("full"), RuntimeError("a bug")])
-def test_a_permanent_error_fails_its_group_only(error: Exception) -> None:
+def test_a_job_that_cannot_be_written_fails_alone() -> None:
     redis = Redis()
     commit = GroupCommit(redis.submit, 5)
-    redis.errors = [error]
+    redis.unwritable = {"c", "d"}
+    with ThreadPoolExecutor(8) as pool:
+        futures = hold(redis, commit, pool, "abcde")
+        redis.go_on.set()
+        for bad in futures[2:4]:
+            with pytest.raises(TypeError):
+                bad.result(30)
+        assert [futures[number].result(30) for number in (0, 1, 4)] == [ACCEPTED] * 3
+    assert redis.groups == [["a"], ["b", "c", "d", "e"], ["b"], ["c"], ["d"], ["e"]]
+    assert not commit._pending_bytes
+
+
+def test_a_full_redis_fails_one_group_only() -> None:
+    redis = Redis()
+    commit = GroupCommit(redis.submit, 5)
+    redis.errors = [OutOfMemoryError("full")]
     with ThreadPoolExecutor(8) as pool:
         futures = hold(redis, commit, pool, "abc")
         redis.go_on.set()
-        with pytest.raises(type(error)):
+        with pytest.raises(OutOfMemoryError):
             futures[0].result(30)
         assert [future.result(30) for future in futures[1:]] == [ACCEPTED] * 2
     assert commit.submit(job("d"), 1).accepted
