@@ -85,9 +85,8 @@ def body_of(delivery: Delivery) -> bytes:
 def _shown(job: Job) -> Job:
     """Return the job as a webhook gets it. Who took it, why a version failed, and warnings that name columns may tell
     more than the key that asked for it may know (scopes, `detail: terse`). So the job has to be read for that."""
-    kind = JOB_KINDS[job.kind]
-    job = replace(job, worker="", warnings=() if kind.private_warnings else job.warnings)
-    if not kind.pinned or job.error is None:
+    job = replace(job, worker="").with_public_warnings()
+    if not JOB_KINDS[job.kind].pinned or job.error is None:
         return job
     return replace(job, error=Failure(job.error.code, f"GET /v1/jobs/{job.id} has the reason"))
 

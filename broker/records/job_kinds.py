@@ -49,7 +49,6 @@ class JobKind:
     `kept`: returns the seconds that such a job is kept after its end.
     `published`: the message that a job has ended holds the whole job; otherwise it has to be read.
     `scope`: a key needs it to make such a job, or to cancel one.
-    `private_warnings`: they name columns, which neither a terse key nor a webhook gets.
     `fields`: the fields of its hash that `read` needs beside those of every kind, each with its parser.
     `read`: makes a `Job` of parsed fields, `name` and the model of its queue. None: the HTTP API does not show this
     kind.
@@ -69,7 +68,6 @@ class JobKind:
     running_count: bool = False
     published: bool = False
     scope: Scope = Scope.PREDICT
-    private_warnings: bool = False
     fields: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
     read: Callable[[Mapping[str, Any], str, str], Job] | None = None
 
@@ -184,7 +182,6 @@ FILE_PREDICTION = JobKind(
     SCORERS,
     staged=True,
     pinned=True,
-    private_warnings=True,
     fields={
         "version": int,
         "format": str,

@@ -8,13 +8,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from broker.link.scripts import Durable
 from broker.records.job_kinds import job_events
 from broker.records.job_records import dumps
 from contract.work.jobs import timestamp
 from contract.work.webhooks import MODEL_EVENTS, Format, Subscription, chat_text
+from runtime import exact_json
 
 SUBSCRIPTIONS = "mg-gateway:webhooks"
 """The hash of all subscriptions. A process that runs models or recipes cannot write it (`broker/acl`): it could have
@@ -44,7 +43,9 @@ _PER_CALL = 500
 def body_of_event(event: str, at: str, data: Mapping[str, Any], form: Format = Format.STANDARD) -> bytes:
     """Return the body of a message."""
     chat = form is Format.CHAT
-    return orjson.dumps({"text": chat_text(event, data)} if chat else {"type": event, "timestamp": at, "data": data})
+    return exact_json.dumps(
+        {"text": chat_text(event, data)} if chat else {"type": event, "timestamp": at, "data": data}
+    )
 
 
 class TooManyWebhooks(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
@@ -125,7 +125,9 @@ class PredictionOutcome:
 class Job:
     """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC; absent parts are None. A training's
     `version` is the one that it made. `owner`: '' if the job belongs to nobody; then it is not shown. Nor is `worker`,
-    the worker or trainer that took the job, if it is '': not taken, not known, or none of the caller's business."""
+    the worker or trainer that took the job, if it is '': not taken, not known, or none of the caller's business.
+    `public_warnings`: those of the `warnings` that tell no more of a model than the key that sent the rows may know;
+    None: all of them."""
 
     id: str
     status: Status
@@ -139,6 +141,7 @@ class Job:
     output: Mapping[str, object] | None = None
     error: Failure | None = None
     warnings: Sequence[str] = ()
+    public_warnings: Sequence[str] | None = None
     metrics: Mapping[str, object] | None = field(default=None)
     owner: str = ""
     worker: str = ""
@@ -147,6 +150,10 @@ class Job:
         """Return a copy that does not say who took the job. Each request with a key needs one, and `replace` takes
         three times as long."""
         return Job(*_without_worker(self))
+
+    def with_public_warnings(self) -> Job:
+        """Return the job without the others."""
+        return self if self.public_warnings in (None, self.warnings) else replace(self, warnings=self.public_warnings)
 
     def to_json(self) -> dict[str, object]:
         data: dict[str, object] = {

@@ -75,12 +75,10 @@ def terse_errors(errors: Sequence[FieldError]) -> list[FieldError]:
 def terse_job(job: Job) -> Job:
     """Return a job as a terse key sees it. The failure of one without a version, such as a training, stays: it is about
     what its owner has sent."""
-    kind = JOB_KINDS[job.kind]
     if job.worker:
         job = job.without_worker()
-    if kind.private_warnings:
-        job = replace(job, warnings=())
-    if not kind.pinned or job.error is None or job.error.code not in TERSE_SENTENCES:
+    job = job.with_public_warnings()
+    if not JOB_KINDS[job.kind].pinned or job.error is None or job.error.code not in TERSE_SENTENCES:
         return job
     return replace(job, error=Failure(job.error.code, TERSE_SENTENCES[job.error.code]))
 

@@ -39,7 +39,7 @@ from events import sender
 from events.sender import Sender
 from events.service import EACH_HOST, EACH_OWNER, PER_ROUND, Service
 from storage.models.repository_writer import RepositoryWriter
-from tests.broker.samples import job, key, outcome, scorer, take
+from tests.broker.samples import job, key, outcome, read, scorer, take
 from tests.broker.sides.test_files import SCORED, file_job, planned, taken
 from tests.stacks.receiver import Receiver, receiver
 from tests.support import DEADLINE, SIGNER, numbers, until, write_version
@@ -426,6 +426,20 @@ def test_why_a_file_failed_has_to_be_read(events: Events, files: FileJobs, lane:
         assert message["type"] == "file_prediction.failed" and message["data"]["error"]["code"] == "invalid_instances"
         assert message["data"]["error"]["message"] == "GET /v1/jobs/f has the reason"
         assert "secret_income" not in json.dumps(message)
+
+
+def test_a_job_with_half_of_a_surrogate_pair_is_delivered(events: Events) -> None:
+    """UTF-8 has no bytes for it, and JSON has an escape."""
+    events.end(PredictionOutcome(["\ud800"], None, [], 1.0, 1))
+    events.until(lambda: events.hook.received, "it is reported")
+    assert events.hook.bodies()[0]["data"]["output"]["predictions"] == ["\ud800"]
+
+
+def test_warnings_about_the_data_of_a_model_have_to_be_read(events: Events) -> None:
+    events.end(PredictionOutcome([3.0], None, ["'income' is far from what training saw"], 1.0, 1), warnings=["sent"])
+    events.until(lambda: events.hook.received, "it is reported")
+    assert events.hook.bodies()[0]["data"]["warnings"] == ["sent"]
+    assert read(events.jobs, "j1").warnings == ["sent", "'income' is far from what training saw"]
 
 
 def test_the_warnings_of_a_file_have_to_be_read(events: Events, files: FileJobs, lane: FileTasks) -> None:

@@ -144,6 +144,15 @@ def test_a_secret_reaches_the_programs_that_need_it_alone(secret: str, programs:
     assert {name for name in environments if environments[name].get(secret) != ""} == programs
 
 
+def test_no_program_is_given_up_because_it_ended_too_often() -> None:
+    configuration = configparser.ConfigParser(interpolation=None)
+    configuration.read([PROJECT / "launcher" / "supervisord.conf", PROJECT / "trainer" / "programs.conf"])
+    programs = {name: program for name, program in configuration.items() if program.get("autorestart") == "true"}
+    assert len(programs) > 8
+    for name, program in programs.items():
+        assert program.get("startsecs") == "0" or int(program.get("startretries", "3")) > 10_000, name
+
+
 def test_the_welcome_takes_another_program_at_its_address_for_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -111,9 +111,7 @@ _WITH_EXPORT = """
 from broker.records import job_kinds
 from broker.records.lease_groups import TRAINERS
 from contract.work.api_keys import Scope
-export = job_kinds.JobKind(
-    "table_export", "export", "modelgate.export", TRAINERS, scope=Scope.PUBLISH, private_warnings=True, read=print
-)
+export = job_kinds.JobKind("table_export", "export", "modelgate.export", TRAINERS, scope=Scope.PUBLISH, read=print)
 job_kinds.JOB_KINDS[export.name] = export
 
 from broker.metrics import reading
@@ -132,7 +130,8 @@ assert [event for event in EVENTS if event.startswith("table_export.")] == [
 assert JOB_MEMBERS["kind"]["description"].endswith(", `file_prediction` or `table_export`.")
 assert "table_export" in next(each for each in _INDEX.parameters if each.name == "kind").schema["enum"]
 assert reading._TRAINER_QUEUES[-1] == "export"
-job = Job("j", Status.SUCCEEDED, "loan", None, None, kind="table_export", warnings=["'income' has gaps"])
+gaps = ["'income' has gaps"]
+job = Job("j", Status.SUCCEEDED, "loan", None, None, kind="table_export", warnings=gaps, public_warnings=())
 assert scope_for(job) is Scope.PUBLISH
 assert terse_job(job).warnings == _shown(job).warnings == ()
 assert job_pages._filter({"status": "", "kind": "table_export", "model": ""}).kind == "table_export"

@@ -20,11 +20,12 @@ from contract.model.manifest import InputFormat, TrainingData
 from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from contract.settings import Settings
 from contract.work.api_keys import Detail, Key, Scope
-from contract.work.jobs import Job, Status
+from contract.work.jobs import Job, PredictionOutcome, Status
 from gateway.app import create_app
 from gateway.problems.codes import ProblemCode
 from gateway.problems.terse import EXPECTED, GENERAL_MESSAGES, HARMLESS_CODES, TERSE_SENTENCES, terse_job
 from tests.gateway.callers import ADMIN_KEY, Caller
+from tests.gateway.conftest import scorer
 from tests.support import PROJECT, Sum, numbers, write_version
 
 FULL = Key("full", "full", "risk", frozenset({Scope.PREDICT, Scope.PUBLISH, Scope.READ}))
@@ -320,6 +321,19 @@ def test_a_caller_who_guesses_the_target_does_not_learn_it(
     full, terse = (caller("POST", "/v1/models/loan/predict", json=row, headers=wait).json for caller in callers)
     assert "'paid' is the target" in full["warnings"][0]
     assert terse["warnings"] == ["ignored columns that are not inputs of the model: 'paid'"]
+
+
+def test_a_terse_key_is_not_warned_of_rows_that_training_has_not_seen(
+    callers: tuple[Caller, Caller], redis: Redis
+) -> None:
+    unusual = "'a' is far from what training saw: it is 1, and training saw 4.3 to 7.9"
+    headers, answers = {"Prefer": "wait=30"}, []
+    with scorer(redis, lambda job: PredictionOutcome([3.0], None, [unusual], 0.5, 1)):
+        for caller in callers:
+            job = caller("POST", "/v1/models/sum/predict", json=[[1, 2]], headers=headers).json
+            again = caller("GET", f"/v1/jobs/{job['id']}").json
+            answers.append((job["warnings"], again["warnings"]))
+    assert answers == [([unusual], [unusual]), ([], [])]
 
 
 def test_the_failure_of_a_job_is_terse_in_every_answer_about_it(callers: tuple[Caller, Caller], redis: Redis) -> None:
