@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -190,11 +191,11 @@ def text(most: int, least: int = 1, message: str = "") -> Rule:
 
 
 def is_text(value: object, most: int, least: int = 1) -> bool:
-    return isinstance(value, str) and least <= len(value) <= most and "\0" not in value
+    return isinstance(value, str) and least <= len(value) <= most and "\0" not in value and is_encodable(value)
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def as_sent(_field: str, value: Any, _errors: Errors) -> Any:

@@ -16,7 +16,6 @@ from contract.json_objects import (
     Object,
     Rule,
     as_sent,
-    is_encodable,
     is_number,
     is_text,
     one_of,
@@ -96,7 +95,7 @@ def _choice(choices: Sequence[str]) -> Rule:
 
 
 _UNKNOWN = ("unknown_key", "{name} is not a key of {what}{near}")
-_TEXT = Rule(lambda value: is_text(value, MAX_NAME) and is_encodable(value), "not_a_string", text(MAX_NAME).message)
+_TEXT = Rule(lambda value: is_text(value, MAX_NAME), "not_a_string", text(MAX_NAME).message)
 _TEXTS = ListOf(
     _TEXT,
     f"{{field}} must be a list of at most {MAX_TEXTS} texts; it is {{value}}",

@@ -22,8 +22,8 @@ _EXPONENT = r"([eE][+-]?\d+)?"
 PLAIN = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)" + _EXPONENT, re.ASCII)
 """A number as JSON has it, or a little freer."""
 _WITH_COMMAS = {
-    Format.DECIMAL_COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?" + _EXPONENT, re.ASCII),
-    Format.THOUSANDS_COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?" + _EXPONENT, re.ASCII),
+    Format.DECIMAL_COMMA: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?" + _EXPONENT, re.ASCII),
+    Format.THOUSANDS_COMMA: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?" + _EXPONENT, re.ASCII),
 }
 _WITHOUT_COMMAS = {
     Format.DECIMAL_COMMA: str.maketrans(",", ".", "."),

@@ -31,6 +31,7 @@ from gateway.pages.live_parts import LIVE_EVERY, LiveParts, RefreshPace
 from gateway.problems import Problem, ProblemCode
 from gateway.serving.key_management import expires_soon
 
+_HTML = "text/html; charset=utf-8"
 HEADERS: Mapping[str, str] = {
     # Pages show user-supplied text. Even unescaped text could run no script and send nothing to other sites.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; img-src 'self' data:;"
@@ -88,7 +89,7 @@ def page(template: str, status: int = 200, **values: object) -> Response:
     known = id_in(exchange.environ)
     session = known or new_id()
     html = _ENVIRONMENT.get_template(template).render({**_shared(exchange.caller, session), **values})
-    response = Response(html, status, HEADERS, content_type="text/html; charset=utf-8")
+    response = Response(_utf8(html), status, HEADERS, content_type=_HTML)
     # A form of a visitor who has not signed in needs a token, too. After a link on another site, browsers hold the
     # cookie of a session back: another one would take its place. After an error, it may be unknown who asks.
     may_be_signed_in = exchange.caller is NOBODY or status >= HTTPStatus.BAD_REQUEST
@@ -114,7 +115,12 @@ def live_page(template: str, read: Callable[[], Mapping[str, Any]]) -> Response:
     parts: LiveParts = current_app.extensions["live_parts"]
     html = parts.get(f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}", caller, make)
     every = _LIVE.note(id_in(environ) or new_id(), environ["PATH_INFO"])
-    return Response(html, headers={**HEADERS, LIVE_EVERY: f"{every:g}"}, content_type="text/html; charset=utf-8")
+    return Response(_utf8(html), headers={**HEADERS, LIVE_EVERY: f"{every:g}"}, content_type=_HTML)
+
+
+def _utf8(html: str) -> bytes:
+    """Half of a surrogate pair, which JSON can hold, is shown as a question mark."""
+    return html.encode(errors="replace")
 
 
 def still_here() -> Response:

@@ -72,7 +72,7 @@ def write(job: Job, instances: Instances, signature: Signature, method: str, *, 
     )
     header = csv_lines([[name] for name in [*names, *answer_names(signature, method, names)]], separator, escape=escape)
     lines = csv_lines([*columns, *answers], separator, escape=escape)
-    return "\n".join([*header, *lines, ""]).encode()
+    return "\n".join([*header, *lines, ""]).encode(errors="replace")
 
 
 def _kept(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,7 @@ from contract.retention import DAY
 from contract.wording import shown
 from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_body
+from gateway.protocols.parameters import utc
 
 METRICS = (*OF_CLASSES, *OF_PROBABILITIES, *OF_NUMBERS)
 MOST_STEPS, MOST_DAYS, HIGHEST_LEVEL, SLOWEST, LARGEST_MARGIN = 10, 365, 0.2, 1e3, 1e12
@@ -75,12 +76,8 @@ def _plan(prefix: str, members: Mapping[str, Any], errors: Errors) -> Experiment
 
 def _moment(value: object) -> datetime:
     """Return a time in UTC. Raises `WrongValue`."""
-    try:
-        time = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if time and time.tzinfo:
-            return time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
+    if time := utc(value):
+        return time
     message = f"until must be a time with its zone, such as 2026-01-02T03:04:05Z; it is {shown(value)}"
     raise WrongValue("not_a_time", message)
 

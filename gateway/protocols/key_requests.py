@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from contract.work.api_keys import EVERY_USER, NAME, USER, Detail, Key, Limits, 
 from contract.work.jobs import timestamp, timestamp_now
 from gateway.problems import ProblemCode
 from gateway.problems.problem import invalid, read_body, read_valid
+from gateway.protocols.parameters import utc
 
 DURATION = re.compile(r"([1-9][0-9]{0,4})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -94,7 +94,8 @@ def rotation_request(body: object) -> Rotation:
 def _expires(value: object) -> str:
     """Return the time in RFC 3339."""
     now = datetime.now(UTC)
-    moment = _moment(value, now)
+    duration = _duration(value)
+    moment = now + duration if duration else utc(value)
     if moment is None:
         message = "expires must be a duration such as 90d or 12h, or a time such as 2030-01-31T00:00:00Z"
         raise WrongValue("not_a_time", f"{message}; it is {shown(value)}")
@@ -123,15 +124,6 @@ def _overlap(value: object) -> float:
         message = f"overlap must be a duration of at most 30 days, such as 1h or 7d; it is {shown(value)}"
         raise WrongValue("not_a_duration", message)
     return duration.total_seconds()
-
-
-def _moment(value: object, now: datetime) -> datetime | None:
-    if duration := _duration(value):
-        return now + duration
-    with suppress(ValueError, OverflowError):
-        if isinstance(value, str) and (moment := datetime.fromisoformat(value)).tzinfo:
-            return moment.astimezone(UTC)
-    return None
 
 
 def _duration(value: object) -> timedelta | None:

@@ -60,7 +60,7 @@ class TextAnswer:
     def write(self, rows: Columns) -> bytes:
         """Raises `Problem` for a prediction that is no number, if there are `decimals`."""
         (prediction,) = rows[AnswerColumn.PREDICTION]
-        return f"{self.before}{self._text(prediction)}{self.after}".encode()
+        return f"{self.before}{self._text(prediction)}{self.after}".encode(errors="replace")
 
     def _text(self, prediction: Any) -> str:
         if prediction is None:

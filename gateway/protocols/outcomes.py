@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from contract.json_objects import Errors, ListOf, Object, Rule, WrongValue, is_number, is_text, text
@@ -15,6 +14,7 @@ from contract.work.observation import MOST_OUTCOMES
 from gateway.problems import ProblemCode
 from gateway.problems.problem import MalformedBody, invalid
 from gateway.protocols import native
+from gateway.protocols.parameters import utc
 
 LONGEST = 1_000
 """Characters of an id, or of an outcome."""
@@ -50,20 +50,18 @@ def _checked(value: list[Any]) -> list[dict[str, Any]]:
 
 
 def _moment(field: str, value: Any, _errors: Errors) -> str:
-    try:
-        moment = datetime.fromisoformat(value) if is_text(value, 40) else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = utc(value) if is_text(value, 40) else None
+    if moment is None:
         must = "must be a time with its zone, such as 2026-01-02T03:04:05Z"
         raise WrongValue("not_a_time", f"{field} {must}; it is {shown(value)}")
-    return timestamp(moment.astimezone(UTC))
+    return timestamp(moment)
 
 
 def _identity(field: str, value: Any, _errors: Errors) -> str:
-    if not (type(value) is int or is_text(value, LONGEST)):
+    identity = str(value) if type(value) is int else value
+    if not is_text(identity, LONGEST):
         raise WrongValue("not_an_id", f"{field} must be an id of yours, a text or a whole number; it is {shown(value)}")
-    return str(value)
+    return str(identity)
 
 
 _MEMBERS = Object(

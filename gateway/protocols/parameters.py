@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 
 from gateway.problems import Problem, ProblemCode
@@ -81,14 +81,23 @@ def moment(name: str, text: str | None) -> datetime | None:
     """Return the time in the parameter `name`. Raises `Problem` unless it has a zone."""
     if text is None:
         return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
+    time = utc(text)
+    if time is None:
         detail = f"{name}={text[:64]!r} is not a time with its zone, such as 2026-01-02T03:04:05Z"
         raise Problem(ProblemCode.INVALID_PARAMETER, detail)
     return time
+
+
+def utc(value: object) -> datetime | None:
+    """Return the time in UTC that ISO 8601 text with a zone says, or the nearest that there is; None for any other
+    value."""
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return time.astimezone(UTC) if time and time.tzinfo else None
+    except ValueError:
+        return None
+    except OverflowError:  # in UTC it is in the year 0 or 10000
+        return (datetime.min if str(value).startswith("0001") else datetime.max).replace(tzinfo=UTC)
 
 
 def limit(text: str | None) -> int:

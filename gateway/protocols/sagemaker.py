@@ -82,7 +82,7 @@ def write(job: Job, accept: str | None) -> tuple[bytes, Mapping[str, str]]:
     rows = zip(predictions, probabilities, strict=True)
     if kind == CSV:
         lines = ([*_cells(prediction), *(_cells(scores, ()) if verbose else ())] for prediction, scores in rows)
-        body = "".join(map(_line, lines)).encode()
+        body = "".join(map(_line, lines)).encode(errors="replace")
     elif kind == JSON_LINES:
         body = b"".join(native.line(_record(*row)) for row in rows)
     elif kind == NPY:

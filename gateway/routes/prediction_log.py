@@ -154,7 +154,8 @@ def _csv(items: list[dict[str, Any]]) -> bytes:
     """Return the rows with a header. Rows that say no more than others of a page have blank cells."""
     columns = columns_of(items)
     header = csv_lines([[name] for name in columns], ",", escape=True) if columns else []
-    return "\n".join([*header, *csv_lines(list(columns.values()), ",", escape=True), ""]).encode() if columns else b""
+    lines = csv_lines(list(columns.values()), ",", escape=True)
+    return "\n".join([*header, *lines, ""]).encode(errors="replace") if columns else b""
 
 
 LOGGING_BODY = Object(

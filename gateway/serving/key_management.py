@@ -10,7 +10,7 @@ from functools import cache
 from broker.access.key_store import IssuedKey, Keys, LastAdmin, NameTaken, TooManyKeys, has_expired
 from contract.model.repository import Repository
 from contract.wording import Suggestions
-from contract.work.api_keys import Key, entry_of, fingerprint, new_token
+from contract.work.api_keys import ADMIN, Key, entry_of, fingerprint, new_token
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import did_you_mean
 from gateway.serving.marker import Marker
@@ -64,8 +64,8 @@ class KeyAdmin:
         return issued, token
 
     def warnings(self, keys: Iterable[Key]) -> list[list[str]]:
-        """Return for each key a sentence for each of its models that does not exist. It may come later, so a key can
-        name it."""
+        """Return for each key a sentence for each of its models that does not exist (it may come later, so a key can
+        name it), and one if it shares the jobs of ADMIN_KEY."""
         suggestions, names = Suggestions(), self.repository.names()
 
         @cache
@@ -74,7 +74,11 @@ class KeyAdmin:
                 return ""
             return f"there is no model {name!r} yet{did_you_mean(name, names, suggestions)}"
 
-        return [list(filter(None, map(warning, sorted(key.models or ())))) for key in keys]
+        shared = f"its owner is {ADMIN.owner!r}, so it reads, cancels and deletes what ADMIN_KEY has made"
+        return [
+            [*filter(None, map(warning, sorted(key.models or ()))), *([shared] if key.owner == ADMIN.owner else [])]
+            for key in keys
+        ]
 
     def rotate(
         self, key_id: str, overlap: float = 0, expires_at: str | None = None, idempotency: str = ""

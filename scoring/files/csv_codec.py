@@ -193,7 +193,7 @@ class CsvCodec:
         def lines(rows: slice) -> bytes:
             first = texts(columns, rows) if kept is None else kept[rows]
             pairs = zip(first, texts(answers, rows), strict=True)
-            return "".join([f"{line}{separator}{added}\n" for line, added in pairs]).encode()
+            return "".join([f"{line}{separator}{added}\n" for line, added in pairs]).encode(errors="replace")
 
         return write_lines(path, plan, answers, lines)
 

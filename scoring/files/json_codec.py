@@ -55,7 +55,11 @@ def _read(line: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return _DECODER.decode(line.decode())
+        value = _DECODER.decode(line.decode())
+        json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError:
+        return NotJson("it has half of a surrogate pair, as of an emoji that was cut")
     except json.JSONDecodeError as error:
         return NotJson(f"{error.msg} at column {error.colno}")
     except UnicodeDecodeError as error:

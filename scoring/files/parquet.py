@@ -98,6 +98,20 @@ def columns_of(path: Path) -> dict[str, str]:
     return {name: kind for name, kind, *_ in described}
 
 
+def written_names(path: Path) -> list[str]:
+    """Return the names of the columns of a file, in the order of `columns_of`. DuckDB does not tell those apart that
+    differ only in case, and renames all but the first of them."""
+    schema = connection().execute("SELECT name, num_children FROM parquet_schema(?)", [_exactly(path)]).fetchall()
+    names, within = [], 0  # the parts of a column follow it
+    for name, parts in schema[1:]:
+        if within:
+            within -= 1
+        else:
+            names.append(name)
+        within += parts or 0
+    return names
+
+
 def rows_in(path: Path) -> int:
     """Return the rows of a file. Raises `NotReadable` if its row groups have others."""
     ((rows, grouped),) = (

@@ -32,6 +32,7 @@ from scoring.files.parquet import (
     rows_in,
     text_sizes,
     write_part,
+    written_names,
 )
 from scoring.files.plan import MAX_ROW_BYTES, MOST_CHUNKS, Chunk, Contents, FilePlan, NotReadable, RowBounds, Steps
 from scoring.files.rows import ChunkRows, are_valid, coerce_chunk
@@ -54,6 +55,7 @@ def plan_parquet(path: Path, signature: Signature, target: str | None, bounds: R
     """Plan a Parquet file. Raises `InvalidInstances` and `NotReadable`, as `scoring.files.stages.plan`."""
     types = yield from in_background(lambda: columns_of(path))
     names = list(types)
+    _check_case((yield from in_background(lambda: written_names(path))), names, signature)
     warnings = check_columns(Grid(names, []), signature, target)
     places = sorted(plan_of(signature).lay_out(names).places.values())
     odd = [names[column] for column in places if not is_plain(types[names[column]])]
@@ -72,6 +74,18 @@ def plan_parquet(path: Path, signature: Signature, target: str | None, bounds: R
     ends = _ends(rows, piece, [size for size, _ in sizes], bounds.row_bytes(names), most_rows)
     chunks = [Chunk(number, start, end - start, start, end) for number, (start, end) in enumerate(pairwise([0, *ends]))]
     return Contents(chunks, names, warnings)
+
+
+def _check_case(written: Sequence[str], names: Sequence[str], signature: Signature) -> None:
+    """Raise `NotReadable` if a column of the model has another name than is `written`."""
+    known = {name for field in signature.inputs for name in (field.name, *field.aliases)} | {signature.id_field}
+    for name, read in zip(written, names, strict=False):
+        if name != read and name in known:
+            other = next(other for other in written if other != name and other.lower() == name.lower())
+            raise NotReadable(
+                f"its columns {other!r} and {name!r} differ only in case, which Parquet files are read without; rename"
+                " one, or send the rows as CSV or NDJSON"
+            )
 
 
 def _ends(rows: int, piece: int, texts: Sequence[int], row_bytes: int, most_rows: int) -> Iterator[int]:

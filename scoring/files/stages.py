@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import orjson
-
 from contract.errors import FieldError, InvalidInstances
 from contract.model.signature import EXPLAIN, PREDICT, AnswerForm, Kind, Output, OutputKind, RowFormat, Signature
 from contract.row import Row
@@ -17,6 +15,7 @@ from contract.rows.answer_columns import answer_columns, answer_names, explains_
 from contract.rows.file_formats import FileFormat
 from contract.rows.row_plan import plan_of
 from contract.work.explanations import ExplainRequest
+from runtime.exact_json import dumps
 from scoring.explain.rows import explain_rows
 from scoring.files.answers import Answers, Scorable, listed, score_rows, spread
 from scoring.files.codec import Codec
@@ -193,6 +192,5 @@ def score(
     nulls = listed(columns[0]).count(None) - len(chunk_rows.refused)
     yield from CODECS[plan.output].write(part.output, plan, reader, columns)
     if chunk_rows.errors:
-        lines = (orjson.dumps(error.to_json(), option=orjson.OPT_APPEND_NEWLINE) for error in chunk_rows.errors)
-        part.errors.write_bytes(b"".join(lines))
+        part.errors.write_bytes(b"".join(dumps(error.to_json()) + b"\n" for error in chunk_rows.errors))
     return Scored(chunk.rows, len(chunk_rows.refused), len(chunk_rows.errors), nulls, chunk_rows, answers)

@@ -163,6 +163,14 @@ def test_a_first_line_that_names_the_separator_is_no_header(tmp_path: Path) -> N
     assert (parsed.columns, parsed.rows) == (["a,b", "c"], [["1", "2"]])
 
 
+@pytest.mark.parametrize(("separator", "cell"), [(",", '"0,123"'), (",", '"-00,123"'), (";", "0.123,5")])
+def test_a_zero_begins_no_group_of_thousands(tmp_path: Path, separator: str, cell: str) -> None:
+    rows = [f"{number}{separator}{cell if number % 2 else 7}" for number in range(40)]
+    parsed = table(tmp_path, "\n".join([f"y{separator}much", *rows]))
+    known, *_ = infer_fields(recipes.get("tabular"), parsed, "y", None, None)
+    assert [field.kind for field in known.fields[0]] == [Kind.STRING]
+
+
 @pytest.mark.parametrize(
     ("separator", "cells", "numbers", "word"),
     [

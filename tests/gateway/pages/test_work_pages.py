@@ -29,7 +29,7 @@ from contract.model.parameters import RecipeParameter
 from contract.model.signature import Field, Kind, Output, OutputKind
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope, new_token
-from contract.work.jobs import Job, Status
+from contract.work.jobs import Job, PredictionOutcome, Status
 from contract.work.training import (
     ANYWAY,
     KINDS,
@@ -208,6 +208,14 @@ def test_a_job_is_cancelled_and_says_so(client: FlaskClient, redis: Redis, me: B
     assert (answered.status_code, answered.headers["Location"]) == (303, f"/ui/jobs/{job}")
     shown = me.get(f"/ui/jobs/{job}").text
     assert "Cancelled" in shown and "Cancel this" not in shown and "data-live" not in shown
+
+
+def test_half_of_a_surrogate_pair_is_shown_as_a_question_mark(client: FlaskClient, redis: Redis, me: Browser) -> None:
+    job = predicted(client, redis, ME)
+    queue = samples.scorer(Leases(redis), redis)
+    assert samples.take(queue) == [job]
+    queue.finish({job: PredictionOutcome(["cut \ud83d"], None, [], 0.5, 1)})
+    assert "cut ?" in me.get(f"/ui/jobs/{job}").text
 
 
 def test_a_key_that_may_not_cancel_gets_no_button(client: FlaskClient, redis: Redis) -> None:

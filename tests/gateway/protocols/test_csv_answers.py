@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from redis import Redis
 
 from contract.model.signature import AnswerForm, Method, Output, OutputKind, Signature
 from contract.rows.answer_columns import answer_names
 from contract.rows.csv_cells import csv_lines
 from contract.rows.instances import Grid
-from contract.work.jobs import Job, Status
+from contract.work.jobs import Job, PredictionOutcome, Status
 from gateway.protocols import csv_rows
+from tests.gateway.conftest import scorer
 from tests.support import numbers
 
 PREDICT = "/v1/models/sum/predict"
@@ -43,6 +45,12 @@ def test_formulas_are_escaped_on_request(client: FlaskClient) -> None:
     assert '"\'=x, y"' in response.text
     refused = client.post(PREDICT + "?escape=all", data=ROWS, content_type="text/csv", headers=AS_CSV)
     assert (refused.status_code, refused.get_json()["code"]) == (400, "invalid_parameter")
+
+
+def test_half_of_a_surrogate_pair_is_a_question_mark(client: FlaskClient, redis: Redis) -> None:
+    with scorer(redis, lambda job: PredictionOutcome(["cut \ud83d"] * len(job.rows), None, [], 0.5, 1)):
+        response = client.post(PREDICT, data=ROWS, content_type="text/csv", headers=AS_CSV)
+    assert [row[-1] for row in csv.reader(io.StringIO(response.text))] == ["prediction", "cut ?", "cut ?"]
 
 
 @pytest.mark.usefixtures("scoring")

@@ -240,5 +240,7 @@ def test_the_list_has_filters_by_kind_and_time(client: FlaskClient, trainer: Sin
     assert listed(client, created_before=first["created_at"]) == [first["id"]]
     assert set(listed(client, created_after=last["created_at"])) == {last["id"]}
     assert listed(client, kind="prediction", created_after="2999-01-01T00:00:00+02:00") == []
+    always = {"created_after": "0001-01-01T00:00:00+14:00", "created_before": "9999-12-31T23:59:59-14:00"}
+    assert listed(client, kind="prediction", **always) == [last["id"], first["id"]]
     for query in ("kind=x", "created_after=2026", "created_before=2026-01-01T00:00:00"):
         problem(client.get(f"/v1/jobs?{query}"), 400, "invalid_parameter")

@@ -75,13 +75,22 @@ def test_a_list_becomes_an_object_of_the_inputs(tmp_path: Path) -> None:
 
 def test_each_bad_line_has_its_error_and_no_answers(tmp_path: Path) -> None:
     lines = ['{"a": 1, "b": 2}', '{"a": 1', "7", '{"a": NaN, "b": 1}', '{"a": 1, "b": 1, "a": 2}', "[1]", "[3, 4]"]
+    lines += ['{"a": 1, "b": 1, "note": "\\ud83d"}', '{"a": 1, "b": 1, "note": "\\ud83d\\ude00"}']
     rows, errors = scored(tmp_path, *lines)
-    assert [row.get("prediction") for row in rows] == ["yes", None, None, None, None, None, "yes"]
+    assert [row.get("prediction") for row in rows] == ["yes", *[None] * 5, "yes", None, "yes"]
     assert [(error["row"], error["code"]) for error in errors] == [
-        *((1, "not_json"), (2, "not_a_row"), (3, "not_json"), (4, "repeated_field"), (5, "wrong_length"))
+        *(
+            (1, "not_json"),
+            (2, "not_a_row"),
+            (3, "not_json"),
+            (4, "repeated_field"),
+            (5, "wrong_length"),
+            (7, "not_json"),
+        )
     ]
     assert errors[0]["message"] == "row 1 is not JSON: Expecting ',' delimiter at column 8"
     assert errors[2]["message"] == "row 3 is not JSON: NaN is not JSON"
+    assert "half of a surrogate pair" in errors[5]["message"]
 
 
 def test_strict_stops_at_a_line_that_is_not_json(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from contract.rows.instances import Grid
 from scoring.files.parquet import connection, in_background
 from scoring.files.plan import NotReadable
 from scoring.files.stages import plan
-from tests.scoring.files.reading import MODEL, Lengths, Loaded, as_file, coerced, finished, scored, scored_text
+from tests.scoring.files.reading import MODEL, Lengths, Loaded, Sign, as_file, coerced, finished, scored, scored_text
+from tests.support import numbers
 
 NUMBER = (Output(OutputKind.NUMBER),)
 PARQUET = FileFormat.PARQUET
@@ -166,6 +167,19 @@ def test_odd_types_of_inputs_are_refused_by_name(tmp_path: Path) -> None:
         ("b", "unsupported_type"),
     ]
     assert "INTEGER[]" in refused.value.errors[0].message
+
+
+def test_columns_of_the_model_that_differ_only_in_case_are_named(tmp_path: Path) -> None:
+    columns = "{'x': 1, 'y': [2]} AS other, 3.0 AS income, 4.0 AS INCOMX, 5 AS more, 6 AS MORX"
+    body = written(tmp_path / "file", f"SELECT {columns}").replace(b"INCOMX", b"INCOME").replace(b"MORX", b"MORE")
+    (tmp_path / "file").write_bytes(body)
+    for inputs in (("income", "INCOME"), ("INCOME",), ("income",)):
+        model = Loaded(Signature(numbers(*inputs), MODEL.signature.outputs), Sign())
+        if inputs == ("income",):
+            assert finished(plan(tmp_path / "file", PARQUET, PARQUET, model)).rows == 1
+        else:
+            with pytest.raises(NotReadable, match="'income' and 'INCOME' differ only in case"):
+                finished(plan(tmp_path / "file", PARQUET, PARQUET, model))
 
 
 def test_wrong_columns_and_no_rows_are_refused_once(tmp_path: Path) -> None:
