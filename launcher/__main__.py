@@ -9,6 +9,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from pathlib import Path
 from contract.errors import SettingsError
 from contract.settings import Settings
 from launcher import redis_server
+from launcher.locked import holder
 from launcher.port import CannotStartError, check_port
 from launcher.welcome import remember
 from runtime import logs
@@ -25,6 +27,10 @@ log = logging.getLogger("launcher")
 
 LONGEST_STATE_DIR = 80
 """Bytes of the path of a folder for sockets: with their names, macOS takes 103."""
+
+
+REDIS_ENDS_WITHIN = 10.0
+"""Seconds that a Redis has to end when its process manager was killed."""
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -83,7 +89,7 @@ def _write_to(file: Path) -> None:
 
 def lock_state(folder: Path) -> int:
     """Restrict `folder` to this user, and lock it for as long as this process or its process manager lives, or until
-    the returned descriptor is closed. Raises `CannotStartError`."""
+    the returned descriptor is closed. Raises `CannotStartError`, also if a Redis has outlived its process manager."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)  # the folder may have existed, readable for others
@@ -97,6 +103,15 @@ def lock_state(folder: Path) -> int:
         raise CannotStartError(
             f"cannot write to {folder} ({error.strerror}); set STATE_DIR to a folder that you may write to"
         ) from error
+    end = time.monotonic() + REDIS_ENDS_WITHIN
+    while process := holder(redis_server.lock_of(folder)):
+        if time.monotonic() > end:
+            os.close(lock)
+            raise CannotStartError(
+                f"the Redis of a start before still uses {folder}, though its process manager was killed: end it (kill"
+                f" {process}), and try again"
+            )
+        time.sleep(0.1)
     os.set_inheritable(lock, True)
     return lock
 
@@ -124,7 +139,6 @@ def prepare(settings: Settings) -> dict[str, str]:
         "STATE_DIR": str(state),
         "HEALTH_DIR": str(sockets),
         "REMOVED_AT_END": "" if sockets == state else str(sockets),
-        "SUPERVISOR_PID": str(os.getpid()),
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
         "SPOOL_DIR": os.environ.get("SPOOL_DIR") or str(state / "spool"),

@@ -57,8 +57,14 @@ def executable() -> str:
 _INSTALL = "brew install redis" if sys.platform == "darwin" else "apt install redis-server, or dnf install valkey"
 
 
+def lock_of(state_dir: Path) -> Path:
+    """Return the file that the Redis under `state_dir` has locked."""
+    return state_dir / "redis.lock"
+
+
 def command(state_dir: Path, sockets: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
-    """Return the command line of a Redis with its data under `state_dir`, and the URL of its socket in `sockets`.
+    """Return the command line of a Redis with its data under `state_dir`, and the URL of its socket in `sockets`. It
+    begins once no other one has these data.
 
     `fsync` is Redis' `appendfsync`. At `maxmemory` it refuses new jobs rather than evict accepted ones. It listens on a
     Unix socket that only this user can open, so no port can be taken and no other user can connect.
@@ -81,5 +87,6 @@ def command(state_dir: Path, sockets: Path, fsync: str, maxmemory: str) -> tuple
         "maxmemory-policy": "noeviction",
         "always-show-logo": "no",
     }
-    line = [executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    alone = [sys.executable, "-m", "launcher.locked", str(lock_of(state_dir).resolve())]
+    line = [*alone, executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
     return shlex.join(line), f"unix://{socket}"

@@ -2,19 +2,21 @@
 
 With `LOG_FILE` it keeps that file, its standard output, small. With `UNTIL_EOF` it stops at the end of its standard
 input: a pipe ends with the process that holds its other end, however that one dies. At its end it removes the folder
-`REMOVED_AT_END`.
+`REMOVED_AT_END`. If it is killed, its programs end with it, on Linux.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
-from supervisor import loggers, poller, supervisord
+from supervisor import loggers, options, poller, supervisord
 
 from runtime import logs
 
@@ -71,6 +73,19 @@ class _Poller(poller.Poller):
         return readable, writable
 
 
+_MANAGER = os.getpid()
+_PR_SET_PDEATHSIG = 1
+
+
+def _begin_program(_options: object) -> None:
+    """Runs in the child that becomes a program."""
+    os.setpgrp()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != _MANAGER:
+        os._exit(1)
+
+
 def _shorten(file: str) -> None:
     """All programs write through this process, so nothing is written between the two steps."""
     if os.fstat(sys.stdout.fileno()).st_size > LOG_BYTES:
@@ -82,6 +97,7 @@ if __name__ == "__main__":
     logs.configure(sys.argv.pop(1))
     loggers.handle_stdout = _handle_stdout
     poller.Poller = _Poller
+    options.ServerOptions.setpgrp = _begin_program  # type: ignore[method-assign]
     try:
         supervisord.main()
     finally:

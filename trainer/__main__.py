@@ -92,7 +92,6 @@ def _start(settings: Settings, health_dir: Path) -> NoReturn:
         "PYTHON": sys.executable,
         "STOP_GRACE": str(settings.stop_grace),
         "HEALTH_DIR": str(health_dir),
-        "SUPERVISOR_PID": str(os.getpid()),
     }
     configuration = Path(__file__).with_name("supervisord.conf")
     os.execv(sys.executable, [sys.executable, "-m", "runtime.process_manager", "trainer", "-c", str(configuration)])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -39,7 +38,7 @@ _REAPER = Path(__file__).with_name("reaper.py")
 _KILL_TIMEOUT = 5.0
 """Seconds that a reaper has to kill the remaining processes."""
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_PR_SET_DUMPABLE = 4
 
 
 def environment(*prefixes: str) -> dict[str, str]:
@@ -61,14 +60,6 @@ def hide_memory() -> None:
 def show_memory() -> None:
     """Undo `hide_memory` in a forked child. A hidden process cannot write its own files in /proc."""
     _prctl(_PR_SET_DUMPABLE, 1)
-
-
-def end_with_parent(parent: int) -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends, even by SIGKILL; on Linux only. Exit if the
-    process with the id `parent` has ended already."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit()
 
 
 def _prctl(option: int, value: int) -> None:

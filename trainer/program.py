@@ -10,7 +10,7 @@ from pathlib import Path
 from runtime import logs
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
-from trainer.processes import end_with_parent, hide_memory
+from trainer.processes import hide_memory
 
 
 class Program:
@@ -24,12 +24,7 @@ class Program:
         for name in names:
             parser.add_argument(name)
         parser.add_argument("--health-socket", type=Path, metavar="PATH", help="for `python -m runtime.health PATH`")
-        parser.add_argument(
-            "--parent", type=int, metavar="PID", help="end when this process does, which started this one"
-        )
         self.arguments = parser.parse_args()
-        if self.arguments.parent:
-            end_with_parent(self.arguments.parent)
 
     def watch(self, stuck_after: float, problems: Callable[[], Sequence[str]] = list) -> Callable[[], None]:
         """Return a function to call in each turn of the main loop. Without a call for `stuck_after` seconds, the

@@ -259,6 +259,21 @@ def test_a_server_ends_with_the_session_that_has_started_it_even_if_that_is_kill
 
 
 @pytest.mark.slow
+def test_a_server_ends_with_its_process_manager_and_starts_again(installed: Installed, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    installed.environment = installed.environment | {"PORT": str(free_port()), "MODELGATE_HOME": str(home)}
+    assert installed.run("modelgate", "up", "--detach").returncode == 0
+    manager = psutil.Process(int((home / ".modelgate/supervisord.pid").read_text()))
+    server = manager.children(True)
+    assert any("redis" in process.name() or "valkey" in process.name() for process in server)
+    manager.kill()
+    again = installed.run("modelgate", "up", "--detach", "--port", str(free_port()))
+    assert again.returncode == 0, again.stderr
+    until(lambda: gone(server), "the first server has ended")
+    assert installed.run("modelgate", "down").returncode == 0
+
+
+@pytest.mark.slow
 def test_other_machines_need_the_key_that_is_printed(installed: Installed) -> None:
     joblib.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), installed.folder / "one.joblib")
     port = str(free_port())

@@ -6,9 +6,32 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from contract.redis_url import own_redis
-from launcher.redis_server import command
+from launcher.locked import holder
+from launcher.redis_server import command, lock_of
 from tests.support import until
+
+
+def test_a_second_redis_waits_for_the_first_one_of_its_folder(tmp_path: Path) -> None:
+    line, _ = command(tmp_path, tmp_path, "everysec", "100mb")
+    with subprocess.Popen(shlex.split(line), stdout=subprocess.DEVNULL) as first:
+        until(lambda: own_redis(tmp_path), "Redis answers")
+        assert holder(lock_of(tmp_path)) == str(first.pid)
+        other, url = command(tmp_path, tmp_path / "other", "everysec", "100mb")
+        (tmp_path / "other").mkdir()
+        with subprocess.Popen(shlex.split(other), stdout=subprocess.DEVNULL) as second:
+            try:
+                with pytest.raises(AssertionError):
+                    until(lambda: own_redis(tmp_path), "a second one answers", deadline=2)
+                first.kill()
+                assert until(lambda: own_redis(tmp_path), "Redis answers") == url
+                assert holder(lock_of(tmp_path)) == str(second.pid)
+            finally:
+                first.kill()
+                second.terminate()
+    assert holder(lock_of(tmp_path)) == ""
 
 
 def test_the_redis_of_make_up_is_found_while_it_runs(tmp_path: Path) -> None:
