@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import shutil
 import sys
 import tarfile
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +35,7 @@ from contract.release import VERSION
 from contract.settings import MB, Settings
 from launcher.__main__ import lock_state
 from launcher.port import CannotStartError
+from launcher.welcome import MODELS_FILE
 from runtime import logs
 from scoring.key_files import private_key, public_keys, verifies
 
@@ -73,6 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def save(settings: Settings, file: Path) -> None:
     """Write the backup of a server, which may run meanwhile. An existing file is replaced once the new one is whole."""
+    settings = _as_started(settings)
     key = private_key(settings.signing_key) if settings.signing_key else None
     part = file.with_name(f"{file.name}.part")
     for patience in range(_TRIES):
@@ -86,6 +90,18 @@ def save(settings: Settings, file: Path) -> None:
     part.replace(file)
     signed = ", signed" if key else ""
     sys.stdout.write(f"{file}: {_summary(index)}, {file.stat().st_size / MB:.1f} MB{signed}\n")
+
+
+def _as_started(settings: Settings) -> Settings:
+    """Return the settings with the models of the server that was started last with this state."""
+    if not settings.state_dir.is_dir():
+        raise BackupError(f"there is no {settings.state_dir}: no server was ever started there; name its folder")
+    if not (elsewhere := settings.state_dir / MODELS_FILE).exists():
+        return settings
+    models = Path(elsewhere.read_text().removesuffix("\n"))
+    if not models.is_dir():
+        raise BackupError(f"there is no {models}, which was the MODELS_DIR of this server; start it once more")
+    return replace(settings, models_dir=models)
 
 
 def _write(settings: Settings, stream: IO[bytes], key: Ed25519PrivateKey | None) -> Mapping[str, Any]:
@@ -192,7 +208,8 @@ def restore(settings: Settings, file: Path) -> None:
                 raise BackupError(f"{folder} is not empty; restore into another folder, or move it away")
         index = _checked(settings, file)
         _unpack(file, settings.state_dir, settings.models_dir)
-    sys.stdout.write(f"{_summary(index)} restored; start it: modelgate up\n")
+    home = settings.state_dir.parent.absolute()
+    sys.stdout.write(f"{_summary(index)} restored; start it: modelgate up {shlex.quote(str(home))}\n")
 
 
 def _unpack(file: Path, state: Path, models: Path) -> None:

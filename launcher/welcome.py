@@ -18,13 +18,18 @@ from contract.settings import Settings
 from runtime import logs
 from runtime.health import ask
 
-ADDRESS_FILE = "address"
-"""The file in STATE_DIR with the address of the Modelgate that was started last; the client reads it there."""
+ADDRESS_FILE, MODELS_FILE = "address", "models_dir"
+"""The files in STATE_DIR with the address of the Modelgate that was started last, which the client reads there, and
+with its MODELS_DIR, if that is not beside the state."""
 
 
 def remember(settings: Settings) -> None:
-    """Write the address of the gateway where commands in this folder look for it."""
+    """Write where the gateway and the models are, for commands that know this folder."""
     (settings.state_dir / ADDRESS_FILE).write_text(f"{url(settings)}\n")
+    elsewhere, models = settings.state_dir / MODELS_FILE, settings.models_dir.resolve()
+    elsewhere.unlink(missing_ok=True)
+    if models != settings.state_dir.resolve().parent / "models":  # the two may move together
+        elsewhere.write_text(f"{models}\n")
 
 
 def url(settings: Settings) -> str:

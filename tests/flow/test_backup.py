@@ -9,6 +9,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from broker.link.connection import connect
 from contract.model.repository import Repository
 from contract.settings import Settings
 from launcher import backup
+from launcher.welcome import remember
 from tests.flow import estimators
 from tests.stacks.gateways import Site, start_site
 from tests.support import DEADLINE, numbers, until, write_version
@@ -84,7 +86,7 @@ def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) -> None:
             assert redis.config_get("auto-aof-rewrite-percentage")["auto-aof-rewrite-percentage"] == "100"
     assert file.stat().st_mode & 0o777 == 0o600
     restored = modelgate("restore", file, folder=second)
-    assert restored.stdout == "2 models, jobs and keys restored; start it: modelgate up\n", restored
+    assert restored.stdout == f"2 models, jobs and keys restored; start it: modelgate up {second}\n", restored
     with served(second) as site:
         site.cluster.start("another", workers=1).ready(1)
         assert result(site, done) == [2.0]
@@ -92,6 +94,22 @@ def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) -> None:
         assert site.gateway.get(f"/v1/jobs/{later}").status_code == 404
         assert site.gateway.get("/v1/models/quick").json()["version"] == 1
         assert [model["name"] for model in site.gateway.get("/v1/models").json()["items"]] == ["quick", "slow"]
+
+
+def test_folders_of_the_environment_are_those_of_the_usual_home(tmp_path: Path) -> None:
+    """As a job of cron would save a server that was started with them."""
+    settings = {"STATE_DIR": str(tmp_path / "state"), "MODELS_DIR": str(tmp_path / "models")}
+    write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), by_value=True)
+    (tmp_path / "state" / "redis").mkdir(parents=True)
+    home = {"MODELGATE_HOME": str(tmp_path / "home")}
+    file = tmp_path / "saved.tar.gz"
+    saved = modelgate("backup", folder=file, **settings, **home)
+    assert saved.stdout.startswith(f"{file}: 1 model, jobs and keys, "), saved
+    named = modelgate("backup", file, folder=tmp_path / "typo", **settings, **home)
+    assert (named.returncode, "no server was ever started there" in named.stderr) == (1, True), named
+    started = modelgate("up", folder=tmp_path / "other", **settings, **home)
+    assert (started.returncode, "STATE_DIR is set, and FOLDER says" in started.stderr) == (2, True), started
+    assert not (tmp_path / "typo").exists() and not (tmp_path / "other").exists()
 
 
 @pytest.fixture
@@ -103,6 +121,26 @@ def stopped(tmp_path: Path) -> Settings:
     (state / "redis" / "appendonly.aof").write_bytes(b"*1\r\n$4\r\nPING\r\n")
     (state / "closed").touch()
     return Settings(models_dir=models, state_dir=state)
+
+
+def test_the_models_of_the_last_start_are_saved_wherever_they_are(stopped: Settings, tmp_path: Path) -> None:
+    remember(stopped)
+    backup.save(stopped, tmp_path / "saved.tar.gz")
+    stopped.models_dir.rename(tmp_path / "moved")
+    remember(replace(stopped, models_dir=tmp_path / "moved"))
+    backup.save(stopped, tmp_path / "moved.tar.gz")
+    for file in ("saved.tar.gz", "moved.tar.gz"):
+        with tarfile.open(tmp_path / file) as archive:
+            assert "models/quick/aliases.json" in archive.getnames()
+    (tmp_path / "moved").rename(tmp_path / "gone")
+    with pytest.raises(backup.BackupError, match="moved, which was the MODELS_DIR of this server"):
+        backup.save(stopped, tmp_path / "gone.tar.gz")
+
+
+def test_a_folder_without_a_server_is_not_saved_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(backup.BackupError, match="no server was ever started there; name its folder"):
+        backup.save(elsewhere(tmp_path / "typo"), tmp_path / "saved.tar.gz")
+    assert list(tmp_path.iterdir()) == []
 
 
 def elsewhere(folder: Path, **settings: Path) -> Settings:
@@ -178,6 +216,7 @@ def test_a_backup_that_is_damaged_changed_or_not_signed_is_refused_whole(stopped
     with tarfile.open(file, "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("backup.json"))
     assert "no whole backup" in refusal()
+    (tmp_path / "s").mkdir()
     backup.save(Settings(models_dir=stopped.models_dir, state_dir=tmp_path / "s", signing_key=other_private), file)
     assert "not signed with a key of VERIFY_KEY" in refusal()
     file.write_bytes(whole)

@@ -45,6 +45,17 @@ def default_home(folder: str | Path | None = None) -> Path:
     return here if (here / STATE).is_dir() else platformdirs.user_data_path("modelgate")
 
 
+def state_of(home: Path) -> Path:
+    """Return the folder of the server's state: `STATE_DIR` for the usual home, if it is set."""
+    return _setting("STATE_DIR", home) or home / STATE
+
+
+def _setting(name: str, home: Path) -> Path | None:
+    """Return the folder that a variable names; None without one, or for a home that is named itself."""
+    chosen = os.environ.get(name)
+    return Path(chosen).expanduser().absolute() if chosen and home == default_home() else None
+
+
 def check_server() -> None:
     """Raise `ModelgateError` if no server can be started by this Python."""
     if os.name != "posix":
@@ -131,7 +142,7 @@ def _removed_folder() -> Iterator[str]:
 
 def _use_environments(folder: Path) -> None:
     """Let the server in `folder` serve old releases with the environments that this user has made."""
-    made = default_home() / STATE / "environments"
+    made = state_of(default_home()) / "environments"
     if made.is_dir():
         (folder / STATE).mkdir(mode=0o700)
         (folder / STATE / "environments").symlink_to(made)
@@ -159,8 +170,10 @@ def program(*arguments: str) -> list[str]:
 
 
 def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of a server with everything in `home`; those of this process that `settings` lacks stay."""
-    return {**os.environ, "STATE_DIR": str(home / STATE), "MODELS_DIR": str(home / "models"), **settings}
+    """Return the variables of a server with everything in `home`; those of this process that `settings` lacks stay.
+    `STATE_DIR` and `MODELS_DIR` are about the usual home."""
+    models = _setting("MODELS_DIR", home) or home / "models"
+    return {**os.environ, "STATE_DIR": str(state_of(home)), "MODELS_DIR": str(models), **settings}
 
 
 def _has_descriptor(stream: Any) -> bool:
@@ -194,7 +207,7 @@ def _wait_until_it_answers(server: LocalServer) -> None:
 def address_of(home: Path) -> str | None:
     """Return the address of the server that was started last in `home`, or None. A file of another user could have a
     key sent anywhere, so only one of our own counts."""
-    file = home / STATE / ADDRESS
+    file = state_of(home) / ADDRESS
     try:
         is_own = not hasattr(os, "getuid") or file.stat().st_uid == os.getuid()
         return file.read_text(encoding="utf-8").strip() or None if is_own else None
@@ -205,7 +218,7 @@ def address_of(home: Path) -> str | None:
 def process_of(home: Path) -> int | None:
     """Return the process id of the server that runs in `home`, or None."""
     with suppress(OSError, ValueError):
-        process = int((home / STATE / PID).read_text())
+        process = int((state_of(home) / PID).read_text())
         return process if _is_locked(home) else None
     return None
 
@@ -214,7 +227,7 @@ def _is_locked(home: Path) -> bool:
     """Whether a server uses the state in `home`: it holds a lock for as long as it lives."""
     import fcntl  # not on Windows
 
-    with (home / STATE / "lock").open() as lock:
+    with (state_of(home) / "lock").open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -243,7 +256,7 @@ def detached_server(home: Path, settings: Mapping[str, str]) -> str:
     variables = environment(home, settings)
     if subprocess.run(command("--check"), env=variables, stdout=subprocess.DEVNULL).returncode:  # noqa: S603
         raise ModelgateError("the server cannot start; see the line above")
-    log = home / STATE / LOG
+    log = state_of(home) / LOG
     process = subprocess.Popen(  # noqa: S603
         command("--quiet", "--log", str(log)), env=variables, stdin=subprocess.DEVNULL, start_new_session=True
     )

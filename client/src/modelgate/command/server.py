@@ -152,10 +152,15 @@ def up(
 
     It keeps everything in FOLDER, else in the folder that MODELGATE_HOME names, else in the current one if a server was
     started there before, else in the folder for data of your programs. The settings of `.env.example` are read from the
-    environment. Ctrl-C stops it; queued jobs are still there at the next start.
+    environment, STATE_DIR and MODELS_DIR only without FOLDER. Ctrl-C stops it; queued jobs are still there at the next
+    start.
     """
     local.check_server()
     home = local.default_home(folder)
+    if home != local.default_home() and (elsewhere := [name for name in _FOLDERS if os.environ.get(name)]):
+        raise Failed(
+            f"{elsewhere[0]} is set, and FOLDER says where everything is kept: leave one of them out", ExitCode.USAGE
+        )
     home.mkdir(parents=True, exist_ok=True)
     settings = {"HOST": host, "PORT": port and str(port), "TRAIN_ON_START": os.environ.get("TRAIN_ON_START") or "none"}
     settings |= {"TRAIN_ON_START": _EXAMPLES} if examples else {}
@@ -163,13 +168,18 @@ def up(
     if detach:
         url = local.detached_server(home, chosen)
         facts = {"url": url, "home": str(home)}
-        session.show(facts, lambda: [f"Modelgate runs at {url} and keeps everything in {home}", _HINTS])
+        session.show(facts, lambda: [f"Modelgate runs at {url} and keeps everything in {home}", _hints(home)])
         return
     sys.stdout.flush()
     os.execve(sys.executable, local.command(), local.environment(home, chosen))  # noqa: S606
 
 
-_HINTS = "modelgate status, modelgate logs and modelgate down are about it"
+_FOLDERS = ("STATE_DIR", "MODELS_DIR")
+
+
+def _hints(home: Path) -> str:
+    folder = "" if home == local.default_home() else f" {shlex.quote(str(home))}"
+    return f"modelgate status{folder}, modelgate logs{folder} and modelgate down{folder} are about it"
 
 
 def status(session: Session, folder: Folder = None) -> None:
@@ -214,7 +224,7 @@ def logs(
 ) -> None:
     """Print what a server that was started with `--detach` has logged."""
     home = local.default_home(folder)
-    file = home / local.STATE / local.LOG
+    file = local.state_of(home) / local.LOG
     if not file.exists():
         raise Failed(f"there is no {file}: a server in the foreground writes to its terminal", ExitCode.USAGE)
     with suppress(KeyboardInterrupt), file.open("rb") as log:
