@@ -210,9 +210,10 @@ class Pool:
         """Give back the jobs of dead scorers."""
         while self._processes and self._processes.exits:
             exited = self._processes.exits[0]
+            contexts = self._options.leases.contexts(exited.scored or ())
             jobs = self._options.leases.give_back(exited.inc, exited.scored, exited.failure)
             del self._processes.exits[0]
-            _log_given_back(exited, jobs)
+            _log_given_back(exited, jobs, contexts)
 
     def spare(self) -> None:
         """Let one scorer take no slow models."""
@@ -251,10 +252,11 @@ class Pool:
         return [("SET", memory_key(self._identity.name), f"{shared} {private}", "EX", _MEMORY_TTL)]
 
 
-def _log_given_back(exited: ScorerExit, jobs: Mapping[str, str]) -> None:
+def _log_given_back(exited: ScorerExit, jobs: Mapping[str, str], contexts: Mapping[str, Mapping[str, object]]) -> None:
     """Log what became of the jobs that a dead scorer held, by id."""
     if queued := sum(became == "queued" for became in jobs.values()):
         log.info("%d jobs of scorer %s are queued again", queued, exited.inc)
     failure = exited.failure if exited.failure and len(exited.scored or ()) == 1 else SCORERS.crashed
     for job_id in (job_id for job_id, became in jobs.items() if became == "failed"):
-        log.warning("a job failed: %s: %s", failure.code, failure.message, extra={"job_id": job_id})
+        context = contexts.get(job_id, {"job_id": job_id})
+        log.warning("a job failed: %s: %s", failure.code, failure.message, extra=context)

@@ -16,6 +16,7 @@ from broker.records.job_records import failed
 from broker.records.lease_groups import SCORERS, LeaseGroup, place_of, worker_of
 from broker.state.presence import TIMEOUT_COUNTS
 from contract.errors import Failure
+from contract.work.request_ids import RequestIds
 
 LEASE = 10.0
 """Seconds that an incarnation lives without renewal; renew it every 2."""
@@ -109,6 +110,17 @@ class Leases(Connected):
         remembered = 0 if failure is None else round(TIMEOUT_COUNTS * 1000)
         answer = self._scripts.run("give_back", group.members, inc, max_deaths, json, remembered, *ids)
         return {job_id.decode(): became.decode() for job_id, became in zip(answer[::2], answer[1::2], strict=True)}
+
+    def contexts(self, ids: Collection[str]) -> dict[str, dict[str, object]]:
+        """Return by id what a log line about each of these jobs has, while they run. One round trip."""
+        answers = self._scripts.send([("HMGET", f"rq:job:{job_id}", "request", "origin", "version") for job_id in ids])
+        contexts: dict[str, dict[str, object]] = {}
+        for job_id, values in zip(ids, answers, strict=True):
+            request, origin, version = ((value or b"").decode(errors="replace") for value in values)
+            kind = kind_of(origin)
+            about = {"model": kind.model_of(origin), "version": version} if kind and kind.pinned else {}
+            contexts[job_id] = {**RequestIds.of_job(request, job_id).context(), "job_id": job_id, **about}
+        return contexts
 
     def reap(self) -> list[str]:
         """Give back every incarnation of the group without a lease, of any worker, and return them. Call it every 2 s.

@@ -24,17 +24,17 @@ from modelgate.jobs import job_of
 from sklearn.linear_model import LinearRegression
 
 from tests.client.certificates import with_own_certificate
-from tests.support import InThreads
+from tests.support import DEADLINE, InThreads
 
 Answer = tuple[int, dict[str, str], bytes]
 
 
 class Scripted:
-    """A server that gives prepared answers, and remembers what was asked. An answer of None breaks the connection, and
-    one with a `Content-Length` of its own ends with it."""
+    """A server that gives prepared answers, and remembers what was asked. An answer of None breaks the connection, one
+    with a `Content-Length` of its own ends with it, and an event is waited for."""
 
     def __init__(self) -> None:
-        self.answers: list[Answer | None] = []
+        self.answers: list[Answer | threading.Event | None] = []
         self.asked: list[tuple[str, dict[str, str], bytes]] = []
         script = self
 
@@ -44,7 +44,9 @@ class Scripted:
             def do_POST(self) -> None:
                 script.asked.append((self.command, dict(self.headers), self._body()))
                 answer = script.answers.pop(0)
-                if answer is None:
+                if answer is None or isinstance(answer, threading.Event):
+                    if answer:
+                        answer.wait(DEADLINE)
                     self.close_connection = True
                     return
                 status, headers, content = answer
@@ -98,6 +100,16 @@ def test_a_lost_answer_and_a_passing_refusal_are_repeated_under_the_same_key(scr
     posts = script.asked[1:]
     assert len(posts) == 4 and {body for _, _, body in posts} == {b"rows"}
     assert len({headers["Idempotency-Key"] for _, headers, _ in posts}) == 1
+
+
+def test_a_last_try_without_the_time_to_be_answered_hides_no_reason(script: Scripted) -> None:
+    at_the_end, soon = threading.Event(), {"Retry-After": "0"}
+    script.answers = [problem(503, "no_observer", **soon), problem(503, "no_observer", **soon), at_the_end]
+    try:
+        with pytest.raises(modelgate.Unavailable, match="it is no_observer"):
+            Connection(script.url, timeout=3).request("GET", "/")
+    finally:
+        at_the_end.set()
 
 
 def test_a_connection_that_ends_within_its_tls_handshake_is_repeated(script: Scripted, tmp_path: Path) -> None:

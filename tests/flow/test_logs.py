@@ -80,18 +80,19 @@ def test_a_job_that_fails_has_a_line_with_its_request_and_its_trace(cluster: Wor
 def test_a_job_that_kills_its_scorers_has_a_line_for_each_death_and_its_end(
     cluster: WorkerCluster, worker: Worker
 ) -> None:
-    submit(cluster, "kills", estimators.ABORTS)
+    submit(cluster, "kills", estimators.ABORTS, "order-18")
     cluster.ended(["kills"])
     (event,) = until(lambda: events(worker, "a job failed: worker_crashed"), "the line")
-    assert event["job_id"] == "kills"
+    assert (event["job_id"], event["request_id"]) == ("kills", "order-18")
+    assert (event["model"], event["version"]) == ("faulty", "1")
     assert [event["job_id"] for event in events(worker, "died while it scored 1 jobs")] == ["kills"] * 3
 
 
 def test_a_job_that_takes_too_long_has_a_line(cluster: WorkerCluster, worker: Worker) -> None:
-    submit(cluster, "endless", estimators.NEVER_RETURNS)
+    submit(cluster, "endless", estimators.NEVER_RETURNS, "order-19")
     cluster.ended(["endless"])
     (event,) = until(lambda: events(worker, "a job failed: timeout"), "the line")
-    assert event["job_id"] == "endless"
+    assert (event["job_id"], event["request_id"], event["model"]) == ("endless", "order-19", "faulty")
 
 
 def test_a_scorer_that_is_killed_leaves_a_line(cluster: WorkerCluster, worker: Worker) -> None:

@@ -194,13 +194,16 @@ class Connection:
         sent = {**self._headers, **(headers or {})}
         if method == "POST":
             sent.setdefault("Idempotency-Key", str(uuid.uuid4()))
-        pause = _FIRST_PAUSE
+        pause, said = _FIRST_PAUSE, None
         while True:
             body = data() if callable(data) else data
             request = requests.Request(method, self.url + path, sent, data=body, params=params)
             outcome, wait = self._send_once(request, max(1.0, deadline - time.monotonic()), stream)
             if isinstance(outcome, requests.Response):
                 return outcome
+            if isinstance(outcome, TimedOut) and said:  # it had only the seconds that the other tries have left
+                outcome = said
+            said = outcome
             if wait is None:
                 raise outcome
             wait = max(wait, pause * random.uniform(0.5, 1))  # noqa: S311

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -49,6 +49,7 @@ _REPAIRS: Mapping[str, str] = {
     "mirror_behind": "read the reason: publish the version again if it is damaged, make room on the disk of the mirror",
     "webhooks_late": "start the service events, or read its log; free memory of Redis if it is full",
     "webhooks_full": "repair the receiver, or let an admin delete what waits: DELETE /v1/deliveries?owner=NAME",
+    "missing_trainers": "start it: `docker compose up -d trainer`; what ends is started again: read its log",
     "model_not_loaded": "read the reason; publish the model again, or go back: `modelgate rollback MODEL`",
 }
 """What to do about a reason of /health/ready, by its code."""
@@ -62,9 +63,12 @@ def examine(profile: Profile) -> Iterator[Finding]:
     yield from _cookie(client, profile)
     ready = _readiness(client)
     yield from _reasons(ready)
-    yield from _trainer(client)
-    yield from _schedules(client)
     codes = {reason["code"] for reason in ready.get("reasons") or ()}
+    alerts = {alert["code"]: str(alert["detail"]) for alert in _alerts(client)}
+    yield from _trainer(client, all_run="missing_trainers" not in alerts)
+    for code in sorted(alerts.keys() - codes - {"schedule_failed"}):
+        yield bad(alerts[code], _REPAIRS.get(code, "see the runbook: docs/runbook.md"))
+    yield from _schedules(client)
     if ready.get("status") in ("ok", "degraded") and "no_worker" not in codes:
         yield from _predicts(client)
 
@@ -130,7 +134,16 @@ def _reasons(ready: Mapping[str, Any]) -> Iterator[Finding]:
         yield bad(str(reason["detail"]), _REPAIRS.get(reason["code"], "see the runbook: docs/runbook.md"))
 
 
-def _trainer(client: Client) -> Iterator[Finding]:
+def _alerts(client: Client) -> Sequence[Mapping[str, Any]]:
+    """Return what the page of the system warns of; nothing with a key that does not see it."""
+    try:
+        alerts: Sequence[Mapping[str, Any]] = client.request("GET", "/v1/system", timeout=_ONCE)["alerts"]
+    except (ModelgateError, KeyError, TypeError):
+        return ()
+    return alerts
+
+
+def _trainer(client: Client, *, all_run: bool) -> Iterator[Finding]:
     """Yield whether a trainer runs, as the metrics say."""
     try:
         text = b"".join(client.stream("/metrics")).decode(errors="replace")
@@ -144,7 +157,8 @@ def _trainer(client: Client) -> Iterator[Finding]:
     if not counts:
         return  # without Redis nobody knows
     if any(map(float, counts)):
-        yield good("a trainer runs")
+        if all_run:
+            yield good("a trainer runs")
     else:
         advice = "start it: `modelgate up` does, or `docker compose up -d trainer`; if it ends again, read its log"
         yield bad("no trainer runs: trainings wait, and no version is published, promoted or rolled back", advice)
