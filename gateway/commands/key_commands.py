@@ -30,7 +30,6 @@ TIMEOUT = 5.0
 """Seconds that Redis has for each step."""
 
 _FIRST = "this is the first key: from now on no request passes without one, but for /health/live and /health/ready"
-_NO_ADMIN = "it does not open everything; a key for yourself does: python -m gateway key add --name me --scopes admin"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -129,8 +128,6 @@ def _add(here: _Installation, options: argparse.Namespace) -> int:
         _say(f"{key.user} has the rights {key.name} ({key.id}) when your proxy signs them in")
     else:
         _print_secret(issued, secret, _FIRST if first else None)
-    if first and Scope.ADMIN not in key.scopes:
-        _say(_NO_ADMIN)
     for warning in here.admin.warnings([key])[0]:
         _say(warning)
     here.note("make_key", key)

@@ -10,13 +10,16 @@ from functools import cache
 from broker.access.key_store import IssuedKey, Keys, LastAdmin, NameTaken, TooManyKeys, has_expired
 from contract.model.repository import Repository
 from contract.wording import Suggestions
-from contract.work.api_keys import ADMIN, Key, entry_of, fingerprint, new_token
+from contract.work.api_keys import ADMIN, Key, Scope, entry_of, fingerprint, new_token
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import did_you_mean
 from gateway.serving.marker import Marker
 
 SOON = timedelta(days=14)
 """How long before its end the expiry of a key is announced."""
+
+
+_NO_ADMIN = "no key opens everything; one for yourself does: python -m gateway key add --name me --scopes admin"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class KeyAdmin:
 
     def warnings(self, keys: Iterable[Key]) -> list[list[str]]:
         """Return for each key a sentence for each of its models that does not exist (it may come later, so a key can
-        name it), and one if it shares the jobs of ADMIN_KEY."""
+        name it), one if it shares the jobs of ADMIN_KEY, and one if nobody is an admin."""
         suggestions, names = Suggestions(), self.repository.names()
 
         @cache
@@ -75,10 +78,18 @@ class KeyAdmin:
             return f"there is no model {name!r} yet{did_you_mean(name, names, suggestions)}"
 
         shared = f"its owner is {ADMIN.owner!r}, so it reads, cancels and deletes what ADMIN_KEY has made"
+        locked = [] if self._has_admin() else [_NO_ADMIN]
         return [
-            [*filter(None, map(warning, sorted(key.models or ()))), *([shared] if key.owner == ADMIN.owner else [])]
+            [
+                *filter(None, map(warning, sorted(key.models or ()))),
+                *([shared] if key.owner == ADMIN.owner else []),
+                *locked,
+            ]
             for key in keys
         ]
+
+    def _has_admin(self) -> bool:
+        return self.admin_key or any(Scope.ADMIN in issued.key.scopes for issued in self.keys.all())
 
     def rotate(
         self, key_id: str, overlap: float = 0, expires_at: str | None = None, idempotency: str = ""

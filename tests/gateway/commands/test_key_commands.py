@@ -65,9 +65,11 @@ def test_a_key_is_made_and_printed_once(key: CommandLine, redis: Redis, tmp_path
     assert "first key" not in key("add", "--name", "other", "--scopes", "read").stderr
 
 
-def test_a_first_key_that_is_no_admin_names_the_one_that_its_maker_needs(key: CommandLine) -> None:
+def test_a_key_names_the_one_that_its_maker_needs_while_nobody_is_an_admin(key: CommandLine) -> None:
     assert "--scopes admin" in key(*ADD).stderr
-    assert "--scopes admin" not in key("add", "--name", "other", "--scopes", "predict").stderr
+    assert "--scopes admin" in key("add", "--name", "second", "--scopes", "predict").stderr
+    assert "--scopes admin" not in key("add", "--name", "me", "--scopes", "admin").stderr
+    assert "--scopes admin" not in key("add", "--name", "third", "--scopes", "predict").stderr
 
 
 def test_a_first_key_of_an_admin_needs_no_other(key: CommandLine) -> None:

@@ -369,3 +369,12 @@ def test_changes_of_many_admins_at_once_all_stay(admin: FlaskClient) -> None:
     with ThreadPoolExecutor(5) as pool:
         assert set(pool.map(patch, limits)) == {200}
     assert admin.get(f"/v1/keys/{made['id']}").get_json()["limits"] == dict.fromkeys(limits, 7)
+
+
+def test_who_makes_the_first_key_learns_that_nobody_is_an_admin_then(settings: Settings) -> None:
+    client = create_app(settings).test_client()
+    made = client.post("/v1/keys", json={"name": "ci", "scopes": ["predict"]})
+    assert made.status_code == 201
+    assert made.get_json()["warnings"] == [
+        "no key opens everything; one for yourself does: python -m gateway key add --name me --scopes admin"
+    ]
