@@ -19,6 +19,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.wsgi import LimitedStream, get_content_length
 
 from contract.rows.instances import MAX_NAMES
+from contract.wording import shown
 from gateway.http.exchange import current
 from gateway.http.idempotency import note_content
 from gateway.http.media_types import MULTIPART, URLENCODED, check_form, file_in_form
@@ -216,8 +217,10 @@ def receive(environ: WSGIEnvironment, spool: GatewaySpool, max_fields: int) -> U
             raise Problem(ProblemCode.FORM_TOO_LARGE, detail) from error
         except ValueError as error:
             raise MalformedBody(f"the body is not multipart/form-data: {error}") from error
-        if len(fields.keys() | files.keys()) < len(list(fields.items(multi=True))) + len(upload.files):
-            raise Problem(ProblemCode.REPEATED_FIELD, "the form has a field more than once; send each once")
+        names = [name for name, _ in (*fields.items(multi=True), *files.items(multi=True))]
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            detail = f"the form has the field {shown(repeated)} more than once; send it once"
+            raise Problem(ProblemCode.REPEATED_FIELD, detail)
         if not all([*fields, *files]):
             raise MalformedBody("a part of the form has no name; give each its name")
         # Werkzeug opens the files in the order in which it returns them.

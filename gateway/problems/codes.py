@@ -136,8 +136,8 @@ class ProblemCode(StrEnum):
     """over `MAX_BODY_MB`: send it [as a file](#files); a body without data over 256 KB (a training request without its
     file, a move of an alias); a schedule over 16 KB; an edited signature over 1 MB"""
     FORM_TOO_LARGE = auto(), 413
-    """a form with more than 10,000 fields (1,000 as `multipart/form-data`), or with parts that have [long
-    heads](limits.md#requests), or an upload whose fields together are over 1 MB"""
+    """a form with more than 10,000 fields (1,000 as `multipart/form-data`, 50 with a file to train on or to publish),
+    or with parts that have [long heads](limits.md#requests), or an upload whose fields together are over 1 MB"""
     UPLOAD_TOO_LARGE = auto(), 413
     """an upload over an eighth of `SPOOL_MB`"""
     UPLOAD_LIMIT = auto(), 429

@@ -113,11 +113,12 @@ def to_json(value: object) -> str:
     return _encode(value) + "\n"
 
 
-def json_value(body: bytes) -> object:
-    """Return the value in a body without rows. Objects that repeat a key are `RepeatedKeys`. Raises `MalformedBody`."""
+def json_value(body: bytes, what: str = "the body") -> object:
+    """Return the value in a body without rows, or in a part of one, `what`. Objects that repeat a key are
+    `RepeatedKeys`. Raises `MalformedBody`."""
     if not body.strip():
-        raise MalformedBody("the body is empty; send JSON")
-    return _parsed(body, "the body")
+        raise MalformedBody(f"{what} is empty; send JSON")
+    return _parsed(body, what)
 
 
 def python_json(body: bytes) -> object:

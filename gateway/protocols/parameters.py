@@ -100,12 +100,12 @@ def utc(value: object) -> datetime | None:
         return (datetime.min if str(value).startswith("0001") else datetime.max).replace(tzinfo=UTC)
 
 
-def limit(text: str | None) -> int:
-    """Return the number of items of a page. Raises `ValueError`."""
+def limit(text: str | None, name: str = "limit") -> int:
+    """Return the number of items of a page, or another number, the parameter `name`. Raises `ValueError`."""
     if text is None:
         return DEFAULT_LIMIT
     if not _NUMBER.fullmatch(text):
-        raise ValueError(f"limit={text[:64]!r} is not a number")
+        raise ValueError(f"{name}={text[:64]!r} is not a number")
     return int(text)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -26,7 +25,6 @@ TYPES = (CSV, JSON, JSON_LINES, NPY)
 VARIANT_HEADER = "x-Amzn-Invoked-Production-Variant"
 REQUEST_ID = "x-amzn-RequestId"
 
-_LINE = re.compile(rb"[^\r\n]+")
 
 _OF_THE_MODEL = (Code.MODEL_ERROR, Code.OUT_OF_MEMORY, Code.TIMEOUT, Code.WORKER_CRASHED, ProblemCode.NOT_IN_TIME)
 _ERRORS = {
@@ -58,8 +56,8 @@ def read_csv(body: bytes, signature: Signature, most_rows: int) -> Instances:
 def read_lines(body: bytes, signature: Signature, most_rows: int) -> Instances:
     """Return the rows of a body that has each as a line of JSON, at most the first `most_rows`. Raises `MalformedBody`
     and `InvalidInstances`."""
-    lines = (matched[0] for matched in _LINE.finditer(body))
-    values = [native.json_value(line) for line in islice(filter(bytes.strip, lines), most_rows)]
+    lines = ((number, line) for number, line in enumerate(io.BytesIO(body), 1) if line.strip())
+    values = [native.json_value(line, f"line {number}") for number, line in islice(lines, most_rows)]
     return native.unwrapped({"instances": values}, "instances", signature)
 
 

@@ -105,7 +105,10 @@ def training_request(
 
 def fields_of_form(fields: Mapping[str, str]) -> dict[str, object]:
     """Return the fields of a form as the keys of a body: some are text, the others JSON. Raises `MalformedBody`."""
-    return {name: text if name in _TEXTS else native.json_value(text.encode()) for name, text in fields.items()}
+    return {
+        name: text if name in _TEXTS else native.json_value(text.encode(), f"the field {shown(name)}")
+        for name, text in fields.items()
+    }
 
 
 def shown_request(request: TrainingRequest) -> dict[str, Any]:

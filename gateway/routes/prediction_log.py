@@ -125,7 +125,7 @@ def _wanted(name: str, *, as_parquet: bool) -> Observation:
     arguments = request.args
     since, until = (moment(bound, arguments.get(bound)) for bound in ("since", "until"))
     with refusing("row and limit are numbers from 0 on, and version is one from 1 on"):
-        numbers = {key: limit(arguments[key]) for key in ("row", "version", "limit") if key in arguments}
+        numbers = {key: limit(arguments[key], key) for key in ("row", "version", "limit") if key in arguments}
     return Observation(
         ObservationAction.READ_PREDICTIONS,
         name,

@@ -227,7 +227,7 @@ def _request_in(form: Upload) -> object:
         if len(form.fields) > 1:
             message = "the form has other fields beside request; put everything into request"
             raise invalid_training(FieldError(None, "request", "ambiguous_body", message))
-        return native.json_value(form.fields["request"].encode())
+        return native.json_value(form.fields["request"].encode(), "the field 'request'")
     return fields_of_form(form.fields)
 
 

@@ -113,6 +113,8 @@ def test_csv_of_sagemaker_is_positional_unless_its_first_line_has_the_names(clie
         assert said in message(answer)
     lines = client.post(SAGEMAKER, data='{"a": 1, "b": 2}\n\n{"a": 3, "b": 4}', content_type="application/jsonlines")
     assert lines.json == {"predictions": [3.0, 7.0]}
+    lines = client.post(SAGEMAKER, data='{"a": 1, "b": 2}\n\n{"a": 3', content_type="application/jsonlines")
+    assert "line 3 is not JSON" in message(lines)
 
 
 @pytest.mark.usefixtures("scoring")

@@ -158,6 +158,7 @@ def test_since_and_until_bound_the_rows(client: FlaskClient, observer: ObserverP
 def test_a_parameter_that_cannot_be_used_is_refused(client: FlaskClient, query: str) -> None:
     answer = client.get(f"{LOG}?{query}")
     assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_parameter")
+    assert query.partition("=")[0] in answer.get_json()["detail"]
 
 
 def test_a_share_logs_whole_requests(client: FlaskClient, observer: ObserverProcess, scoring: None) -> None:

@@ -205,6 +205,11 @@ def test_invalid_json_is_refused(client: FlaskClient) -> None:
     for body in (b"{", b'{"gate": {"floor": NaN}}', b"\xff"):
         response = client.post("/v1/models/loan/train", data=body, content_type="application/json")
         assert refused(response, 400)["code"] == "malformed_body"
+    form = {"features": "a", "file": (io.BytesIO(CSV), "a.csv")}
+    response = client.post("/v1/models/loan/train", data=form)
+    assert "the field 'features' is not JSON" in refused(response, 400)["detail"]
+    twice = {"target": ["a", "b"], "file": (io.BytesIO(CSV), "a.csv")}
+    assert "the field 'target' more than once" in refused(client.post("/v1/models/loan/train", data=twice))["detail"]
     nameless = b'--x\r\nContent-Disposition: form-data; filename="a.csv"\r\n\r\na\r\n--x--\r\n'
     response = client.post("/v1/models/loan/train", data=nameless, content_type="multipart/form-data; boundary=x")
     assert refused(response, 400)["code"] == "malformed_body"
