@@ -12,7 +12,8 @@ from typing import IO
 
 from contract.errors import Code
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG}) | _READ_ONLY
 
 
 class StoreError(OSError):
@@ -24,6 +25,12 @@ def code_of(error: OSError) -> Code:
     if isinstance(error, StoreError):
         return Code.STORE_AWAY
     return Code.MODELS_FULL if error.errno in _NO_ROOM else Code.NOT_PUBLISHED
+
+
+def not_written(error: OSError) -> str:
+    """Return why the model repository cannot be written, and what to do first."""
+    repair = "make it writable" if error.errno in _READ_ONLY else "free space on its disk"
+    return f"the model repository cannot be written ({error.strerror}); {repair}"
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from contract.model.repository import CURRENT, not_in_repository
 from contract.settings import Settings
 from contract.work.jobs import timestamp
 from contract.work.training import DIFFERENCES, RepositoryAction, RepositoryCommand, TrainingRequest
-from storage.disk import StoreError, code_of
+from storage.disk import StoreError, code_of, not_written
 from trainer import recipes
 from trainer.forks import Forks, KeptForks
 from trainer.importing.edits.migration import Migration, Outcome
@@ -265,8 +265,7 @@ def carry_out(payload: Mapping[str, Any], parts: CommandParts) -> Mapping[str, A
     except OSError as error:
         if code_of(error) is not Code.MODELS_FULL:
             raise
-        what = f"the model repository cannot be written ({error.strerror}); free space on its disk and try again"
-        raise ModelgateError(Code.MODELS_FULL, what, model=command.model) from error
+        raise ModelgateError(Code.MODELS_FULL, f"{not_written(error)} and try again", model=command.model) from error
 
 
 def schedules_of(settings: Settings, connection: Redis) -> Schedules:

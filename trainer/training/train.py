@@ -22,7 +22,7 @@ from contract.settings import Settings
 from contract.work.training import ANYWAY, TrainingRequest, TrainingResult
 from runtime.environments import Environments
 from scoring.trust import Trust
-from storage.disk import code_of
+from storage.disk import code_of, not_written
 from trainer import recipes
 from trainer.forks import Forks
 from trainer.publishing.aliases import retain
@@ -210,8 +210,7 @@ def _published(
     except PublishRefused as error:
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
     except OSError as error:
-        what = f"the model repository cannot be written ({error.strerror}); free space on its disk and train again"
-        raise ModelgateError(code_of(error), what) from error
+        raise ModelgateError(code_of(error), f"{not_written(error)} and train again") from error
 
 
 def _how_to_promote(manifest: ModelManifest, alias: str) -> str:

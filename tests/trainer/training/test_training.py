@@ -415,16 +415,19 @@ def test_a_remark_of_the_promotion_is_handed_on_and_its_failure_does_not_unpubli
     assert "cannot be written (No space left on device)" in str(result.reason)
 
 
+@pytest.mark.parametrize(
+    ("number", "repair"), [(errno.ENOSPC, "free space on its disk"), (errno.EROFS, "make it writable")]
+)
 def test_a_full_disk_of_the_models_is_no_fault_of_the_recipe(
-    recorder: RecordingTrainer, monkeypatch: pytest.MonkeyPatch
+    recorder: RecordingTrainer, monkeypatch: pytest.MonkeyPatch, number: int, repair: str
 ) -> None:
     def no_room(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("storage.models.repository_writer.write", no_room)
     code, message = recorder.refused()
     assert code == Code.MODELS_FULL
-    assert message.startswith("the model repository cannot be written (No space left on device); free space")
+    assert message == f"the model repository cannot be written ({os.strerror(number)}); {repair} and train again"
 
 
 def test_running_out_of_memory_is_not_taken_for_a_fault_of_the_recipe(recorder: RecordingTrainer) -> None:
