@@ -35,9 +35,10 @@ def tensor(name: str, values: Any, *, binary: bool = True, made: type = InferInp
     return made_tensor.set_data_from_numpy(values)
 
 
-def flowers(*, binary: bool = True, made: type = InferInput) -> list[Any]:
+def flowers(*, binary: bool = True, made: type = InferInput, times: int = 1) -> list[Any]:
     """One tensor a column, as the metadata of the model says."""
-    return [tensor(name, FLOWERS[:, at : at + 1], binary=binary, made=made) for at, name in enumerate(IRIS)]
+    rows = np.tile(FLOWERS, (times, 1))
+    return [tensor(name, rows[:, at : at + 1], binary=binary, made=made) for at, name in enumerate(IRIS)]
 
 
 def loans(*, binary: bool = True, made: type = InferInput) -> list[Any]:
