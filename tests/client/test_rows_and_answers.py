@@ -161,7 +161,10 @@ def test_a_form_is_read_in_pieces_and_again(tmp_path: Path) -> None:
     assert whole == b"".join(iter(lambda: second.read(1 << 20), b""))
 
 
-def test_profiles_are_kept_for_their_owner_and_a_key_goes_only_to_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_are_kept_for_their_owner_and_a_key_goes_only_to_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # not where `make up` has left its address
     assert profiles.resolve() == profiles.Profile(profiles.LOCAL)
     profiles.save("team", 'https://models.example.org/"x"', "mg_team")
     profiles.save("local", profiles.LOCAL)

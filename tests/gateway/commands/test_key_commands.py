@@ -26,9 +26,10 @@ class CommandLine(Protocol):
 
 @pytest.fixture
 def away_from_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """Runs `key` in this process, with nothing in its environment but a STATE_DIR."""
+    """Runs `key` in this process, with nothing in its environment but two folders."""
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("MODELS_DIR", str(tmp_path / "models"))
 
     def run(*arguments: str, **environ: str) -> Ended:
         for name, value in environ.items():
