@@ -20,7 +20,7 @@ def holder(file: Path) -> str:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return os.read(lock, 32).decode()
+        return os.read(lock, 32).decode() or "unknown"  # it has not written it yet
     else:
         return ""
     finally:
