@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from modelgate_kernels import Layout, ModelKernel, own_answers, predict
 from modelgate_kernels.matrix import to_matrix
-from modelgate_kernels.model_kernel import last_step
+from modelgate_kernels.model_kernel import last_steps, matrix_answers
 
 from contract.model.manifest import Artifact, ArtifactDraft
 from contract.model.signature import PREDICT, Output, Signature
@@ -71,18 +73,21 @@ def _answers(
 
 
 def prepare(
-    estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact | ArtifactDraft
-) -> tuple[Any, Any]:
-    """Return the final estimator of a pipeline and the matrix that its methods take. Raises what the steps raise."""
-    return last_step(estimator, to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype))
+    estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact | ArtifactDraft, count: int = 1
+) -> Iterator[tuple[Any, Any]]:
+    """Yield the final estimator of a pipeline and the matrix that a method takes, for `count` methods. Raises what the
+    steps raise."""
+    matrix = partial(to_matrix, rows, signature.inputs, artifact.input_format, artifact.input_dtype)
+    return last_steps(estimator, matrix, count)
 
 
 def predict_matrix(estimator: Any, matrix: Any, output: Output) -> tuple[Any, Any]:
     """Return the predictions for a matrix of rows, under the decision of `output`, and what `predict_proba` returns if
     it has probabilities (else None). Raises what they raise."""
-    estimator, matrix = last_step(estimator, matrix)
-    values = _as_values(estimator.predict(matrix))
-    tables = _as_tables(estimator.predict_proba(matrix), values) if output.probabilities else None
+    methods = [PREDICT.name, "predict_proba"][: 1 + output.probabilities]
+    answer, *more = matrix_answers(estimator, partial(copy.deepcopy, matrix), methods)
+    values = _as_values(answer)
+    tables = _as_tables(more[0], values) if more else None
     return decided(values, tables, output), tables
 
 

@@ -38,7 +38,8 @@ def find_methods(
 ) -> tuple[tuple[Method, ...], Mapping[str, Exception]]:
     """Return the methods that answer `rows`, and what the others raised. `predict` is the first where there are
     `signature.outputs`, else `transform`. Raises `MemoryError`, and what the steps before the final estimator raise."""
-    final, matrix = prepare(estimator, rows, signature, artifact)
+    steps = prepare(estimator, rows, signature, artifact, 1 + len(OTHER_METHODS))
+    final, matrix = next(steps)
     outputs = signature.outputs
     methods, failed = [replace(PREDICT, returned=returned_as(final.predict(matrix)))] if outputs else [], {}
     for name in OTHER_METHODS if outputs else sorted(OTHER_METHODS, key="transform".__ne__):
@@ -47,7 +48,7 @@ def find_methods(
             continue
         try:
             with warnings.catch_warnings(action="ignore"):  # such as of the logarithm of a probability of 0
-                values = ask(final, matrix, name)
+                values = ask(*next(steps), name)
             method = _method(name, values, estimator, signature)
             answers_of(values, method, signature, len(rows))
             methods.append(replace(method, returned=returned_as(values)))

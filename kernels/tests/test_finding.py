@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 import sys
@@ -11,21 +12,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from modelgate_kernels import Column, Layout, compare, find, known_types, layout_of, pipelines, predict
+from modelgate_kernels import Column, Layout, compare, find, known_types, layout_of, own_answers, pipelines, predict
 from modelgate_kernels.kernel import NotCovered
 from modelgate_kernels.layout import InputFormat, Kind, Null
 from modelgate_kernels.linear import LinearKernel
 from modelgate_kernels.matrix import to_matrix
 from modelgate_kernels.same import same
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 X, y = load_iris(return_X_y=True)
@@ -103,6 +106,91 @@ def test_another_method_is_asked_on_the_matrix_of_the_kernel() -> None:
     assert kernel
     (leaves,) = predict(kernel, X[:5].tolist(), ["apply"])
     assert same(leaves, forest[-1].apply(forest[:-1].transform(X[:5])))
+
+
+class Changes(ClassifierMixin, BaseEstimator):
+    """Answers as a model of its matrix does, and empties that in place."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def fit(self, X: Any, y: Any) -> Any:
+        self.classes_ = self.model.fit(X, y).classes_
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> Any:
+        answer = self.model.predict_proba(X)
+        if isinstance(X, pd.DataFrame):
+            X["a"] = 0.0
+        elif hasattr(X, "data") and hasattr(X, "tocsr"):
+            X.data[:] = 0
+        elif isinstance(X, list) and isinstance(X[0], dict):
+            for record in X:
+                record["words"].clear()
+                record["a"] = 0.0
+        else:
+            X[:] = 0 if isinstance(X, np.ndarray) else [""] * len(X)
+        return answer
+
+
+class Counts(TransformerMixin, BaseEstimator):
+    """Adds how often it was asked."""
+
+    asked = 0
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        self.asked += 1
+        return X + self.asked
+
+
+RECORDS = [{"a": row[0], "words": [f"w{label}"]} for row, label in zip(X, y, strict=True)]
+TEXT_MODEL = make_pipeline(TfidfVectorizer(), LogisticRegression())
+DOUBLED_IN_PLACE = FunctionTransformer(lambda X: np.multiply(X, 2, out=X))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "table"),
+    [
+        (Changes(LogisticRegression()), X),
+        (Changes(LogisticRegression()), NUMBERS),
+        (Changes(TEXT_MODEL), TEXTS),
+        (Changes(TEXT_MODEL), pd.Series(TEXTS, dtype=object)),
+        (Changes(make_pipeline(DictVectorizer(), LogisticRegression())), RECORDS),
+        (make_pipeline(StandardScaler(), Changes(LogisticRegression())), X),
+        (make_pipeline(StandardScaler().set_output(transform="pandas"), Changes(LogisticRegression())), NUMBERS),
+        (make_pipeline(TfidfVectorizer(), Changes(LogisticRegression())), TEXTS),
+        (VotingClassifier([("a", make_pipeline(StandardScaler(copy=False), LogisticRegression()))], voting="soft"), X),
+        (VotingClassifier([("a", Changes(LogisticRegression())), ("b", LogisticRegression())], voting="soft"), X),
+        (make_pipeline(DOUBLED_IN_PLACE, Changes(LogisticRegression())), X),
+        (make_pipeline(Counts(), LogisticRegression()), X),
+        (make_pipeline(make_column_transformer((Counts(), [0, 1])), LogisticRegression()), X),
+    ],
+)
+def test_a_method_gets_the_rows_as_they_are_sent_whatever_another_one_did_to_them(estimator: Any, table: Any) -> None:
+    estimator.fit(copy.deepcopy(table), y)
+    is_records = table is RECORDS
+    layout = Layout([Column("record", Kind.STRING)], InputFormat.RECORDS) if is_records else layout_of(table)
+    rows = [(record,) for record in copy.deepcopy(RECORDS)] if is_records else rows_of(table)
+    methods, sent, of_rows, other = (
+        ["predict", "predict_proba"],
+        copy.deepcopy(rows),
+        *map(copy.deepcopy, [estimator] * 2),
+    )
+    expected = [getattr(other, method)(copy.deepcopy(table)) for method in methods]
+    kernel = find(copy.deepcopy(estimator), layout)
+    answers = [own_answers(of_rows, rows, layout, methods)]
+    if kernel and compare(kernel, rows[:20]) is None:
+        answers.append(predict(kernel, rows, methods))
+    for answer in answers:
+        np.testing.assert_allclose(answer[1], expected[1], rtol=1e-12)
+        assert answer[0].tolist() == expected[0].tolist()
+    assert rows == sent
 
 
 def test_a_kernel_that_differs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def test_a_row_of_another_length_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
-@pytest.mark.parametrize("input_format", InputFormat)
+@pytest.mark.parametrize("input_format", [name for name in InputFormat if name != InputFormat.RECORDS])
 @pytest.mark.parametrize("kinds", [[Kind.NUMBER, Kind.INTEGER], [Kind.NUMBER, Kind.BOOLEAN, Kind.STRING]])
 def test_rows_by_column_make_the_same_matrix(kinds: list[Kind], input_format: InputFormat, dtype: str) -> None:
     rows: list[Row] = [(0.1, 2**53 + 1, "a"), (None, 0, None), (-1e30, 1, "ü")]

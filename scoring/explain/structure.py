@@ -86,7 +86,7 @@ def contributions(model: Scorable, game: Columns, label: int | None) -> Steps[An
     # The background rows; these with the value in x of one player each; and x.
     present = np.vstack([np.eye(players + 1, players, -1, dtype=bool).repeat(count, axis=0), np.ones(players, bool)])
     rows = game.rows(np.arange(len(present)) % count, present)
-    _, matrix = prepare(model.estimator, rows, model.manifest.signature, model.manifest.artifact)
+    _, matrix = next(prepare(model.estimator, rows, model.manifest.signature, model.manifest.artifact))
     try:
         matrix = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)
     except (TypeError, ValueError):  # texts, which HistGradientBoosting takes

@@ -24,7 +24,7 @@ from sklearn.svm import SVC
 from contract.model.manifest import Artifact, ArtifactFormat, InputFormat
 from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.row import Row
-from scoring.estimators import predict_rows
+from scoring.estimators import predict_matrix, predict_rows
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(300, 4))
@@ -113,6 +113,16 @@ def test_numbers_are_those_of_the_estimator(estimator: Any) -> None:
 def test_a_model_without_probabilities_still_has_its_own_error() -> None:
     with pytest.raises(AttributeError, match="predict_proba"):
         predicted(SVC().fit(X, LABELS), X, True)
+
+
+def test_predicting_a_matrix_leaves_it_as_it_is() -> None:
+    matrix = X.copy()
+    model = make_pipeline(StandardScaler(copy=False), LogisticRegression()).fit(X.copy(), LABELS)
+    expected = model.predict_proba(X.copy())
+    for _ in range(2):
+        _, table = predict_matrix(model, matrix, Output(OutputKind.CLASS, probabilities=True))
+        np.testing.assert_array_equal(table, expected)
+    np.testing.assert_array_equal(matrix, X)
 
 
 def test_a_matrix_of_another_width_is_refused_as_the_forest_refuses_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ class Kernel:
 
 class OwnMethods(Kernel):
     """Asks the estimator itself: the stand-in for an estimator without a kernel inside one that has a kernel. `raw` is
-    the matrix, as scikit-learn would hand it over."""
+    the matrix, as scikit-learn would hand it over; each method gets a copy, which it may change in place."""
 
     takes_arrays = False
 
@@ -54,13 +55,13 @@ class OwnMethods(Kernel):
         return matrix
 
     def predict(self, raw: Any) -> Any:
-        return self._estimator.predict(raw)
+        return self._estimator.predict(copy.deepcopy(raw))
 
     def predict_proba(self, raw: Any) -> Any:
-        return self._estimator.predict_proba(raw)
+        return self._estimator.predict_proba(copy.deepcopy(raw))
 
     def decision_function(self, raw: Any) -> Any:
-        return self._estimator.decision_function(raw)
+        return self._estimator.decision_function(copy.deepcopy(raw))
 
 
 class Composite(Kernel):

@@ -58,6 +58,8 @@ def to_matrix(rows: Sequence[Row], columns: Sequence[ColumnLike], input_format: 
     """
     if input_format in _ONE_CELL:
         cells = [row[0] for row in rows]
+        if input_format == InputFormat.RECORDS:  # an estimator may change them
+            return [{name: [*v] if isinstance(v, list) else v for name, v in record.items()} for record in cells]
         return pd.Series(cells, dtype=object) if input_format == InputFormat.SERIES else cells
     if input_format != InputFormat.ARRAY:
         values_of = by_column(rows) if rows else [[] for _ in columns]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ from sklearn import get_config  # type: ignore[attr-defined]
 from modelgate_kernels.kernel import Delegating, InnerKernels, Kernel, OwnMethods, Transform
 from modelgate_kernels.layout import Layout, Row, layout_of
 from modelgate_kernels.matrix import to_matrix
-from modelgate_kernels.pipelines import is_passthrough, parts_of
+from modelgate_kernels.pipelines import is_passthrough, is_repeatable, parts_of
 from modelgate_kernels.rows import Batch, BatchReader, Readers
 from modelgate_kernels.sklearn_internals import returns_arrays
 from modelgate_kernels.table import IS_COMPARED, find_composite, find_kernel, find_transform, kernel_of
@@ -97,9 +98,28 @@ def predict(kernel: ModelKernel, rows: Sequence[Row], methods: Sequence[str] = (
 
 def own_answers(estimator: Any, rows: Sequence[Row], layout: Layout, methods: Sequence[str]) -> list[Any]:
     """Return what methods of an estimator return for rows of a layout, without a kernel. Raises what they raise."""
-    matrix = to_matrix(rows, layout.columns, layout.input_format, layout.dtype)
-    final, matrix = last_step(estimator, matrix)
-    return [getattr(final, method)(matrix) if method in METHODS else ask(final, matrix, method) for method in methods]
+    return matrix_answers(
+        estimator, partial(to_matrix, rows, layout.columns, layout.input_format, layout.dtype), methods
+    )
+
+
+def matrix_answers(estimator: Any, make: Callable[[], Any], methods: Sequence[str]) -> list[Any]:
+    """Return what methods of an estimator return for the matrix that `make` makes. None of them sees what another one
+    does to it. Raises what they raise."""
+    return [
+        getattr(final, method)(matrix) if method in METHODS else ask(final, matrix, method)
+        for method, (final, matrix) in zip(methods, last_steps(estimator, make, len(methods)), strict=True)
+    ]
+
+
+def last_steps(estimator: Any, make: Callable[[], Any], count: int) -> Iterator[tuple[Any, Any]]:
+    """Yield `last_step` for each of `count` methods. They share the work of transformers that are known to answer the
+    same again, not the matrix: a method may change it in place."""
+    is_shared = all(map(is_repeatable, parts_of(estimator)[0]))
+    for number in range(count):
+        if number == 0 or not is_shared:
+            final, matrix = last_step(estimator, make())
+        yield final, copy.deepcopy(matrix) if is_shared and number < count - 1 else matrix
 
 
 def last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:

@@ -10,7 +10,9 @@ import pandas as pd
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - without it, the next import fails
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, HalvingRandomSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
+from modelgate_kernels.functions import known_function
 from modelgate_kernels.kernel import Delegating, Kernel, NotCovered, Transform
 from modelgate_kernels.sklearn_internals import frozen_estimators
 
@@ -81,3 +83,13 @@ def _transformers(steps: Iterable[Any]) -> Iterator[Any]:
 def is_passthrough(step: Any) -> bool:
     """Return whether a step of a pipeline does nothing."""
     return step is None or (isinstance(step, str) and step == PASSTHROUGH)
+
+
+def is_repeatable(step: Any) -> bool:
+    """Return whether a transformer is code of scikit-learn alone, which transforms the same rows alike each time."""
+    if step is None or isinstance(step, str):
+        return True
+    if type(step) is FunctionTransformer:
+        return step.func is None or isinstance(step.func, np.ufunc) or known_function(step.func) is not None
+    inner = [part[1] for name in ("steps", "transformers_", "transformer_list") for part in getattr(step, name, ())]
+    return type(step).__module__.startswith("sklearn.") and all(map(is_repeatable, inner))

@@ -256,7 +256,7 @@ class _NullTrial:
         if telling:
             yield call_method(estimator, rows, signature, artifact, telling)
         else:
-            yield prepare(estimator, rows, signature, artifact)[1]
+            yield next(prepare(estimator, rows, signature, artifact))[1]
 
 
 def _choice(possible: PossibleNulls, answers: Mapping[Null, _Answers]) -> _Choice:

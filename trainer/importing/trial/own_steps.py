@@ -133,9 +133,9 @@ def _outcomes(estimator: Any, columns: Sequence[InputColumn], index: int) -> _Ou
     ]
 
     def texts_of_rows(some: Sequence[Row]) -> list[str]:
-        final, matrix = prepare(estimator, some, signature, artifact)
+        (final, matrix), (_, unchanged) = prepare(estimator, some, signature, artifact, 2)
         answer = getattr(final, next(name for name in _METHODS if has_method(final, name)))(matrix)
-        seen = answer if final is estimator else matrix
+        seen = answer if final is estimator else unchanged
         seen = seen.toarray() if hasattr(seen, "toarray") else seen
         return [str(np.asarray(row, dtype=object).tolist()) for row in np.asarray(seen)]
 
