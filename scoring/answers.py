@@ -15,6 +15,9 @@ from contract.model.signature import AnswerForm, Method, Output, OutputKind, Sig
 from contract.row import Answer, Value
 from contract.wording import listed
 
+_EXACT, _LONGEST = 2**53, 2**64
+"""Whole numbers from the first on are no floats, which would round them, up to the 64 bits that NumPy has for them."""
+
 
 class InvalidAnswer(ValueError):
     """A method returned what its form of answer cannot be; the message completes "the model …"."""
@@ -51,7 +54,7 @@ def named_columns(values: Any, expected: Sequence[str] = ()) -> tuple[list[str] 
         named = [{str(key): value for key, value in record.items()} for record in records]
         names = [*dict.fromkeys([*expected, *(name for record in named for name in record)])]
         return names, [_array([record.get(name) for record in named]) for name in names]
-    table = np.asarray(values)
+    table = as_array(values)
     return None, [table] if table.ndim == 1 else list(table.T) if table.ndim == 2 else []
 
 
@@ -75,9 +78,17 @@ def _array(values: Any) -> Any:
 
 
 def as_array(values: Any) -> Any:
-    """Return values as an array. NumPy alone would turn numbers beside texts into texts."""
+    """Return values as an array. NumPy alone would turn numbers beside texts into texts, and large whole numbers beside
+    others into floats."""
     array = np.asarray(values)
-    return np.asarray(values, dtype=object) if array.dtype.kind in "US" and not hasattr(values, "dtype") else array
+    loses = array.dtype.kind in "US" or (array.dtype.kind == "f" and _has_long(array))
+    if not loses or hasattr(values, "dtype"):
+        return array
+    return np.asarray(values.astype(object) if isinstance(values, pd.DataFrame) else values, dtype=object)
+
+
+def _has_long(numbers: Any) -> bool:
+    return bool((np.abs(numbers.astype(np.float64)) >= _EXACT).any())
 
 
 def _shape_of(values: Any) -> str:
@@ -85,10 +96,12 @@ def _shape_of(values: Any) -> str:
 
 
 def all_plain(values: Any, output: Output) -> list[Value] | None:
-    """Return all values if their dtype says that they are valid; None if each has to be checked."""
+    """Return all values if their dtype says that they are valid; None if each has to be checked. Numbers are floats."""
     number = output.kind is OutputKind.NUMBER
     kind = values.dtype.kind
     if kind not in ("fiub" if number else "fiubU") or (kind == "f" and not np.isfinite(values).all()):
+        return None
+    if number and kind in "iu" and _has_long(values):
         return None
     plain: list[Value] = (values.astype(np.float64) if number else values).tolist()
     return plain
@@ -105,7 +118,8 @@ def each_plain(values: list[Any], output: Output) -> list[Value]:
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             plain.append(None)
         elif number and isinstance(value, int | float) and abs(value) <= sys.float_info.max:
-            plain.append(float(value))
+            is_long = isinstance(value, int) and _EXACT <= abs(value) < _LONGEST
+            plain.append(value if is_long else float(value))
         elif not number and isinstance(value, str | int | float):
             plain.append(value)
         else:
@@ -235,7 +249,7 @@ def answers_of(values: Any, method: Method, signature: Signature, rows: int) -> 
 
 def _matrix(values: Any, rows: int, method: Method) -> Any:
     """Return rows × numbers, or with more dimensions; objects where words are among the numbers."""
-    table = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+    table = as_array(values.toarray() if hasattr(values, "toarray") else values)
     table = table[np.newaxis] if table.ndim == rows == 1 else table  # SparsePCA drops the dimension of a single row
     if table.ndim < 2 or table.shape[0] != rows or table.dtype.kind not in "fiubOU":
         raise InvalidAnswer(f"answered {rows} rows of {method.name} with {_shape_of(values)} of {table.dtype}")

@@ -211,9 +211,9 @@ def _for_sql(column: Column, kind: str) -> Any:
     """Return values as `write_part` takes them."""
     if isinstance(column, np.ndarray):
         return column
-    if kind == "BIGINT" and set(map(type, column)) == {int}:
+    if kind in ("BIGINT", "UBIGINT") and set(map(type, column)) <= {int, float}:
         with suppress(OverflowError):
-            return np.array(column, dtype=np.int64)
+            return np.array(column, dtype=np.int64 if kind == "BIGINT" else np.uint64)
     if kind == "DOUBLE":
         with suppress(ValueError):
             return np.array(column, dtype=np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ _KINDS = {
     Kind.STRING: _TEXT,
     Kind.DATETIME: "TIMESTAMP WITH TIME ZONE",
 }
+_WHOLE = {"int64": "BIGINT", "uint64": "UBIGINT"}
 _LABELS = {bool: "BOOLEAN", int: "BIGINT", float: _DOUBLE, str: _TEXT}
 """The types in SQL of the columns of a Parquet output. They follow from the signature, so all parts have the same."""
 
@@ -120,7 +122,10 @@ def answer_types(signature: Signature, method: str) -> list[str]:
     if method == PREDICT.name:
         first = signature.outputs[0]
         labels = sum(len(output.shown_labels) for output in signature.outputs) if first.probabilities else 0
-        return [*map(_type_of, signature.outputs), *[_DOUBLE] * (labels + first.scores)]
+        returned = signature.methods[0].returned
+        dtypes = returned.dtypes if returned and len(returned.dtypes) == len(signature.outputs) else ()
+        types = [_type_of(output, dtype) for output, dtype in zip_longest(signature.outputs, dtypes)]
+        return [*types, *[_DOUBLE] * (labels + first.scores)]
     described = signature.method(method)
     form = described.answer if described else None
     if form is AnswerForm.LABELS:
@@ -131,9 +136,9 @@ def answer_types(signature: Signature, method: str) -> list[str]:
     return [_DOUBLE if form is AnswerForm.NUMBER else _TEXT]
 
 
-def _type_of(output: Output) -> str:
+def _type_of(output: Output, dtype: str | None) -> str:
     if output.kind is OutputKind.NUMBER:
-        return _DOUBLE
+        return _WHOLE.get(dtype or "", _DOUBLE)
     types = set(map(type, output.shown_labels))
     return _LABELS[types.pop()] if len(types) == 1 else _TEXT
 

@@ -108,6 +108,9 @@ def test_answers_have_the_type_that_the_method_returned() -> None:
         return Answers("predict", form, names, returned).decoded(values, pd.Index(["r0", "r1"]))
 
     assert answers("outputs", [1.0, 2.0], type="ndarray", dtypes=["int64"]).dtype == np.int64
+    for dtype, largest in (("int64", 2**63 - 1), ("uint64", 2**64 - 1)):
+        long = answers("outputs", [5.0, 2**53 + 1, largest], type="ndarray", dtypes=[dtype])
+        assert (long.dtype, long.tolist()) == (dtype, [5, 2**53 + 1, largest])
     assert answers("outputs", ["a", "bc"], type="ndarray", dtypes=["<U7"]).dtype == "<U7"
     assert answers("outputs", ["a", "bc"], type="ndarray", dtypes=["object"]).dtype == object
     assert np.isnan(answers("outputs", [None, 1.0], type="ndarray", dtypes=["float32"])[0])

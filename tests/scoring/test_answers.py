@@ -15,7 +15,7 @@ from scipy import sparse
 from contract.errors import Code, Failure, ModelgateError
 from contract.model.manifest import ModelManifest
 from contract.model.signature import PREDICT, AnswerForm, Method, Output, OutputKind, Signature
-from scoring.predict import Prediction, join, predict, predict_each
+from scoring.predict import Prediction, join, predict, predict_columns, predict_each
 from tests.support import numbers, write_version
 
 PRICE, SIZE = Output(OutputKind.NUMBER, name="price"), Output(OutputKind.NUMBER, name="size")
@@ -223,6 +223,8 @@ FORMS = [
     (NUMBERS, [ONE], np.array([[[1.0], [NAN]], [[3], [4]]]), [[[1.0], [None]], [[3.0], [4.0]]]),
     (NUMBERS, [], np.array([["x", 1.5], [None, NAN]], dtype=object), [["x", 1.5], [None, None]]),
     (NAMED, [], pd.DataFrame({"p": [1, 2], "q": [0.5, 3]}), [{"u": 1.0, "v": 0.5}, {"u": 2.0, "v": 3.0}]),
+    (NAMED, [], pd.DataFrame({"p": [2**53 + 1, 2], "q": [0.5, 3]}), [{"u": 2**53 + 1, "v": 0.5}, {"u": 2, "v": 3.0}]),
+    (NUMBER, [], np.array([2**53 + 1, 2**64 - 1], dtype=np.uint64), [2**53 + 1, 2**64 - 1]),
     (NAMED, [], sparse.csr_array([[1, 0], [0, 2]]), [{"u": 1, "v": 0}, {"u": 0, "v": 2}]),
     (NAMED, [], np.array([["x", "y"], ["z", ""]]), [{"u": "x", "v": "y"}, {"u": "z", "v": ""}]),
     (BY_OUTPUT, [TIER, RISK], [[1, 2], [3, 4]], [{"tier": 1, "risk": 2}, {"tier": 3, "risk": 4}]),
@@ -236,6 +238,46 @@ FORMS = [
         [{"distances": [0.0, 0.5], "indices": [4, 2]}, {"distances": [0.1, 0.2], "indices": [1, 0]}],
     ),
 ]
+
+
+LONG = [2**53 + 1, -7]
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        np.array(LONG),
+        np.array(LONG).reshape(-1, 1),
+        np.array(LONG, dtype=object),
+        LONG,
+        [2**53 + 1, -7.0],
+        pd.Series(LONG),
+        pd.Series(LONG, dtype="Int64"),
+    ],
+    ids=lambda returned: type(returned).__name__,
+)
+def test_whole_numbers_beyond_those_of_a_float_keep_all_digits(models: Path, returned: Any) -> None:
+    manifest = version(models, ONE)
+    prediction = answer(manifest, Returns(predict=returned))
+    assert json.dumps(prediction.values) == "[9007199254740993, -7.0]"
+    (column,) = predict_columns(Returns(predict=returned), manifest, [(0.0,), (1.0,)])
+    assert [*map(repr, column)] == ["9007199254740993", "-7.0"]
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        {"p": np.array([2**64 - 1, 1], dtype=np.uint64), "q": np.array([0.5, 1.5])},
+        pd.DataFrame({"p": np.array([2**64 - 1, 1], dtype=np.uint64), "q": [0.5, 1.5]}),
+        [{"p": 2**64 - 1, "q": 0.5}, {"p": 1, "q": 1.5}],
+        [[2**64 - 1, 0.5], [1, 1.5]],
+    ],
+    ids=lambda returned: type(returned).__name__,
+)
+def test_whole_numbers_beside_fractions_keep_all_digits(models: Path, returned: Any) -> None:
+    outputs = [Output(OutputKind.NUMBER, name="p"), Output(OutputKind.NUMBER, name="q")]
+    prediction = answer(version(models, *outputs), Returns(predict=returned))
+    assert json.dumps(prediction.values) == json.dumps([{"p": 2**64 - 1, "q": 0.5}, {"p": 1.0, "q": 1.5}])
 
 
 @pytest.mark.parametrize(("method", "outputs", "returned", "expected"), FORMS, ids=str)

@@ -116,6 +116,8 @@ def _array(values: list[Any], dtype: str | None) -> Any:
     if dtype == "object":
         return _objects(values)
     array = np.array(values)
+    if array.dtype.kind == "f" and dtype in ("int64", "uint64"):  # a float would round large ones
+        return np.array(values, dtype=dtype)
     if array.dtype == object and array.ndim:
         words = any(isinstance(value, str) for value in array.flat)
         array = array if words else np.array(values, dtype=np.float64)

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 from contract.errors import InvalidInstances
 from contract.model.manifest import InputFormat
-from contract.model.signature import Field, Kind, Output, OutputKind, Signature
+from contract.model.signature import PREDICT, Field, Kind, Output, OutputKind, Returned, Signature
 from contract.rows.file_formats import FileFormat
 from contract.rows.instances import Grid
 from scoring.files.parquet import connection, in_background
@@ -142,6 +143,30 @@ def test_csv_and_ndjson_become_parquet_of_the_kinds_of_the_inputs(tmp_path: Path
     output, _ = scored(tmp_path, lines, FileFormat.NDJSON, PARQUET, model)
     cells = duckdb.sql(f"SELECT n, x, w, note, prediction FROM read_parquet('{output}')").fetchall()
     assert cells == [(1, 0.1, True, '{"a":1}', 4.0), (None, 7.0, True, None, None)]
+
+
+class Identifiers:
+    def __init__(self, dtype: str) -> None:
+        self._dtype = dtype
+
+    def predict(self, X: Any) -> Any:
+        largest = np.iinfo(self._dtype).max
+        return np.array([largest if x > 1 else 5 for x in X["x"]], dtype=self._dtype)
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("int64", "BIGINT"), ("uint64", "UBIGINT")])
+def test_long_whole_numbers_keep_all_digits_in_files(tmp_path: Path, dtype: str, kind: str) -> None:
+    method, largest = replace(PREDICT, returned=Returned("ndarray", (dtype,))), int(np.iinfo(dtype).max)
+    model = Loaded(Signature((Field("x", Kind.NUMBER),), NUMBER, methods=(method,)), Identifiers(dtype))
+    body = b"x\n1\n2\n"
+    for refused in (b"", b"oops\n"):
+        output, _ = scored(tmp_path, body + refused, FileFormat.CSV, PARQUET, model)
+        (_, (_, written_kind, *_)) = duckdb.sql(f"DESCRIBE FROM read_parquet('{output}')").fetchall()
+        cells = duckdb.sql(f"SELECT prediction FROM read_parquet('{output}')").fetchall()
+        assert (written_kind, cells[:2]) == (kind, [(5,), (largest,)])
+    for output_format in (FileFormat.CSV, FileFormat.NDJSON):
+        text, _ = scored_text(tmp_path, body, input_format=FileFormat.CSV, output=output_format, model=model)
+        assert str(largest) in text
 
 
 def test_parquet_becomes_csv_and_ndjson(tmp_path: Path) -> None:
