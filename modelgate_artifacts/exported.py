@@ -136,7 +136,7 @@ def _series(values: list[Any], column: Manifest, dtype: str) -> Any:
     if _holds_objects(column):
         return pd.Series([null if value is None else value for value in values], dtype=object)
     if kind in _DTYPES:
-        floats = np.float32 if kind == "number" and dtype == "float32" else np.float64
+        floats = np.float32 if kind == "number" and (dtype == "float32" or column.get("float32")) else np.float64
         return np.array(values, dtype=floats if kind == "number" or column["nullable"] else _DTYPES[kind])
     if not any(value is not None for value in values):
         return pd.array([np.nan] * len(values), dtype=_TEXTS)

@@ -118,8 +118,7 @@ def each_plain(values: list[Any], output: Output) -> list[Value]:
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             plain.append(None)
         elif number and isinstance(value, int | float) and abs(value) <= sys.float_info.max:
-            is_long = isinstance(value, int) and _EXACT <= abs(value) < _LONGEST
-            plain.append(value if is_long else float(value))
+            plain.append(value if isinstance(value, int) and _EXACT <= abs(value) < _LONGEST else float(value))
         elif not number and isinstance(value, str | int | float):
             plain.append(value)
         else:

@@ -1425,9 +1425,10 @@ export interface components {
             categories: string[] | null;
             aliases?: string[];
             format?: string | null;
+            null?: string;
             guessed?: boolean;
             naive?: boolean;
-            null?: string;
+            float32?: boolean;
         };
         ModelMethod: {
             name: string;

@@ -68,8 +68,8 @@ class InputFormat(StrEnum):
 class InputDtype(StrEnum):
     """The dtype that the estimator was fitted on.
 
-    FLOAT32 applies to all columns of the kind number. INT64 applies to an array of whole numbers without nulls; in a
-    DataFrame the kind of each column decides.
+    FLOAT32 applies to all columns of the kind number; of a DataFrame, the `Field` of each column says so, too. INT64
+    applies to an array of whole numbers without nulls; in a DataFrame the kind of each column decides.
     """
 
     FLOAT64 = "float64"

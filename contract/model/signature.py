@@ -97,6 +97,7 @@ class Field:
     `guessed`: nothing shows the kind; then 0 and 1 are also taken for false and true, and the other way round.
     `naive`: the estimator gets the datetime in UTC, but without a time zone, as pandas reads most dates.
     `null` is what a null is to the estimator, if the input is nullable.
+    `float32`: the estimator gets the number as a float of 32 bits, whatever other columns of its DataFrame have.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Field:
     guessed: bool = False
     naive: bool = False
     null: Null = Null.NAN
+    float32: bool = field(default=False, metadata=OPTIONAL)
 
     @property
     def holds_objects(self) -> bool:

@@ -119,6 +119,7 @@ _INPUT = _part(
     format=as_sent,
     guessed=as_sent,
     naive=BOOLEAN,
+    float32=BOOLEAN,
     null=_choice(list(Null)),
 )
 _OUTPUT_SAME = ("kind", "probabilities", "scores", "label_names")
@@ -224,6 +225,7 @@ def _input(old: Field, read: Mapping[str, Any], where: str, errors: Errors) -> F
         guessed=old.guessed and "kind" not in read and read.get("guessed") is not False,
         naive=naive and kind is Kind.DATETIME,
         null=Null(read.get("null", old.null)),
+        float32=read.get("float32", old.float32) and kind is Kind.NUMBER,
     )
 
 

@@ -84,7 +84,8 @@ def job(output: Schema | None = None) -> Schema:
 
 _INPUT = record(
     {"name": TEXT, "kind": {**TEXT, "enum": list(Kind)}, "nullable": BOOLEAN, "categories": nullable(array(TEXT))},
-    {"aliases": array(TEXT), "format": nullable(TEXT), "guessed": BOOLEAN, "naive": BOOLEAN, "null": TEXT},
+    {"aliases": array(TEXT), "format": nullable(TEXT), "null": TEXT}
+    | dict.fromkeys(("guessed", "naive", "float32"), BOOLEAN),
 )
 _OUTPUT = record(
     {"kind": {**TEXT, "enum": list(OutputKind)}, "labels": nullable(array(ANYTHING)), "probabilities": BOOLEAN},

@@ -84,8 +84,8 @@ def _signature(manifest: ModelManifest) -> dict[str, Any]:
         floats = "float" if manifest.artifact.input_dtype is InputDtype.FLOAT32 else "double"
         types = {**_TYPES, Kind.NUMBER: floats}
         inputs = [
-            {"type": types[field.kind], "name": field.name, "required": not field.nullable}
-            for field in signature.inputs
+            {"type": "float" if f.float32 else types[f.kind], "name": f.name, "required": not f.nullable}
+            for f in signature.inputs
         ]
     return {"signature": {"inputs": json.dumps(inputs), "outputs": _outputs(manifest), "params": None}}
 

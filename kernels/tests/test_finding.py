@@ -253,9 +253,14 @@ def test_other_tables_are_refused(table: Any) -> None:
         layout_of(table)
 
 
-def test_numbers_of_two_widths_are_refused() -> None:
-    with pytest.raises(TypeError, match="all float64 or all float32"):
-        layout_of(pd.DataFrame({"a": np.zeros(2), "b": np.zeros(2, dtype=np.float32)}))
+def test_columns_of_two_widths_keep_their_own() -> None:
+    frame = NUMBERS.assign(a=NUMBERS.a.astype(np.float32))
+    estimator = LogisticRegression(max_iter=1000).fit(frame, y)
+    kernel = find(estimator, frame)
+    assert kernel
+    assert kernel.matrix(rows_of(frame)[:2]).dtypes.tolist() == frame.dtypes.tolist()
+    (answers,) = predict(kernel, rows_of(frame), ["predict_proba"])
+    assert same(answers, estimator.predict_proba(frame))
 
 
 def test_columns_with_numbers_as_names_are_told_apart() -> None:

@@ -38,6 +38,10 @@ def test_only_numbers_of_a_dataframe_have_32_bits() -> None:
     kinds = [Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.STRING]
     frame = to_matrix([(0.1, 2, True, "a")], columns(*kinds), InputFormat.DATAFRAME, "float32")
     assert frame.dtypes.tolist()[:3] == [np.float32, np.int64, np.bool_]
+    some = [Column("a", Kind.NUMBER, float32=True), Column("b", Kind.NUMBER), Column("c", Kind.INTEGER)]
+    frame = to_matrix([(0.1, 2.0**24 + 1, 2)], some, InputFormat.DATAFRAME)
+    assert frame.dtypes.tolist() == [np.float32, np.float64, np.int64]
+    assert frame.to_numpy().tolist() == [[float(np.float32(0.1)), 2.0**24 + 1, 2]]
 
 
 def test_one_string_makes_an_array_of_objects() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,9 +122,8 @@ def answer_types(signature: Signature, method: str) -> list[str]:
         first = signature.outputs[0]
         labels = sum(len(output.shown_labels) for output in signature.outputs) if first.probabilities else 0
         returned = signature.methods[0].returned
-        dtypes = returned.dtypes if returned and len(returned.dtypes) == len(signature.outputs) else ()
-        types = [_type_of(output, dtype) for output, dtype in zip_longest(signature.outputs, dtypes)]
-        return [*types, *[_DOUBLE] * (labels + first.scores)]
+        dtype = returned.dtypes[0] if returned and len({*returned.dtypes}) == 1 else ""
+        return [*(_type_of(output, dtype) for output in signature.outputs), *[_DOUBLE] * (labels + first.scores)]
     described = signature.method(method)
     form = described.answer if described else None
     if form is AnswerForm.LABELS:
@@ -136,9 +134,9 @@ def answer_types(signature: Signature, method: str) -> list[str]:
     return [_DOUBLE if form is AnswerForm.NUMBER else _TEXT]
 
 
-def _type_of(output: Output, dtype: str | None) -> str:
+def _type_of(output: Output, dtype: str) -> str:
     if output.kind is OutputKind.NUMBER:
-        return _WHOLE.get(dtype or "", _DOUBLE)
+        return _WHOLE.get(dtype, _DOUBLE)
     types = set(map(type, output.shown_labels))
     return _LABELS[types.pop()] if len(types) == 1 else _TEXT
 

@@ -93,7 +93,10 @@ def test_an_estimator_gets_the_same_values_of_each_kind(kind: Kind, input_format
     for null, nullable, naive, dtype in itertools.product(Null, (False, True), (False, True), InputDtype):
         if dtype is InputDtype.INT64 and (kind is not Kind.INTEGER or nullable):
             continue
-        fields = [Field("b", kind, nullable, null=null, naive=naive), Field("a", kind, nullable, null=null)]
+        fields = [
+            Field("b", kind, nullable, null=null, naive=naive),
+            Field("a", kind, nullable, null=null, float32=kind is Kind.NUMBER),
+        ]
         rows = [[cell, cell] for cell in CELLS[kind]]
         for some in (rows, [*rows, [None, None]], [[None, None]]) if nullable else (rows,):
             expected = to_matrix(some, fields, input_format, dtype)

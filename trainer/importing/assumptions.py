@@ -43,6 +43,14 @@ def unknown_whole_numbers(names: Sequence[str], sampled: bool) -> Remark:
     return Remark(text, f"{'unknown' if sampled else 'undecided'}_whole_numbers", tuple(names))
 
 
+def unknown_floats(names: Sequence[str]) -> Remark:
+    """Return the warning about inputs that may have been floats of 32 bits, as others were."""
+    return Remark(
+        f"its answers depend on whether {listed(names)} had floats of 32 or of 64 bits when it was fitted, which it"
+        " does not show; 64 are assumed: fit it on columns of one type if that is wrong"
+    )
+
+
 def unknown_nulls(names: Sequence[str]) -> Remark:
     """Return the warning about inputs that are answered differently for None, NaN and NA."""
     text = (

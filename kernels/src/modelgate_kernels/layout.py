@@ -52,7 +52,8 @@ class ColumnLike(Protocol):
     """A column of rows. The texts may be of any enumeration with the values of `Kind` and `Null`.
 
     `categories` are the only texts that it holds, None if it may hold others. `naive`: moments have no time zone.
-    `holds_objects`: its nulls make it a column of objects or of a nullable dtype.
+    `holds_objects`: its nulls make it a column of objects or of a nullable dtype. `float32`: its numbers have 32 bits,
+    whatever those of other columns of a DataFrame have.
     """
 
     @property
@@ -68,6 +69,8 @@ class ColumnLike(Protocol):
     @property
     def null(self) -> str: ...
     @property
+    def float32(self) -> bool: ...
+    @property
     def holds_objects(self) -> bool: ...
 
 
@@ -81,6 +84,7 @@ class Column:
     categories: tuple[str, ...] | None = None
     naive: bool = False
     null: str = Null.NAN
+    float32: bool = False
 
     @property
     def holds_objects(self) -> bool:
@@ -99,7 +103,7 @@ class Layout:
 
 _OF_DTYPE: Mapping[str, Mapping[str, Any]] = {
     "float64": {"kind": Kind.NUMBER, "nullable": True},
-    "float32": {"kind": Kind.NUMBER, "nullable": True},
+    "float32": {"kind": Kind.NUMBER, "nullable": True, "float32": True},
     "int64": {"kind": Kind.INTEGER},
     "bool": {"kind": Kind.BOOLEAN},
     "str": {"kind": Kind.STRING, "nullable": True},
@@ -116,13 +120,10 @@ def layout_of(table: Any) -> Layout:
     """Return the layout of the rows of a DataFrame, of an array of numbers, or of a list or Series of texts. Raises
     `TypeError` for others."""
     if isinstance(table, pd.DataFrame):
-        types = {str(dtype) for dtype in table.dtypes}
-        if types >= {"float32", "float64"}:
-            raise TypeError("the numbers of a DataFrame have to be all float64 or all float32")
         numbered = [*table.columns] == [*range(table.shape[1])]
         columns = [_column(str(name), table.iloc[:, index]) for index, name in enumerate(table.columns)]
         input_format = InputFormat.NUMBERED if numbered else InputFormat.DATAFRAME
-        return Layout(columns, input_format, "float32" if "float32" in types else "float64")
+        return Layout(columns, input_format)
     if isinstance(table, np.ndarray) and table.ndim == 2 and str(table.dtype) in ("float64", "float32", "int64"):
         columns = [Column(f"x{index}", **_OF_DTYPE[str(table.dtype)]) for index in range(table.shape[1])]
         return Layout(columns, InputFormat.ARRAY, str(table.dtype))

@@ -89,7 +89,7 @@ def to_array(rows: Sequence[Row], dtype: Any, order: Literal["C", "F"] = "C") ->
 def column_dtype(column: ColumnLike, dtype: str) -> type:
     """Return the dtype of numbers or booleans in a DataFrame. It depends on the column, not on the values: a null in
     one row must not change the dtype of other rows."""
-    if column.kind == Kind.NUMBER and dtype == "float32":
+    if column.kind == Kind.NUMBER and (column.float32 or dtype == "float32"):
         return np.float32
     return np.float64 if column.nullable else _DTYPES[column.kind]
 

@@ -13,14 +13,27 @@ from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import VotingClassifier
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+    TargetEncoder,
+)
+from sklearn.semi_supervised import LabelPropagation
 from sklearn.svm import SVC
 
 from contract.errors import InvalidInstances
@@ -53,6 +66,13 @@ def tried(tmp_path: Path, estimator: Any, sample: str | None = None) -> Manifest
 
 def kinds(draft: ManifestDraft) -> list[Kind]:
     return [field.kind for field in draft.signature.inputs]
+
+
+def takes_float32(draft: ManifestDraft) -> bool:
+    """Return whether all its numbers are float32: those of an array, or each column of a DataFrame."""
+    if draft.artifact.input_format is InputFormat.ARRAY:
+        return draft.artifact.input_dtype is InputDtype.FLOAT32
+    return all(field.float32 for field in draft.signature.inputs)
 
 
 def by_words() -> Any:
@@ -186,14 +206,14 @@ def test_a_model_fitted_on_32_bits_gets_32_bits(tmp_path: Path, estimator: Any, 
     few, many = (pd.DataFrame(matrix, columns=list("abcd")) if framed else matrix for matrix in (X32, X))
     model = estimator.fit(few, y)
     draft = tried(tmp_path, model)
-    assert draft.artifact.input_dtype is InputDtype.FLOAT32
+    assert takes_float32(draft)
     answer = predict(model, draft, X.tolist())
     assert answer.values == model.predict(few).tolist()
     if answer.probabilities:
         table = [list(row.values()) for row in answer.probabilities]
         np.testing.assert_array_equal(table, model.predict_proba(few).astype(float))
     if not isinstance(model, VotingClassifier):  # in which SVC computes with 64 bits
-        assert tried(tmp_path, estimator.fit(many, y)).artifact.input_dtype is InputDtype.FLOAT64
+        assert not takes_float32(tried(tmp_path, estimator.fit(many, y)))
 
 
 def test_a_model_that_casts_to_32_bits_itself_gets_64(tmp_path: Path) -> None:
@@ -208,10 +228,71 @@ def test_a_column_of_a_table_may_have_had_32_bits(tmp_path: Path) -> None:
     columns = make_column_transformer((SimpleImputer(), ["age"]), (OneHotEncoder(), ["plan"]))
     model = make_pipeline(columns, LogisticRegression()).fit(frame, ODD)
     draft = tried(tmp_path, model)
-    assert draft.artifact.input_dtype is InputDtype.FLOAT32
+    assert [field.float32 for field in draft.signature.inputs] == [True, False]
     rows = list(zip((FRAME["age"] / 7).tolist(), frame["plan"], strict=True))
     table = [list(row.values()) for row in predict(model, draft, rows).probabilities or ()]
     np.testing.assert_array_equal(table, model.predict_proba(frame))
+
+
+DAYS = [20240131 + number for number in range(12)] * 5
+
+
+def of_days(encoder: Any) -> Any:
+    return make_column_transformer((MinMaxScaler(), ["a"]), (encoder, ["day"]))
+
+
+@pytest.mark.parametrize("day", [int, float])
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_column_of_32_bits_leaves_the_others_their_digits(tmp_path: Path, day: type, sampled: bool) -> None:
+    frame = pd.DataFrame({"a": X32[:, 0], "day": np.array(DAYS, dtype=day)})
+    model = make_pipeline(of_days(OneHotEncoder(handle_unknown="ignore")), Ridge(0.01)).fit(
+        frame, frame["day"] - 2.024e7
+    )
+    draft = tried(tmp_path, model, frame.to_csv(index=False) if sampled else None)
+    assert [(field.name, field.float32) for field in draft.signature.inputs] == [("a", True), ("day", False)]
+    assert ManifestDraft.loads(draft.dumps()) == draft
+    assert not draft.remarks
+    rows = list(zip(frame["a"].tolist(), map(float, DAYS), strict=True))
+    np.testing.assert_allclose(np.array(predict(model, draft, rows).values), model.predict(frame), rtol=1e-6)
+
+
+def test_an_encoder_shows_the_type_of_each_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"share": (np.array(DAYS) % 7 / 7).astype(np.float32), "day": np.array(DAYS, dtype=float)})
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), Ridge(0.01)).fit(frame, frame["day"] - 2.024e7)
+    draft = tried(tmp_path, model, frame.to_csv(index=False))
+    assert [field.float32 for field in draft.signature.inputs] == [True, False]
+    rows = [tuple(row) for row in frame.to_numpy().tolist()]
+    np.testing.assert_allclose(np.array(predict(model, draft, rows).values), model.predict(frame), rtol=1e-9)
+
+
+def test_a_column_that_may_have_had_32_bits_is_named_if_that_matters(tmp_path: Path) -> None:
+    bins = KBinsDiscretizer(5, encode="onehot", strategy="uniform")
+    for days, named in ((DAYS, True), ([day - 20240130 for day in DAYS], False)):
+        frame = pd.DataFrame({"a": X32[:, 0], "day": np.array(days, dtype=float)})
+        model = make_pipeline(of_days(bins), Ridge(0.01)).fit(frame, np.array(DAYS) - 2.024e7)
+        draft = tried(tmp_path, model, frame.to_csv(index=False))
+        assert [field.float32 for field in draft.signature.inputs] == [True, False]
+        assert any("'day' had floats of 32 or of 64 bits" in text for text in draft.warnings) is named
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GaussianProcessRegressor(RBF(10)),
+        KNeighborsRegressor(2),
+        DummyRegressor(strategy="constant", constant=np.float32(0.5)),
+        LabelPropagation(),
+        make_pipeline(TargetEncoder(target_type="continuous"), Ridge()),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_targets_of_32_bits_say_nothing_of_the_inputs(tmp_path: Path, model: Any) -> None:
+    large = RNG.uniform(1e8, 1e8 + 50, size=(60, 1)).round()
+    targets = (large[:, 0] % 2).astype(np.float32)
+    draft = tried(tmp_path, model.fit(large, targets))
+    assert draft.artifact.input_dtype is InputDtype.FLOAT64
+    answers = predict(model, draft, large.tolist()).values
+    np.testing.assert_allclose(np.array(answers, dtype=float), model.predict(large), rtol=1e-9)
 
 
 def test_a_training_hands_numbers_on_as_serving_does() -> None:

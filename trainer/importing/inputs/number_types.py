@@ -23,11 +23,16 @@ from contract.row import Answer, Row, Value
 from scoring.held_objects import parts_in
 from scoring.predict import Prediction, predict
 from scoring.sklearn_internals import FITTED_ON
-from trainer.importing.assumptions import unknown_whole_numbers
+from trainer.importing.assumptions import unknown_floats, unknown_whole_numbers
 from trainer.importing.inputs import fitted_inputs as inputs
 
 _MOST_ONE_BY_ONE = 50
-"""Most columns that are decided one by one. With more, all are integers or none."""
+"""Most columns that are decided one by one. With more, all have the same type."""
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+_ROUNDED = 2.0**24 + 1
+"""The first whole number that float32 rounds."""
+_OF_TARGETS = frozenset({"classes_", "constant_", "target_mean_", "transduction_", "y_train_"})
+"""Attributes that have the type of the targets."""
 
 
 # Integers
@@ -146,49 +151,74 @@ def _alike(old: Value, new: Value) -> bool:
 # float32
 
 
-def with_float32(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> ManifestDraft:
-    """Return `draft`, with float32 as its dtype if a part of `estimator` was fitted on it and would get float64.
+def with_float32(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> tuple[ManifestDraft, list[Remark]]:
+    """Return `draft`, with float32 for the numbers that a part of `estimator` was fitted on as such: all of an array,
+    or the columns of a DataFrame without which that part would get float64. A remark has the columns that may be of
+    either type, if their answers differ; they stay float64.
 
     A step that casts by itself, such as OneHotEncoder(dtype=np.float32), proves nothing: the steps before it had
     float64.
     """
-    artifact = draft.artifact
+    if _SINGLE not in _missing(estimator, draft, rows):
+        return draft, []
+    if draft.artifact.input_format is InputFormat.ARRAY:
+        artifact = dataclasses.replace(draft.artifact, input_dtype=InputDtype.FLOAT32)
+        return dataclasses.replace(draft, artifact=artifact), []
+    numbers = [field.name for field in draft.signature.inputs if field.kind is Kind.NUMBER]
+    if len(numbers) > _MOST_ONE_BY_ONE:
+        return _in_float32(draft, numbers), []
+    possible = {name for name in numbers if _DOUBLE not in _missing(estimator, _in_float32(draft, [name]), rows)}
+    needed = {name for name in possible if _SINGLE in _missing(estimator, _in_float32(draft, possible - {name}), rows)}
+    chosen, large = _in_float32(draft, needed), tuple(_ROUNDED if isinstance(v, float) else v for v in rows[0])
+    differ = _differ(estimator, chosen, _in_float32(draft, possible), [*rows, large])
+    return chosen, [unknown_floats(sorted(possible - needed))] if differ else []
+
+
+def _in_float32(draft: ManifestDraft, names: Collection[str]) -> ManifestDraft:
+    """Return `draft`, with these columns of a DataFrame as float32."""
+    fields = tuple(dataclasses.replace(field, float32=field.name in names) for field in draft.signature.inputs)
+    return dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, inputs=fields))
+
+
+def _missing(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> set[Any]:
+    """Return the types of floats that parts of `estimator` were fitted on and would not get under `draft`."""
+    missing, artifact = set[Any](), draft.artifact
     with suppress(Exception):  # an error shows again when it predicts
         matrix = to_matrix(rows[:2], draft.signature.inputs, artifact.input_format, artifact.input_dtype)
-        if _gets_float64(estimator, matrix):
-            return dataclasses.replace(draft, artifact=dataclasses.replace(artifact, input_dtype=InputDtype.FLOAT32))
-    return draft
+        missing.update(_missing_in(estimator, matrix))
+    return missing
 
 
-def _gets_float64(part: Any, matrix: Any) -> bool:
-    """Return whether an estimator in `part` that was fitted on float32 would get float64 if `part` gets `matrix`."""
+def _missing_in(part: Any, matrix: Any) -> Iterator[Any]:
+    """Yield the types that estimators in `part` would not get if `part` gets `matrix`."""
     steps = inputs.steps(part)
     for step in steps[:-1]:
-        if _gets_float64(step, matrix):
-            return True
+        yield from _missing_in(step, matrix)
         matrix = step.transform(matrix)
     if steps:
-        return _gets_float64(steps[-1], matrix)
-    if _is_float64(matrix) and _holds_float32(part):
-        return True
-    return any(_gets_float64(inner, matrix_inside) for inner, matrix_inside in _inside(part, matrix))
+        yield from _missing_in(steps[-1], matrix)
+        return
+    types = matrix.dtypes.tolist() if isinstance(matrix, pd.DataFrame) else [matrix.dtype] * matrix.shape[1]
+    yield from (fitted for fitted, given in _fitted_types(part, types) if {fitted, given} == {_SINGLE, _DOUBLE})
+    for inner, matrix_inside in _inside(part, matrix):
+        yield from _missing_in(inner, matrix_inside)
 
 
-def _is_float64(matrix: Any) -> bool:
-    types = matrix.dtypes.tolist() if isinstance(matrix, pd.DataFrame) else [matrix.dtype]
-    return all(dtype == np.float64 for dtype in types)
-
-
-def _holds_float32(part: Any) -> bool:
-    """Return whether `part` was fitted on float32. Only scikit-learn's own estimators show that by their attributes."""
+def _fitted_types(part: Any, types: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield the types of floats that `part` shows it was fitted on, each with the one that it gets of columns of these
+    `types`. Only scikit-learn's own estimators show that by their attributes."""
     if not type(part).__module__.startswith("sklearn."):
-        return False
-    learnt = [value for name, value in vars(part).items() if name.endswith("_") or name in FITTED_ON]
-    return any(
-        getattr(thing, "dtype", thing) == np.float32
-        for value in learnt
-        for thing in (value if isinstance(value, list) else [value])
-    )
+        return
+    learnt = {name: value for name, value in vars(part).items() if name.endswith("_") or name in FITTED_ON}
+    categories = learnt.pop("categories_", ())
+    if len(categories) == len(types):  # an encoder looks at each column alone
+        for known, given in zip(categories, types, strict=True):
+            if known.dtype.kind in "iuf":
+                yield _SINGLE if known.dtype == _SINGLE else _DOUBLE, given
+    for value in (value for name, value in learnt.items() if name not in _OF_TARGETS):
+        for thing in value if isinstance(value, list) else [value]:
+            if getattr(thing, "dtype", thing) == _SINGLE:
+                yield _SINGLE, np.result_type(*{*types})
 
 
 def _inside(part: Any, matrix: Any) -> Iterator[tuple[Any, Any]]:

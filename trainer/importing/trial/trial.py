@@ -204,14 +204,21 @@ def try_model(
         nulls = choose_nulls(estimator, draft, rows, reading.nulls, reading.doubtful)
         draft, rows = nulls.draft, nulls.rows
         try:
-            draft = with_float32(estimator, draft, rows)
+            draft, of_float = with_float32(estimator, draft, rows)
             draft, of_output = with_methods(estimator, rows, draft)
             draft, of_numbers = choose_integers(
                 estimator, draft, rows, reading.doubtful, reading.shown, sample is not None
             )
             rows = as_requested(draft, rows)[:GOLDEN_ROWS]
             draft = with_nulls_that_work(estimator, draft, rows, nulls.refused)
-            remarks = [*map(Remark, contents.warnings), *of_output, *of_numbers, *nulls.remarks, *reading.remarks]
+            remarks = [
+                *map(Remark, contents.warnings),
+                *of_output,
+                *of_float,
+                *of_numbers,
+                *nulls.remarks,
+                *reading.remarks,
+            ]
             return _with_answers(estimator, draft, rows, remarks)
         except DoesNotPredict as error:
             failures.append(error)
