@@ -163,6 +163,12 @@ def _layout(grid: Grid, plan: RowPlan, errors: RowErrors) -> RowLayout:
         layout = plan.lay_out_csv(names) if grid.separator else plan.lay_out(names, numbered=not grid.labelled)
         layout.sent = grid.sent or grid.columns
     errors.add_layout(layout, [ALL_ROWS])
+    first = [name for name in names if name]
+    is_title = len(first) < plan.width  # rather than a header of misspelt names
+    if grid.separator and not layout.places and (is_title or not any(e.misspelt for e in errors.exception().errors)):
+        remedy = "remove any title above it" if is_title else "write it above the rows"
+        message = f"the first line of the CSV must be the header, with {listed(plan.signature.names)}; it has"
+        raise InvalidInstances([FieldError(None, None, "no_header", f"{message} {listed(first)}: {remedy}")])
     return layout
 
 

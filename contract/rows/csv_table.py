@@ -6,12 +6,12 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import IO, TypeVar
 
-from contract.wording import shown
+from contract.wording import counted, shown
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
@@ -42,13 +42,14 @@ class NotCsv(ValueError):
 class CsvTable:
     """A header and rows of text, blank cells None; rows may be shorter or longer than the header.
 
-    `guessed` is the encoding if the file is not in Unicode.
+    `guessed` is the encoding if the file is not in Unicode. `blank` lines at its end, of blank cells, are no rows.
     """
 
     columns: list[str]
     rows: list[list[str | None]]
     separator: str
     guessed: str | None = None
+    blank: int = 0
 
 
 def read(file: IO[bytes], most: int | None = None, on_progress: Callable[[float], None] = lambda _: None) -> CsvTable:
@@ -57,6 +58,20 @@ def read(file: IO[bytes], most: int | None = None, on_progress: Callable[[float]
     `on_progress` is called with the fraction that has been read. Raises `NotCsv`.
     """
     return _decoded(file, lambda text, encoding: _read(text, file, most, on_progress, GUESSES.get(encoding)))
+
+
+def blank_rows(rows: Sequence[Sequence[str | None]], header: Sequence[str]) -> int:
+    """Return how many rows at the end have only blank cells, as spreadsheets write them: they are no rows. The only
+    column of a table may be blank."""
+    rows = rows if len(header) > 1 else ()
+    return sum(1 for _ in takewhile(lambda row: not any(cell and not cell.isspace() for cell in row), reversed(rows)))
+
+
+def remarks(guessed: str | None, blank: int) -> list[str]:
+    """Return what callers should check: how the text was decoded, and `blank` lines that were left out."""
+    decoded = f"the CSV is not in UTF-8 and was read as {guessed}; check its accented letters"
+    left_out = f"the CSV ends with {counted(blank, 'line')} of blank cells, which are not rows"
+    return [*([decoded] if guessed else []), *([left_out] if blank else [])]
 
 
 def read_header(file: IO[bytes]) -> tuple[list[str], bool]:
@@ -117,7 +132,8 @@ def _read(
             else:
                 rows.append([None if not cell or cell.isspace() else shared.get(cell, cell) for cell in line])
         on_progress(min(raw.tell() / size, 1.0))
-    return CsvTable(header, rows, separator, guessed)
+    blank = blank_rows(rows, header) if len(rows) != most else 0
+    return CsvTable(header, rows[: len(rows) - blank], separator, guessed, blank)
 
 
 def _read_header(file: io.TextIOWrapper) -> tuple[list[str], bool]:

@@ -73,6 +73,8 @@ class Exchange:
     """Whether a prediction is one of a model, and of no alias or version."""
     signature: Signature | None = None
     """That of the version of a prediction."""
+    example: Mapping[str, Any] = MappingProxyType({})
+    """A row of that version."""
     refused: Mapping[tuple[str | None, str], int | None] = MappingProxyType({})
     """Why a prediction was refused: fields of the signature ('' stands for all that it does not have, None for the
     whole row) with the code of their error, and the first row of each."""
@@ -167,7 +169,7 @@ def noted(model: ModelManifest, reference: str) -> ModelManifest:
     exchange = _CURRENT.get()
     exchange.model = exchange.asked = model.name
     exchange.version = model.version
-    exchange.alias, exchange.signature = alias_in(reference), model.signature
+    exchange.alias, exchange.signature, exchange.example = alias_in(reference), model.signature, model.example
     exchange.plain = reference == model.name
     return model
 
@@ -175,7 +177,8 @@ def noted(model: ModelManifest, reference: str) -> ModelManifest:
 def note_explained(model: ModelManifest) -> None:
     """Note that the current request is for explanations of this version."""
     exchange = _CURRENT.get()
-    exchange.asked, exchange.version, exchange.signature = model.name, model.version, model.signature
+    exchange.asked, exchange.version = model.name, model.version
+    exchange.signature, exchange.example = model.signature, model.example
 
 
 def note_problem(code: str) -> None:

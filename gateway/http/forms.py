@@ -22,7 +22,7 @@ from contract.rows.instances import MAX_NAMES
 from contract.wording import shown
 from gateway.http.exchange import current
 from gateway.http.idempotency import note_content
-from gateway.http.media_types import MULTIPART, URLENCODED, check_form, file_in_form
+from gateway.http.media_types import MULTIPART, URLENCODED, check_not_rows, file_in_form
 from gateway.http.rules import SMALL_BODY
 from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.serving.spool import GatewaySpool
@@ -149,7 +149,7 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
     kind, options = parse_options_header(environ.get("CONTENT_TYPE"))
     kind = kind.lower()
     if kind == URLENCODED:
-        check_form(body)
+        check_not_rows(body)
     parser = BoundedForms(max_form_parts=_MAX_PARTS, silent=False)
     try:
         _, fields, files = parser.parse(BytesIO(body), kind, len(body), options)

@@ -10,7 +10,7 @@ from werkzeug.http import parse_options_header
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols.csv_rows import AS_CSV
 
-URLENCODED, MULTIPART, CSV = "application/x-www-form-urlencoded", "multipart/form-data", "text/csv"
+URLENCODED, MULTIPART, CSV, TEXT = "application/x-www-form-urlencoded", "multipart/form-data", "text/csv", "text/plain"
 
 AS_JSON = "application/json (curl --json)"
 
@@ -35,13 +35,13 @@ def unsupported(kind: str, instead: str, accepted: str) -> Problem:
     return _unsupported(f"{what}; send {instead}", accepted)
 
 
-def check_form(body: bytes) -> None:
-    """Raise `Problem` (415) for JSON or CSV: `curl -d` sends everything as a form."""
+def check_not_rows(body: bytes, declared: str = "a form") -> None:
+    """Raise `Problem` (415) for JSON or CSV: `curl -d` sends everything as a form, and `fetch` as text."""
     if _STARTS_AS_JSON.match(body):
-        detail = "the body is JSON, but its media type says that it is a form"
+        detail = f"the body is JSON, but its media type says that it is {declared}"
         raise _unsupported(f"{detail}; send it with curl --json, or with -H 'Content-Type: application/json'")
     if _STARTS_AS_CSV.match(body):
-        raise _unsupported(f"the body is CSV, but its media type says that it is a form; send it with {AS_CSV}")
+        raise _unsupported(f"the body is CSV, but its media type says that it is {declared}; send it with {AS_CSV}")
 
 
 def file_in_form(name: str) -> Problem:

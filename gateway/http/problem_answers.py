@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -16,12 +17,14 @@ from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFligh
 from broker.sides.gateway.observer_client import ObserverUnavailable
 from broker.state.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
+from contract.wording import clean
 from contract.work.api_keys import Detail, without_keys
 from gateway.http.answers import FRESH, json_response, quota_headers
-from gateway.http.exchange import caller, current_route, error_shape, note_problem, note_refusal
+from gateway.http.exchange import caller, current, current_route, error_shape, note_problem, note_refusal
 from gateway.http.near_routes import nearest
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.terse import TERSE_SENTENCES, terse_errors
+from gateway.protocols.native import to_json
 from gateway.serving.model_versions import CommandFailed
 from gateway.serving.readiness import ReadinessReport
 from storage.disk import StoreError
@@ -33,6 +36,7 @@ _RETRY_LATER = (ProblemCode.REDIS_FULL, ProblemCode.REDIS_DENIED, ProblemCode.RE
 
 _LONGEST_PATH = 200
 """Most characters of a path that an answer repeats."""
+_LONGEST_BODY = 1000  # in characters
 
 
 def response_to(error: Exception) -> Response:
@@ -105,6 +109,15 @@ def _log_failure(problem: Problem, error: Exception) -> None:
         log.warning("%s: %s", problem.code, problem.detail)
 
 
+def _with_example(error: InvalidInstances) -> Problem:
+    """Return the problem; if the body has another shape than our own, with a body that works."""
+    first, example = error.errors[0], current().example
+    if not example or error_shape() or first.code not in ("not_instances", "ambiguous_body"):
+        return _invalid_instances(error)
+    message = f"{first.message}; a body that works is {clean(to_json([example]).strip(), _LONGEST_BODY)}"
+    return _invalid_instances(InvalidInstances([replace(first, message=message)]))
+
+
 def _invalid_instances(error: InvalidInstances) -> Problem:
     shown = len(error.errors)
     detail = error.errors[0].message if error.total == 1 else f"{error.total} values cannot be used; see errors"
@@ -155,7 +168,7 @@ _STORE_AWAY = "the object store with the files of users does not answer or refus
 _INTERNAL_ERROR = "something went wrong in the gateway; its log says what"
 _PROBLEMS: Mapping[type[BaseException], Callable[[Any], Problem]] = {
     Problem: lambda problem: problem,
-    InvalidInstances: _invalid_instances,
+    InvalidInstances: _with_example,
     ModelgateError: _unusable_model,
     TrainerUnavailable: lambda error: Problem(ProblemCode.NO_TRAINER, str(error), retry_after=1),
     ObserverUnavailable: lambda error: Problem(ProblemCode.NO_OBSERVER, str(error), retry_after=1),

@@ -45,6 +45,7 @@ HARMLESS_CODES = frozenset(
 
 GENERAL_MESSAGES: Mapping[str, str] = {
     "missing_field": "inputs of the model are missing",
+    "no_header": "the first line of the CSV has no input of the model",
     "too_many_names": "there are far more names than the model has inputs",
     "wrong_length": "the number of values is not that of the names, or of the inputs of the model",
 }

@@ -46,9 +46,7 @@ def read(body: bytes, most_rows: int | None = None) -> Instances:
     if len(table.columns) * len(table.rows) > len(body) + _MOST_BLANKS:
         message = f"the header has {len(table.columns)} names, and most rows have fewer cells; send one for each name"
         raise InvalidInstances([FieldError(None, None, "wrong_length", message)])
-    letters = "check its accented letters"
-    remarks = [f"the CSV is not in UTF-8 and was read as {table.guessed}; {letters}"] if table.guessed else []
-    return Grid(table.columns, table.rows, table.separator, remarks)
+    return Grid(table.columns, table.rows, table.separator, csv_table.remarks(table.guessed, table.blank))
 
 
 FORMULAS = "formulas"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import suppress
+from itertools import islice
 from typing import Any, NoReturn
 
 import orjson
@@ -12,12 +15,14 @@ from contract.errors import FieldError, InvalidInstances
 from contract.json_objects import RepeatedKeys
 from contract.model.signature import RowFormat, Signature
 from contract.rows.instances import Grid, Instances, Records, check_width
-from contract.wording import counted, listed, shown
+from contract.rows.row_plan import plan_of
+from contract.wording import Suggestions, counted, listed, shown
 from contract.work.jobs import Job
 from gateway.problems import MalformedBody
 from runtime.exact_json import fragment, is_exact, with_repeats_marked
 
-_TEXTS = RowFormat.TEXTS  # looked up once: finding a member of an Enum is slow, and every request compares with it
+# Looked up once: finding a member of an Enum is slow, and every request compares with them.
+_TEXTS, _RECORDS = RowFormat.TEXTS, RowFormat.RECORDS
 EMPTY = 'the body is empty; send the rows, such as [{"name": value}, …] or CSV with a header'
 
 
@@ -46,17 +51,14 @@ def rows_of(value: object, signature: Signature, decoder: json.JSONDecoder = _DE
     texts = signature.format is _TEXTS
     for _ in range(2):
         if isinstance(value, str):
-            value = _text_or_json(value) if texts else _parsed(value, "the JSON string in the body", decoder)
-    if isinstance(value, list):
-        return _rows(value, texts)
+            value = _json_in(value) if texts else _parsed(value, "the JSON string in the body", decoder)
     if not isinstance(value, dict):
-        _refuse("not_instances", f"the body must be a JSON object or list; it is {shown(value)}")
+        return _instances(value, "the body", signature)
+    if not plan_of(signature).positions.keys().isdisjoint(value):
+        return _object(value, signature)
     wrappers = [key for key in _WRAPPERS if key in value]
-    for names in (value, *(value[key] for key in wrappers)):
-        if isinstance(names, dict):
-            check_width(len(names), signature)
-    if not wrappers or not {signature.id_field, *spellings(signature)}.isdisjoint(value):
-        return _object(value)
+    if not wrappers:
+        return _inside(value, signature)
     if len(wrappers) > 1 or wrappers[0] in _repeated(value):
         doubled = f"{listed(wrappers)} in one body" if len(wrappers) > 1 else f"{wrappers[0]!r} twice"
         _refuse("ambiguous_body", f"the body has {doubled}; send the rows once")
@@ -70,21 +72,19 @@ def read_fields(fields: Iterable[tuple[str, str]]) -> Instances:
     return Records([with_repeats_marked([(name, value if value.strip() else None) for name, value in fields])])
 
 
+def read_lines(body: bytes, signature: Signature, most_rows: int) -> Instances:
+    """Return the texts in a body of plain text, at most the first `most_rows`: one a line, unless the body is JSON. A
+    blank line is a blank text, but for those at the end. Raises as `read`."""
+    text = _text(body)
+    if isinstance(value := _json_in(text), list | dict):
+        return rows_of(value, signature)
+    lines = io.StringIO(text.rstrip("\r\n"), newline=None)
+    return _rows([line.removesuffix("\n") for line in islice(lines, most_rows)], texts=True)
+
+
 def unwrapped(value: dict[str, Any], key: str, signature: Signature) -> Instances:
     """Return the rows under `key`, such as "instances". Raises `InvalidInstances`."""
-    wrapped, texts = value[key], signature.format is _TEXTS
-    if texts and isinstance(wrapped, list | str) and key in _OF_ROWS:
-        return _rows([wrapped] if isinstance(wrapped, str) else wrapped, texts)
-    return _WRAPPERS[key](wrapped, repr(key))
-
-
-def _text_or_json(text: str) -> object:
-    """Return the rows that a JSON string holds as JSON, or the text itself as the only row."""
-    try:
-        rows = _parsed(text, "")
-    except MalformedBody:
-        return [text]
-    return rows if isinstance(rows, list | dict) else [rows if isinstance(rows, str) else text]
+    return _WRAPPERS[key](value[key], repr(key), signature)
 
 
 def write(job: Job) -> bytes:
@@ -182,9 +182,13 @@ def _rows(value: list[Any], texts: bool = False) -> Instances:
     return Grid(None, [[text] for text in value] if texts else [value])
 
 
-def _object(value: dict[str, Any]) -> Instances:
-    """Return one row, or the rows of pandas' default, where a column is an object of values by row label."""
-    if not value or not all(isinstance(column, dict) for column in value.values()):
+def _object(value: dict[str, Any], signature: Signature) -> Instances:
+    """Return one row, or the rows of columns: lists, or by pandas' default objects of values by row label."""
+    check_width(len(value), signature)
+    kind = type(next(iter(value.values()), None))
+    if kind is list and signature.format is not _RECORDS and all(isinstance(column, list) for column in value.values()):
+        return _columns(value, "the body", labelled=True)
+    if not issubclass(kind, dict) or not all(isinstance(column, dict) for column in value.values()):
         return Records([value])
     first, labels = next(iter(value.items()))
     for name, column in value.items():
@@ -202,20 +206,81 @@ def _grid(columns: dict[str, list[object]], repeated: Sequence[str] = (), *, lab
     return Grid(names, list(zip(*(columns[name] for name in names), strict=True)), labelled=labelled)
 
 
-def _instances(value: object, name: str) -> Instances:
-    if isinstance(value, list):
-        return _rows(value)
+def _inside(value: dict[str, Any], signature: Signature) -> Instances:
+    """Return the rows in an object without names of inputs, if only one part of it can be the rows."""
+    known = plan_of(signature).positions.keys()
+    candidates = list(_candidates(value, signature))
+    named = [part for part in candidates if _has_names(part, known)]
+    chosen = named if len(named) == 1 and isinstance(named[0], list) else candidates
+    rows = chosen[0] if len(chosen) == 1 else None
+    if isinstance(rows, dict):
+        return _object(rows, signature) if named else _split(rows, "the body")
+    alone = [*value.values()] == [rows]  # with names beside it, a list of plain values may belong to something else
+    if rows is not None and (not rows or not _is_plain(rows) or (alone and signature.format is _TEXTS)):
+        return _rows(rows, signature.format is _TEXTS)
+    several, suggestions = len(signature.inputs) > 1, Suggestions()
+    is_row = signature.format is _RECORDS or (_is_plain([*value.values()]) and not (several and len(value) == 1))
+    if is_row or any(suggestions.closest(name, known, 0.7) for name in value):
+        return _object(value, signature)  # coerce() says which names are missing or misspelt
+    if rows and alone and several:
+        return _rows(rows)
+    names = f"the body has {listed([*value], 3)}: no input of the model"
+    if len(candidates) > 1:
+        _refuse("ambiguous_body", f"{names}, and {len(candidates)} parts that may be the rows")
+    return _refuse("not_instances", f"{names}, and no rows in it")
+
+
+def _candidates(value: dict[str, Any], signature: Signature, levels: int = 4) -> Iterator[list[Any] | dict[str, Any]]:
+    """Yield what may be rows in an object without names of inputs and in the objects in it: lists, which may also be
+    the names of columns, objects with names of inputs, and objects that hold names and values apart."""
+    known, is_table = plan_of(signature).positions.keys(), signature.format is RowFormat.TABLE
+    parts = [_json_in(part) if is_table and isinstance(part, str) else part for part in value.values()]
+    lists = [part for part in parts if isinstance(part, list)]
+    if signature.format is _RECORDS:  # a list of texts is a value of a record
+        lists = [part for part in lists if part and isinstance(part[0], dict)]
+    objects = [part for part in parts if isinstance(part, dict)]
+    if (lists or objects) and (twice := _repeated(value)):
+        _refuse("ambiguous_body", f"the body has {shown(twice[0])} twice; send the rows once")
+    yield from lists
+    if any(_has_names(part, known) for part in objects):  # several are rows by label, of which none may be lost
+        yield objects if len(objects) > 1 else objects[0]
+    elif levels and not any(_has_names(part, known) for part in lists):
+        for part in objects:
+            yield from [part] if {"columns", "data"} <= part.keys() else _candidates(part, signature, levels - 1)
+
+
+def _has_names(rows: list[Any] | dict[str, Any], known: Set[str]) -> bool:
+    """Return whether a row, or the first one of several, has a name of an input."""
+    row = next(iter(rows), None) if isinstance(rows, list) else rows
+    return isinstance(row, dict) and not known.isdisjoint(row)
+
+
+def _is_plain(values: list[Any]) -> bool:
+    return not any(isinstance(value, dict | list) for value in values)
+
+
+def _json_in(text: str) -> object:
+    """Return the list, the object or the text that a text holds as JSON, or the text itself."""
+    with suppress(MalformedBody):
+        return _parsed(text, "") if text.lstrip().startswith(("[", "{", '"')) else text
+    return text
+
+
+def _instances(value: object, name: str, signature: Signature) -> Instances:
+    texts = signature.format is _TEXTS
+    if isinstance(value, list) or (texts and isinstance(value, str)):
+        return _rows(value if isinstance(value, list) else [value], texts)
     if isinstance(value, dict):
-        return _object(value)
+        return (_object if _has_names(value, plan_of(signature).positions.keys()) else _inside)(value, signature)
     return _refuse("not_instances", f"{name} must be a list of rows; it is {shown(value)}")
 
 
-def _inputs(value: object, name: str) -> Instances:
+def _inputs(value: object, name: str, signature: Signature) -> Instances:
     is_columns = isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values())
-    return _columns(value, name) if is_columns else _instances(value, name)
+    return (_columns if is_columns else _instances)(value, name, signature)
 
 
-def _columns(value: object, name: str) -> Instances:
+def _columns(value: object, name: str, _signature: Signature | None = None, *, labelled: bool = False) -> Instances:
     if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         _refuse("not_instances", f'{name} must be an object of lists, such as {{"a": [1, 2]}}')
     lengths = {key: len(column) for key, column in value.items()}
@@ -223,16 +288,16 @@ def _columns(value: object, name: str) -> Instances:
         long, short = (choose(lengths, key=lengths.__getitem__) for choose in (max, min))
         ends = f"{shown(long)} has {counted(lengths[long], 'value')}, {shown(short)} has {lengths[short]}"
         _refuse("wrong_length", f"the columns have different lengths: {ends}")
-    return _grid(value, _repeated(value))
+    return _grid(value, _repeated(value), labelled=labelled)
 
 
-def _records(value: object, name: str) -> Instances:
+def _records(value: object, name: str, _signature: Signature) -> Instances:
     if not isinstance(value, list):
         _refuse("not_instances", f"{name} must be a list of objects; it is {shown(value)}")
     return Records(value)
 
 
-def _split(value: object, name: str) -> Instances:
+def _split(value: object, name: str, _signature: Signature | None = None) -> Instances:
     parts = value if isinstance(value, dict) else {}
     names, rows = parts.get("columns"), parts.get("data")
     if not isinstance(names, list) or not isinstance(rows, list) or _repeated(parts):
@@ -243,12 +308,10 @@ def _split(value: object, name: str) -> Instances:
     return Grid([str(column) for column in names], rows)
 
 
-_WRAPPERS: dict[str, Callable[[object, str], Instances]] = {
+_WRAPPERS: dict[str, Callable[[object, str, Signature], Instances]] = {
     "instances": _instances,
     "inputs": _inputs,
     "columns": _columns,
     "dataframe_split": _split,
     "dataframe_records": _records,
 }
-_OF_ROWS = ("instances", "inputs")
-"""Those that hold rows; of a model of texts, these may be bare: a list of texts, or one alone."""

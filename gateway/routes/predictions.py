@@ -11,7 +11,7 @@ from wsgiref.types import WSGIEnvironment
 from flask import Blueprint, Request, Response, request
 
 from broker.sides.gateway.receipts import Receipts
-from contract.model.signature import EXPLAIN, OTHER_METHODS, PREDICT, Signature
+from contract.model.signature import EXPLAIN, OTHER_METHODS, PREDICT, RowFormat, Signature
 from contract.rows.instances import Instances
 from contract.work.api_keys import Scope
 from contract.work.jobs import Job, Status
@@ -20,7 +20,7 @@ from gateway.http.answers import FRESH, NO_HEADERS, JobAnswer, PredictionAnswer,
 from gateway.http.clients import request_context
 from gateway.http.exchange import current, note_explained, noted
 from gateway.http.forms import fields_in, length_of
-from gateway.http.media_types import CSV, MULTIPART, URLENCODED, is_json, media_type, unsupported
+from gateway.http.media_types import CSV, MULTIPART, TEXT, URLENCODED, check_not_rows, is_json, media_type, unsupported
 from gateway.http.operations import (
     CANCEL_AFTER,
     ESCAPE,
@@ -230,23 +230,27 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
     At most one row beyond `max_rows` is read of a CSV: a row can be two bytes, and costs hundreds.
     """
     kind = media_type(environ)
-    if is_json(kind):
-        body = environ["wsgi.input"].read()
-        return native.read(body, signature), len(body)
     if kind in (URLENCODED, MULTIPART):
         length_of(environ)
-        body = environ["wsgi.input"].read()
-        return native.read_fields(fields_in(environ, body).items(multi=True)), len(body)
-    if kind == CSV:
-        body = environ["wsgi.input"].read()
-        return csv_rows.read(body, max_rows + 1), len(body)
-    if kind == npy.CONTENT_TYPE:
-        body = environ["wsgi.input"].read()
-        return npy.read(body, signature), len(body)
-    if kind == arrow.CONTENT_TYPE:
-        body = environ["wsgi.input"].read()
-        return arrow.read(body, signature, max_rows + 1, _most_text()), len(body)
-    raise unsupported(kind, f"one of {_TAKEN}, or an HTML form", _TAKEN)
+    body = environ["wsgi.input"].read()
+    if is_json(kind):
+        rows = native.read(body, signature)
+    elif kind in (URLENCODED, MULTIPART):
+        rows = native.read_fields(fields_in(environ, body).items(multi=True))
+    elif kind == CSV:
+        rows = csv_rows.read(body, max_rows + 1)
+    elif kind == npy.CONTENT_TYPE:
+        rows = npy.read(body, signature)
+    elif kind == arrow.CONTENT_TYPE:
+        rows = arrow.read(body, signature, max_rows + 1, _most_text())
+    elif kind == TEXT and signature.format is RowFormat.TEXTS:
+        rows = native.read_lines(body, signature, max_rows + 1)
+    else:
+        if kind == TEXT:
+            check_not_rows(body, "text")
+        taken = f"{_TAKEN}, {TEXT}" if signature.format is RowFormat.TEXTS else _TAKEN
+        raise unsupported(kind, f"one of {taken}, or an HTML form", taken)
+    return rows, len(body)
 
 
 def _most_text() -> int:

@@ -67,7 +67,7 @@ class CsvChunk(ChunkReader):
         if '"' in text or width == 1:
             return None
         text = text.replace("\r\n", "\n")
-        lines = [line for line in text.split("\n") if line]
+        lines = [line for line in text.split("\n") if line][: self.chunk.rows]
         fits = "\r" not in text and {line.count(self._layout.separator) for line in lines} == {width - 1}
         return lines if fits else None
 
@@ -142,7 +142,7 @@ class CsvChunk(ChunkReader):
             rows.append([None if not cell or cell.isspace() else cell for cell in record])
             if len(rows) % _RECORDS_AT_ONCE == 0:
                 yield 0
-        self._grid.rows = rows
+        self._grid.rows = rows[: self.chunk.rows]
 
     def lines(self, *, escape: bool) -> list[str]:
         """Return the rows as lines of CSV, each with a cell for each column, without line ends."""

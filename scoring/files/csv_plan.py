@@ -71,14 +71,30 @@ class _Planner:
     def plan(self) -> Steps[Contents]:
         csv.field_size_limit(csv_table.LONGEST_CELL)
         self._read_header()
-        letters = "check its accented letters"
-        remarks = [f"the CSV is not in UTF-8 and was read as {self._guessed}; {letters}"] if self._guessed else []
-        warnings = check_columns(Grid(self._header, [], self._separator, remarks), self._signature, self._target)
+        warnings = check_columns(Grid(self._header, [], self._separator), self._signature, self._target)
         chunks = yield from self._chunks()
         if chunks is None:
             chunks = yield from self._chunks(every_cell=True)
+        chunks, blank = yield from self._without_blank_rows(chunks or ())
+        warnings = [*csv_table.remarks(self._guessed, blank), *warnings]
         formats = {name: numbers.format for name, (_, numbers) in self._formats.items()}
-        return Contents(chunks or (), self._header, warnings, CsvLayout(self._encoding, self._separator, formats))
+        return Contents(chunks, self._header, warnings, CsvLayout(self._encoding, self._separator, formats))
+
+    def _without_blank_rows(self, chunks: Sequence[Chunk]) -> Steps[tuple[Sequence[Chunk], int]]:
+        """Leave out the rows of blank cells at the end of the file. Return the number of these, too."""
+        found, others = 0, [*chunks]
+        while others:
+            last = others.pop()
+            self._file.seek(last.start)
+            text = self._file.read(last.end - last.start).decode(self._encoding)
+            yield 0
+            records = csv_table.records(io.StringIO(text, newline=""), self._separator)
+            # Most files end in a word or a number.
+            blank = 0 if text.rstrip("\r\n")[-1:].isalnum() else csv_table.blank_rows([*records], self._header)
+            found += blank
+            if blank < last.rows:
+                return [*others, last._replace(rows=last.rows - blank)], found
+        return (), found
 
     def _chunks(self, every_cell: bool = False) -> Steps[Sequence[Chunk] | None]:
         """Find the chunks, and the formats of numbers. Return None if these need `every_cell`."""

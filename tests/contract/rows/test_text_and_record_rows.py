@@ -72,7 +72,7 @@ def test_the_only_column_of_a_csv_is_the_text_whatever_its_name_is() -> None:
         assert coerce(Grid([name], [["buy"]], ","), MAILS) == Coerced([("buy",)], None, [])
     remark = "the only column, 'mail', was taken as 'text'"
     assert coerce(Grid(["mail"], [["buy"], ["5"]], ","), MAILS) == Coerced([("buy",), ("5",)], None, [remark])
-    assert marks(refused(Grid(["mail", "id"], [["buy", "1"]], ","), MAILS)) == [(None, "text", "missing_field")]
+    assert marks(refused(Grid(["mail", "id"], [["buy", "1"]], ","), MAILS)) == [(None, None, "no_header")]
     # In JSON a wrong name may be a mistake, as in a table.
     assert refused(Records([{"mail": "buy"}]), MAILS).errors[0].message == "'text' is missing"
 

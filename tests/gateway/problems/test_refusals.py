@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import tracemalloc
 from io import BytesIO
@@ -101,6 +102,15 @@ def test_no_rows_is_422(client: FlaskClient, body: str) -> None:
         "errors"
     ]
     assert [error["code"] for error in errors] == ["no_rows"]
+
+
+@pytest.mark.parametrize("body", [{"data": "1,2"}, {"train": [GOOD], "test": [GOOD]}, {"instances": 5}, 5])
+def test_a_body_of_another_shape_is_told_one_that_works(client: FlaskClient, body: object) -> None:
+    answer = problem(client.post(PREDICT, json=body), 422, "invalid_instances")
+    (error,) = answer["errors"]
+    assert error["message"] == answer["detail"]
+    _, _, works = answer["detail"].partition("; a body that works is ")
+    assert client.post(PREDICT, json=json.loads(works)).status_code == 202
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"nan", b'{"a": NaN}', b'{"a": Infinity}', b"\xff\xfe", b"[" * 100_000])

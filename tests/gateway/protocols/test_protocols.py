@@ -156,11 +156,141 @@ def test_a_form_is_read_as_the_same_row(table: Table) -> None:
     assert coerce(native.read_fields(pairs), SHOP) == coerce(Records(table[:1]), SHOP)
 
 
+# Rows under names that other servers use.
+
+TWO = [GOOD, {"price": None, "count": -1, "town": "Rom", "open": False}]
+LISTS = [list(row.values()) for row in TWO]
+COLUMNS = columns_of(TWO)
+BY_LABEL = {"a": TWO[0], "b": TWO[1]}
+BACKWARDS = [row[::-1] for row in LISTS]
+OTHER_WRAPPERS: dict[str, tuple[object, Table]] = {
+    "data, of records": ({"data": TWO}, TWO),
+    "data, of lists": ({"data": LISTS}, TWO),
+    "features, of one list": ({"features": LISTS[0]}, TWO[:1]),
+    "rows beside other values": ({"rows": TWO, "model": "shop", "trace": {"id": 5}}, TWO),
+    "one object": ({"input": TWO[0]}, TWO[:1]),
+    "columns as lists": (COLUMNS, TWO),
+    "columns in instances": ({"instances": COLUMNS}, TWO),
+    "columns in data": ({"data": COLUMNS}, TWO),
+    "Azure's Inputs": ({"Inputs": {"data": TWO}, "GlobalParameters": {"method": "predict"}}, TWO),
+    "Azure's older Inputs": ({"Inputs": {"input1": TWO}, "GlobalParameters": {}}, TWO),
+    "Azure's input_data": ({"input_data": split_of(TWO), "params": {}}, TWO),
+    "instances in a payload": ({"payload": {"instances": LISTS}}, TWO),
+    "three levels": ({"body": {"request": {"rows": LISTS}}, "id": "r-1"}, TWO),
+    "rows by label": (BY_LABEL, TWO),
+    "rows by label in data": ({"data": BY_LABEL}, TWO),
+    "pandas default in data": ({"data": indexed(TWO)}, TWO),
+    "JSON in a text": ({"data": json.dumps(TWO)}, TWO),
+    "rows beside their schema": (
+        {"schema": {"fields": [{"name": "price", "type": "number"}], "primaryKey": ["index"]}, "data": TWO},
+        TWO,
+    ),
+    "rows beside their types": ({"data": TWO, "ids": ["a", "b"]}, TWO),
+    "no rows": ({"data": []}, []),
+}
+"""Bodies with the rows that they can only mean."""
+MESSAGE = "the body has {}: no input of the model, and {}"
+AMBIGUOUS: dict[str, tuple[object, str, str]] = {
+    "names apart from values": (
+        {"ColumnNames": [*NAMES[::-1]], "Values": BACKWARDS},
+        "ambiguous_body",
+        MESSAGE.format("'ColumnNames', 'Values'", "2 parts that may be the rows"),
+    ),
+    "names elsewhere": (
+        {"meta": {"columns": [*NAMES[::-1]]}, "data": BACKWARDS},
+        "ambiguous_body",
+        MESSAGE.format("'meta', 'data'", "2 parts that may be the rows"),
+    ),
+    "types that look like a row": (
+        {"schema": dict.fromkeys(NAMES, "1"), "data": BACKWARDS},
+        "ambiguous_body",
+        MESSAGE.format("'schema', 'data'", "2 parts that may be the rows"),
+    ),
+    "two lists of rows": (
+        {"train": TWO, "test": TWO},
+        "ambiguous_body",
+        MESSAGE.format("'train', 'test'", "2 parts that may be the rows"),
+    ),
+    "a row and a list of rows": (
+        {"defaults": GOOD, "data": TWO},
+        "ambiguous_body",
+        MESSAGE.format("'defaults', 'data'", "2 parts that may be the rows"),
+    ),
+    "values of something else": (
+        {"customer": {"orders": [1, 2, "x", True]}, "note": 5},
+        "not_instances",
+        MESSAGE.format("'customer', 'note'", "no rows in it"),
+    ),
+    "a text": ({"data": "2.5,3,Ulm,true"}, "not_instances", MESSAGE.format("'data'", "no rows in it")),
+    "null": ({"data": None}, "not_instances", MESSAGE.format("'data'", "no rows in it")),
+    "nothing": ({"payload": {"foo": {"bar": 1}}}, "not_instances", MESSAGE.format("'payload'", "no rows in it")),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_WRAPPERS)
+def test_rows_under_other_names_are_read_if_they_can_mean_one_thing(name: str) -> None:
+    body, rows = OTHER_WRAPPERS[name]
+    instances = parsed(body)
+    assert len(instances.rows) == len(rows)
+    if rows:
+        assert coerce(instances, SHOP).rows == coerce(Records(rows), SHOP).rows
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_a_body_that_may_mean_several_things_is_refused_with_one_error(name: str) -> None:
+    body, code, message = AMBIGUOUS[name]
+    assert shape_error(body) == (code, message)
+
+
+@pytest.mark.parametrize("dialect", [name for name in WITH_NAMES if "times" not in name])
+@deterministic
+@given(table=tables, name=st.sampled_from(["data", "X", "Inputs", "samples", "payload", "0"]))
+def test_each_dialect_is_read_under_any_name(dialect: str, table: Table, name: str) -> None:
+    assert coerce(parsed({name: WITH_NAMES[dialect](table)}), SHOP) == coerce(Records(table), SHOP)
+
+
+def test_no_row_by_label_is_lost() -> None:
+    errors = refused(parsed({"a": GOOD, "b": {"note": "x"}}))
+    assert [(error.row, error.field) for error in errors] == [(1, name) for name in NAMES]
+
+
+def test_a_repeated_name_hides_no_rows() -> None:
+    with pytest.raises(InvalidInstances, match="the body has 'data' twice; send the rows once"):
+        native.read(b'{"data": [[1, 2, "x", true]], "data": [[3, 4, "y", true]]}', SHOP)
+
+
+@pytest.mark.parametrize("body", [{"prices": [1, 2, "x", True]}, {"Prise": [1], "Count": [2], "Town": ["x"]}])
+def test_columns_under_misspelt_names_are_no_rows(body: object) -> None:
+    assert any("did you mean" in error.message for error in refused(parsed(body)))
+
+
+def test_a_list_of_values_is_no_row_of_a_model_with_one_input() -> None:
+    signature = Signature((Field("height", Kind.NUMBER),), (Output(OutputKind.NUMBER),))
+    with pytest.raises(InvalidInstances, match="no rows in it"):
+        native.read(b'{"mass": [75]}', signature)
+    assert coerce(native.read(b'{"rows": [[75]]}', signature), signature).rows == [(75.0,)]
+
+
+@pytest.mark.parametrize("name", ["data", "features", "rows", "Inputs", "schema"])
+def test_an_input_named_like_a_foreign_wrapper_is_data(name: str) -> None:
+    signature = Signature((Field(name, Kind.STRING), Field("a", Kind.NUMBER)), (Output(OutputKind.NUMBER),))
+    for body in ({name: "x", "a": 1}, {"payload": [{name: "x", "a": 1}]}, {name: ["x"], "a": [1]}):
+        assert coerce(native.read(json.dumps(body).encode(), signature), signature).rows == [("x", 1.0)]
+    with pytest.raises(InvalidInstances) as caught:
+        coerce(native.read(json.dumps({name: [["x", 1]]}).encode(), signature), signature)
+    assert caught.value.errors[0].field == "a"
+
+
 PANDAS: dict[str, Callable[[pd.DataFrame], str]] = {
     "records": lambda frame: frame.to_json(orient="records"),
     "default": lambda frame: frame.to_json(),
     "split": lambda frame: f'{{"dataframe_split": {frame.to_json(orient="split")}}}',
     "list": lambda frame: json.dumps({"columns": frame.astype(object).where(frame.notna(), None).to_dict("list")}),
+    "list alone": lambda frame: json.dumps(frame.astype(object).where(frame.notna(), None).to_dict("list")),
+    "split alone": lambda frame: frame.to_json(orient="split"),
+    "index": lambda frame: frame.to_json(orient="index"),
+    "table": lambda frame: frame.to_json(orient="table", index=False),
+    "values in data": lambda frame: f'{{"data": {frame[list(NAMES)].to_json(orient="values")}}}',
     "values": lambda frame: frame[list(NAMES)].to_json(orient="values"),
     "records through requests": lambda frame: json.dumps(frame.to_json(orient="records")),
     "default through requests": lambda frame: json.dumps(frame.to_json()),
@@ -173,7 +303,7 @@ def test_every_json_of_pandas_is_read(way: str) -> None:
     frame = pd.DataFrame(rows, index=[7, 3])
     body = frame.to_csv(index=False) if way == "csv" else PANDAS[way](frame)
     coerced = coerce(csv_rows.read(body.encode()) if way == "csv" else native.read(body.encode(), SHOP), SHOP)
-    ids = None if way == "values" else ["a", "b"]
+    ids = None if way.startswith("values") else ["a", "b"]
     assert coerced == Coerced([(2.5, 3, "Ulm", True), (None, -1, None, None)], ids, [])
 
 
@@ -197,9 +327,9 @@ def shape_error(value: object) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("value", "code", "message"),
     [
-        (5, "not_instances", "the body must be a JSON object or list; it is 5"),
-        (None, "not_instances", "the body must be a JSON object or list; it is null"),
-        (json.dumps(json.dumps("[]")), "not_instances", "the body must be a JSON object or list; it is '[]'"),
+        (5, "not_instances", "the body must be a list of rows; it is 5"),
+        (None, "not_instances", "the body must be a list of rows; it is null"),
+        (json.dumps(json.dumps("[]")), "not_instances", "the body must be a list of rows; it is '[]'"),
         ({"instances": 5}, "not_instances", "'instances' must be a list of rows; it is 5"),
         ({"instances": "[]"}, "not_instances", "'instances' must be a list of rows; it is '[]'"),
         ({"inputs": None}, "not_instances", "'inputs' must be a list of rows; it is null"),
@@ -435,6 +565,40 @@ def test_line_ends_and_commas_in_quotes_belong_to_the_value() -> None:
     assert csv_rows.read(b'a,b\n"1\r\n2","x,""y"""\n') == Grid(["a", "b"], [["1\r\n2", 'x,"y"']], ",", [])
 
 
+def test_blank_cells_at_the_end_of_a_csv_are_no_rows_and_others_are() -> None:
+    rows = csv_rows.read(b'price,count,town,open\n,,,\n1,2,x,1\n,,,\n\n , ,"",\n')
+    assert rows == Grid(
+        [*NAMES],
+        [[None] * 4, ["1", "2", "x", "1"]],
+        ",",
+        ["the CSV ends with 2 lines of blank cells, which are not rows"],
+    )
+    assert csv_rows.read(b'a\n1\n""\n').rows == [["1"], [None]]
+    assert [error.code for error in refused(csv_rows.read(b"price,count,town,open\n,,,\n"))] == ["no_rows"]
+
+
+@pytest.mark.parametrize(
+    ("body", "found", "remedy"),
+    [
+        ("2.5,3,Ulm,true\n1,2,x,false\n", "'2.5', '3', 'Ulm', 'true'", "write it above the rows"),
+        ("Prices of May\nprice,count,town,open\n1,2,x,1\n", "'Prices of May'", "remove any title above it"),
+        ("Prices\n\nprice;count;town;open\n1;2;x;1\n", "'Prices'", "remove any title above it"),
+        ("Prices,,,\nprice,count,town,open\n1,2,x,1\n", "'Prices'", "remove any title above it"),
+    ],
+)
+def test_a_csv_whose_first_line_is_no_header_has_one_error(body: str, found: str, remedy: str) -> None:
+    (error,) = refused(csv_rows.read(body.encode()))
+    header = "the first line of the CSV must be the header, with 'price', 'count', 'town', 'open'"
+    assert (error.code, error.message) == ("no_header", f"{header}; it has {found}: {remedy}")
+
+
+def test_a_misspelt_header_is_told_name_by_name() -> None:
+    assert (
+        "'prise' is not an input: did you mean 'price'?"
+        in refused(csv_rows.read(b"prise,cnt,city,shut\n1,2,x,1\n"))[0].message
+    )
+
+
 def test_a_ragged_csv_row_is_refused_with_its_number() -> None:
     rows = csv_rows.read(b"price,count,town,open\n1,2,x,1\n1,2,x\n1,2,x,1,5\n")
     assert [(e.row, e.field, e.code) for e in refused(rows)] == [(1, None, "wrong_length"), (2, None, "wrong_length")]
@@ -488,7 +652,7 @@ def test_records_in_a_json_string_keep_their_nulls_and_ids() -> None:
 
 # Junk.
 
-keys = st.sampled_from([*NAMES, "key", "data", *WRAPPED]) | st.text(max_size=3)
+keys = st.sampled_from([*NAMES, "key", "data", "Inputs", "schema", *WRAPPED]) | st.text(max_size=3)
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["[[1]]", "\ud800"])
 )

@@ -91,6 +91,49 @@ def test_a_text_that_looks_like_json_and_is_none_is_a_text(text: str) -> None:
     assert texts_in([text]) == [text]
 
 
+@pytest.mark.parametrize("body", [{"data": TWO}, {"texts": TWO}, {"text": TWO}, {"instances": {"text": TWO}}], ids=str)
+def test_texts_come_under_any_name_and_as_a_column(body: object) -> None:
+    assert texts_in(body) == TWO
+
+
+def test_a_list_of_texts_is_a_value_of_a_record_and_lists_of_objects_are_rows() -> None:
+    tags = {"city": ["Rome", "Ulm"]}
+    for body in (tags, {"instances": tags}, [tags]):
+        assert texts_in(body, VISITS) == [tags]
+    for body in ({"data": ROWS}, {"Inputs": {"data": ROWS}}, {"a": ROWS[0], "b": ROWS[1]}):
+        assert texts_in(body, VISITS) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        (b"buy now\nsee you\n", TWO),
+        (b"\xef\xbb\xbfbuy now\r\nsee you", TWO),
+        ("grüß\u2028dich, 5\n".encode(), ["grüß\u2028dich, 5"]),
+        (b"buy\n\nnow\n\n\n", ["buy", "", "now"]),
+        (b"[URGENT] buy\n5\nnull\n", ["[URGENT] buy", "5", "null"]),
+        (b' ["buy now", "see you"]\n', TWO),
+        (b'{"text": "buy now"}', TWO[:1]),
+    ],
+)
+def test_plain_text_is_a_text_a_line_unless_it_is_json(body: bytes, texts: list[str]) -> None:
+    assert [row[0] for row in coerce(native.read_lines(body, MAILS, 9), MAILS).rows] == texts
+
+
+def test_plain_text_is_for_models_of_texts(client: FlaskClient) -> None:
+    def sent(model: str, body: bytes, kind: str = "text/plain; charset=utf-8") -> Any:
+        return client.post(f"/v1/models/{model}/predict", data=body, content_type=kind)
+
+    assert sent("mails", b"buy now\nsee you\n").status_code == 202
+    assert [sent("mails", body).status_code for body in (b" \n", b"\xff\xfe")] == [400, 400]
+    assert sent("mails", b"x", "image/png").headers["Accept-Post"].endswith(", text/plain")
+    for body, said in ((b'[{"visits": 1}]', "JSON"), (b"city,visits\nRome,1\n", "CSV")):
+        answer = sent("visits", body)
+        assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+        assert answer.json["detail"].startswith(f"the body is {said}, but its media type says that it is text; send it")
+    assert "'text/plain' is not supported" in sent("visits", b"Rome").json["detail"]
+
+
 def test_texts_come_in_a_csv_and_in_a_form() -> None:
     for header in ("text", "mail"):
         rows = csv_rows.read(f'{header}\nbuy now\n"see, you"\n'.encode())

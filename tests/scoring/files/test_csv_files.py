@@ -52,6 +52,27 @@ def test_many_rows_are_read_as_requests_in_several_chunks(tmp_path: Path) -> Non
     assert file_plan.warnings == ["ignored columns that are not inputs of the model: 'note'"]
 
 
+@pytest.mark.parametrize("line", [",", " , ", '"",""', ",\t"])
+@pytest.mark.parametrize("blank", [1, 3, 9000])
+def test_blank_cells_at_the_end_of_a_file_are_no_rows(tmp_path: Path, line: str, blank: int) -> None:
+    text = "a,b\n" + "1,2\n" * 3 + ",\n" + "3,4\n" + f"{line}\n" * blank
+    (tmp_path / "file").write_text(text)
+    got, file_plan = as_file(tmp_path / "file", FileFormat.CSV, MODEL)
+    assert file_plan and file_plan.rows == 5
+    assert got == as_request(text.encode(), MODEL.signature)
+    lines = "1 line" if blank == 1 else f"{blank} lines"
+    assert file_plan.warnings == [f"the CSV ends with {lines} of blank cells, which are not rows"]
+    output, errors = scored(tmp_path, text.encode())
+    assert (len(output.splitlines()), {error["row"] for error in errors}) == (6, {3})
+
+
+@pytest.mark.parametrize("text", ["1,2\n3,4\n", "Sums\na,b\n1,2\n"])
+def test_a_file_without_a_header_or_with_a_title_says_so(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    got, _ = as_file(tmp_path / "file", FileFormat.CSV, MODEL)
+    assert got.errors and [error.code for error in got.errors] == ["no_header"]
+
+
 def test_columns_are_kept_and_predictions_follow(tmp_path: Path) -> None:
     output, errors = scored(tmp_path, b"name,a,b\r\nx,1.50,2\r\ny,-1,-2e0\r\n")
     frame = pd.read_csv(io.StringIO(output), dtype=str)
