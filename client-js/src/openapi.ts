@@ -1429,6 +1429,7 @@ export interface components {
             guessed?: boolean;
             naive?: boolean;
             float32?: boolean;
+            unit?: string;
         };
         ModelMethod: {
             name: string;

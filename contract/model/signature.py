@@ -46,6 +46,8 @@ class Format(StrEnum):
     """8/25/2022"""
     YEAR_FIRST = "year_first"
     """2022/8/25"""
+    MONTH_NAMED = "month_named"
+    """25-Aug-2022"""
 
 
 class Null(StrEnum):
@@ -98,6 +100,7 @@ class Field:
     `naive`: the estimator gets the datetime in UTC, but without a time zone, as pandas reads most dates.
     `null` is what a null is to the estimator, if the input is nullable.
     `float32`: the estimator gets the number as a float of 32 bits, whatever other columns of its DataFrame have.
+    `unit`: text may have it beside a number, such as `$`, `%` or `kg`. The number is the one shown: 12.5 % is 12.5.
     """
 
     name: str
@@ -110,6 +113,7 @@ class Field:
     naive: bool = False
     null: Null = Null.NAN
     float32: bool = field(default=False, metadata=OPTIONAL)
+    unit: str | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def holds_objects(self) -> bool:

@@ -32,6 +32,7 @@ _FORMATS = {
     Format.DAY_FIRST: "with the day first",
     Format.MONTH_FIRST: "with the month first",
     Format.YEAR_FIRST: "with the year first",
+    Format.MONTH_NAMED: "with the month's name",
     None: "as in JSON",
 }
 
@@ -128,6 +129,8 @@ def _narrowed(old: Field, new: Field) -> Iterator[str]:
     # ISO 8601 can be read beside every format of dates.
     if old.format is not new.format and not (new.kind is Kind.DATETIME and old.format is None):
         yield f"{name} is read {_FORMATS[new.format]} instead of {_FORMATS[old.format]}"
+    if old.unit not in (None, new.unit):
+        yield f"{name} is no longer read with {shown(old.unit)}"
 
 
 def _moved(before: Signature, now: Signature, sources: dict[str, str], unused: Sequence[str]) -> Iterator[str]:

@@ -45,7 +45,7 @@ MAX_TEXTS = 10_000
 _FORMATS: Mapping[Kind, tuple[Format, ...]] = {
     Kind.NUMBER: (Format.DECIMAL_COMMA, Format.THOUSANDS_COMMA),
     Kind.INTEGER: (Format.DECIMAL_COMMA, Format.THOUSANDS_COMMA),
-    Kind.DATETIME: (Format.DAY_FIRST, Format.MONTH_FIRST, Format.YEAR_FIRST),
+    Kind.DATETIME: (Format.DAY_FIRST, Format.MONTH_FIRST, Format.YEAR_FIRST, Format.MONTH_NAMED),
 }
 _NAMED_FORMS = (AnswerForm.NUMBERS, AnswerForm.NAMED, AnswerForm.NONZERO)
 
@@ -121,6 +121,7 @@ _INPUT = _part(
     naive=BOOLEAN,
     float32=BOOLEAN,
     null=_choice(list(Null)),
+    unit=or_null(_TEXT),
 )
 _OUTPUT_SAME = ("kind", "probabilities", "scores", "label_names")
 _OUTPUT = _part(**dict.fromkeys(("name", "labels", "decision", *_OUTPUT_SAME), as_sent))
@@ -226,6 +227,7 @@ def _input(old: Field, read: Mapping[str, Any], where: str, errors: Errors) -> F
         naive=naive and kind is Kind.DATETIME,
         null=Null(read.get("null", old.null)),
         float32=read.get("float32", old.float32) and kind is Kind.NUMBER,
+        unit=read.get("unit", old.unit) if kind in (Kind.NUMBER, Kind.INTEGER) else None,
     )
 
 

@@ -1,5 +1,5 @@
-"""Reads the text of a CSV column: null words, commas in numbers, formats of dates. Writes columns of values as CSV:
-numbers read back equal.
+"""Reads the text of a CSV column: null words, commas and units in numbers, formats of dates. Writes columns of values
+as CSV: numbers read back equal.
 """
 
 from __future__ import annotations
@@ -11,11 +11,20 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from contract.model.signature import Field, Format, Kind
+from contract.rows.number_text import are_plain, without_unit
 
 NULLS = frozenset({"NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
 """Cells that mean null, as in pandas. Blank cells do, too."""
 
-_NULL_WORDS = frozenset({"?", "-", "--", ".", "missing", "unknown", "inf", "-inf", "infinity", *map(str.lower, NULLS)})
+SPREADSHEET_ERRORS = frozenset(
+    {"#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#BEZUG!", "#NV", "#WERT!", "#ZAHL!"}
+)
+"""Results of formulas that fail, which mean null if all other cells are numbers or dates."""
+
+_NULL_WORDS = frozenset(
+    {"?", "-", "--", "\u2013", "\u2014", ".", "missing", "unknown", "inf", "-inf", "infinity"}
+    | set(map(str.lower, NULLS | SPREADSHEET_ERRORS))
+)
 """Words, in lower case, that mean null if all other cells are numbers or dates."""
 
 _EXPONENT = r"([eE][+-]?\d+)?"
@@ -31,8 +40,18 @@ _WITHOUT_COMMAS = {
 }
 _TIME = r"(\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)? *([AP]M)?"
 _DATE = re.compile(r"(\d{4}|\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{1,2})(?:[T ] *" + _TIME + ")?", re.ASCII)
+_NAMED_MONTH = re.compile(
+    r"(?:([0-9]{1,2})(?:[-/ ]|\. ?)?([^\W\d_]{3,9})\.?[-/, ]? ?|([^\W\d_]{3,9})\.? ([0-9]{1,2}),? )"
+    r"([0-9]{4}|[0-9]{2})\b"
+)
+_MONTHS = (
+    *("JANUARY", "FEBRUARY", "MARCH MÄRZ MRZ", "APRIL", "MAY MAI", "JUNE JUNI", "JULY JULI", "AUGUST", "SEPTEMBER"),
+    *("OCTOBER OKTOBER", "NOVEMBER", "DECEMBER DEZEMBER"),
+)
 _DATE_PARTS = {Format.DAY_FIRST: (4, 3, 1), Format.MONTH_FIRST: (4, 1, 3), Format.YEAR_FIRST: (1, 3, 4)}
 """The groups of the year, the month and the day."""
+
+_NUMBER = Field("", Kind.NUMBER)
 
 T = TypeVar("T")
 Formats = Mapping[str, Format | None]
@@ -60,17 +79,20 @@ def as_json_cells(column: list[object], field: Field, separator: str, formats: F
         nulls = NULLS.difference(field.categories or ()) if field.nullable else frozenset[str]()
         return column if nulls.isdisjoint(column) else [None if cell in nulls else cell for cell in column]
     if field.kind in (Kind.NUMBER, Kind.INTEGER):
-        written = formats[field.name] if formats is not None else number_format(column, separator, field.format)
-        return without_commas(column, written)
+        written = field.format if formats is None else formats[field.name]
+        if written is None and field.unit is None and are_plain(column):
+            return column
+        written = number_format(column, separator, field) if formats is None else written
+        return plain_numbers(column, written, field.unit)
     return column
 
 
-def number_format(cells: Iterable[object], separator: str, known: Format | None = None) -> Format | None:
-    """Return the format of the numbers in `cells`. `known`, the format in the training file, decides ambiguous ones."""
+def number_format(cells: Iterable[object], separator: str, field: Field = _NUMBER) -> Format | None:
+    """Return the format of the numbers in `cells`. That of `field`, from the training file, decides ambiguous ones."""
     texts = [cell for cell in cells if isinstance(cell, str)]
-    if known not in _WITH_COMMAS and "," not in "".join(texts):
+    if field.format not in _WITH_COMMAS and "," not in "".join(texts):
         return None
-    detected = NumberFormat(separator, known)
+    detected = NumberFormat(separator, field)
     detected.add(texts)
     return detected.format
 
@@ -78,24 +100,26 @@ def number_format(cells: Iterable[object], separator: str, known: Format | None 
 class NumberFormat:
     """The format of the numbers in one column of a CSV, of which cells are added piece by piece.
 
-    If commas separate the columns, commas in numbers can only separate thousands: "1,2" is more likely a list, and must
-    not be read as 12. Otherwise 1,212 is a little more than one.
+    If commas separate the columns, commas in numbers without a unit can only separate thousands: "1,2" is more likely a
+    list, and must not be read as 12. Otherwise 1,212 is a little more than one.
     """
 
-    def __init__(self, separator: str, known: Format | None = None) -> None:
-        """`known` is the format in the training file."""
+    def __init__(self, separator: str, field: Field) -> None:
+        known, self._unit = field.format, field.unit
         self.needed = known in _WITH_COMMAS
         """Whether cells may have to be read in a format: one has a comma, or the training file had."""
         self._possible = list(_WITH_COMMAS)
         if separator == ",":
-            self._possible = [Format.THOUSANDS_COMMA] if known is not Format.DECIMAL_COMMA else []
+            self._possible.reverse()
+            if field.unit is None:
+                self._possible = [Format.THOUSANDS_COMMA] if known is not Format.DECIMAL_COMMA else []
         if known in self._possible:
             self._possible.sort(key=lambda candidate: candidate is not known)
 
     def add(self, cells: Iterable[object]) -> None:
-        texts = {cell for cell in cells if isinstance(cell, str)}
-        self.needed = self.needed or "," in "".join(texts)
+        texts = without_unit([*{cell for cell in cells if isinstance(cell, str)}], self._unit)
         numbers = {text.strip() for text in texts if is_number(text)}
+        self.needed = self.needed or "," in "".join(numbers)
         self._possible = [
             candidate for candidate in self._possible if all(map(_WITH_COMMAS[candidate].fullmatch, numbers))
         ]
@@ -104,6 +128,11 @@ class NumberFormat:
     def format(self) -> Format | None:
         """The format of the cells so far; None if they are numbers as in JSON."""
         return self._possible[0] if self.needed and self._possible else None
+
+
+def plain_numbers(column: list[T], written: Format | None, unit: str | None) -> list[T | str]:
+    """Return the column with the numbers of this format, alone or in this unit, as JSON has them."""
+    return without_commas(without_unit(column, unit), written)
 
 
 def without_commas(column: list[T], written: Format | None) -> list[T | str]:
@@ -116,16 +145,27 @@ def without_commas(column: list[T], written: Format | None) -> list[T | str]:
     ]
 
 
+def _date(text: str) -> tuple[re.Match[str] | None, bool]:
+    """Return the parts of a date, and whether its month has a name: the month then follows the day."""
+    text = text.strip().upper()
+    named = _NAMED_MONTH.match(text)
+    for month, names in enumerate(_MONTHS if named else (), 1):
+        if named and f" {named[2] or named[3]}" in f" {names}":
+            text = f"{named[1] or named[4]}.{month}.{named[5]}{text[named.end() :]}"
+            return _DATE.fullmatch(text), True
+    return _DATE.fullmatch(text), False
+
+
 def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
     """Return which part of the dates in `texts` comes first, and whether that is a guess; None if no part does in
     all.
 
     A part over 12 is not a month. If none is over 12, the day comes before dots and dashes, the month before slashes.
     """
-    matches = (_DATE.fullmatch(text.strip().upper()) for text in texts)
-    dates = [match for match in matches if match and 4 in (len(match[1]), len(match[4]))]
+    found = [(match, named) for match, named in map(_date, texts) if match and 4 in (len(match[1]), len(match[4]))]
+    dates = [match for match, named in found if not named]
     if not dates:
-        return None
+        return (Format.MONTH_NAMED, False) if found else None
     if all(len(match[1]) == 4 for match in dates):
         return Format.YEAR_FIRST, False
     months = {Format.MONTH_FIRST: 1, Format.DAY_FIRST: 3}  # the group of the month
@@ -139,8 +179,8 @@ def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
 def why_not_dates(texts: Sequence[str]) -> str | None:
     """Return why texts that all look like dates are not dates; None if they do not look so, or one of them is
     invalid."""
-    matches = [_DATE.fullmatch(text.strip().upper()) for text in texts]
-    if not all(matches):
+    matches = [_date(text)[0] for text in texts]
+    if not all(match and int(match[1]) and int(match[3]) for match in matches):  # 1.0.2 is a version
         return None
     if any(match and max(len(match[1]), len(match[4])) < 4 for match in matches):
         return "its dates have years of two digits; write four"
@@ -150,13 +190,15 @@ def why_not_dates(texts: Sequence[str]) -> str | None:
 
 
 def date_reader(written: Format) -> Callable[[str], str | None]:
-    """Return a function that reads a date of this format as ISO 8601 text in UTC; it returns None for other text."""
-    year, month, day = _DATE_PARTS[written]
+    """Return a function that reads a date of this format, or with the month's name, as ISO 8601 text in UTC; it returns
+    None for other text."""
 
     def read(text: str) -> str | None:
-        match = _DATE.fullmatch(text.strip().upper())
-        if not match or len(match[year]) != 4:
+        match, named = _date(text)
+        parts = _DATE_PARTS.get(Format.DAY_FIRST if named else written)
+        if not match or not parts or len(match[parts[0]]) != 4:
             return None
+        year, month, day = parts
         hour, half = int(match[5] or 0), match[9]
         if half and not 1 <= hour <= 12:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isfinite, isinf
@@ -13,7 +13,7 @@ from typing import Any
 from contract.json_objects import is_encodable
 from contract.model.signature import Field, Format, Kind
 from contract.row import Value
-from contract.rows.csv_cells import PLAIN, date_reader
+from contract.rows.csv_cells import PLAIN, date_format, date_reader, plain_numbers
 from contract.wording import listed
 
 
@@ -44,7 +44,10 @@ _NOT_AN_ID = Refusal("not_an_id", f"text of up to {MAX_ID_LENGTH} characters, a 
 
 _LEAST_INTEGER, _GREATEST_INTEGER = -(2**63), 2**63 - 1
 _DATETIME = re.compile(r"[\dW-]{7,10}([T ][\d:.,]+(Z|[+-][\d:]+)?)?", re.ASCII)
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+TRUE_WORDS = ("true", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "sant", "prawda")
+FALSE_WORDS = ("false", "falsch", "faux", "falso", "onwaar", "falskt", "fałsz")
+"""Booleans as spreadsheets write them, in lower case."""
+_BOOLEANS = {**dict.fromkeys((*TRUE_WORDS, "1"), True), **dict.fromkeys((*FALSE_WORDS, "0"), False)}
 _SPACES = " \t\n\v\f\r"
 """The white space around ASCII text that float() and int() ignore; strip() removes more."""
 _MAX_BITS = 1024
@@ -63,12 +66,14 @@ class Conversion:
     def for_field(cls, field: Field) -> Conversion:
         if field.kind is Kind.STRING and field.categories is not None:
             convert, bulk, refusal = _category(field.categories)
-        elif field.kind is Kind.DATETIME and field.format in _DATES:
+        elif field.kind is Kind.DATETIME and field.format in DATES:
             convert, bulk, refusal = _dates(field.format)
         elif field.kind is Kind.NUMBER and field.guessed:
             convert, bulk, refusal = _number_or_boolean, _numbers, _NOT_A_NUMBER
         else:
             convert, bulk, refusal = _KINDS[field.kind]
+        if field.unit:
+            convert, refusal = _in_unit(convert, field.unit, field.format, refusal.code)
         return cls(convert, bulk, None if field.nullable else Refusal("null_not_allowed", refusal.expected))
 
     @classmethod
@@ -115,7 +120,7 @@ def _number_or_boolean(value: object) -> float | Refusal:
     if type(value) is float:
         return value if isfinite(value) else _NOT_A_NUMBER
     if isinstance(value, str):
-        value = {"true": True, "false": False}.get(value.strip().lower(), value)
+        value = _BOOLEANS.get(value.strip().lower(), value)
     return float(value) if isinstance(value, bool) else _number(value)
 
 
@@ -244,17 +249,18 @@ _KINDS: dict[Kind, tuple[_Convert, _ConvertBulk, Refusal]] = {
     Kind.DATETIME: (_datetime, _datetimes, _NOT_A_DATETIME),
 }
 
-
-_DATES = {
+DATES = {
     Format.DAY_FIRST: "a date as '17.5.2024', the day first,",
     Format.MONTH_FIRST: "a date as '5/17/2024', the month first,",
     Format.YEAR_FIRST: "a date as '2024/5/17'",
+    Format.MONTH_NAMED: "a date as '17-May-2024'",
 }
+"""What completes "must be … or in ISO 8601"."""
 
 
 def _dates(written: Format) -> tuple[_Convert, _ConvertBulk, Refusal]:
     """Read dates as the training file has them, or in ISO 8601: the two cannot be confused."""
-    read, none = date_reader(written), Refusal("not_a_datetime", f"{_DATES[written]} or in ISO 8601")
+    read, none = date_reader(written), Refusal("not_a_datetime", f"{DATES[written]} or in ISO 8601")
 
     def convert(value: object) -> str | Refusal:
         moment = _datetime(value)
@@ -263,6 +269,25 @@ def _dates(written: Format) -> tuple[_Convert, _ConvertBulk, Refusal]:
         return read(value) or none
 
     return convert, _datetimes, none
+
+
+def format_of_dates(cells: Iterable[object]) -> tuple[Format | None, bool]:
+    """Return the format of the dates that are not in ISO 8601, if they have one, and whether it is a guess."""
+    texts = [cell for cell in cells if isinstance(cell, str) and isinstance(_datetime(cell), Refusal)]
+    return date_format(texts) or (None, False)
+
+
+def _in_unit(convert: _Convert, unit: str, written: Format | None, code: str) -> tuple[_Convert, Refusal]:
+    """Read text with the unit, too, with commas as in the training file."""
+    none = Refusal(code, f"a finite number, alone or with {unit!r}")
+
+    def convert_text(value: object) -> Value | Refusal:
+        result = convert(value)
+        if isinstance(result, Refusal) and isinstance(value, str):
+            result = convert(plain_numbers([value], written, unit)[0])
+        return none if isinstance(result, Refusal) else result
+
+    return convert_text, none
 
 
 ID = Conversion(_identity, _ids, None)

@@ -10,7 +10,6 @@ from contract.model.signature import (
     PREDICT,
     AnswerForm,
     Field,
-    Format,
     Kind,
     Method,
     Output,
@@ -18,6 +17,7 @@ from contract.model.signature import (
     RowFormat,
     Signature,
 )
+from contract.rows.values import DATES
 from gateway.http.operations import TEXT, Schema
 from gateway.openapi.schema_parts import (
     ANYTHING,
@@ -48,7 +48,6 @@ _KINDS: Mapping[Kind, Schema] = {
     Kind.BOOLEAN: BOOLEAN,
     Kind.DATETIME: {"type": "string", "format": "date-time"},
 }
-_DATES = {Format.DAY_FIRST: "25.08.2022", Format.MONTH_FIRST: "8/25/2022", Format.YEAR_FIRST: "2022/8/25"}
 _ID: Schema = {**SCALAR, "description": "Repeated in the answer, and not used."}
 
 
@@ -199,8 +198,8 @@ def _field(field: Field) -> Schema:
     notes = []
     if field.aliases:
         notes.append(f"Also taken as {', '.join(field.aliases)}.")
-    if field.format in _DATES:
-        notes.append(f"A date such as {_DATES[field.format]}, or in ISO 8601.")
+    if field.format in DATES:
+        notes.append(f"Must be {DATES[field.format]} or in ISO 8601.")
     if field.guessed:
         notes.append("Nothing shows its kind: numbers, true and false are taken.")
         if field.kind in (Kind.NUMBER, Kind.BOOLEAN):

@@ -132,12 +132,13 @@ class _Planner:
 
     def _number_formats(self) -> dict[str, tuple[int, NumberFormat]]:
         """Return for each input of numbers its place in a row, and the format of those seen so far: none."""
-        plan, inputs = plan_of(self._signature), self._signature.inputs
+        plan = plan_of(self._signature)
         places = plan.lay_out_csv(self._header).places if plan.is_table else {}
+        inputs = ((column, self._signature.inputs[at]) for at, column in places.items() if at < plan.width)
         return {
-            inputs[position].name: (column, NumberFormat(self._separator, inputs[position].format))
-            for position, column in places.items()
-            if position < plan.width and inputs[position].kind in (Kind.NUMBER, Kind.INTEGER)
+            field.name: (column, NumberFormat(self._separator, field))
+            for column, field in inputs
+            if field.kind in (Kind.NUMBER, Kind.INTEGER)
         }
 
     def _block(self) -> bytes:

@@ -8,9 +8,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from contract.model.signature import Field, Format, Kind
-from contract.rows.csv_cells import NULLS, date_format, is_null_word, number_format, why_not_dates, without_commas
-from contract.rows.values import Conversion, Refusal
-from contract.wording import kind_in_words, listed, shown
+from contract.rows.csv_cells import (
+    NULLS,
+    PLAIN,
+    SPREADSHEET_ERRORS,
+    is_null_word,
+    number_format,
+    plain_numbers,
+    why_not_dates,
+)
+from contract.rows.number_text import is_money, number_and_unit
+from contract.rows.values import FALSE_WORDS, TRUE_WORDS, Conversion, Refusal, format_of_dates
+from contract.wording import counted, kind_in_words, listed, shown
 from contract.work.training import KINDS
 from contract.work.training_columns import resolve_columns
 from trainer.recipe import DataError, Recipe, Table
@@ -21,8 +30,19 @@ FEW_VALUES = 20
 SEEN_ENOUGH = (5, 0.01)
 """Words are categories if the rarest occurs in at least this many rows and this share of them."""
 
+MOST_UNFIT = 0.1
+"""A column is of a kind that all but this share of its values fit: the others become null. A larger share is no
+accident, and a null would say less than the words."""
+FEWEST_FIT = 10
+"""In fewer rows, it proves nothing that the other values fit."""
+
 _CODE = re.compile(r"0\d+")
+_GROUPS = re.compile(r"\d{3}( \d{3}){2,}")
+"""A number of a telephone or a company, if all are such."""
 _ID = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|index|key)$|^unnamed: 0$)|[a-z]I[dD]$")
+
+_MISSING = NULLS | SPREADSHEET_ERRORS
+"""What a target holds in a row without one."""
 
 Counts = Mapping[object, int]
 """The number of rows with each value of a column, including nulls."""
@@ -57,7 +77,9 @@ def infer_fields(
         raise DataError(errors[0].message)
     remarks: list[str] = []
     rows = rows_with_target(table, header.index(columns.target), remarks)
-    wanted_target = infer_target(table, columns.target, count_values(rows, header.index(columns.target)), columns.kinds)
+    targets = count_values(rows, header.index(columns.target))
+    wanted_target = infer_target(table, columns.target, targets, columns.kinds)
+    remarks += _reading_remarks(wanted_target, targets, frozenset(), table.separator)
     inputs: list[Field] = []
     cells: list[tuple[int, frozenset[object]]] = []
     for index, name in enumerate(header):
@@ -79,24 +101,19 @@ def infer_fields(
         names.append(columns.id_field)
     kept = [[None if row[index] in nulls else row[index] for index, nulls in cells] for row in rows]
     known = dataclasses.replace(recipe, inputs=tuple(inputs), target=wanted_target, id_field=columns.id_field)
-    return known, dataclasses.replace(table, columns=names, rows=kept), [*_comma_remarks(known), *remarks]
-
-
-def _comma_remarks(recipe: Recipe) -> list[str]:
-    inputs, target = recipe.fields
-    ways = {Format.DECIMAL_COMMA: "a decimal comma", Format.THOUSANDS_COMMA: "commas between thousands"}
-    named = {words: [f.name for f in (*inputs, target) if f.format is way] for way, words in ways.items()}
-    return [f"the numbers in {', '.join(names)} have {words}" for words, names in named.items() if names]
+    return known, dataclasses.replace(table, columns=names, rows=kept), remarks
 
 
 def rows_with_target(table: Table, target: int, remarks: list[str]) -> Sequence[Sequence[object]]:
     """Return the rows to learn from, and add a remark on the others. Raises `DataError` if there are too few."""
-    rows = [row for row in table.rows if row[target] is not None and row[target] not in NULLS]
+    rows = [row for row in table.rows if row[target] is not None and row[target] not in _MISSING]
     name, lost = table.columns[target], len(table.rows) - len(rows)
     if lost:
-        remarks.append(f"{_rows(lost)} without {name} are left out")
+        remarks.append(f"{counted(lost, 'row')} without {name} are left out")
     if len(rows) < FEWEST_ROWS:
-        raise DataError(f"{table.source} has {_rows(len(rows))} with a {name}; learning needs at least {FEWEST_ROWS}")
+        raise DataError(
+            f"{table.source} has {counted(len(rows), 'row')} with a {name}; learning needs at least {FEWEST_ROWS}"
+        )
     return rows
 
 
@@ -115,21 +132,25 @@ def infer_target(table: Table, name: str, counts: Counts, kinds: Mapping[str, st
         if words:
             raise DataError(f"the target {shown(name)} holds {listed(sorted(map(str, words)))}; correct the file")
         return field
-    field, _ = _infer_kind(name, counts, table.separator)
+    field, _, misfits = _infer_kind(name, counts, table.separator)
     kind = field.kind
+    few, spelt = len(counts) <= FEW_VALUES, {str(value).strip().lower() for value in counts}
+    if (few and field.unit) or (kind is Kind.BOOLEAN and not spelt <= {"true", "false"}):
+        return Field(name, Kind.STRING)  # the answers are the words of the file
+    if misfits:
+        message = f"the target {shown(name)} is nearly always a {kind}, but holds {_some(misfits)}"
+        raise DataError(f"{message}; correct the file")
     if kind is Kind.DATETIME:
         raise DataError(f"the target {shown(name)} is a date; a recipe learns numbers and classes: give it as a number")
     if kind is Kind.STRING and len(counts) > sum(counts.values()) / 2:
         raise DataError(
-            f"the target {shown(name)} has {len(counts)} different words in {_rows(sum(counts.values()))}:"
+            f"the target {shown(name)} has {len(counts)} different words in {counted(sum(counts.values()), 'row')}:"
             " most occur in one row only, so they cannot be classes"
         )
-    if kind is Kind.NUMBER and len(counts) <= FEW_VALUES:
-        whole = dataclasses.replace(field, kind=Kind.INTEGER)
-        return (
-            field if _unfit_values(counts, whole) else whole
-        )  # 0.0 and 1.0 are classes that some program wrote as floats
-    return field
+    whole = dataclasses.replace(field, kind=Kind.INTEGER)
+    few = few and kind is Kind.NUMBER
+    # 0.0 and 1.0 are classes that some program wrote as floats
+    return whole if few and not _unfit_values(counts, whole, table.separator) else field
 
 
 def infer_input(name: str, counts: Counts, rows: int, separator: str | None, wanted: str | None) -> InferredColumn:
@@ -146,12 +167,16 @@ def infer_input(name: str, counts: Counts, rows: int, separator: str | None, wan
     else:
         field, words, remarks = _infer_field(name, values, separator)
     nulls, values = nulls | words, {value: count for value, count in values.items() if value not in words}
-    if not wanted and not remarks and _is_id(name, field, values, rows):
+    if not wanted and _is_id(name, field, values, rows):
+        why = ", so it cannot help to predict"
+        if field.kind is Kind.STRING:
+            why = "" if remarks else f", such as {shown(next(iter(values)))}, which is neither a number nor a date"
         return InferredColumn(
             None,
             remarks=[
-                f"{name} is left out: each row has a different value, so it cannot help to predict;"
-                " choose it as the id (id_field) to have it repeated in the answers"
+                *remarks,
+                f"{name} is left out: each row has a different value{why};"
+                " choose it as the id (id_field) to have it repeated in the answers",
             ],
         )
     categories = (
@@ -167,36 +192,35 @@ _Found = tuple[Field, frozenset[object], list[str]]
 
 def _infer_field(name: str, values: Counts, separator: str | None) -> _Found:
     """Infer the field of the values, and the words among them that mean null."""
-    (field, guess), nulls = _infer_kind(name, values, separator), frozenset[object]()
-    remarks: list[str] = []
+    words, rest = _without_null_words(values)
+    field, guess, misfits = _infer_kind(name, rest or values, separator)
     if field.kind is Kind.STRING:
-        words, rest = _without_null_words(values)
-        without, other_guess = _infer_kind(name, rest, separator) if words and rest else (field, guess)
-        if without.kind is Kind.STRING:
-            remarks = _text_remarks(name, values)
-        else:
-            field, guess, nulls, remarks = without, other_guess, words, [_null_remark(name, words, without.kind)]
+        return field, frozenset(), _text_remarks(name, values, separator)
+    remarks = [_null_remark(name, words, values, field.kind)] if words else []
+    remarks += _reading_remarks(field, rest, misfits, separator)
     if guess:
         remarks.append(f"{name} {guess}")
-    return field, nulls, remarks
+    return field, words | misfits, remarks
 
 
 def _requested_field(name: str, values: Counts, separator: str | None, wanted: str) -> _Found:
     """Return the field with the requested kind. Raises `DataError` with values that do not fit."""
     kind, written = KINDS[wanted]
     words, rest = _without_null_words(values) if kind is not Kind.STRING else (frozenset[object](), values)
-    if kind in (Kind.NUMBER, Kind.INTEGER) and separator:
-        written = number_format(rest, separator)
-    elif kind is Kind.DATETIME and written is None:
-        written, _ = _dates(rest)
     field = Field(name, kind, format=written)
-    if wrong := _unfit_values(rest, field):
+    if kind in (Kind.NUMBER, Kind.INTEGER):
+        field = dataclasses.replace(_number_field(name, rest, separator), kind=kind)
+    elif kind is Kind.DATETIME and written is None:
+        field = Field(name, kind, format=_dates(rest)[0])
+    misfits = frozenset(_unfit_values(rest, field, separator))
+    if misfits and (kind not in (Kind.NUMBER, Kind.DATETIME) or not _are_few(misfits, rest)):
         also = f" ({wanted})" if kind_in_words(wanted) != wanted else ""
         raise DataError(
-            f"{shown(name)} cannot be read as {kind_in_words(wanted)}{also}: it holds {listed(wrong, 3)};"
+            f"{shown(name)} cannot be read as {kind_in_words(wanted)}{also}: it holds {_some(misfits)};"
             " choose another kind, or correct the file"
         )
-    return field, words, [_null_remark(name, words, kind)] if words else []
+    remarks = [_null_remark(name, words, values, kind)] if words else []
+    return field, words | misfits, [*remarks, *_reading_remarks(field, rest, misfits, separator)]
 
 
 def _without_null_words(values: Counts) -> tuple[frozenset[object], Counts]:
@@ -204,38 +228,88 @@ def _without_null_words(values: Counts) -> tuple[frozenset[object], Counts]:
     return words, {value: count for value, count in values.items() if value not in words}
 
 
-def _null_remark(name: str, words: frozenset[object], kind: Kind) -> str:
-    return f"{name} holds {listed(sorted(map(str, words)))}, taken for null: otherwise it is a {kind}"
+def _null_remark(name: str, words: frozenset[object], values: Counts, kind: Kind) -> str:
+    held = f"{listed(sorted(map(str, words)))} in {counted(sum(values[word] for word in words), 'row')}"
+    return f"{name} holds {held}, taken for null: otherwise it is a {kind}"
 
 
-def _infer_kind(name: str, values: Counts, separator: str | None) -> tuple[Field, str | None]:
-    """Infer the narrowest kind that fits all values, by the rules of serving. Return a sentence, too, about a decision
-    in doubt.
+def _reading_remarks(field: Field, values: Counts, misfits: frozenset[object], separator: str | None) -> list[str]:
+    """Return a remark on numbers that JSON has not so, and on the `misfits`, which become null."""
+    remarks = []
+    numbers = separator is not None and field.kind in (Kind.NUMBER, Kind.INTEGER)
+    written = [text for text in map(str, values if numbers else ()) if not PLAIN.fullmatch(text.strip())]
+    if texts := [text for text in written if text not in misfits]:
+        number = plain_numbers(texts[:1], field.format, field.unit)[0]
+        remarks.append(f"{field.name} is read as numbers: {shown(texts[0])} is {number}")
+    if misfits:
+        unfit, total = sum(values[word] for word in misfits), counted(sum(values.values()), "row")
+        why = f"{unfit} of {total} do not fit ({_some(misfits)}) and are null"
+        remarks.append(f"{field.name} is read as {field.kind}s: {why}")
+    return remarks
+
+
+def _infer_kind(name: str, values: Counts, separator: str | None) -> tuple[Field, str | None, frozenset[object]]:
+    """Infer the narrowest kind that nearly all values fit, by the rules of serving. Return a sentence, too, about a
+    decision in doubt, and the values that do not fit.
 
     Whole numbers with many different values are numbers: after 1200 there may be 1200.5.
     """
     texts = [str(value) for value in values]
-    if {text.strip().lower() for text in texts} <= {"true", "false"}:
-        return Field(name, Kind.BOOLEAN), None
-    if any(_CODE.fullmatch(text) for text in texts):
-        return Field(name, Kind.STRING), None  # 01234 is a code; as a number it would lose a digit
-    written = number_format(values, separator) if separator else None
-    if not _unfit_values(values, Field("", Kind.NUMBER, format=written)):
-        whole = len(values) <= FEW_VALUES and not any(set(".,eE") & set(text) for text in texts)
-        fits = whole and not _unfit_values(values, Field("", Kind.INTEGER))
-        return Field(name, Kind.INTEGER if fits else Kind.NUMBER, format=written), None
+    if {text.strip().lower() for text in texts} <= {*TRUE_WORDS, *FALSE_WORDS}:
+        return Field(name, Kind.BOOLEAN), None, frozenset()
     dates, guess = _dates(values)
-    if _unfit_values(values, Field("", Kind.DATETIME, format=dates)):
-        return Field(name, Kind.STRING), None
-    return Field(name, Kind.DATETIME, format=dates), guess
+    number = _number_field(name, values, separator)
+    few = len(values) <= FEW_VALUES and not number.unit and not any(set(".,eE") & set(text) for text in texts)
+    whole = [dataclasses.replace(number, kind=Kind.INTEGER)] if few else []
+    for field in () if _codes(texts) else (*whole, number, Field(name, Kind.DATETIME, format=dates)):
+        misfits = frozenset(_unfit_values(values, field, separator))
+        if not misfits or (_are_few(misfits, values) and _is_measured(values, misfits, field)):
+            return field, guess if field.kind is Kind.DATETIME else None, misfits
+    return Field(name, Kind.STRING), None, frozenset()
+
+
+def _codes(texts: Sequence[str]) -> Sequence[str]:
+    """Return the texts that are codes: as a number, 01234 would lose a digit."""
+    return texts if all(map(_GROUPS.fullmatch, texts)) else sorted(filter(_CODE.fullmatch, texts))
+
+
+def _are_few(misfits: frozenset[object], values: Counts) -> bool:
+    """Return whether enough other values fit for these to be mistakes."""
+    rows, unfit = sum(values.values()), sum(values[value] for value in misfits)
+    return unfit <= MOST_UNFIT * rows and rows - unfit >= FEWEST_FIT
+
+
+def _is_measured(values: Counts, misfits: frozenset[object], field: Field) -> bool:
+    """Return whether the values that fit are no codes, as whole numbers may be, and no categories, as few different
+    ones may be."""
+    fitting = [value for value in values if value not in misfits]
+    measured = len(fitting) > FEW_VALUES and not all(str(value).strip().isdecimal() for value in fitting)
+    return field.kind is Kind.DATETIME or field.unit is not None or measured
+
+
+def _some(values: frozenset[object]) -> str:
+    return listed(sorted(map(str, values)), 3)
+
+
+def _number_field(name: str, values: Counts, separator: str | None) -> Field:
+    """Return a field of numbers in the unit that most have, in the format in which they are written."""
+    if not separator:
+        return Field(name, Kind.NUMBER)
+    units = Counter[str]()
+    for value, count in values.items():
+        if found := number_and_unit(str(value)):
+            units[found[1]] += count
+    bare = units.pop("", 0)
+    unit = max(units, key=units.__getitem__, default=None)
+    if unit and units[unit] < bare and not is_money(unit):
+        unit = None
+    field = Field(name, Kind.NUMBER, unit=unit)
+    return dataclasses.replace(field, format=number_format(values, separator, field))
 
 
 def _dates(values: Counts) -> tuple[Format | None, str | None]:
     """Return the format of dates that are not in ISO 8601, and a remark if it was guessed."""
-    inferred = date_format(str(value) for value in _unfit_values(values, Field("", Kind.DATETIME)))
-    if inferred is None:
-        return None, None
-    written, guessed = inferred
+    written, guessed = format_of_dates(values)
     if not guessed:
         return written, None
     first, other = ("day", "month") if written is Format.DAY_FIRST else ("month", "day")
@@ -245,25 +319,33 @@ def _dates(values: Counts) -> tuple[Format | None, str | None]:
     )
 
 
-def _unfit_values(values: Counts, field: Field) -> list[object]:
+def _unfit_values(values: Counts, field: Field, separator: str | None) -> list[object]:
+    """Return the values that are not of the field. Only money may lack its unit: 0.12 beside 12 % is in doubt."""
     cells = list(values)
-    plain = without_commas(cells, field.format)
-    results = Conversion.for_field(field).convert_each(plain)
-    return [value for value, converted in zip(cells, results, strict=True) if isinstance(converted, Refusal)]
+    if separator and field.kind in (Kind.NUMBER, Kind.INTEGER):
+        cells = plain_numbers(cells, field.format, field.unit)
+    results = Conversion.for_field(field).convert_each(cells)
+    in_doubt = field.unit is not None and not is_money(field.unit)
+    return [
+        value
+        for value, converted in zip(values, results, strict=True)
+        if isinstance(converted, Refusal) or (in_doubt and PLAIN.fullmatch(str(value).strip()))
+    ]
 
 
-def _text_remarks(name: str, values: Counts) -> list[str]:
-    """Return a remark on a column of text that is nearly of another kind."""
+def _text_remarks(name: str, values: Counts, separator: str | None) -> list[str]:
+    """Return a remark on a column of text of which most values are of another kind."""
     if reason := why_not_dates(list(map(str, values))):
         return [f"{name} is taken for text: {reason}"]
-    codes = sorted(text for text in map(str, values) if _CODE.fullmatch(text))
-    dates, _ = _dates(values)
-    for kind in (Kind.NUMBER, Kind.DATETIME):
-        words = _unfit_values(values, Field("", kind, format=dates))
+    codes, rows = _codes([*map(str, values)]), sum(values.values())
+    for field in (_number_field(name, values, separator), Field("", Kind.DATETIME, format=_dates(values)[0])):
+        words = frozenset(_unfit_values(values, field, separator))
         if codes and not words:
-            return [f"{name} is taken for text: it has codes that begin with 0, such as {shown(codes[0])}"]
-        if sum(values[word] for word in words) <= 0.05 * sum(values.values()):
-            return [f"{name} is taken for text: nearly all values are {kind}s, but some are {listed(words, 3)}"]
+            return [f"{name} is taken for text: it has codes, such as {shown(codes[0])}"]
+        fit, unit = rows - sum(values[word] for word in words), f" in {field.unit}" if field.unit else ""
+        if fit >= rows * (0.5 if len(values) > FEW_VALUES else 1 - MOST_UNFIT):
+            held = f"{fit} of {counted(rows, 'row')} are {field.kind}s{unit}, but not {_some(words)}"
+            return [f"{name} is taken for text: {held}"]
     return []
 
 
@@ -273,9 +355,9 @@ def _is_id(name: str, field: Field, values: Counts, rows: int) -> bool:
         return False
     if field.kind is Kind.STRING:
         return sum(" " in str(value).strip() for value in values) < rows / 2  # otherwise it is prose
-    if field.kind is not Kind.NUMBER:
+    if field.kind is not Kind.NUMBER or field.unit:
         return False
-    numbers = [float(str(cell)) for cell in without_commas(list(values), field.format)]
+    numbers = [float(str(cell)) for cell in plain_numbers(list(values), field.format, field.unit)]
     if not all(number.is_integer() for number in numbers):
         return False
     return bool(_ID.search(name)) or max(numbers) - min(numbers) == rows - 1
@@ -283,7 +365,3 @@ def _is_id(name: str, field: Field, values: Counts, rows: int) -> bool:
 
 def _are_categories(values: Counts, rows: int) -> bool:
     return len(values) <= FEW_VALUES and min(values.values()) >= max(SEEN_ENOUGH[0], SEEN_ENOUGH[1] * rows)
-
-
-def _rows(number: int) -> str:
-    return f"{number} row{'' if number == 1 else 's'}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contract.model.signature import Field, Kind
 from contract.rows import csv_table
-from contract.rows.csv_cells import without_commas
+from contract.rows.csv_cells import plain_numbers
 from contract.settings import MB, Settings
 from contract.wording import shown
 from contract.work.training import ColumnPreview, ColumnUse, Task, TrainingPreview, TrainingRequest, name_of_kind
@@ -187,7 +187,7 @@ def _intervals(values: Mapping[str, int], field: Field | None) -> tuple[list[flo
     """Return the bounds of the numbers of a column, and the rows in each interval; None if it has no two numbers."""
     if field is None or field.kind not in (Kind.NUMBER, Kind.INTEGER):
         return None
-    numbers = [float(cell) for cell in without_commas(list(values), field.format)]
+    numbers = [float(cell) for cell in plain_numbers(list(values), field.format, field.unit)]
     least, greatest = (min(numbers), max(numbers)) if numbers else (0.0, 0.0)
     # In halves, because the width of the widest range of numbers is infinite.
     if not (width := greatest / 2 - least / 2):

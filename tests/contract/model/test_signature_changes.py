@@ -114,6 +114,7 @@ BORN = Field("born", Kind.DATETIME)
             csv("1.212"),
             ["'age' is read as 1.212,5 in a CSV instead of as in JSON"],
         ),
+        ([replace(AGE, unit="kg")], [AGE], row(age="5 kg"), ["'age' is no longer read with 'kg'"]),
     ],
 )
 def test_a_request_of_today_that_fails_or_means_something_else_is_a_change(
@@ -135,6 +136,7 @@ def test_a_request_of_today_that_fails_or_means_something_else_is_a_change(
         ([PLAN], [replace(PLAN, categories=None)], row(plan="gold")),
         ([AGE], [replace(AGE, aliases=("years",))], row(age=1)),
         ([BORN], [replace(BORN, format=Format.DAY_FIRST)], row(born="2024-02-01")),
+        ([AGE], [replace(AGE, unit="kg")], row(age="5")),
     ],
 )
 def test_an_input_may_take_more(before: Sequence[Field], now: Sequence[Field], request_of_today: Instances) -> None:

@@ -143,7 +143,8 @@ def cell_of(rng: random.Random, of: Field, bad: float) -> str:
         value = rng.choice(
             [rng.gauss(0, 1), rng.gauss(0, 1) * 10 ** rng.randint(-300, 300), float(rng.randrange(10**9))]
         )
-        return written_as(rng, value)
+        text = written_as(rng, value)
+        return rng.choice([text, f"{text} {of.unit}", f"({text})", f"{int(abs(value)) % 10**9:,}".replace(",", "'")])
     if of.kind is Kind.INTEGER:
         return str(rng.choice([rng.randrange(-(2**63), 2**63), rng.randrange(100)]))
     if of.kind is Kind.BOOLEAN:
@@ -168,6 +169,7 @@ def random_signature(rng: random.Random, kinds: list[Kind]) -> Signature:
                 if kind in (Kind.NUMBER, Kind.INTEGER)
                 else None,
                 guessed=kind is Kind.NUMBER and rng.random() < 0.2,
+                unit=rng.choice([None, "%", "kg"]) if kind is Kind.NUMBER else None,
             )
         )
     return Signature(tuple(fields), (Output(OutputKind.NUMBER),), id_field="id" if rng.random() < 0.3 else None)

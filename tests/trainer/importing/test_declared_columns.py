@@ -19,8 +19,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from contract.model.manifest import InputFormat, ManifestDraft
-from contract.model.signature import Field, Kind
+from contract.model.signature import Field, Format, Kind
+from contract.rows.coercion import coerce
 from contract.settings import Settings
+from gateway.protocols import csv_rows
 from trainer.importing import Refused
 from trainer.importing.inbox.imports import import_file
 from trainer.importing.trial.examine import examine
@@ -71,6 +73,54 @@ def test_a_declared_kind_is_that_of_a_step_that_tells_nothing(tmp_path: Path) ->
     frame = pd.DataFrame({"code": ["1", "2"] * 10})
     sample = "code\n1\n2\n"
     assert kinds(tried(tmp_path, model.fit(frame, y), declared({"code": "string"}), sample)) == {"code": "string"}
+
+
+DAYS = pd.DataFrame({"day": pd.date_range("2025-07-05", periods=20, freq="11D"), "member": [True, False] * 10})
+
+
+def age(frame: pd.DataFrame) -> Any:
+    return np.c_[(frame["day"] - pd.Timestamp("2025-01-01")).dt.days, frame["member"]]
+
+
+OF_DAYS = make_pipeline(FunctionTransformer(age), LogisticRegression()).fit(DAYS, y)
+
+
+@pytest.mark.parametrize(
+    ("written", "rows", "format_", "warned"),
+    [
+        ("%d.%m.%Y", 20, Format.DAY_FIRST, False),
+        ("%m/%d/%Y", 20, Format.MONTH_FIRST, False),
+        ("%d-%b-%Y", 20, Format.MONTH_NAMED, False),
+        ("%Y-%m-%d", 20, None, False),
+        ("%m/%d/%Y", 1, Format.MONTH_FIRST, True),
+    ],
+)
+def test_dates_and_booleans_of_a_spreadsheet_are_read_as_the_sample_has_them(
+    tmp_path: Path, written: str, rows: int, format_: Format | None, warned: bool
+) -> None:
+    def line(day: pd.Timestamp, member: bool) -> str:
+        return f"{day.strftime(written)},{'WAHR' if member else 'FALSCH'}\n"
+
+    sample = "day,member\n" + "".join(line(*row) for row in DAYS[:rows].itertuples(index=False))
+    draft = tried(tmp_path, OF_DAYS, declared({"day": "datetime", "member": "boolean"}), sample)
+    assert [field.format for field in draft.signature.inputs] == [format_, None]
+    assert any("could begin with the day or with the month" in warning for warning in draft.warnings) is warned
+    body = csv_rows.read(f"day,member\n{line(pd.Timestamp('2025-09-07'), True)}".encode())
+    assert coerce(body, draft.signature).rows == [("2025-09-07T00:00:00+00:00", True)]
+
+
+def test_words_of_a_sample_that_may_be_booleans_stay_words_where_nothing_else_shows_a_boolean(tmp_path: Path) -> None:
+    draft = tried(tmp_path, AsIs(), [], "paid,day\nWAHR,24.07.2025\nFALSCH,25.07.2025\n")
+    assert kinds(draft) == {"paid": "string", "day": "string"}
+
+
+class AsIs(BaseEstimator):
+    """Tells nothing about its columns."""
+
+    n_features_in_ = 2
+
+    def predict(self, X: Any) -> Any:
+        return np.arange(float(len(X)))
 
 
 class Total(BaseEstimator):

@@ -73,24 +73,25 @@ def test_few_words_that_are_all_frequent_are_closed_and_others_are_open() -> Non
     assert field([f"w{n % 9}" for n in range(ROWS)]).categories is None  # each in four rows
 
 
-@pytest.mark.parametrize("stands_for_null", ["?", "-", "unknown", "N/A ", "inf"])
+@pytest.mark.parametrize("stands_for_null", ["?", "-", "unknown", "N/A ", "inf", "#DIV/0!", "#NV", "\u2014"])
 def test_a_cell_that_stands_for_nothing_among_numbers_is_null(stands_for_null: str) -> None:
     recipe, table, remarks = inferred({"x": ["1.5", "2.5", stands_for_null]})
     assert recipe.fields[0] == (Field("x", Kind.NUMBER, nullable=True),)
     assert [row[0] for row in table.rows[:3]] == ["1.5", "2.5", None]
-    assert remarks == [f"x holds {stands_for_null!r}, taken for null: otherwise it is a number"]
+    assert remarks == [f"x holds {stands_for_null!r} in 13 rows, taken for null: otherwise it is a number"]
 
 
-def test_a_single_word_among_numbers_is_named() -> None:
+def test_a_single_word_among_measures_is_null_and_among_whole_numbers_makes_them_text() -> None:
     assert remark([*(f"{n}.5" for n in range(ROWS - 1)), "abc"]) == (
-        "x is taken for text: nearly all values are numbers, but some are 'abc'"
+        "x is read as numbers: 1 of 40 rows do not fit ('abc') and are null"
+    )
+    assert remark([*map(str, [*range(1, ROWS - 1), 1]), "5A"]) == (
+        "x is taken for text: 39 of 40 rows are numbers, but not '5A'"
     )
 
 
 def test_codes_with_a_leading_zero_are_not_numbers() -> None:
-    assert remark([f"{n % 9:02}" for n in range(ROWS)]) == (
-        "x is taken for text: it has codes that begin with 0, such as '00'"
-    )
+    assert remark([f"{n % 9:02}" for n in range(ROWS)]) == ("x is taken for text: it has codes, such as '00'")
 
 
 @pytest.mark.parametrize(

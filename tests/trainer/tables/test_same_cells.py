@@ -65,6 +65,14 @@ CELLS = {
     "dates that begin with the month": file(["1/1/2011 0:00", "12/31/2012 11:30 PM"]),
     "dates that begin with the year": file(["2022/08/25", "2022/9/1 7:05:00.25"]),
     "dates in doubt": file(["1/2/2011", "3/4/2012"]),
+    "dates with the month's name": file(["25-Aug-2022", '"Sep 1, 2022"', "3. Mai 2022 13:45", "2022-09-01"]),
+    "money": file(['"$1,234.56"', "($7)", "-$0.5", "12", " $ -   "]),
+    "money with decimal commas between commas": file(['"€ 1.234,56"', '"-0,5 €"', "€ 7"]),
+    "percent": file(["12.5%", "-3 %", "(4%)", "#DIV/0!"]),
+    "a unit": file(["5 kg", "1'234.5 kg", "7kg", "12- kg"]),
+    "signs": file(["(3.2)", "12-", "\u22125", "+1"]),
+    "spaces between thousands": file(["1 234", "12 345 678", "1\u202f234,5", "7"], ";"),
+    "booleans of a spreadsheet": file(["WAHR", "FALSCH", ""]),
     "several lines in quotes": file(['"a\nb"', '"c"']),
 }
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "cp1252"]
@@ -93,6 +101,8 @@ def test_the_same_bytes_are_the_same_letters(tmp_path: Path, encoding: str) -> N
         (CELLS["dates"], Format.DAY_FIRST),
         (CELLS["dates that begin with the month"], Format.MONTH_FIRST),
         (CELLS["dates that begin with the year"], Format.YEAR_FIRST),
+        (CELLS["dates with the month's name"], Format.MONTH_NAMED),
+        (CELLS["money with decimal commas between commas"], Format.DECIMAL_COMMA),
         (CELLS["blanks"], None),
     ],
 )
@@ -118,6 +128,35 @@ def test_a_date_of_the_file_is_understood_in_json_too(tmp_path: Path) -> None:
         assert coerce(Records([{"x": text, "spare": 0}]), signature).rows == [("2022-04-03T00:00:00+00:00", 0)]
     with pytest.raises(InvalidInstances, match=r"'x' must be a date as '17.5.2024', the day first, or in ISO 8601"):
         coerce(Records([{"x": "4/31/2022", "spare": 0}]), signature)
+
+
+@pytest.mark.parametrize("unit", ["$", "%", "kg"])
+def test_a_number_with_its_unit_is_understood_wherever_text_is_sent_and_another_unit_is_refused(
+    tmp_path: Path, unit: str
+) -> None:
+    _, signature, _ = learnt(tmp_path, file([f"{n}.5 {unit}" for n in range(ROWS)]).encode())
+    for value in (12.5, "12.5", f"12.5{unit}", f"12.5 {unit}"):
+        assert coerce(Records([{"x": value, "spare": 0}]), signature).rows == [(12.5, 0)]
+    assert scored(f"x,spare\n-12.5 {unit},0\n".encode(), signature).rows == [(-12.5, 0)]
+    for instances in (Records([{"x": "12 lb", "spare": 0}]), csv_rows.read(b"x,spare\n12 lb,0\n")):
+        with pytest.raises(InvalidInstances) as refused:
+            coerce(instances, signature)
+        assert str(refused.value.errors[0].message) == (
+            f"'x' must be a finite number, alone or with '{unit}'; it is '12 lb'"
+        )
+
+
+def test_a_signature_remembers_the_unit_and_is_written_as_before_without_one(tmp_path: Path) -> None:
+    _, signature, _ = learnt(tmp_path, CELLS["a unit"].encode())
+    manifest = write_version(tmp_path, "m", None, signature.inputs)
+    assert [field.unit for field in ModelManifest.loads(manifest.dumps()).signature.inputs] == ["kg", None]
+    assert manifest.dumps().count('"unit"') == 1
+
+
+def test_a_text_beside_numbers_does_not_give_them_a_decimal_comma(tmp_path: Path) -> None:
+    _, signature, _ = learnt(tmp_path, file(["1.212", "2.5", "3.25"], ";").encode())
+    body = b"x;spare\n1.212;0\nn/a, see below;0\n"
+    assert coerce(csv_rows.read(body), signature, lenient=True).rows == [(1.212, 0)]
 
 
 def test_an_ambiguous_date_is_reported_and_kinds_decides(tmp_path: Path) -> None:
@@ -191,4 +230,8 @@ MESSY = {
     "flag": ["true", "False", "unknown", ""],
     "code": ["007", "12", "1.5", ""],
     "big": ["1,234", "1,234,567.5", "12", "n/a"],
+    "paid": ["$1,234.50", "($3)", "$ -", ""],
+    "share": ["12%", "-3.5 %", "#DIV/0!"],
+    "mass": ["5 kg", "1 234 kg", "7kg"],
+    "month": ["25-Aug-2022", "1 Sep 2022", "Jan 3 2021"],
 }

@@ -35,6 +35,9 @@ class Sample:
         """Return the kind of a column, or None if the column is empty."""
         cells = [cell for cell in self.cells(column) if cell is not None]
         for kind in _IN_DOUBT if cells else ():
+            # pandas reads WAHR as a word: where nothing else shows a boolean, the model knows it so.
+            if kind is Kind.BOOLEAN and not {cell.strip().lower() for cell in cells} <= {"true", "false", "0", "1"}:
+                continue
             if Refusal not in map(type, Conversion.for_field(Field(column, kind)).convert_each(list(cells))):
                 return kind
         return None

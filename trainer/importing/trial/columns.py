@@ -11,6 +11,7 @@ from typing import Any
 from contract.model.manifest import Remark
 from contract.model.signature import Field, Kind, Null
 from contract.row import Value
+from contract.rows.values import format_of_dates
 from contract.wording import counted, listed, shown
 from trainer.importing import Refused
 from trainer.importing.assumptions import unknown_kinds
@@ -93,6 +94,7 @@ def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None
             aliases,
             guessed=as_booleans,
             naive=kind is Kind.DATETIME and not hint.aware,
+            format=format_of_dates(sample.cells(name))[0] if sample and kind is Kind.DATETIME else None,
         ),
         values,
         guessed=known is None and hint.whole is None,
@@ -141,6 +143,18 @@ def other_kind_remarks(columns: Sequence[InputColumn], told: Mapping[str, Kind])
         Remark(f"{shown(name)} is said to be a {other}, and the model was fitted on a {kind}: it takes a {kind}")
         for name, kind, other in kinds
         if other not in (None, kind)
+    ]
+
+
+def date_order_remarks(columns: Sequence[InputColumn], sample: Sample | None) -> list[Remark]:
+    """Return a remark for each column whose sample does not show whether its dates begin with the day or the month."""
+    return [
+        Remark(
+            f"the dates of {shown(column.field.name)} in the sample could begin with the day or with the month:"
+            f" {column.field.format} is assumed; edit the input's format if that is wrong"
+        )
+        for column in columns
+        if sample and column.field.format and format_of_dates(sample.cells(column.field.name))[1]
     ]
 
 

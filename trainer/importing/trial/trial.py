@@ -35,6 +35,7 @@ from trainer.importing.trial.columns import (
     InputColumn,
     borrowed_columns_remarks,
     columns_of,
+    date_order_remarks,
     leading_blank_remarks,
     other_kind_remarks,
     text_column,
@@ -126,13 +127,15 @@ def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading
     shown = {column.field.name: column.whole for column in columns if column.whole}
     nulls = {column.field.name: column.nulls for column in columns}
     borrowed = [] if sample or contents.columns else borrowed_columns_remarks(estimator)
-    of_columns = [*borrowed, *other_kind_remarks(columns, contents.kinds), *leading_blank_remarks(columns)]
+    of_kinds = [*other_kind_remarks(columns, contents.kinds), *date_order_remarks(columns, sample)]
+    of_columns = [*borrowed, *of_kinds, *leading_blank_remarks(columns)]
     used = [column for column in columns if column.field.name not in unused]
     # Another member of an ensemble may use columns that the first one drops.
     for some in (used, columns) if used and unused else (columns,):
         fields = [column.field for column in some]
         in_utc = [dataclasses.replace(f, naive=False) for f in fields]
-        as_text = [dataclasses.replace(f, kind=Kind.STRING) if f.kind is Kind.DATETIME else f for f in in_utc]
+        text = {"kind": Kind.STRING, "format": None}
+        as_text = [dataclasses.replace(f, **text) if f.kind is Kind.DATETIME else f for f in in_utc]
         as_integers = [dataclasses.replace(f, kind=Kind.INTEGER) if f.name in doubtful else f for f in fields]
         others = [kinds for kinds in (in_utc, as_text, as_integers) if kinds != fields]
         for input_format in formats:
