@@ -211,6 +211,8 @@ export interface components {
             columns?: string;
             /** @description JSON. */
             accept?: string;
+            /** @description The column of the sample with what the model predicts; empty: none. */
+            target?: string;
             environment?: string;
             alias?: string;
             /**

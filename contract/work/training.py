@@ -276,17 +276,17 @@ class RepositoryCommand:
     `version`. CHANGE_SETTINGS makes `edits` settings of the model; of `about` (`contract.model.about`) it changes the
     members that are there, `by` the key of this name. `versions`: those of Python and the libraries of the sender, if
     it says so. `nulls`: what they were (`contract.model.signature.Null`) in columns of the sample, by their names.
-    `columns`: those that the model takes, in order, each with `name`, `kind` and `nullable`. `before`: the version that
-    the alias must still name, and `version` of ROLL_BACK the one that must be the previous one, if they are given.
-    IMPORT publishes a version that lives in `environment`, if that is given, keeps `notes`, and gives it `alias` if it
-    passes the gate, which objects to nothing in `accept`, and unless `no_promote`. PREVIEW_TRAINING changes nothing:
+    `target`: the column of the sample with what the model predicts, if that is known ('': it has none). `columns`:
+    those that the model takes, in order, each with `name`, `kind` and `nullable`. `before`: the version that the alias
+    must still name, and `version` of ROLL_BACK the one that must be the previous one, if they are given. IMPORT
+    publishes a version that lives in `environment`, if that is given, keeps `notes`, and gives it `alias` if it passes
+    the gate, which objects to nothing in `accept`, and unless `no_promote`. PREVIEW_TRAINING changes nothing:
     `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING, which fails if the training that
     a schedule asks for could not begin now. START_EXPERIMENT tries `version` as `experiment` says: the `id`, the
     `plan`, who asks for it (`by`), and perhaps when it is over (`until`). STOP_EXPERIMENT ends the one with the `id`.
     `person` (`contract.model.promotions`) asks for what a protected model does not do at once. ASK_PROMOTION asks to
     promote `version`, or to unprotect the model without one, with the `note` of `promotion`. APPROVE_PROMOTION approves
-    the request with its `id`, and END_PROMOTION ends it with its `ending`.
-    """
+    the request with its `id`, and END_PROMOTION ends it with its `ending`."""
 
     action: RepositoryAction
     model: str
@@ -313,6 +313,7 @@ class RepositoryCommand:
     person: Mapping[str, str] | None = None
     promotion: Mapping[str, str] | None = None
     notes: str | None = None
+    target: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: a trainer refuses a field that it does not know."""

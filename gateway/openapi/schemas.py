@@ -194,6 +194,7 @@ SCHEMAS: Mapping[str, Schema] = {
         {
             **dict.fromkeys(("sample", "code", "signature"), FILE),
             **{name: {**TEXT, "description": "JSON."} for name in ("versions", "nulls", "columns", "accept")},
+            "target": {**TEXT, "description": "The column of the sample with what the model predicts; empty: none."},
             "environment": ENVIRONMENT_NAME,
             "alias": ALIAS,
             "promote": {**TEXT, "enum": ["true", "false"], "default": "true"},

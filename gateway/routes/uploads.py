@@ -50,7 +50,7 @@ _NULLS = "nulls"
 _NULL_WORDS = list(map(str, Null))
 _COLUMNS = "columns"
 """The field with the columns that the model takes, as a list of objects."""
-_FIELDS = (_VERSIONS, _NULLS, _COLUMNS, "environment", "alias", "promote", "accept", "notes")
+_FIELDS = (_VERSIONS, _NULLS, _COLUMNS, "target", "environment", "alias", "promote", "accept", "notes")
 
 
 EDIT_BODY = BodyLimit.of_request(1024)
@@ -146,6 +146,7 @@ def _command(model: str, form: Upload) -> RepositoryCommand:
         versions=_versions(form.fields[_VERSIONS]) if _VERSIONS in form.fields else None,
         nulls=_nulls(form.fields[_NULLS]) if _NULLS in form.fields else None,
         columns=_columns(form.fields[_COLUMNS]) if _COLUMNS in form.fields else None,
+        target=form.fields.get("target"),
         environment=_environment(form.fields["environment"]) if "environment" in form.fields else None,
         notes=_notes(form.fields["notes"]) if "notes" in form.fields else None,
         **_promotion(form.fields),

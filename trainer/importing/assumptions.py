@@ -10,13 +10,14 @@ from contract.model.signature import Null, Signature
 from contract.wording import listed
 
 _EDIT = "with an edited signature (docs/how-to/edit-a-signature.md)"
-_KINDS = ("numbers", "words", "dates")
+_KINDS, _ALL_KINDS = ("numbers", "words", "dates"), ("numbers", "words", "dates", "booleans", "integers")
 _NULLS, _OUTPUTS = "unknown_nulls", "unknown_outputs"
-_UNDECIDED = {*(f"undecided_{kind}" for kind in _KINDS), "undecided_whole_numbers"}
+_UNDECIDED, DOUBT = "undecided_", "undecided_doubt"
+"""Begins the codes of remarks for which a version waits until a person has decided."""
 
 
 def unknown_kinds(names: Sequence[str], assumed: str = "numbers", undecided: bool = False) -> Remark:
-    """Return the warning about inputs of which nothing shows the kind. `assumed`: numbers, words or dates. `undecided`:
+    """Return the warning about inputs of which nothing shows the kind. `assumed`: one of `_ALL_KINDS`. `undecided`:
     code of the user's own takes several of these."""
     others = " or ".join(kind for kind in _KINDS if kind != assumed)
     type_of, are = ("type", "is") if len(names) == 1 else ("types", "are")
@@ -69,6 +70,11 @@ def mixed_nulls(names: Sequence[str], null: Null) -> Remark:
     )
 
 
+def doubt(text: str) -> Remark:
+    """Return a warning for which the version waits until a person has decided."""
+    return Remark(text, DOUBT)
+
+
 def unknown_outputs(names: Sequence[str]) -> Remark:
     """Return the warning about outputs with made-up names."""
     text = f"the names of its outputs are unknown, so they are called {listed(names)}; rename them {_EDIT}"
@@ -76,7 +82,7 @@ def unknown_outputs(names: Sequence[str]) -> Remark:
 
 
 _ASSUMPTIONS: Sequence[Callable[[Sequence[str]], Remark]] = (
-    *(partial(unknown_kinds, assumed=kind, undecided=undecided) for kind in _KINDS for undecided in (False, True)),
+    *(partial(unknown_kinds, assumed=kind, undecided=undecided) for kind in _ALL_KINDS for undecided in (False, True)),
     *(partial(unknown_whole_numbers, sampled=sampled) for sampled in (False, True)),
     unknown_nulls,
     unknown_outputs,
@@ -85,9 +91,8 @@ _BY_CODE: Mapping[str, Callable[[Sequence[str]], Remark]] = {assume(()).code: as
 
 
 def undecided(remarks: Iterable[Remark]) -> bool:
-    """Return whether an assumption is about an input of which code of the user's own takes several kinds: a wrong guess
-    refuses every row, or answers it wrongly."""
-    return any(remark.code in _UNDECIDED for remark in remarks)
+    """Return whether an assumption waits for a person: a wrong guess refuses every row, or answers it wrongly."""
+    return any(remark.code.startswith(_UNDECIDED) for remark in remarks)
 
 
 def remaining(remarks: Iterable[Remark], old: Signature, new: Signature) -> list[Remark]:

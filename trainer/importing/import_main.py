@@ -27,7 +27,8 @@ def main(answer_file: IO[str], arguments: Mapping[str, Any]) -> None:
     try:
         if task.edit is None:
             hashes = (task.sha256, task.sample_sha256, code, task.code_sha256)
-            examined = examine(task.name, folder / FILE, rows, *hashes, task.nulls, task.columns, task.elsewhere)
+            known = (task.nulls, task.columns, task.elsewhere, task.target)
+            examined = examine(task.name, folder / FILE, rows, *hashes, *known)
         else:
             examined = try_edit(folder / FILE, SignatureEdit.from_json(task.edit))
         if examined.artifact is not None:

@@ -55,7 +55,8 @@ class ImportTask:
     """Examine the folder's `FILE` (and `SAMPLE`, `CODE`) as the model `name`, within these limits; 0 MB: no limit.
 
     `sha256` and the others, in hex, are those of the files: other bytes are refused. None: there is no such file.
-    `nulls`: what they were in the columns of the sample, `columns`: those of the model, if that is known. `edit`:
+    `nulls`: what they were in the columns of the sample, `target`: its column with what the model predicts, `columns`:
+    those of the model, if that is known. `edit`:
     `FILE` is the artifact of a version, to be tried under an edited signature (`SignatureEdit`). A file that was made
     with the release of an environment in `elsewhere` is not loaded.
     """
@@ -69,6 +70,7 @@ class ImportTask:
     file_mb: int
     nulls: Mapping[str, Sequence[str]] | None = None
     columns: Sequence[Mapping[str, Any]] | None = None
+    target: str | None = None
     edit: Mapping[str, Any] | None = None
     elsewhere: Sequence[str] = ()
 

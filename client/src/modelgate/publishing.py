@@ -12,6 +12,7 @@ import os
 import pickle
 import pickletools
 import platform
+import re
 import sys
 import sysconfig
 import warnings
@@ -50,6 +51,7 @@ def publish(
     code: File | None = None,
     signature: File | None = None,
     signing_key: File | None = None,
+    target: str | None = None,
     environment: str | None = None,
     alias: str | None = None,
     promote: bool = True,
@@ -62,12 +64,12 @@ def publish(
     `warnings`, whether it was `promoted`, the `reason` if not, and the `verdict`. Raises `ModelgateError`.
 
     `model`: a fitted estimator, the name of a file that holds one, or a model of MLflow: its URI, such as
-    `models:/loan/3`, or its folder. `X` and `y`: rows like those that it was fitted
-    on, of which up to 1,000 are sent, evenly spread; they show what columns hold, and with `y` it gets a report.
-    For a file, `sample` may be a CSV file with such rows, `code` the module with its classes, and `signature` the file
-    that signs them. `signing_key`, by default `MODELGATE_SIGNING_KEY`: the file with the private key that signs, where
-    that is needed. `progress`: show a bar; by default in a terminal and in a notebook. `on_sent` gets the bytes sent
-    and their total instead.
+    `models:/loan/3`, or its folder. `X` and `y`: rows like those that it was fitted on, of which up to 1,000 are sent,
+    evenly spread; they show what columns hold, and with `y` it gets a report. For a file, `sample` may be a CSV file
+    with such rows, `target` its column with what the model predicts, `code` the module with its classes, and
+    `signature` the file that signs them. `signing_key`, by default `MODELGATE_SIGNING_KEY`: the file with the private
+    key that signs, where that is needed. `progress`: show a bar; by default in a terminal and in a notebook. `on_sent`
+    gets the bytes sent and their total instead.
 
     The version is served in `environment`, by default that of the release of scikit-learn that has saved the model, if
     the server has it. It gets `alias`, by default `current`, if `promote` and unless the gate refuses it, which a
@@ -94,8 +96,10 @@ def publish(
         elif key:
             parts["signature"] = (f"{name}.sig", signature_of(name, parts, Path(key)))
         fields |= {} if isinstance(saved.model, str | Path) else {"versions": json.dumps(versions())}
-        if "sample" in parts and sample is None and (nulls := nulls_of(X)):
-            fields["nulls"] = json.dumps(nulls)
+        if "sample" in parts and sample is None:
+            fields |= {"nulls": json.dumps(nulls)} if (nulls := nulls_of(X)) else {}
+            target = target_of(X, y) or ""
+        fields |= {} if target is None else {"target": target}
         form = Form({**saved.fields, **fields}, parts)
         with counting(progress, on_sent) as count:
             published: dict[str, Any] = client.request(
@@ -222,9 +226,8 @@ def sample_of(X: Any, y: Any = None) -> bytes | None:
         is_text = isinstance(rows[0], str)
         names = ["text"] if is_text else [_nameless(index) for index in range(len(rows[0]))]
         columns = [rows] if is_text else [[row[index] for row in rows] for index in range(len(rows[0]))]
-    if y is not None and getattr(y, "ndim", 1) == 1:
-        target = getattr(y, "name", None) or "target"
-        names.append(target if target not in names else f"{target}_")
+    if target := target_of(X, y):
+        names.append(target)
         targets = list(y)
         columns.append([targets[index] for index in places])
     written = io.StringIO()
@@ -232,6 +235,18 @@ def sample_of(X: Any, y: Any = None) -> bytes | None:
     writer.writerow(names)
     writer.writerows(zip(*([_cell(value) for value in column] for column in columns), strict=True))
     return written.getvalue().encode()
+
+
+def target_of(X: Any, y: Any) -> str | None:
+    """Return the name of the column of y in the sample of X, which is no name of X; None if y has not one value a
+    row."""
+    if y is None or getattr(y, "ndim", 1) != 1 or isinstance(next(iter(y), None), list | tuple):
+        return None
+    name = str(getattr(y, "name", None) or "").strip() or "target"  # readers of CSV drop blanks around names
+    taken = {str(other).strip() for other in getattr(X, "columns", ())}
+    while name in taken or (not taken and re.fullmatch(r"text|x\d+", name)):
+        name += "_"
+    return name
 
 
 def _cell(value: Any) -> Any:

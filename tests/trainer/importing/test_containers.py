@@ -40,6 +40,7 @@ from contract.rows.instances import Grid
 from scoring.artifacts import unpack
 from scoring.predict import Prediction, predict
 from tests.trainer.importing.imported import refusal
+from trainer.importing.assumptions import undecided
 from trainer.importing.trial.examine import examine
 
 rng = np.random.default_rng(7)
@@ -393,3 +394,59 @@ def test_a_scaler_beside_a_model_of_plain_rows_is_refused(tmp_path: Path, scaler
     assert "holds parts that were not fitted on what the others give ('scaler: " in refusal(tmp_path, saved)
     saved = {"scaler": scaler, "model": clone(model).fit(scaler.transform(NUMBERS), target)}
     imported(tmp_path, saved)
+
+
+GENDER = LabelEncoder().fit(["Female", "Male"])
+ARRAY = LogisticRegression().fit(rng.normal(size=(60, 3)), [0, 1] * 30)
+WITH_TARGET = "a,b,c,t\n" + "1,2,3,Male\n2,2,4,Female\n" * 6
+WITH_INPUT = "Gender,b,c,t\n" + "Male,2,3,1\nFemale,2,4,0\nMale,1,1,0\n" * 6
+
+
+@pytest.mark.parametrize(
+    ("saved", "sample", "target", "labels", "waits"),
+    [
+        ({"encoders": {"Gender": GENDER}}, None, None, ("Female", "Male"), True),
+        ({"le": GENDER}, None, None, ("Female", "Male"), True),
+        ({"le": GENDER, "features": ["a", "b", "c"]}, None, None, ("Female", "Male"), False),
+        ({"sex_encoder": GENDER, "features": ["a", "sex", "c"]}, None, None, (0, 1), False),
+        ({"label_encoder_sex": GENDER, "features": ["a", "sex", "c"]}, None, None, (0, 1), False),
+        ({"sex_encoder": GENDER, "features": ["a", "sex_code", "c"]}, None, None, ("Female", "Male"), True),
+        ({"le": GENDER}, WITH_TARGET, None, ("Female", "Male"), False),
+        ({"le": GENDER}, WITH_TARGET, "t", ("Female", "Male"), False),
+        ({"encoders": {"Gender": GENDER}}, WITH_INPUT, "t", (0, 1), False),
+        ({"target_encoder": LabelEncoder().fit(["a", "b", "c"]), "features": ["a", "b", "c"]}, None, None, None, True),
+    ],
+    ids=itertools.count(),
+)
+def test_an_encoder_decodes_answers_only_where_it_shows_that_it_is_not_of_an_input(
+    tmp_path: Path, saved: Any, sample: str | None, target: str | None, labels: Any, waits: bool
+) -> None:
+    (tmp_path / "file").write_bytes(pickle.dumps({"model": ARRAY, **saved}))
+    (tmp_path / "rows").write_text(sample or "")
+    draft = examine("m", tmp_path / "file", tmp_path / "rows" if sample else None, target=target).draft
+    assert undecided(draft.remarks) is waits, draft.warnings
+    assert draft.signature.output.labels == labels or labels is None
+    assert waits is any("nothing shows whether" in warning for warning in draft.warnings)
+
+
+def test_a_sample_in_which_input_and_target_look_alike_leaves_the_encoder_undecided(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(pickle.dumps({"model": ARRAY, "encoders": {"Gender": GENDER}}))
+    (tmp_path / "rows").write_text(WITH_INPUT)
+    assert undecided(examine("m", tmp_path / "file", tmp_path / "rows").draft.remarks)
+
+
+@pytest.mark.parametrize("key", ["y_test", "test", "y", "target_names", "labels", "class_names", "y_pred", "train"])
+def test_a_list_called_like_a_target_names_no_inputs(tmp_path: Path, key: str) -> None:
+    _, draft = imported(tmp_path, {"model": linear(rng.normal(size=(80, 3))), key: ["low", "mid", "high"]})
+    assert draft.signature.names == ("x0", "x1", "x2")
+
+
+def test_a_list_that_is_only_as_long_as_the_inputs_waits_unless_a_sample_has_its_names(tmp_path: Path) -> None:
+    saved = {"model": linear(rng.normal(size=(80, 3))), "levels": ["low", "mid", "high"]}
+    _, draft = imported(tmp_path, saved)
+    assert undecided(draft.remarks) and "after the only list beside the model" in " ".join(draft.warnings)
+    for header, names in (("low,mid,high", ("low", "mid", "high")), ("a,b,c", ("a", "b", "c"))):
+        (tmp_path / "rows").write_text(f"{header}\n1,2,3\n4,5,7\n")
+        assert examine("m", tmp_path / "file", tmp_path / "rows").draft.signature.names == names
+    _, draft = imported(tmp_path, {"model": saved["model"], "train_columns": ["low", "mid", "high"]})
+    assert draft.signature.names == ("low", "mid", "high") and not undecided(draft.remarks)

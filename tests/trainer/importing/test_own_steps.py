@@ -3,6 +3,7 @@ dates, and does not promote a guess."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -175,3 +176,42 @@ def test_more_columns_than_are_tried_one_by_one_are_numbers(tmp_path: Path) -> N
     model = make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(frame, TARGET)
     draft = tried(tmp_path, cloudpickle.dumps(model))
     assert {field.kind for field in draft.signature.inputs} == {Kind.NUMBER}
+
+
+FLAGS = pd.DataFrame({"a": np.arange(ROWS) / 7, "b": np.arange(ROWS) % 3 > 0, "k": np.arange(ROWS) % 4})
+TABLE = np.array([3.0, 5.0, 7.0, 9.0])
+
+
+@pytest.mark.parametrize(
+    ("function", "kinds", "waits"),
+    [
+        (lambda X: np.c_[X["a"], (~X["b"]).astype(int)], "number boolean number", True),
+        (lambda X: np.c_[X["a"], X["b"] & (X["a"] > 3)], "number boolean number", True),
+        (lambda X: np.c_[X["a"], (X["b"] | (X["a"] > 3)).astype(float)], "number boolean number", True),
+        (lambda X: np.c_[X["a"], X["a"].where(X["b"], 0)], "number boolean number", False),
+        (lambda X: np.c_[X["a"], [1 if flag is True else 0 for flag in X["b"].astype(object)]], None, False),
+        (lambda X: np.c_[X["a"], TABLE[X["k"]]], "number number integer", False),
+        (lambda X: np.c_[X["a"], X["k"] // 2], "number number number", False),
+        (lambda X: np.c_[X["a"], TABLE[X["k"]], (~X["b"]).astype(int)], None, True),
+    ],
+    ids=itertools.count(),
+)
+def test_booleans_and_integers_are_tried_column_by_column(
+    tmp_path: Path, function: Any, kinds: str | None, waits: bool
+) -> None:
+    names = [name for name in FLAGS if name in function.__code__.co_consts]
+    model = make_pipeline(FunctionTransformer(function), LogisticRegression()).fit(FLAGS[names], TARGET)
+    draft = tried(tmp_path, cloudpickle.dumps(model))
+    assert draft.signature.inputs[0].kind is Kind.NUMBER
+    if kinds:
+        expected = dict(zip(FLAGS, kinds.split(), strict=True))
+        assert {field.name: field.kind for field in draft.signature.inputs} == {name: expected[name] for name in names}
+        rows = coerce(Records(FLAGS[names].to_dict("records")), draft.signature).rows
+        assert predict(model, draft, rows).values == model.predict(FLAGS[names]).tolist()
+    assert undecided(draft.remarks) is waits
+
+
+def test_an_array_whose_step_takes_integers_alone_waits_for_a_person(tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(lambda X: np.c_[X[:, 0], ~X[:, 1]]), LogisticRegression())
+    draft = tried(tmp_path, cloudpickle.dumps(model.fit(np.c_[range(ROWS), TARGET], TARGET)))
+    assert undecided(draft.remarks) and "integers are assumed" in " ".join(draft.warnings)

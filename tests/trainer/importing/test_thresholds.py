@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from sklearn import model_selection
@@ -23,6 +25,7 @@ from sklearn.svm import SVC
 from scoring.artifacts import unpack
 from scoring.predict import Prediction, predict
 from trainer.importing import Refused
+from trainer.importing.assumptions import undecided
 from trainer.importing.trial.examine import Examined, examine
 
 RNG = np.random.default_rng(0)
@@ -115,10 +118,93 @@ def test_other_objects_beside_a_model_are_named(tmp_path: Path) -> None:
         "labels": {0: "bad", 1: "good"},
         "medians": {"a": 0.1},
     }
-    (warning,) = examined(tmp_path, saved).draft.warnings
+    draft = examined(tmp_path, saved).draft
+    (warning,) = draft.warnings
     assert warning.startswith(
-        "the file has 'scorer', 'labels', 'medians' beside the model, which Modelgate does not use: put every step"
+        "the file has 'labels', 'medians' beside the model, which Modelgate does not use: put every step"
     )
+    assert undecided(draft.remarks)
+
+
+REGRESSION = LinearRegression().fit(X, X[:, 0])
+MAY_CHANGE_ANSWERS: dict[str, Any] = {
+    "target_transform": "log1p",
+    "targetTransform": "cube root",
+    "target": "np.log1p",
+    "transform": "sqrt",
+    "log_target": True,
+    "preprocessing": "standardize",
+    "scaling": "minmax",
+    "normalize": True,
+    "inverse": "exp",
+    "boxcox_lambda": 0.3,
+    "lambda": 0.4,
+    "y_mean": 12.0,
+    "y_std": np.float64(3),
+    "offset": 3,
+    "scaler_mean": np.zeros(2),
+    "std": [1.0, 2.0],
+    "train_mean": pd.Series([1.0, 2.0]),
+    "mu": X.mean(axis=0),
+    "medians": {"a": 0.1},
+    "fill_values": {"age": 3},
+    "label_map": {0: "no", 1: "yes"},
+    "class_names": ["no", "yes"],
+    "stop_words": ["the", "a", "an"],
+    "config": {"target_transform": "log1p"},
+    "meta": {"preprocessing": {"log_target": True}},
+    "cleaner": io.StringIO(),
+}
+FACTS: dict[str, Any] = {
+    "version": "1.2",
+    "sklearn_version": "1.9.1",
+    "author": "me",
+    "date": "2024-01-01",
+    "trained_at": pd.Timestamp("2024-01-01"),
+    "description": "log1p of the price",
+    "notes": "we scaled it",
+    "model_name": "LogisticRegression",
+    "target": "price",
+    "metrics": {"mae": 0.3, "mean_error": 2},
+    "accuracy": 0.9,
+    "mean_absolute_error": 0.3,
+    "cv_scores": [0.1, 0.2],
+    "scorer": make_scorer(f1_score),
+    "params": {"normalize": True},
+    "best_params": {"scale": 2},
+    "hyperparameters": {"lambda": 2},
+    "reg_lambda": 1.0,
+    "learning_rate": 0.1,
+    "random_state": 42,
+    "test_size": 0.2,
+    "feature_importances": [0.3, 0.7],
+    "columns": ["a", "b"],
+    "X_train": X,
+    "y_test": [1.0, 2.0],
+    "encoding": "utf-8",
+    "log_file": "a.log",
+    "target_transform": None,
+    "transform": "none",
+    "log_target": False,
+    "meta": {"version": 2, "accuracy": 0.9},
+}
+
+
+@pytest.mark.parametrize(("known", "waits"), [(MAY_CHANGE_ANSWERS, True), (FACTS, False)])
+def test_what_may_change_answers_beside_a_model_waits_for_a_person_and_facts_do_not(
+    tmp_path: Path, known: dict[str, Any], waits: bool
+) -> None:
+    for key, part in known.items():
+        draft = examined(tmp_path, cloudpickle.dumps({"model": REGRESSION, key: part})).draft
+        assert undecided(draft.remarks) is waits, (key, draft.warnings)
+        assert draft.warnings == () or waits, (key, draft.warnings)
+
+
+def test_words_for_the_classes_of_a_model_wait_for_a_person(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(X, (X[:, 0] > 0).astype(int))
+    for key, part in {"target_names": np.array(["no", "yes"]), "mapping": {"no": 0, "yes": 1}}.items():
+        assert undecided(examined(tmp_path, {"model": model, key: part}).draft.remarks)
+    assert not undecided(examined(tmp_path, {"model": model, "classes": [0, 1]}).draft.remarks)
 
 
 def test_scikit_learns_own_thresholds_are_served(tmp_path: Path) -> None:

@@ -18,25 +18,27 @@ from modelgate_artifacts import ColumnSteps, DecodedTarget, ModelsByName
 from scoring.held_objects import objects_in
 from scoring.methods import has_method
 from trainer.importing import Refused
+from trainer.importing.contents.beside import column_of, is_of_target, labels_of
 from trainer.importing.contents.step_order import TEXT, in_order, keeps_names, names_in, names_out, width_in, width_out
 from trainer.importing.inputs.outputs import answers_rows
+from trainer.importing.inputs.sample import Sample
 
 _DEEPEST, _LONGEST = 4, 100
 """How deep steps are looked for in containers, and in lists of how many items: longer ones are rows."""
 _ONE_PIPELINE = "put every step into one Pipeline with the model, and save that"
 _OF_TARGET = re.compile(r"(^|_)(y|targets?|class(es)?|outputs?|response)(_|$)")
-_OF_ENCODER = re.compile(r"(^|_)(le|enc|encoder|encoders|label|labels|ordinal|map|mapping)(?=_|$)")
 
 
 @dataclass
 class Composition:
     """The estimator that the parts make; `columns` are its inputs if only their order in the file shows them; `used`
-    are the keys of the parts in it; `warnings` say what was put together."""
+    are the keys of the parts in it; `warnings` say what was put together, `doubts` what a person has to decide."""
 
     estimator: Any
     columns: tuple[str, ...] | None = None
     used: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
 
 def is_model(part: Any) -> bool:
@@ -65,7 +67,7 @@ def flattened(parts: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     return flat
 
 
-def compose(parts: Mapping[str, Any], columns: Sequence[str]) -> Composition | None:
+def compose(parts: Mapping[str, Any], columns: Sequence[str], sample: Sample | None) -> Composition | None:
     """Return the estimator that the parts make, or None if no part is a model or a step. `columns` is a list of names
     that lies beside them, if there is one. Raises `Refused` if they do not fit together in one way."""
     repeated = _repeated(parts)
@@ -82,6 +84,13 @@ def compose(parts: Mapping[str, Any], columns: Sequence[str]) -> Composition | N
     targets = {key: step for key, step in steps.items() if _scales_target(key, step, models)}
     steps = {key: step for key, step in steps.items() if key not in targets}
     model = _model(_all_decoded(models, decoders | targets, made), made)
+    known = [*table, *(name for step in steps.values() for name in names_in(step) or ())]
+    made.doubts += [
+        f"nothing shows whether {key!r} ({type(decoder).__name__}) encodes an input or what it predicts, so its labels"
+        " stand in the predictions; if it encodes an input, put it into one Pipeline with the model"
+        for key, decoder in decoders.items()
+        if isinstance(decoder, LabelEncoder) and not is_of_target(key, decoder, models, known, sample)
+    ]
     chain = _chain(steps, model, columns)
     made.used |= steps.keys()
     if by_column:
@@ -143,34 +152,22 @@ def _encoders(
     by_column: dict[str, Any] = {}
     decoders: dict[str, Any] = {}
     for key, part in parts.items():
-        if _is_by_column(part):
-            unknown = [str(name) for name in part if str(name) not in table]
-            if len(unknown) > 1:
-                raise Refused(
-                    f"holds encoders of {listed(unknown)} ({key!r}), which are not among the columns of the model"
-                    f" ({listed(table, 20) or 'unknown'}); {_ONE_PIPELINE}"
-                )
-            by_column |= {str(name): encoder for name, encoder in part.items() if str(name) in table}
-            # The only one that is not of a column may be that of the target.
-            decoders |= {f"{key}.{name}": encoder for name, encoder in part.items() if str(name) in unknown}
-            made.used.add(key)
-        elif isinstance(part, LabelEncoder):
-            column = _column_of(key, table)
-            if column is None:
-                decoders[key] = part
-            else:
-                by_column[column] = part
-                made.used.add(key)
-        elif _is_target(part):
+        encoders = part if _is_by_column(part) else {key: part} if isinstance(part, LabelEncoder) else {}
+        encoders = {str(name): encoder for name, encoder in encoders.items()}
+        columns = {name: column_of(name, table) for name in encoders}
+        by_column |= {column: encoders[name] for name, column in columns.items() if column}
+        unknown = [name for name, column in columns.items() if column is None]
+        if len(unknown) > 1:
+            raise Refused(
+                f"holds encoders of {listed(unknown)} ({key!r}), which are not among the columns of the model"
+                f" ({listed(table, 20) or 'unknown'}); {_ONE_PIPELINE}"
+            )
+        # The only one that is not of a column may be that of the target.
+        decoders |= {key if key in encoders else f"{key}.{name}": encoders[name] for name in unknown}
+        made.used |= {key} if encoders and not (unknown and key in encoders) else set()
+        if _is_target(part) and not encoders:
             decoders[key] = part
     return by_column, decoders
-
-
-def _column_of(key: str, table: Sequence[str]) -> str | None:
-    """Return the column that a key such as `le_city` or `city_encoder` names, or None."""
-    plain = {re.sub(r"\W+", "_", name).lower(): name for name in table}
-    word = re.sub(r"\W+", "_", key).lower()
-    return plain.get(word) or plain.get(_OF_ENCODER.sub("", word).strip("_"))
 
 
 def _scales_target(key: str, step: Any, models: Mapping[str, Any]) -> bool:
@@ -222,12 +219,6 @@ def _decoded(key: str, model: Any, decoders: Mapping[str, Any], made: Compositio
         made.warnings.append(f"its {what} are the {does} {'of ' + by if of_each else f'that {by} makes of them'}")
         return DecodedTarget(model, decoder)
     return model
-
-
-def labels_of(thing: Any) -> list[Any]:
-    """Return the labels of a classifier or an encoder; none for a model of several outputs, which has some for each."""
-    labels = getattr(thing, "classes_", ())
-    return [] if isinstance(labels, list) else np.asarray(labels).tolist()
 
 
 def _decodes(key: str, decoder: Any, model: Any) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,13 @@ from contract.model.signature import Kind
 from contract.wording import listed, shown
 from modelgate_artifacts import ThresholdClassifier
 from trainer.importing import Refused
-from trainer.importing.contents.containers import compose, flattened, labels_of
+from trainer.importing.contents.beside import NO_INPUTS, labels_of, may_change_answers
+from trainer.importing.contents.containers import compose, flattened
 from trainer.importing.files.packages import not_served
 from trainer.importing.files.reasons import of_other_library
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.outputs import answers_rows, only_fits
+from trainer.importing.inputs.sample import Sample
 from trainer.importing.other_libraries import as_estimator
 from trainer.importing.other_libraries.described import exact_kind
 
@@ -34,7 +35,8 @@ _REMEDY = "put the model into a class whose predict applies it, or save the mode
 @dataclass(frozen=True)
 class FileContents:
     """`alone`: the file holds only the estimator. `kinds` are the known kinds of columns, `nullable` says which may be
-    null, as far as that is declared; `warnings` are about objects beside the model."""
+    null, as far as that is declared; `warnings` are about objects beside the model, `doubts` what of them a person has
+    to decide."""
 
     estimator: Any
     alone: bool = True
@@ -42,19 +44,22 @@ class FileContents:
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     nullable: Mapping[str, bool] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
-def find_model(thing: Any) -> FileContents:
-    """Return the model in `thing`: `thing` itself, or the only one in a dict, list or tuple. Raises `Refused`."""
+def find_model(thing: Any, sample: Sample | None = None, declared: Sequence[str] = ()) -> FileContents:
+    """Return the model in `thing`: `thing` itself, or the only one in a dict, list or tuple. `declared`: the names of
+    its inputs, if its sender says them. Raises `Refused`."""
     if isinstance(thing, type):
         raise Refused(f"holds the class {thing.__name__} and no fitted model; save the object that fit() returned")
     _refuse_other_libraries(thing)
     if answers_rows(thing):
         return FileContents(thing)
     if isinstance(thing, Mapping):
-        return _from_container({str(key): value for key, value in thing.items()}, "dict")
+        return _from_container({str(key): value for key, value in thing.items()}, "dict", sample, declared)
     if isinstance(thing, list | tuple):
-        return _from_container({str(key): value for key, value in enumerate(thing)}, type(thing).__name__)
+        parts = {str(key): value for key, value in enumerate(thing)}
+        return _from_container(parts, type(thing).__name__, sample, declared)
     raise Refused(_no_model(thing))
 
 
@@ -108,12 +113,22 @@ def _no_model(thing: Any) -> str:
     return f"holds a {type(thing).__name__}, which has no predict; {save}"
 
 
-def _from_container(parts: Mapping[str, Any], what: str) -> FileContents:
+def _from_container(
+    parts: Mapping[str, Any], what: str, sample: Sample | None, declared: Sequence[str]
+) -> FileContents:
     parts = {key: as_estimator(part) for key, part in flattened(parts).items()}
     for part in parts.values():
         _refuse_other_libraries(part)
-    kinds, columns = _kinds(parts.values()), _columns(parts)
-    made = compose(parts, columns)
+    kinds, widths = _kinds(parts.values()), {inputs.count(part) for part in parts.values() if answers_rows(part)}
+    columns, guess = tuple(declared) or _columns(parts), ()
+    if not columns:
+        of_sample = tuple(name for name in sample.columns if name != sample.target) if sample else ()
+        lists = [words for key, part in parts.items() if (words := _words(part)) and not NO_INPUTS.search(key.lower())]
+        guess = lists[0] if len(lists) == 1 and {None, len(lists[0])} & widths else ()
+        are_inputs = bool(sample) and (sample.target is not None or len(of_sample) in widths)
+        columns = guess if guess and {*guess} <= {*of_sample} else of_sample if are_inputs else ()
+        guess = () if sample else guess
+    made = compose(parts, columns or guess, sample)
     if made is None:
         inside = listed([f"{key}: {type(part).__name__}" for key, part in parts.items()]) or "nothing"
         raise Refused(f"holds a {what} without a model ({inside}); save the fitted model itself with joblib.dump")
@@ -124,19 +139,25 @@ def _from_container(parts: Mapping[str, Any], what: str) -> FileContents:
             f"holds a {what} with a model and a function ({listed(functions)}), which would not be used; put it into"
             " one Pipeline with the model, as a FunctionTransformer, and save that with cloudpickle.dump"
         )
-    estimator, warnings = made.estimator, made.warnings
-    unused = [key for key, part in rest.items() if not _is_known(part, estimator, columns)]
-    candidates = dict(_thresholds(rest))
-    if candidates:
+    estimator, warnings, doubts, columns = made.estimator, made.warnings, made.doubts, columns or guess
+    if guess and made.columns == guess and guess not in map(inputs.names, parts.values()):
+        doubts.append(
+            f"its inputs are called {listed(guess)} after the only list beside the model, since it is as long as they"
+            " are many; call that list columns, or import the model again with a sample"
+        )
+    if candidates := dict(_thresholds(rest)):
         estimator, decides = _with_threshold(estimator, candidates)
         warnings.append(decides)
-        unused = [key for key in unused if key not in candidates]
-    if unused:
-        warnings.append(
-            f"the file has {listed(unused)} beside the model, which Modelgate does not use: put every step that changes"
+    rest = {
+        key: part for key, part in rest.items() if key not in candidates and not _is_known(part, estimator, columns)
+    }
+    if asked := list(may_change_answers(rest)):
+        doubts.append(
+            f"the file has {listed(asked)} beside the model, which Modelgate does not use: put every step that changes"
             " rows or answers into one Pipeline with the model"
         )
-    return FileContents(estimator, False, made.columns or tuple(kinds) or None, kinds, tuple(warnings))
+    known = made.columns or tuple(kinds) or None
+    return FileContents(estimator, False, known, kinds, tuple(warnings), doubts=tuple(doubts))
 
 
 def _is_function(part: Any) -> bool:
@@ -146,24 +167,21 @@ def _is_function(part: Any) -> bool:
 
 
 def _is_known(part: Any, model: Any, columns: Sequence[str]) -> bool:
-    """Return whether `part` is used, repeats what `model` has, or cannot change an answer."""
-    if part is None or isinstance(part, str | bytes | bool | date | type) or _kinds([part]):
-        return True
+    """Return whether `part` says the kinds of columns, or repeats what `model` has."""
     labels = labels_of(model)
     values = part.tolist() if isinstance(part, np.ndarray) else part
     plain = isinstance(values, list | tuple) and all(isinstance(value, str | int | float) for value in values)
-    return (plain and bool(labels) and list(values) == labels) or (bool(columns) and _words(part) == tuple(columns))
+    return bool(_kinds([part])) or (plain and list(values) == labels != []) or _words(part) == tuple(columns) != ()
 
 
 def _columns(parts: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the list of words that is named like columns or features; else the only list, unless it names classes."""
+    """Return the list of words that is named like columns or features."""
     lists = {key.lower(): words for key, part in parts.items() if (words := _words(part))}
     for hint in ("feature", "column", "input"):
         for key, words in lists.items():
-            if hint in key and "target" not in key:
+            if hint in key and not NO_INPUTS.search(re.sub("train(ing)?|test", "", key)):
                 return words
-    others = [words for key, words in lists.items() if not any(hint in key for hint in ("class", "label", "target"))]
-    return others[0] if len(others) == 1 else ()
+    return ()
 
 
 def _words(part: Any) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ def import_file(
     versions: Mapping[str, str] | None = None,
     nulls: Mapping[str, Sequence[str]] | None = None,
     columns: Sequence[Mapping[str, Any]] | None = None,
+    target: str | None = None,
     environment: str | None = None,
     notes: str | None = None,
 ) -> ModelManifest:
@@ -64,9 +65,9 @@ def import_file(
     of Python with the classes that a pickle names and does not hold. `called`: a name for the file in messages, if its
     own means nothing to the user. `versions`: those of Python and the libraries that made it, if known. `nulls`: what
     they were in the columns of the sample (`Null`), if known. `columns`: those that the model takes, each with `name`,
-    `kind` and `nullable`, if known. It is examined and verified by `forks`, or else by forks of its own, in the
-    `environment` that the version is to live in; None: that of the release in the file, if it can be had, or today's.
-    `notes`: a remark that the version keeps.
+    `kind` and `nullable`, if known. `target`: the column of the sample with what it predicts, if known. It is examined
+    and verified by `forks`, or else by forks of its own, in the `environment` that the version is to live in; None:
+    that of the release in the file, if it can be had, or today's. `notes`: a remark that the version keeps.
 
     No alias moves. Raises `ModelgateError` with the cause and a remedy: `not_signed` where imports have to be
     signed and `signature` is not that of `file`, `sample` and `code`, else `not_published`. Nothing of the file is
@@ -85,7 +86,7 @@ def import_file(
             _check_allowed(settings, folder / FILE, parts)
             limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
             hashes = (parts[PART], parts.get(SAMPLE_PART), parts.get(CODE_PART))
-            task = ImportTask(name, *hashes, *limits, nulls=nulls, columns=columns)
+            task = ImportTask(name, *hashes, *limits, nulls=nulls, columns=columns, target=target)
             homes = Homes.from_settings(settings)
             result, home, home_forks = homes.examine(folder, task, own_forks, versions or {}, environment)
             artifact = folder / ARTIFACT
@@ -126,7 +127,7 @@ def import_upload(
     called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
     try:
         told: dict[str, Any] = {"versions": command.versions, "nulls": command.nulls, "columns": command.columns}
-        told |= {"environment": command.environment, "notes": command.notes}
+        told |= {"target": command.target, "environment": command.environment, "notes": command.notes}
         manifest = import_file(settings, command.model, file, sample, signature, called, code, forks, **told)
         return then(manifest, sample)
     finally:

@@ -17,7 +17,7 @@ from runtime.environments import Environments
 from scoring.trust import Trust
 from trainer.forks import Forks
 from trainer.importing import Refused
-from trainer.importing.assumptions import undecided
+from trainer.importing.assumptions import DOUBT, undecided
 from trainer.importing.import_process import SAMPLE
 from trainer.importing.inbox.imports import copy_sample
 from trainer.importing.inbox.sample_comparison import compare_on_sample
@@ -53,13 +53,15 @@ def promote_if_passed(
 ) -> Promotion:
     """Promote an imported version unless the gate refuses it. `sample`: the rows that came with it.
 
-    A version whose own code reads inputs of undecided kind stays without an alias: what it serves would be a guess.
+    A version with an undecided assumption stays without an alias: what it serves would be a guess.
     Raises what `promote` raises, except `ModelgateError`.
     """
     command = f"modelgate promote {manifest.name}@{manifest.version}"
     command += "" if wish.alias == CURRENT else f" --alias {wish.alias}"
     if undecided(manifest.remarks):
         guess = "the kinds that its own code reads are a guess, as its warnings say; import it again with a sample"
+        if any(remark.code == DOUBT for remark in manifest.remarks):
+            guess = "its answers rest on a guess; do what its warnings ask for, and import it again"
         return Promotion(False, f"{guess}, or if the guess is right: {command}")
     sentence, refused = _judged(settings, manifest, sample, wish, forks)
     if refused is not None:

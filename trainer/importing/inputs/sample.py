@@ -25,11 +25,13 @@ _WHOLE = re.compile(r"[-+]?\d+")
 @dataclass(frozen=True)
 class Sample:
     """The first rows of a CSV file; cells are text, or None for null. `nulls` has what they were in Python, of those
-    columns by name for which that is known: none, if a column has none."""
+    columns by name for which that is known: none, if a column has none. `target`: the column with what the model
+    predicts, '' if there is none, None if nobody says."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[str | None]]
     nulls: Mapping[str, Collection[Null]] = field(default_factory=dict)
+    target: str | None = None
 
     def kind(self, column: str) -> Kind | None:
         """Return the kind of a column, or None if the column is empty."""
@@ -44,7 +46,8 @@ class Sample:
 
     def only(self, columns: Sequence[str]) -> Sample:
         """Return the sample without its other columns."""
-        return Sample(tuple(columns), list(zip(*map(self.cells, columns), strict=True)), self.nulls)
+        rows = list(zip(*map(self.cells, columns), strict=True))
+        return dataclasses.replace(self, columns=tuple(columns), rows=rows)
 
     def spelt_as(self, names: Sequence[str]) -> Sample:
         """Return the sample with its columns as in `names`, which may have blanks around them."""
@@ -71,8 +74,8 @@ class Sample:
         return [row[index] for row in self.rows]
 
 
-def read(file: IO[bytes], nulls: Mapping[str, Sequence[str]] | None = None) -> Sample:
-    """Read a sample, of which the sender says what `nulls` are. Raises `Refused`."""
+def read(file: IO[bytes], nulls: Mapping[str, Sequence[str]] | None = None, target: str | None = None) -> Sample:
+    """Read a sample, of which the sender says what `nulls` are and which column is the `target`. Raises `Refused`."""
     try:
         table = csv_table.read(file, most=MOST_ROWS)
     except csv_table.NotCsv as error:
@@ -84,10 +87,13 @@ def read(file: IO[bytes], nulls: Mapping[str, Sequence[str]] | None = None) -> S
         # This is the index that pandas' to_csv writes by default.
         header, rows = header[1:], [row[1:] for row in rows]
     _check(header, rows)
+    target = target and target.strip()
+    if target and target not in header:
+        raise Refused(f"has a sample without its target {target!r}; it has {listed(header)}")
     known = {name: frozenset(map(Null, held)) for name, held in (nulls or {}).items()}
     words = [_cells(column, known.get(name)) for name, column in zip(header, zip(*rows, strict=True), strict=True)]
     columns = [[*without_commas(column, number_format(column, table.separator))] for column in words]
-    return Sample(tuple(header), list(zip(*columns, strict=True)), known)
+    return Sample(tuple(header), list(zip(*columns, strict=True)), known, target)
 
 
 def _cells(column: Sequence[str | None], nulls: Collection[Null] | None) -> list[str | None]:

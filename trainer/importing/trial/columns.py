@@ -50,6 +50,11 @@ class InputColumn:
     undecided: bool = False
     """Whether the estimator takes several kinds in it and answers differently."""
 
+    def taken_as(self, field: Field) -> InputColumn:
+        """Return the column as `field`: integers where nothing but an error for floats shows them are undecided."""
+        undecided = self.undecided or field.kind is Kind.INTEGER is not self.field.kind
+        return dataclasses.replace(self, field=field, undecided=undecided)
+
 
 def columns_of(contents: FileContents, sample: Sample | None) -> list[InputColumn]:
     names = _names(contents, sample)
@@ -107,7 +112,7 @@ def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None
     )
 
 
-_ASSUMED = {Kind.NUMBER: "numbers", Kind.STRING: "words", Kind.DATETIME: "dates"}
+_ASSUMED = dict(zip(Kind, ("numbers", "integers", "words", "booleans", "dates"), strict=True))
 
 
 def unknown_kind_remarks(estimator: Any, columns: Sequence[InputColumn]) -> list[Remark]:
@@ -218,11 +223,11 @@ def _positions(count: int) -> tuple[str, ...]:
 
 
 def without_target(estimator: Any, sample: Sample, count: int | None = None) -> tuple[str, ...]:
-    """Return the columns of the sample. If there is one more than the estimator takes (None: unknown), leave out the
-    one beside the positions `x0`, `x1`, …, or the one that holds the names of its classes. Classes that are numbers
-    prove nothing: an input may hold the same."""
-    if count is not None and len(sample.columns) - 1 != count:
-        return sample.columns
+    """Return the columns of the sample without its target. If nobody names that and there is one more than the
+    estimator takes (None: unknown), leave out the one beside the positions `x0`, `x1`, …, or the one that holds the
+    names of its classes. Classes that are numbers prove nothing: an input may hold the same."""
+    if sample.target is not None or (count is not None and len(sample.columns) - 1 != count):
+        return tuple(name for name in sample.columns if name != sample.target)
     positions = _positions(count or 0)
     among = tuple(name for name in sample.columns if name in positions)
     if positions and among == positions and f"x{count}" not in sample.columns:

@@ -60,19 +60,21 @@ def examine(
     nulls: Mapping[str, Sequence[str]] | None = None,
     columns: Sequence[Mapping[str, Any]] | None = None,
     elsewhere: Collection[str] = (),
+    target: str | None = None,
 ) -> Examined:
     """Examine a file, with rows to try it on and the code of its classes, if there are any. `nulls`: what they were in
-    the columns of these rows (`Null`), if that is known; `columns`: those of the model, each with `name`, `kind` and
-    `nullable`. Raises `Refused` with the cause and what to do, `LivesElsewhere` for a file of the release of an
-    environment in `elsewhere`, and `MemoryError`. Only bytes with these hashes, in hex, are used."""
-    sample_rows = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)), nulls)
+    the columns of these rows (`Null`), if that is known, and `target` the one with what it predicts; `columns`: those
+    of the model, each with `name`, `kind` and `nullable`. Raises `Refused` with the cause and what to do,
+    `LivesElsewhere` for a file of the release of an environment in `elsewhere`, and `MemoryError`. Only bytes with
+    these hashes, in hex, are used."""
+    sample_rows = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)), nulls, target)
     source = None if code is None else _bytes(code, code_sha256)
     data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)
     _refer(plain, elsewhere)
     thing, made_with, code_module = _read(plain, artifact_format, source)
     made_with = reasons.other_releases(made_with)
-    contents = _adapted(_found(thing))
+    contents = _adapted(_found(thing, sample_rows, [column["name"] for column in columns or ()]))
     if columns:
         contents = with_declared_columns(contents, columns)
     if code_module or formats.made_by_dill(plain):
@@ -124,9 +126,9 @@ class _Dumped(list[Any]):
     """Objects that were dumped one after the other."""
 
 
-def _found(thing: Any) -> FileContents:
+def _found(thing: Any, rows: sample.Sample | None, declared: Sequence[str]) -> FileContents:
     try:
-        return find_model(thing)
+        return find_model(thing, rows, declared)
     except Refused as refused:
         if not isinstance(thing, _Dumped):
             raise

@@ -28,7 +28,9 @@ def split(sample: Sample, estimator: Any) -> tuple[Sample, Sample]:
     if known and set(known) <= set(sample.columns):
         taken = [name for name in sample.columns if name in known]
     else:
-        taken = [name for name in sample.columns if name not in _NAMES and not name.startswith(_PREFIX)][:width]
+        taken = [
+            name for name in sample.columns if name not in (*_NAMES, sample.target) and not name.startswith(_PREFIX)
+        ][:width]
     return sample.only(taken), sample.only([name for name in sample.columns if name not in taken])
 
 

@@ -95,7 +95,7 @@ def _targets(estimator: Any, draft: ManifestDraft, sample: Sample) -> dict[str, 
     answers = answer_names(draft.signature, PREDICT.name, draft.signature.names)
     known = {*draft.signature.names, *(inputs.names(estimator) or ()), *answers}
     targets = {}
-    for column in sample.columns:
+    for column in [sample.target] if sample.target in sample.columns else sample.columns:
         values = None if column in known else _predicted(draft.signature.output, column, sample.cells(column))
         if values and sum(value is not None for value in values) >= FEWEST_ROWS:
             targets[column] = values

@@ -21,9 +21,11 @@ from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat,
 from contract.row import Row
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
+from contract.wording import listed
 from scoring.kernels import compared
 from scoring.predict import Prediction, predict
 from trainer.importing import Refused
+from trainer.importing.assumptions import doubt
 from trainer.importing.contents.file_contents import FileContents
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs import words
@@ -43,7 +45,7 @@ from trainer.importing.trial.columns import (
     without_target,
 )
 from trainer.importing.trial.nulls import PossibleNulls, choose_nulls, with_nulls_that_work
-from trainer.importing.trial.own_steps import other_guesses, with_tried_kinds
+from trainer.importing.trial.own_steps import other_guesses, unneeded, with_tried_kinds
 from trainer.publishing.verify import difference
 
 GOLDEN_ROWS = 20
@@ -117,7 +119,8 @@ def _of_records(contents: FileContents, sample: Sample | None, vectorizers: Sequ
 
 def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading]:
     """Yield the possible kinds of the columns; doubtful ones may be integers."""
-    estimator = contents.estimator
+    estimator, not_needed = contents.estimator, unneeded(contents, sample)
+    sample = sample and sample.only([name for name in sample.columns if name not in not_needed])
     columns, unused, formats = columns_of(contents, sample), inputs.unused(estimator), _formats(estimator)
     if contents.columns and may_matter(estimator):  # code of the user's own may take them by their names
         formats = [*dict.fromkeys((*formats, InputFormat.DATAFRAME))]
@@ -129,6 +132,13 @@ def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading
     borrowed = [] if sample or contents.columns else borrowed_columns_remarks(estimator)
     of_kinds = [*other_kind_remarks(columns, contents.kinds), *date_order_remarks(columns, sample)]
     of_columns = [*borrowed, *of_kinds, *leading_blank_remarks(columns)]
+    if not_needed:
+        said = (
+            f"it answers the same without {listed(not_needed)} of the sample, which may be its target, so requests need"
+        )
+        of_columns.append(
+            doubt(f"{said} not have it; name the target of the sample, or leave it out, and import it again")
+        )
     used = [column for column in columns if column.field.name not in unused]
     # Another member of an ensemble may use columns that the first one drops.
     for some in (used, columns) if used and unused else (columns,):
@@ -141,7 +151,7 @@ def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading
         for input_format in formats:
             for kinds in (fields, *others):
                 rows = _rows_of_columns(kinds, some, sample)
-                remarks = [*of_columns, *unknown_kind_remarks(estimator, some)]
+                remarks = [*of_columns, *unknown_kind_remarks(estimator, list(map(InputColumn.taken_as, some, kinds)))]
                 yield Reading(RowFormat.TABLE, kinds, input_format, rows, doubtful, shown, remarks, nulls)
     if sample is None:
         for guess in other_guesses(estimator, columns):
@@ -216,6 +226,7 @@ def try_model(
             draft = with_nulls_that_work(estimator, draft, rows, nulls.refused)
             remarks = [
                 *map(Remark, contents.warnings),
+                *map(doubt, contents.doubts),
                 *of_output,
                 *of_float,
                 *of_numbers,

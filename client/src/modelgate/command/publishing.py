@@ -41,6 +41,7 @@ def publish(
     sample: Annotated[
         Path | None, option("Rows to try it with; with the target, it gets a report.", metavar="CSV")
     ] = None,
+    target: Annotated[str | None, option("The column of the sample with what it predicts.", metavar="COLUMN")] = None,
     signature: Annotated[
         Path | None, option("Its signature, where imports are signed; by default FILE.sig.", metavar="SIG")
     ] = None,
@@ -71,6 +72,7 @@ def publish(
             file,
             code=code,
             sample=sample,
+            target=target,
             signature=signature or _beside(file),
             signing_key=signing_key,
             environment=environment,
