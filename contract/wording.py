@@ -83,6 +83,15 @@ def _general(value: float, digits: int) -> str:
     return f"{mantissa}{power}".replace("-", "−")
 
 
+def spelt_alike(texts: Iterable[object]) -> list[list[str]]:
+    """Return the groups of texts that differ by case or by blanks around them alone."""
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        if isinstance(text, str):
+            groups.setdefault(text.strip().casefold(), []).append(text)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def listed(values: Sequence[object], most: int = 10) -> str:
     """Return the first `values` as `shown` writes them, and the number of the others."""
     text = ", ".join(map(shown, values[:most]))

@@ -128,6 +128,7 @@ def _series(values: list[Any], column: Manifest, dtype: str) -> Any:
     kind, null = column["kind"], _NULLS[column["null"]]
     if kind == "datetime":
         moments: Any = pd.to_datetime(pd.Series(values, dtype=object), utc=True, **_ISO_8601)
+        moments = moments.dt.tz_convert(column.get("zone") or "UTC")
         moments = moments.dt.tz_localize(None) if column["naive"] else moments
         objects = _holds_objects(column)
         return pd.Series([null if m is pd.NaT else m for m in moments], dtype=object) if objects else moments

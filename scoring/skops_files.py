@@ -76,7 +76,8 @@ def check_nodes(tree: Any) -> None:
         if isinstance(node, nodes.ObjectNode | nodes.PartialNode):
             state = node.attrs if isinstance(node, nodes.ObjectNode) else node.namespace
             state = state.cached if isinstance(state, CachedNode) else state
-            if state is not None and not isinstance(state, nodes.DictNode | nodes.JsonNode):
+            written = nodes.TupleNode if _type_name(node) in _WITH_TUPLES else nodes.DictNode | nodes.JsonNode
+            if state is not None and not isinstance(state, written):
                 raise _not_as_written(node)
 
 
@@ -115,8 +116,8 @@ def check_estimator(estimator: Any) -> None:
         if not hasattr(thing, "__dict__"):
             continue
         owner, attributes = type(thing).__name__, vars(thing)
-        for name in attributes:
-            if callable(getattr(type(thing), name, None)):
+        for name, value in attributes.items():
+            if callable(own := getattr(type(thing), name, None)) and value is not own:
                 what = f"has an attribute in place of its method {name}; save it as scikit-learn has fitted it"
                 raise UntrustedParameter(owner, name, what)
         if attributes.get("memory") is not None:
@@ -124,6 +125,8 @@ def check_estimator(estimator: Any) -> None:
             raise UntrustedParameter(owner, "memory", what)
         if isinstance(thing, CountVectorizer | HashingVectorizer):
             _check_vectorizer(owner, attributes)
+        if hasattr(type(thing), "check_format"):
+            thing.check_format()  # products with a sparse matrix read and write at its indices
 
 
 def _check_vectorizer(owner: str, attributes: Mapping[str, Any]) -> None:
@@ -142,7 +145,54 @@ def _named(value: object) -> str:
     return repr(value[:80]) if isinstance(value, str) else type(value).__name__
 
 
-_KERNELS = "sklearn.gaussian_process.kernels"
+def _rebuild_trees(estimator: Any) -> None:
+    """Build the trees of neighbors anew from their points: in a forged one a query reads and writes anywhere. Raises
+    `ValueError` for points without a tree."""
+    from sklearn.neighbors import BallTree, KDTree
+
+    for tree in objects_in(estimator):
+        if isinstance(tree, BallTree | KDTree):
+            points, *_, metric, weights = state = tree.__getstate__()
+            rebuilt = type(tree)(points, leaf_size=state[4], metric=metric, sample_weight=weights)
+            tree.__setstate__(rebuilt.__getstate__())
+
+
+_DISTANCES = "BrayCurtis Canberra Chebyshev Euclidean Hamming Haversine Manhattan Minkowski SEuclidean"
+_WITH_TUPLES = frozenset(
+    (
+        *(f"sklearn.metrics._dist_metrics.{name}Distance64" for name in _DISTANCES.split()),
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
+    )
+)
+"""Types that set their state from a tuple by themselves."""
+
+_PARTS = {
+    "_loss.loss": "HalfTweedieLoss HalfTweedieLossIdentity",
+    "calibration": "_CalibratedClassifier _SigmoidCalibration _TemperatureScaling",
+    "compose._column_transformer": "_RemainderColsList make_column_selector",
+    "feature_selection._mutual_info": "mutual_info_classif mutual_info_regression",
+    "feature_selection._univariate_selection": "chi2 f_classif f_regression r_regression",
+    "gaussian_process._gpc": "_BinaryGaussianProcessClassifierLaplace",
+    "gaussian_process.kernels": "CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation Matern"
+    " PairwiseKernel Product RBF RationalQuadratic Sum WhiteKernel",
+    "metrics._classification": "accuracy_score balanced_accuracy_score brier_score_loss f1_score jaccard_score log_loss"
+    " matthews_corrcoef precision_score recall_score",
+    "metrics._ranking": "average_precision_score roc_auc_score",
+    "metrics._regression": "explained_variance_score max_error mean_absolute_error mean_absolute_percentage_error"
+    " mean_squared_error mean_squared_log_error median_absolute_error r2_score root_mean_squared_error",
+    "metrics._scorer": "_CurveScorer _MultimetricScorer _PassthroughScorer _Scorer",
+    "model_selection._search_successive_halving": "HalvingGridSearchCV HalvingRandomSearchCV",
+    "model_selection._split": "GroupKFold KFold LeaveOneOut RepeatedKFold RepeatedStratifiedKFold ShuffleSplit"
+    " StratifiedKFold StratifiedShuffleSplit TimeSeriesSplit",
+    "multiclass": "_ConstantPredictor",
+    "neural_network._stochastic_optimizers": "AdamOptimizer SGDOptimizer",
+    "preprocessing._data": "maxabs_scale minmax_scale normalize robust_scale scale",
+    "utils._bunch": "Bunch",
+    "utils._metadata_requests": "MetadataRequest MethodMetadataRequest",
+    "utils.validation": "check_array",
+}
+"""What scikit-learn's estimators hold besides each other, by module."""
 
 ALLOWED = (
     # A forged tree can make `predict` read outside of its arrays, which is why skops leaves trees off its own list.
@@ -152,20 +202,16 @@ ALLOWED = (
     # What scikit-learn's estimators hold besides each other.
     "functools.partial",
     "numpy.dtype",
+    "numpy.mean",
+    "numpy.number",
+    "scipy.interpolate._bsplines.BSpline",
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
+    *(f"scipy.sparse._{name[:3]}.{name}" for name in ("csc_array", "csc_matrix", "csr_array", "csr_matrix")),
     *(f"modelgate_artifacts.{name}" for name in ("days", "flat", "floats", "remainder")),
     *(f"modelgate_artifacts.{name}" for name in ("ColumnSteps", "DecodedTarget", "ModelsByName")),
     "modelgate_artifacts.ThresholdClassifier",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.compose._column_transformer._RemainderColsList",
-    "sklearn.metrics._scorer._PassthroughScorer",
-    "sklearn.model_selection._split.KFold",
-    "sklearn.model_selection._split.StratifiedKFold",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.utils._bunch.Bunch",
-    "sklearn.utils.validation.check_array",
-    *(f"{_KERNELS}.{name}" for name in ("ConstantKernel", "Matern", "Product", "RBF", "Sum", "WhiteKernel")),
+    *_WITH_TUPLES,
+    *(f"sklearn.{module}.{name}" for module, names in _PARTS.items() for name in names.split()),
 )
 """Types and functions that are loaded besides those that skops itself trusts: estimators of scikit-learn, arrays,
 numpy's and scipy's element-wise functions. None of them runs code that a file brings."""
@@ -207,6 +253,7 @@ def loads(data: bytes) -> Any:
     check_nodes(tree)
     estimator = tree.construct()
     check_estimator(estimator)
+    _rebuild_trees(estimator)
     return estimator
 
 

@@ -1432,6 +1432,8 @@ export interface components {
             naive?: boolean;
             float32?: boolean;
             unit?: string;
+            zone?: string | null;
+            words?: string[];
         };
         ModelMethod: {
             name: string;

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from contract.row import Value
+
+ZONE = re.compile(r"([A-Z][\w+-]*(/[A-Z][\w+-]*)*|[+-]\d\d:\d\d)", re.ASCII)
+"""A time zone by its name in the database of IANA, or by its offset. Other names may stand for files."""
 
 OPTIONAL = {"optional": True}
 """The metadata of a field with a default that may be missing: manifests of 1.0 do not have it."""
@@ -97,8 +101,10 @@ class Field:
 
     `format` is the format of numbers or dates in the training file, or None if they were as in JSON and ISO 8601.
     `guessed`: nothing shows the kind; then 0 and 1 are also taken for false and true, and the other way round.
-    `naive`: the estimator gets the datetime in UTC, but without a time zone, as pandas reads most dates.
-    `null` is what a null is to the estimator, if the input is nullable.
+    `naive`: the estimator gets the datetime in UTC, but without a time zone, as pandas reads most dates. `zone`: it
+    gets it in this time zone, such as Europe/Berlin or +02:00; None is UTC.
+    `null` is what a null is to the estimator, if the input is nullable. `words` are texts that mean null in a CSV file
+    elsewhere, such as NA, and not in this input.
     `float32`: the estimator gets the number as a float of 32 bits, whatever other columns of its DataFrame have.
     `unit`: text may have it beside a number, such as `$`, `%` or `kg`. The number is the one shown: 12.5 % is 12.5.
     """
@@ -114,6 +120,8 @@ class Field:
     null: Null = Null.NAN
     float32: bool = field(default=False, metadata=OPTIONAL)
     unit: str | None = field(default=None, metadata=OPTIONAL)
+    zone: str | None = field(default=None, metadata=OPTIONAL)
+    words: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
     @property
     def holds_objects(self) -> bool:

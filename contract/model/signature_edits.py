@@ -25,6 +25,7 @@ from contract.json_objects import (
 )
 from contract.model.manifest import InputFormat
 from contract.model.signature import (
+    ZONE,
     AnswerForm,
     Decision,
     Field,
@@ -110,6 +111,11 @@ _EDIT = dataclasses.replace(
     body="signature must be an object",
 )
 _RECORD_INPUT = _part(name=_TEXT, kind=_choice(list(Kind)), guessed=as_sent)
+_ZONE = Rule(
+    lambda value: isinstance(value, str) and ZONE.fullmatch(value) is not None,
+    "no_zone",
+    "{field} must be a time zone, such as 'Europe/Berlin' or '+02:00'; it is {value}",
+)
 _INPUT = _part(
     name=_TEXT,
     kind=_choice(list(Kind)),
@@ -120,6 +126,8 @@ _INPUT = _part(
     guessed=as_sent,
     naive=BOOLEAN,
     float32=BOOLEAN,
+    zone=or_null(_ZONE),
+    words=as_sent,
     null=_choice(list(Null)),
     unit=or_null(_TEXT),
 )
@@ -213,7 +221,7 @@ def _input(old: Field, read: Mapping[str, Any], where: str, errors: Errors) -> F
         message = f"only an input of the kind datetime is naive; {shown(old.name)} is of the kind {kind}"
         errors.add(f"{where}.naive", "cannot_change", message)
     if naive is None:  # pandas reads most dates without a time zone
-        naive = old.naive or old.kind is not kind
+        naive = (old.naive or old.kind is not kind) and not read.get("zone")
     kept = old.categories if kind is Kind.STRING else None
     categories = read.get("categories", kept)
     return Field(
@@ -225,6 +233,8 @@ def _input(old: Field, read: Mapping[str, Any], where: str, errors: Errors) -> F
         format=_format(old, kind, read, where, errors),
         guessed=old.guessed and "kind" not in read and read.get("guessed") is not False,
         naive=naive and kind is Kind.DATETIME,
+        words=old.words if kind is Kind.STRING else (),
+        zone=read.get("zone", old.zone) if kind is Kind.DATETIME and not naive else None,
         null=Null(read.get("null", old.null)),
         float32=read.get("float32", old.float32) and kind is Kind.NUMBER,
         unit=read.get("unit", old.unit) if kind in (Kind.NUMBER, Kind.INTEGER) else None,

@@ -76,7 +76,7 @@ def as_json_cells(column: list[object], field: Field, separator: str, formats: F
     each column of numbers in the whole file, if the cells are a part of it.
     """
     if field.kind is Kind.STRING:
-        nulls = NULLS.difference(field.categories or ()) if field.nullable else frozenset[str]()
+        nulls = NULLS.difference(field.categories or (), field.words) if field.nullable else frozenset[str]()
         return column if nulls.isdisjoint(column) else [None if cell in nulls else cell for cell in column]
     if field.kind in (Kind.NUMBER, Kind.INTEGER):
         written = field.format if formats is None else formats[field.name]

@@ -85,6 +85,7 @@ def job(output: Schema | None = None) -> Schema:
 _INPUT = record(
     {"name": TEXT, "kind": {**TEXT, "enum": list(Kind)}, "nullable": BOOLEAN, "categories": nullable(array(TEXT))},
     {"aliases": array(TEXT), "format": nullable(TEXT), "null": TEXT, "unit": TEXT}
+    | {"zone": nullable(TEXT), "words": array(TEXT)}
     | dict.fromkeys(("guessed", "naive", "float32"), BOOLEAN),
 )
 _OUTPUT = record(

@@ -116,6 +116,15 @@ def test_naive_datetimes_have_no_zone_and_null_is_nat() -> None:
     )
 
 
+def test_datetimes_are_in_the_zone_of_their_column() -> None:
+    rows = [("2026-07-02T18:00:00+00:00",), ("2026-01-02T18:00:00Z",), (None,)]
+    for zone, hours in (("Europe/Berlin", [20, 19]), ("+02:00", [20, 20]), (None, [18, 18])):
+        columns = [Column("day", Kind.DATETIME, nullable=True, zone=zone)]
+        days = to_matrix(rows, columns, InputFormat.DATAFRAME)["day"]
+        assert days.dt.hour.tolist()[:2] == hours
+        assert days[2] is pd.NaT
+
+
 def test_a_numbered_data_frame_has_integers_as_names() -> None:
     frame = to_matrix([(1.0, "a"), (2.0, None)], columns(Kind.NUMBER, Kind.STRING), InputFormat.NUMBERED)
     assert frame.columns.tolist() == [0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -16,14 +17,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.feature_selection import SelectKBest
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import DotProduct, RationalQuadratic
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, TweedieRegressor
+from sklearn.model_selection import GridSearchCV, ShuffleSplit, TunedThresholdClassifierCV
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
 from sklearn.svm import SVC
 
 from contract.errors import Code, ModelgateError
@@ -66,6 +79,51 @@ CATEGORIES = HistGradientBoostingClassifier(max_iter=3, categorical_features=[0]
 def test_pipelines_survive_a_round_trip(estimator: Any) -> None:
     estimator.fit(FRAME, Y)
     assert loads(dumps(estimator)).predict(FRAME).tolist() == estimator.predict(FRAME).tolist()
+
+
+NUMBERS = np.abs(rng.normal(size=(40, 2))) + 0.1
+GROUPS = np.arange(40) % 3
+NEIGHBORS = KNeighborsClassifier(3).fit(NUMBERS, GROUPS)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        NEIGHBORS,
+        KNeighborsClassifier(3, algorithm="ball_tree", metric="haversine").fit(NUMBERS, GROUPS),
+        KNeighborsClassifier(3, p=3).fit(NUMBERS, GROUPS),
+        KNeighborsClassifier(3).fit(csr_matrix(NUMBERS), GROUPS),
+        GaussianProcessClassifier().fit(NUMBERS, GROUPS),
+        GaussianProcessRegressor(RationalQuadratic() + DotProduct()).fit(NUMBERS, GROUPS),
+        GridSearchCV(LogisticRegression(), {"C": [1, 2]}, scoring="f1_macro", cv=ShuffleSplit(2)).fit(NUMBERS, GROUPS),
+        TunedThresholdClassifierCV(LogisticRegression()).fit(NUMBERS, GROUPS % 2),
+        make_pipeline(SelectKBest(k=1), SplineTransformer(), TweedieRegressor(power=1)).fit(NUMBERS, GROUPS),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_what_scikit_learn_makes_of_numbers_survives_a_round_trip(estimator: Any) -> None:
+    assert loads(dumps(estimator)).predict(NUMBERS).tolist() == estimator.predict(NUMBERS).tolist()
+
+
+def test_a_forged_tree_of_neighbors_reads_its_points_alone() -> None:
+    import skops.io
+
+    forged_tree = copy.deepcopy(NEIGHBORS)
+    state = list(forged_tree._tree.__getstate__())
+    state[1], state[2] = state[1] + 10**6, state[2].copy()
+    state[2]["is_leaf"], state[2]["idx_end"] = 0, 10**6
+    forged_tree._tree.__setstate__(tuple(state))
+    loaded = loads(skops.io.dumps(forged_tree))
+    assert loaded.predict(NUMBERS).tolist() == NEIGHBORS.predict(NUMBERS).tolist()
+
+
+def test_a_sparse_matrix_with_indices_outside_of_it_is_refused() -> None:
+    import skops.io
+
+    model = KNeighborsClassifier(3).fit(csr_matrix(NUMBERS), GROUPS)
+    model._fit_X.indices[3] = 10**6
+    with pytest.raises(ValueError, match="indices must be"):
+        loads(skops.io.dumps(model))
 
 
 class Stranger(BaseEstimator):  # type: ignore[misc]

@@ -11,9 +11,10 @@ from contract.wording import listed
 
 _EDIT = "with an edited signature (docs/how-to/edit-a-signature.md)"
 _KINDS, _ALL_KINDS = ("numbers", "words", "dates"), ("numbers", "words", "dates", "booleans", "integers")
-_NULLS, _OUTPUTS = "unknown_nulls", "unknown_outputs"
+_NULLS, _RANDOM_NULLS, _OUTPUTS = "unknown_nulls", "random_nulls", "unknown_outputs"
 _UNDECIDED, DOUBT = "undecided_", "undecided_doubt"
 """Begins the codes of remarks for which a version waits until a person has decided."""
+_ZONES = "undecided_zones"
 
 
 def unknown_kinds(names: Sequence[str], assumed: str = "numbers", undecided: bool = False) -> Remark:
@@ -61,6 +62,24 @@ def unknown_nulls(names: Sequence[str]) -> Remark:
     return Remark(text, _NULLS, tuple(names))
 
 
+def unknown_zones(names: Sequence[str]) -> Remark:
+    """Return the warning about dates whose offsets in the sample belong to no known time zone."""
+    text = (
+        f"the time zone of {listed(names)} is unknown, since the offsets in the sample change, and UTC is assumed;"
+        f" write the zone behind each date, as in 2024-07-01T20:00:00+02:00[Europe/Berlin], or set zone {_EDIT}"
+    )
+    return Remark(text, _ZONES, tuple(names))
+
+
+def random_nulls(names: Sequence[str]) -> Remark:
+    """Return the warning about inputs whose nulls are replaced by random numbers."""
+    text = (
+        f"null in {listed(names)} is refused: the model answers a row with one differently each time, since it draws"
+        " random numbers for it; fit it without them, as with sample_posterior=False in an IterativeImputer"
+    )
+    return Remark(text, _RANDOM_NULLS, tuple(names))
+
+
 def mixed_nulls(names: Sequence[str], null: Null) -> Remark:
     """Return the warning about inputs whose estimator knows several kinds of null, of which a request has one."""
     known, other = ("None", "NaN") if null is Null.NONE else ("NaN", "pandas' NA")
@@ -85,6 +104,8 @@ _ASSUMPTIONS: Sequence[Callable[[Sequence[str]], Remark]] = (
     *(partial(unknown_kinds, assumed=kind, undecided=undecided) for kind in _ALL_KINDS for undecided in (False, True)),
     *(partial(unknown_whole_numbers, sampled=sampled) for sampled in (False, True)),
     unknown_nulls,
+    random_nulls,
+    unknown_zones,
     unknown_outputs,
 )
 _BY_CODE: Mapping[str, Callable[[Sequence[str]], Remark]] = {assume(()).code: assume for assume in _ASSUMPTIONS}
@@ -101,17 +122,18 @@ def remaining(remarks: Iterable[Remark], old: Signature, new: Signature) -> list
     An assumption names those inputs and outputs that it is still about, and is gone without any.
     """
     inputs: dict[str | None, str | None] = {}
-    nulls, outputs = inputs.copy(), inputs.copy()
+    nulls, zones, outputs = inputs.copy(), inputs.copy(), inputs.copy()
     for before, after in zip(old.inputs, new.inputs, strict=True):
         is_assumed = before.kind is after.kind and before.guessed <= after.guessed
         inputs[before.name] = after.name if is_assumed else None
         is_refused = (before.nullable, before.null) == (after.nullable, after.null)
         nulls[before.name] = after.name if is_refused else None
+        zones[before.name] = after.name if (before.zone, before.naive) == (after.zone, after.naive) else None
     for output, edited in zip(old.outputs, new.outputs, strict=True):
         outputs[output.name] = output.name if output.name == edited.name else None
     remain = []
     for remark in remarks:
-        names = {_NULLS: nulls, _OUTPUTS: outputs}.get(remark.code, inputs)
+        names = {_NULLS: nulls, _RANDOM_NULLS: nulls, _ZONES: zones, _OUTPUTS: outputs}.get(remark.code, inputs)
         assume = _BY_CODE.get(remark.code)
         if assume is None:
             remain.append(remark)

@@ -19,6 +19,11 @@ from scoring.trust import Trust
 TOLERANCE = 1e-9
 """Relative tolerance for numbers and probabilities; classes must be equal."""
 
+RANDOM = (
+    "answers the same rows differently each time, since it draws random numbers; fit it without them, or with a"
+    " random_state that makes it draw the same ones"
+)
+
 RECIPES = "trainer.recipes"
 
 _MOST_SHOWN = 500
@@ -38,7 +43,12 @@ def difference(golden: Golden, prediction: Prediction) -> str | None:
     return None
 
 
-def _same(old: Answer, new: Answer) -> bool:
+def are_random(first: Prediction, again: Prediction) -> bool:
+    """Return whether two answers to the same rows differ."""
+    return not _same([first.values, first.probabilities], [again.values, again.probabilities])
+
+
+def _same(old: Any, new: Any) -> bool:
     if isinstance(old, float) and isinstance(new, float):
         return math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=1e-15)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -64,7 +74,8 @@ def _problem(files: VersionFiles, trust: Trust) -> str | None:
         manifest = ModelManifest.loads(files.manifest())
         estimator = load(manifest, files, trust)
         kernel = kernel_for(estimator, manifest)
-        return difference(manifest.golden, predict(estimator, manifest, manifest.golden.rows, kernel))
+        first, again = (predict(estimator, manifest, manifest.golden.rows, kernel) for _ in range(2))
+        return f"it {RANDOM}" if are_random(first, again) else difference(manifest.golden, first)
     except ModelgateError as error:
         hint = "; its recipe needs artifact_format=CLOUDPICKLE" if RECIPES in str(error) else ""
         return f"{error}{hint}"

@@ -19,7 +19,7 @@ from contract.rows.csv_cells import (
 )
 from contract.rows.number_text import is_money, number_and_unit
 from contract.rows.values import FALSE_WORDS, TRUE_WORDS, Conversion, Refusal, format_of_dates
-from contract.wording import counted, kind_in_words, listed, shown
+from contract.wording import counted, kind_in_words, listed, shown, spelt_alike
 from contract.work.training import KINDS
 from contract.work.training_columns import resolve_columns
 from trainer.recipe import DataError, Recipe, Table
@@ -39,6 +39,7 @@ FEWEST_FIT = 10
 _CODE = re.compile(r"0\d+")
 _GROUPS = re.compile(r"\d{3}( \d{3}){2,}")
 """A number of a telephone or a company, if all are such."""
+_TWO_LETTERS = re.compile(r"[A-Z]{2}")
 _ID = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|index|key)$|^unnamed: 0$)|[a-z]I[dD]$")
 
 _MISSING = NULLS | SPREADSHEET_ERRORS
@@ -77,6 +78,7 @@ def infer_fields(
         raise DataError(errors[0].message)
     remarks: list[str] = []
     rows = rows_with_target(table, header.index(columns.target), remarks)
+    rows = _without_blanks(rows, header.index(columns.target), columns.target, remarks)
     targets = count_values(rows, header.index(columns.target))
     wanted_target = infer_target(table, columns.target, targets, columns.kinds)
     remarks += _reading_remarks(wanted_target, targets, frozenset(), table.separator)
@@ -115,6 +117,23 @@ def rows_with_target(table: Table, target: int, remarks: list[str]) -> Sequence[
             f"{table.source} has {counted(len(rows), 'row')} with a {name}; learning needs at least {FEWEST_ROWS}"
         )
     return rows
+
+
+def _without_blanks(
+    rows: Sequence[Sequence[object]], target: int, name: str, remarks: list[str]
+) -> Sequence[Sequence[object]]:
+    """Return the rows without blanks around words of the target, and add remarks on these and on words that differ by
+    case alone."""
+    words = [value.strip() if isinstance(value := row[target], str) else value for row in rows]
+    if blank := sum(word != row[target] for word, row in zip(words, rows, strict=True)):
+        remarks.append(f"blanks around the {name} of {counted(blank, 'row')} are left out")
+    counts = Counter(words)
+    for alike in spelt_alike(counts):
+        spellings = ", ".join(f"{shown(word)} ({counted(counts[word], 'row')})" for word in alike)
+        remarks.append(
+            f"{name} has {spellings}, which differ by case alone and are classes of their own: correct the file"
+        )
+    return [[*row[:target], word, *row[target + 1 :]] for word, row in zip(words, rows, strict=True)] if blank else rows
 
 
 def count_values(rows: Sequence[Sequence[object]], index: int) -> Counts:
@@ -156,7 +175,10 @@ def infer_target(table: Table, name: str, counts: Counts, kinds: Mapping[str, st
 def infer_input(name: str, counts: Counts, rows: int, separator: str | None, wanted: str | None) -> InferredColumn:
     """Return the field of a column to learn from, or why it is left out. `wanted`: the requested kind. Raises
     `DataError` if the values do not fit it."""
-    nulls = frozenset[object](value for value in counts if value is None or value in NULLS)
+    null_words = NULLS if separator else frozenset[str]()  # other files have a null of their own
+    nulls = frozenset[object](value for value in counts if value is None or value in null_words)
+    if "NA" in nulls and len(counts) > 2 and all(map(_TWO_LETTERS.fullmatch, map(str, counts.keys() - nulls))):
+        nulls -= {"NA"}  # a code like the others: North America, Namibia
     values = {value: count for value, count in counts.items() if value not in nulls}
     if not values:
         return InferredColumn(None, remarks=[f"{name} is left out: it is null in every row"])
@@ -182,8 +204,13 @@ def infer_input(name: str, counts: Counts, rows: int, separator: str | None, wan
     categories = (
         tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _are_categories(values, rows) else None
     )
-    nullable = sum(values.values()) < rows
-    return InferredColumn(dataclasses.replace(field, nullable=nullable, categories=categories), nulls, remarks)
+    nullable, is_text = sum(values.values()) < rows, field.kind is Kind.STRING
+    if is_text and (read_as_null := null_words & nulls):
+        count = sum(counts[word] for word in read_as_null)
+        remarks = [*remarks, f"{name} holds {listed(sorted(read_as_null))} in {counted(count, 'row')}, taken for null"]
+    known = tuple(sorted(NULLS.intersection(map(str, values)))) if is_text else ()
+    field = dataclasses.replace(field, nullable=nullable, categories=categories, words=known)
+    return InferredColumn(field, nulls, remarks)
 
 
 _Found = tuple[Field, frozenset[object], list[str]]

@@ -251,6 +251,10 @@ def target_of(X: Any, y: Any) -> str | None:
 
 def _cell(value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
+    zone = getattr(value, "tzinfo", None)
+    name = getattr(zone, "key", None) or getattr(zone, "zone", None)
+    if name:
+        return f"{value.isoformat()}[{name}]"  # RFC 9557
     return "" if _null(value) else value
 
 

@@ -52,6 +52,7 @@ class ColumnLike(Protocol):
     """A column of rows. The texts may be of any enumeration with the values of `Kind` and `Null`.
 
     `categories` are the only texts that it holds, None if it may hold others. `naive`: moments have no time zone.
+    `zone`: they are in this time zone, None for UTC.
     `holds_objects`: its nulls make it a column of objects or of a nullable dtype. `float32`: its numbers have 32 bits,
     whatever those of other columns of a DataFrame have.
     """
@@ -71,6 +72,8 @@ class ColumnLike(Protocol):
     @property
     def float32(self) -> bool: ...
     @property
+    def zone(self) -> str | None: ...
+    @property
     def holds_objects(self) -> bool: ...
 
 
@@ -85,6 +88,7 @@ class Column:
     naive: bool = False
     null: str = Null.NAN
     float32: bool = False
+    zone: str | None = None
 
     @property
     def holds_objects(self) -> bool:

@@ -94,6 +94,17 @@ def test_a_date_reaches_the_model_without_a_zone_unless_it_did_before() -> None:
     assert message == "only an input of the kind datetime is naive; 'age' is of the kind number"
 
 
+def test_a_date_reaches_the_model_in_the_zone_that_is_set() -> None:
+    changed = edited(SHOP, {"inputs": {"day": {"zone": "Europe/Berlin"}}})
+    assert [(field.zone, field.naive) for field in changed.inputs if field.kind is Kind.DATETIME] == [
+        ("Europe/Berlin", False)
+    ]
+    assert edited(changed, {"inputs": {"day": {"aliases": ["date"]}}}).inputs[1].zone == "Europe/Berlin"
+    for zone in ("dateutil//etc/passwd", "../../etc/passwd", "/etc/passwd", "2 hours", "", 2):
+        (message,) = refused(SHOP, {"inputs": {"day": {"zone": zone}}}).values()
+        assert "must be a time zone, such as 'Europe/Berlin'" in message
+
+
 def test_a_kind_that_is_set_is_no_longer_guessed() -> None:
     for change in ({"kind": "number"}, {"guessed": False}):
         assert edited(SHOP, {"inputs": {"age": change}}).inputs[2] == dataclasses.replace(SHOP.inputs[2], guessed=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +12,9 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
@@ -312,3 +314,42 @@ def test_a_transformer_alone_may_answer_null_where_it_gets_one(tmp_path: Path) -
     assert nullable(draft) == [True, True]
     (answer,) = answers(scaler, draft, Grid(None, [[None, 3.0]]))
     assert answer == {"x0": None, "x1": scaler.transform([[0.0, 3.0]])[0, 1]}
+
+
+KINDS = pd.DataFrame({"a": np.arange(60) / 7, "k": list("xyz") * 20, "b": [True, False, False] * 20})
+BY_NAME = HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=1, categorical_features=["k"])
+BY_DTYPE = HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=1, categorical_features="from_dtype")
+PASSED = make_column_transformer(
+    (StandardScaler(), ["a"]), ("passthrough", ["k", "b"]), verbose_feature_names_out=False
+).set_output(transform="pandas")
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+@pytest.mark.parametrize(
+    ("model", "dtypes"),
+    [
+        (BY_NAME, {}),
+        (BY_DTYPE, {"k": "category", "b": "category"}),
+        (make_pipeline(BY_NAME), {}),
+        (make_pipeline(PASSED, BY_NAME), {}),
+        (CalibratedClassifierCV(BY_DTYPE, cv=2), {"k": "category"}),
+        (VotingClassifier([("h", BY_NAME)], voting="soft"), {}),
+    ],
+    ids=["names", "dtypes", "pipeline", "columns", "calibrated", "voting"],
+)
+def test_boosting_shows_which_columns_are_categories_and_which_are_numbers(
+    tmp_path: Path, model: Any, dtypes: dict[str, Any], sampled: bool
+) -> None:
+    frame = KINDS.astype(dtypes)
+    model.fit(frame, (KINDS["a"] > 4) ^ (KINDS["k"] == "x"))
+    draft = tried(tmp_path, pickle.dumps(model), KINDS.to_csv(index=False) if sampled else None)
+    assert [field.kind for field in draft.signature.inputs] == [Kind.NUMBER, Kind.STRING, Kind.NUMBER]
+    assert not draft.remarks
+    rows = [*KINDS.itertuples(index=False), (1.5, "never seen", True), (1.5, None, False)]
+    records = coerce(Grid(None, [list(row) for row in rows]), draft.signature)
+    known = predict(model, draft, records.rows).probabilities
+    last = pd.DataFrame([(1.5, None, True), (1.5, None, False)], columns=list(KINDS)).astype(
+        {name: frame[name].dtype for name in KINDS}
+    )
+    own = np.concatenate([model.predict_proba(frame), model.predict_proba(last)])
+    assert [list(answer.values()) for answer in known or ()] == own.tolist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from contract.model.manifest import InputFormat, ManifestDraft
 from contract.model.signature import Field, Kind, RowFormat
 from contract.rows.coercion import coerce
+from contract.rows.csv_cells import as_json_cells
 from contract.rows.instances import Records
 from scoring.predict import predict
 from tests.trainer.importing.imported import refusal, tried
@@ -224,3 +227,27 @@ def test_a_sample_of_records_leaves_the_target_out(tmp_path: Path) -> None:
     model = spam_filter(DictVectorizer()).fit(VISITS, LABELS)
     draft = tried(tmp_path, model, "city,visits,label\nRome,1,spam\nOslo,,ham\n")
     assert draft.golden.rows == (({"city": "Rome", "visits": 1.0},), ({"city": "Oslo"},))
+
+
+REGIONS = pd.DataFrame({"region": ["EU", "NA", "AS", "NA"] * 10, "n": np.arange(40) % 7 / 2})
+
+
+@pytest.mark.parametrize("handle_unknown", ["ignore", "error"])
+def test_na_is_a_word_where_the_encoder_knows_it_and_else_a_null_that_is_said(
+    tmp_path: Path, handle_unknown: str
+) -> None:
+    encoder = OneHotEncoder(handle_unknown=handle_unknown)
+    model = make_pipeline(make_column_transformer((encoder, ["region"]), remainder="passthrough"), LogisticRegression())
+    target = np.where((REGIONS["region"] == "NA") ^ (REGIONS["n"] > 2), "yes", "Yes ")
+    draft = tried(tmp_path, pickle.dumps(model.fit(REGIONS, target)), REGIONS.to_csv(index=False))
+    (field, _) = draft.signature.inputs
+    assert (field.nullable, field.words) == (False, ("NA",))
+    assert [remark.text for remark in draft.remarks] == [
+        "its classes 'Yes ', 'yes' differ by case or blanks alone: fit it on one spelling if they are one class"
+    ]
+    nullable = dataclasses.replace(field, nullable=True)
+    assert as_json_cells(["NA", "EU", "null"], nullable, ",") == ["NA", "EU", None]
+    model.fit(REGIONS.replace({"region": {"NA": "US"}}), target)
+    if handle_unknown == "ignore":
+        other = tried(tmp_path, pickle.dumps(model), REGIONS.to_csv(index=False))
+        assert "in 'region' 20 cells of the sample with 'NA' are null" in other.remarks[-1].text + other.remarks[0].text

@@ -13,8 +13,10 @@ import pytest
 from modelgate.publishing import nulls_of, sample_of
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.dummy import DummyClassifier
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - it makes IterativeImputer importable
+from sklearn.impute import IterativeImputer, SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 
@@ -229,3 +231,28 @@ def test_a_word_in_the_clients_rows_that_would_be_a_null_in_a_csv_stays_a_word(w
     assert [field.nullable for field in draft.signature.inputs] == [False, True]
     np.testing.assert_allclose(served(model, draft, rows), model.predict_proba(rows), rtol=1e-9)
     assert sample.read(io.BytesIO(sample_of(rows) or b"")).cells("c")[1] is None  # a file does not say it
+
+
+GAPS = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
+GAPS = GAPS.mask(np.random.default_rng(1).random(GAPS.shape) < 0.2)
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("model", [LinearRegression(), LogisticRegression()], ids=["numbers", "classes"])
+def test_nulls_that_are_replaced_by_random_numbers_are_refused_with_that_reason(model: Any, told: bool) -> None:
+    drawing = make_pipeline(IterativeImputer(sample_posterior=True, random_state=0), model)
+    draft = imported(drawing.fit(GAPS, np.arange(60) % 2), GAPS, told=told)
+    assert [(remark.code, remark.fields) for remark in draft.remarks] == [("random_nulls", ("a", "b", "c"))]
+    assert "sample_posterior=False" in draft.remarks[0].text
+    assert not any(field.nullable for field in draft.signature.inputs)
+    assert not any(None in row for row in draft.golden.rows)
+    with pytest.raises(Refused, match=r"no sample row without a null .* draws random numbers"):
+        imported(drawing, GAPS[GAPS.isna().any(axis=1)], told=told)
+
+
+def test_a_model_that_draws_its_answers_is_refused_with_that_reason() -> None:
+    whole = GAPS.fillna(0)
+    with pytest.raises(Refused, match="answers the same rows differently each time, since it draws random numbers"):
+        imported(DummyClassifier(strategy="uniform").fit(whole, np.arange(60) % 2), whole, told=False)
+    seeded = DummyClassifier(strategy="uniform", random_state=0).fit(whole, np.arange(60) % 2)
+    assert imported(seeded, whole, told=False).golden.rows

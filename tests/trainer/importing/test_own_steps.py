@@ -23,7 +23,7 @@ from contract.model.signature import Kind
 from contract.rows.coercion import coerce
 from contract.rows.instances import Records
 from scoring.predict import predict
-from tests.trainer.importing.imported import tried
+from tests.trainer.importing.imported import refusal, tried
 from trainer.importing.assumptions import undecided
 from trainer.importing.trial import own_steps
 
@@ -215,3 +215,54 @@ def test_an_array_whose_step_takes_integers_alone_waits_for_a_person(tmp_path: P
     model = make_pipeline(FunctionTransformer(lambda X: np.c_[X[:, 0], ~X[:, 1]]), LogisticRegression())
     draft = tried(tmp_path, cloudpickle.dumps(model.fit(np.c_[range(ROWS), TARGET], TARGET)))
     assert undecided(draft.remarks) and "integers are assumed" in " ".join(draft.warnings)
+
+
+class Calls(BaseEstimator):
+    """Makes features of a table, and holds a model that was fitted on these."""
+
+    def fit(self, frame: Any, target: Any) -> Calls:
+        self.model_ = LogisticRegression().fit(self._features(frame), target)
+        return self
+
+    def predict(self, frame: Any) -> Any:
+        return self.model_.predict(self._features(frame))
+
+    def _features(self, frame: Any) -> Any:
+        per_day = frame["amount"] / frame["calls"]
+        return pd.DataFrame({"basel": (frame["city"] == "Basel").astype(int), "per_day": per_day})
+
+
+class CallsAndAmount(Calls):
+    def _features(self, frame: Any) -> Any:
+        return super()._features(frame).assign(amount=frame["amount"])
+
+
+CALLS = FRAME[["city", "amount"]].assign(calls=np.arange(ROWS) % 7 + 1)
+CHURNED = np.where(CALLS["amount"] / CALLS["calls"] > 40, "yes", "no")
+
+
+@pytest.mark.parametrize("beside", [{}, {"churned": CHURNED}], ids=["inputs", "target"])
+@pytest.mark.parametrize(
+    "model", [Calls(), CallsAndAmount(), make_pipeline(Calls())], ids=["others", "overlap", "pipeline"]
+)
+def test_a_class_that_makes_the_features_of_its_model_takes_the_columns_of_the_sample(
+    tmp_path: Path, model: Any, beside: dict[str, Any]
+) -> None:
+    model.fit(CALLS, CHURNED)
+    saved = cloudpickle.dumps(model)
+    assert "add a CSV sample" in refusal(tmp_path, saved)
+    draft = tried(tmp_path, saved, CALLS.assign(**beside).to_csv(index=False))
+    assert {field.name: field.kind for field in draft.signature.inputs} == {
+        "city": Kind.STRING,
+        "amount": Kind.NUMBER,
+        "calls": Kind.NUMBER,
+    }
+    assert draft.remarks[0].text.startswith("its inputs are the columns of its sample: 'city', 'amount', 'calls'; if")
+    rows = coerce(Records(CALLS.to_dict("records")), draft.signature).rows
+    assert predict(model, draft, rows).values == model.predict(CALLS).tolist()
+
+
+def test_a_sample_with_features_beside_the_columns_of_which_they_are_made_is_taken(tmp_path: Path) -> None:
+    model = Calls().fit(CALLS, CHURNED)
+    rows = CALLS.assign(**model._features(CALLS)).to_csv(index=False)
+    assert "calls" in tried(tmp_path, cloudpickle.dumps(model), rows).signature.names

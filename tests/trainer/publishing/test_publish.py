@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from contract.model.card_text import markdown
 from contract.model.manifest import ArtifactFormat, ManifestDraft, ModelManifest
@@ -232,6 +233,17 @@ def test_a_model_that_answers_otherwise_after_loading_is_refused(root: Path, blo
         publish(RepositoryWriter(root), Turncoat(estimator, other), draft)
     assert Repository(root).versions("blobs") == []
     assert leftovers(root) == []
+
+
+def test_a_model_that_draws_its_answers_is_refused_with_that_reason(
+    root: Path, blobs: tuple[Any, ManifestDraft]
+) -> None:
+    estimator, draft = blobs
+    random = DummyClassifier(strategy="uniform").fit([[0.0, 0.0], [1.0, 1.0]] * 9, estimator.classes_[[0, 1]].repeat(9))
+    draft = dataclasses.replace(draft, golden=dataclasses.replace(draft.golden, probabilities=None))
+    with pytest.raises(PublishRefused, match="answers the same rows differently each time, since it draws random"):
+        publish(RepositoryWriter(root), random, draft)
+    assert Repository(root).versions("blobs") == []
 
 
 def test_an_artifact_that_is_damaged_on_its_way_to_the_disk_is_refused(

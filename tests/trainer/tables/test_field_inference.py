@@ -248,3 +248,36 @@ def test_a_target_of_numbers_is_a_class_if_the_request_says_so() -> None:
     assert inferred({"x": ["1", "2"], "z": ["10", "20", "30"]}, **options)[0].fields[1] == Field("z", Kind.STRING)
     options = {"target": "z", "kinds": {"z": "number"}}
     assert inferred({"x": ["1", "2"], "z": ["10", "20", "30"]}, **options)[0].fields[1] == Field("z", Kind.NUMBER)
+
+
+def inferred_of_csv(columns: dict[str, Sequence[object]], separator: str | None = ",") -> Any:
+    rows = [[values[row % len(values)] for values in columns.values()] for row in range(ROWS)]
+    return infer_fields(
+        recipes.get("tabular"), Table("file.csv", list(columns), rows, separator=separator), "y", None, None
+    )
+
+
+def test_na_among_codes_of_two_letters_is_a_word_and_another_null_word_is_said() -> None:
+    columns = {"region": ["EU", "NA", "AS"], "plan": ["gold", "NA", "basic"], "y": ["1.5", "2.5"]}
+    recipe, table, remarks = inferred_of_csv(columns)
+    region, plan = recipe.inputs
+    assert (region.categories, region.nullable, region.words) == (("AS", "EU", "NA"), False, ("NA",))
+    assert (plan.categories, plan.nullable, plan.words) == (("basic", "gold"), True, ())
+    assert remarks == ["plan holds 'NA' in 13 rows, taken for null"]
+    assert table.rows[1][:2] == ["NA", None]
+
+
+def test_a_file_with_nulls_of_its_own_has_no_words_for_them() -> None:
+    (plan,) = inferred_of_csv({"plan": ["gold", "NA", None], "y": ["1.5", "2.5"]}, None)[0].inputs
+    assert (plan.categories, plan.nullable, plan.words) == (("NA", "gold"), True, ("NA",))
+
+
+def test_blanks_around_classes_are_left_out_and_classes_that_differ_by_case_are_said() -> None:
+    recipe, table, remarks = inferred_of_csv({"a": ["1.5", "2.5", "3"], "y": ["yes", "yes ", "YES", "no"]})
+    assert recipe.target.kind is Kind.STRING
+    assert {row[1] for row in table.rows} == {"yes", "YES", "no"}
+    assert remarks == [
+        "blanks around the y of 10 rows are left out",
+        "y has 'yes' (20 rows), 'YES' (10 rows), which differ by case alone and are classes of their own: correct the"
+        " file",
+    ]

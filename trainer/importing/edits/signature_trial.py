@@ -310,7 +310,7 @@ class _EditedRows:
 
 
 def _takes(field: Field) -> tuple[object, ...]:
-    return field.kind, field.nullable, field.categories, field.naive, field.float32, field.null
+    return field.kind, field.nullable, field.categories, field.naive, field.zone, field.float32, field.null
 
 
 def _converted(value: Value, old: Field, new: Field) -> Value | Refusal:

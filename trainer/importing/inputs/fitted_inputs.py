@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from modelgate_kernels.sklearn_internals import column_places
+from sklearn.utils import check_array
 
 from contract.model.signature import Kind, Null
 from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT, allows_nan
 from trainer.importing.inputs.words import hints_by_name, reads_records, reads_texts, texts_to_try
 from trainer.importing.other_libraries import described
-from trainer.importing.other_libraries.described import Hint
+from trainer.importing.other_libraries.described import (
+    NAN,
+    Hint,
+    hint_of_categories,
+    hint_of_spelling,
+    nulls_of_categories,
+)
 
 _INSIDE = (
     "best_estimator_",
@@ -31,18 +35,6 @@ _INSIDE = (
     "estimator",
 )
 """Attributes in which an estimator keeps another one that gets the same columns."""
-
-
-_WHOLE, _FRACTION = re.compile(r"-?(0|[1-9]\d*)"), re.compile(r"-?\d+\.\d+")
-"""How Python writes integers and floats."""
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d(?:\.\d+)?)([-+]\d\d:\d\d)?")
-_NULL_WORDS = {"nan": Null.NAN_OBJECT, "None": Null.NONE, "<NA>": Null.NA_OBJECT, "NaT": Null.NAN}
-"""How it writes nulls."""
-
-_LARGEST_EXACT = 2**53
-"""From here on a float stands for several integers."""
-
-_NAN = frozenset({Null.NAN, Null.NAN_OBJECT})
 
 
 def names(estimator: Any, written: Collection[str] = ()) -> tuple[str, ...] | None:
@@ -150,6 +142,12 @@ def hints(estimator: Any, width: int) -> list[Hint]:
     return all_hints
 
 
+def known_null_words(estimator: Any) -> dict[str, tuple[str, ...]]:
+    """Return the words of each column that the estimator knows and that mean null in a CSV file elsewhere."""
+    columns = names(estimator) or ()
+    return {name: hint.words for name, hint in zip(columns, hints(estimator, len(columns)), strict=True) if hint.words}
+
+
 def outermost_parts(estimator: Any) -> Iterator[Any]:
     """Yield the estimator, its first step or member, and so on inwards: the parts that get the columns unchanged."""
     seen: set[int] = set()
@@ -175,6 +173,12 @@ def held(estimator: Any) -> list[Any]:
     parts = [part for part in _in_attributes(estimator) if _knows_columns(part)]
     parts.sort(key=lambda part: _attribute(part, "feature_names_in_") is None)
     return parts if len({_attribute(part, "n_features_in_") for part in parts}) == 1 else []
+
+
+def borrowed_names(estimator: Any) -> tuple[str, ...]:
+    """Return the columns' names, if they are those of an estimator in a class of the user's own: its rows may have
+    others, of which it makes these."""
+    return (names(estimator) or ()) if any(map(held, outermost_parts(estimator))) else ()
 
 
 def _in_attributes(estimator: Any) -> list[Any]:
@@ -247,20 +251,20 @@ def _indices(part: Any) -> Mapping[str, Sequence[int]] | None:
 def _collect(part: Any, columns: Sequence[int], hints: list[Hint]) -> None:
     """Add the hints of `part`, which gets these `columns`."""
     if steps(part):
-        unchanged = True
+        unchanged: Sequence[int] | None = columns
         for step in steps(part):
-            if unchanged:
-                _collect(step, columns, hints)
-                unchanged = _keeps_columns(step)
-            else:
+            if unchanged is None:
                 _collect_spelling(step, columns, hints)
+            else:
+                _collect(step, unchanged, hints)
+                unchanged = _columns_after(step, unchanged, unknown=len(hints))
         return
     if _indices(part) is not None:
         for transformer, positions in by_columns(part):
             _collect(transformer, [columns[position] for position in positions], hints)
         return
-    for transformer in _united(part):
-        _collect(transformer, columns, hints)
+    for inner in (*_united(part), *members(part)[:1]):
+        _collect(inner, columns, hints)
     shown = described(part)
     for position, column in enumerate(columns):
         if column < len(hints):
@@ -275,28 +279,34 @@ def _collect_spelling(step: Any, columns: Sequence[int], hints: list[Hint]) -> N
     if isinstance(categories, list) and len(categories) == len(columns):
         for column, words in zip(columns, categories, strict=True):
             if column < len(hints):
-                hints[column] = hints[column].completed_by(_spelt(np.asarray(words).tolist()))
+                hints[column] = hints[column].completed_by(hint_of_spelling(np.asarray(words).tolist()))
 
 
-def _spelt(words: Sequence[Any]) -> Hint:
-    nulls = frozenset(_NULL_WORDS[word] for word in words if word in _NULL_WORDS)
-    words = [word for word in words if word not in _NULL_WORDS and word == word]
-    texts = [word for word in words if isinstance(word, str)]
-    for whole, pattern in ((True, _WHOLE), (False, _FRACTION)):
-        if texts and len(texts) == len(words) and all(map(pattern.fullmatch, texts)):
-            return Hint(values=tuple(map(float, texts[:10])), whole=whole)
-    moments = [match for text in texts if (match := _MOMENT.fullmatch(text))]
-    aware = any(moment[2] for moment in moments)
-    # pandas writes midnight only for dates among objects, as None makes them.
-    if moments and len(moments) == len(words) and {moment[1] for moment in moments} == {"00:00:00"}:
-        return Hint(nulls=nulls, not_nulls=frozenset({Null.NAN}), aware=aware)
-    return Hint(aware=aware)
+def _columns_after(step: Any, columns: Sequence[int], unknown: int) -> Sequence[int] | None:
+    """Return which of `columns` the next step gets in each position, `unknown` where `step` has changed them; None if
+    it has changed all."""
+    if _keeps_columns(step):
+        return columns
+    positions, places = _indices(step) or {}, _attribute(step, "output_indices_") or {}
+    after = [unknown] * max((place.stop for place in places.values()), default=0)
+    for name, transformer, _ in (_attribute(step, "transformers_") or ()) if positions else ():
+        if _keeps_columns(transformer) and len(after[places[name]]) == len(positions[name]):
+            after[places[name]] = [columns[position] for position in positions[name]]
+    return after if {*after} - {unknown} else None
 
 
 def _keeps_columns(step: Any) -> bool:
     """Return whether the next step gets the same columns in the same positions."""
+    if _is(step, "passthrough") or getattr(step, "func", step) is None:
+        return True
     shown = described(step)
     return shown.keeps_columns if shown else _is_imputer(step) and not step.add_indicator
+
+
+def only_casts(step: Any) -> bool:
+    """Return whether its function makes floats of numbers and booleans, as in HistGradientBoosting."""
+    function = getattr(step, "func", None)
+    return isinstance(function, partial) and function.func is check_array
 
 
 def _is_imputer(step: Any) -> bool:
@@ -308,16 +318,20 @@ def _is(step: Any, word: str) -> bool:
 
 
 def _hint(step: Any, position: int, width: int) -> Hint:
+    if only_casts(step):
+        return Hint(Kind.NUMBER, binary=True)
     hint = Hint(Kind.STRING, values=tuple(texts_to_try([step], 3))) if reads_texts(step) else Hint()
     categories = _attribute(step, "categories_")
     if isinstance(categories, list) and len(categories) == width:
-        hint = hint.completed_by(_of_categories(categories[position], _attribute(step, "handle_unknown") == "error"))
-        held, not_held = _nulls(categories[position])
+        hint = hint.completed_by(
+            hint_of_categories(categories[position], _attribute(step, "handle_unknown") == "error")
+        )
+        held, not_held = nulls_of_categories(categories[position])
         known = not_held if _attribute(step, "categories") == "auto" else frozenset[Null]()
         hint = dataclasses.replace(hint, nulls=held, not_nulls=known)
     if _is_imputer(step):
         none = frozenset({Null.NONE}) if step.missing_values is None else frozenset[Null]()
-        hint = dataclasses.replace(hint, nullable=True, nulls=none, imputed=none or _NAN)
+        hint = dataclasses.replace(hint, nullable=True, nulls=none, imputed=none or NAN)
     for attribute in ("statistics_", "initial_imputer_", "mean_", "center_", "data_min_"):
         numbers = _attribute(step, attribute)
         numbers = _attribute(numbers, "statistics_") if attribute == "initial_imputer_" else numbers
@@ -348,48 +362,3 @@ def _of_statistic(value: Any, spread: float) -> Hint:
         return Hint()
     values = tuple(n for n in (number, number + spread) if math.isfinite(n))
     return Hint(Kind.NUMBER, values=values, binary=0 <= number <= 1)
-
-
-def _of_categories(categories: Any, closed: bool) -> Hint:
-    """Return the hint of an encoder's categories. Null among them means that the training data had nulls."""
-    array = np.asarray(categories)
-    # NumPy lists nanoseconds as integers.
-    everything = (pd.Series(array) if array.dtype.kind in "mM" else array).tolist()
-    known = [value for value in everything if value is not None and value == value]
-    nullable = len(known) < len(everything)
-    if not known:
-        return Hint(nullable=nullable)
-    if all(isinstance(value, str) for value in known):
-        return Hint(Kind.STRING, nullable, tuple(known) if closed else None, tuple(known[:10]))
-    if all(isinstance(value, bool) for value in known):
-        return Hint(Kind.BOOLEAN, nullable, values=tuple(known))
-    if all(isinstance(value, int | float) for value in known):
-        whole = all(isinstance(value, int) for value in known)
-        # The encoder refuses other numbers, so the column holds integers; and a float cannot tell large ones apart.
-        exact = closed or any(abs(value) > _LARGEST_EXACT for value in known)
-        kind = Kind.INTEGER if whole and exact else Kind.NUMBER
-        values = tuple(known[:10] if whole else map(float, known[:10]))
-        return Hint(kind, nullable, values=values, whole=whole, binary=set(known) <= {0, 1})
-    if all(isinstance(value, datetime) for value in known):
-        moments = pd.to_datetime(known[:10], utc=True)
-        values = tuple(moment.isoformat() for moment in moments)
-        return Hint(Kind.DATETIME, nullable, values=values, aware=known[0].tzinfo is not None)
-    return Hint(nullable=nullable, unsendable=next((type(v).__name__ for v in known if not _is_sendable(v)), None))
-
-
-def _is_sendable(value: Any) -> bool:
-    """Return whether a value of a request can be equal to this one."""
-    if isinstance(value, Decimal):
-        return float(value) == value
-    return isinstance(value, str | int | float | datetime | np.number | np.bool_ | np.datetime64)
-
-
-def _nulls(categories: Any) -> tuple[frozenset[Null], frozenset[Null]]:
-    """Return the nulls among an encoder's categories, and those that are not."""
-    if np.asarray(categories).dtype.kind == "M":  # NumPy lists NaT as None
-        return frozenset(), frozenset()
-    values, is_object = np.asarray(categories).tolist(), np.asarray(categories).dtype.kind == "O"
-    is_text = any(isinstance(value, str) for value in values)
-    nan = Null.NAN_OBJECT if is_object and not is_text else Null.NAN
-    held = frozenset(Null.NONE if value is None else nan for value in values if value is None or value != value)
-    return held, frozenset({*_NAN, Null.NONE}) - held

@@ -43,6 +43,7 @@ def may_matter(estimator: Any) -> bool:
     return any(
         not type(part).__module__.startswith("sklearn.") or getattr(part, "func", None) is not None
         for part in parts_in(estimator)
+        if not inputs.only_casts(part)
     )
 
 

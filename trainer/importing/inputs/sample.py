@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
+from zoneinfo import ZoneInfo
 
-from contract.model.signature import Field, Kind, Null
+from contract.model.signature import ZONE, Field, Kind, Null
 from contract.rows import csv_table
 from contract.rows.csv_cells import NULLS, number_format, without_commas
 from contract.rows.values import Conversion, Refusal
-from contract.wording import listed
+from contract.wording import listed, shown
 from trainer.importing import Refused
 
 MOST_ROWS = 1000
 _IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
 """Kinds in the order of the attempts. INTEGER is not among them: a few whole numbers do not prove that all are."""
 
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[T ][\d:.]+(Z|[+-]\d\d:\d\d))(?:\[(.+)\])?", re.ASCII)
+"""A moment with its offset, and maybe with the name of its time zone (RFC 9557)."""
 _WHOLE = re.compile(r"[-+]?\d+")
 
 
@@ -26,12 +30,15 @@ _WHOLE = re.compile(r"[-+]?\d+")
 class Sample:
     """The first rows of a CSV file; cells are text, or None for null. `nulls` has what they were in Python, of those
     columns by name for which that is known: none, if a column has none. `target`: the column with what the model
-    predicts, '' if there is none, None if nobody says."""
+    predicts, '' if there is none, None if nobody says. `zones` has the time zones of the columns of dates with one:
+    names or offsets; `words` the cells of those with words that are read as null, as they are written."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[str | None]]
     nulls: Mapping[str, Collection[Null]] = field(default_factory=dict)
     target: str | None = None
+    zones: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    words: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def kind(self, column: str) -> Kind | None:
         """Return the kind of a column, or None if the column is empty."""
@@ -49,14 +56,27 @@ class Sample:
         rows = list(zip(*map(self.cells, columns), strict=True))
         return dataclasses.replace(self, columns=tuple(columns), rows=rows)
 
+    def with_words(self, known: Mapping[str, Collection[str]]) -> Sample:
+        """Return the sample with the words that are `known` in each column, and would be null otherwise."""
+        columns = dict(zip(self.columns, map(self.cells, self.columns), strict=True))
+        for name in known.keys() & self.words.keys():
+            written = zip(columns[name], self.words[name], strict=True)
+            columns[name] = [word if word in known[name] else cell for cell, word in written]
+        return dataclasses.replace(self, rows=list(zip(*columns.values(), strict=True)))
+
+    def null_words(self, column: str) -> list[str]:
+        """Return each cell of the column that is a word and was read as null."""
+        cells = zip(self.cells(column), self.words.get(column, ()), strict=False)
+        return [word for cell, word in cells if cell is None and word is not None]
+
     def spelt_as(self, names: Sequence[str]) -> Sample:
         """Return the sample with its columns as in `names`, which may have blanks around them."""
         spelling = {name.strip(): name for name in names}
         columns = tuple(name if name in names else spelling.get(name, name) for name in self.columns)
-        nulls = {
-            name: self.nulls[spelt] for name, spelt in zip(columns, self.columns, strict=True) if spelt in self.nulls
-        }
-        return dataclasses.replace(self, columns=columns, nulls=nulls)
+        spelt = dict(zip(self.columns, columns, strict=True))
+        nulls = {spelt[name]: held for name, held in self.nulls.items() if name in spelt}
+        zones = {spelt[name]: held for name, held in self.zones.items()}
+        return dataclasses.replace(self, columns=columns, nulls=nulls, zones=zones)
 
     def whole(self, column: str) -> bool:
         """Return whether all cells but nulls are written as whole numbers."""
@@ -93,7 +113,30 @@ def read(file: IO[bytes], nulls: Mapping[str, Sequence[str]] | None = None, targ
     known = {name: frozenset(map(Null, held)) for name, held in (nulls or {}).items()}
     words = [_cells(column, known.get(name)) for name, column in zip(header, zip(*rows, strict=True), strict=True)]
     columns = [[*without_commas(column, number_format(column, table.separator))] for column in words]
-    return Sample(tuple(header), list(zip(*columns, strict=True)), known, target)
+    zones = {name: zones for name, column in zip(header, columns, strict=True) if (zones := _without_zones(column))}
+    written = dict(zip(header, zip(*rows, strict=True), strict=True))
+    words_of = {name: cells for name, cells in written.items() if name not in known and not NULLS.isdisjoint(cells)}
+    return Sample(tuple(header), list(zip(*columns, strict=True)), known, target, zones, words_of)
+
+
+def _without_zones(column: list[str | None]) -> frozenset[str]:
+    """Take the names of time zones out of a column of moments, and return them, or else their offsets; none if some are
+    without. Raises `Refused` for an unknown zone."""
+    moments = [(place, _MOMENT.fullmatch(cell.strip())) for place, cell in enumerate(column) if cell is not None]
+    zones = frozenset(match[3] or match[2] for _, match in moments if match)
+    if not all(match for _, match in moments):
+        return frozenset()
+    if unknown := [zone for zone in zones if not _is_zone(zone)]:
+        raise Refused(f"has a sample with the unknown time zone {shown(unknown[0])}; name one such as Europe/Berlin")
+    for place, match in moments:
+        column[place] = match and match[1]
+    return zones
+
+
+def _is_zone(zone: str) -> bool:
+    with suppress(KeyError, ValueError, OSError):
+        return ZONE.fullmatch(zone) is not None and (zone[0] in "+-" or zone == "Z" or ZoneInfo(zone).key == zone)
+    return False
 
 
 def _cells(column: Sequence[str | None], nulls: Collection[Null] | None) -> list[str | None]:

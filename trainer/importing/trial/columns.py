@@ -9,12 +9,14 @@ from itertools import product
 from typing import Any
 
 from contract.model.manifest import Remark
-from contract.model.signature import Field, Kind, Null
+from contract.model.signature import Field, Kind, Null, Signature
 from contract.row import Value
 from contract.rows.values import format_of_dates
-from contract.wording import counted, listed, shown
+from contract.wording import counted, listed, shown, spelt_alike
+from scoring.held_objects import parts_in
+from scoring.methods import has_method
 from trainer.importing import Refused
-from trainer.importing.assumptions import unknown_kinds
+from trainer.importing.assumptions import unknown_kinds, unknown_zones
 from trainer.importing.contents.file_contents import FileContents
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.outputs import classes_of
@@ -31,6 +33,7 @@ MADE_UP: dict[Kind, tuple[Value, ...]] = {
     Kind.DATETIME: ("2026-01-02T03:04:05+00:00", "2026-02-03T04:05:06+00:00"),
 }
 
+UTC = frozenset({"Z", "+00:00", "UTC"})
 _NUMERIC = {Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN}
 
 
@@ -56,11 +59,12 @@ class InputColumn:
         return dataclasses.replace(self, field=field, undecided=undecided)
 
 
-def columns_of(contents: FileContents, sample: Sample | None) -> list[InputColumn]:
-    names = _names(contents, sample)
+def columns_of(contents: FileContents, sample: Sample | None, of_sample: bool = False) -> list[InputColumn]:
+    """Return the columns in the estimator's order; `of_sample`: those of the sample. Raises `Refused`."""
+    names = without_target(contents.estimator, sample) if sample and of_sample else _names(contents, sample)
     if len(set(names)) < len(names):
         raise Refused("was fitted on two columns of the same name; give each column its own name")
-    hints = inputs.hints(contents.estimator, len(names))
+    hints = [Hint()] * len(names) if of_sample else inputs.hints(contents.estimator, len(names))
     for name, hint in zip(names, hints, strict=True):
         if hint.unsendable:
             raise Refused(_no_request_holds(name, hint.unsendable))
@@ -85,6 +89,7 @@ def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None
     has_nulls = bool(sample and sample.nullable(name))
     nullable = has_nulls or contents.nullable.get(name, hint.nullable)
     sampled = {*sample.nulls.get(name, ())} if sample else set()
+    zones = sample.zones.get(name, frozenset()) if sample else frozenset()
     values = hint.values if hint.kind is kind or (hint.kind is None and kind is Kind.NUMBER) else ()
     values = values or MADE_UP[kind]
     aliases = tuple(alias for alias in hint.aliases if alias != name)
@@ -98,8 +103,10 @@ def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None
             hint.categories,
             aliases,
             guessed=as_booleans,
-            naive=kind is Kind.DATETIME and not hint.aware,
+            naive=kind is Kind.DATETIME and not hint.aware and not zones,
             format=format_of_dates(sample.cells(name))[0] if sample and kind is Kind.DATETIME else None,
+            words=hint.words if kind is Kind.STRING else (),
+            zone=min(zones) if kind is Kind.DATETIME and len(zones) == 1 and not zones <= UTC else None,
         ),
         values,
         guessed=known is None and hint.whole is None,
@@ -141,6 +148,15 @@ def borrowed_columns_remarks(estimator: Any) -> list[Remark]:
     ]
 
 
+def sampled_columns_remark(columns: Sequence[InputColumn]) -> Remark:
+    """Return the remark about inputs of which nothing but the sample shows the names."""
+    names = [column.field.name for column in columns]
+    return Remark(
+        f"its inputs are the columns of its sample: {listed(names, 50)}; if what it predicts is among them, import it"
+        " again with a sample without that"
+    )
+
+
 def other_kind_remarks(columns: Sequence[InputColumn], told: Mapping[str, Kind]) -> list[Remark]:
     """Return a remark for each column that the model was fitted on as another kind than is said of it."""
     kinds = [(column.field.name, column.field.kind, told.get(column.field.name)) for column in columns]
@@ -160,6 +176,31 @@ def date_order_remarks(columns: Sequence[InputColumn], sample: Sample | None) ->
         )
         for column in columns
         if sample and column.field.format and format_of_dates(sample.cells(column.field.name))[1]
+    ]
+
+
+def sample_remarks(columns: Sequence[InputColumn], sample: Sample) -> list[Remark]:
+    """Return remarks about dates whose offsets change in the sample, as with daylight saving time, and about words that
+    are read as null."""
+    names = [column.field.name for column in columns if column.field.name in sample.columns]
+    changing = [name for name in names if len(sample.zones.get(name, ())) > 1]
+    remarks = [unknown_zones(changing)] if changing else []
+    for name in names:
+        if sample.kind(name) is Kind.STRING and (words := sample.null_words(name)):
+            cells = f"{counted(len(words), 'cell')} of the sample with {listed([*dict.fromkeys(words)])}"
+            text = f"in {shown(name)} {cells} are null, as in other CSV files; in JSON that is a text: send null there"
+            remarks.append(Remark(text))
+    return remarks
+
+
+def alike_labels_remarks(signature: Signature) -> list[Remark]:
+    """Return a remark for classes that differ by case or by blanks around them alone."""
+    return [
+        Remark(
+            f"its classes {listed(alike)} differ by case or blanks alone: fit it on one spelling if they are one class"
+        )
+        for output in signature.outputs
+        for alike in spelt_alike(output.labels or ())
     ]
 
 
@@ -232,7 +273,8 @@ def without_target(estimator: Any, sample: Sample, count: int | None = None) -> 
     among = tuple(name for name in sample.columns if name in positions)
     if positions and among == positions and f"x{count}" not in sample.columns:
         return positions
-    known = {label for label in classes_of(estimator) or () if isinstance(label, str)}
+    predictors = (part for part in parts_in(estimator) if has_method(part, "predict"))
+    known = {label for part in predictors for label in classes_of(part) or () if isinstance(label, str)}
     words = [column for column in sample.columns if sample.kind(column) is Kind.STRING]
     labels = [column for column in words if {*sample.cells(column)} <= {*known, None}]
     return tuple(column for column in sample.columns if [column] != labels)

@@ -75,6 +75,7 @@ def examine(
     thing, made_with, code_module = _read(plain, artifact_format, source)
     made_with = reasons.other_releases(made_with)
     contents = _adapted(_found(thing, sample_rows, [column["name"] for column in columns or ()]))
+    sample_rows = sample_rows and sample_rows.with_words(inputs.known_null_words(contents.estimator))
     if columns:
         contents = with_declared_columns(contents, columns)
     if code_module or formats.made_by_dill(plain):
@@ -186,7 +187,9 @@ def _unpacked(data: bytes) -> Any:
     except MemoryError:
         raise
     except UntrustedTypes as error:
-        raise Refused(f"is a skops file that is not loaded: {error}; use types of scikit-learn alone") from None
+        known = all(name.startswith(("sklearn.", "numpy.", "scipy.")) for name in error.names)
+        way_out = "save the model with joblib.dump" if known else "use types of scikit-learn alone"
+        raise Refused(f"is a skops file that is not loaded: {error}; {way_out}") from None
     except Untrusted as error:
         raise Refused(f"is a skops file that is not loaded: {error}") from None
     except Exception as error:

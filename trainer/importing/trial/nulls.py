@@ -18,7 +18,7 @@ from scoring.estimators import call_method, prepare
 from scoring.methods import has_method
 from scoring.predict import predict
 from trainer.importing import Refused
-from trainer.importing.assumptions import mixed_nulls, unknown_nulls
+from trainer.importing.assumptions import mixed_nulls, random_nulls, unknown_nulls
 from trainer.importing.inputs.fitted_inputs import takes_nan
 from trainer.importing.inputs.number_types import as_requested, with_integers
 from trainer.importing.other_libraries.described import Hint
@@ -72,8 +72,8 @@ class PossibleNulls:
 @dataclasses.dataclass(frozen=True)
 class ChosenNulls:
     """A draft with what a null is in each input, the rows with which it can be tried, and remarks. `refused` are the
-    inputs that take no null: they may not be null, or it is answered differently, and nothing shows which of them they
-    were fitted on."""
+    inputs that take no null: they may not be null, or it is answered differently each time, or another null is and
+    nothing shows which of them they were fitted on."""
 
     draft: ManifestDraft
     rows: list[Row]
@@ -103,7 +103,8 @@ def choose_nulls(
     choices = dict(_NullTrial(estimator, tried, as_requested(tried, rows)).settle(columns))
     unknown = sorted(position for position, (null, _) in choices.items() if null is None)
     kept = [row for row in rows if all(row[position] is not None for position in unknown)]
-    remarks = [unknown_nulls([names[position] for position in unknown])] if unknown else []
+    refusals = {of_them: [names[p] for p in unknown if choices[p][1] is drawn] for of_them, drawn in _REFUSALS.items()}
+    remarks = [of_them(columns) for of_them, columns in refusals.items() if columns]
     if not kept:
         raise Refused(f"has no sample row without a null that it cannot be tried with: {remarks[0].text}")
     mixed: dict[Null, list[str]] = {}
@@ -182,7 +183,9 @@ def _that_work(positions: Sequence[int], works: Callable[[Collection[int]], bool
 
 _Column = tuple[int, PossibleNulls]
 _Choice = tuple[Null | None, bool]
-"""What a null is, None if that is unknown; and whether the column held several that are answered differently."""
+"""What a null is, None if it is refused; and whether the column held several that are answered differently, or it is
+refused since it is answered differently each time."""
+_REFUSALS: Mapping[Callable[[Sequence[str]], Remark], bool] = {unknown_nulls: False, random_nulls: True}
 
 
 class _NullTrial:
@@ -204,7 +207,8 @@ class _NullTrial:
             some = waiting.pop(0)
             possible, positions = some[0][1], [position for position, _ in some]
             answers = {null: self._answers(positions, null) for null in dict.fromkeys((Null.NAN, *possible.nulls))}
-            choice = _choice(possible, answers)
+            drawn = answers[Null.NAN] and not _alike(answers[Null.NAN], self._answers(positions, Null.NAN))
+            choice = (None, True) if drawn else _choice(possible, answers)
             left -= 1
             # One column in which a null does not work hides what it does in others.
             if len(some) == 1 or left < 0 or (choice[0] and not choice[1] and None not in answers.values()):

@@ -14,14 +14,16 @@ import numpy as np
 import pandas as pd
 from modelgate_kernels.matrix import to_matrix
 
-from contract.model.manifest import ArtifactDraft, ArtifactFormat, InputFormat
+from contract.model.manifest import ArtifactDraft, ArtifactFormat, InputFormat, Remark
 from contract.model.signature import Field, Kind, Signature
 from contract.row import Row, Value
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
+from contract.wording import listed
 from scoring.estimators import prepare
 from scoring.held_objects import objects_in
 from scoring.methods import has_method
+from trainer.importing.assumptions import doubt
 from trainer.importing.contents.file_contents import FileContents
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.sample import Sample
@@ -200,6 +202,14 @@ def unneeded(contents: FileContents, sample: Sample | None) -> list[str]:
         others = [other for other in needed if other != name]
         needed = others if answers(others) == all_answers else needed
     return [name for name in sample.columns if name not in needed]
+
+
+def unneeded_remark(names: Sequence[str]) -> Remark:
+    """Return the remark about columns of the sample that the estimator does not need (`unneeded`)."""
+    return doubt(
+        f"it answers the same without {listed(names)} of the sample, which may be its target, so requests need not have"
+        " it; name the target of the sample, or leave it out, and import it again"
+    )
 
 
 def _words_in(estimator: Any) -> Iterator[str]:

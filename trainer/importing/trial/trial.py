@@ -21,7 +21,6 @@ from contract.model.signature import Field, Kind, Output, OutputKind, RowFormat,
 from contract.row import Row
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
-from contract.wording import listed
 from scoring.kernels import compared
 from scoring.predict import Prediction, predict
 from trainer.importing import Refused
@@ -35,18 +34,21 @@ from trainer.importing.inputs.sample import Sample
 from trainer.importing.other_libraries import described
 from trainer.importing.trial.columns import (
     InputColumn,
+    alike_labels_remarks,
     borrowed_columns_remarks,
     columns_of,
     date_order_remarks,
     leading_blank_remarks,
     other_kind_remarks,
+    sample_remarks,
+    sampled_columns_remark,
     text_column,
     unknown_kind_remarks,
     without_target,
 )
 from trainer.importing.trial.nulls import PossibleNulls, choose_nulls, with_nulls_that_work
-from trainer.importing.trial.own_steps import other_guesses, unneeded, with_tried_kinds
-from trainer.publishing.verify import difference
+from trainer.importing.trial.own_steps import other_guesses, unneeded, unneeded_remark, with_tried_kinds
+from trainer.publishing.verify import RANDOM, are_random, difference
 
 GOLDEN_ROWS = 20
 
@@ -118,10 +120,26 @@ def _of_records(contents: FileContents, sample: Sample | None, vectorizers: Sequ
 
 
 def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading]:
-    """Yield the possible kinds of the columns; doubtful ones may be integers."""
-    estimator, not_needed = contents.estimator, unneeded(contents, sample)
+    """Yield the readings of a table. A class of the user's own may make the columns of an estimator in it from those of
+    the sample."""
+    not_needed = unneeded(contents, sample)
     sample = sample and sample.only([name for name in sample.columns if name not in not_needed])
-    columns, unused, formats = columns_of(contents, sample), inputs.unused(estimator), _formats(estimator)
+    remarks = [unneeded_remark(not_needed)] if not_needed else []
+    borrowed = () if contents.columns else inputs.borrowed_names(contents.estimator)
+    if sample is None or {*borrowed} <= {*sample.columns}:
+        remarks += borrowed_columns_remarks(contents.estimator) if borrowed and sample is None else []
+        yield from _of_columns(contents, sample, columns_of(contents, sample), remarks)
+    if borrowed and sample:
+        columns = columns_of(contents, sample, of_sample=True)
+        yield from _of_columns(contents, sample, columns, [*remarks, sampled_columns_remark(columns)])
+
+
+def _of_columns(
+    contents: FileContents, sample: Sample | None, columns: list[InputColumn], of_names: Sequence[Remark]
+) -> Iterator[Reading]:
+    """Yield the possible kinds of the columns; doubtful ones may be integers."""
+    estimator = contents.estimator
+    unused, formats = inputs.unused(estimator), _formats(estimator)
     if contents.columns and may_matter(estimator):  # code of the user's own may take them by their names
         formats = [*dict.fromkeys((*formats, InputFormat.DATAFRAME))]
     if sample is None and formats[0] is InputFormat.DATAFRAME and may_matter(estimator):
@@ -129,25 +147,19 @@ def _of_table(contents: FileContents, sample: Sample | None) -> Iterator[Reading
     doubtful = {column.field.name for column in columns if column.doubtful} if may_matter(estimator) else set()
     shown = {column.field.name: column.whole for column in columns if column.whole}
     nulls = {column.field.name: column.nulls for column in columns}
-    borrowed = [] if sample or contents.columns else borrowed_columns_remarks(estimator)
     of_kinds = [*other_kind_remarks(columns, contents.kinds), *date_order_remarks(columns, sample)]
-    of_columns = [*borrowed, *of_kinds, *leading_blank_remarks(columns)]
-    if not_needed:
-        said = (
-            f"it answers the same without {listed(not_needed)} of the sample, which may be its target, so requests need"
-        )
-        of_columns.append(
-            doubt(f"{said} not have it; name the target of the sample, or leave it out, and import it again")
-        )
+    of_columns = [*of_names, *of_kinds, *leading_blank_remarks(columns)]
+    of_columns += sample_remarks(columns, sample) if sample else []
     used = [column for column in columns if column.field.name not in unused]
     # Another member of an ensemble may use columns that the first one drops.
     for some in (used, columns) if used and unused else (columns,):
         fields = [column.field for column in some]
         in_utc = [dataclasses.replace(f, naive=False) for f in fields]
+        as_naive = [dataclasses.replace(f, naive=f.kind is Kind.DATETIME, zone=None) for f in fields]
         text = {"kind": Kind.STRING, "format": None}
         as_text = [dataclasses.replace(f, **text) if f.kind is Kind.DATETIME else f for f in in_utc]
         as_integers = [dataclasses.replace(f, kind=Kind.INTEGER) if f.name in doubtful else f for f in fields]
-        others = [kinds for kinds in (in_utc, as_text, as_integers) if kinds != fields]
+        others = [kinds for kinds in (in_utc, as_naive, as_text, as_integers) if kinds != fields]
         for input_format in formats:
             for kinds in (fields, *others):
                 rows = _rows_of_columns(kinds, some, sample)
@@ -224,6 +236,7 @@ def try_model(
             )
             rows = as_requested(draft, rows)[:GOLDEN_ROWS]
             draft = with_nulls_that_work(estimator, draft, rows, nulls.refused)
+            of_output = [*of_output, *alike_labels_remarks(draft.signature)]
             remarks = [
                 *map(Remark, contents.warnings),
                 *map(doubt, contents.doubts),
@@ -254,10 +267,13 @@ def _with_answers(
 ) -> ManifestDraft:
     row = next((row for row in rows if None not in row), rows[0])
     is_record = draft.signature.format is RowFormat.RECORDS
+    answer, again = (_predict(estimator, draft, rows) for _ in range(2))
+    if are_random(answer, again):
+        raise Refused(RANDOM)
     answered = dataclasses.replace(
         draft,
         example=row[0] if is_record else dict(zip(draft.signature.names, row, strict=True)),
-        golden=_golden(rows, _predict(estimator, draft, rows)),
+        golden=_golden(rows, answer),
         remarks=tuple(remarks),
     )
     answered = compared(answered, estimator)
