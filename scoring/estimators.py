@@ -13,7 +13,7 @@ from modelgate_kernels import Layout, ModelKernel, own_answers, predict
 from modelgate_kernels.matrix import to_matrix
 from modelgate_kernels.model_kernel import last_steps, matrix_answers
 
-from contract.model.manifest import Artifact, ArtifactDraft
+from contract.model.manifest import Artifact, ArtifactDraft, ManifestDraft, ModelManifest
 from contract.model.signature import PREDICT, Output, Signature
 from contract.row import Row
 from scoring.answers import as_array, as_tables, decided
@@ -81,9 +81,16 @@ def prepare(
     return last_steps(estimator, matrix, count)
 
 
-def predict_matrix(estimator: Any, matrix: Any, output: Output) -> tuple[Any, Any]:
-    """Return the predictions for a matrix of rows, under the decision of `output`, and what `predict_proba` returns if
-    it has probabilities (else None). Raises what they raise."""
+def predict_matrix(estimator: Any, matrix: Any, manifest: ManifestDraft | ModelManifest) -> tuple[Any, Any]:
+    """Return the predictions for a matrix of rows, under the decision of the only output, and what `predict_proba`
+    returns if it has probabilities (else None). Each row is asked as a request of its own if that matters (`alone`).
+    Raises what they raise."""
+    output = manifest.signature.output
+    if manifest.artifact.alone and len(matrix) > 1:
+        rows = matrix.iloc if hasattr(matrix, "iloc") else matrix
+        answers = [predict_matrix(estimator, rows[place : place + 1], manifest) for place in range(len(matrix))]
+        every, shares = ([*parts] for parts in zip(*answers, strict=True))
+        return np.concatenate(every), np.concatenate(shares) if output.probabilities else None
     methods = [PREDICT.name, "predict_proba"][: 1 + output.probabilities]
     answer, *more = matrix_answers(estimator, partial(copy.deepcopy, matrix), methods)
     values = _as_values(answer)

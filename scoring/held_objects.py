@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import partial, reduce
 from itertools import chain
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +37,26 @@ def parts_in(estimator: Any) -> Iterator[Any]:
     """Yield the objects that affect the answers: estimators, their parts, scikit-learn's helpers, and custom classes
     that wrap a model."""
     return filter(_affects_answers, objects_in(estimator))
+
+
+def holds_own_code(estimator: Any) -> bool:
+    """Return whether it holds a function, or an object of a class, that no installed library has: one of a notebook, a
+    script or a recipe, or one that cloudpickle has stored. Takes as long as `objects_in`."""
+    things = [thing.__func__ if isinstance(thing, MethodType) else thing for thing in objects_in(estimator)]
+    functions = [thing for thing in things if isinstance(thing, FunctionType)]
+    return any(map(_is_own, {*map(type, things), *functions}))
+
+
+def _is_own(code: Any) -> bool:
+    """Return whether no library has a class or function under its name. Classes without code in Python have none."""
+    module, (name, inner, _) = str(code.__module__), code.__qualname__.partition(".<locals>")
+    package = sys.modules.get(module.partition(".")[0])
+    if isinstance(code, type) and not any(isinstance(member, FunctionType) for member in vars(code).values()):
+        return False
+    if module == "__main__" or getattr(package, "__spec__", None) is None:
+        return True
+    found = reduce(lambda thing, part: getattr(thing, part, None), name.split("."), sys.modules.get(module))
+    return found is not code and (found is None or not inner)
 
 
 def _elements(array: np.ndarray[Any, Any]) -> Iterable[Any]:

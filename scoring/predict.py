@@ -32,6 +32,8 @@ Manifest = ModelManifest | ManifestDraft
 """The manifest of a published version, or the draft of one that is not published yet."""
 
 _SCORE = Output(OutputKind.NUMBER)
+MOST_APART = 500
+"""Rows of a table that are asked one by one, where that stands for the whole of it."""
 _MAX_MESSAGE = 2000
 """Most characters of a model's exception that a failure quotes."""
 
@@ -73,9 +75,10 @@ def predict_each(
     """Predict each of `parts` (the rows of one job) with one call of the method. Invalid answers fail their part alone.
 
     Raises what `predict` raises if the model raises, or answers another number of rows: it is unknown which part is to
-    blame.
+    blame. If the rows of one part may change the answers to others (`alone`), each part gets a call of its own.
     """
-    answers = _each(estimator, manifest, parts, method, kernel)
+    calls = [[part] for part in parts] if manifest.artifact.alone else [parts]
+    answers = chain.from_iterable(_each(estimator, manifest, call, method, kernel) for call in calls)
     return [
         manifest.error(Code.MODEL_ERROR, str(answer)).failure if isinstance(answer, InvalidAnswer) else answer
         for answer in answers
@@ -125,6 +128,13 @@ def _predicted(
         else Prediction(answer, by_label and by_label[span], [] if valid else _warnings(answer), score and score[span])
         for answer, span in zip(answers, spans, strict=True)
     ]
+
+
+def predict_apart(estimator: Any, manifest: Manifest, rows: Sequence[Row]) -> Sequence[Answer]:
+    """Return the values that `predict` answers to rows of different requests, of the first rows alone if each has to be
+    asked by itself. Raises as `predict`."""
+    parts = [[row] for row in rows[:MOST_APART]] if manifest.artifact.alone else [rows]
+    return list(chain.from_iterable(predict(estimator, manifest, part).values for part in parts))
 
 
 def predict_columns(

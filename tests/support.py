@@ -152,6 +152,7 @@ def write_version(
     id_field: str | None = None,
     example: Mapping[str, Any] | None = None,
     input_format: InputFormat = InputFormat.ARRAY,
+    alone: bool = False,
     **changes: Any,
 ) -> ModelManifest:
     """Write a version as the trainer does, by default as `current`; `changes` go into the manifest."""
@@ -184,6 +185,7 @@ def write_version(
                 input_format,
                 len(data),
                 hashlib.sha256(data).hexdigest(),
+                alone=alone,
             ),
             "libraries": library_versions(),
             "signature": Signature(tuple(inputs), (output or Output(OutputKind.NUMBER),), id_field),

@@ -65,7 +65,7 @@ class BatchScorer:
             self.begin([job.id for job in batch.jobs], LOAD_TIMEOUT)
             model = self.cache.get(batch.model, batch.version)
             while waiting:
-                jobs = self._next_jobs(waiting, batch)
+                jobs = self._next_jobs(waiting, batch, alone=model.manifest.artifact.alone)
                 try:
                     self.begin([job.id for job in jobs], self.timeout)
                     outcomes.update(self._predict(model, jobs))
@@ -93,10 +93,10 @@ class BatchScorer:
             return records_of(batch, outcomes, self.cache.get(batch.model, batch.version).manifest.signature)
         return []
 
-    def _next_jobs(self, waiting: list[list[BatchJob]], batch: Batch) -> list[BatchJob]:
+    def _next_jobs(self, waiting: list[list[BatchJob]], batch: Batch, *, alone: bool) -> list[BatchJob]:
         """Take the next jobs off `waiting`: of one method, as many as one call may score, and at least one."""
         jobs = waiting.pop()
-        rows, most = 0, self.pace.limit(batch.model, batch.version)
+        rows, most = 0, 0 if alone else self.pace.limit(batch.model, batch.version)
         for count, job in enumerate(jobs):
             rows += len(job.rows)
             if count and (rows > most or job.method != jobs[0].method):
@@ -115,13 +115,15 @@ class BatchScorer:
         }
 
     def _predict_one(self, model: Model, job: BatchJob) -> PredictionOutcome | Failure:
-        """Score one job, in pieces if it is large. Pieces of many rows take all processors."""
+        """Score one job, in pieces if it is large, unless its rows belong together. Pieces of many rows take all
+        processors."""
         parts: list[Prediction] = []
         total, done = 0.0, 0
         while not parts or done < len(job.rows):
             if parts:
                 self.begin([job.id], self.timeout)
-            size = BATCHES_PER_PIECE * self.pace.limit(model.manifest.name, model.manifest.version)
+            limit = self.pace.limit(model.manifest.name, model.manifest.version)
+            size = len(job.rows) if model.manifest.artifact.alone else BATCHES_PER_PIECE * limit
             with use_threads(THREADS):
                 (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
             if isinstance(answer, Failure):
@@ -152,7 +154,9 @@ class BatchScorer:
         took = time.perf_counter() - began
         self.predicted(took)
         ms, rows = took * 1000, sum(map(len, parts))
-        if rows < 2 * ROWS_A_THREAD:  # threads would make rows look quicker than they are in a batch
+        if model.manifest.artifact.alone:
+            self.pace.record(model.manifest.name, model.manifest.version, 1, ms)  # what each job of a batch adds to it
+        elif rows < 2 * ROWS_A_THREAD:  # threads would make rows look quicker than they are in a batch
             self.pace.record(model.manifest.name, model.manifest.version, rows, ms)
         return answers, ms
 

@@ -79,8 +79,9 @@ class ShadowScoring:
         current = self.repository.manifest(entry.model, entry.number)
         signature = self.repository.manifest(entry.model, experiment.candidate).signature
         try:
+            of_one = len(record["job_id"]) == 1 and record["number"] is None
             numbers, rows, prediction, milliseconds, baseline = self._ask(
-                entry, experiment, _instances(record, asked, current.signature), asked
+                entry, experiment, _instances(record, asked, current.signature), asked, of_one
             )
         except (ModelgateError, InvalidInstances) as error:
             self._say(f"{entry.model}@{experiment.candidate}", str(error))
@@ -104,11 +105,12 @@ class ShadowScoring:
         return shadow_record(record, numbers, rows, signature, made)
 
     def _ask(
-        self, entry: ShadowEntry, experiment: Experiment, instances: Instances, asked: Sequence[int]
+        self, entry: ShadowEntry, experiment: Experiment, instances: Instances, asked: Sequence[int], of_one: bool
     ) -> tuple[Sequence[int], Sequence[Row], Prediction, float, float]:
         """Return the numbers of the rows that the candidate scores, these rows, its answers, and the milliseconds of a
         processor that it and the current version took (0: not measured). Raises `ModelgateError` if it cannot be loaded
-        or has ended two processes, and `InvalidInstances` if it takes none of the rows."""
+        or has ended two processes, and `InvalidInstances` if it takes none of the rows. `of_one`: these are the rows of
+        one request."""
         name, version = entry.model, experiment.candidate
         if entry.taken >= _MOST_DEATHS:
             what = f"ended its process or took longer than PREDICT_TIMEOUT, {_MOST_DEATHS} times for the same rows"
@@ -122,7 +124,7 @@ class ShadowScoring:
                 current = self.cache.get(name, entry.number)
                 runs[entry.number] = current, coerce(instances, current.manifest.signature).rows
         # What runs first finds less in the processor's caches.
-        results = {number: self._predict(*runs[number]) for number in random.sample([*runs], len(runs))}
+        results = {number: self._predict(*runs[number], of_one) for number in random.sample([*runs], len(runs))}
         places, prediction, took = results[version]
         baseline = results[entry.number][2] if entry.number in runs else 0.0
         self._times[experiment.id] = used + took, used_by_current + baseline
@@ -130,14 +132,17 @@ class ShadowScoring:
         rows = [coerced.rows[place] for place in places]
         return [accepted[place] for place in places], rows, prediction, took, baseline
 
-    def _predict(self, model: Model, rows: Sequence[Row]) -> tuple[Sequence[int], Prediction, float]:
+    def _predict(self, model: Model, rows: Sequence[Row], of_one: bool) -> tuple[Sequence[int], Prediction, float]:
         """Return which of the rows the model scores, its answers to them, and the milliseconds of a processor that this
         took."""
         name, version = model.manifest.name, model.manifest.version
         answers: list[tuple[range, Prediction]] = []
         done, total = 0, 0.0
         while done < len(rows):
-            places = range(done, len(rows))[: BATCHES_PER_PIECE * self.pace.limit(name, version)]
+            most = BATCHES_PER_PIECE * self.pace.limit(name, version)
+            if model.manifest.artifact.alone:
+                most = len(rows) if of_one else 1
+            places = range(done, len(rows))[:most]
             self.begin(f"{name}@{version}", self.timeout)
             began = time.process_time()
             answers += self._halved(model, rows[done : places.stop], places)
@@ -156,7 +161,7 @@ class ShadowScoring:
             answer = error.failure
         if isinstance(answer, Prediction):
             yield places, answer
-        elif len(rows) == 1:
+        elif len(rows) == 1 or model.manifest.artifact.alone:
             self._say(f"{model.manifest.name}@{model.manifest.version}", answer.message)
         else:
             middle = len(rows) // 2

@@ -96,19 +96,23 @@ class Kernels:
 
 @dataclass(frozen=True)
 class ArtifactDraft:
-    """How an artifact is to be written, and how its estimator takes rows."""
+    """How an artifact is to be written, and how its estimator takes rows.
+
+    `alone`: each request is scored by itself, because answers may depend on the rows beside them.
+    """
 
     format: ArtifactFormat
     input_format: InputFormat
     input_dtype: InputDtype = InputDtype.FLOAT64
     kernels: Kernels | None = None
+    alone: bool = field(default=False, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
 class Artifact:
     """The file with the fitted estimator; `size` in bytes, `sha256` in lower-case hex.
 
-    `kernels` is None if the estimator had none when it was published.
+    `kernels` is None if the estimator had none when it was published. `alone` is as in `ArtifactDraft`.
     """
 
     file: str
@@ -118,6 +122,7 @@ class Artifact:
     sha256: str
     input_dtype: InputDtype = InputDtype.FLOAT64
     kernels: Kernels | None = None
+    alone: bool = field(default=False, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -218,8 +223,7 @@ class ModelManifest:
 
     def draft(self) -> ManifestDraft:
         """Return what was known of the version before it was published."""
-        artifact = self.artifact
-        layout = ArtifactDraft(artifact.format, artifact.input_format, artifact.input_dtype, artifact.kernels)
+        layout = ArtifactDraft(**{entry.name: getattr(self.artifact, entry.name) for entry in fields(ArtifactDraft)})
         known = {field.name: getattr(self, field.name) for field in fields(ManifestDraft)}
         return ManifestDraft(**{**known, "artifact": layout})
 

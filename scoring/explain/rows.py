@@ -56,19 +56,22 @@ def _explain_row(
     model: Scorable, row: Row, background: Sequence[Row], request: ExplainRequest
 ) -> Steps[Mapping[str, Any]]:
     explained, signature = _explained(model, row, request), model.manifest.signature
+    answer = _each_alone(explained.answer) if model.manifest.artifact.alone else explained.answer
     by_structure, game = None, _game(signature, row, background)
     if isinstance(game, Columns):
         by_structure = contributions(model, game, explained.number) if explained.additive else None
         if by_structure is None and not request.exact:
             most = max(1, MOST_ROWS // (2 * FEWEST_ROUNDS * len(row)))
             game = Columns(signature.names, row, background[:most])
-    shapley = yield from explain(
-        game, explained.answer, exact=request.exact, seed=request.seed, by_structure=by_structure
-    )
+    shapley = yield from explain(game, answer, exact=request.exact, seed=request.seed, by_structure=by_structure)
     if not np.isfinite([shapley.value, shapley.base, *shapley.contributions]).all():
         what = "answers mixtures of this row and its background with numbers that are not finite"
         raise model.manifest.error(Code.MODEL_ERROR, what)
     return _to_json(game, shapley, explained.label)
+
+
+def _each_alone(answer: Callable[[Sequence[Row]], Any]) -> Callable[[Sequence[Row]], Any]:
+    return lambda rows: np.concatenate([answer(rows[place : place + 1]) for place in range(len(rows))])
 
 
 def _game(signature: Signature, row: Row, background: Sequence[Row]) -> Columns | Words | Names:

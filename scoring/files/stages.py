@@ -90,7 +90,7 @@ def plan(
         csv=contents.csv,
         escape=escape,
     )
-    if method == EXPLAIN:
+    if method == EXPLAIN or model.manifest.artifact.alone:  # then each row has a call of its own
         return file_plan
     return dataclasses.replace(file_plan, call_rows=(yield from _call_rows(model, path, file_plan, method)))
 

@@ -38,6 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("steady", estimators.Slow(0.00003)),
     ):
         write_version(folder, name, estimator, numbers("a"), by_value=True)
+    write_version(folder, "beside", estimators.Beside(), numbers("a"), by_value=True, alone=True)
     return folder
 
 
@@ -82,11 +83,12 @@ def expected(values: list[float]) -> str:
 
 
 @pytest.mark.slow
-def test_two_workers_share_a_file_and_keep_the_order_of_its_rows(site: FileCluster) -> None:
+@pytest.mark.parametrize("model", ["quick", "beside"])
+def test_two_workers_share_a_file_and_keep_the_order_of_its_rows(site: FileCluster, model: str) -> None:
     values = [float(number % 7) for number in range(20_000)]
     for name in "vw":
         site.start(name, workers=1).ready(1)
-    folder = site.submit("f", "quick", values)
+    folder = site.submit("f", model, values)
     job = site.ended("f")
     assert (job.status, job.error) == (Status.SUCCEEDED, None)
     assert job.output is not None and (job.output["rows"], job.output["errors"]) == (20_000, 0)
@@ -146,10 +148,13 @@ def test_an_output_without_room_fails_its_file_and_leaves_the_room_to_others(sit
 
 
 @pytest.mark.slow
-def test_scorers_that_are_killed_change_no_byte_of_the_output_and_log_each_row_once(site: FileCluster) -> None:
+@pytest.mark.parametrize("model", ["quick", "beside"])
+def test_scorers_that_are_killed_change_no_byte_of_the_output_and_log_each_row_once(
+    site: FileCluster, model: str
+) -> None:
     values = [float(number) for number in range(40_000)]
     worker = site.start(workers=2).ready(2)
-    folder = site.submit("f", "quick", values, {"accepted_at": CREATED})
+    folder = site.submit("f", model, values, {"accepted_at": CREATED})
     draw, killed = random.Random(3), 0
     while not site.cluster.read("f")[0].status.final:
         if scorers := sorted(worker.scorers().values()):

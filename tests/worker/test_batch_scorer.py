@@ -88,6 +88,40 @@ def test_all_jobs_are_scored_by_one_predict(batches: BatchScorer, notes: Notes) 
     assert notes == [("j0", "j1", "j2"), ("j0", "j1", "j2"), ()]
 
 
+class Shared:
+    """Adds the mean of the batch to each number, and raises for a bad one."""
+
+    def predict(self, X: Any) -> Any:
+        Picky.calls.append(len(X))
+        if BAD in X:
+            raise ValueError("no")
+        return X[:, 0] + X.mean()
+
+
+def test_each_job_of_a_version_that_is_scored_alone_gets_one_call_for_all_its_rows(
+    models: Path, batches: BatchScorer, notes: Notes
+) -> None:
+    write_version(models, "shared", Shared(), numbers("a"), alone=True)
+    outcomes = batches.score(batch(1.0, [2.0, 4.0], BAD, [float(value) for value in range(100, 201)], model="shared"))
+    assert shown(outcomes) == {
+        "j0": [2.0],
+        "j1": [5.0, 7.0],
+        "j2": "model_error",
+        "j3": [150.0 + value for value in range(100, 201)],
+    }
+    assert Picky.calls == [1, 2, 1, 101]
+    assert notes == [("j0", "j1", "j2", "j3"), ("j0",), ("j1",), ("j2",), ("j3",), ()]
+    assert {o.batch_rows for o in outcomes.values() if isinstance(o, PredictionOutcome)} == {1, 2, 101}
+
+
+def test_few_jobs_of_a_slow_version_that_is_scored_alone_come_at_once(models: Path, batches: BatchScorer) -> None:
+    """Its calls do not grow with the rows of a batch, but their number does."""
+    write_version(models, "shared", Shared(), numbers("a"), alone=True)
+    for _ in range(5):
+        batches.score(batch([1.0] * 200, *range(8), model="shared"))
+    assert batches.pace.limit("shared", 1) <= 4
+
+
 @pytest.mark.parametrize("bad", [0, 3, 7])
 def test_a_job_that_makes_the_model_raise_fails_alone(batches: BatchScorer, bad: int) -> None:
     outcomes = batches.score(batch(*[BAD if i == bad else 1.0 for i in range(8)]))

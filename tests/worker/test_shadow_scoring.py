@@ -163,6 +163,26 @@ def test_what_was_answered_is_scored_again_and_logged_beside_it(
     assert [one["distance"] for one in said] == [0.0, 0.0]
 
 
+class Beside:
+    """The sum of a row, and the mean of the batch."""
+
+    def predict(self, matrix: Any) -> Any:
+        return matrix.sum(axis=1) + matrix.mean()
+
+
+def test_rows_of_different_requests_are_scored_apart_if_they_change_each_others_answers(
+    redis: Redis, jobs: Jobs, models: Path, scorer: Scorer, shadow: ShadowScorer
+) -> None:
+    write(models, Beside(), Beside(), alone=True)
+    warm(scorer)
+    jobs.submit([job(f"j{number}", rows=[[float(number), 2.0]], logged=logged()) for number in range(3)])
+    jobs.submit([job("many", rows=[[float(number), 2.0] for number in range(20)], logged=logged())])
+    drain(scorer)
+    scored(shadow)
+    assert totals(redis) == {"rows": 23, "failed": 0, "compared": 23, "same": 23, "dropped": 0}
+    assert [3.0, 4.5, 6.0] in [record["prediction"] for record in records(redis, "sum@2")]
+
+
 def test_a_candidate_with_inputs_in_another_order_gets_its_own(
     redis: Redis, jobs: Jobs, models: Path, scorer: Scorer, shadow: ShadowScorer
 ) -> None:

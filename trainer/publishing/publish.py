@@ -83,13 +83,10 @@ def _numbered(
         version=version,
         created_at=timestamp_now(),
         artifact=Artifact(
-            file=f"model.{artifact_format}",
-            format=artifact_format,
-            input_format=draft.artifact.input_format,
+            f"model.{artifact_format}",
             size=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
-            input_dtype=draft.artifact.input_dtype,
-            kernels=draft.artifact.kernels,
+            **{**vars(draft.artifact), "format": artifact_format},
         ),
         libraries=libraries,
     )

@@ -33,28 +33,29 @@ _MOST_SHOWN = 500
 def difference(golden: Golden, prediction: Prediction) -> str | None:
     """Return a sentence about the first golden row with a different answer, or None."""
     for row, (old, new) in enumerate(zip(golden.predictions, prediction.values, strict=True)):
-        if not _same(old, new):
+        if not same(old, new):
             return (
                 f"golden row {row} gave {_shown(old)} when the model was trained, and gives {_shown(new)} after loading"
             )
     for row, (old, new) in enumerate(zip(golden.probabilities or (), prediction.probabilities or (), strict=True)):
-        if not _same(old, new):
+        if not same(old, new):
             return f"golden row {row} gave the probabilities {_shown(old)}, and gives {_shown(new)} after loading"
     return None
 
 
 def are_random(first: Prediction, again: Prediction) -> bool:
     """Return whether two answers to the same rows differ."""
-    return not _same([first.values, first.probabilities], [again.values, again.probabilities])
+    return not same([first.values, first.probabilities], [again.values, again.probabilities])
 
 
-def _same(old: Any, new: Any) -> bool:
+def same(old: Answer, new: Answer, relative: float = TOLERANCE, absolute: float = 1e-15) -> bool:
+    """Return whether answers are equal but for the rounding of their numbers."""
     if isinstance(old, float) and isinstance(new, float):
-        return math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=1e-15)
+        return math.isclose(old, new, rel_tol=relative, abs_tol=absolute)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return old.keys() == new.keys() and all(_same(value, new[key]) for key, value in old.items())
+        return old.keys() == new.keys() and all(same(old[key], new[key], relative, absolute) for key in old)
     if isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        return len(old) == len(new) and all(map(_same, old, new))
+        return len(old) == len(new) and all(same(*pair, relative, absolute) for pair in zip(old, new, strict=True))
     return type(old) is type(new) and old == new
 
 

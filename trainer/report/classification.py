@@ -54,7 +54,7 @@ class Classes:
     @classmethod
     def of(cls, evidence: Evidence) -> Classes:
         output = evidence.draft.signature.output
-        answers = VersionAnswers(*predict_matrix(evidence.estimator, evidence.X_test, output), output)
+        answers = VersionAnswers(*predict_matrix(evidence.estimator, evidence.X_test, evidence.draft), output)
         return cls.beside(evidence.y_test, answers, evidence.targets)
 
     @classmethod

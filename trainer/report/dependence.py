@@ -48,7 +48,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
     def answers(rows: Sequence[Row]) -> Any:
         """Return the predictions: rows × classes, or rows × 1."""
         matrix = to_matrix(rows, signature.inputs, evidence.draft.artifact.input_format)
-        predicted, table = predict_matrix(evidence.estimator, matrix, output)
+        predicted, table = predict_matrix(evidence.estimator, matrix, evidence.draft)
         return table[:, classes] if classes else np.asarray(predicted, dtype=float)[:, None]
 
     names = [clean(name) for name in signature.names]

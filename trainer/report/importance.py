@@ -34,12 +34,12 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
     if evidence.draft.artifact.input_format is InputFormat.RECORDS:
         raise NotShown("The model takes records, whose values cannot be shuffled one input at a time.")
     end, draw = time.monotonic() + seconds, np.random.default_rng(SEED)
-    inputs, output = evidence.draft.signature.inputs, evidence.draft.signature.output
+    inputs = evidence.draft.signature.inputs
     X, y = _affordable(evidence, _chosen(evidence, draw), seconds)
     metric, score = _score(evidence.draft.signature, y)
 
     def value(matrix: Any) -> float:
-        result = score(*predict_matrix(evidence.estimator, matrix, output))
+        result = score(*predict_matrix(evidence.estimator, matrix, evidence.draft))
         if not math.isfinite(result):
             raise NotShown("The model gave predictions that are not finite, or too large to measure.")
         return result
@@ -88,7 +88,7 @@ def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, A
     if len(chosen) < 2:
         raise NotShown("Shuffling needs at least two test rows.")
     began = time.monotonic()
-    predict_matrix(evidence.estimator, take_rows(evidence.X_test, chosen), signature.output)
+    predict_matrix(evidence.estimator, take_rows(evidence.X_test, chosen), evidence.draft)
     needed = (time.monotonic() - began) * len(signature.inputs)
     if needed > seconds:
         chosen = chosen[: max(FEWEST_ROWS, int(len(chosen) * seconds / needed))]

@@ -28,9 +28,7 @@ class Numbers:
 
     @classmethod
     def of(cls, evidence: Evidence) -> Numbers:
-        return cls.beside(
-            evidence.y_test, predict_matrix(evidence.estimator, evidence.X_test, evidence.draft.signature.output)[0]
-        )
+        return cls.beside(evidence.y_test, predict_matrix(evidence.estimator, evidence.X_test, evidence.draft)[0])
 
     @classmethod
     def beside(cls, y: Any, values: Any) -> Numbers:

@@ -40,7 +40,7 @@ def assess(
     more: dict[str, Any] = {"leaks": leaks(data.rows, fitted.y, inputs, run.target.name, classes)}
     recall = None
     if classes:
-        predicted, table = predict_matrix(fitted.estimator, take_rows(fitted.X, fitted.tested_on), output)
+        predicted, table = predict_matrix(fitted.estimator, take_rows(fitted.X, fitted.tested_on), fitted.draft)
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
         recall = ClassRecall.of(y, predicted, output, fitted.y, run.target.name)
         fitted = _with_threshold(fitted, more["thresholds"], run)

@@ -78,7 +78,7 @@ class PublishedVersions:
             return self._elsewhere(manifest, files, rows)
         estimator, artifact = load(manifest, files, self.trust), manifest.artifact
         X = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype)
-        return VersionAnswers(*predict_matrix(estimator, X, signature.output), signature.output)
+        return VersionAnswers(*predict_matrix(estimator, X, manifest), signature.output)
 
     def _elsewhere(self, manifest: ModelManifest, files: VersionFiles, rows: Sequence[Row]) -> VersionAnswers:
         output = manifest.signature.output
@@ -132,7 +132,7 @@ def _compared(versions: PublishedVersions, version: int, new: FittedModel, data:
         raise CannotCompare(f"version {version} has no record of the rows that it was trained on")
     positions, rows = _unseen(manifest, known, new, data)
     y = new.y[positions]
-    now = VersionAnswers(*predict_matrix(new.estimator, take_rows(new.X, positions), output), output)
+    now = VersionAnswers(*predict_matrix(new.estimator, take_rows(new.X, positions), new.draft), output)
     before = versions.answers(manifest, rows)
     loss, ours, theirs = _losses(y, now, before)
     return _with_outcome(
@@ -159,7 +159,7 @@ def _gives_one_answer(new: FittedModel) -> bool:
     _, counts = np.unique(new.y[new.tested_on], return_counts=True)
     if not missed_baselines(new.draft.metrics) or counts.sum() - counts.max() < FEWEST_OTHERS:
         return False
-    predicted, _ = predict_matrix(new.estimator, take_rows(new.X, new.tested_on), new.draft.signature.output)
+    predicted, _ = predict_matrix(new.estimator, take_rows(new.X, new.tested_on), new.draft)
     return len(np.unique(predicted)) == 1
 
 

@@ -30,7 +30,8 @@ from scoring.artifacts import use_one_thread
 from scoring.estimators import predict_matrix
 from scoring.kernels import compared
 from scoring.methods import find_methods
-from scoring.predict import predict
+from scoring.predict import MOST_APART, predict, predict_apart
+from trainer.publishing.independence import with_independence
 from trainer.recipe import Candidate, OutOfFold, Recipe, RecipeError, Run
 from trainer.report.evidence import Evidence
 from trainer.tables.balance import average_precision, out_of_balance, rarest
@@ -95,7 +96,7 @@ class FittedModel:
         if not (self.held_out or self.sample):
             return {}
         output = self.draft.signature.output
-        predicted, table = predict_matrix(self.estimator, X, output)
+        predicted, table = predict_matrix(self.estimator, X, self.draft)
 
         def measured(kept: Any) -> Mapping[str, float]:
             return measure(y[kept], predicted[kept], None if table is None else table[kept], output)
@@ -129,21 +130,24 @@ def fit_and_measure(
     signature = _with_decision(recipe.signature(estimator), replaced, run)
     file_format = recipe.artifact_format or artifact_format(estimator)
     held_out = recipe.test_size > 0
-    X_test, y_test = take_rows(X, tested_on), y[tested_on]
     draft = ManifestDraft(
         name=recipe.name,
         recipe=recipe.name,
         artifact=ArtifactDraft(file_format, recipe.input_format),
         signature=signature,
         training_data=TrainingData(data.source, len(data.rows), data.fingerprint, recipe.fields[1].name),
-        metrics=evaluate(estimator, X_test, y_test, signature.output, held_out),
         parameters={**parameters, **_parameters(estimator)},
         example=_example(recipe, data),
     )
     draft = _with_methods(estimator, draft, data)
     draft = compared(dataclasses.replace(draft, golden=_golden(estimator, draft, data)), estimator)
+    if not recipe.fit.__module__.startswith("trainer.recipes."):
+        draft = with_independence(estimator, draft, data.rows)
+    tested_on = tested_on[:MOST_APART] if draft.artifact.alone else tested_on
+    X_test, y_test = take_rows(X, tested_on), y[tested_on]
+    draft = dataclasses.replace(draft, metrics=evaluate(estimator, X_test, y_test, draft, held_out))
     learnt, unseen = ([data.rows[position] for position in positions.tolist()] for positions in (fitted_on, tested_on))
-    answers = predict(estimator, draft, unseen[:_MOST_ANSWERS]).values
+    answers = predict_apart(estimator, draft, unseen[:_MOST_ANSWERS])
     draft = dataclasses.replace(draft, profile=profile_of(draft.signature, learnt, answers))
     for warning in draft.warnings:
         run.say(warning)
@@ -172,11 +176,11 @@ def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, paramet
             return recipe.run_fit(X, y, Run(*recipe.fields), parameters)
 
         X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
-        validated = cross_validate(fit, X, y, fitted.draft.signature.output, recipe.name, fitted.seconds)
+        alone = fitted.draft.artifact.alone
+        validated = None if alone else cross_validate(fit, X, y, fitted.draft, recipe.name, fitted.seconds)
         if validated is None:
-            run.remark(
-                f"not cross-validated: a class has too few rows, or it would take over {CROSS_VALIDATION_SECONDS} s"
-            )
+            why = "rows are asked one by one" if alone else "a class has too few rows"
+            run.remark(f"not cross-validated: {why}, or it would take over {CROSS_VALIDATION_SECONDS} s")
             return fitted
         run.chosen, run.out_of_fold = validated
         run.candidates.append(run.chosen)
@@ -240,12 +244,12 @@ def _parameters(estimator: Any) -> dict[str, Any]:
 # Metrics
 
 
-def evaluate(estimator: Any, X: Any, y: Any, output: Output, held_out: bool) -> dict[str, float]:
+def evaluate(estimator: Any, X: Any, y: Any, draft: ManifestDraft, held_out: bool) -> dict[str, float]:
     """Return the metrics on the rows X (rows × inputs) and y: see `measure`.
 
     Their names begin with `training_` if the estimator was fitted on these rows.
     """
-    measured = measure(y, *predict_matrix(estimator, X, output), output)
+    measured = measure(y, *predict_matrix(estimator, X, draft), draft.signature.output)
     return measured if held_out else {f"training_{name}": value for name, value in measured.items()}
 
 
@@ -282,13 +286,14 @@ def headline(y: Any, output: Output) -> str:
 
 
 def cross_validate(
-    fit: Callable[[Any, Any], Any], X: Any, y: Any, output: Output, name: str, seconds: float
+    fit: Callable[[Any, Any], Any], X: Any, y: Any, draft: ManifestDraft, name: str, seconds: float
 ) -> tuple[Candidate, OutOfFold | None] | None:
     """Cross-validate the headline metric over `FOLDS` folds of X and y; `name` is the candidate. Also returns the
     out-of-fold probabilities, if any.
 
     None if that is impossible, or would take too long: `seconds` is the time of one fit. Raises what `fit` raises.
     """
+    output = draft.signature.output
     classes = output.kind is OutputKind.CLASS
     fewest = min(Counter(y.tolist()).values()) if classes else len(y)
     if seconds * FOLDS > CROSS_VALIDATION_SECONDS or fewest < FOLDS:
@@ -297,7 +302,7 @@ def cross_validate(
     metric, started, scores = headline(y, output), time.monotonic(), []
     tables = np.zeros((len(y), len(output.labels or ()))) if output.probabilities else None
     folds = list(splitter(FOLDS, shuffle=True, random_state=FOLDS_SEED).split(X, y))
-    answers = Parallel(return_as="generator")(delayed(_fold)(fit, X, y, train, test, output) for train, test in folds)
+    answers = Parallel(return_as="generator")(delayed(_fold)(fit, X, y, train, test, draft) for train, test in folds)
     for (_, test), (predicted, table) in zip(folds, answers, strict=True):
         scores.append(measure(y[test], predicted, table, output).get(metric, np.nan))
         if tables is not None:
@@ -307,10 +312,10 @@ def cross_validate(
     return candidate, None if tables is None else OutOfFold(y, tables, tuple(output.labels or ()))
 
 
-def _fold(fit: Callable[[Any, Any], Any], X: Any, y: Any, train: Any, test: Any, output: Output) -> Any:
+def _fold(fit: Callable[[Any, Any], Any], X: Any, y: Any, train: Any, test: Any, draft: ManifestDraft) -> Any:
     """Return the answers for the rows `test` of the estimator that was fitted on the rows `train`. On a cluster it runs
     on another machine."""
-    return predict_matrix(fit(take_rows(X, train), y[train]), take_rows(X, test), output)
+    return predict_matrix(fit(take_rows(X, train), y[train]), take_rows(X, test), draft)
 
 
 def cross_validated(candidate: Candidate) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,25 @@ def test_all_coalitions_are_the_definition(models: Path) -> None:
     found = why(model, row, background)
     assert found["exact"]
     assert list(found["contributions"].values()) == pytest.approx(by_hand(model.estimator.predict, row, background))
+
+
+class Beside:
+    """Adds the mean of all rows to each."""
+
+    def predict(self, X: Any) -> Any:
+        return X.sum(axis=1) + X.mean()
+
+
+def test_each_mixture_of_a_model_that_is_scored_alone_is_asked_for_by_itself(models: Path) -> None:
+    X = np.round(np.random.default_rng(0).normal(size=(60, 5)), 1)
+    model = table(models, Beside(), numbers(*"abcde"))
+    model.manifest = replace(model.manifest, artifact=replace(model.manifest.artifact, alone=True))
+    found = why(model, X[9].tolist(), X[:4].tolist())
+
+    def alone(rows: Any) -> Any:
+        return [Beside().predict(np.array([row]))[0] for row in rows]
+
+    assert list(found["contributions"].values()) == pytest.approx(by_hand(alone, X[9].tolist(), X[:4].tolist()))
 
 
 def test_an_input_that_never_differs_contributes_nothing(models: Path) -> None:

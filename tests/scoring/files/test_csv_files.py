@@ -6,6 +6,7 @@ import csv
 import io
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from contract.errors import InvalidInstances
 from contract.model.manifest import InputFormat
 from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.rows.file_formats import FileFormat
+from scoring.files import plan as plans
 from scoring.files.plan import NotReadable
 from scoring.files.stages import plan
 from tests.scoring.files.reading import MODEL, Lengths, Loaded, as_file, as_request, finished, random_csv
@@ -170,6 +172,27 @@ class Slow:
     def predict(self, X: Any) -> Any:
         time.sleep(0.004 * len(X))
         return [0.0] * len(X)
+
+
+class Beside:
+    """Adds the mean of all rows to each."""
+
+    def predict(self, X: Any) -> Any:
+        return X.sum(axis=1) + X.mean()
+
+
+def test_rows_of_a_model_that_is_scored_alone_are_asked_one_by_one_whatever_the_chunks_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Loaded(Signature(numbers("a", "b"), (Output(OutputKind.NUMBER),)), Beside(), input_format=InputFormat.ARRAY)
+    model.manifest = replace(model.manifest, artifact=replace(model.manifest.artifact, alone=True))
+    body = "a,b\n" + "".join(f"{number},{number % 7}\n" for number in range(3000)) + "x,1\n"
+    outputs = set()
+    for rows in (64, 1024, 4096):
+        monkeypatch.setattr(plans, "MAX_CHUNK_ROWS", rows)
+        outputs.add(scored(tmp_path, body.encode(), model=model)[0])
+    (output,) = outputs
+    assert output.splitlines()[1:-1] == [f"{n},{n % 7},{1.5 * (n + n % 7)}" for n in range(3000)]
 
 
 def test_a_slow_model_gets_few_rows_at_once_and_a_fast_one_many(tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ def test_an_object_that_is_not_a_model_is_refused_with_a_way_out(tmp_path: Path,
 
 def test_a_model_whose_answers_depend_on_the_other_rows_is_taken_with_a_warning(tmp_path: Path) -> None:
     (warning,) = tried(tmp_path, Average()).warnings
-    assert "answer to a row depends on the other rows of the batch" in warning
+    assert "its answer to a row changes with the rows beside it" in warning
 
 
 class NoProbabilities(LogisticRegression):
@@ -400,4 +400,4 @@ def test_thousands_of_columns_that_may_be_null_are_not_tried_one_by_one(tmp_path
         draft = tried(tmp_path, make_pipeline(SimpleImputer(), Counted()).fit(np.ones((3, columns))))
         assert all(field.nullable for field in draft.signature.inputs)
         predictions.append(Counted.asked)
-    assert predictions[1] <= predictions[0] < 40
+    assert predictions[1] <= predictions[0] < 300

@@ -60,7 +60,7 @@ def evidence_of(
         "parameters": {"alpha": 1.0, "steps": None},
     }
     if "metrics" not in (draft or {}):
-        facts["metrics"] = evaluate(estimator, take(test_on), y[test_on], output, held_out=True)
+        facts["metrics"] = evaluate(estimator, take(test_on), y[test_on], ManifestDraft(**facts), held_out=True)
     return Evidence(
         draft=ManifestDraft(**{**facts, **(draft or {})}),
         estimator=estimator,

@@ -115,9 +115,7 @@ def _publish(
         examined = examine_in_process(folder, task, forks).draft
         draft = dataclasses.replace(
             draft,
-            artifact=dataclasses.replace(
-                draft.artifact, input_dtype=examined.artifact.input_dtype, kernels=examined.artifact.kernels
-            ),
+            artifact=examined.artifact,
             golden=examined.golden,
             example=examined.example,
             remarks=tuple(remaining(examined.remarks, source.signature, draft.signature)),

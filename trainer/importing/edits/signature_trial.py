@@ -32,6 +32,7 @@ from trainer.importing.inputs.number_types import may_matter
 from trainer.importing.other_libraries.described import Hint
 from trainer.importing.trial.columns import MADE_UP
 from trainer.importing.trial.examine import Examined
+from trainer.publishing.independence import with_independence
 from trainer.publishing.verify import difference
 
 _MOST_ROWS = 1000
@@ -80,7 +81,8 @@ class _EditTrial:
         self._check_unchanged(rows)
         self._check_names_of_numbers(rows)
         golden, example = self._golden(draft, rows), self._example(rows)
-        return compared(dataclasses.replace(draft, golden=golden, example=example), self._estimator)
+        draft = compared(dataclasses.replace(draft, golden=golden, example=example), self._estimator)
+        return with_independence(self._estimator, draft, rows, shown_before=True)
 
     def _under(self, signature: Signature) -> ManifestDraft:
         """Return the manifest with another signature."""

@@ -21,14 +21,14 @@ from contract.rows.instances import Grid
 from contract.rows.values import Conversion, Refusal
 from contract.wording import listed, shown
 from scoring.estimators import predict_matrix
-from scoring.predict import predict
+from scoring.predict import MOST_APART, predict_apart
 from trainer.importing.inputs import fitted_inputs as inputs
 from trainer.importing.inputs.sample import Sample
 from trainer.recipe import Run
 from trainer.report.evidence import Level
 from trainer.report.facts import gather
 from trainer.tables.training_rows import TrainingRows
-from trainer.training.fitting import FittedModel, measure
+from trainer.training.fitting import FittedModel, evaluate
 from trainer.training.verdict import ClassRecall, Verdict
 
 FEWEST_ROWS = 10
@@ -76,7 +76,7 @@ def profile_of_sample(estimator: Any, draft: ManifestDraft, rows: Sequence[Row])
     if not rows:
         return None
     try:
-        answers = predict(estimator, draft, rows).values if draft.signature.outputs else ()
+        answers = predict_apart(estimator, draft, rows) if draft.signature.outputs else ()
         return profile_of(draft.signature, rows, answers, sample=True)
     except Exception:
         log.exception("no profile is made of the sample")
@@ -132,7 +132,7 @@ def tested_rows(estimator: Any, draft: ManifestDraft, sample: Sample) -> tuple[F
 def _tested(
     estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequence[Value]
 ) -> tuple[FittedModel, TrainingRows]:
-    signature, output = draft.signature, draft.signature.output
+    signature = draft.signature
     refused = [
         sample.columns.index(field.name)
         for field in signature.inputs
@@ -143,11 +143,12 @@ def _tested(
         for index, row in enumerate(sample.rows)
         if values[index] is not None and all(row[column] is not None for column in refused)
     ]
+    known = known[:MOST_APART] if draft.artifact.alone else known
     rows = coerce(Grid(sample.columns, [sample.rows[index] for index in known]), signature).rows
     targets = [values[index] for index in known]
     artifact = draft.artifact
     X, y = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype), np.array(targets)
-    draft = dataclasses.replace(draft, metrics=measure(y, *predict_matrix(estimator, X, output), output))
+    draft = dataclasses.replace(draft, metrics=evaluate(estimator, X, y, draft, held_out=True))
     positions = np.arange(len(rows))
     fitted = FittedModel(estimator, draft, X, y, positions[:0], positions, held_out=False, seconds=0.0, sample=True)
     return fitted, TrainingRows("", rows, targets, None, "")
@@ -160,7 +161,7 @@ def _facts(
     metrics = fitted.draft.metrics
     run = Run(draft.signature.inputs, Field(target, Kind.STRING))
     points = [(Level.GOOD, _measured(metrics, len(data.rows), target))]
-    predicted, _ = predict_matrix(estimator, fitted.X, draft.signature.output)
+    predicted, _ = predict_matrix(estimator, fitted.X, draft)
     if recall := ClassRecall.of(fitted.y, predicted, draft.signature.output, fitted.y, target):
         points.insert(0, (recall.level, recall.sentence("sample row")))
     said = Verdict.of(points)

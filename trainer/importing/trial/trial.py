@@ -48,7 +48,8 @@ from trainer.importing.trial.columns import (
 )
 from trainer.importing.trial.nulls import PossibleNulls, choose_nulls, with_nulls_that_work
 from trainer.importing.trial.own_steps import other_guesses, unneeded, unneeded_remark, with_tried_kinds
-from trainer.publishing.verify import RANDOM, are_random, difference
+from trainer.publishing.independence import with_independence
+from trainer.publishing.verify import RANDOM, are_random
 
 GOLDEN_ROWS = 20
 
@@ -234,8 +235,8 @@ def try_model(
             draft, of_numbers = choose_integers(
                 estimator, draft, rows, reading.doubtful, reading.shown, sample is not None
             )
-            rows = as_requested(draft, rows)[:GOLDEN_ROWS]
-            draft = with_nulls_that_work(estimator, draft, rows, nulls.refused)
+            rows = as_requested(draft, rows)
+            draft = with_nulls_that_work(estimator, draft, rows[:GOLDEN_ROWS], nulls.refused)
             of_output = [*of_output, *alike_labels_remarks(draft.signature)]
             remarks = [
                 *map(Remark, contents.warnings),
@@ -246,7 +247,8 @@ def try_model(
                 *nulls.remarks,
                 *reading.remarks,
             ]
-            return _with_answers(estimator, draft, rows, remarks)
+            draft = _with_answers(estimator, draft, rows[:GOLDEN_ROWS], remarks)
+            return with_independence(estimator, draft, rows, made_up=sample is None)
         except DoesNotPredict as error:
             failures.append(error)
     raise failures[0]
@@ -276,13 +278,7 @@ def _with_answers(
         golden=_golden(rows, answer),
         remarks=tuple(remarks),
     )
-    answered = compared(answered, estimator)
-    # A worker scores rows of several requests together, or one row alone.
-    otherwise = difference(_first_row(answered.golden), _predict(estimator, draft, rows[:1]))
-    if otherwise is None:
-        return answered
-    remark = Remark("its answer to a row depends on the other rows of the batch, and Modelgate scores rows together")
-    return dataclasses.replace(answered, remarks=(*answered.remarks, remark))
+    return compared(answered, estimator)
 
 
 def _golden(rows: Sequence[Row], answer: Prediction) -> Golden:
@@ -290,10 +286,6 @@ def _golden(rows: Sequence[Row], answer: Prediction) -> Golden:
     kept = max(2, GOLDEN_NUMBERS // max(1, len(first) if isinstance(first, Mapping | list) else 1))
     probabilities = None if answer.probabilities is None else tuple(answer.probabilities[:kept])
     return Golden(tuple(tuple(row) for row in rows[:kept]), tuple(answer.values[:kept]), probabilities)
-
-
-def _first_row(golden: Golden) -> Golden:
-    return Golden(golden.rows[:1], golden.predictions[:1], golden.probabilities and golden.probabilities[:1])
 
 
 def _predict(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> Prediction:

@@ -1,0 +1,184 @@
+"""Finds out whether the answer to a row depends on the rows beside it: scorers ask for those of several requests
+together."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import Any
+
+import numpy as np
+
+from contract.errors import ModelgateError
+from contract.model.manifest import InputDtype, ManifestDraft, Remark
+from contract.model.signature import RowFormat
+from contract.row import Row
+from contract.wording import counted, listed, shown
+from scoring.held_objects import holds_own_code, parts_in
+from scoring.predict import predict
+from trainer.publishing.verify import TOLERANCE, same
+
+CODE = "scored_alone"
+"""The code of the remark."""
+SECONDS = 20.0
+FEWEST_ROWS = 20
+"""Fewest different rows that show what code of the user's own does."""
+
+_MOST_ROWS, _MOST_PAIRS, _MOST_OF_LIBRARY = 200, 200, 20
+"""The rows and pairs with which a model is tried, and the rows if it is of library classes alone, or get nulls."""
+_DOUBLE, _SINGLE, _LIBRARY = (TOLERANCE, 1e-12), (1e-5, 1e-6), (1e-3, 1e-3)
+"""Up to which part of a number, and of the greatest one, a difference is rounding: a small number may be a sum of large
+ones, and some models of scikit-learn amplify the rounding of their input, such as KernelRidge."""
+_TIE, _FEW = 1e-6, 0.05
+"""Classes that are more alike tie. And the share of rows for which rounding may change all in a model of library
+classes, as at the threshold of a tree."""
+_OURS = "modelgate_artifacts"
+_KNOWN = ("sklearn", "numpy", _OURS)
+"""The packages whose classes take each row by itself, unless a trial shows another thing."""
+
+_Answer = list[Any] | None
+"""What the methods answer to a row: value, probabilities and score of each; None if one of them raises."""
+
+
+def with_independence(
+    estimator: Any, draft: ManifestDraft, rows: Sequence[Row], *, made_up: bool = False, shown_before: bool = False
+) -> ManifestDraft:
+    """Return the draft, scored alone and with a remark that says why, unless asking for some of these rows together,
+    alone and in pairs gives the same answers.
+
+    Of the user's own code, rows that are `made_up` or too few do not show that, unless it was `shown_before`. Takes
+    about `SECONDS` at most. Raises `MemoryError`.
+    """
+    own = holds_own_code(estimator)
+    library = not own and all(map(_is_known, parts_in(estimator)))
+    most = _MOST_OF_LIBRARY if library else _MOST_ROWS
+    distinct = [*{repr(row): row for row in list(rows)[:: max(1, -(-len(rows) // most))]}.values()]
+    trial = _Trial(estimator, draft, distinct, library)
+    with warnings.catch_warnings(action="ignore"):
+        why = trial.dependence()
+    tried = len([number for number in trial.alone if number < len(distinct)])
+    if why is None and own and not shown_before and (made_up or tried < FEWEST_ROWS):
+        on = "made-up rows" if made_up else counted(tried, "different row")
+        more = f"import it again with a sample of {FEWEST_ROWS} or more"
+        why = f"its own code was tried on {on}, which do not show that it takes each row by itself: {more}"
+    if why is None:
+        return draft
+    costs = "its requests are scored one after the other, which takes longer when many wait, and its files row by row"
+    remarks = (*(remark for remark in draft.remarks if remark.code != CODE), Remark(f"{why}; {costs}", CODE))
+    return dataclasses.replace(draft, artifact=dataclasses.replace(draft.artifact, alone=True), remarks=remarks)
+
+
+def _is_known(part: Any) -> bool:
+    """Return whether a part takes each row by itself, as far as its class shows. So do NumPy's functions of numbers."""
+    function, package = getattr(part, "func", None), type(part).__module__.partition(".")[0]
+    is_known = function is None or isinstance(function, np.ufunc) or getattr(function, "__module__", "") == _OURS
+    return is_known and package in _KNOWN
+
+
+class _Trial:
+    """Asks one estimator for rows in several arrangements. `library`: of scikit-learn's classes alone, so that what
+    differs little, or for few rows, is rounding. `alone`: its answers to rows that were asked for alone."""
+
+    def __init__(self, estimator: Any, draft: ManifestDraft, rows: list[Row], library: bool) -> None:
+        self._estimator, self._draft, self._rows, self._library = estimator, draft, [*rows], library
+        methods, outputs = draft.signature.methods, draft.signature.outputs
+        others = ("predict_proba", "predict_log_proba") if outputs and outputs[0].probabilities else ()
+        self._methods = [method.name for method in methods if method.name not in others]
+        dtypes = {dtype for method in methods if method.returned for dtype in method.returned.dtypes}
+        single = "float32" in dtypes or draft.artifact.input_dtype is InputDtype.FLOAT32
+        self._rounding = _LIBRARY if library else _SINGLE if single else _DOUBLE
+        self._greatest, self._end = 0.0, time.monotonic() + SECONDS
+        self.alone: dict[int, _Answer] = {}
+
+    def dependence(self) -> str | None:
+        """Return what a row shows whose answer has changed; None if there is none."""
+        first = range(len(self._rows))[:FEWEST_ROWS]
+        twice = zip(first, self._asked(first), self._asked(first), strict=True)
+        if changed := self._changed([*twice], "at first", "then"):
+            return f"its answers are random: {changed}"
+        for batch in chain([first], self._arrangements()):
+            beside, alone = self._asked(batch), self._answers_alone(batch)
+            found = [(number, alone[number], one) for number, one in zip(batch, beside, strict=True) if number in alone]
+            raises = all(one is None for one in beside) and any(one is None for _, one, _ in found)
+            if not raises and (changed := self._changed(found, "alone", f"beside {counted(len(batch) - 1, 'other')}")):
+                return f"its answer to a row changes with the rows beside it: {changed}"
+            if time.monotonic() > self._end:
+                break
+        return None
+
+    def _arrangements(self) -> Iterator[Sequence[int]]:
+        """Yield the numbers of rows to ask for together, those that tell most first."""
+        yield range(len(self._rows))
+        if self._library:
+            return
+        draw, signature = np.random.default_rng(0), self._draft.signature
+        yield draw.permutation(len(self._rows)).tolist()
+        nullable = [place for place, entry in enumerate(signature.inputs) if entry.nullable]
+        if nullable and signature.format is RowFormat.TABLE:
+            for row in self._rows[:_MOST_OF_LIBRARY]:
+                nulls = draw.choice(nullable, (len(nullable) + 1) // 2, replace=False).tolist()
+                self._rows.append(tuple(None if place in nulls else value for place, value in enumerate(row)))
+            alone = self._answers_alone(range(len(self._rows)))
+            yield draw.permutation([number for number in alone if alone[number]]).tolist()
+        for _ in range(_MOST_PAIRS):
+            yield draw.integers(len(self._rows), size=2).tolist()
+
+    def _answers_alone(self, numbers: Iterable[int]) -> Mapping[int, _Answer]:
+        """Return the answers to these rows alone, among others, as far as there is time."""
+        for number in numbers:
+            if number not in self.alone and time.monotonic() < self._end:
+                (self.alone[number],) = self._asked([number])
+        return self.alone
+
+    def _asked(self, numbers: Sequence[int]) -> Sequence[_Answer]:
+        """Return the answers to rows together."""
+        answers, rows = [], [self._rows[number] for number in numbers]
+        try:
+            for method in self._methods:
+                found = predict(self._estimator, self._draft, rows, method=method)
+                rest = [part or [None] * len(rows) for part in (found.probabilities, found.scores)]
+                answers.append([[_decided(*one), *one[1:]] for one in zip(found.values, *rest, strict=True)])
+        except ModelgateError:
+            return [None] * len(rows)
+        self._greatest = max([self._greatest, *map(abs, _floats(answers))])
+        return list(map(list, zip(*answers, strict=True)))
+
+    def _changed(self, found: Sequence[tuple[int, _Answer, _Answer]], first: str, second: str) -> str | None:
+        """Return an example of rows whose answers differ; None if there is none."""
+        relative, absolute = self._rounding[0], max(1e-15, self._rounding[1] * self._greatest)
+        changed: list[tuple[int, _Answer, _Answer]] = []
+        for number, one, other in found:
+            if self._library:
+                one, other = (answer and [*_floats(answer)] for answer in (one, other))
+            if not same(one, other, relative, absolute):
+                changed.append((number, one, other))
+        if len(changed) <= (_FEW * len(found) if self._library else 0):
+            return None
+        number, *answers = changed[0]
+        pairs = zip_longest(*map(_leaves, answers), fillvalue="no answer")
+        one, other = next(
+            (pair for pair in pairs if not same(pair[0], pair[1], relative, absolute)), ("one answer", "another")
+        )
+        return f"the row {listed(self._rows[number])} gets {shown(one)} {first} and {shown(other)} {second}"
+
+
+def _decided(value: Any, shares: Any, _: Any) -> Any:
+    """Return a prediction, or None if the two most probable classes are as probable as each other."""
+    top = sorted(_floats(shares))[-2:]
+    return None if len(top) == 2 and top[1] - top[0] < _TIE else value
+
+
+def _leaves(answer: Any) -> Iterator[Any]:
+    """Yield the values in an answer."""
+    if isinstance(answer, Mapping | list | tuple):
+        for part in answer.values() if isinstance(answer, Mapping) else answer:
+            yield from _leaves(part)
+    elif answer is not None:
+        yield answer
+
+
+def _floats(answer: Any) -> Iterator[float]:
+    return (leaf for leaf in _leaves(answer) if isinstance(leaf, float))
