@@ -19,6 +19,14 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads() -> int:
+    """Return the number of threads of this process; 1 on systems without /proc."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 1
+
+
 def limit_memory(megabytes: int) -> None:
     """Let this process allocate `megabytes` more than it has now; an allocation beyond raises `MemoryError`.
 

@@ -42,9 +42,14 @@ def parts_in(estimator: Any) -> Iterator[Any]:
 def holds_own_code(estimator: Any) -> bool:
     """Return whether it holds a function, or an object of a class, that no installed library has: one of a notebook, a
     script or a recipe, or one that cloudpickle has stored. Takes as long as `objects_in`."""
-    things = [thing.__func__ if isinstance(thing, MethodType) else thing for thing in objects_in(estimator)]
+    things = [_code_of(thing) for thing in objects_in(estimator)]
     functions = [thing for thing in things if isinstance(thing, FunctionType)]
     return any(map(_is_own, {*map(type, things), *functions}))
+
+
+def _code_of(thing: Any) -> Any:
+    """Return the function of a bound method or of a `np.vectorize`, else the thing itself."""
+    return thing.__func__ if isinstance(thing, MethodType) else getattr(thing, "pyfunc", thing)
 
 
 def _is_own(code: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ _TO_PUBLISH, _TO_LOAD = 20.0, 1.0
 _THRESHOLDS_TO_LOAD = 16
 """The rows at thresholds with which each ensemble of trees is compared when a version is loaded."""
 _KERNELS, _INSTEAD = "Modelgate's own kernels", "so scikit-learn's own methods answer"
+Compare = Callable[[Callable[[], str | None]], str | None]
+"""Returns what a comparison finds that it gets."""
 _UNLIKE = "kernels_unlike"
 """The code of the remark about a difference."""
 
@@ -44,6 +46,11 @@ add_function(modelgate_artifacts.flat)
 add_function(modelgate_artifacts.remainder)
 add_function(modelgate_artifacts.days, _days, takes_moments=True)
 add_composite(DecodedTarget, decoded_target)
+
+
+def compare_here(comparison: Callable[[], str | None]) -> str | None:
+    """Return what a comparison finds, made in this process."""
+    return comparison()
 
 
 def find_version_kernel(estimator: Any, signature: Signature, artifact: Artifact | ArtifactDraft) -> ModelKernel | None:
@@ -68,13 +75,17 @@ def compared(draft: ManifestDraft, estimator: Any) -> ManifestDraft:
 
 
 def kernel_for(
-    estimator: Any, manifest: ModelManifest, compared_before: MutableMapping[tuple[str, int], bool] | None = None
+    estimator: Any,
+    manifest: ModelManifest,
+    compared_before: MutableMapping[tuple[str, int], bool] | None = None,
+    compare: Compare = compare_here,
 ) -> ModelKernel | None:
     """Return the kernel with which a loaded version predicts; None if it has none, or one that answers differently.
     Raises nothing.
 
     If other kernels or libraries were compared when the version was published, or none, these here are compared now.
-    Each version is compared once: `compared_before` has the results by its name and number.
+    Each version is compared once: `compared_before` has the results by its name and number. Comparing asks the model;
+    `compare` decides in which process.
     """
     kernels, key = manifest.artifact.kernels, (manifest.name, manifest.version)
     was_compared = kernels is not None and kernels.revision == revision()
@@ -88,7 +99,7 @@ def kernel_for(
         return kernel
     known = {} if compared_before is None else compared_before
     if key not in known:
-        wrong = first_difference(_quick_comparisons(kernel, manifest), _TO_LOAD)
+        wrong = compare(lambda: first_difference(_quick_comparisons(kernel, manifest), _TO_LOAD))
         known[key] = wrong is None
         if wrong and wrong != NOT_COVERED:
             log.warning("%s %s, %s", _KERNELS, wrong, _INSTEAD, extra=kernel.context)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 _HEAD = struct.Struct("<dd")  # deadline (0: nothing), seconds allowed
 _BEATS = struct.Struct("<Q")
 _BEATS_AT = 16
+_LEAVING_AT = 24
 _LAST = 8
 """Bytes of a deadline. It is written last, so a process that dies while it writes has no activity."""
 
@@ -118,6 +119,7 @@ class ActivityTable:
         activity = self.current(slot)
         self.end(slot)
         self.set_held(slot, (), 0)
+        self.set_leaving(slot, leaving=False)
         return activity
 
     def current(self, slot: int) -> Activity | None:
@@ -145,6 +147,13 @@ class ActivityTable:
         """Return a number that grows while the process of `slot` makes progress."""
         count: int = _BEATS.unpack_from(self._memory, slot * _SLOT + _BEATS_AT)[0]
         return count
+
+    def set_leaving(self, slot: int, *, leaving: bool) -> None:
+        """Record that the process of `slot` ends on purpose, so that another one takes its place."""
+        self._memory[slot * _SLOT + _LEAVING_AT] = leaving
+
+    def leaving(self, slot: int) -> bool:
+        return bool(self._memory[slot * _SLOT + _LEAVING_AT])
 
     # Models
 

@@ -12,9 +12,11 @@ from broker.sides.file_tasks import FileTask, FileTasks, Stage
 from contract.errors import Code, Failure
 from scoring.files.plan import Steps
 from storage.disk import StoreError
+from worker.apart import Watching, unwatched
 from worker.batch_scorer import LOAD_TIMEOUT
 from worker.file_work import FileWork, Result, failure_of
 from worker.job_ends import End, Observer
+from worker.model_cache import Version
 
 log = logging.getLogger("worker")
 
@@ -54,6 +56,10 @@ class _Held:
     ended: int = 0
     send_at: float = 0.0
 
+    @property
+    def version(self) -> Version:
+        return self.task.file_request.model, self.task.file_request.version
+
 
 @dataclass
 class BulkLane:
@@ -62,7 +68,7 @@ class BulkLane:
     It takes tasks of `models` (None: all), but for those in `skip()` and of versions that it `awaits`. `begin` gets the
     id of the task that is about to be worked on and the seconds that one step may take, `timeout` or that of a load;
     `end` is called after each slice; `predicted` gets model, version, rows and seconds of each call of a model; `ended`
-    gets the end of each task.
+    gets the end of each task. Each step is in a context of `watching`.
     """
 
     tasks: FileTasks
@@ -75,6 +81,7 @@ class BulkLane:
     end: Callable[[], object]
     predicted: Callable[[str, int, int, float], object]
     ended: Observer
+    watching: Watching = unwatched
     out_of_memory: bool = field(default=False, init=False)
     """Whether memory ran out: this process is no longer reliable and has to end."""
     _held: _Held | None = field(default=None, init=False)
@@ -83,6 +90,11 @@ class BulkLane:
     def rang(self) -> None:
         """Look for a task the next time."""
         self._look_at = 0.0
+
+    @property
+    def version(self) -> Version | None:
+        """The version that the task in hand is about."""
+        return self._held.version if self._held else None
 
     @property
     def due(self) -> bool:
@@ -165,7 +177,8 @@ class BulkLane:
             while True:
                 self.begin([task.id], self.timeout if held.loaded else LOAD_TIMEOUT)
                 before = time.perf_counter()
-                rows = next(held.steps)
+                with self.watching(*held.version):
+                    rows = next(held.steps)
                 now = time.perf_counter()
                 held.loaded = True
                 held.done += rows

@@ -15,11 +15,12 @@ from contract.work.explanations import ExplainRequest
 from contract.work.jobs import PredictionOutcome
 from scoring.explain.rows import explain_rows
 from scoring.files.plan import Steps
+from worker.apart import Watching, unwatched
 from worker.batch_scorer import LOAD_TIMEOUT, out_of_memory
 from worker.bulk_lane import SLICE, Retrying
 from worker.file_work import Background
 from worker.job_ends import End, Observer
-from worker.model_cache import Model
+from worker.model_cache import Model, Version
 
 _LOOK_EVERY = 0.25
 """Seconds after which it looks for a job although no bell has rung, and whether its own has been cancelled."""
@@ -44,7 +45,7 @@ class Explanations:
 
     `model` returns a version, loaded; a job of one that it `awaits` goes back. `begin` gets the id of the job that is
     about to be worked on and the seconds that one step may take, `timeout` or that of a load; `end` is called after
-    each slice; `ended` gets the end of each job.
+    each slice; `ended` gets the end of each job. Each step is in a context of `watching`.
     """
 
     queue: ScorerQueue
@@ -55,6 +56,7 @@ class Explanations:
     begin: Callable[[Sequence[str], float], object]
     end: Callable[[], object]
     ended: Observer
+    watching: Watching = unwatched
     out_of_memory: bool = field(default=False, init=False)
     """Whether memory ran out: this process is no longer reliable and has to end."""
     _held: _Held | None = field(default=None, init=False)
@@ -64,6 +66,11 @@ class Explanations:
     def rang(self) -> None:
         """Look for a job the next time."""
         self._look_at = 0.0
+
+    @property
+    def version(self) -> Version | None:
+        """The version that the job in hand is about."""
+        return (self._held.batch.model, self._held.batch.version) if self._held else None
 
     @property
     def due(self) -> bool:
@@ -113,7 +120,8 @@ class Explanations:
         try:
             while True:
                 self.begin([job.id], self.timeout if held.loaded else LOAD_TIMEOUT)
-                next(held.steps)
+                with self.watching(held.batch.model, held.batch.version):
+                    next(held.steps)
                 held.loaded = True
                 if time.perf_counter() >= began + SLICE:
                     held.worked += time.perf_counter() - began

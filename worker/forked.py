@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -21,6 +24,35 @@ def prepare(settings: Settings, oom_score: int) -> None:
     np.random.seed()  # all have inherited the state of the template
     # LightGBM gets arrays, which take less time, and would warn of each.
     warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+
+
+def compare_in_child(
+    comparison: Callable[[], str | None], close: Callable[[], object], settings: Settings, seconds: int = 30
+) -> str | None:
+    """Return what a comparison finds in a child of this process, which may ask no model; `close` closes what the child
+    must not hold. A child that dies, or takes longer, finds that nothing can be compared."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            os.setpgid(0, 0)
+            close()
+            signal.alarm(seconds)  # if this process dies before
+            prefer_for_oom_kill(1000)
+            limit_memory(settings.scorer_memory_mb)
+            os.write(theirs, json.dumps(comparison()).encode())
+        os._exit(0)
+    os.close(theirs)
+    with suppress(OSError):
+        os.setpgid(child, child)  # it may not have come to that yet
+    with os.fdopen(ours, "rb", 0) as answer, suppress(OSError):
+        answered = select.select([answer], [], [], seconds)[0] and answer.read(65_536)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    try:
+        return str(verdict) if (verdict := json.loads(answered or b"")) else None
+    except ValueError:
+        return "cannot be compared (the process that asks the model died, or took too long)"
 
 
 def stop_on_sigterm(stop: Callable[[], object]) -> None:

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +19,9 @@ from contract.model.manifest import ModelManifest
 from contract.model.repository import Repository
 from runtime.environments import environment_here
 from scoring.artifacts import load
-from scoring.kernels import kernel_for
+from scoring.held_objects import holds_own_code
+from scoring.kernels import Compare, compare_here, kernel_for
+from scoring.process_state import changed_by
 from scoring.trust import Trust
 from scoring.unusual import UnusualValues
 from worker import memory
@@ -28,6 +30,18 @@ log = logging.getLogger("worker")
 
 Version = tuple[str, int]
 """A model and the number of its version."""
+
+
+def text_of(version: Version) -> str:
+    """Return `loan@3`."""
+    return f"{version[0]}@{version[1]}"
+
+
+def version_in(text: str) -> Version:
+    """Return the version that `text_of` has written."""
+    name, _, number = text.partition("@")
+    return name, int(number)
+
 
 _TRIM_AFTER = 0.1
 """The part of its budget that a cache loads and evicts before it returns free memory. More often would be a waste: the
@@ -41,13 +55,16 @@ garbage collected. That takes as long as loading a model."""
 @dataclass(frozen=True)
 class Model:
     """An estimator in memory, its kernel if it has one, the manifest that says how to use it, the bytes that it takes,
-    and what finds unusual values in its rows."""
+    and what finds unusual values in its rows. `changes`: what loading it has changed of the process; this was put back.
+    `watched`: its methods may change the process, too."""
 
     manifest: ModelManifest
     estimator: Any
     kernel: ModelKernel | None
     size: int
     unusual: UnusualValues
+    changes: Sequence[str] = ()
+    watched: bool = False
 
 
 class Load(NamedTuple):
@@ -71,6 +88,8 @@ class ModelLoader:
         """Whether the kernels of a version are equal, if that had to be found here."""
         self.loaded: Callable[[Load], object] = lambda _: None
         """Called with each load."""
+        self.compare: Compare = compare_here
+        """Makes the comparisons of kernels, which ask the model."""
 
     def size(self, name: str, version: int) -> int:
         """Return the bytes that the model takes in memory, or those of its artifact if it was never loaded here. Raises
@@ -108,8 +127,7 @@ class ModelLoader:
         measured = (name, version) in self._measured  # which takes a millisecond where much is loaded
         before, modules, began = 0 if measured else memory.allocated(), len(sys.modules), time.perf_counter()
         try:
-            estimator = load(manifest, self._repository.files(name, version), self._trust)
-            kernel = kernel_for(estimator, manifest, self._compared)
+            (estimator, kernel), changes = changed_by(lambda: self._loaded(manifest))
         except (ModelgateError, MemoryError) as error:
             self.loaded(Load(name, time.perf_counter() - began, False))
             if isinstance(error, MemoryError):
@@ -125,7 +143,12 @@ class ModelLoader:
         size = self.size(name, version)
         took = round((time.perf_counter() - began) * 1000, 1)
         log.info("loaded", extra={"model": name, "version": version, "bytes": size, "duration_ms": took})
-        return Model(manifest, estimator, kernel, size, UnusualValues(manifest))
+        watched = bool(changes or manifest.artifact.changes) or holds_own_code(estimator)
+        return Model(manifest, estimator, kernel, size, UnusualValues(manifest), changes, watched)
+
+    def _loaded(self, manifest: ModelManifest) -> tuple[Any, ModelKernel | None]:
+        estimator = load(manifest, self._repository.files(manifest.name, manifest.version), self._trust)
+        return estimator, kernel_for(estimator, manifest, self._compared, self.compare)
 
 
 class ModelCache:
@@ -169,13 +192,17 @@ class ModelCache:
         """Return whether the scorer has a version of the model from its template."""
         return name in self._shared_names
 
+    def loaded(self, version: Version) -> Model | None:
+        """Return the model if it is in memory."""
+        return self._shared.get(version) or self._own.get(version)
+
     def get(self, name: str, version: int) -> Model:
         """Return the model, and load it if it is not in memory.
 
         Raises `ModelgateError` if its manifest or artifact is unusable, and `MemoryError`; the next call tries again.
         """
         key = (name, version)
-        model = self._shared.get(key) or self._own.get(key)
+        model = self.loaded(key)
         if model is None:
             self._evict_beyond(self._budget() - self._loader.size(name, version), keep=0)
             model = self._own[key] = self._loader.load(name, version)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from broker.sides.supervisor import Spared
-from broker.state.load_status import STARTS_THREADS, LoadStatus
+from broker.state.load_status import CHANGES_PROCESS, LoadStatus
 from contract.settings import MB
 from runtime.backoff import Backoff
 from runtime.liveness import Silence
@@ -99,7 +99,7 @@ class ProcessPool:
         self._incomplete_since: float | None = None if woken else -math.inf
         self._backoffs = [Backoff(longest=_MAX_FORK_PAUSE) for _ in range(self._template_slot)]
         self._crashes: Counter[str] = Counter()
-        self._starts_threads: set[str] = set()
+        self._change_process: set[str] = set()
         self._requested: frozenset[str] = frozenset()
         self._spared = Spared("", frozenset())
         self._unreaped: set[int] = set()
@@ -235,8 +235,8 @@ class ProcessPool:
     def _blocked(self) -> dict[str, str]:
         """The versions that no template may load, each with the reason."""
         harmful = [version for version, templates in self._crashes.items() if templates >= _CRASHES_TO_BLOCK]
-        threaded = dict.fromkeys(self._starts_threads, STARTS_THREADS)
-        return dict.fromkeys(harmful, "loading it kills its process") | threaded
+        changing = dict.fromkeys(self._change_process, CHANGES_PROCESS)
+        return dict.fromkeys(harmful, "loading it kills its process") | changing
 
     def _start_template(self) -> None:
         self._activities.end(self._template_slot)
@@ -257,17 +257,17 @@ class ProcessPool:
         if self._template.read():
             return
         self._selector.unregister(self._template)
-        how, threaded = self._template.stop(), self._template.started_threads
+        how, changed = self._template.stop(), self._template.changed_process
         if self._template.generation is None:
             self._template_backoff.failed()
         else:
             self._template_backoff.worked()
         self._template = None
         activity = self._activities.current(self._template_slot)
-        self._crashes.update(activity.subjects if activity and not threaded else ())
-        self._starts_threads.update(activity.subjects if activity and threaded else ())
-        if activity and threaded:
-            log.warning("loading %s starts threads, so each scorer loads it for itself", *activity.subjects)
+        self._crashes.update(activity.subjects if activity and not changed else ())
+        self._change_process.update(activity.subjects if activity and changed else ())
+        if activity and changed:
+            log.warning("%s: %s", *activity.subjects, CHANGES_PROCESS)
         elif activity and self._blocked.keys() >= {*activity.subjects}:
             log.warning("loading %s kills its process (%s), so scorers load it on demand", *activity.subjects, how)
         elif not self._draining:
@@ -292,6 +292,7 @@ class ProcessPool:
 
     def _handle_exit(self, scorer: ScorerProcess) -> None:
         self._remove(scorer)
+        scorer.retiring = scorer.retiring or self._activities.leaving(scorer.slot)
         activity = self._activities.clear(scorer.slot)
         if isinstance(scorer, ShadowProcess):
             if not scorer.retiring:

@@ -104,8 +104,8 @@ class Interpreter:
 
 THIS_INTERPRETER = Interpreter(sys.executable)
 
-STARTED_THREADS = 3
-"""Exit code of a template that can no longer fork, because loading a model started threads."""
+CHANGED_PROCESS = 3
+"""Exit code of a template that can no longer fork, because loading a model started threads or changed it for good."""
 
 
 class TemplateProcess:
@@ -180,9 +180,9 @@ class TemplateProcess:
         self._process.kill()
 
     @property
-    def started_threads(self) -> bool:
-        """Whether it ended because loading a model started threads."""
-        return self._process.returncode == STARTED_THREADS
+    def changed_process(self) -> bool:
+        """Whether it ended because loading a model started threads or changed it for good."""
+        return self._process.returncode == CHANGED_PROCESS
 
     def stop(self, grace: float = 0) -> str:
         """Kill it unless it ends within `grace` seconds; return how it ended, such as `exit code 0`."""

@@ -32,6 +32,7 @@ from runtime.tracing import start_tracing
 from scoring.pace import Pace
 from storage.spool.places import spool_of
 from worker.activity import ActivityTable
+from worker.apart import Apart
 from worker.awaited import AwaitedVersions
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane
@@ -47,6 +48,9 @@ log = logging.getLogger("worker")
 MAX_JOBS = 128
 """The most jobs of a batch. Redis is blocked while it moves them, for about 15 µs each."""
 
+_LOG_PAUSE = 0.05
+"""Seconds between two looks whether the prediction log takes the end of a task."""
+
 T = TypeVar("T")
 
 
@@ -60,7 +64,8 @@ class Scorer:
 
     It takes jobs of `models` (None: all), without the models that `skip` returns, and leaves those in `homes()` to
     other scorers (`BatchLimits`). A batch of a version that it `awaits` goes back. `ended` gets the end of each batch;
-    `tidy` is called between batches. Unless it scores, it calls `beat` at least every few seconds.
+    `tidy` is called between batches. Unless it scores, it calls `beat` at least every few seconds. It ends early if it
+    was changed (`apart`).
     """
 
     queue: ScorerQueue
@@ -75,6 +80,7 @@ class Scorer:
     ended: Observer
     tidy: Callable[[], object]
     beat: Callable[[], None]
+    apart: Apart
     environment: str = TODAY
 
     def __post_init__(self) -> None:
@@ -100,6 +106,10 @@ class Scorer:
         """Process batches until it is stopped or memory runs out. Raises `FencedError` if its lease is gone."""
         with suppress(_Stopped):
             while not (self._stopping or self._out_of_memory):
+                if self.apart.version:
+                    if self._step_apart(*self.apart.version):
+                        continue
+                    break
                 busy = self._more_waits or self.lane.due or self.explanations.due
                 if not (busy and self.step()):
                     self._wait()
@@ -121,6 +131,22 @@ class Scorer:
         self.tidy()
         self._idle_work.reverse()
         return any(work() for work in self._idle_work)
+
+    def _step_apart(self, name: str, version: int) -> bool:
+        """Process a batch, or work on the file or explanation in hand, of the only version that this process may still
+        score; return False if it is to end. What else it owns goes back then."""
+        limits = dataclasses.replace(self._limits_now(), models=[name], skip=(), homes={})
+        if self.lane.version == (name, version):
+            if not self.lane.step(self._retrying):
+                time.sleep(_LOG_PAUSE)
+            return True
+        if self.explanations.version == (name, version):
+            return self.explanations.step(limits, self._retrying, busy=False)
+        batch = None if self.apart.over else self._retrying(lambda: self.queue.take(limits))
+        if batch is None or batch.version != version:
+            return False
+        self._process(batch)
+        return True
 
     def _wait(self) -> None:
         """Wait for work, and process the batch if that is one."""
@@ -148,7 +174,8 @@ class Scorer:
             self.ended(End(batch, outcomes, taken, done))
         self._more_waits = batch.left != "empty"
         self.tidy()
-        self.explanations.step(self._limits, self._retrying, busy=True)
+        if self.apart.version is None:
+            self.explanations.step(self._limits, self._retrying, busy=True)
 
     def _limits_now(self) -> BatchLimits:
         now = (self.pace.revision, self.skip(), self.homes())
@@ -190,6 +217,7 @@ def run_scorer(
     counts = Counts()
     loader.loaded = lambda load: counts.add_load(load.model, load.seconds, worked=load.worked)
     cache = ModelCache(loader, lambda: room_for_own_models(settings, activities), shared, affinity.elsewhere)
+    apart = Apart(cache)
 
     def count(end: End) -> None:
         if isinstance(batch := end.work, Batch):
@@ -215,6 +243,7 @@ def run_scorer(
         end=lambda: activities.end(slot),
         predicted=functools.partial(counts.observe, PREDICT_SECONDS),
         warned=warned,
+        watching=apart.watching,
     )
     connection = connect(settings.redis_url, own=True, check=False)
     outbox = Outbox(connection)
@@ -243,6 +272,7 @@ def run_scorer(
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
         end=lambda: activities.end(slot),
         ended=EndObservers(observers).ended,
+        watching=apart.watching,
     )
     lane = BulkLane(
         FileTasks(connection, inc, outbox, environment_here()),
@@ -255,6 +285,7 @@ def run_scorer(
         end=lambda: activities.end(slot),
         predicted=predicted,
         ended=ends.ended,
+        watching=apart.watching,
     )
     scorer = Scorer(
         queue,
@@ -269,11 +300,13 @@ def run_scorer(
         ends.ended,
         tidy,
         functools.partial(activities.beat, slot),
+        apart,
         environment_here(),
     )
     stop_on_sigterm(scorer.stop)
     try:
         scorer.run()
+        activities.set_leaving(slot, leaving=apart.version is not None)
     except FencedError as error:
         log.warning("a scorer ends: %s", error)
     finally:

@@ -24,6 +24,7 @@ from contract.work.prediction_log import LogRecord
 from runtime.exact_json import loads
 from scoring.pace import Pace
 from scoring.predict import Prediction, join, predict_each
+from worker.apart import Watching, unwatched
 from worker.batch_scorer import BATCHES_PER_PIECE, LOAD_TIMEOUT
 from worker.comparison import Comparison
 from worker.log_records import flat, shadow_record
@@ -45,7 +46,8 @@ _NOTHING = Prediction([], None, [])
 @dataclass
 class ShadowScoring:
     """Scores entries with the models of a cache. `begin` gets what is about to work, such as `loan@5`, and the seconds
-    that it may take, `timeout` or those of a load. `lives_here`: whether this process may load a version."""
+    that it may take, `timeout` or those of a load. `lives_here`: whether this process may load a version. Each call of a
+    model is in a context of `watching`."""
 
     repository: Repository
     cache: ModelCache
@@ -53,6 +55,7 @@ class ShadowScoring:
     timeout: float
     begin: Callable[[str, float], object]
     lives_here: Callable[[str, int], bool]
+    watching: Watching = unwatched
     _times: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
     """The milliseconds that candidate and current version of each experiment have taken so far."""
     _said: dict[str, str] = field(default_factory=dict, init=False)
@@ -156,7 +159,8 @@ class ShadowScoring:
         """Yield answers to the rows, with the `places` that they have. If a call fails, halves are tried until the rows
         that cannot be scored stand alone."""
         try:
-            (answer,) = predict_each(model.estimator, model.manifest, [rows], kernel=model.kernel)
+            with self.watching(model.manifest.name, model.manifest.version):
+                (answer,) = predict_each(model.estimator, model.manifest, [rows], kernel=model.kernel)
         except ModelgateError as error:
             answer = error.failure
         if isinstance(answer, Prediction):

@@ -22,21 +22,25 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from broker.state.load_status import NO_ROOM, STARTS_THREADS
+from broker.state.load_status import CHANGES_PROCESS, NO_ROOM
 from contract.errors import ModelgateError, SettingsError
 from contract.model.repository import CURRENT, RepositoryWithRemoved
 from contract.settings import MB, Settings
 from contract.work.jobs import timestamp_now
 from runtime import logs
 from runtime.environments import environment_here
+from runtime.limits import threads
 from runtime.tracing import check_tracing
+from scoring.kernels import compare_here
+from scoring.process_state import ProcessState
 from scoring.trust import Trust
 from worker import memory
 from worker.activity import ActivityTable
 from worker.awaited import AwaitedVersions
 from worker.batch_scorer import LOAD_TIMEOUT
-from worker.model_cache import Load, Model, ModelLoader, Version
-from worker.processes import STARTED_THREADS, Lifeline
+from worker.forked import compare_in_child
+from worker.model_cache import Load, Model, ModelLoader, Version, text_of, version_in
+from worker.processes import CHANGED_PROCESS, Lifeline
 from worker.scorer import run_scorer
 from worker.shadow import run_shadow
 from worker.sharing import SHARE, Sharing
@@ -75,6 +79,10 @@ class _Unusable(NamedTuple):
     since: str
 
 
+class _ChangesProcess(Exception):
+    """Loading a version changes the process, so it is not shared."""
+
+
 class Template:
     """Holds the models that aliases name or the supervisor requests, and forks scorers on request."""
 
@@ -92,11 +100,13 @@ class Template:
         self._loader = ModelLoader(self._repository, Trust.from_settings(settings))
         self._loads: list[Load] = []
         self._loader.loaded = self._loads.append
+        self._loader.compare = lambda comparison: compare_in_child(comparison, self._close_connections, settings)
+        self._process = ProcessState()
         self._models: dict[Version, Model] = {}
         self._budget = settings.model_cache_mb * MB
         self._sharing = Sharing(self._budget)
         self._unusable = {
-            text: _Unusable(self._stamps(_parsed(text)), why, timestamp_now()) for text, why in blocked.items()
+            text: _Unusable(self._stamps(version_in(text)), why, timestamp_now()) for text, why in blocked.items()
         }
         self._requested: list[Version] = []
         self._refused: dict[str, str] = {}
@@ -140,7 +150,7 @@ class Template:
                 slot, inc = message["fork"]
                 self._forks.append((slot, inc, Lifeline(socket.socket(fileno=self._descriptors.popleft()))))
             else:
-                self._requested = [_parsed(version) for version in message["versions"]]
+                self._requested = [version_in(version) for version in message["versions"]]
         return bool(data)
 
     def _report_state(self) -> None:
@@ -185,7 +195,7 @@ class Template:
         return min(self._forked_at_generation.values(), default=self._generation) >= self._evicted_at_generation
 
     def _update_generation(self) -> None:
-        held = {_text(version) for version in self._models}
+        held = {text_of(version) for version in self._models}
         if held != self._loaded_at_generation.keys():
             self._generation += 1
             if self._loaded_at_generation.keys() - held:
@@ -247,7 +257,7 @@ class Template:
         otherwise take more than the part `room` of the memory."""
         if version in self._models:
             return False
-        text, files = _text(version), self._stamps(version)
+        text, files = text_of(version), self._stamps(version)
         unusable = self._unusable.get(text)
         if unusable is None or files != unusable.files:
             try:
@@ -255,14 +265,14 @@ class Template:
                     self._load(version)
                     self._unusable.pop(text, None)
                     return True
-            except (ModelgateError, MemoryError) as error:
+            except (ModelgateError, MemoryError, _ChangesProcess) as error:
                 if self._awaited.awaits(*version):
                     return False
                 # Scorers fail its jobs with this error. Not tried again until its files change.
                 unusable = _Unusable(files, str(error), unusable.since if unusable else timestamp_now())
                 self._unusable[text] = unusable
                 log.warning("%s", error, extra={"model": version[0], "version": version[1]})
-        if unusable and unusable.reason != STARTS_THREADS:
+        if unusable and unusable.reason != CHANGES_PROCESS:
             self._failures[text] = (unusable.reason, unusable.since)
         if version in self._requested:
             self._refused[text] = unusable.reason if unusable else NO_ROOM
@@ -291,19 +301,23 @@ class Template:
         return self._repository.files(*version).stamps()
 
     def _load(self, version: Version) -> None:
-        slot, text = self._activities.template, _text(version)
+        slot, text = self._activities.template, text_of(version)
         self._activities.begin(slot, [text], LOAD_TIMEOUT)
         self._claim(self._size(version))
         try:
-            self._models[version] = self._loader.load(*version)
+            model = self._loader.load(*version)
             memory.give_back()
         except (ModelgateError, MemoryError):
             self._activities.end(slot)
             raise
-        if _threads() > 1:
-            # A fork would copy only one thread, and the locks that the others hold.
-            os._exit(STARTED_THREADS)
+        if threads() > 1 or (model.changes and self._process.put_back()):
+            # A fork would copy only one thread, and the locks that the others hold; or what cannot be put back.
+            os._exit(CHANGED_PROCESS)
         self._activities.end(slot)
+        if model.changes:
+            log.warning("loading %s changes %s, which is put back", text, ", ".join(model.changes))
+            raise _ChangesProcess(CHANGES_PROCESS)
+        self._models[version] = model
 
     def _fork(self, slot: int, inc: str, lifeline: Lifeline) -> None:
         run = run_shadow
@@ -319,9 +333,8 @@ class Template:
         if child:
             code = 1
             try:
-                self._control.close()
-                for _, _, other in self._forks:
-                    other.close()
+                self._close_connections()
+                self._loader.compare = compare_here
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 gc.enable()
                 if lifeline.wait_for_start(self._generation):
@@ -333,21 +346,11 @@ class Template:
                 os._exit(code)
         lifeline.close()
 
-
-def _text(version: Version) -> str:
-    return f"{version[0]}@{version[1]}"
-
-
-def _parsed(text: str) -> Version:
-    name, _, number = text.partition("@")
-    return name, int(number)
-
-
-def _threads() -> int:
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return 1
+    def _close_connections(self) -> None:
+        """Close what a child must not hold: each end has one process, whose death closes it."""
+        self._control.close()
+        for _, _, lifeline in self._forks:
+            lifeline.close()
 
 
 def _log_apart_from_output() -> None:

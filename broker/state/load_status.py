@@ -28,7 +28,7 @@ WORKERS = "mg:workers"
 _VERSION = re.compile(f"({NAME.pattern}@[1-9][0-9]{{0,8}})(?:~({ENVIRONMENT.pattern}))?")
 
 NO_ROOM = "it does not fit into MODEL_CACHE_MB beside the others"
-STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
+CHANGES_PROCESS = "loading it starts threads or changes the process, so each scorer loads it for itself"
 """Reasons why a worker does not load a version once for all scorers, although each scorer can load it."""
 
 _POOL_LIVES = 10.0
@@ -159,7 +159,7 @@ class WarmUp:
     @property
     def impossible(self) -> Mapping[str, str]:
         """The refusals of workers whose scorers cannot load the version either."""
-        return {name: reason for name, reason in self.refused.items() if reason not in (NO_ROOM, STARTS_THREADS)}
+        return {name: reason for name, reason in self.refused.items() if reason not in (NO_ROOM, CHANGES_PROCESS)}
 
 
 def warm_up(

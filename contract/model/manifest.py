@@ -106,13 +106,15 @@ class ArtifactDraft:
     input_dtype: InputDtype = InputDtype.FLOAT64
     kernels: Kernels | None = None
     alone: bool = field(default=False, metadata=OPTIONAL)
+    changes: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
 class Artifact:
     """The file with the fitted estimator; `size` in bytes, `sha256` in lower-case hex.
 
-    `kernels` is None if the estimator had none when it was published. `alone` is as in `ArtifactDraft`.
+    `kernels` is None if the estimator had none when it was published. `alone` is as in `ArtifactDraft`. `changes`: what
+    its code changes of the process, so that it is scored apart from other models (docs/adr/0094).
     """
 
     file: str
@@ -123,6 +125,7 @@ class Artifact:
     input_dtype: InputDtype = InputDtype.FLOAT64
     kernels: Kernels | None = None
     alone: bool = field(default=False, metadata=OPTIONAL)
+    changes: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from broker.state.load_status import STARTS_THREADS, LoadStatus, load_statuses
+from broker.state.load_status import CHANGES_PROCESS, LoadStatus, load_statuses
 from broker.state.starts import StartReader
 from contract.model.environments import TODAY
 from contract.model.signature import Output, OutputKind
@@ -389,7 +389,7 @@ def test_a_template_does_not_outlive_its_supervisor_for_what_a_library_does_at_t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator", [estimators.AbortsWhenLoaded(0), estimators.StartsAThreadWhenLoaded(0)])
-def test_a_model_that_crashes_or_starts_threads_when_loaded_affects_no_other(
+def test_a_model_that_crashes_or_change_process_when_loaded_affects_no_other(
     tmp_path: Path, estimator: estimators.Slow
 ) -> None:
     folder = tmp_path / "models"
@@ -402,12 +402,12 @@ def test_a_model_that_crashes_or_starts_threads_when_loaded_affects_no_other(
         (job,) = cluster.ended(bad)
         aborts = isinstance(estimator, estimators.AbortsWhenLoaded)
         assert (job.error.code if job.error else None) == ("worker_crashed" if aborts else None)
-        said = "loading harmful@1 kills its process" if aborts else "loading harmful@1 starts threads"
+        said = "loading harmful@1 kills its process" if aborts else f"harmful@1: {CHANGES_PROCESS}"
         assert worker.log.count(said) == 1
         if not aborts:
             until(lambda: load_statuses(cluster.redis, "harmful", TODAY), "the worker is heard")
             moved = promote(Settings(models_dir=folder), cluster.redis, "harmful", 1, "canary")
-            assert moved == f"moved though the worker w did not load it: {STARTS_THREADS}"
+            assert moved == f"moved though the worker w did not load it: {CHANGES_PROCESS}"
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def _numbered(
         version=version,
         created_at=timestamp_now(),
         artifact=Artifact(
-            f"model.{artifact_format}",
+            file=f"model.{artifact_format}",
             size=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
             **{**vars(draft.artifact), "format": artifact_format},

@@ -13,8 +13,8 @@ from redis import Redis
 
 from broker.link.connection import connect
 from broker.state.load_status import (
+    CHANGES_PROCESS,
     NO_ROOM,
-    STARTS_THREADS,
     LoadRequests,
     LoadStatus,
     LoadStatusPublisher,
@@ -105,7 +105,7 @@ def test_force_moves_it_anyway(client: FlaskClient, settings: Settings, redis_ur
         assert answer["aliases"] == {"current": 2, "previous": 1}
 
 
-@pytest.mark.parametrize("reason", [NO_ROOM, STARTS_THREADS])
+@pytest.mark.parametrize("reason", [NO_ROOM, CHANGES_PROCESS])
 def test_a_version_that_scorers_can_load_for_themselves_is_not_refused(
     settings: Settings, redis: Redis, redis_url: str, reason: str
 ) -> None:

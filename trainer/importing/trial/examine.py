@@ -21,8 +21,9 @@ from contract.model.manifest import ArtifactFormat, ManifestDraft, Remark
 from contract.row import Row
 from contract.rows.background import background_sample
 from scoring import skops_files
-from scoring.artifacts import pack, use_one_thread
+from scoring.artifacts import pack, unpack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
+from scoring.process_state import ProcessState, changed_by
 from scoring.sklearn_internals import needs_fit
 from scoring.skops_files import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, LivesElsewhere, Refused
@@ -72,7 +73,9 @@ def examine(
     data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)
     _refer(plain, elsewhere)
+    process = ProcessState()
     thing, made_with, code_module = _read(plain, artifact_format, source)
+    changes = process.put_back()
     made_with = reasons.other_releases(made_with)
     contents = _adapted(_found(thing, sample_rows, [column["name"] for column in columns or ()]))
     sample_rows = sample_rows and sample_rows.with_words(inputs.known_null_words(contents.estimator))
@@ -109,10 +112,14 @@ def examine(
     facts, of_sample = measure_on_sample(contents.estimator, draft, sample_rows)
     with own_code.by_value(code_module):
         artifact = _artifact(contents, data, plain, artifact_format)
-    digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
+    published = data if artifact is None else artifact
+    digest = hashlib.sha256(published).hexdigest()
     kept = rows_of_sample(draft, sample_rows)
     profile = profile_of_sample(contents.estimator, draft, kept)
     draft = dataclasses.replace(draft, remarks=(*draft.remarks, *map(Remark, of_sample)), profile=profile)
+    if changes:  # or is it what the code beside it does, or a library that was imported?
+        changes = changed_by(lambda: unpack(published, artifact_format))[1]
+    draft = _with_changes(draft, changes)
     labelled = _labelled(draft, contents, made_with, bool(code_module))
     return Examined(labelled, artifact, digest, facts, background_sample(kept))
 
@@ -238,6 +245,20 @@ def _refuse_unfitted(estimator: Any) -> None:
                 raise Refused(reasons.UNFITTED) from None
         except Exception:
             return  # an estimator of another release may fail in any way
+
+
+def _with_changes(draft: ManifestDraft, at_loading: Collection[str]) -> ManifestDraft:
+    """Return the draft with what the model changes of its process, and say it."""
+    changes = tuple(dict.fromkeys((*at_loading, *draft.artifact.changes)))
+    if not changes:
+        return draft
+    remark = Remark(
+        f"its code changes {reasons.joined(changes)} for its whole process. Modelgate puts that back and scores no other"
+        " model in that process, so requests may have to wait for a new one; take it out of the code",
+        "changes_process",
+    )
+    artifact = dataclasses.replace(draft.artifact, changes=changes)
+    return dataclasses.replace(draft, artifact=artifact, remarks=(*draft.remarks, remark))
 
 
 def _labelled(draft: ManifestDraft, contents: FileContents, made_with: Sequence[str], with_code: bool) -> ManifestDraft:

@@ -23,6 +23,7 @@ from contract.rows.coercion import coerce
 from contract.rows.instances import Grid
 from scoring.kernels import compared
 from scoring.predict import Prediction, predict
+from scoring.process_state import ProcessState
 from trainer.importing import Refused
 from trainer.importing.assumptions import doubt
 from trainer.importing.contents.file_contents import FileContents
@@ -222,6 +223,7 @@ def try_model(
     """
     estimator = contents.estimator
     failures: list[DoesNotPredict] = []
+    process = ProcessState()
     integers_matter = may_matter(estimator)
     for reading in readings(contents, sample):
         draft = _draft(name, reading, artifact_format)
@@ -247,7 +249,7 @@ def try_model(
                 *nulls.remarks,
                 *reading.remarks,
             ]
-            draft = _with_answers(estimator, draft, rows[:GOLDEN_ROWS], remarks)
+            draft = _with_answers(estimator, draft, rows[:GOLDEN_ROWS], remarks, process)
             return with_independence(estimator, draft, rows, made_up=sample is None)
         except DoesNotPredict as error:
             failures.append(error)
@@ -265,20 +267,28 @@ def _draft(name: str, reading: Reading, artifact_format: ArtifactFormat) -> Mani
 
 
 def _with_answers(
-    estimator: Any, draft: ManifestDraft, rows: Sequence[Row], remarks: Sequence[Remark]
+    estimator: Any, draft: ManifestDraft, rows: Sequence[Row], remarks: Sequence[Remark], process: ProcessState
 ) -> ManifestDraft:
     row = next((row for row in rows if None not in row), rows[0])
     is_record = draft.signature.format is RowFormat.RECORDS
-    answer, again = (_predict(estimator, draft, rows) for _ in range(2))
+    changes = process.put_back()
+    changes = () if process.imported else changes
+    answer = _predict(estimator, draft, rows)
+    process.put_back()  # the first time it may import libraries
+    again = _predict(estimator, draft, rows)
     if are_random(answer, again):
         raise Refused(RANDOM)
+    changes = tuple(dict.fromkeys((*changes, *process.put_back())))  # the second time it shows a seed
     answered = dataclasses.replace(
         draft,
         example=row[0] if is_record else dict(zip(draft.signature.names, row, strict=True)),
+        artifact=dataclasses.replace(draft.artifact, changes=changes),
         golden=_golden(rows, answer),
         remarks=tuple(remarks),
     )
-    return compared(answered, estimator)
+    answered = compared(answered, estimator)
+    process.put_back()
+    return answered
 
 
 def _golden(rows: Sequence[Row], answer: Prediction) -> Golden:
