@@ -89,11 +89,8 @@ def as_json_cells(column: list[object], field: Field, separator: str, formats: F
 
 def number_format(cells: Iterable[object], separator: str, field: Field = _NUMBER) -> Format | None:
     """Return the format of the numbers in `cells`. That of `field`, from the training file, decides ambiguous ones."""
-    texts = [cell for cell in cells if isinstance(cell, str)]
-    if field.format not in _WITH_COMMAS and "," not in "".join(texts):
-        return None
     detected = NumberFormat(separator, field)
-    detected.add(texts)
+    detected.add(cells)
     return detected.format
 
 

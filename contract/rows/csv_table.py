@@ -69,9 +69,9 @@ def blank_rows(rows: Sequence[Sequence[str | None]], header: Sequence[str]) -> i
 
 def remarks(guessed: str | None, blank: int) -> list[str]:
     """Return what callers should check: how the text was decoded, and `blank` lines that were left out."""
-    decoded = f"the CSV is not in UTF-8 and was read as {guessed}; check its accented letters"
-    left_out = f"the CSV ends with {counted(blank, 'line')} of blank cells, which are not rows"
-    return [*([decoded] if guessed else []), *([left_out] if blank else [])]
+    decoded = [f"the CSV is not in UTF-8 and was read as {guessed}; check its accented letters"] if guessed else []
+    left_out = [f"the CSV ends with {counted(blank, 'line')} of blank cells, which are not rows"] if blank else []
+    return decoded + left_out
 
 
 def read_header(file: IO[bytes]) -> tuple[list[str], bool]:

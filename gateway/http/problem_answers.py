@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +15,7 @@ from broker.link.faults import fault_of
 from broker.link.idempotency import ConflictReason, IdempotencyConflict, InFlight
 from broker.sides.gateway.observer_client import ObserverUnavailable
 from broker.state.trainer_jobs import TrainerUnavailable
-from contract.errors import InvalidInstances, ModelgateError
+from contract.errors import FieldError, InvalidInstances, ModelgateError
 from contract.wording import clean
 from contract.work.api_keys import Detail, without_keys
 from gateway.http.answers import FRESH, json_response, quota_headers
@@ -115,7 +114,7 @@ def _with_example(error: InvalidInstances) -> Problem:
     if not example or error_shape() or first.code not in ("not_instances", "ambiguous_body"):
         return _invalid_instances(error)
     message = f"{first.message}; a body that works is {clean(to_json([example]).strip(), _LONGEST_BODY)}"
-    return _invalid_instances(InvalidInstances([replace(first, message=message)]))
+    return _invalid_instances(InvalidInstances([FieldError(None, None, first.code, message)]))
 
 
 def _invalid_instances(error: InvalidInstances) -> Problem:

@@ -82,11 +82,11 @@ def job(output: Schema | None = None) -> Schema:
     return record(members, {**OWNER, "worker": _TAKEN_BY})
 
 
+_FLAGS = dict.fromkeys(("guessed", "naive", "float32"), BOOLEAN)
 _INPUT = record(
     {"name": TEXT, "kind": {**TEXT, "enum": list(Kind)}, "nullable": BOOLEAN, "categories": nullable(array(TEXT))},
-    {"aliases": array(TEXT), "format": nullable(TEXT), "null": TEXT, "unit": TEXT}
-    | {"zone": nullable(TEXT), "words": array(TEXT)}
-    | dict.fromkeys(("guessed", "naive", "float32"), BOOLEAN),
+    {"aliases": array(TEXT), "format": nullable(TEXT), "null": TEXT, "unit": TEXT, **_FLAGS}
+    | {"zone": nullable(TEXT), "words": array(TEXT)},
 )
 _OUTPUT = record(
     {"kind": {**TEXT, "enum": list(OutputKind)}, "labels": nullable(array(ANYTHING)), "probabilities": BOOLEAN},

@@ -38,7 +38,8 @@ class RequestRows:
                 message = f"the body has no {'.'.join(self.path)}, where the rows of this address are"
                 raise InvalidInstances([FieldError(None, None, "not_instances", message)])
             value = value[name]
-        rows = self.named(native.rows_of(value, signature, native.PYTHON), signature)
+        names = {*(self.inputs or ()), *(self.defaults or ())}
+        rows = self.named(native.rows_of(value, signature, native.PYTHON, names), signature)
         return _with_booleans_counted(rows, signature) if _BOOLEAN.search(body) else rows
 
     def named(self, rows: Instances, signature: Signature) -> Instances:

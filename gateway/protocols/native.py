@@ -46,15 +46,18 @@ def read(body: bytes, signature: Signature) -> Instances:
     return rows_of(_parsed(body, "the body"), signature)
 
 
-def rows_of(value: object, signature: Signature, decoder: json.JSONDecoder = _DECODER) -> Instances:
-    """Return the rows in a JSON value, or in JSON inside of a JSON text, which `decoder` reads. Raises as `read`."""
+def rows_of(
+    value: object, signature: Signature, decoder: json.JSONDecoder = _DECODER, names: Set[str] = frozenset()
+) -> Instances:
+    """Return the rows in a JSON value, or in JSON inside of a JSON text, which `decoder` reads. `names`: those that
+    clients use for inputs besides the ones in the signature. Raises as `read`."""
     texts = signature.format is _TEXTS
     for _ in range(2):
         if isinstance(value, str):
             value = _json_in(value) if texts else _parsed(value, "the JSON string in the body", decoder)
     if not isinstance(value, dict):
         return _instances(value, "the body", signature)
-    if not plan_of(signature).positions.keys().isdisjoint(value):
+    if not (plan_of(signature).positions.keys().isdisjoint(value) and names.isdisjoint(value)):
         return _object(value, signature)
     wrappers = [key for key in _WRAPPERS if key in value]
     if not wrappers:
@@ -206,6 +209,9 @@ def _grid(columns: dict[str, list[object]], repeated: Sequence[str] = (), *, lab
     return Grid(names, list(zip(*(columns[name] for name in names), strict=True)), labelled=labelled)
 
 
+_MOST_BESIDE = 16  # names in an object that wraps rows
+
+
 def _inside(value: dict[str, Any], signature: Signature) -> Instances:
     """Return the rows in an object without names of inputs, if only one part of it can be the rows."""
     known = plan_of(signature).positions.keys()
@@ -220,7 +226,7 @@ def _inside(value: dict[str, Any], signature: Signature) -> Instances:
         return _rows(rows, signature.format is _TEXTS)
     several, suggestions = len(signature.inputs) > 1, Suggestions()
     is_row = signature.format is _RECORDS or (_is_plain([*value.values()]) and not (several and len(value) == 1))
-    if is_row or any(suggestions.closest(name, known, 0.7) for name in value):
+    if is_row or any(suggestions.closest(name, known, 0.7) for name in [*value][:_MOST_BESIDE]):
         return _object(value, signature)  # coerce() says which names are missing or misspelt
     if rows and alone and several:
         return _rows(rows)
@@ -230,21 +236,20 @@ def _inside(value: dict[str, Any], signature: Signature) -> Instances:
     return _refuse("not_instances", f"{names}, and no rows in it")
 
 
-def _candidates(value: dict[str, Any], signature: Signature, levels: int = 4) -> Iterator[list[Any] | dict[str, Any]]:
+def _candidates(value: dict[str, Any], signature: Signature, levels: int = 3) -> Iterator[list[Any] | dict[str, Any]]:
     """Yield what may be rows in an object without names of inputs and in the objects in it: lists, which may also be
     the names of columns, objects with names of inputs, and objects that hold names and values apart."""
-    known, is_table = plan_of(signature).positions.keys(), signature.format is RowFormat.TABLE
-    parts = [_json_in(part) if is_table and isinstance(part, str) else part for part in value.values()]
-    lists = [part for part in parts if isinstance(part, list)]
-    if signature.format is _RECORDS:  # a list of texts is a value of a record
-        lists = [part for part in lists if part and isinstance(part[0], dict)]
+    known, few, records = plan_of(signature).positions.keys(), len(value) <= _MOST_BESIDE, signature.format is _RECORDS
+    parts = [_json_in(part) if few and isinstance(part, str) and not records else part for part in value.values()]
+    # A list of texts is a value of a record.
+    lists = [part for part in parts if isinstance(part, list) and not (records and _is_plain(part))]
     objects = [part for part in parts if isinstance(part, dict)]
     if (lists or objects) and (twice := _repeated(value)):
         _refuse("ambiguous_body", f"the body has {shown(twice[0])} twice; send the rows once")
     yield from lists
     if any(_has_names(part, known) for part in objects):  # several are rows by label, of which none may be lost
         yield objects if len(objects) > 1 else objects[0]
-    elif levels and not any(_has_names(part, known) for part in lists):
+    elif levels and few and not any(_has_names(part, known) for part in lists):
         for part in objects:
             yield from [part] if {"columns", "data"} <= part.keys() else _candidates(part, signature, levels - 1)
 

@@ -229,13 +229,11 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
 
     At most one row beyond `max_rows` is read of a CSV: a row can be two bytes, and costs hundreds.
     """
-    kind = media_type(environ)
-    if kind in (URLENCODED, MULTIPART):
-        length_of(environ)
-    body = environ["wsgi.input"].read()
+    kind, body = media_type(environ), environ["wsgi.input"].read()
     if is_json(kind):
         rows = native.read(body, signature)
     elif kind in (URLENCODED, MULTIPART):
+        length_of(environ)
         rows = native.read_fields(fields_in(environ, body).items(multi=True))
     elif kind == CSV:
         rows = csv_rows.read(body, max_rows + 1)

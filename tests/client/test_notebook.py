@@ -7,12 +7,15 @@ import importlib
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import modelgate
 import numpy as np
 import pandas as pd
 import pytest
 from modelgate import Client
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -36,6 +39,18 @@ OWN_CODE = """
         def predict(self, X):
             return self.classes_[(np.asarray(X)[:, 0] > LIMIT()).astype(int)]
 """
+
+
+class Logarithms(BaseEstimator, TransformerMixin):
+    """Remembers nothing of its columns."""
+
+    fitted_ = True
+
+    def fit(self, *_: Any) -> Logarithms:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return np.log1p(np.asarray(X, dtype=float))
 
 
 @pytest.fixture
@@ -77,6 +92,18 @@ def test_the_way_of_a_model_from_a_notebook(mg: Client, tmp_path: Path, monkeypa
     churn.promote(run.version, force=True)
     assert churn.version == run.version
     assert churn.rollback()["aliases"]["current"] == 1
+
+
+def test_a_model_that_records_no_names_is_served_after_it_was_published_with_its_rows(mg: Client) -> None:
+    X = pd.DataFrame({"a": np.arange(30.0), "b": np.arange(30.0) ** 2, "target": 1.0})
+    y = pd.Series(X.a * 2 + X.b, name="a")
+    for name, model in (
+        ("fitted_on_arrays", LinearRegression().fit(X.to_numpy(), y)),
+        ("own_step", make_pipeline(Logarithms(), LinearRegression()).fit(X, y)),
+    ):
+        assert mg.publish(name, model, X=X, y=y)["promoted"]
+        assert mg.model(name).inputs.names == ("a", "b", "target")
+        np.testing.assert_allclose(mg.model(name).predict(X), model.predict(X.to_numpy()))
 
 
 def test_a_frame_is_submitted_with_its_types(mg: Client, tmp_path: Path) -> None:

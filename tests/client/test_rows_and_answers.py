@@ -20,7 +20,7 @@ from modelgate import profiles
 from modelgate.answers import Answers
 from modelgate.errors import failure_of
 from modelgate.forms import Form
-from modelgate.publishing import sample_of, signature_of
+from modelgate.publishing import sample_of, signature_of, target_of
 from modelgate.rows import Inputs, rows_of
 from scipy import sparse
 
@@ -133,6 +133,17 @@ def test_a_sample_is_a_csv_with_the_target_last() -> None:
     assert sample_of([{"a": 1}]) is None
     for convert in (sparse.csr_matrix, sparse.coo_matrix, sparse.csc_array, sparse.dia_matrix):
         assert sample_of(convert(np.eye(2)), [1, 0]) == b"x0,x1,target\n1.0,0.0,1\n0.0,1.0,0\n"
+
+
+def test_the_target_of_a_sample_has_a_name_that_no_input_has() -> None:
+    frame = pd.DataFrame({"target": [1, 2], "target_": [3, 4], " y": [5, 6]})
+    assert sample_of(frame, [7, 8]) == b"target,target_, y,target__\n1,3,5,7\n2,4,6,8\n"
+    for y, name in (([1, 0], "target__"), (pd.Series([1, 0], name="y"), "y_"), (pd.Series([1, 0], name=3), "3")):
+        assert target_of(frame, y) == name
+    assert target_of(np.eye(2), pd.Series([1, 0], name="x1")) == "x1_"
+    for several in (pd.DataFrame({"a": [1, 0], "b": [0, 1]}), np.eye(2), [[1, 0], [0, 1]], None):
+        assert target_of(frame, several) is None
+        assert sample_of(np.eye(2), several) == b"x0,x1\n1.0,0.0\n0.0,1.0\n"
 
 
 @pytest.mark.parametrize("convert", [np.array, pd.DataFrame, sparse.csr_matrix, np.ndarray.tolist])

@@ -264,8 +264,8 @@ def _reading_remarks(field: Field, values: Counts, misfits: frozenset[object], s
     """Return a remark on numbers that JSON has not so, and on the `misfits`, which become null."""
     remarks = []
     numbers = separator is not None and field.kind in (Kind.NUMBER, Kind.INTEGER)
-    written = [text for text in map(str, values if numbers else ()) if not PLAIN.fullmatch(text.strip())]
-    if texts := [text for text in written if text not in misfits]:
+    texts = [text for text in map(str, values if numbers else ()) if not PLAIN.fullmatch(text.strip())]
+    if texts := [text for text in texts if text not in misfits]:
         number = plain_numbers(texts[:1], field.format, field.unit)[0]
         remarks.append(f"{field.name} is read as numbers: {shown(texts[0])} is {number}")
     if misfits:

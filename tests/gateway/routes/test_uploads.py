@@ -76,6 +76,13 @@ def test_what_nulls_were_in_the_sample_goes_to_the_trainer(client: FlaskClient, 
     assert len(trainer.commands) == 1
 
 
+@pytest.mark.parametrize("target", ["price", ""])
+def test_the_target_of_the_sample_goes_to_the_trainer(client: FlaskClient, trainer: Trainer, target: str) -> None:
+    assert client.post(URL, data=form("file", "sample", target=target)).status_code == 201
+    assert trainer.commands[0].target == target
+    assert RepositoryCommand.from_json(trainer.commands[0].to_json()).target == target
+
+
 def test_the_columns_of_a_model_go_to_the_trainer(client: FlaskClient, trainer: Trainer, spool: Path) -> None:
     columns = [{"name": "age", "kind": "integer"}, {"name": "city", "kind": "string", "nullable": True}]
     assert client.post(URL, data=form("file", columns=json.dumps(columns))).status_code == 201

@@ -31,6 +31,8 @@ from contract.model.manifest import InputFormat, Kernels, ManifestDraft
 from contract.model.signature import Field, Kind, Output, OutputKind
 from scoring.predict import predict
 from tests.trainer.importing.imported import FRAME, TARGET, Average, X, mixed, refusal, tried, y
+from trainer.importing import Refused
+from trainer.importing.assumptions import undecided
 from trainer.importing.trial.examine import examine
 
 
@@ -401,3 +403,52 @@ def test_thousands_of_columns_that_may_be_null_are_not_tried_one_by_one(tmp_path
         assert all(field.nullable for field in draft.signature.inputs)
         predictions.append(Counted.asked)
     assert predictions[1] <= predictions[0] < 300
+
+
+class Logarithms(BaseEstimator):
+    """Remembers nothing of its columns; takes those in `names`, or all."""
+
+    fitted_ = True
+
+    def __init__(self, names: list[str] | None = None) -> None:
+        self.names = names
+
+    def fit(self, *_: Any) -> Logarithms:
+        return self
+
+    def transform(self, frame: pd.DataFrame) -> Any:
+        return np.log1p(np.asarray(frame if self.names is None else frame[self.names], dtype=float))
+
+
+UNNAMED = pd.DataFrame({"a": range(20), "b": [n % 7 for n in range(20)], "c": [n % 3 for n in range(20)]})
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(Logarithms(), LinearRegression()).fit(UNNAMED, y),
+        make_pipeline(Logarithms(["a", "b"]), LinearRegression()).fit(UNNAMED, y),
+        LinearRegression().fit(UNNAMED.to_numpy(), y),
+    ],
+    ids=["own step", "own step of some columns", "array"],
+)
+def test_the_target_that_the_sender_names_is_no_input(tmp_path: Path, model: Any) -> None:
+    (tmp_path / "file").write_bytes(cloudpickle.dumps(model))
+    UNNAMED.assign(gain=y / 2, place=range(20)).drop(columns="place").to_csv(tmp_path / "rows.csv", index=False)
+    examined = examine("m", tmp_path / "file", tmp_path / "rows.csv", target="gain")
+    assert examined.draft.signature.names == ("a", "b", "c") and not undecided(examined.draft.remarks)
+    assert examined.facts is not None
+    with pytest.raises(Refused, match="has a sample without its target 'loss'; it has 'a', 'b', 'c', 'gain'"):
+        examine("m", tmp_path / "file", tmp_path / "rows.csv", target="loss")
+
+
+def test_a_column_that_may_be_the_target_waits_for_a_person_unless_the_model_needs_it(tmp_path: Path) -> None:
+    some = make_pipeline(Logarithms(["a", "b"]), LinearRegression()).fit(UNNAMED, y)
+    everything = make_pipeline(Logarithms(), LinearRegression()).fit(UNNAMED, y)
+    draft = tried(tmp_path, cloudpickle.dumps(some), UNNAMED[["a", "b"]].assign(gain=y / 2).to_csv(index=False))
+    assert draft.signature.names == ("a", "b") and undecided(draft.remarks)
+    assert "it answers the same without 'gain' of the sample, which may be its target" in " ".join(draft.warnings)
+    assert not undecided(tried(tmp_path, cloudpickle.dumps(everything), UNNAMED.to_csv(index=False)).remarks)
+    (tmp_path / "rows.csv").write_text(UNNAMED.to_csv(index=False))
+    draft = examine("m", tmp_path / "file", tmp_path / "rows.csv", target="").draft
+    assert not undecided(draft.remarks)

@@ -438,6 +438,29 @@ def test_a_command_publishes_a_guess_at_inputs_of_ones_own_code_without_an_alias
     assert answer["warnings"][-1].endswith("modelgate promote mine@1")
 
 
+@pytest.mark.usefixtures("examined_here", "unverified")
+def test_a_command_publishes_what_lies_beside_a_model_as_a_question(
+    settings: Settings, tmp_path: Path, redis: Redis
+) -> None:
+    (tmp_path / "u1").write_bytes(pickle.dumps({"model": LinearRegression().fit(X, y), "target_transform": "log1p"}))
+    answer = HANDLERS[RepositoryAction.IMPORT](
+        CommandParts(settings, redis), RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1")
+    )
+    assert (answer["version"], answer["aliases"]) == (1, {})
+    assert "its answers rest on a guess; do what its warnings ask for" in answer["warnings"][-1]
+    assert answer["warnings"][-1].endswith("or if the guess is right: modelgate promote mine@1")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unverified")
+def test_a_command_names_the_target_of_its_sample(settings: Settings, tmp_path: Path, redis: Redis) -> None:
+    (tmp_path / "u1").write_bytes(pickle.dumps(LinearRegression().fit(X, y)))
+    (tmp_path / "u2").write_text("a,gain,b\n1,2,3\n4,5,6\n")
+    command = RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1", sample="u2", target="gain")
+    assert HANDLERS[RepositoryAction.IMPORT](CommandParts(settings, redis), command)["promoted"]
+    assert Repository(settings.models_dir).manifest("mine", 1).signature.names == ("a", "b")
+
+
 def test_a_command_imports_nothing_while_uploads_are_off(settings: Settings, file: Path, redis: Redis) -> None:
     off = dataclasses.replace(settings, allow_upload="0")
     with pytest.raises(ModelgateError, match="its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer"):

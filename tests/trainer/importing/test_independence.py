@@ -80,8 +80,8 @@ def beside_the_server(model: Any, draft: ManifestDraft, rows: Sequence[Row]) -> 
     return [(answer.values[0], answer.probabilities) for answer in (predict(model, draft, [row]) for row in rows)]
 
 
-def fitted_dummies(X: Any) -> Any:
-    return pd.get_dummies(X, columns=["city"]).astype(float).iloc[:, :3]
+def with_first_dummy(X: Any) -> Any:
+    return X[["age"]].assign(first=pd.get_dummies(X["city"]).iloc[:, 0].astype(float))
 
 
 OF_THE_BATCH: dict[str, tuple[Any, pd.DataFrame]] = {
@@ -95,7 +95,7 @@ OF_THE_BATCH: dict[str, tuple[Any, pd.DataFrame]] = {
     "sort": (by_function(lambda X: np.sort(X, axis=0)), NUMBERS),
     "factorize": (by_function(lambda X: X.apply(lambda column: pd.factorize(column)[0])), NUMBERS),
     "groupby": (by_function(lambda X: X[["age"]].assign(n=X.groupby("age").income.transform("count"))), NUMBERS),
-    "get_dummies": (by_function(fitted_dummies, FRAME), FRAME),
+    "get_dummies": (by_function(with_first_dummy, FRAME), FRAME),
 }
 
 
@@ -108,8 +108,7 @@ def test_requests_of_a_model_whose_answers_depend_on_other_rows_are_scored_alone
     assert "changes with the rows beside it: the row " in warning
     assert "requests are scored one after the other" in warning
     rows = rows_of(frame)[:120]
-    if name != "get_dummies":  # which raises for a row alone, as it does beside the server
-        assert as_a_worker_scores(model, draft, rows) == beside_the_server(model, draft, rows)
+    assert as_a_worker_scores(model, draft, rows) == beside_the_server(model, draft, rows)
 
 
 def test_a_null_that_only_a_request_has_shows_a_dependence_on_other_rows(tmp_path: Path) -> None:
@@ -202,6 +201,15 @@ def test_classes_that_change_with_other_rows_are_found_though_probabilities_do_n
 
 def test_factors_of_a_matrix_that_stop_for_the_whole_batch_are_found(tmp_path: Path) -> None:
     assert imported(tmp_path, NMF(2, random_state=0).fit(NUMBERS), NUMBERS).artifact.alone
+
+
+def test_a_batch_that_raises_where_each_row_does_not_is_a_dependence(tmp_path: Path) -> None:
+    model = by_function(of_notebook("lambda X: X * 1"))
+    draft = imported(tmp_path, model, NUMBERS)
+    model.set_params(functiontransformer__func=of_notebook("lambda X: X * (1 if len(X) < 60 else np.ones(3))"))
+    found = independence.with_independence(model, draft, rows_of(NUMBERS))
+    assert found.artifact.alone
+    assert " alone and 'no answer' beside " in found.warnings[-1]
 
 
 class Noisy(BaseEstimator):

@@ -30,6 +30,7 @@ _TRANSFORMATION = re.compile(
     r"((np|numpy)\.)?(log(1p|10|2)?|ln|sqrt|square|expm?1?|box-?cox|yeo-?johnson|standard\w*|min-?max\w*|z-?score|"
     r"normali[sz]\w+)"
 )
+_PLAIN = str | int | float | np.generic | date | type | bytes
 _NOTHING = ("", "none", "no", "off", "false", "raw", "identity")
 
 
@@ -83,9 +84,5 @@ def may_change_answers(parts: Mapping[str, Any], path: str = "") -> Iterator[str
             continue
         if isinstance(part, Mapping) and _GROUPS.search(words):
             yield from may_change_answers(part, f"{path}{key}.")
-        elif (
-            not isinstance(part, str | int | float | np.generic | date | type | bytes)
-            or _STEPS.search(words)
-            or (text and _TRANSFORMATION.fullmatch(text))
-        ):
+        elif not isinstance(part, _PLAIN) or _STEPS.search(words) or (text and _TRANSFORMATION.fullmatch(text)):
             yield f"{path}{key}"

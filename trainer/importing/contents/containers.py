@@ -84,12 +84,12 @@ def compose(parts: Mapping[str, Any], columns: Sequence[str], sample: Sample | N
     targets = {key: step for key, step in steps.items() if _scales_target(key, step, models)}
     steps = {key: step for key, step in steps.items() if key not in targets}
     model = _model(_all_decoded(models, decoders | targets, made), made)
-    known = [*table, *(name for step in steps.values() for name in names_in(step) or ())]
+    inputs_known = [*table, *(name for step in steps.values() for name in names_in(step) or ())]
     made.doubts += [
         f"nothing shows whether {key!r} ({type(decoder).__name__}) encodes an input or what it predicts, so its labels"
         " stand in the predictions; if it encodes an input, put it into one Pipeline with the model"
         for key, decoder in decoders.items()
-        if isinstance(decoder, LabelEncoder) and not is_of_target(key, decoder, models, known, sample)
+        if isinstance(decoder, LabelEncoder) and not is_of_target(key, decoder, models, inputs_known, sample)
     ]
     chain = _chain(steps, model, columns)
     made.used |= steps.keys()

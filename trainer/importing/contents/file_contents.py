@@ -55,11 +55,10 @@ def find_model(thing: Any, sample: Sample | None = None, declared: Sequence[str]
     _refuse_other_libraries(thing)
     if answers_rows(thing):
         return FileContents(thing)
-    if isinstance(thing, Mapping):
-        return _from_container({str(key): value for key, value in thing.items()}, "dict", sample, declared)
-    if isinstance(thing, list | tuple):
-        parts = {str(key): value for key, value in enumerate(thing)}
-        return _from_container(parts, type(thing).__name__, sample, declared)
+    if isinstance(thing, Mapping | list | tuple):
+        pairs = thing.items() if isinstance(thing, Mapping) else enumerate(thing)
+        what = "dict" if isinstance(thing, Mapping) else type(thing).__name__
+        return _from_container({str(key): part for key, part in pairs}, what, sample, declared)
     raise Refused(_no_model(thing))
 
 
@@ -120,12 +119,13 @@ def _from_container(
     for part in parts.values():
         _refuse_other_libraries(part)
     kinds, widths = _kinds(parts.values()), {inputs.count(part) for part in parts.values() if answers_rows(part)}
-    columns, guess = tuple(declared) or _columns(parts), ()
+    guess: tuple[str, ...] = ()
+    columns = tuple(declared) or _columns(parts)
     if not columns:
         of_sample = tuple(name for name in sample.columns if name != sample.target) if sample else ()
         lists = [words for key, part in parts.items() if (words := _words(part)) and not NO_INPUTS.search(key.lower())]
         guess = lists[0] if len(lists) == 1 and {None, len(lists[0])} & widths else ()
-        are_inputs = bool(sample) and (sample.target is not None or len(of_sample) in widths)
+        are_inputs = sample is not None and (sample.target is not None or len(of_sample) in widths)
         columns = guess if guess and {*guess} <= {*of_sample} else of_sample if are_inputs else ()
         guess = () if sample else guess
     made = compose(parts, columns or guess, sample)

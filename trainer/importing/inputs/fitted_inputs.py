@@ -290,8 +290,9 @@ def _columns_after(step: Any, columns: Sequence[int], unknown: int) -> Sequence[
     positions, places = _indices(step) or {}, _attribute(step, "output_indices_") or {}
     after = [unknown] * max((place.stop for place in places.values()), default=0)
     for name, transformer, _ in (_attribute(step, "transformers_") or ()) if positions else ():
-        if _keeps_columns(transformer) and len(after[places[name]]) == len(positions[name]):
-            after[places[name]] = [columns[position] for position in positions[name]]
+        place = places.get(name, slice(0))  # ColumnSteps does not say where its parts go
+        if _keeps_columns(transformer) and len(after[place]) == len(positions.get(name, ())):
+            after[place] = [columns[position] for position in positions[name]]
     return after if {*after} - {unknown} else None
 
 

@@ -158,8 +158,8 @@ def _of_columns(
         fields = [column.field for column in some]
         in_utc = [dataclasses.replace(f, naive=False) for f in fields]
         as_naive = [dataclasses.replace(f, naive=f.kind is Kind.DATETIME, zone=None) for f in fields]
-        text = {"kind": Kind.STRING, "format": None}
-        as_text = [dataclasses.replace(f, **text) if f.kind is Kind.DATETIME else f for f in in_utc]
+        text = [dataclasses.replace(f, kind=Kind.STRING, format=None) for f in in_utc]
+        as_text = [text[n] if f.kind is Kind.DATETIME else f for n, f in enumerate(in_utc)]
         as_integers = [dataclasses.replace(f, kind=Kind.INTEGER) if f.name in doubtful else f for f in fields]
         others = [kinds for kinds in (in_utc, as_naive, as_text, as_integers) if kinds != fields]
         for input_format in formats:
@@ -240,15 +240,8 @@ def try_model(
             rows = as_requested(draft, rows)
             draft = with_nulls_that_work(estimator, draft, rows[:GOLDEN_ROWS], nulls.refused)
             of_output = [*of_output, *alike_labels_remarks(draft.signature)]
-            remarks = [
-                *map(Remark, contents.warnings),
-                *map(doubt, contents.doubts),
-                *of_output,
-                *of_float,
-                *of_numbers,
-                *nulls.remarks,
-                *reading.remarks,
-            ]
+            remarks = [*map(Remark, contents.warnings), *map(doubt, contents.doubts), *of_output, *of_float]
+            remarks += [*of_numbers, *nulls.remarks, *reading.remarks]
             draft = _with_answers(estimator, draft, rows[:GOLDEN_ROWS], remarks, process)
             return with_independence(estimator, draft, rows, made_up=sample is None)
         except DoesNotPredict as error:
@@ -273,8 +266,10 @@ def _with_answers(
     is_record = draft.signature.format is RowFormat.RECORDS
     changes = process.put_back()
     changes = () if process.imported else changes
+    _predict(estimator, draft, rows[:1])  # a request may be of one row; and the first time it may import libraries
+    process.put_back()
     answer = _predict(estimator, draft, rows)
-    process.put_back()  # the first time it may import libraries
+    process.put_back()
     again = _predict(estimator, draft, rows)
     if are_random(answer, again):
         raise Refused(RANDOM)
