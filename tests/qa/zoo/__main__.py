@@ -1,7 +1,8 @@
 """`make zoo`: saves models as people save them, imports each through the inbox and asks it over HTTP.
 
-Prints how many are identical, and which are refused with what sentence. Exits with 1 if one answers differently than
-where it was fitted, or is refused for another reason than the expected one.
+Prints how many are identical, which are refused with what sentence, how many answers differ beside other requests, and
+which are scored one request at a time. Exits with 1 if one answers differently than where it was fitted, or is refused
+for another reason than the expected one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from tests.qa.zoo import in_process, over_http
 from tests.qa.zoo.environments import EXTRA, environment
 from tests.qa.zoo.kinds import named
+from tests.qa.zoo.neighbours import Situation
 from tests.qa.zoo.saved import saved
 from tests.qa.zoo.verdicts import Found, Verdict
 
@@ -27,14 +29,16 @@ def main(words: Sequence[str], here: bool) -> int:
     wanted = named(words)
     folder = saved(wanted)
     fitted = [specimen for specimen in wanted if (folder / f"{specimen.slug}.json").exists()]
-    judged = []
+    judged: dict[str, Verdict] = {}
     for verdict in (in_process if here else over_http).verdicts(fitted, folder):
-        judged.append(verdict)
-        if not verdict.found.is_right:
-            sys.stderr.write(f"{verdict.specimen.name}: {verdict.found}: {verdict.said}\n")
-    sys.stdout.write("\n".join(_report(judged)) + "\n")
-    sys.stdout.write(f"\n{len(judged)} models in {time.monotonic() - start:.0f} s\n")
-    return int(len(fitted) < len(wanted) or not all(verdict.found.is_right for verdict in judged))
+        known, judged[verdict.specimen.name] = judged.get(verdict.specimen.name), verdict
+        said = verdict.said.removeprefix(known.said if known else "")
+        if not verdict.found.is_right and said:
+            sys.stderr.write(f"{verdict.specimen.name}: {verdict.found}: {said}\n")
+    verdicts = list(judged.values())
+    sys.stdout.write("\n".join((*_report(verdicts), "", *report_of_neighbours(verdicts))) + "\n")
+    sys.stdout.write(f"\n{len(verdicts)} models in {time.monotonic() - start:.0f} s\n")
+    return int(len(fitted) < len(wanted) or not all(verdict.found.is_right for verdict in verdicts))
 
 
 def _report(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -49,6 +53,24 @@ def _report(verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield from (f"| {', '.join(names)} | {said} |" for said, names in alike.items())
         yield ""
     yield from (f"{times} {outcome}" for outcome, times in Counter(verdict.found for verdict in verdicts).items())
+
+
+def report_of_neighbours(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    yield "| asked | answers | of models | requests that differ | of models |"
+    yield "|---|---|---|---|---|"
+    for situation in Situation:
+        tallies = [verdict.tallies[situation] for verdict in verdicts if situation in verdict.tallies]
+        different = [len(tally.different) for tally in tallies if tally.different]
+        answers = sum(tally.rows for tally in tallies)
+        yield f"| {situation} | {answers:,} | {len(tallies):,} | {sum(different):,} | {len(different):,} |"
+    yield ""
+    yield "| scored one request at a time | because |"
+    yield "|---|---|"
+    yield from (f"| {verdict.specimen.name} | {verdict.alone} |" for verdict in verdicts if verdict.alone)
+    yield ""
+    yield "| changes its process | what |"
+    yield "|---|---|"
+    yield from (f"| {verdict.specimen.name} | {verdict.changes} |" for verdict in verdicts if verdict.changes)
 
 
 if __name__ == "__main__":

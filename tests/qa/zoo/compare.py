@@ -14,10 +14,16 @@ from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
+import numpy as np
+
+from contract.model.manifest import ModelManifest
 from contract.model.signature import AnswerForm, OutputKind, RowFormat, Signature
 
 RELATIVE = 1e-12
 """How far a number may be from the other where the last digits may differ."""
+BESIDE_OTHERS, OF_FLOAT32 = 1e-9, 1e-5
+"""How far if the rows of a batch or the method before differ; the second one where all answers are float32."""
+_ABSOLUTE = 1e-15
 JSON, CSV = "application/json", "text/csv"
 OTHER_BATCHES = ("client, each row alone", "Parquet file", "CSV file")
 """Dialects whose rows are scored in other batches, on which the last digits of a product of matrices depend."""
@@ -43,13 +49,16 @@ class Served(Protocol):
     """A model that Modelgate serves."""
 
     @property
-    def signature(self) -> Signature: ...
+    def manifest(self) -> ModelManifest: ...
 
     @property
-    def warnings(self) -> Sequence[str]: ...
+    def signature(self) -> Signature: ...
 
     def ask(self, method: str, question: Question) -> Output:
         """Return the job's output. Raises `Rejected`."""
+
+    def ask_at_once(self, requests: Sequence[tuple[str, Question]]) -> Sequence[Output | Rejected]:
+        """Return the outputs of requests that wait together."""
 
     def other_ways(self, written: Mapping[str, Any]) -> Ways:
         """Yield other ways to ask for predictions of the rows: a name, and what returns the output."""
@@ -82,14 +91,13 @@ def differences(written: Mapping[str, Any], rounding: bool, served: Served) -> I
                 yield f"{method}, {dialect}: {error}"
                 continue
             relative = RELATIVE if rounding or dialect in OTHER_BATCHES else 0.0
-            difference = _difference(method, written, output, signature, relative)
-            if difference:
-                yield f"{method}, {dialect}: {difference}"
+            if said := difference(method, written, output, signature, relative):
+                yield f"{method}, {dialect}: {said}"
 
 
 def without_nulls(written: Mapping[str, Any], served: Served) -> Mapping[str, Any]:
     """Return what was written without rows with null, if the model refuses null and says in a warning what to do."""
-    told = any(REFUSES_NULL.match(warning) for warning in served.warnings)
+    told = any(REFUSES_NULL.match(warning) for warning in served.manifest.warnings)
     kept = [index for index, row in enumerate(written["rows"]) if None not in row]
     refused = [row for row in written["rows"] if None in row]
     if not told or not refused:
@@ -98,8 +106,11 @@ def without_nulls(written: Mapping[str, Any], served: Served) -> Mapping[str, An
     with suppress(Rejected):
         served.ask("predict", Question("objects", JSON, json.dumps(rows).encode()))
         raise AssertionError("null is answered, and a warning says that it is refused")
-    answers = {method: [rows[index] for index in kept] for method, rows in written["answers"].items()}
-    return {**written, "rows": [written["rows"][index] for index in kept], "answers": answers}
+    of_kept = {
+        part: {method: [rows[index] for index in kept] for method, rows in written[part].items()}
+        for part in ("answers", "alone")
+    }
+    return {**written, "rows": [written["rows"][index] for index in kept], **of_kept}
 
 
 def questions(written: Mapping[str, Any], signature: Signature) -> Iterator[Question]:
@@ -140,14 +151,19 @@ def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _difference(
-    method: str, written: Mapping[str, Any], output: Mapping[str, Any], signature: Signature, relative: float
+def difference(
+    method: str,
+    written: Mapping[str, Any],
+    output: Mapping[str, Any],
+    signature: Signature,
+    relative: float = BESIDE_OTHERS,
 ) -> str | None:
+    """Return how an output differs from the answers that were written."""
     expected = written["answers"]
     answers = output["predictions"]
     form = next(served for served in signature.methods if served.name == method)
-    if difference := _of_table(expected[method], answers, form.answer, relative):
-        return difference
+    if said := of_table(expected[method], answers, form.answer, relative):
+        return said
     if method == "transform" and written["names"] and isinstance(answers[0], dict):
         unknown = {name for row in answers for name in row} - set(written["names"])
         if unknown:
@@ -162,8 +178,8 @@ def _difference(
                 return "it answers without probabilities"
         elif method_beside not in expected:
             return f"it answers with {beside}, and {method_beside} raised where it was fitted"
-        elif difference := _of_table(expected[method_beside], output[beside], AnswerForm.NUMBERS, relative):
-            return f"{beside}: {difference}"
+        elif said := of_table(expected[method_beside], output[beside], AnswerForm.NUMBERS, relative):
+            return f"{beside}: {said}"
     tables = output.get("probabilities")
     if tables and written["labels"] and list(tables[0]) != written["labels"]:
         return f"the probabilities are those of {list(tables[0])} instead of {written['labels']}"
@@ -174,11 +190,14 @@ def _names(signature: Signature) -> list[str]:
     return [method.name for method in signature.methods]
 
 
-def _of_table(
+def of_table(
     expected: Sequence[Sequence[Any]], answers: Sequence[Any], form: AnswerForm, relative: float
 ) -> str | None:
+    """Return how answers differ from the expected values of each row."""
     if len(answers) != len(expected):
         return f"{len(answers)} answers to {len(expected)} rows"
+    if relative == BESIDE_OTHERS and _are_float32(expected):
+        relative = OF_FLOAT32
     for index, (old, row) in enumerate(zip(expected, answers, strict=True)):
         old, new = list(old), list(flat(row))
         if form is AnswerForm.NONZERO:
@@ -191,9 +210,19 @@ def _of_table(
 def _close(old: Sequence[Any], new: Sequence[Any], relative: float) -> bool:
     return len(old) == len(new) and all(
         first == other
-        or (isinstance(first, float) and isinstance(other, float) and math.isclose(first, other, rel_tol=relative))
+        or (
+            isinstance(first, float)
+            and isinstance(other, float)
+            and math.isclose(first, other, rel_tol=relative, abs_tol=_ABSOLUTE)
+        )
         for first, other in zip(old, new, strict=True)
     )
+
+
+def _are_float32(rows: Sequence[Sequence[Any]]) -> bool:
+    numbers = np.array([value for row in rows for value in row if isinstance(value, float)])
+    with np.errstate(over="ignore"):
+        return bool((numbers.astype(np.float32) == numbers).all())
 
 
 def flat(answer: Any) -> Iterator[Any]:

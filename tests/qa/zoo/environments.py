@@ -8,7 +8,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[2] / ".venv-zoo"
+FOLDER = Path(__file__).resolve().parents[3] / ".venv-zoo"
 EXTRA = FOLDER / "libraries"
 """The environment of this project, with more libraries."""
 

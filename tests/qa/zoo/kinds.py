@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from tests.qa.zoo import (
     arrays,
+    batches,
+    changing,
     containers,
     estimators,
     files,
@@ -36,6 +38,8 @@ SPECIMENS = (
     *other_libraries.specimens(),
     *own_formats.specimens(),
     *sklearn_extensions.specimens(),
+    *batches.specimens(),
+    *changing.specimens(),
 )
 
 _twice = [slug for slug, times in Counter(specimen.slug for specimen in SPECIMENS).items() if times > 1]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import io
 import math
 import pickle
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,7 +52,8 @@ class Specimen:
     """A kind of saved model. `make` fits it; `save` writes its bytes, under a name that ends in `suffix`.
 
     `refused`: the words of the refusal, where it cannot be served. `rounding`: why its answers differ in
-    the last digits. `may_refuse_null`: it may refuse null, with a warning that says what to do.
+    the last digits. `may_refuse_null`: it may refuse null, with a warning that says what to do. `changes`: it changes
+    the process that loads or asks it.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Specimen:
     refused: str | None = None
     rounding: str | None = None
     may_refuse_null: bool = False
+    changes: bool = False
 
     @property
     def slug(self) -> str:
@@ -139,7 +142,7 @@ def answers_of(model: Any, X: Any) -> dict[str, Any]:
         return {}
     for method in METHODS:
         try:
-            answer = called(model, method, X)
+            answer = called(model, method, copy.deepcopy(X))  # some methods change their input
         except Exception:  # such as a method that its inner estimator lacks
             continue
         parts = answer if isinstance(answer, tuple) or _is_by_output(answer, rows) else [answer]
@@ -148,6 +151,12 @@ def answers_of(model: Any, X: Any) -> dict[str, Any]:
     if "predict_proba" in answers and _holds_or_not(model, X):
         answers["predict_proba"] = [[p for yes in row for p in (1 - yes, yes)] for row in answers["predict_proba"]]
     return answers
+
+
+def answers_alone(model: Any, X: Any, methods: Collection[str]) -> dict[str, list[Any]]:
+    """Return for each of the methods what it answers for each row alone; None where it raises."""
+    alone = [answers_of(model, X[row : row + 1]) for row in range(X.shape[0] if hasattr(X, "shape") else len(X))]
+    return {method: [answers[method][0] if method in answers else None for answers in alone] for method in methods}
 
 
 def called(model: Any, method: str, X: Any) -> Any:
@@ -164,8 +173,8 @@ def called(model: Any, method: str, X: Any) -> Any:
 
 def _holds_or_not(model: Any, X: Any) -> bool:
     """Return whether its probabilities are those that each of several labels holds; Modelgate adds that it does not."""
-    table = model.predict_proba(X)
-    return not isinstance(table, list) and np.shape(model.predict(X)) == np.shape(table)
+    table = model.predict_proba(copy.deepcopy(X))
+    return not isinstance(table, list) and np.shape(model.predict(copy.deepcopy(X))) == np.shape(table)
 
 
 def _is_by_output(answer: Any, rows: int) -> bool:

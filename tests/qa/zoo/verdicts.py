@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from contract.model.manifest import ModelManifest
 from tests.qa.zoo.compare import Served, differences, without_nulls
+from tests.qa.zoo.neighbours import Situation, Tallies, Tally, beside_others
 from tests.qa.zoo.specimens import Specimen
+
+SCORED_ALONE = "scored_alone"
+"""The code of the remark that says why."""
 
 
 class Found(StrEnum):
@@ -28,19 +33,41 @@ class Found(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`said` is the refusal, or how the answers differ."""
+    """`said` is the refusal, or how the answers differ. `tallies`: how often they do beside other requests.
+    `alone`: why its requests are scored one at a time. `changes`: what its import has seen it change of its process."""
 
     specimen: Specimen
     found: Found
     said: str = ""
+    tallies: Tallies = field(default_factory=dict)
+    alone: str = ""
+    changes: str = ""
+
+    def beside(self, situation: Situation, tally: Tally) -> Verdict:
+        """Return the verdict once it was asked in this situation, too."""
+        verdict = replace(self, tallies={**self.tallies, situation: tally})
+        if not tally.different:
+            return verdict
+        said = f"{situation}, {len(tally.different)} times, such as {tally.different[0]}"
+        return replace(verdict, found=Found.DIFFERS, said=f"{self.said}; {said}" if self.said else said)
 
 
 def compared(specimen: Specimen, written: Mapping[str, Any], served: Served) -> Verdict:
     """Return the verdict on a specimen that is served."""
     taken = without_nulls(written, served) if specimen.may_refuse_null else written
     verdict = judged(specimen, None, list(differences(taken, bool(specimen.rounding), served)))
-    refuses_null = taken is not written and verdict.found.is_right
-    return replace(verdict, found=Found.REFUSES_NULL) if refuses_null else verdict
+    if taken is not written and verdict.found.is_right:
+        verdict = replace(verdict, found=Found.REFUSES_NULL)
+    for situation, tally in beside_others(taken, served).items():
+        verdict = verdict.beside(situation, tally)
+    changes = ", ".join(getattr(served.manifest.artifact, "changes", ()))
+    return replace(verdict, alone=_why_alone(served.manifest), changes=changes)
+
+
+def _why_alone(manifest: ModelManifest) -> str:
+    if not getattr(manifest.artifact, "alone", False):
+        return ""
+    return "; ".join(remark.text for remark in manifest.remarks if remark.code == SCORED_ALONE)
 
 
 def judged(specimen: Specimen, refusal: str | None, differences: Sequence[str] = ()) -> Verdict:
