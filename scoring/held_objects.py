@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from functools import partial, reduce
 from itertools import chain
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _PLAIN = str | bytes | int | float | type
+_INSTALLED = ("built-in", "frozen", *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
 _METHODS = ("get_params", "predict", "transform")
 
 
@@ -55,10 +57,10 @@ def _code_of(thing: Any) -> Any:
 def _is_own(code: Any) -> bool:
     """Return whether no library has a class or function under its name. Classes without code in Python have none."""
     module, (name, inner, _) = str(code.__module__), code.__qualname__.partition(".<locals>")
-    package = sys.modules.get(module.partition(".")[0])
+    origin = getattr(getattr(sys.modules.get(module), "__spec__", None), "origin", None) or ""
     if isinstance(code, type) and not any(isinstance(member, FunctionType) for member in vars(code).values()):
         return False
-    if module == "__main__" or getattr(package, "__spec__", None) is None:
+    if not origin.startswith(_INSTALLED) and module.partition(".")[0] != "modelgate_artifacts":
         return True
     found = reduce(lambda thing, part: getattr(thing, part, None), name.split("."), sys.modules.get(module))
     return found is not code and (found is None or not inner)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable, Iterator, MutableMapping
+from operator import call
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,6 @@ _TO_PUBLISH, _TO_LOAD = 20.0, 1.0
 _THRESHOLDS_TO_LOAD = 16
 """The rows at thresholds with which each ensemble of trees is compared when a version is loaded."""
 _KERNELS, _INSTEAD = "Modelgate's own kernels", "so scikit-learn's own methods answer"
-Compare = Callable[[Callable[[], str | None]], str | None]
-"""Returns what a comparison finds that it gets."""
 _UNLIKE = "kernels_unlike"
 """The code of the remark about a difference."""
 
@@ -46,11 +45,6 @@ add_function(modelgate_artifacts.flat)
 add_function(modelgate_artifacts.remainder)
 add_function(modelgate_artifacts.days, _days, takes_moments=True)
 add_composite(DecodedTarget, decoded_target)
-
-
-def compare_here(comparison: Callable[[], str | None]) -> str | None:
-    """Return what a comparison finds, made in this process."""
-    return comparison()
 
 
 def find_version_kernel(estimator: Any, signature: Signature, artifact: Artifact | ArtifactDraft) -> ModelKernel | None:
@@ -78,7 +72,7 @@ def kernel_for(
     estimator: Any,
     manifest: ModelManifest,
     compared_before: MutableMapping[tuple[str, int], bool] | None = None,
-    compare: Compare = compare_here,
+    compare: Callable[[Callable[[], str | None]], str | None] = call,
 ) -> ModelKernel | None:
     """Return the kernel with which a loaded version predicts; None if it has none, or one that answers differently.
     Raises nothing.

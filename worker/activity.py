@@ -17,7 +17,6 @@ from dataclasses import dataclass
 _HEAD = struct.Struct("<dd")  # deadline (0: nothing), seconds allowed
 _BEATS = struct.Struct("<Q")
 _BEATS_AT = 16
-_LEAVING_AT = 24
 _LAST = 8
 """Bytes of a deadline. It is written last, so a process that dies while it writes has no activity."""
 
@@ -42,7 +41,8 @@ _SUBJECTS = _Text(16_384, 114_000)
 _HELD = _Text(131_072, 131_000)
 _USE = _Text(262_144, 262_000)
 _SKIPPED = _Text(524_288, 16_000)
-_SLOT = 540_672
+_LEAVING = _Text(540_672, 4_000)
+_SLOT = 544_768
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class ActivityTable:
         activity = self.current(slot)
         self.end(slot)
         self.set_held(slot, (), 0)
-        self.set_leaving(slot, leaving=False)
+        self.set_leaving(slot, "")
         return activity
 
     def current(self, slot: int) -> Activity | None:
@@ -148,12 +148,13 @@ class ActivityTable:
         count: int = _BEATS.unpack_from(self._memory, slot * _SLOT + _BEATS_AT)[0]
         return count
 
-    def set_leaving(self, slot: int, *, leaving: bool) -> None:
-        """Record that the process of `slot` ends on purpose, so that another one takes its place."""
-        self._memory[slot * _SLOT + _LEAVING_AT] = leaving
+    def set_leaving(self, slot: int, why: str) -> None:
+        """Record that the process of `slot` ends by itself, if there is a reason."""
+        self._write(slot, _LEAVING, why)
 
-    def leaving(self, slot: int) -> bool:
-        return bool(self._memory[slot * _SLOT + _LEAVING_AT])
+    def leaving(self, slot: int) -> str:
+        """Return why the process of `slot` ends by itself, if it does."""
+        return self._read(slot, _LEAVING)
 
     # Models
 

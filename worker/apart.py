@@ -2,66 +2,46 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from contract.model.manifest import ModelManifest
 from scoring.process_state import ProcessState
-from worker.model_cache import Model, ModelCache, Version
-
-log = logging.getLogger("worker")
 
 _LONGEST = 1.0
-"""Seconds after which a process ends although more jobs of its version wait: others may wait, too."""
-
-_UNWATCHED: AbstractContextManager[None] = nullcontext()
-
-Watching = Callable[[str, int], AbstractContextManager[None]]
-"""Returns the context in which a version is asked."""
-
-
-def unwatched(_name: str, _version: int) -> AbstractContextManager[None]:
-    """Watch nothing."""
-    return _UNWATCHED
+"""Seconds that a changed process goes on while jobs of its version wait. Others may wait, too."""
 
 
 class Apart:
-    """Watches the calls of the models in a cache. `version`: the only one that this process may still score, because it
-    has changed it; None: all."""
+    """Puts back what versions change of this process. `version`: the only one that it may score from then on, and
+    `changes` what the version has changed that its import had not found."""
 
-    def __init__(self, cache: ModelCache) -> None:
-        self._cache = cache
+    def __init__(self) -> None:
+        self.version: tuple[str, int] | None = None
+        self.changes: set[str] = set()
         self._until = 0.0
-        self._logged: set[Version] = set()
-        self.version: Version | None = None
-
-    def watching(self, name: str, version: int) -> AbstractContextManager[None]:
-        """Put back what the model changes in a block that asks it. One that was shown to change nothing costs
-        nothing."""
-        model = self._cache.loaded((name, version))
-        return self._watching(model, (name, version)) if model and model.watched else _UNWATCHED
-
-    @contextmanager
-    def _watching(self, model: Model, version: Version) -> Iterator[None]:
-        known, state = (*model.manifest.artifact.changes, *model.changes), ProcessState()
-        try:
-            yield
-        finally:
-            changes = state.put_back()
-            found = () if state.imported else changes  # libraries change their process when they are imported
-            if (known or found) and self.version is None:
-                self.version, self._until = version, time.monotonic() + _LONGEST
-            if not {*found} <= {*known}:
-                self._log(version, found)
-
-    def _log(self, version: Version, found: Sequence[str]) -> None:
-        if version not in self._logged:
-            self._logged.add(version)
-            what = "its code changes %s for its whole process, which is put back; take that out of it"
-            log.warning(what, " and ".join(found), extra={"model": version[0], "version": version[1]})
 
     @property
     def over(self) -> bool:
-        """Whether a process that is left to one version is to end, so that others get another one."""
+        """Whether the process has gone on for long enough after it was changed."""
         return self.version is not None and time.monotonic() > self._until
+
+    @property
+    def why_it_ends(self) -> str:
+        """Why this process ends although nobody asks it to, for the log; empty if it does not."""
+        what = " and ".join(sorted(self.changes)) or "its process"
+        return f"{self.version[0]}@{self.version[1]} changes {what}" if self.version else ""
+
+    @contextmanager
+    def watching(self, manifest: ModelManifest, changed: bool) -> Iterator[None]:
+        """Put back what changes in a block that asks the version. `changed`: loading it has changed this process."""
+        state = ProcessState()
+        try:
+            yield
+        finally:
+            known, changes = manifest.artifact.changes, state.put_back()
+            if not state.imported:  # a library, which may have changed something
+                self.changes |= {*changes} - {*known}
+            if (changed or known or self.changes) and self.version is None:
+                self.version, self._until = (manifest.name, manifest.version), time.monotonic() + _LONGEST

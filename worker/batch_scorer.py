@@ -18,7 +18,6 @@ from contract.work.prediction_log import LogRecord
 from runtime.limits import processors
 from scoring.pace import Pace
 from scoring.predict import Prediction, join, predict_each
-from worker.apart import Watching, unwatched
 from worker.log_records import records_of
 from worker.model_cache import Model, ModelCache
 
@@ -41,7 +40,7 @@ class BatchScorer:
     `begin` gets the ids of the jobs that are about to be scored and the seconds that this may take; `end` is called
     when nothing is being scored. `timeout` is that of one `predict`, in seconds; `predicted` gets the seconds that each
     took. `warned` gets a model and the number of its inputs with unusual values in a job, and returns whether the job
-    says so. Each call of a model is in a context of `watching`.
+    says so.
     """
 
     cache: ModelCache
@@ -51,7 +50,6 @@ class BatchScorer:
     end: Callable[[], object]
     predicted: Callable[[float], object] = lambda _: None
     warned: Callable[[str, int], bool] = lambda _model, _count: True
-    watching: Watching = unwatched
     out_of_memory: bool = field(default=False, init=False)
     """Whether memory ran out: this process is no longer reliable and has to end."""
 
@@ -152,7 +150,7 @@ class BatchScorer:
         self, model: Model, parts: Sequence[Sequence[Row]], method: str
     ) -> tuple[list[Prediction | Failure], float]:
         began = time.perf_counter()
-        with self.watching(model.manifest.name, model.manifest.version):
+        with self.cache.watching(model.manifest.name, model.manifest.version):
             answers = predict_each(model.estimator, model.manifest, parts, method, model.kernel)
         took = time.perf_counter() - began
         self.predicted(took)

@@ -12,11 +12,9 @@ from broker.sides.file_tasks import FileTask, FileTasks, Stage
 from contract.errors import Code, Failure
 from scoring.files.plan import Steps
 from storage.disk import StoreError
-from worker.apart import Watching, unwatched
 from worker.batch_scorer import LOAD_TIMEOUT
 from worker.file_work import FileWork, Result, failure_of
 from worker.job_ends import End, Observer
-from worker.model_cache import Version
 
 log = logging.getLogger("worker")
 
@@ -56,10 +54,6 @@ class _Held:
     ended: int = 0
     send_at: float = 0.0
 
-    @property
-    def version(self) -> Version:
-        return self.task.file_request.model, self.task.file_request.version
-
 
 @dataclass
 class BulkLane:
@@ -68,7 +62,7 @@ class BulkLane:
     It takes tasks of `models` (None: all), but for those in `skip()` and of versions that it `awaits`. `begin` gets the
     id of the task that is about to be worked on and the seconds that one step may take, `timeout` or that of a load;
     `end` is called after each slice; `predicted` gets model, version, rows and seconds of each call of a model; `ended`
-    gets the end of each task. Each step is in a context of `watching`.
+    gets the end of each task.
     """
 
     tasks: FileTasks
@@ -81,7 +75,6 @@ class BulkLane:
     end: Callable[[], object]
     predicted: Callable[[str, int, int, float], object]
     ended: Observer
-    watching: Watching = unwatched
     out_of_memory: bool = field(default=False, init=False)
     """Whether memory ran out: this process is no longer reliable and has to end."""
     _held: _Held | None = field(default=None, init=False)
@@ -92,14 +85,14 @@ class BulkLane:
         self._look_at = 0.0
 
     @property
-    def version(self) -> Version | None:
-        """The version that the task in hand is about."""
-        return self._held.version if self._held else None
+    def in_hand(self) -> bool:
+        """Whether it owns a task."""
+        return self._held is not None
 
     @property
     def due(self) -> bool:
         """Whether there may be something to do."""
-        return self._held is not None or time.monotonic() >= self._look_at
+        return self.in_hand or time.monotonic() >= self._look_at
 
     def step(self, retrying: Retrying[object]) -> bool:
         """Do one slice. Returns False if there is nothing to do now. `retrying` repeats what it gets until Redis
@@ -177,7 +170,7 @@ class BulkLane:
             while True:
                 self.begin([task.id], self.timeout if held.loaded else LOAD_TIMEOUT)
                 before = time.perf_counter()
-                with self.watching(*held.version):
+                with self.work.cache.watching(task.file_request.model, task.file_request.version):
                     rows = next(held.steps)
                 now = time.perf_counter()
                 held.loaded = True

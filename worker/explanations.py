@@ -15,12 +15,11 @@ from contract.work.explanations import ExplainRequest
 from contract.work.jobs import PredictionOutcome
 from scoring.explain.rows import explain_rows
 from scoring.files.plan import Steps
-from worker.apart import Watching, unwatched
 from worker.batch_scorer import LOAD_TIMEOUT, out_of_memory
 from worker.bulk_lane import SLICE, Retrying
 from worker.file_work import Background
 from worker.job_ends import End, Observer
-from worker.model_cache import Model, Version
+from worker.model_cache import ModelCache
 
 _LOOK_EVERY = 0.25
 """Seconds after which it looks for a job although no bell has rung, and whether its own has been cancelled."""
@@ -43,20 +42,19 @@ class _Held:
 class Explanations:
     """Does one slice at a time.
 
-    `model` returns a version, loaded; a job of one that it `awaits` goes back. `begin` gets the id of the job that is
+    `cache` has the models; a job of one that it `awaits` goes back. `begin` gets the id of the job that is
     about to be worked on and the seconds that one step may take, `timeout` or that of a load; `end` is called after
-    each slice; `ended` gets the end of each job. Each step is in a context of `watching`.
+    each slice; `ended` gets the end of each job.
     """
 
     queue: ScorerQueue
-    model: Callable[[str, int], Model]
+    cache: ModelCache
     background: Background
     awaits: Callable[[str, int], bool]
     timeout: float
     begin: Callable[[Sequence[str], float], object]
     end: Callable[[], object]
     ended: Observer
-    watching: Watching = unwatched
     out_of_memory: bool = field(default=False, init=False)
     """Whether memory ran out: this process is no longer reliable and has to end."""
     _held: _Held | None = field(default=None, init=False)
@@ -68,14 +66,14 @@ class Explanations:
         self._look_at = 0.0
 
     @property
-    def version(self) -> Version | None:
-        """The version that the job in hand is about."""
-        return (self._held.batch.model, self._held.batch.version) if self._held else None
+    def in_hand(self) -> bool:
+        """Whether it owns a job."""
+        return self._held is not None
 
     @property
     def due(self) -> bool:
         """Whether there may be something to do."""
-        return self._held is not None or time.monotonic() >= self._look_at
+        return self.in_hand or time.monotonic() >= self._look_at
 
     def step(self, limits: BatchLimits, retrying: Retrying[Any], *, busy: bool) -> bool:
         """Do one slice of a job within the limits of predictions; if predictions keep the scorer `busy`, only if they
@@ -107,7 +105,7 @@ class Explanations:
             self._held = _Held(batch, self._steps(batch), time.time_ns())
 
     def _steps(self, batch: Batch) -> Steps[PredictionOutcome]:
-        model = self.model(batch.model, batch.version)
+        model = self.cache.get(batch.model, batch.version)
         yield 0
         (job,), request = batch.jobs, batch.jobs[0].explain or ExplainRequest()
         background, warnings = self.background(model.manifest)
@@ -120,7 +118,7 @@ class Explanations:
         try:
             while True:
                 self.begin([job.id], self.timeout if held.loaded else LOAD_TIMEOUT)
-                with self.watching(held.batch.model, held.batch.version):
+                with self.cache.watching(held.batch.model, held.batch.version):
                     next(held.steps)
                 held.loaded = True
                 if time.perf_counter() >= began + SLICE:

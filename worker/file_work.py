@@ -28,7 +28,7 @@ from scoring.files.stages import CODECS, Part, plan, score
 from storage.spool.names import FileFolder
 from storage.spool.store import Spool
 from worker.log_records import records_of_chunk
-from worker.model_cache import Model
+from worker.model_cache import Model, ModelCache
 
 _MOST_ERRORS = 100
 """Errors that the failure of a job lists."""
@@ -44,12 +44,12 @@ _PAUSE = 0.01
 
 @dataclass
 class FileWork:
-    """Does tasks. All that is written claims room in `spool`. `scorer` is a name that no other process has. `model`
-    returns a version, loaded; `background` what its answers are explained against, and warnings about that."""
+    """Does tasks. All that is written claims room in `spool`. `scorer` is a name that no other process has. `cache`
+    has the models; `background` what its answers are explained against, and warnings about that."""
 
     spool: Spool
     scorer: str
-    model: Callable[[str, int], Model]
+    cache: ModelCache
     background: Background
     rows: range = range(0)
     """The rows of the file that the current task scores, once they are known."""
@@ -70,7 +70,7 @@ class FileWork:
     def _steps(self, task: FileTask, folder: FileFolder) -> Steps[Result]:
         if task.stage is Stage.ASSEMBLE:
             return (yield from self._assemble(folder))
-        model = self.model(task.file_request.model, task.file_request.version)
+        model = self.cache.get(task.file_request.model, task.file_request.version)
         yield 0
         if task.stage is Stage.PLAN:
             return (yield from self._plan(task, folder, model))

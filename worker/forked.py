@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -27,32 +26,28 @@ def prepare(settings: Settings, oom_score: int) -> None:
 
 
 def compare_in_child(
-    comparison: Callable[[], str | None], close: Callable[[], object], settings: Settings, seconds: int = 30
+    close: Callable[[], object], memory_mb: int, comparison: Callable[[], str | None], seconds: int = 30
 ) -> str | None:
-    """Return what a comparison finds in a child of this process, which may ask no model; `close` closes what the child
-    must not hold. A child that dies, or takes longer, finds that nothing can be compared."""
+    """Return what a comparison finds in a child of this process, which may ask no model. The child calls `close` first.
+    One that dies or takes longer finds that the kernels cannot be compared."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
         with suppress(BaseException):
             os.setpgid(0, 0)
+            signal.alarm(seconds)  # this process may die first
             close()
-            signal.alarm(seconds)  # if this process dies before
-            prefer_for_oom_kill(1000)
-            limit_memory(settings.scorer_memory_mb)
-            os.write(theirs, json.dumps(comparison()).encode())
+            limit_memory(memory_mb)
+            os.write(theirs, f"={comparison() or ''}".encode())
         os._exit(0)
     os.close(theirs)
-    with suppress(OSError):
-        os.setpgid(child, child)  # it may not have come to that yet
-    with os.fdopen(ours, "rb", 0) as answer, suppress(OSError):
-        answered = select.select([answer], [], [], seconds)[0] and answer.read(65_536)
+    verdict = os.read(ours, 65_536) if select.select([ours], [], [], seconds)[0] else b""
+    os.close(ours)
+    with suppress(OSError):  # the template does not wait for its children
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    try:
-        return str(verdict) if (verdict := json.loads(answered or b"")) else None
-    except ValueError:
-        return "cannot be compared (the process that asks the model died, or took too long)"
+    why = "cannot be compared (the process that asked the model died, or took too long)"
+    return verdict[1:].decode() or None if verdict else why
 
 
 def stop_on_sigterm(stop: Callable[[], object]) -> None:

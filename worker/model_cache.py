@@ -6,8 +6,10 @@ import logging
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from operator import call
 from typing import Any, NamedTuple
 
 from modelgate_kernels import ModelKernel
@@ -20,11 +22,12 @@ from contract.model.repository import Repository
 from runtime.environments import environment_here
 from scoring.artifacts import load
 from scoring.held_objects import holds_own_code
-from scoring.kernels import Compare, compare_here, kernel_for
+from scoring.kernels import kernel_for
 from scoring.process_state import changed_by
 from scoring.trust import Trust
 from scoring.unusual import UnusualValues
 from worker import memory
+from worker.apart import Apart
 
 log = logging.getLogger("worker")
 
@@ -52,18 +55,21 @@ _COLLECT_AFTER = 0.1
 garbage collected. That takes as long as loading a model."""
 
 
+_UNWATCHED = nullcontext()
+
+
 @dataclass(frozen=True)
 class Model:
     """An estimator in memory, its kernel if it has one, the manifest that says how to use it, the bytes that it takes,
     and what finds unusual values in its rows. `changes`: what loading it has changed of the process; this was put back.
-    `watched`: its methods may change the process, too."""
+    `watched`: asking it may change something, so it is asked in `ModelCache.watching`."""
 
     manifest: ModelManifest
     estimator: Any
     kernel: ModelKernel | None
     size: int
     unusual: UnusualValues
-    changes: Sequence[str] = ()
+    changes: Collection[str] = ()
     watched: bool = False
 
 
@@ -88,7 +94,7 @@ class ModelLoader:
         """Whether the kernels of a version are equal, if that had to be found here."""
         self.loaded: Callable[[Load], object] = lambda _: None
         """Called with each load."""
-        self.compare: Compare = compare_here
+        self.compare: Callable[[Callable[[], str | None]], str | None] = call
         """Makes the comparisons of kernels, which ask the model."""
 
     def size(self, name: str, version: int) -> int:
@@ -171,6 +177,7 @@ class ModelCache:
         self._shared_names = frozenset(name for name, _ in self._shared)
         self._elsewhere = elsewhere
         self._own: OrderedDict[Version, Model] = OrderedDict()
+        self.apart = Apart()
         self._moved = 0
         """The bytes that were loaded and evicted since free memory was last returned."""
         self._rest = 0
@@ -192,8 +199,12 @@ class ModelCache:
         """Return whether the scorer has a version of the model from its template."""
         return name in self._shared_names
 
-    def loaded(self, version: Version) -> Model | None:
-        """Return the model if it is in memory."""
+    def watching(self, name: str, version: int) -> AbstractContextManager[None]:
+        """Return the context in which a version is asked, or may be. A model that changes nothing costs nothing."""
+        model = self._in_memory((name, version))
+        return self.apart.watching(model.manifest, bool(model.changes)) if model and model.watched else _UNWATCHED
+
+    def _in_memory(self, version: Version) -> Model | None:
         return self._shared.get(version) or self._own.get(version)
 
     def get(self, name: str, version: int) -> Model:
@@ -202,7 +213,7 @@ class ModelCache:
         Raises `ModelgateError` if its manifest or artifact is unusable, and `MemoryError`; the next call tries again.
         """
         key = (name, version)
-        model = self.loaded(key)
+        model = self._in_memory(key)
         if model is None:
             self._evict_beyond(self._budget() - self._loader.size(name, version), keep=0)
             model = self._own[key] = self._loader.load(name, version)

@@ -52,7 +52,6 @@ _MOST_IDS = 10
 _MAX_FORK_PAUSE = 0.5
 """Seconds between two scorers of a slot: a fork is cheap, and the next job must start within a second."""
 
-
 STUCK_AFTER = 30.0
 """Seconds without progress after which an idle process is stuck. A scorer that waits for Redis shows progress in half
 of that."""
@@ -235,8 +234,8 @@ class ProcessPool:
     def _blocked(self) -> dict[str, str]:
         """The versions that no template may load, each with the reason."""
         harmful = [version for version, templates in self._crashes.items() if templates >= _CRASHES_TO_BLOCK]
-        changing = dict.fromkeys(self._change_process, CHANGES_PROCESS)
-        return dict.fromkeys(harmful, "loading it kills its process") | changing
+        reasons = dict.fromkeys(harmful, "loading it kills its process")
+        return reasons | dict.fromkeys(self._change_process, CHANGES_PROCESS)
 
     def _start_template(self) -> None:
         self._activities.end(self._template_slot)
@@ -264,8 +263,8 @@ class ProcessPool:
             self._template_backoff.worked()
         self._template = None
         activity = self._activities.current(self._template_slot)
-        self._crashes.update(activity.subjects if activity and not changed else ())
-        self._change_process.update(activity.subjects if activity and changed else ())
+        if activity:
+            (self._change_process if changed else self._crashes).update(activity.subjects)
         if activity and changed:
             log.warning("%s: %s", *activity.subjects, CHANGES_PROCESS)
         elif activity and self._blocked.keys() >= {*activity.subjects}:
@@ -292,7 +291,7 @@ class ProcessPool:
 
     def _handle_exit(self, scorer: ScorerProcess) -> None:
         self._remove(scorer)
-        scorer.retiring = scorer.retiring or self._activities.leaving(scorer.slot)
+        scorer.leaves(self._activities.leaving(scorer.slot))
         activity = self._activities.clear(scorer.slot)
         if isinstance(scorer, ShadowProcess):
             if not scorer.retiring:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from broker.state.load_status import LoadFailure
@@ -22,6 +24,8 @@ from contract.errors import Code, Failure
 from runtime.limits import ONE_THREAD
 from runtime.liveness import Silence
 from worker.activity import Activity, ActivityTable
+
+log = logging.getLogger("worker")
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,11 @@ def _line(message: object) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
+@cache
+def _log_once(why: str) -> None:
+    log.warning("%s; this is put back, and each scorer that has scored it is replaced: take it out of the code", why)
+
+
 @dataclass
 class ScorerProcess:
     """A process that the template forks, from the request until its death."""
@@ -252,6 +261,12 @@ class ScorerProcess:
         """Ask it to finish its jobs and end."""
         self.retiring = True
         self.signal(signal.SIGTERM)
+
+    def leaves(self, why: str) -> None:
+        """Note that it ends by itself, if there is a reason, which is logged once."""
+        if why:
+            self.retiring = True
+            _log_once(why)
 
     def kill(self) -> None:
         """Kill it for another reason than a timeout."""

@@ -32,7 +32,6 @@ from runtime.tracing import start_tracing
 from scoring.pace import Pace
 from storage.spool.places import spool_of
 from worker.activity import ActivityTable
-from worker.apart import Apart
 from worker.awaited import AwaitedVersions
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane
@@ -48,9 +47,6 @@ log = logging.getLogger("worker")
 MAX_JOBS = 128
 """The most jobs of a batch. Redis is blocked while it moves them, for about 15 µs each."""
 
-_LOG_PAUSE = 0.05
-"""Seconds between two looks whether the prediction log takes the end of a task."""
-
 T = TypeVar("T")
 
 
@@ -64,8 +60,8 @@ class Scorer:
 
     It takes jobs of `models` (None: all), without the models that `skip` returns, and leaves those in `homes()` to
     other scorers (`BatchLimits`). A batch of a version that it `awaits` goes back. `ended` gets the end of each batch;
-    `tidy` is called between batches. Unless it scores, it calls `beat` at least every few seconds. It ends early if it
-    was changed (`apart`).
+    `tidy` is called between batches. Unless it scores, it calls `beat` at least every few seconds. Once a model has
+    changed its process, it takes only jobs of that model, and ends when none waits, or after a second.
     """
 
     queue: ScorerQueue
@@ -80,19 +76,19 @@ class Scorer:
     ended: Observer
     tidy: Callable[[], object]
     beat: Callable[[], None]
-    apart: Apart
     environment: str = TODAY
 
     def __post_init__(self) -> None:
         self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self.models, environment=self.environment)
-        self._limits_key: tuple[int, frozenset[str], Mapping[str, str]] = (0, frozenset(), {})
+        self._limits_key: object = None
+        self._apart = self.batch_scorer.cache.apart
         self._outages = Outages("a scorer", log)
         self._stopping = False
         self._waiting = False
         self._more_waits = True
         self._idle_work: list[Callable[[], bool]] = [
-            lambda: self.lane.step(self._retrying),
-            lambda: self.explanations.step(self._limits, self._retrying, busy=False),
+            lambda: (self.lane.in_hand or not self._apart.version) and self.lane.step(self._retrying),
+            lambda: self.explanations.step(self._limits_now(), self._retrying, busy=False),
         ]
 
     def stop(self) -> None:
@@ -105,14 +101,13 @@ class Scorer:
     def run(self) -> None:
         """Process batches until it is stopped or memory runs out. Raises `FencedError` if its lease is gone."""
         with suppress(_Stopped):
-            while not (self._stopping or self._out_of_memory):
-                if self.apart.version:
-                    if self._step_apart(*self.apart.version):
-                        continue
-                    break
+            while not (self._stopping or self._out_of_memory or self._has_to_end(self._apart.over)):
                 busy = self._more_waits or self.lane.due or self.explanations.due
-                if not (busy and self.step()):
-                    self._wait()
+                if busy and self.step():
+                    continue
+                if self._has_to_end(self._apart.version is not None):
+                    break
+                self._wait()
         handed = functools.partial(self.queue.take, self._limits, owned=True)
         if self._stopping and (batch := self._retrying(handed, even_when_stopping=True)):
             self._process(batch)
@@ -120,6 +115,10 @@ class Scorer:
     @property
     def _out_of_memory(self) -> bool:
         return self.batch_scorer.out_of_memory or self.explanations.out_of_memory or self.lane.out_of_memory
+
+    def _has_to_end(self, soon: bool) -> bool:
+        """Return whether this process, which has been changed, has to end as `soon` as nothing is in its hands."""
+        return soon and not (self.lane.in_hand or self.explanations.in_hand)
 
     def step(self) -> bool:
         """Process one batch, and perhaps a slice of an explanation; without a batch a slice of an explanation or of a
@@ -131,22 +130,6 @@ class Scorer:
         self.tidy()
         self._idle_work.reverse()
         return any(work() for work in self._idle_work)
-
-    def _step_apart(self, name: str, version: int) -> bool:
-        """Process a batch, or work on the file or explanation in hand, of the only version that this process may still
-        score; return False if it is to end. What else it owns goes back then."""
-        limits = dataclasses.replace(self._limits_now(), models=[name], skip=(), homes={})
-        if self.lane.version == (name, version):
-            if not self.lane.step(self._retrying):
-                time.sleep(_LOG_PAUSE)
-            return True
-        if self.explanations.version == (name, version):
-            return self.explanations.step(limits, self._retrying, busy=False)
-        batch = None if self.apart.over else self._retrying(lambda: self.queue.take(limits))
-        if batch is None or batch.version != version:
-            return False
-        self._process(batch)
-        return True
 
     def _wait(self) -> None:
         """Wait for work, and process the batch if that is one."""
@@ -174,15 +157,14 @@ class Scorer:
             self.ended(End(batch, outcomes, taken, done))
         self._more_waits = batch.left != "empty"
         self.tidy()
-        if self.apart.version is None:
-            self.explanations.step(self._limits, self._retrying, busy=True)
+        self.explanations.step(self._limits_now(), self._retrying, busy=True)
 
     def _limits_now(self) -> BatchLimits:
-        now = (self.pace.revision, self.skip(), self.homes())
+        now = (self.pace.revision, self.skip(), self.homes(), version := self._apart.version)
         if now != self._limits_key:
             self._limits_key = now
-            rows = dict(self.pace.rows)
-            self._limits = dataclasses.replace(self._limits, model_rows=rows, skip=now[1], homes=now[2])
+            rows, models = dict(self.pace.rows), [version[0]] if version else self.models
+            self._limits = dataclasses.replace(self._limits, model_rows=rows, skip=now[1], homes=now[2], models=models)
         return self._limits
 
     def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
@@ -217,7 +199,6 @@ def run_scorer(
     counts = Counts()
     loader.loaded = lambda load: counts.add_load(load.model, load.seconds, worked=load.worked)
     cache = ModelCache(loader, lambda: room_for_own_models(settings, activities), shared, affinity.elsewhere)
-    apart = Apart(cache)
 
     def count(end: End) -> None:
         if isinstance(batch := end.work, Batch):
@@ -243,7 +224,6 @@ def run_scorer(
         end=lambda: activities.end(slot),
         predicted=functools.partial(counts.observe, PREDICT_SECONDS),
         warned=warned,
-        watching=apart.watching,
     )
     connection = connect(settings.redis_url, own=True, check=False)
     outbox = Outbox(connection)
@@ -265,18 +245,17 @@ def run_scorer(
 
     explanations = Explanations(
         ScorerQueue(connection, inc, outbox),
-        cache.get,
+        cache,
         background,
         awaited.awaits,
         settings.predict_timeout,
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
         end=lambda: activities.end(slot),
         ended=EndObservers(observers).ended,
-        watching=apart.watching,
     )
     lane = BulkLane(
         FileTasks(connection, inc, outbox, environment_here()),
-        FileWork(spool_of(settings), inc, cache.get, background),
+        FileWork(spool_of(settings), inc, cache, background),
         models=models,
         skip=lambda: {*slow_models.skipped(), *awaited.models(), *affinity.find(cache)},
         awaits=awaited.awaits,
@@ -285,7 +264,6 @@ def run_scorer(
         end=lambda: activities.end(slot),
         predicted=predicted,
         ended=ends.ended,
-        watching=apart.watching,
     )
     scorer = Scorer(
         queue,
@@ -300,13 +278,12 @@ def run_scorer(
         ends.ended,
         tidy,
         functools.partial(activities.beat, slot),
-        apart,
         environment_here(),
     )
     stop_on_sigterm(scorer.stop)
     try:
         scorer.run()
-        activities.set_leaving(slot, leaving=apart.version is not None)
+        activities.set_leaving(slot, cache.apart.why_it_ends)
     except FencedError as error:
         log.warning("a scorer ends: %s", error)
     finally:

@@ -21,7 +21,6 @@ from runtime.limits import take_idle_time_only
 from runtime.outages import Outages
 from scoring.pace import Pace
 from worker.activity import ActivityTable
-from worker.apart import Apart
 from worker.forked import prepare, room_for_own_models, stop_on_sigterm
 from worker.model_cache import Model, ModelCache, ModelLoader, Version
 from worker.shadow_scoring import ShadowScoring
@@ -109,9 +108,7 @@ def run_shadow(
     stop_on_sigterm(stop)
     queue = ShadowQueue(connect(settings.redis_url, own=True, check=False), worker_of(inc))
     pace = Pace(settings.batch_ms)
-    scoring = ShadowScoring(
-        repository, cache, pace, settings.predict_timeout, begin, loader.lives_here, Apart(cache).watching
-    )
+    scoring = ShadowScoring(repository, cache, pace, settings.predict_timeout, begin, loader.lives_here)
     scorer = ShadowScorer(queue, scoring, find, end)
     outages, spare = Outages("the shadow scorer", log), SpareTime()
     while not stopped:

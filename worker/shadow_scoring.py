@@ -24,7 +24,6 @@ from contract.work.prediction_log import LogRecord
 from runtime.exact_json import loads
 from scoring.pace import Pace
 from scoring.predict import Prediction, join, predict_each
-from worker.apart import Watching, unwatched
 from worker.batch_scorer import BATCHES_PER_PIECE, LOAD_TIMEOUT
 from worker.comparison import Comparison
 from worker.log_records import flat, shadow_record
@@ -46,8 +45,7 @@ _NOTHING = Prediction([], None, [])
 @dataclass
 class ShadowScoring:
     """Scores entries with the models of a cache. `begin` gets what is about to work, such as `loan@5`, and the seconds
-    that it may take, `timeout` or those of a load. `lives_here`: whether this process may load a version. Each call of a
-    model is in a context of `watching`."""
+    that it may take, `timeout` or those of a load. `lives_here`: whether this process may load a version."""
 
     repository: Repository
     cache: ModelCache
@@ -55,7 +53,6 @@ class ShadowScoring:
     timeout: float
     begin: Callable[[str, float], object]
     lives_here: Callable[[str, int], bool]
-    watching: Watching = unwatched
     _times: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
     """The milliseconds that candidate and current version of each experiment have taken so far."""
     _said: dict[str, str] = field(default_factory=dict, init=False)
@@ -159,7 +156,7 @@ class ShadowScoring:
         """Yield answers to the rows, with the `places` that they have. If a call fails, halves are tried until the rows
         that cannot be scored stand alone."""
         try:
-            with self.watching(model.manifest.name, model.manifest.version):
+            with self.cache.watching(model.manifest.name, model.manifest.version):
                 (answer,) = predict_each(model.estimator, model.manifest, [rows], kernel=model.kernel)
         except ModelgateError as error:
             answer = error.failure

@@ -11,6 +11,7 @@ import gc
 import io
 import json
 import logging
+import operator
 import os
 import select
 import signal
@@ -20,6 +21,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from broker.state.load_status import CHANGES_PROCESS, NO_ROOM
@@ -31,7 +33,6 @@ from runtime import logs
 from runtime.environments import environment_here
 from runtime.limits import threads
 from runtime.tracing import check_tracing
-from scoring.kernels import compare_here
 from scoring.process_state import ProcessState
 from scoring.trust import Trust
 from worker import memory
@@ -79,10 +80,6 @@ class _Unusable(NamedTuple):
     since: str
 
 
-class _ChangesProcess(Exception):
-    """Loading a version changes the process, so it is not shared."""
-
-
 class Template:
     """Holds the models that aliases name or the supervisor requests, and forks scorers on request."""
 
@@ -100,7 +97,7 @@ class Template:
         self._loader = ModelLoader(self._repository, Trust.from_settings(settings))
         self._loads: list[Load] = []
         self._loader.loaded = self._loads.append
-        self._loader.compare = lambda comparison: compare_in_child(comparison, self._close_connections, settings)
+        self._loader.compare = partial(compare_in_child, self._close_connections, settings.scorer_memory_mb)
         self._process = ProcessState()
         self._models: dict[Version, Model] = {}
         self._budget = settings.model_cache_mb * MB
@@ -262,10 +259,10 @@ class Template:
         if unusable is None or files != unusable.files:
             try:
                 if self._make_room(version, evictable, room):
-                    self._load(version)
                     self._unusable.pop(text, None)
+                    self._load(version)
                     return True
-            except (ModelgateError, MemoryError, _ChangesProcess) as error:
+            except (ModelgateError, MemoryError) as error:
                 if self._awaited.awaits(*version):
                     return False
                 # Scorers fail its jobs with this error. Not tried again until its files change.
@@ -315,9 +312,10 @@ class Template:
             os._exit(CHANGED_PROCESS)
         self._activities.end(slot)
         if model.changes:
-            log.warning("loading %s changes %s, which is put back", text, ", ".join(model.changes))
-            raise _ChangesProcess(CHANGES_PROCESS)
-        self._models[version] = model
+            self._unusable[text] = _Unusable(self._stamps(version), CHANGES_PROCESS, timestamp_now())
+            log.warning("%s changes %s of its process: %s", text, " and ".join(model.changes), CHANGES_PROCESS)
+        else:
+            self._models[version] = model
 
     def _fork(self, slot: int, inc: str, lifeline: Lifeline) -> None:
         run = run_shadow
@@ -334,7 +332,7 @@ class Template:
             code = 1
             try:
                 self._close_connections()
-                self._loader.compare = compare_here
+                self._loader.compare = operator.call
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 gc.enable()
                 if lifeline.wait_for_start(self._generation):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import atexit
+import decimal
+import locale
 import multiprocessing
 import os
+import random
+import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sklearn
 
 ABORTS, NEVER_RETURNS, EATS_MEMORY, RAISES, ENDS = 13.0, 14.0, 15.0, 16.0, 17.0
 LEAVES_A_CHILD, ENDS_A_CHILD, GOES_ELSEWHERE = 18.0, 19.0, 20.0
@@ -162,3 +168,52 @@ class Methodical:
     def transform(self, X: Any) -> Any:
         time.sleep(self.seconds)
         return np.column_stack([-X[:, 0], X[:, 0]])
+
+
+def change_process(X: Any = None) -> Any:
+    """Change as much of the process as a step may, and return what it got."""
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
+    np.seterr(all="raise")
+    warnings.simplefilter("error")
+    sys.setrecursionlimit(20_000)
+    sklearn.set_config(transform_output="pandas")
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")
+    os.chdir("/")
+    os.umask(0)
+    sys.path.insert(0, "/nowhere")
+    decimal.getcontext().prec = 3
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.alarm(3)
+    random.seed(0)
+    np.random.seed(0)
+    return X
+
+
+class ChangesItsProcess:
+    """Doubles a number, and changes its process when it is asked, or `at_loading`."""
+
+    def __init__(self, *, at_loading: bool) -> None:
+        self.at_loading = at_loading
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.at_loading:
+            change_process()
+
+    def predict(self, X: Any) -> Any:
+        if not self.at_loading:
+            change_process()
+        return X[:, 0] * 2
+
+
+class Witness:
+    """Answers with a number that is another one if its process has been changed."""
+
+    def predict(self, X: Any) -> Any:
+        seen = (
+            (time.localtime(0).tm_hour, os.environ.get("TZ"), np.geterr(), warnings.filters[0][:3:2]),
+            (sys.getrecursionlimit(), sklearn.get_config(), locale.setlocale(locale.LC_ALL), Path.cwd(), sys.path),
+            (decimal.getcontext().prec, signal.getsignal(signal.SIGTERM) == signal.SIG_IGN),
+        )
+        return np.full(len(X), float(zlib.crc32(repr(seen).encode())))

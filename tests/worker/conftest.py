@@ -18,7 +18,6 @@ from contract.work.jobs import Job, PredictionJob
 from scoring.pace import Pace
 from scoring.trust import Trust
 from tests.worker.lanes import bulk_lane, explanations
-from worker.apart import Apart
 from worker.batch_scorer import BatchScorer
 from worker.job_ends import Observer
 from worker.model_cache import ModelCache, ModelLoader
@@ -58,8 +57,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
         Leases(redis, lease=60).register(inc)
         pace = Pace(inf)
         cache = ModelCache(ModelLoader(Repository(models), trust), lambda: 1_000_000)
-        apart = Apart(cache)
-        batches = BatchScorer(cache, pace, timeout=30, begin=begin, end=lambda: None, watching=apart.watching)
+        batches = BatchScorer(cache, pace, timeout=30, begin=begin, end=lambda: None)
         return Scorer(
             ScorerQueue(redis, inc),
             batches,
@@ -73,7 +71,6 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
             ended,
             lambda: None,
             lambda: None,
-            apart,
         )
 
     return make

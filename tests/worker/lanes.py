@@ -33,7 +33,7 @@ def bulk_lane(
 ) -> BulkLane:
     return BulkLane(
         FileTasks(redis, inc),
-        FileWork(Spool(spool, 100), inc, cache.get, background_in(spool.parent / "models")),
+        FileWork(Spool(spool, 100), inc, cache, background_in(spool.parent / "models")),
         models=None,
         skip=skip,
         awaits=lambda model, version: False,
@@ -56,7 +56,7 @@ def explanations(
 ) -> Explanations:
     return Explanations(
         ScorerQueue(redis, inc),
-        cache.get,
+        cache,
         background_in(models),
         awaits,
         timeout=30,

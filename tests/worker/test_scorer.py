@@ -345,3 +345,29 @@ def test_an_untrusted_model_fails_its_job_and_is_not_unpickled(
     assert failed.error.code == "not_trusted"
     assert failed.error.details["model"] == "bomb"
     assert not (tmp_path / "trace").exists()
+
+
+class Shouts(Sum):
+    """Sums, and has NumPy raise for its whole process."""
+
+    def predict(self, X: Any) -> Any:
+        np.seterr(all="raise")
+        return super().predict(X)
+
+
+def test_a_scorer_that_a_model_has_changed_scores_no_other_and_ends(
+    make_scorer: MakeScorer, jobs: Jobs, models: Path
+) -> None:
+    write_version(models, "shouts", Shouts(), numbers("a", "b"), by_value=True)
+    jobs.submit([job("first", "shouts")])
+    scorer = make_scorer()
+    assert scorer.step()
+    jobs.submit([job("second", "shouts"), job("other")])
+    scorer.run()
+    assert [read(jobs, name).status for name in ("first", "second", "other")] == [
+        Status.SUCCEEDED,
+        Status.SUCCEEDED,
+        Status.QUEUED,
+    ]
+    assert np.geterr()["divide"] == "warn"
+    assert scorer.batch_scorer.cache.apart.why_it_ends == "shouts@1 changes NumPy's error handling (np.seterr)"

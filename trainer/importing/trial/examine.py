@@ -116,10 +116,15 @@ def examine(
     digest = hashlib.sha256(published).hexdigest()
     kept = rows_of_sample(draft, sample_rows)
     profile = profile_of_sample(contents.estimator, draft, kept)
-    draft = dataclasses.replace(draft, remarks=(*draft.remarks, *map(Remark, of_sample)), profile=profile)
     if changes:  # or is it what the code beside it does, or a library that was imported?
         changes = changed_by(lambda: unpack(published, artifact_format))[1]
-    draft = _with_changes(draft, changes)
+    changes = tuple(dict.fromkeys((*changes, *draft.artifact.changes)))
+    draft = dataclasses.replace(
+        draft,
+        artifact=dataclasses.replace(draft.artifact, changes=changes),
+        remarks=(*draft.remarks, *map(Remark, of_sample), *_of_changes(changes)),
+        profile=profile,
+    )
     labelled = _labelled(draft, contents, made_with, bool(code_module))
     return Examined(labelled, artifact, digest, facts, background_sample(kept))
 
@@ -247,18 +252,12 @@ def _refuse_unfitted(estimator: Any) -> None:
             return  # an estimator of another release may fail in any way
 
 
-def _with_changes(draft: ManifestDraft, at_loading: Collection[str]) -> ManifestDraft:
-    """Return the draft with what the model changes of its process, and say it."""
-    changes = tuple(dict.fromkeys((*at_loading, *draft.artifact.changes)))
-    if not changes:
-        return draft
-    remark = Remark(
-        f"its code changes {reasons.joined(changes)} for its whole process. Modelgate puts that back and scores no other"
-        " model in that process, so requests may have to wait for a new one; take it out of the code",
-        "changes_process",
+def _of_changes(changes: Sequence[str]) -> list[Remark]:
+    text = (
+        f"its code changes {reasons.joined(changes)} for its whole process. Modelgate puts it back and scores no other"
+        " model in that process, so requests may have to wait for a new one; take it out of the code"
     )
-    artifact = dataclasses.replace(draft.artifact, changes=changes)
-    return dataclasses.replace(draft, artifact=artifact, remarks=(*draft.remarks, remark))
+    return [Remark(text, "changes_process")] if changes else []
 
 
 def _labelled(draft: ManifestDraft, contents: FileContents, made_with: Sequence[str], with_code: bool) -> ManifestDraft:
