@@ -18,6 +18,7 @@ from contract.model.signature import RowFormat
 from contract.row import Row
 from contract.wording import counted, listed, shown
 from scoring.held_objects import holds_own_code, parts_in
+from scoring.kernels import find_version_kernel
 from scoring.predict import predict
 from trainer.publishing.verify import TOLERANCE, same
 
@@ -79,12 +80,16 @@ def _is_known(part: Any) -> bool:
 
 
 class _Trial:
-    """Asks one estimator for rows in several arrangements. `library`: of scikit-learn's classes alone, so that what
-    differs little, or for few rows, is rounding. `alone`: its answers to rows that were asked for alone."""
+    """Asks one estimator, by its kernel if that is used, for rows in several arrangements. `library`: of scikit-learn's
+    classes alone, so that what differs little, or for few rows, is rounding. `alone`: its answers to rows that were
+    asked for alone."""
 
     def __init__(self, estimator: Any, draft: ManifestDraft, rows: list[Row], library: bool) -> None:
         self._estimator, self._draft, self._rows, self._library = estimator, draft, [*rows], library
-        methods, outputs = draft.signature.methods, draft.signature.outputs
+        kernels, methods, outputs = draft.artifact.kernels, draft.signature.methods, draft.signature.outputs
+        self._kernel = (
+            find_version_kernel(estimator, draft.signature, draft.artifact) if kernels and kernels.used else None
+        )
         others = ("predict_proba", "predict_log_proba") if outputs and outputs[0].probabilities else ()
         self._methods = [method.name for method in methods if method.name not in others]
         dtypes = {dtype for method in methods if method.returned for dtype in method.returned.dtypes}
@@ -138,7 +143,7 @@ class _Trial:
         answers, rows = [], [self._rows[number] for number in numbers]
         try:
             for method in self._methods:
-                found = predict(self._estimator, self._draft, rows, method=method)
+                found = predict(self._estimator, self._draft, rows, self._kernel, method)
                 rest = [part or [None] * len(rows) for part in (found.probabilities, found.scores)]
                 answers.append([[_decided(*one), *one[1:]] for one in zip(found.values, *rest, strict=True)])
         except ModelgateError:

@@ -176,7 +176,7 @@ def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, paramet
             return recipe.run_fit(X, y, Run(*recipe.fields), parameters)
 
         X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
-        alone = fitted.draft.artifact.alone
+        alone = fitted.draft.artifact.alone and len(y) > MOST_APART
         validated = None if alone else cross_validate(fit, X, y, fitted.draft, recipe.name, fitted.seconds)
         if validated is None:
             why = "rows are asked one by one" if alone else "a class has too few rows"

@@ -141,6 +141,21 @@ def test_null_is_taken_where_the_model_takes_it(settings: Settings) -> None:
     assert asked(settings, manifest, [(None, None)]).values[0] in (0, 1, 2)
 
 
+def _filled(frame: Any) -> Any:
+    return frame.fillna(frame.mean()).fillna(0)
+
+
+def test_an_edit_keeps_what_the_import_has_found_out_about_other_rows_and_looks_again(settings: Settings) -> None:
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    model = make_pipeline(FunctionTransformer(_filled), LinearRegression()).fit(frame, y)
+    assert not imported(settings, model, frame.to_csv(index=False)).artifact.alone
+    nullable = publish_edited(settings, "m", 1, {"inputs": {"a": {"nullable": True}}})
+    assert nullable.artifact.alone
+    assert "changes with the rows beside it" in nullable.warnings[-1]
+    renamed = publish_edited(settings, "m", nullable.version, {"inputs": {"b": {"aliases": ["c"]}}})
+    assert (renamed.artifact, renamed.remarks) == (nullable.artifact, nullable.remarks)
+
+
 def _none_is_one(frame: Any) -> Any:
     return np.array([[1.0 if value is None else 0.0 for value in row] for row in frame.to_numpy(dtype=object)])
 

@@ -10,9 +10,11 @@ import pytest
 
 from contract.model.manifest import ArtifactFormat
 from contract.model.signature import Field, Kind
+from tests.trainer.fitting import fitted
 from trainer import recipes
-from trainer.recipe import RecipeError, Run, recipe
+from trainer.recipe import RecipeError, Run, Table, recipe
 from trainer.recipe_parameters import parameters_of
+from trainer.tables.training_rows import to_rows
 
 GOOD = """
 from sklearn.linear_model import LinearRegression
@@ -25,10 +27,42 @@ def anything(X, y, *, positive: bool = False):
 """
 
 
+OF_THE_BATCH = """
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from contract.model.signature import Field, Kind
+from trainer.recipe import recipe
+
+class Step(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        return self
+    def transform(self, X):
+        return X - {what}
+
+@recipe(inputs=[Field("x", Kind.NUMBER)], target=Field("y", Kind.NUMBER), test_size=0.25)
+def fit(X, y):
+    return make_pipeline(Step(), LinearRegression()).fit(X, y)
+"""
+
+
 def refusal(name: str, folder: Path) -> str:
     with pytest.raises(RecipeError) as refused:
         recipes.get(name, folder)
     return str(refused.value)
+
+
+@pytest.mark.parametrize(("what", "alone"), [("X.mean()", True), ("1", False)])
+def test_a_recipe_whose_step_looks_at_other_rows_makes_versions_that_are_scored_alone(
+    tmp_path: Path, what: str, alone: bool
+) -> None:
+    (tmp_path / "steps.py").write_text(OF_THE_BATCH.format(what=what))
+    recipe = recipes.get("steps", tmp_path)
+    table = Table("cells", ["x", "y"], [[str(number), str(2 * number)] for number in range(100)])
+    _, draft = fitted(recipe, to_rows(recipe, table))
+    assert draft.artifact.alone == alone
+    assert any("changes with the rows beside it" in warning for warning in draft.warnings) == alone
+    assert (draft.metrics["r2"] < 0.9) == alone  # each row by itself is its own mean
 
 
 def test_a_file_is_a_recipe_of_its_name(tmp_path: Path) -> None:
