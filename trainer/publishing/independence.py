@@ -6,25 +6,29 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
+from cloudpickle import cloudpickle
 
 from contract.errors import ModelgateError
 from contract.model.manifest import InputDtype, ManifestDraft, Remark
 from contract.model.signature import RowFormat
 from contract.row import Row
 from contract.wording import counted, listed, shown
+from scoring.artifacts import unpack
 from scoring.held_objects import holds_own_code, parts_in
 from scoring.kernels import find_version_kernel
 from scoring.predict import predict
 from trainer.publishing.verify import TOLERANCE, same
 
 CODE = "scored_alone"
-"""The code of the remark."""
-SECONDS = 20.0
+MEMORY = "undecided_memory"
+"""The codes of the remark. A version with the second waits for a person, since scoring it alone does not help."""
+SECONDS, _MORE = 20.0, 5.0
+"""For the first rows, and for all others."""
 FEWEST_ROWS = 20
 """Fewest different rows that show what code of the user's own does."""
 
@@ -36,30 +40,43 @@ ones, and some models of scikit-learn amplify the rounding of their input, such 
 _TIE, _FEW = 1e-6, 0.05
 """Classes that are more alike tie. And the share of rows for which rounding may change all in a model of library
 classes, as at the threshold of a tree."""
+_OF_BATCH = {"BernoulliRBM", "DummyClassifier", "MiniBatchNMF", "NMF"}
+"""The classes of scikit-learn that draw numbers for the rows of a batch one after the other, or iterate until the batch
+as a whole has converged: no difference in their answers is rounding."""
 _OURS = "modelgate_artifacts"
 _KNOWN = ("sklearn", "numpy", _OURS)
 """The packages whose classes take each row by itself, unless a trial shows another thing."""
 
+Packed = Callable[[], bytes] | None
 _Answer = list[Any] | None
 """What the methods answer to a row: value, probabilities and score of each; None if one of them raises."""
 
 
 def with_independence(
-    estimator: Any, draft: ManifestDraft, rows: Sequence[Row], *, made_up: bool = False, shown_before: bool = False
+    estimator: Any,
+    draft: ManifestDraft,
+    rows: Sequence[Row],
+    packed: Packed = None,
+    *,
+    made_up: bool = False,
+    shown_before: bool = False,
 ) -> ManifestDraft:
     """Return the draft, scored alone and with a remark that says why, unless asking for some of these rows together,
-    alone and in pairs gives the same answers.
+    alone and in pairs gives the same answers. Code of the user's own also has to answer as its artifact (`packed`) does
+    when nothing was asked before.
 
     Of the user's own code, rows that are `made_up` or too few do not show that, unless it was `shown_before`. Takes
     about `SECONDS` at most. Raises `MemoryError`.
     """
     own = holds_own_code(estimator)
-    library = not own and all(map(_is_known, parts_in(estimator)))
+    of_batch = any(type(part).__name__ in _OF_BATCH for part in parts_in(estimator))
+    library = not own and not of_batch and all(map(_is_known, parts_in(estimator)))
     most = _MOST_OF_LIBRARY if library else _MOST_ROWS
     distinct = [*{repr(row): row for row in list(rows)[:: max(1, -(-len(rows) // most))]}.values()]
-    trial = _Trial(estimator, draft, distinct, library)
+    trial = _Trial(estimator, draft, distinct, library, 0.0 if of_batch else _TIE)
     with warnings.catch_warnings(action="ignore"):
         why = trial.dependence()
+        why = (memory := trial.memory(packed()) if own and packed else None) or why
     tried = len([number for number in trial.alone if number < len(distinct)])
     if why is None and own and not shown_before and (made_up or tried < FEWEST_ROWS):
         on = "made-up rows" if made_up else counted(tried, "different row")
@@ -67,8 +84,10 @@ def with_independence(
         why = f"its own code was tried on {on}, which do not show that it takes each row by itself: {more}"
     if why is None:
         return draft
-    costs = "its requests are scored one after the other, which takes longer when many wait, and its files row by row"
-    remarks = (*(remark for remark in draft.remarks if remark.code != CODE), Remark(f"{why}; {costs}", CODE))
+    then = "its requests are scored one after the other, which takes longer when many wait, and its files row by row"
+    then = "take what its code keeps between requests out of it" if memory else then
+    new = Remark(f"{why}; {then}", MEMORY if memory else CODE)
+    remarks = (*(remark for remark in draft.remarks if remark.code != new.code), new)
     return dataclasses.replace(draft, artifact=dataclasses.replace(draft.artifact, alone=True), remarks=remarks)
 
 
@@ -84,7 +103,8 @@ class _Trial:
     classes alone, so that what differs little, or for few rows, is rounding. `alone`: its answers to rows that were
     asked for alone."""
 
-    def __init__(self, estimator: Any, draft: ManifestDraft, rows: list[Row], library: bool) -> None:
+    def __init__(self, estimator: Any, draft: ManifestDraft, rows: list[Row], library: bool, tie: float) -> None:
+        self._tie = tie
         self._estimator, self._draft, self._rows, self._library = estimator, draft, [*rows], library
         kernels, methods, outputs = draft.artifact.kernels, draft.signature.methods, draft.signature.outputs
         self._kernel = (
@@ -98,6 +118,22 @@ class _Trial:
         self._greatest, self._end = 0.0, time.monotonic() + SECONDS
         self.alone: dict[int, _Answer] = {}
 
+    def memory(self, packed: bytes) -> str | None:
+        """Return what a row shows that a copy, asked for nothing else before, answers in another way; None if there is
+        none, or the copies differ since they are random."""
+        end, first = time.monotonic() + _MORE, range(len(self._rows))[:FEWEST_ROWS]
+        copies = (self._asked(first, _copy(packed, self._draft)) for _ in range(2))
+        if self._changed([*zip(first, *copies, strict=True)], "at first", "then"):
+            return None
+        ranked = sorted(self._answers_alone(first), key=lambda number: [*_floats(self.alone[number])])
+        for number in [*ranked[-1:], *ranked[:: -(-len(ranked) // FEWEST_ROWS)]]:
+            (later,), (fresh,) = self._asked([number]), self._asked([number], _copy(packed, self._draft))
+            if changed := self._changed([(number, fresh, later)], "if nothing was asked before", "after other rows"):
+                return f"its answers depend on what others have asked before: {changed}"
+            if time.monotonic() > end:
+                break
+        return None
+
     def dependence(self) -> str | None:
         """Return what a row shows whose answer has changed; None if there is none."""
         first = range(len(self._rows))[:FEWEST_ROWS]
@@ -106,12 +142,15 @@ class _Trial:
             return f"its answers are random: {changed}"
         for batch in chain([first], self._arrangements()):
             beside, alone = self._asked(batch), self._answers_alone(batch)
-            found = [(number, alone[number], one) for number, one in zip(batch, beside, strict=True) if number in alone]
+            asked = [(number, one) for number, one in zip(batch, beside, strict=True) if number in alone]
+            found = [(number, (alone[number] or [])[: len(self._methods)] or None, one) for number, one in asked]
             raises = all(one is None for one in beside) and any(one is None for _, one, _ in found)
             if not raises and (changed := self._changed(found, "alone", f"beside {counted(len(batch) - 1, 'other')}")):
                 return f"its answer to a row changes with the rows beside it: {changed}"
             if time.monotonic() > self._end:
                 break
+            del self._methods[1:]  # they share their steps, and each takes as long again
+            self._end = min(self._end, time.monotonic() + _MORE)
         return None
 
     def _arrangements(self) -> Iterator[Sequence[int]]:
@@ -138,14 +177,15 @@ class _Trial:
                 (self.alone[number],) = self._asked([number])
         return self.alone
 
-    def _asked(self, numbers: Sequence[int]) -> Sequence[_Answer]:
-        """Return the answers to rows together."""
+    def _asked(self, numbers: Sequence[int], copy: Any = None) -> Sequence[_Answer]:
+        """Return the answers to rows together, of a copy if there is one."""
         answers, rows = [], [self._rows[number] for number in numbers]
+        asked = self._estimator if copy is None else copy
         try:
             for method in self._methods:
-                found = predict(self._estimator, self._draft, rows, self._kernel, method)
+                found = predict(asked, self._draft, rows, self._kernel if copy is None else None, method)
                 rest = [part or [None] * len(rows) for part in (found.probabilities, found.scores)]
-                answers.append([[_decided(*one), *one[1:]] for one in zip(found.values, *rest, strict=True)])
+                answers.append([[_decided(self._tie, *one), *one[1:]] for one in zip(found.values, *rest, strict=True)])
         except ModelgateError:
             return [None] * len(rows)
         self._greatest = max([self._greatest, *map(abs, _floats(answers))])
@@ -156,8 +196,6 @@ class _Trial:
         relative, absolute = self._rounding[0], max(1e-15, self._rounding[1] * self._greatest)
         changed: list[tuple[int, _Answer, _Answer]] = []
         for number, one, other in found:
-            if self._library:
-                one, other = (answer and [*_floats(answer)] for answer in (one, other))
             if not same(one, other, relative, absolute):
                 changed.append((number, one, other))
         if len(changed) <= (_FEW * len(found) if self._library else 0):
@@ -170,10 +208,16 @@ class _Trial:
         return f"the row {listed(self._rows[number])} gets {shown(one)} {first} and {shown(other)} {second}"
 
 
-def _decided(value: Any, shares: Any, _: Any) -> Any:
+def _copy(packed: bytes, draft: ManifestDraft) -> Any:
+    """Return the estimator in `packed`, with classes of its own, where cloudpickle would take those that are there."""
+    cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.clear()
+    return unpack(packed, draft.artifact.format)
+
+
+def _decided(tie: float, value: Any, shares: Any, _: Any) -> Any:
     """Return a prediction, or None if the two most probable classes are as probable as each other."""
     top = sorted(_floats(shares))[-2:]
-    return None if len(top) == 2 and top[1] - top[0] < _TIE else value
+    return None if len(top) == 2 and top[1] - top[0] < tie else value
 
 
 def _leaves(answer: Any) -> Iterator[Any]:

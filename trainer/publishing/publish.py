@@ -61,7 +61,7 @@ def publish(
     """
     ready = isinstance(estimator, bytes)
     artifact_format = draft.artifact.format if signing.trust.pickles or ready else ArtifactFormat.SKOPS
-    data = estimator if ready else _packed(estimator, artifact_format)
+    data = estimator if ready else packed(estimator, artifact_format)
     with repository.locked(draft.name) as lock:
         while True:
             version = repository.next_number(draft.name, lock)
@@ -108,7 +108,8 @@ def verify(staged: StagedVersion, manifest: ModelManifest, trust: Trust, forks: 
         raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {shown}")
 
 
-def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
+def packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
+    """Return the artifact. Raises `PublishRefused`."""
     try:
         with pickled_by_value():
             return pack(estimator, artifact_format)

@@ -20,8 +20,8 @@ TOLERANCE = 1e-9
 """Relative tolerance for numbers and probabilities; classes must be equal."""
 
 RANDOM = (
-    "answers the same rows differently each time, since it draws random numbers; fit it without them, or with a"
-    " random_state that makes it draw the same ones"
+    "answers the same rows differently each time, since it draws random numbers or keeps what it was asked before;"
+    " fit it without that, or with a random_state that makes it draw the same ones"
 )
 
 RECIPES = "trainer.recipes"

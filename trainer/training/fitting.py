@@ -13,6 +13,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from scoring.kernels import compared
 from scoring.methods import find_methods
 from scoring.predict import MOST_APART, predict, predict_apart
 from trainer.publishing.independence import with_independence
+from trainer.publishing.publish import packed
 from trainer.recipe import Candidate, OutOfFold, Recipe, RecipeError, Run
 from trainer.report.evidence import Evidence
 from trainer.tables.balance import average_precision, out_of_balance, rarest
@@ -142,7 +144,7 @@ def fit_and_measure(
     draft = _with_methods(estimator, draft, data)
     draft = compared(dataclasses.replace(draft, golden=_golden(estimator, draft, data)), estimator)
     if not recipe.fit.__module__.startswith("trainer.recipes."):
-        draft = with_independence(estimator, draft, data.rows)
+        draft = with_independence(estimator, draft, data.rows, partial(packed, estimator, file_format))
     tested_on = tested_on[:MOST_APART] if draft.artifact.alone else tested_on
     X_test, y_test = take_rows(X, tested_on), y[tested_on]
     draft = dataclasses.replace(draft, metrics=evaluate(estimator, X_test, y_test, draft, held_out))

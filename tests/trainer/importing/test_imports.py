@@ -439,6 +439,22 @@ def test_a_command_publishes_a_guess_at_inputs_of_ones_own_code_without_an_alias
 
 
 @pytest.mark.usefixtures("examined_here", "unverified")
+def test_a_command_publishes_a_model_that_keeps_earlier_requests_as_a_question(
+    settings: Settings, tmp_path: Path, redis: Redis
+) -> None:
+    lines = ("def first(X, kept={}):", "kept.setdefault('mean', X.mean())", "return X - kept['mean']")
+    exec("\n    ".join(lines), scope := {"__name__": "notebook"})
+    model = make_pipeline(FunctionTransformer(scope["first"]), LinearRegression()).fit(X, y)
+    scope["first"].__defaults__[0].clear()  # fitting has called it
+    (tmp_path / "u1").write_bytes(cloudpickle.dumps(model))
+    answer = HANDLERS[RepositoryAction.IMPORT](
+        CommandParts(settings, redis), RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1")
+    )
+    assert (answer["version"], answer["aliases"]) == (1, {})
+    assert "do what its warnings ask for" in answer["warnings"][-1]
+
+
+@pytest.mark.usefixtures("examined_here", "unverified")
 def test_a_command_publishes_what_lies_beside_a_model_as_a_question(
     settings: Settings, tmp_path: Path, redis: Redis
 ) -> None:

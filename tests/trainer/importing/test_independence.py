@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
-from sklearn.decomposition import NMF, PCA
+from sklearn.decomposition import NMF, PCA, MiniBatchNMF
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -22,6 +23,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, minmax_scale, normalize
 from sklearn.svm import SVC
@@ -32,7 +34,8 @@ from contract.row import Row
 from scoring.held_objects import holds_own_code
 from scoring.predict import predict, predict_each
 from tests.trainer.importing.imported import tried
-from trainer.importing import Refused
+from trainer.importing.assumptions import undecided
+from trainer.importing.trial.examine import examine
 from trainer.publishing import independence
 from trainer.publishing.verify import same
 
@@ -200,8 +203,69 @@ def test_classes_that_change_with_other_rows_are_found_though_probabilities_do_n
     assert imported(tmp_path, Top().fit(NUMBERS, CLASSES), NUMBERS).artifact.alone
 
 
-def test_factors_of_a_matrix_that_stop_for_the_whole_batch_are_found(tmp_path: Path) -> None:
-    assert imported(tmp_path, NMF(2, random_state=0).fit(NUMBERS), NUMBERS).artifact.alone
+OF_LIBRARY: dict[str, tuple[Any, pd.DataFrame]] = {
+    "factors": (NMF(2, random_state=0).fit(NUMBERS), NUMBERS),
+    "factors of parts": (MiniBatchNMF(2, random_state=0).fit(NUMBERS), NUMBERS),
+    "topics": (make_pipeline(TfidfVectorizer(), NMF(3, random_state=0)).fit(TEXTS), TEXTS.to_frame("text")),
+    "uniform": (DummyClassifier(strategy="uniform", random_state=0).fit(NUMBERS, CLASSES), NUMBERS),
+    "stratified": (DummyClassifier(strategy="stratified", random_state=0).fit(NUMBERS, CLASSES), NUMBERS),
+    "machine": (BernoulliRBM(2, random_state=0).fit(NUMBERS / 9000), NUMBERS / 9000),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", OF_LIBRARY)
+def test_estimators_of_scikit_learn_that_draw_or_iterate_for_the_whole_batch_are_found(
+    tmp_path: Path, name: str
+) -> None:
+    model, frame = OF_LIBRARY[name]
+    assert imported(tmp_path, model, frame).artifact.alone
+
+
+def own_class(state: dict[str, Any], *body: str) -> Any:
+    """A regressor of a notebook whose `predict` has this body. The class has the `state`."""
+    scope: dict[str, Any] = {"__name__": "notebook", "np": np}
+    exec("\n    ".join(("def predict(self, X):", "a = X.income.to_numpy()", *body)), scope)
+    names = np.array(NUMBERS.columns, dtype=object)
+    known = {"__module__": "notebook", "n_features_in_": 2, "feature_names_in_": names}
+    return type("Own", (BaseEstimator,), {"predict": scope["predict"], **known, **state})()
+
+
+REMEMBERING: dict[str, Any] = {
+    "first mean": own_class({"mean": 0.0}, "self.mean = self.mean or a.mean()", "return a - self.mean"),
+    "maximum in the class": own_class(
+        {"most": 1.0}, "type(self).most = max(self.most, a.max())", "return a / self.most"
+    ),
+    "new in the class": own_class({}, "type(self).mean = mean = getattr(self, 'mean', a.mean())", "return a - mean"),
+    "codes": own_class({"codes": {}}, "return np.array([1.0 * self.codes.setdefault(v, len(self.codes)) for v in a])"),
+    "cache by shape": own_class({"cache": {}}, "return self.cache.setdefault(X.shape, a * 2)"),
+}
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_a_model_that_keeps_values_of_requests_for_later_ones_waits_for_a_person(tmp_path: Path, name: str) -> None:
+    draft = imported(tmp_path, REMEMBERING[name], NUMBERS)
+    (warning,) = (remark.text for remark in draft.remarks if remark.code == independence.MEMORY)
+    assert undecided(draft.remarks)
+    assert "depend on what others have asked before: the row " in warning
+    assert " if nothing was asked before and " in warning
+    assert "take what its code keeps between requests out of it" in warning
+
+
+def test_a_model_that_keeps_answers_only_to_the_same_values_does_not_wait(tmp_path: Path) -> None:
+    model = own_class({"kept": {}}, "return np.array([self.kept.setdefault(v, v * 2) for v in a])")
+    draft = imported(tmp_path, model, NUMBERS)
+    assert not draft.artifact.alone
+    assert not undecided(draft.remarks)
+
+
+def test_what_a_model_keeps_while_it_is_tried_is_not_published(tmp_path: Path) -> None:
+    file, sample = tmp_path / "model", tmp_path / "sample.csv"
+    file.write_bytes(cloudpickle.dumps({"model": REMEMBERING["first mean"], "metrics": {"r2": 0.9}}))
+    sample.write_text(NUMBERS.to_csv(index=False))
+    published = examine("m", file, sample).artifact
+    assert published is not None
+    assert "mean" not in vars(cloudpickle.loads(published))
 
 
 def test_a_batch_that_raises_where_each_row_does_not_is_a_dependence(tmp_path: Path) -> None:
@@ -224,8 +288,10 @@ class Noisy(BaseEstimator):
 
 
 def test_random_answers_are_not_blamed_on_neighbours(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="answers the same rows differently each time, since it draws random numbers"):
-        imported(tmp_path, Noisy(), NUMBERS)
+    draft = imported(tmp_path, by_function(np.log1p), NUMBERS)
+    draft = independence.with_independence(Noisy(), draft, rows_of(NUMBERS))
+    assert draft.artifact.alone
+    assert any("its answers are random: the row" in warning for warning in draft.warnings)
 
 
 def test_a_slow_model_is_tried_for_as_long_as_there_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,10 +95,13 @@ def examine(
     tried, others = sample_rows, None
     if sample_rows and made_with:
         tried, others = expected_answers.split(sample_rows, contents.estimator)
+    with own_code.by_value(code_module):  # before it is asked for anything, which it may remember
+        artifact = _artifact(contents, data, plain, artifact_format)
+    published = data if artifact is None else artifact
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            draft = try_model(name, contents, tried, artifact_format)
+            draft = try_model(name, contents, tried, artifact_format, lambda: published)
     except DoesNotPredict as failed:
         if formats.made_by_dill(plain) and isinstance(failed.cause, NameError):
             raise Refused(reasons.left_out_by_dill(failed.cause)) from None
@@ -110,9 +113,6 @@ def examine(
     if made_with and sample_rows:
         sample_rows = expected_answers.without(sample_rows, draft)
     facts, of_sample = measure_on_sample(contents.estimator, draft, sample_rows)
-    with own_code.by_value(code_module):
-        artifact = _artifact(contents, data, plain, artifact_format)
-    published = data if artifact is None else artifact
     digest = hashlib.sha256(published).hexdigest()
     kept = rows_of_sample(draft, sample_rows)
     profile = profile_of_sample(contents.estimator, draft, kept)

@@ -49,7 +49,7 @@ from trainer.importing.trial.columns import (
 )
 from trainer.importing.trial.nulls import PossibleNulls, choose_nulls, with_nulls_that_work
 from trainer.importing.trial.own_steps import other_guesses, unneeded, unneeded_remark, with_tried_kinds
-from trainer.publishing.independence import with_independence
+from trainer.publishing.independence import Packed, with_independence
 from trainer.publishing.verify import RANDOM, are_random
 
 GOLDEN_ROWS = 20
@@ -215,9 +215,9 @@ def _rows_of_sample(signature: Signature, sample: Sample) -> list[Row]:
 
 
 def try_model(
-    name: str, contents: FileContents, sample: Sample | None, artifact_format: ArtifactFormat
+    name: str, contents: FileContents, sample: Sample | None, artifact_format: ArtifactFormat, packed: Packed = None
 ) -> ManifestDraft:
-    """Return the draft of a manifest, with golden rows that the estimator has predicted.
+    """Return the draft of a manifest, with golden rows that the estimator has predicted. `packed`: its artifact.
 
     Raises `Refused`, `DoesNotPredict` with the estimator's own exception, `NoProbabilities` and `MemoryError`.
     """
@@ -243,7 +243,7 @@ def try_model(
             remarks = [*map(Remark, contents.warnings), *map(doubt, contents.doubts), *of_output, *of_float]
             remarks += [*of_numbers, *nulls.remarks, *reading.remarks]
             draft = _with_answers(estimator, draft, rows[:GOLDEN_ROWS], remarks, process)
-            return with_independence(estimator, draft, rows, made_up=sample is None)
+            return with_independence(estimator, draft, rows, packed, made_up=sample is None)
         except DoesNotPredict as error:
             failures.append(error)
     raise failures[0]
