@@ -7,9 +7,12 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import cloudpickle
 import joblib
@@ -59,7 +62,25 @@ def _load_pyfunc(path: str) -> ExportedModel:
     data = (folder / artifact["file"]).read_bytes()
     if hashlib.sha256(data).hexdigest() != artifact["sha256"]:
         raise ValueError(f"{folder / artifact['file']} was changed since it was exported; export the model again")
-    return ExportedModel(_READ[artifact["format"]](data), manifest)
+    with own_classes():
+        return ExportedModel(_READ[artifact["format"]](data), manifest)
+
+
+@contextmanager
+def own_classes() -> Iterator[None]:
+    """Give what this block unpickles classes of its own. A class of a notebook has one id in all its cloudpickles, and
+    where one of that id is loaded, cloudpickle writes newer code, or older, into that one: of another model."""
+    known = "_DYNAMIC_CLASS_TRACKER_BY_ID"
+    # Older joblibs bring a cloudpickle of their own.
+    picklers = [vars(sys.modules[name]) for name in [*sys.modules] if name.endswith("cloudpickle.cloudpickle")]
+    before = [pickler.get(known) for pickler in picklers]
+    for pickler in picklers:
+        pickler[known] = WeakValueDictionary()
+    try:
+        yield
+    finally:
+        for pickler, classes in zip(picklers, before, strict=True):
+            pickler[known] = classes
 
 
 def _from_skops(data: bytes) -> Any:

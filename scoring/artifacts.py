@@ -20,7 +20,7 @@ from contract.model.version_files import VersionFiles
 from runtime.environments import environment_here
 from scoring import skops_files
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
-from scoring.held_objects import parts_in
+from scoring.held_objects import is_own, parts_in
 from scoring.sklearn_internals import THREAD_COUNT
 from scoring.skops_files import Untrusted
 from scoring.trust import Trust
@@ -142,9 +142,12 @@ def pack(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
 
 
 def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
-    """Return the estimator in `data`. A pickle can run any code; skops raises `Untrusted`. Raises whatever unpickling
-    raises."""
-    return _READ[artifact_format](data)
+    """Return the estimator in `data`; classes whose code is in it are its own. A pickle can run any code; skops raises
+    `Untrusted`. Raises whatever unpickling raises."""
+    from modelgate_artifacts.exported import own_classes
+
+    with own_classes():
+        return _READ[artifact_format](data)
 
 
 def checked_bytes(manifest: ModelManifest, files: VersionFiles) -> bytes:
@@ -172,12 +175,13 @@ _OF_CATBOOST = ("predict", "predict_proba", "predict_log_proba")
 
 
 def use_one_thread(estimator: Any) -> None:
-    """Set `n_jobs` and the like to 1 in an estimator and all its parts.
+    """Set `n_jobs` and the like to 1 in an estimator and all its parts that are of an installed library.
 
     For one row, distributing the work costs more than the work: 12.5 instead of 3.3 ms for 100 trees. And there is a
     scorer for each core.
     """
-    for part in parts_in(estimator):
+    # Answers of one's own classes may depend on the number.
+    for part in (part for part in parts_in(estimator) if not is_own(type(part))):
         for name in _THREADS:
             with suppress(Exception):  # a property may have no setter
                 if getattr(part, name, 1) != 1:

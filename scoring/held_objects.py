@@ -46,7 +46,7 @@ def holds_own_code(estimator: Any) -> bool:
     script or a recipe, or one that cloudpickle has stored. Takes as long as `objects_in`."""
     things = [_code_of(thing) for thing in objects_in(estimator)]
     functions = [thing for thing in things if isinstance(thing, FunctionType)]
-    return any(map(_is_own, {*map(type, things), *functions}))
+    return any(map(is_own, {*map(type, things), *functions}))
 
 
 def _code_of(thing: Any) -> Any:
@@ -54,7 +54,7 @@ def _code_of(thing: Any) -> Any:
     return thing.__func__ if isinstance(thing, MethodType) else getattr(thing, "pyfunc", thing)
 
 
-def _is_own(code: Any) -> bool:
+def is_own(code: Any) -> bool:
     """Return whether no library has a class or function under its name. Classes without code in Python have none."""
     module, (name, inner, _) = str(code.__module__), code.__qualname__.partition(".<locals>")
     origin = getattr(getattr(sys.modules.get(module), "__spec__", None), "origin", None) or ""

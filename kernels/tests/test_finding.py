@@ -6,6 +6,7 @@ import copy
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 X, y = load_iris(return_X_y=True)
@@ -78,6 +80,68 @@ def test_a_kernel_that_a_table_finds_answers_as_the_estimator(estimator: Any, ta
     assert same(values, estimator.predict(table))
     assert same(probabilities, estimator.predict_proba(table))
     assert not kernel.has_left_rows
+
+
+def clipped(method: Any, X: Any) -> Any:
+    return np.clip(method(X), 0, 1)
+
+
+def regression() -> Any:
+    return make_pipeline(StandardScaler(), LinearRegression())
+
+
+def search() -> Any:
+    return GridSearchCV(regression(), {"linearregression__fit_intercept": [True]}, cv=2)
+
+
+@pytest.mark.parametrize(
+    ("make", "inner"),
+    [
+        (regression, lambda model: model),
+        (search, lambda model: model),
+        (lambda: make_pipeline(StandardScaler(), regression()), lambda model: model[-1]),
+        (lambda: make_pipeline(StandardScaler(), search()), lambda model: model[-1]),
+        (search, lambda model: model.best_estimator_),
+    ],
+    ids=["pipeline", "search", "pipeline inside", "search inside", "best of a search"],
+)
+def test_a_predict_that_was_put_on_an_instance_answers(make: Any, inner: Any) -> None:
+    model = make().fit(X, 100 * (X[:, 0] - 6))
+    changed = inner(model)
+    changed.predict = partial(clipped, changed.predict)
+    kernel = find(model, X)
+    expected = model.predict(X)
+    assert expected.min() == 0 and expected.max() == 1
+    layout = layout_of(X)
+    assert same(own_answers(model, rows_of(X), layout, ["predict"])[0], expected)
+    assert kernel is None or same(predict(kernel, rows_of(X))[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("table", "make", "inner"),
+    [
+        (X, lambda: make_pipeline(make_pipeline(StandardScaler(), MinMaxScaler()), Ridge()), lambda model: model[0]),
+        (X, lambda: make_pipeline(FunctionTransformer(), StandardScaler(), Ridge()), lambda model: model[0]),
+        (MIXED, mixed, lambda model: model[0]),
+        (MIXED, mixed, lambda model: model[0].transformers_[0][1]),
+        (MIXED, mixed, lambda model: model[0].transformers_[1][1]),
+    ],
+    ids=["pipeline", "identity", "columns", "pipeline of columns", "encoder of columns"],
+)
+def test_a_transform_that_was_put_on_an_instance_transforms(table: Any, make: Any, inner: Any) -> None:
+    model = make().fit(table, y)
+    changed = inner(model)
+    before, changed.transform = model.predict(table), partial(doubled, changed.transform)
+    kernel = find(model, table)
+    for method in ("predict", "predict_proba")[: 1 + hasattr(model, "predict_proba")]:
+        expected = getattr(model, method)(table)
+        assert same(own_answers(model, rows_of(table), layout_of(table), [method])[0], expected)
+        assert kernel is None or same(predict(kernel, rows_of(table), [method])[0], expected)
+    assert not same(expected, before)
+
+
+def doubled(method: Any, X: Any) -> Any:
+    return method(X) * 2
 
 
 def test_rows_that_a_kernel_leaves_are_answered_by_the_estimator(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from modelgate_kernels.functions import is_identity, known_function
+from modelgate_kernels.kernel import known_type
 from modelgate_kernels.pipelines import is_passthrough, parts_of
 from modelgate_kernels.sklearn_internals.trees import histogram_nodes
 from sklearn import ensemble, feature_extraction, impute, linear_model, preprocessing, svm, tree
@@ -105,17 +106,18 @@ def contributions(model: Scorable, game: Columns, label: int | None) -> Steps[An
 def _is_by_column(step: Any) -> bool:
     if is_passthrough(step) or is_identity(step) or (isinstance(step, str) and step == "drop"):
         return True
-    if type(step) is preprocessing.FunctionTransformer:
+    kind = known_type(step)
+    if kind is preprocessing.FunctionTransformer:
         return known_function(step.func) is not None or isinstance(step.func, np.ufunc)
-    if type(step) in (Pipeline, FeatureUnion, ColumnTransformer):
-        parts = step.steps if type(step) is Pipeline else getattr(step, "transformers_", None) or step.transformer_list
+    if kind in (Pipeline, FeatureUnion, ColumnTransformer):
+        parts = step.steps if kind is Pipeline else getattr(step, "transformers_", None) or step.transformer_list
         return all(_is_by_column(part[1]) for part in parts)
-    return type(step) in _BY_COLUMN
+    return kind in _BY_COLUMN
 
 
 def _coefficients(final: Any, label: int | None) -> Any:
     """Return those of a linear answer, or decision about a class; None if there are none."""
-    if type(final) not in (_LINEAR if label is None else _LINEAR_DECISIONS):
+    if known_type(final) not in (_LINEAR if label is None else _LINEAR_DECISIONS):
         return None
     first, *others = np.atleast_2d(final.coef_)
     if label is None:
@@ -196,7 +198,7 @@ def _shares(most: int) -> Any:
 
 def _trees_of(final: Any, label: int | None) -> Sequence[_Tree]:
     """Return trees whose values add up to the answer but for a constant; none if there are no such, or too many."""
-    kind, trees = type(final), list[_Tree]()
+    kind, trees = known_type(final), list[_Tree]()
     if kind in _SINGLE and final.n_outputs_ == 1:
         trees = [_tree(final, label)]
     elif kind in _FORESTS and final.n_outputs_ == 1:

@@ -6,12 +6,14 @@ import dataclasses
 import os
 import pickle
 import platform
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -21,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from contract.errors import Code, ModelgateError
 from contract.model.manifest import ArtifactFormat, ModelManifest
 from contract.model.version_files import VersionFiles
-from scoring.artifacts import check_versions, library_versions, load, use_one_thread
+from scoring.artifacts import check_versions, library_versions, load, pack, unpack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, record_versions
 from scoring.trust import Trust
 from tests.support import Bomb, numbers, write_version
@@ -172,6 +174,20 @@ def test_a_number_of_threads_that_cannot_be_set_is_left_alone() -> None:
     assert [thing.n_jobs for thing in holds] == [4, 1]
 
 
+def test_a_class_of_ones_own_keeps_its_number_of_threads() -> None:
+    class Jobs(BaseEstimator):
+        n_jobs = n_threads = thread_count = 3
+
+        def predict(self, X: Any) -> Any:
+            return [self.n_jobs, self.n_threads, self.thread_count]
+
+    own = Jobs()
+    own.inner = RandomForestClassifier(n_jobs=2)  # type: ignore[attr-defined]
+    (loaded,) = unpack(pack([own], ArtifactFormat.CLOUDPICKLE), ArtifactFormat.CLOUDPICKLE)
+    use_one_thread(loaded)
+    assert loaded.predict([]) == [3, 3, 3] and loaded.inner.n_jobs == 1
+
+
 def test_all_parts_of_a_model_are_set_to_one_thread(models: Path) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.random((40, 2)), np.arange(40) % 2
@@ -191,6 +207,30 @@ def test_a_model_that_contains_itself_is_walked_once() -> None:
     model.myself = [model]
     use_one_thread(model)
     assert model.n_jobs == 1
+
+
+@pytest.mark.parametrize("artifact_format", [ArtifactFormat.CLOUDPICKLE, ArtifactFormat.JOBLIB])
+def test_models_of_one_notebook_keep_the_classes_that_each_was_saved_with(artifact_format: ArtifactFormat) -> None:
+    class Unit(Enum):
+        METRES = 1
+
+    class Times(BaseEstimator):
+        factor = 1
+
+        def predict(self, X: Any) -> Any:
+            return [self.factor * x for x in X] if isinstance(getattr(self, "unit", None), Unit) else None
+
+    def saved(factor: int) -> bytes:
+        Times.factor = factor
+        model = Times()
+        model.unit = Unit.METRES  # type: ignore[attr-defined]
+        return pack([model, Times], ArtifactFormat.CLOUDPICKLE)
+
+    (first, kind), (second, other) = [unpack(data, artifact_format) for data in (saved(2), saved(7))]
+    assert [model.predict([1]) for model in (first, second)] == [[2], [7]]
+    assert len({kind, other, Times}) == 3 and type(first) is kind
+    (again, _) = unpack(pack([first, kind], ArtifactFormat.CLOUDPICKLE), artifact_format)
+    assert [model.predict([1]) for model in (again, first, second, Times())] == [[2], [2], [7], None]
 
 
 def test_a_pipe_instead_of_an_artifact_does_not_block(models: Path) -> None:

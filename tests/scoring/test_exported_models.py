@@ -210,6 +210,22 @@ def test_rows_may_have_any_shape_that_the_estimator_was_fitted_on(tmp_path: Path
         assert loaded.predict(rows).tolist() == estimator.predict(rows).tolist()
 
 
+def test_exported_versions_of_a_class_of_a_notebook_do_not_change_one_another(tmp_path: Path) -> None:
+    class Times(BaseEstimator):
+        factor = 1
+
+        def predict(self, X: Any) -> Any:
+            return np.asarray(X)[:, 0] * self.factor
+
+    loaded = []
+    for factor in (2, 7):
+        Times.factor = factor
+        manifest = write_version(tmp_path, f"m{factor}", Times(), TWO, signature=CASES["array"][1], by_value=True)
+        loaded.append(exported._load_pyfunc(str(exported_folder(manifest, tmp_path, tmp_path / f"out{factor}"))))
+    Times.factor = 1
+    assert [model.predict([[1.0, 0.0]]).tolist() for model in (*loaded, Times())] == [[2.0], [7.0], [1.0]]
+
+
 def test_a_changed_artifact_is_not_unpickled(tmp_path: Path) -> None:
     estimator, signature, _, _ = CASES["array"]
     manifest = write_version(tmp_path, "m", estimator, signature.inputs, signature=signature)

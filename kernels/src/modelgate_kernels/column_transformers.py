@@ -30,7 +30,7 @@ from modelgate_kernels.columns import (
 )
 from modelgate_kernels.functions import is_identity
 from modelgate_kernels.joining import join, weighted
-from modelgate_kernels.kernel import Transform
+from modelgate_kernels.kernel import Transform, known_type
 from modelgate_kernels.layout import InputFormat, Kind, Layout
 from modelgate_kernels.pipelines import is_passthrough
 from modelgate_kernels.table import find_transform
@@ -127,7 +127,7 @@ def _reader_of_array(
 
 def _dense(step: Any) -> Any:
     """Return an encoder whose output is what its own becomes in a dense matrix."""
-    if type(step) is not OneHotEncoder:
+    if known_type(step) is not OneHotEncoder:
         return step
     encoder = copy.copy(step)
     encoder.sparse_output = False
@@ -136,7 +136,7 @@ def _dense(step: Any) -> Any:
 
 def _steps(transformer: Any) -> Iterator[Any]:
     """Yield the transformers of a pipeline, also of those within, that do something."""
-    if type(transformer) is Pipeline:
+    if known_type(transformer) is Pipeline:
         for _, step in transformer.steps:
             yield from _steps(step)
     elif not is_passthrough(transformer) and not is_identity(transformer):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import FunctionTransformer
 
-from modelgate_kernels.kernel import NotCovered, Transform
+from modelgate_kernels.kernel import NotCovered, Transform, known_type
 
 MOMENT = np.dtype("datetime64[us]")
 """The dtype of datetimes in UTC."""
@@ -47,7 +47,7 @@ def known_function(function: Any) -> KnownFunction | None:
 
 def is_identity(transformer: Any) -> bool:
     """Return whether it is a FunctionTransformer that returns what it gets."""
-    return type(transformer) is FunctionTransformer and transformer.func is None and not transformer.validate
+    return known_type(transformer) is FunctionTransformer and transformer.func is None and not transformer.validate
 
 
 def _function_transformer(transformer: Any) -> Transform | None:

@@ -14,6 +14,15 @@ Transform = Callable[[Any], Any]
 """Returns what the `transform` of a fitted transformer returns for a matrix: rows × columns."""
 
 
+_METHODS = frozenset({"predict", "predict_proba", "decision_function", "transform"})
+
+
+def known_type(estimator: Any) -> type | None:
+    """Return the class of an estimator, by which it is known what its methods do; None for one whose instance has
+    methods of its own, such as a `predict` that somebody has put there."""
+    return type(estimator) if _METHODS.isdisjoint(getattr(estimator, "__dict__", ())) else None
+
+
 class NotCovered(Exception):
     """A kernel has no answer for these rows. The estimator itself may have one, or raise."""
 

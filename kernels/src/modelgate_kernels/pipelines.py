@@ -13,10 +13,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from modelgate_kernels.functions import known_function
-from modelgate_kernels.kernel import Delegating, Kernel, NotCovered, Transform
+from modelgate_kernels.kernel import Delegating, Kernel, NotCovered, Transform, known_type
 from modelgate_kernels.sklearn_internals import frozen_estimators
 
-_INNER: Mapping[type, str] = {
+_INNER: Mapping[type | None, str] = {
     GridSearchCV: "best_estimator_",
     RandomizedSearchCV: "best_estimator_",
     HalvingGridSearchCV: "best_estimator_",
@@ -59,7 +59,7 @@ def parts_of(estimator: Any) -> tuple[list[Any], Any]:
     estimator; nothing and the estimator itself for anything else. Searches and frozen estimators are unwrapped."""
     transformers: list[Any] = []
     estimator = unwrapped(estimator)
-    while type(estimator) is Pipeline and not is_passthrough(estimator.steps[-1][1]):
+    while known_type(estimator) is Pipeline and not is_passthrough(estimator.steps[-1][1]):
         transformers += _transformers(step for _, step in estimator.steps[:-1])
         estimator = unwrapped(estimator.steps[-1][1])
     return transformers, estimator
@@ -67,14 +67,14 @@ def parts_of(estimator: Any) -> tuple[list[Any], Any]:
 
 def unwrapped(estimator: Any) -> Any:
     """Return the estimator that answers for a search or a frozen estimator; any other as it is."""
-    while hasattr(estimator, inner := _INNER.get(type(estimator), "")):
+    while hasattr(estimator, inner := _INNER.get(known_type(estimator), "")):
         estimator = getattr(estimator, inner)
     return estimator
 
 
 def _transformers(steps: Iterable[Any]) -> Iterator[Any]:
     for step in map(unwrapped, steps):
-        if type(step) is Pipeline:
+        if known_type(step) is Pipeline:
             yield from _transformers(inner for _, inner in step.steps)
         elif not is_passthrough(step):
             yield step
@@ -89,7 +89,8 @@ def is_repeatable(step: Any) -> bool:
     """Return whether a transformer is code of scikit-learn alone, which transforms the same rows alike each time."""
     if step is None or isinstance(step, str):
         return True
-    if type(step) is FunctionTransformer:
+    kind = known_type(step)
+    if kind is FunctionTransformer:
         return step.func is None or isinstance(step.func, np.ufunc) or known_function(step.func) is not None
     inner = [part[1] for name in ("steps", "transformers_", "transformer_list") for part in getattr(step, name, ())]
-    return type(step).__module__.startswith("sklearn.") and all(map(is_repeatable, inner))
+    return kind is not None and kind.__module__.startswith("sklearn.") and all(map(is_repeatable, inner))

@@ -11,6 +11,7 @@ from sklearn.compose import ColumnTransformer
 from modelgate_kernels.column_transformers import columns_transform
 from modelgate_kernels.columns import array_dtype, array_reader, frame_types
 from modelgate_kernels.functions import MOMENT
+from modelgate_kernels.kernel import known_type
 from modelgate_kernels.layout import InputFormat, Layout, Row
 from modelgate_kernels.matrix import by_column, to_array, to_matrix
 
@@ -77,7 +78,7 @@ class Readers:
     def transformed(self, first: Any) -> BatchReader | None:
         """Return a reader that also does the work of the `first` transformer; None if that takes a matrix as others
         do."""
-        if type(first) is not ColumnTransformer:
+        if known_type(first) is not ColumnTransformer:
             return None
         transform = columns_transform(first, self._layout)
         return transform and (lambda batch: transform(batch.made_by(by_column)))

@@ -9,7 +9,7 @@ import sklearn
 from sklearn.feature_selection import RFE, RFECV
 from sklearn.pipeline import Pipeline
 
-from modelgate_kernels.kernel import InnerKernels, Kernel, KernelOf, OwnMethods, Transform
+from modelgate_kernels.kernel import InnerKernels, Kernel, KernelOf, OwnMethods, Transform, known_type
 from modelgate_kernels.other_libraries import find_other_kernel
 from modelgate_kernels.pipelines import PassthroughKernel, PipelineKernel, is_passthrough, parts_of, unwrapped
 from modelgate_kernels.sklearn_internals import returns_arrays
@@ -32,7 +32,6 @@ if IS_COMPARED:
 
 _RECURSIVE_ELIMINATIONS = frozenset({RFE, RFECV})
 """Transformers that select columns for an estimator, and hand on what it answers."""
-_METHODS = frozenset({"predict", "predict_proba", "decision_function", "transform"})
 
 
 def add_composite(kind: type, build: Callable[[Any, InnerKernels], Kernel | None]) -> None:
@@ -42,18 +41,17 @@ def add_composite(kind: type, build: Callable[[Any, InnerKernels], Kernel | None
 
 def find_kernel(estimator: Any) -> Kernel | None:
     """Return the kernel of a fitted estimator; None if it is of another type, or has what its kernel does not know."""
-    if _overrides_methods(estimator):
-        return None
+    kind = known_type(estimator)
     try:
-        return _build(estimator, type(estimator))
+        return _build(estimator, kind) if kind else None
     except Exception:  # it is not fitted, or was changed by hand
         return None
 
 
 def find_transform(transformer: Any) -> Transform | None:
     """Return what does the work of a fitted transformer's `transform`; None as for `find_kernel`."""
-    kind = type(transformer)
-    if _overrides_methods(transformer) or not returns_arrays(transformer):
+    kind = known_type(transformer)
+    if kind is None or not returns_arrays(transformer):
         return None
     try:
         if kind in _TRANSFORMS_OF_SEVERAL:
@@ -65,11 +63,9 @@ def find_transform(transformer: Any) -> Transform | None:
 
 def find_composite(estimator: Any, inner: InnerKernels) -> Kernel | None:
     """Return the kernel of an estimator whose members take the same matrix; None as for `find_kernel`."""
-    build = _COMPOSITES.get(type(estimator))
-    if build is None or _overrides_methods(estimator):
-        return None
+    build = _COMPOSITES.get(known_type(estimator) or object)
     try:
-        return build(estimator, inner)
+        return build and build(estimator, inner)
     except Exception:  # as above
         return None
 
@@ -107,8 +103,3 @@ def _pipeline(transformers: Sequence[Any], final: Any) -> Kernel | None:
 def kernel_of(estimator: Any) -> Kernel:
     """Return the kernel of a fitted estimator, or its own methods if it has none."""
     return find_kernel(estimator) or OwnMethods(estimator)
-
-
-def _overrides_methods(estimator: Any) -> bool:
-    """Return whether the instance has methods of its own, which its class does not have."""
-    return not _METHODS.isdisjoint(getattr(estimator, "__dict__", ()))

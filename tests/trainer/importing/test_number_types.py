@@ -23,7 +23,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
@@ -92,6 +92,50 @@ def test_text_made_from_whole_numbers_is_the_same_as_in_training(tmp_path: Path,
     assert kinds(draft) == [Kind.INTEGER, Kind.NUMBER]
     assert draft.warnings == ()
     assert predict(model, draft, [(key, 34.5) for key in KEYS]).values == [1, 0] * 3
+
+
+class LastDigits(BaseEstimator):
+    """Predicts the last digits of the first column."""
+
+    def fit(self, X: Any, y: Any = None) -> LastDigits:
+        self.n_features_in_ = X.shape[1]
+        if isinstance(X, pd.DataFrame):
+            self.feature_names_in_ = X.columns.to_numpy(dtype=object)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return (X[:, 0] if isinstance(X, np.ndarray) else X.iloc[:, 0]) % 1000
+
+
+IDS = pd.DataFrame({"x0": 2**53 + 1 + 7 * np.arange(20), "x1": range(20)})
+"""Numbers that float64 rounds, beside others."""
+
+
+def beside_scaled() -> Any:
+    """Takes the last digits, and scales the columns, too."""
+    digits = FunctionTransformer(lambda X: np.asarray(X)[:, :1] % 1000)
+    return make_pipeline(make_union(StandardScaler(), digits), Ridge())
+
+
+@pytest.mark.parametrize("make", [LastDigits, beside_scaled])
+@pytest.mark.parametrize(
+    "table",
+    [IDS, IDS.to_numpy(), IDS.astype("Int64"), IDS.astype("uint64"), -IDS, IDS.assign(x1=IDS.x1 + 0.5)],
+    ids=["DataFrame", "array", "Int64", "uint64", "negative", "beside floats"],
+)
+def test_whole_numbers_that_floats_would_round_are_integers(tmp_path: Path, table: Any, make: Any) -> None:
+    frame = pd.DataFrame(table, columns=["x0", "x1"])
+    model = make().fit(table, range(20))
+    draft = tried(tmp_path, model, frame.to_csv(index=False))
+    assert kinds(draft)[0] is Kind.INTEGER
+    rows = coerce(Records(frame.to_dict("records")), draft.signature).rows
+    assert predict(model, draft, rows).values == pytest.approx(np.asarray(model.predict(table), dtype=float), abs=1e-9)
+
+
+@pytest.mark.parametrize("ids", [IDS.x0 - 10**9, IDS.x0.astype(float), IDS.x0.astype("uint64") + np.uint64(2**63)])
+def test_other_whole_numbers_stay_numbers(tmp_path: Path, ids: Any) -> None:
+    table = IDS.assign(x0=ids)
+    assert kinds(tried(tmp_path, LastDigits().fit(table), table.to_csv(index=False)))[0] is Kind.NUMBER
 
 
 @pytest.mark.parametrize("sample", [None, "zip,age\n1,20\n2,30\n3,40\n"])

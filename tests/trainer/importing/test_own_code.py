@@ -19,6 +19,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from contract.errors import ModelgateError
 from contract.model.manifest import ArtifactFormat
 from contract.settings import Settings
+from scoring.artifacts import unpack
 from tests.trainer.importing.imported import X, y
 from trainer.__main__ import main
 from trainer.importing import Refused
@@ -119,6 +120,15 @@ def test_the_script_beside_a_pickle_has_its_classes(tmp_path: Path, save: Callab
     assert "code_of_the_model" not in sys.modules and not hasattr(sys.modules["__main__"], "Times")
     loaded = cloudpickle.loads(result.artifact or b"")
     assert loaded.predict(X[:2]).tolist() == [3.0, 15.0]
+
+
+def test_models_with_code_of_their_own_do_not_share_its_names(tmp_path: Path) -> None:
+    """Both scripts define `Times` and `scaled`, and one of the models is imported while the other one is loaded."""
+    answers = []
+    for factor in (3, 8):
+        file = saved(tmp_path, factor)
+        answers.append(unpack(examined(file, file.with_suffix(".py")).artifact or b"", ArtifactFormat.CLOUDPICKLE))
+    assert [model.predict(X[:2]).tolist() for model in answers] == [[3.0, 15.0], [8.0, 40.0]]
 
 
 @pytest.mark.parametrize("module", ["features_of_mine", "utils_of_mine.preprocess", "models", "scoring"])

@@ -18,8 +18,9 @@ from contract.wording import listed, shown
 from trainer.importing import Refused
 
 MOST_ROWS = 1000
-_IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
-"""Kinds in the order of the attempts. INTEGER is not among them: a few whole numbers do not prove that all are."""
+_IN_DOUBT = (Kind.INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
+"""Kinds in the order of the attempts. INTEGER is that of numbers which a float would round: others that are whole do
+not prove that all are."""
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[T ][\d:.]+(Z|[+-]\d\d:\d\d))(?:\[(.+)\])?", re.ASCII)
 """A moment with its offset, and maybe with the name of its time zone (RFC 9557)."""
@@ -44,6 +45,8 @@ class Sample:
         """Return the kind of a column, or None if the column is empty."""
         cells = [cell for cell in self.cells(column) if cell is not None]
         for kind in _IN_DOUBT if cells else ():
+            if kind is Kind.INTEGER and not (self.whole(column) and any(abs(float(cell)) >= 2**53 for cell in cells)):
+                continue
             # pandas reads WAHR as a word: where nothing else shows a boolean, the model knows it so.
             if kind is Kind.BOOLEAN and not {cell.strip().lower() for cell in cells} <= {"true", "false", "0", "1"}:
                 continue

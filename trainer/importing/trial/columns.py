@@ -82,9 +82,10 @@ def _no_request_holds(name: str, kind: str) -> str:
 
 def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None) -> InputColumn:
     sample = sample if sample and name in sample.columns else None
-    told = contents.kinds.get(name)
+    of_sample = sample.kind(name) if sample else None
+    told = contents.kinds.get(name, of_sample if of_sample is Kind.INTEGER else None)
     shown_kind = told if {hint.kind, told} <= _NUMERIC else hint.kind  # a scaler takes integers and booleans, too
-    known = shown_kind or told or (sample and sample.kind(name)) or hint.fill
+    known = shown_kind or told or of_sample or hint.fill
     kind = known or Kind.NUMBER
     has_nulls = bool(sample and sample.nullable(name))
     nullable = has_nulls or contents.nullable.get(name, hint.nullable)
