@@ -89,8 +89,7 @@ class Settings:
     gateway_processes: int = setting(2, "Processes of the gateway.", least=1)
     workers: int = setting(2, "Scorers of one worker: processes that predict.", least=1)
     expected_gateways: int = setting(
-        1,
-        "Gateways that should be alive; /v1/system says so. 2 in compose.scale.yml. With GRPC_PORT, one more is.",
+        1, "Gateways that should be alive; /v1/system says so. 2 in compose.scale.yml. With GRPC_PORT, one more is."
     )
     expected_workers: int = setting(
         1, "The same for workers. `docker compose up` starts as many, unless --scale says otherwise."
@@ -297,9 +296,7 @@ class Settings:
         section=OWN_REDIS,
     )
     otel_exporter_otlp_endpoint: str = setting(
-        "",
-        "URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; empty: none.",
-        section=OPENTELEMETRY,
+        "", "URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; empty: none.", section=OPENTELEMETRY
     )
     publish_address: str = setting(
         "",

@@ -88,11 +88,7 @@ def _check(settings: Settings) -> bool:
 
 def _start(settings: Settings, health_dir: Path) -> NoReturn:
     health_dir.mkdir(parents=True, exist_ok=True)
-    os.environ |= {
-        "PYTHON": sys.executable,
-        "STOP_GRACE": str(settings.stop_grace),
-        "HEALTH_DIR": str(health_dir),
-    }
+    os.environ |= {"PYTHON": sys.executable, "STOP_GRACE": str(settings.stop_grace), "HEALTH_DIR": str(health_dir)}
     configuration = Path(__file__).with_name("supervisord.conf")
     os.execv(sys.executable, [sys.executable, "-m", "runtime.process_manager", "trainer", "-c", str(configuration)])
 

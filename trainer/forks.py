@@ -113,13 +113,7 @@ class Forks:
             return EndedTask(code, _content(answer, MOST_ANSWER + 1), _lines(output))
 
     def start(
-        self,
-        task: ForkTask,
-        arguments: Mapping[str, Any],
-        answer: int,
-        output: int,
-        *,
-        another_hash_seed: bool = False,
+        self, task: ForkTask, arguments: Mapping[str, Any], answer: int, output: int, *, another_hash_seed: bool = False
     ) -> TaskTemplate:
         """Start a task that writes to the descriptors `answer` and `output`, and return the template whose fork it is.
         Raises OSError."""

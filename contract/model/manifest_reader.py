@@ -49,11 +49,7 @@ def _needs(test: Callable[[Any], bool], what: str) -> Rule:
 
 
 _OBJECT = _needs(lambda value: isinstance(value, dict), "an object")
-_SEQUENCE = Rule(
-    lambda value: isinstance(value, list),
-    "wrong",
-    "has a value of the wrong type: {field} must be a list, not {value}",
-)
+_SEQUENCE = _needs(lambda value: isinstance(value, list), "a list")
 _SCALARS: Mapping[object, _Read] = {
     str: _needs(lambda value: isinstance(value, str), "a text"),
     int: _needs(lambda value: type(value) is int, "a whole number"),

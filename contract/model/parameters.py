@@ -14,13 +14,7 @@ from contract.release import known
 from contract.row import Value
 from contract.wording import Suggestions, shown
 
-TYPES = {
-    "bool": "true or false",
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "None": "null",
-}
+TYPES = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text", "None": "null"}
 """Annotations of parameters, in words."""
 
 

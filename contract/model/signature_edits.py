@@ -119,17 +119,13 @@ _ZONE = Rule(
 _INPUT = _part(
     name=_TEXT,
     kind=_choice(list(Kind)),
-    nullable=BOOLEAN,
     categories=or_null(_TEXTS),
     aliases=_TEXTS,
-    format=as_sent,
-    guessed=as_sent,
-    naive=BOOLEAN,
-    float32=BOOLEAN,
     zone=or_null(_ZONE),
-    words=as_sent,
     null=_choice(list(Null)),
     unit=or_null(_TEXT),
+    **dict.fromkeys(("nullable", "naive", "float32"), BOOLEAN),
+    **dict.fromkeys(("format", "guessed", "words"), as_sent),
 )
 _OUTPUT_SAME = ("kind", "probabilities", "scores", "label_names")
 _OUTPUT = _part(**dict.fromkeys(("name", "labels", "decision", *_OUTPUT_SAME), as_sent))

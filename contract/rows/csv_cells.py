@@ -16,14 +16,16 @@ from contract.rows.number_text import are_plain, without_unit
 NULLS = frozenset({"NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
 """Cells that mean null, as in pandas. Blank cells do, too."""
 
-SPREADSHEET_ERRORS = frozenset(
+_SPREADSHEET_ERRORS = frozenset(
     {"#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#BEZUG!", "#NV", "#WERT!", "#ZAHL!"}
 )
 """Results of formulas that fail, which mean null if all other cells are numbers or dates."""
+MISSING = NULLS | _SPREADSHEET_ERRORS
+"""What a target holds in a row without one."""
 
 _NULL_WORDS = frozenset(
     {"?", "-", "--", "\u2013", "\u2014", ".", "missing", "unknown", "inf", "-inf", "infinity"}
-    | set(map(str.lower, NULLS | SPREADSHEET_ERRORS))
+    | set(map(str.lower, MISSING))
 )
 """Words, in lower case, that mean null if all other cells are numbers or dates."""
 
@@ -117,9 +119,7 @@ class NumberFormat:
         texts = without_unit([*{cell for cell in cells if isinstance(cell, str)}], self._unit)
         numbers = {text.strip() for text in texts if is_number(text)}
         self.needed = self.needed or "," in "".join(numbers)
-        self._possible = [
-            candidate for candidate in self._possible if all(map(_WITH_COMMAS[candidate].fullmatch, numbers))
-        ]
+        self._possible = [known for known in self._possible if all(map(_WITH_COMMAS[known].fullmatch, numbers))]
 
     @property
     def format(self) -> Format | None:

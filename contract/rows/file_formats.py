@@ -20,11 +20,7 @@ class FileFormat(StrEnum):
         ("ndjson", "jsonl"),
         ("application/ndjson", "application/jsonl", "application/x-jsonlines"),
     )
-    PARQUET = (
-        "application/vnd.apache.parquet",
-        ("parquet",),
-        ("application/parquet", "application/x-parquet"),
-    )
+    PARQUET = ("application/vnd.apache.parquet", ("parquet",), ("application/parquet", "application/x-parquet"))
 
     def __new__(cls, media_type: str, suffixes: tuple[str, ...] = (), also: tuple[str, ...] = ()) -> FileFormat:
         member = str.__new__(cls, media_type)

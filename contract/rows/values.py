@@ -117,8 +117,6 @@ def _number(value: object) -> float | Refusal:
 
 def _number_or_boolean(value: object) -> float | Refusal:
     """True and false as 1 and 0: a column that is guessed to hold numbers may have held booleans."""
-    if type(value) is float:
-        return value if isfinite(value) else _NOT_A_NUMBER
     if isinstance(value, str):
         value = _BOOLEANS.get(value.strip().lower(), value)
     return float(value) if isinstance(value, bool) else _number(value)

@@ -22,11 +22,7 @@ class Columns:
 
 
 def resolve_columns(
-    header: Sequence[str],
-    target: str,
-    features: Sequence[str] | None,
-    id_field: str | None,
-    kinds: Mapping[str, str],
+    header: Sequence[str], target: str, features: Sequence[str] | None, id_field: str | None, kinds: Mapping[str, str]
 ) -> tuple[Columns, list[FieldError]]:
     """Resolve the names, in any case if that is unambiguous. An unknown name stays as it is, with an error.
 

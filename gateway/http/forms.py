@@ -204,9 +204,7 @@ def receive(environ: WSGIEnvironment, spool: GatewaySpool, max_fields: int) -> U
     with spool.receiving(length_of(environ)) as upload:
         _, options = parse_options_header(environ.get("CONTENT_TYPE"))
         parser = FormDataParser(
-            stream_factory=cast(Any, lambda **_: upload.open()),
-            max_form_parts=_MAX_PARTS_OF_UPLOAD,
-            silent=False,
+            stream_factory=cast(Any, lambda **_: upload.open()), max_form_parts=_MAX_PARTS_OF_UPLOAD, silent=False
         )
         try:
             body = _UploadBody(environ["wsgi.input"], upload, max_fields)

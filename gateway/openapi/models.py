@@ -6,17 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract.model.manifest import ModelManifest
-from contract.model.signature import (
-    PREDICT,
-    AnswerForm,
-    Field,
-    Kind,
-    Method,
-    Output,
-    OutputKind,
-    RowFormat,
-    Signature,
-)
+from contract.model.signature import PREDICT, AnswerForm, Field, Kind, Method, Output, OutputKind, RowFormat, Signature
 from contract.rows.values import DATES
 from gateway.http.operations import TEXT, Schema
 from gateway.openapi.schema_parts import (

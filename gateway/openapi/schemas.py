@@ -181,12 +181,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "ready": BOOLEAN,
         }
     ),
-    "ModelList": record(
-        {
-            "items": array(ref("ModelItem")),
-            "models": array(TEXT),
-        }
-    ),
+    "ModelList": record({"items": array(ref("ModelItem")), "models": array(TEXT)}),
     "ModelItem": record(
         {"name": TEXT, "aliases": ALIASES, "about": ref("About"), "version": INTEGER}, {"environment": ENVIRONMENT}
     ),

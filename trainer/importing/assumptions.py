@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
+from typing import Any
 
 from contract.model.manifest import Remark
 from contract.model.signature import Null, Signature
@@ -109,6 +111,12 @@ _ASSUMPTIONS: Sequence[Callable[[Sequence[str]], Remark]] = (
     unknown_outputs,
 )
 _BY_CODE: Mapping[str, Callable[[Sequence[str]], Remark]] = {assume(()).code: assume for assume in _ASSUMPTIONS}
+_DECIDED_BY = {
+    **dict.fromkeys((_NULLS, _RANDOM_NULLS), attrgetter("nullable", "null")),
+    _ZONES: attrgetter("zone", "naive"),
+    _OUTPUTS: attrgetter("name"),
+}
+"""What an edit changes of an input or output for which an assumption is gone, unless that is its kind."""
 
 
 def undecided(remarks: Iterable[Remark]) -> bool:
@@ -121,22 +129,14 @@ def remaining(remarks: Iterable[Remark], old: Signature, new: Signature) -> list
 
     An assumption names those inputs and outputs that it is still about, and is gone without any.
     """
-    inputs: dict[str | None, str | None] = {}
-    nulls, zones, outputs = inputs.copy(), inputs.copy(), inputs.copy()
-    for before, after in zip(old.inputs, new.inputs, strict=True):
-        is_assumed = before.kind is after.kind and before.guessed <= after.guessed
-        inputs[before.name] = after.name if is_assumed else None
-        is_refused = (before.nullable, before.null) == (after.nullable, after.null)
-        nulls[before.name] = after.name if is_refused else None
-        zones[before.name] = after.name if (before.zone, before.naive) == (after.zone, after.naive) else None
-    for output, edited in zip(old.outputs, new.outputs, strict=True):
-        outputs[output.name] = output.name if output.name == edited.name else None
+    inputs = {before.name: (before, after) for before, after in zip(old.inputs, new.inputs, strict=True)}
+    outputs = {before.name: (before, after) for before, after in zip(old.outputs, new.outputs, strict=True)}
     remain = []
     for remark in remarks:
-        names = {_NULLS: nulls, _RANDOM_NULLS: nulls, _ZONES: zones, _OUTPUTS: outputs}.get(remark.code, inputs)
-        assume = _BY_CODE.get(remark.code)
-        if assume is None:
-            remain.append(remark)
-        elif left := [name for field in remark.fields if (name := names[field]) is not None]:
-            remain.append(assume(left))
+        assume, decided_by = _BY_CODE.get(remark.code), _DECIDED_BY.get(remark.code, attrgetter("kind", "guessed"))
+        edited: Mapping[Any, tuple[Any, Any]] = outputs if remark.code == _OUTPUTS else inputs
+        pairs = [edited[name] for name in remark.fields if assume]
+        names = [after.name for before, after in pairs if decided_by(before) == decided_by(after)]
+        if names or not assume:
+            remain.append(assume(names) if assume else remark)
     return remain

@@ -97,11 +97,8 @@ def examine_in_process(folder: Path, task: ImportTask, forks: Forks) -> ImportRe
     try:
         return _result(forks.run(ForkTask.EXAMINE, arguments, task.seconds))
     except subprocess.TimeoutExpired:
-        remedy = (
-            "leave only what defines its classes and functions in the code beside it"
-            if task.code_sha256
-            else "make the model smaller"
-        )
+        of_code = "leave only what defines its classes and functions in the code beside it"
+        remedy = of_code if task.code_sha256 else "make the model smaller"
         raise Refused(f"takes more than {task.seconds} s to load and to predict a few rows; {remedy}") from None
 
 

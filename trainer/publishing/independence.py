@@ -11,7 +11,6 @@ from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
-from cloudpickle import cloudpickle
 
 from contract.errors import ModelgateError
 from contract.model.manifest import InputDtype, ManifestDraft, Remark
@@ -122,12 +121,15 @@ class _Trial:
         """Return what a row shows that a copy, asked for nothing else before, answers in another way; None if there is
         none, or the copies differ since they are random."""
         end, first = time.monotonic() + _MORE, range(len(self._rows))[:FEWEST_ROWS]
-        copies = (self._asked(first, _copy(packed, self._draft)) for _ in range(2))
+        copies = (self._asked(first, unpack(packed, self._draft.artifact.format)) for _ in range(2))
         if self._changed([*zip(first, *copies, strict=True)], "at first", "then"):
             return None
         ranked = sorted(self._answers_alone(first), key=lambda number: [*_floats(self.alone[number])])
         for number in [*ranked[-1:], *ranked[:: -(-len(ranked) // FEWEST_ROWS)]]:
-            (later,), (fresh,) = self._asked([number]), self._asked([number], _copy(packed, self._draft))
+            (later,), (fresh,) = (
+                self._asked([number]),
+                self._asked([number], unpack(packed, self._draft.artifact.format)),
+            )
             if changed := self._changed([(number, fresh, later)], "if nothing was asked before", "after other rows"):
                 return f"its answers depend on what others have asked before: {changed}"
             if time.monotonic() > end:
@@ -206,12 +208,6 @@ class _Trial:
             (pair for pair in pairs if not same(pair[0], pair[1], relative, absolute)), ("one answer", "another")
         )
         return f"the row {listed(self._rows[number])} gets {shown(one)} {first} and {shown(other)} {second}"
-
-
-def _copy(packed: bytes, draft: ManifestDraft) -> Any:
-    """Return the estimator in `packed`, with classes of its own, where cloudpickle would take those that are there."""
-    cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.clear()
-    return unpack(packed, draft.artifact.format)
 
 
 def _decided(tie: float, value: Any, shares: Any, _: Any) -> Any:

@@ -8,15 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from contract.model.signature import Field, Format, Kind
-from contract.rows.csv_cells import (
-    NULLS,
-    PLAIN,
-    SPREADSHEET_ERRORS,
-    is_null_word,
-    number_format,
-    plain_numbers,
-    why_not_dates,
-)
+from contract.rows.csv_cells import MISSING, NULLS, PLAIN, is_null_word, number_format, plain_numbers, why_not_dates
 from contract.rows.number_text import is_money, number_and_unit
 from contract.rows.values import FALSE_WORDS, TRUE_WORDS, Conversion, Refusal, format_of_dates
 from contract.wording import counted, kind_in_words, listed, shown, spelt_alike
@@ -41,9 +33,6 @@ _GROUPS = re.compile(r"\d{3}( \d{3}){2,}")
 """A number of a telephone or a company, if all are such."""
 _TWO_LETTERS = re.compile(r"[A-Z]{2}")
 _ID = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|index|key)$|^unnamed: 0$)|[a-z]I[dD]$")
-
-_MISSING = NULLS | SPREADSHEET_ERRORS
-"""What a target holds in a row without one."""
 
 Counts = Mapping[object, int]
 """The number of rows with each value of a column, including nulls."""
@@ -81,13 +70,12 @@ def infer_fields(
     rows = _without_blanks(rows, header.index(columns.target), columns.target, remarks)
     targets = count_values(rows, header.index(columns.target))
     wanted_target = infer_target(table, columns.target, targets, columns.kinds)
-    remarks += _reading_remarks(wanted_target, targets, frozenset(), table.separator)
+    remarks += _reading_remarks(wanted_target, targets, table.separator, _Cells(), _Cells())
     inputs: list[Field] = []
     cells: list[tuple[int, frozenset[object]]] = []
     for index, name in enumerate(header):
-        if name in (columns.target, columns.id_field, "") or (
-            columns.features is not None and name not in columns.features
-        ):
+        is_feature = columns.features is None or name in columns.features
+        if not is_feature or name in (columns.target, columns.id_field, ""):
             continue
         column = infer_input(name, count_values(rows, index), len(rows), table.separator, columns.kinds.get(name))
         remarks += column.remarks
@@ -96,11 +84,9 @@ def infer_fields(
             cells.append((index, column.nulls))
     if not inputs:
         raise DataError("; ".join([f"{table.source} has no column to predict {shown(columns.target)} from", *remarks]))
-    cells.append((header.index(columns.target), frozenset()))
-    names = [*(f.name for f in inputs), columns.target]
-    if columns.id_field:
-        cells.append((header.index(columns.id_field), frozenset()))
-        names.append(columns.id_field)
+    others = [columns.target, *([columns.id_field] if columns.id_field else [])]
+    cells += [(header.index(name), frozenset()) for name in others]
+    names = [*(field.name for field in inputs), *others]
     kept = [[None if row[index] in nulls else row[index] for index, nulls in cells] for row in rows]
     known = dataclasses.replace(recipe, inputs=tuple(inputs), target=wanted_target, id_field=columns.id_field)
     return known, dataclasses.replace(table, columns=names, rows=kept), remarks
@@ -108,7 +94,7 @@ def infer_fields(
 
 def rows_with_target(table: Table, target: int, remarks: list[str]) -> Sequence[Sequence[object]]:
     """Return the rows to learn from, and add a remark on the others. Raises `DataError` if there are too few."""
-    rows = [row for row in table.rows if row[target] is not None and row[target] not in _MISSING]
+    rows = [row for row in table.rows if row[target] is not None and row[target] not in MISSING]
     name, lost = table.columns[target], len(table.rows) - len(rows)
     if lost:
         remarks.append(f"{counted(lost, 'row')} without {name} are left out")
@@ -130,9 +116,8 @@ def _without_blanks(
     counts = Counter(words)
     for alike in spelt_alike(counts):
         spellings = ", ".join(f"{shown(word)} ({counted(counts[word], 'row')})" for word in alike)
-        remarks.append(
-            f"{name} has {spellings}, which differ by case alone and are classes of their own: correct the file"
-        )
+        why = "differ by case alone and are classes of their own"
+        remarks.append(f"{name} has {spellings}, which {why}: correct the file")
     return [[*row[:target], word, *row[target + 1 :]] for word, row in zip(words, rows, strict=True)] if blank else rows
 
 
@@ -193,18 +178,11 @@ def infer_input(name: str, counts: Counts, rows: int, separator: str | None, wan
         why = ", so it cannot help to predict"
         if field.kind is Kind.STRING:
             why = "" if remarks else f", such as {shown(next(iter(values)))}, which is neither a number nor a date"
-        return InferredColumn(
-            None,
-            remarks=[
-                *remarks,
-                f"{name} is left out: each row has a different value{why};"
-                " choose it as the id (id_field) to have it repeated in the answers",
-            ],
-        )
-    categories = (
-        tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _are_categories(values, rows) else None
-    )
+        remedy = "choose it as the id (id_field) to have it repeated in the answers"
+        remark = f"{name} is left out: each row has a different value{why}; {remedy}"
+        return InferredColumn(None, remarks=[*remarks, remark])
     nullable, is_text = sum(values.values()) < rows, field.kind is Kind.STRING
+    categories = tuple(sorted(map(str, values))) if is_text and _are_categories(values, rows) else None
     if is_text and (read_as_null := null_words & nulls):
         count = sum(counts[word] for word in read_as_null)
         remarks = [*remarks, f"{name} holds {listed(sorted(read_as_null))} in {counted(count, 'row')}, taken for null"]
@@ -213,7 +191,8 @@ def infer_input(name: str, counts: Counts, rows: int, separator: str | None, wan
     return InferredColumn(field, nulls, remarks)
 
 
-_Found = tuple[Field, frozenset[object], list[str]]
+_Cells = frozenset[object]
+_Found = tuple[Field, _Cells, list[str]]
 """A field, the words that mean null in it, and remarks."""
 
 
@@ -223,17 +202,14 @@ def _infer_field(name: str, values: Counts, separator: str | None) -> _Found:
     field, guess, misfits = _infer_kind(name, rest or values, separator)
     if field.kind is Kind.STRING:
         return field, frozenset(), _text_remarks(name, values, separator)
-    remarks = [_null_remark(name, words, values, field.kind)] if words else []
-    remarks += _reading_remarks(field, rest, misfits, separator)
-    if guess:
-        remarks.append(f"{name} {guess}")
-    return field, words | misfits, remarks
+    remarks = _reading_remarks(field, values, separator, words, misfits)
+    return field, words | misfits, [*remarks, f"{name} {guess}"] if guess else remarks
 
 
 def _requested_field(name: str, values: Counts, separator: str | None, wanted: str) -> _Found:
     """Return the field with the requested kind. Raises `DataError` with values that do not fit."""
     kind, written = KINDS[wanted]
-    words, rest = _without_null_words(values) if kind is not Kind.STRING else (frozenset[object](), values)
+    words, rest = _without_null_words(values) if kind is not Kind.STRING else (_Cells(), values)
     field = Field(name, kind, format=written)
     if kind in (Kind.NUMBER, Kind.INTEGER):
         field = dataclasses.replace(_number_field(name, rest, separator), kind=kind)
@@ -246,36 +222,34 @@ def _requested_field(name: str, values: Counts, separator: str | None, wanted: s
             f"{shown(name)} cannot be read as {kind_in_words(wanted)}{also}: it holds {_some(misfits)};"
             " choose another kind, or correct the file"
         )
-    remarks = [_null_remark(name, words, values, kind)] if words else []
-    return field, words | misfits, [*remarks, *_reading_remarks(field, rest, misfits, separator)]
+    return field, words | misfits, _reading_remarks(field, values, separator, words, misfits)
 
 
-def _without_null_words(values: Counts) -> tuple[frozenset[object], Counts]:
+def _without_null_words(values: Counts) -> tuple[_Cells, Counts]:
     words = frozenset(value for value in values if is_null_word(value))
     return words, {value: count for value, count in values.items() if value not in words}
 
 
-def _null_remark(name: str, words: frozenset[object], values: Counts, kind: Kind) -> str:
-    held = f"{listed(sorted(map(str, words)))} in {counted(sum(values[word] for word in words), 'row')}"
-    return f"{name} holds {held}, taken for null: otherwise it is a {kind}"
-
-
-def _reading_remarks(field: Field, values: Counts, misfits: frozenset[object], separator: str | None) -> list[str]:
-    """Return a remark on numbers that JSON has not so, and on the `misfits`, which become null."""
+def _reading_remarks(field: Field, values: Counts, separator: str | None, words: _Cells, misfits: _Cells) -> list[str]:
+    """Return remarks on the `words` that mean null, on numbers that JSON has not so, and on the `misfits`, which become
+    null."""
     remarks = []
+    if words:
+        held = f"{listed(sorted(map(str, words)))} in {counted(sum(values[word] for word in words), 'row')}"
+        remarks.append(f"{field.name} holds {held}, taken for null: otherwise it is a {field.kind}")
+    fitting = [value for value in values if value not in words | misfits]
     numbers = separator is not None and field.kind in (Kind.NUMBER, Kind.INTEGER)
-    texts = [text for text in map(str, values if numbers else ()) if not PLAIN.fullmatch(text.strip())]
-    if texts := [text for text in texts if text not in misfits]:
+    if texts := [text for text in map(str, fitting if numbers else ()) if not PLAIN.fullmatch(text.strip())]:
         number = plain_numbers(texts[:1], field.format, field.unit)[0]
         remarks.append(f"{field.name} is read as numbers: {shown(texts[0])} is {number}")
     if misfits:
-        unfit, total = sum(values[word] for word in misfits), counted(sum(values.values()), "row")
-        why = f"{unfit} of {total} do not fit ({_some(misfits)}) and are null"
+        unfit, total = (sum(values[value] for value in some) for some in (misfits, [*fitting, *misfits]))
+        why = f"{unfit} of {counted(total, 'row')} do not fit ({_some(misfits)}) and are null"
         remarks.append(f"{field.name} is read as {field.kind}s: {why}")
     return remarks
 
 
-def _infer_kind(name: str, values: Counts, separator: str | None) -> tuple[Field, str | None, frozenset[object]]:
+def _infer_kind(name: str, values: Counts, separator: str | None) -> tuple[Field, str | None, _Cells]:
     """Infer the narrowest kind that nearly all values fit, by the rules of serving. Return a sentence, too, about a
     decision in doubt, and the values that do not fit.
 
@@ -300,13 +274,13 @@ def _codes(texts: Sequence[str]) -> Sequence[str]:
     return texts if all(map(_GROUPS.fullmatch, texts)) else sorted(filter(_CODE.fullmatch, texts))
 
 
-def _are_few(misfits: frozenset[object], values: Counts) -> bool:
+def _are_few(misfits: _Cells, values: Counts) -> bool:
     """Return whether enough other values fit for these to be mistakes."""
     rows, unfit = sum(values.values()), sum(values[value] for value in misfits)
     return unfit <= MOST_UNFIT * rows and rows - unfit >= FEWEST_FIT
 
 
-def _is_measured(values: Counts, misfits: frozenset[object], field: Field) -> bool:
+def _is_measured(values: Counts, misfits: _Cells, field: Field) -> bool:
     """Return whether the values that fit are no codes, as whole numbers may be, and no categories, as few different
     ones may be."""
     fitting = [value for value in values if value not in misfits]
@@ -314,7 +288,7 @@ def _is_measured(values: Counts, misfits: frozenset[object], field: Field) -> bo
     return field.kind is Kind.DATETIME or field.unit is not None or measured
 
 
-def _some(values: frozenset[object]) -> str:
+def _some(values: _Cells) -> str:
     return listed(sorted(map(str, values)), 3)
 
 

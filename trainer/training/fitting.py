@@ -107,11 +107,7 @@ class FittedModel:
 
 
 def fit_and_measure(
-    recipe: Recipe,
-    data: TrainingRows,
-    run: Run,
-    parameters: Mapping[str, Any],
-    replaced: ModelManifest | None = None,
+    recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str, Any], replaced: ModelManifest | None = None
 ) -> FittedModel:
     """Fit the recipe and measure the estimator, under the decision of the version that would be `replaced`. Rows become
     a matrix by the same code as in serving.

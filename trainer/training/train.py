@@ -133,12 +133,7 @@ def _finished(
 
 
 def _evidence(
-    request: TrainingRequest,
-    settings: Settings,
-    trust: Trust,
-    phases: Phases,
-    log: Log,
-    ask: Ask | None,
+    request: TrainingRequest, settings: Settings, trust: Trust, phases: Phases, log: Log, ask: Ask | None
 ) -> tuple[Evidence, Mapping[str, bytes]]:
     """Return the evidence for the report, and the files that keep of the training rows what later requests need."""
     if not valid_name(request.model):

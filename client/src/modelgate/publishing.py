@@ -82,11 +82,9 @@ def publish(
     >>> mg.model("line").predict([[2.0]])
     array([5.])
     """
-    fields = {"alias": alias} if alias else {}
-    fields |= {"environment": environment} if environment else {}
-    fields |= {"notes": notes} if notes else {}
-    fields |= {} if promote else {"promote": "false"}
-    fields |= {"accept": json.dumps(list(accept))} if accept else {}
+    choices = {"alias": alias, "environment": environment, "notes": notes, "promote": "" if promote else "false"}
+    choices["accept"] = json.dumps(list(accept)) if accept else ""
+    fields = {name: choice for name, choice in choices.items() if choice}
     with mlflow_models.opened(model) if mlflow_models.is_mlflow(model) else nullcontext(SavedModel(model)) as saved:
         X = saved.example if X is None else X
         parts = _parts(name, saved.model, X, y, sample, code or saved.code)
@@ -103,11 +101,7 @@ def publish(
         form = Form({**saved.fields, **fields}, parts)
         with counting(progress, on_sent) as count:
             published: dict[str, Any] = client.request(
-                "POST",
-                f"/v1/models/{name}/versions",
-                data=lambda: form.open(count),
-                headers=form.headers,
-                upload=True,
+                "POST", f"/v1/models/{name}/versions", data=lambda: form.open(count), headers=form.headers, upload=True
             )
     if promote and published.get("reason"):
         warnings.warn(visible(published["warnings"][-1]), ModelgateWarning, stacklevel=2)
@@ -224,7 +218,7 @@ def sample_of(X: Any, y: Any = None) -> bytes | None:
         if not rows or isinstance(rows[0], Mapping):
             return None
         is_text = isinstance(rows[0], str)
-        names = ["text"] if is_text else [_nameless(index) for index in range(len(rows[0]))]
+        names = ["text"] if is_text else [f"x{index}" for index in range(len(rows[0]))]
         columns = [rows] if is_text else [[row[index] for row in rows] for index in range(len(rows[0]))]
     if target := target_of(X, y):
         names.append(target)
@@ -258,17 +252,13 @@ def _cell(value: Any) -> Any:
     return "" if _null(value) else value
 
 
-def _nameless(index: int) -> str:
-    return f"x{index}"
-
-
 def nulls_of(X: Any) -> dict[str, list[str]]:
     """Return what the nulls are in each column of a DataFrame or an array, or that it has none: a CSV file has
     one null, which may be a text, and estimators answer None, NaN and pandas' NA differently."""
     if hasattr(X, "columns"):
         columns = {str(name): X[name] for name in X.columns}
     elif getattr(X, "ndim", 1) == 2 and hasattr(X, "dtype") and not hasattr(X, "toarray"):
-        columns = {_nameless(index): X[:, index] for index in range(X.shape[1])}
+        columns = {f"x{index}": X[:, index] for index in range(X.shape[1])}
     else:
         return {}
     nulls = {}

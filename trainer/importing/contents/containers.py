@@ -110,9 +110,7 @@ def _is_step(part: Any) -> bool:
 
 def _is_by_column(part: Any) -> bool:
     """Return whether it is a dict of one LabelEncoder for each column."""
-    return (
-        isinstance(part, Mapping) and bool(part) and all(isinstance(encoder, LabelEncoder) for encoder in part.values())
-    )
+    return isinstance(part, Mapping) and bool(part) and all(isinstance(e, LabelEncoder) for e in part.values())
 
 
 def _is_target(part: Any) -> bool:
@@ -181,10 +179,9 @@ def _scales_target(key: str, step: Any, models: Mapping[str, Any]) -> bool:
 
 def _all_decoded(models: Mapping[str, Any], decoders: Mapping[str, Any], made: Composition) -> dict[str, Any]:
     """Return the models, each with its decoder. Raises `Refused` if a decoder fits none of them, or several."""
+    labels = [labels_of(model) for model in models.values() if labels_of(model)]
     known = {
-        name
-        for name, decoder in decoders.items()
-        if any(_has_these_labels(decoder, model) for model in models.values())
+        name for name, decoder in decoders.items() if isinstance(decoder, LabelEncoder) and labels_of(decoder) in labels
     }
     made.used |= known  # a model has the labels themselves
     decoders = {name: decoder for name, decoder in decoders.items() if name not in known}
@@ -230,10 +227,6 @@ def _decodes(key: str, decoder: Any, model: Any) -> bool:
     # The rows for fitting may have lacked a label.
     lacking = bool(_OF_TARGET.search(key.lower())) and {*codes} <= {*expected}
     return bool(codes) and all(type(code) is int for code in codes) and (codes == expected or lacking)
-
-
-def _has_these_labels(decoder: Any, model: Any) -> bool:
-    return isinstance(decoder, LabelEncoder) and labels_of(decoder) == labels_of(model) != []
 
 
 def _unused_decoder(key: str, decoder: Any, models: Mapping[str, Any]) -> str:
@@ -316,14 +309,8 @@ def _by_columns(steps: Mapping[str, Any], wanted: Sequence[str], columns: Sequen
     passed = [name for name in wanted if name not in made]
     if {*passed} & {*taken}:
         return None
-    raw = dict.fromkeys(
-        name
-        for output in wanted
-        for name in next(
-            (names if names != names_made else [output] for _, names, names_made in parts if output in names_made),
-            [output],
-        )
-    )
+    made_of = {name: [name] if names == names_made else names for _, names, names_made in parts for name in names_made}
+    raw = dict.fromkeys(name for output in wanted for name in made_of.get(output, [output]))
     inputs = [*columns] if {*columns} == raw.keys() else [*raw]
     return ColumnSteps(parts, inputs, [*wanted])
 

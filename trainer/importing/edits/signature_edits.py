@@ -11,7 +11,6 @@ from typing import Any
 from contract.errors import Code, InvalidInstances, ModelgateError
 from contract.model.manifest import ManifestDraft, ModelManifest
 from contract.model.repository import Repository
-from contract.model.signature import Signature
 from contract.model.signature_edits import InvalidEdit
 from contract.model.version_files import VersionFiles
 from contract.rows.background import BACKGROUND_FILE, background_file, rows_of
@@ -40,7 +39,8 @@ def publish_edited(settings: Settings, model: str, version: int, edits: Mapping[
     """
     manifest = repository_of(settings).read_manifest(model, version)
     edit = SignatureEdit(manifest, edits)
-    return _published(settings, manifest, edit, lambda: _draft(manifest, edit.signature))
+    note = f"signature edited from version {version}"
+    return _published(settings, manifest, edit, lambda: _draft(manifest, note, signature=edit.signature))
 
 
 def _published(
@@ -69,20 +69,16 @@ def publish_again(
 ) -> ModelManifest:
     """Publish a version again in another environment, which has these libraries, and return the new manifest. No alias
     moves. Raises `ModelgateError` as `publish_edited` does."""
-    notes = [manifest.notes, f"version {manifest.version} of the environment {manifest.environment or 'of today'}"]
-    draft = dataclasses.replace(manifest.draft(), environment=environment, notes="\n".join(filter(None, notes)))
+    note = f"version {manifest.version} of the environment {manifest.environment or 'of today'}"
+    draft = _draft(manifest, note, environment=environment)
     edit = SignatureEdit(dataclasses.replace(manifest, libraries=libraries, environment=environment), {})
     return _published(settings, manifest, edit, lambda: draft)
 
 
-def _draft(manifest: ModelManifest, signature: Signature) -> ManifestDraft:
-    """Return the draft of the edited version, still with the old answers and example."""
-    notes = [manifest.notes, f"signature edited from version {manifest.version}"]
-    return dataclasses.replace(
-        manifest.draft(),
-        signature=signature,
-        notes="\n".join(filter(None, notes)),
-    )
+def _draft(manifest: ModelManifest, note: str, **changes: Any) -> ManifestDraft:
+    """Return the draft of the new version, with one more note, and still with the old answers and example."""
+    notes = "\n".join(filter(None, (manifest.notes, note)))
+    return dataclasses.replace(manifest.draft(), notes=notes, **changes)
 
 
 def _published_before(repository: Repository, source: ModelManifest, draft: ManifestDraft) -> ModelManifest | None:
@@ -113,12 +109,9 @@ def _publish(
         limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
         task = ImportTask(source.name, source.artifact.sha256, None, None, *limits, edit=edit.to_json())
         examined = examine_in_process(folder, task, forks).draft
+        remarks = tuple(remaining(examined.remarks, source.signature, draft.signature))
         draft = dataclasses.replace(
-            draft,
-            artifact=examined.artifact,
-            golden=examined.golden,
-            example=examined.example,
-            remarks=tuple(remaining(examined.remarks, source.signature, draft.signature)),
+            draft, artifact=examined.artifact, golden=examined.golden, example=examined.example, remarks=remarks
         )
         draft, report = _report(files, source, draft)
         manifest = publish(repository, data, draft, signing, report, forks, source.libraries)

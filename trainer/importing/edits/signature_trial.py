@@ -103,9 +103,8 @@ class _EditTrial:
         wrong = self._wrong_with(positions, rows) if positions else None
         if wrong:
             # Trying thousands of inputs one by one would take minutes; that is worth it only to find the wrong one.
-            raise Refused(
-                next((reason for position in positions if (reason := self._wrong_with([position], rows))), wrong)
-            )
+            alone = (self._wrong_with([position], rows) for position in positions)
+            raise Refused(next(filter(None, alone), wrong))
 
     def _wrong_with(self, positions: Sequence[int], rows: _EditedRows) -> str | None:
         """Return why the model does not work if the inputs at `positions` alone change, or None if it does."""
@@ -253,9 +252,7 @@ class _EditedRows:
     def with_nulls(self, positions: Collection[int]) -> list[Row]:
         """Return rows with null in all inputs at `positions` that become nullable, or whose null becomes another; none
         if there are none."""
-        nulls = {
-            position for position in positions if self._fields[position][1].nullable and self._changes_null(position)
-        }
+        nulls = [place for place in positions if self._fields[place][1].nullable and self._changes_null(place)]
         return self._with(positions, dict.fromkeys(nulls)) if nulls else []
 
     def has_other_null(self, row: Row) -> bool:
@@ -296,9 +293,7 @@ class _EditedRows:
         kept = [_converted(row[position], old, new) for row in self.golden]
         others: Sequence[Value] = [v for v in kept if v is not None and not isinstance(v, Refusal)]
         others = others or self._values(new, old.name)
-        return [
-            others[number % len(others)] if isinstance(value, Refusal) else value for number, value in enumerate(kept)
-        ]
+        return [others[n % len(others)] if isinstance(value, Refusal) else value for n, value in enumerate(kept)]
 
     def _made_up_row(self, fields: Sequence[Field], number: int) -> Row:
         values = [self._values(field, field.name) for field in fields]

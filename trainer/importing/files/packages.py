@@ -6,19 +6,14 @@ _PIP_NAMES = {
     "autosklearn": "auto-sklearn",
     "boruta": "Boruta",
     "bs4": "beautifulsoup4",
-    "category_encoders": "category-encoders",
     "cv2": "opencv-python-headless",
-    "feature_engine": "feature-engine",
     "imblearn": "imbalanced-learn",
     "interpret": "interpret-core",
     "PIL": "pillow",
-    "sentence_transformers": "sentence-transformers",
     "skfuzzy": "scikit-fuzzy",
     "skimage": "scikit-image",
-    "sklearn_crfsuite": "sklearn-crfsuite",
     "sklearn_extra": "scikit-learn-extra",
     "sklearn_genetic": "sklearn-genetic-opt",
-    "sklearn_pandas": "sklearn-pandas",
     "skmultilearn": "scikit-multilearn",
     "skopt": "scikit-optimize",
     "sksurv": "scikit-survival",
@@ -27,45 +22,14 @@ _PIP_NAMES = {
 }
 """The modules that pip calls otherwise."""
 
-_SAME_NAMES = frozenset(
-    {
-        "bentoml",
-        "catboost",
-        "dill",
-        "econml",
-        "flaml",
-        "gensim",
-        "hdbscan",
-        "hmmlearn",
-        "kmodes",
-        "lifelines",
-        "lightgbm",
-        "lime",
-        "lz4",
-        "mapie",
-        "mlxtend",
-        "ngboost",
-        "nltk",
-        "optuna",
-        "patsy",
-        "polars",
-        "pyarrow",
-        "pygam",
-        "pyod",
-        "scikeras",
-        "shap",
-        "skorch",
-        "spacy",
-        "statsmodels",
-        "textblob",
-        "tpot",
-        "tslearn",
-        "xgboost",
-        "yellowbrick",
-        "zstandard",
-    }
+_SAME_NAMES = (
+    *("bentoml", "catboost", "category_encoders", "dill", "econml", "feature_engine", "flaml", "gensim", "hdbscan"),
+    *("hmmlearn", "kmodes", "lifelines", "lightgbm", "lime", "lz4", "mapie", "mlxtend", "ngboost", "nltk", "optuna"),
+    *("patsy", "polars", "pyarrow", "pygam", "pyod", "scikeras", "sentence_transformers", "shap", "sklearn_crfsuite"),
+    *("sklearn_pandas", "skorch", "spacy", "statsmodels", "textblob", "tpot", "tslearn", "xgboost", "yellowbrick"),
+    "zstandard",
 )
-"""The modules of well-known packages that have the same name."""
+"""The modules of well-known packages that have the same name, with `-` for `_`."""
 
 _NOT_SERVED = {
     "fastai": "fastai",
@@ -95,7 +59,7 @@ def forecasts(module: str) -> bool:
 def pip_name(module: str) -> str | None:
     """Return what pip calls the package of a module; None for a module of no well-known package."""
     root = module.split(".")[0]
-    return _PIP_NAMES.get(root, root if root in _SAME_NAMES else None)
+    return _PIP_NAMES.get(root, root.replace("_", "-") if root in _SAME_NAMES else None)
 
 
 def not_served(module: str) -> str | None:

@@ -240,11 +240,8 @@ class Inbox:
             promotion = promote_if_passed(self._settings, manifest, sample, Wish(), self._promote, forks)
         except Exception as error:  # such as a file system that is read-only
             promotion = Promotion(False, str(error))
-        reason = (
-            ""
-            if promotion.promoted
-            else f"{attempt.file!r} is {made}, but did not become {CURRENT}: {promotion.reason}"
-        )
+        refused = f"{attempt.file!r} is {made}, but did not become {CURRENT}: {promotion.reason}"
+        reason = "" if promotion.promoted else refused
         remarks = "; ".join(filter(None, (promotion.verdict.rstrip("."), promotion.remark)))
         self._say(reason or f"{attempt.file!r} is {made} and serves" + (f" ({remarks})" if remarks else ""))
         alias = CURRENT if promotion.promoted else None

@@ -17,21 +17,10 @@ from contract.model.signature import Kind, Null
 from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT, allows_nan
 from trainer.importing.inputs.words import hints_by_name, reads_records, reads_texts, texts_to_try
 from trainer.importing.other_libraries import described
-from trainer.importing.other_libraries.described import (
-    NAN,
-    Hint,
-    hint_of_categories,
-    hint_of_spelling,
-    nulls_of_categories,
-)
+from trainer.importing.other_libraries.described import NAN, Hint, nulls_of_categories, of_categories, of_spelling
 
 _INSIDE = (
-    "best_estimator_",
-    "regressor_",
-    "estimator_",
-    "estimators_",
-    "calibrated_classifiers_",
-    CATEGORY_ENCODER,
+    *("best_estimator_", "regressor_", "estimator_", "estimators_", "calibrated_classifiers_", CATEGORY_ENCODER),
     "estimator",
 )
 """Attributes in which an estimator keeps another one that gets the same columns."""
@@ -118,9 +107,7 @@ def unused(estimator: Any) -> frozenset[str]:
     for part in outermost_parts(estimator):
         columns = _attribute(part, "feature_names_in_")
         if columns is not None and _indices(part) is not None:
-            used = {
-                position for inner, positions in by_columns(part) if not _is(inner, "drop") for position in positions
-            }
+            used = {place for inner, places in by_columns(part) if not _is(inner, "drop") for place in places}
             return frozenset(str(name) for position, name in enumerate(columns) if position not in used)
     return frozenset()
 
@@ -209,11 +196,7 @@ def steps(estimator: Any) -> list[Any]:
     named = _attribute(estimator, "steps")
     if not isinstance(named, list):
         return []
-    return [
-        step
-        for _, step in named
-        if step is not None and not isinstance(step, str) and not hasattr(step, "fit_resample")
-    ]
+    return [step for _, step in named if not (isinstance(step, str | None) or hasattr(step, "fit_resample"))]
 
 
 def _united(part: Any) -> list[Any]:
@@ -279,7 +262,7 @@ def _collect_spelling(step: Any, columns: Sequence[int], hints: list[Hint]) -> N
     if isinstance(categories, list) and len(categories) == len(columns):
         for column, words in zip(columns, categories, strict=True):
             if column < len(hints):
-                hints[column] = hints[column].completed_by(hint_of_spelling(np.asarray(words).tolist()))
+                hints[column] = hints[column].completed_by(of_spelling(np.asarray(words).tolist()))
 
 
 def _columns_after(step: Any, columns: Sequence[int], unknown: int) -> Sequence[int] | None:
@@ -324,9 +307,8 @@ def _hint(step: Any, position: int, width: int) -> Hint:
     hint = Hint(Kind.STRING, values=tuple(texts_to_try([step], 3))) if reads_texts(step) else Hint()
     categories = _attribute(step, "categories_")
     if isinstance(categories, list) and len(categories) == width:
-        hint = hint.completed_by(
-            hint_of_categories(categories[position], _attribute(step, "handle_unknown") == "error")
-        )
+        closed = _attribute(step, "handle_unknown") == "error"
+        hint = hint.completed_by(of_categories(categories[position], closed))
         held, not_held = nulls_of_categories(categories[position])
         known = not_held if _attribute(step, "categories") == "auto" else frozenset[Null]()
         hint = dataclasses.replace(hint, nulls=held, not_nulls=known)

@@ -7,7 +7,6 @@ fitted on float32 answer float64 otherwise, in the seventh digit.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,12 +18,13 @@ from modelgate_kernels.matrix import to_matrix
 from contract.errors import ModelgateError
 from contract.model.manifest import InputDtype, InputFormat, ManifestDraft, Remark
 from contract.model.signature import Kind, RowFormat
-from contract.row import Answer, Row, Value
+from contract.row import Answer, Row
 from scoring.held_objects import parts_in
 from scoring.predict import Prediction, predict
 from scoring.sklearn_internals import FITTED_ON
 from trainer.importing.assumptions import unknown_floats, unknown_whole_numbers
 from trainer.importing.inputs import fitted_inputs as inputs
+from trainer.publishing.verify import same
 
 _MOST_ONE_BY_ONE = 50
 """Most columns that are decided one by one. With more, all have the same type."""
@@ -91,9 +91,7 @@ def as_requested(draft: ManifestDraft, rows: Sequence[Row]) -> list[Row]:
         return list(rows)
     whole = [field.kind is Kind.INTEGER for field in draft.signature.inputs]
     return [
-        tuple(
-            int(value) if is_whole and value is not None else value for is_whole, value in zip(whole, row, strict=True)
-        )
+        tuple(int(v) if is_whole and v is not None else v for is_whole, v in zip(whole, row, strict=True))
         for row in rows
     ]
 
@@ -124,29 +122,22 @@ def _differ(estimator: Any, first: ManifestDraft, other: ManifestDraft, rows: Se
         answer, another = (predict(estimator, draft, as_requested(draft, rows)) for draft in (first, other))
     except ModelgateError:
         return False
-    return not all(map(_alike, _cells(answer), _cells(another)))
+    pairs = zip(_values(answer), _values(another), strict=False)
+    # Rounding differs when integers are multiplied.
+    return any(old != new and not same(old, new, 1e-6, 1e-9) for old, new in pairs)
 
 
-def _cells(answer: Prediction) -> Iterator[Value]:
+def _values(answer: Prediction) -> Iterator[Answer]:
     for row in (*answer.values, *(answer.probabilities or ())):
         yield from _flat(row)
 
 
-def _flat(answer: Answer) -> Iterator[Value]:
-    if isinstance(answer, Mapping):
-        answer = list(answer.values())
-    if isinstance(answer, list):
-        for inner in answer:
-            yield from _flat(inner)
-    elif not isinstance(answer, Mapping | Sequence) or isinstance(answer, str):
+def _flat(answer: Answer) -> Iterator[Answer]:
+    if isinstance(answer, Mapping | list):
+        for part in answer.values() if isinstance(answer, Mapping) else answer:
+            yield from _flat(part)
+    else:
         yield answer
-
-
-def _alike(old: Value, new: Value) -> bool:
-    """Return whether they are equal up to rounding, which differs when integers are multiplied."""
-    if isinstance(old, float) and isinstance(new, float):
-        return math.isclose(old, new, rel_tol=1e-6, abs_tol=1e-9)
-    return old == new
 
 
 # float32

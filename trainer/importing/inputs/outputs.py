@@ -17,7 +17,7 @@ from sklearn.preprocessing import LabelBinarizer, LabelEncoder, MultiLabelBinari
 from contract.model.manifest import ManifestDraft, Remark
 from contract.model.signature import OTHER_METHODS, PREDICT, AnswerForm, Output, OutputKind, Signature
 from contract.row import Row, Value
-from contract.wording import listed
+from contract.wording import listed, spelt_alike
 from scoring.answers import named_columns
 from scoring.estimators import predict_rows
 from scoring.methods import MAX_NAMES, find_methods, has_method
@@ -98,6 +98,9 @@ def with_methods(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> t
     if not methods:
         raise DoesNotPredict(next(iter(failed.values()), AttributeError("it has no method that answers rows")))
     remarks += [Remark(f"it is served without {name}: {explained(error)}") for name, error in failed.items()]
+    remedy = "differ by case or blanks alone: fit it on one spelling if they are one class"
+    alike = [texts for output in outputs for texts in spelt_alike(output.labels or ())]
+    remarks += [Remark(f"its classes {listed(texts)} {remedy}") for texts in alike]
     signature = _with_scores(dataclasses.replace(signature, methods=methods), estimator)
     return dataclasses.replace(draft, signature=signature), remarks
 

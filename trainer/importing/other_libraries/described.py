@@ -135,7 +135,7 @@ def kind_of(dtype: Any) -> Kind:
     return Kind.STRING
 
 
-def hint_of_categories(categories: Any, closed: bool) -> Hint:
+def of_categories(categories: Any, closed: bool) -> Hint:
     """Return the hint of an encoder's categories. Null among them means that the training data had nulls."""
     array = np.asarray(categories)
     # NumPy lists nanoseconds as integers.
@@ -157,8 +157,7 @@ def hint_of_categories(categories: Any, closed: bool) -> Hint:
         values = tuple(known[:10] if whole else map(float, known[:10]))
         return Hint(kind, nullable, values=values, whole=whole, binary=set(known) <= {0, 1})
     if all(isinstance(value, datetime) for value in known):
-        moments = pd.to_datetime(known[:10], utc=True)
-        values = tuple(moment.isoformat() for moment in moments)
+        values = tuple(moment.isoformat() for moment in pd.to_datetime(known[:10], utc=True))
         return Hint(Kind.DATETIME, nullable, values=values, aware=known[0].tzinfo is not None)
     return Hint(nullable=nullable, unsendable=next((type(v).__name__ for v in known if not _is_sendable(v)), None))
 
@@ -181,7 +180,7 @@ def nulls_of_categories(categories: Any) -> tuple[frozenset[Null], frozenset[Nul
     return held, frozenset({*NAN, Null.NONE}) - held
 
 
-def hint_of_spelling(words: Sequence[Any]) -> Hint:
+def of_spelling(words: Sequence[Any]) -> Hint:
     """Return the hint of categories in which an earlier step has written values as texts."""
     nulls = frozenset(_NULL_WORDS[word] for word in words if word in _NULL_WORDS)
     words = [word for word in words if word not in _NULL_WORDS and word == word]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from contract.model.manifest import Remark
-from contract.model.signature import Field, Kind, Null, Signature
+from contract.model.signature import Field, Kind, Null
 from contract.row import Value
 from contract.rows.values import format_of_dates
-from contract.wording import counted, listed, shown, spelt_alike
+from contract.wording import counted, listed, shown
 from scoring.held_objects import parts_in
 from scoring.methods import has_method
 from trainer.importing import Refused
@@ -91,8 +91,8 @@ def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None
     nullable = has_nulls or contents.nullable.get(name, hint.nullable)
     sampled = {*sample.nulls.get(name, ())} if sample else set()
     zones = sample.zones.get(name, frozenset()) if sample else frozenset()
-    values = hint.values if hint.kind is kind or (hint.kind is None and kind is Kind.NUMBER) else ()
-    values = values or MADE_UP[kind]
+    fits = hint.kind is kind or (hint.kind is None and kind is Kind.NUMBER)
+    values = (fits and hint.values) or MADE_UP[kind]
     aliases = tuple(alias for alias in hint.aliases if alias != name)
     binary = not known or hint.binary or bool(sample and sample.binary(name))
     as_booleans = kind is Kind.NUMBER and binary and name not in contents.kinds
@@ -125,16 +125,13 @@ _ASSUMED = dict(zip(Kind, ("numbers", "integers", "words", "booleans", "dates"),
 
 def unknown_kind_remarks(estimator: Any, columns: Sequence[InputColumn]) -> list[Remark]:
     """Return a remark for each kind that is assumed. An estimator that treats all columns alike takes numbers."""
-    remarks = []
-    for (kind, assumed), undecided in product(_ASSUMED.items(), (False, True)):
-        guessed = [
-            column.field.name
-            for column in columns
-            if column.guessed and column.field.kind is kind and column.undecided is undecided
-        ]
-        if guessed and (undecided or kind is not Kind.NUMBER or inputs.has_column_transformer(estimator)):
-            remarks.append(unknown_kinds(guessed, assumed, undecided))
-    return remarks
+    names: dict[tuple[Kind, bool], list[str]] = {group: [] for group in product(Kind, (False, True))}
+    for column in columns:
+        if column.guessed:
+            names[column.field.kind, column.undecided].append(column.field.name)
+    if not inputs.has_column_transformer(estimator):
+        names[Kind.NUMBER, False] = []
+    return [unknown_kinds(some, _ASSUMED[kind], undecided) for (kind, undecided), some in names.items() if some]
 
 
 def borrowed_columns_remarks(estimator: Any) -> list[Remark]:
@@ -158,69 +155,44 @@ def sampled_columns_remark(columns: Sequence[InputColumn]) -> Remark:
     )
 
 
-def other_kind_remarks(columns: Sequence[InputColumn], told: Mapping[str, Kind]) -> list[Remark]:
-    """Return a remark for each column that the model was fitted on as another kind than is said of it."""
-    kinds = [(column.field.name, column.field.kind, told.get(column.field.name)) for column in columns]
-    return [
-        Remark(f"{shown(name)} is said to be a {other}, and the model was fitted on a {kind}: it takes a {kind}")
-        for name, kind, other in kinds
-        if other not in (None, kind)
-    ]
+def column_remarks(columns: Sequence[InputColumn], told: Mapping[str, Kind]) -> Iterator[Remark]:
+    """Yield remarks about columns of another kind than is said of them, and about words that begin with a blank, which
+    a reader of CSV drops."""
+    for column in columns:
+        field, name, other = column.field, shown(column.field.name), told.get(column.field.name, column.field.kind)
+        if other is not field.kind:
+            takes = f"the model was fitted on a {field.kind}: it takes a {field.kind}"
+            yield Remark(f"{name} is said to be a {other}, and {takes}")
+        words = [word for word in (*column.values, *(field.categories or ())) if str(word)[:1] == " "]
+        if words:
+            yield Remark(
+                f"it knows words of {name} that begin with a blank, such as {shown(words[-1])}: send them with the"
+                " blank, and within quotation marks in a CSV"
+            )
 
 
-def date_order_remarks(columns: Sequence[InputColumn], sample: Sample | None) -> list[Remark]:
-    """Return a remark for each column whose sample does not show whether its dates begin with the day or the month."""
-    return [
-        Remark(
-            f"the dates of {shown(column.field.name)} in the sample could begin with the day or with the month:"
-            f" {column.field.format} is assumed; edit the input's format if that is wrong"
-        )
-        for column in columns
-        if sample and column.field.format and format_of_dates(sample.cells(column.field.name))[1]
-    ]
-
-
-def sample_remarks(columns: Sequence[InputColumn], sample: Sample) -> list[Remark]:
-    """Return remarks about dates whose offsets change in the sample, as with daylight saving time, and about words that
-    are read as null."""
-    names = [column.field.name for column in columns if column.field.name in sample.columns]
-    changing = [name for name in names if len(sample.zones.get(name, ())) > 1]
-    remarks = [unknown_zones(changing)] if changing else []
-    for name in names:
-        if sample.kind(name) is Kind.STRING and (words := sample.null_words(name)):
+def sample_remarks(columns: Sequence[InputColumn], sample: Sample) -> Iterator[Remark]:
+    """Yield remarks about dates that may begin with the day or with the month, or whose offsets change in the sample,
+    as with daylight saving time, and about words that are read as null."""
+    fields = [column.field for column in columns if column.field.name in sample.columns]
+    for field in fields:
+        if field.format and format_of_dates(sample.cells(field.name))[1]:
+            yield Remark(
+                f"the dates of {shown(field.name)} in the sample could begin with the day or with the month:"
+                f" {field.format} is assumed; edit the input's format if that is wrong"
+            )
+        if sample.kind(field.name) is Kind.STRING and (words := sample.null_words(field.name)):
             cells = f"{counted(len(words), 'cell')} of the sample with {listed([*dict.fromkeys(words)])}"
-            text = f"in {shown(name)} {cells} are null, as in other CSV files; in JSON that is a text: send null there"
-            remarks.append(Remark(text))
-    return remarks
+            like_others = "are null, as in other CSV files; in JSON that is a text: send null there"
+            yield Remark(f"in {shown(field.name)} {cells} {like_others}")
+    changing = [field.name for field in fields if len(sample.zones.get(field.name, ())) > 1]
+    if changing:
+        yield unknown_zones(changing)
 
 
-def alike_labels_remarks(signature: Signature) -> list[Remark]:
-    """Return a remark for classes that differ by case or by blanks around them alone."""
-    return [
-        Remark(
-            f"its classes {listed(alike)} differ by case or blanks alone: fit it on one spelling if they are one class"
-        )
-        for output in signature.outputs
-        for alike in spelt_alike(output.labels or ())
-    ]
-
-
-def leading_blank_remarks(columns: Sequence[InputColumn]) -> list[Remark]:
-    """Return a remark if encoders know words that begin with a blank, which a reader of CSV drops."""
-    seen = {column.field.name: (*column.values, *(column.field.categories or ())) for column in columns}
-    spaced = {name: word for name, words in seen.items() for word in words if isinstance(word, str) and word[:1] == " "}
-    return [
-        Remark(
-            f"it knows words of {shown(name)} that begin with a blank, such as {shown(word)}: send them with the blank,"
-            " and within quotation marks in a CSV"
-        )
-        for name, word in spaced.items()
-    ]
-
-
-def assumed(column: InputColumn, kind: Kind, values: Sequence[Value]) -> InputColumn:
-    """Return a column of unknown kind as one of this kind, with these values for made-up rows."""
-    field = dataclasses.replace(column.field, kind=kind, guessed=False, naive=kind is Kind.DATETIME)
+def assumed(column: InputColumn, kind: Kind, values: Sequence[Value], naive: bool = True) -> InputColumn:
+    """Return a column of unknown kind as one of this kind, with these values for made-up rows. `naive`: dates are."""
+    field = dataclasses.replace(column.field, kind=kind, guessed=False, naive=naive and kind is Kind.DATETIME)
     return dataclasses.replace(column, field=field, values=tuple(values), doubtful=False)
 
 

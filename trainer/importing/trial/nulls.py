@@ -155,10 +155,8 @@ def _that_may_be_nan(estimator: Any, signature: Signature) -> list[int]:
 
 
 def _with_nullable(draft: ManifestDraft, positions: Collection[int]) -> ManifestDraft:
-    inputs = (
-        dataclasses.replace(f, nullable=position in positions) for position, f in enumerate(draft.signature.inputs)
-    )
-    return _with_inputs(draft, inputs)
+    fields = enumerate(draft.signature.inputs)
+    return _with_inputs(draft, (dataclasses.replace(field, nullable=index in positions) for index, field in fields))
 
 
 def _with_inputs(draft: ManifestDraft, inputs: Iterable[Field]) -> ManifestDraft:

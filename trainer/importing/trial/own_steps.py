@@ -71,9 +71,8 @@ def other_guesses(estimator: Any, columns: Sequence[InputColumn]) -> Iterator[li
     if parts:
         guessed = list(columns)
         for transformer, positions in parts:
-            for position, column in zip(
-                positions, _taken_by(transformer, [columns[p] for p in positions]), strict=True
-            ):
+            taken = _taken_by(transformer, [columns[position] for position in positions])
+            for position, column in zip(positions, taken, strict=True):
                 guessed[position] = column
         yield guessed
         return
@@ -124,9 +123,7 @@ def _tried(estimator: Any, columns: Sequence[InputColumn], index: int, words: Se
     """Return the column at `index` with the kind that the estimator takes; `words` are those to try."""
 
     def outcomes(kind: Kind, values: Sequence[Value], naive: bool = True) -> _Outcomes:
-        column = assumed(columns[index], kind, values)
-        field = dataclasses.replace(column.field, naive=column.field.naive and naive)
-        column = dataclasses.replace(column, field=field)
+        column = assumed(columns[index], kind, values, naive)
         return _outcomes(estimator, [*columns[:index], column, *columns[index + 1 :]], index)
 
     texts, dates = outcomes(Kind.STRING, _DATES) or outcomes(Kind.STRING, _DAYS), outcomes(Kind.DATETIME, _DATES)

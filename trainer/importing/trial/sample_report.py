@@ -96,16 +96,16 @@ def _targets(estimator: Any, draft: ManifestDraft, sample: Sample) -> dict[str, 
     known = {*draft.signature.names, *(inputs.names(estimator) or ()), *answers}
     targets = {}
     for column in [sample.target] if sample.target in sample.columns else sample.columns:
-        values = None if column in known else _predicted(draft.signature.output, column, sample.cells(column))
+        values = None if column in known else _predicted(draft.signature.output, sample.cells(column))
         if values and sum(value is not None for value in values) >= FEWEST_ROWS:
             targets[column] = values
     return targets
 
 
-def _predicted(output: Output, column: str, cells: Sequence[str | None]) -> list[Value] | None:
+def _predicted(output: Output, cells: Sequence[str | None]) -> list[Value] | None:
     """Return the cells as labels or numbers; None if one is neither."""
     if output.kind is OutputKind.NUMBER:
-        values = Conversion.for_field(Field(column, Kind.NUMBER)).convert_each(list(cells))
+        values = Conversion.of_kind(Kind.NUMBER).convert_each(list(cells))
         numbers = [value for value in values if not isinstance(value, Refusal)]
         return numbers if len(numbers) == len(values) else None
     labels = {_spelled(label): label for label in output.labels or ()}
@@ -133,16 +133,9 @@ def _tested(
     estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequence[Value]
 ) -> tuple[FittedModel, TrainingRows]:
     signature = draft.signature
-    refused = [
-        sample.columns.index(field.name)
-        for field in signature.inputs
-        if field.name in sample.columns and not field.nullable
-    ]
-    known = [
-        index
-        for index, row in enumerate(sample.rows)
-        if values[index] is not None and all(row[column] is not None for column in refused)
-    ]
+    needed = [field.name for field in signature.inputs if field.name in sample.columns and not field.nullable]
+    cells = zip(values, *map(sample.cells, needed), strict=True)
+    known = [number for number, row in enumerate(cells) if None not in row]
     known = known[:MOST_APART] if draft.artifact.alone else known
     rows = coerce(Grid(sample.columns, [sample.rows[index] for index in known]), signature).rows
     targets = [values[index] for index in known]

@@ -35,12 +35,9 @@ from trainer.importing.inputs.sample import Sample
 from trainer.importing.other_libraries import described
 from trainer.importing.trial.columns import (
     InputColumn,
-    alike_labels_remarks,
     borrowed_columns_remarks,
+    column_remarks,
     columns_of,
-    date_order_remarks,
-    leading_blank_remarks,
-    other_kind_remarks,
     sample_remarks,
     sampled_columns_remark,
     text_column,
@@ -149,9 +146,8 @@ def _of_columns(
     doubtful = {column.field.name for column in columns if column.doubtful} if may_matter(estimator) else set()
     shown = {column.field.name: column.whole for column in columns if column.whole}
     nulls = {column.field.name: column.nulls for column in columns}
-    of_kinds = [*other_kind_remarks(columns, contents.kinds), *date_order_remarks(columns, sample)]
-    of_columns = [*of_names, *of_kinds, *leading_blank_remarks(columns)]
-    of_columns += sample_remarks(columns, sample) if sample else []
+    of_sample = sample_remarks(columns, sample) if sample else ()
+    of_columns = [*of_names, *column_remarks(columns, contents.kinds), *of_sample]
     used = [column for column in columns if column.field.name not in unused]
     # Another member of an ensemble may use columns that the first one drops.
     for some in (used, columns) if used and unused else (columns,):
@@ -239,7 +235,6 @@ def try_model(
             )
             rows = as_requested(draft, rows)
             draft = with_nulls_that_work(estimator, draft, rows[:GOLDEN_ROWS], nulls.refused)
-            of_output = [*of_output, *alike_labels_remarks(draft.signature)]
             remarks = [*map(Remark, contents.warnings), *map(doubt, contents.doubts), *of_output, *of_float]
             remarks += [*of_numbers, *nulls.remarks, *reading.remarks]
             draft = _with_answers(estimator, draft, rows[:GOLDEN_ROWS], remarks, process)

@@ -199,9 +199,7 @@ def rollback(session: Session, name: Name, force: Force = False) -> None:
 
 
 def remove(
-    session: Session,
-    name: Name,
-    yes: Annotated[bool, flag("Do not ask for the name once more.", "--yes")] = False,
+    session: Session, name: Name, yes: Annotated[bool, flag("Do not ask for the name once more.", "--yes")] = False
 ) -> None:
     """Remove a model with all its versions and its schedule. `restore` brings it back for some weeks."""
     if not yes:
