@@ -175,12 +175,8 @@ def probability_columns(tables: Any, outputs: Sequence[Output], rows: int) -> li
 def _of_each_label(tables: Any, outputs: Sequence[Output], rows: int) -> Any:
     """Return the probabilities of all labels. Multi-label classifiers return rows × outputs: the probability of the
     second label of each. That of the first is what it lacks to 1."""
-    several = len(outputs) > 1 and not isinstance(tables, list)
-    if (
-        several
-        and np.shape(tables) == (rows, len(outputs))
-        and all(len(output.labels or ()) == 2 for output in outputs)
-    ):
+    several = len(outputs) > 1 and not isinstance(tables, list) and np.shape(tables) == (rows, len(outputs))
+    if several and all(len(output.labels or ()) == 2 for output in outputs):
         return [np.column_stack([1 - column, column]) for column in np.asarray(tables, dtype=float).T]
     return tables
 

@@ -40,7 +40,7 @@ def predict_rows(
     """Return what `predict` returns and, as far as the signature has them (else None), `predict_proba` and
     `decision_function`. Raises what they raise."""
     methods = prediction_methods(signature.output)
-    answers = _answers(estimator, rows, signature, artifact, methods, kernel)
+    answers = _answers(estimator, rows, layout_of(signature, artifact), methods, kernel)
     by_method = dict(zip(methods, answers, strict=True))
     values = _as_values(by_method[PREDICT.name])
     tables = _as_tables(by_method["predict_proba"], values) if "predict_proba" in by_method else None
@@ -56,20 +56,13 @@ def call_method(
     kernel: ModelKernel | None = None,
 ) -> Any:
     """Return what a method of the estimator returns. Raises what it raises."""
-    return _answers(estimator, rows, signature, artifact, [method], kernel)[0]
+    return _answers(estimator, rows, layout_of(signature, artifact), [method], kernel)[0]
 
 
 def _answers(
-    estimator: Any,
-    rows: Sequence[Row],
-    signature: Signature,
-    artifact: Artifact | ArtifactDraft,
-    methods: Sequence[str],
-    kernel: ModelKernel | None,
+    estimator: Any, rows: Sequence[Row], layout: Layout, methods: Sequence[str], kernel: ModelKernel | None
 ) -> list[Any]:
-    if kernel:
-        return predict(kernel, rows, methods)
-    return own_answers(estimator, rows, layout_of(signature, artifact), methods)
+    return predict(kernel, rows, methods) if kernel else own_answers(estimator, rows, layout, methods)
 
 
 def prepare(

@@ -44,9 +44,8 @@ def parts_in(estimator: Any) -> Iterator[Any]:
 def holds_own_code(estimator: Any) -> bool:
     """Return whether it holds a function, or an object of a class, that no installed library has: one of a notebook, a
     script or a recipe, or one that cloudpickle has stored. Takes as long as `objects_in`."""
-    things = [_code_of(thing) for thing in objects_in(estimator)]
-    functions = [thing for thing in things if isinstance(thing, FunctionType)]
-    return any(map(is_own, {*map(type, things), *functions}))
+    things = map(_code_of, objects_in(estimator))
+    return any(map(is_own, {thing if isinstance(thing, FunctionType) else type(thing) for thing in things}))
 
 
 def _code_of(thing: Any) -> Any:

@@ -110,13 +110,11 @@ def _quick_comparisons(kernel: ModelKernel, manifest: ModelManifest) -> Iterator
 def _repeats_golden_answers(kernel: ModelKernel, manifest: Manifest) -> bool:
     """Return whether the kernel answers as the estimator did when the version was published, to the last digit."""
     golden = manifest.golden
-    prediction = predict(kernel.whole, manifest, golden.rows, kernel) if golden.rows else None
-    expected = json.dumps([golden.predictions, golden.probabilities])
-    return (
-        prediction is not None
-        and not kernel.has_left_rows
-        and json.dumps([prediction.values, prediction.probabilities]) == expected
-    )
+    if not golden.rows:
+        return False
+    prediction = predict(kernel.whole, manifest, golden.rows, kernel)
+    answers, expected = [prediction.values, prediction.probabilities], [golden.predictions, golden.probabilities]
+    return not kernel.has_left_rows and json.dumps(answers) == json.dumps(expected)
 
 
 def methods_of(signature: Signature) -> Methods:

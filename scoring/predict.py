@@ -218,8 +218,6 @@ def _warnings(answers: Sequence[Answer]) -> list[str]:
 
 
 def _has_null(answer: Answer) -> bool:
-    if isinstance(answer, Mapping):
-        return any(map(_has_null, answer.values()))
-    if isinstance(answer, list):
-        return any(map(_has_null, answer))
+    if isinstance(answer, Mapping | list):
+        return any(map(_has_null, answer.values() if isinstance(answer, Mapping) else answer))
     return answer is None

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import builtins
 import locale
-import logging
 import os
 import random
 import signal
-import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from decimal import getcontext
-from resource import RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_STACK, getrlimit, setrlimit
-from signal import pthread_sigmask as sigmask
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import scipy.special
 from sklearn import get_config, set_config  # type: ignore[attr-defined]
 
 T = TypeVar("T")
@@ -30,8 +25,6 @@ _ENVIRON: dict[bytes, bytes] = os.environb._data  # type: ignore[attr-defined]  
 _PANDAS: dict[str, dict[str, Any]] = pd.options.d  # type: ignore[assignment]
 _MODULES = [vars(module) for module in (builtins, random, sys, time, warnings)]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD, signal.SIGIO, signal.SIGPIPE)
-_LIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_STACK)
-_HANDLERS = logging.root.handlers
 
 
 def _fill(target: MutableMapping[Any, Any], saved: Mapping[Any, Any]) -> None:
@@ -66,13 +59,12 @@ def _set_filters(saved: Sequence[Any]) -> None:
 _PARTS: Sequence[tuple[str, Callable[[], Any], Callable[[Any], object]]] = (
     ("the recursion limit (sys.setrecursionlimit)", sys.getrecursionlimit, sys.setrecursionlimit),
     ("the time zone (TZ)", lambda: (time.tzname, time.timezone, time.altzone), lambda _: time.tzset()),
-    ("environment variables (os.environ)", lambda: _ENVIRON.copy(), _set_environ),
+    ("environment variables (os.environ)", _ENVIRON.copy, _set_environ),
     ("sys.path", lambda: [*sys.path], lambda was: sys.path.__setitem__(slice(None), was)),
     ("functions or streams of Python", lambda: [*map(dict, _MODULES)], lambda was: [*map(_fill, _MODULES, was)]),
     ("the filters of warnings", lambda: [*warnings.filters], _set_filters),
     ("NumPy's error handling (np.seterr)", np.geterr, lambda was: np.seterr(**was)),
     ("NumPy's print options", np.get_printoptions, lambda was: np.set_printoptions(**was)),
-    ("SciPy's error handling", scipy.special.geterr, lambda was: scipy.special.seterr(**was)),
     ("scikit-learn's configuration (set_config)", get_config, lambda was: set_config(**was)),
     ("pandas' options", lambda: {group: dict(options) for group, options in _PANDAS.items()}, _set_pandas_options),
     ("the precision of decimal", lambda: getcontext().prec, lambda was: setattr(getcontext(), "prec", was)),
@@ -80,14 +72,12 @@ _PARTS: Sequence[tuple[str, Callable[[], Any], Callable[[Any], object]]] = (
     ("the working folder (os.chdir)", _folder, os.chdir),
     ("the umask", lambda: (was := os.umask(0o077), os.umask(was))[0], os.umask),
     ("signal handlers", lambda: [*map(signal.getsignal, _SIGNALS)], lambda was: [*map(signal.signal, _SIGNALS, was)]),
-    ("blocked signals", lambda: sigmask(signal.SIG_BLOCK, ()), lambda was: sigmask(signal.SIG_SETMASK, was)),
     ("an alarm", lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, lambda was: was or signal.alarm(0)),
-    ("logging (logging.disable)", lambda: logging.root.manager.disable, logging.disable),
-    ("the handlers of logging", lambda: [*_HANDLERS], lambda was: _HANDLERS.__setitem__(slice(None), was)),
-    ("the time-out of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
-    ("limits (resource)", lambda: [*map(getrlimit, _LIMITS)], lambda was: [*map(setrlimit, _LIMITS, was)]),
 )
 _SEEDED = "the random state (random.seed, np.random.seed)"
+
+_LONGEST = 1.0
+"""Seconds that a changed process goes on while jobs of its version wait. Others may wait, too."""
 
 
 class ProcessState:
@@ -115,7 +105,7 @@ class ProcessState:
             changed.append(_SEEDED)
         self._drawn = drawn
         random.seed(os.urandom(16))
-        np.random.seed(np.frombuffer(os.urandom(16), np.uint32))  # without an argument it takes 50 µs
+        np.random.seed(random.getrandbits(32))  # without an argument it takes 50 µs
         self.imported, self._modules = len(sys.modules) > self._modules, len(sys.modules)
         return tuple(changed)
 
@@ -132,3 +122,36 @@ def changed_by(call: Callable[[], T]) -> tuple[T, tuple[str, ...]]:
         if not (changed and state.imported):
             break
     return answer, changed
+
+
+class Apart:
+    """Puts back what versions change of this process. `version`: the only one that it may score from then on, and
+    `changes` what was seen of them."""
+
+    def __init__(self) -> None:
+        self.version: tuple[str, int] | None = None
+        self.changes: set[str] = set()
+        self._until = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether the process has gone on for long enough after it was changed."""
+        return self.version is not None and time.monotonic() > self._until
+
+    @property
+    def why_it_ends(self) -> str:
+        """Why this process ends although nobody asks it to, for the log; empty if it does not."""
+        what = " and ".join(sorted(self.changes)) or "its process"
+        return f"{self.version[0]}@{self.version[1]} changes {what}" if self.version else ""
+
+    @contextmanager
+    def watching(self, name: str, version: int, *, changed: bool) -> Iterator[None]:
+        """Put back what changes in a block that asks a version. `changed`: it is known to change its process."""
+        state = ProcessState()
+        try:
+            yield
+        finally:
+            changes = state.put_back()
+            self.changes.update(() if state.imported else changes)  # a library may have changed something
+            if (changed or self.changes) and self.version is None:
+                self.version, self._until = (name, version), time.monotonic() + _LONGEST

@@ -158,36 +158,25 @@ def _rebuild_trees(estimator: Any) -> None:
 
 
 _DISTANCES = "BrayCurtis Canberra Chebyshev Euclidean Hamming Haversine Manhattan Minkowski SEuclidean"
-_WITH_TUPLES = frozenset(
-    (
-        *(f"sklearn.metrics._dist_metrics.{name}Distance64" for name in _DISTANCES.split()),
-        "sklearn.neighbors._ball_tree.BallTree",
-        "sklearn.neighbors._kd_tree.KDTree",
-    )
-)
+_TREES = frozenset(("sklearn.neighbors._ball_tree.BallTree", "sklearn.neighbors._kd_tree.KDTree"))
+_WITH_TUPLES = _TREES | {f"sklearn.metrics._dist_metrics.{name}Distance64" for name in _DISTANCES.split()}
 """Types that set their state from a tuple by themselves."""
 
 _PARTS = {
     "_loss.loss": "HalfTweedieLoss HalfTweedieLossIdentity",
     "calibration": "_CalibratedClassifier _SigmoidCalibration _TemperatureScaling",
     "compose._column_transformer": "_RemainderColsList make_column_selector",
-    "feature_selection._mutual_info": "mutual_info_classif mutual_info_regression",
     "feature_selection._univariate_selection": "chi2 f_classif f_regression r_regression",
     "gaussian_process._gpc": "_BinaryGaussianProcessClassifierLaplace",
     "gaussian_process.kernels": "CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation Matern"
     " PairwiseKernel Product RBF RationalQuadratic Sum WhiteKernel",
-    "metrics._classification": "accuracy_score balanced_accuracy_score brier_score_loss f1_score jaccard_score log_loss"
-    " matthews_corrcoef precision_score recall_score",
+    "metrics._classification": "accuracy_score balanced_accuracy_score f1_score log_loss precision_score recall_score",
     "metrics._ranking": "average_precision_score roc_auc_score",
-    "metrics._regression": "explained_variance_score max_error mean_absolute_error mean_absolute_percentage_error"
-    " mean_squared_error mean_squared_log_error median_absolute_error r2_score root_mean_squared_error",
+    "metrics._regression": "mean_absolute_error mean_squared_error r2_score root_mean_squared_error",
     "metrics._scorer": "_CurveScorer _MultimetricScorer _PassthroughScorer _Scorer",
-    "model_selection._search_successive_halving": "HalvingGridSearchCV HalvingRandomSearchCV",
-    "model_selection._split": "GroupKFold KFold LeaveOneOut RepeatedKFold RepeatedStratifiedKFold ShuffleSplit"
-    " StratifiedKFold StratifiedShuffleSplit TimeSeriesSplit",
+    "model_selection._split": "KFold RepeatedStratifiedKFold ShuffleSplit StratifiedKFold TimeSeriesSplit",
     "multiclass": "_ConstantPredictor",
     "neural_network._stochastic_optimizers": "AdamOptimizer SGDOptimizer",
-    "preprocessing._data": "maxabs_scale minmax_scale normalize robust_scale scale",
     "utils._bunch": "Bunch",
     "utils._metadata_requests": "MetadataRequest MethodMetadataRequest",
     "utils.validation": "check_array",
@@ -201,15 +190,12 @@ ALLOWED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     # What scikit-learn's estimators hold besides each other.
     "functools.partial",
-    "numpy.dtype",
-    "numpy.mean",
-    "numpy.number",
+    *(f"numpy.{name}" for name in ("dtype", "mean", "number")),
     "scipy.interpolate._bsplines.BSpline",
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     *(f"scipy.sparse._{name[:3]}.{name}" for name in ("csc_array", "csc_matrix", "csr_array", "csr_matrix")),
-    *(f"modelgate_artifacts.{name}" for name in ("days", "flat", "floats", "remainder")),
-    *(f"modelgate_artifacts.{name}" for name in ("ColumnSteps", "DecodedTarget", "ModelsByName")),
-    "modelgate_artifacts.ThresholdClassifier",
+    *(f"modelgate_artifacts.{name}" for name in ("days", "flat", "floats", "remainder", "ColumnSteps")),
+    *(f"modelgate_artifacts.{name}" for name in ("DecodedTarget", "ModelsByName", "ThresholdClassifier")),
     *_WITH_TUPLES,
     *(f"sklearn.{module}.{name}" for module, names in _PARTS.items() for name in names.split()),
 )

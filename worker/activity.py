@@ -28,10 +28,6 @@ class _Text:
     at: int
     size: int
 
-    @property
-    def begin(self) -> int:
-        return self.at + _TEXT_HEAD.size
-
 
 _TEXT_HEAD = struct.Struct("<II")
 _MEMORY = struct.Struct("<QQ")
@@ -222,14 +218,15 @@ class ActivityTable:
             data = data[: field.size].rpartition(b"\n" if field is _SUBJECTS else b" ")[0]
         odd = self._revision(slot, field) | 1
         _TEXT_HEAD.pack_into(self._memory, at, odd, 0)
-        begin = slot * _SLOT + field.begin
+        begin = at + _TEXT_HEAD.size
         self._memory[begin : begin + len(data)] = data
         _TEXT_HEAD.pack_into(self._memory, at, (odd + 1) & 0xFFFFFFFF, len(data))
 
     def _read(self, slot: int, field: _Text) -> str:
         """Return the text; empty while it is being written, or if its writer has died at that."""
-        revision, length = _TEXT_HEAD.unpack_from(self._memory, slot * _SLOT + field.at)
-        begin = slot * _SLOT + field.begin
+        at = slot * _SLOT + field.at
+        revision, length = _TEXT_HEAD.unpack_from(self._memory, at)
+        begin = at + _TEXT_HEAD.size
         data = self._memory[begin : begin + length]
         return data.decode(errors="replace") if revision == self._revision(slot, field) else ""
 

@@ -26,11 +26,8 @@ class AwaitedVersions:
 
     def awaits(self, model: str, version: int) -> bool:
         """Whether the version is not here and may come; then its model is left out for a while."""
-        if (
-            not self._mirrored
-            or self._repository.has_version(model, version)
-            or not self._notes.may_come(model, version)
-        ):
+        missing = self._mirrored and not self._repository.has_version(model, version)
+        if not (missing and self._notes.may_come(model, version)):
             return False
         self._until[model] = self._clock() + LOOK_AGAIN
         self._models = frozenset(self._until)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from broker.sides.file_tasks import FileTask, FileTasks, Stage
 from contract.errors import Code, Failure
@@ -38,6 +38,30 @@ Retrying = Callable[[Callable[[], T]], T | None]
 
 
 @dataclass
+class SlicedWork(Generic[T]):
+    """What a scorer does in slices, between which it looks for predictions."""
+
+    out_of_memory: bool = field(default=False, init=False)
+    """Whether memory ran out: this process is no longer reliable and has to end."""
+    _held: T | None = field(default=None, init=False)
+    _look_at: float = field(default=0.0, init=False)
+
+    def rang(self) -> None:
+        """Look for work the next time."""
+        self._look_at = 0.0
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether it owns a task or job."""
+        return self._held is not None
+
+    @property
+    def due(self) -> bool:
+        """Whether there may be something to do."""
+        return self.in_hand or time.monotonic() >= self._look_at
+
+
+@dataclass
 class _Held:
     """A task that this scorer owns. `done` of its rows are scored. `loaded`: the model is in memory. `located`: it is
     reported which rows the task scores. `taken` and `ended`: Unix times in ns. `outcome`: that of a task that
@@ -56,7 +80,7 @@ class _Held:
 
 
 @dataclass
-class BulkLane:
+class BulkLane(SlicedWork[_Held]):
     """Does one slice at a time.
 
     It takes tasks of `models` (None: all), but for those in `skip()` and of versions that it `awaits`. `begin` gets the
@@ -75,24 +99,6 @@ class BulkLane:
     end: Callable[[], object]
     predicted: Callable[[str, int, int, float], object]
     ended: Observer
-    out_of_memory: bool = field(default=False, init=False)
-    """Whether memory ran out: this process is no longer reliable and has to end."""
-    _held: _Held | None = field(default=None, init=False)
-    _look_at: float = field(default=0.0, init=False)
-
-    def rang(self) -> None:
-        """Look for a task the next time."""
-        self._look_at = 0.0
-
-    @property
-    def in_hand(self) -> bool:
-        """Whether it owns a task."""
-        return self._held is not None
-
-    @property
-    def due(self) -> bool:
-        """Whether there may be something to do."""
-        return self.in_hand or time.monotonic() >= self._look_at
 
     def step(self, retrying: Retrying[object]) -> bool:
         """Do one slice. Returns False if there is nothing to do now. `retrying` repeats what it gets until Redis

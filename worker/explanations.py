@@ -16,7 +16,7 @@ from contract.work.jobs import PredictionOutcome
 from scoring.explain.rows import explain_rows
 from scoring.files.plan import Steps
 from worker.batch_scorer import LOAD_TIMEOUT, out_of_memory
-from worker.bulk_lane import SLICE, Retrying
+from worker.bulk_lane import SLICE, Retrying, SlicedWork
 from worker.file_work import Background
 from worker.job_ends import End, Observer
 from worker.model_cache import ModelCache
@@ -39,7 +39,7 @@ class _Held:
 
 
 @dataclass
-class Explanations:
+class Explanations(SlicedWork[_Held]):
     """Does one slice at a time.
 
     `cache` has the models; a job of one that it `awaits` goes back. `begin` gets the id of the job that is
@@ -55,25 +55,7 @@ class Explanations:
     begin: Callable[[Sequence[str], float], object]
     end: Callable[[], object]
     ended: Observer
-    out_of_memory: bool = field(default=False, init=False)
-    """Whether memory ran out: this process is no longer reliable and has to end."""
-    _held: _Held | None = field(default=None, init=False)
-    _look_at: float = field(default=0.0, init=False)
     _yields_until: float = field(default=0.0, init=False)
-
-    def rang(self) -> None:
-        """Look for a job the next time."""
-        self._look_at = 0.0
-
-    @property
-    def in_hand(self) -> bool:
-        """Whether it owns a job."""
-        return self._held is not None
-
-    @property
-    def due(self) -> bool:
-        """Whether there may be something to do."""
-        return self.in_hand or time.monotonic() >= self._look_at
 
     def step(self, limits: BatchLimits, retrying: Retrying[Any], *, busy: bool) -> bool:
         """Do one slice of a job within the limits of predictions; if predictions keep the scorer `busy`, only if they

@@ -47,12 +47,7 @@ def records_of(
 
 
 def records_of_chunk(
-    task: FileTask,
-    logged: LoggedRequest,
-    scored: Scored,
-    first_row: int,
-    signature: Signature,
-    warnings: Sequence[str],
+    task: FileTask, logged: LoggedRequest, scored: Scored, first_row: int, signature: Signature, warnings: Sequence[str]
 ) -> Steps[list[LogRecord]]:
     """Return the records of a chunk of a file, whose first row has this number in the file; yields 0 after each.
     `warnings`: of the file."""

@@ -23,11 +23,10 @@ from runtime.environments import environment_here
 from scoring.artifacts import load
 from scoring.held_objects import holds_own_code
 from scoring.kernels import kernel_for
-from scoring.process_state import changed_by
+from scoring.process_state import Apart, changed_by
 from scoring.trust import Trust
 from scoring.unusual import UnusualValues
 from worker import memory
-from worker.apart import Apart
 
 log = logging.getLogger("worker")
 
@@ -53,9 +52,6 @@ next models use most of it again."""
 _COLLECT_AFTER = 0.1
 """The part of its budget that evicted models may still take, because they refer to themselves, before a cache has such
 garbage collected. That takes as long as loading a model."""
-
-
-_UNWATCHED = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -201,8 +197,9 @@ class ModelCache:
 
     def watching(self, name: str, version: int) -> AbstractContextManager[None]:
         """Return the context in which a version is asked, or may be. A model that changes nothing costs nothing."""
-        model = self._in_memory((name, version))
-        return self.apart.watching(model.manifest, bool(model.changes)) if model and model.watched else _UNWATCHED
+        if (model := self._in_memory((name, version))) is None or not model.watched:
+            return nullcontext()
+        return self.apart.watching(name, version, changed=bool(model.changes or model.manifest.artifact.changes))
 
     def _in_memory(self, version: Version) -> Model | None:
         return self._shared.get(version) or self._own.get(version)

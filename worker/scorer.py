@@ -103,11 +103,10 @@ class Scorer:
         with suppress(_Stopped):
             while not (self._stopping or self._out_of_memory or self._has_to_end(self._apart.over)):
                 busy = self._more_waits or self.lane.due or self.explanations.due
-                if busy and self.step():
-                    continue
-                if self._has_to_end(self._apart.version is not None):
-                    break
-                self._wait()
+                if not (busy and self.step()):
+                    if self._has_to_end(self._apart.version is not None):
+                        break
+                    self._wait()
         handed = functools.partial(self.queue.take, self._limits, owned=True)
         if self._stopping and (batch := self._retrying(handed, even_when_stopping=True)):
             self._process(batch)
@@ -216,15 +215,9 @@ def run_scorer(
         repository.aliases(model)
         return repository.settings(model).warn_unusual
 
-    batch_scorer = BatchScorer(
-        cache,
-        pace,
-        timeout=settings.predict_timeout,
-        begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
-        end=lambda: activities.end(slot),
-        predicted=functools.partial(counts.observe, PREDICT_SECONDS),
-        warned=warned,
-    )
+    begin, end = functools.partial(activities.begin, slot), functools.partial(activities.end, slot)
+    predict_seconds, timeout = functools.partial(counts.observe, PREDICT_SECONDS), settings.predict_timeout
+    batch_scorer = BatchScorer(cache, pace, timeout, begin, end, predict_seconds, warned)
     connection = connect(settings.redis_url, own=True, check=False)
     outbox = Outbox(connection)
     outbox.add_source(counts.steps)
@@ -233,52 +226,31 @@ def run_scorer(
     def predicted(model: str, version: int, rows: int, seconds: float) -> None:
         pace.record(model, version, rows, seconds * 1000)
         counts.add_rows(model, version, rows)
-        counts.observe(PREDICT_SECONDS, seconds)
+        predict_seconds(seconds)
 
     tracer = start_tracing("worker", settings)
     observers: list[Observer] = [log_end, *([JobSpans(tracer).record] if tracer else [])]
-    ends = EndObservers([*observers, count])
+    explained, ended = EndObservers(observers).ended, EndObservers([*observers, count]).ended
     awaited = AwaitedVersions(repository, mirrored=bool(settings.models_url))
 
     def background(manifest: ModelManifest) -> tuple[Sequence[Row], Sequence[str]]:
         return background_of(repository.files(manifest.name, manifest.version), manifest)
 
+    def skip() -> frozenset[str]:
+        return slow_models.skipped() | awaited.models()
+
+    homes, awaits = functools.partial(affinity.find, cache), awaited.awaits
+    beat, environment = functools.partial(activities.beat, slot), environment_here()
     explanations = Explanations(
-        ScorerQueue(connection, inc, outbox),
-        cache,
-        background,
-        awaited.awaits,
-        settings.predict_timeout,
-        begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
-        end=lambda: activities.end(slot),
-        ended=EndObservers(observers).ended,
+        ScorerQueue(connection, inc, outbox), cache, background, awaits, timeout, begin, end, explained
     )
+    tasks = FileTasks(connection, inc, outbox, environment)
+    work = FileWork(spool_of(settings), inc, cache, background)
     lane = BulkLane(
-        FileTasks(connection, inc, outbox, environment_here()),
-        FileWork(spool_of(settings), inc, cache, background),
-        models=models,
-        skip=lambda: {*slow_models.skipped(), *awaited.models(), *affinity.find(cache)},
-        awaits=awaited.awaits,
-        timeout=settings.predict_timeout,
-        begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
-        end=lambda: activities.end(slot),
-        predicted=predicted,
-        ended=ends.ended,
+        tasks, work, models, lambda: {*skip(), *homes()}, awaits, timeout, begin, end, predicted=predicted, ended=ended
     )
     scorer = Scorer(
-        queue,
-        batch_scorer,
-        explanations,
-        lane,
-        pace,
-        models,
-        lambda: slow_models.skipped() | awaited.models(),
-        lambda: affinity.find(cache),
-        awaited.awaits,
-        ends.ended,
-        tidy,
-        functools.partial(activities.beat, slot),
-        environment_here(),
+        queue, batch_scorer, explanations, lane, pace, models, skip, homes, awaits, ended, tidy, beat, environment
     )
     stop_on_sigterm(scorer.stop)
     try:

@@ -105,7 +105,8 @@ class _Planner:
         while block := self._block():
             before = self._offset
             if not every_cell and self._is_plain(block):
-                self._add_lines(block, chunks)
+                chunks.add_lines(block, self._offset)
+                self._offset += len(block)
             else:
                 self._add_records(chunks)
                 if self._formats_needed() and not every_cell:
@@ -125,7 +126,8 @@ class _Planner:
         skipped, self._separator = csv_table.find_separator(text)
         text.seek(0)
         lines = _Lines(text, self._encoding)
-        lines.skip(skipped)
+        for _ in range(skipped):
+            next(lines)
         records = csv_table.records(lines, self._separator)
         self._header = [name.strip() for name in next(records, [])]
         self._body = self._offset + lines.end
@@ -157,10 +159,6 @@ class _Planner:
         block.decode(self._encoding)
         commas = self._separator != "," and bool(self._formats) and b"," in block
         return not (commas or b'"' in block or block.count(b"\r") != block.count(b"\r\n"))
-
-    def _add_lines(self, block: bytes, chunks: ChunkBuilder) -> None:
-        chunks.add_lines(block, self._offset)
-        self._offset += len(block)
 
     def _add_records(self, chunks: ChunkBuilder) -> None:
         """Add the rows of about one block, as `csv.reader` finds them. Raises `csv.Error`."""
@@ -214,7 +212,3 @@ class _Lines:
         if self.end - self.row >= MAX_ROW_BYTES:
             raise csv.Error(f"a row is longer than {MAX_ROW_BYTES >> 20} MB; is a quotation mark not closed?")
         return line
-
-    def skip(self, lines: int) -> None:
-        for _ in range(lines):
-            next(self)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import glob
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,28 +50,17 @@ def connection() -> DuckDBPyConnection:
 def in_background(work: Callable[[], T]) -> Steps[T]:
     """Do `work` in a thread, while DuckDB does not hold the interpreter; yields 0 meanwhile. Raises what it raises,
     errors of DuckDB as `NotReadable` or `OSError`."""
-    done: list[T] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
+    with ThreadPoolExecutor(1, "parquet") as background:
+        done = background.submit(work)
         try:
-            done.append(work())
-        except BaseException as error:  # raised below, in the thread that waits
-            failed.append(error)
-
-    thread = threading.Thread(target=run, name="parquet")
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(_PAUSE)
-            yield 0
-    finally:
-        if thread.is_alive():  # the caller has dropped the work, and the next chunk needs the connection
-            connection().interrupt()
-            thread.join()
-    if failed:
-        raise _plain(failed[0])
-    return done[0]
+            while wait([done], _PAUSE).not_done:
+                yield 0
+        finally:
+            if not done.done():  # the caller has dropped the work, and the next chunk needs the connection
+                connection().interrupt()
+    if error := done.exception():
+        raise _plain(error)
+    return done.result()
 
 
 def _plain(error: BaseException) -> BaseException:
@@ -92,16 +81,20 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _selected(query: str, path: Path) -> list[Any]:
+    """Return the rows that a query about the file at `path` selects."""
+    return connection().execute(query, [_exactly(path)]).fetchall()
+
+
 def columns_of(path: Path) -> dict[str, str]:
     """Return the type in SQL of each column of a file."""
-    described = connection().execute("DESCRIBE SELECT * FROM read_parquet(?)", [_exactly(path)]).fetchall()
-    return {name: kind for name, kind, *_ in described}
+    return {name: kind for name, kind, *_ in _selected("DESCRIBE SELECT * FROM read_parquet(?)", path)}
 
 
 def written_names(path: Path) -> list[str]:
     """Return the names of the columns of a file, in the order of `columns_of`. DuckDB does not tell those apart that
     differ only in case, and renames all but the first of them."""
-    schema = connection().execute("SELECT name, num_children FROM parquet_schema(?)", [_exactly(path)]).fetchall()
+    schema = _selected("SELECT name, num_children FROM parquet_schema(?)", path)
     names, within = [], 0  # the parts of a column follow it
     for name, parts in schema[1:]:
         if within:
@@ -114,14 +107,10 @@ def written_names(path: Path) -> list[str]:
 
 def rows_in(path: Path) -> int:
     """Return the rows of a file. Raises `NotReadable` if its row groups have others."""
-    ((rows, grouped),) = (
-        connection()
-        .execute(
-            "SELECT (SELECT sum(num_rows) FROM parquet_file_metadata(?)), (SELECT sum(rows) FROM (SELECT"
-            " any_value(row_group_num_rows) AS rows FROM parquet_metadata(?) GROUP BY row_group_id))",
-            [_exactly(path)] * 2,
-        )
-        .fetchall()
+    ((rows, grouped),) = _selected(
+        "SELECT (SELECT sum(num_rows) FROM parquet_file_metadata($1)), (SELECT sum(rows) FROM (SELECT"
+        " any_value(row_group_num_rows) AS rows FROM parquet_metadata($1) GROUP BY row_group_id))",
+        path,
     )
     if (rows or 0) != (grouped or 0):
         raise NotReadable(f"it is not Parquet: it says that it has {rows} rows, and its row groups have {grouped or 0}")
@@ -132,14 +121,10 @@ def text_sizes(path: Path, texts: Sequence[str], piece: int) -> list[tuple[int, 
     """Return the bytes of the texts, which are SQL, in each `piece` of so many rows, and those of its longest row. They
     are counted: what a file says of its sizes may be wrong, and says little of a text that is repeated."""
     size = " + ".join(f"coalesce(strlen({text}), 0)" for text in texts)
-    sizes = (
-        connection()
-        .execute(
-            f"SELECT sum(size), max(size) FROM (SELECT file_row_number // {piece} AS piece, {size} AS size"  # noqa: S608
-            " FROM read_parquet(?, file_row_number = true)) GROUP BY piece ORDER BY piece",
-            [_exactly(path)],
-        )
-        .fetchall()
+    sizes = _selected(
+        f"SELECT sum(size), max(size) FROM (SELECT file_row_number // {piece} AS piece, {size} AS size"  # noqa: S608
+        " FROM read_parquet(?, file_row_number = true)) GROUP BY piece ORDER BY piece",
+        path,
     )
     return [(int(total), int(longest)) for total, longest in sizes]
 
@@ -188,11 +173,9 @@ def _series(values: Any) -> Any:
 
 
 def _cast(column: str, kind: str, values: Any) -> str:
-    if isinstance(values, np.ndarray) and values.dtype.kind == "i":
-        return column
-    if isinstance(values, np.ndarray):
-        return f"CASE WHEN isnan({column}) THEN NULL ELSE {column} END"
-    return f"TRY_CAST({column} AS {kind})"
+    if not isinstance(values, np.ndarray):
+        return f"TRY_CAST({column} AS {kind})"
+    return column if values.dtype.kind == "i" else f"CASE WHEN isnan({column}) THEN NULL ELSE {column} END"
 
 
 def join_parts(parts: Sequence[Path], target: Path) -> None:

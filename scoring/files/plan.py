@@ -94,19 +94,13 @@ class FilePlan:
     def from_json(cls, data: Mapping[str, Any]) -> FilePlan:
         csv = data["csv"]
         formats = csv and {name: text and Format(text) for name, text in csv["formats"].items()}
-        return cls(
-            input=FileFormat(data["input"]),
-            output=FileFormat(data["output"]),
-            rows=data["rows"],
-            chunks=[Chunk(*chunk) for chunk in data["chunks"]],
-            columns=data["columns"],
-            answers=data["answers"],
-            types=data["types"],
-            call_rows=data["call_rows"],
-            warnings=data["warnings"],
-            csv=csv and CsvLayout(csv["encoding"], csv["separator"], formats),
-            escape=data["escape"],
-        )
+        fields = {
+            "input": FileFormat(data["input"]),
+            "output": FileFormat(data["output"]),
+            "chunks": [Chunk(*chunk) for chunk in data["chunks"]],
+            "csv": csv and CsvLayout(csv["encoding"], csv["separator"], formats),
+        }
+        return cls(**{**data, **fields})
 
 
 class Contents(NamedTuple):

@@ -21,14 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from contract.model.manifest import (
-    Artifact,
-    ArtifactDraft,
-    ArtifactFormat,
-    InputFormat,
-    ManifestDraft,
-    TrainingData,
-)
+from contract.model.manifest import Artifact, ArtifactDraft, ArtifactFormat, InputFormat, ManifestDraft, TrainingData
 from contract.model.signature import Field, Kind, Output, OutputKind, Signature
 from contract.row import Row
 from scoring.estimators import predict_matrix, predict_rows
@@ -125,10 +118,9 @@ def test_a_model_without_probabilities_still_has_its_own_error() -> None:
 def test_predicting_a_matrix_leaves_it_as_it_is() -> None:
     matrix = X.copy()
     model = make_pipeline(StandardScaler(copy=False), LogisticRegression()).fit(X.copy(), LABELS)
-    signature, _ = signature_and_rows(X, True)
-    layout = ArtifactDraft(ArtifactFormat.JOBLIB, InputFormat.ARRAY)
-    draft = ManifestDraft("m", "by hand", layout, signature, TrainingData("by hand", 300, ""))
     expected = model.predict_proba(X.copy())
+    artifact = ArtifactDraft(ArtifactFormat.JOBLIB, InputFormat.ARRAY)
+    draft = ManifestDraft("m", "", artifact, signature_and_rows(matrix, True)[0], TrainingData("", 0, ""))
     for _ in range(2):
         _, table = predict_matrix(model, matrix, draft)
         np.testing.assert_array_equal(table, expected)

@@ -6,12 +6,9 @@ import builtins
 import decimal
 import importlib
 import locale
-import logging
 import os
 import random
-import resource
 import signal
-import socket
 import sys
 import time
 import warnings
@@ -21,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.special
 import sklearn
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -37,11 +33,6 @@ def _to_tokyo() -> None:
     time.tzset()
 
 
-def _fewer_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
-
-
 def _patch(module: object, name: str) -> Callable[[], None]:
     return lambda: setattr(module, name, lambda *_, **__: None)
 
@@ -52,7 +43,6 @@ CHANGES: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
     "environ": (lambda: os.environ.pop("PATH"), lambda: dict(os.environ), "environment variables (os.environ)"),
     "np.seterr": (lambda: np.seterr(all="raise"), np.geterr, "NumPy's error handling (np.seterr)"),
     "np print": (lambda: np.set_printoptions(precision=1), np.get_printoptions, "NumPy's print options"),
-    "scipy": (lambda: scipy.special.seterr(all="raise"), scipy.special.geterr, "SciPy's error handling"),
     "pandas": (
         lambda: pd.set_option("display.precision", 2),
         lambda: pd.get_option("display.precision"),
@@ -96,16 +86,7 @@ CHANGES: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
         lambda: signal.getsignal(signal.SIGTERM),
         "signal handlers",
     ),
-    "blocked": (
-        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]),
-        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, []),
-        "blocked signals",
-    ),
     "alarm": (lambda: signal.alarm(1000), lambda: signal.getitimer(signal.ITIMER_REAL), "an alarm"),
-    "logging": (lambda: logging.disable(), lambda: logging.root.manager.disable, "logging (logging.disable)"),
-    "handlers": (logging.root.handlers.clear, lambda: list(logging.root.handlers), "the handlers of logging"),
-    "sockets": (lambda: socket.setdefaulttimeout(1), socket.getdefaulttimeout, "the time-out of sockets"),
-    "limits": (_fewer_files, lambda: resource.getrlimit(resource.RLIMIT_NOFILE), "limits (resource)"),
 }
 
 

@@ -98,9 +98,8 @@ def predict(kernel: ModelKernel, rows: Sequence[Row], methods: Sequence[str] = (
 
 def own_answers(estimator: Any, rows: Sequence[Row], layout: Layout, methods: Sequence[str]) -> list[Any]:
     """Return what methods of an estimator return for rows of a layout, without a kernel. Raises what they raise."""
-    return matrix_answers(
-        estimator, partial(to_matrix, rows, layout.columns, layout.input_format, layout.dtype), methods
-    )
+    matrix = partial(to_matrix, rows, layout.columns, layout.input_format, layout.dtype)
+    return matrix_answers(estimator, matrix, methods)
 
 
 def matrix_answers(estimator: Any, make: Callable[[], Any], methods: Sequence[str]) -> list[Any]:

@@ -77,7 +77,4 @@ KERNELS: Mapping[type, Callable[[Any, InnerKernels], Kernel | None]] = {
     MultiOutputRegressor: _multi_output,
     MultiOutputClassifier: _multi_output,
 }
-CHAINS: Mapping[type, Callable[[Any, KernelOf], Kernel | None]] = {
-    RegressorChain: _chain,
-    ClassifierChain: _chain,
-}
+CHAINS: Mapping[type, Callable[[Any, KernelOf], Kernel | None]] = {RegressorChain: _chain, ClassifierChain: _chain}

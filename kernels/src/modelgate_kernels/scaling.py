@@ -48,11 +48,8 @@ def _or_sparse(dense: Transform, factors: Any, clip: tuple[float, float] | None 
     def transform(matrix: Any) -> Any:
         if isinstance(matrix, np.ndarray):
             return dense(matrix)
-        if (
-            getattr(matrix, "format", None) != "csr"
-            or matrix.dtype not in (np.float64, np.float32)
-            or np.isinf(matrix.data).any()
-        ):
+        covered = getattr(matrix, "format", None) == "csr" and matrix.dtype in (np.float64, np.float32)
+        if not covered or np.isinf(matrix.data).any():
             raise NotCovered
         scaled = matrix.copy()
         if factors is not None:

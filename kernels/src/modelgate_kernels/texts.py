@@ -89,10 +89,7 @@ def _hashing_vectorizer(vectorizer: Any) -> Transform | None:
         return None
     analyze = vectorizer.build_analyzer()
     hasher = FeatureHasher(
-        vectorizer.n_features,
-        input_type="string",
-        dtype=vectorizer.dtype,
-        alternate_sign=vectorizer.alternate_sign,
+        vectorizer.n_features, input_type="string", dtype=vectorizer.dtype, alternate_sign=vectorizer.alternate_sign
     )
 
     def transform(texts: Iterable[Any]) -> Any:

@@ -174,8 +174,5 @@ def histogram_nodes(estimator: Any) -> list[Any]:
     if not isinstance(iterations, list):
         return []
     nodes = [getattr(tree, "nodes", None) for trees in iterations for tree in trees]
-    return (
-        nodes
-        if all(_HISTOGRAM_NODE.issubset(getattr(array, "dtype", np.dtype("f8")).names or ()) for array in nodes)
-        else []
-    )
+    known = all(_HISTOGRAM_NODE.issubset(getattr(array, "dtype", np.dtype("f8")).names or ()) for array in nodes)
+    return nodes if known else []
