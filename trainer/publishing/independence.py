@@ -24,7 +24,7 @@ from scoring.predict import predict
 from trainer.publishing.verify import TOLERANCE, same
 
 CODE = "scored_alone"
-MEMORY = "undecided_memory"
+MEMORY = "undecided_doubt_about_memory"
 """The codes of the remark. A version with the second waits for a person, since scoring it alone does not help."""
 SECONDS, _MORE = 20.0, 5.0
 """For the first rows, and for all others."""

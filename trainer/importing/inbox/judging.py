@@ -21,7 +21,6 @@ from trainer.importing.assumptions import DOUBT, undecided
 from trainer.importing.import_process import SAMPLE
 from trainer.importing.inbox.imports import copy_sample
 from trainer.importing.inbox.sample_comparison import compare_on_sample
-from trainer.publishing.independence import MEMORY
 from trainer.publishing.promotion import Promote
 from trainer.publishing.repositories import repository_of
 from trainer.report.evidence import VersionComparison
@@ -61,7 +60,7 @@ def promote_if_passed(
     command += "" if wish.alias == CURRENT else f" --alias {wish.alias}"
     if undecided(manifest.remarks):
         guess = "the kinds that its own code reads are a guess, as its warnings say; import it again with a sample"
-        if any(remark.code in (DOUBT, MEMORY) for remark in manifest.remarks):
+        if any(remark.code.startswith(DOUBT) for remark in manifest.remarks):
             guess = "its answers rest on a guess; do what its warnings ask for, and import it again"
         return Promotion(False, f"{guess}, or if the guess is right: {command}")
     sentence, refused = _judged(settings, manifest, sample, wish, forks)
