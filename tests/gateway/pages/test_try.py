@@ -115,7 +115,7 @@ def test_a_csv_without_the_inputs_is_refused_in_its_card_and_marks_no_field(brow
     answer = upload(browser, "/ui/models/wide/try", b"x,y\n1,2\n", "other.csv")
     text = words(answer.text)
     assert answer.status_code == 422
-    expected = "the first line of the CSV must be the header, with 'c', 'a'; it has 'x', 'y'"
+    expected = "The first line of the CSV must be the header, with 'c', 'a'; it has 'x', 'y'"
     assert "other.csv was not predicted." in text and expected in text
     assert "aria-invalid" not in answer.text and "Correct what is marked" not in text
     assert shown(answer.text) == {"c": "7", "a": "8"}
