@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 from contract.errors import Code, ModelgateError
 from contract.json_objects import Errors, ListOf, Object, Rule, as_sent, is_number, one_of, or_null, repeated
-from contract.model.signature import PREDICT, ZONE, Kind, RowFormat, Signature
+from contract.model.signature import PREDICT, Kind, RowFormat, Signature
 from contract.row import Value
 
 T = TypeVar("T")
@@ -49,7 +49,11 @@ def _needs(test: Callable[[Any], bool], what: str) -> Rule:
 
 
 _OBJECT = _needs(lambda value: isinstance(value, dict), "an object")
-_SEQUENCE = _needs(lambda value: isinstance(value, list), "a list")
+_SEQUENCE = Rule(
+    lambda value: isinstance(value, list),
+    "wrong",
+    "has a value of the wrong type: {field} must be a list, not {value}",
+)
 _SCALARS: Mapping[object, _Read] = {
     str: _needs(lambda value: isinstance(value, str), "a text"),
     int: _needs(lambda value: type(value) is int, "a whole number"),
@@ -131,8 +135,6 @@ def check_signature(signature: Signature) -> None:
             fits = output.decidable and len(signature.outputs) == 1 and decision.label in (output.labels or ())
             if not fits or not 0 < decision.threshold < 1:
                 raise invalid("has a decision in signature.outputs that does not fit its two classes and probabilities")
-    if any(field.zone is not None and not ZONE.fullmatch(field.zone) for field in inputs):
-        raise invalid("has a zone in signature.inputs that is no time zone, such as Europe/Berlin")
     spellings = [name for field in inputs for name in (field.name, *field.aliases)]
     for what, names in (
         ("input", spellings),

@@ -8,6 +8,7 @@ import json
 import pickle
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,9 @@ class Loaded:
     @property
     def signature(self) -> Signature:
         return self.manifest.signature
+
+    def watching(self, _name: str, _version: int) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def get(self, _name: str, _version: int) -> Model:
         """Return the only model of this cache."""

@@ -20,6 +20,7 @@ from contract.model.manifest import ManifestDraft
 from trainer.importing import Refused
 from trainer.importing.files.formats import recognise
 from trainer.importing.trial.examine import examine
+from trainer.publishing.independence import CODE
 
 PICKLES = Path(__file__).parent / "pickles"
 X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
@@ -40,6 +41,11 @@ def tried(tmp_path: Path, saved: Any, sample: str | None = None) -> ManifestDraf
         rows.write_text(sample)
     recognise(file)
     return examine("m", file, rows if sample is not None else None).draft
+
+
+def said(draft: ManifestDraft) -> tuple[str, ...]:
+    """The warnings of a draft, but for the one that code which was tried on made-up rows is scored alone."""
+    return tuple(remark.text for remark in draft.remarks if remark.code != CODE)
 
 
 def refusal(tmp_path: Path, saved: Any, sample: str | None = None) -> str:

@@ -31,7 +31,7 @@ from sklearn.tree import DecisionTreeRegressor
 from contract.model.manifest import ManifestDraft
 from contract.model.signature import AnswerForm, Method, Output, OutputKind, Returned
 from scoring.predict import Prediction, predict, predict_each
-from tests.trainer.importing.imported import refusal, tried
+from tests.trainer.importing.imported import refusal, said, tried
 from trainer.importing.trial.examine import examine
 
 RNG = np.random.default_rng(0)
@@ -174,7 +174,7 @@ def test_predictions_with_names_become_outputs_of_these_names(tmp_path: Path, ma
         Output(OutputKind.NUMBER, name="price"),
         Output(OutputKind.CLASS, name="tier"),
     )
-    assert draft.warnings == ()
+    assert said(draft) == ()
     assert asked(model, draft, "predict").values == as_dicts(NEW)
 
 
@@ -292,7 +292,7 @@ def test_quantiles_are_outputs_with_their_names(tmp_path: Path, known: dict[str,
     for model in (Quantiles(**known), make_pipeline(StandardScaler(), Quantiles(**known)).fit(X)):
         draft = tried(tmp_path, model)
         assert [output.name for output in draft.signature.outputs] == ["quantile_0.1", "quantile_0.95"]
-        assert draft.warnings == ()
+        assert said(draft) == ()
     unlike = tried(tmp_path, Quantiles(default_quantiles=[0.5]))
     assert [output.name for output in unlike.signature.outputs] == ["y0", "y1"]
 

@@ -30,7 +30,7 @@ from sklearn.svm import SVC
 from contract.model.manifest import InputFormat, Kernels, ManifestDraft
 from contract.model.signature import Field, Kind, Output, OutputKind
 from scoring.predict import predict
-from tests.trainer.importing.imported import FRAME, TARGET, Average, X, mixed, refusal, tried, y
+from tests.trainer.importing.imported import FRAME, TARGET, Average, X, mixed, refusal, said, tried, y
 from trainer.importing import Refused
 from trainer.importing.assumptions import undecided
 from trainer.importing.trial.examine import examine
@@ -283,7 +283,7 @@ class NoProbabilities(LogisticRegression):
 def test_a_model_that_raises_for_probabilities_is_served_without(tmp_path: Path) -> None:
     draft = tried(tmp_path, NoProbabilities().fit(X, y))
     assert not draft.signature.output.probabilities
-    assert draft.warnings == ("it is served without probabilities: ValueError: it hurts",)
+    assert said(draft) == ("it is served without probabilities: ValueError: it hurts",)
 
 
 class Wrapped(BaseEstimator):
@@ -344,7 +344,7 @@ def test_probabilities_of_unknown_classes_are_left_out_with_a_warning(tmp_path: 
 
     draft = tried(tmp_path, cloudpickle.dumps(Nameless()))
     assert draft.signature.output == Output(OutputKind.NUMBER)
-    assert draft.warnings == ("it is served without probabilities: their classes are unknown",)
+    assert said(draft) == ("it is served without probabilities: their classes are unknown",)
 
 
 def test_a_model_that_raises_for_made_up_rows_asks_for_real_ones(tmp_path: Path) -> None:

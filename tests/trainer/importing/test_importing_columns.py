@@ -30,7 +30,7 @@ from contract.model.signature import Field, Kind, RowFormat
 from contract.rows.coercion import coerce
 from contract.rows.instances import Grid, Records
 from scoring.predict import predict
-from tests.trainer.importing.imported import FRAME, TARGET, X, refusal, tried, y
+from tests.trainer.importing.imported import FRAME, TARGET, X, refusal, said, tried, y
 
 BOOSTED = HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=1)
 
@@ -281,7 +281,7 @@ def test_a_wrapper_takes_the_columns_of_what_it_holds(tmp_path: Path) -> None:
     draft = tried(tmp_path, cloudpickle.dumps(Wrapper(LogisticRegression().fit(FRAME[["km"]], TARGET))))
     assert draft.signature.names == ("km",)
     assert draft.artifact.input_format is InputFormat.DATAFRAME
-    assert draft.warnings == (
+    assert said(draft) == (
         "its columns are unknown, so those of the LogisticRegression in it are assumed; if it takes others, import it"
         " again with a sample",
     )

@@ -29,7 +29,7 @@ from contract.rows.coercion import coerce
 from contract.rows.csv_cells import as_json_cells
 from contract.rows.instances import Records
 from scoring.predict import predict
-from tests.trainer.importing.imported import refusal, tried
+from tests.trainer.importing.imported import refusal, said, tried
 
 MAILS = ["win money now", "free cash offer", "meeting at noon", "see you at lunch"] * 6
 LABELS = ["spam", "spam", "ham", "ham"] * 6
@@ -94,7 +94,7 @@ def test_a_model_of_texts_takes_texts(tmp_path: Path, model: Any) -> None:
     assert draft.signature.format is RowFormat.TEXTS
     assert draft.artifact.input_format is (InputFormat.SERIES if own_code_first else InputFormat.TEXTS)
     assert draft.signature.inputs == (TEXT,)
-    assert draft.warnings == ()
+    assert said(draft) == ()
     some = [*MAILS[:4], "", "unknown words"]
     assert answers(model, draft, [(text,) for text in some]) == model.predict(some).tolist()
 

@@ -42,6 +42,7 @@ from contract.model.signature import Kind
 from contract.rows.coercion import coerce
 from contract.rows.instances import Records
 from scoring.predict import predict
+from tests.trainer.importing.imported import said
 from trainer.importing.trial.examine import examine
 from trainer.recipe import Recipe, Run, Table
 from trainer.tables.field_inference import infer_fields
@@ -90,7 +91,7 @@ def test_text_made_from_whole_numbers_is_the_same_as_in_training(tmp_path: Path,
     model = sorted_out().fit(FRAME, ODD)
     draft = tried(tmp_path, model, sample)
     assert kinds(draft) == [Kind.INTEGER, Kind.NUMBER]
-    assert draft.warnings == ()
+    assert said(draft) == ()
     assert predict(model, draft, [(key, 34.5) for key in KEYS]).values == [1, 0] * 3
 
 
@@ -150,7 +151,7 @@ def test_an_array_of_whole_numbers_is_one(tmp_path: Path, sample: str | None) ->
 def test_a_model_fitted_on_floats_gets_floats_even_if_the_sample_is_whole(tmp_path: Path) -> None:
     model = sorted_out().fit(FRAME.astype(float), ODD)
     draft = tried(tmp_path, model, "zip,age\n1,20\n2,30\n3,40\n")
-    assert (kinds(draft), draft.warnings) == ([Kind.NUMBER, Kind.NUMBER], ())
+    assert (kinds(draft), said(draft)) == ([Kind.NUMBER, Kind.NUMBER], ())
     assert predict(model, draft, [(float(key), 34.5) for key in KEYS]).values == [1, 0] * 3
 
 
@@ -158,7 +159,7 @@ def test_a_sample_of_whole_numbers_does_not_require_integers_if_the_answers_do_n
     of_steps = make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(FRAME, ODD)
     for model in (of_steps, LogisticRegression().fit(FRAME, ODD), GaussianMixture(2).fit(FRAME)):
         draft = tried(tmp_path, model, "zip,age\n1,20\n2,30\n")
-        assert (kinds(draft), draft.warnings) == ([Kind.NUMBER, Kind.NUMBER], ())
+        assert (kinds(draft), said(draft)) == ([Kind.NUMBER, Kind.NUMBER], ())
         assert coerce(Records([{"zip": 1.5, "age": 34.5}]), draft.signature).rows == [(1.5, 34.5)]
 
 
@@ -186,7 +187,7 @@ class Digits(BaseEstimator):
 
 
 @pytest.mark.parametrize(
-    ("sample", "kind", "answer", "said"),
+    ("sample", "kind", "answer", "text"),
     [
         (None, Kind.NUMBER, 3, "numbers are required: if it was fitted on integers, import it again with a"),
         ("a\n5\n17\n", Kind.INTEGER, 1, "the sample has whole numbers, so integers are required: if it was"),
@@ -195,16 +196,16 @@ class Digits(BaseEstimator):
     ],
 )
 def test_a_warning_says_that_answers_depend_on_an_unknown_type(
-    tmp_path: Path, sample: str | None, kind: Kind, answer: int, said: str | None
+    tmp_path: Path, sample: str | None, kind: Kind, answer: int, text: str | None
 ) -> None:
     draft = tried(tmp_path, Digits(), sample)
     assert kinds(draft) == [kind]
     assert predict(Digits(), draft, [(5 if kind is Kind.INTEGER else 5.0,)]).values == [answer]
-    if said is None:
-        assert draft.warnings == ()
+    if text is None:
+        assert said(draft) == ()
     else:
-        (warning,) = draft.warnings
-        assert warning.startswith("its answers depend on whether ") and said in warning
+        (warning,) = said(draft)
+        assert warning.startswith("its answers depend on whether ") and text in warning
 
 
 class Places(BaseEstimator):
@@ -316,7 +317,7 @@ def test_a_column_that_may_have_had_32_bits_is_named_if_that_matters(tmp_path: P
         model = make_pipeline(of_days(bins), Ridge(0.01)).fit(frame, np.array(DAYS) - 2.024e7)
         draft = tried(tmp_path, model, frame.to_csv(index=False))
         assert [field.float32 for field in draft.signature.inputs] == [True, False]
-        assert any("'day' had floats of 32 or of 64 bits" in text for text in draft.warnings) is named
+        assert any("'day' had floats of 32 or of 64 bits" in text for text in said(draft)) is named
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,8 @@ def examine(
     with own_code.by_value(code_module):  # before it is asked for anything, which it may remember
         artifact = _artifact(contents, data, plain, artifact_format)
     published = data if artifact is None else artifact
+    if changes:  # or is it what the code beside it does, or a library that was imported?
+        changes = changed_by(lambda: unpack(published, artifact_format))[1]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -116,8 +118,6 @@ def examine(
     digest = hashlib.sha256(published).hexdigest()
     kept = rows_of_sample(draft, sample_rows)
     profile = profile_of_sample(contents.estimator, draft, kept)
-    if changes:  # or is it what the code beside it does, or a library that was imported?
-        changes = changed_by(lambda: unpack(published, artifact_format))[1]
     changes = tuple(dict.fromkeys((*changes, *draft.artifact.changes)))
     draft = dataclasses.replace(
         draft,
