@@ -97,7 +97,7 @@ class Breakable(TransformerMixin, RegressorMixin, BaseEstimator):
 def test_a_model_that_answers_otherwise_beside_others_differs_in_that_situation_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Situation | None
 ) -> None:
-    specimen = Specimen("breakable", partial(fitted, Breakable(), data.X, data.NUMBER))
+    specimen = Specimen("breakable", partial(fitted, Breakable(), data.X, data.NUMBER, published=data.X))
     fit.save(specimen, tmp_path)
     compared = in_process.compared
 

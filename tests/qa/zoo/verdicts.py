@@ -7,13 +7,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from contract.model.manifest import ModelManifest
 from tests.qa.zoo.compare import Served, differences, without_nulls
 from tests.qa.zoo.neighbours import Situation, Tallies, Tally, beside_others
 from tests.qa.zoo.specimens import Specimen
-
-SCORED_ALONE = "scored_alone"
-"""The code of the remark that says why."""
+from trainer.publishing.independence import CODE
 
 
 class Found(StrEnum):
@@ -60,14 +57,8 @@ def compared(specimen: Specimen, written: Mapping[str, Any], served: Served) -> 
         verdict = replace(verdict, found=Found.REFUSES_NULL)
     for situation, tally in beside_others(taken, served).items():
         verdict = verdict.beside(situation, tally)
-    changes = ", ".join(getattr(served.manifest.artifact, "changes", ()))
-    return replace(verdict, alone=_why_alone(served.manifest), changes=changes)
-
-
-def _why_alone(manifest: ModelManifest) -> str:
-    if not getattr(manifest.artifact, "alone", False):
-        return ""
-    return "; ".join(remark.text for remark in manifest.remarks if remark.code == SCORED_ALONE)
+    why_alone = "; ".join(remark.text for remark in served.manifest.remarks if remark.code == CODE)
+    return replace(verdict, alone=why_alone, changes=", ".join(served.manifest.artifact.changes))
 
 
 def judged(specimen: Specimen, refusal: str | None, differences: Sequence[str] = ()) -> Verdict:
