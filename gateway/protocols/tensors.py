@@ -192,7 +192,10 @@ def write(name: str, answers: Sequence[Any], binary: bool) -> tuple[dict[str, ob
 
 
 def flattened(answers: Sequence[Any]) -> tuple[list[int], list[Any]]:
-    """Return shape and values. Raises `ValueError` for answers of different sizes."""
+    """Return shape and values. Raises `ValueError` for answers of different sizes.
+
+    Whole numbers are floats, but for those that a float would round: beside these all are whole.
+    """
     shape, values = [len(answers)], list(answers)
     while any(isinstance(value, list | dict) for value in values):
         parts = [list(value.values()) if isinstance(value, dict) else value for value in values]
@@ -200,6 +203,8 @@ def flattened(answers: Sequence[Any]) -> tuple[list[int], list[Any]]:
             raise ValueError("its rows have different sizes")
         shape.append(len(parts[0]))
         values = list(chain.from_iterable(parts))
+    if set(map(type, values)) == {int, float} and all(map(float.is_integer, map(float, values))):
+        values = list(map(int, values))
     return shape, values
 
 

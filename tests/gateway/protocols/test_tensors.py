@@ -200,6 +200,7 @@ def test_outputs_that_cannot_be_read(outputs: object) -> None:
     ("answers", "datatype", "shape", "values"),
     [
         ([1, 2], "INT64", [2, 1], [1, 2]),
+        ([2**53 + 1, -7.0], "INT64", [2, 1], [2**53 + 1, -7]),
         ([True], "BOOL", [1, 1], [True]),
         ([1.5, None], "FP64", [2, 1], [1.5, None]),
         (["a", None], "BYTES", [2, 1], ["a", ""]),
