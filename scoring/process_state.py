@@ -1,4 +1,4 @@
-"""What a model may change of its process: finds it, and puts it back (docs/adr/0094)."""
+"""Finds what a model changes of its process, and puts it back (docs/adr/0094)."""
 
 from __future__ import annotations
 
@@ -134,14 +134,14 @@ class Apart:
 
     @property
     def over(self) -> bool:
-        """Whether the process has gone on for long enough after it was changed."""
+        """Return whether the process has gone on for long enough after it was changed."""
         return self.version is not None and time.monotonic() > self._until
 
     @property
     def why_it_ends(self) -> str:
-        """Why this process ends although nobody asks it to, for the log; empty if it does not."""
-        what = " and ".join(sorted(self.changes)) or "its process"
-        return f"{self.version[0]}@{self.version[1]} changes {what}" if self.version else ""
+        """Return why this process is about to end by itself, for the log; empty if it is not."""
+        changes = " and ".join(sorted(self.changes)) or "its process"
+        return f"{self.version[0]}@{self.version[1]} changes {changes}" if self.version else ""
 
     @contextmanager
     def watching(self, name: str, version: int, *, changed: bool) -> Iterator[None]:

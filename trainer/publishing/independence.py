@@ -118,8 +118,8 @@ class _Trial:
         self.alone: dict[int, _Answer] = {}
 
     def memory(self, packed: bytes) -> str | None:
-        """Return what a row shows that a copy, asked for nothing else before, answers in another way; None if there is
-        none, or the copies differ since they are random."""
+        """Return a row that a fresh copy of the model answers in another way, as a sentence. None if no row is answered
+        so, or if two copies differ, since then the model is random."""
         end, first = time.monotonic() + _MORE, range(len(self._rows))[:FEWEST_ROWS]
         copies = (self._asked(first, unpack(packed, self._draft.artifact.format)) for _ in range(2))
         if self._changed([*zip(first, *copies, strict=True)], "at first", "then"):
@@ -137,17 +137,20 @@ class _Trial:
         return None
 
     def dependence(self) -> str | None:
-        """Return what a row shows whose answer has changed; None if there is none."""
+        """Return a row whose answer changes with the rows beside it, as a sentence; None if no answer changes."""
         first = range(len(self._rows))[:FEWEST_ROWS]
         twice = zip(first, self._asked(first), self._asked(first), strict=True)
         if changed := self._changed([*twice], "at first", "then"):
             return f"its answers are random: {changed}"
         for batch in chain([first], self._arrangements()):
-            beside, alone = self._asked(batch), self._answers_alone(batch)
-            asked = [(number, one) for number, one in zip(batch, beside, strict=True) if number in alone]
-            found = [(number, (alone[number] or [])[: len(self._methods)] or None, one) for number, one in asked]
-            raises = all(one is None for one in beside) and any(one is None for _, one, _ in found)
-            if not raises and (changed := self._changed(found, "alone", f"beside {counted(len(batch) - 1, 'other')}")):
+            together, alone = self._asked(batch), self._answers_alone(batch)
+            pairs = [
+                (number, (alone[number] or [])[: len(self._methods)] or None, answer)
+                for number, answer in zip(batch, together, strict=True)
+                if number in alone
+            ]
+            raises = all(answer is None for answer in together) and any(answer is None for _, answer, _ in pairs)
+            if not raises and (changed := self._changed(pairs, "alone", f"beside {counted(len(batch) - 1, 'other')}")):
                 return f"its answer to a row changes with the rows beside it: {changed}"
             if time.monotonic() > self._end:
                 break
@@ -156,61 +159,58 @@ class _Trial:
         return None
 
     def _arrangements(self) -> Iterator[Sequence[int]]:
-        """Yield the numbers of rows to ask for together, those that tell most first."""
+        """Yield batches, as the numbers of their rows; first the batches that tell most."""
         yield range(len(self._rows))
         if self._library:
             return
         draw, signature = np.random.default_rng(0), self._draft.signature
         yield draw.permutation(len(self._rows)).tolist()
-        nullable = [place for place, entry in enumerate(signature.inputs) if entry.nullable]
+        nullable = [index for index, field in enumerate(signature.inputs) if field.nullable]
         if nullable and signature.format is RowFormat.TABLE:
             for row in self._rows[:_MOST_OF_LIBRARY]:
                 nulls = draw.choice(nullable, (len(nullable) + 1) // 2, replace=False).tolist()
-                self._rows.append(tuple(None if place in nulls else value for place, value in enumerate(row)))
+                self._rows.append(tuple(None if index in nulls else value for index, value in enumerate(row)))
             alone = self._answers_alone(range(len(self._rows)))
             yield draw.permutation([number for number in alone if alone[number]]).tolist()
         for _ in range(_MOST_PAIRS):
             yield draw.integers(len(self._rows), size=2).tolist()
 
     def _answers_alone(self, numbers: Iterable[int]) -> Mapping[int, _Answer]:
-        """Return the answers to these rows alone, among others, as far as there is time."""
+        """Return the answers to rows asked for alone: to these, until the time is over, and to those of before."""
         for number in numbers:
             if number not in self.alone and time.monotonic() < self._end:
                 (self.alone[number],) = self._asked([number])
         return self.alone
 
     def _asked(self, numbers: Sequence[int], copy: Any = None) -> Sequence[_Answer]:
-        """Return the answers to rows together, of a copy if there is one."""
+        """Return the answers of the estimator, or of a `copy` of it, to rows together."""
         answers, rows = [], [self._rows[number] for number in numbers]
-        asked = self._estimator if copy is None else copy
+        model = self._estimator if copy is None else copy
         try:
             for method in self._methods:
-                found = predict(asked, self._draft, rows, self._kernel if copy is None else None, method)
-                rest = [part or [None] * len(rows) for part in (found.probabilities, found.scores)]
-                answers.append([[_decided(self._tie, *one), *one[1:]] for one in zip(found.values, *rest, strict=True)])
+                answer = predict(model, self._draft, rows, self._kernel if copy is None else None, method)
+                shares, scores = (part or [None] * len(rows) for part in (answer.probabilities, answer.scores))
+                by_row = zip(answer.values, shares, scores, strict=True)
+                answers.append([[_decided(value, share, self._tie), share, score] for value, share, score in by_row])
         except ModelgateError:
             return [None] * len(rows)
         self._greatest = max([self._greatest, *map(abs, _floats(answers))])
         return list(map(list, zip(*answers, strict=True)))
 
-    def _changed(self, found: Sequence[tuple[int, _Answer, _Answer]], first: str, second: str) -> str | None:
-        """Return an example of rows whose answers differ; None if there is none."""
+    def _changed(self, pairs: Sequence[tuple[int, _Answer, _Answer]], first: str, second: str) -> str | None:
+        """Return a row with two answers that differ, as a sentence; None if they are equal but for rounding."""
         relative, absolute = self._rounding[0], max(1e-15, self._rounding[1] * self._greatest)
-        changed: list[tuple[int, _Answer, _Answer]] = []
-        for number, one, other in found:
-            if not same(one, other, relative, absolute):
-                changed.append((number, one, other))
-        if len(changed) <= (_FEW * len(found) if self._library else 0):
+        changed = [pair for pair in pairs if not same(pair[1], pair[2], relative, absolute)]
+        if len(changed) <= (_FEW * len(pairs) if self._library else 0):
             return None
         number, *answers = changed[0]
-        pairs = zip_longest(*map(_leaves, answers), fillvalue="no answer")
-        one, other = next(
-            (pair for pair in pairs if not same(pair[0], pair[1], relative, absolute)), ("one answer", "another")
-        )
-        return f"the row {listed(self._rows[number])} gets {shown(one)} {first} and {shown(other)} {second}"
+        values = zip_longest(*map(_leaves, answers), fillvalue="no answer")
+        differing = (value for value in values if not same(value[0], value[1], relative, absolute))
+        before, after = next(differing, ("one answer", "another"))
+        return f"the row {listed(self._rows[number])} gets {shown(before)} {first} and {shown(after)} {second}"
 
 
-def _decided(tie: float, value: Any, shares: Any, _: Any) -> Any:
+def _decided(value: Any, shares: Any, tie: float) -> Any:
     """Return a prediction, or None if the two most probable classes are as probable as each other."""
     top = sorted(_floats(shares))[-2:]
     return None if len(top) == 2 and top[1] - top[0] < tie else value
