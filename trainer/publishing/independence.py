@@ -7,6 +7,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -64,11 +65,11 @@ def with_independence(
     alone and in pairs gives the same answers. Code of the user's own also has to answer as its artifact (`packed`) does
     when nothing was asked before.
 
-    Of the user's own code, rows that are `made_up` or too few do not show that, unless it was `shown_before`. Takes
-    about `SECONDS` at most. Raises `MemoryError`.
+    Of the user's own code, and of `_OF_BATCH`, rows that are `made_up` or too few do not show that, unless it was
+    `shown_before`. Takes about `SECONDS` at most. Raises `MemoryError`.
     """
     own = holds_own_code(estimator)
-    of_batch = any(type(part).__name__ in _OF_BATCH for part in parts_in(estimator))
+    of_batch = next((type(part).__name__ for part in parts_in(estimator) if _is_of_batch(part)), "")
     library = not own and not of_batch and all(map(_is_known, parts_in(estimator)))
     most = _MOST_OF_LIBRARY if library else _MOST_ROWS
     distinct = [*{repr(row): row for row in list(rows)[:: max(1, -(-len(rows) // most))]}.values()]
@@ -77,10 +78,10 @@ def with_independence(
         why = trial.dependence()
         why = (memory := trial.memory(packed()) if own and packed else None) or why
     tried = len([number for number in trial.alone if number < len(distinct)])
-    if why is None and own and not shown_before and (made_up or tried < FEWEST_ROWS):
-        on = "made-up rows" if made_up else counted(tried, "different row")
+    if why is None and (own or of_batch) and not shown_before and (made_up or tried < FEWEST_ROWS):
+        code, on = of_batch or "its own code", "made-up rows" if made_up else counted(tried, "different row")
         more = f"import it again with a sample of {FEWEST_ROWS} or more"
-        why = f"its own code was tried on {on}, which do not show that it takes each row by itself: {more}"
+        why = f"{code} was tried on {on}, which do not show that it takes each row by itself: {more}"
     if why is None:
         return draft
     then = "its requests are scored one after the other, which takes longer when many wait, and its files row by row"
@@ -88,6 +89,10 @@ def with_independence(
     new = Remark(f"{why}; {then}", MEMORY if memory else CODE)
     remarks = (*(remark for remark in draft.remarks if remark.code != new.code), new)
     return dataclasses.replace(draft, artifact=dataclasses.replace(draft.artifact, alone=True), remarks=remarks)
+
+
+def _is_of_batch(part: Any) -> bool:
+    return type(part).__name__ in _OF_BATCH and getattr(part, "strategy", "uniform") in ("uniform", "stratified")
 
 
 def _is_known(part: Any) -> bool:
@@ -121,15 +126,13 @@ class _Trial:
         """Return a row that a fresh copy of the model answers in another way, as a sentence. None if no row is answered
         so, or if two copies differ, since then the model is random."""
         end, first = time.monotonic() + _MORE, range(len(self._rows))[:FEWEST_ROWS]
-        copies = (self._asked(first, unpack(packed, self._draft.artifact.format)) for _ in range(2))
+        new_copy = partial(unpack, packed, self._draft.artifact.format)
+        copies = (self._asked(first, new_copy()) for _ in range(2))
         if self._changed([*zip(first, *copies, strict=True)], "at first", "then"):
             return None
         ranked = sorted(self._answers_alone(first), key=lambda number: [*_floats(self.alone[number])])
         for number in [*ranked[-1:], *ranked[:: -(-len(ranked) // FEWEST_ROWS)]]:
-            (later,), (fresh,) = (
-                self._asked([number]),
-                self._asked([number], unpack(packed, self._draft.artifact.format)),
-            )
+            (later,), (fresh,) = self._asked([number]), self._asked([number], new_copy())
             if changed := self._changed([(number, fresh, later)], "if nothing was asked before", "after other rows"):
                 return f"its answers depend on what others have asked before: {changed}"
             if time.monotonic() > end:

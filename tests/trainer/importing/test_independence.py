@@ -215,11 +215,12 @@ OF_LIBRARY: dict[str, tuple[Any, pd.DataFrame]] = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", OF_LIBRARY)
+@pytest.mark.parametrize("made_up", [True, False])
 def test_estimators_of_scikit_learn_that_draw_or_iterate_for_the_whole_batch_are_found(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, made_up: bool
 ) -> None:
     model, frame = OF_LIBRARY[name]
-    assert imported(tmp_path, model, frame).artifact.alone
+    assert imported(tmp_path, model, None if made_up else frame).artifact.alone
 
 
 def own_class(state: dict[str, Any], *body: str) -> Any:
