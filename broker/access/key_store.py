@@ -301,8 +301,6 @@ def _time(seconds: bytes | None) -> str | None:
 
 SESSION = "mg-gateway:session:"
 """The prefix of the key of a session. The hash of its id follows, so nobody can use a session by reading Redis."""
-SESSIONS = "mg-gateway:sessions:"
-"""The prefix of the key of the list with the sessions of an API key."""
 
 MOST_SESSIONS = 100
 """The most sessions of an API key. A further one ends the oldest."""

@@ -11,9 +11,6 @@ from dataclasses import dataclass, replace
 
 from contract.work.api_keys import without_keys
 
-LONGEST_REQUEST_ID = 64
-"""Characters of an `X-Request-ID`."""
-
 _REQUEST_ID = re.compile(r"[!-~]{1,64}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, level 1. Another version or an invalid value starts a new trace, as the specification says."""
