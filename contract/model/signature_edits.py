@@ -124,7 +124,7 @@ _INPUT = _part(
     zone=or_null(_ZONE),
     null=_choice(list(Null)),
     unit=or_null(_TEXT),
-    **dict.fromkeys(("nullable", "naive", "float32"), BOOLEAN),
+    **dict.fromkeys(("nullable", "naive", "nanoseconds", "float32"), BOOLEAN),
     **dict.fromkeys(("format", "guessed", "words"), as_sent),
 )
 _OUTPUT_SAME = ("kind", "probabilities", "scores", "label_names")
@@ -231,6 +231,7 @@ def _input(old: Field, read: Mapping[str, Any], where: str, errors: Errors) -> F
         naive=naive and kind is Kind.DATETIME,
         words=old.words if kind is Kind.STRING else (),
         zone=read.get("zone", old.zone) if kind is Kind.DATETIME and not naive else None,
+        nanoseconds=read.get("nanoseconds", old.nanoseconds) and kind is Kind.DATETIME,
         null=Null(read.get("null", old.null)),
         float32=read.get("float32", old.float32) and kind is Kind.NUMBER,
         unit=read.get("unit", old.unit) if kind in (Kind.NUMBER, Kind.INTEGER) else None,

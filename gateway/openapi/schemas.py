@@ -82,7 +82,7 @@ def job(output: Schema | None = None) -> Schema:
     return record(members, {**OWNER, "worker": _TAKEN_BY})
 
 
-_FLAGS = dict.fromkeys(("guessed", "naive", "float32"), BOOLEAN)
+_FLAGS = dict.fromkeys(("guessed", "naive", "nanoseconds", "float32"), BOOLEAN)
 _INPUT = record(
     {"name": TEXT, "kind": {**TEXT, "enum": list(Kind)}, "nullable": BOOLEAN, "categories": nullable(array(TEXT))},
     {"aliases": array(TEXT), "format": nullable(TEXT), "null": TEXT, "unit": TEXT, **_FLAGS}

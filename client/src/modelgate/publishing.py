@@ -245,10 +245,10 @@ def target_of(X: Any, y: Any) -> str | None:
 
 def _cell(value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
-    zone = getattr(value, "tzinfo", None)
-    name = getattr(zone, "key", None) or getattr(zone, "zone", None)
-    if name:
-        return f"{value.isoformat()}[{name}]"  # RFC 9557
+    if hasattr(value, "nanosecond") and value == value:  # pandas before 2 has no other unit
+        digits = "nanoseconds" if getattr(value, "unit", "ns") == "ns" else "auto"
+        zone = getattr(value.tzinfo, "key", None) or getattr(value.tzinfo, "zone", None)
+        return value.isoformat(timespec=digits) + (f"[{zone}]" if zone else "")  # RFC 9557
     return "" if _null(value) else value
 
 

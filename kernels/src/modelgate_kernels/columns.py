@@ -99,7 +99,7 @@ def _frame_type(field: ColumnLike, numbers: str) -> Any:
     if field.holds_objects:
         return None if field.null == Null.NA or field.kind == Kind.DATETIME else object
     if field.kind == Kind.DATETIME:
-        return None if field.naive or field.zone else MOMENT
+        return None if field.naive or field.zone or field.nanoseconds else MOMENT
     return object if field.kind == Kind.STRING else column_dtype(field, numbers)
 
 

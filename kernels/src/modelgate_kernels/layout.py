@@ -52,7 +52,7 @@ class ColumnLike(Protocol):
     """A column of rows. The texts may be of any enumeration with the values of `Kind` and `Null`.
 
     `categories` are the only texts that it holds, None if it may hold others. `naive`: moments have no time zone.
-    `zone`: they are in this time zone, None for UTC.
+    `zone`: they are in this time zone, None for UTC. `nanoseconds`: their unit; otherwise microseconds.
     `holds_objects`: its nulls make it a column of objects or of a nullable dtype. `float32`: its numbers have 32 bits,
     whatever those of other columns of a DataFrame have.
     """
@@ -74,6 +74,8 @@ class ColumnLike(Protocol):
     @property
     def zone(self) -> str | None: ...
     @property
+    def nanoseconds(self) -> bool: ...
+    @property
     def holds_objects(self) -> bool: ...
 
 
@@ -89,6 +91,7 @@ class Column:
     null: str = Null.NAN
     float32: bool = False
     zone: str | None = None
+    nanoseconds: bool = False
 
     @property
     def holds_objects(self) -> bool:

@@ -30,13 +30,17 @@ def hours(frame: Any) -> Any:
     return frame.assign(at=frame["at"].dt.hour)
 
 
+def numbers(frame: Any) -> Any:
+    return frame.assign(at=frame["at"].astype("int64"))
+
+
 def fitted(moments: Any) -> tuple[Any, pd.DataFrame]:
     frame = pd.DataFrame({"at": moments, "a": np.arange(48) % 7 / 2})
     return make_pipeline(FunctionTransformer(hours), LinearRegression()).fit(frame, frame["at"].dt.hour), frame
 
 
-def answers(model: Any, draft: ManifestDraft, frame: pd.DataFrame, zone: str) -> Any:
-    moments = [moment.tz_convert(zone).isoformat() for moment in frame["at"]]
+def answers(model: Any, draft: ManifestDraft, frame: pd.DataFrame, zone: str | None = None) -> Any:
+    moments = [(moment.tz_convert(zone) if zone else moment).isoformat() for moment in frame["at"]]
     rows = coerce(Grid(None, list(zip(moments, frame["a"], strict=True))), draft.signature).rows
     return predict(model, draft, rows).values
 
@@ -71,6 +75,15 @@ def test_dates_without_an_offset_stay_naive(tmp_path: Path) -> None:
     model, frame = fitted(SUMMER.tz_localize(None))
     field = tried(tmp_path, cloudpickle.dumps(model), (sample_of(frame) or b"").decode()).signature.inputs[0]
     assert (field.naive, field.zone) == (True, None)
+
+
+@pytest.mark.parametrize("unit", ["ns", "us"])
+@pytest.mark.parametrize("moments", [SUMMER, SUMMER.tz_localize(None)], ids=["aware", "naive"])
+def test_a_model_gets_dates_in_the_unit_of_its_sample(tmp_path: Path, moments: Any, unit: str) -> None:
+    frame = pd.DataFrame({"at": moments.as_unit(unit), "a": np.arange(48) % 7 / 2})
+    model = make_pipeline(FunctionTransformer(numbers), LinearRegression()).fit(frame, frame["a"])
+    draft = tried(tmp_path, cloudpickle.dumps(model), (sample_of(frame) or b"").decode())
+    assert answers(model, draft, frame) == pytest.approx(model.predict(frame).tolist())
 
 
 def test_an_exported_model_gets_dates_in_their_zone() -> None:

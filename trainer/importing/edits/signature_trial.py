@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -306,8 +307,7 @@ class _EditedRows:
         return field.categories or seen or MADE_UP[field.kind]
 
 
-def _takes(field: Field) -> tuple[object, ...]:
-    return field.kind, field.nullable, field.categories, field.naive, field.zone, field.float32, field.null
+_takes = attrgetter("kind", "nullable", "categories", "naive", "zone", "nanoseconds", "float32", "null")
 
 
 def _converted(value: Value, old: Field, new: Field) -> Value | Refusal:

@@ -24,6 +24,7 @@ not prove that all are."""
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[T ][\d:.]+(Z|[+-]\d\d:\d\d))(?:\[(.+)\])?", re.ASCII)
 """A moment with its offset, and maybe with the name of its time zone (RFC 9557)."""
+_NANOSECONDS = re.compile(r":\d\d\.\d{9}(?!\d)")
 _WHOLE = re.compile(r"[-+]?\d+")
 
 
@@ -88,6 +89,11 @@ class Sample:
     def binary(self, column: str) -> bool:
         """Return whether it has no other cells than 0 and 1."""
         return {cell for cell in self.cells(column) if cell is not None} <= {"0", "1", "0.0", "1.0"}
+
+    def in_nanoseconds(self, column: str) -> bool:
+        """Return whether all cells but nulls are moments with nine digits behind the second, as the client writes these
+        and as pandas reads them."""
+        return {_NANOSECONDS.search(cell) is not None for cell in self.cells(column) if cell} == {True}
 
     def nullable(self, column: str) -> bool:
         return None in self.cells(column) or bool(self.nulls.get(column))

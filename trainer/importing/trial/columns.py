@@ -108,6 +108,7 @@ def _column(name: str, hint: Hint, contents: FileContents, sample: Sample | None
             format=format_of_dates(sample.cells(name))[0] if sample and kind is Kind.DATETIME else None,
             words=hint.words if kind is Kind.STRING else (),
             zone=min(zones) if kind is Kind.DATETIME and len(zones) == 1 and not zones <= UTC else None,
+            nanoseconds=kind is Kind.DATETIME and sample is not None and sample.in_nanoseconds(name),
         ),
         values,
         guessed=known is None and hint.whole is None,
