@@ -1428,10 +1428,11 @@ export interface components {
             aliases?: string[];
             format?: string | null;
             null?: string;
+            unit?: string;
             guessed?: boolean;
             naive?: boolean;
+            nanoseconds?: boolean;
             float32?: boolean;
-            unit?: string;
             zone?: string | null;
             words?: string[];
         };
