@@ -74,7 +74,6 @@ _ROWS = {
     JSON: "Rows",
     arrow.CONTENT_TYPE: "Arrow",
     npy.CONTENT_TYPE: "NumpyFile",
-    TEXT: "Text",  # for a model of texts
     CSV: "Csv",  # after the others: as this type openapi-python-client sends any file
     URLENCODED: "FormRow",
     MULTIPART: "FormRow",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from modelgate_kernels.kernel import NotCovered
 from modelgate_kernels.table import find_transform
 from sklearn.impute import SimpleImputer
 
@@ -51,6 +53,15 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_an_imputer_answers_the_same(case: Case) -> None:
     assert_same(case, 200)
+
+
+def test_an_imputer_behind_a_function_that_returns_a_frame_answers_itself() -> None:
+    frame = pd.DataFrame(GAPS[:, :4])
+    imputer = SimpleImputer().fit(frame.rank())
+    transform = find_transform(imputer)
+    assert transform
+    with pytest.raises(NotCovered):
+        transform(frame.rank())
 
 
 def test_an_imputer_for_which_none_is_null_has_no_kernel() -> None:

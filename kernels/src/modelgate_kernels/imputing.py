@@ -31,7 +31,7 @@ def _simple_imputer(imputer: Any) -> Transform | None:
     all_indicated = of_indicator is not None and len(of_indicator) == len(imputer.statistics_)
 
     def transform(matrix: Any) -> Any:
-        if (matrix.dtype.kind == "O") != (fill_dtype.kind == "O"):
+        if type(matrix) is not np.ndarray or (matrix.dtype.kind == "O") != (fill_dtype.kind == "O"):
             raise NotCovered
         if not keeps_dtype and matrix.dtype.kind != "O":
             matrix = as_floats(matrix)
@@ -53,7 +53,7 @@ def _null_of(missing: Any) -> Callable[[Any], Any] | None:
     """Return what finds the nulls of a matrix; None if nulls are neither NaN nor a number nor a text."""
 
     def find(matrix: Any) -> Any:
-        if type(matrix) is not np.ndarray or matrix.ndim != 2 or matrix.dtype.kind not in "fiO":
+        if matrix.ndim != 2 or matrix.dtype.kind not in "fiO":
             raise NotCovered
         if is_nan:
             if matrix.dtype.kind == "f":
