@@ -54,14 +54,19 @@ class Served(Protocol):
     @property
     def signature(self) -> Signature: ...
 
-    def ask(self, method: str, question: Question) -> Output:
-        """Return the job's output. Raises `Rejected`."""
-
     def ask_at_once(self, requests: Sequence[tuple[str, Question]]) -> Sequence[Output | Rejected]:
         """Return the outputs of requests that wait together."""
 
     def other_ways(self, written: Mapping[str, Any]) -> Ways:
         """Yield other ways to ask for predictions of the rows: a name, and what returns the output."""
+
+
+def asked(served: Served, method: str, question: Question) -> Output:
+    """Return the output of one request. Raises `Rejected`."""
+    (output,) = served.ask_at_once([(method, question)])
+    if isinstance(output, Rejected):
+        raise output
+    return output
 
 
 def differences(written: Mapping[str, Any], rounding: bool, served: Served) -> Iterator[str]:
@@ -80,7 +85,7 @@ def differences(written: Mapping[str, Any], rounding: bool, served: Served) -> I
             yield f"{method} is served, and raised where it was fitted"
             continue
         ways: Ways = (
-            (question.dialect, partial(served.ask, method, question)) for question in questions(written, signature)
+            (question.dialect, partial(asked, served, method, question)) for question in questions(written, signature)
         )
         if method == "predict":
             ways = chain(ways, served.other_ways(written))
@@ -104,7 +109,7 @@ def without_nulls(written: Mapping[str, Any], served: Served) -> Mapping[str, An
         return written
     rows = [dict(zip(written["columns"], row, strict=True)) for row in refused]
     with suppress(Rejected):
-        served.ask("predict", Question("objects", JSON, json.dumps(rows).encode()))
+        asked(served, "predict", Question("objects", JSON, json.dumps(rows).encode()))
         raise AssertionError("null is answered, and a warning says that it is refused")
     of_kept = {
         part: {method: [rows[index] for index in kept] for method, rows in written[part].items()}

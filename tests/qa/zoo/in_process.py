@@ -67,12 +67,6 @@ class Loaded:
     def other_ways(self, written: Mapping[str, Any]) -> Ways:
         yield from ()
 
-    def ask(self, method: str, question: Question) -> Output:
-        (output,) = self.ask_at_once([(method, question)])
-        if isinstance(output, Rejected):
-            raise output
-        return output
-
     def ask_at_once(self, requests: Sequence[tuple[str, Question]]) -> Sequence[Output | Rejected]:
         jobs, rejected = [], {}
         for index, (method, question) in enumerate(requests):

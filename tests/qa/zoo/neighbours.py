@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tests.qa.zoo.compare import Output, Question, Rejected, Served, difference, questions
+from tests.qa.zoo.compare import Output, Question, Rejected, Served, asked, difference, questions
 
 AT_ONCE = 24
 """Requests of one row each that wait together."""
@@ -54,7 +54,7 @@ def _alone(written: Mapping[str, Any], served: Served) -> Tally:
     tally = Tally()
     for index, method in enumerate(_methods(written, served)):
         for row in range(0, len(written["rows"]), ROWS_BETWEEN if index else 1):
-            _compare(tally, method, _of_row(written, row), served, lambda q, method=method: served.ask(method, q))
+            _compare(tally, method, _of_row(written, row), served, lambda q, method=method: asked(served, method, q))
     return tally
 
 
@@ -73,7 +73,7 @@ def _at_once(written: Mapping[str, Any], served: Served) -> Tally:
 def _after_each_other(written: Mapping[str, Any], served: Served) -> Tally:
     tally, methods = Tally(), _methods(written, served)
     for method in _each_after_each(methods):
-        _compare(tally, method, written, served, lambda q, method=method: served.ask(method, q))
+        _compare(tally, method, written, served, lambda q, method=method: asked(served, method, q))
     return tally
 
 

@@ -85,12 +85,6 @@ class Asked:
     def signature(self) -> Signature:
         return self.manifest.signature
 
-    def ask(self, method: str, question: Question) -> Output:
-        (output,) = self.ask_at_once([(method, question)])
-        if isinstance(output, Rejected):
-            raise output
-        return output
-
     def ask_at_once(self, requests: Sequence[tuple[str, Question]]) -> Sequence[Output | Rejected]:
         with Requests(self.running) as sent:
             for method, question in requests:
