@@ -149,8 +149,8 @@ def _series(values: list[Any], column: Manifest, dtype: str) -> Any:
     kind, null = column["kind"], _NULLS[column["null"]]
     if kind == "datetime":
         moments: Any = pd.to_datetime(pd.Series(values, dtype=object), utc=True, **_ISO_8601)
-        if hasattr(moments.dt, "as_unit"):  # pandas before 2 has nanoseconds alone
-            moments = moments.dt.as_unit("ns" if column.get("nanoseconds") else "us")
+        if column.get("nanoseconds") and moments.dtype.unit != "ns":  # pandas before 3 reads them so
+            moments = moments.dt.as_unit("ns")
         moments = moments.dt.tz_convert(column.get("zone") or "UTC")
         moments = moments.dt.tz_localize(None) if column["naive"] else moments
         objects = _holds_objects(column)

@@ -102,8 +102,8 @@ class Field:
     `format` is the format of numbers or dates in the training file, or None if they were as in JSON and ISO 8601.
     `guessed`: nothing shows the kind; then 0 and 1 are also taken for false and true, and the other way round.
     `naive`: the estimator gets the datetime in UTC, but without a time zone, as pandas reads most dates. `zone`: it
-    gets it in this time zone, such as Europe/Berlin or +02:00; None is UTC. `nanoseconds`: it gets
-    datetimes in nanoseconds, the default unit of pandas before 3; otherwise in microseconds.
+    gets it in this time zone, such as Europe/Berlin or +02:00; None is UTC. `nanoseconds`: that is its unit; otherwise
+    it has the one in which pandas reads dates: microseconds, and nanoseconds before pandas 3.
     `null` is what a null is to the estimator, if the input is nullable. `words` are texts that mean null in a CSV file
     elsewhere, such as NA, and not in this input.
     `float32`: the estimator gets the number as a float of 32 bits, whatever other columns of its DataFrame have.

@@ -52,3 +52,23 @@ def saved(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_models_answer_under_their_own_release_as_where_they_were_fitted(python: Path, saved: Path) -> None:
     printed = run(python, saved, "-m", "tests.qa.zoo.releases.verdicts", str(saved), "--exactly")
     assert dict(map(json.loads, printed.splitlines())) == dict.fromkeys(KINDS, SAME)
+
+
+DATES = """
+import pandas as pd
+from modelgate_artifacts.exported import _series
+from modelgate_kernels.layout import Column, Kind
+from modelgate_kernels.matrix import to_series
+at, exported = ["2024-07-01T18:00:00+00:00"], {"kind": "datetime", "nullable": False, "null": "nan", "naive": True}
+print(*{str(dates.dtype) for dates in (
+    pd.to_datetime(pd.Series(["2024-07-01 18:00"])),
+    to_series(at, Column("at", Kind.DATETIME, naive=True), "float64"),
+    to_series(at, Column("at", Kind.DATETIME, naive=True, nanoseconds=True), "float64"),
+    _series(at, exported, "float64"),
+    _series(at, {**exported, "nanoseconds": True}, "float64"),
+)})
+"""
+
+
+def test_dates_have_the_unit_in_which_an_older_pandas_reads_them(python: Path, tmp_path: Path) -> None:
+    assert run(python, tmp_path, "-c", DATES) == "datetime64[ns]\n"

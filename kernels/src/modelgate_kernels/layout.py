@@ -52,7 +52,7 @@ class ColumnLike(Protocol):
     """A column of rows. The texts may be of any enumeration with the values of `Kind` and `Null`.
 
     `categories` are the only texts that it holds, None if it may hold others. `naive`: moments have no time zone.
-    `zone`: they are in this time zone, None for UTC. `nanoseconds`: their unit; otherwise microseconds.
+    `zone`: they are in this time zone, None for UTC. `nanoseconds`: their unit; otherwise that of pandas.
     `holds_objects`: its nulls make it a column of objects or of a nullable dtype. `float32`: its numbers have 32 bits,
     whatever those of other columns of a DataFrame have.
     """

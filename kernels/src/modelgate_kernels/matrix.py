@@ -97,9 +97,9 @@ def column_dtype(column: ColumnLike, dtype: str) -> type:
 def to_series(values: Sequence[Value], column: ColumnLike, dtype: str) -> Any:
     """Return a column as pandas takes it for a DataFrame."""
     if column.kind == Kind.DATETIME:
-        moments = pd.to_datetime(pd.Series(list[Any](values), dtype=object), utc=True, **_ISO_8601)
-        if hasattr(moments.dt, "as_unit"):  # pandas before 2 has nanoseconds alone
-            moments = moments.dt.as_unit("ns" if column.nanoseconds else "us")
+        moments: Any = pd.to_datetime(pd.Series(list[Any](values), dtype=object), utc=True, **_ISO_8601)
+        if column.nanoseconds and moments.dtype.unit != "ns":  # pandas before 3 reads them so
+            moments = moments.dt.as_unit("ns")
         if column.naive or column.zone:
             moments = moments.dt.tz_localize(None) if column.naive else moments.dt.tz_convert(column.zone)
         return _with_null(moments, NULLS[column.null]) if column.holds_objects else moments
