@@ -1,5 +1,5 @@
-"""`python -m bench.bodies`: sends 10,000 rows to one Modelgate as JSON, an array of NumPy and an Arrow stream, and asks
-for compressed answers, each in turn. Needs Polars, which writes and reads the streams.
+"""`python -m bench.bodies`: sends 10,000 rows to one Modelgate as JSON and an array of NumPy, and asks for compressed
+answers, each in turn.
 The time is that of a client, from its rows to its answers. The processor time is that of gateway, Redis and worker.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import polars as pl
+import pandas as pd
 
 from bench import models
 from bench.console import say
@@ -25,29 +25,23 @@ from bench.measures import spread
 from bench.processes import WORK, use_two_cores
 from bench.servers import MODELGATE, Running, modelgate, running
 from contract.model.repository import Repository
-from gateway.protocols import arrow, npy
+from gateway.protocols import npy
 
 NUMBERS, MIXED = "tiny", "loan"
 JSON = "application/json"
 ALL = ("gunicorn.conf", "redis.sock", "-m worker")
 
-Encode = Callable[[pl.DataFrame], bytes]
+Encode = Callable[[pd.DataFrame], bytes]
 Decode = Callable[[bytes], Any]
 
 
-def _as_json(frame: pl.DataFrame) -> bytes:
-    return json.dumps({"columns": frame.to_dict(as_series=False)}).encode()
+def _as_json(frame: pd.DataFrame) -> bytes:
+    return json.dumps({"columns": frame.to_dict("list")}).encode()
 
 
-def _as_npy(frame: pl.DataFrame) -> bytes:
+def _as_npy(frame: pd.DataFrame) -> bytes:
     file = io.BytesIO()
     np.save(file, frame.to_numpy())
-    return file.getvalue()
-
-
-def _as_arrow(frame: pl.DataFrame) -> bytes:
-    file = io.BytesIO()
-    frame.write_ipc_stream(file)
     return file.getvalue()
 
 
@@ -71,17 +65,6 @@ class Way:
 WAYS = [
     *(Way("JSON", model, JSON, JSON, _as_json, _of_json) for model in (NUMBERS, MIXED)),
     Way("NumPy", NUMBERS, npy.CONTENT_TYPE, npy.CONTENT_TYPE, _as_npy, lambda body: np.load(io.BytesIO(body)).tolist()),
-    *(
-        Way(
-            "Arrow",
-            model,
-            arrow.CONTENT_TYPE,
-            arrow.CONTENT_TYPE,
-            _as_arrow,
-            lambda body: pl.read_ipc_stream(io.BytesIO(body))["prediction"].to_list(),
-        )
-        for model in (NUMBERS, MIXED)
-    ),
     *(Way(f"JSON, answer in {coding}", MIXED, JSON, JSON, _as_json, len, coding) for coding in ("gzip", "zstd")),
 ]
 
@@ -118,9 +101,9 @@ def measured(run: Running, rounds: int, rows: int) -> dict[int, list[tuple[float
     return found
 
 
-def _frame(repository: Repository, model: str, rows: int) -> pl.DataFrame:
+def _frame(repository: Repository, model: str, rows: int) -> pd.DataFrame:
     names = repository.manifest(*repository.resolve(model)).signature.names
-    return pl.DataFrame(models.samples(model, rows), schema=names, orient="row", infer_schema_length=None)
+    return pd.DataFrame(models.samples(model, rows), columns=names)
 
 
 def _ask(port: int, way: Way, body: bytes) -> bytes:

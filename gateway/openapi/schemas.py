@@ -146,7 +146,6 @@ SCHEMAS: Mapping[str, Schema] = {
     "AliasMove": record({"version": VERSION}, _FORCE, additionalProperties=False),
     "AuditEntry": record({"id": TEXT, "time": MOMENT}, dict.fromkeys(AUDIT_FIELDS, ANYTHING) | {"outcome": _OUTCOME}),
     "AuditPage": page_of(ref("AuditEntry")),
-    "Arrow": {**FILE, "description": "An Arrow stream, as `pyarrow.ipc.new_stream` writes it."},
     "Bytes": {**FILE, "description": "JSON, and the bytes of the tensors after it."},
     "Csv": {**FILE, "description": "Rows with a header line, as in a training file."},
     "DeletedDeliveries": record({"deleted": INTEGER}),

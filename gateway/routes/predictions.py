@@ -35,7 +35,7 @@ from gateway.http.operations import (
     Operation,
 )
 from gateway.http.rules import BodyLimit
-from gateway.protocols import accepted, arrow, arrow_answers, csv_rows, explanations, native, npy
+from gateway.protocols import accepted, csv_rows, explanations, native, npy
 from gateway.protocols.parameters import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.predicting import PredictionOptions, Predictor
@@ -47,15 +47,14 @@ AT_ONCE = 0.25
 """Seconds within which an answer counts as seen without a look whether the client is still there."""
 
 JSON = "application/json"
-_ANSWERS = (JSON, CSV, arrow.CONTENT_TYPE, npy.CONTENT_TYPE)
+_ANSWERS = (JSON, CSV, npy.CONTENT_TYPE)
 _TAKEN = ", ".join(_ANSWERS)
 
 _ENDED = Answer("The job has ended within the wait; its `status` says how.", "Job", {"Location": "Its address."})
 _ENDED_OR_TABLE = Answer(
     "The job has ended within the wait; its `status` says how. If it has succeeded and `Accept` asks for CSV: the rows"
-    " of the request with their answers; for Arrow: the answers, and the job in the metadata; for NumPy: what the"
-    " method returned.",
-    {JSON: "Job", CSV: "Csv", arrow.CONTENT_TYPE: "Arrow", npy.CONTENT_TYPE: "NumpyFile"},
+    " of the request with their answers; for NumPy: what the method returned.",
+    {JSON: "Job", CSV: "Csv", npy.CONTENT_TYPE: "NumpyFile"},
     {"Location": "Its address."},
 )
 _REFUSED = (
@@ -72,7 +71,6 @@ _BODY_REFUSED = (
 )
 _ROWS = {
     JSON: "Rows",
-    arrow.CONTENT_TYPE: "Arrow",
     npy.CONTENT_TYPE: "NumpyFile",
     CSV: "Csv",  # after the others: as this type openapi-python-client sends any file
     URLENCODED: "FormRow",
@@ -147,7 +145,8 @@ class Predictions:
         if kind == CSV:
             body, kind = csv_rows.write(job, rows, model.signature, method, escape=escape), csv_rows.CONTENT_TYPE
         else:
-            body = _binary(kind, job, model.signature, method)
+            output: Mapping[str, Any] = job.output or {}
+            body = npy.write_answers(output["predictions"])
         headers = {**self._headers(job, preferred), "Content-Type": kind, "Vary": "Accept"}
         # The job has what these lack: warnings, and the errors of invalid rows.
         return PredictionAnswer(body, headers, partial(self.receipts.fetched, job.id), context.gone)
@@ -239,8 +238,6 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
         rows = csv_rows.read(body, max_rows + 1)
     elif kind == npy.CONTENT_TYPE:
         rows = npy.read(body, signature)
-    elif kind == arrow.CONTENT_TYPE:
-        rows = arrow.read(body, signature, max_rows + 1, _most_text())
     elif kind == TEXT and signature.format is RowFormat.TEXTS:
         rows = native.read_lines(body, signature, max_rows + 1)
     else:
@@ -249,17 +246,3 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
         taken = f"{_TAKEN}, {TEXT}" if signature.format is RowFormat.TEXTS else _TAKEN
         raise unsupported(kind, f"one of {taken}, or an HTML form", taken)
     return rows, len(body)
-
-
-def _most_text() -> int:
-    """Return the bytes that all text of a body may take."""
-    route = current().route
-    return route.body.bytes if route else 0
-
-
-def _binary(kind: str, job: Job, signature: Signature, method: str) -> bytes:
-    """Return the answers as an Arrow stream or an array. Raises `Problem` for what no array holds, and the job has."""
-    if kind == arrow.CONTENT_TYPE:
-        return arrow_answers.write(job, signature, method)
-    output: Mapping[str, Any] = job.output or {}
-    return npy.write_answers(output["predictions"])

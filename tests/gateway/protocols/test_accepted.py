@@ -6,7 +6,7 @@ import pytest
 
 from gateway.protocols.accepted import preferred, weights
 
-JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
+JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,12 @@ JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow
         ("application/json, text/csv;q=0.9", JSON),
         ("text/csv;q=0", JSON),
         ("text/csv;q=x", JSON),
-        ("text/csv;q=0.1, application/vnd.apache.arrow.stream ; q=0.2", ARROW),
+        ("text/csv;q=0.1, application/x-npy ; q=0.2", NPY),
         ("image/png, text/csv", CSV),
     ],
 )
 def test_another_type_is_only_sent_to_clients_that_name_it(accept: str, kind: str) -> None:
-    assert preferred(accept, (JSON, CSV, ARROW)) == kind
+    assert preferred(accept, (JSON, CSV, NPY)) == kind
 
 
 def test_weights_are_by_name_in_lower_case() -> None:
