@@ -39,11 +39,6 @@ export interface components {
         };
         /**
          * Format: binary
-         * @description An Arrow stream, as `pyarrow.ipc.new_stream` writes it.
-         */
-        Arrow: string;
-        /**
-         * Format: binary
          * @description JSON, and the bytes of the tensors after it.
          */
         Bytes: string;
