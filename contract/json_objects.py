@@ -55,7 +55,7 @@ class Errors:
     def add(self, field: str, code: str, message: str) -> None:
         """Add an error; the field '' is the whole body."""
         self.total += 1
-        if len(self.first) < MAX_ERRORS:
+        if self.room:
             self.first.append(FieldError(None, field[:MAX_NAME] or None, code, message))
 
     def read(self, field: str, value: object, read: Callable[[str, Any, Errors], T]) -> T | None:
@@ -70,6 +70,11 @@ class Errors:
         """Return `did you mean 'iris'?`, or nothing if none of the known words is similar."""
         match = self._suggestions.closest(word, known, 0.6) if isinstance(word, str) else None
         return f"did you mean {match!r}?" if match else ""
+
+    @property
+    def room(self) -> int:
+        """How many more errors are kept."""
+        return MAX_ERRORS - len(self.first)
 
     @property
     def summary(self) -> str:
@@ -157,7 +162,9 @@ class Object:
         prefix, what = f"{field}." if field else "", field or self.what
         known = ", ".join(self.members)
         code, message = self.unknown or ("", "")
-        for name in [name for name in value if self.unknown and name not in self.members]:
+        unknown, room = [name for name in value if self.unknown and name not in self.members], errors.room
+        errors.total += len(unknown[room:])  # thousands of sentences would take long
+        for name in unknown[:room]:
             near = errors.near(name, self.members)
             words = {"hint": f" ({near})" if near else "", "near": f"; {near or f'it may have {known}'}"}
             errors.add(prefix + name, code, message.format(name=shown(name), what=what, known=known, **words))

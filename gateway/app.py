@@ -11,9 +11,10 @@ from flask import Blueprint, Flask, request
 from werkzeug.routing import Rule
 
 from contract.errors import SettingsError
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from contract.work.api_keys import hide
 from gateway.door import audit as door_audit
+from gateway.door.body_work import BodyWork
 from gateway.door.cors import Cors
 from gateway.door.entrance import Door, FastPath, Observer
 from gateway.door.guard import Guard
@@ -251,6 +252,7 @@ def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: Acces
         FastPath(_route(app, "predictions.post"), predicting.post),
         Guard(settings.allowed_hosts, settings.cors_origins),
         parts.key_check,
+        BodyWork(settings.max_body_mb * MB),
         functools.partial(refuse_model, parts.repository),
         observers,
         on_begin=spans.begin if spans else None,

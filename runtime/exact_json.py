@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -104,5 +103,6 @@ def with_repeats_marked(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(unique) == len(pairs):
         return unique
     kept = RepeatedKeys(unique)
-    kept.repeated = tuple(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+    seen: set[str] = set()
+    kept.repeated = tuple({name: None for name, _ in pairs if name in seen or seen.add(name)})  # type: ignore[func-returns-value]
     return kept

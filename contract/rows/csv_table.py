@@ -28,6 +28,8 @@ _LINES_OF_HEADER = 100
 """Most lines of the header: a name may have several."""
 LONGEST_HEADER = 500_000
 """Most characters of a header that is read without the rows."""
+_MOST_CELLS = 1_000_000
+"""Most cells of a line."""
 _LINES_AT_ONCE = 5000
 _CELLS_SHARED = 100_000
 GUESSES = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
@@ -84,7 +86,7 @@ def read_header(file: IO[bytes]) -> tuple[list[str], bool]:
 
 def _decoded(file: IO[bytes], read_text: Callable[[io.TextIOWrapper, str], _T]) -> _T:
     """Return what `read_text` makes of the text in `file` and its encoding, tried until one fits. Raises `NotCsv`."""
-    limit = csv.field_size_limit(LONGEST_CELL)  # which is the whole process's
+    csv.field_size_limit(LONGEST_CELL)  # of the whole process, whose other threads may read, too
     try:
         for encoding in encodings_of(file):
             file.seek(0)
@@ -98,8 +100,6 @@ def _decoded(file: IO[bytes], read_text: Callable[[io.TextIOWrapper, str], _T]) 
         raise NotCsv("its encoding is unknown; save it in UTF-8")
     except (UnicodeError, csv.Error) as error:
         raise NotCsv(str(error)) from error
-    finally:
-        csv.field_size_limit(limit)
 
 
 def encodings_of(file: IO[bytes]) -> list[str]:
@@ -164,8 +164,11 @@ def records(lines: Iterator[str], separator: str) -> Iterator[list[str]]:
 
 
 def _clean(file: IO[str]) -> Iterator[str]:
-    """Yield line by line. Raises csv.Error for a NUL, which text does not have."""
+    """Yield line by line. Raises csv.Error for a NUL, which text does not have, and for a line of more cells than any
+    table, which take long to tell apart."""
     for line in file:
+        if len(line) > _MOST_CELLS and (cells := max(map(line.count, SEPARATORS))) > _MOST_CELLS:
+            raise csv.Error(f"a line has {cells:,} cells, and at most {_MOST_CELLS:,} are read")
         if "\0" in line:
             raise csv.Error("it is binary")
         yield line

@@ -9,7 +9,7 @@ from contract.errors import FieldError, InvalidInstances
 from contract.model.signature import Signature
 from contract.row import Row, Value
 from contract.rows.csv_cells import Formats
-from contract.wording import counted
+from contract.wording import counted, listed
 
 MAX_NAMES = 10_000
 """Most names of a row: far more than a model has inputs, and few enough to check each."""
@@ -59,6 +59,14 @@ class Coerced:
     warnings: list[str]
     refused: Sequence[int] = ()
     errors: Sequence[FieldError] = ()
+
+
+def check_length(values: int, signature: Signature) -> None:
+    """Raise `InvalidInstances` unless rows in the order of the inputs have a value for each, before they are made."""
+    if values != len(signature.inputs):
+        inputs = f"{counted(len(signature.inputs), 'value')} ({listed(signature.names)})"
+        message = f"each row must be a list of {inputs}; it has {values}"
+        raise InvalidInstances([FieldError(None, None, "wrong_length", message)])
 
 
 def check_width(names: int, signature: Signature) -> None:

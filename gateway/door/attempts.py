@@ -33,12 +33,12 @@ class FailedAttempts:
 
     def wait(self, address: str) -> float:
         """Return the seconds for which unknown keys from this address are refused; 0 if they are checked."""
-        count = self._counts.get(_network(address))
+        count = self._counts.get(network_of(address))
         return 0.0 if count is None or count.failures < MOST_FAILURES else max(0.0, count.until - self._clock())
 
     def add(self, address: str) -> None:
         """Count an invalid key."""
-        network, now = _network(address), self._clock()
+        network, now = network_of(address), self._clock()
         with self._lock:
             count = self._counts.pop(network, None)
             if count is None or count.until <= now:
@@ -56,7 +56,7 @@ class FailedAttempts:
                 del self._counts[network]
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Return the part of an address that its client cannot change: of IPv6 the first 64 bits."""
     if ":" not in address:
         return address

@@ -23,6 +23,7 @@ from contract.wording import Suggestions, listed, shown
 from contract.work.api_keys import EVERYBODY, Key, Scope
 from gateway.door.authentication import KeyCheck
 from gateway.door.bodies import Body
+from gateway.door.body_work import BodyWork
 from gateway.door.connections import TooSlow
 from gateway.door.cors import METHODS, Cors
 from gateway.door.guard import Guard
@@ -63,6 +64,9 @@ class FastPath:
 _NO_ROUTE = Route("/", level=Level.OWN, docs=Operation("none", "No route", {}))
 """For a request without a route, which must pass the checks of `own`. Then Flask answers it with 404."""
 
+_OF_A_BODY = frozenset({400, 413, 415, 422})
+"""Statuses of requests whose body was refused."""
+
 Observer = Callable[[Exchange], object]
 """Gets each request once its answer is known. It costs every request its time, so it must take a few µs at most."""
 
@@ -81,6 +85,7 @@ class Door:
     fast_path: FastPath
     guard: Guard
     keys: KeyCheck
+    body_work: BodyWork
     refuse_model: Callable[[str], Problem]
     observers: Sequence[Observer] = ()
     on_begin: Observer | None = None
@@ -112,6 +117,8 @@ class Door:
         return exchange
 
     def _ended(self, exchange: Exchange) -> None:
+        if isinstance(body := exchange.environ.get("wsgi.input"), Body):
+            body.end(refused=exchange.status in _OF_A_BODY and exchange.accepted_after is None)
         if self.audit:
             self.audit(exchange)
         exchange.seconds = exchange.elapsed()
@@ -146,7 +153,7 @@ class Door:
                 self.guard.check(environ, route.level)
             if route.query is not None and (query := environ.get("QUERY_STRING")):
                 _check_query(query, route.query)
-            environ["wsgi.input"] = Body(environ, route.body, streams=route.streams)
+            environ["wsgi.input"] = Body(environ, route.body, self.body_work, caller, streams=route.streams)
             if route.idempotent and "HTTP_IDEMPOTENCY_KEY" in environ:
                 note_request(exchange, route)
         except (Problem, RedisError) as error:

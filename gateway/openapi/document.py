@@ -47,7 +47,7 @@ _OF_KEYS = (
 )
 """Problems that the door answers for every route but the open ones."""
 _OF_REPEATED = ("400 invalid_parameter", "410 job_gone", "422 idempotency_key_reused")
-_OF_BODIES = ("400 malformed_body", "413 body_too_large", "501 unsupported_transfer_encoding")
+_OF_BODIES = ("400 malformed_body", "413 body_too_large", "429 rate_limit", "501 unsupported_transfer_encoding")
 
 KEY_SCHEMES: Mapping[str, Schema] = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key, such as `mg_8vVxQ0m3Zt…`."},

@@ -19,6 +19,7 @@ from contract.rows.instances import Grid, Instances
 from contract.work.jobs import Job
 from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols.native import EMPTY
+from gateway.protocols.offload import offload_large
 
 CONTENT_TYPE = "text/csv; charset=utf-8"
 
@@ -28,6 +29,7 @@ _MOST_BLANKS = 1_000_000
 AS_CSV = "curl --data-binary @FILE -H 'Content-Type: text/csv'"
 
 
+@offload_large
 def read(body: bytes, most_rows: int | None = None) -> Instances:
     """Return the rows in `body`, at most the first `most_rows`; a blank cell is null.
 

@@ -14,6 +14,7 @@ from contract.wording import listed, shown
 from contract.work.jobs import Job
 from gateway.problems import MalformedBody, Problem, ProblemCode, codes
 from gateway.protocols import native
+from gateway.protocols.offload import offload_large
 
 VERSION = "2.0.0"
 """The first release of MLflow with this protocol."""
@@ -49,6 +50,7 @@ def check_parameters(content_type: str) -> None:
         raise Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, detail)
 
 
+@offload_large
 def read(body: bytes, signature: Signature) -> tuple[Instances, str | None]:
     """Return the rows in a JSON body, and the method that its `params` name. Raises `MalformedBody`."""
     value = native.python_json(body)

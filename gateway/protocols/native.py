@@ -19,6 +19,7 @@ from contract.rows.row_plan import plan_of
 from contract.wording import Suggestions, counted, listed, shown
 from contract.work.jobs import Job
 from gateway.problems import MalformedBody
+from gateway.protocols.offload import offload_large
 from runtime.exact_json import fragment, is_exact, with_repeats_marked
 
 # Looked up once: finding a member of an Enum is slow, and every request compares with them.
@@ -38,6 +39,7 @@ PYTHON = json.JSONDecoder(
 """Reads what Python's own writer makes of NumPy's arrays, too: NaN is null."""
 
 
+@offload_large
 def read(body: bytes, signature: Signature) -> Instances:
     """Return the rows in `body`. Its shape tells what they are; an object with a key of the signature is a row.
 
@@ -66,7 +68,7 @@ def rows_of(
         doubled = f"{listed(wrappers)} in one body" if len(wrappers) > 1 else f"{wrappers[0]!r} twice"
         _refuse("ambiguous_body", f"the body has {doubled}; send the rows once")
     if wrappers == ["columns"] and "data" in value:  # pandas' to_json(orient="split")
-        return _split(value, "the body")
+        return _split(value, "the body", signature)
     return unwrapped(value, wrappers[0], signature)
 
 
@@ -75,6 +77,7 @@ def read_fields(fields: Iterable[tuple[str, str]]) -> Instances:
     return Records([with_repeats_marked([(name, value if value.strip() else None) for name, value in fields])])
 
 
+@offload_large
 def read_lines(body: bytes, signature: Signature, most_rows: int) -> Instances:
     """Return the texts in a body of plain text, at most the first `most_rows`: one a line, unless the body is JSON. A
     blank line is a blank text, but for those at the end. Raises as `read`."""
@@ -190,7 +193,7 @@ def _object(value: dict[str, Any], signature: Signature) -> Instances:
     check_width(len(value), signature)
     kind = type(next(iter(value.values()), None))
     if kind is list and signature.format is not _RECORDS and all(isinstance(column, list) for column in value.values()):
-        return _columns(value, "the body", labelled=True)
+        return _columns(value, "the body", signature, labelled=True)
     if not issubclass(kind, dict) or not all(isinstance(column, dict) for column in value.values()):
         return Records([value])
     first, labels = next(iter(value.items()))
@@ -220,7 +223,7 @@ def _inside(value: dict[str, Any], signature: Signature) -> Instances:
     chosen = named if len(named) == 1 and isinstance(named[0], list) else candidates
     rows = chosen[0] if len(chosen) == 1 else None
     if isinstance(rows, dict):
-        return _object(rows, signature) if named else _split(rows, "the body")
+        return _object(rows, signature) if named else _split(rows, "the body", signature)
     alone = [*value.values()] == [rows]  # with names beside it, a list of plain values may belong to something else
     if rows is not None and (not rows or not _is_plain(rows) or (alone and signature.format is _TEXTS)):
         return _rows(rows, signature.format is _TEXTS)
@@ -285,9 +288,10 @@ def _inputs(value: object, name: str, signature: Signature) -> Instances:
     return (_columns if is_columns else _instances)(value, name, signature)
 
 
-def _columns(value: object, name: str, _signature: Signature | None = None, *, labelled: bool = False) -> Instances:
+def _columns(value: object, name: str, signature: Signature, *, labelled: bool = False) -> Instances:
     if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         _refuse("not_instances", f'{name} must be an object of lists, such as {{"a": [1, 2]}}')
+    check_width(len(value), signature)
     lengths = {key: len(column) for key, column in value.items()}
     if len(set(lengths.values())) > 1:
         long, short = (choose(lengths, key=lengths.__getitem__) for choose in (max, min))
@@ -302,11 +306,12 @@ def _records(value: object, name: str, _signature: Signature) -> Instances:
     return Records(value)
 
 
-def _split(value: object, name: str, _signature: Signature | None = None) -> Instances:
+def _split(value: object, name: str, signature: Signature) -> Instances:
     parts = value if isinstance(value, dict) else {}
     names, rows = parts.get("columns"), parts.get("data")
     if not isinstance(names, list) or not isinstance(rows, list) or _repeated(parts):
         _refuse("not_instances", f'{name} must be an object with the lists "columns" and "data", each once')
+    check_width(len(names), signature)
     for column in names:
         if not isinstance(column, str | int):
             _refuse("not_instances", f"{name} must name its columns by text; it has {shown(column)}")

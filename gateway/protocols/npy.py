@@ -10,13 +10,14 @@ import math
 import re
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from contract.model.signature import Signature
-from contract.rows.instances import Grid, Instances
+from contract.model.signature import RowFormat, Signature
+from contract.rows.instances import Grid, Instances, check_length
 from contract.wording import counted, shown
 from gateway.problems import MalformedBody, Problem, ProblemCode
-from gateway.protocols import native, tensors
+from gateway.protocols import tensors
+from gateway.protocols.offload import offload_large
 
 CONTENT_TYPE = "application/x-npy"
 
@@ -43,20 +44,25 @@ _ALIGNED = 64
 _SAVE = "np.save(file, array)"
 
 
-def read(body: bytes, signature: Signature) -> Instances:
-    """Return the rows of an array: with two dimensions one each, with one dimension as a list in JSON is read.
+@offload_large
+def read(body: bytes, signature: Signature, most_rows: int) -> Instances:
+    """Return the rows of an array; of one with more than `most_rows`, only how many. With one dimension it is a row, or
+    texts.
 
-    Raises `MalformedBody` for what is no array of numbers or text, or is not all there.
+    Raises `MalformedBody` for what is no array of numbers or text, or is not all there, and `InvalidInstances` for rows
+    that do not have a value for each input.
     """
     described, data = _split(body)
     dtype, shape, by_column = _description(described)
-    count = math.prod(shape)
-    values = _values(dtype, count, data)
-    if len(shape) == 1:
-        return native.unwrapped({"instances": list(values)}, "instances", signature)
-    if not count:  # however many columns it claims
+    if not (count := math.prod(shape)):  # however many columns it claims
         return Grid(None, [])
+    if len(shape) == 1:
+        shape = (count, 1) if signature.format is RowFormat.TEXTS else (1, count)
     rows, columns = shape
+    check_length(columns, signature)
+    if rows > most_rows:
+        return Grid(None, cast(Any, range(rows)))  # which are refused by their number
+    values = _values(dtype, count, data)
     if by_column:  # as Fortran stores it
         return Grid(None, list(zip(*(values[at : at + rows] for at in range(0, count, rows)), strict=True)))
     return Grid(None, list(zip(*[iter(values)] * columns, strict=True)))

@@ -17,11 +17,12 @@ from contract.model.repository import Repository
 from contract.model.signature import PREDICT, Kind, Output, OutputKind, Signature
 from contract.release import VERSION
 from contract.row import Value
-from contract.rows.instances import Grid, Instances
+from contract.rows.instances import Grid, Instances, check_length, check_width
 from contract.wording import listed, shown
 from contract.work.jobs import Job
 from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols import native, tensors, triton
+from gateway.protocols.offload import offload_large
 from gateway.protocols.tensors import Tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -39,6 +40,7 @@ _LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
 PROBABILITIES, SCORES = "predict_proba", "decision_function"
 _FIRST = "output-0"
 """The name of the only output of many other servers, which stands for the first method of a model."""
+_MOST_OUTPUTS = 100
 _NUMBERS = (Kind.NUMBER, Kind.INTEGER)
 
 
@@ -64,6 +66,8 @@ class InferRequest:
         first = self.tensors[0]
         alone = len(self.tensors) == 1 and not self.by_column
         if alone and (first.columns != 1 or first.name not in native.spellings(signature)):
+            if first.rows:
+                check_length(first.columns, signature)
             rows = list(zip(*[iter(first.values())] * first.columns, strict=True))
             if first.datatype == "BOOL":
                 columns = zip_longest(zip(*rows, strict=True), [field.kind for field in signature.inputs])
@@ -96,13 +100,15 @@ class InferRequest:
         raise Problem(ProblemCode.NOT_SUPPORTED, f"{detail}: ask for {listed(of_predict)} or for one other output")
 
 
-def read(body: bytes, header_length: str | None) -> InferRequest:
+@offload_large
+def read(body: bytes, header_length: str | None, signature: Signature) -> InferRequest:
     """Return the request. `header_length`: the bytes of its JSON, if bytes of tensors follow. Raises
-    `MalformedBody`."""
+    `MalformedBody`, and `InvalidInstances` for too many inputs."""
     text, binary = _split(body, header_length)
     value = native.python_json(text)
     if not isinstance(value, dict) or not isinstance(value.get("inputs"), list) or not value["inputs"]:
         raise MalformedBody('the body must be an object with the list "inputs", which has at least one')
+    check_width(len(value["inputs"]), signature)
     request_id = value.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise MalformedBody(f"id must be text; it is {shown(request_id)}")
@@ -138,7 +144,10 @@ def _requested(outputs: object, all_binary: bool) -> tuple[list[str] | None, set
         return None, set(), {}
     names: dict[str, None] = {}
     binary, highest = set(), {}
-    for number, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
+    requested = outputs if isinstance(outputs, list) else [outputs]
+    if len(requested) > _MOST_OUTPUTS:
+        raise MalformedBody(f"the request asks for {len(requested)} outputs; ask for each output of the model once")
+    for number, output in enumerate(requested):
         where = f"outputs[{number}]"
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
             raise MalformedBody(f'{where} must be an object with a "name"; it is {shown(output)}')

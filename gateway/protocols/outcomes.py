@@ -14,6 +14,7 @@ from contract.work.observation import MOST_OUTCOMES
 from gateway.problems import ProblemCode
 from gateway.problems.problem import MalformedBody, invalid
 from gateway.protocols import native
+from gateway.protocols.offload import offload_large
 from gateway.protocols.parameters import utc
 
 LONGEST = 1_000
@@ -21,12 +22,14 @@ LONGEST = 1_000
 MOST_ROW = 2**31 - 1
 
 
+@offload_large
 def read_json(body: bytes) -> list[dict[str, Any]]:
     """Return the outcomes in a body: a list, or a single one. Raises `Problem`, which names each wrong one."""
     value = native.json_value(body)
     return _checked(value if isinstance(value, list) else [value])
 
 
+@offload_large
 def read_csv(body: bytes) -> list[dict[str, Any]]:
     """Return the outcomes in a CSV with a column for each member. Raises `Problem` as `read_json`."""
     try:

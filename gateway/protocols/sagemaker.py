@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -19,6 +20,7 @@ from contract.rows.instances import Instances
 from contract.work.jobs import Job
 from gateway.problems import MalformedBody, ProblemCode
 from gateway.protocols import csv_rows, native, npy
+from gateway.protocols.offload import offload_large
 
 CSV, JSON, JSON_LINES, NPY = "text/csv", "application/json", "application/jsonlines", npy.CONTENT_TYPE
 TYPES = (CSV, JSON, JSON_LINES, NPY)
@@ -26,6 +28,8 @@ VARIANT_HEADER = "x-Amzn-Invoked-Production-Variant"
 REQUEST_ID = "x-amzn-RequestId"
 
 
+_FIRST_LINE = re.compile(rb"[^\r\n]{0,500000}")
+"""What may be a header."""
 _OF_THE_MODEL = (Code.MODEL_ERROR, Code.OUT_OF_MEMORY, Code.TIMEOUT, Code.WORKER_CRASHED, ProblemCode.NOT_IN_TIME)
 _ERRORS = {
     401: "AccessDeniedException",
@@ -37,13 +41,14 @@ _ERRORS = {
 """The type of an error by its status; all others are a ValidationError."""
 
 
+@offload_large
 def read_csv(body: bytes, signature: Signature, most_rows: int) -> Instances:
     """Return the rows in signature order, at most the first `most_rows`; or by name, if the first line has the names
     of the inputs. Raises `MalformedBody`."""
     body = body.removeprefix(codecs.BOM_UTF8)
     if not body.strip():
         raise MalformedBody("the body is empty; send rows as CSV, the values in the order of the model's inputs")
-    first = body.splitlines()[0].decode(errors="replace")
+    first = _FIRST_LINE.match(body)[0].decode(errors="replace")  # type: ignore[index]
     try:
         cells = [cell.strip() for cell in next(csv.reader([first]), [])]
     except csv.Error:  # a cell of more than 128 KB is no name
@@ -53,6 +58,7 @@ def read_csv(body: bytes, signature: Signature, most_rows: int) -> Instances:
     return csv_rows.read(body, most_rows)
 
 
+@offload_large
 def read_lines(body: bytes, signature: Signature, most_rows: int) -> Instances:
     """Return the rows of a body that has each as a line of JSON, at most the first `most_rows`. Raises `MalformedBody`
     and `InvalidInstances`."""

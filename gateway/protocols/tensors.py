@@ -80,9 +80,11 @@ class Tensor:
             end = begin + _LENGTH.unpack_from(data, start)[0] if begin <= len(data) else begin
             if end > len(data):
                 raise MalformedBody(f"the input {shown(self.name)} ends within element {len(texts)}")
+            if len(texts) == self.count:
+                raise MalformedBody(f"the input {shown(self.name)} has more elements than its shape, {self.count}")
             texts.append(self._text(data[begin:end], len(texts)))
             start = end
-        if len(texts) != self.count:
+        if len(texts) < self.count:
             raise MalformedBody(f"the input {shown(self.name)} has {len(texts)} elements, its shape {self.count}")
         return texts
 

@@ -19,6 +19,7 @@ from gateway.http.rules import SMALL_BODY, BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.protocols.mapped import MappedRoute
 from gateway.protocols.mapped_answers import TextAnswer
+from gateway.protocols.offload import offload
 from gateway.protocols.routes_file import REFERENCE
 from gateway.serving.predicting import PredictionOptions
 
@@ -74,7 +75,8 @@ def _rows_in_body(predictions: SynchronousPredictions, route: MappedRoute, /, re
     model = predictions.model(reference)
     route.check_fit(model.signature)
     body = received_body()
-    job = predictions.predict(model, route.read_body(body, model.signature), len(body))
+    rows = offload(len(body), route.read_body, body, model.signature)
+    job = predictions.predict(model, rows, len(body))
     headers = {"Content-Type": route.content_type}
     return predictions.answer(job, route.write(job, model.signature), headers, route.status)
 

@@ -21,6 +21,7 @@ from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols import open_inference as protocol
 from gateway.protocols import triton
+from gateway.protocols.offload import offload
 from gateway.serving.loading import Loader
 from gateway.serving.model_versions import check_model
 from gateway.serving.readiness import Readiness, State
@@ -181,10 +182,11 @@ def blueprint(
             raise unsupported(kind, f"application/json, or {protocol.BINARY} with binary tensors", accepted)
         manifest = predictions.model(_referred(reference, version))
         body = received_body()
-        infer_request = protocol.read(body, request.headers.get(protocol.HEADER_LENGTH))
+        infer_request = protocol.read(body, request.headers.get(protocol.HEADER_LENGTH), manifest.signature)
         predictions.check_rows(infer_request.most_rows)
         method = infer_request.method(manifest.signature)
-        job = predictions.predict(manifest, infer_request.instances(manifest.signature), len(body), method)
+        rows = offload(len(body), infer_request.instances, manifest.signature)
+        job = predictions.predict(manifest, rows, len(body), method)
         return predictions.answer(job, *protocol.write(infer_request, method, job))
 
     @routes.post("/repository/index", level=Scope.READ, docs=_INDEX, **_SHAPE)

@@ -237,7 +237,7 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
     elif kind == CSV:
         rows = csv_rows.read(body, max_rows + 1)
     elif kind == npy.CONTENT_TYPE:
-        rows = npy.read(body, signature)
+        rows = npy.read(body, signature, max_rows)
     elif kind == TEXT and signature.format is RowFormat.TEXTS:
         rows = native.read_lines(body, signature, max_rows + 1)
     else:

@@ -126,7 +126,7 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
         if kind == protocol.JSON_LINES:
             return protocol.read_lines(body, signature, most_rows)
         if kind == protocol.NPY:
-            return npy.read(body, signature)
+            return npy.read(body, signature, most_rows)
         if is_json(kind):
             return native.read(body, signature)
         raise unsupported(kind, f"one of {_TYPES}", _TYPES)

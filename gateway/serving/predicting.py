@@ -17,7 +17,7 @@ from contract.model.experiments import Experiment, ExperimentKind
 from contract.model.manifest import ModelManifest
 from contract.model.model_settings import Logging
 from contract.model.repository import Repository
-from contract.model.signature import PREDICT
+from contract.model.signature import PREDICT, Signature
 from contract.row import Value
 from contract.rows.coercion import coerce
 from contract.rows.instances import Coerced, Instances
@@ -29,6 +29,7 @@ from contract.work.prediction_log import LoggedRequest, logged_request
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import EnvironmentNotServed, status_of
 from gateway.problems.terse import terse_errors
+from gateway.protocols.offload import offload
 from gateway.serving.explaining import check_explainable, counted
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_access import Replays, shown_to
@@ -358,10 +359,15 @@ def _name(identity: Value) -> str:
 def _coerced(rows: Instances, model: ModelManifest, options: PredictionOptions, caller: Key) -> Coerced:
     target = None if caller.detail is _TERSE else model.training_data.target
     try:
-        return coerce(rows, model.signature, target, lenient=options.lenient)
+        return offload(_size(rows, model.signature), coerce, rows, model.signature, target, lenient=options.lenient)
     except InvalidInstances as error:
         error.instances = rows
         raise
+
+
+def _size(rows: Instances, signature: Signature) -> int:
+    """Return about as many bytes as rows of numbers take."""
+    return 8 * len(rows.rows) * len(signature.inputs)
 
 
 def unknown_method(model: ModelManifest, method: str) -> Problem:

@@ -17,10 +17,11 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from broker.access.key_store import Keys, Sessions
 from broker.link.connection import connect
 from contract.model.repository import Repository
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from gateway.app import create_app
 from gateway.door.attempts import FailedAttempts
 from gateway.door.authentication import KeyCheck
+from gateway.door.body_work import BodyWork
 from gateway.door.closed import ClosedState
 from gateway.door.entrance import Door, FastPath
 from gateway.door.guard import Guard
@@ -55,6 +56,7 @@ def door(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Door:
         fast_path,
         guard,
         check,
+        BodyWork(MB),
         functools.partial(refuse_model, Repository(folder)),
     )
 

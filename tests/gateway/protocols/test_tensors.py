@@ -39,7 +39,7 @@ SHOP = Signature(
 
 def request(*inputs: dict[str, Any], binary: bytes = b"", **members: Any) -> open_inference.InferRequest:
     body = json.dumps({"inputs": inputs, **members}).encode()
-    return open_inference.read(body + binary, str(len(body)) if binary else None)
+    return open_inference.read(body + binary, str(len(body)) if binary else None, SHOP)
 
 
 def tensor(name: str, datatype: str, shape: list[int], **members: Any) -> dict[str, Any]:
@@ -137,12 +137,16 @@ def test_a_tensor_that_cannot_be_read(changes: dict[str, Any], said: str) -> Non
         (tensor("x", "FP64", [1], parameters={"binary_data_size": 8}), b"0" * 9, "9 bytes follow the JSON"),
         (tensor("x", "FP64", [2**40], parameters={"binary_data_size": 8}), b"0" * 8, "takes 8796093022208 bytes"),
         (tensor("x", "FP64", [1], data=[1]), b"0", "take 0 of them"),
-        (tensor("x", "BYTES", [1], parameters={"binary_data_size": 3}), b"\1\0\0", "ends within element 0"),
-        (tensor("x", "BYTES", [1], parameters={"binary_data_size": 5}), b"\2\0\0\0a", "ends within element 0"),
-        (tensor("x", "BYTES", [1], parameters={"binary_data_size": 4}), b"\xff" * 4, "ends within element 0"),
-        (tensor("x", "BYTES", [2], parameters={"binary_data_size": 5}), b"\1\0\0\0a", "has 1 elements, its shape 2"),
-        (tensor("x", "BYTES", [2**60], parameters={"binary_data_size": 5}), b"\1\0\0\0a", "has 1 elements"),
-        (tensor("x", "BYTES", [1], parameters={"binary_data_size": 5}), b"\1\0\0\0\xff", "element 0 .* is not UTF-8"),
+        (tensor("town", "BYTES", [1], parameters={"binary_data_size": 3}), b"\1\0\0", "ends within element 0"),
+        (tensor("town", "BYTES", [1], parameters={"binary_data_size": 5}), b"\2\0\0\0a", "ends within element 0"),
+        (tensor("town", "BYTES", [1], parameters={"binary_data_size": 4}), b"\xff" * 4, "ends within element 0"),
+        (tensor("town", "BYTES", [2], parameters={"binary_data_size": 5}), b"\1\0\0\0a", "has 1 elements, its shape 2"),
+        (tensor("town", "BYTES", [2**60], parameters={"binary_data_size": 5}), b"\1\0\0\0a", "has 1 elements"),
+        (
+            tensor("town", "BYTES", [1], parameters={"binary_data_size": 5}),
+            b"\1\0\0\0\xff",
+            "element 0 .* is not UTF-8",
+        ),
     ],
 )
 def test_bytes_that_do_not_fit(described: dict[str, Any], binary: bytes, said: str) -> None:
@@ -153,13 +157,13 @@ def test_bytes_that_do_not_fit(described: dict[str, Any], binary: bytes, said: s
 @pytest.mark.parametrize("length", ["0", "-1", "+5", "1e3", "9" * 30, "99", "", " 5", "٥"])
 def test_a_length_of_the_json_that_is_none(length: str) -> None:
     with pytest.raises(MalformedBody, match=f"{HEADER} must be"):
-        open_inference.read(b'{"inputs": []}', length)
+        open_inference.read(b'{"inputs": []}', length, SHOP)
 
 
 @pytest.mark.parametrize("body", ["3", "[]", "{}", '{"inputs": {}}', '{"inputs": []}', '{"inputs": [3]}', '{"id": 3}'])
 def test_a_body_without_inputs(body: str) -> None:
     with pytest.raises(MalformedBody):
-        open_inference.read(body.encode(), None)
+        open_inference.read(body.encode(), None, SHOP)
 
 
 def test_several_inputs_are_columns_of_the_same_length() -> None:

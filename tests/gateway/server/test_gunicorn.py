@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import os
 import re
@@ -313,3 +314,21 @@ def test_a_job_of_another_protocol_is_cancelled_when_its_client_hangs_up(server:
         connection.sendall(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
         until(lambda: server.get("/v1/jobs?status=queued").json()["items"], "the job waits")
     until(lambda: server.get("/v1/jobs?status=canceled").json()["items"], "the job is cancelled")
+
+
+def test_small_requests_are_answered_while_large_bodies_are_read(server: Gateway) -> None:
+    body = gzip.compress(b"[" + b",".join([b'{"a":1,"a":1}'] * (MB // 14 - 1)) + b"]")
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    def send_large() -> list[int]:
+        url = f"{server.address}/v1/models/sum/predict"
+        return [requests.post(url, body, headers=headers).status_code for _ in range(10)]
+
+    with ThreadPoolExecutor(1) as sender, requests.Session() as session:
+        large, answered = sender.submit(send_large), 0
+        while not large.done():
+            assert session.get(f"{server.address}/health/live", timeout=DEADLINE).ok
+            answered += 1
+    assert set(large.result()) == {422}
+    print("ANSWERED", answered)
+    assert answered > 40  # with each large body, some
