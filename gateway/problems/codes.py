@@ -210,7 +210,8 @@ class ProblemCode(StrEnum):
     INVALID_NAME = auto(), 422
     """not a valid name of a model"""
     RATE_LIMIT = auto(), 429
-    """a [limit of the key](limits.md#keys) for this model: `limit` names it, and `Retry-After` has the time to wait"""
+    """a [limit of the key](limits.md#keys) for this model, or [of bodies](limits.md#bodies): `limit` names it, and
+    `Retry-After` has the time to wait"""
     ROWS_WAITING_LIMIT = auto(), 429
     JOBS_IN_FLIGHT_LIMIT = auto(), 429
     NOT_READY = auto(), 503
