@@ -28,8 +28,8 @@ class Body:
     """
 
     __slots__ = (
-        *("_address", "_coding", "_compressed", "_held", "_key", "_length", "_limit", "_received", "_stream"),
-        *("_streams", "_work"),
+        *("_address", "_coding", "_compressed", "_held", "_key", "_length", "_limit", "_received", "_size"),
+        *("_stream", "_streams", "_work"),
     )
 
     def __init__(self, environ: WSGIEnvironment, limit: BodyLimit, work: BodyWork, key: Key, *, streams: bool) -> None:
@@ -42,7 +42,7 @@ class Body:
         self._work = work
         self._key = key
         self._address = environ.get("REMOTE_ADDR", "")
-        self._received = self._held = 0
+        self._received = self._held = self._size = 0
         self._stream = environ["wsgi.input"]
 
     def read(self, size: int = -1) -> bytes:
@@ -60,7 +60,7 @@ class Body:
         """Go on as if the body had come without a content coding."""
         self._work.check(self._caller)
         body, self._compressed = decoded(self._whole(), coding, self._limit.bytes), None
-        self._stream, self._length, self._coding = BytesIO(body), str(len(body)), None
+        self._stream, self._length, self._coding, self._size = BytesIO(body), str(len(body)), None, len(body)
 
     def _whole(self) -> bytes:
         """Read without Werkzeug's stream, which copies in pieces, and ends silently when the client hangs up."""
@@ -80,7 +80,7 @@ class Body:
             raise self._too_large()
         if length is not None and len(body) < length:
             raise MalformedBody(f"the body ends after {len(body)} of {length} bytes")
-        self._received = len(body)
+        self._size = len(body)
         return body
 
     def _hold(self, size: int) -> None:
@@ -94,8 +94,8 @@ class Body:
         if self._held:
             self._work.release(self._caller, self._held)
             TURN.set(FREELY)
-        if refused and self._received >= FREE:
-            self._work.charge(self._caller, self._received, self._key.limits.rows_per_second)
+        if refused and self._size >= FREE:
+            self._work.charge(self._caller, self._size, self._key.limits.rows_per_second)
 
     @property
     def _caller(self) -> str:
@@ -111,6 +111,7 @@ class Body:
         except Exception as error:
             raise _unreadable(error) from error
         self._received += len(piece)
+        self._size = max(self._size, self._received)
         if self._received > self._limit.bytes and not self._streams:
             raise self._too_large()
         return piece

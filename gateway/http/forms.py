@@ -25,6 +25,7 @@ from gateway.http.idempotency import note_content
 from gateway.http.media_types import MULTIPART, URLENCODED, check_not_rows, file_in_form
 from gateway.http.rules import SMALL_BODY
 from gateway.problems import MalformedBody, Problem, ProblemCode
+from gateway.protocols.offload import offload
 from gateway.serving.spool import GatewaySpool
 from storage.spool.store import IncomingUpload
 
@@ -152,7 +153,7 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
         check_not_rows(body)
     parser = BoundedForms(max_form_parts=_MAX_PARTS, silent=False)
     try:
-        _, fields, files = parser.parse(BytesIO(body), kind, len(body), options)
+        _, fields, files = offload(len(body), parser.parse, BytesIO(body), kind, len(body), options)
     except RequestEntityTooLarge as error:
         most = f"{MAX_NAMES} fields" if kind == URLENCODED else f"{_MAX_PARTS} parts, or parts with long heads"
         detail = f"the form has more than {most}; send only the fields of the model"
@@ -172,8 +173,10 @@ def form_in_memory(environ: WSGIEnvironment) -> tuple[MultiDict[str, str], Multi
     400 if it cannot be read, 411 without a length."""
     _, options = parse_options_header(environ.get("CONTENT_TYPE"))
     parser = FormDataParser(stream_factory=cast(Any, lambda **_: BytesIO()), max_form_parts=2, silent=False)
+    length_of(environ)
+    body = _read(environ["wsgi.input"])
     try:
-        _, fields, files = parser.parse(environ["wsgi.input"], MULTIPART, length_of(environ), options)
+        _, fields, files = offload(len(body), parser.parse, BytesIO(body), MULTIPART, len(body), options)
     except (ValueError, RequestEntityTooLarge) as error:
         raise MalformedBody(f"the form cannot be read: {error}") from error
     return fields, files

@@ -20,7 +20,7 @@ from contract.wording import Suggestions, counted, listed, shown
 from contract.work.jobs import Job
 from gateway.problems import MalformedBody
 from gateway.protocols.offload import offload_large
-from runtime.exact_json import fragment, is_exact, with_repeats_marked
+from runtime.exact_json import JsonText, fragment, is_exact, with_repeats_marked
 
 # Looked up once: finding a member of an Enum is slow, and every request compares with them.
 _TEXTS, _RECORDS = RowFormat.TEXTS, RowFormat.RECORDS
@@ -96,6 +96,11 @@ def unwrapped(value: dict[str, Any], key: str, signature: Signature) -> Instance
 def write(job: Job) -> bytes:
     """Return the job as a line of JSON in ASCII."""
     return line(job.to_json())
+
+
+def size_of(job: Job) -> int:
+    """Return the bytes of the output of a job from Redis."""
+    return len(job.output.text) if isinstance(job.output, JsonText) else 0
 
 
 def predictions(job: Job) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from gateway.http.media_types import is_json, media_type, unsupported
 from gateway.http.operations import EXPERIMENT_KEY, IDEMPOTENCY_KEY, Answer, Operation, Schema
 from gateway.http.rules import SMALL_BODY, BodyLimit
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
+from gateway.protocols import native
 from gateway.protocols.mapped import MappedRoute
 from gateway.protocols.mapped_answers import TextAnswer
 from gateway.protocols.offload import offload
@@ -78,7 +79,8 @@ def _rows_in_body(predictions: SynchronousPredictions, route: MappedRoute, /, re
     rows = offload(len(body), route.read_body, body, model.signature)
     job = predictions.predict(model, rows, len(body))
     headers = {"Content-Type": route.content_type}
-    return predictions.answer(job, route.write(job, model.signature), headers, route.status)
+    written = offload(native.size_of(job), route.write, job, model.signature)
+    return predictions.answer(job, written, headers, route.status)
 
 
 def _operation(number: int, route: MappedRoute) -> Operation:

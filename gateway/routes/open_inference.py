@@ -19,8 +19,8 @@ from gateway.http.problem_answers import not_ready
 from gateway.http.rules import BodyLimit, ErrorShape, Level
 from gateway.http.synchronous import PROBLEMS, SynchronousPredictions, received_body
 from gateway.problems import Problem, ProblemCode
+from gateway.protocols import native, triton
 from gateway.protocols import open_inference as protocol
-from gateway.protocols import triton
 from gateway.protocols.offload import offload
 from gateway.serving.loading import Loader
 from gateway.serving.model_versions import check_model
@@ -187,7 +187,8 @@ def blueprint(
         method = infer_request.method(manifest.signature)
         rows = offload(len(body), infer_request.instances, manifest.signature)
         job = predictions.predict(manifest, rows, len(body), method)
-        return predictions.answer(job, *protocol.write(infer_request, method, job))
+        written = offload(native.size_of(job), protocol.write, infer_request, method, job)
+        return predictions.answer(job, *written)
 
     @routes.post("/repository/index", level=Scope.READ, docs=_INDEX, **_SHAPE)
     def index() -> Response:

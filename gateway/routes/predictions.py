@@ -36,6 +36,7 @@ from gateway.http.operations import (
 )
 from gateway.http.rules import BodyLimit
 from gateway.protocols import accepted, csv_rows, explanations, native, npy
+from gateway.protocols.offload import offload
 from gateway.protocols.parameters import Preferences, preferences, seconds
 from gateway.protocols.webhooks import webhook_url
 from gateway.serving.predicting import PredictionOptions, Predictor
@@ -143,10 +144,11 @@ class Predictions:
         if kind == JSON or job.status is not Status.SUCCEEDED:
             return self._answer(job, preferred, context.gone)
         if kind == CSV:
-            body, kind = csv_rows.write(job, rows, model.signature, method, escape=escape), csv_rows.CONTENT_TYPE
+            kind = csv_rows.CONTENT_TYPE
+            body = offload(native.size_of(job), csv_rows.write, job, rows, model.signature, method, escape=escape)
         else:
             output: Mapping[str, Any] = job.output or {}
-            body = npy.write_answers(output["predictions"])
+            body = offload(native.size_of(job), npy.write_answers, output["predictions"])
         headers = {**self._headers(job, preferred), "Content-Type": kind, "Vary": "Accept"}
         # The job has what these lack: warnings, and the errors of invalid rows.
         return PredictionAnswer(body, headers, partial(self.receipts.fetched, job.id), context.gone)

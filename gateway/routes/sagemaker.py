@@ -23,6 +23,7 @@ from gateway.openapi.schema_parts import VERSION_OR_ALIAS
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols import aws_event_stream, native, npy
 from gateway.protocols import sagemaker as protocol
+from gateway.protocols.offload import offload
 from gateway.serving.model_versions import refuse_model
 
 _HEADER = "X-Amzn-SageMaker-"
@@ -105,7 +106,7 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
             raise Problem(ProblemCode.NOT_ACCEPTABLE, f"{header} must be one of {_TYPES}")
         body = received_body()
         job = predictions.predict(model, _rows(body, model.signature), len(body))
-        written, headers = protocol.write(job, accept)
+        written, headers = offload(native.size_of(job), protocol.write, job, accept)
         return job, written, {**headers, protocol.REQUEST_ID: current().request_id}
 
     def _model(reference: str) -> ModelManifest:

@@ -20,7 +20,8 @@ from contract.wording import significant
 from contract.work.jobs import Job, Status
 from gateway.http.forms import form_in_memory
 from gateway.problems import Problem, ProblemCode
-from gateway.protocols import csv_rows
+from gateway.protocols import csv_rows, native
+from gateway.protocols.offload import offload
 
 MOST_ROWS, MOST_CLASSES = 50, 20
 """Rows and classes that a page shows."""
@@ -68,7 +69,8 @@ def answer_to_row(job: Job, signature: Signature) -> ShownAnswer:
 def answer_to_csv(job: Job, rows: Instances, model: ModelManifest) -> ShownAnswer:
     if job.status is not Status.SUCCEEDED:
         return ShownAnswer(job)
-    written = csv_rows.write(job, rows, model.signature, PREDICT.name, escape=True)
+    signature, method = model.signature, PREDICT.name
+    written = offload(native.size_of(job), csv_rows.write, job, rows, signature, method, escape=True)
     lines = csv_rows.read(written, MOST_ROWS)
     columns = list(getattr(lines, "columns", None) or ())
     added = len(answer_names(model.signature, PREDICT.name, ()))

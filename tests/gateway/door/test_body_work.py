@@ -119,3 +119,5 @@ def test_bodies_that_are_refused_too_often_are_not_read_and_small_ones_are(
     assert send(b" " * 2000, "10.0.0.1").status_code == 429
     assert send(b'{"a": 1, "b": 2}', "10.0.0.1").status_code == 202
     assert send(b" " * 2000, "10.0.0.2").status_code == 400
+    bomb = gzip.compress(b" " * 2 * MB)
+    assert [send(bomb, "10.0.0.3", **{"Content-Encoding": "gzip"}).status_code for _ in range(2)] == [413, 429]
