@@ -124,6 +124,7 @@ def to_json(value: object) -> str:
     return _encode(value) + "\n"
 
 
+@offload_large
 def json_value(body: bytes, what: str = "the body") -> object:
     """Return the value in a body without rows, or in a part of one, `what`. Objects that repeat a key are
     `RepeatedKeys`. Raises `MalformedBody`."""

@@ -19,6 +19,7 @@ from gateway.http.rules import BodyLimit
 from gateway.problems import ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import native
+from gateway.protocols.offload import offload
 from gateway.protocols.signature_edits import VERSION
 from gateway.serving.model_versions import RunCommand, check_model, resolve, run
 from gateway.serving.promotions import asker
@@ -65,7 +66,8 @@ def blueprint(repository: Repository, rows: BodyLimit, run_command: RunCommand) 
         instances = None
         if "instances" in wanted:
             signature = repository.manifest(name, version).signature
-            instances = list(coerce(native.unwrapped(body, "instances", signature), signature).rows)
+            unwrapped = native.unwrapped(body, "instances", signature)
+            instances = list(offload(len(text), coerce, unwrapped, signature).rows)
         environment = wanted.get("to")
         command = RepositoryCommand(
             RepositoryAction.MIGRATE,
