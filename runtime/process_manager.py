@@ -28,7 +28,7 @@ LOG_BYTES = 10 * 2**20
 """Size of LOG_FILE at which its content moves to a second file, which replaces the one before."""
 
 
-_STARTING, _TRIES = 60.0, 2
+_STARTING, _TRIES = 30.0, 2
 """Seconds after which a program has started, and how often it is tried if it fails before."""
 
 
