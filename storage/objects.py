@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -100,9 +101,8 @@ class Objects:
         if scheme not in SCHEMES or "://" not in url:
             raise SettingsError(f"{name}={url!r} must begin with {', '.join(f'{known}://' for known in SCHEMES)}")
         options: Any = _options(options_file)
-        plain = str(options.get("aws_endpoint", "")).startswith("http://")
         try:
-            client: ClientConfig = {**_CLIENT, **({"allow_http": True} if plain else {})}
+            client: ClientConfig = {**_CLIENT, **({"allow_http": True} if _without_tls(options) else {})}
             store = from_url(url, config=options, client_options=client, retry_config=_RETRY)
         except (BaseError, ValueError, TypeError) as error:
             raise SettingsError(f"{name}={url!r} cannot be used: {_reason(error)}") from None
@@ -195,6 +195,13 @@ class Objects:
             yield
         except BaseError as error:
             raise StoreError(f"cannot {verb} {key} of {self.url}: {_reason(error)}") from error
+
+
+def _without_tls(options: Mapping[str, Any]) -> bool:
+    """Return whether the options or the environment, from which the library takes the rest, name an http endpoint."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "AZURE_"))}
+    named = {**variables, **options}.items()
+    return any("endpoint" in name.lower() and str(value).startswith("http://") for name, value in named)
 
 
 def _options(file: Path | None) -> dict[str, Any]:

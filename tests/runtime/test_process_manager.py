@@ -1,4 +1,4 @@
-"""The process manager notices signals at once, and keeps its log small."""
+"""The process manager notices signals at once, keeps its log small, and ends if a program cannot start."""
 
 from __future__ import annotations
 
@@ -58,3 +58,30 @@ for text in ("a" * process_manager.LOG_BYTES, "b", "c"):
     with file.open("ab") as log:
         subprocess.run([sys.executable, "-c", code], stdout=log, check=True, timeout=DEADLINE, cwd=PROJECT)
     assert (file.read_text(), len(file.with_name("modelgate.log.1").read_text())) == ("b\nc\n", LOG_BYTES + 1)
+
+
+def test_a_program_that_cannot_start_says_why_and_ends_all_others(tmp_path: Path) -> None:
+    (tmp_path / "programs.conf").write_text(f"""
+[supervisord]
+nodaemon = true
+logfile = {tmp_path}/supervisord.log
+pidfile = {tmp_path}/supervisord.pid
+[program:broken]
+command = sh -c "echo tried >>{tmp_path}/tries; echo first; echo the disk is gone >&2; exit 3"
+startsecs = 0
+autorestart = true
+stdout_logfile = {tmp_path}/broken.log
+redirect_stderr = true
+[program:other]
+command = sleep 600
+""")
+    ended = subprocess.run(
+        [sys.executable, "-m", "runtime.process_manager", "modelgate", "-c", str(tmp_path / "programs.conf")],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        cwd=PROJECT,
+    )
+    assert (ended.returncode, (tmp_path / "tries").read_text()) == (1, "tried\ntried\n")
+    assert ended.stderr.splitlines()[-1].endswith(" ERROR modelgate: broken cannot start: the disk is gone")
+    assert not (tmp_path / "supervisord.pid").exists()

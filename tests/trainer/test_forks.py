@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from contract.errors import Failure, ModelgateError
 from contract.settings import Settings
 from contract.work.training import TrainingRequest
-from tests.support import DEADLINE, command_line, until
+from tests.support import DEADLINE, PROJECT, command_line, until
 from tests.trainer.conftest import SharedForks
 from trainer.forks import FILES, TRAININGS, Forks, KeptForks
 from trainer.importing.inbox import imports
@@ -127,6 +127,17 @@ open({str(trace)!r}, "w").write(repr(links))
     ran(tmp_path, code, forks)
     assert "socket" not in trace.read_text() and "pipe" not in trace.read_text()
     assert {process.num_threads() for process in templates()} == {1}
+
+
+@pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)"])
+def test_a_file_writes_into_a_folder_of_its_own_which_goes_with_its_process(
+    tmp_path: Path, forks: Forks, end: str
+) -> None:
+    trace = tmp_path / "trace"
+    ran(tmp_path, f"import os; open('own.csv', 'w'); open({str(trace)!r}, 'w').write(os.getcwd()); {end}", forks)
+    scratch = Path(trace.read_text())
+    assert scratch.name.startswith("modelgate-") and not scratch.exists()
+    assert not (PROJECT / "own.csv").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])

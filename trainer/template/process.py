@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -100,6 +101,9 @@ def _run(tasks: Mapping[ForkTask, Task], control: socket.socket, stdin: int, ans
         os.close(descriptor)
     # Forks have the state of the template. Each Python has its own.
     np.random.seed()
+    # The code of users writes into no folder of the server. The reaper removes this one.
+    tempfile.tempdir = tempfile.mkdtemp(prefix=reaper.SCRATCH.format(os.getpid()))
+    os.chdir(tempfile.tempdir)
     wanted = json.load(sys.stdin)
     code = _exit_code_of(tasks[ForkTask(wanted["task"])], wanted["arguments"], os.fdopen(answer, "w"))
     if wanted["task"] == ForkTask.TRAIN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,8 +50,7 @@ class Bucket:
         self._library = obstore
         try:
             options: Any = json.loads(options_file.read_bytes()) if options_file else {}
-            plain = options.get("aws_endpoint", "").startswith("http://")
-            client: Any = {**_CLIENT, **({"allow_http": True} if plain else {})}
+            client: Any = {**_CLIENT, **({"allow_http": True} if _without_tls(options) else {})}
             self._store = from_url(self.url, config=options, client_options=client, retry_config=_RETRY)
         except (obstore.exceptions.BaseError, ValueError, TypeError, AttributeError) as error:
             raise BucketError(f"{self.url} cannot be used with {options_file}: {_reason(error)}") from None
@@ -106,6 +105,13 @@ class Bucket:
         except (exceptions.BaseError, FileNotFoundError) as error:
             how = "are the credentials right? They are those of the environment, and of --store-options"
             raise BucketError(f"cannot {verb} {self.url}{key}: {_reason(error)}; {how}") from None
+
+
+def _without_tls(options: Mapping[str, Any]) -> bool:
+    """Return whether the options or the environment, from which the library takes the rest, name an http endpoint."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "AZURE_"))}
+    named = {**variables, **options}.items()
+    return any("endpoint" in name.lower() and str(value).startswith("http://") for name, value in named)
 
 
 def _reason(error: Exception) -> str:

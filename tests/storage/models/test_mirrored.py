@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from modelgate.buckets import Bucket
 
 from contract.errors import ModelgateError
 from contract.model.repository import Repository, RepositoryWithRemoved
@@ -211,6 +212,21 @@ def test_a_head_that_is_none_changes_nothing(machines: Machines, head: bytes | s
     with pytest.raises(StoreError, match=r"\.heads/sum\.json .* cannot be used"):
         machines["south"].refresh("sum")
     assert machines["south"].versions("sum") == [1]
+
+
+@pytest.mark.parametrize("named", ["aws_endpoint_url", "AWS_ENDPOINT_URL"])
+def test_a_store_without_tls_is_reached_by_options_and_by_the_environment(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    url, options, endpoint = s3.bucket(), tmp_path / "options.json", f"http://{s3.host}:{s3.port}"
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    for name, value in {**keys, named: endpoint}.items():
+        monkeypatch.setenv(name, value)
+    if named.islower():
+        monkeypatch.delenv(named)
+    options.write_text(json.dumps({named: endpoint} if named.islower() else {}))
+    Objects.at("MODELS_URL", url, options).create("note", b"there")
+    assert Bucket(url, options).read("note") == b"there"
 
 
 def test_without_the_store_readers_go_on_and_writers_say_why_they_do_not(

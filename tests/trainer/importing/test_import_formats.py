@@ -331,6 +331,12 @@ def test_a_file_of_another_scikit_learn_that_does_not_load_says_which(tmp_path: 
         ),
         (b"cimblearn.pipeline\nPipeline\n.", 'EXTRA_PACKAGES="imbalanced-learn"'),
         (b"cprophet.forecaster\nProphet\n.", "is a model of a time series (prophet"),
+        (
+            b"class Steps:\n    pass\n",
+            "is not a pickle (it begins with 'class Steps:\\n   ')",
+        ),
+        (b"import joblib\n", "is Python code; run it, and import the model that it saves"),
+        (b"from joblib import dump, load\n", "is Python code; run it, and import the model that it saves"),
         (b"ctorch.nn\nLinear\n.", "holds an object of PyTorch, which Modelgate does not run; serve it with"),
     ],
 )

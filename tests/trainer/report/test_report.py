@@ -37,6 +37,7 @@ from trainer.recipe import Candidate
 from trainer.report.evidence import ComparisonOutcome, Evidence, Leak, VersionComparison
 from trainer.report.importance import importance
 from trainer.report.page import draw_report
+from trainer.training.verdict import compared_in_words
 
 VOID = {"meta", "br", "input"}
 
@@ -465,6 +466,14 @@ def test_a_bug_in_one_part_is_named_in_its_place_and_logged(
     assert facts["importance"]["missing"] in page.text
     assert facts["answers"]["roc"]["curves"]
     assert "the part 'importance' of a report cannot be made" in caplog.text
+
+
+def test_a_test_has_the_same_p_value_in_the_verdict_and_beside_the_comparison(tmp_path: Path) -> None:
+    metrics = {"mean_absolute_error": 1.0}
+    compared = VersionComparison(2, 60, metrics, metrics, "squared error", 1, 2, 0.789, 0.211, ComparisonOutcome.SAME)
+    verdict = compared_in_words(compared, ComparisonOutcome.SAME)
+    page, _ = reported(dataclasses.replace(a_number(comparison=compared), verdict=verdict), tmp_path)
+    assert "(p = 0.79)" in page.text and "paired test: 0.79)" in page.text and "0.211" not in page.text
 
 
 def test_versions_that_cannot_be_compared_are_reported_as_such(tmp_path: Path) -> None:

@@ -294,11 +294,10 @@ def test_progress_of_a_recipe_is_always_valid_json(recorder: RecordingTrainer) -
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
 
 
-def test_a_recipe_may_change_the_directory_without_moving_its_version(
+def test_a_recipe_writes_into_a_folder_of_its_own_and_may_change_to_another(
     recorder: RecordingTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "elsewhere").mkdir()
     recorder.settings = dataclasses.replace(recorder.settings, models_dir=Path("models"))
     (recorder.recipes / "mine.py").write_text(
         "import os\n"
@@ -306,13 +305,14 @@ def test_a_recipe_may_change_the_directory_without_moving_its_version(
         "from trainer.recipe import recipe\n"
         "@recipe()\n"
         "def fit(X, y):\n"
+        "    os.mkdir('elsewhere')\n"
         "    os.chdir('elsewhere')\n"
         "    return LinearRegression().fit(X, y)\n"
     )
     (recorder.spool / "u1").write_text(TABLE)
     recorder.train("mine", target="b", features=["a"], upload="u1")
     assert Repository(tmp_path / "models").versions("m") == [1]
-    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_an_estimator_of_ones_own_may_have_its_classes_in_a_list_and_in_any_order(recorder: RecordingTrainer) -> None:

@@ -100,6 +100,7 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"Rar!", "is a RAR archive; unpack it, and import the file that is in it"),
     (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it, and import the file that is in it"),
     (b"RDX", f"is an R file, which is not a scikit-learn model; {_SAVE}"),
+    *((word, "is Python code; run it, and import the model that it saves") for word in (b"import ", b"from ")),
 )
 
 

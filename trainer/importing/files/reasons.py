@@ -57,8 +57,9 @@ def _module_of(lost: re.Match[str]) -> str:
 def why_not_loaded(error: Exception, plain: bytes) -> str:
     others = [version for version in sklearn_versions(plain) if version != SKLEARN_VERSION]
     made = f"was made with scikit-learn {joined(others)}" if others else ""
-    if isinstance(error, ModuleNotFoundError):
-        return _missing_module(error.name or str(error), others)
+    # Text can look like a pickle of the first protocol that names a module, such as 'mport joblib'.
+    if isinstance(error, ModuleNotFoundError) and " " not in (module := error.name or str(error)):
+        return _missing_module(module, others)
     lost = _LOST.search(str(error))
     if isinstance(error, AttributeError) and lost:
         return _missing_class(lost["class"] or lost["name"], _module_of(lost), others)
