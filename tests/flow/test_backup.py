@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -21,6 +22,7 @@ from launcher import backup
 from launcher.welcome import remember
 from tests.flow import estimators
 from tests.stacks.gateways import Site, start_site
+from tests.stacks.redis_process import RedisProcess
 from tests.support import DEADLINE, numbers, until, write_version
 from trainer.publishing.signing import make_keys
 
@@ -152,8 +154,8 @@ def test_a_version_published_during_a_backup_leaves_no_alias_without_its_version
 ) -> None:
     added = backup._add
 
-    def publish_meanwhile(archive: tarfile.TarFile, name: str, path: Path) -> dict[str, object]:
-        entry = added(archive, name, path)
+    def publish_meanwhile(archive: tarfile.TarFile, name: str, file: IO[bytes]) -> dict[str, object]:
+        entry = added(archive, name, file)
         if name == "models/quick/aliases.json":
             write_version(stopped.models_dir, "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
             write_version(stopped.models_dir, "later", estimators.Slow(0), numbers("a"), by_value=True)
@@ -166,6 +168,32 @@ def test_a_version_published_during_a_backup_leaves_no_alias_without_its_version
     copy = Repository(other.models_dir)
     assert (copy.resolve("quick"), copy.versions("quick"), copy.names()) == (("quick", 1), [1], ["quick"])
     assert other.marker.exists() and (other.state_dir / "redis" / "appendonly.aof").exists()
+
+
+def test_a_redis_that_rewrites_its_files_during_a_backup_is_saved_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = elsewhere(tmp_path / "1"), elsewhere(tmp_path / "2")
+    added = backup._add
+
+    def rewrite_meanwhile(archive: tarfile.TarFile, name: str, file: IO[bytes]) -> dict[str, object]:
+        if ".base." in name:
+            connection.set("later", "lost")
+            connection.bgrewriteaof()
+            until(lambda: not (first.state_dir / name).exists(), "Redis has removed the file")
+        return added(archive, name, file)
+
+    monkeypatch.setattr(backup, "_add", rewrite_meanwhile)
+    for settings in (first, second):
+        (settings.state_dir / "redis").mkdir(parents=True)
+    (first.state_dir / "redis" / "redis.conf").write_text("replicaof 10.203.0.12 6379")
+    with RedisProcess(first.state_dir / "redis") as redis, redis.connect() as connection:
+        connection.mset({str(number): number for number in range(1000)})
+        backup.save(first, tmp_path / "b.tar.gz")
+    backup.restore(second, tmp_path / "b.tar.gz")
+    with RedisProcess(second.state_dir / "redis") as redis, redis.connect() as connection:
+        assert connection.dbsize() >= 1000 and connection.get("999") == b"999"
+    assert not (second.state_dir / "redis" / "redis.conf").exists(), "whether it is a replica is decided anew"
 
 
 def test_nothing_is_restored_over_models_or_jobs(stopped: Settings, tmp_path: Path) -> None:
