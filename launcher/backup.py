@@ -90,8 +90,8 @@ def save(settings: Settings, file: Path) -> None:
 
 def _as_started(settings: Settings) -> Settings:
     """Return the settings with the models of the server that was started last with this state."""
-    if not settings.state_dir.is_dir():
-        raise BackupError(f"there is no {settings.state_dir}: no server was ever started there; name its folder")
+    if not _files(settings.state_dir / "redis"):
+        raise BackupError(f"{settings.state_dir} has no jobs: no server was ever started there; name its folder")
     if not (elsewhere := settings.state_dir / MODELS_FILE).exists():
         return settings
     models = Path(elsewhere.read_text().removesuffix("\n"))
@@ -140,7 +140,7 @@ def _opened(redis: Path, stack: ExitStack) -> dict[Path, IO[bytes]]:
     while True:
         paths = _files(redis)
         with suppress(FileNotFoundError):
-            files = {path: stack.enter_context(path.open("rb")) for path in paths}
+            files: dict[Path, IO[bytes]] = {path: stack.enter_context(path.open("rb")) for path in paths}
             if _files(redis) == paths:
                 return files
 

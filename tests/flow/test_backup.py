@@ -103,6 +103,7 @@ def test_folders_of_the_environment_are_those_of_the_usual_home(tmp_path: Path) 
     settings = {"STATE_DIR": str(tmp_path / "state"), "MODELS_DIR": str(tmp_path / "models")}
     write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), by_value=True)
     (tmp_path / "state" / "redis").mkdir(parents=True)
+    (tmp_path / "state" / "redis" / "appendonly.aof").touch()
     home = {"MODELGATE_HOME": str(tmp_path / "home")}
     file = tmp_path / "saved.tar.gz"
     saved = modelgate("backup", folder=file, **settings, **home)
@@ -143,6 +144,9 @@ def test_a_folder_without_a_server_is_not_saved_and_not_made(tmp_path: Path) -> 
     with pytest.raises(backup.BackupError, match="no server was ever started there; name its folder"):
         backup.save(elsewhere(tmp_path / "typo"), tmp_path / "saved.tar.gz")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".modelgate" / "redis").mkdir(parents=True)  # as docker compose would in another project
+    with pytest.raises(backup.BackupError, match="no server was ever started there; name its folder"):
+        backup.save(elsewhere(tmp_path), tmp_path / "saved.tar.gz")
 
 
 def elsewhere(folder: Path, **settings: Path) -> Settings:
@@ -244,8 +248,7 @@ def test_a_backup_that_is_damaged_changed_or_not_signed_is_refused_whole(stopped
     with tarfile.open(file, "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("backup.json"))
     assert "no whole backup" in refusal()
-    (tmp_path / "s").mkdir()
-    backup.save(Settings(models_dir=stopped.models_dir, state_dir=tmp_path / "s", signing_key=other_private), file)
+    backup.save(replace(stopped, signing_key=other_private), file)
     assert "not signed with a key of VERIFY_KEY" in refusal()
     file.write_bytes(whole)
     backup.restore(target, file)
