@@ -30,7 +30,7 @@ _CONFIGURED: Mapping[str, Mapping[str, str]] = {
         "monitoring/alerts.yml": "/etc/prometheus/alerts.yml",
         "monitoring/targets": "/etc/prometheus/targets",
     },
-    "alertmanager": {"monitoring/alertmanager.yml": "/etc/alertmanager/alertmanager.yml"},
+    "alertmanager": {"monitoring/alertmanager": "/etc/alertmanager"},
     "grafana": {
         "monitoring/grafana/provisioning": "/etc/grafana/provisioning",
         "monitoring/grafana/dashboards": "/etc/grafana/dashboards",
@@ -39,9 +39,9 @@ _CONFIGURED: Mapping[str, Mapping[str, str]] = {
 """What each image of another program gets: from where in the project, to where in the image."""
 _BASES = {
     "haproxy": "haproxy:3.0",
-    "prometheus": "prom/prometheus",
-    "alertmanager": "prom/alertmanager",
-    "grafana": "grafana/grafana",
+    "prometheus": "prom/prometheus:v3.5.0",
+    "alertmanager": "prom/alertmanager:v0.28.1",
+    "grafana": "grafana/grafana:12.1.1",
 }
 _REDIS = "broker/acl"
 

@@ -22,18 +22,15 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from redis.exceptions import RedisError
 
-from broker.link.connection import connect
 from contract.errors import SettingsError
 from contract.model.repository import Repository, valid_name
-from contract.redis_url import own_redis
 from contract.release import VERSION
 from contract.settings import MB, Settings
 from launcher.__main__ import lock_state
@@ -46,7 +43,6 @@ log = logging.getLogger("launcher")
 
 INDEX, SIGNATURE = "backup.json", "backup.sig"
 FORMAT = 1
-_REWRITES = "auto-aof-rewrite-percentage"
 _TRIES = 3
 _UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
 
@@ -66,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         if settings.redis_url:
             raise BackupError("REDIS_URL names a Redis of your own: back up that one as its own manual says")
         (save if options.action == "save" else restore)(settings, options.file)
-    except (BackupError, CannotStartError, SettingsError, RedisError) as error:
+    except (BackupError, CannotStartError, SettingsError) as error:
         log.error("%s", error)
         return 1
     except OSError as error:
@@ -100,8 +96,8 @@ def save(settings: Settings, file: Path) -> None:
 
 def _as_started(settings: Settings) -> Settings:
     """Return the settings with the models of the server that was started last with this state."""
-    if not settings.state_dir.is_dir():
-        raise BackupError(f"there is no {settings.state_dir}: no server was ever started there; name its folder")
+    if not _files(settings.state_dir / "redis"):
+        raise BackupError(f"{settings.state_dir} has no jobs: no server was ever started there; name its folder")
     if not (elsewhere := settings.state_dir / MODELS_FILE).exists():
         return settings
     models = Path(elsewhere.read_text().removesuffix("\n"))
@@ -113,7 +109,7 @@ def _as_started(settings: Settings) -> Settings:
 def _write(settings: Settings, stream: IO[bytes], key: Ed25519PrivateKey | None) -> Mapping[str, Any]:
     """Write all files and return their index."""
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
-        index = {name: _add(archive, name, path) for name, path in _members(settings)}
+        index = {name: _add(archive, name, file) for name, file in _members(settings)}
         text = json.dumps({"backup": FORMAT, "release": VERSION, "made_at": time.time(), "files": index}).encode()
         _add_bytes(archive, INDEX, text)
         if key:
@@ -123,31 +119,36 @@ def _write(settings: Settings, stream: IO[bytes], key: Ed25519PrivateKey | None)
     return index
 
 
-def _members(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield the names and paths of all files: jobs first, because they name versions, and aliases before versions."""
+def _members(settings: Settings) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the names and contents of all files: jobs first, because they name versions, and aliases before
+    versions."""
     state, models = settings.state_dir, settings.models_dir
-    with _unchanged_files(state):
-        yield from ((f"redis/{path.relative_to(state / 'redis')}", path) for path in _files(state / "redis"))
+    with ExitStack() as stack:
+        for path, file in _opened(state / "redis", stack).items():
+            yield str(path.relative_to(state)), file
     for path in (settings.marker, settings.trainer_secret_path):
         if path.exists():
-            yield str(path.relative_to(state)), path
+            with path.open("rb") as file:
+                yield str(path.relative_to(state)), file
     for path in Repository(models).all_files():
-        yield f"models/{path.relative_to(models)}", path
+        with path.open("rb") as file:
+            yield f"models/{path.relative_to(models)}", file
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+def _files(redis: Path) -> list[Path]:
+    """Return the append-only files of a Redis: not what it is rewriting, and not which node is the primary."""
+    return sorted(path for path in redis.rglob("appendonly*") if path.is_file() and not path.is_symlink())
 
 
-@contextmanager
-def _unchanged_files(state: Path) -> Iterator[None]:
-    """Keep the files of Redis from changing, but for what it appends. A server that does not run cannot start now."""
-    with ExitStack() as kept:
-        try:
-            kept.enter_context(_locked(state))
-        except CannotStartError:  # it runs
-            kept.enter_context(_without_rewrites(own_redis(state) or ""))
-        yield
+def _opened(redis: Path, stack: ExitStack) -> dict[Path, IO[bytes]]:
+    """Open the append-only files of one moment. Redis appends to them, and removes them once it has rewritten them, but
+    not what is open."""
+    while True:
+        paths = _files(redis)
+        with suppress(FileNotFoundError):
+            files: dict[Path, IO[bytes]] = {path: stack.enter_context(path.open("rb")) for path in paths}
+            if _files(redis) == paths:
+                return files
 
 
 @contextmanager
@@ -157,19 +158,6 @@ def _locked(state: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-@contextmanager
-def _without_rewrites(url: str) -> Iterator[None]:
-    with connect(url) as redis:
-        before = redis.config_get(_REWRITES)[_REWRITES]
-        redis.config_set(_REWRITES, 0)
-        try:
-            while redis.info("persistence")["aof_rewrite_in_progress"]:
-                time.sleep(0.1)
-            yield
-        finally:
-            redis.config_set(_REWRITES, before)
 
 
 class _Hashed:
@@ -185,13 +173,13 @@ class _Hashed:
         return data
 
 
-def _add(archive: tarfile.TarFile, name: str, path: Path) -> dict[str, Any]:
+def _add(archive: tarfile.TarFile, name: str, file: IO[bytes]) -> dict[str, Any]:
     """Add a file, of which only the bytes count that it has now; return its entry in the index."""
-    with path.open("rb") as file:
-        member = tarfile.TarInfo(name)
-        member.size, member.mtime = os.fstat(file.fileno()).st_size, path.stat().st_mtime
-        hashed: Any = _Hashed(file)
-        archive.addfile(member, hashed)
+    status = os.fstat(file.fileno())
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime = status.st_size, status.st_mtime
+    hashed: Any = _Hashed(file)
+    archive.addfile(member, hashed)
     return {"size": member.size, "sha256": hashed.hash.hexdigest()}
 
 
@@ -219,8 +207,9 @@ def restore(settings: Settings, file: Path) -> None:
             with tempfile.TemporaryDirectory(dir=repository.root, prefix=".restoring-") as unpacked:
                 index = _checked(stream, keys, Path(unpacked))
                 _move(Path(unpacked), settings.state_dir, repository.root)
-    home = settings.state_dir.parent.absolute()
-    sys.stdout.write(f"{_summary(index)} restored; start it: modelgate up {shlex.quote(str(home))}\n")
+    state = settings.state_dir.absolute()
+    start = f"; start it: modelgate up {shlex.quote(str(state.parent))}" if state.name == ".modelgate" else ""
+    sys.stdout.write(f"{_summary(index)} restored{start}\n")
 
 
 def _become_owner(folder: Path) -> None:
@@ -251,16 +240,7 @@ def _checked(stream: IO[bytes], keys: Sequence[bytes], folder: Path) -> Mapping[
         signature = (folder / SIGNATURE).read_bytes() if files.pop(SIGNATURE, None) else b""
         about = json.loads(text)
         index, made_as, release = about["files"], about["backup"], about["release"]
-    except (
-        tarfile.TarError,
-        gzip.BadGzipFile,
-        zlib.error,
-        EOFError,
-        FileExistsError,
-        ValueError,
-        KeyError,
-        TypeError,
-    ) as error:
+    except (*_UNREADABLE, FileExistsError, ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{file} is no whole backup of Modelgate ({error})") from error
     if made_as != FORMAT:
         raise BackupError(f"{file} has the format of the release {release}; restore it with that one")

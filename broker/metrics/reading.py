@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import chain, islice, product
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice, product, starmap
 from typing import Any
 
 from broker.link.scripts import Call, Connected, Step
@@ -29,6 +28,7 @@ from broker.records.job_kinds import (
 from broker.records.lease_groups import OBSERVERS, SCORERS, TRAINERS, serves_today, worker_of
 from broker.state.boards import HEALTH, HealthBoard
 from broker.state.lake_schedules import KEY as LAKE_SCHEDULES
+from broker.state.lake_schedules import PATIENCE
 from broker.state.lake_schedules import readable as readable_lake_schedule
 from broker.state.load_status import WORKERS as WORKER_NAMES
 from broker.state.load_status import failures_key, memory_key, parse_failures
@@ -36,7 +36,9 @@ from broker.state.mirrors import MIRROR_STATES, MIRRORS, alive_mirrors, parse_re
 from broker.state.prediction_log import LOG_BYTES
 from broker.state.presence import GATEWAYS, SENDERS, STUCK, TIMEOUTS, stuck_at, timed_out
 from broker.state.schedules import KEY as SCHEDULES
+from broker.state.schedules import readable as readable_schedule
 from broker.state.webhook_store import DUE, ENDED, WAITING, seconds_late
+from contract.work.jobs import timestamp
 
 Labels = tuple[str, ...]
 
@@ -176,8 +178,9 @@ class MetricsReader(Connected):
                 "senders": sum(score >= since for _, score in senders),
             }
             snapshot.values[table.ALIVE].update({(kind,): count for kind, count in alive.items()})
-        self._add_schedules(snapshot, trainings)
-        _add_lake_schedules(snapshot, lakes, datetime.fromtimestamp(now[0], UTC))
+        moment = datetime.fromtimestamp(now[0], UTC)
+        self._add_schedules(snapshot, trainings, moment)
+        _add_lake_schedules(snapshot, lakes, moment)
         return snapshot
 
     def read_models(self, models: Sequence[str]) -> Snapshot:
@@ -242,15 +245,14 @@ class MetricsReader(Connected):
             model, _, number = version.partition("@")
             snapshot.values[table.NOT_LOADED][model, number] = 1
 
-    def _add_schedules(self, snapshot: Snapshot, entries: Mapping[bytes, bytes]) -> None:
-        jobs: dict[str, str] = {}
-        for name, text in entries.items():
-            with suppress(ValueError, AttributeError, RecursionError):  # an entry may be unreadable
-                if last := json.loads(text).get("last_job"):
-                    jobs[name.decode()] = last
-        statuses = self._scripts.send([("HGET", f"rq:job:{job}", "status") for job in jobs.values()]) if jobs else []
-        for model, status in zip(jobs, statuses, strict=True):
-            snapshot.values[table.SCHEDULE_FAILED][model,] = status == b"failed"
+    def _add_schedules(self, snapshot: Snapshot, entries: Mapping[bytes, bytes], now: datetime) -> None:
+        schedules = list(filter(None, starmap(readable_schedule, entries.items())))
+        steps = [("HGET", f"rq:job:{job}", "status") for schedule in schedules for job in schedule.jobs]
+        statuses = iter(self._scripts.send(steps) if steps else ())
+        late = timestamp(now - timedelta(seconds=PATIENCE))
+        for schedule in schedules:
+            failed = b"failed" in list(islice(statuses, len(schedule.jobs)))
+            snapshot.values[table.SCHEDULE_FAILED][schedule.model,] = failed or schedule.next_run < late
 
 
 def _add_lake_schedules(snapshot: Snapshot, entries: Mapping[bytes, bytes], now: datetime) -> None:

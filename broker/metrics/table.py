@@ -309,7 +309,7 @@ NOT_LOADED = _gauge(
 TIMED_OUT = _gauge("model_timed_out", "1 for each model whose rows have timed out in the last ten minutes.", "model")
 SCHEDULE_FAILED = _gauge(
     "schedule_failed",
-    "1 if the last run of a model's schedule failed, or a scheduled prediction is half an hour late, else 0.",
+    "1 if the last run of a model's schedule failed, or the next one is half an hour late, else 0.",
     "model",
 )
 MODEL_FINDINGS = _gauge(

@@ -83,6 +83,12 @@ class Schedule:
         return self.cron.endswith(ON_ALARM)
 
     @property
+    def jobs(self) -> list[str]:
+        """The jobs of the next run, which may have begun, and of the last one. That of a schedule that no gateway has
+        signed begins, fails, and has no successor."""
+        return [job for job in (self.job, self.last_job) if job]
+
+    @property
     def has_times(self) -> bool:
         """Whether it runs at times, too."""
         return self.cron != ON_ALARM
@@ -102,7 +108,7 @@ class Schedule:
     def from_json(cls, model: str, data: Mapping[str, Any]) -> Schedule:
         request = TrainingRequest.from_json(data["request"])
         signature, owner, last = (data.get(name, "") for name in ("signature", "owner", "last_job"))
-        return cls(model, data["cron"], request, data["next_run"], data["job"], signature, owner, last)
+        return cls(model, data["cron"], request, str(data["next_run"]), data["job"], signature, owner, last)
 
 
 def next_run(cron: str, after: datetime) -> datetime:
@@ -139,12 +145,12 @@ class Schedules(Connected):
         self._ttls = {"timeout": timeout, "result_ttl": result_ttl}
 
     def get(self, model: str) -> Schedule | None:
-        return _readable(model.encode(), self._redis.hget(KEY, model))
+        return readable(model.encode(), self._redis.hget(KEY, model))
 
     def all(self) -> list[Schedule]:
         """Return the schedules by model, without unreadable entries."""
         entries = sorted(self._redis.hgetall(KEY).items())
-        return [schedule for schedule in itertools.starmap(_readable, entries) if schedule]
+        return [schedule for schedule in itertools.starmap(readable, entries) if schedule]
 
     def put(self, model: str, cron: str, request: TrainingRequest, caller: Key = EVERYBODY) -> Schedule:
         """Set the schedule of `model`, which then belongs to the owner of `caller`. Raises `ValueError` for an invalid
@@ -161,7 +167,7 @@ class Schedules(Connected):
         """Delete the schedule of `model`. Returns whether `caller` had one."""
         while True:
             text = self._redis.hget(KEY, model)
-            before = _readable(model.encode(), text)
+            before = readable(model.encode(), text)
             if before is None or not caller.sees(before.owner):
                 return False
             # A full Redis refuses every command between MULTI and EXEC.
@@ -256,7 +262,7 @@ class Schedules(Connected):
         run_at = _next_of(cron, datetime.now(UTC))
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(KEY, self._registry.key)
-            if _readable(model.encode(), pipeline.hget(KEY, model)) != before:
+            if readable(model.encode(), pipeline.hget(KEY, model)) != before:
                 return None
             if before is None or before.owner != owner:
                 entries = pipeline.hgetall(KEY)
@@ -298,7 +304,7 @@ def _last_alarm(entry: bytes | None) -> tuple[str, datetime | None]:
 def _check_room(others: Mapping[bytes, bytes], owner: str, most: int | None) -> None:
     """Raise `TooManySchedules` if beside these entries there is no place for a schedule of `owner`, and
     `TooManyWaiting` if it has `most` already: runs enter the queue without a check of the key's limit."""
-    schedules = list(itertools.starmap(_readable, others.items()))
+    schedules = list(itertools.starmap(readable, others.items()))
     owners = [schedule.owner if schedule else None for schedule in schedules]
     if most is not None and owners.count(owner) >= most:
         raise TooManyWaiting
@@ -313,7 +319,7 @@ def check_number(others: Sequence[str | None], owner: str) -> None:
         raise TooManySchedules(f"one owner can have {part} schedules, and yours has as many; delete one first")
 
 
-def _readable(model: bytes, text: bytes | None) -> Schedule | None:
+def readable(model: bytes, text: bytes | None) -> Schedule | None:
     """Return the schedule in an entry. An entry that cannot be read counts as none, so that it can be replaced."""
     try:
         return None if text is None else Schedule.from_json(model.decode(), json.loads(text))

@@ -14,7 +14,7 @@ from contract.errors import FieldError
 from contract.model.experiments import ExperimentKind, unlogged
 from contract.model.repository import CURRENT, Repository, valid_name
 from contract.work.api_keys import Key, Scope
-from contract.work.jobs import Job
+from contract.work.jobs import Job, Status
 from contract.work.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.problems import Problem, ProblemCode
 from gateway.protocols.training_requests import check_file, check_parameters, invalid_training
@@ -135,11 +135,18 @@ class Trainings:
         return self._states_of([schedule])[0] if schedule and self._exists(schedule) else None
 
     def _states_of(self, schedules: Sequence[Schedule]) -> list[ScheduleState]:
-        ids = [schedule.last_job for schedule in schedules if schedule.last_job]
-        jobs = {job.id: shown_to(self.caller(), job) for job in self.trainer.jobs(ids) if job}
+        ids = [job for schedule in schedules for job in schedule.jobs]
+        begun = {
+            job.id: shown_to(self.caller(), job)
+            for job in self.trainer.jobs(ids)
+            if job and job.status is not Status.QUEUED
+        }
         waits = self.schedules.alarms_wait(schedules)
         return [
-            ScheduleState(schedule, jobs.get(schedule.last_job), waits.get(schedule.model)) for schedule in schedules
+            ScheduleState(
+                schedule, next((begun[job] for job in schedule.jobs if job in begun), None), waits.get(schedule.model)
+            )
+            for schedule in schedules
         ]
 
     def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> ScheduleState:

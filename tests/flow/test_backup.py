@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -25,6 +26,7 @@ from launcher import backup
 from launcher.welcome import remember
 from tests.flow import estimators
 from tests.stacks.gateways import Site, start_site
+from tests.stacks.redis_process import RedisProcess
 from tests.support import DEADLINE, numbers, until, write_version
 from trainer.publishing.signing import make_keys
 
@@ -105,6 +107,7 @@ def test_folders_of_the_environment_are_those_of_the_usual_home(tmp_path: Path) 
     settings = {"STATE_DIR": str(tmp_path / "state"), "MODELS_DIR": str(tmp_path / "models")}
     write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), by_value=True)
     (tmp_path / "state" / "redis").mkdir(parents=True)
+    (tmp_path / "state" / "redis" / "appendonly.aof").touch()
     home = {"MODELGATE_HOME": str(tmp_path / "home")}
     file = tmp_path / "saved.tar.gz"
     saved = modelgate("backup", folder=file, **settings, **home)
@@ -145,6 +148,9 @@ def test_a_folder_without_a_server_is_not_saved_and_not_made(tmp_path: Path) -> 
     with pytest.raises(backup.BackupError, match="no server was ever started there; name its folder"):
         backup.save(elsewhere(tmp_path / "typo"), tmp_path / "saved.tar.gz")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".modelgate" / "redis").mkdir(parents=True)  # as docker compose would in another project
+    with pytest.raises(backup.BackupError, match="no server was ever started there; name its folder"):
+        backup.save(elsewhere(tmp_path), tmp_path / "saved.tar.gz")
 
 
 def elsewhere(folder: Path, **settings: Path) -> Settings:
@@ -156,8 +162,8 @@ def test_a_version_published_during_a_backup_leaves_no_alias_without_its_version
 ) -> None:
     added = backup._add
 
-    def publish_meanwhile(archive: tarfile.TarFile, name: str, path: Path) -> dict[str, object]:
-        entry = added(archive, name, path)
+    def publish_meanwhile(archive: tarfile.TarFile, name: str, file: IO[bytes]) -> dict[str, object]:
+        entry = added(archive, name, file)
         if name == "models/quick/aliases.json":
             write_version(stopped.models_dir, "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
             write_version(stopped.models_dir, "later", estimators.Slow(0), numbers("a"), by_value=True)
@@ -170,6 +176,32 @@ def test_a_version_published_during_a_backup_leaves_no_alias_without_its_version
     copy = Repository(other.models_dir)
     assert (copy.resolve("quick"), copy.versions("quick"), copy.names()) == (("quick", 1), [1], ["quick"])
     assert other.marker.exists() and (other.state_dir / "redis" / "appendonly.aof").exists()
+
+
+def test_a_redis_that_rewrites_its_files_during_a_backup_is_saved_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = elsewhere(tmp_path / "1"), elsewhere(tmp_path / "2")
+    added = backup._add
+
+    def rewrite_meanwhile(archive: tarfile.TarFile, name: str, file: IO[bytes]) -> dict[str, object]:
+        if ".base." in name:
+            connection.set("later", "lost")
+            connection.bgrewriteaof()
+            until(lambda: not (first.state_dir / name).exists(), "Redis has removed the file")
+        return added(archive, name, file)
+
+    monkeypatch.setattr(backup, "_add", rewrite_meanwhile)
+    for settings in (first, second):
+        (settings.state_dir / "redis").mkdir(parents=True)
+    (first.state_dir / "redis" / "redis.conf").write_text("replicaof 10.203.0.12 6379")
+    with RedisProcess(first.state_dir / "redis") as redis, redis.connect() as connection:
+        connection.mset({str(number): number for number in range(1000)})
+        backup.save(first, tmp_path / "b.tar.gz")
+    backup.restore(second, tmp_path / "b.tar.gz")
+    with RedisProcess(second.state_dir / "redis") as redis, redis.connect() as connection:
+        assert connection.dbsize() >= 1000 and connection.get("999") == b"999"
+    assert not (second.state_dir / "redis" / "redis.conf").exists(), "whether it is a replica is decided anew"
 
 
 def test_nothing_is_restored_over_models_or_jobs(stopped: Settings, tmp_path: Path) -> None:
@@ -252,8 +284,7 @@ def test_a_backup_that_is_damaged_changed_or_not_signed_is_refused_whole(stopped
     with tarfile.open(file, "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("backup.json"))
     assert "no whole backup" in refusal()
-    (tmp_path / "s").mkdir()
-    backup.save(Settings(models_dir=stopped.models_dir, state_dir=tmp_path / "s", signing_key=other_private), file)
+    backup.save(replace(stopped, signing_key=other_private), file)
     assert "not signed with a key of VERIFY_KEY" in refusal()
     file.write_bytes(whole)
     backup.restore(target, file)

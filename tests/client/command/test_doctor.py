@@ -114,6 +114,12 @@ def test_a_schedule_whose_last_training_failed(closed: Site, admin: Modelgate) -
     assert f"modelgate log {job.id}" in hint
     assert f"sum: gone.csv does not exist (job {job.id})" in (shown := admin("schedule", "sum").out)
     assert "failed 20" in shown
+    schedules.put("sum", "0 3 * * 1", TrainingRequest("sum", "tabular", path="gone.csv"))
+    entry = json.loads(redis.hget("mg:schedules", "sum"))
+    redis.hset("mg:schedules", "sum", json.dumps({**entry, "next_run": "2026-03-01T02:30:00.000000Z"}))
+    late = "the last scheduled run of sum failed or is late"
+    ended = until(lambda: (ended := admin("doctor")) and late in ended.out and ended, "it is late")
+    assert "docs/runbook.md" in advice(ended, late)
     schedules.delete("sum")
 
 

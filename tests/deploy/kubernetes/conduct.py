@@ -107,8 +107,13 @@ def _stop(cluster: Cluster, container: Container) -> Iterator[str]:
 
 
 def _rollout(workload: Object) -> Iterator[str]:
-    strategy = workload["spec"].get("strategy", {}).get("rollingUpdate", {})
-    if workload["kind"] == "Deployment" and strategy != {"maxSurge": 1, "maxUnavailable": 0}:
+    strategy = workload["spec"].get("strategy", {})
+    if workload["kind"] != "Deployment":
+        return
+    if any("persistentVolumeClaim" in volume for volume in workload["spec"]["template"]["spec"]["volumes"]):
+        if strategy != {"type": "Recreate"}:
+            yield f"{name_of(workload)}: a new pod needs the volume that the old one has"
+    elif strategy.get("rollingUpdate") != {"maxSurge": 1, "maxUnavailable": 0}:
         yield f"{name_of(workload)}: an old pod stops before the new one is ready"
 
 

@@ -320,8 +320,18 @@ MISTAKES: dict[str, tuple[str, Change, str]] = {
         lambda c: _settings(c).update(STOP_GRACE="60"),
         "container worker is killed after 30 s, and STOP_GRACE is 60 s",
     ),
-    "a rollout with a gap": (
+    "a Redis on another node than those that need its node": (
         "small",
+        lambda c: _pod(c, "redis").pop("affinity"),
+        "deployment/worker needs the node of statefulset/redis, which may be on another one",
+    ),
+    "a rollout with two pods for one volume": (
+        "available",
+        lambda c: _workload(c, "observer")["spec"].update(strategy=_workload(c, "worker")["spec"]["strategy"]),
+        "deployment/observer: a new pod needs the volume that the old one has",
+    ),
+    "a rollout with a gap": (
+        "available",
         lambda c: _workload(c, "worker")["spec"]["strategy"]["rollingUpdate"].update(maxUnavailable=1),
         "deployment/worker: an old pod stops before the new one is ready",
     ),

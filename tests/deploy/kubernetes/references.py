@@ -24,6 +24,7 @@ PARTS_OF_URLS = {"REDIS_SCHEME", "REDIS_ADDRESS"}
 
 _USERS = set(re.findall(r"^user (\w+) ", (PROJECT / "broker" / "acl" / "users.acl").read_text(), re.MULTILINE))
 _OUR_LABEL = "app.kubernetes.io/part-of"
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def check_references(cluster: Cluster) -> Iterator[str]:
@@ -151,10 +152,16 @@ def _labels(cluster: Cluster, workload: Object) -> Iterator[str]:
     if not matches(workload["spec"]["selector"], labels_of(workload)):
         yield f"{name} does not select its own pods"
     affinity = pod.get("affinity", {}).get("podAffinity", {})
-    terms = [*affinity.get("requiredDuringSchedulingIgnoredDuringExecution", ())]
+    terms = [*affinity.get(_REQUIRED, ())]
     for constraint in [*terms, *pod.get("topologySpreadConstraints", ())]:
         if not matches(constraint["labelSelector"], labels_of(workload)):
             yield f"{name}: the labels of {constraint['topologyKey']} are not those of its pods"
+    for term in terms:
+        for other in cluster.selected(term["labelSelector"]):
+            if term not in other["spec"]["template"]["spec"].get("affinity", {}).get("podAffinity", {}).get(
+                _REQUIRED, ()
+            ):
+                yield f"{name} needs the node of {name_of(other)}, which may be on another one"
     if workload["kind"] == "StatefulSet" and not cluster.find("Service", workload["spec"]["serviceName"]):
         yield f"{name}: there is no service {workload['spec']['serviceName']}"
 

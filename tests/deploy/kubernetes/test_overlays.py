@@ -43,6 +43,10 @@ def cluster(secret: Object) -> Callable[[str], Cluster]:
     return lambda overlay: Cluster(copy.deepcopy([*_rendered(overlay), secret]))
 
 
+def _egress_ports(policy: Object) -> list[dict[str, int]]:
+    return [port for rule in policy["spec"].get("egress", ()) for port in rule.get("ports", ())]
+
+
 def problems(cluster: Cluster) -> list[str]:
     return [*check_references(cluster), *check_conduct(cluster), *check_schemas(cluster)]
 
@@ -70,9 +74,15 @@ def test_an_overlay_of_a_user_adds_a_component_and_settings(tmp_path: Path, secr
 
 def test_the_overlay_of_the_how_to_has_no_problem(tmp_path: Path, secret: Object) -> None:
     page = (PROJECT / "docs" / "how-to" / "kubernetes.md").read_text()
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    cluster = Cluster([*users_overlay(tmp_path, text), secret])
+    text, network = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    overlay = yaml.safe_load(text)
+    overlay["patches"] += yaml.safe_load(network)["patches"]
+    cluster = Cluster([*users_overlay(tmp_path, yaml.safe_dump(overlay)), secret])
     assert problems(cluster) == []
+    used = {container.spec["image"].rpartition("/")[0] for container in cluster.containers()}
+    assert used == {"registry.example.org/team/modelgate"}, "the page names each image"
+    ports = {port["port"] for policy in cluster.of("NetworkPolicy") for port in _egress_ports(policy)}
+    assert ports == {5353, 9000, 6379, 26379, 6380}
     literals = {literal for entry in yaml.safe_load(text)["configMapGenerator"] for literal in entry["literals"]}
     (settings,) = cluster.of("ConfigMap")
     assert literals <= {f"{name}={value}" for name, value in settings["data"].items()}, "a component overrides them"

@@ -603,6 +603,35 @@ def test_a_schedule_shows_how_its_last_run_ended_and_so_do_metrics_system_and_pa
     assert client.put(path, json=body).json["last_run"] is None, "a schedule that is set again has not run"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_schedule_that_the_trainer_no_longer_trusts_has_failed_everywhere(
+    client: FlaskClient, settings: Settings, trainer_queue: SingleJobs, redis: Redis, lost: bool
+) -> None:
+    """As after a restore without the secret: its job fails, or is gone, and it gets no other one."""
+    path = "/v1/models/sum/schedule"
+    client.put(path, json={"cron": "0 3 * * 1", "request": {"recipe": "iris"}})
+    entry = json.loads(redis.hget("mg:schedules", "sum"))
+    redis.hset(
+        "mg:schedules",
+        "sum",
+        json.dumps(
+            {**entry, "next_run": "2026-03-01T03:00:00.000000Z" if lost else entry["next_run"], "signature": "0"}
+        ),
+    )
+    if lost:
+        redis.delete(f"rq:job:{entry['job']}", "rq:scheduled:training")
+    else:
+        redis.hset(f"rq:job:{entry['job']}", "signature", "1.0")
+        redis.zadd("rq:scheduled:training", {entry["job"]: 1})
+        assert Scheduler(redis, TRAINING.queue).enqueue_due() and trainer_queue.begin([]) is None
+    Schedules(redis, SIGNER, timeout=60, result_ttl=60).advance()
+    seen = create_app(settings).test_client()
+    assert 'modelgate_schedule_failed{model="sum"} 1.0' in seen.get("/metrics").text
+    assert "schedule_failed" in [alert["code"] for alert in seen.get("/v1/system").json["alerts"]]  # type: ignore[index]
+    run = client.get(path).json["last_run"]  # type: ignore[index]
+    assert run is None if lost else (run["job"], run["error"]["code"]) == (entry["job"], "not_trusted")
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -19,7 +19,7 @@ from tests.qa.system.stack import GATEWAYS, IRIS, ROOT, Stack, why_no_docker
 SERVING = ("worker", *GATEWAYS, "trainer", "observer", "events")
 NEXT = f"{VERSION}-next"
 """A release with the same code. Its images differ in their labels, so every container of ours is replaced."""
-_HERE = {"alertmanager", "grafana"}
+_HERE = {"prometheus", "alertmanager", "grafana"}
 """What the tests do not start, and whose base image may not be on this machine."""
 
 

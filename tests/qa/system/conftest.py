@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.qa.system.stack import TWO_GATEWAYS, Stack, why_no_docker
+from tests.qa.system.stack import KEYS_PAGE, TWO_GATEWAYS, Stack, why_no_docker
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +41,20 @@ def two_gateways(stack: Stack) -> Iterator[None]:
         stack.up("--build")
         yield
         stack.down()  # the network of the proxy as well, whose addresses the next stack needs
+
+
+@pytest.fixture
+def closed(stack: Stack) -> Iterator[Stack]:
+    """The stack with a marker. Afterwards it is opened again, as the how-to says."""
+    try:
+        yield stack
+    finally:
+        (block,) = (block for block in KEYS_PAGE.split("```console\n") if "docker volume rm" in block)
+        for line in block.partition("```")[0].splitlines():
+            command = line.removeprefix("$ docker ")
+            if command.startswith("compose "):
+                stack.compose(*command.removeprefix("compose ").split())
+            else:
+                stack.remove_volume(command.removeprefix("volume rm modelgate_"))
+        stack.up()
+        assert stack.get("/v1/models").status_code == 200

@@ -39,7 +39,7 @@ class Load(InThreads):
                     self._stop.wait(0.1)
 
     def _predict(self, session: requests.Session, waits: bool) -> None:
-        headers = {"Prefer": "wait=30"} if waits else {}
+        headers = self._stack.headers | ({"Prefer": "wait=30"} if waits else {})
         response = session.post(f"{self._stack.url}/v1/models/iris/predict", json=IRIS, headers=headers, timeout=60)
         assert response.status_code in (200, 202), response.text
         job = response.json()
@@ -50,7 +50,7 @@ class Load(InThreads):
         self.longest_gap, self._last = max(self.longest_gap, now - self._last), now
         while job["status"] not in FINAL:
             time.sleep(0.01)
-            response = session.get(f"{self._stack.url}/v1/jobs/{job['id']}", timeout=60)
+            response = session.get(f"{self._stack.url}/v1/jobs/{job['id']}", headers=self._stack.headers, timeout=60)
             assert response.status_code == 200, response.text
             job = response.json()
         assert job["output"]["predictions"] == [0], job

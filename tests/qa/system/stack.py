@@ -19,6 +19,7 @@ import requests
 from tests.stacks.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
+KEYS_PAGE = (ROOT / "docs" / "how-to" / "give-out-keys.md").read_text()
 FINAL = {"succeeded", "failed", "canceled", "expired"}
 TWO_GATEWAYS = "docker-compose.yml:compose.scale.yml"
 GATEWAYS = ("gateway", "gateway-2")
@@ -59,10 +60,17 @@ class Stack:
         project = f"modelgate-test-{uuid.uuid4().hex[:8]}"
         self._compose = ["docker", "compose", "--ansi", "never", "--env-file", "/dev/null"]
         self._environ["COMPOSE_PROJECT_NAME"] = project
+        self.headers: dict[str, str] = {}
+        """Of each request."""
 
     def compose(self, *arguments: str, timeout: float = 600) -> str:
         """What `docker compose` prints on standard output; an exit other than 0 fails the test with its messages."""
         return self._run([*self._compose, *arguments], timeout)
+
+    def shell(self, line: str) -> str:
+        """What a line of a page prints on standard output. It names its files by absolute paths."""
+        with self.changed(COMPOSE_ENV_FILES="/dev/null"):
+            return self._run(["sh", "-c", line], timeout=600)
 
     def up(self, *arguments: str) -> None:
         """Returns when every container is healthy; else fails with the logs."""
@@ -127,14 +135,15 @@ class Stack:
         return self._run(["docker", "exec", container, *command])
 
     def get(self, path: str, **arguments: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=60, **arguments)
+        headers = self.headers | arguments.pop("headers", {})
+        return requests.get(self.url + path, headers=headers, timeout=60, **arguments)
 
     def wrong(self) -> set[str]:
         """The codes of what is wrong by /v1/system."""
         return {alert["code"] for alert in self.get("/v1/system").json()["alerts"]}
 
     def predict(self, model: str, body: object, wait: int | None = None) -> requests.Response:
-        headers = {} if wait is None else {"Prefer": f"wait={wait}"}
+        headers = self.headers | ({} if wait is None else {"Prefer": f"wait={wait}"})
         return requests.post(f"{self.url}/v1/models/{model}/predict", json=body, headers=headers, timeout=60)
 
     def prediction(self, model: str, body: object) -> dict[str, Any]:

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import requests
 
 from broker.access.key_store import KEYS
 from contract.work.api_keys import TOKEN
-from tests.qa.system.stack import IRIS, ROOT, Stack, until
-
-PAGE = (ROOT / "docs" / "how-to" / "give-out-keys.md").read_text()
-
-
-@pytest.fixture
-def closed(stack: Stack) -> Iterator[Stack]:
-    """The stack with a marker. Afterwards it is opened again, as the how-to says."""
-    try:
-        yield stack
-    finally:
-        (block,) = (block for block in PAGE.split("```console\n") if "docker volume rm" in block)
-        for line in block.partition("```")[0].splitlines():
-            command = line.removeprefix("$ docker ")
-            if command.startswith("compose "):
-                stack.compose(*command.removeprefix("compose ").split())
-            else:
-                stack.remove_volume(command.removeprefix("volume rm modelgate_"))
-        stack.up()
-        assert statuses(stack) == {200}
+from tests.qa.system.stack import IRIS, KEYS_PAGE, Stack, until
 
 
 def key(stack: Stack, command: str) -> str:
@@ -53,8 +32,8 @@ def reasons(stack: Stack) -> list[str]:
 
 
 def test_the_commands_of_the_how_to(closed: Stack) -> None:
-    (command,) = re.findall(r"^\$ .venv/bin/python -m gateway key (add .*)$", PAGE, re.MULTILINE)
-    assert "`docker compose exec gateway python -m gateway key`" in PAGE
+    (command,) = re.findall(r"^\$ .venv/bin/python -m gateway key (add .*)$", KEYS_PAGE, re.MULTILINE)
+    assert "`docker compose exec gateway python -m gateway key`" in KEYS_PAGE
     secret = key(closed, command.replace("loan", "iris")).strip()
     assert TOKEN.fullmatch(secret)
     headers = {"Authorization": f"Bearer {secret}"}
@@ -72,7 +51,7 @@ def test_the_commands_of_the_how_to(closed: Stack) -> None:
 
 def test_it_stays_closed_while_any_trace_of_a_key_is_left(closed: Stack) -> None:
     secret = key(closed, "add --name me --scopes admin").strip()
-    closed.compose("rm", "--stop", "--force", "gateway")
+    closed.compose("rm", "--stop", "--force", "gateway", "owner")
     closed.remove_volume("gateway")
     closed.up()
     assert statuses(closed) == {401} and statuses(closed, secret) == {200}, "the keys are in Redis"

@@ -66,9 +66,10 @@ def examine(profile: Profile) -> Iterator[Finding]:
     codes = {reason["code"] for reason in ready.get("reasons") or ()}
     alerts = {alert["code"]: str(alert["detail"]) for alert in _alerts(client)}
     yield from _trainer(client, all_run="missing_trainers" not in alerts)
-    for code in sorted(alerts.keys() - codes - {"schedule_failed"}):
+    schedules = list(_schedules(client))
+    for code in sorted(alerts.keys() - codes - ({"schedule_failed"} if schedules else set())):
         yield bad(alerts[code], _REPAIRS.get(code, "see the runbook: docs/runbook.md"))
-    yield from _schedules(client)
+    yield from schedules
     if ready.get("status") in ("ok", "degraded") and "no_worker" not in codes:
         yield from _predicts(client)
 
