@@ -125,6 +125,7 @@ class Parts:
     def close(self) -> None:
         """End the threads, send what is left for Redis, and close the connections. Raises `RedisError` if Redis has
         not got all of it."""
+        self.stopping.set()
         self.closed.stop()
         self.traffic_recorder.stop()
         self.watcher.close()

@@ -194,9 +194,10 @@ def _observe(database: DuckDBPyConnection, manifest: ModelManifest, watched: Wat
     at = datetime.now(UTC)
     events = monitor.observe(counts, _rows(database), at)
     watched.note(events, monitor.processes.rows, at)
-    for what, alarms in (("drifts", events.raised), ("has recovered", events.recovered)):
+    changes = ((logging.WARNING, "drifts", events.raised), (logging.INFO, "has recovered", events.recovered))
+    for level, what, alarms in changes:
         for alarm in alarms:
-            log.warning("%s@%d: %s %s", manifest.name, manifest.version, alarm.column, what)
+            log.log(level, "%s@%d: %s %s", manifest.name, manifest.version, alarm.column, what)
 
 
 def _rows(database: DuckDBPyConnection) -> int:

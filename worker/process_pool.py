@@ -302,7 +302,8 @@ class ProcessPool:
             if not (scorer.retiring or scorer.killed):
                 ids = sorted(exited.scored or ())
                 context = {"job_id": ids[0]} if len(ids) == 1 else {"job_ids": ",".join(ids[:_MOST_IDS]) or None}
-                log.warning("scorer %s died while it scored %d jobs", scorer.inc, len(ids), extra=context)
+                doing = f"scored {len(ids)} jobs" if ids else "was idle"
+                log.warning("scorer %s died while it %s", scorer.inc, doing, extra=context)
         if scorer.retiring or time.monotonic() - scorer.began > _MIN_LIFETIME:
             self._backoffs[scorer.slot].worked()
         else:
