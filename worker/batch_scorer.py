@@ -37,16 +37,16 @@ Outcomes = dict[str, PredictionOutcome | Failure]
 class BatchScorer:
     """Scores batches with the models of a cache.
 
-    `begin` gets the ids of the jobs that are about to be scored and the seconds that this may take; `end` is called
-    when nothing is being scored. `timeout` is that of one `predict`, in seconds; `predicted` gets the seconds that each
-    took. `warned` gets a model and the number of its inputs with unusual values in a job, and returns whether the job
-    says so.
+    `begin` gets the ids of the jobs that are about to be scored, the seconds that this may take, and those that it
+    usually takes unless a model is loaded; `end` is called when nothing is being scored. `timeout` is that of one
+    `predict`, in seconds; `predicted` gets the seconds that each took. `warned` gets a model and the number of its
+    inputs with unusual values in a job, and returns whether the job says so.
     """
 
     cache: ModelCache
     pace: Pace
     timeout: float
-    begin: Callable[[Sequence[str], float], object]
+    begin: Callable[..., object]
     end: Callable[[], object]
     predicted: Callable[[float], object] = lambda _: None
     warned: Callable[[str, int], bool] = lambda _model, _count: True
@@ -67,7 +67,6 @@ class BatchScorer:
             while waiting:
                 jobs = self._next_jobs(waiting, batch, alone=model.manifest.artifact.alone)
                 try:
-                    self.begin([job.id for job in jobs], self.timeout)
                     outcomes.update(self._predict(model, jobs))
                 except ModelgateError as error:
                     if len(jobs) == 1:
@@ -107,8 +106,9 @@ class BatchScorer:
     def _predict(self, model: Model, jobs: Sequence[BatchJob]) -> Outcomes:
         if len(jobs) == 1:
             return {jobs[0].id: self._predict_one(model, jobs[0])}
-        predictions, ms = self._timed(model, [job.rows for job in jobs], jobs[0].method)
         rows = sum(len(job.rows) for job in jobs)
+        self._begin(model, jobs, rows)
+        predictions, ms = self._timed(model, [job.rows for job in jobs], jobs[0].method)
         return {
             job.id: answer if isinstance(answer, Failure) else self._outcome(model, job, answer, ms, rows)
             for job, answer in zip(jobs, predictions, strict=True)
@@ -120,10 +120,9 @@ class BatchScorer:
         parts: list[Prediction] = []
         total, done = 0.0, 0
         while not parts or done < len(job.rows):
-            if parts:
-                self.begin([job.id], self.timeout)
             limit = self.pace.limit(model.manifest.name, model.manifest.version)
             size = len(job.rows) if model.manifest.artifact.alone else BATCHES_PER_PIECE * limit
+            self._begin(model, [job], min(size, len(job.rows) - done))
             with use_threads(THREADS):
                 (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
             if isinstance(answer, Failure):
@@ -132,6 +131,10 @@ class BatchScorer:
             total += ms
             done += size
         return self._outcome(model, job, join(parts), total, len(job.rows))
+
+    def _begin(self, model: Model, jobs: Sequence[BatchJob], rows: int) -> None:
+        usual = self.pace.usual(model.manifest.name, model.manifest.version, rows)
+        self.begin([job.id for job in jobs], self.timeout, usual)
 
     def _outcome(self, model: Model, job: BatchJob, answer: Prediction, ms: float, rows: int) -> PredictionOutcome:
         warnings = answer.warnings

@@ -278,7 +278,12 @@ FILE_QUEUE_AGE = _gauge(
     "model",
 )
 RUNNING_FILES = _gauge("running_files", "File predictions that have begun and not ended, by model.", "model")
-SCORERS = _gauge("scorers", "Scorers with a lease, by state: busy or idle.", "state")
+SCORERS = _gauge(
+    "scorers",
+    "Scorers with a lease, by state: busy, idle or extra (one of a worker that there is only while rows hang in all its"
+    " others).",
+    "state",
+)
 WORKERS = _gauge("workers", "Workers with at least one scorer of today's environment.")
 TRAINERS = _gauge("trainers", "Trainer processes with a lease, by state: busy or idle.", "state")
 ALIVE = _gauge(

@@ -18,7 +18,7 @@ from broker.access.key_store import KEYS
 from broker.link.faults import FULL, SlowDiskError, fault_of
 from broker.link.scripts import Call, Connected, Durability, Durable, Step
 from broker.records.job_kinds import PREDICTION
-from broker.records.lease_groups import SCORERS, TRAINERS, serves_today, worker_of
+from broker.records.lease_groups import SCORERS, TRAINERS, is_extra, serves_today, worker_of
 from broker.state.load_status import (
     WORKERS,
     LoadFailure,
@@ -126,13 +126,14 @@ class HealthCheck(Durable):
         reports = parse_reports(mirroring, [next(remaining) for _ in mirroring])
         silent = sorted(unheard & {worker_of(inc) for inc in alive})
         full, failures = self._full_queues(rows), parse_failures(remaining)
+        serving = [inc for inc in alive if serves_today(inc)]
         fault = FULL if self._full else None
         now = time[0] + time[1] / 1_000_000
         too_many = sorted(owner.decode() for owner, count in waiting.items() if int(count) >= MOST_WAITING)
         return SystemHealth(
             fault,
             True,
-            sum(map(serves_today, alive)),
+            sum(not is_extra(inc) for inc in serving) or len(serving),
             silent,
             stuck_at(stuck, now),
             full,
@@ -223,10 +224,8 @@ def _workers(scorers: Mapping[str, Sequence[Any]], said: Mapping[str, Sequence[b
     for inc, (_, held, (host, _)) in scorers.items():
         worker = workers[worker_of(inc)]
         worker.host = _text(host)
-        if held:
-            worker.busy += 1
-        else:
-            worker.idle += 1
+        worker.busy += bool(held) and not is_extra(inc)
+        worker.idle += not held and not is_extra(inc)
     for name in workers:
         workers[name].name = name
         _add_report(workers[name], *said.get(name, (None, None, None)))
