@@ -267,7 +267,8 @@ TRAINER_QUEUE_AGE = _gauge(
 RUNNING = _gauge("running_jobs", "Predictions that scorers own, by model.", "model")
 RUNNING_AGE = _gauge(
     "running_oldest_seconds",
-    "Time since a scorer took the prediction that has been running longest, by model; of many, from a sample.",
+    "Time since a scorer took the prediction that has been running longest, by model; of many, from a sample; without"
+    " those of workers that have reported nothing for some seconds.",
     "model",
 )
 EXPLANATION_QUEUE_JOBS = _gauge("explanation_queue_jobs", "Explanations that wait, by model.", "model")

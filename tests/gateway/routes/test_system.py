@@ -155,7 +155,7 @@ def test_processes_that_are_gone_are_alerts(settings: Settings, redis: Redis, mo
 
 
 def test_a_prediction_that_runs_for_long_and_a_full_disk_are_alerts(
-    client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Leases(redis, lease=60).register("w-0-x")
     job = client.post("/v1/models/sum/predict", json=ROW).get_json()["id"]
@@ -163,6 +163,9 @@ def test_a_prediction_that_runs_for_long_and_a_full_disk_are_alerts(
     assert "model_hangs" not in [alert["code"] for alert in system(client)["alerts"]]
     redis.hset(f"rq:job:{job}", "started_at", "2026-01-02T03:04:05.000000Z")
     monkeypatch.setattr(serving, "free_share", lambda _: 0.04)
+    codes = [alert["code"] for alert in system(create_app(settings).test_client())["alerts"]]
+    assert "model_hangs" not in codes, "its worker is dead, and the model well"
+    LoadStatusPublisher(redis, 60).publish("w", LoadStatus())
     alerts = {alert["code"]: alert["detail"] for alert in system(client)["alerts"]}
     assert alerts["model_hangs"].startswith("a prediction with sum has been running for ")
     assert alerts["disk_filling"] == "the disk of the models has 4% left"
