@@ -55,12 +55,9 @@ _IN_MESSAGE = frozenset({"method", "path", "status"})
 LINES_A_SECOND = 100
 """Lines that a statement may have in a second. Of those left out, the last one follows with their number."""
 
-TRACEBACKS_A_MINUTE = 5
-"""Lines that a statement may have in a minute for exceptions raised in one place. Each takes up to 16 KB, and a client
-may cause one with every request."""
-
 KIND_EVERY = 60.0
-"""Seconds in which a statement has one line for events of a `kind`."""
+"""Seconds in which a statement has one line for events of one `kind`, and for exceptions raised in one place. A client
+may cause one with every request, and a traceback takes up to 16 KB."""
 
 _PLACES = 1_000
 """Kinds of events that are counted; then counting begins anew. Only code that a model brings has so many."""
@@ -151,27 +148,24 @@ class JsonLines(logging.Formatter):
 class LineQuota:
     """Allows `most` lines in `seconds` and counts those beyond."""
 
-    __slots__ = ("_end", "_left", "_most", "_seconds", "last", "left_out")
+    __slots__ = ("_left", "_most", "_seconds", "end", "last", "left_out")
 
     def __init__(self, most: int, seconds: float = 1.0) -> None:
         self._most = most
         self._seconds = seconds
         self._left = 0
-        self._end = 0.0
+        self.end = 0.0
+        """When its time is over, and another begins; monotonic."""
         self.left_out = 0
         """The lines that it has not allowed; the caller that logs the number sets it to 0."""
         self.last: logging.LogRecord | None = None
         """The last event that was left out."""
 
-    @property
-    def over(self) -> bool:
-        """Whether its time is over, and another begins."""
-        return time.monotonic() >= self._end
-
     def take(self) -> bool:
         """Return whether one more line is allowed now."""
-        if self.over:
-            self._end, self._left = time.monotonic() + self._seconds, self._most
+        now = time.monotonic()
+        if now >= self.end:
+            self.end, self._left = now + self._seconds, self._most
         if self._left:
             self._left -= 1
             return True
@@ -194,10 +188,8 @@ class FloodFilter(logging.Filter):
             return True
         statement = record.pathname, record.lineno
         quotas = [self._quota(statement, LINES_A_SECOND, 1.0)]
-        if kind := getattr(record, "kind", None):
+        if kind := getattr(record, "kind", None) or _place(record):
             quotas.append(self._quota((*statement, kind), 1, KIND_EVERY))
-        if record.exc_info and record.exc_info[0] is not None:
-            quotas.append(self._quota((*statement, *_place(record.exc_info[2])), TRACEBACKS_A_MINUTE, 60.0))
         for quota in reversed(quotas):
             if not quota.take():
                 quota.last = record
@@ -206,11 +198,12 @@ class FloodFilter(logging.Filter):
 
     def report_left_out(self) -> None:
         """Log the last event of each kind that was left out, once its time is over, with the number of those before."""
-        if time.monotonic() < self._report_at:
+        now = time.monotonic()
+        if now < self._report_at:
             return
-        self._report_at = time.monotonic() + 1.0
+        self._report_at = now + 1.0
         for quota in list(self._quotas.values()):
-            if quota.last and quota.over:
+            if quota.last and now >= quota.end:
                 record, quota.last = quota.last, None
                 record.left_out, quota.left_out = quota.left_out - 1 or None, 0
                 logging.getLogger(record.name).handle(record)
@@ -231,8 +224,9 @@ def report_left_out() -> None:
                 flood.report_left_out()
 
 
-def _place(trace: TracebackType | None) -> tuple[object, ...]:
-    """Return where an exception was raised; () if it was not raised."""
+def _place(record: logging.LogRecord) -> tuple[object, ...]:
+    """Return where the exception of an event was raised; () if there is none, or it was not raised."""
+    trace = record.exc_info[2] if record.exc_info else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return () if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)

@@ -147,7 +147,7 @@ class ActivityTable:
 
     def is_late(self, slot: int) -> bool:
         """Return whether the process of `slot` has been at its activity for a second, and twice as long as usual."""
-        (usual,) = struct.unpack_from("<d", self._memory, slot * _SLOT + _USUAL_AT)
+        usual: float = struct.unpack_from("<d", self._memory, slot * _SLOT + _USUAL_AT)[0]
         return self.busy_for(slot) > max(_LATE, _TIMES_USUAL * usual)
 
     def beat(self, slot: int) -> None:

@@ -22,7 +22,6 @@ from contract.model.repository import CURRENT, Repository
 from contract.work.api_keys import Key
 from gateway.serving.announcements import stage_of
 from gateway.serving.spool import GatewaySpool
-from runtime.outages import Outages
 from runtime.ttl_cache import TtlCache
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,6 @@ class Metrics:
         self._repository = repository
         self._spool = spool
         self._expected = expected
-        self._outages = Outages("/metrics", log)
         self._snapshots: TtlCache[str, Snapshot] = TtlCache(1)
         self._pages: TtlCache[str, tuple[Snapshot, bytes]] = TtlCache(1)
 
@@ -82,9 +80,8 @@ class Metrics:
             snapshot = self._reader.read(models)
             expiring = sum(stage_of(issued.key) is not None for issued in self._keys())
             snapshot.values[table.KEYS_EXPIRING][()] = expiring
-            self._outages.worked()
         except RedisError as error:
-            self._outages.failed(error)
+            log.warning("/metrics has no counters: Redis does not answer: %s", error, extra={"kind": "/metrics"})
             # No counters: if they began at 0, Prometheus would see a reset, and then a burst.
             snapshot = Snapshot()
             snapshot.values[table.REDIS_UP][()] = 0

@@ -137,10 +137,8 @@ class Readiness:
         Call it each second: nobody else may ask."""
         report = self.report()
         state = " ".join([report.state, *(reason.code for reason in report.reasons)])
-        if state == self._logged:
-            return
-        self._logged = state
-        if not is_news(state):
+        changed, self._logged = state != self._logged, state
+        if not (changed and is_news(state)):
             return
         if report.state is State.OK:
             log.info("ready: predictions are accepted and scored")
