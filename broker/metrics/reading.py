@@ -152,7 +152,7 @@ class MetricsReader(Connected):
             model, _, number = version.partition("@")
             snapshot.values[table.MODEL_FINDINGS][model, number, said.state] = len(said.findings)
         _add_webhooks(snapshot, webhooks, now[0] + now[1] / 1_000_000)
-        for metric, labels in _FROM_ZERO:
+        for metric, labels in (*_FROM_ZERO, *((table.JOBS, (model, "failed")) for model in models)):
             snapshot.values[metric][labels] = 0
         for key, counted in zip(hashes, islice(answers, len(hashes)), strict=True):
             if isinstance(counted, dict):  # a worker may have made its hash something else

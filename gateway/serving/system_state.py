@@ -11,19 +11,24 @@ from redis.exceptions import RedisError
 from broker.metrics import table
 from broker.metrics.reading import Snapshot
 from broker.metrics.table import Metric
+from broker.metrics.traffic import Period, Point, TrafficReader, together
 from broker.sides.gateway.system_health import ProcessReader, TrainerProcess, Worker
+from contract.model.repository import CURRENT
+from contract.wording import percent
 from contract.work.api_keys import Key, Scope
+from gateway.serving.announcements import LEAST_ERRORS, LEAST_SHARE, WINDOW
 from gateway.serving.metrics import Metrics, ttl_of_cost
 from gateway.serving.readiness import Readiness, ReadinessReport, State
 from runtime.ttl_cache import TtlCache
 
-QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, RUNNING_AGE, DISK_FREE = 30, 0.7, 0.9, 10, 0.1
+QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, RUNNING_AGE, DISK_FREE, MOST_JOBS = 30, 0.7, 0.9, 10, 0.1, 0.5
 """The thresholds of `monitoring/alerts.yml`."""
 
 KEEP = 5.0
 """Seconds that a reading of the processes is kept, since many people watch the same page."""
 
 _CRITICAL, _WARNING = "critical", "warning"
+_FAILED = ("failed", "expired")
 
 _CONSEQUENCES = {
     "gateways": "requests go to the others",
@@ -109,17 +114,23 @@ class SystemState:
 class System:
     """Reads the state for all callers together. `metrics` and `readiness` keep what they have read for a while."""
 
-    def __init__(self, metrics: Metrics, readiness: Readiness, processes: ProcessReader) -> None:
+    def __init__(
+        self, metrics: Metrics, readiness: Readiness, processes: ProcessReader, traffic: TrafficReader
+    ) -> None:
         self._metrics = metrics
         self._readiness = readiness
         self._processes = processes
-        self._cache: TtlCache[str, tuple[list[Worker], list[TrainerProcess]]] = TtlCache(1)
+        self._traffic = traffic
+        self._cache: TtlCache[str, tuple[list[Worker], list[TrainerProcess], Mapping[str, Point]]] = TtlCache(1)
 
     def state(self, caller: Key) -> SystemState:
         """Return the state as `caller` may see it: without models that its key may not use, and without jobs that may
         be those of other owners. Without Redis, it has no processes and queues."""
         report, snapshot = self._readiness.report(), self._metrics.snapshot()
-        workers, trainers = self._read_processes()
+        failed = [
+            model for (model, status), count in snapshot.values[table.JOBS].items() if status in _FAILED and count
+        ]
+        workers, trainers, recent = self._read(failed)
         if caller.models is not None:
             report, workers = report.without_names(), [_of_models(worker, caller.models) for worker in workers]
         if not caller.allows(Scope.ADMIN):
@@ -129,7 +140,12 @@ class System:
         schedules = [model for (model,), failed in snapshot.values[table.SCHEDULE_FAILED].items() if failed]
         return SystemState(
             status=report.state,
-            alerts=[*_reasons(report), *_rules(snapshot, queues, redis), *_failed(filter(caller.may_use, schedules))],
+            alerts=[
+                *_reasons(report, snapshot.values[table.ALIASES]),
+                *_rules(snapshot, queues, redis),
+                *_failed(filter(caller.may_use, schedules)),
+                *_failing({model: point for model, point in recent.items() if caller.may_use(model)}),
+            ],
             workers=workers,
             trainers=trainers,
             queues=queues,
@@ -139,11 +155,17 @@ class System:
             webhooks_waiting=round(snapshot.total(table.WEBHOOKS_WAITING)),
         )
 
-    def _read_processes(self) -> tuple[list[Worker], list[TrainerProcess]]:
+    def _read(self, failed: Sequence[str]) -> tuple[list[Worker], list[TrainerProcess], Mapping[str, Point]]:
+        """Return the processes, and the last minutes of these models."""
+
+        def read() -> tuple[list[Worker], list[TrainerProcess], Mapping[str, Point]]:
+            minutes = self._traffic.newest(Period.HOURS, failed, WINDOW + 1) if failed else []
+            return *self._processes.read(), dict(zip(failed, map(together, minutes), strict=True))
+
         try:
-            return self._cache.fetch("processes", self._processes.read, lambda _, seconds: ttl_of_cost(seconds, KEEP))
+            return self._cache.fetch("processes", read, lambda _, seconds: ttl_of_cost(seconds, KEEP))
         except RedisError:
-            return [], []  # an alert says that Redis is away
+            return [], [], {}  # an alert says that Redis is away
 
 
 def _of_models(worker: Worker, models: Collection[str]) -> Worker:
@@ -203,10 +225,13 @@ def _redis(snapshot: Snapshot) -> RedisState | None:
     )
 
 
-def _reasons(report: ReadinessReport) -> Iterator[Alert]:
+def _reasons(report: ReadinessReport, aliases: Mapping[tuple[str, ...], float]) -> Iterator[Alert]:
     severity = _CRITICAL if report.state is State.NOT_READY else _WARNING
     for reason in report.reasons:
-        yield Alert(reason.code, _CRITICAL if reason.code == "no_worker" else severity, reason.detail)
+        about = reason.members if reason.code == "model_not_loaded" else {}
+        is_current = "version" in about and aliases.get((str(about["model"]), CURRENT)) == about["version"]
+        critical = reason.code == "no_worker" or is_current
+        yield Alert(reason.code, _CRITICAL if critical else severity, reason.detail)
 
 
 def _rules(snapshot: Snapshot, queues: Sequence[Queue], redis: RedisState | None) -> Iterator[Alert]:
@@ -242,6 +267,18 @@ def _failed(models: Iterable[str]) -> Iterator[Alert]:
     for model in models:
         detail = f"the last scheduled run of {model} failed or is late; modelgate schedule says which, and why"
         yield Alert("schedule_failed", _WARNING, detail)
+
+
+def _failing(recent: Mapping[str, Point]) -> Iterator[Alert]:
+    """Yield an alert for each of these models of which many predictions failed in the last minutes."""
+    for model, point in recent.items():
+        share = point.failed / max(point.requests, point.failed, 1)
+        if point.failed >= LEAST_ERRORS and share > LEAST_SHARE:
+            detail = (
+                f"{percent(share)} of the predictions with {model} failed within {WINDOW} minutes; its failures say why"
+            )
+            code, severity = ("most_jobs_failing", _CRITICAL) if share > MOST_JOBS else ("jobs_failing", _WARNING)
+            yield Alert(code, severity, detail)
 
 
 def _worker_json(worker: Worker) -> dict[str, Any]:
