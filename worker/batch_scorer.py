@@ -106,9 +106,8 @@ class BatchScorer:
     def _predict(self, model: Model, jobs: Sequence[BatchJob]) -> Outcomes:
         if len(jobs) == 1:
             return {jobs[0].id: self._predict_one(model, jobs[0])}
+        predictions, ms = self._timed(model, jobs, [job.rows for job in jobs])
         rows = sum(len(job.rows) for job in jobs)
-        self._begin(model, jobs, rows)
-        predictions, ms = self._timed(model, [job.rows for job in jobs], jobs[0].method)
         return {
             job.id: answer if isinstance(answer, Failure) else self._outcome(model, job, answer, ms, rows)
             for job, answer in zip(jobs, predictions, strict=True)
@@ -122,19 +121,14 @@ class BatchScorer:
         while not parts or done < len(job.rows):
             limit = self.pace.limit(model.manifest.name, model.manifest.version)
             size = len(job.rows) if model.manifest.artifact.alone else BATCHES_PER_PIECE * limit
-            self._begin(model, [job], min(size, len(job.rows) - done))
             with use_threads(THREADS):
-                (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
+                (answer,), ms = self._timed(model, [job], [job.rows[done : done + size]])
             if isinstance(answer, Failure):
                 return answer
             parts.append(answer)
             total += ms
             done += size
         return self._outcome(model, job, join(parts), total, len(job.rows))
-
-    def _begin(self, model: Model, jobs: Sequence[BatchJob], rows: int) -> None:
-        usual = self.pace.usual(model.manifest.name, model.manifest.version, rows)
-        self.begin([job.id for job in jobs], self.timeout, usual)
 
     def _outcome(self, model: Model, job: BatchJob, answer: Prediction, ms: float, rows: int) -> PredictionOutcome:
         warnings = answer.warnings
@@ -150,18 +144,21 @@ class BatchScorer:
         )
 
     def _timed(
-        self, model: Model, parts: Sequence[Sequence[Row]], method: str
+        self, model: Model, jobs: Sequence[BatchJob], parts: Sequence[Sequence[Row]]
     ) -> tuple[list[Prediction | Failure], float]:
+        """Score these parts of jobs of one method; return the answers and the ms that they took."""
+        name, version, rows = model.manifest.name, model.manifest.version, sum(map(len, parts))
+        self.begin([job.id for job in jobs], self.timeout, self.pace.usual(name, version, rows))
         began = time.perf_counter()
-        with self.cache.watching(model.manifest.name, model.manifest.version):
-            answers = predict_each(model.estimator, model.manifest, parts, method, model.kernel)
+        with self.cache.watching(name, version):
+            answers = predict_each(model.estimator, model.manifest, parts, jobs[0].method, model.kernel)
         took = time.perf_counter() - began
         self.predicted(took)
-        ms, rows = took * 1000, sum(map(len, parts))
+        ms = took * 1000
         if model.manifest.artifact.alone:
-            self.pace.record(model.manifest.name, model.manifest.version, 1, ms)  # what each job of a batch adds to it
+            self.pace.record(name, version, 1, ms)  # what each job of a batch adds to it
         elif rows < 2 * ROWS_A_THREAD:  # threads would make rows look quicker than they are in a batch
-            self.pace.record(model.manifest.name, model.manifest.version, rows, ms)
+            self.pace.record(name, version, rows, ms)
         return answers, ms
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -28,7 +29,6 @@ KEEP = 5.0
 """Seconds that a reading of the processes is kept, since many people watch the same page."""
 
 _CRITICAL, _WARNING = "critical", "warning"
-_FAILED = ("failed", "expired")
 
 _CONSEQUENCES = {
     "gateways": "requests go to the others",
@@ -114,23 +114,21 @@ class SystemState:
 class System:
     """Reads the state for all callers together. `metrics` and `readiness` keep what they have read for a while."""
 
-    def __init__(
-        self, metrics: Metrics, readiness: Readiness, processes: ProcessReader, traffic: TrafficReader
-    ) -> None:
+    def __init__(self, metrics: Metrics, readiness: Readiness, processes: ProcessReader, rings: TrafficReader) -> None:
         self._metrics = metrics
         self._readiness = readiness
         self._processes = processes
-        self._traffic = traffic
-        self._cache: TtlCache[str, tuple[list[Worker], list[TrainerProcess], Mapping[str, Point]]] = TtlCache(1)
+        self._rings = rings
+        self._cache: TtlCache[str, tuple[list[Worker], list[TrainerProcess]]] = TtlCache(1)
 
     def state(self, caller: Key) -> SystemState:
         """Return the state as `caller` may see it: without models that its key may not use, and without jobs that may
         be those of other owners. Without Redis, it has no processes and queues."""
         report, snapshot = self._readiness.report(), self._metrics.snapshot()
         failed = [
-            model for (model, status), count in snapshot.values[table.JOBS].items() if status in _FAILED and count
+            model for (model, status), count in snapshot.values[table.JOBS].items() if status == "failed" and count
         ]
-        workers, trainers, recent = self._read(failed)
+        workers, trainers, recent = self._read([model for model in failed if caller.may_use(model)])
         if caller.models is not None:
             report, workers = report.without_names(), [_of_models(worker, caller.models) for worker in workers]
         if not caller.allows(Scope.ADMIN):
@@ -138,14 +136,12 @@ class System:
         queues = [queue for queue in _queues(snapshot) if caller.may_use(queue.model)]
         redis = _redis(snapshot)
         schedules = [model for (model,), failed in snapshot.values[table.SCHEDULE_FAILED].items() if failed]
+        alerts = chain(
+            _reasons(report, snapshot.values[table.ALIASES]), _rules(snapshot, queues, redis), _failing(recent)
+        )
         return SystemState(
             status=report.state,
-            alerts=[
-                *_reasons(report, snapshot.values[table.ALIASES]),
-                *_rules(snapshot, queues, redis),
-                *_failed(filter(caller.may_use, schedules)),
-                *_failing({model: point for model, point in recent.items() if caller.may_use(model)}),
-            ],
+            alerts=[*alerts, *_failed(filter(caller.may_use, schedules))],
             workers=workers,
             trainers=trainers,
             queues=queues,
@@ -157,15 +153,13 @@ class System:
 
     def _read(self, failed: Sequence[str]) -> tuple[list[Worker], list[TrainerProcess], Mapping[str, Point]]:
         """Return the processes, and the last minutes of these models."""
-
-        def read() -> tuple[list[Worker], list[TrainerProcess], Mapping[str, Point]]:
-            minutes = self._traffic.newest(Period.HOURS, failed, WINDOW + 1) if failed else []
-            return *self._processes.read(), dict(zip(failed, map(together, minutes), strict=True))
-
+        read = self._processes.read
         try:
-            return self._cache.fetch("processes", read, lambda _, seconds: ttl_of_cost(seconds, KEEP))
+            processes = self._cache.fetch("processes", read, lambda _, seconds: ttl_of_cost(seconds, KEEP))
+            minutes = self._rings.newest(Period.HOURS, failed, WINDOW + 1) if failed else []
         except RedisError:
             return [], [], {}  # an alert says that Redis is away
+        return *processes, dict(zip(failed, map(together, minutes), strict=True))
 
 
 def _of_models(worker: Worker, models: Collection[str]) -> Worker:
@@ -228,9 +222,8 @@ def _redis(snapshot: Snapshot) -> RedisState | None:
 def _reasons(report: ReadinessReport, aliases: Mapping[tuple[str, ...], float]) -> Iterator[Alert]:
     severity = _CRITICAL if report.state is State.NOT_READY else _WARNING
     for reason in report.reasons:
-        about = reason.members if reason.code == "model_not_loaded" else {}
-        is_current = "version" in about and aliases.get((str(about["model"]), CURRENT)) == about["version"]
-        critical = reason.code == "no_worker" or is_current
+        current = aliases.get((str(reason.members.get("model")), CURRENT), 0)
+        critical = reason.code == "no_worker" or reason.members.get("version") == current
         yield Alert(reason.code, _CRITICAL if critical else severity, reason.detail)
 
 
