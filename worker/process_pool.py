@@ -202,8 +202,7 @@ class ProcessPool:
     @property
     def _running(self) -> int:
         """How many scorers run, without the extra one."""
-        scorers = self.scorers
-        return sum(slot in scorers and scorers[slot].pid is not None for slot in self._activities.scorers)
+        return sum(s.pid is not None for slot, s in self.scorers.items() if slot != self._activities.extra)
 
     def _is_complete(self, *, with_scorers: bool) -> bool:
         if self._template is None:

@@ -147,11 +147,10 @@ class Readiness:
 
     def _make_report(self, health: SystemHealth) -> ReadinessReport:
         models = len(self._repository.names())
-        reasons, state = list(self._why_refused(health, models)), State.NOT_READY
-        if not reasons:
-            reasons = [*self._why_locked(health), *_why_degraded(health)]
-            state = State.DEGRADED if reasons else State.OK
-        return ReadinessReport(state, models, health.workers, health.repairs, reasons)
+        refused = list(self._why_refused(health, models))
+        others = [*self._why_locked(health), *_why_degraded(health)] if health.repairs else []  # else nothing is known
+        state = State.NOT_READY if refused else State.DEGRADED if others else State.OK
+        return ReadinessReport(state, models, health.workers, health.repairs, [*refused, *others])
 
     def _why_refused(self, health: SystemHealth, models: int) -> Iterator[Reason]:
         if health.fault:

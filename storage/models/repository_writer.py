@@ -42,6 +42,9 @@ SCHEDULE_FILE = "schedule.json"
 HISTORY = "_history"
 """A key of aliases.json that cannot be an alias."""
 
+_RESERVE, _RESERVED = ".reserve", 65_536
+"""A file in the staging area and its bytes, which a change of aliases or settings may take when the disk is full."""
+
 _IMPORTS = "inbox"
 """The prefix of import folders in the staging area. No model has this name."""
 
@@ -90,6 +93,7 @@ class RepositoryWriter(Repository):
         """Create what is missing. Raises OSError if it cannot be written."""
         for folder in (self._staging(), self.root):
             tempfile.TemporaryFile(dir=folder).close()
+        self._keep_reserve()
 
     def sweep(self) -> None:
         """Remove the staging folders of publishers that died. Folders in use stay."""
@@ -288,12 +292,24 @@ class RepositoryWriter(Repository):
 
     def _replace(self, model: str, name: str, data: Mapping[str, Any]) -> None:
         new, old = self.root / STAGING / f"{model}.{name}", self.root / model / name
-        write(new, (json.dumps(data) + "\n").encode())
+        text = (json.dumps(data) + "\n").encode()
+        try:
+            write(new, text)
+        except OSError:
+            (self.root / STAGING / _RESERVE).unlink(missing_ok=True)
+            write(new, text)
         # Readers notice a new file by its modification time, which the system counts in milliseconds.
         at = max(time.time_ns(), old.stat().st_mtime_ns + 1 if old.exists() else 0)
         os.utime(new, ns=(at, at))
         new.replace(old)
         sync(old.parent)
+        self._keep_reserve()
+
+    def _keep_reserve(self) -> None:
+        reserve = self.root / STAGING / _RESERVE
+        if not reserve.exists():
+            with suppress(OSError):  # the disk was full before
+                write(reserve, bytes(_RESERVED))
 
     def _staging(self) -> Path:
         """Make `.staging/` if it is missing. Raises OSError if it is a symbolic link."""
