@@ -148,7 +148,8 @@ class Readiness:
     def _make_report(self, health: SystemHealth) -> ReadinessReport:
         models = len(self._repository.names())
         refused = list(self._why_refused(health, models))
-        others = [*self._why_locked(health), *_why_degraded(health)] if health.repairs else []  # else nothing is known
+        known = health.repairs or not health.fault
+        others = [*self._why_locked(health), *_why_degraded(health)] if known else []
         state = State.NOT_READY if refused else State.DEGRADED if others else State.OK
         return ReadinessReport(state, models, health.workers, health.repairs, [*refused, *others])
 

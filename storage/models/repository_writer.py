@@ -43,7 +43,7 @@ HISTORY = "_history"
 """A key of aliases.json that cannot be an alias."""
 
 _RESERVE, _RESERVED = ".reserve", 65_536
-"""A file in the staging area and its bytes, which a change of aliases or settings may take when the disk is full."""
+"""A file in the staging area, and its bytes: on a full disk, a change of aliases or settings takes their place."""
 
 _IMPORTS = "inbox"
 """The prefix of import folders in the staging area. No model has this name."""
@@ -93,7 +93,6 @@ class RepositoryWriter(Repository):
         """Create what is missing. Raises OSError if it cannot be written."""
         for folder in (self._staging(), self.root):
             tempfile.TemporaryFile(dir=folder).close()
-        self._keep_reserve()
 
     def sweep(self) -> None:
         """Remove the staging folders of publishers that died. Folders in use stay."""
@@ -303,20 +302,16 @@ class RepositoryWriter(Repository):
         os.utime(new, ns=(at, at))
         new.replace(old)
         sync(old.parent)
-        self._keep_reserve()
-
-    def _keep_reserve(self) -> None:
-        reserve = self.root / STAGING / _RESERVE
-        if not reserve.exists():
-            with suppress(OSError):  # the disk was full before
-                write(reserve, bytes(_RESERVED))
 
     def _staging(self) -> Path:
-        """Make `.staging/` if it is missing. Raises OSError if it is a symbolic link."""
+        """Make `.staging/` and its reserve if they are missing. Raises OSError if it is a symbolic link."""
         folder = self.root / STAGING
         folder.mkdir(parents=True, exist_ok=True)
-        with opened_folder(folder):
-            return folder
+        with opened_folder(folder), suppress(OSError):  # the disk may be full already
+            reserve = folder / _RESERVE
+            if not reserve.exists() or reserve.stat().st_size < _RESERVED:
+                write(reserve, os.urandom(_RESERVED))  # a file system may store zeros in no block
+        return folder
 
     def _hidden(self, name: str) -> Path:
         """Return a new path in the staging area. `sweep` removes it unless somebody holds the lock `name`."""
