@@ -281,8 +281,8 @@ FILE_QUEUE_AGE = _gauge(
 RUNNING_FILES = _gauge("running_files", "File predictions that have begun and not ended, by model.", "model")
 SCORERS = _gauge(
     "scorers",
-    "Scorers with a lease, by state: busy, idle or extra (one of a worker that there is only while rows hang in all its"
-    " others).",
+    "Scorers with a lease, by state: busy, idle, or extra (one in addition, while rows hang in all others of its"
+    " worker).",
     "state",
 )
 WORKERS = _gauge("workers", "Workers with at least one scorer of today's environment.")

@@ -15,7 +15,6 @@ from broker.metrics.table import Metric
 from broker.metrics.traffic import Period, Point, TrafficReader, together
 from broker.sides.gateway.system_health import ProcessReader, TrainerProcess, Worker
 from contract.model.repository import CURRENT
-from contract.wording import percent
 from contract.work.api_keys import Key, Scope
 from gateway.serving.announcements import LEAST_ERRORS, LEAST_SHARE, WINDOW
 from gateway.serving.metrics import Metrics, ttl_of_cost
@@ -267,9 +266,8 @@ def _failing(recent: Mapping[str, Point]) -> Iterator[Alert]:
     for model, point in recent.items():
         share = point.failed / max(point.requests, point.failed, 1)
         if point.failed >= LEAST_ERRORS and share > LEAST_SHARE:
-            detail = (
-                f"{percent(share)} of the predictions with {model} failed within {WINDOW} minutes; its failures say why"
-            )
+            why = f"GET /v1/models/{model}/failures says why"
+            detail = f"{share:.0%} of the predictions with {model} failed within {WINDOW} minutes; {why}"
             code, severity = ("most_jobs_failing", _CRITICAL) if share > MOST_JOBS else ("jobs_failing", _WARNING)
             yield Alert(code, severity, detail)
 
