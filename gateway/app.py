@@ -129,6 +129,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
         health_board=parts.cards.health,
         outbox=parts.outbox,
         read_ahead=parts.repository.read_ahead,
+        readiness=parts.readiness,
         repetitions=parts.repetitions,
         stop_delay=settings.stop_delay,
         stopping=parts.stopping,

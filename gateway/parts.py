@@ -125,6 +125,7 @@ class Parts:
     def close(self) -> None:
         """End the threads, send what is left for Redis, and close the connections. Raises `RedisError` if Redis has
         not got all of it."""
+        self.stopping.set()
         self.closed.stop()
         self.traffic_recorder.stop()
         self.watcher.close()
@@ -240,7 +241,7 @@ class Parts:
         expected = {**settings.expected, "senders": int(bool(settings.webhook_secret))}
         self.metrics = Metrics(reader, issued.all, self.whole_repository, self.spool, expected)
         processes = ProcessReader(self._connect(METRICS_TIMEOUT, resends=0))
-        self.system = System(self.metrics, self.readiness, processes)
+        self.system = System(self.metrics, self.readiness, processes, TrafficReader(reading))
         self.traffic = Traffic(TrafficReader(self._connect(METRICS_TIMEOUT, resends=0)), self.repository, caller)
         self.failures = Failures(self.failure_board, self.traffic, self.repository, self.key_admin.all, caller)
         health, starts = HealthBoard(self.connection), StartReader(self._connect(METRICS_TIMEOUT, resends=0))

@@ -147,7 +147,7 @@ class Mirror:
 
     def _worked(self) -> None:
         if self._away:
-            log.warning("the store is back")
+            log.info("the store is back")
             self._away = ""
             self._look_at = 0.0
             self._changed.set()

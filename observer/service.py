@@ -228,7 +228,7 @@ class Observer(JobRunner):
                 failing = True
             else:
                 if failing:
-                    log.warning("%s goes on", subject)
+                    log.info("%s goes on", subject)
                 failing = False
             took = 0.0 if much else time.thread_time() - began
 

@@ -194,9 +194,9 @@ def _observe(database: DuckDBPyConnection, manifest: ModelManifest, watched: Wat
     at = datetime.now(UTC)
     events = monitor.observe(counts, _rows(database), at)
     watched.note(events, monitor.processes.rows, at)
-    for what, alarms in (("drifts", events.raised), ("has recovered", events.recovered)):
+    for what, alarms, write in (("drifts", events.raised, log.warning), ("has recovered", events.recovered, log.info)):
         for alarm in alarms:
-            log.warning("%s@%d: %s %s", manifest.name, manifest.version, alarm.column, what)
+            write("%s@%d: %s %s", manifest.name, manifest.version, alarm.column, what)
 
 
 def _rows(database: DuckDBPyConnection) -> int:

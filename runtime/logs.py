@@ -1,6 +1,7 @@
 """The log of a process: one line an event, for a reader or as JSON (`LOG_FORMAT`), from `LOG_LEVEL` on.
 
-Context goes along with an event: `log.warning("…", extra={"job_id": …, "model": …, "version": …})`.
+Context goes along with an event: `log.warning("…", extra={"job_id": …, "model": …, "version": …})`. So does its `kind`,
+if many alike may come at once, such as refusals in an outage.
 """
 
 from __future__ import annotations
@@ -47,16 +48,16 @@ OURS = (
 LONGEST_MESSAGE, LONGEST_VALUE, LONGEST_EXCEPTION = 16_384, 512, 16_384
 """Characters of each part of a line; longer ones are cut."""
 
-_NO_CONTEXT = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_NO_CONTEXT = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "kind"}
 _IN_MESSAGE = frozenset({"method", "path", "status"})
 """Context that the message of an access line has already."""
 
 LINES_A_SECOND = 100
-"""Lines that one kind of event may have in a second; the next line counts the others as `left_out`."""
+"""Lines that a statement may have in a second. Of those left out, the last one follows with their number."""
 
-TRACEBACKS_A_MINUTE = 5
-"""Lines that a statement may have in a minute for exceptions raised in one place. Each takes up to 16 KB, and a client
-may cause one with every request."""
+KIND_EVERY = 60.0
+"""Seconds in which a statement has one line for events of one `kind`, and for exceptions raised in one place. A client
+may cause one with every request, and a traceback takes up to 16 KB."""
 
 _PLACES = 1_000
 """Kinds of events that are counted; then counting begins anew. Only code that a model brings has so many."""
@@ -147,21 +148,24 @@ class JsonLines(logging.Formatter):
 class LineQuota:
     """Allows `most` lines in `seconds` and counts those beyond."""
 
-    __slots__ = ("_end", "_left", "_most", "_seconds", "left_out")
+    __slots__ = ("_left", "_most", "_seconds", "end", "last", "left_out")
 
     def __init__(self, most: int, seconds: float = 1.0) -> None:
         self._most = most
         self._seconds = seconds
         self._left = 0
-        self._end = 0.0
+        self.end = 0.0
+        """When its time is over, and another begins; monotonic."""
         self.left_out = 0
         """The lines that it has not allowed; the caller that logs the number sets it to 0."""
+        self.last: logging.LogRecord | None = None
+        """The last event that was left out."""
 
     def take(self) -> bool:
         """Return whether one more line is allowed now."""
         now = time.monotonic()
-        if now >= self._end:
-            self._end, self._left = now + self._seconds, self._most
+        if now >= self.end:
+            self.end, self._left = now + self._seconds, self._most
         if self._left:
             self._left -= 1
             return True
@@ -170,27 +174,39 @@ class LineQuota:
 
 
 class FloodFilter(logging.Filter):
-    """Keeps a kind of event from flooding the log: all that one statement logs, and all exceptions of one place that it
-    logs."""
+    """Keeps events from flooding the log: all that one statement logs, and of these all of one `kind`, and all
+    exceptions of one place."""
 
     def __init__(self) -> None:
         super().__init__()
         self._quotas: dict[tuple[object, ...], LineQuota] = {}
+        self._report_at = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
+        self.report_left_out()
         if record.name in (ACCESS, AUDIT):
             return True
         statement = record.pathname, record.lineno
         quotas = [self._quota(statement, LINES_A_SECOND, 1.0)]
-        if record.exc_info and record.exc_info[0] is not None:
-            quotas.append(self._quota((*statement, *_place(record.exc_info[2])), TRACEBACKS_A_MINUTE, 60.0))
-        if not all(quota.take() for quota in reversed(quotas)):
-            return False
-        if left_out := sum(quota.left_out for quota in quotas):
-            record.left_out = left_out
-            for quota in quotas:
-                quota.left_out = 0
+        if kind := getattr(record, "kind", None) or _place(record):
+            quotas.append(self._quota((*statement, kind), 1, KIND_EVERY))
+        for quota in reversed(quotas):
+            if not quota.take():
+                quota.last = record
+                return False
         return True
+
+    def report_left_out(self) -> None:
+        """Log the last event of each kind that was left out, once its time is over, with the number of those before."""
+        now = time.monotonic()
+        if now < self._report_at:
+            return
+        self._report_at = now + 1.0
+        for quota in list(self._quotas.values()):
+            if quota.last and now >= quota.end:
+                record, quota.last = quota.last, None
+                record.left_out, quota.left_out = quota.left_out - 1 or None, 0
+                logging.getLogger(record.name).handle(record)
 
     def _quota(self, kind: tuple[object, ...], most: int, seconds: float) -> LineQuota:
         if kind not in self._quotas:
@@ -200,8 +216,17 @@ class FloodFilter(logging.Filter):
         return self._quotas[kind]
 
 
-def _place(trace: TracebackType | None) -> tuple[object, ...]:
-    """Return where an exception was raised; () if it was not raised."""
+def report_left_out() -> None:
+    """Log what was left out (`FloodFilter`). Call it every few seconds: no other line may come for hours."""
+    for handler in logging.getLogger().handlers:
+        for flood in handler.filters:
+            if isinstance(flood, FloodFilter):
+                flood.report_left_out()
+
+
+def _place(record: logging.LogRecord) -> tuple[object, ...]:
+    """Return where the exception of an event was raised; () if there is none, or it was not raised."""
+    trace = record.exc_info[2] if record.exc_info else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return () if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)

@@ -36,7 +36,7 @@ class Outages:
     def worked(self) -> None:
         """End the outage, if there is one."""
         if self._backoff.failing:
-            self._log.warning("%s has Redis again", self._owner)
+            self._log.info("%s has Redis again", self._owner)
             self._backoff.worked()
 
 

@@ -51,6 +51,12 @@ class Pace:
         timing = self._timings.get((model, version))
         return timing.rows if timing else 1
 
+    def usual(self, model: str, version: int, rows: int) -> float:
+        """Return the seconds that one `predict` of `rows` usually takes; 0 if that is not known."""
+        timing = self._timings.get((model, version), _Timing())
+        single = timing.single or 0.0
+        return (single + (timing.more or single) * (rows - 1)) / 1000
+
     def record(self, model: str, version: int, rows: int, ms: float) -> None:
         """Record that `predict` took `ms` for `rows`."""
         timing = self._timings.setdefault((model, version), _Timing())

@@ -6,6 +6,7 @@ template reads how much each model is used.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import struct
@@ -19,6 +20,9 @@ _BEATS = struct.Struct("<Q")
 _BEATS_AT = 16
 _LAST = 8
 """Bytes of a deadline. It is written last, so a process that dies while it writes has no activity."""
+_USUAL_AT = 24
+_LATE, _TIMES_USUAL = 1.0, 2.0
+"""An activity is late after so many seconds, and so many times what it usually takes."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Activity:
 
 
 class ActivityTable:
-    """One slot per process: the scorers, the shadow scorer, the template. Each process writes its own slot and the
-    others read it, without locks.
+    """One slot per process: the scorers, an extra one, the shadow scorer, the template. Each process writes its own
+    slot and the others read it, without locks.
 
     The memory is an unnamed file: a started process gets its descriptor, a forked one inherits it. Pages that are
     never written cost nothing.
@@ -72,15 +76,20 @@ class ActivityTable:
 
     @classmethod
     def create(cls, scorers: int) -> ActivityTable:
-        slots = scorers + 2
+        slots = scorers + 3
         with tempfile.TemporaryFile() as file:
             file.truncate(slots * _SLOT)
             return cls(os.dup(file.fileno()), slots)
 
     @property
     def scorers(self) -> range:
-        """The slots of the scorers."""
-        return range(self.slots - 2)
+        """The slots of the scorers, without the extra one."""
+        return range(self.slots - 3)
+
+    @property
+    def extra(self) -> int:
+        """The slot of the scorer that there is while all others are late."""
+        return self.slots - 3
 
     @property
     def shadow(self) -> int:
@@ -98,12 +107,14 @@ class ActivityTable:
 
     # Activities
 
-    def begin(self, slot: int, subjects: Sequence[str], seconds: float) -> None:
-        """Record that the process of `slot` begins work on `subjects` that may take `seconds`."""
+    def begin(self, slot: int, subjects: Sequence[str], seconds: float, usual: float = math.inf) -> None:
+        """Record that the process of `slot` begins work on `subjects` that may take `seconds`, and usually takes
+        `usual`."""
         at = slot * _SLOT
         self.end(slot)
         self._write(slot, _SUBJECTS, "\n".join(subjects))
         struct.pack_into("<d", self._memory, at + _LAST, seconds)
+        struct.pack_into("<d", self._memory, at + _USUAL_AT, usual)
         struct.pack_into("<d", self._memory, at, time.monotonic() + seconds)
 
     def end(self, slot: int) -> None:
@@ -133,6 +144,11 @@ class ActivityTable:
         """Return for how many seconds the process of `slot` has been at its activity; 0 if it is idle."""
         deadline, seconds = _HEAD.unpack_from(self._memory, slot * _SLOT)
         return time.monotonic() - (deadline - seconds) if deadline else 0.0
+
+    def is_late(self, slot: int) -> bool:
+        """Return whether the process of `slot` has been at its activity for a second, and twice as long as usual."""
+        usual: float = struct.unpack_from("<d", self._memory, slot * _SLOT + _USUAL_AT)[0]
+        return self.busy_for(slot) > max(_LATE, _TIMES_USUAL * usual)
 
     def beat(self, slot: int) -> None:
         """Record that the process of `slot` makes progress. Call it at least every few seconds when idle."""

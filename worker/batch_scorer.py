@@ -37,16 +37,16 @@ Outcomes = dict[str, PredictionOutcome | Failure]
 class BatchScorer:
     """Scores batches with the models of a cache.
 
-    `begin` gets the ids of the jobs that are about to be scored and the seconds that this may take; `end` is called
-    when nothing is being scored. `timeout` is that of one `predict`, in seconds; `predicted` gets the seconds that each
-    took. `warned` gets a model and the number of its inputs with unusual values in a job, and returns whether the job
-    says so.
+    `begin` gets the ids of the jobs that are about to be scored, the seconds that this may take, and those that it
+    usually takes unless a model is loaded; `end` is called when nothing is being scored. `timeout` is that of one
+    `predict`, in seconds; `predicted` gets the seconds that each took. `warned` gets a model and the number of its
+    inputs with unusual values in a job, and returns whether the job says so.
     """
 
     cache: ModelCache
     pace: Pace
     timeout: float
-    begin: Callable[[Sequence[str], float], object]
+    begin: Callable[..., object]
     end: Callable[[], object]
     predicted: Callable[[float], object] = lambda _: None
     warned: Callable[[str, int], bool] = lambda _model, _count: True
@@ -67,7 +67,6 @@ class BatchScorer:
             while waiting:
                 jobs = self._next_jobs(waiting, batch, alone=model.manifest.artifact.alone)
                 try:
-                    self.begin([job.id for job in jobs], self.timeout)
                     outcomes.update(self._predict(model, jobs))
                 except ModelgateError as error:
                     if len(jobs) == 1:
@@ -107,7 +106,7 @@ class BatchScorer:
     def _predict(self, model: Model, jobs: Sequence[BatchJob]) -> Outcomes:
         if len(jobs) == 1:
             return {jobs[0].id: self._predict_one(model, jobs[0])}
-        predictions, ms = self._timed(model, [job.rows for job in jobs], jobs[0].method)
+        predictions, ms = self._timed(model, jobs, [job.rows for job in jobs])
         rows = sum(len(job.rows) for job in jobs)
         return {
             job.id: answer if isinstance(answer, Failure) else self._outcome(model, job, answer, ms, rows)
@@ -120,12 +119,10 @@ class BatchScorer:
         parts: list[Prediction] = []
         total, done = 0.0, 0
         while not parts or done < len(job.rows):
-            if parts:
-                self.begin([job.id], self.timeout)
             limit = self.pace.limit(model.manifest.name, model.manifest.version)
             size = len(job.rows) if model.manifest.artifact.alone else BATCHES_PER_PIECE * limit
             with use_threads(THREADS):
-                (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
+                (answer,), ms = self._timed(model, [job], [job.rows[done : done + size]])
             if isinstance(answer, Failure):
                 return answer
             parts.append(answer)
@@ -147,18 +144,21 @@ class BatchScorer:
         )
 
     def _timed(
-        self, model: Model, parts: Sequence[Sequence[Row]], method: str
+        self, model: Model, jobs: Sequence[BatchJob], parts: Sequence[Sequence[Row]]
     ) -> tuple[list[Prediction | Failure], float]:
+        """Score these parts of jobs of one method; return the answers and the ms that they took."""
+        name, version, rows = model.manifest.name, model.manifest.version, sum(map(len, parts))
+        self.begin([job.id for job in jobs], self.timeout, self.pace.usual(name, version, rows))
         began = time.perf_counter()
-        with self.cache.watching(model.manifest.name, model.manifest.version):
-            answers = predict_each(model.estimator, model.manifest, parts, method, model.kernel)
+        with self.cache.watching(name, version):
+            answers = predict_each(model.estimator, model.manifest, parts, jobs[0].method, model.kernel)
         took = time.perf_counter() - began
         self.predicted(took)
-        ms, rows = took * 1000, sum(map(len, parts))
+        ms = took * 1000
         if model.manifest.artifact.alone:
-            self.pace.record(model.manifest.name, model.manifest.version, 1, ms)  # what each job of a batch adds to it
+            self.pace.record(name, version, 1, ms)  # what each job of a batch adds to it
         elif rows < 2 * ROWS_A_THREAD:  # threads would make rows look quicker than they are in a batch
-            self.pace.record(model.manifest.name, model.manifest.version, rows, ms)
+            self.pace.record(name, version, rows, ms)
         return answers, ms
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -95,7 +95,7 @@ class BulkLane(SlicedWork[_Held]):
     skip: Callable[[], Collection[str]]
     awaits: Callable[[str, int], bool]
     timeout: float
-    begin: Callable[[Sequence[str], float], object]
+    begin: Callable[..., object]
     end: Callable[[], object]
     predicted: Callable[[str, int, int, float], object]
     ended: Observer
@@ -174,7 +174,7 @@ class BulkLane(SlicedWork[_Held]):
         task, until = held.task, time.perf_counter() + SLICE
         try:
             while True:
-                self.begin([task.id], self.timeout if held.loaded else LOAD_TIMEOUT)
+                self.begin([task.id], *((self.timeout, 0.0) if held.loaded else (LOAD_TIMEOUT,)))
                 before = time.perf_counter()
                 with self.work.cache.watching(task.file_request.model, task.file_request.version):
                     rows = next(held.steps)

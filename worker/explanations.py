@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +52,7 @@ class Explanations(SlicedWork[_Held]):
     background: Background
     awaits: Callable[[str, int], bool]
     timeout: float
-    begin: Callable[[Sequence[str], float], object]
+    begin: Callable[..., object]
     end: Callable[[], object]
     ended: Observer
     _yields_until: float = field(default=0.0, init=False)
@@ -99,7 +99,7 @@ class Explanations(SlicedWork[_Held]):
         (job,), began = held.batch.jobs, time.perf_counter()
         try:
             while True:
-                self.begin([job.id], self.timeout if held.loaded else LOAD_TIMEOUT)
+                self.begin([job.id], *((self.timeout, 0.0) if held.loaded else (LOAD_TIMEOUT,)))
                 with self.cache.watching(held.batch.model, held.batch.version):
                     next(held.steps)
                 held.loaded = True

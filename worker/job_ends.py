@@ -62,13 +62,15 @@ def log_end(end: End) -> None:
     for job in end.work.jobs:
         outcome = end.outcomes.get(job.id)
         if isinstance(outcome, Failure):
-            context = {**job.context(), "model": end.work.model, "version": end.work.version}
+            about = {"model": end.work.model, "version": end.work.version}
+            context = {**job.context(), **about, "kind": (outcome.code, *about.values())}
             log.warning("a job failed: %s: %s", outcome.code, outcome.message, extra=context)
 
 
 def _log_task(task: FileTask, outcome: PredictionOutcome | Result | Failure) -> None:
     if isinstance(outcome, Failure):
-        log.warning("a file failed: %s: %s", outcome.code, outcome.message, extra=task.context())
+        context = {**task.context(), "kind": outcome.code}
+        log.warning("a file failed: %s: %s", outcome.code, outcome.message, extra=context)
     elif isinstance(outcome, Mapping) and task.stage is Stage.ASSEMBLE:
         log.info("a file of %s rows is scored", outcome["rows"], extra=task.context())
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,6 +46,18 @@ def give_back(*, collect: bool = False) -> None:
         gc.collect()
     if _TRIM:
         _TRIM(0)
+
+
+def allows_another(pids: Iterable[int]) -> bool:
+    """Return whether machine and container have memory for another process like the largest of these, as far as it is
+    known."""
+    left, cgroup = [sys.maxsize], Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError, IndexError):  # the limit may be `max`
+        left.append(int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]) * 1024)
+        limit, used = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = int((cgroup / "memory.stat").read_text().partition("inactive_file ")[2].split()[0])
+        left.append(limit - used + cached)
+    return min(left) > max(map(private_bytes, pids), default=0)
 
 
 def private_bytes(pid: int) -> int:

@@ -19,7 +19,7 @@ from redis import Redis
 from broker.link.scripts import Step
 from broker.metrics.counts import Counts
 from broker.records.job_kinds import PREDICTION, pool_of
-from broker.records.lease_groups import SCORERS
+from broker.records.lease_groups import EXTRA, SCORERS
 from broker.sides.supervisor import Leases, incarnation
 from broker.state.load_status import LoadStatus, LoadStatusPublisher, memory_key
 from contract.model.environments import TODAY
@@ -152,7 +152,7 @@ class Pool:
             self.close()
 
     def _new_incarnation(self, slot: int) -> str:
-        return incarnation(self._identity.name or "", slot)
+        return incarnation(self._identity.name or "", EXTRA if slot == self._scorers else slot)
 
     @property
     def ended(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import selectors
 import signal
 import time
@@ -27,6 +26,7 @@ from worker.processes import (
     ScorerProcess,
     ShadowProcess,
     TemplateProcess,
+    reap_zombies,
 )
 
 log = logging.getLogger("worker")
@@ -45,9 +45,6 @@ _MEMORY_CHECK_INTERVAL = 10.0
 
 _UNUSED_PART, _UNUSED_MB = 0.25, 64
 """What a scorer may have in memory besides its models, while not all models fit: a part of these, and MB of its own."""
-
-_MOST_IDS = 10
-"""Jobs that a line of the log names."""
 
 _MAX_FORK_PAUSE = 0.5
 """Seconds between two scorers of a slot: a fork is cheap, and the next job must start within a second."""
@@ -91,8 +88,7 @@ class ProcessPool:
         selector.register(self._printed, selectors.EVENT_READ, self._printed.read)
         self._template: TemplateProcess | None = None
         self._template_backoff = Backoff()
-        self._template_silence = Silence()
-        self._template_beats = 0
+        self._template_silence, self._template_beats = Silence(), 0
         self._stuck_after = stuck_after
         # The grace is for restarts. Docker's own for a slow start ends as soon as a worker says that it is well.
         self._incomplete_since: float | None = None if woken else -math.inf
@@ -101,37 +97,40 @@ class ProcessPool:
         self._change_process: set[str] = set()
         self._requested: frozenset[str] = frozenset()
         self._spared = Spared("", frozenset())
+        self._extra: bool | None = None
+        """Whether there is to be an extra scorer; None while not all others are late."""
         self._unreaped: set[int] = set()
         self._memory_checked = time.monotonic()
-        self._draining = False
+        self.draining = False
+        """Whether it starts no more processes."""
 
     @property
     def scorers(self) -> Mapping[int, ScorerProcess]:
-        """Scorers by slot."""
-        return {slot: scorer for slot, scorer in list(self._forked.items()) if slot < self._wanted}
+        """Scorers by slot, with the extra one."""
+        return {slot: scorer for slot, scorer in list(self._forked.items()) if slot != self._activities.shadow}
 
     def maintain(self, new_incarnation: Callable[[int], str] | None) -> None:
         """Restart what has ended and kill what is overdue. Call it several times a second.
 
         `new_incarnation(slot)` names a new scorer; None: start no scorers yet.
         """
-        self._reap_zombies()
+        reap_zombies(self._unreaped)
         self._kill_overdue()
         self._kill_stuck()
-        if self._draining or self._is_complete(with_scorers=new_incarnation is not None):
+        if self.draining or self._is_complete(with_scorers=new_incarnation is not None):
             self._incomplete_since = None
         elif self._incomplete_since is None:
             self._incomplete_since = time.monotonic()
-        if self._draining:
+        if self.draining:
             return
         if self._template is None and self._template_backoff.over:
             self._start_template()
         if self._template and new_incarnation:
-            for slot in range(self._wanted + self._template.shadows):
+            for slot in self._slots(self._template):
                 if slot not in self._forked and self._backoffs[slot].over:
                     self._fork(self._template, slot, new_incarnation(slot))
             self._replace_outdated_scorer(self._template)
-            self._retire_shadow(self._template)
+            self._retire_unneeded(self._template)
             self._replace_fragmented_scorer()
 
     def request_versions(self, versions: frozenset[str]) -> None:
@@ -171,10 +170,17 @@ class ProcessPool:
         return [scorer.inc for slot, scorer in self.scorers.items() if self._activities.busy_for(slot) > seconds]
 
     def spare(self, spared: Spared) -> None:
-        """Let the one scorer take no slow models, if it is one of these, and all others every model."""
+        """Let the one scorer take no slow models, if it is one of these, and all others every model. Have an extra
+        scorer, which takes none either, from when all others are late until one is not. Call it each second."""
         self._spared = spared
         for slot, scorer in self.scorers.items():
             self._activities.set_skipped(slot, spared.at(scorer.inc))
+        if not all(map(self._activities.is_late, self._activities.scorers)):
+            self._extra = None
+        elif self._extra is None:
+            self._extra = memory.allows_another([scorer.pid or 0 for scorer in self.scorers.values()])
+            more = "one more takes" if self._extra else "memory does not allow one more for"
+            log.warning("all scorers are at rows that take long: %s jobs of other models until one is free", more)
 
     def activity_counter(self) -> Sequence[int]:
         """Return numbers that change with each activity of a process."""
@@ -190,25 +196,24 @@ class ProcessPool:
         since = self._incomplete_since
         if since is None or time.monotonic() - since < _INCOMPLETE:
             return []
-        alive = sum(scorer.pid is not None for scorer in list(self.scorers.values()))
         template = "runs" if self._template else "does not run"
-        return [f"{alive} of {self._wanted} scorers run, and the template {template}"]
+        return [f"{self._running} of {self._wanted} scorers run, and the template {template}"]
+
+    @property
+    def _running(self) -> int:
+        """How many scorers run, without the extra one."""
+        return sum(s.pid is not None for slot, s in self.scorers.items() if slot != self._activities.extra)
 
     def _is_complete(self, *, with_scorers: bool) -> bool:
         if self._template is None:
             return False
         if not with_scorers:
             return self._template.generation is not None
-        return sum(scorer.pid is not None for scorer in self.scorers.values()) == self._wanted
-
-    @property
-    def draining(self) -> bool:
-        """Whether it starts no more processes."""
-        return self._draining
+        return self._running == self._wanted
 
     def drain(self) -> None:
         """Let all finish their work and end, and start no more processes."""
-        self._draining = True
+        self.draining = True
         for scorer in list(self._forked.values()):
             if not scorer.registered:
                 self._remove(scorer)
@@ -269,14 +274,19 @@ class ProcessPool:
             log.warning("%s: %s", *activity.subjects, CHANGES_PROCESS)
         elif activity and self._blocked.keys() >= {*activity.subjects}:
             log.warning("loading %s kills its process (%s), so scorers load it on demand", *activity.subjects, how)
-        elif not self._draining:
+        elif not self.draining:
             log.warning("the template ended (%s) and is restarted; scorers go on", how)
 
     # Scorers
 
+    def _slots(self, template: TemplateProcess) -> list[int]:
+        """Return the slots that should have a process."""
+        table = self._activities
+        return [*table.scorers, *[table.extra] * bool(self._extra), *[table.shadow] * template.shadows]
+
     def _fork(self, template: TemplateProcess, slot: int, inc: str) -> None:
         self._activities.set_skipped(slot, self._spared.at(inc))
-        kind = ScorerProcess if slot < self._wanted else ShadowProcess
+        kind = ShadowProcess if slot == self._activities.shadow else ScorerProcess
         scorer = self._forked[slot] = kind(slot, inc, template.fork(slot, inc), template)
         self._selector.register(scorer.connection, selectors.EVENT_READ, partial(self._read_scorer, scorer))
 
@@ -300,9 +310,7 @@ class ProcessPool:
             exited = scorer.exit(activity)
             self.exits.append(exited)
             if not (scorer.retiring or scorer.killed):
-                ids = sorted(exited.scored or ())
-                context = {"job_id": ids[0]} if len(ids) == 1 else {"job_ids": ",".join(ids[:_MOST_IDS]) or None}
-                log.warning("scorer %s died while it scored %d jobs", scorer.inc, len(ids), extra=context)
+                exited.log()
         if scorer.retiring or time.monotonic() - scorer.began > _MIN_LIFETIME:
             self._backoffs[scorer.slot].worked()
         else:
@@ -318,7 +326,7 @@ class ProcessPool:
     def _replace_outdated_scorer(self, template: TemplateProcess) -> None:
         """Retire one scorer that does not share all models of the template, so that a new one takes its place."""
         scorers = self.scorers.values()
-        whole = len(scorers) == self._wanted
+        whole = self._is_complete(with_scorers=True)
         if template.generation is None or not whole or any(s.retiring or not s.registered for s in scorers):
             return
         for scorer in scorers:
@@ -326,11 +334,13 @@ class ProcessPool:
                 scorer.retire()
                 return
 
-    def _retire_shadow(self, template: TemplateProcess) -> None:
-        """Retire the shadow scorer if there is nothing for it, or another one would share more models."""
-        shadow = self._forked.get(self._activities.shadow)
-        if shadow and shadow.registered and not shadow.retiring and (shadow.outdated(template) or not template.shadows):
-            shadow.retire()
+    def _retire_unneeded(self, template: TemplateProcess) -> None:
+        """Retire the extra and the shadow scorer if there is nothing for them, or another shadow would share more."""
+        slots = self._slots(template)
+        for slot, scorer in self._forked.items():
+            outdated = slot == self._activities.shadow and scorer.outdated(template)
+            if scorer.registered and not scorer.retiring and (outdated or slot not in slots):
+                scorer.retire()
 
     def _replace_fragmented_scorer(self) -> None:
         """Retire one scorer that cannot return the memory of models that it has evicted."""
@@ -387,14 +397,3 @@ class ProcessPool:
             log.warning("the template has made no progress for %.0f s and is restarted", silent)
             self._template_silence = Silence()
             self._template.kill()
-
-    def _reap_zombies(self) -> None:
-        """Scorers are children of the template. When that dies and this process is the first of its container, it
-        inherits them."""
-        for pid in list(self._unreaped):
-            try:
-                done = os.waitpid(pid, os.WNOHANG)[0]
-            except ChildProcessError:
-                done = pid
-            if done:
-                self._unreaped.discard(pid)

@@ -297,6 +297,10 @@ class ShadowProcess(ScorerProcess):
         return False
 
 
+_MOST_IDS = 10
+"""Jobs that a line of the log names."""
+
+
 @dataclass(frozen=True)
 class ScorerExit:
     """The end of an incarnation whose jobs have to go back to their queues.
@@ -308,6 +312,25 @@ class ScorerExit:
     scored: Collection[str] | None
     """Ids of the jobs that it was scoring; None if that is unknown."""
     failure: Failure | None = None
+
+    def log(self) -> None:
+        """Log that it died by itself."""
+        ids = sorted(self.scored or ())
+        context = {"job_id": ids[0]} if len(ids) == 1 else {"job_ids": ",".join(ids[:_MOST_IDS]) or None}
+        doing = f"scored {len(ids)} jobs" if ids else "was idle"
+        log.warning("scorer %s died while it %s", self.inc, doing, extra=context)
+
+
+def reap_zombies(pids: set[int]) -> None:
+    """Wait for those that have ended, and remove them. Scorers are children of the template: when that dies and this
+    process is the first of its container, it inherits them."""
+    for pid in list(pids):
+        try:
+            done = os.waitpid(pid, os.WNOHANG)[0]
+        except ChildProcessError:
+            done = pid
+        if done:
+            pids.discard(pid)
 
 
 LONGEST_LINE = 4096

@@ -27,6 +27,7 @@ from contract.row import Row
 from contract.rows.background import background_of
 from contract.settings import Settings
 from runtime.environments import environment_here
+from runtime.logs import report_left_out
 from runtime.outages import Outages
 from runtime.tracing import start_tracing
 from scoring.pace import Pace
@@ -170,6 +171,7 @@ class Scorer:
         """Return the result of `call`, repeated until Redis answers; None if the scorer is stopped meanwhile."""
         while even_when_stopping or not self._stopping:
             self.beat()
+            report_left_out()
             try:
                 result = call()
             except RedisError as error:

@@ -318,9 +318,9 @@ class Template:
             self._models[version] = model
 
     def _fork(self, slot: int, inc: str, lifeline: Lifeline) -> None:
-        run = run_shadow
+        run = run_shadow if slot == self._activities.shadow else run_scorer
         if slot in self._activities.scorers:
-            run, self._forked_at_generation[slot] = run_scorer, self._generation
+            self._forked_at_generation[slot] = self._generation
         gc.freeze()
         try:
             child = os.fork() == 0

@@ -37,7 +37,10 @@ class OldDataError(ResponseError):
 UNAVAILABLE = Failure("redis_unavailable", "Redis does not answer; try again")
 REFUSED = Failure("redis_unavailable", "Redis refuses the command; the log of the gateway says why; try again")
 LOADING = Failure("redis_loading", "Redis has just started and is still reading its data; try again")
-FULL = Failure("redis_full", "Redis is full and takes no new jobs; results expire by themselves, try again later")
+FULL = Failure(
+    "redis_full",
+    "Redis is full and takes no new jobs until workers have scored some or results expire; try again later",
+)
 READ_ONLY = Failure(
     "redis_read_only", "Redis is a read-only replica and takes no jobs; try again once the gateway finds the primary"
 )

@@ -1,6 +1,7 @@
 -- SPARE: a worker says which models it has found slow, and learns which scorer takes none of those that are slow
 -- anywhere, so that they cannot occupy every scorer. It is one of the scorers that serve the same queues, the first that
--- does not have a slow model in hand.
+-- does not have a slow model in hand. A scorer that a worker has only while all others hang does not count: it never takes
+-- slow models.
 --
 -- Reads mg:incs, mg:lease:<inc>, mg:held:<inc>. Writes rq:worker:<inc>, mg:slow, mg:timeouts, and mg:slow:<queues>:
 -- several scorers serve these queues, even if there is one while another is being replaced.
@@ -34,7 +35,7 @@ local incs, alive, spared = call('SMEMBERS', 'mg:incs'), {}, nil
 table.sort(incs)
 for _, inc in ipairs(incs) do
   local w = call('HMGET', 'rq:worker:' .. inc, 'queues', 'model', 'long_until')
-  if w[1] == queues and call('EXISTS', 'mg:lease:' .. inc) == 1 then
+  if w[1] == queues and not string.find(inc, '%-extra%-[^-]*$') and call('EXISTS', 'mg:lease:' .. inc) == 1 then
     local busy = call('EXISTS', 'mg:held:' .. inc) == 1 or tonumber(w[3] or '0') > now_ms()
     alive[#alive + 1] = inc
     if not spared and not (busy and slow[w[2]]) then spared = inc end

@@ -1,9 +1,11 @@
 -- SURVEY: returns what some queues hold, for the metrics. Read-only; samples a few jobs of each queue.
 --
--- Reads rq:queue:<q>, rq:wip:<q>, mg:rows, the indexes of ended jobs, and of single jobs rq:job:<id> and mg:log:<id>.
+-- Reads rq:queue:<q>, rq:wip:<q>, mg:rows, mg:loaded:<worker>, the indexes of ended jobs, and of single jobs rq:job:<id>
+-- and mg:log:<id>.
 -- ARGV: queues.
 -- Returns for each queue: waiting jobs, their rows, enqueued_at of the oldest ('' without one), running jobs,
--- started_at of the oldest of the first SAMPLE ('' without one), and the estimated bytes of its jobs: not ended; ended and unseen; fetched; delivered.
+-- started_at of the oldest of the first SAMPLE whose worker is alive ('' without one), and the estimated bytes of its
+-- jobs: not ended; ended and unseen; fetched; delivered.
 local SAMPLE = 200
 local STATUSES = { 'finished', 'failed', 'canceled' }
 
@@ -33,6 +35,14 @@ local function ended_bytes(q, seen)
   return floor(bytes)
 end
 
+-- Whether the worker that owns a running job has reported lately. What a dead one owns says nothing about its model.
+local reported = {}
+local function is_alive(entry)
+  local worker = string.match(entry, '^[^:]*:(.*)%-[^-]*%-[^-]*$') or ''
+  if reported[worker] == nil then reported[worker] = call('EXISTS', 'mg:loaded:' .. worker) == 1 end
+  return reported[worker]
+end
+
 local answer = {}
 for _, q in ipairs(ARGV) do
   local list, wip = 'rq:queue:' .. q, 'rq:wip:' .. q
@@ -49,7 +59,7 @@ for _, q in ipairs(ARGV) do
     bytes = bytes + bytes_of(wip) + estimated(running, string.match(entry, '^[^:]*'))
     for _, entry in ipairs(call('ZRANGE', wip, 0, SAMPLE - 1)) do
       local started = fields_of(string.match(entry, '^[^:]*'), 'started_at')[1] or ''
-      if started ~= '' and (began == '' or started < began) then began = started end
+      if started ~= '' and is_alive(entry) and (began == '' or started < began) then began = started end
     end
   end
   answer[#answer + 1] = { waiting, rows, since, running, began, floor(bytes), ended_bytes(q, 'ended'),

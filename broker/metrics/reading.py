@@ -25,7 +25,7 @@ from broker.records.job_kinds import (
     readable_kinds,
     trainer_queues,
 )
-from broker.records.lease_groups import OBSERVERS, SCORERS, TRAINERS, serves_today, worker_of
+from broker.records.lease_groups import EXTRA, OBSERVERS, SCORERS, TRAINERS, is_extra, serves_today, worker_of
 from broker.state.boards import HEALTH, HealthBoard
 from broker.state.lake_schedules import KEY as LAKE_SCHEDULES
 from broker.state.lake_schedules import PATIENCE
@@ -154,7 +154,7 @@ class MetricsReader(Connected):
             model, _, number = version.partition("@")
             snapshot.values[table.MODEL_FINDINGS][model, number, said.state] = len(said.findings)
         _add_webhooks(snapshot, webhooks, now[0] + now[1] / 1_000_000)
-        for metric, labels in _FROM_ZERO:
+        for metric, labels in (*_FROM_ZERO, *((table.JOBS, (model, "failed")) for model in models)):
             snapshot.values[metric][labels] = 0
         for key, counted in zip(hashes, islice(answers, len(hashes)), strict=True):
             if isinstance(counted, dict):  # a worker may have made its hash something else
@@ -227,8 +227,10 @@ class MetricsReader(Connected):
         alive = {inc for inc, exists in zip(incs, answers, strict=False) if exists}
         owned = dict(zip(incs, answers[len(incs) :], strict=False))
         for metric, group in members.items():
-            states = Tally("busy" if owned[inc] else "idle" for inc in group if inc in alive)
-            snapshot.values[metric] = {(state,): states[state] for state in ("busy", "idle")}
+            states = Tally(
+                EXTRA if is_extra(inc) else "busy" if owned[inc] else "idle" for inc in group if inc in alive
+            )
+            snapshot.values[metric] = {(state,): states[state] for state in ("busy", "idle", *states)}
         # Another pool of a worker sleeps and wakes; alerts compare this with the number that is expected.
         serving = {worker_of(inc) for inc in members[table.SCORERS] if inc in alive and serves_today(inc)}
         snapshot.values[table.WORKERS][()] = len(serving)

@@ -267,7 +267,8 @@ TRAINER_QUEUE_AGE = _gauge(
 RUNNING = _gauge("running_jobs", "Predictions that scorers own, by model.", "model")
 RUNNING_AGE = _gauge(
     "running_oldest_seconds",
-    "Time since a scorer took the prediction that has been running longest, by model; of many, from a sample.",
+    "Time since a scorer took the prediction that has been running longest, by model; of many, from a sample; without"
+    " those of workers that have reported nothing for some seconds.",
     "model",
 )
 EXPLANATION_QUEUE_JOBS = _gauge("explanation_queue_jobs", "Explanations that wait, by model.", "model")
@@ -278,7 +279,12 @@ FILE_QUEUE_AGE = _gauge(
     "model",
 )
 RUNNING_FILES = _gauge("running_files", "File predictions that have begun and not ended, by model.", "model")
-SCORERS = _gauge("scorers", "Scorers with a lease, by state: busy or idle.", "state")
+SCORERS = _gauge(
+    "scorers",
+    "Scorers with a lease, by state: busy, idle, or extra (one in addition, while rows hang in all others of its"
+    " worker).",
+    "state",
+)
 WORKERS = _gauge("workers", "Workers with at least one scorer of today's environment.")
 TRAINERS = _gauge("trainers", "Trainer processes with a lease, by state: busy or idle.", "state")
 ALIVE = _gauge(

@@ -58,6 +58,15 @@ def serves_today(inc: str) -> bool:
     return "~" not in worker_of(inc)
 
 
+EXTRA = "extra"
+"""The slot of the scorer that a worker has in addition while rows hang in all others."""
+
+
+def is_extra(inc: str) -> bool:
+    """Return whether a scorer is there only while rows hang in all others of its worker."""
+    return inc.rsplit("-", 2)[1:2] == [EXTRA]
+
+
 def place_of(inc: str) -> str:
     """Return the name that the scorers of one slot share, each after the other."""
     return inc.rpartition("-")[0]

@@ -13,7 +13,7 @@ from redis import Redis
 from broker.link.scripts import Connected
 from broker.records.job_kinds import PREDICTION, kind_of
 from broker.records.job_records import failed
-from broker.records.lease_groups import SCORERS, LeaseGroup, place_of, worker_of
+from broker.records.lease_groups import SCORERS, LeaseGroup, is_extra, place_of, worker_of
 from broker.state.presence import TIMEOUT_COUNTS
 from contract.errors import Failure
 from contract.work.request_ids import RequestIds
@@ -34,22 +34,22 @@ _ALL = "*"
 """Means all jobs that an incarnation owns, instead of their ids."""
 
 
-def incarnation(worker: str, slot: int) -> str:
+def incarnation(worker: str, slot: int | str) -> str:
     """Return a new name for the process in `slot` of `worker`; each fork needs one. `worker` must have no colon."""
     return f"{worker}-{slot}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)
 class Spared:
-    """The scorer in `slot` (`place_of`; '': none; '*': every idle or new one) takes no jobs of the slow `models`, so
-    that they do not occupy every scorer."""
+    """The scorer in `slot` (`place_of`; '': none; '*': every idle or new one) takes no jobs of the slow `models`, nor
+    does an extra one, so that they do not occupy every scorer."""
 
     slot: str
     models: frozenset[str]
 
     def at(self, inc: str) -> frozenset[str]:
         """Return the models of which this scorer takes no jobs."""
-        return self.models if self.slot in ("*", place_of(inc)) else frozenset()
+        return self.models if is_extra(inc) or self.slot in ("*", place_of(inc)) else frozenset()
 
 
 class Leases(Connected):

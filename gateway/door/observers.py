@@ -17,7 +17,7 @@ from contract.rows.redaction import redacted
 from contract.work.api_keys import Scope, without_keys
 from contract.work.request_ids import RequestIds
 from gateway.http.exchange import Exchange
-from runtime.logs import ACCESS, LineQuota
+from runtime.logs import ACCESS, LineQuota, report_left_out
 from runtime.tracing import Tracer
 
 log = logging.getLogger(ACCESS)
@@ -72,7 +72,8 @@ class AccessLog:
         )
 
     def report_left_out(self) -> None:
-        """Log how many requests were left out since the last call. Call it once a second."""
+        """Log how many requests, and other events, were left out since the last call. Call it once a second."""
+        report_left_out()
         if left_out := self._left_out:
             self._left_out = 0
             log.info("%d requests were not logged (ACCESS_LOG_RATE)", left_out, extra={"left_out": left_out})

@@ -100,12 +100,11 @@ def _terse(problem: Problem, error: Exception) -> Problem:
 def _log_failure(problem: Problem, error: Exception) -> None:
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("a request ended with %s", type(error).__name__, exc_info=error)
-    elif isinstance(error, RedisError):
-        log.warning("%s: Redis: %s: %s", problem.code, type(error).__name__, error)
-    elif isinstance(error, StoreError):
-        log.warning("%s: %s", problem.code, error)
-    else:
-        log.warning("%s: %s", problem.code, problem.detail)
+        return
+    reason = str(error) if isinstance(error, StoreError) else problem.detail
+    if isinstance(error, RedisError):
+        reason = f"Redis: {type(error).__name__}: {error}"
+    log.warning("%s: %s", problem.code, reason, extra={"kind": problem.code})
 
 
 def _with_example(error: InvalidInstances) -> Problem:

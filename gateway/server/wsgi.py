@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import logging
 import socket
 import threading
 
@@ -15,6 +17,9 @@ from gateway.http.exchange import log_context
 from gateway.pages.layout import compile_templates
 from gateway.server import heartbeat
 from runtime import logs
+from runtime.outages import repeat_in_thread
+
+log = logging.getLogger(__name__)
 
 GARBAGE = 20_000
 """New objects after which the garbage collector runs: those of some hundred requests."""
@@ -24,6 +29,8 @@ def application() -> Flask:
     """Return the application for gunicorn."""
     app = start_app(Settings.from_environ())
     threading.Thread(target=_prepare_pages, args=(app,), name="pages", daemon=True).start()
+    log_change = functools.partial(app.extensions["readiness"].log_change, heartbeat.is_news)
+    repeat_in_thread("readiness", log_change, 1.0, log, app.extensions["stopping"])
     return app
 
 

@@ -195,11 +195,12 @@ class Listener:
             with suppress(RedisTimeoutError):
                 kind, *_, content = self._message(connection, check_at)
                 unanswered = 0
+                if kind == b"pong":  # a Redis that cannot write takes a subscription, and answers nothing else
+                    self._outages.worked()
                 if kind == b"message":
                     self._ended(parse_reply(content))
                 elif kind == b"subscribe":
                     self._subscribed.set()
-                    self._outages.worked()
                     check_at = 0.0  # messages published before are lost
             if time.monotonic() >= check_at:
                 if unanswered == MAX_UNANSWERED:

@@ -81,7 +81,7 @@ class Metrics:
             expiring = sum(stage_of(issued.key) is not None for issued in self._keys())
             snapshot.values[table.KEYS_EXPIRING][()] = expiring
         except RedisError as error:
-            log.warning("/metrics has no counters, because Redis does not answer: %s", error)
+            log.warning("/metrics has no counters: Redis does not answer: %s", error, extra={"kind": "/metrics"})
             # No counters: if they began at 0, Prometheus would see a reset, and then a burst.
             snapshot = Snapshot()
             snapshot.values[table.REDIS_UP][()] = 0

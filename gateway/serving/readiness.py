@@ -112,7 +112,7 @@ class Readiness:
         self._repository = repository
         self._lock = threading.Lock()
         self._attempt: _Attempt | None = None
-        self._noted: tuple[State, Sequence[str]] = (State.OK, ())
+        self._logged = ""
 
     def report(self) -> ReadinessReport:
         """Return the answer of the last second. An attempt that takes longer counts as failed."""
@@ -122,9 +122,7 @@ class Readiness:
                 attempt = self._attempt = _Attempt()
                 threading.Thread(target=self._run, args=(attempt,), name="readiness", daemon=True).start()
         attempt.done.wait(max(0.0, attempt.began + PATIENCE - time.monotonic()))
-        report = attempt.report or self._make_report(SystemHealth(UNAVAILABLE))
-        self._note(report)
-        return report
+        return attempt.report or self._make_report(SystemHealth(UNAVAILABLE))
 
     def _run(self, attempt: _Attempt) -> None:
         try:
@@ -134,25 +132,26 @@ class Readiness:
         finally:
             attempt.done.set()
 
-    def _note(self, report: ReadinessReport) -> None:
-        """Log what has changed: probes come every few seconds, and a line for each would hide the others."""
-        state = report.state, [reason.code for reason in report.reasons]
-        with self._lock:
-            changed, self._noted = state != self._noted, state
-        if not changed:
+    def log_change(self, is_news: Callable[[str], bool]) -> None:
+        """Log the state if it has changed since the last call, and `is_news` for the other processes of this gateway.
+        Call it each second: nobody else may ask."""
+        report = self.report()
+        state = " ".join([report.state, *(reason.code for reason in report.reasons)])
+        changed, self._logged = state != self._logged, state
+        if not (changed and is_news(state)):
             return
         if report.state is State.OK:
-            log.info("ready again: predictions are accepted and scored")
+            log.info("ready: predictions are accepted and scored")
         else:
             log.warning("%s: %s", report.state, report.detail)
 
     def _make_report(self, health: SystemHealth) -> ReadinessReport:
         models = len(self._repository.names())
-        reasons, state = list(self._why_refused(health, models)), State.NOT_READY
-        if not reasons:
-            reasons = [*self._why_locked(health), *_why_degraded(health)]
-            state = State.DEGRADED if reasons else State.OK
-        return ReadinessReport(state, models, health.workers, health.repairs, reasons)
+        refused = list(self._why_refused(health, models))
+        known = health.repairs or not health.fault
+        others = [*self._why_locked(health), *_why_degraded(health)] if known else []
+        state = State.NOT_READY if refused else State.DEGRADED if others else State.OK
+        return ReadinessReport(state, models, health.workers, health.repairs, [*refused, *others])
 
     def _why_refused(self, health: SystemHealth, models: int) -> Iterator[Reason]:
         if health.fault:

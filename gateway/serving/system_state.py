@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -11,13 +12,16 @@ from redis.exceptions import RedisError
 from broker.metrics import table
 from broker.metrics.reading import Snapshot
 from broker.metrics.table import Metric
+from broker.metrics.traffic import Period, Point, TrafficReader, together
 from broker.sides.gateway.system_health import ProcessReader, TrainerProcess, Worker
+from contract.model.repository import CURRENT
 from contract.work.api_keys import Key, Scope
+from gateway.serving.announcements import LEAST_ERRORS, LEAST_SHARE, WINDOW
 from gateway.serving.metrics import Metrics, ttl_of_cost
 from gateway.serving.readiness import Readiness, ReadinessReport, State
 from runtime.ttl_cache import TtlCache
 
-QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, RUNNING_AGE, DISK_FREE = 30, 0.7, 0.9, 10, 0.1
+QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, RUNNING_AGE, DISK_FREE, MOST_JOBS = 30, 0.7, 0.9, 10, 0.1, 0.5
 """The thresholds of `monitoring/alerts.yml`."""
 
 KEEP = 5.0
@@ -109,17 +113,21 @@ class SystemState:
 class System:
     """Reads the state for all callers together. `metrics` and `readiness` keep what they have read for a while."""
 
-    def __init__(self, metrics: Metrics, readiness: Readiness, processes: ProcessReader) -> None:
+    def __init__(self, metrics: Metrics, readiness: Readiness, processes: ProcessReader, rings: TrafficReader) -> None:
         self._metrics = metrics
         self._readiness = readiness
         self._processes = processes
+        self._rings = rings
         self._cache: TtlCache[str, tuple[list[Worker], list[TrainerProcess]]] = TtlCache(1)
 
     def state(self, caller: Key) -> SystemState:
         """Return the state as `caller` may see it: without models that its key may not use, and without jobs that may
         be those of other owners. Without Redis, it has no processes and queues."""
         report, snapshot = self._readiness.report(), self._metrics.snapshot()
-        workers, trainers = self._read_processes()
+        failed = [
+            model for (model, status), count in snapshot.values[table.JOBS].items() if status == "failed" and count
+        ]
+        workers, trainers, recent = self._read([model for model in failed if caller.may_use(model)])
         if caller.models is not None:
             report, workers = report.without_names(), [_of_models(worker, caller.models) for worker in workers]
         if not caller.allows(Scope.ADMIN):
@@ -127,9 +135,12 @@ class System:
         queues = [queue for queue in _queues(snapshot) if caller.may_use(queue.model)]
         redis = _redis(snapshot)
         schedules = [model for (model,), failed in snapshot.values[table.SCHEDULE_FAILED].items() if failed]
+        alerts = chain(
+            _reasons(report, snapshot.values[table.ALIASES]), _rules(snapshot, queues, redis), _failing(recent)
+        )
         return SystemState(
             status=report.state,
-            alerts=[*_reasons(report), *_rules(snapshot, queues, redis), *_failed(filter(caller.may_use, schedules))],
+            alerts=[*alerts, *_failed(filter(caller.may_use, schedules))],
             workers=workers,
             trainers=trainers,
             queues=queues,
@@ -139,11 +150,15 @@ class System:
             webhooks_waiting=round(snapshot.total(table.WEBHOOKS_WAITING)),
         )
 
-    def _read_processes(self) -> tuple[list[Worker], list[TrainerProcess]]:
+    def _read(self, failed: Sequence[str]) -> tuple[list[Worker], list[TrainerProcess], Mapping[str, Point]]:
+        """Return the processes, and the last minutes of these models."""
+        read = self._processes.read
         try:
-            return self._cache.fetch("processes", self._processes.read, lambda _, seconds: ttl_of_cost(seconds, KEEP))
+            processes = self._cache.fetch("processes", read, lambda _, seconds: ttl_of_cost(seconds, KEEP))
+            minutes = self._rings.newest(Period.HOURS, failed, WINDOW + 1) if failed else []
         except RedisError:
-            return [], []  # an alert says that Redis is away
+            return [], [], {}  # an alert says that Redis is away
+        return *processes, dict(zip(failed, map(together, minutes), strict=True))
 
 
 def _of_models(worker: Worker, models: Collection[str]) -> Worker:
@@ -203,10 +218,12 @@ def _redis(snapshot: Snapshot) -> RedisState | None:
     )
 
 
-def _reasons(report: ReadinessReport) -> Iterator[Alert]:
+def _reasons(report: ReadinessReport, aliases: Mapping[tuple[str, ...], float]) -> Iterator[Alert]:
     severity = _CRITICAL if report.state is State.NOT_READY else _WARNING
     for reason in report.reasons:
-        yield Alert(reason.code, _CRITICAL if reason.code == "no_worker" else severity, reason.detail)
+        current = aliases.get((str(reason.members.get("model")), CURRENT), 0)
+        critical = reason.code == "no_worker" or reason.members.get("version") == current
+        yield Alert(reason.code, _CRITICAL if critical else severity, reason.detail)
 
 
 def _rules(snapshot: Snapshot, queues: Sequence[Queue], redis: RedisState | None) -> Iterator[Alert]:
@@ -242,6 +259,17 @@ def _failed(models: Iterable[str]) -> Iterator[Alert]:
     for model in models:
         detail = f"the last scheduled run of {model} failed or is late; modelgate schedule says which, and why"
         yield Alert("schedule_failed", _WARNING, detail)
+
+
+def _failing(recent: Mapping[str, Point]) -> Iterator[Alert]:
+    """Yield an alert for each of these models of which many predictions failed in the last minutes."""
+    for model, point in recent.items():
+        share = point.failed / max(point.requests, point.failed, 1)
+        if point.failed >= LEAST_ERRORS and share > LEAST_SHARE:
+            why = f"GET /v1/models/{model}/failures says why"
+            detail = f"{share:.0%} of the predictions with {model} failed within {WINDOW} minutes; {why}"
+            code, severity = ("most_jobs_failing", _CRITICAL) if share > MOST_JOBS else ("jobs_failing", _WARNING)
+            yield Alert(code, severity, detail)
 
 
 def _worker_json(worker: Worker) -> dict[str, Any]:

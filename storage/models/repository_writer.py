@@ -42,6 +42,9 @@ SCHEDULE_FILE = "schedule.json"
 HISTORY = "_history"
 """A key of aliases.json that cannot be an alias."""
 
+_RESERVE, _RESERVED = ".reserve", 65_536
+"""A file in the staging area, and its bytes: on a full disk, a change of aliases or settings takes their place."""
+
 _IMPORTS = "inbox"
 """The prefix of import folders in the staging area. No model has this name."""
 
@@ -288,7 +291,12 @@ class RepositoryWriter(Repository):
 
     def _replace(self, model: str, name: str, data: Mapping[str, Any]) -> None:
         new, old = self.root / STAGING / f"{model}.{name}", self.root / model / name
-        write(new, (json.dumps(data) + "\n").encode())
+        text = (json.dumps(data) + "\n").encode()
+        try:
+            write(new, text)
+        except OSError:
+            (self.root / STAGING / _RESERVE).unlink(missing_ok=True)
+            write(new, text)
         # Readers notice a new file by its modification time, which the system counts in milliseconds.
         at = max(time.time_ns(), old.stat().st_mtime_ns + 1 if old.exists() else 0)
         os.utime(new, ns=(at, at))
@@ -296,11 +304,14 @@ class RepositoryWriter(Repository):
         sync(old.parent)
 
     def _staging(self) -> Path:
-        """Make `.staging/` if it is missing. Raises OSError if it is a symbolic link."""
+        """Make `.staging/` and its reserve if they are missing. Raises OSError if it is a symbolic link."""
         folder = self.root / STAGING
         folder.mkdir(parents=True, exist_ok=True)
-        with opened_folder(folder):
-            return folder
+        with opened_folder(folder), suppress(OSError):  # the disk may be full already
+            reserve = folder / _RESERVE
+            if not reserve.exists() or reserve.stat().st_size < _RESERVED:
+                write(reserve, os.urandom(_RESERVED))  # a file system may store zeros in no block
+        return folder
 
     def _hidden(self, name: str) -> Path:
         """Return a new path in the staging area. `sweep` removes it unless somebody holds the lock `name`."""

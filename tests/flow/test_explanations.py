@@ -71,7 +71,7 @@ def test_an_explanation_whose_scorer_is_killed_is_done_once(cluster: WorkerClust
     assert (job.status, job.kind) == (Status.SUCCEEDED, "explanation")
     assert job.output is not None
     assert len(job.output["predictions"]) == ROWS  # type: ignore[arg-type]
-    assert cluster.ended_by("a") != holder
+    assert cluster.holder("a") != holder
     assert sum(cluster.redis.zcard(index) for index in indexes_of(EXPLANATION.queue_of("slow"), "finished")) == 1
     until(lambda: cluster.redis.hget("mg:counts:model:slow", "explanations_total|succeeded") == b"1", "one has ended")
 

@@ -226,7 +226,7 @@ def test_scorers_go_on_without_their_template_until_it_is_restarted(cluster: Wor
     ids = cluster.submit("quick", [1.0])
     os.kill(before[next(iter(before))], signal.SIGCONT)
     assert cluster.ended(ids)[0].status is Status.SUCCEEDED
-    assert cluster.ended_by(ids[0]) in before
+    assert cluster.holder(ids[0]) in before
     until(lambda: worker.scorers() and not worker.scorers().keys() & before.keys(), "a scorer of the new template")
     assert "scorers go on" in worker.log
 
@@ -437,7 +437,7 @@ def test_a_slow_model_leaves_one_scorer_free(cluster: WorkerCluster) -> None:
     quick = [cluster.submit("quick", [1.0], f"quick{i}-") for i in range(3)]
     cluster.ended([job_id for ids in quick for job_id in ids])
     assert any(not job.status.final for job in cluster.read(*slow)), "the quick ones did not wait for the slow ones"
-    holders = Counter(cluster.ended_by(job.id) for job in cluster.ended(slow))
+    holders = Counter(cluster.holder(job.id) for job in cluster.ended(slow))
     assert len(holders) == 1 or min(holders.values()) == 1, "the other scorer has taken one job at most"
 
 

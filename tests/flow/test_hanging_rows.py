@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from broker.link.scripts import source
-from broker.records.lease_groups import place_of
+from broker.link.scripts import Durability, source
+from broker.metrics import table
+from broker.metrics.reading import MetricsReader
+from broker.records.lease_groups import is_extra, place_of
+from broker.sides.gateway.system_health import HealthCheck, ProcessReader
 from contract.work.jobs import PredictionJob, Status
 from tests.flow import estimators
 from tests.flow.estimators import HANGS
 from tests.stacks.workers import WorkerCluster, worker_cluster
-from tests.support import numbers, redis_server, until, write_version
+from tests.support import DEADLINE, numbers, redis_server, until, write_version
 
 
 @pytest.fixture
@@ -67,6 +70,29 @@ def test_rows_that_hang_leave_a_scorer_to_other_models(cluster: WorkerCluster, w
     assert cluster.read(first)[0].status is Status.RUNNING
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_while_rows_hang_in_all_scorers_an_extra_one_answers_others(cluster: WorkerCluster, workers: int) -> None:
+    worker = cluster.start(workers=workers, predict_timeout=1000, stop_grace=1).ready(workers)
+    for name in "ab"[:workers]:
+        cluster.running(*hanging(cluster, name))
+    more = hanging(cluster, "c", "d")
+    quick_ones_are_answered(cluster, "quick")
+    assert {job.status for job in cluster.read(*more)} == {Status.QUEUED}
+    assert len(worker.scorers()) == workers + 1
+    ((shown, *_), _) = ProcessReader(cluster.redis).read()
+    assert (shown.busy, shown.idle) == (workers, 0), "it is nobody's capacity"
+    scored = MetricsReader(cluster.redis).read(["quick", "hangs"]).values[table.SCORERS]
+    assert scored == {("busy",): workers, ("idle",): 0, ("extra",): 1}
+    assert HealthCheck(cluster.redis, 1000, Durability()).run().workers == workers
+    os.kill(worker.scorers()[cluster.holder("a")], signal.SIGKILL)
+    until(lambda: not any(map(is_extra, worker.scorers())), "it ends once another one is free")
+    quick_ones_are_answered(cluster, "again")
+    worker.process.terminate()
+    assert worker.process.wait(DEADLINE) == 0
+    assert not cluster.redis.exists("mg:incs")
+    assert {job.status for job in cluster.read("a", *more)} == {Status.QUEUED}
+
+
 @pytest.mark.slow
 def test_a_job_that_was_cancelled_and_deleted_does_not_hide_its_scorer(cluster: WorkerCluster) -> None:
     cluster.start(workers=2, predict_timeout=1000).ready()
@@ -87,7 +113,7 @@ def test_a_scorer_that_begins_while_the_other_hangs_takes_no_rows_of_its_model(c
     (first,) = hanging(cluster, "first")
     cluster.running(first)
     until(lambda: cluster.redis.exists("mg:slow"), "it counts as slow")
-    holder = str(cluster.redis.hget(f"rq:job:{first}", "worker_name").decode())
+    holder = cluster.holder(first)
     (other,) = (pid for inc, pid in worker.scorers().items() if inc != holder)
     template = worker.template()
     assert template is not None
@@ -110,6 +136,6 @@ def test_after_a_time_out_rows_that_come_at_once_do_not_hang_all_scorers(cluster
     places = set()
     for job in cluster.ended(hanging(cluster, *"abc")):
         assert job.error and job.error.code == "timeout"
-        places.add(place_of(cluster.ended_by(job.id)))
+        places.add(place_of(cluster.holder(job.id)))
     assert len(places) == 1, "the other scorer was left to other models"
     quick_ones_are_answered(cluster, "quick")

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import requests
 from broker.sides.gateway.job_client import ACCEPTED
 from contract.work.jobs import PredictionJob, Status
 from tests.flow import estimators
-from tests.stacks.gateways import Gateway
+from tests.stacks.gateways import Gateway, start_site
 from tests.stacks.workers import Worker, WorkerCluster, worker_cluster
 from tests.support import numbers, redis_server, until, write_version
 
@@ -98,7 +99,7 @@ def test_a_job_that_takes_too_long_has_a_line(cluster: WorkerCluster, worker: Wo
 def test_a_scorer_that_is_killed_leaves_a_line(cluster: WorkerCluster, worker: Worker) -> None:
     inc, pid = next(iter(worker.scorers().items()))
     worker.send(signal.SIGKILL, [pid])
-    until(lambda: events(worker, f"scorer {inc} died"), "the line")
+    until(lambda: events(worker, f"scorer {inc} died while it was idle"), "the line")
 
 
 def test_one_request_has_its_id_in_the_logs_of_gateway_and_worker(
@@ -127,3 +128,27 @@ def test_one_request_has_its_id_in_the_logs_of_gateway_and_worker(
     assert (line["job_id"], line["model"], line["version"]) == (answer.json()["id"], "faulty", 1)
     assert [event["status"] for event in said if event["message"] == "- - 400"] == [400]
     assert [event for event in said if event["logger"] == "gunicorn.error"]
+
+
+def test_a_change_is_logged_once_though_nobody_asks_and_refusals_are_counted(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_version(models, "quick", estimators.Slow(0), numbers("a"), by_value=True)
+    with start_site(tmp_path, models, gateway_processes=2, submit_timeout=1) as site:
+
+        def lines(text: str) -> list[str]:
+            return [line for line in site.gateway.log.splitlines() if text in line]
+
+        worker = site.cluster.start().ready()
+        until(lambda: lines("INFO gateway: ready: "), "it says that it is ready")
+        assert site.gateway.post("quick", {"a": 1}, wait=20).status_code == 200
+        with ThreadPoolExecutor(8) as clients, site.server.disk_full():  # the listener is on
+            until(lambda: lines("not_ready: Redis cannot write"), "it says why it is not ready")
+            answers = clients.map(lambda _: site.gateway.post("quick", {"a": 1}), range(24))
+            assert {answer.status_code for answer in answers} == {503}
+            until(lambda: not site.cluster.redis.keys("mg:lease:*"), "it lasts for some tries of the listener")
+        until(lambda: lines("INFO gateway: the listener has Redis again"), "good news is no warning")
+        worker.kill()
+        until(lambda: lines("degraded: no worker is alive"), "it says that the worker is dead")
+        assert len(lines("degraded: no worker is alive")) == 1
+        assert 1 <= len(lines("redis_disk_full: ")) <= 2, "one of each process"
+        assert 1 <= len(lines("the listener lost Redis")) <= 2

@@ -30,6 +30,7 @@ def test_duties_survive_an_outage_of_redis_and_log_its_start_and_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[str] = []
+    caplog.set_level(logging.INFO)
     with RedisProcess(tmp_path) as server, connect(server.url, socket_timeout=2, resends=0) as redis:
         duties = Duties("the supervisor", log)
         duties.add(0, lambda: ran.append("before"))
@@ -46,6 +47,7 @@ def test_duties_survive_an_outage_of_redis_and_log_its_start_and_end(
     lost, back = caplog.messages
     assert lost.startswith("the supervisor lost Redis and tries again: ")
     assert back == "the supervisor has Redis again"
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 def test_an_error_that_is_not_of_redis_passes_and_the_duty_stays_due() -> None:

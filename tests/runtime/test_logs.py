@@ -172,7 +172,7 @@ def test_a_command_logs_for_the_person_who_typed_it() -> None:
     assert log_of(program) == ["trainer: no"]
 
 
-def test_one_kind_of_event_cannot_flood_the_log() -> None:
+def test_one_statement_cannot_flood_the_log() -> None:
     program = """
 import time
 now = 1000.0
@@ -187,9 +187,34 @@ for number in range(1000):
     say(number)
 """
     events = events_of(program)
-    assert [event["message"] for event in events[99:101]] == ["row 99 is odd", "another"]
-    assert events[101]["left_out"] == 900 and "left_out" not in events[102]
+    assert [event["message"] for event in events[99:102]] == ["row 99 is odd", "another", "row 999 is odd"]
+    assert events[101]["left_out"] == 899 and "left_out" not in events[102]
     assert len(events) == 201
+
+
+def test_events_of_a_kind_are_logged_at_once_and_then_counted_though_nothing_else_is_logged() -> None:
+    program = """
+import time
+now = 1000.0
+time.monotonic = lambda: now
+def refuse(code, number):
+    log.warning("%s: request %d", code, number, extra={"kind": code})
+for number in range(2420):
+    refuse("redis_unavailable", number)
+refuse("queue_full", 0)
+for _ in range(2):
+    now += 61
+    logs.report_left_out()
+refuse("redis_unavailable", 0)
+"""
+    events = [(event["message"], event.get("left_out")) for event in events_of(program)]
+    assert events == [
+        ("redis_unavailable: request 0", None),
+        ("queue_full: request 0", None),
+        ("redis_unavailable: request 2419", 2418),
+        ("redis_unavailable: request 0", None),
+    ]
+    assert "kind=" not in "".join(log_of(program))
 
 
 def test_exceptions_of_one_place_cannot_flood_the_log() -> None:
@@ -209,12 +234,12 @@ for _ in range(50):
 say(False)
 now = time.monotonic
 time.monotonic = lambda: now() + 60
-say(True)
+logs.report_left_out()
 """
     events = events_of(program)
     last_lines = [event["exception"].splitlines()[-1] for event in events]
-    assert last_lines == ["ValueError: one place"] * 5 + ["KeyError: 'another place'", "ValueError: one place"]
-    assert [event["left_out"] for event in events if "left_out" in event] == [45]
+    assert last_lines == ["ValueError: one place", "KeyError: 'another place'", "ValueError: one place"]
+    assert [event["left_out"] for event in events if "left_out" in event] == [48]
 
 
 def test_printed_lines_become_events() -> None:

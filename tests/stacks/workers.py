@@ -160,8 +160,8 @@ class WorkerCluster:
     def each_has_one_result(self, ids: Iterable[str]) -> bool:
         return all(self.redis.hexists(f"rq:job:{job_id}", "1") for job_id in ids)
 
-    def ended_by(self, job_id: str) -> str:
-        """Return the incarnation that has ended a job."""
+    def holder(self, job_id: str) -> str:
+        """Return the incarnation that owns a job, or has ended it."""
         return str(self.redis.hget(f"rq:job:{job_id}", "worker_name").decode())
 
     def finished(self, model: str) -> int:

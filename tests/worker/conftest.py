@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
         inc: str = "w-0-a",
         served: tuple[str, ...] = (),
         skipped: tuple[str, ...] = (),
-        begin: Callable[[Sequence[str], float], object] = lambda ids, seconds: None,
+        begin: Callable[..., object] = lambda ids, *seconds: None,
         trust: Trust = ALL,
         ended: Observer = lambda end: None,
         awaits: Callable[[str, int], bool] = lambda model, version: False,

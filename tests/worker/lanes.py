@@ -38,7 +38,7 @@ def bulk_lane(
         skip=skip,
         awaits=lambda model, version: False,
         timeout=30,
-        begin=lambda ids, seconds: None,
+        begin=lambda ids, *seconds: None,
         end=lambda: None,
         predicted=lambda model, version, rows, seconds: pace.record(model, version, rows, seconds * 1000),
         ended=ended,
@@ -50,7 +50,7 @@ def explanations(
     models: Path,
     inc: str,
     cache: ModelCache,
-    begin: Callable[[Sequence[str], float], object] = lambda ids, seconds: None,
+    begin: Callable[..., object] = lambda ids, *seconds: None,
     awaits: Callable[[str, int], bool] = lambda model, version: False,
     ended: Observer = lambda end: None,
 ) -> Explanations:

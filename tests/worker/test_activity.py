@@ -22,7 +22,7 @@ def test_an_activity_outlives_its_process(activities: ActivityTable) -> None:
         activities.begin(1, ["a", "b"], 5)
         os._exit(9)
     os.waitpid(pid, 0)
-    other = ActivityTable(os.dup(activities.descriptor), 3)
+    other = ActivityTable(os.dup(activities.descriptor), activities.slots)
     activity = other.current(1)
     assert activity
     assert (activity.subjects, activity.seconds, activity.overdue) == (("a", "b"), 5, False)

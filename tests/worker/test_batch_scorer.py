@@ -63,7 +63,7 @@ def batches(models: Path, notes: Notes) -> BatchScorer:
         ModelCache(ModelLoader(Repository(models), Trust()), lambda: 10**6),
         pace,
         timeout=30,
-        begin=lambda ids, seconds: notes.append(tuple(ids)),
+        begin=lambda ids, *seconds: notes.append(tuple(ids)),
         end=lambda: notes.append(()),
     )
 

@@ -48,7 +48,7 @@ def test_the_outcome_of_a_cancelled_job_is_not_observed(jobs: Jobs, models: Path
     write_version(models, "sum", Sum(), numbers("a", "b"))
     ends: list[End] = []
     jobs.submit([job("kept"), job("cancelled")])
-    drain(make_scorer(begin=lambda ids, seconds: "cancelled" in ids and jobs.cancel("cancelled"), ended=ends.append))
+    drain(make_scorer(begin=lambda ids, *seconds: "cancelled" in ids and jobs.cancel("cancelled"), ended=ends.append))
     assert [set(end.outcomes) for end in ends] == [{"kept"}, set()]
 
 

@@ -223,7 +223,7 @@ def test_a_scorer_whose_jobs_were_given_back_ends_and_writes_nothing(
 ) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"))
     jobs.submit([job("a")])
-    scorer = make_scorer("w-0-a", begin=lambda ids, seconds: Leases(redis).give_back("w-0-a"))
+    scorer = make_scorer("w-0-a", begin=lambda ids, *seconds: Leases(redis).give_back("w-0-a"))
     with pytest.raises(FencedError):
         scorer.step()
     assert read(jobs, "a").status is Status.QUEUED

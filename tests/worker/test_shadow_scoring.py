@@ -366,7 +366,7 @@ def test_jobs_that_were_not_answered_are_no_pairs(
 ) -> None:
     write(models, Sum(), Sum())
 
-    def cancel(ids: Any, seconds: float) -> None:
+    def cancel(ids: Any, *seconds: float) -> None:
         jobs.cancel("b")
         jobs.cancel("many")
 

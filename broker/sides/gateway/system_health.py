@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from broker.access.key_store import KEYS
-from broker.link.faults import FULL, SlowDiskError, fault_of
+from broker.link.faults import DISK_SLOW, FULL, fault_of
 from broker.link.scripts import Call, Connected, Durability, Durable, Step
 from broker.records.job_kinds import PREDICTION
-from broker.records.lease_groups import SCORERS, TRAINERS, serves_today, worker_of
+from broker.records.lease_groups import SCORERS, TRAINERS, is_extra, serves_today, worker_of
 from broker.state.load_status import (
     WORKERS,
     LoadFailure,
@@ -82,7 +82,6 @@ class HealthCheck(Durable):
         return self._look() if health.lost else health
 
     def _look(self) -> SystemHealth:
-        repairs = False
         try:
             _, incs, workers, rows, keys, memory, time, turn, waiting, mirrors = self._scripts.send(
                 [
@@ -98,10 +97,9 @@ class HealthCheck(Durable):
                     ("ZRANGE", MIRRORS, 0, -1, "WITHSCORES"),
                 ]
             )
-            repairs = True
             incs, names = ([name.decode(errors="replace") for name in members] for members in (incs, workers))
             mirroring = alive_mirrors(mirrors, time[0])
-            slow_disk = self._waits_for_the_disk()
+            refusal = self._refusal()
             *answers, stuck, timeouts, first_end = self._scripts.attempt(
                 [
                     *(("EXISTS", f"mg:lease:{inc}") for inc in incs),
@@ -116,28 +114,27 @@ class HealthCheck(Durable):
             self._scripts.checked(answers)
         except RedisError as error:
             lost = isinstance(error, RedisConnectionError) and not isinstance(error, BusyLoadingError)
-            reason = fault_of(error)
-            self._full = reason is FULL
-            return SystemHealth(reason, repairs, lost=lost)
-        self._full = self._full and memory["used_memory"] > ROOM_AGAIN * (memory["maxmemory"] or float("inf"))
+            return SystemHealth(fault_of(error), lost=lost)
+        room = memory["used_memory"] <= ROOM_AGAIN * (memory["maxmemory"] or float("inf"))
+        self._full = refusal is FULL or (self._full and not room)
         remaining = iter(answers)
         alive = [inc for inc in incs if next(remaining)]
         unheard = {name for name in names if not next(remaining)}
         reports = parse_reports(mirroring, [next(remaining) for _ in mirroring])
         silent = sorted(unheard & {worker_of(inc) for inc in alive})
         full, failures = self._full_queues(rows), parse_failures(remaining)
-        fault = FULL if self._full else None
+        serving = [inc for inc in alive if serves_today(inc)]
         now = time[0] + time[1] / 1_000_000
         too_many = sorted(owner.decode() for owner, count in waiting.items() if int(count) >= MOST_WAITING)
         return SystemHealth(
-            fault,
+            FULL if self._full else None if refusal is DISK_SLOW else refusal,
             True,
-            sum(map(serves_today, alive)),
+            sum(not is_extra(inc) for inc in serving) or len(serving),
             silent,
             stuck_at(stuck, now),
             full,
             failures,
-            slow_disk,
+            refusal is DISK_SLOW,
             keys,
             seconds_late(first_end, turn, now),
             too_many,
@@ -145,13 +142,13 @@ class HealthCheck(Durable):
             reports,
         )
 
-    def _waits_for_the_disk(self) -> bool:
-        """Write as a prediction does."""
+    def _refusal(self) -> Failure | None:
+        """Write as a prediction does; return why Redis does not take it."""
         try:
             self._write("try_write", ["job"])
-        except SlowDiskError:
-            return True
-        return False
+        except ResponseError as error:
+            return fault_of(error)
+        return None
 
     def _full_queues(self, rows: Mapping[bytes, bytes]) -> list[str]:
         of_models = Counter[str]()
@@ -223,10 +220,8 @@ def _workers(scorers: Mapping[str, Sequence[Any]], said: Mapping[str, Sequence[b
     for inc, (_, held, (host, _)) in scorers.items():
         worker = workers[worker_of(inc)]
         worker.host = _text(host)
-        if held:
-            worker.busy += 1
-        else:
-            worker.idle += 1
+        worker.busy += bool(held) and not is_extra(inc)
+        worker.idle += not held and not is_extra(inc)
     for name in workers:
         workers[name].name = name
         _add_report(workers[name], *said.get(name, (None, None, None)))

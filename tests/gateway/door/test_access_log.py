@@ -103,15 +103,17 @@ def test_every_answer_has_a_request_id_and_a_line(
     assert (event["status"], event.get("code"), event["request_id"]) == (status, code, "mine")
 
 
-def test_probes_leave_no_line_but_one_for_a_change(settings: Settings, lines: LogLines) -> None:
+def test_probes_leave_no_line_and_a_change_one(settings: Settings, lines: LogLines) -> None:
     client = create_app(settings).test_client()
     assert client.get("/health/live").status_code == 200
     assert access(lines) == []
-    client = create_app(dataclasses.replace(settings, models_dir=settings.models_dir / "none")).test_client()
+    app = create_app(dataclasses.replace(settings, models_dir=settings.models_dir / "none"))
     for _ in range(3):
-        assert client.get("/health/ready").status_code == 503
-    assert access(lines) == []
-    assert len([event for event in lines.events if "not_ready" in str(event["message"])]) == 1
+        assert app.test_client().get("/health/ready").status_code == 503
+    assert lines.events == []
+    for is_news in (True, True, False):
+        app.extensions["readiness"].log_change(lambda _, news=is_news: news)
+    assert [str(event["message"]).partition(":")[0] for event in lines.events] == ["not_ready"]
 
 
 def test_beyond_the_rate_only_failures_have_a_line_and_the_others_are_counted(

@@ -91,6 +91,12 @@ def test_a_full_redis_takes_no_predictions_but_repairs(own_client: FlaskClient, 
         answer = ready_with(own_client, "redis_full")
         assert (answer["status"], answer["code"], answer["repairs"]) == (503, "not_ready", True)
         assert refusal(own_client) == (503, "redis_full")
+        lease = f"mg:lease:{redis.srandmember('mg:incs').decode()}"
+        redis.rename(lease, "kept")
+        reasons = until(lambda: (found := ready_with(own_client, "redis_full")["reasons"])[1:] and found, "both")
+        assert [reason["code"] for reason in reasons] == ["redis_full", "no_worker"], "nobody scores what fills it"
+        assert "until workers have scored some" in reasons[0]["detail"]
+        redis.rename("kept", lease)
         assert own_client.delete(f"/v1/jobs/{job}").status_code == 200
         redis.config_set("maxmemory", 0)
     ready_with(own_client, "ok")

@@ -18,14 +18,17 @@ from broker.sides.scorer import BatchLimits, ScorerQueue
 from broker.sides.supervisor import Leases
 from broker.state.load_status import LoadFailure, LoadStatus, LoadStatusPublisher, memory_key
 from broker.state.presence import GATEWAYS, SENDERS
+from contract.errors import Failure
 from contract.settings import Settings
 from contract.work.api_keys import Key, Scope
+from contract.work.jobs import PredictionOutcome
 from gateway.app import create_app
 from gateway.serving import metrics as serving
 from gateway.serving import readiness
 from gateway.serving import system_state as system_serving
+from gateway.serving.announcements import LEAST_ERRORS, LEAST_SHARE, WINDOW
 from gateway.serving.readiness import WEBHOOKS_LATE
-from gateway.serving.system_state import QUEUE_AGE, REDIS_CRITICAL, REDIS_WARNING, RUNNING_AGE
+from gateway.serving.system_state import MOST_JOBS, QUEUE_AGE, REDIS_CRITICAL, REDIS_WARNING, RUNNING_AGE
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.gateway.conftest import without_redis
 from tests.support import PROJECT, Sum, numbers, write_version
@@ -155,7 +158,7 @@ def test_processes_that_are_gone_are_alerts(settings: Settings, redis: Redis, mo
 
 
 def test_a_prediction_that_runs_for_long_and_a_full_disk_are_alerts(
-    client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Leases(redis, lease=60).register("w-0-x")
     job = client.post("/v1/models/sum/predict", json=ROW).get_json()["id"]
@@ -163,6 +166,9 @@ def test_a_prediction_that_runs_for_long_and_a_full_disk_are_alerts(
     assert "model_hangs" not in [alert["code"] for alert in system(client)["alerts"]]
     redis.hset(f"rq:job:{job}", "started_at", "2026-01-02T03:04:05.000000Z")
     monkeypatch.setattr(serving, "free_share", lambda _: 0.04)
+    codes = [alert["code"] for alert in system(create_app(settings).test_client())["alerts"]]
+    assert "model_hangs" not in codes, "its worker is dead, and the model well"
+    LoadStatusPublisher(redis, 60).publish("w", LoadStatus())
     alerts = {alert["code"]: alert["detail"] for alert in system(client)["alerts"]}
     assert alerts["model_hangs"].startswith("a prediction with sum has been running for ")
     assert alerts["disk_filling"] == "the disk of the models has 4% left"
@@ -174,6 +180,39 @@ def test_a_prediction_that_waits_long_is_an_alert(client: FlaskClient, redis: Re
     redis.hset(f"rq:job:{job}", "enqueued_at", "2026-01-02T03:04:05.000000Z")
     alerts = {alert["code"]: alert["detail"] for alert in system(client)["alerts"]}
     assert alerts["queue_age"].startswith("a prediction with sum has waited for ")
+
+
+@pytest.mark.parametrize(
+    ("failing", "alert"), [(19, None), (20, ("jobs_failing", "warning")), (50, ("most_jobs_failing", "critical"))]
+)
+def test_a_model_whose_predictions_fail_is_an_alert(
+    client: FlaskClient, redis: Redis, failing: int, alert: tuple[str, str] | None
+) -> None:
+    Leases(redis, lease=60).register("w-0-x")
+    extensions, queue = client.application.extensions, ScorerQueue(redis, "w-0-x")
+    extensions["traffic_recorder"].record()
+    outcomes = [Failure("artifact_corrupt", "it is cut off"), PredictionOutcome([1.0], None, [], 1.0, 1)]
+    for number in range(60):
+        job = client.post("/v1/models/sum/predict", json=ROW).get_json()["id"]
+        assert queue.take(BatchLimits())
+        queue.finish({job: outcomes[number >= failing]})
+    extensions["outbox"].flush()
+    redis.delete("mg:traffic:lease")
+    extensions["traffic_recorder"].record()
+    found = [entry for entry in system(client)["alerts"] if "jobs_failing" in entry["code"]]
+    assert [(entry["code"], entry["severity"]) for entry in found] == [alert] * bool(alert)
+    for entry in found:
+        assert f"{failing / 60:.0%} of the predictions with sum failed within 5 minutes" in entry["detail"]
+        title = "Most predictions of a model fail" if failing > 30 else "Predictions of a model fail"
+        assert title in client.get("/ui/system").get_data(as_text=True)
+
+
+def test_a_current_version_that_cannot_be_loaded_is_critical(client: FlaskClient, redis: Redis) -> None:
+    Leases(redis, lease=60).register("w-0-x")
+    failure = LoadFailure("it is broken", "2026-01-02T03:04:05Z")
+    LoadStatusPublisher(redis, 60).publish("w", LoadStatus(failures={"sum@1": failure, "sum@2": failure}))
+    found = [alert for alert in system(client)["alerts"] if alert["code"] == "model_not_loaded"]
+    assert [alert["severity"] for alert in found] == ["critical", "warning"], "of sum@1 and sum@2"
 
 
 def test_a_redis_that_is_nearly_full_is_an_alert(client: FlaskClient, redis: Redis) -> None:
@@ -194,6 +233,8 @@ def test_the_thresholds_are_those_of_the_alert_rules() -> None:
         **named,
         "WebhooksLate": WEBHOOKS_LATE,
     }
+    failing = re.findall(r"\[(\d)m\]\)\) > ([\d.]+)\n.*\[\1m\]\)\) >= (\d+)", rules)
+    assert failing == [(str(WINDOW), str(share), str(LEAST_ERRORS)) for share in (LEAST_SHARE, MOST_JOBS)]
 
 
 def test_it_answers_without_redis(settings: Settings) -> None:

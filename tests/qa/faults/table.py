@@ -55,7 +55,7 @@ REDIS_GONE = ("redis_unavailable", "RedisDown")
 FULL, DISK = ("redis_full", "Redis90Percent"), ("redis_disk_full", "AofFailing")
 REDIS_UP_0 = "modelgate_redis_up 0"
 HELD = "ModelHangs"
-"""The alert about jobs that a frozen process holds."""
+"""The alert about jobs that a frozen scorer holds."""
 NOT_LOADED = 'model_not_loaded.*"broken".* 1$'
 
 
@@ -94,7 +94,7 @@ FAULTS = (
         "modelgate_workers 0",
         "worker_silent|no_worker",
         "NoWorker",
-        also=f"Missing|{HELD}",
+        also="Missing",
     ),
     Fault(
         "the whole worker is frozen",
@@ -104,7 +104,7 @@ FAULTS = (
         "modelgate_workers 0",
         "worker_silent|no_worker",
         "NoWorker",
-        also=f"Missing|{HELD}",
+        also="Missing",
     ),
     Fault("kill -9 of the whole worker", killed(causes.whole_worker), log="worker: serving the models", silent=BACK),
     Fault(
@@ -178,7 +178,7 @@ FAULTS = (
         "modelgate_workers 0",
         "worker_silent|no_worker",
         "NoWorker",
-        also=f"Missing|{HELD}",
+        also="Missing",
     ),
     Fault("the clock is a day ahead", causes.clock_set(DAY), silent=HARMLESS, clock=True),
     Fault("the clock is a day behind", causes.clock_set(-DAY), silent=HARMLESS, clock=True),

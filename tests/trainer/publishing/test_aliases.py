@@ -17,6 +17,7 @@ from contract.errors import ModelgateError
 from contract.model.repository import Repository
 from contract.settings import Settings
 from contract.work.training import RepositoryAction, RepositoryCommand
+from storage.disk import write
 from storage.models.repository_writer import HISTORY, STAGING, RepositoryWriter
 from tests.support import Sum, numbers, until, write_version
 from trainer.jobs.commands import CommandParts, carry_out
@@ -66,6 +67,22 @@ def test_a_command_that_finds_no_room_changes_nothing_and_says_so(
     settings = Settings(models_dir=three)
     assert refused(lambda: carry_out(command.to_json(), CommandParts(settings, redis))) == "models_full"
     assert Repository(three).aliases("sum") == {"current": 1}
+
+
+def test_an_alias_moves_on_a_full_disk_in_the_room_that_is_kept(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository, reserve = RepositoryWriter(three), three / STAGING / ".reserve"
+    move_alias(repository, "sum", "current", 2)
+
+    def write_if_possible(path: Path, data: bytes) -> None:
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, data)
+
+    assert reserve.stat().st_size == 65_536
+    monkeypatch.setattr("storage.models.repository_writer.write", write_if_possible)
+    assert move_alias(repository, "sum", "current", 1) == {"current": 1, "previous": 2}
+    assert not reserve.exists()
+    assert move_alias(repository, "sum", "current", 2) == {"current": 2, "previous": 1}, "in the room of the first"
 
 
 @pytest.mark.parametrize("alias", ["", "2", "007", "A", "a b", "../x", "a" * 65, "é", "a\n"])

@@ -32,7 +32,7 @@ _ADVICE: Mapping[str, str] = {
 _REPAIRS: Mapping[str, str] = {
     "redis_unavailable": "start Redis, or correct REDIS_URL; on one machine see redis.log in STATE_DIR",
     "redis_loading": "wait: Redis reads its data",
-    "redis_full": "raise REDIS_MAXMEMORY, lower RESULT_TTL, or delete jobs that nobody needs",
+    "redis_full": "raise REDIS_MAXMEMORY; start workers if jobs wait, lower RESULT_TTL or delete jobs if results do",
     "redis_disk_full": "free space on the disk of Redis",
     "redis_disk_slow": "give Redis a faster disk, or the disk fewer other writers",
     "redis_read_only": "have REDIS_URL name the primary, or the Sentinels",
