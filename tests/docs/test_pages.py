@@ -140,7 +140,9 @@ def test_a_setting_that_a_page_names_exists(page: Path) -> None:
     settings |= {*(code.name for code in grpc.StatusCode), "NOT_SERVING"}
     settings |= {"REDIS_SCHEME", "REDIS_ADDRESS"}  # deploy/kubernetes makes REDIS_URL of them
     settings |= {f"MODELGATE_{name}" for name in ("URL", "API_KEY", "HOME", "PROFILE", "SIGNING_KEY")}
-    named = set(re.findall(r"\b(?!AWS_|DAC_|OTEL_TRACES_|PIP_|RECIPE_|SCHED_|UV_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
+    named = set(
+        re.findall(r"\b(?!AWS_|DAC_|OTEL_TRACES_|PIP_|RECIPE_|SCHED_|UV_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text())
+    )
     assert named <= settings
 
 
