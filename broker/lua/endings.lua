@@ -139,8 +139,9 @@ local function note_model(inc, q)
   call('HSET', 'rq:worker:' .. inc, 'state', 'busy', 'model', model_of(q))
 end
 
--- Forgets the tasks of a file, also those that scorers own, and takes it from the bulk lane.
-local function drop_tasks(file)
+-- Forgets the tasks of a file of the queue q (nil: unknown), also those that scorers own, and takes it from the bulk lane:
+-- its owner has a turn more then.
+local function drop_tasks(file, q)
   local list, wip = 'rq:queue:file-task:' .. file, 'rq:wip:file-task:' .. file
   for _, task in ipairs(call('LRANGE', list, 0, -1)) do call('DEL', 'rq:job:' .. task) end
   for _, entry in ipairs(call('ZRANGE', wip, 0, -1)) do
@@ -149,7 +150,7 @@ local function drop_tasks(file)
     call('ZREM', 'mg:held:' .. inc, task)
   end
   call('DEL', list, wip)
-  call('ZREM', 'mg:lane', file)
+  if call('ZREM', 'mg:lane', file) == 1 and q then call('ZADD', 'mg:served:lane', 'INCR', -1, owner_of(q)) end
   call('ZREM', 'mg:held:files', file)
 end
 
@@ -208,7 +209,7 @@ function conclude(job, status, members, token, ended_as)
   local kind = kind_of(job.q)
   if kind.task then return end_task(job, status, members) end
   if kind.staged then
-    drop_tasks(job.id)
+    drop_tasks(job.id, job.q)
     call('ZREM', 'rq:wip:' .. job.q, job.id .. ':files')
   end
   local kept = { 'status', status, 'origin', job.q, 'ended_at', stamp(), 'data', kind.data }

@@ -28,6 +28,7 @@
 --   mg:idle<turns>  ZSET inc -> µs since which the scorer waits for a batch    mg:limits:<inc>  STRING, what it may have
 --   mg:batch:<inc>  LIST, the batch that SUBMIT has handed to it, or of a large one what ended it
 --   mg:lane  ZSET file -> turn, of the files that have a task to hand out    mg:bell:lane<pool>  LIST
+--   mg:served:lane  ZSET owner -> turn of its last file in the lane
 --   mg:held:files  ZSET file -> 1: those that run; `files` is the holder of each
 --   rq:queue:file-task:<file>, rq:wip:file-task:<file>  tasks that were given back, and running ones (ADR 49)
 --   mg:gateways  ZSET gateway -> ms of its last report     mg:starts  ZSET start of a gateway process or worker -> s
@@ -156,9 +157,19 @@ local function share(base, q, has_jobs)
   return true
 end
 
--- Gives a file of the queue q that has a task to hand out the last place in the bulk lane, unless it has one.
+-- The owner of the jobs in q; '' if they have none, or each has its own.
+local function owner_of(q) return string.match(q, '^[^:]*:[^:]*:(.*)') or '' end
+
+-- Gives a file of the queue q that has a task to hand out a place in the bulk lane, unless it has one: a turn after the
+-- last file of its owner, but not before the next file of all.
 local function join_lane(file, q)
-  if not call('ZSCORE', 'mg:lane', file) then call('ZADD', 'mg:lane', call('INCR', 'mg:turn'), file) end
+  if not call('ZSCORE', 'mg:lane', file) then
+    local owner, next_turn = owner_of(q), call('ZRANGE', 'mg:lane', 0, 0, 'WITHSCORES')[2]
+    if not next_turn then call('DEL', 'mg:served:lane') end
+    local turn = math.max(next_turn or 0, (call('ZSCORE', 'mg:served:lane', owner) or 0) + 1)
+    call('ZADD', 'mg:lane', turn, file)
+    call('ZADD', 'mg:served:lane', turn, owner)
+  end
   ring('mg:bell:lane' .. pool_of(q))
 end
 
@@ -239,6 +250,28 @@ local function hash_of(version, data) return redis.sha1hex(version .. ' ' .. dat
 
 -- The indexes of ended jobs, by who has seen them. An entry moves at most once, from the first to another one.
 local SEEN = { 'ended', 'fetched', 'delivered' }
+
+local MOST_SORTED = 1000
+
+-- Sorts the waiting jobs of a queue without turns so that its owners take turns: those that run count, too.
+local function take_turns(q)
+  local list, counts, jobs, ids, moved = 'rq:queue:' .. q, {}, {}, {}, false
+  local function next_turn(id)
+    local owner = fields_of(id, 'owner')[1] or ''
+    counts[owner] = (counts[owner] or 0) + 1
+    return counts[owner]
+  end
+  for _, entry in ipairs(call('ZRANGE', 'rq:wip:' .. q, 0, -1)) do next_turn(string.match(entry, '^[^:]*')) end
+  for at, id in ipairs(call('LRANGE', list, 0, MOST_SORTED - 1)) do jobs[at] = { id = id, at = at, turn = next_turn(id) } end
+  table.sort(jobs, function(a, b) return a.turn < b.turn or a.turn == b.turn and a.at < b.at end)
+  for place, job in ipairs(jobs) do
+    ids[#jobs + 1 - place] = job.id
+    moved = moved or job.at ~= place
+  end
+  if not moved then return end
+  call('LTRIM', list, #jobs, -1)
+  call('LPUSH', list, unpack(ids))
+end
 
 -- Removes a job from the indexes of its queue; `status` is RQ's, nil: any.
 local function forget(id, q, status)

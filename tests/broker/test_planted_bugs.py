@@ -52,7 +52,7 @@ FILE_BUGS = [
     ("take_task", "call('ZADD', held, 1, id)", ""),
     ("report_task", "done - (whole(f[4]) or 0)", "done"),
     ("release", "call('ZREM', 'mg:held:' .. inc, ARGV[i])", ""),
-    ("endings", "  if kind.staged then\n    drop_tasks(job.id)", "  if kind.staged then"),
+    ("endings", "  if kind.staged then\n    drop_tasks(job.id, job.q)", "  if kind.staged then"),
     ("take_task", "pool_of(q) == pool and ", ""),
     ("prelude", "ring('mg:bell:lane' .. pool_of(q))", "ring('mg:bell:lane')"),
     ("enqueue", "for _, pool in ipairs(pools()) do", "for _, pool in ipairs({ pool_of(q) }) do"),
