@@ -118,16 +118,27 @@ local function keep(kept, name, value)
   end
 end
 
--- Adds the end as JSON, in short parts.
+-- Adds the end as JSON, in short parts, and returns its bytes.
 local function keep_end(kept, echo, members)
   local text = echo and members and '{"echo":' .. echo .. ',' .. members .. '}' or echo and '{"echo":' .. echo .. '}'
     or members and '{' .. members .. '}'
-  if not text then return end
+  if not text then return 0 end
   local size, count = #text <= PARTS * PART and PART or #text, #kept
   for start = 1, #text, size do
     kept[count + 1], kept[count + 2] = (start - 1) / size + 1, string.sub(text, start, start + size - 1)
     count = count + 2
   end
+  return #text
+end
+
+-- Counts an end of so many bytes for the owner of the job.
+local function count_unseen(job, size)
+  local key = results_of(job.q)
+  size = size > PARTS * PART and 2 * SMALL + size or SMALL
+  unseen_bytes = unseen_bytes + size
+  if not key then return end
+  if size > SMALL then redis.pcall('HSET', key, job.id, size) end
+  unseen[key] = (unseen[key] or 0) + size
 end
 
 local conclude
@@ -224,7 +235,7 @@ function conclude(job, status, members, token, ended_as)
     local values = fields_of(job.id, unpack(kind.kept))
     for i, name in ipairs(kind.kept) do keep(kept, name, values[i]) end
   end
-  keep_end(kept, job.echo, members)
+  count_unseen(job, keep_end(kept, job.echo, members))
   ended_as = ended_as or ENDS[status]
   note_failure(job, kind, ended_as, members)
   call('DEL', job.key)
@@ -256,6 +267,7 @@ local function close()
     call('ZADD', index, unpack(list))
     trim(index, #list)
   end
+  for key, bytes in pairs(unseen) do redis.pcall('HINCRBY', key, '', bytes) end
   if #reports > 0 then redis.pcall('RPUSH', 'mg:webhooks:ended', unpack(reports)) end -- a worker may have replaced the list
   write_counts()
   write_failures()

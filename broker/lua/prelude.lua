@@ -34,6 +34,7 @@
 --   mg:gateways  ZSET gateway -> ms of its last report     mg:starts  ZSET start of a gateway process or worker -> s
 --   mg:stuck     ZSET process that makes no progress -> ms of the last report about it
 --   mg:workers  SET                   mg:loaded:<worker>  STRING, JSON      mg:wanted  ZSET model@version -> ms
+--   mg:results:<owner>  HASH '' -> bytes of results of rows that no client has seen; id -> bytes of a large one of these
 --   mg:spare:<q>  HASH, bytes that a full Redis has accepted this hour
 --   mg-gateway:uploads:<key>:<day>  HASH upload or 'all' -> bytes
 --   mg-gateway:keys  HASH fingerprint -> JSON              mg-gateway:keys:used  HASH fingerprint -> s
@@ -273,22 +274,62 @@ local function take_turns(q)
   call('LPUSH', list, unpack(ids))
 end
 
+-- The hash of what the unseen results of the owner of q take; nil for jobs without an owner, and for kinds whose results
+-- are no rows.
+local function results_of(q)
+  local kind, base = kind_of(q)
+  return kind.batched and q ~= base and 'mg:results:' .. string.sub(q, #base + 2) or nil
+end
+
+-- Bytes of the record of a small result; those of unseen results that an owner may have in any case; and the share of
+-- Redis' memory beyond which seen results go early (SHARE in broker/sides/gateway/room.py).
+local SMALL, FLOOR, ROOM = 650, 1048576, 0.7
+local unseen, unseen_bytes = {}, 0 -- bytes of results that this script has added, by hash, and of all
+local memory
+
+-- Whether a result finds room: within the share of its owner, nine bytes for each that stays free, else in all of Redis.
+-- `key`: `results_of` its queue.
+local function has_room(key, size)
+  local mine = key and size + (unseen[key] or 0) + (whole(redis.pcall('HGET', key, '')) or 0)
+  if key and mine <= FLOOR then return true end
+  memory = memory or call('INFO', 'memory')
+  local most, used = tonumber(string.match(memory, '\nmaxmemory:(%d+)')), string.match(memory, 'used_memory:(%d+)')
+  local taken = used + unseen_bytes + size
+  return most == 0 or key and mine <= PER_FREE * (ROOM * most - taken) or not key and taken <= most
+end
+
+-- Lets results of q that leave the index of those that no client has seen count no more. A worker may have made the hash
+-- something else.
+local function uncount(q, ids)
+  local key, bytes = results_of(q), 0
+  local sizes = key and #ids > 0 and redis.pcall('HMGET', key, unpack(ids))
+  if not sizes or sizes.err then return end
+  for _, size in ipairs(sizes) do bytes = bytes + (whole(size) or SMALL) end
+  call('HDEL', key, unpack(ids))
+  local left = redis.pcall('HINCRBY', key, '', -bytes)
+  if type(left) ~= 'number' or left <= 0 then call('DEL', key) end
+end
+
 -- Removes a job from the indexes of its queue; `status` is RQ's, nil: any.
 local function forget(id, q, status)
   for _, one in ipairs(status and { status } or { 'finished', 'failed', 'canceled' }) do
-    for _, seen in ipairs(SEEN) do call('ZREM', 'mg:' .. seen .. ':' .. one .. ':' .. q, id) end
+    for _, seen in ipairs(SEEN) do
+      local gone = call('ZREM', 'mg:' .. seen .. ':' .. one .. ':' .. q, id)
+      if gone == 1 and seen == 'ended' then uncount(q, { id }) end
+    end
   end
 end
 
 -- Removes the oldest entries of an index while their jobs have expired, at most `most`. Returns whether there may be
 -- more.
 local function trim(index, most)
-  local gone, first = 0, call('ZRANGE', index, 0, 0)[1]
+  local gone, first, q = {}, call('ZRANGE', index, 0, 0)[1], string.match(index, '^mg:ended:[^:]*:(.*)')
   if not first or call('EXISTS', 'rq:job:' .. first) == 1 then return false end
   for _, id in ipairs(call('ZRANGE', index, 0, most - 1)) do
     if call('EXISTS', 'rq:job:' .. id) == 1 then break end
-    gone = gone + 1
+    gone[#gone + 1] = id
   end
-  if gone > 0 then call('ZREMRANGEBYRANK', index, 0, gone - 1) end
-  return gone == most
+  if #gone > 0 then call('ZREMRANGEBYRANK', index, 0, #gone - 1) end
+  if q then uncount(q, gone) end
+  return #gone == most
 end

@@ -280,6 +280,22 @@ def test_one_owner_leaves_places_for_the_schedules_of_others(
     assert put_schedules(admin, "a") == [(200, None)], "an admin can replace one of another owner"
 
 
+def test_an_owner_whose_unseen_results_take_their_share_is_told_so(risk: Caller, sales: Caller, redis: Redis) -> None:
+    assert predicted(risk)
+    redis.hset("mg:results:risk", "", 10 * 2**30)
+    redis.config_set("maxmemory", 2**30)
+    try:
+        refused = risk("POST", "/v1/models/sum/predict", json={"a": 1, "b": 2})
+        assert (refused.status_code, refused.json["code"]) == (503, "redis_full")
+        said = (
+            "results of your owner that no client has read take their share of Redis; read or delete them; try again in"
+        )
+        assert refused.json["detail"].startswith(said) and int(refused.headers["Retry-After"]) > 0
+        assert predicted(sales)
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
 def test_one_owner_leaves_places_for_the_trainings_of_others(
     risk: Caller, sales: Caller, trainer: SingleJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
