@@ -33,6 +33,9 @@ from worker.model_cache import Model, ModelCache
 _MOST_ERRORS = 100
 """Errors that the failure of a job lists."""
 
+_GROWTH = 20
+"""How many times the upload the answers may take while their parts claim room one by one."""
+
 T = TypeVar("T")
 Result = Mapping[str, object]
 Background = Callable[[ModelManifest], tuple[Sequence[Row], Sequence[str]]]
@@ -89,7 +92,7 @@ class FileWork:
                 file_plan = dataclasses.replace(file_plan, warnings=warnings)
             written = folder.draft(folder.plan, self.scorer)
             written.write_text(json.dumps(file_plan.to_json()))
-            yield from self._keep(folder, written, folder.plan)
+            yield from self._keep(folder, {written: folder.plan})
         return {"tasks": len(file_plan.chunks), "rows": file_plan.rows}
 
     def _score(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
@@ -110,9 +113,8 @@ class FileWork:
             lenient=request.lenient,
             explaining=(request.explain, self.background(model.manifest)[0]) if request.explain else None,
         )
-        if written.errors.exists():
-            yield from self._keep(folder, written.errors, errors)
-        yield from self._keep(folder, written.output, part)
+        files = {written.errors: errors} if written.errors.exists() else {}
+        yield from self._keep(folder, files | {written.output: part}, task.number, len(file_plan.chunks))
         if task.logged is not None:
             signature, warnings = model.manifest.signature, file_plan.warnings
             self.records = yield from records_of_chunk(task, task.logged, scored, self.rows[0], signature, warnings)
@@ -142,15 +144,28 @@ class FileWork:
             yield 0
         yield from _waiting(lambda: self.spool.room.claim(folder, size, beyond=size))
 
-    def _keep(self, folder: FileFolder, written: Path, final: Path) -> Steps[None]:
-        """Claim the room of a file, and give it its final name."""
-        if final.name not in (yield from _waiting(folder.names)):  # a task that was done before has claimed it
-            try:
-                yield from _waiting(lambda: self.spool.room.claim(folder, written.stat().st_size))
-            except ModelgateError:
+    def _keep(self, folder: FileFolder, files: Mapping[Path, Path], number: int = 0, parts: int = 1) -> Steps[None]:
+        """Claim the room of files, the `number`th of so many `parts`, and give them their final names.
+
+        If all parts like this one were much more than the upload, claim the room of all, and of the output that they
+        become: a file that does not fit fails now, and not once it has filled the share of its owner.
+        """
+        there = yield from _waiting(folder.names)
+        # A task that was done before has claimed what is there.
+        size = sum(written.stat().st_size for written, final in files.items() if final.name not in there)
+        beyond, whole = None, size * parts
+        if whole > _GROWTH * folder.input.stat().st_size:
+            beyond = size * number
+            size = 2 * whole - beyond
+        try:
+            if size:
+                yield from _waiting(lambda: self.spool.room.claim(folder, size, beyond))
+        except ModelgateError:
+            for written in files:
                 written.unlink()
-                raise
-        yield from _keep(folder, written, final)
+            raise
+        for written, final in files.items():
+            yield from _keep(folder, written, final)
 
 
 def failure_of(error: Exception) -> Failure:

@@ -107,6 +107,10 @@ class Keys(Durable):
         entry = _readable(own or everybody)
         return None if entry is None else entry[0]
 
+    def used_since(self, seconds: float) -> frozenset[str]:
+        """Return the fingerprints of the keys that were used since then (s since 1970). One round trip."""
+        return frozenset(name.decode() for name, at in self._redis.hgetall(USED).items() if int(at) >= seconds)
+
     def exist(self) -> bool:
         """Return whether there is any key. One round trip."""
         return bool(self._redis.hlen(KEYS))

@@ -20,9 +20,11 @@ from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from broker.link.faults import SlowDiskError, TooFewReplicas, specific
 from broker.records.job_kinds import lua_table
 from contract.retention import Retention
+from contract.work.api_keys import PER_FREE
 
 _FOLDER = Path(__file__).parents[1] / "lua"
-_AGES = "".join(f"local KEEP_{name.upper()} = {age}\n" for name, age in Retention.fixed().items())
+_FIXED = {f"KEEP_{name.upper()}": age for name, age in Retention.fixed().items()} | {"PER_FREE": PER_FREE}
+_NUMBERS = "".join(f"local {name} = {value}\n" for name, value in _FIXED.items())
 _SHARED = ("prelude", "failures", "endings", "earlier", "deliveries", "streams")
 
 _DEFINITION = re.compile(r"^(?=local |function )", re.MULTILINE)
@@ -235,7 +237,9 @@ def linked(texts: Mapping[str, str]) -> str:
     its time for a prediction on definitions.
     """
     *shared, script = texts.values()
-    definitions = [definition for text in (lua_table(), _AGES, *shared) for definition in _DEFINITION.split(text)[1:]]
+    definitions = [
+        definition for text in (lua_table(), _NUMBERS, *shared) for definition in _DEFINITION.split(text)[1:]
+    ]
     defined = [_words(_NAMES.match(definition)[1]) for definition in definitions]  # type: ignore[index]
     needed, new = set[int](), _words(script)
     while new:

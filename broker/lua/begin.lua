@@ -1,4 +1,5 @@
--- BEGIN: a process takes the next job of a queue, whether ENQUEUE or stock RQ put it there, and then owns it.
+-- BEGIN: a process takes the next job of a queue, whether ENQUEUE or stock RQ put it there, and then owns it. Owners take
+-- turns.
 --
 -- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>,
 -- the deadlines and the bell of q; for a job past its deadline also the keys of EXPIRE.
@@ -28,6 +29,7 @@ for _, id in ipairs(call('ZRANGE', held, 0, -1)) do
   end
 end
 
+take_turns(q)
 local id = call('LPOP', list)
 while id do
   local job = read(id)

@@ -118,16 +118,27 @@ local function keep(kept, name, value)
   end
 end
 
--- Adds the end as JSON, in short parts.
+-- Adds the end as JSON, in short parts, and returns its bytes.
 local function keep_end(kept, echo, members)
   local text = echo and members and '{"echo":' .. echo .. ',' .. members .. '}' or echo and '{"echo":' .. echo .. '}'
     or members and '{' .. members .. '}'
-  if not text then return end
+  if not text then return 0 end
   local size, count = #text <= PARTS * PART and PART or #text, #kept
   for start = 1, #text, size do
     kept[count + 1], kept[count + 2] = (start - 1) / size + 1, string.sub(text, start, start + size - 1)
     count = count + 2
   end
+  return #text
+end
+
+-- Counts an end of so many bytes for the owner of the job.
+local function count_unseen(job, size)
+  local key = results_of(job.q)
+  size = size > PARTS * PART and 2 * SMALL + size or SMALL
+  unseen_bytes = unseen_bytes + size
+  if not key then return end
+  if size > SMALL then redis.pcall('HSET', key, job.id, size) end
+  unseen[key] = (unseen[key] or 0) + size
 end
 
 local conclude
@@ -139,8 +150,9 @@ local function note_model(inc, q)
   call('HSET', 'rq:worker:' .. inc, 'state', 'busy', 'model', model_of(q))
 end
 
--- Forgets the tasks of a file, also those that scorers own, and takes it from the bulk lane.
-local function drop_tasks(file)
+-- Forgets the tasks of a file of the queue q (nil: unknown), also those that scorers own, and takes it from the bulk lane:
+-- its owner has a turn more then.
+local function drop_tasks(file, q)
   local list, wip = 'rq:queue:file-task:' .. file, 'rq:wip:file-task:' .. file
   for _, task in ipairs(call('LRANGE', list, 0, -1)) do call('DEL', 'rq:job:' .. task) end
   for _, entry in ipairs(call('ZRANGE', wip, 0, -1)) do
@@ -149,7 +161,7 @@ local function drop_tasks(file)
     call('ZREM', 'mg:held:' .. inc, task)
   end
   call('DEL', list, wip)
-  call('ZREM', 'mg:lane', file)
+  if call('ZREM', 'mg:lane', file) == 1 and q then call('ZADD', 'mg:served:lane', 'INCR', -1, owner_of(q)) end
   call('ZREM', 'mg:held:files', file)
 end
 
@@ -208,7 +220,7 @@ function conclude(job, status, members, token, ended_as)
   local kind = kind_of(job.q)
   if kind.task then return end_task(job, status, members) end
   if kind.staged then
-    drop_tasks(job.id)
+    drop_tasks(job.id, job.q)
     call('ZREM', 'rq:wip:' .. job.q, job.id .. ':files')
   end
   local kept = { 'status', status, 'origin', job.q, 'ended_at', stamp(), 'data', kind.data }
@@ -223,7 +235,7 @@ function conclude(job, status, members, token, ended_as)
     local values = fields_of(job.id, unpack(kind.kept))
     for i, name in ipairs(kind.kept) do keep(kept, name, values[i]) end
   end
-  keep_end(kept, job.echo, members)
+  count_unseen(job, keep_end(kept, job.echo, members))
   ended_as = ended_as or ENDS[status]
   note_failure(job, kind, ended_as, members)
   call('DEL', job.key)
@@ -255,6 +267,7 @@ local function close()
     call('ZADD', index, unpack(list))
     trim(index, #list)
   end
+  for key, bytes in pairs(unseen) do redis.pcall('HINCRBY', key, '', bytes) end
   if #reports > 0 then redis.pcall('RPUSH', 'mg:webhooks:ended', unpack(reports)) end -- a worker may have replaced the list
   write_counts()
   write_failures()

@@ -1,10 +1,10 @@
--- ENQUEUE: a job enters a queue from which BEGIN takes, or TAKE_TASK its tasks.
+-- ENQUEUE: a job enters a queue from which BEGIN takes, or TAKE_TASK its tasks. Owners take turns.
 --
 -- A full Redis accepts it as well, because these jobs repair: a rollback, a training. But their records stay for a
 -- while, so a full Redis accepts only some of each queue an hour: as many as cost `SPARE` bytes.
 --
 -- Reads mg:pool<pool>. Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), mg:pools, the deadlines and the bell of q,
--- mg:spare:<q>, mg:idempotency:<owner>:<hash>; for a file mg:lane, mg:turn and mg:bell:lane<pool>.
+-- mg:spare:<q>, mg:idempotency:<owner>:<hash>; for a file mg:lane, mg:served:lane and mg:bell:lane<pool>.
 -- ARGV: q, id, ms after which it expires unless it has begun (or ''), its owner (or ''), most jobs of the owner that may
 --   wait in q (or ''; files and kinds with running_count: wait or run), then fields and values of rq:job:<id>, as RQ makes them.
 -- Returns syncing(), and 1 (accepted, now or before: repeating is harmless), 0 (the owner has reached its limit of
@@ -73,5 +73,5 @@ end
 call('RPUSH', 'rq:queue:' .. q, id)
 note_queue(q)
 settle(q, 0)
-if kind_of(q).staged then join_lane(id, q) end
+if kind_of(q).staged then join_lane(id, q) else take_turns(q) end
 return { syncing(), 1 }

@@ -1,7 +1,7 @@
 -- FINISH: jobs end with their outcomes. Only the owner of a started job can finish it, and only once.
 --
--- Reads the members. Writes mg:held:<inc>, rq:wip:<q>, rq:job:<id>, the indexes, rq:worker:<inc>, the counters; publishes
--- to the reply channels of the jobs. Writes mg:logged, mg:logged:bytes, mg:logged:since and mg:shadow:….
+-- Reads the members. Writes mg:held:<inc>, rq:wip:<q>, rq:job:<id>, the indexes, mg:results:<owner>, rq:worker:<inc>, the
+-- counters; publishes to the reply channels of the jobs. Writes mg:logged, mg:logged:bytes, mg:logged:since and mg:shadow:….
 -- ARGV: the key of the members (mg:incs or mg:trainers), inc, the number of jobs; then for each job: id, '1' (succeeded)
 --   or '2' (failed), the output or failure as JSON; then, if the prediction log gets any of them: their version, such as
 --   'loan@3', and for each record: its number of rows, the record, the experiment whose candidate scores the rows or '',
@@ -23,6 +23,17 @@ local function observer_may_come()
   call('SET', SINCE, now_ms(), 'NX')
   local since = whole(redis.pcall('GET', SINCE))
   return since and now_ms() - since < PATIENCE
+end
+
+-- Whether there is room for a result. Only one of rows that takes more than twice what they did needs some.
+local function fits(job, size)
+  return size <= PARTS * PART or not kind_of(job.q).batched
+    or size <= 2 * (call('HSTRLEN', job.key, 'data') + SMALL) or has_room(results_of(job.q), 2 * SMALL + size)
+end
+
+local function too_large(size)
+  return cjson.encode({ code = 'redis_full', details = {}, message = string.format('its result of %d KB finds no room in '
+    .. 'Redis; read or delete earlier results of your owner, send fewer rows, or send a file', size / 1024) })
 end
 
 local after_jobs = 4 + 3 * ARGV[3]
@@ -50,11 +61,11 @@ for i = 4, after_jobs - 1, 3 do
     released[#released + 1] = id
     if job then running[job.q] = running[job.q] or {}; table.insert(running[job.q], id .. ':' .. inc) end
     if mine and job.status == 'started' then
-      if good then
+      if good and fits(job, #json) then
         conclude(job, 'finished', '"result":' .. json)
         succeeded, now_ended = succeeded + 1, true
       else
-        fail(job, json)
+        fail(job, good and too_large(#json) or json)
         failed = failed + 1
       end
       job.status = 'finished'

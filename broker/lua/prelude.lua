@@ -28,11 +28,13 @@
 --   mg:idle<turns>  ZSET inc -> µs since which the scorer waits for a batch    mg:limits:<inc>  STRING, what it may have
 --   mg:batch:<inc>  LIST, the batch that SUBMIT has handed to it, or of a large one what ended it
 --   mg:lane  ZSET file -> turn, of the files that have a task to hand out    mg:bell:lane<pool>  LIST
+--   mg:served:lane  ZSET owner -> turn of its last file in the lane
 --   mg:held:files  ZSET file -> 1: those that run; `files` is the holder of each
 --   rq:queue:file-task:<file>, rq:wip:file-task:<file>  tasks that were given back, and running ones (ADR 49)
 --   mg:gateways  ZSET gateway -> ms of its last report     mg:starts  ZSET start of a gateway process or worker -> s
 --   mg:stuck     ZSET process that makes no progress -> ms of the last report about it
 --   mg:workers  SET                   mg:loaded:<worker>  STRING, JSON      mg:wanted  ZSET model@version -> ms
+--   mg:results:<owner>  HASH '' -> bytes of results of rows that no client has seen; id -> bytes of a large one of these
 --   mg:spare:<q>  HASH, bytes that a full Redis has accepted this hour
 --   mg-gateway:uploads:<key>:<day>  HASH upload or 'all' -> bytes
 --   mg-gateway:keys  HASH fingerprint -> JSON              mg-gateway:keys:used  HASH fingerprint -> s
@@ -156,9 +158,19 @@ local function share(base, q, has_jobs)
   return true
 end
 
--- Gives a file of the queue q that has a task to hand out the last place in the bulk lane, unless it has one.
+-- The owner of the jobs in q; '' if they have none, or each has its own.
+local function owner_of(q) return string.match(q, '^[^:]*:[^:]*:(.*)') or '' end
+
+-- Gives a file of the queue q that has a task to hand out a place in the bulk lane, unless it has one: a turn after the
+-- last file of its owner, but not before the next file of all.
 local function join_lane(file, q)
-  if not call('ZSCORE', 'mg:lane', file) then call('ZADD', 'mg:lane', call('INCR', 'mg:turn'), file) end
+  if not call('ZSCORE', 'mg:lane', file) then
+    local owner, next_turn = owner_of(q), call('ZRANGE', 'mg:lane', 0, 0, 'WITHSCORES')[2]
+    if not next_turn then call('DEL', 'mg:served:lane') end
+    local turn = math.max(next_turn or 0, (call('ZSCORE', 'mg:served:lane', owner) or 0) + 1)
+    call('ZADD', 'mg:lane', turn, file)
+    call('ZADD', 'mg:served:lane', turn, owner)
+  end
   ring('mg:bell:lane' .. pool_of(q))
 end
 
@@ -240,22 +252,84 @@ local function hash_of(version, data) return redis.sha1hex(version .. ' ' .. dat
 -- The indexes of ended jobs, by who has seen them. An entry moves at most once, from the first to another one.
 local SEEN = { 'ended', 'fetched', 'delivered' }
 
+local MOST_SORTED = 1000
+
+-- Sorts the waiting jobs of a queue without turns so that its owners take turns: those that run count, too.
+local function take_turns(q)
+  local list, counts, jobs, ids, moved = 'rq:queue:' .. q, {}, {}, {}, false
+  local function next_turn(id)
+    local owner = fields_of(id, 'owner')[1] or ''
+    counts[owner] = (counts[owner] or 0) + 1
+    return counts[owner]
+  end
+  for _, entry in ipairs(call('ZRANGE', 'rq:wip:' .. q, 0, -1)) do next_turn(string.match(entry, '^[^:]*')) end
+  for at, id in ipairs(call('LRANGE', list, 0, MOST_SORTED - 1)) do jobs[at] = { id = id, at = at, turn = next_turn(id) } end
+  table.sort(jobs, function(a, b) return a.turn < b.turn or a.turn == b.turn and a.at < b.at end)
+  for place, job in ipairs(jobs) do
+    ids[#jobs + 1 - place] = job.id
+    moved = moved or job.at ~= place
+  end
+  if not moved then return end
+  call('LTRIM', list, #jobs, -1)
+  call('LPUSH', list, unpack(ids))
+end
+
+-- The hash of what the unseen results of the owner of q take; nil for jobs without an owner, and for kinds whose results
+-- are no rows.
+local function results_of(q)
+  local kind, base = kind_of(q)
+  return kind.batched and q ~= base and 'mg:results:' .. string.sub(q, #base + 2) or nil
+end
+
+-- Bytes of the record of a small result; those of unseen results that an owner may have in any case; and the share of
+-- Redis' memory beyond which seen results go early (SHARE in broker/sides/gateway/room.py).
+local SMALL, FLOOR, ROOM = 650, 1048576, 0.7
+local unseen, unseen_bytes = {}, 0 -- bytes of results that this script has added, by hash, and of all
+local memory
+
+-- Whether a result finds room: within the share of its owner, nine bytes for each that stays free, else in all of Redis.
+-- `key`: `results_of` its queue.
+local function has_room(key, size)
+  local mine = key and size + (unseen[key] or 0) + (whole(redis.pcall('HGET', key, '')) or 0)
+  if key and mine <= FLOOR then return true end
+  memory = memory or call('INFO', 'memory')
+  local most, used = tonumber(string.match(memory, '\nmaxmemory:(%d+)')), string.match(memory, 'used_memory:(%d+)')
+  local taken = used + unseen_bytes + size
+  return most == 0 or key and mine <= PER_FREE * (ROOM * most - taken) or not key and taken <= most
+end
+
+-- Lets results of q that leave the index of those that no client has seen count no more. A worker may have made the hash
+-- something else.
+local function uncount(q, ids)
+  local key, bytes = results_of(q), 0
+  local sizes = key and #ids > 0 and redis.pcall('HMGET', key, unpack(ids))
+  if not sizes or sizes.err then return end
+  for _, size in ipairs(sizes) do bytes = bytes + (whole(size) or SMALL) end
+  call('HDEL', key, unpack(ids))
+  local left = redis.pcall('HINCRBY', key, '', -bytes)
+  if type(left) ~= 'number' or left <= 0 then call('DEL', key) end
+end
+
 -- Removes a job from the indexes of its queue; `status` is RQ's, nil: any.
 local function forget(id, q, status)
   for _, one in ipairs(status and { status } or { 'finished', 'failed', 'canceled' }) do
-    for _, seen in ipairs(SEEN) do call('ZREM', 'mg:' .. seen .. ':' .. one .. ':' .. q, id) end
+    for _, seen in ipairs(SEEN) do
+      local gone = call('ZREM', 'mg:' .. seen .. ':' .. one .. ':' .. q, id)
+      if gone == 1 and seen == 'ended' then uncount(q, { id }) end
+    end
   end
 end
 
 -- Removes the oldest entries of an index while their jobs have expired, at most `most`. Returns whether there may be
 -- more.
 local function trim(index, most)
-  local gone, first = 0, call('ZRANGE', index, 0, 0)[1]
+  local gone, first, q = {}, call('ZRANGE', index, 0, 0)[1], string.match(index, '^mg:ended:[^:]*:(.*)')
   if not first or call('EXISTS', 'rq:job:' .. first) == 1 then return false end
   for _, id in ipairs(call('ZRANGE', index, 0, most - 1)) do
     if call('EXISTS', 'rq:job:' .. id) == 1 then break end
-    gone = gone + 1
+    gone[#gone + 1] = id
   end
-  if gone > 0 then call('ZREMRANGEBYRANK', index, 0, gone - 1) end
-  return gone == most
+  if #gone > 0 then call('ZREMRANGEBYRANK', index, 0, #gone - 1) end
+  if q then uncount(q, gone) end
+  return #gone == most
 end

@@ -1,7 +1,7 @@
 -- RELEASE: a scorer returns jobs or a task that it owns to the heads of their queues, for other scorers, without a death.
 --
--- Writes mg:held:<inc>, rq:wip:<q>, rq:queue:<q>, rq:job:<id>, the deadlines, mg:turn, rq:worker:<inc>; of jobs mg:ready,
--- mg:rows and the bells; of a task rq:job:<file> (rows_done), mg:lane, mg:bell:lane; for jobs past their deadline also
+-- Writes mg:held:<inc>, rq:wip:<q>, rq:queue:<q>, rq:job:<id>, the deadlines, rq:worker:<inc>; of jobs mg:ready, mg:turn,
+-- mg:rows and the bells; of a task rq:job:<file> (rows_done), mg:lane, mg:served:lane, mg:bell:lane; for jobs past their deadline also
 -- the keys of FINISH.
 -- ARGV: inc, ids, the oldest first.
 -- Returns 1. Repeating is harmless.

@@ -1,7 +1,7 @@
 -- SUBMIT: jobs of one key enter the queue of their model and owner, unless it is full or a limit of the key is reached.
 -- While no job waits, a scorer that waits gets them at once, as if it had taken them (TAKE).
 --
--- Reads mg:timeouts:<model>, mg:pool<pool>. Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), mg:pools, the deadlines,
+-- Reads mg:timeouts:<model>, mg:pool<pool>, mg:results:<owner>. Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), mg:pools, the deadlines,
 -- mg:rate:<key>:<model>, mg:idempotency:<owner>:<hash>; mg:rows, mg:ready, mg:owners:<base>, mg:turn and the bells; mg:idle,
 -- mg:batch:<inc>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>.
 -- ARGV: q, model, timeout (s), result TTL (s), most rows that may wait for the model, most rows that an owner may have
@@ -12,7 +12,7 @@
 --   rq:job:<id> (a JSON object of texts, or '').
 -- Returns syncing(), and for each job 1 (accepted, now or before: repeating is harmless), what `earlier` answers for one
 --   with the field `idempotency`, or what refuses it: 'no_worker' (none serves its pool), 'timed_out' (its rows have,
---   twice), or the limit 'queue', 'rows_waiting', 'jobs_in_flight' or 'rows_per_second'. If the key has a limit of rows a
+--   twice), 'results' (unseen ones of its owner take their share), or the limit 'queue', 'rows_waiting', 'jobs_in_flight' or 'rows_per_second'. If the key has a limit of rows a
 --   second, each of these is in a list with: rows that may be sent now, µs until the rows of a whole second may, µs until
 --   this job may.
 -- A full Redis refuses it: its first write is an HSET.
@@ -28,6 +28,8 @@ local rate_key = 'mg:rate:' .. ARGV[7] .. ':' .. model
 local timed_out = call('EXISTS', 'mg:timeouts:' .. model) == 1
 local answers, ids, charged = {}, {}, false
 
+local share = results_of(q)
+local has_share = not share or has_room(share, 0)
 local own_pool, turns = pool_of(q), turns_of(q)
 local no_worker = not pool_lives(own_pool)
 
@@ -119,6 +121,8 @@ for at = FIRST, #ARGV, EACH do
     answer = 'timed_out'
   elseif left < 0 or q ~= base and waiting > math.max(1, per_free * left) then
     answer = 'queue'
+  elseif not has_share then
+    answer = 'results'
   elseif most_waiting and waiting > most_waiting then
     answer = 'rows_waiting'
   elseif most_in_flight and in_flight + #ids >= most_in_flight then

@@ -1,7 +1,7 @@
--- TAKE_TASK: a scorer takes the next task of the file whose turn it is, and then owns it. Files take turns by tasks. The
--- first task of a file starts it.
+-- TAKE_TASK: a scorer takes the next task of the file whose turn it is, and then owns it. Owners take turns
+-- by tasks, and so do the files of each. The first task of a file starts it.
 --
--- Reads mg:lease:<inc>. Writes mg:lane, mg:turn, mg:bell:lane, rq:job:<task>, rq:job:<file>, rq:queue:file-task:<file>,
+-- Reads mg:lease:<inc>. Writes mg:lane, mg:served:lane, mg:bell:lane, rq:job:<task>, rq:job:<file>, rq:queue:file-task:<file>,
 -- rq:wip:file-task:<file>, mg:held:<inc>, rq:worker:<inc>; for a file that starts rq:queue:<q>, rq:wip:<q>,
 -- mg:held:files and the deadlines; for one past its deadline also the keys of EXPIRE.
 -- ARGV: inc, the models to choose from (' loan iris ', or '' for all), those to skip (' slow ', or ''), the

@@ -358,9 +358,10 @@ this page.
 
 Counters and histograms are in Redis, so they outlive processes. What a process counts arrives there within about a
 second. Each gateway process reads gauges at most once a second, and with 1,000 models every few seconds. `model` is a
-model of the repository, `route` a declared route or `unknown`, `field` a field of a signature, so no request can add a
-series. Metrics that end with
-`_by_version` have the five newest versions of each model that have had requests.
+model of the repository, `route` a declared route or `unknown`, `field` a field of a signature: requests add no series
+but of fields that they are refused for. A model has about 500 of these; further ones count as `''`. The 1,000 oldest
+models have series, each with 20 aliases. Metrics that end with `_by_version` have the five newest versions of each
+model that have had requests.
 While Redis cannot write to its disk, nothing says which scorers, workers and trainers are alive.
 [Monitoring](../how-to/monitor.md) has the dashboard and the alerts.
 

@@ -33,8 +33,9 @@ CACHED = 2.0
 """Seconds for which a process caches a key. A revoked key is refused after at most twice that time: while one request
 asks Redis again, the others still use the cached key."""
 
-RECENT_USE = 600.0
-"""Seconds after its last use for which a cached key still works from an address with too many failed attempts."""
+RECENT_USE = 86_400.0
+"""Seconds after its last use for which a key still works from an address with too many failed attempts: clients behind
+one proxy or NAT share an address."""
 
 _MOST_DEFAULT = 1_000
 """Default keys that a process caches."""
@@ -99,6 +100,7 @@ class KeyCheck:
         self._on_used = on_used
         self._sessions = sessions
         self._known: TtlCache[str, _KnownKey] = TtlCache(2 * MOST, keep_stale=math.inf)  # some are rotated or expired
+        self._recent: TtlCache[str, frozenset[str]] = TtlCache(1)
         self._default_keys = DefaultKeys(keys, on_used)
 
     def caller(self, environ: WSGIEnvironment, route: Route) -> Key:
@@ -191,7 +193,7 @@ class KeyCheck:
 
     def _refresh(self, address: str, token: str, digest: str, without_redis: bool) -> _KnownKey:
         """Return the key as it is now; `without_redis`: or else as it was when it was read last."""
-        if self._known.get(digest, stale=RECENT_USE) is None and (wait := self._attempts.wait(address)):
+        if (wait := self._attempts.wait(address)) and not self._in_use(digest):
             raise _too_many(wait)
         try:
             return self._known.refresh(digest, lambda: self._read(address, token, digest), CACHED)
@@ -200,6 +202,13 @@ class KeyCheck:
             if known is None or not without_redis:
                 raise
             return known
+
+    def _in_use(self, digest: str) -> bool:
+        """Return whether the key has answered within `RECENT_USE`, at any gateway. Further guesses cost Redis nothing:
+        all keys in use are read together, once in `CACHED` seconds."""
+        if self._known.get(digest, stale=RECENT_USE):
+            return True
+        return digest in self._recent.fetch("", lambda: self._keys.used_since(time.time() - RECENT_USE), CACHED)
 
     def _read(self, address: str, token: str, digest: str) -> _KnownKey:
         if self._is_admin(digest):

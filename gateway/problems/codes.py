@@ -227,8 +227,8 @@ class ProblemCode(StrEnum):
     """no trainer answers, and nothing has changed; or it took too long, and `detail` says how to see whether the change
     was made"""
     QUEUE_FULL = auto(), 503
-    """100 trainings wait already, or `MAX_QUEUE_ROWS` wait for this model already; `Retry-After` from the rate at which
-    they are scored"""
+    """100 trainings wait already (nine of your owner for each free place), or as many rows as `MAX_QUEUE_ROWS`
+    [allows](limits.md#keys) wait for this model; `Retry-After` from the rate at which they are scored"""
     REDIS_UNAVAILABLE = auto(), 503
     """the job could not be stored; `Retry-After`, which is [computed](sizing.md#beyond-70--of-the-memory) for
     predictions and a full Redis"""

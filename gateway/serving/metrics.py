@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import accumulate, islice
+from typing import TypeVar
 
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -15,8 +17,9 @@ from redis.exceptions import RedisError
 
 from broker.access.key_store import IssuedKey
 from broker.metrics import table
-from broker.metrics.reading import MetricsReader, Snapshot
+from broker.metrics.reading import Labels, MetricsReader, Snapshot
 from broker.metrics.table import METRICS, Metric, Type
+from contract.errors import ModelgateError
 from contract.files import free_share
 from contract.model.repository import CURRENT, Repository
 from contract.work.api_keys import Key
@@ -26,11 +29,16 @@ from runtime.ttl_cache import TtlCache
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 KEEP, KEEP_FACTOR, KEEP_MOST = 1.0, 20, 10.0
 """Fewest seconds that a snapshot or a page is kept, the multiple of the time that it took to make, and most seconds. So
 each takes at most a twentieth of a process's time, for any number of requests and hundreds of models, and alerts see a
 fault within a minute."""
 
+
+MOST_MODELS, MOST_ALIASES = 1000, 20
+"""Most models with series, and aliases of each: keys that may train or publish choose their names."""
 
 _MODEL = re.compile(rb'[{,]model="([^"]*)"')
 """The label of a sample of one model."""
@@ -53,6 +61,7 @@ class Metrics:
         self._repository = repository
         self._spool = spool
         self._expected = expected
+        self._first: dict[str, str] = {}
         self._snapshots: TtlCache[str, Snapshot] = TtlCache(1)
         self._pages: TtlCache[str, tuple[Snapshot, bytes]] = TtlCache(1)
 
@@ -72,7 +81,22 @@ class Metrics:
 
     def _make_page(self) -> tuple[Snapshot, bytes]:
         snapshot = self._read()
-        return snapshot, generate_latest(_Collector(snapshot))
+        return snapshot, generate_latest(_Collector(snapshot, self._without_series()))
+
+    def _without_series(self) -> Collection[str]:
+        """Return all but the `MOST_MODELS` oldest models: those who make further ones take no series away."""
+        models = self._repository.names()
+        if len(models) > MOST_MODELS:
+            self._first = {model: self._first.get(model) or self._since(model) for model in models}
+            models.sort(key=self._first.__getitem__)
+        return frozenset(models[MOST_MODELS:])
+
+    def _since(self, model: str) -> str:
+        """Return when the oldest version of a model was made, in RFC 3339; after all times if that is unknown."""
+        time.sleep(0)  # requests go on while a large repository is read
+        with suppress(ModelgateError, ValueError):
+            return self._repository.summary(model, min(self._repository.versions(model))).created_at
+        return "~"
 
     def _read(self) -> Snapshot:
         models = self._repository.names()
@@ -95,7 +119,7 @@ class Metrics:
         for model in models:
             logs = logs or self._repository.settings(model).logging.share > 0
             values[table.VERSIONS][model,] = self._repository.count_versions(model)
-            for alias, version in self._repository.aliases(model).items():
+            for alias, version in islice(self._repository.aliases(model).items(), MOST_ALIASES):
                 values[table.ALIASES][model, alias] = version
         values[table.EXPECTED]["observers",] = int(logs)
         values[table.MODEL_FINDINGS] = {
@@ -119,8 +143,10 @@ def ttl_of_cost(seconds: float, fewest: float) -> float:
 class _Collector(Collector):
     """Gives a snapshot to prometheus_client, family by family."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, left_out: Collection[str]) -> None:
+        """`left_out`: models that have no series."""
         self._snapshot = snapshot
+        self._left_out = left_out
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
         for metric in METRICS:
@@ -130,13 +156,17 @@ class _Collector(Collector):
     def _numbers(self, metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:
         make = CounterMetricFamily if metric.type is Type.COUNTER else GaugeMetricFamily
         family = make(metric.name, metric.help, labels=metric.labels)
-        for labels, value in self._snapshot.values[metric].items():
+        for labels, value in self._with_series(metric, self._snapshot.values[metric]):
             family.add_metric(labels, value)
         return family
 
     def _histogram(self, metric: Metric) -> HistogramMetricFamily:
         family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-        for labels, histogram in self._snapshot.histograms[metric].items():
+        for labels, histogram in self._with_series(metric, self._snapshot.histograms[metric]):
             bounds = [*(f"{bound:g}" for bound in metric.buckets), "+Inf"]
             family.add_metric(labels, list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.sum)
         return family
+
+    def _with_series(self, metric: Metric, values: Mapping[Labels, T]) -> Iterator[tuple[Labels, T]]:
+        at = metric.labels.index("model") if metric.by_model else None
+        return (entry for entry in values.items() if at is None or entry[0][at] not in self._left_out)

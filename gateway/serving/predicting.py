@@ -45,6 +45,8 @@ _REASONS = {
 RETRY_FULL = 10
 """Seconds after which a full Redis may have room, if nothing says more."""
 
+_FULL = "Redis is full of waiting jobs and of results that no client has seen, and takes no new jobs"
+
 LONGEST_RETRY = 300
 """Most seconds after which a client is asked to try again."""
 
@@ -247,6 +249,9 @@ class Predictor:
             return EnvironmentNotServed(job.model, job.version, job.environment)
         if by is Limit.TIMED_OUT:
             return _timed_out_twice(job)
+        if by is Limit.RESULTS:
+            share = "results of your owner that no client has read take their share of Redis; read or delete them"
+            return self._redis_full(job.model, share)
         return self._queue_full(job) if by is Limit.QUEUE else self._over_limit(job, by, submission)
 
     def _most_rows(self, caller: Key) -> int:
@@ -298,13 +303,10 @@ class Predictor:
         detail = f"the queue of {job.model!r} is full (MAX_QUEUE_ROWS); try again in {retry} s"
         return Problem(ProblemCode.QUEUE_FULL, detail, retry_after=retry)
 
-    def _redis_full(self, model: str) -> Problem:
+    def _redis_full(self, model: str, what: str = _FULL) -> Problem:
         """Ask the client to try again when the first result will have expired, or half of the queue been scored."""
         retry = _retry_after(self.jobs.seconds_to_room(model), RETRY_FULL)
-        detail = (
-            "Redis is full of waiting jobs and of results that no client has seen, and takes no new jobs; try again in"
-            f" {retry} s, or raise REDIS_MAXMEMORY"
-        )
+        detail = f"{what}; try again in {retry} s, or raise REDIS_MAXMEMORY"
         return Problem(ProblemCode.REDIS_FULL, detail, retry_after=retry)
 
 

@@ -13,7 +13,7 @@ from broker.state.trainer_jobs import TooManyWaiting
 from contract.errors import FieldError
 from contract.model.experiments import ExperimentKind, unlogged
 from contract.model.repository import CURRENT, Repository, valid_name
-from contract.work.api_keys import Key, Scope
+from contract.work.api_keys import PER_FREE, Key, Scope
 from contract.work.jobs import Job, Status
 from contract.work.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.problems import Problem, ProblemCode
@@ -23,7 +23,7 @@ from gateway.serving.model_versions import RunCommand, resolve, run
 from gateway.serving.spool import GatewaySpool
 
 MAX_WAITING = 100
-"""Trainings that may wait; beyond, they are refused."""
+"""Trainings that may wait; beyond, they are refused, but for the first one of an owner."""
 RETRY_TRAINING = 60
 """Seconds after which a client is asked to try again."""
 
@@ -74,15 +74,17 @@ class Trainings:
         self._check_file(request)
         self._check_parameters(request)
         self._check_experiment(request)
-        if self.trainer.waiting() >= MAX_WAITING:
-            detail = f"{MAX_WAITING} trainings wait already; try again when some have ended"
-            raise Problem(ProblemCode.QUEUE_FULL, detail, retry_after=RETRY_TRAINING)
+        caller, free = self.caller(), MAX_WAITING - 1 - self.trainer.waiting()
+        limit, share = caller.limits.trainings_waiting, max(1, PER_FREE * free) if caller.owner else MAX_WAITING
+        most = share if limit is None else min(limit, share)
         try:
-            return shown_to(self.caller(), self.trainer.submit(request, self.caller(), webhook))
+            return shown_to(caller, self.trainer.submit(request, caller, webhook, most))
         except TooManyWaiting as error:
-            most = self.caller().limits.trainings_waiting
+            if most != limit:
+                detail = f"the {MAX_WAITING} places of trainings that wait are taken; try again when some have ended"
+                raise Problem(ProblemCode.QUEUE_FULL, detail, retry_after=RETRY_TRAINING) from error
             detail = (
-                f"{most} trainings of your owner are waiting, the limit of this key (trainings_waiting);"
+                f"{limit} trainings of your owner are waiting, the limit of this key (trainings_waiting);"
                 " try again once one has started"
             )
             raise Problem(ProblemCode.TRAININGS_WAITING_LIMIT, detail, retry_after=RETRY_TRAINING) from error

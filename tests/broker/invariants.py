@@ -16,7 +16,7 @@ IN_FLIGHT |= {b"failure_ttl", b"idempotency"}
 
 
 def check_invariants(redis: Any, queues: Sequence[str], ids: Sequence[str], ttl: int) -> None:
-    """Raise `AssertionError` unless invariants 1 to 6 hold for the jobs `ids` of `queues`.
+    """Raise `AssertionError` unless invariants 1 to 6 and 8 hold for the jobs `ids` of `queues`.
 
     `ttl` of a result is in seconds. The state machine checks the seventh, which needs the history: only the owner of a
     job finishes it.
@@ -66,6 +66,7 @@ def check_invariants(redis: Any, queues: Sequence[str], ids: Sequence[str], ttl:
         else:
             assert b"1" not in fields, f"2: an end of {job_id}, which has not ended"
     assert indexed(redis, keys, queues) == expected, "2: each ended job is in one index"
+    check_unseen(redis, keys, queues)
 
 
 def check_queues(redis: Any, keys: set[str], waiting_in: Mapping[str, Sequence[bytes]]) -> None:
@@ -92,6 +93,17 @@ def check_queues(redis: Any, keys: set[str], waiting_in: Mapping[str, Sequence[b
         assert {base.decode() for base in ready} == of_pool, "3: ready"
         homes = f"mg:bell:scorer:w{pool}-"
         assert bell == bool(ready) or (ready and any(key.startswith(homes) for key in keys)), "4: the bell"
+
+
+def check_unseen(redis: Any, keys: set[str], queues: Sequence[str]) -> None:
+    """Check the bytes that the unseen results of each owner take, all of which are small."""
+    bytes_by_owner = Counter[str]()
+    for queue in queues:
+        for index in (f"mg:ended:{status}:{queue}" for status in ENDS):
+            bytes_by_owner[PREDICTION.owner_of(queue)] += 650 * redis.zcard(index) if index in keys else 0
+    del bytes_by_owner[""]
+    counted = {owner: int(redis.hget(f"mg:results:{owner}", "") or 0) for owner in bytes_by_owner}
+    assert counted == bytes_by_owner, "8: unseen results"
 
 
 def indexed(redis: Any, keys: set[str], queues: Sequence[str]) -> dict[str, Counter[str]]:

@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from sklearn.dummy import DummyClassifier
 
 from broker.sides.file_tasks import FileTask
 from broker.sides.gateway.file_submission import FileJobs, FileSubmission
 from broker.sides.supervisor import Leases
 from contract.model.repository import Repository
+from contract.model.signature import Output, OutputKind
 from contract.rows.file_formats import FileFormat
 from contract.work.jobs import FileRequest
 from scoring.pace import Pace
 from scoring.trust import Trust
 from storage.spool.names import FileFolder
+from storage.spool.store import Spool
 from tests.support import Sum, numbers, write_version
 from tests.worker.lanes import bulk_lane
 from worker.activity import ActivityTable
@@ -60,16 +63,21 @@ def sides(redis: Redis, models: Path) -> tuple[Side, Side]:
     return Side(redis, models, activities, 0), Side(redis, models, activities, 1)
 
 
-@pytest.fixture
-def folder(redis: Redis, models: Path) -> FileFolder:
-    """A file of two rows that waits."""
-    folder = FileFolder.of(models.parent, FILE)
+def submitted(redis: Redis, spool: Path, model: str, rows: int) -> FileFolder:
+    """A file that waits."""
+    folder = FileFolder.of(spool, FILE)
     folder.path.mkdir()
-    folder.input.write_text("x\n1\n2\n")
-    file_request = FileRequest("sum", 1, FileFormat.CSV, FileFormat.CSV)
+    folder.input.write_text("x\n" + "".join(f"{row}\n" for row in range(1, rows + 1)))
+    file_request = FileRequest(model, 1, FileFormat.CSV, FileFormat.CSV)
     job = FileSubmission(FILE, "2026-01-02T03:04:05.000006Z", file_request)
     assert FileJobs(redis, timeout=30, result_ttl=600).submit(job, 10) == FILE
     return folder
+
+
+@pytest.fixture
+def folder(redis: Redis, models: Path) -> FileFolder:
+    """A file of two rows that waits."""
+    return submitted(redis, models.parent, "sum", 2)
 
 
 def finish(lane: BulkLane) -> None:
@@ -116,3 +124,18 @@ def test_a_task_whose_model_turns_out_to_be_slow_is_released(
     assert not folder.plan.exists()
     finish(other.lane)
     assert folder.output.exists()
+
+
+@pytest.mark.parametrize(("megabytes", "status"), [(10, "failed"), (40, "finished")])
+def test_answers_of_many_times_the_upload_first_claim_the_room_of_all_of_them(
+    redis: Redis, models: Path, sides: tuple[Side, Side], megabytes: int, status: str
+) -> None:
+    """Or small files would fill the share of their owner, each until it fails in the end."""
+    labels = range(200)
+    many = DummyClassifier().fit([[0.0]] * len(labels), labels)
+    write_version(models, "many", many, numbers("x"), Output(OutputKind.CLASS, tuple(labels), probabilities=True))
+    folder, lane = submitted(redis, models.parent, "many", 8_000), sides[0].lane
+    lane.work.spool = Spool(models.parent, megabytes)  # there are four parts, of 8 MB together
+    finish(lane)
+    assert redis.hget(f"rq:job:{FILE}", "status") == status.encode()
+    assert folder.part(0).exists() == (status == "finished")

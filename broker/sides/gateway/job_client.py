@@ -33,11 +33,13 @@ _MICROSECONDS = 1_000_000
 
 class Limit(StrEnum):
     """What refuses a job: no worker serves its environment; its rows, which have timed out twice lately; the rows that
-    may wait for a model; or a limit of its key (`contract.work.api_keys.Limits`)."""
+    may wait for a model; the share of its owner of unseen results; or a limit of its key
+    (`contract.work.api_keys.Limits`)."""
 
     NO_WORKER = "no_worker"
     TIMED_OUT = "timed_out"
     QUEUE = "queue"
+    RESULTS = "results"
     ROWS_WAITING = "rows_waiting"
     JOBS_IN_FLIGHT = "jobs_in_flight"
     ROWS_PER_SECOND = "rows_per_second"

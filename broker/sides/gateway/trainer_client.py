@@ -46,9 +46,11 @@ class TrainerClient:
         ttls = {"ttl": Retention.commands, "keyed_ttl": self.command_ttl}
         self._commands = WaitedJobs(self.connection, self.signer, REPOSITORY_COMMAND, **ttls, asker=self.asker)
 
-    def submit(self, request: TrainingRequest, caller: Key = EVERYBODY, webhook: str = "") -> Job:
-        """Submit a training for the owner of `caller`, and return its job, whose end the URL `webhook` gets; or the job
-        of an earlier request.
+    def submit(
+        self, request: TrainingRequest, caller: Key = EVERYBODY, webhook: str = "", most: int | None = None
+    ) -> Job:
+        """Submit a training for the owner of `caller`, of whose trainings at most `most` may wait, and return its job,
+        whose end the URL `webhook` gets; or the job of an earlier request.
 
         Raises `TrainerUnavailable` without a signer, `TooManyWaiting` and `IdempotencyConflict`."""
         job = training_job(self.connection, request, timeout=self.timeout, result_ttl=self.result_ttl)
@@ -61,7 +63,7 @@ class TrainerClient:
             durability=self.durability,
             request=self.asker.request_ids(),
             owner=caller.owner,
-            most_waiting=caller.limits.trainings_waiting,
+            most_waiting=most,
             idempotency=self.asker.idempotency(),
             webhook=webhook,
         )

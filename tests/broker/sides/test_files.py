@@ -114,6 +114,24 @@ def test_files_take_turns_by_tasks(files: FileJobs, lanes: list[FileTasks]) -> N
     assert [taken(lane).file for lane in lanes] == ["f", "g", "f"]
 
 
+def test_owners_of_files_take_turns_whatever_they_cancel(files: FileJobs, jobs: Jobs, lanes: list[FileTasks]) -> None:
+    for name in ("a0", "a1", "a2", "a3", "b0"):
+        assert files.submit(file_job(name, owner=name[0]), 10)
+    order = [taken(lane) for lane in lanes]
+    assert [task.file for task in order] == ["a0", "b0", "a1"]
+    for lane, task in zip(lanes, order, strict=True):
+        lane.finish(task, {"tasks": 20, "rows": 200})
+    for name in ("a2", "a3", *(f"a{number}" for number in range(4, 20))):
+        assert files.submit(file_job(name, owner="a"), 100)
+        jobs.cancel(name)
+    owners = []
+    for _ in range(16):
+        task = taken(lanes[0])
+        owners.append(task.file[0])
+        lanes[0].finish(task, SCORED)
+    assert owners.count("b") in (7, 8, 9)
+
+
 def test_a_lost_reply_gives_the_same_task_again(files: FileJobs, lanes: list[FileTasks]) -> None:
     planned(files, lanes[0], "f", 2)
     assert lanes[0].take() == lanes[0].take()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import pytest
@@ -19,7 +21,9 @@ from broker.sides.gateway.room import RoomMaker
 from broker.sides.gateway.trainer_client import TrainerClient
 from broker.sides.scorer import ScorerQueue
 from broker.sides.supervisor import Leases
-from tests.broker.samples import job, outcome, take
+from contract.work.api_keys import Key
+from contract.work.jobs import Status
+from tests.broker.samples import job, key, outcome, take
 from tests.broker.sides.test_training import OUTPUT, REQUEST, trainer
 
 
@@ -145,6 +149,65 @@ def test_a_full_redis_makes_room_for_new_jobs(jobs: Jobs, queue: ScorerQueue, re
         again = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
         assert again.submit([job("new")]) == [ACCEPTED]
     assert "new" in left(redis)
+
+
+A, B, NUMBERS = key("a", "a"), key("b", "b"), count()
+
+
+def finish_for(jobs: Jobs, queue: ScorerQueue, caller: Key, amount: int, numbers: int) -> list[str]:
+    """Finish jobs of an owner, each with a result of so many numbers. Returns how they have ended; SUBMIT may refuse
+    some."""
+    wanted = [job(f"{caller.owner}{next(NUMBERS)}", caller=caller) for _ in range(amount)]
+    answers = jobs.submit(wanted)
+    for name in take(queue, jobs=amount, rows=amount):
+        queue.finish({name: outcome(*[0.5] * numbers)})
+    ended = jobs.read([job.id for job in wanted])
+    return [
+        str(answer.refused_by or (job and job.error and job.error.code) or (job and job.status))
+        for answer, job in zip(answers, ended, strict=True)
+    ]
+
+
+def test_unseen_results_of_one_owner_leave_room_for_those_of_others(
+    jobs: Jobs, queue: ScorerQueue, redis: Redis
+) -> None:
+    """Also those of jobs that were accepted before there was any result."""
+    used = redis.info("memory")["used_memory"]
+    redis.config_set("maxmemory", int((used + 8_000_000) / 0.7))
+    try:
+        assert finish_for(jobs, queue, A, 1, numbers=10) == ["succeeded"]
+        large = Counter(finish_for(jobs, queue, A, 60, numbers=60_000))
+        assert large.keys() == {"succeeded", "redis_full"} and large["succeeded"] in range(20, 33)
+        assert finish_for(jobs, queue, B, 2, numbers=60_000) == ["succeeded"] * 2
+        redis.config_set("maxmemory", int((used + 7_000_000) / 0.7))
+        assert finish_for(jobs, queue, A, 1, numbers=1) == ["results"]
+        assert finish_for(jobs, queue, B, 1, numbers=1) == ["succeeded"]
+        see(redis, "fetched", *(key.decode()[7:] for key in redis.scan_iter("rq:job:a*")))
+        assert not redis.exists("mg:results:a")
+        assert finish_for(jobs, queue, A, 1, numbers=1) == ["succeeded"]
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
+def test_what_has_expired_counts_for_nobody(jobs: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
+    assert finish_for(jobs, queue, A, 3, numbers=2000) == ["succeeded"] * 3
+    assert redis.hlen("mg:results:a") == 4, "three large ones, and the sum"
+    redis.delete(*redis.keys("rq:job:a*"))
+    leases.reconcile()
+    assert not redis.exists("mg:results:a")
+
+
+@pytest.mark.parametrize("share", [0.5, 1.01])
+def test_a_result_that_a_full_redis_cannot_hold_fails_unless_its_rows_took_half_of_it(
+    jobs: Jobs, queue: ScorerQueue, redis: Redis, share: float
+) -> None:
+    jobs.submit([job("many", rows=900), job("few")])
+    assert take(queue) == ["many", "few"]
+    with filled(redis, share):
+        queue.finish({name: outcome(*[0.5] * 2000) for name in ("many", "few")})
+    many, few = jobs.read(["many", "few"])
+    assert many and few and many.status is Status.SUCCEEDED
+    assert (few.error and few.error.code) == (None if share < 1 else "redis_full")
 
 
 def test_the_time_until_there_is_room_is_that_of_the_first_expiry_or_of_half_the_queue(

@@ -116,6 +116,21 @@ def test_the_waiting_trainings_of_an_owner_are_limited(redis: Redis, trainer_que
     submitted(redis, "c", owner="risk", most_waiting=2)
 
 
+def test_owners_of_trainings_take_turns(redis: Redis, trainer_queue: SingleJobs, jobs: Jobs) -> None:
+    for name in ("a0", "a1", "a2"):
+        submitted(redis, name, owner="a")
+    order = [begin(trainer_queue).id]
+    submitted(redis, "b0", owner="b")
+    assert jobs.ahead(TRAINING, "b0") == 1, "the one that runs"
+    for name in ("b1", "c0"):
+        submitted(redis, name, owner=name[0])
+        redis.lrem("rq:queue:training", 1, name)
+        redis.rpush("rq:queue:training", name)  # as a schedule's run comes
+    while trainer_queue.finish(order[-1], OUTPUT) and (begun := trainer_queue.begin([])):
+        order.append(begun.id)
+    assert order == ["a0", "b0", "a1", "c0", "b1", "a2"]
+
+
 def test_a_training_is_unfinished_also_while_it_begins_and_is_given_back(redis: Redis, leases: Leases) -> None:
     submitted(redis, "a")
 

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from broker.access.key_store import KEYS, Keys
+from broker.access.key_store import KEYS, USED, Keys
 from broker.sides.supervisor import Leases
 from contract.work.api_keys import EVERYBODY, NOBODY, TOKEN, Key, Scope, fingerprint, new_token
 from gateway.door import attempts as door_attempts
@@ -278,6 +278,20 @@ def test_after_some_guesses_an_address_is_refused_without_a_check(
     problem(guess(closed, "192.0.2.1", ADMIN_KEY), 429, "too_many_attempts")
     assert guess(closed, "192.0.2.2", fresh).status_code == 200, "from elsewhere it works"
     assert guess(closed, "192.0.2.1", fresh).status_code == 200, "it is in use now"
+
+
+def test_guesses_lock_out_no_key_that_has_answered_at_another_gateway_within_a_day(
+    closed: FlaskClient, redis: Redis, at_once: None
+) -> None:
+    """Or one client behind a proxy would lock out all others after each start of a gateway."""
+    used, old = made(redis, Scope.READ), made(redis, Scope.READ)
+    for token, days in ((used, 0.9), (old, 1.1)):
+        redis.hset(USED, fingerprint(token), int(time.time() - 86_400 * days))
+    for _ in range(MOST_FAILURES):
+        guess(closed, "192.0.2.1")
+    assert guess(closed, "192.0.2.1", used).status_code == 200
+    for token in (old, new_token()):
+        problem(guess(closed, "192.0.2.1", token), 429, "too_many_attempts")
 
 
 def test_a_request_without_a_key_is_no_guess(closed: FlaskClient) -> None:

@@ -128,3 +128,15 @@ def test_a_process_names_so_many_fields_and_owners_of_a_model(
     assert counted("wide") == {("e", ""): 2, ("f", ""): 2, ("a", ""): 2, ("", ""): 2}
     assert client.post("/v1/models/other/predict", json={"b": 1}).status_code == 422
     assert sum(bool(field) for field, _ in counted("other")) == 3
+
+
+def test_all_processes_together_name_so_many_fields_of_a_model(
+    client: FlaskClient, counted: Counted, redis: Redis
+) -> None:
+    assert client.post(PREDICT, json={"a": 1}).status_code == 422
+    assert counted() == {("b", ""): 1}
+    redis.hset("mg:counts:model:sum", mapping={f"refused_fields_total|x{number}|": 1 for number in range(500)})
+    for row in ({"a": 1}, {"b": 1}):
+        assert client.post(PREDICT, json=row).status_code == 422
+    after = counted()
+    assert (after["b", ""], after["", ""], after.get(("a", ""))) == (2, 1, None)

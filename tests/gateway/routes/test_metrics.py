@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ from gateway.serving import metrics as serving
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.conftest import without_redis
 from tests.stacks.redis_process import RedisProcess
-from tests.support import DEADLINE, until
+from tests.support import DEADLINE, Sum, numbers, until, write_version
 
 pytestmark = pytest.mark.waits
 
@@ -105,6 +106,22 @@ def test_no_request_can_add_a_series(client: FlaskClient) -> None:
     ]
     assert after.value("requests_total", route="unknown", method="GET", status="404") == 20
     assert not [labels for labels in after.series("jobs_total") if labels["model"] != "sum"]
+
+
+def test_the_oldest_models_have_series(
+    client: FlaskClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that may train or publish name models and aliases."""
+    monkeypatch.setattr(serving, "MOST_MODELS", 2)
+    monkeypatch.setattr(serving, "MOST_ALIASES", 1)
+    for day, model in enumerate(("a2", "a1"), start=3):
+        write_version(settings.models_dir, model, Sum(), numbers("a"), created_at=f"2026-01-0{day}T03:04:05Z")
+    aliases = settings.models_dir / "sum" / "aliases.json"
+    aliases.write_text(json.dumps({"current": 1, "a": 1}))
+    shown = page(client)
+    for name in ("model_versions", "model_alias_version", "queue_jobs"):
+        assert sorted(labels["model"] for labels in shown.series(name)) == ["a2", "sum"], name
+    assert shown.value("models") == 3
 
 
 def test_any_host_may_read_the_metrics(client: FlaskClient) -> None:

@@ -280,6 +280,35 @@ def test_one_owner_leaves_places_for_the_schedules_of_others(
     assert put_schedules(admin, "a") == [(200, None)], "an admin can replace one of another owner"
 
 
+def test_an_owner_whose_unseen_results_take_their_share_is_told_so(risk: Caller, sales: Caller, redis: Redis) -> None:
+    assert predicted(risk)
+    redis.hset("mg:results:risk", "", 10 * 2**30)
+    redis.config_set("maxmemory", 2**30)
+    try:
+        refused = risk("POST", "/v1/models/sum/predict", json={"a": 1, "b": 2})
+        assert (refused.status_code, refused.json["code"]) == (503, "redis_full")
+        said = (
+            "results of your owner that no client has read take their share of Redis; read or delete them; try again in"
+        )
+        assert refused.json["detail"].startswith(said) and int(refused.headers["Retry-After"]) > 0
+        assert predicted(sales)
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
+def test_one_owner_leaves_places_for_the_trainings_of_others(
+    risk: Caller, sales: Caller, trainer: SingleJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.serving.trainings.MAX_WAITING", 4)
+
+    def train(caller: Caller) -> tuple[int, str | None]:
+        answer = caller("POST", "/v1/models/sum/train", json={"recipe": "sum"})
+        return answer.status_code, answer.json.get("code")
+
+    assert [train(risk) for _ in range(4)] == [(202, None)] * 3 + [(503, "queue_full")]
+    assert [train(sales) for _ in range(2)] == [(202, None), (503, "queue_full")]
+
+
 def test_only_one_of_several_owners_that_put_a_schedule_at_once_wins(redis: Redis, redis_url: str) -> None:
     def put(owner: str) -> str | None:
         with connect(redis_url) as connection:
