@@ -56,6 +56,8 @@ class Body:
             raise self._too_large()
         try:
             body: bytes = self._stream.read(most + 1 if length is None else length)
+        except Problem:  # of what makes a body of a gRPC message
+            raise
         except Exception as error:
             raise _unreadable(error) from error
         if length is None and len(body) > most:

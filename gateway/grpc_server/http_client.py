@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +14,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 import grpc
 import orjson
 
+from gateway.door.entrance import RECEIVE
 from gateway.http.clients import HUNG_UP
 from gateway.protocols.open_inference import BINARY, HEADER_LENGTH
 
@@ -91,27 +92,19 @@ class HttpClient:
     application: WSGIApplication
     context: grpc.ServicerContext
 
-    def get(self, path: str) -> HttpAnswer:
-        return self._ask("GET", path, {})
-
-    def post(self, path: str, header: bytes = b"", tensors: Sequence[bytes] = ()) -> HttpAnswer:
-        """Send the JSON in `header`, and tensors after it."""
-        body = b"".join((header, *tensors))
-        further = {
-            "CONTENT_TYPE": BINARY,
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_INFERENCE_HEADER_CONTENT_LENGTH": str(len(header)),
-            "wsgi.input": io.BytesIO(body),
-        }
-        return self._ask("POST", path, further)
-
-    def _ask(self, method: str, path: str, further: Mapping[str, object]) -> HttpAnswer:
+    def ask(self, method: str, path: str, receive: Callable[[WSGIEnvironment], None]) -> HttpAnswer:
+        """Return the answer. `path` has no model yet: `receive` waits for the message, and puts the model's path and a
+        body into the environment, once the door has checked the key."""
         started: list[Any] = []
 
         def start_response(*status_and_headers: Any) -> Any:
             started[:] = status_and_headers[:2]
 
-        body = self._read(self.application({**self._environ(method, path), **further}, start_response))
+        environ = {**self._environ(method, path), RECEIVE: receive}
+        try:
+            body = self._read(self.application(environ, start_response))
+        finally:
+            environ.clear()  # which the context of the call refers to, and it to this: megabytes in a cycle
         status, headers = started
         named = {name.lower(): value for name, value in headers}
         self.context.set_trailing_metadata([(name, named[name]) for name in _PASSED_BACK & named.keys()])
@@ -134,11 +127,12 @@ class HttpClient:
         environ: WSGIEnvironment = {
             "REQUEST_METHOD": method,
             "SCRIPT_NAME": "",
-            "PATH_INFO": path.encode().decode("latin-1"),
+            "PATH_INFO": path,
             "QUERY_STRING": "",
             "SERVER_NAME": "localhost",
             "SERVER_PORT": "",
             "SERVER_PROTOCOL": "HTTP/2",
+            "CONTENT_TYPE": BINARY,
             "REMOTE_ADDR": address_of(self.context),
             # The guard checks the host because of browsers, whose pages other sites may have written. None of them
             # speaks gRPC.
