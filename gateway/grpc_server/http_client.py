@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
@@ -17,6 +17,9 @@ import orjson
 from gateway.door.entrance import RECEIVE
 from gateway.http.clients import HUNG_UP
 from gateway.protocols.open_inference import BINARY, HEADER_LENGTH
+
+Context: TypeAlias = grpc.ServicerContext
+Receive = Callable[[WSGIEnvironment], None]
 
 CODES: Mapping[int, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -34,19 +37,11 @@ CODES: Mapping[int, grpc.StatusCode] = {
 }
 """The code of each status; all others are INTERNAL."""
 
-_PASSED_ON = {
-    name: f"HTTP_{name.upper().replace('-', '_')}"
-    for name in (
-        "authorization",
-        "experiment-key",
-        "idempotency-key",
-        "traceparent",
-        "x-api-key",
-        "x-forwarded-for",
-        "x-request-id",
-    )
-}
-"""The metadata of a call that become headers, with their keys in an environment."""
+_PASSED_ON = frozenset(
+    {"authorization", "experiment-key", "idempotency-key", "traceparent", "x-api-key", "x-forwarded-for"}
+    | {"x-request-id"}
+)
+"""The metadata of a call that become headers."""
 
 _PASSED_BACK = frozenset({"idempotent-replayed", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"})
 """The headers of an answer that become trailing metadata."""
@@ -85,73 +80,70 @@ class HttpAnswer:
         return value
 
 
-@dataclass(frozen=True)
-class HttpClient:
-    """Asks `application` on behalf of the client of a call."""
+def ask(door: WSGIApplication, context: Context, method: str, path: str, receive: Receive) -> HttpAnswer:
+    """Return the answer to a request on behalf of the client of a call. `path` has no model yet: once the door has
+    checked the key, `receive` waits for the message, and completes the environment by it."""
+    started: list[Any] = []
 
-    application: WSGIApplication
-    context: grpc.ServicerContext
+    def start_response(*status_and_headers: Any) -> Any:
+        started[:] = status_and_headers[:2]
 
-    def ask(self, method: str, path: str, receive: Callable[[WSGIEnvironment], None]) -> HttpAnswer:
-        """Return the answer. `path` has no model yet: `receive` waits for the message, and puts the model's path and a
-        body into the environment, once the door has checked the key."""
-        started: list[Any] = []
-
-        def start_response(*status_and_headers: Any) -> Any:
-            started[:] = status_and_headers[:2]
-
-        environ = {**self._environ(method, path), RECEIVE: receive}
-        try:
-            body = self._read(self.application(environ, start_response))
-        finally:
-            environ.clear()  # which the context of the call refers to, and it to this: megabytes in a cycle
-        status, headers = started
-        named = {name.lower(): value for name, value in headers}
-        self.context.set_trailing_metadata([(name, named[name]) for name in _PASSED_BACK & named.keys()])
-        return HttpAnswer(int(status[:3]), body, int(named.get(HEADER_LENGTH.lower(), len(body))))
-
-    def _read(self, chunks: Iterable[bytes]) -> bytes:
-        """Read to the end only for a client that is still there: at its end an answer counts as received."""
-        try:
-            received = []
-            for chunk in chunks:
-                received.append(chunk)
-                if not self.context.is_active():
-                    break
-            return b"".join(received)
-        finally:
-            if close := getattr(chunks, "close", None):
-                close()
-
-    def _environ(self, method: str, path: str) -> WSGIEnvironment:
-        environ: WSGIEnvironment = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path,
-            "QUERY_STRING": "",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "",
-            "SERVER_PROTOCOL": "HTTP/2",
-            "CONTENT_TYPE": BINARY,
-            "REMOTE_ADDR": address_of(self.context),
-            # The guard checks the host because of browsers, whose pages other sites may have written. None of them
-            # speaks gRPC.
-            "HTTP_HOST": "localhost",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            HUNG_UP: lambda: not self.context.is_active(),
-        }
-        for name, value in self.context.invocation_metadata():
-            if key := _PASSED_ON.get(name):
-                environ[key] = f"{environ[key]},{value}" if key in environ else value
-        return environ
+    environ = _environ(context, method, path, receive)
+    try:
+        body = _read(door(environ, start_response), context)
+    finally:
+        environ.clear()  # it holds the context of the call, which holds it: its megabytes would wait for the collector
+    status, headers = started
+    named = {name.lower(): value for name, value in headers}
+    context.set_trailing_metadata([(name, named[name]) for name in _PASSED_BACK & named.keys()])
+    return HttpAnswer(int(status[:3]), body, int(named.get(HEADER_LENGTH.lower(), len(body))))
 
 
-def address_of(context: grpc.ServicerContext) -> str:
+def _read(chunks: Iterable[bytes], context: Context) -> bytes:
+    """Read to the end only for a client that is still there: at its end an answer counts as received."""
+    try:
+        received = []
+        for chunk in chunks:
+            received.append(chunk)
+            if not context.is_active():
+                break
+        return b"".join(received)
+    finally:
+        if close := getattr(chunks, "close", None):
+            close()
+
+
+def _environ(context: Context, method: str, path: str, receive: Receive) -> WSGIEnvironment:
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "",
+        "SERVER_PROTOCOL": "HTTP/2",
+        "REMOTE_ADDR": address_of(context),
+        # The guard checks the host because of browsers, whose pages other sites may have written. None of them speaks
+        # gRPC.
+        "HTTP_HOST": "localhost",
+        "CONTENT_TYPE": BINARY,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        HUNG_UP: lambda: not context.is_active(),
+        RECEIVE: receive,
+    }
+    for name, value in context.invocation_metadata():
+        if name in _PASSED_ON:
+            key = f"HTTP_{name.upper().replace('-', '_')}"
+            environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ
+
+
+def address_of(context: Context) -> str:
     """Return the address of the client of a call, without its port."""
     return unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")

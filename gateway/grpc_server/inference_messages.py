@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import accumulate, pairwise
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from wsgiref.types import WSGIEnvironment
 
 import orjson
@@ -15,67 +18,59 @@ from contract.rows.instances import MAX_NAMES
 from gateway.grpc_server import inference_pb2 as pb
 from gateway.grpc_server.http_client import HttpAnswer
 from gateway.problems import MalformedBody, Problem, ProblemCode
-from gateway.protocols.tensors import TYPES
+from gateway.protocols.tensors import FORMATS, TYPES
 
-_CONTENTS: Mapping[str, tuple[str, str]] = {
-    "BOOL": ("bool_contents", "?"),
-    "INT8": ("int_contents", "b"),
-    "INT16": ("int_contents", "h"),
-    "INT32": ("int_contents", "i"),
-    "INT64": ("int64_contents", "q"),
-    "UINT8": ("uint_contents", "B"),
-    "UINT16": ("uint_contents", "H"),
-    "UINT32": ("uint_contents", "I"),
-    "UINT64": ("uint64_contents", "Q"),
-    "FP32": ("fp32_contents", "f"),
-    "FP64": ("fp64_contents", "d"),
-    "BYTES": ("bytes_contents", ""),
+_FIELDS = {
+    "FP16": "raw_input",  # it has no field
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int"),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint"),
 }
-"""The field of `InferTensorContents` for each datatype, and the letter of its numbers for `struct`."""
+"""How the field of `InferTensorContents` for a datatype begins, if not like the datatype."""
 
-_ONLY_RAW = ("raw_input_contents", "")
 _LENGTH = struct.Struct("<I")
 
+_LARGE, _MOST_AT_ONCE = threading.Lock(), 256 * 1024
+"""Messages of more bytes are read one after the other: what makes millions of objects lets nobody else run."""
+
+M = TypeVar("M", bound=Message)
+
+_PART = re.compile(rb"[\x0a\x12\x1a\x22\x2a\x32\x3a]([\x80-\xff]{0,4}[\x00-\x7f])")
+"""The number of a field of `ModelInferRequest`, all of which begin with their size, and that size."""
 _MOST_PARTS = 3 * MAX_NAMES
 """Inputs, outputs, parameters and raw contents of a message: each may take two bytes there, and 700 as an object."""
 _MOST_PARAMETERS = 100
 """Parameters of each input and output."""
 
-M = TypeVar("M", bound=Message)
 
-
-class InferBody:
-    """The body of a request, which is made of the message when the route reads it: until then the message is bytes."""
-
-    def __init__(self, message: bytes, environ: WSGIEnvironment) -> None:
-        self._message = message
-        self._environ = environ
-
-    def read(self, most: int) -> bytes:
-        """Return the whole body. Raises `MalformedBody`, and `Problem` for contents of more than `most` bytes."""
-        header, tensors = read(parsed(pb.ModelInferRequest, self._message), most)
-        self._environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"] = str(len(header))
-        return b"".join((header, *tensors))
+def check_parts(message: bytes) -> None:
+    """Raise `MalformedBody` for a `ModelInferRequest` of too many parts, before any is made: only sizes are read."""
+    at = parts = 0
+    while at < len(message):
+        head = _PART.match(message, at)
+        if head is None:
+            raise MalformedBody("the message is no ModelInferRequest of the protocol")
+        at = head.end() + sum((byte & 0x7F) << 7 * place for place, byte in enumerate(head[1]))
+        parts += 1
+        if parts > _MOST_PARTS:
+            detail = f"the message has more than {_MOST_PARTS:,} inputs, outputs, parameters and raw contents"
+            raise MalformedBody(f"{detail}; send all columns in one tensor of the shape [rows, columns]")
 
 
 def parsed(kind: type[M], message: bytes) -> M:
     """Return the message. Raises `MalformedBody`."""
     try:
-        parsed_message: M = kind.FromString(message)
+        return cast(M, kind.FromString(message))
     except DecodeError:
-        name = kind.__name__.removesuffix("Head")
-        raise MalformedBody(f"the message is no {name} of the protocol") from None
-    return parsed_message
+        raise MalformedBody(f"the message is no {kind.__name__} of the protocol") from None
 
 
-def head_of(message: bytes) -> pb.ModelInferRequestHead:
-    """Return who a `ModelInferRequest` is for. Raises `MalformedBody`, also for too many parts."""
-    head = parsed(pb.ModelInferRequestHead, message)
-    parts = len(head.inputs) + len(head.outputs) + len(head.parameters) + len(head.raw_input_contents)
-    if parts > _MOST_PARTS:
-        detail = f"the message has {parts:,} inputs, outputs, parameters and raw contents"
-        raise MalformedBody(f"{detail}; send all columns in one tensor of the shape [rows, columns]")
-    return head
+def body(message: bytes, environ: WSGIEnvironment, most: int) -> bytes:
+    """Return the body of the request, and put the length of its JSON into the environment. Raises `MalformedBody`, and
+    `Problem` for contents of more than `most` bytes."""
+    with _LARGE if len(message) > _MOST_AT_ONCE else nullcontext():
+        header, tensors = read(parsed(pb.ModelInferRequest, message), most)
+        environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"] = str(len(header))
+        return b"".join((header, *tensors))
 
 
 def read(request: pb.ModelInferRequest, most: int) -> tuple[bytes, Sequence[bytes]]:
@@ -133,7 +128,7 @@ def _packed(tensors: Sequence[pb.ModelInferRequest.InferInputTensor], most: int)
     protocol refuses."""
     for at, tensor in enumerate(tensors):
         datatype = tensor.datatype
-        field, letter = _CONTENTS.get(datatype, _ONLY_RAW)
+        field, letter = f"{_FIELDS.get(datatype, datatype.lower())}_contents", FORMATS.get(datatype)
         for sent, _ in tensor.contents.ListFields():
             if sent.name != field and datatype in TYPES:
                 raise MalformedBody(f"inputs[{at}].contents has {sent.name}; values of {datatype} come in {field}")

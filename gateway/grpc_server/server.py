@@ -27,6 +27,9 @@ MOST_CALLS = 512
 SPARE = 8
 """Room is made while fewer than one call in `SPARE` is free."""
 
+_FOR_REFUSALS = 8
+"""Threads for calls beyond `MOST_CALLS`, which are refused."""
+
 SECONDS_FOR_MB = 5.0
 """Seconds that the client of a call has for each MB of MAX_BODY_MB, beyond those that any slow client has."""
 
@@ -44,7 +47,7 @@ class GrpcServer:
         seconds = timeouts.lag + SECONDS_FOR_MB * settings.max_body_mb
         self._service, self._health = InferenceService(_for_threads(app), MOST_CALLS, seconds), Health(seconds, NAME)
         self._server = grpc.server(
-            ThreadPoolExecutor(MOST_CALLS, thread_name_prefix="call"),
+            ThreadPoolExecutor(MOST_CALLS + _FOR_REFUSALS, thread_name_prefix="call"),
             handlers=[self._service, self._health.handler()],
             options=[
                 ("grpc.max_receive_message_length", settings.max_body_mb * MB),

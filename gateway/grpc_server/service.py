@@ -6,48 +6,35 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
 from operator import methodcaller
-from typing import Any, TypeAlias
+from types import SimpleNamespace
+from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 import grpc
 from google.protobuf.json_format import MessageToJson, ParseDict
 from google.protobuf.message import Message
 
-from gateway.door.connections import TooSlow
 from gateway.door.entrance import Door
+from gateway.grpc_server import inference_messages
 from gateway.grpc_server import inference_pb2 as pb
-from gateway.grpc_server.http_client import CallRefused, HttpAnswer, HttpClient, address_of
-from gateway.grpc_server.inference_messages import InferBody, head_of, parsed, write
+from gateway.grpc_server.http_client import CallRefused, Context, HttpAnswer, address_of, ask
 from gateway.grpc_server.slow_clients import SlowClients
-from gateway.http.exchange import caller
-from gateway.problems import MalformedBody, Problem, ProblemCode
+from gateway.problems import ProblemCode
 
 log = logging.getLogger("gateway")
 
-Context: TypeAlias = grpc.ServicerContext
 Messages = Iterator[bytes]
 
 NAME = "inference.GRPCInferenceService"
 
-SHARE = 15
-"""Calls that an owner may have for each call that is free, so that others always find room."""
+_LONGEST_PATH = 8000
+"""Bytes of a path, which HTTP has, too, for its first line."""
 
-_LONGEST_REFERENCE = 8000
-"""Bytes of a model's name and version: as many as fit into the first line of a request over HTTP."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """The request of a call: `path` has {} for the model. `response` makes the message of the answer."""
-
-    method: str
-    path: str
-    response: Callable[[HttpAnswer], Message]
+_SERIALIZED = methodcaller("SerializeToString")
+Response = Callable[[HttpAnswer], Message]
 
 
 def _model_ready(answer: HttpAnswer) -> Message:
@@ -61,7 +48,7 @@ def _model_loaded(answer: HttpAnswer) -> Message:
     return pb.RepositoryModelLoadResponse(model_name=loaded["name"], is_loaded=loaded["load"])
 
 
-def _from_json(kind: type[Message], member: str = "") -> Callable[[HttpAnswer], Message]:
+def _from_json(kind: type[Message], member: str = "") -> Response:
     """Return what makes a message of JSON, or of JSON that is its `member`. It need not have every member."""
 
     def response(answer: HttpAnswer) -> Message:
@@ -72,40 +59,27 @@ def _from_json(kind: type[Message], member: str = "") -> Callable[[HttpAnswer], 
     return response
 
 
-_CALLS: Mapping[str, Call] = {
-    "ServerLive": Call("GET", "/v2/health/live", lambda answer: pb.ServerLiveResponse(live=answer.good)),
-    "ServerReady": Call("GET", "/v2/health/ready", lambda answer: pb.ServerReadyResponse(ready=answer.good)),
-    "ModelReady": Call("GET", "/v2/models/{}/ready", _model_ready),
-    "ServerMetadata": Call("GET", "/v2", _from_json(pb.ServerMetadataResponse)),
-    "ModelMetadata": Call("GET", "/v2/models/{}", _from_json(pb.ModelMetadataResponse)),
-    "ModelInfer": Call("POST", "/v2/models/{}/infer", write),
-    "ModelConfig": Call("GET", "/v2/models/{}/config", _from_json(pb.ModelConfigResponse, "config")),
-    "ModelStatistics": Call("GET", "/v2/models/{}/stats", _from_json(pb.ModelStatisticsResponse)),
-    "RepositoryIndex": Call("POST", "/v2/repository/index", _from_json(pb.RepositoryIndexResponse, "models")),
-    "RepositoryModelLoad": Call("POST", "/v2/repository/models/{}/load", _model_loaded),
-    "RepositoryModelUnload": Call(
-        "POST", "/v2/repository/models/{}/unload", _from_json(pb.RepositoryModelUnloadResponse)
-    ),
+_CALLS: Mapping[str, tuple[str, str, Response]] = {
+    "ServerLive": ("GET", "/v2/health/live", lambda answer: pb.ServerLiveResponse(live=answer.good)),
+    "ServerReady": ("GET", "/v2/health/ready", lambda answer: pb.ServerReadyResponse(ready=answer.good)),
+    "ModelReady": ("GET", "/v2/models/{}/ready", _model_ready),
+    "ServerMetadata": ("GET", "/v2", _from_json(pb.ServerMetadataResponse)),
+    "ModelMetadata": ("GET", "/v2/models/{}", _from_json(pb.ModelMetadataResponse)),
+    "ModelInfer": ("POST", "/v2/models/{}/infer", inference_messages.write),
+    "ModelConfig": ("GET", "/v2/models/{}/config", _from_json(pb.ModelConfigResponse, "config")),
+    "ModelStatistics": ("GET", "/v2/models/{}/stats", _from_json(pb.ModelStatisticsResponse)),
+    "RepositoryIndex": ("POST", "/v2/repository/index", _from_json(pb.RepositoryIndexResponse, "models")),
+    "RepositoryModelLoad": ("POST", "/v2/repository/models/{}/load", _model_loaded),
+    "RepositoryModelUnload": ("POST", "/v2/repository/models/{}/unload", _from_json(pb.RepositoryModelUnloadResponse)),
 }
-
-
-class _AtOnce(ThreadPoolExecutor):
-    """Runs what never waits, in the thread of gRPC that accepts calls: refusals cannot queue for threads."""
-
-    def submit(self, run: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(run(*args, **options))
-        return done
-
-
-_AT_ONCE = _AtOnce(1)
+"""The request of each call, with {} for the model, and what makes the message of its answer."""
 
 
 class InferenceService(grpc.GenericRpcHandler):
     """Answers the calls of the protocol, at most `most` at once, each in a thread. `free`: how many more it would take.
 
-    A call takes a thread before its message arrives: its key is checked first. It keeps its place until its client has
-    read the answer.
+    A thread takes a call when its metadata has arrived, and checks its key before it waits for the message. The call
+    keeps its place until its client has read the answer.
     """
 
     def __init__(self, door: Door, most: int, seconds: float) -> None:
@@ -114,93 +88,65 @@ class InferenceService(grpc.GenericRpcHandler):
         self._door = door
         self._most = self.free = most
         self._lock = threading.Lock()
-        self._owners: dict[Context, str] = {}
-        self._handlers = {
-            f"/{NAME}/{name}": grpc.stream_unary_rpc_method_handler(
-                functools.partial(self._answer, name, call), response_serializer=methodcaller("SerializeToString")
-            )
-            for name, call in _CALLS.items()
-        }
+        self._queued = threading.Semaphore(2 * most)  # more calls wait in gRPC, which has a limit for them
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """Return what answers a call; None: the call is of another service."""
-        method: str = handler_call_details.method
-        if not method.startswith(f"/{NAME}/"):
+        service, _, name = handler_call_details.method.rpartition("/")
+        if service != f"/{NAME}":
             return None
-        if (handler := self._handlers.get(method)) is None:
-            sentence = f"{method.rpartition('/')[2][:40]} is not served over gRPC; the calls are {', '.join(_CALLS)}"
-            return _at_once(lambda _, context: context.abort(grpc.StatusCode.UNIMPLEMENTED, sentence))
+        self._queued.acquire()
+        answer = functools.partial(self._answer, name)
+        # With a stream, the thread begins before the message is there.
+        return grpc.stream_unary_rpc_method_handler(answer, response_serializer=_SERIALIZED)
+
+    def _answer(self, name: str, messages: Messages, context: Context) -> Any:
+        self._queued.release()
         with self._lock:
-            if not self.free:
-                return _at_once(self._refuse)
-            self.free -= 1
-        return handler
-
-    def _refuse(self, _: object, context: Context) -> None:
-        exchange = self._door.refused(address_of(context), HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.OVERLOADED)
-        context.set_trailing_metadata([("x-request-id", exchange.request_id), ("retry-after", "1")])
-        sentence = f"{self._most} calls are answered already, as many as one process takes; try again"
-        context.abort(grpc.StatusCode.UNAVAILABLE, sentence)
-
-    def _answer(self, name: str, call: Call, messages: Messages, context: Context) -> Any:
+            full = not self.free
+            self.free -= not full
         try:
-            receive = functools.partial(self._receive, name, call.path, messages, context)
-            return call.response(HttpClient(self._door, context).ask(call.method, call.path.format("{model}"), receive))
+            if full:
+                detail = f"{self._most} calls are answered already, as many as one process takes; try again"
+                exchange = self._door.refused(address_of(context), 503, ProblemCode.OVERLOADED)
+                context.set_trailing_metadata([("x-request-id", exchange.request_id), ("retry-after", "1")])
+                raise CallRefused(grpc.StatusCode.UNAVAILABLE, detail)
+            if name not in _CALLS:
+                sentence = f"{name[:40]} is not served over gRPC; the calls are {', '.join(_CALLS)}"
+                raise CallRefused(grpc.StatusCode.UNIMPLEMENTED, sentence)
+            method, path, response = _CALLS[name]
+            receive = functools.partial(self._receive, name, path, messages, context)
+            return response(ask(self._door, context, method, path.format("{model}"), receive))
         except CallRefused as error:
-            # Not the error itself, which refers to this frame: its megabytes would be in a cycle.
-            code, sentence = error.code, error.sentence
-        except TooSlow as error:
-            code, sentence = grpc.StatusCode.CANCELLED, str(error)
+            code, sentence = error.code, error.sentence  # the error holds this frame, and so the message
         except Exception:
             log.exception("a call of %s failed", name)
             code, sentence = grpc.StatusCode.INTERNAL, "something went wrong in the gateway; its log says what"
         finally:
-            self.clients.when_read(context, functools.partial(self._end, context))
+            if not full:
+                self.clients.when_read(context, self._end)
         return context.abort(code, sentence)  # which raises
 
     def _receive(self, name: str, path: str, messages: Messages, context: Context, environ: WSGIEnvironment) -> None:
-        """Complete the request of a caller whose key opens the call. Raises `Problem`, and `TooSlow`."""
-        self._check_share(context)
+        """Complete the request of a caller whose key opens the call. Raises `MalformedBody`, and `TooSlow`."""
         kind = getattr(pb, f"{name}Request")
         if not kind.DESCRIPTOR.fields:
             return  # there is nothing to wait for
-        message = self.clients.receive(messages, context)
-        request = head_of(message) if kind is pb.ModelInferRequest else parsed(kind, message)
-        if len(reference := _reference(request)) > _LONGEST_REFERENCE:
-            raise MalformedBody(f"the model's name and version have more than {_LONGEST_REFERENCE} characters")
-        path = path.format(reference) if reference else path.replace("{}/", "")
-        environ["PATH_INFO"] = path.encode().decode("latin-1")
-        infer = kind is pb.ModelInferRequest
-        environ["wsgi.input"] = InferBody(message, environ) if infer else BytesIO(MessageToJson(request).encode())
+        with self.clients.waiting(context):
+            message = next(messages, b"\0")  # which is no message: the client has left
+        if name == "ModelInfer":
+            inference_messages.check_parts(message)
+            # The route makes the body once it needs it.
+            environ["wsgi.input"] = SimpleNamespace(read=functools.partial(inference_messages.body, message, environ))
+            kind = pb.ModelReadyRequest  # its name and version have the same numbers
+        request = inference_messages.parsed(kind, message)
+        names = [getattr(request, field, "") for field in ("name", "model_name", "repository_name")]
+        reference, version = next(filter(None, names), ""), getattr(request, "version", "")
+        path = path.format(f"{reference}@{version}" if version else reference) if reference else path.replace("{}/", "")
+        environ["PATH_INFO"] = path[:_LONGEST_PATH].encode().decode("latin-1")
+        if name == "RepositoryIndex":
+            environ["wsgi.input"] = BytesIO(MessageToJson(request).encode())
 
-    def _check_share(self, context: Context) -> None:
-        """Raise `Problem` if few calls are free, and the owner of the key has most of the others."""
-        owner = caller().owner
-        if (free := self.free + 1) * (SHARE + 1) <= self._most and (
-            list(self._owners.values()).count(owner) >= SHARE * free
-        ):
-            detail = f"your calls are most of the {self._most} that one process answers; try again"
-            raise Problem(ProblemCode.OVERLOADED, detail, retry_after=1)
-        self._owners[context] = owner
-
-    def _end(self, context: Context) -> None:
+    def _end(self) -> None:
         with self._lock:
-            self._owners.pop(context, None)
             self.free += 1
-
-
-def _reference(request: Any) -> str:
-    """Return the model in a message. Triton's clients send it to the repository in one field, KServe's in another."""
-    name = _first(request, "name", "model_name", "repository_name")
-    return f"{name}@{version}" if (version := _first(request, "version", "model_version")) else name
-
-
-def _first(request: Any, *fields: str) -> str:
-    return next(filter(None, (getattr(request, field, "") for field in fields)), "")
-
-
-def _at_once(refuse: Callable[[Any, Any], object]) -> grpc.RpcMethodHandler:
-    """Return what refuses a call, also one that sends a stream, without a thread."""
-    behavior: Any = functools.partial(refuse)
-    behavior.experimental_thread_pool = _AT_ONCE
-    return grpc.stream_unary_rpc_method_handler(behavior)
