@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -88,29 +88,20 @@ def ask(door: WSGIApplication, context: Context, method: str, path: str, receive
     def start_response(*status_and_headers: Any) -> Any:
         started[:] = status_and_headers[:2]
 
-    environ = _environ(context, method, path, receive)
+    environ, chunks, body = _environ(context, method, path, receive), None, b""
     try:
-        body = _read(door(environ, start_response), context)
+        chunks = door(environ, start_response)
+        for chunk in chunks:
+            body += chunk
+            if not context.is_active():
+                break  # only a client that is still there receives the end, at which an answer counts as received
     finally:
+        getattr(chunks, "close", int)()
         environ.clear()  # it holds the context of the call, which holds it: its megabytes would wait for the collector
     status, headers = started
     named = {name.lower(): value for name, value in headers}
     context.set_trailing_metadata([(name, named[name]) for name in _PASSED_BACK & named.keys()])
     return HttpAnswer(int(status[:3]), body, int(named.get(HEADER_LENGTH.lower(), len(body))))
-
-
-def _read(chunks: Iterable[bytes], context: Context) -> bytes:
-    """Read to the end only for a client that is still there: at its end an answer counts as received."""
-    try:
-        received = []
-        for chunk in chunks:
-            received.append(chunk)
-            if not context.is_active():
-                break
-        return b"".join(received)
-    finally:
-        if close := getattr(chunks, "close", None):
-            close()
 
 
 def _environ(context: Context, method: str, path: str, receive: Receive) -> WSGIEnvironment:

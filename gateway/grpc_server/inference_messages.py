@@ -7,12 +7,12 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from itertools import accumulate, pairwise
-from typing import Any, TypeVar, cast
+from itertools import accumulate, islice, pairwise
+from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 import orjson
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from contract.rows.instances import MAX_NAMES
 from gateway.grpc_server import inference_pb2 as pb
@@ -29,37 +29,50 @@ _FIELDS = {
 
 _LENGTH = struct.Struct("<I")
 
-_LARGE, _MOST_AT_ONCE = threading.Lock(), 256 * 1024
-"""Messages of more bytes are read one after the other: what makes millions of objects lets nobody else run."""
+_PIECE = 50_000
+"""Values that are packed at a time, which takes milliseconds: meanwhile no other thread can go on."""
 
-M = TypeVar("M", bound=Message)
-
-_PART = re.compile(rb"[\x0a\x12\x1a\x22\x2a\x32\x3a]([\x80-\xff]{0,4}[\x00-\x7f])")
-"""The number of a field of `ModelInferRequest`, all of which begin with their size, and that size."""
+_HEAD = re.compile(rb"[\x0a\x12\x18\x1a\x22\x2a\x32\x3a]([\x80-\xff]{0,9}[\x00-\x7f])")
+"""The key of a field of `ModelInferRequest` or of an input or output, and its size."""
+_WITH_PARTS, _DIMENSION = b"\x2a\x32", 0x18
+"""The keys of inputs and outputs; and that of a single number in a shape, which has no size."""
+_SMALL = 64
+"""Bytes of an input or output whose few parts are not counted."""
 _MOST_PARTS = 3 * MAX_NAMES
 """Inputs, outputs, parameters and raw contents of a message: each may take two bytes there, and 700 as an object."""
-_MOST_PARAMETERS = 100
-"""Parameters of each input and output."""
+_LARGE = 2 * _MOST_PARTS
+"""Bytes of a message that may have more parts."""
+_ONE_LARGE = threading.Lock()
+"""Large messages are read one after the other: what makes millions of objects at a time lets nobody else go on."""
 
 
 def check_parts(message: bytes) -> None:
     """Raise `MalformedBody` for a `ModelInferRequest` of too many parts, before any is made: only sizes are read."""
-    at = parts = 0
-    while at < len(message):
-        head = _PART.match(message, at)
-        if head is None:
-            raise MalformedBody("the message is no ModelInferRequest of the protocol")
-        at = head.end() + sum((byte & 0x7F) << 7 * place for place, byte in enumerate(head[1]))
-        parts += 1
-        if parts > _MOST_PARTS:
+    count = 0
+    for key, start, end in _parts(message, 0, len(message) if len(message) > _LARGE else 0):
+        large = key in _WITH_PARTS and end - start > _SMALL
+        count += 1 + (sum(1 for _ in islice(_parts(message, start, end), _MOST_PARTS)) if large else 0)
+        if count > _MOST_PARTS:
             detail = f"the message has more than {_MOST_PARTS:,} inputs, outputs, parameters and raw contents"
             raise MalformedBody(f"{detail}; send all columns in one tensor of the shape [rows, columns]")
 
 
-def parsed(kind: type[M], message: bytes) -> M:
+def _parts(message: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield key, start and end of each field between two places. Raises `MalformedBody`."""
+    while at < end:
+        head = _HEAD.match(message, at)
+        if head is None:
+            raise MalformedBody("the message is no ModelInferRequest of the protocol")
+        key, start = message[at], head.end()
+        size = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(head[1]))
+        at = start + (0 if key == _DIMENSION else size)
+        yield key, start, at
+
+
+def parsed(kind: Any, message: bytes) -> Any:
     """Return the message. Raises `MalformedBody`."""
     try:
-        return cast(M, kind.FromString(message))
+        return kind.FromString(message)
     except DecodeError:
         raise MalformedBody(f"the message is no {kind.__name__} of the protocol") from None
 
@@ -67,7 +80,7 @@ def parsed(kind: type[M], message: bytes) -> M:
 def body(message: bytes, environ: WSGIEnvironment, most: int) -> bytes:
     """Return the body of the request, and put the length of its JSON into the environment. Raises `MalformedBody`, and
     `Problem` for contents of more than `most` bytes."""
-    with _LARGE if len(message) > _MOST_AT_ONCE else nullcontext():
+    with _ONE_LARGE if len(message) > _LARGE else nullcontext():
         header, tensors = read(parsed(pb.ModelInferRequest, message), most)
         environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"] = str(len(header))
         return b"".join((header, *tensors))
@@ -117,8 +130,6 @@ def write(answer: HttpAnswer) -> pb.ModelInferResponse:
 
 
 def _values_of(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
-    if len(parameters) > _MOST_PARAMETERS:
-        raise MalformedBody(f"there are {len(parameters):,} parameters in one place; send {_MOST_PARAMETERS} at most")
     chosen = ((name, parameter, parameter.WhichOneof("parameter_choice")) for name, parameter in parameters.items())
     return {name: getattr(parameter, choice) for name, parameter, choice in chosen if choice}
 
@@ -141,6 +152,7 @@ def _packed(tensors: Sequence[pb.ModelInferRequest.InferInputTensor], most: int)
             yield b"".join(_LENGTH.pack(len(value)) + value for value in values)
             continue
         try:
-            yield struct.pack(f"<{len(values)}{letter}", *values)
+            pieces = (values[start : start + _PIECE] for start in range(0, len(values), _PIECE))
+            yield b"".join(struct.pack(f"<{len(piece)}{letter}", *piece) for piece in pieces)
         except struct.error:
             raise MalformedBody(f"inputs[{at}].contents.{field} has a value that is no {datatype}") from None

@@ -17,18 +17,23 @@ import grpc
 from google.protobuf.json_format import MessageToJson, ParseDict
 from google.protobuf.message import Message
 
+from gateway.door.connections import TooSlow
 from gateway.door.entrance import Door
 from gateway.grpc_server import inference_messages
 from gateway.grpc_server import inference_pb2 as pb
 from gateway.grpc_server.http_client import CallRefused, Context, HttpAnswer, address_of, ask
 from gateway.grpc_server.slow_clients import SlowClients
-from gateway.problems import ProblemCode
+from gateway.http.exchange import caller
+from gateway.problems import Problem, ProblemCode
 
 log = logging.getLogger("gateway")
 
 Messages = Iterator[bytes]
 
 NAME = "inference.GRPCInferenceService"
+
+SHARE = 15
+"""Calls that an owner may have for each call that is free, so that others always find room."""
 
 _LONGEST_PATH = 8000
 """Bytes of a path, which HTTP has, too, for its first line."""
@@ -88,6 +93,7 @@ class InferenceService(grpc.GenericRpcHandler):
         self._door = door
         self._most = self.free = most
         self._lock = threading.Lock()
+        self._owners: dict[Context, str] = {}
         self._queued = threading.Semaphore(2 * most)  # more calls wait in gRPC, which has a limit for them
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -119,21 +125,27 @@ class InferenceService(grpc.GenericRpcHandler):
             return response(ask(self._door, context, method, path.format("{model}"), receive))
         except CallRefused as error:
             code, sentence = error.code, error.sentence  # the error holds this frame, and so the message
+        except TooSlow as error:
+            code, sentence = grpc.StatusCode.CANCELLED, str(error)
         except Exception:
             log.exception("a call of %s failed", name)
             code, sentence = grpc.StatusCode.INTERNAL, "something went wrong in the gateway; its log says what"
         finally:
             if not full:
-                self.clients.when_read(context, self._end)
+                self.clients.when_read(context, functools.partial(self._end, context))
         return context.abort(code, sentence)  # which raises
 
     def _receive(self, name: str, path: str, messages: Messages, context: Context, environ: WSGIEnvironment) -> None:
-        """Complete the request of a caller whose key opens the call. Raises `MalformedBody`, and `TooSlow`."""
+        """Complete the request of a caller whose key opens the call. Raises `Problem`, and `TooSlow`."""
+        owner = self._owners[context] = caller().owner
+        if list(self._owners.values()).count(owner) > SHARE * (self.free + 1):
+            detail = f"most of the {self._most} calls that one process answers are yours; try again"
+            raise Problem(ProblemCode.OVERLOADED, detail, retry_after=1)
         kind = getattr(pb, f"{name}Request")
         if not kind.DESCRIPTOR.fields:
             return  # there is nothing to wait for
         with self.clients.waiting(context):
-            message = next(messages, b"\0")  # which is no message: the client has left
+            message = next(messages)
         if name == "ModelInfer":
             inference_messages.check_parts(message)
             # The route makes the body once it needs it.
@@ -147,6 +159,7 @@ class InferenceService(grpc.GenericRpcHandler):
         if name == "RepositoryIndex":
             environ["wsgi.input"] = BytesIO(MessageToJson(request).encode())
 
-    def _end(self) -> None:
+    def _end(self, context: Context) -> None:
         with self._lock:
+            self._owners.pop(context, None)
             self.free += 1

@@ -26,11 +26,11 @@ class SlowClients:
 
     @contextmanager
     def waiting(self, context: grpc.ServicerContext) -> Iterator[None]:
-        """Wait for the client of a call. Raises `TooSlow` once it is cancelled, by its client or here."""
+        """Wait for the client of a call. Raises `TooSlow` if it is cancelled, here or by its client."""
         self._begin(context)
         try:
             yield
-        except grpc.RpcError:
+        except (grpc.RpcError, StopIteration):
             raise TooSlow(Phase.BODY) from None
         finally:
             self._since.pop(context, None)
