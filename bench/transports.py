@@ -90,7 +90,7 @@ def _grpc_client(values: np.ndarray, port: int) -> Ask:
 
 
 def _bytes_client(values: np.ndarray, port: int) -> Ask:
-    header, tensors = inference_messages.read(_message(values))
+    header, tensors = inference_messages.read(_message(values), values.nbytes)
     return _http_client(b"".join((header, *tensors)), {"Content-Type": BINARY, HEADER_LENGTH: str(len(header))}, port)
 
 

@@ -74,6 +74,8 @@ class Body:
         self._hold(length or 0)
         try:
             body: bytes = self._stream.read(most + 1 if length is None else length)
+        except Problem:  # of what makes a body of a gRPC message
+            raise
         except Exception as error:
             raise _unreadable(error) from error
         if length is None and len(body) > most:

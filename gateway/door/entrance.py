@@ -38,6 +38,10 @@ from gateway.http.rules import Level, Route, RouteLevel
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import missing_scope
 
+RECEIVE = "modelgate.receive"
+"""The key of an environment for what waits for the message of a gRPC call, which names the model, and completes the
+environment by it."""
+
 _PATH = re.compile(r"/v1/models/([^/]+)/predict", re.ASCII)
 
 
@@ -134,6 +138,8 @@ class Door:
         if reference is None and environ["PATH_INFO"] == "*" and environ["REQUEST_METHOD"] == "OPTIONS":
             return Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": METHODS})(environ, exchange.start_response)
         try:
+            if RECEIVE in environ:
+                self._receive(environ, exchange)
             if reference is None:
                 exchange.route, exchange.arguments = self._route(environ)
             else:
@@ -162,6 +168,15 @@ class Door:
         if reference is None:
             return self.flask(environ, exchange.start_response)
         return self.fast_path.answer(environ, reference)(environ, exchange.start_response)
+
+    def _receive(self, environ: WSGIEnvironment, exchange: Exchange) -> None:
+        """Complete a request whose path names no model yet, if the key opens the route. Raises `Problem`."""
+        exchange.route, exchange.arguments = self._route(environ)
+        route = exchange.route or _NO_ROUTE
+        caller = exchange.caller = self.keys.caller(environ, route)
+        if caller is not EVERYBODY:
+            self._check_key(caller, route.level, {})
+        environ[RECEIVE](environ)
 
     def _check_key(self, key: Key, level: RouteLevel, arguments: Mapping[str, str]) -> None:
         """Raise `Problem` unless the key opens routes of this level, and the model that the path names."""

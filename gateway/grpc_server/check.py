@@ -7,6 +7,7 @@ import sys
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from contract.settings import Settings
 
@@ -16,13 +17,9 @@ TIMEOUT = 4.0
 
 def main() -> int:
     with grpc.insecure_channel(f"localhost:{Settings.from_environ().grpc_port}") as channel:
-        ask = channel.unary_unary(
-            "/grpc.health.v1.Health/Check",
-            request_serializer=HealthCheckRequest.SerializeToString,
-            response_deserializer=HealthCheckResponse.FromString,
-        )
         try:
-            return int(ask(HealthCheckRequest(), timeout=TIMEOUT).status != HealthCheckResponse.SERVING)
+            answer = HealthStub(channel).Check(HealthCheckRequest(), timeout=TIMEOUT)
+            return int(answer.status != HealthCheckResponse.SERVING)
         except grpc.RpcError as error:
             sys.stderr.write(f"{error.details()}\n")
             return 1

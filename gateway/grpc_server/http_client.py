@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 import grpc
 import orjson
 
+from gateway.door.entrance import RECEIVE
 from gateway.http.clients import HUNG_UP
 from gateway.protocols.open_inference import BINARY, HEADER_LENGTH
+
+Context: TypeAlias = grpc.ServicerContext
+Receive = Callable[[WSGIEnvironment], None]
 
 CODES: Mapping[int, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -33,19 +37,11 @@ CODES: Mapping[int, grpc.StatusCode] = {
 }
 """The code of each status; all others are INTERNAL."""
 
-_PASSED_ON = {
-    name: f"HTTP_{name.upper().replace('-', '_')}"
-    for name in (
-        "authorization",
-        "experiment-key",
-        "idempotency-key",
-        "traceparent",
-        "x-api-key",
-        "x-forwarded-for",
-        "x-request-id",
-    )
-}
-"""The metadata of a call that become headers, with their keys in an environment."""
+_PASSED_ON = frozenset(
+    {"authorization", "experiment-key", "idempotency-key", "traceparent", "x-api-key", "x-forwarded-for"}
+    | {"x-request-id"}
+)
+"""The metadata of a call that become headers."""
 
 _PASSED_BACK = frozenset({"idempotent-replayed", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"})
 """The headers of an answer that become trailing metadata."""
@@ -84,80 +80,61 @@ class HttpAnswer:
         return value
 
 
-@dataclass(frozen=True)
-class HttpClient:
-    """Asks `application` on behalf of the client of a call."""
+def ask(door: WSGIApplication, context: Context, method: str, path: str, receive: Receive) -> HttpAnswer:
+    """Return the answer to a request on behalf of the client of a call. `path` has no model yet: once the door has
+    checked the key, `receive` waits for the message, and completes the environment by it."""
+    started: list[Any] = []
 
-    application: WSGIApplication
-    context: grpc.ServicerContext
+    def start_response(*status_and_headers: Any) -> Any:
+        started[:] = status_and_headers[:2]
 
-    def get(self, path: str) -> HttpAnswer:
-        return self._ask("GET", path, {})
-
-    def post(self, path: str, header: bytes = b"", tensors: Sequence[bytes] = ()) -> HttpAnswer:
-        """Send the JSON in `header`, and tensors after it."""
-        body = b"".join((header, *tensors))
-        further = {
-            "CONTENT_TYPE": BINARY,
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_INFERENCE_HEADER_CONTENT_LENGTH": str(len(header)),
-            "wsgi.input": io.BytesIO(body),
-        }
-        return self._ask("POST", path, further)
-
-    def _ask(self, method: str, path: str, further: Mapping[str, object]) -> HttpAnswer:
-        started: list[Any] = []
-
-        def start_response(*status_and_headers: Any) -> Any:
-            started[:] = status_and_headers[:2]
-
-        body = self._read(self.application({**self._environ(method, path), **further}, start_response))
-        status, headers = started
-        named = {name.lower(): value for name, value in headers}
-        self.context.set_trailing_metadata([(name, named[name]) for name in _PASSED_BACK & named.keys()])
-        return HttpAnswer(int(status[:3]), body, int(named.get(HEADER_LENGTH.lower(), len(body))))
-
-    def _read(self, chunks: Iterable[bytes]) -> bytes:
-        """Read to the end only for a client that is still there: at its end an answer counts as received."""
-        try:
-            received = []
-            for chunk in chunks:
-                received.append(chunk)
-                if not self.context.is_active():
-                    break
-            return b"".join(received)
-        finally:
-            if close := getattr(chunks, "close", None):
-                close()
-
-    def _environ(self, method: str, path: str) -> WSGIEnvironment:
-        environ: WSGIEnvironment = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path.encode().decode("latin-1"),
-            "QUERY_STRING": "",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "",
-            "SERVER_PROTOCOL": "HTTP/2",
-            "REMOTE_ADDR": address_of(self.context),
-            # The guard checks the host because of browsers, whose pages other sites may have written. None of them
-            # speaks gRPC.
-            "HTTP_HOST": "localhost",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            HUNG_UP: lambda: not self.context.is_active(),
-        }
-        for name, value in self.context.invocation_metadata():
-            if key := _PASSED_ON.get(name):
-                environ[key] = f"{environ[key]},{value}" if key in environ else value
-        return environ
+    environ, chunks, body = _environ(context, method, path, receive), None, b""
+    try:
+        chunks = door(environ, start_response)
+        for chunk in chunks:
+            body += chunk
+            if not context.is_active():
+                break  # only a client that is still there receives the end, at which an answer counts as received
+    finally:
+        getattr(chunks, "close", int)()
+        environ.clear()  # it holds the context of the call, which holds it: its megabytes would wait for the collector
+    status, headers = started
+    named = {name.lower(): value for name, value in headers}
+    context.set_trailing_metadata([(name, named[name]) for name in _PASSED_BACK & named.keys()])
+    return HttpAnswer(int(status[:3]), body, int(named.get(HEADER_LENGTH.lower(), len(body))))
 
 
-def address_of(context: grpc.ServicerContext) -> str:
+def _environ(context: Context, method: str, path: str, receive: Receive) -> WSGIEnvironment:
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "",
+        "SERVER_PROTOCOL": "HTTP/2",
+        "REMOTE_ADDR": address_of(context),
+        # The guard checks the host because of browsers, whose pages other sites may have written. None of them speaks
+        # gRPC.
+        "HTTP_HOST": "localhost",
+        "CONTENT_TYPE": BINARY,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        HUNG_UP: lambda: not context.is_active(),
+        RECEIVE: receive,
+    }
+    for name, value in context.invocation_metadata():
+        if name in _PASSED_ON:
+            key = f"HTTP_{name.upper().replace('-', '_')}"
+            environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ
+
+
+def address_of(context: Context) -> str:
     """Return the address of the client of a call, without its port."""
     return unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")

@@ -13,6 +13,7 @@ from flask import Flask
 
 from contract.errors import SettingsError
 from contract.settings import MB, Settings
+from gateway.door.connections import ClientTimeouts
 from gateway.door.entrance import Door, Observer
 from gateway.grpc_server.health import Health
 from gateway.grpc_server.service import NAME, InferenceService
@@ -21,13 +22,19 @@ from gateway.http.exchange import Exchange
 log = logging.getLogger("gateway")
 
 MOST_CALLS = 512
-"""Calls that are answered at once. One that waits for its job holds a thread, which takes 80 KB."""
+"""Calls that are answered at once. Each holds a thread, which takes 80 KB."""
 
 SPARE = 8
 """Room is made while fewer than one call in `SPARE` is free."""
 
 _FOR_REFUSALS = 8
-"""Threads for calls that are answered at once: refusals beyond `MOST_CALLS`, and checks of health."""
+"""Threads for calls beyond `MOST_CALLS`, which are refused."""
+
+SECONDS_FOR_MB = 5.0
+"""Seconds that the client of a call has for each MB of MAX_BODY_MB, beyond those that any slow client has."""
+
+_MOST_CONNECTIONS = 4000
+"""Connections at once. They leave files for Redis."""
 
 
 class GrpcServer:
@@ -36,19 +43,23 @@ class GrpcServer:
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._settings = settings
         self._extensions = app.extensions
-        self._service, self._health = InferenceService(_for_threads(app), MOST_CALLS), Health(NAME)
+        timeouts = ClientTimeouts()
+        seconds = timeouts.lag + SECONDS_FOR_MB * settings.max_body_mb
+        self._service, self._health = InferenceService(_for_threads(app), MOST_CALLS, seconds), Health(seconds, NAME)
         self._server = grpc.server(
             ThreadPoolExecutor(MOST_CALLS + _FOR_REFUSALS, thread_name_prefix="call"),
             handlers=[self._service, self._health.handler()],
             options=[
                 ("grpc.max_receive_message_length", settings.max_body_mb * MB),
-                ("grpc.max_concurrent_streams", MOST_CALLS),
+                ("grpc.max_concurrent_streams", 2 * MOST_CALLS),  # so that health finds room on each connection
+                ("grpc.max_allowed_incoming_connections", _MOST_CONNECTIONS),
+                ("grpc.server_handshake_timeout_ms", int(1000 * timeouts.head)),
+                ("grpc.max_connection_idle_ms", 75_000),  # as over HTTP
                 ("grpc.so_reuseport", 0),  # or a second server would take half of the calls
                 # A call ends two minutes after its client has lost the network.
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 60_000),
             ],
-            maximum_concurrent_rpcs=2 * MOST_CALLS,
         )
         host, port = settings.host, settings.grpc_port
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -73,11 +84,14 @@ class GrpcServer:
         ended = self._server.stop(self._settings.stop_grace - self._settings.stop_delay)
         if not ended.wait(began + self._settings.stop_grace / 2 - time.monotonic()):
             self._extensions["listener"].release()
+            self._service.clients.end(MOST_CALLS)
         ended.wait()
 
     def _each_second(self) -> None:
         self._extensions["access_log"].report_left_out()
-        self._extensions["listener"].make_room(MOST_CALLS // SPARE - self._service.free)
+        lacking = MOST_CALLS // SPARE - self._service.free
+        self._extensions["listener"].make_room(lacking - self._service.clients.end(lacking))
+        self._health.clients.end()
 
 
 def _for_threads(app: Flask) -> Door:

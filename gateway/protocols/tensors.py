@@ -18,7 +18,7 @@ from typing import Any
 from contract.wording import shown
 from gateway.problems import MalformedBody, Problem, ProblemCode
 
-_FORMATS: Mapping[str, str] = {
+FORMATS: Mapping[str, str] = {
     "BOOL": "?",
     "UINT8": "B",
     "UINT16": "H",
@@ -34,7 +34,7 @@ _FORMATS: Mapping[str, str] = {
 }
 """The letter of each type for `struct`."""
 
-TYPES = (*_FORMATS, "BYTES")
+TYPES = (*FORMATS, "BYTES")
 
 _CONTENT_TYPES = ("np", "pd", "dict", "str", "base64", "datetime")
 """Content types of MLServer that are read; all but base64 only say what the data already shows."""
@@ -66,7 +66,7 @@ class Tensor:
         return [self._decoded(value) for value in values] if self.base64 else values
 
     def _numbers(self, data: bytes) -> Sequence[Any]:
-        letter = _FORMATS[self.datatype]
+        letter = FORMATS[self.datatype]
         numbers = struct.unpack(f"<{self.count}{letter}", data)
         if letter in "efd" and math.isnan(sum(numbers)):
             return [None if value != value else value for value in numbers]
@@ -137,7 +137,7 @@ def _tensor(described: object, where: str, binary: bytes, start: int) -> tuple[T
     if type(size) is not int or not 0 <= size <= len(binary) - start:
         most = len(binary) - start
         raise MalformedBody(f"{where} has the binary_data_size {shown(size)}, and {most} bytes follow; send all")
-    if datatype in _FORMATS and size != (taken := rows * columns * struct.calcsize("<" + _FORMATS[datatype])):
+    if datatype in FORMATS and size != (taken := rows * columns * struct.calcsize("<" + FORMATS[datatype])):
         raise MalformedBody(f"{where} has the binary_data_size {size}, its shape takes {shown(taken)} bytes")
     return Tensor(name, datatype, rows, columns, binary[start : start + size], coded), size
 
@@ -231,4 +231,4 @@ def packed(values: Sequence[Any], datatype: str) -> bytes:
         texts = [value.encode(errors="replace") for value in values]
         return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
     numbers = [math.nan if value is None else value for value in values]
-    return struct.pack(f"<{len(numbers)}{_FORMATS[datatype]}", *numbers)
+    return struct.pack(f"<{len(numbers)}{FORMATS[datatype]}", *numbers)

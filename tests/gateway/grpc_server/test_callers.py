@@ -80,7 +80,7 @@ def test_an_answer_that_takes_longer_than_the_server_waits(shared_settings: Sett
 
 def test_calls_beyond_those_that_a_process_takes_are_refused(shared_settings: Settings, http: FlaskClient) -> None:
     app = create_app(shared_settings)
-    service = InferenceService(app.extensions["door"], 2)
+    service = InferenceService(app.extensions["door"], 2, 60.0)
     with ThreadPoolExecutor() as pool:
         server = grpc.server(pool, handlers=[service])
         port = server.add_insecure_port("127.0.0.1:0")
