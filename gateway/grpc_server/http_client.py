@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -21,7 +19,7 @@ from gateway.protocols.open_inference import BINARY, HEADER_LENGTH
 Context: TypeAlias = grpc.ServicerContext
 Receive = Callable[[WSGIEnvironment], None]
 
-CODES: Mapping[int, grpc.StatusCode] = {
+_CODES: Mapping[int, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
@@ -46,43 +44,22 @@ _PASSED_ON = frozenset(
 _PASSED_BACK = frozenset({"idempotent-replayed", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"})
 """The headers of an answer that become trailing metadata."""
 
+
 _LONGEST_SENTENCE = 2000
 """Bytes of a sentence. Clients take 8 KB of trailing metadata, and one byte may take three there."""
 
-
-class CallRefused(Exception):
-    """The call ends with this code and sentence."""
-
-    def __init__(self, code: grpc.StatusCode, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
-        self.sentence = sentence.encode()[:_LONGEST_SENTENCE].decode(errors="ignore")
+Refusal = tuple[grpc.StatusCode, str]
 
 
-@dataclass(frozen=True)
-class HttpAnswer:
-    """The answer to a request. `header_length`: the bytes of its JSON; tensors may follow."""
-
-    status: int
-    body: bytes
-    header_length: int
-
-    @property
-    def good(self) -> bool:
-        return self.status < HTTPStatus.BAD_REQUEST
-
-    def json(self) -> Any:
-        """Return its JSON. Raises `CallRefused` for an error."""
-        value = orjson.loads(self.body[: self.header_length])
-        if not self.good:
-            sentence = value.get("error") or value["detail"]  # a problem, if no route of the protocol has answered
-            raise CallRefused(CODES.get(self.status, grpc.StatusCode.INTERNAL), sentence)
-        return value
+def refusal(status: int, sentence: str) -> Refusal:
+    """Return code and details of a call whose request has failed."""
+    cut = sentence.encode()[:_LONGEST_SENTENCE].decode(errors="ignore")
+    return _CODES.get(status, grpc.StatusCode.INTERNAL), cut
 
 
-def ask(door: WSGIApplication, context: Context, method: str, path: str, receive: Receive) -> HttpAnswer:
-    """Return the answer to a request on behalf of the client of a call. `path` has no model yet: once the door has
-    checked the key, `receive` waits for the message, and completes the environment by it."""
+def ask(door: WSGIApplication, context: Context, method: str, path: str, receive: Receive) -> tuple[int, Any, bytes]:
+    """Return status, JSON and tensors of the answer to a request on behalf of the client of a call. `path` has no model
+    yet: once the door has checked the key, `receive` waits for the message, and completes the environment by it."""
     started: list[Any] = []
 
     def start_response(*status_and_headers: Any) -> Any:
@@ -101,7 +78,8 @@ def ask(door: WSGIApplication, context: Context, method: str, path: str, receive
     status, headers = started
     named = {name.lower(): value for name, value in headers}
     context.set_trailing_metadata([(name, named[name]) for name in _PASSED_BACK & named.keys()])
-    return HttpAnswer(int(status[:3]), body, int(named.get(HEADER_LENGTH.lower(), len(body))))
+    length = int(named.get(HEADER_LENGTH.lower(), len(body)))
+    return int(status[:3]), orjson.loads(body[:length]), body[length:]
 
 
 def _environ(context: Context, method: str, path: str, receive: Receive) -> WSGIEnvironment:

@@ -16,7 +16,6 @@ from google.protobuf.message import DecodeError
 
 from contract.rows.instances import MAX_NAMES
 from gateway.grpc_server import inference_pb2 as pb
-from gateway.grpc_server.http_client import HttpAnswer
 from gateway.problems import MalformedBody, Problem, ProblemCode
 from gateway.protocols.tensors import FORMATS, TYPES
 
@@ -32,10 +31,12 @@ _LENGTH = struct.Struct("<I")
 _PIECE = 50_000
 """Values that are packed at a time, which takes milliseconds: meanwhile no other thread can go on."""
 
-_HEAD = re.compile(rb"[\x0a\x12\x18\x1a\x22\x2a\x32\x3a]([\x80-\xff]{0,9}[\x00-\x7f])")
-"""The key of a field of `ModelInferRequest` or of an input or output, and its size."""
-_WITH_PARTS, _DIMENSION = b"\x2a\x32", 0x18
-"""The keys of inputs and outputs; and that of a single number in a shape, which has no size."""
+_INVALID = "the message is no valid message of this call"
+
+_HEAD = re.compile(rb"[\x80-\xff]{0,4}[\x00-\x7f]([\x80-\xff]{0,9}[\x00-\x7f])")
+"""What a field of a message begins with: its number and type, then its size, or the number that it is."""
+_WITH_PARTS = b"\x2a\x32"
+"""Number and type of inputs and outputs."""
 _SMALL = 64
 """Bytes of an input or output whose few parts are not counted."""
 _MOST_PARTS = 3 * MAX_NAMES
@@ -58,14 +59,13 @@ def check_parts(message: bytes) -> None:
 
 
 def _parts(message: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield key, start and end of each field between two places. Raises `MalformedBody`."""
+    """Yield number and type, start and end of each field between two places. Raises `MalformedBody`."""
     while at < end:
-        head = _HEAD.match(message, at)
-        if head is None:
-            raise MalformedBody("the message is no ModelInferRequest of the protocol")
-        key, start = message[at], head.end()
-        size = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(head[1]))
-        at = start + (0 if key == _DIMENSION else size)
+        head, key = _HEAD.match(message, at), message[at]
+        if head is None or key & 7 not in (0, 2):
+            raise MalformedBody(_INVALID)
+        size = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(head[1])) if key & 7 else 0
+        start, at = head.end(), head.end() + size
         yield key, start, at
 
 
@@ -74,7 +74,7 @@ def parsed(kind: Any, message: bytes) -> Any:
     try:
         return kind.FromString(message)
     except DecodeError:
-        raise MalformedBody(f"the message is no {kind.__name__} of the protocol") from None
+        raise MalformedBody(_INVALID) from None
 
 
 def body(message: bytes, environ: WSGIEnvironment, most: int) -> bytes:
@@ -114,9 +114,8 @@ def read(request: pb.ModelInferRequest, most: int) -> tuple[bytes, Sequence[byte
     return orjson.dumps(value), tensors
 
 
-def write(answer: HttpAnswer) -> pb.ModelInferResponse:
-    """Return the message of an answer. Raises `CallRefused` for an error."""
-    value = answer.json()
+def write(value: Mapping[str, Any], tensors: bytes) -> pb.ModelInferResponse:
+    """Return the message of an answer."""
     response = pb.ModelInferResponse(
         model_name=value["model_name"], model_version=value["model_version"], id=value.get("id", "")
     )
@@ -124,8 +123,7 @@ def write(answer: HttpAnswer) -> pb.ModelInferResponse:
     for output in value["outputs"]:
         response.outputs.add(name=output["name"], datatype=output["datatype"], shape=output["shape"])
         sizes.append(output["parameters"]["binary_data_size"])
-    ends = accumulate(sizes, initial=answer.header_length)
-    response.raw_output_contents.extend(answer.body[start:end] for start, end in pairwise(ends))
+    response.raw_output_contents.extend(tensors[start:end] for start, end in pairwise(accumulate(sizes, initial=0)))
     return response
 
 

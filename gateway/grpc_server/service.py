@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from io import BytesIO
 from operator import methodcaller
@@ -21,7 +21,7 @@ from gateway.door.connections import TooSlow
 from gateway.door.entrance import Door
 from gateway.grpc_server import inference_messages
 from gateway.grpc_server import inference_pb2 as pb
-from gateway.grpc_server.http_client import CallRefused, Context, HttpAnswer, address_of, ask
+from gateway.grpc_server.http_client import Context, Refusal, address_of, ask, refusal
 from gateway.grpc_server.slow_clients import SlowClients
 from gateway.http.exchange import caller
 from gateway.problems import Problem, ProblemCode
@@ -38,46 +38,20 @@ SHARE = 15
 _LONGEST_PATH = 8000
 """Bytes of a path, which HTTP has, too, for its first line."""
 
-_SERIALIZED = methodcaller("SerializeToString")
-Response = Callable[[HttpAnswer], Message]
-
-
-def _model_ready(answer: HttpAnswer) -> Message:
-    if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE):  # as Triton answers
-        return pb.ModelReadyResponse(ready=False)
-    return _from_json(pb.ModelReadyResponse)(answer)
-
-
-def _model_loaded(answer: HttpAnswer) -> Message:
-    loaded = answer.json()
-    return pb.RepositoryModelLoadResponse(model_name=loaded["name"], is_loaded=loaded["load"])
-
-
-def _from_json(kind: type[Message], member: str = "") -> Response:
-    """Return what makes a message of JSON, or of JSON that is its `member`. It need not have every member."""
-
-    def response(answer: HttpAnswer) -> Message:
-        value = answer.json()
-        message: Message = ParseDict({member: value} if member else value, kind(), ignore_unknown_fields=True)
-        return message
-
-    return response
-
-
-_CALLS: Mapping[str, tuple[str, str, Response]] = {
-    "ServerLive": ("GET", "/v2/health/live", lambda answer: pb.ServerLiveResponse(live=answer.good)),
-    "ServerReady": ("GET", "/v2/health/ready", lambda answer: pb.ServerReadyResponse(ready=answer.good)),
-    "ModelReady": ("GET", "/v2/models/{}/ready", _model_ready),
-    "ServerMetadata": ("GET", "/v2", _from_json(pb.ServerMetadataResponse)),
-    "ModelMetadata": ("GET", "/v2/models/{}", _from_json(pb.ModelMetadataResponse)),
-    "ModelInfer": ("POST", "/v2/models/{}/infer", inference_messages.write),
-    "ModelConfig": ("GET", "/v2/models/{}/config", _from_json(pb.ModelConfigResponse, "config")),
-    "ModelStatistics": ("GET", "/v2/models/{}/stats", _from_json(pb.ModelStatisticsResponse)),
-    "RepositoryIndex": ("POST", "/v2/repository/index", _from_json(pb.RepositoryIndexResponse, "models")),
-    "RepositoryModelLoad": ("POST", "/v2/repository/models/{}/load", _model_loaded),
-    "RepositoryModelUnload": ("POST", "/v2/repository/models/{}/unload", _from_json(pb.RepositoryModelUnloadResponse)),
+_CALLS: Mapping[str, tuple[str, str, str]] = {
+    "ServerLive": ("GET", "/v2/health/live", ""),
+    "ServerReady": ("GET", "/v2/health/ready", ""),
+    "ModelReady": ("GET", "/v2/models/{}/ready", ""),
+    "ServerMetadata": ("GET", "/v2", ""),
+    "ModelMetadata": ("GET", "/v2/models/{}", ""),
+    "ModelInfer": ("POST", "/v2/models/{}/infer", ""),
+    "ModelConfig": ("GET", "/v2/models/{}/config", "config"),
+    "ModelStatistics": ("GET", "/v2/models/{}/stats", ""),
+    "RepositoryIndex": ("POST", "/v2/repository/index", "models"),
+    "RepositoryModelLoad": ("POST", "/v2/repository/models/{}/load", ""),
+    "RepositoryModelUnload": ("POST", "/v2/repository/models/{}/unload", ""),
 }
-"""The request of each call, with {} for the model, and what makes the message of its answer."""
+"""The request of each call, with {} for the model, and the member of the answer that its JSON is; '': it has all."""
 
 
 class InferenceService(grpc.GenericRpcHandler):
@@ -104,43 +78,51 @@ class InferenceService(grpc.GenericRpcHandler):
         self._queued.acquire()
         answer = functools.partial(self._answer, name)
         # With a stream, the thread begins before the message is there.
-        return grpc.stream_unary_rpc_method_handler(answer, response_serializer=_SERIALIZED)
+        return grpc.stream_unary_rpc_method_handler(answer, response_serializer=methodcaller("SerializeToString"))
 
     def _answer(self, name: str, messages: Messages, context: Context) -> Any:
         self._queued.release()
         with self._lock:
             full = not self.free
             self.free -= not full
+        if full:
+            exchange = self._door.refused(address_of(context), HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.OVERLOADED)
+            context.set_trailing_metadata([("x-request-id", exchange.request_id), ("retry-after", "1")])
+            sentence = f"{self._most} calls are answered already, as many as one process takes; try again"
+            context.abort(grpc.StatusCode.UNAVAILABLE, sentence)
         try:
-            if full:
-                detail = f"{self._most} calls are answered already, as many as one process takes; try again"
-                exchange = self._door.refused(address_of(context), 503, ProblemCode.OVERLOADED)
-                context.set_trailing_metadata([("x-request-id", exchange.request_id), ("retry-after", "1")])
-                raise CallRefused(grpc.StatusCode.UNAVAILABLE, detail)
-            if name not in _CALLS:
-                sentence = f"{name[:40]} is not served over gRPC; the calls are {', '.join(_CALLS)}"
-                raise CallRefused(grpc.StatusCode.UNIMPLEMENTED, sentence)
-            method, path, response = _CALLS[name]
-            receive = functools.partial(self._receive, name, path, messages, context)
-            return response(ask(self._door, context, method, path.format("{model}"), receive))
-        except CallRefused as error:
-            code, sentence = error.code, error.sentence  # the error holds this frame, and so the message
+            answer = self._call(name, messages, context)
         except TooSlow as error:
-            code, sentence = grpc.StatusCode.CANCELLED, str(error)
+            answer = grpc.StatusCode.CANCELLED, str(error)
         except Exception:
             log.exception("a call of %s failed", name)
-            code, sentence = grpc.StatusCode.INTERNAL, "something went wrong in the gateway; its log says what"
+            answer = grpc.StatusCode.INTERNAL, "something went wrong in the gateway; its log says what"
         finally:
-            if not full:
-                self.clients.when_read(context, functools.partial(self._end, context))
-        return context.abort(code, sentence)  # which raises
+            self.clients.when_read(context, functools.partial(self._end, context))
+        return context.abort(*answer) if isinstance(answer, tuple) else answer
+
+    def _call(self, name: str, messages: Messages, context: Context) -> Message | Refusal:
+        if name not in _CALLS:
+            sentence = f"{name[:40]} is not served over gRPC; the calls are {', '.join(_CALLS)}"
+            return grpc.StatusCode.UNIMPLEMENTED, sentence
+        method, path, member = _CALLS[name]
+        receive = functools.partial(self._receive, name, path, messages, context)
+        status, value, tensors = ask(self._door, context, method, path.format("{model}"), receive)
+        response: Message = getattr(pb, f"{name}Response")()
+        if status < HTTPStatus.BAD_REQUEST:
+            if name == "ModelInfer":
+                return inference_messages.write(value, tensors)
+            return ParseDict({member: value} if member else value, response, ignore_unknown_fields=True)
+        if status in (HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE) and name.endswith(("Live", "Ready")):
+            return response  # which says no, as Triton does
+        return refusal(status, value.get("error") or value["detail"])  # a problem, if no route of the protocol answered
 
     def _receive(self, name: str, path: str, messages: Messages, context: Context, environ: WSGIEnvironment) -> None:
         """Complete the request of a caller whose key opens the call. Raises `Problem`, and `TooSlow`."""
         owner = self._owners[context] = caller().owner
         if list(self._owners.values()).count(owner) > SHARE * (self.free + 1):
             detail = f"most of the {self._most} calls that one process answers are yours; try again"
-            raise Problem(ProblemCode.OVERLOADED, detail, retry_after=1)
+            raise Problem(ProblemCode.OVERLOADED, detail, status=429, retry_after=1)
         kind = getattr(pb, f"{name}Request")
         if not kind.DESCRIPTOR.fields:
             return  # there is nothing to wait for

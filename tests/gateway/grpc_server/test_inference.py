@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
+from gateway.grpc_server import http_client
 from gateway.grpc_server import inference_pb2 as pb
-from gateway.grpc_server.http_client import CallRefused
 from gateway.grpc_server.service import NAME
 from tests.gateway.grpc_server.conftest import infer_request, refusal
 from tests.stacks.grpc_servers import WAIT, Client, GrpcServerProcess, connected
@@ -174,15 +174,16 @@ def test_an_error_of_a_value_names_its_row_and_field(client: Client) -> None:
 def test_what_is_no_message_is_refused_and_logged(client: Client, server: GrpcServerProcess) -> None:
     error = refusal(lambda: client.channel.unary_unary(f"/{NAME}/ModelInfer")(b"\xff\xff", timeout=WAIT))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert error.details() == "the message is no ModelInferRequest of the protocol"
+    assert error.details() == "the message is no valid message of this call"
     request_id = dict(error.trailing_metadata())["x-request-id"]
     line = next(line for line in server.log.splitlines() if request_id in line)
     assert "POST /v2/models/{model}/infer 400 route=/v2/models/<reference>/infer code=malformed_body" in line
 
 
 def test_a_sentence_is_cut_before_clients_would_drop_it() -> None:
-    refused = CallRefused(grpc.StatusCode.NOT_FOUND, "ö" * 3000)
-    handler = grpc.unary_unary_rpc_method_handler(lambda _, context: context.abort(refused.code, refused.sentence))
+    handler = grpc.unary_unary_rpc_method_handler(
+        lambda _, context: context.abort(*http_client.refusal(404, "ö" * 3000))
+    )
     with ThreadPoolExecutor() as pool:
         server = grpc.server(pool, [grpc.method_handlers_generic_handler("long", {"Sentence": handler})])
         port = server.add_insecure_port("127.0.0.1:0")
