@@ -112,7 +112,7 @@ class Readiness:
         self._repository = repository
         self._lock = threading.Lock()
         self._attempt: _Attempt | None = None
-        self._logged = ""
+        self._seen = self._logged = ""
 
     def report(self) -> ReadinessReport:
         """Return the answer of the last second. An attempt that takes longer counts as failed."""
@@ -133,12 +133,15 @@ class Readiness:
             attempt.done.set()
 
     def log_change(self, is_news: Callable[[str], bool]) -> None:
-        """Log the state if it has changed since the last call, and `is_news` for the other processes of this gateway.
-        Call it each second: nobody else may ask."""
+        """Log the state if it has changed and lasts, and `is_news` for the other processes of this gateway. Call it
+        each second: nobody else may ask."""
         report = self.report()
         state = " ".join([report.state, *(reason.code for reason in report.reasons)])
-        changed, self._logged = state != self._logged, state
-        if not (changed and is_news(state)):
+        lasts, self._seen = state == self._seen, state
+        if not lasts or state == self._logged:
+            return
+        self._logged = state
+        if not is_news(state):
             return
         if report.state is State.OK:
             log.info("ready: predictions are accepted and scored")

@@ -111,7 +111,7 @@ def test_probes_leave_no_line_and_a_change_one(settings: Settings, lines: LogLin
     for _ in range(3):
         assert app.test_client().get("/health/ready").status_code == 503
     assert lines.events == []
-    for is_news in (True, True, False):
+    for is_news in (True, True, True, False):
         app.extensions["readiness"].log_change(lambda _, news=is_news: news)
     assert [str(event["message"]).partition(":")[0] for event in lines.events] == ["not_ready"]
 
