@@ -199,6 +199,7 @@ FAULTS = (
         NOT_LOADED,
         "model_not_loaded",
         "ModelNotLoaded",
+        also="CurrentNotLoaded",
     ),
     Fault(
         "the model repository is gone",
