@@ -59,6 +59,13 @@ def test_all_that_the_services_write_is_given_to_their_user(file: str) -> None:
     assert used - given.keys() == set()
 
 
+def test_a_release_with_the_same_redis_replaces_neither_it_nor_the_owner_of_its_volume() -> None:
+    """Compose replaces a container when it replaces one on which that depends."""
+    of_checkout = services("docker-compose.yml")
+    assert of_checkout["owner"]["build"] == of_checkout["redis"]["build"]
+    assert services("deploy/compose.images.yml")["owner"]["image"] == "@redis@"
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_no_container_swaps(file: str) -> None:
     limits = {name: (s.get("mem_limit"), s.get("memswap_limit")) for name, s in services(file).items()}

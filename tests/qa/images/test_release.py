@@ -60,7 +60,7 @@ def test_one_file_and_env_start_it(release: Stack) -> None:
 
 
 def test_the_next_release_and_back_under_load_fail_nothing(release: Stack) -> None:
-    before = _versions(release)
+    before, (redis,) = _versions(release), release.containers("redis")
     with Load(release) as load:
         load.go_on()
         with release.changed(MODELGATE_VERSION=NEXT):
@@ -73,6 +73,7 @@ def test_the_next_release_and_back_under_load_fail_nothing(release: Stack) -> No
     assert {job["status"] for job in release.finished(load.polled[::10])} == {"succeeded"}
     assert after == before | dict.fromkeys(SERVING, NEXT)
     assert _versions(release) == before
+    assert [container["Id"] for container in release.containers("redis")] == [redis["Id"]]
 
 
 def test_images_are_no_larger_than_the_documentation_says(release: Stack) -> None:
