@@ -30,8 +30,8 @@ SPARE = 8
 _FOR_REFUSALS = 8
 """Threads for calls beyond `MOST_CALLS`, which are refused."""
 
-SECONDS_FOR_MB = 5.0
-"""Seconds that the client of a call has for each MB of MAX_BODY_MB, beyond those that any slow client has."""
+SLOWEST = MB / 5
+"""Bytes a second of the largest message, beyond the time that any slow client has."""
 
 _MOST_CONNECTIONS = 4000
 """Connections at once. They leave files for Redis."""
@@ -44,7 +44,7 @@ class GrpcServer:
         self._settings = settings
         self._extensions = app.extensions
         timeouts = ClientTimeouts()
-        seconds = timeouts.lag + SECONDS_FOR_MB * settings.max_body_mb
+        seconds = timeouts.lag + settings.max_body_mb * MB / SLOWEST
         self._service, self._health = InferenceService(_for_threads(app), MOST_CALLS, seconds), Health(seconds, NAME)
         self._server = grpc.server(
             ThreadPoolExecutor(MOST_CALLS + _FOR_REFUSALS, thread_name_prefix="call"),
