@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +52,44 @@ class Client:
         """Return the stream of its statuses."""
         call = self.channel.unary_stream(f"/{health.NAME}/Watch", SERIALIZED, HealthCheckResponse.FromString)
         return call(HealthCheckRequest(service=service), timeout=WAIT)
+
+    @contextmanager
+    def stalled(self, path: str, count: int = 1, **metadata: str) -> Iterator[list[Any]]:
+        """Begin calls whose message never comes; gives what waits for their answers."""
+        pairs = [(key.replace("_", "-"), value) for key, value in metadata.items()]
+        never = threading.Event()
+
+        def no_message() -> Iterator[bytes]:
+            never.wait()
+            yield from ()
+
+        begin = self.channel.stream_unary(path)
+        calls = [begin.future(no_message(), timeout=WAIT, metadata=pairs) for _ in range(count)]
+        try:
+            yield calls
+        finally:
+            never.set()
+            for call in calls:
+                call.cancel()
+
+
+@contextmanager
+def deaf_watchers(port: int, count: int) -> Iterator[None]:
+    """Have clients watch the health of a server who take no byte of an answer."""
+
+    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    headers = {":method": "POST", ":scheme": "http", ":path": f"/{health.NAME}/Watch", ":authority": "localhost"}
+    headers |= {"te": "trailers", "content-type": "application/grpc"}
+    words = [word.encode() for pair in headers.items() for word in pair]
+    block = b"".join((b"" if at % 2 else b"\0") + bytes([len(word)]) + word for at, word in enumerate(words))
+    no_window = frame(4, 0, 0, (4).to_bytes(2, "big") + bytes(4))
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + no_window)
+        for stream in range(1, 2 * count, 2):
+            connection.sendall(frame(1, 4, stream, block) + frame(0, 1, stream, bytes(5)))
+        yield
 
 
 _OPTIONS = {

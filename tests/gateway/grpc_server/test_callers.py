@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import grpc
@@ -13,7 +15,7 @@ from flask.testing import FlaskClient
 from contract.settings import Settings
 from gateway.app import create_app
 from gateway.grpc_server.server import MOST_CALLS, SPARE
-from gateway.grpc_server.service import InferenceService
+from gateway.grpc_server.service import NAME, InferenceService
 from tests.gateway.grpc_server.conftest import infer_request, refusal
 from tests.stacks.grpc_servers import Client, GrpcServerProcess, connected, serving_grpc
 from tests.support import until
@@ -78,25 +80,53 @@ def test_an_answer_that_takes_longer_than_the_server_waits(shared_settings: Sett
     assert [job["status"] for job in http.get("/v1/jobs").json["items"]] == ["canceled"]
 
 
-def test_calls_beyond_those_that_a_process_takes_are_refused(shared_settings: Settings, http: FlaskClient) -> None:
-    app = create_app(shared_settings)
-    service = InferenceService(app.extensions["door"], 2, 60.0)
+@contextmanager
+def serving_here(settings: Settings, most: int, seconds: float) -> Iterator[tuple[InferenceService, Client]]:
+    """Serve `most` calls at once in this process, and connect with it."""
+    service = InferenceService(create_app(settings).extensions["door"], most, seconds)
     with ThreadPoolExecutor() as pool:
         server = grpc.server(pool, handlers=[service])
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         with connected(port) as client:
-            waiting = [client.call("ModelInfer").future(infer_request(1, 2)) for _ in range(2)]
-            until(lambda: service.free == 0, "both are answered")
-            error = refusal(lambda: client.ask("ServerLive"))
-            assert error.code() is grpc.StatusCode.UNAVAILABLE
-            assert "2 calls are answered already" in error.details()
-            assert dict(error.trailing_metadata())["retry-after"] == "1"
-            for call in waiting:
-                call.cancel()
-            assert until(lambda: service.free == 2, "places are free again")
-            assert client.ask("ServerLive").live
+            yield service, client
         server.stop(None)
+
+
+def test_calls_beyond_those_that_a_process_takes_are_refused(shared_settings: Settings) -> None:
+    with serving_here(shared_settings, 2, 60) as (service, client):
+        waiting = [client.call("ModelInfer").future(infer_request(1, 2)) for _ in range(2)]
+        until(lambda: service.free == 0, "both are answered")
+        error = refusal(lambda: client.ask("ServerLive"))
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert "2 calls are answered already" in error.details()
+        assert dict(error.trailing_metadata())["retry-after"] == "1"
+        for call in waiting:
+            call.cancel()
+        assert until(lambda: service.free == 2, "places are free again")
+        assert client.ask("ServerLive").live
+
+
+def test_a_call_whose_message_does_not_arrive_is_cancelled(shared_settings: Settings) -> None:
+    with (
+        serving_here(shared_settings, 2, 0) as (service, client),
+        client.stalled(f"/{NAME}/ModelInfer") as (call,),
+    ):
+        until(lambda: service.free == 1, "it has a place")
+        until(service.clients.end, "it has waited too long")
+        assert call.code() is grpc.StatusCode.CANCELLED
+        until(lambda: service.free == 2, "its place is free again")
+
+
+@pytest.mark.usefixtures("scoring")
+def test_an_answer_that_its_client_does_not_read_is_dropped(shared_settings: Settings) -> None:
+    rows = 100_000  # whose answers no window of HTTP/2 takes at once
+    with serving_here(replace(shared_settings, max_body_mb=8, max_queue_rows=rows), 2, 0) as (service, client):
+        message = infer_request(*[1] * 2 * rows).SerializeToString()
+        reading = client.channel.unary_stream(f"/{NAME}/ModelInfer")(message)
+        until(service.clients.end, "it was answered long ago")
+        until(lambda: service.free == 2, "its place is free again")
+        assert reading.code() is grpc.StatusCode.CANCELLED
 
 
 @pytest.mark.slow

@@ -14,12 +14,14 @@ from redis import Redis
 from broker.state.load_status import LoadRequests, LoadStatus, LoadStatusPublisher
 from contract.model.environments import TODAY
 from contract.release import VERSION
+from contract.settings import Settings
+from gateway.grpc_server import health
 from gateway.grpc_server import inference_pb2 as pb
 from gateway.grpc_server.health import MOST_WATCHERS
 from gateway.grpc_server.service import NAME
 from tests.gateway.grpc_server.conftest import infer_request, refusal
-from tests.stacks.grpc_servers import WAIT, Client, GrpcServerProcess, connected
-from tests.support import InThreads, until
+from tests.stacks.grpc_servers import WAIT, Client, GrpcServerProcess, connected, deaf_watchers, serving_grpc
+from tests.support import DEADLINE, InThreads, until
 
 pytestmark = [pytest.mark.waits, pytest.mark.usefixtures("redis")]
 
@@ -153,3 +155,20 @@ def test_beyond_many_watchers_a_client_is_told_to_check(server: GrpcServerProces
             stream.cancel()
         del streams[:]
         until(lambda: all_places_are_taken() is None, "a place is free again")
+
+
+def test_calls_of_health_without_messages_leave_room_for_others(client: Client) -> None:
+    for call in ("Check", "Watch"):
+        with client.stalled(f"/{health.NAME}/{call}", 2 * health.MOST_CALLS):
+            assert client.check() == HealthCheckResponse.SERVING
+            assert next(client.watch()).status == HealthCheckResponse.SERVING
+
+
+def test_watchers_that_take_no_bytes_hold_up_neither_health_nor_a_stop(settings: Settings) -> None:
+    with serving_grpc(settings) as server, connected(server.port) as client:
+        with deaf_watchers(server.port, 2 * health.MOST_CALLS):
+            assert client.check() == HealthCheckResponse.SERVING
+            assert next(client.watch()).status == HealthCheckResponse.SERVING
+            assert server.process
+            server.process.terminate()
+            assert server.process.wait(DEADLINE) == 0

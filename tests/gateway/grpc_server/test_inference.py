@@ -181,9 +181,8 @@ def test_what_is_no_message_is_refused_and_logged(client: Client, server: GrpcSe
 
 
 def test_a_sentence_is_cut_before_clients_would_drop_it() -> None:
-    handler = grpc.unary_unary_rpc_method_handler(
-        lambda _, context: context.abort(*http_client.refusal(404, "ö" * 3000))
-    )
+    refused = http_client.refusal(404, "ö" * 3000)
+    handler = grpc.unary_unary_rpc_method_handler(lambda _, context: context.abort(*refused))
     with ThreadPoolExecutor() as pool:
         server = grpc.server(pool, [grpc.method_handlers_generic_handler("long", {"Sentence": handler})])
         port = server.add_insecure_port("127.0.0.1:0")
@@ -219,3 +218,42 @@ def test_compressed_messages_are_read_and_a_bomb_is_not(client: Client, server: 
     error = refusal(lambda: call(bomb, timeout=WAIT, compression=grpc.Compression.Gzip))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert server.peak_memory() - before < 20
+
+
+SUM = b"\x0a\x03sum"
+"""The model of a message."""
+
+
+def field(number: int, data: bytes) -> bytes:
+    """Return a field of a message with its size."""
+    size, rest = b"", len(data)
+    while rest > 127:
+        size, rest = size + bytes([rest & 127 | 128]), rest >> 7
+    return bytes([number << 3 | 2]) + size + bytes([rest]) + data
+
+
+TENSOR = field(1, b"x") + field(2, b"FP64")
+PARAMETERS = b"".join(field(4, field(1, b"%06d" % number) + field(2, b"\x08\x01")) for number in range(50_000))
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (field(5, b"") * 500_000, "the message has more than 30,000 inputs, outputs, parameters and raw contents"),
+        (field(7, b"") * 500_000, "the message has more than 30,000 inputs"),
+        (field(5, TENSOR + PARAMETERS), "the message has more than 30,000 inputs"),
+        (field(5, TENSOR + field(3, b"\x01" * 1_000_000)), "inputs[0].shape must be [rows] or [rows, columns]"),
+        (field(5, field(2, b"\xff" * 1_000_000)), "no valid message of this call"),
+    ],
+    ids=["inputs", "raw contents", "parameters", "a shape", "no text"],
+)
+def test_a_small_message_cannot_take_much_memory(
+    client: Client, server: GrpcServerProcess, message: bytes, said: str
+) -> None:
+    """Nor can many of them one after the other, which would hold what they were if their errors held them."""
+    before = server.peak_memory()
+    for _ in range(20):
+        error = refusal(lambda: client.channel.unary_unary(f"/{NAME}/ModelInfer")(SUM + message, timeout=WAIT))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert said in error.details()
+    assert server.peak_memory() - before < 40

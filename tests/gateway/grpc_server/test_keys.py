@@ -9,14 +9,18 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 from redis import Redis
 
 from contract.settings import Settings
 from contract.work.api_keys import Key, Limits, Scope, new_token
 from gateway.grpc_server import inference_pb2 as pb
+from gateway.grpc_server.server import MOST_CALLS
+from gateway.grpc_server.service import NAME
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.grpc_server.conftest import infer_request, refusal
-from tests.stacks.grpc_servers import Client, GrpcServerProcess, serving_grpc
+from tests.stacks.grpc_servers import WAIT, Client, GrpcServerProcess, connected, serving_grpc
+from tests.support import until
 
 pytestmark = [pytest.mark.waits, pytest.mark.usefixtures("redis")]
 
@@ -80,3 +84,45 @@ def test_a_limit_says_when_to_try_again(client: Client, redis: Redis) -> None:
     trailing = dict(error.trailing_metadata())
     assert int(trailing["retry-after"]) >= 1
     assert "q=1;w=" in trailing["ratelimit-policy"]
+
+
+def test_a_call_is_refused_before_its_message_arrives(client: Client, redis: Redis) -> None:
+    reader = token_of(redis, Scope.READ)
+    for headers, code in (
+        ({}, grpc.StatusCode.UNAUTHENTICATED),
+        ({"x_api_key": "mg_no"}, grpc.StatusCode.UNAUTHENTICATED),
+        ({"x_api_key": reader}, grpc.StatusCode.PERMISSION_DENIED),
+    ):
+        with client.stalled(f"/{NAME}/ModelInfer", **headers) as (call,):
+            assert call.code() is code
+
+
+def test_the_right_to_a_model_is_checked_before_its_inputs_are_read(client: Client, redis: Redis) -> None:
+    other = token_of(redis, Scope.PREDICT, models=frozenset({"mixed"}))
+    broken = pb.ModelReadyRequest(name="sum").SerializeToString() + b"\x2a\x01\xff"  # an input that is none
+    call = client.channel.unary_unary(f"/{NAME}/ModelInfer")
+    for token, code in (
+        (other, grpc.StatusCode.NOT_FOUND),
+        (token_of(redis, Scope.PREDICT), grpc.StatusCode.INVALID_ARGUMENT),
+    ):
+        error = refusal(lambda: call(broken, timeout=WAIT, metadata=[("x-api-key", token)]))  # noqa: B023
+        assert error.code() is code
+
+
+@pytest.mark.usefixtures("scoring")
+def test_calls_without_their_messages_leave_room_for_health_and_for_others(
+    client: Client, server: GrpcServerProcess, redis: Redis
+) -> None:
+    """Also on the connection that has them all."""
+    slow, other = token_of(redis, Scope.PREDICT), new_token()
+    store(redis, other, Key("other", "other", "other", frozenset({Scope.PREDICT})))
+    with client.stalled(f"/{NAME}/ModelInfer", MOST_CALLS + 10, x_api_key=slow) as calls:
+        until(lambda: any(call.done() for call in calls), "the owner has all that an owner may have")
+        assert client.check() == HealthCheckResponse.SERVING
+        with connected(server.port) as another:
+            assert another.check() == HealthCheckResponse.SERVING
+            assert another.ask("ModelInfer", infer_request(1, 2), x_api_key=other).raw_output_contents
+        said = {call.details() for call in calls if call.done() and call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert said == {f"most of the {MOST_CALLS} calls that one process answers are yours; try again"}
+        until(lambda: all(call.done() for call in calls[:100]), "the first ones are ended, since so many wait")
+    assert "code=body_too_slow" in server.log
