@@ -74,21 +74,22 @@ class Client:
 
 
 @contextmanager
-def deaf_watchers(port: int, count: int) -> Iterator[None]:
-    """Have clients watch the health of a server who take no byte of an answer."""
+def deaf_callers(port: int, path: str, message: bytes, count: int = 1) -> Iterator[None]:
+    """Make calls whose clients take no byte of an answer."""
 
     def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
         return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
-    headers = {":method": "POST", ":scheme": "http", ":path": f"/{health.NAME}/Watch", ":authority": "localhost"}
+    headers = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "localhost"}
     headers |= {"te": "trailers", "content-type": "application/grpc"}
     words = [word.encode() for pair in headers.items() for word in pair]
     block = b"".join((b"" if at % 2 else b"\0") + bytes([len(word)]) + word for at, word in enumerate(words))
     no_window = frame(4, 0, 0, (4).to_bytes(2, "big") + bytes(4))
+    data = b"\0" + len(message).to_bytes(4, "big") + message
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + no_window)
         for stream in range(1, 2 * count, 2):
-            connection.sendall(frame(1, 4, stream, block) + frame(0, 1, stream, bytes(5)))
+            connection.sendall(frame(1, 4, stream, block) + frame(0, 1, stream, data))
         yield
 
 

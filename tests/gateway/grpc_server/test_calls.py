@@ -20,7 +20,7 @@ from gateway.grpc_server import inference_pb2 as pb
 from gateway.grpc_server.health import MOST_WATCHERS
 from gateway.grpc_server.service import NAME
 from tests.gateway.grpc_server.conftest import infer_request, refusal
-from tests.stacks.grpc_servers import WAIT, Client, GrpcServerProcess, connected, deaf_watchers, serving_grpc
+from tests.stacks.grpc_servers import WAIT, Client, GrpcServerProcess, connected, deaf_callers, serving_grpc
 from tests.support import DEADLINE, InThreads, until
 
 pytestmark = [pytest.mark.waits, pytest.mark.usefixtures("redis")]
@@ -165,10 +165,13 @@ def test_calls_of_health_without_messages_leave_room_for_others(client: Client) 
 
 
 def test_watchers_that_take_no_bytes_hold_up_neither_health_nor_a_stop(settings: Settings) -> None:
-    with serving_grpc(settings) as server, connected(server.port) as client:
-        with deaf_watchers(server.port, 2 * health.MOST_CALLS):
-            assert client.check() == HealthCheckResponse.SERVING
-            assert next(client.watch()).status == HealthCheckResponse.SERVING
-            assert server.process
-            server.process.terminate()
-            assert server.process.wait(DEADLINE) == 0
+    with (
+        serving_grpc(settings) as server,
+        connected(server.port) as client,
+        deaf_callers(server.port, f"/{health.NAME}/Watch", b"", 2 * health.MOST_CALLS),
+    ):
+        assert server.process
+        assert client.check() == HealthCheckResponse.SERVING
+        assert next(client.watch()).status == HealthCheckResponse.SERVING
+        server.process.terminate()
+        assert server.process.wait(DEADLINE) == 0
