@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from supervisor import dispatchers, loggers, options, poller, process, supervisord
-from supervisor.states import ProcessStates
+from supervisor.states import ProcessStates, SupervisorStates
 
 from runtime import logs
 
@@ -93,7 +93,8 @@ class _Program(process.Subprocess):
             self._failures += 1
             if self._failures == _TRIES:
                 _Program.cannot_start = f"{self.config.name} cannot start: {self.last_line}"
-                os.kill(os.getpid(), signal.SIGTERM)
+                # A signal to this process would wait behind those of its children, while programs are started again.
+                self.config.options.mood = SupervisorStates.SHUTDOWN
 
 
 class _Output(dispatchers.POutputDispatcher):

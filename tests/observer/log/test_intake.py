@@ -79,7 +79,7 @@ def test_a_job_that_fails_or_was_cancelled_is_not_logged(
     jobs: Jobs, make_scorer: MakeScorer, models: Path, redis: Redis
 ) -> None:
     write_version(models, "bad", Raises(), numbers("a", "b"))
-    scorer = make_scorer(begin=lambda ids, _: [jobs.cancel(job_id) for job_id in ids if job_id == "gone"])
+    scorer = make_scorer(begin=lambda ids, *_: [jobs.cancel(job_id) for job_id in ids if job_id == "gone"])
     predict(jobs, scorer, "bad", model="bad")
     predict(jobs, scorer, "gone")
     assert not redis.exists(LOG)

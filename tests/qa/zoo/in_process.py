@@ -47,7 +47,7 @@ class Loaded:
     model: Model
 
     def __post_init__(self) -> None:
-        self._scorer = BatchScorer(self, Pace(BATCH_MS), 60.0, lambda _ids, _seconds: None, lambda: None)
+        self._scorer = BatchScorer(self, Pace(BATCH_MS), 60.0, lambda *_: None, lambda: None)
 
     @property
     def manifest(self) -> ModelManifest:
