@@ -30,7 +30,7 @@ from gateway.http.rules import Level, Route
 from gateway.serving.marker import Marker
 from gateway.serving.model_versions import refuse_model
 from tests.gateway.problems.test_refusals import problem
-from tests.support import PROJECT
+from tests.support import DEADLINE, PROJECT
 
 JOBS, PREDICT = "/v1/jobs", "/v1/models/sum/predict"
 Answered = Callable[..., str]
@@ -44,7 +44,7 @@ def door(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Door:
     route = next(rule for rule in app.url_map.iter_rules("predictions.post") if isinstance(rule, Route))
     fast_path = FastPath(route, lambda environ, reference: Response())
     guard = Guard(("Models.example", "[fd00::8]:80"))
-    connection = connect(redis_url)
+    connection = connect(redis_url, DEADLINE)  # after a stall, a test would leave a new connection behind
     connection.flushall()
     keys = Keys(connection)
     closed = ClosedState(keys, Marker(folder / "closed"), always=False, admin_key=False)
