@@ -91,17 +91,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredSite]:
 
 
 @contextmanager
-def load(site: MonitoredSite, *, misspelt: bool = False) -> Iterator[None]:
-    """Send predictions, of which some are unusual or fail, or are refused if their field is `misspelt`, files, and
+def load(site: MonitoredSite, *, faulty: bool = False) -> Iterator[None]:
+    """Send predictions, of which some are unusual, and if `faulty`, some are refused and others fail; files, and
     requests for explanations."""
     stop = threading.Event()
 
     def send() -> None:
         while not stop.is_set():
             site.gateway.post("quick", [{"a": 1}, {"a": 2}], wait=10)
-            site.gateway.post("quick", {"wrong" if misspelt else "a": 1})
+            site.gateway.post("quick", {"wrong" if faulty else "a": 1})
             site.gateway.post("churn", {"a": 1e6}, wait=10)
-            site.gateway.post("faulty", {"a": estimators.RAISES}, wait=10)
+            site.gateway.post("faulty", {"a": estimators.RAISES if faulty else 1}, wait=10)
 
     def send_files() -> None:
         address, headers = f"{site.gateway.address}/v1/models/quick/predict-file", {"Content-Type": "text/csv"}
@@ -152,7 +152,7 @@ def test_each_query_of_the_dashboard_has_series_under_load(site: MonitoredSite) 
     begun, later = "2026-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"
     shadow = Experiment("x1", 1, 2, ExperimentPlan(ExperimentKind.SHADOW), begun, later, 1.0, begun)
     RepositoryWriter(site.models).change("quick", lambda state: put(state, shadow))
-    with load(site, misspelt=True):
+    with load(site, faulty=True):
         for title, expression in EXPRESSIONS:
             series = until(lambda e=expression: site.prometheus.series(e), f"{title}: {expression}")
             log.info("query | %s | %s | %d series", title, expression, len(series))
@@ -170,9 +170,16 @@ def test_each_alert_fires_by_its_fault(site: MonitoredSite) -> None:
     since = time.monotonic()
     write_version(site.models, "broken", estimators.Slow(0.001), numbers("a"), by_value=True)
     (site.models / "broken" / "versions" / "1" / "model.cloudpickle").write_bytes(b"x")
-    prometheus.fires("ModelNotLoaded", "an artifact is overwritten", since)
+    for name in ("ModelNotLoaded", "CurrentNotLoaded"):
+        prometheus.fires(name, "an artifact is overwritten", since)
     shutil.rmtree(site.models / "broken")
-    prometheus.ends("ModelNotLoaded")
+    for name in ("ModelNotLoaded", "CurrentNotLoaded", "JobsFailing", "MostJobsFailing"):
+        prometheus.ends(name)
+
+    since = time.monotonic()
+    with load(site, faulty=True):
+        for name in ("JobsFailing", "MostJobsFailing"):
+            prometheus.fires(name, "a model raises", since)
 
     redis.setrange("ballast", 200_000_000, "x")  # delivered results make room, and this does not
     for name, share in (("Redis70Percent", 0.75), ("Redis90Percent", 0.95)):
