@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar
-from functools import cache, wraps
+from contextvars import ContextVar, copy_context
+from functools import cache, partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gevent.monkey import is_module_patched
@@ -18,19 +18,23 @@ LARGE = 256 * 1024
 """Bytes of rows that may take some ten milliseconds to read. Fewer take less time than the change to a thread."""
 
 FREELY: AbstractContextManager[Any] = nullcontext()
-TURN: ContextVar[AbstractContextManager[Any]] = ContextVar("turn", default=FREELY)
-"""Lets one large body of a caller at a time into the thread, so that callers take turns."""
+TURN: ContextVar[AbstractContextManager[Any] | None] = ContextVar("turn", default=FREELY)
+"""Lets one large body of a caller at a time into the thread, so that callers take turns. None within such a turn."""
 
 
 def offload(size: int, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """Return what `function` returns, from the thread if it works on `LARGE` bytes or more. It must not need the
     context of the request."""
-    if size < LARGE:
+    turn = TURN.get()
+    if size < LARGE or turn is None:
         return function(*arguments, **options)
-    with TURN.get():
+    with turn:
+        within = copy_context()
+        within.run(TURN.set, None)
+        work: Callable[[], T] = partial(within.run, function, *arguments, **options)
         if not is_module_patched("socket"):  # without gevent, each request has a thread of its own
-            return function(*arguments, **options)
-        result: T = _thread().apply(function, arguments, options)
+            return work()
+        result: T = _thread().apply(work)
         return result
 
 

@@ -21,6 +21,9 @@ import requests
 from redis import Redis
 
 from contract.settings import MB, Settings
+from gateway.app import create_app
+from gateway.http.rules import Route
+from gateway.protocols.offload import LARGE
 from tests.stacks.gateways import FEW_FILES, Gateway, serving
 from tests.support import DEADLINE, PROJECT, InThreads, gone, until
 
@@ -314,6 +317,24 @@ def test_a_job_of_another_protocol_is_cancelled_when_its_client_hangs_up(server:
         connection.sendall(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
         until(lambda: server.get("/v1/jobs?status=queued").json()["items"], "the job waits")
     until(lambda: server.get("/v1/jobs?status=canceled").json()["items"], "the job is cancelled")
+
+
+def test_every_route_answers_a_large_body(server: Gateway) -> None:
+    """Readers call each other. One that waited within the only thread for that thread would wait for ever."""
+    rules = create_app(Settings(redis_url="redis://127.0.0.1:1")).url_map.iter_rules()
+    bodies = {
+        "application/json": b'{"wrong": [' + b"1," * LARGE + b"1]}",
+        "text/csv": b"wrong\n" * LARGE,
+        "application/x-www-form-urlencoded": b"wrong=" + b"1" * LARGE,
+    }
+    for rule in rules:
+        if not isinstance(rule, Route) or "POST" not in (rule.methods or ()) or rule.body.bytes <= LARGE:
+            continue
+        path = re.sub("<[^>]*>", "1", re.sub("<[^>]*(name|reference)>", "sum", rule.rule))
+        for media_type, body in bodies.items():
+            headers = {"Content-Type": media_type, "Prefer": "wait=0"}
+            answer = requests.post(server.address + path, body, headers=headers, timeout=DEADLINE)
+            assert answer.status_code != 500, (path, media_type, answer.text)
 
 
 def test_small_requests_are_answered_while_large_bodies_are_read(server: Gateway) -> None:
