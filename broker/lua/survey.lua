@@ -4,8 +4,9 @@
 -- and mg:log:<id>.
 -- ARGV: queues.
 -- Returns for each queue: waiting jobs, their rows, enqueued_at of the oldest ('' without one), running jobs,
--- started_at of the oldest of the first SAMPLE whose worker is alive ('' without one), and the estimated bytes of its
--- jobs: not ended; ended and unseen; fetched; delivered.
+-- started_at of the oldest ('' without one), and the estimated bytes of its jobs: not ended; ended and unseen; fetched;
+-- delivered. The oldest are those of the first SAMPLE: rows whose worker is dead wait again, although they are not given
+-- back yet.
 local SAMPLE = 200
 local STATUSES = { 'finished', 'failed', 'canceled' }
 
@@ -35,12 +36,16 @@ local function ended_bytes(q, seen)
   return floor(bytes)
 end
 
--- Whether the worker that owns a running job has reported lately. What a dead one owns says nothing about its model.
+-- Whether the worker that owns a running job has reported lately.
 local reported = {}
 local function is_alive(entry)
   local worker = string.match(entry, '^[^:]*:(.*)%-[^-]*%-[^-]*$') or ''
   if reported[worker] == nil then reported[worker] = call('EXISTS', 'mg:loaded:' .. worker) == 1 end
   return reported[worker]
+end
+
+local function older(a, b)
+  return (a == '' or b and b ~= '' and b < a) and b or a
 end
 
 local answer = {}
@@ -57,9 +62,10 @@ for _, q in ipairs(ARGV) do
   if running > 0 then
     local entry = call('ZRANGE', wip, 0, 0)[1]
     bytes = bytes + bytes_of(wip) + estimated(running, string.match(entry, '^[^:]*'))
+    local is_of_rows = kind_of(q).batched
     for _, entry in ipairs(call('ZRANGE', wip, 0, SAMPLE - 1)) do
-      local started = fields_of(string.match(entry, '^[^:]*'), 'started_at')[1] or ''
-      if started ~= '' and is_alive(entry) and (began == '' or started < began) then began = started end
+      local times = fields_of(string.match(entry, '^[^:]*'), 'enqueued_at', 'started_at')
+      if is_alive(entry) then began = older(began, times[2]) elseif is_of_rows then since = older(since, times[1]) end
     end
   end
   answer[#answer + 1] = { waiting, rows, since, running, began, floor(bytes), ended_bytes(q, 'ended'),

@@ -259,7 +259,12 @@ AOF_DELAYED = Metric(
 )
 QUEUE_JOBS = _gauge("queue_jobs", "Predictions that wait, by model.", "model")
 QUEUE_ROWS = _gauge("queue_rows", "Rows of the predictions that wait, by model.", "model")
-QUEUE_AGE = _gauge("queue_oldest_seconds", "Age of the prediction that has waited longest, by model.", "model")
+QUEUE_AGE = _gauge(
+    "queue_oldest_seconds",
+    "Age of the prediction that has waited longest, by model; with those of workers that have reported nothing for some"
+    " seconds.",
+    "model",
+)
 TRAINER_QUEUE_JOBS = _gauge("trainer_queue_jobs", "Jobs that wait for the trainer, by queue.", "queue")
 TRAINER_QUEUE_AGE = _gauge(
     "trainer_queue_oldest_seconds", "Age of the trainer's job that has waited longest, by queue.", "queue"

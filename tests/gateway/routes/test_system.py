@@ -164,13 +164,14 @@ def test_a_prediction_that_runs_for_long_and_a_full_disk_are_alerts(
     job = client.post("/v1/models/sum/predict", json=ROW).get_json()["id"]
     ScorerQueue(redis, "w-0-x").take(BatchLimits())
     assert "model_hangs" not in [alert["code"] for alert in system(client)["alerts"]]
-    redis.hset(f"rq:job:{job}", "started_at", "2026-01-02T03:04:05.000000Z")
+    redis.hset(f"rq:job:{job}", mapping=dict.fromkeys(("enqueued_at", "started_at"), "2026-01-02T03:04:05.000000Z"))
     monkeypatch.setattr(serving, "free_share", lambda _: 0.04)
     codes = [alert["code"] for alert in system(create_app(settings).test_client())["alerts"]]
-    assert "model_hangs" not in codes, "its worker is dead, and the model well"
+    assert "model_hangs" not in codes and "queue_age" in codes, "its worker is dead, and the model well"
     LoadStatusPublisher(redis, 60).publish("w", LoadStatus())
     alerts = {alert["code"]: alert["detail"] for alert in system(client)["alerts"]}
     assert alerts["model_hangs"].startswith("a prediction with sum has been running for ")
+    assert "queue_age" not in alerts
     assert alerts["disk_filling"] == "the disk of the models has 4% left"
 
 
