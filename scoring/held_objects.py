@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 _PLAIN = str | bytes | int | float | type
-_INSTALLED = ("built-in", "frozen", *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+_WITH_PYTHON = ("built-in", "frozen", *map(sysconfig.get_path, ("stdlib", "platstdlib")))
+_INSTALLED = re.compile("/(site|dist)-packages/")
+"""In the path of a library, be it in this environment or in another one that it uses."""
 _METHODS = ("get_params", "predict", "transform")
 
 
@@ -59,7 +62,8 @@ def is_own(code: Any) -> bool:
     origin = getattr(getattr(sys.modules.get(module), "__spec__", None), "origin", None) or ""
     if isinstance(code, type) and not any(isinstance(member, FunctionType) for member in vars(code).values()):
         return False
-    if not origin.startswith(_INSTALLED) and module.partition(".")[0] != "modelgate_artifacts":
+    is_installed = origin.startswith(_WITH_PYTHON) or _INSTALLED.search(origin)
+    if not is_installed and module.partition(".")[0] != "modelgate_artifacts":
         return True
     found = reduce(lambda thing, part: getattr(thing, part, None), name.split("."), sys.modules.get(module))
     return found is not code and (found is None or not inner)

@@ -132,7 +132,7 @@ def wait_for_both(training: Training, gate: Path) -> None:
 
 
 def metrics(training: Training) -> dict[str, float]:
-    ended = training.ended(300)
+    ended = training.ended()
     assert ended.status is Status.SUCCEEDED, (ended, training.log())
     found: dict[str, float] = (ended.output or {})["metrics"]
     return found
@@ -196,7 +196,7 @@ def _changes(folder: Path) -> bool:
 @pytest.mark.slow
 def test_an_error_of_a_recipe_comes_back_from_a_worker(host: TrainerHost, cluster: DaskCluster) -> None:
     with trainer(host, cluster.client_settings):
-        error = train(host, fails=True).ended(300).error
+        error = train(host, fails=True).ended().error
     assert error and error.message.startswith("no fit in the process")
 
 
@@ -209,9 +209,9 @@ def test_a_lost_cluster_fails_the_training_with_its_address(host: TrainerHost, c
         wait_for_both(training, gate)
         for process in (cluster.scheduler, *cluster.workers):
             process.kill()
-        error = training.ended(300).error
+        error = training.ended().error
         assert error and f"the cluster {cluster.address} (TRAIN_CLUSTER) was lost" in error.message
-        error = train(host).ended(300).error
+        error = train(host).ended().error
         assert error and f"the cluster {cluster.address} (TRAIN_CLUSTER) cannot be reached" in error.message
 
 
@@ -219,5 +219,5 @@ def test_a_lost_cluster_fails_the_training_with_its_address(host: TrainerHost, c
 def test_a_trainer_without_a_certificate_is_refused(host: TrainerHost, cluster: DaskCluster) -> None:
     without = {name: text for name, text in cluster.client_settings.items() if not name.startswith("DASK_")}
     with trainer(host, without):
-        error = train(host).ended(300).error
+        error = train(host).ended().error
     assert error and "DASK_DISTRIBUTED__COMM__TLS__" in error.message
