@@ -7,7 +7,7 @@ import pickle
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -56,18 +56,20 @@ def get(name: str, folder: Path | None = None) -> Recipe:
 
 
 @contextmanager
-def pickled_by_value() -> Iterator[None]:
-    """Make cloudpickle write the code of recipes' classes and functions: workers have no recipes."""
+def pickled_by_value(packages: Sequence[str] = (__name__, OWN)) -> Iterator[None]:
+    """Make cloudpickle write the code of the packages' classes and functions, by default those of recipes: workers have
+    none."""
     # Slow to import, and needed only for pickling.
     import cloudpickle
 
-    packages = [sys.modules[name] for name in (__name__, OWN) if name in sys.modules]
-    for package in packages:
+    known = cloudpickle.list_registry_pickle_by_value()
+    added = [sys.modules[name] for name in packages if name in sys.modules and name not in known]
+    for package in added:
         cloudpickle.register_pickle_by_value(package)
     try:
         yield
     finally:
-        for package in packages:
+        for package in added:
             cloudpickle.unregister_pickle_by_value(package)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from contract.errors import Code, ModelgateError, SettingsError
 from contract.settings import Settings
 from trainer.recipe import Log
-from trainer.recipes import OWN
+from trainer.recipes import OWN, pickled_by_value
 
 CONNECT_SECONDS = 15
 WORKER_SECONDS = 120
@@ -42,7 +41,6 @@ def on_cluster(address: str, log: Log) -> Iterator[None]:
     if not address:
         yield
         return
-    import cloudpickle
     import joblib
     from distributed import Client, KilledWorker
     from distributed.client import FutureCancelledError
@@ -53,11 +51,8 @@ def on_cluster(address: str, log: Log) -> Iterator[None]:
     with _connected(Client, address) as client:
         cores = sum(client.ncores().values())
         log(f"on the cluster {address}: {cores} cores on {len(client.ncores())} workers")
-        packages = [sys.modules[name] for name in _OURS if name in sys.modules]
-        for package in packages:
-            cloudpickle.register_pickle_by_value(package)
         try:
-            with joblib.parallel_config(ClusterBackend(client)):
+            with pickled_by_value(_OURS), joblib.parallel_config(ClusterBackend(client)):
                 yield
         except KilledWorker as error:
             raise _failure(
@@ -65,9 +60,6 @@ def on_cluster(address: str, log: Log) -> Iterator[None]:
             ) from error
         except FutureCancelledError as error:
             raise _failure(address, "was lost; train again once it is back") from error
-        finally:
-            for package in packages:
-                cloudpickle.unregister_pickle_by_value(package)
 
 
 @contextmanager
