@@ -221,7 +221,7 @@ class Parts:
         self.promotions = Promotions(self.model_changes, caller)
         self.experiments = Experiments(self.model_changes, ExperimentBoard(self.connection), caller)
         kept, unkeyed = OBSERVATION.kept(self.settings.retention), Asker(asker.request_ids, asker.owner)
-        observing = WaitedJobs(self.connection, signer, OBSERVATION, ttl=kept, keyed_ttl=kept, asker=unkeyed)
+        observing = WaitedJobs(self.connection, signer, OBSERVATION, ttl=kept, keyed_ttl=kept, asker=unkeyed, once=True)
         self.log = LogAccess(self.model_changes, ObserverClient(observing).ask, caller)
         self.cards = ModelCards(self.log, self.audit_log, HealthBoard(self.connection))
 

@@ -14,7 +14,7 @@ from broker.records.job_records import dumps, finished, payload_of, plain
 from contract.errors import Code, Failure, ModelgateError
 from contract.work.request_ids import RequestIds
 
-LARGEST_DATA = 4_000_000
+LARGEST_DATA = 32_000_000
 """Most bytes of a job's `data`; the gateway accepts far fewer."""
 
 

@@ -52,7 +52,8 @@ NOBODY = Asker()
 class WaitedJobs:
     """Has processes of another service do jobs of one kind. Raises `redis.exceptions.RedisError`.
 
-    A job that may be repeated is kept for `keyed_ttl` seconds, another one for `ttl`.
+    A job that may be repeated is kept for `keyed_ttl` seconds, another one for `ttl`, but with `once` only until its
+    caller has the answer, which may be large.
     """
 
     connection: Any
@@ -62,6 +63,7 @@ class WaitedJobs:
     ttl: int
     keyed_ttl: int
     asker: Asker = NOBODY
+    once: bool = False
 
     def __post_init__(self) -> None:
         self._scripts = Scripts(self.connection)
@@ -101,6 +103,8 @@ class WaitedJobs:
         if job_id != job.id and status in ("queued", "started"):
             raise InFlight(job_id)
         if status == "finished":
+            if self.once:
+                self._scripts.run("delete", job_id)
             return dict(end.get("result") or {})
         if status == "failed":
             raise ModelgateError.from_failure(Failure.from_json(end["failure"]))

@@ -17,6 +17,9 @@ SETTLED = 1.0
 TURN = 256 * 1024
 """Bytes after which a connection lets others run."""
 
+_REQUEST = 16 * 1024
+"""Bytes as which each request counts for that, however small: a client may send thousands without waiting."""
+
 
 @dataclass(frozen=True)
 class ClientTimeouts:
@@ -135,10 +138,14 @@ class ClientConnection(socket):  # type: ignore[misc]
         self.moved += size
         if self.phase is not Phase.HEAD:
             self.deadline = min(time.monotonic() + self.timeouts.lag, self.deadline + size / self.timeouts.rate)
+        self.count(size)
+
+    def count(self, size: int) -> None:
+        """Let others run once in `TURN` bytes."""
         self._turn += size
         if self._turn > TURN:
             self._turn = 0
-            gevent.sleep(0)
+            gevent.sleep(1e-6)  # a timer: without one, gevent may look only after 50 turns whether others have sent
 
 
 class NextRequest:
@@ -150,6 +157,7 @@ class NextRequest:
         self._first_byte_within = connection.timeouts.head
 
     def __enter__(self) -> None:
+        self._connection.count(_REQUEST)
         self._connection.enter(Phase.IDLE, self._first_byte_within)
         self._first_byte_within = self._keepalive
 

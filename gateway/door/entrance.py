@@ -68,7 +68,7 @@ class FastPath:
 _NO_ROUTE = Route("/", level=Level.OWN, docs=Operation("none", "No route", {}))
 """For a request without a route, which must pass the checks of `own`. Then Flask answers it with 404."""
 
-_OF_A_BODY = frozenset({400, 413, 415, 422})
+_OF_A_BODY = frozenset({400, 403, 413, 415, 422})
 """Statuses of requests whose body was refused."""
 
 Observer = Callable[[Exchange], object]

@@ -15,6 +15,7 @@ from contract.work.api_keys import Quota
 from contract.work.jobs import Job
 from gateway.http.codings import LEAST, encoded
 from gateway.protocols import native
+from gateway.protocols.offload import offload
 
 FRESH = {"Cache-Control": "no-store"}
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -109,5 +110,7 @@ def json_response(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     content_type: str = "application/json",
+    size: int = 0,
 ) -> Response:
-    return Response(native.to_json(body), status, headers, content_type=content_type)
+    """`size`: bytes that the body has, about, if it may be large."""
+    return Response(offload(size, native.to_json, body), status, headers, content_type=content_type)

@@ -205,11 +205,11 @@ def _check_form() -> None:
     if request.method in READING:
         return
     session = id_in(request.environ)
-    token = request.args.get(FIELD)
-    if token is None and request.mimetype == "application/x-www-form-urlencoded":
-        token = request.form.get(FIELD)
     # A page of a neighbouring host can plant a cookie, and so knows the token of that one.
     foreign = request.headers.get("Sec-Fetch-Site") not in FROM_HERE
+    token = request.args.get(FIELD)
+    if session and not foreign and token is None and request.mimetype == "application/x-www-form-urlencoded":
+        token = request.form.get(FIELD)
     if foreign or not session or not token or not hmac.compare_digest(token.encode(), form_token(session).encode()):
         detail = "this form belongs to another site, or to a session that has ended; go back, reload it, and try again"
         raise Problem(ProblemCode.FOREIGN_FORM, detail)

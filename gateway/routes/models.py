@@ -8,7 +8,7 @@ from contract.model.repository import Repository
 from contract.work.api_keys import Scope
 from gateway.http.answers import json_response
 from gateway.http.operations import Answer, Operation
-from gateway.serving.model_versions import describe, model_summary, resolve
+from gateway.serving.model_versions import describe, model_summary, resolve, size_of
 
 _INDEX = Operation("list_models", "The served models", {200: Answer("The models, by name.", "ModelList")})
 _SHOW = Operation(
@@ -36,6 +36,7 @@ def blueprint(repository: Repository) -> Blueprint:
         aliases = repository.aliases(name)
         settings = repository.settings(name)
         people = {"about": settings.about.to_json(), "settings": settings.to_json()}
-        return json_response({**describe(manifest), "aliases": aliases, "versions": versions, **people, "ready": True})
+        shown = {**describe(manifest), "aliases": aliases, "versions": versions, **people, "ready": True}
+        return json_response(shown, size=size_of(manifest))
 
     return routes

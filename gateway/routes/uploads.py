@@ -30,6 +30,7 @@ from gateway.http.rules import BodyLimit
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import read_valid
 from gateway.protocols import native
+from gateway.protocols.offload import offload
 from gateway.protocols.signature_edits import check_edits, edit_request
 from gateway.protocols.training_requests import MAX_NOTES, accepted, alias
 from gateway.serving.model_versions import RunCommand, check_model, check_new_name, resolve, run
@@ -111,9 +112,10 @@ def blueprint(
 
     def edit(name: str) -> dict[str, Any]:
         check_model(repository, name)
-        edit_of = edit_request(native.json_value(request.environ["wsgi.input"].read()))
+        text = request.environ["wsgi.input"].read()
+        edit_of = offload(len(text), edit_request, native.json_value(text))
         _, version = resolve(repository, f"{name}@{edit_of.source}")
-        check_edits(repository.manifest(name, version), edit_of.edits)
+        offload(len(text), check_edits, repository.manifest(name, version), edit_of.edits)
         return run(
             run_command, RepositoryCommand(RepositoryAction.EDIT_SIGNATURE, name, version=version, edits=edit_of.edits)
         )

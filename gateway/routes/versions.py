@@ -18,7 +18,15 @@ from gateway.problems import Problem, ProblemCode
 from gateway.protocols import change_requests
 from gateway.serving.model_cards import ModelCards
 from gateway.serving.model_export import open_artifact, published_manifest, zipped
-from gateway.serving.model_versions import ModelChanges, check_model, describe, manifest_of, resolve, version_summary
+from gateway.serving.model_versions import (
+    ModelChanges,
+    check_model,
+    describe,
+    manifest_of,
+    resolve,
+    size_of,
+    version_summary,
+)
 from gateway.serving.promotions import Promotions
 
 _INDEX = Operation(
@@ -127,7 +135,8 @@ def blueprint(changes: ModelChanges, cards: ModelCards, promotions: Promotions) 
 
     @routes.get("/versions/<version>", level=Scope.READ, docs=_SHOW)
     def show(name: str, version: str) -> Response:
-        return json_response(describe(manifest_of(repository, name, version)))
+        manifest = manifest_of(repository, name, version)
+        return json_response(describe(manifest), size=size_of(manifest))
 
     @routes.get("/versions/<version>/card", level=Scope.READ, docs=_CARD)
     def card(name: str, version: str) -> Response:

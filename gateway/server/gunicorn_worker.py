@@ -43,8 +43,9 @@ def write_problem(sock: Any, status: int, code: str, detail: str, request_id: st
 
 
 def _log_greenlet(context: Any, kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Log an exception that nothing in a greenlet has caught."""
-    log.error("%s ends with %s", context, kind.__name__, exc_info=(kind, error, trace))
+    """Log an exception that nothing in a greenlet has caught. Those of a thread are raised where it is waited for."""
+    if not isinstance(context, tuple):
+        log.error("%s ends with %s", context, kind.__name__, exc_info=(kind, error, trace))
 
 
 def install() -> None:

@@ -11,10 +11,14 @@ from typing import Any
 
 from gunicorn.http import message, wsgi
 from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.http.unreader import IterUnreader
 
 LONGEST, MOST_LINES = 4096, 64
 """Bytes and lines of a head that is put together."""
+
+MOST = 64 * 1024
+"""Bytes of a head: gunicorn looks through all that has arrived for its end after each piece."""
 
 REMEMBERED = 1024
 """Lines of each kind that a process remembers: of a hostile client, 8 MB."""
@@ -45,6 +49,11 @@ class Request(message.Request):
         if not self._put_together(cfg, unreader, received):
             unreader.unread(received)
             super().__init__(cfg, unreader, peer, number)
+
+    def read_into(self, unreader: Any, buf: bytearray, stop: bool = False) -> None:
+        super().read_into(unreader, buf, stop)
+        if len(buf) > MOST:
+            raise LimitRequestHeaders(f"the head of the request is larger than {MOST // 1024} KB")
 
     def _put_together(self, cfg: Any, unreader: Any, received: bytes) -> bool:
         head, end, rest = received.partition(b"\r\n\r\n")

@@ -93,7 +93,7 @@ class Metrics:
 
     def _since(self, model: str) -> str:
         """Return when the oldest version of a model was made, in RFC 3339; after all times if that is unknown."""
-        time.sleep(0)  # requests go on while a large repository is read
+        time.sleep(1e-6)  # requests go on while a large repository is read
         with suppress(ModelgateError, ValueError):
             return self._repository.summary(model, min(self._repository.versions(model))).created_at
         return "~"
@@ -150,7 +150,7 @@ class _Collector(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
         for metric in METRICS:
-            time.sleep(0)  # requests go on while the page of a large repository is made
+            time.sleep(1e-6)  # requests go on while the page of a large repository is made
             yield self._histogram(metric) if metric.type is Type.HISTOGRAM else self._numbers(metric)
 
     def _numbers(self, metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:

@@ -26,6 +26,7 @@ from contract.work.api_keys import Key
 from contract.work.training import RepositoryAction, RepositoryCommand
 from gateway.problems import Problem, ProblemCode
 from gateway.problems.problem import similar, status_of
+from gateway.protocols.offload import offload
 
 _MAX_LISTED, _MAX_VERSIONS_LISTED, _MAX_NAMED = 50, 20, 10
 """Models and versions that a refusal lists, and the models that its sentence names."""
@@ -144,9 +145,18 @@ def environment_of(manifest: ModelManifest) -> dict[str, str | None] | None:
     return {"name": manifest.environment, "scikit_learn": release, "unsupported_since": since}
 
 
+def size_of(manifest: ModelManifest) -> int:
+    """Return how many bytes a manifest has, about."""
+    return 512 * len(manifest.signature.inputs)
+
+
 def describe(manifest: ModelManifest) -> dict[str, object]:
     """Return the manifest without its golden rows and its profile, with an example that works when posted. The only
     output is the signature's `output`, too."""
+    return offload(size_of(manifest), _described, manifest)
+
+
+def _described(manifest: ModelManifest) -> dict[str, object]:
     described: dict[str, Any] = json.loads(manifest.dumps())
     del described["golden"], described["profile"], described["remarks"]
     described |= {"warnings": list(manifest.warnings), "environment": environment_of(manifest)}

@@ -106,32 +106,42 @@ class Intake:
         change = Change(taken.position, taken.size)
         for version, lines in taken.lines.items():
             model, _, number = version.partition("@")
-            manifest = self._manifest(model, number)
-            if manifest is None:
-                change.rows.append((model, Fate.UNREADABLE, len(lines)))
-                continue
-            with self.store.database() as database:
-                columns = LogColumns.of(manifest.signature)
-                records = _Records(database, self.store.draft / "records.ndjson", columns)
-                records.insert(lines)
-                dropped = records.unreadable + records.drop_impossible_times()
-                records.forget(self.deletions.condition(model))
-                for day, rows in records.days():
-                    name = f"{len(change.moves)}.parquet"
-                    target = Partition(model, int(number), day).path
-                    records.write(day, self.store.draft / name)
-                    change.moves[name] = f"{PREDICTIONS}/{target}/{taken.position}.parquet"
-                    change.rows.append((model, Fate.KEPT, rows))
-                observed = (watch.observe(database, manifest) for watch in (self.watch, self.shadows))
-                for path, data in chain.from_iterable(files.items() for files in observed):
-                    name = f"{len(change.moves)}.json"
-                    (self.store.draft / name).write_bytes(data)
-                    change.moves[name] = path
-                records.close()
+            manifest, dropped = self._manifest(model, number), len(lines)
+            if manifest is not None:
+                moves, rows = dict(change.moves), list(change.rows)
+                with self.store.database() as database:
+                    try:
+                        dropped = self._add(database, change, manifest, lines)
+                    except duckdb.OutOfMemoryException as error:  # of thousands of inputs
+                        change.moves, change.rows = moves, rows
+                        log.warning("%s has too many inputs for the log: %s", version, error)
             if dropped:
                 log.warning("%d records of %s cannot be read, and are dropped", dropped, version)
                 change.rows.append((model, Fate.UNREADABLE, dropped))
         return change
+
+    def _add(
+        self, database: DuckDBPyConnection, change: Change, manifest: ModelManifest, lines: Sequence[bytes]
+    ) -> int:
+        """Write files of what was taken of a version, and return how many records cannot be read."""
+        columns = LogColumns.of(manifest.signature)
+        records = _Records(database, self.store.draft / "records.ndjson", columns)
+        records.insert(lines)
+        dropped = records.unreadable + records.drop_impossible_times()
+        records.forget(self.deletions.condition(manifest.name))
+        for day, rows in records.days():
+            name = f"{len(change.moves)}.parquet"
+            target = Partition(manifest.name, manifest.version, day).path
+            records.write(day, self.store.draft / name)
+            change.moves[name] = f"{PREDICTIONS}/{target}/{change.position}.parquet"
+            change.rows.append((manifest.name, Fate.KEPT, rows))
+        observed = (watch.observe(database, manifest) for watch in (self.watch, self.shadows))
+        for path, data in chain.from_iterable(files.items() for files in observed):
+            name = f"{len(change.moves)}.json"
+            (self.store.draft / name).write_bytes(data)
+            change.moves[name] = path
+        records.close()
+        return dropped
 
     def _manifest(self, model: str, version: str) -> ModelManifest | None:
         """Return the manifest of a version, or None if it is unknown."""

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,19 @@ _PLAIN = ("job_id", "row", "id", "request_id", "alias", "owner", "left_out", "wa
 _NESTED = ("inputs", "prediction", "probabilities")
 """Columns whose type the version decides."""
 
+_LARGEST = 4_000_000
+"""Characters of a page, about: it has fewer rows than were asked for rather than more."""
+
 
 def read_page(store: LogStore, wanted: Observation) -> dict[str, Any]:
     """Return a page: `{"items", "next_cursor"}`, or with `parquet` a `file` in base64 instead of items. Raises
     ValueError for a cursor that is none."""
     with store.database() as database:
         rows = _newest(database, store, wanted)
-        shown = rows[: wanted.limit]
+        sizes = accumulate(sum(len(str(row[name])) for name in (*_NESTED, "warnings")) for row in rows[: wanted.limit])
+        shown = rows[: max(1, sum(size <= _LARGEST for size in sizes))]
         cursor = None
-        if len(rows) > wanted.limit:
+        if len(rows) > len(shown):
             cursor = str(Cursor(shown[-1]["micros"], shown[-1]["job_id"], shown[-1]["row"]))
         # A row may be there twice until its file is merged with others (`observer.log.upkeep`).
         items = list({(row["job_id"], row["row"]): _item(wanted.model, row) for row in shown}.values())

@@ -140,7 +140,7 @@ def test_a_job_that_decompresses_to_too_many_bytes_is_refused(
     job_id = trainings.submit(REQUEST).id
     redis.hset(f"rq:job:{job_id}", "data", zlib.compress(b" " * 50_000_000))
     assert trainer(redis).begin([]) is None
-    assert "more than 4000000 bytes" in read(jobs, job_id).error.message  # type: ignore[union-attr]
+    assert "more than 32000000 bytes" in read(jobs, job_id).error.message  # type: ignore[union-attr]
 
 
 # Schedules

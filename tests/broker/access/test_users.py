@@ -680,7 +680,7 @@ def test_what_an_observer_finds_is_read_by_all_who_need_it_and_changed_by_none_o
 @pytest.mark.parametrize("asks", ["gateway", "trainer"])
 @pytest.mark.parametrize("end", ["finish", "give back"])
 def test_a_question_passes_its_asker_and_the_observer(users: dict[str, Redis], end: str, asks: str) -> None:
-    waited = WaitedJobs(users[asks], SIGNER, OBSERVATION, ttl=60, keyed_ttl=60)
+    waited = WaitedJobs(users[asks], SIGNER, OBSERVATION, ttl=60, keyed_ttl=60, once=asks == "gateway")
     leases = Leases(users["observer"], group=OBSERVERS)
     leases.register("o-observing-x", queues=[OBSERVATION.queue])
     queue = SingleJobs(users["observer"], "o-observing-x", OBSERVATION, SIGNER)
@@ -700,3 +700,4 @@ def test_a_question_passes_its_asker_and_the_observer(users: dict[str, Redis], e
             assert queue.begin([])
         queue.finish(owned.id, {"items": []})
         assert answer.result(DEADLINE) == {"items": []}
+    assert users["gateway"].exists(f"rq:job:{owned.id}") == (asks != "gateway")

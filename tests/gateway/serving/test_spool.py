@@ -95,6 +95,13 @@ def test_the_fields_beside_a_file_may_take_their_limit_together(tmp_path: Path) 
     assert taken(tmp_path) == 4 * MB
 
 
+def test_a_part_with_very_many_parameters_is_refused(tmp_path: Path) -> None:
+    content = HEAD.replace(b"\r\n\r\n", b";a=1" * 20_000 + b"\r\n\r\n") + END
+    with pytest.raises(Problem) as refused:
+        forms.receive(environ_of(BytesIO(content), len(content)), GatewaySpool(Spool(tmp_path, 10), 10), MB)
+    assert refused.value.code is ProblemCode.FORM_TOO_LARGE
+
+
 @pytest.mark.parametrize("before", [b"", HEAD + b"y" * MB], ids=["alone", "after a file"])
 def test_many_fields_that_are_too_large_together_are_not_read_to_their_end(tmp_path: Path, before: bytes) -> None:
     content = before + b"".join(field(MB // 2 - number) for number in range(20)) + END

@@ -19,6 +19,8 @@ from broker.sides.observer import BEGINNING
 from broker.state.prediction_log import LOG, LOG_BYTES
 from contract.model.signature import Field, Kind
 from contract.row import ColumnarRows
+from contract.work.observation import Observation, ObservationAction
+from observer.log import reading
 from observer.log.intake import Intake
 from observer.log.store import LogStore
 from tests.observer.conftest import NOON, make_intake, predict, rows_of
@@ -152,6 +154,37 @@ def test_a_record_that_cannot_be_read_takes_no_other_with_it(
     assert [row["job"] for row in rows_of(store)] == [f"good-{number}" for number in range(6)]
     assert counted(redis)["kept"] == 6
     assert redis.xlen(LOG) == 0
+
+
+def test_a_version_that_needs_too_much_memory_takes_no_other_with_it(
+    jobs: Jobs, scorer: Scorer, redis: Redis, intake: Intake, store: LogStore, models: Path
+) -> None:
+    """As one with 3000 inputs does with the memory that the log has by default."""
+    predict(jobs, scorer, "a")
+    write_version(models, "wide", Sum(), [Field(f"x{number}", Kind.NUMBER) for number in range(1000)])
+    record = {"accepted_at": NOON, "job_id": "wide", "count": 1, "predictions": [1], "inputs": {"0": [1.0] * 1000}}
+    redis.xadd(LOG, {"version": "wide@1", "1": json.dumps(record)})
+    predict(jobs, scorer, "b")
+    with store.database() as database:
+        database.execute("SET memory_limit = '400MB'")
+    intake.run()
+    assert [row["job"] for row in rows_of(store)] == ["a", "b"]
+    assert counted(redis, "wide") == {"unreadable": 1}
+
+
+def test_a_page_has_fewer_rows_rather_than_many_bytes(
+    jobs: Jobs, scorer: Scorer, intake: Intake, store: LogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(jobs, scorer, "several", rows=[(float(number), 1.0) for number in range(5)])
+    intake.run()
+    monkeypatch.setattr(reading, "_LARGEST", 100)
+    pages, cursor = [], None
+    while cursor is not None or not pages:
+        page = reading.read_page(store, Observation(ObservationAction.READ_PREDICTIONS, "sum", cursor=cursor))
+        cursor = page["next_cursor"]
+        pages.append([item["row"] for item in page["items"]])
+    assert len(pages) > 1
+    assert [row for page in pages for row in page] == [4, 3, 2, 1, 0]
 
 
 def test_a_full_stream_drops_rows_and_counts_them(jobs: Jobs, scorer: Scorer, redis: Redis, intake: Intake) -> None:
