@@ -17,7 +17,7 @@ SETTLED = 1.0
 TURN = 256 * 1024
 """Bytes after which a connection lets others run."""
 
-_REQUEST = 16 * 1024
+_REQUEST = 8 * 1024
 """Bytes as which each request counts for that, however small: a client may send thousands without waiting."""
 
 
