@@ -43,8 +43,14 @@ class TrainerClient:
 
     def __post_init__(self) -> None:
         self._scripts = Scripts(self.connection)
-        ttls = {"ttl": Retention.commands, "keyed_ttl": self.command_ttl}
-        self._commands = WaitedJobs(self.connection, self.signer, REPOSITORY_COMMAND, **ttls, asker=self.asker)
+        self._commands = WaitedJobs(
+            self.connection,
+            self.signer,
+            REPOSITORY_COMMAND,
+            ttl=Retention.commands,
+            keyed_ttl=self.command_ttl,
+            asker=self.asker,
+        )
 
     def submit(
         self, request: TrainingRequest, caller: Key = EVERYBODY, webhook: str = "", most: int | None = None
