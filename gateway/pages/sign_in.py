@@ -14,12 +14,15 @@ from gateway.door.sessions import PATH, BrowserSessions, cookie_of, id_in
 from gateway.http.answers import json_response
 from gateway.http.exchange import current, note_problem
 from gateway.http.problem_answers import no_address
-from gateway.http.rules import Level
+from gateway.http.rules import BodyLimit, Level
 from gateway.pages.layout import LOGIN, blueprint_of_pages, page, remember, see, still_here
 from gateway.problems import Problem
 
 _OWN_PAGE = re.compile(rf"{PATH}(?:[/?][!-\[\]-~]*)?", re.ASCII)
 """An address of a page. A sign-in leads to nothing else, so no link can use it to send a visitor to another site."""
+
+_FORM = BodyLimit.of_request(32)
+"""Of a form that everybody may send."""
 
 
 def blueprint(keys: KeyCheck, is_closed: Callable[[], bool], sessions: BrowserSessions) -> Blueprint:
@@ -37,7 +40,7 @@ def blueprint(keys: KeyCheck, is_closed: Callable[[], bool], sessions: BrowserSe
             return page("again.html", title="Signing in", again=f"{LOGIN}?next={quote(target)}")
         return page("login.html", title="Sign in", target=target, problem=None)
 
-    @routes.post("/login", level=Level.OPEN, page=True, audit="sign_in")
+    @routes.post("/login", level=Level.OPEN, page=True, audit="sign_in", body=_FORM)
     def sign_in() -> Response:
         target, token = _target(request.form.get("next", "")), request.form.get("key", "").strip()
         try:
