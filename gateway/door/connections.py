@@ -70,6 +70,8 @@ class ClientConnection(socket):  # type: ignore[misc]
         self._turn = 0
         self.blocked = False
         """Whether the greenlet waits to read or to write."""
+        self.unread = 0
+        """Bytes of the answer that is held for a client that does not read it at once."""
         self.phase = Phase.IDLE
         self.enter(Phase.IDLE, timeouts.head)
 

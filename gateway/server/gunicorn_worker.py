@@ -14,6 +14,7 @@ from gunicorn import util
 from gunicorn.http import message, parser, wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
+from contract.settings import MB
 from gateway.door.connections import ClientConnection, ClientTimeouts, NextRequest, Phase, TooSlow, slowest
 from gateway.http.exchange import Exchange, current
 from gateway.server import heads
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 SPARE = 8
 """Room is made while fewer than one connection in `SPARE` is free."""
+
+MOST_UNREAD = 128 * MB
+"""Bytes of answers that slow clients have not read. Beyond, the slower half is disconnected, once a second."""
 
 LINGER = 1.0
 """Seconds in which a stopping worker still answers requests on idle connections, and asks the clients to close them.
@@ -132,6 +136,9 @@ class GatewayWorker(GeventWorker):
         self.wsgi.extensions["access_log"].report_left_out()
         now = time.monotonic()
         self._end(connection for connection in self._connections.values() if connection.late(now))
+        unread = [connection for connection in self._connections.values() if connection.unread]
+        if sum(connection.unread for connection in unread) > MOST_UNREAD:
+            self._end(slowest(unread, -(-len(unread) // 2)))
         if self.alive:
             self._make_room(self.worker_connections // SPARE - (self.worker_connections - len(self._connections)))
         if self._stopping_since is not None:

@@ -86,7 +86,9 @@ class OneWrite(wsgi.Response):
             # gevent's sendall asks the kernel for the size of its buffer first; most answers fit.
             sent = self.sock.send(whole)
             if sent < len(whole):
+                self.sock.unread = len(whole)
                 self.sock.sendall(memoryview(whole)[sent:])
+                self.sock.unread = 0
 
     def close(self) -> None:
         self.send_headers()

@@ -28,12 +28,15 @@ SLOTS = 40
 CROWDED = f"worker_connections = {SLOTS}\n"
 HURRIED = f"""
 from gateway.door.connections import ClientTimeouts
+from gateway.server import gunicorn_worker
 from gateway.server.gunicorn_worker import GatewayWorker
 
 class worker_class(GatewayWorker):
     timeouts = ClientTimeouts(head=3.0, lag=3.0)
 
 {CROWDED}"""
+FULL = HURRIED.replace("head=3.0, lag=3.0", "lag=1e6") + "gunicorn_worker.MOST_UNREAD = 1000\n"
+"""With time for every client, and hardly any room for what one does not read."""
 POST = b"POST /v1/models/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
 FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
 
@@ -94,12 +97,21 @@ def test_a_body_that_keeps_arriving_extends_its_deadline() -> None:
 
 
 def test_a_client_that_does_not_read_its_answers_is_disconnected(hurried: Gateway) -> None:
+    _send_until_closed(hurried)
+
+
+def test_clients_that_do_not_read_are_disconnected_when_their_answers_take_much(settings: Settings) -> None:
+    with serving(settings, FULL) as server:
+        _send_until_closed(server)
+
+
+def _send_until_closed(server: Gateway) -> None:
     with socket.socket() as client, suppress(ConnectionError):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(30)
-        client.connect(("127.0.0.1", hurried.port))
+        client.connect(("127.0.0.1", server.port))
         body = b"[" + b'["x", "y"],' * 500 + b"[]]"  # each value is an error in the answer
-        while True:  # until the gateway has closed the connection
+        while True:
             client.sendall(POST % (b"sum/predict", b"application/json", len(body)) + body)
 
 
