@@ -16,7 +16,6 @@ from contract.settings import MB, Settings
 from contract.work.training import RepositoryAction, RepositoryCommand, TrainingPreview
 from gateway.app import create_app
 from gateway.door.sessions import cookie_of, form_token
-from gateway.http.rules import SMALL_BODY
 from tests.broker import samples
 from tests.gateway.callers import ADMIN_KEY
 from tests.gateway.pages.browsers import TOKEN, Browser
@@ -59,8 +58,8 @@ def head(server: Gateway, path: str, session: str) -> bytes:
 
 def test_nobody_without_a_key_sends_more_than_a_form_of_the_sign_in_holds(server: Gateway) -> None:
     for length, begin in itertools.product((TOO_LONG, ENDLESS), (FILE, FIELD)):
-        answer = refused(server, LOGIN, "s" * 43, length, begin, SMALL_BODY.bytes)
-        assert answer.startswith(b"HTTP/1.1 413 ") and b"body is larger than 256 KB" in answer
+        answer = refused(server, LOGIN, "s" * 43, length, begin, 32 * 1024)
+        assert answer.startswith(b"HTTP/1.1 413 ") and b"body is larger than 32 KB" in answer
         assert b"\r\nConnection: close\r\n" in answer
 
 
