@@ -360,4 +360,4 @@ def test_small_requests_are_answered_meanwhile(server: Gateway, attack: Callable
             assert session.get(f"{server.address}/health/live", timeout=DEADLINE).ok
             answered += 1
     attacked.result()
-    assert answered > 40
+    assert answered > 20
