@@ -155,11 +155,11 @@ FAULTS = (
         *REDIS_GONE,
         quick=True,
     ),
-    Fault("Redis is restarted", causes.redis_restarted, log="redis: .*ready to accept", silent=BACK),
+    Fault("Redis is restarted", causes.redis_restarted, log="redis: .*[Rr]eady to accept", silent=BACK),
     Fault("Redis is frozen", frozen(causes.redis), NO_REDIS, "Redis: TimeoutError", REDIS_UP_0, *REDIS_GONE),
     Fault("Redis is full", causes.redis_full, "^503 .*full", "redis_full", 'code="redis_full"', *FULL, quick=True),
     Fault("Redis' disk is full", causes.disk_full, "^503 .*disk", "disk", "aof_write_ok 0", *DISK, quick=True),
-    Fault("Redis is lost and restored from a copy", causes.restored, log="redis: .*ready to accept", silent=BACK),
+    Fault("Redis is lost and restored from a copy", causes.restored, log="redis: .*[Rr]eady to accept", silent=BACK),
     Fault("Redis forgets its scripts", causes.scripts_lost, silent=REPAIRED),
     Fault("Redis closes all connections", causes.connections_lost, silent=REPAIRED),
     Fault(
