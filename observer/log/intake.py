@@ -114,6 +114,9 @@ class Intake:
                         dropped = self._add(database, change, manifest, lines)
                     except duckdb.OutOfMemoryException as error:  # of thousands of inputs
                         change.moves, change.rows = moves, rows
+                        for path in self.store.draft.iterdir():  # they may be about people whose rows are deleted later
+                            if path.name not in moves:
+                                path.unlink()
                         log.warning("%s has too many inputs for the log: %s", version, error)
             if dropped:
                 log.warning("%d records of %s cannot be read, and are dropped", dropped, version)

@@ -170,6 +170,7 @@ def test_a_version_that_needs_too_much_memory_takes_no_other_with_it(
     intake.run()
     assert [row["job"] for row in rows_of(store)] == ["a", "b"]
     assert counted(redis, "wide") == {"unreadable": 1}
+    assert [path.name for path in store.draft.iterdir() if path.suffix == ".ndjson"] == []
 
 
 def test_a_page_has_fewer_rows_rather_than_many_bytes(
