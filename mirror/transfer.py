@@ -11,7 +11,6 @@ from pathlib import Path
 
 from contract.errors import SettingsError
 from contract.settings import MB, Settings
-from mirror.filesystem_check import say
 from runtime import logs
 from storage.disk import StoreError
 from storage.models.bucket import ModelBucket, key_of
@@ -44,13 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 lines = check(bucket, contents=options.contents)
         problems = 0
         for line, problem in lines:
-            say(line)
+            _say(line)
             problems += problem
     except SettingsError as error:
-        say(str(error))
+        _say(str(error))
         return WRONG_USE
     except OSError as error:  # of the store, too
-        say(str(error))
+        _say(str(error))
         return FAILED
     return FAILED if problems else 0
 
@@ -153,6 +152,11 @@ def _same(repository: RepositoryWriter, model: str, version: int, head: Head) ->
 
 def _listed(versions: Sequence[int]) -> str:
     return ", ".join(map(str, versions))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -13,10 +13,14 @@ from modelgate.command.backup import Folder
 from modelgate.command.exits import ExitCode
 from modelgate.command.verbs import flag, option, verb
 
-_STORE = option(
-    "The bucket: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.", envvar="MODELS_URL", metavar="URL"
-)
-Store = Annotated[str, _STORE]
+Store = Annotated[
+    str,
+    option(
+        "The bucket: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.",
+        envvar="MODELS_URL",
+        metavar="URL",
+    ),
+]
 StoreOptions = Annotated[
     Path | None,
     option(
@@ -49,27 +53,13 @@ def pull(store: Store, folder: Folder = None, store_options: StoreOptions = None
 
 @verb(group)
 def check(
-    store: Annotated[str | None, _STORE] = None,
+    store: Store,
     folder: Folder = None,
     store_options: StoreOptions = None,
     contents: Annotated[bool, flag("Read each file in the bucket, and not only its size.")] = False,
-    filesystem: Annotated[
-        Path | None,
-        option("Instead: a folder that two machines share; run the same command on both.", metavar="DIR"),
-    ] = None,
-    wait: Annotated[int, option("How long --filesystem waits for the second machine.", metavar="SECONDS")] = 300,
 ) -> None:
-    """Say which files the bucket lacks, and which are damaged. Or with --filesystem, whether a shared folder can be
-    MODELS_DIR of several machines."""
-    if filesystem:
-        local.check_server()
-        checking = local.program("mirror.filesystem_check", str(filesystem.absolute()), "--wait", str(wait))
-        if subprocess.run(checking).returncode:  # noqa: S603
-            raise typer.Exit(ExitCode.FAILED)
-    elif store:
-        _transfer("check", store, folder, store_options, *(["--contents"] if contents else []))
-    else:
-        raise typer.BadParameter("name the bucket with --store, or a shared folder with --filesystem")
+    """Say which files the bucket lacks, and which are damaged."""
+    _transfer("check", store, folder, store_options, *(["--contents"] if contents else []))
 
 
 def _transfer(action: str, store: str, folder: Path | None, store_options: Path | None, *more: str) -> None:
