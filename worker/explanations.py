@@ -10,7 +10,7 @@ from typing import Any
 
 from broker.records.job_kinds import EXPLANATION
 from broker.sides.scorer import Batch, BatchLimits, ScorerQueue
-from contract.errors import Failure, ModelgateError
+from contract.errors import Code, Failure, ModelgateError
 from contract.work.explanations import ExplainRequest
 from contract.work.jobs import PredictionOutcome
 from scoring.explain.rows import explain_rows
@@ -44,7 +44,7 @@ class Explanations(SlicedWork[_Held]):
 
     `cache` has the models; a job of one that it `awaits` goes back. `begin` gets the id of the job that is
     about to be worked on and the seconds that one step may take, `timeout` or that of a load; `end` is called after
-    each slice; `ended` gets the end of each job.
+    each slice; `ended` gets the end of each job. A row may take `timeout`, too: the explanations of others wait.
     """
 
     queue: ScorerQueue
@@ -105,7 +105,7 @@ class Explanations(SlicedWork[_Held]):
                 held.loaded = True
                 if time.perf_counter() >= began + SLICE:
                     held.worked += time.perf_counter() - began
-                    return None
+                    return self._too_long(held)
         except StopIteration as end:
             outcome: PredictionOutcome = end.value
             outcome.predict_ms = round(1000 * (held.worked + time.perf_counter() - began), 3)
@@ -117,6 +117,12 @@ class Explanations(SlicedWork[_Held]):
             return out_of_memory(held.batch)
         finally:
             self.end()
+
+    def _too_long(self, held: _Held) -> Failure | None:
+        if held.worked <= self.timeout * len(held.batch.jobs[0].rows):
+            return None
+        message = f"explaining took longer than {self.timeout:g} s for each row (PREDICT_TIMEOUT)"
+        return Failure(Code.TIMEOUT, message, {"seconds": self.timeout})
 
     def _finish(self, held: _Held, outcome: PredictionOutcome | Failure, retrying: Retrying[Any]) -> None:
         self._held, self._look_at, done, (job,) = None, 0.0, time.time_ns(), held.batch.jobs

@@ -179,6 +179,17 @@ def test_a_model_that_raises_fails_the_job(models: Path, jobs: Jobs, scorer: Sco
     assert (error.code, "it hurts" in error.message) == (Code.MODEL_ERROR, True)
 
 
+def test_an_explanation_that_takes_too_long_makes_room_for_the_next(models: Path, jobs: Jobs, scorer: Scorer) -> None:
+    write(models, "slow", Slow(), BACKGROUND)
+    scorer.explanations.timeout = 0.01
+    jobs.submit([explanation("a", "slow"), explanation("b", "slow", rows=[[1.0, 3.0]] * 9)])
+    drain(scorer)
+    for job_id in "ab":
+        error = read(jobs, job_id).error
+        assert error is not None
+        assert (error.code, "longer than 0.01 s for each row" in error.message) == (Code.TIMEOUT, True)
+
+
 def test_a_cancelled_job_makes_room_for_the_next(models: Path, jobs: Jobs, make_scorer: MakeScorer) -> None:
     write(models, "slow", Slow(), BACKGROUND)
     ends: list[End] = []
