@@ -19,7 +19,7 @@ from gateway.door.connections import ClientConnection, ClientTimeouts, NextReque
 from gateway.http.exchange import Exchange, current
 from gateway.server import heads
 from gateway.server.heartbeat import Heartbeat
-from gateway.server.responses import NOSNIFF, Chunks, OneWrite
+from gateway.server.responses import NOSNIFF, Chunks, OneWrite, drop_body
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def _log_greenlet(context: Any, kind: type[BaseException], error: BaseException,
 def install() -> None:
     """Replace the parts of gunicorn for which it has no hook. Repeat-safe."""
     parser.RequestParser.mesg_class = heads.Request
+    parser.RequestParser.finish_body = drop_body  # type: ignore[method-assign,assignment]
     wsgi.create = heads.create
     wsgi.Response = OneWrite  # type: ignore[misc]
     message.ChunkedReader = Chunks  # type: ignore[attr-defined]

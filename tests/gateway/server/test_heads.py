@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from gunicorn.config import Config
 from gunicorn.http import message, wsgi
+from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import IterUnreader
 
 from gateway.server import heads
+from gateway.server.responses import drop_body
 from tests.support import SOAK
 
 GUNICORNS = message.Request, wsgi.create
@@ -63,6 +65,38 @@ def test_the_usual_heads_of_clients_are_put_together(cfg: Any) -> None:
     for name in ("X-Request-ID: 1", "X-Request-ID: 2", "Authorization: Bearer x", "Connection: keep-alive"):
         head = f"POST /v1/models/loan/predict HTTP/1.1\r\nHost: localhost\r\n{name}\r\nContent-Length: 4\r\n\r\n"
         assert is_put_together(cfg, [head.encode() + b"[1]\n"])
+
+
+class CountingUnreader(IterUnreader):
+    reads = 0
+
+    def read(self, *arguments: Any, **options: Any) -> bytes:
+        self.reads += 1
+        data: bytes = super().read(*arguments, **options)
+        return data
+
+
+class Parser(RequestParser):
+    mesg_class = heads.Request
+    finish_body = drop_body
+
+
+def test_a_body_that_nobody_has_read_is_dropped_in_the_pieces_that_arrive(cfg: Any) -> None:
+    """Not in smaller ones: gunicorn copies all that has arrived for each KB."""
+    head, piece = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", b"x" * 250_000
+    for rest in ([piece] * 4, [b"x" * 1000, *[piece] * 3, b"x" * 249_000]):
+        parser = Parser(cfg, [], CLIENT)
+        parser.unreader = unreader = CountingUnreader(
+            [head + rest[0], *rest[1:-1], rest[-1] + b"GET / HTTP/1.1\r\n\r\n"]
+        )
+        assert next(parser).method == "POST"
+        assert (next(parser).method, unreader.reads) == ("GET", 2 + len(rest))
+        with pytest.raises(StopIteration):
+            next(parser)
+    cut_off = Parser(cfg, [head, piece], CLIENT)
+    next(cut_off)
+    with pytest.raises(StopIteration):
+        next(cut_off)
 
 
 def some_pieces(chance: random.Random) -> list[bytes]:
