@@ -7,6 +7,7 @@ training, and takes the estimators with `n_jobs=1` along (docs/adr/0070-training
 from __future__ import annotations
 
 import ctypes
+import functools
 import io
 import operator
 import pickle
@@ -94,6 +95,9 @@ class ClusterBackend(AutoBatchingMixin, ParallelBackendBase):
         self._running.clear()
 
 
+_CachedFunction = type(functools.cache(len))
+
+
 class _Packer(cloudpickle.Pickler):
     """Pickles all but large tables, for each of which it keeps what `share` returns."""
 
@@ -106,6 +110,14 @@ class _Packer(cloudpickle.Pickler):
             return None
         size = obj.nbytes if isinstance(obj, np.ndarray | pd.Series) else obj.memory_usage().sum()
         return self._share(obj) if size >= SHARED_BYTES else None
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Send functions that keep their answers by value, too, which cloudpickle does not."""
+        if isinstance(obj, _CachedFunction):
+            package = obj.__module__.partition(".")[0]
+            if package in cloudpickle.list_registry_pickle_by_value():
+                return functools.cache, (obj.__wrapped__,)
+        return super().reducer_override(obj)  # type: ignore[no-untyped-call]
 
 
 class _ByValue:
