@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+_VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes"
+
 _BLOCK = 80
 """Bytes of an average object in Python's own allocator, which only counts its objects."""
 
@@ -48,15 +50,17 @@ def give_back(*, collect: bool = False) -> None:
         _TRIM(0)
 
 
-def allows_another(pids: Iterable[int]) -> bool:
+def allows_another(pids: Iterable[int], cgroup: Path = Path("/sys/fs/cgroup")) -> bool:
     """Return whether machine and container have memory for another process like the largest of these, as far as it is
-    known."""
-    left, cgroup = [sys.maxsize], Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError, IndexError):  # the limit may be `max`
+    known. `cgroup`: the folder with the limits of the container, of either version."""
+    left = [sys.maxsize]
+    with suppress(OSError, ValueError, IndexError):
         left.append(int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]) * 1024)
-        limit, used = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
-        cached = int((cgroup / "memory.stat").read_text().partition("inactive_file ")[2].split()[0])
-        left.append(limit - used + cached)
+    for folder, *names in (cgroup, "memory.max", "memory.current"), (cgroup / "memory", *_VERSION_1):
+        with suppress(OSError, ValueError, IndexError):  # the limit may be `max`
+            limit, used = (int((folder / name).read_text()) for name in names)
+            cached = int((folder / "memory.stat").read_text().partition("inactive_file ")[2].split()[0])
+            left.append(limit - used + cached)
     return min(left) > max(map(private_bytes, pids), default=0)
 
 

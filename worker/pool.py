@@ -24,6 +24,7 @@ from broker.sides.supervisor import Leases, incarnation
 from broker.state.load_status import LoadStatus, LoadStatusPublisher, memory_key
 from contract.model.environments import TODAY
 from contract.settings import Settings
+from contract.wording import counted
 from runtime.environments import Environment
 from worker.process_pool import ProcessPool
 from worker.processes import THIS_INTERPRETER, Interpreter, ScorerExit, ScorerProcess
@@ -255,7 +256,7 @@ class Pool:
 def _log_given_back(exited: ScorerExit, jobs: Mapping[str, str], contexts: Mapping[str, Mapping[str, object]]) -> None:
     """Log what became of the jobs that a dead scorer held, by id."""
     if queued := sum(became == "queued" for became in jobs.values()):
-        log.info("%d jobs of scorer %s are queued again", queued, exited.inc)
+        log.info("queued again: %s of scorer %s", counted(queued, "job"), exited.inc)
     failure = exited.failure if exited.failure and len(exited.scored or ()) == 1 else SCORERS.crashed
     for job_id in (job_id for job_id, became in jobs.items() if became == "failed"):
         context = contexts.get(job_id, {"job_id": job_id})

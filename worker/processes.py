@@ -21,6 +21,7 @@ from pathlib import Path
 
 from broker.state.load_status import LoadFailure
 from contract.errors import Code, Failure
+from contract.wording import counted
 from runtime.limits import ONE_THREAD
 from runtime.liveness import Silence
 from worker.activity import Activity, ActivityTable
@@ -317,7 +318,7 @@ class ScorerExit:
         """Log that it died by itself."""
         ids = sorted(self.scored or ())
         context = {"job_id": ids[0]} if len(ids) == 1 else {"job_ids": ",".join(ids[:_MOST_IDS]) or None}
-        doing = f"scored {len(ids)} jobs" if ids else "was idle"
+        doing = f"scored {counted(len(ids), 'job')}" if ids else "was idle"
         log.warning("scorer %s died while it %s", self.inc, doing, extra=context)
 
 

@@ -14,6 +14,7 @@ from broker.state.failures import FailureCounts, FailureEntry
 from contract.errors import Code
 from contract.model.repository import Repository
 from contract.rows.redaction import redacted
+from contract.wording import counted
 from contract.work.api_keys import Scope, without_keys
 from contract.work.request_ids import RequestIds
 from gateway.http.exchange import Exchange
@@ -76,7 +77,8 @@ class AccessLog:
         report_left_out()
         if left_out := self._left_out:
             self._left_out = 0
-            log.info("%d requests were not logged (ACCESS_LOG_RATE)", left_out, extra={"left_out": left_out})
+            what = counted(left_out, "request")
+            log.info("not logged (ACCESS_LOG_RATE): %s", what, extra={"left_out": left_out})
 
 
 def _readable(path: str) -> str:

@@ -86,7 +86,7 @@ def test_a_job_that_kills_its_scorers_has_a_line_for_each_death_and_its_end(
     (event,) = until(lambda: events(worker, "a job failed: worker_crashed"), "the line")
     assert (event["job_id"], event["request_id"]) == ("kills", "order-18")
     assert (event["model"], event["version"]) == ("faulty", "1")
-    assert [event["job_id"] for event in events(worker, "died while it scored 1 jobs")] == ["kills"] * 3
+    assert [event["job_id"] for event in events(worker, "died while it scored 1 job")] == ["kills"] * 3
 
 
 def test_a_job_that_takes_too_long_has_a_line(cluster: WorkerCluster, worker: Worker) -> None:
