@@ -248,7 +248,7 @@ def test_each_answered_row_is_logged_once(
         assert all(map(right, clients.answers)), "predictions notice nothing"
     answered, shown = logged.answered(), logged.shown(1000)
     assert {answer.job_id for answer in clients.answers if answer.accepted} <= set(answered)
-    assert shown == answered
+    assert shown == answered, (logged.dropped(), observer.lines)
     assert jobs_in(observer.log) == answered
     assert logged.dropped() == 0
 
