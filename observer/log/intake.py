@@ -33,6 +33,9 @@ MUCH = 8 * 2**20
 _ENTRIES = 64
 """Entries of one round trip."""
 
+_DISK_FULL = "failed to offload"
+"""What DuckDB says if its memory is not enough, and the disk has no room for the rest."""
+
 _DAY = "strftime(time, '%Y-%m-%d')"
 
 
@@ -113,9 +116,11 @@ class Intake:
                     try:
                         dropped = self._add(database, change, manifest, lines)
                     except duckdb.OutOfMemoryException as error:  # of thousands of inputs
+                        if _DISK_FULL in str(error):  # these rows fit once there is room
+                            raise
                         change.moves, change.rows = moves, rows
                         for path in self.store.draft.iterdir():  # they may be about people whose rows are deleted later
-                            if path.name not in moves:
+                            if path.name not in moves and path.is_file():
                                 path.unlink()
                         log.warning("%s has too many inputs for the log: %s", version, error)
             if dropped:

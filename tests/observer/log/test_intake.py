@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import duckdb
 import numpy as np
 import pytest
 from redis import Redis
@@ -167,10 +168,27 @@ def test_a_version_that_needs_too_much_memory_takes_no_other_with_it(
     predict(jobs, scorer, "b")
     with store.database() as database:
         database.execute("SET memory_limit = '400MB'")
+    (store.draft / "duckdb").mkdir()  # there since DuckDB has first needed it
     intake.run()
     assert [row["job"] for row in rows_of(store)] == ["a", "b"]
     assert counted(redis, "wide") == {"unreadable": 1}
     assert [path.name for path in store.draft.iterdir() if path.suffix == ".ndjson"] == []
+
+
+def test_rows_wait_while_the_disk_has_no_room_for_what_exceeds_the_memory(
+    jobs: Jobs, scorer: Scorer, redis: Redis, intake: Intake, store: LogStore
+) -> None:
+    predict(jobs, scorer, "a")
+    with store.database() as database:
+        database.execute("SET memory_limit = '400MB'; SET max_temp_directory_size = '0KB'")
+        database.execute("CREATE TABLE others AS SELECT md5(range::VARCHAR) AS text FROM range(5_000_000)")
+    with pytest.raises(duckdb.OutOfMemoryException):
+        intake.run()
+    assert (redis.xlen(LOG), counted(redis)) == (1, {})
+    with store.database() as database:
+        database.execute("SET max_temp_directory_size = '1GB'")
+    intake.run()
+    assert [row["job"] for row in rows_of(store)] == ["a"]
 
 
 def test_a_page_has_fewer_rows_rather_than_many_bytes(
