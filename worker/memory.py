@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes"
+"""The files of a control group of version 1 with its limit and its use, in bytes."""
 
 _BLOCK = 80
 """Bytes of an average object in Python's own allocator, which only counts its objects."""
